@@ -1,0 +1,58 @@
+# Everything a developer types. `make help` lists it; each target sets up what it needs.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+PY := $(VENV)/bin/python
+CLUSTER := e2e/cluster
+
+.PHONY: help setup check test test-fast lint types imports demo bench chaos cluster-up cluster-down manifests lock clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: requirements/dev.txt pyproject.toml
+	@echo "setup: Python environment in $(VENV)"
+	@python3 -m venv $(VENV) 2>/dev/null || { apt-get install -y -qq python3-venv && python3 -m venv $(VENV); }
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+setup: $(VENV)/.ready ## Python environment, redis-server and helm for the fast checks
+	@command -v redis-server >/dev/null || { echo "setup: redis-server"; apt-get update -qq && apt-get install -y -qq redis-tools; }
+	@$(CLUSTER)/tools.sh helm
+
+lint: $(VENV)/.ready ## ruff: rules and format
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/.ready ## strict mypy
+	$(VENV)/bin/mypy
+
+imports: $(VENV)/.ready ## the layers (import-linter)
+	$(VENV)/bin/lint-imports
+
+test-fast: setup ## unit, protocol, worker, operator and chart tests on a real Redis
+	$(VENV)/bin/pytest tests
+
+check: lint types imports test-fast ## the fast part, for every commit
+
+cluster-up: ## a real three-node cluster (an existing one if KUBECONFIG is set)
+	$(CLUSTER)/up.sh
+
+cluster-down: ## delete the cluster and end what was started for it
+	$(CLUSTER)/down.sh
+
+test: check cluster-up ## everything, the cluster included
+	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e
+
+demo: setup cluster-up ## the main job on a real cluster: documents in, text out, a worker killed on the way
+	$(CLUSTER)/exec.sh $(PY) -m examples.document_ocr.demo
+
+manifests: setup ## regenerate the CRD and the manifests from the models and the chart
+	charts/generate.sh
+
+lock: ## rewrite the hashed requirement files (needs uv)
+	requirements/lock.sh
+
+clean: cluster-down ## remove what the targets made in this folder
+	rm -rf $(VENV) .cluster .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Rewrites the three lock files from pyproject.toml. Hashed requirement files,
+# not uv.lock: they name no registry host. Needs uv (`pip install uv`).
+# The locks are resolved for Python 3.11, the oldest version supported.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+compile() {
+  uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+    --no-emit-index-url --no-emit-find-links --custom-compile-command requirements/lock.sh "$@" pyproject.toml
+}
+compile --extra fast -o requirements/worker.txt
+compile --extra operator -o requirements/operator.txt
+compile --extra fast --extra operator --group dev -o requirements/dev.txt
