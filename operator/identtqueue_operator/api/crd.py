@@ -1,0 +1,167 @@
+"""The CustomResourceDefinition of TaskQueue, generated from `v1alpha1`.
+
+`python -m identtqueue_operator.api.crd` prints it as YAML, the same bytes every time, so that the
+chart's copy can be compared with it.
+
+pydantic speaks JSON Schema; Kubernetes wants a *structural* schema: no `$ref`, no `anyOf` with
+null (an optional field is simply absent), no `const`, every node typed. `structural` translates.
+"""
+
+import copy
+import sys
+from typing import Any
+
+import yaml
+
+from .v1alpha1 import GROUP, KIND, PLURAL, VERSION, TaskQueue
+
+Schema = dict[str, Any]
+
+_DROPPED = frozenset({"title", "$defs", "const"})
+
+_COLUMNS = (
+    ("Workload", "string", ".status.workload", "The Deployment that is scaled", 0),
+    ("Desired", "integer", ".status.replicas.desired", "Replicas the operator wants", 0),
+    ("Current", "integer", ".status.replicas.current", "Replicas the Deployment asks for", 0),
+    ("Queued", "integer", ".status.tasks.queued", "Tasks that wait", 0),
+    ("InFlight", "integer", ".status.tasks.inFlight", "Tasks that run", 0),
+    ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', "Scaling works", 0),
+    ("Reason", "string", ".status.reason", "What is going on", 0),
+    ("Age", "date", ".metadata.creationTimestamp", "", 0),
+    ("Message", "string", ".status.message", "What is going on, in a sentence", 1),
+)
+
+
+def definition() -> dict[str, Any]:
+    """The whole CustomResourceDefinition document."""
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{PLURAL}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": "Namespaced",
+            "names": {
+                "kind": KIND,
+                "listKind": f"{KIND}List",
+                "plural": PLURAL,
+                "singular": KIND.lower(),
+                "shortNames": ["tq"],
+            },
+            "versions": [
+                {
+                    "name": VERSION,
+                    "served": True,
+                    "storage": True,
+                    # No scale subresource: it would invite an autoscaler to fight this one.
+                    "subresources": {"status": {}},
+                    "additionalPrinterColumns": [_column(*column) for column in _COLUMNS],
+                    "schema": {"openAPIV3Schema": root_schema()},
+                }
+            ],
+        },
+    }
+
+
+def root_schema() -> Schema:
+    """The structural schema of the resource, with the fields every object has."""
+    document = TaskQueue.model_json_schema(by_alias=True)
+    schema = structural(document, document.get("$defs", {}))
+    schema["properties"] = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        # The resource gives its name to a Deployment and to a label value of its pods, hence 63.
+        "metadata": {
+            "type": "object",
+            "properties": {"name": {"type": "string", "maxLength": 63}},
+        },
+        **schema["properties"],
+    }
+    schema["properties"]["status"].pop("default", None)
+    return schema
+
+
+def structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    """Translate one JSON Schema node, and all below it, into a structural one."""
+    node = _resolved(node, definitions)
+    result = {key: value for key, value in node.items() if key not in _DROPPED}
+    if "const" in node:
+        result["enum"] = [node["const"]]
+    if "description" in result:
+        result["description"] = _one_line_paragraphs(result["description"])
+    if "properties" in result:
+        result["properties"] = {
+            name: structural(child, definitions) for name, child in result["properties"].items()
+        }
+        _default_objects_of_defaults(result)
+    if "items" in result:
+        result["items"] = structural(result["items"], definitions)
+    extra = result.pop("additionalProperties", None)
+    if isinstance(extra, dict):
+        result["additionalProperties"] = structural(extra, definitions)
+    return result
+
+
+def _resolved(node: Schema, definitions: dict[str, Schema]) -> Schema:
+    """Put the referenced model in the place of `$ref`, and drop the null of an optional field.
+
+    What stands beside the reference (description, default, CEL rules) belongs to this use of the
+    model and wins; rules of both are kept.
+    """
+    node = dict(node)
+    if "anyOf" in node:
+        (only,) = (choice for choice in node.pop("anyOf") if choice.get("type") != "null")
+        if node.get("default", ...) is None:
+            del node["default"]
+        node = {**only, **node}
+    if "$ref" in node:
+        model = _resolved(definitions[node.pop("$ref").rsplit("/", 1)[1]], definitions)
+        rules = model.get("x-kubernetes-validations", []) + node.get("x-kubernetes-validations", [])
+        node = {**model, **node}
+        if rules:
+            node["x-kubernetes-validations"] = rules
+    return node
+
+
+def _default_objects_of_defaults(node: Schema) -> None:
+    """Give an optional object whose fields have defaults, a default that spells them out.
+
+    The API server fills in defaults only inside objects that are there: without one, a resource
+    that leaves out `scaling` would store none of its defaults. `{}` would not do: the API server
+    checks CEL rules against the default as written, and refuses a CRD whose rule misses a field.
+    """
+    required = set(node.get("required", ()))
+    for name, child in node["properties"].items():
+        if name in required or name in _OPT_IN or child.get("required"):
+            continue
+        fields = child.get("properties", {})
+        defaults = {key: field["default"] for key, field in fields.items() if "default" in field}
+        if defaults:
+            child["default"] = copy.deepcopy(defaults)
+
+
+# Objects whose absence means something: leaving them out must stay visible.
+_OPT_IN = frozenset({"tls", "recovered"})
+
+
+def _one_line_paragraphs(text: str) -> str:
+    """Join the source's line breaks inside a paragraph; keep the breaks between paragraphs."""
+    return "\n\n".join(" ".join(part.split()) for part in text.split("\n\n"))
+
+
+def _column(name: str, kind: str, path: str, description: str, priority: int) -> dict[str, Any]:
+    column: dict[str, Any] = {"name": name, "type": kind, "jsonPath": path}
+    if description:
+        column["description"] = description
+    if priority:
+        column["priority"] = priority
+    return column
+
+
+def as_yaml() -> str:
+    """The document as YAML, its keys in the order of the models."""
+    return yaml.safe_dump(definition(), sort_keys=False, width=100, allow_unicode=True)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(as_yaml())

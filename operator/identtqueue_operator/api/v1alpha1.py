@@ -1,0 +1,464 @@
+"""TaskQueue, version v1alpha1: the resource a user writes and the status the operator answers with.
+
+These models are the single source: `crd.py` generates the CustomResourceDefinition from them, with
+the docstring below each field as its description, so `kubectl explain taskqueue.spec` shows this
+text. Rules over several fields are CEL, declared beside the model they concern; the same rules are
+checked again by `TaskQueueSpec.problems()` for the resource that was stored before a rule existed.
+
+Durations are whole seconds and say so in their name. Unknown fields are ignored, so an older
+operator can read a newer resource.
+"""
+
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic.alias_generators import to_camel
+
+GROUP = "identtqueue.dev"
+VERSION = "v1alpha1"
+KIND = "TaskQueue"
+PLURAL = "taskqueues"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+QueueName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]{1,63}$", max_length=63)]
+ObjectName = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        min_length=1,
+        max_length=253,
+    ),
+]
+SecretKey = Annotated[
+    str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)
+]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+"""RFC 3339 in UTC, as Kubernetes writes it: `2026-01-31T12:00:00Z`."""
+
+
+def cel(*rules: tuple[str, str]) -> dict[str, Any]:
+    """CEL rules for a schema node, each a pair of expression and the message a user reads."""
+    return {
+        "x-kubernetes-validations": [
+            {"rule": expression, "message": message} for expression, message in rules
+        ]
+    }
+
+
+class ApiModel(BaseModel):
+    """Camel case outside, snake case inside; values never change after they were read."""
+
+    model_config = ConfigDict(
+        alias_generator=to_camel,
+        populate_by_name=True,
+        frozen=True,
+        extra="ignore",
+        use_attribute_docstrings=True,
+    )
+
+
+# --- spec: the workload ---------------------------------------------------------------------------
+
+
+class WorkloadRef(ApiModel):
+    """An existing Deployment of workers. The operator only reads and scales it."""
+
+    api_version: Literal["apps/v1"] = "apps/v1"
+    kind: Literal["Deployment"] = "Deployment"
+    name: ObjectName
+    """Name of the Deployment, in the TaskQueue's namespace."""
+
+
+class TemplateMetadata(ApiModel):
+    """Labels and annotations of the worker pods."""
+
+    labels: Annotated[dict[str, str], Field(default_factory=dict)]
+    """Added to the labels by which the operator selects the pods."""
+    annotations: Annotated[dict[str, str], Field(default_factory=dict)]
+
+
+class Template(ApiModel):
+    """A pod template. The operator owns a Deployment named like the TaskQueue and keeps it so.
+
+    Into the container named `worker` (else the first one) it puts the environment that the worker
+    reads: identity, Redis address and credentials, queues, concurrency, lease, grace period; and,
+    unless given, the probes on port 8080 and terminationGracePeriodSeconds = drain.timeoutSeconds.
+    """
+
+    metadata: Annotated[TemplateMetadata, Field(default_factory=TemplateMetadata)]
+    spec: Annotated[
+        dict[str, Any],
+        Field(
+            json_schema_extra={
+                "x-kubernetes-preserve-unknown-fields": True,
+                "required": ["containers"],
+                "properties": {
+                    "containers": {
+                        "type": "array",
+                        "minItems": 1,
+                        "maxItems": 32,
+                        "description": "The pod's containers, as in a Deployment.",
+                        "items": {
+                            "type": "object",
+                            "x-kubernetes-preserve-unknown-fields": True,
+                        },
+                    }
+                },
+            }
+        ),
+    ]
+    """The pod's specification, as in a Deployment (checked when the Deployment is written)."""
+
+
+# --- spec: where the tasks are --------------------------------------------------------------------
+
+
+class Queue(ApiModel):
+    """One queue that the workload serves."""
+
+    name: QueueName
+    """Name of the queue, as producers write it."""
+
+
+class CredentialsSecretRef(ApiModel):
+    """A Secret in the TaskQueue's namespace with the Redis password, and a user name for ACLs."""
+
+    name: ObjectName
+    username_key: SecretKey | None = None
+    """Key of the user name. Without it the default Redis user is meant."""
+    password_key: SecretKey = "password"  # noqa: S105 - the name of a key
+    """Key of the password."""
+
+
+class SecretKeyRef(ApiModel):
+    """One key of a Secret in the TaskQueue's namespace."""
+
+    name: ObjectName
+    key: SecretKey = "ca.crt"
+
+
+class Tls(ApiModel):
+    """TLS to Redis."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("self.enabled || !has(self.caSecretRef)", "caSecretRef needs tls.enabled"),
+        )
+    )
+
+    enabled: bool = True
+    ca_secret_ref: SecretKeyRef | None = None
+    """PEM bundle of the authority that signed the server's certificate. Without it the system's
+    authorities are trusted."""
+
+
+class Redis(ApiModel):
+    """The Redis that holds the queues."""
+
+    address: Annotated[
+        str,
+        StringConstraints(pattern=r"^(rediss?://)?[^\s/@]+(/[0-9]{1,3})?/?$", max_length=512),
+    ]
+    """`host:port`, or a URL `redis://host:port/db`. Credentials do not belong here (they would be
+    readable by everyone who can read the resource): use credentialsSecretRef."""
+    credentials_secret_ref: CredentialsSecretRef | None = None
+    tls: Tls | None = None
+
+
+# --- spec: how to scale ---------------------------------------------------------------------------
+
+
+class Backlog(ApiModel):
+    """replicas = ceil((queued + in flight) / tasksPerReplica)."""
+
+    tasks_per_replica: Annotated[int, Field(ge=1, le=1_000_000)]
+    """How many tasks, waiting or running, one replica is meant to have."""
+
+
+class WaitTime(ApiModel):
+    """A task should start within targetSeconds.
+
+    By Little's law, arrival rate x service time is the number of tasks running at once that only
+    keeps pace; clearing the queue in the time that is left of the target needs queued x service
+    time / time left on top. The sum is divided by concurrencyPerReplica and rounded up. Time left
+    is targetSeconds minus the oldest task's wait, and at least a tenth of the target.
+    """
+
+    target_seconds: Annotated[int, Field(ge=1, le=86_400)]
+    """How long a task may wait before it starts."""
+
+
+class Strategy(ApiModel):
+    """How the wanted number of replicas follows from the queues."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("self.type == 'Backlog' || !has(self.backlog)", "backlog needs type Backlog"),
+            (
+                "(self.type == 'WaitTime') == has(self.waitTime)",
+                "type WaitTime needs waitTime, and only it may have it",
+            ),
+        )
+    )
+
+    type: Literal["Backlog", "WaitTime"] = "Backlog"
+    backlog: Backlog | None = None
+    """Settings of type Backlog. Without them tasksPerReplica is concurrencyPerReplica."""
+    wait_time: WaitTime | None = None
+    """Settings of type WaitTime."""
+
+
+class ScaleUp(ApiModel):
+    """Limits on growing."""
+
+    max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """At most so many replicas more in one decision. Without it 0 -> N is one step."""
+
+
+class ScaleDown(ApiModel):
+    """Limits on shrinking. Whatever they say, a busy worker is drained before it goes."""
+
+    stabilization_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
+    """Shrink only to the highest number that was wanted in this window."""
+    idle_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
+    """Go to zero only after nothing was queued or running for so long."""
+    max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """At most so many replicas fewer in one decision."""
+
+
+class OnSourceError(ApiModel):
+    """What to do while Redis gives no answer. No policy ever lowers the number of replicas."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "(self.policy == 'Fixed') == has(self.replicas)",
+                "policy Fixed needs replicas, and only it may have them",
+            ),
+        )
+    )
+
+    policy: Literal["Hold", "Fixed", "Max"] = "Hold"
+    """Hold keeps the replicas; Fixed and Max raise them, to `replicas` or maxReplicas."""
+    after_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
+    """Fixed and Max act after so many polls in a row have failed."""
+    replicas: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """The number of policy Fixed (at most maxReplicas)."""
+
+
+class Scaling(ApiModel):
+    """How many replicas, and how fast that changes."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"),
+        )
+    )
+
+    min_replicas: Annotated[int, Field(ge=0, le=100_000)] = 0
+    max_replicas: Annotated[int, Field(ge=1, le=100_000)] = 10
+    concurrency_per_replica: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """How many tasks one replica runs at once. With `template` the workers are told so."""
+    strategy: Annotated[Strategy, Field(default_factory=Strategy)]
+    activation_threshold: Annotated[int, Field(ge=1, le=1_000_000)] = 1
+    """Leave zero only when at least so many tasks wait."""
+    poll_period_seconds: Annotated[int, Field(ge=1, le=300)] = 5
+    """How often an idle queue is looked at, should the push of its first task be missed."""
+    scale_up: Annotated[ScaleUp, Field(default_factory=ScaleUp)]
+    scale_down: Annotated[ScaleDown, Field(default_factory=ScaleDown)]
+    on_source_error: Annotated[OnSourceError, Field(default_factory=OnSourceError)]
+
+
+class RecoverySettings(ApiModel):
+    """What happens to the tasks of a worker that died."""
+
+    lease_seconds: Annotated[int, Field(ge=5, le=3_600)] = 15
+    """How long a worker that shows no sign of life keeps its tasks. With `template` the workers
+    are told so; with `workloadRef` set what they use."""
+    max_deliveries: Annotated[int, Field(ge=1, le=1_000)] = 5
+    """A task that was begun so often without an end becomes a dead letter."""
+
+
+class Drain(ApiModel):
+    """How long a worker that was chosen to go may finish what it holds."""
+
+    timeout_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
+    """After it the worker is stopped all the same; its tasks return to the queue."""
+
+
+class TaskQueueSpec(ApiModel):
+    """What the user wants."""
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.workloadRef) != has(self.template)",
+                "exactly one of workloadRef and template must be given",
+            ),
+            (
+                "has(self.workloadRef) == has(oldSelf.workloadRef)",
+                "a TaskQueue cannot change between workloadRef and template: create a new one",
+            ),
+        )
+    )
+
+    workload_ref: Annotated[
+        WorkloadRef | None,
+        Field(
+            json_schema_extra=cel(
+                ("self == oldSelf", "workloadRef is immutable: create a new TaskQueue"),
+            )
+        ),
+    ] = None
+    template: Template | None = None
+    queues: Annotated[
+        list[Queue],
+        Field(
+            min_length=1,
+            max_length=64,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ]
+    """The queues whose tasks the workload runs."""
+    redis: Redis
+    scaling: Annotated[Scaling, Field(default_factory=Scaling)]
+    recovery: Annotated[RecoverySettings, Field(default_factory=RecoverySettings)]
+    drain: Annotated[Drain, Field(default_factory=Drain)]
+    paused: bool = False
+    """Hands off: replicas stay what they are. Tasks of dead pods are still recovered."""
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        """The queues in the order given."""
+        return tuple(queue.name for queue in self.queues)
+
+    @property
+    def tasks_per_replica(self) -> int:
+        """Of strategy Backlog: as given, else one replica per `concurrencyPerReplica` tasks."""
+        backlog = self.scaling.strategy.backlog
+        return backlog.tasks_per_replica if backlog else self.scaling.concurrency_per_replica
+
+    def problems(self) -> list[str]:
+        """Which rules over several fields are broken, in the words the API server would use."""
+        return list(_broken_rules(self))
+
+
+def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
+    scaling, strategy = spec.scaling, spec.scaling.strategy
+    if (spec.workload_ref is None) == (spec.template is None):
+        yield "exactly one of workloadRef and template must be given"
+    if scaling.min_replicas > scaling.max_replicas:
+        yield "minReplicas must not exceed maxReplicas"
+    if strategy.type != "Backlog" and strategy.backlog:
+        yield "backlog needs type Backlog"
+    if (strategy.type == "WaitTime") != (strategy.wait_time is not None):
+        yield "type WaitTime needs waitTime, and only it may have it"
+    if (scaling.on_source_error.policy == "Fixed") != (
+        scaling.on_source_error.replicas is not None
+    ):
+        yield "policy Fixed needs replicas, and only it may have them"
+    if spec.redis.tls and not spec.redis.tls.enabled and spec.redis.tls.ca_secret_ref:
+        yield "caSecretRef needs tls.enabled"
+    if len(set(spec.queue_names)) != len(spec.queues):
+        yield "queues must have different names"
+
+
+# --- status ---------------------------------------------------------------------------------------
+
+
+class Replicas(ApiModel):
+    """The workload's replicas as last seen."""
+
+    desired: int
+    """What the operator wants."""
+    current: int
+    """What the Deployment asks for."""
+    ready: int
+    """How many pods are ready."""
+    draining: int
+    """How many workers were told to stop fetching and finish."""
+
+
+class Tasks(ApiModel):
+    """The queues in numbers, summed; refreshed on a decision, else at most every 30 s."""
+
+    queued: int
+    in_flight: int
+    scheduled: int
+    dead: int
+    oldest_wait_seconds: int | None = None
+
+
+class LastDecision(ApiModel):
+    """The last change of replicas, or why there was none."""
+
+    time: Time
+    from_: Annotated[int, Field(alias="from")]
+    to: int
+    reason: str
+    limited_by: str
+    """The limits that held the number back, joined by commas; None if nothing did."""
+    message: str
+    """The whole calculation, with its numbers."""
+
+
+class Recovered(ApiModel):
+    """Tasks taken back from dead workers since the TaskQueue exists."""
+
+    total: int = 0
+    last_time: Time | None = None
+
+
+class Condition(ApiModel):
+    """A condition by the Kubernetes API conventions."""
+
+    type: Annotated[str, StringConstraints(max_length=316)]
+    status: Literal["True", "False", "Unknown"]
+    observed_generation: int
+    last_transition_time: Time
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    message: Annotated[str, StringConstraints(max_length=32_768)]
+
+
+class TaskQueueStatus(ApiModel):
+    """What the operator saw and did, and why."""
+
+    observed_generation: int | None = None
+    workload: str | None = None
+    """Name of the Deployment that is scaled."""
+    reason: str | None = None
+    """What is going on, in one word."""
+    message: str | None = None
+    """What is going on, in one sentence."""
+    replicas: Replicas | None = None
+    tasks: Tasks | None = None
+    last_decision: LastDecision | None = None
+    last_scale_time: Time | None = None
+    last_active_time: Time | None = None
+    """When something was last queued or running; idleSeconds counts from here."""
+    recovered: Recovered | None = None
+    conditions: Annotated[
+        list[Condition],
+        Field(
+            default_factory=list,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+            },
+        ),
+    ]
+
+
+class TaskQueue(ApiModel):
+    """A task queue and the workers that serve it.
+
+    The operator scales the workload by the length of the queues' Redis lists, lets workers finish
+    before they go, and returns the tasks of dead pods to their queue.
+    """
+
+    spec: TaskQueueSpec
+    status: Annotated[TaskQueueStatus, Field(default_factory=TaskQueueStatus)]
