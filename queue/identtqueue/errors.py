@@ -1,0 +1,192 @@
+"""Every error that the library raises, in one tree.
+
+::
+
+    IdenttqueueError
+    ├── InvalidInput (ValueError)       the caller's argument breaks a rule; nothing was written
+    │   ├── InvalidQueueName
+    │   ├── InvalidTaskId
+    │   ├── NotSerializable             an argument has no msgpack form
+    │   └── PayloadTooLarge
+    ├── RedisError                      the server refused, or is not there
+    │   ├── RedisUnavailable            unreachable, loading, read-only; worth retrying
+    │   ├── RedisAuthFailed             wrong user or password, or an ACL that forbids a command
+    │   ├── RedisFull                   maxmemory reached under `noeviction`; nothing was written
+    │   ├── RedisTooOld                 older than 6.2
+    │   └── ProtocolMismatch            the queue was written by an incompatible major version
+    ├── ResultTimeout (TimeoutError)    the result did not come in time; the task goes on
+    ├── TaskNotFound (LookupError)      never enqueued, or its result has expired
+    ├── TaskError                       how a task ended, raised at whoever waits for it
+    │   ├── TaskFailed                  the job raised; remote type, message and traceback
+    │   └── TaskCancelled
+    │       └── TaskExpired             it did not start before `expires_seconds`
+    ├── PayloadUndecodable              a worker met bytes that are no envelope; becomes a dead letter
+    ├── UnknownJob                      a worker has no job of that name; becomes a dead letter
+    └── Retry                           raised *by* a job: run me again
+"""
+
+from __future__ import annotations
+
+
+class IdenttqueueError(Exception):
+    """Base of all errors of this library."""
+
+
+class InvalidInput(IdenttqueueError, ValueError):
+    """An argument breaks a rule. Nothing was written."""
+
+
+class InvalidQueueName(InvalidInput):
+    """The queue name is not `[a-z0-9._-]{1,63}`."""
+
+    def __init__(self, name: object) -> None:
+        super().__init__(
+            f"queue name {name!r} is not valid: use 1 to 63 of a-z, 0-9, '.', '_' and '-'"
+        )
+
+
+class InvalidTaskId(InvalidInput):
+    """The task id is not `<queue>:<unique part>`."""
+
+    def __init__(self, task_id: object, why: str) -> None:
+        super().__init__(
+            f"task id {task_id!r} is not valid: {why}. A task id is '<queue>:<unique part>', "
+            "the unique part 1 to 128 printable ASCII characters without spaces"
+        )
+
+
+class NotSerializable(InvalidInput):
+    """An argument (or a result) has no msgpack form."""
+
+
+class PayloadTooLarge(InvalidInput):
+    """The encoded arguments (or the result) exceed the limit."""
+
+    def __init__(self, what: str, size_bytes: int, limit_bytes: int) -> None:
+        super().__init__(
+            f"{what} takes {size_bytes:,} bytes, the limit is {limit_bytes:,}: store the data "
+            "elsewhere (an object store) and pass a reference, or raise max_payload_bytes"
+        )
+
+
+class RedisError(IdenttqueueError):
+    """Redis refused or is not there."""
+
+
+class RedisUnavailable(RedisError):
+    """Redis can't be reached, is loading its data, or is a read-only replica."""
+
+
+class RedisAuthFailed(RedisError):
+    """Wrong user or password, or the ACL user lacks a permission."""
+
+
+class RedisFull(RedisError):
+    """Redis reached `maxmemory` and evicts nothing; the command wrote nothing."""
+
+
+class RedisTooOld(RedisError):
+    """The server is older than the oldest supported version."""
+
+    def __init__(self, version: str, oldest: str) -> None:
+        super().__init__(
+            f"this Redis is version {version}, idenTTqueue needs {oldest} or newer: "
+            "upgrade the server or point redis_address at another one"
+        )
+
+
+class ProtocolMismatch(RedisError):
+    """The queue's data was written by an incompatible major version of the protocol."""
+
+    def __init__(self, found: str, ours: str) -> None:
+        super().__init__(
+            f"this queue uses protocol version {found}, this library speaks {ours}: "
+            "run the library version that matches, or use another queue name or database"
+        )
+
+
+class ResultTimeout(IdenttqueueError, TimeoutError):
+    """The result did not come in time. The task itself goes on."""
+
+    def __init__(self, task_id: str, timeout_seconds: float) -> None:
+        super().__init__(f"no result of task {task_id} after {timeout_seconds:g} s; it goes on")
+        self.task_id = task_id
+
+
+class TaskNotFound(IdenttqueueError, LookupError):
+    """The id was never enqueued, or its result has expired."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"no task {task_id}: never enqueued, or its result has expired")
+        self.task_id = task_id
+
+
+class TaskError(IdenttqueueError):
+    """How a task ended, when it did not end with a result."""
+
+    def __init__(self, task_id: str, message: str) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+class TaskFailed(TaskError):
+    """The job failed for good.
+
+    Attributes:
+        remote_type: qualified name of the exception raised in the worker.
+        remote_message: its text.
+        remote_traceback: its formatted traceback; empty when the worker was lost.
+    """
+
+    def __init__(
+        self, task_id: str, remote_type: str, remote_message: str, remote_traceback: str
+    ) -> None:
+        super().__init__(task_id, f"task {task_id} failed: {remote_type}: {remote_message}")
+        self.remote_type = remote_type
+        self.remote_message = remote_message
+        self.remote_traceback = remote_traceback
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        return f"{text}\n\n{self.remote_traceback}" if self.remote_traceback else text
+
+
+class TaskCancelled(TaskError):
+    """The task was cancelled before it had a result."""
+
+    def __init__(self, task_id: str, message: str | None = None) -> None:
+        super().__init__(task_id, message or f"task {task_id} was cancelled")
+
+
+class TaskExpired(TaskCancelled):
+    """The task did not start before its `expires_seconds` and was dropped."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(task_id, f"task {task_id} expired before a worker took it")
+
+
+class PayloadUndecodable(IdenttqueueError):
+    """The stored bytes are not an envelope that this version can read."""
+
+
+class UnknownJob(IdenttqueueError):
+    """The worker has no job of that name."""
+
+    def __init__(self, name: str, known: list[str]) -> None:
+        super().__init__(
+            f"this worker has no job named {name!r}; it has: {', '.join(sorted(known)) or 'none'}. "
+            "Register the job, or correct function_name, then replay the dead letter"
+        )
+
+
+class Retry(IdenttqueueError):
+    """Raise it inside a job to run the task again later.
+
+    Counts against `max_retries` like any failure. `after_seconds` overrides the back-off.
+    """
+
+    def __init__(self, message: str = "retry requested", after_seconds: float | None = None) -> None:
+        super().__init__(message)
+        if after_seconds is not None and after_seconds < 0:
+            raise InvalidInput(f"Retry(after_seconds={after_seconds}): must be 0 or more")
+        self.after_seconds = after_seconds

@@ -1,0 +1,164 @@
+"""The wire format: msgpack, with a version in front. Never pickle.
+
+Arguments and results may be anything msgspec can encode (str, bytes, int, float, bool, None,
+list, tuple, dict, set, datetime, UUID, Decimal, Enum, dataclass, msgspec.Struct, …) and pydantic
+models. They arrive as plain values; a typed job (`@app.task`) gets them back in its own types.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+import msgspec
+
+from identtqueue.errors import NotSerializable, PayloadTooLarge, PayloadUndecodable
+from identtqueue.task import Failure, Task
+
+ENVELOPE_VERSION: Final = 1
+DEFAULT_MAX_PAYLOAD_BYTES: Final = 1024 * 1024
+
+
+class _Envelope(msgspec.Struct, array_like=True):
+    """What `task:<id>` holds in `payload`. New fields go to the end, with a default."""
+
+    version: int
+    function_name: str
+    args: list[Any]
+    kwargs: dict[str, Any]
+    timeout_seconds: float | None = None
+    max_retries: int | None = None
+
+
+class _FailureWire(msgspec.Struct, array_like=True):
+    type: str
+    message: str
+    traceback: str = ""
+
+
+def _encode_foreign(value: Any) -> Any:
+    """Types that msgspec does not know. Pydantic is met by its method, not imported."""
+    dump = getattr(value, "model_dump", None)
+    if dump is not None:
+        return dump(mode="json")
+    raise NotImplementedError(f"{type(value).__module__}.{type(value).__qualname__}")
+
+
+def _decode_foreign(target: type, value: Any) -> Any:
+    validate = getattr(target, "model_validate", None)
+    if validate is not None:
+        return validate(value)
+    raise NotImplementedError(f"{target.__module__}.{target.__qualname__}")
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_foreign)
+_envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
+_failure_decoder = msgspec.msgpack.Decoder(_FailureWire)
+_value_decoder = msgspec.msgpack.Decoder()
+
+
+def _encode(what: str, value: Any, limit_bytes: int) -> bytes:
+    try:
+        data = _encoder.encode(value)
+    except (TypeError, ValueError, NotImplementedError, OverflowError, RecursionError) as error:
+        raise NotSerializable(
+            f"{what} can't be serialised: {error or type(error).__name__}. Pass plain values, "
+            "dataclasses, msgspec structs or pydantic models"
+        ) from error
+    if len(data) > limit_bytes:
+        raise PayloadTooLarge(what, len(data), limit_bytes)
+    return data
+
+
+def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:
+    """The envelope of a task.
+
+    Raises:
+        NotSerializable: an argument has no msgpack form.
+        PayloadTooLarge: the envelope exceeds `limit_bytes`.
+    """
+    envelope = _Envelope(
+        ENVELOPE_VERSION,
+        task.function_name,
+        list(task.args),
+        cast("dict[str, Any]", task.kwargs),
+        task.timeout_seconds,
+        task.max_retries,
+    )
+    return _encode(f"arguments of {task.function_name!r}", envelope, limit_bytes)
+
+
+def decode_task(payload: bytes) -> Task:
+    """The task in an envelope.
+
+    Raises:
+        PayloadUndecodable: the bytes are no envelope of this version.
+    """
+    try:
+        envelope = _envelope_decoder.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise PayloadUndecodable(
+            f"the payload ({len(payload)} bytes) is no task envelope: {error}"
+        ) from error
+    if envelope.version != ENVELOPE_VERSION:
+        raise PayloadUndecodable(
+            f"the payload has envelope version {envelope.version}, this worker reads "
+            f"{ENVELOPE_VERSION}: upgrade the workers before the clients"
+        )
+    return Task(
+        envelope.function_name,
+        tuple(envelope.args),
+        envelope.kwargs,
+        envelope.timeout_seconds,
+        envelope.max_retries,
+    )
+
+
+def encode_value(value: Any, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:
+    """A job's return value.
+
+    Raises:
+        NotSerializable, PayloadTooLarge: as for arguments.
+    """
+    return _encode("the result", value, limit_bytes)
+
+
+def decode_value(data: bytes) -> Any:
+    """A job's return value, as plain values."""
+    return _value_decoder.decode(data)
+
+
+def encode_failure(failure: Failure, limit_bytes: int = 64 * 1024) -> bytes:
+    """Why a task failed; an oversized text is cut, not refused."""
+    third = limit_bytes // 3
+    return _encoder.encode(
+        _FailureWire(
+            _printable(failure.type)[:1024],
+            _printable(failure.message)[:third],
+            _printable(failure.traceback)[-third:],
+        )
+    )
+
+
+def _printable(text: str) -> str:
+    """Text that UTF-8 can carry: lone surrogates (from `os.fsdecode`, say) are escaped."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def decode_failure(data: bytes) -> Failure:
+    """Why a task failed."""
+    wire = _failure_decoder.decode(data)
+    return Failure(wire.type, wire.message, wire.traceback)
+
+
+def encode_plain(value: Any) -> bytes:
+    """A small value of the protocol's own (worker info, progress)."""
+    return _encoder.encode(value)
+
+
+def convert(value: Any, target: Any) -> Any:
+    """A plain value in the type that a typed job declares.
+
+    Raises:
+        msgspec.ValidationError: it does not fit.
+    """
+    return msgspec.convert(value, target, strict=False, dec_hook=_decode_foreign)

@@ -1,0 +1,641 @@
+"""One typed function per command: it builds the call and parses the reply, without any I/O.
+
+So the asyncio client, the blocking one and pipelines share it. All times in ms.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, TypeVar
+
+import msgspec
+
+from identtqueue.errors import InvalidInput, ProtocolMismatch
+from identtqueue.protocol import codec, keys
+from identtqueue.protocol.keys import queue_keys
+from identtqueue.task import Attempt, Failure, Result, State, TaskInfo, queue_of
+
+PROTOCOL_VERSION: Final = "1"
+"""Major version of keys and scripts. Another one is refused (`meta` of each queue)."""
+
+DEAD_LETTER_TTL_MS: Final = 7 * 86_400_000
+"""How long dead letters are kept: a week, so that a Monday can look at a Friday night."""
+
+EXPIRED: Final = codec.encode_failure(Failure("Expired", "not started before expires_seconds"))
+CANCELLED: Final = codec.encode_failure(Failure("Cancelled", "cancelled on request"))
+
+T = TypeVar("T")
+Word = str | bytes | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One command to Redis, with what its reply means.
+
+    Attributes:
+        name: a script's name, or a plain (reading) Redis command.
+        keys: of a script; empty for a plain command.
+        args: ARGV of a script, or the words after a plain command.
+        parse: reply -> value.
+        is_script: which of the two it is.
+        repeatable: sending it twice does no harm. False for `claim` alone: whoever loses its
+            reply must ask what it owns now.
+    """
+
+    name: str
+    keys: tuple[str, ...]
+    args: tuple[Word, ...]
+    parse: Callable[[Any], T]
+    is_script: bool = True
+    repeatable: bool = True
+
+
+class Ack(enum.Enum):
+    """What became of a report about an attempt."""
+
+    OK = b"ok"
+    DONE = b"done"  # the same report had arrived before
+    LOST = b"lost"  # the task was recovered; the report counts for nothing
+    MISSING = b"missing"
+
+    @property
+    def recorded(self) -> bool:
+        """Whether the report stands."""
+        return self in (Ack.OK, Ack.DONE)
+
+
+class Lease(enum.Enum):
+    """The answer to a renewal."""
+
+    OK = b"ok"
+    DRAINING = b"draining"
+    LOST = b"lost"
+
+
+class Cancelled(enum.Enum):
+    """The answer to a cancellation."""
+
+    OK = b"ok"
+    ASKED = b"asked"
+    ENDED = b"ended"
+    MISSING = b"missing"
+
+
+class Replayed(enum.Enum):
+    """The answer to a replay or a discard."""
+
+    OK = b"ok"
+    MISSING = b"missing"
+    NOT_DEAD = b"not dead"
+
+
+class Enqueued(enum.Enum):
+    """How an enqueue was taken."""
+
+    OK = "ok"
+    EXISTS = "exists"  # this id had been enqueued: it is one task
+    LATE = "late"  # a cron firing whose time has passed
+    UNIQUE = "unique"  # another unfinished task has the unique key
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """The answer to one enqueue: `task_id` is the other task's when `status` is UNIQUE."""
+
+    task_id: str
+    status: Enqueued
+
+
+@dataclass(frozen=True, slots=True)
+class NewTask:
+    """One task to enqueue. `options` holds only what differs from the default."""
+
+    task_id: str
+    payload: bytes
+    function_name: str
+    options: Mapping[str, int | str | bool] = field(default_factory=dict)
+
+
+class Claim(enum.Enum):
+    """Whether the worker may claim."""
+
+    OK = b"ok"
+    LOST = b"lost"
+    DRAINING = b"draining"
+    PAUSED = b"paused"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim gave. `next_due_ms`: until the next scheduled task; None: there is none."""
+
+    status: Claim
+    attempts: tuple[Attempt, ...] = ()
+    next_due_ms: int | None = None
+    pending: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """What a promotion did."""
+
+    moved: int
+    next_due_ms: int | None
+    now_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """The tasks taken from a lost worker; `lost` is False if it was unknown or alive."""
+
+    lost: bool
+    requeued: tuple[str, ...] = ()
+    dead: tuple[str, ...] = ()
+    cancelled: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
+    """What is in a queue at one moment. `counters` only grow."""
+
+    queued: int
+    in_flight: int
+    scheduled: int
+    dead: int
+    oldest_wait_ms: int | None
+    next_due_in_ms: int | None
+    paused: bool
+    workers: int
+    counters: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRow:
+    """One worker incarnation, as its queue knows it."""
+
+    worker_id: str
+    lease_expires_in_ms: int
+    in_flight: int
+    draining: bool
+    info: Mapping[str, Any]
+
+
+# --- client ---------------------------------------------------------------------------------
+
+
+def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
+    """Put tasks into a queue; an id that exists already is left alone.
+
+    Raises (from parse):
+        ProtocolMismatch: the queue was written by another major version.
+    """
+    k = queue_keys(queue)
+    args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION]
+    for task in tasks:
+        options = msgspec.msgpack.encode(task.options) if task.options else b""
+        args += (task.task_id, task.payload, task.function_name, options)
+
+    def parse(reply: list[bytes]) -> list[Receipt]:
+        _check_protocol(reply)
+        return [
+            _receipt(task.task_id, status) for task, status in zip(tasks, reply, strict=True)
+        ]
+
+    return Call("enqueue", (k.pending, k.wake, k.scheduled, k.stats, k.meta), tuple(args), parse)
+
+
+def _receipt(task_id: str, status: bytes) -> Receipt:
+    if status.startswith(b"unique"):
+        return Receipt(status[len(b"unique") :].decode(), Enqueued.UNIQUE)
+    return Receipt(task_id, Enqueued(status.decode()))
+
+
+def _check_protocol(reply: list[Any]) -> None:
+    if reply and reply[0] == b"protocol":
+        raise ProtocolMismatch(reply[1].decode(), PROTOCOL_VERSION)
+
+
+def await_result(task_id: str, reply_channel: str = "") -> Call[Result | State | None]:
+    """The result; or the state of a task that goes on (registering the channel); or None."""
+
+    def parse(reply: list[bytes]) -> Result | State | None:
+        if reply[0] == b"missing":
+            return None
+        state = State(reply[0].decode())
+        return parse_result(task_id, state, reply[1]) if state.ended else state
+
+    return Call("await", (queue_keys(queue_of(task_id)).task(task_id),), (reply_channel,), parse)
+
+
+def parse_result(task_id: str, state: State, data: bytes) -> Result:
+    """A result from the bytes stored (or published) for it."""
+    if state is State.SUCCEEDED:
+        return Result(task_id, state, value=codec.decode_value(data))
+    return Result(task_id, state, failure=codec.decode_failure(data))
+
+
+def parse_reply(message: bytes) -> tuple[str, Result | None]:
+    """What `lua/lib/end_task.lua` publishes: the id, and the result unless it was too big."""
+    task_id, state, data = message.split(b"\n", 2)
+    if not data:
+        return task_id.decode(), None
+    return task_id.decode(), parse_result(task_id.decode(), State(state.decode()), data[1:])
+
+
+def cancel(task_id: str) -> Call[Cancelled]:
+    """Cancel a task; the owner of a running one is asked to."""
+    k = queue_keys(queue_of(task_id))
+    return Call(
+        "cancel",
+        (k.pending, k.scheduled, k.stats),
+        (k.task_prefix, k.unique_prefix, task_id, CANCELLED, keys.CONTROL_PREFIX),
+        Cancelled,
+    )
+
+
+_INFO_FIELDS: Final = (
+    "state",
+    "function",
+    "attempt",
+    "failures",
+    "losses",
+    "enqueued_at",
+    "started_at",
+    "finished_at",
+    "owner",
+    "error",
+)
+
+
+def task_info(task_id: str) -> Call[TaskInfo | None]:
+    """All that is known of a task, or None."""
+    queue = queue_of(task_id)
+
+    def parse(reply: list[bytes | None]) -> TaskInfo | None:
+        state, function, attempt, failures, losses, enqueued, started, finished, owner, error = (
+            reply
+        )
+        if state is None:
+            return None
+        return TaskInfo(
+            task_id=task_id,
+            queue=queue,
+            state=State(state.decode()),
+            function_name=(function or b"").decode(),
+            attempt=int(attempt or 0),
+            failures=int(failures or 0),
+            losses=int(losses or 0),
+            enqueued_at_ms=int(enqueued or 0),
+            started_at_ms=int(started) if started else None,
+            finished_at_ms=int(finished) if finished else None,
+            owner=owner.decode() if owner else None,
+            failure=codec.decode_failure(error) if error else None,
+        )
+
+    key = queue_keys(queue).task(task_id)
+    return Call("HMGET", (), (key, *_INFO_FIELDS), parse, is_script=False)
+
+
+# --- worker ---------------------------------------------------------------------------------
+
+
+def register(queue: str, worker: str, lease_ms: int, info: Mapping[str, Any]) -> Call[int]:
+    """Take the first lease; gives Redis' time.
+
+    Raises (from parse):
+        ProtocolMismatch: the queue was written by another major version.
+    """
+    k = queue_keys(queue)
+
+    def parse(reply: list[Any]) -> int:
+        _check_protocol(reply)
+        return int(reply[1])
+
+    return Call(
+        "register",
+        (k.workers, k.info, k.meta),
+        (worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION),
+        parse,
+    )
+
+
+def extend(queue: str, worker: str, lease_ms: int) -> Call[Lease]:
+    """Renew the lease."""
+    k = queue_keys(queue)
+    return Call("extend", (k.workers, k.draining), (worker, lease_ms), Lease)
+
+
+def leave(queue: str, worker: str) -> Call[bool]:
+    """Give the lease back; False while tasks are in flight."""
+    k = queue_keys(queue)
+    return Call(
+        "leave",
+        (k.inflight(worker), k.workers, k.info, k.draining),
+        (worker,),
+        lambda reply: bool(reply == b"ok"),
+    )
+
+
+def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
+    """Take up to `limit` pending tasks."""
+    k = queue_keys(queue)
+    return Call(
+        "claim",
+        (
+            k.pending,
+            k.inflight(worker),
+            k.workers,
+            k.scheduled,
+            k.stats,
+            k.paused,
+            k.draining,
+            k.wake,
+        ),
+        (k.task_prefix, k.unique_prefix, worker, limit, k.doorbell, EXPIRED),
+        lambda reply: _parse_claim(queue, reply),
+        repeatable=False,
+    )
+
+
+def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
+    status = Claim(reply[0])
+    if status is not Claim.OK:
+        return Claimed(status)
+    now = reply[2]
+    attempts = tuple(
+        Attempt(
+            task_id=reply[i].decode(),
+            queue=queue,
+            number=reply[i + 1],
+            failures=int(reply[i + 2]),
+            losses=int(reply[i + 3]),
+            enqueued_at_ms=int(reply[i + 4]),
+            started_at_ms=now,
+            waited_ms=reply[i + 5],
+            payload=reply[i + 6],
+        )
+        for i in range(4, len(reply), 7)
+    )
+    return Claimed(status, attempts, _maybe(reply[1]), reply[3])
+
+
+def _maybe(number: int) -> int | None:
+    """Scripts say -1 for 'there is none'."""
+    return None if number < 0 else number
+
+
+def in_flight(queue: str, worker: str) -> Call[list[str]]:
+    """The ids that a worker owns."""
+    return Call(
+        "LRANGE",
+        (),
+        (queue_keys(queue).inflight(worker), 0, -1),
+        lambda reply: [task_id.decode() for task_id in reply],
+        is_script=False,
+    )
+
+
+def _acks(reply: list[bytes]) -> list[Ack]:
+    return [Ack(ack) for ack in reply]
+
+
+def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> Call[list[Ack]]:
+    """Record results (id, attempt, encoded value), once each."""
+    k = queue_keys(queue)
+    args: list[Word] = [k.task_prefix, k.unique_prefix, worker]
+    for triple in done:
+        args += triple
+    return Call("finish", (k.inflight(worker), k.stats), tuple(args), _acks)
+
+
+def retry(
+    queue: str, worker: str, task_id: str, attempt: int, delay_ms: int, failure: bytes
+) -> Call[Ack]:
+    """Run a failed attempt's task again after the delay."""
+    k = queue_keys(queue)
+    return Call(
+        "retry",
+        (k.inflight(worker), k.scheduled, k.stats, k.wake),
+        (k.task_prefix, worker, task_id, attempt, delay_ms, failure),
+        Ack,
+    )
+
+
+def bury(queue: str, worker: str, task_id: str, attempt: int, failure: bytes) -> Call[Ack]:
+    """Make a failed attempt's task a dead letter."""
+    k = queue_keys(queue)
+    return Call(
+        "bury",
+        (k.inflight(worker), k.dead, k.stats),
+        (k.task_prefix, k.unique_prefix, worker, task_id, attempt, failure, DEAD_LETTER_TTL_MS),
+        Ack,
+    )
+
+
+def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
+    """End a running task as cancelled: its owner was asked to."""
+    k = queue_keys(queue)
+    return Call(
+        "abort",
+        (k.inflight(worker), k.stats),
+        (k.task_prefix, k.unique_prefix, worker, task_id, attempt, CANCELLED),
+        Ack,
+    )
+
+
+def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Call[list[Ack]]:
+    """Give tasks (id, attempt) back to the head of the queue; nothing is charged."""
+    k = queue_keys(queue)
+    args: list[Word] = [k.task_prefix, worker, k.doorbell]
+    for pair in attempts:
+        args += pair
+    return Call("release", (k.inflight(worker), k.pending, k.wake, k.stats), tuple(args), _acks)
+
+
+def wake(queue: str) -> Call[int]:
+    """Ring for another idle worker if tasks are pending; gives their number."""
+    k = queue_keys(queue)
+    return Call("wake", (k.pending, k.wake), (), int)
+
+
+# --- upkeep and administration ----------------------------------------------------------------
+
+
+def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
+    """Make due tasks pending."""
+    k = queue_keys(queue)
+    return Call(
+        "promote",
+        (k.scheduled, k.pending, k.wake),
+        (k.task_prefix, k.doorbell, limit),
+        lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2]),
+    )
+
+
+def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) -> Call[Recovery]:
+    """Take all tasks from a worker whose lease has run out, or whose death is certain."""
+    if max_deliveries < 1:
+        raise InvalidInput(f"max_deliveries={max_deliveries}: must be 1 or more")
+    k = queue_keys(queue)
+    lost = Failure(
+        "WorkerLost",
+        f"the worker was lost {max_deliveries} times while it ran this task "
+        f"(max_deliveries={max_deliveries}); last on {worker}",
+    )
+    return Call(
+        "recover",
+        (
+            k.inflight(worker),
+            k.workers,
+            k.info,
+            k.draining,
+            k.pending,
+            k.wake,
+            k.dead,
+            k.stats,
+        ),
+        (
+            k.task_prefix,
+            k.unique_prefix,
+            worker,
+            k.doorbell,
+            "waive" if waive_lease else "expired",
+            max_deliveries,
+            codec.encode_failure(lost),
+            CANCELLED,
+            DEAD_LETTER_TTL_MS,
+        ),
+        _parse_recovery,
+    )
+
+
+def _parse_recovery(reply: list[bytes]) -> Recovery:
+    if reply[0] != b"ok":
+        return Recovery(lost=False)
+    fates: dict[bytes, list[str]] = {b"pending": [], b"failed": [], b"cancelled": []}
+    for i in range(1, len(reply), 2):
+        fates[reply[i + 1]].append(reply[i].decode())
+    return Recovery(
+        lost=True,
+        requeued=tuple(fates[b"pending"]),
+        dead=tuple(fates[b"failed"]),
+        cancelled=tuple(fates[b"cancelled"]),
+    )
+
+
+def drain(queue: str, workers: Sequence[str], *, stop: bool) -> Call[list[str]]:
+    """Tell workers to stop fetching (or call them back); gives those whose state changed."""
+    k = queue_keys(queue)
+    return Call(
+        "drain",
+        (k.workers, k.draining),
+        ("drain" if stop else "undrain", keys.CONTROL_PREFIX, *workers),
+        lambda reply: [worker.decode() for worker in reply],
+    )
+
+
+def pause(queue: str, *, stop: bool) -> Call[bool]:
+    """Stop all claims of a queue, or resume them; whether that changed anything."""
+    k = queue_keys(queue)
+    return Call(
+        "pause",
+        (k.paused, k.pending, k.wake),
+        ("pause" if stop else "resume", k.doorbell),
+        bool,
+    )
+
+
+def replay(task_id: str) -> Call[Replayed]:
+    """Run a dead letter again, with fresh counts of failures and losses."""
+    k = queue_keys(queue_of(task_id))
+    return Call(
+        "replay",
+        (k.dead, k.pending, k.wake, k.stats),
+        (k.task_prefix, k.doorbell, task_id),
+        Replayed,
+    )
+
+
+def discard(task_id: str) -> Call[Replayed]:
+    """Delete a dead letter."""
+    k = queue_keys(queue_of(task_id))
+    return Call("discard", (k.dead,), (k.task_prefix, task_id), Replayed)
+
+
+def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
+    """Ids of dead letters, the newest first."""
+    return Call(
+        "ZREVRANGE",
+        (),
+        (queue_keys(queue).dead, offset, offset + limit - 1),
+        lambda reply: [task_id.decode() for task_id in reply],
+        is_script=False,
+    )
+
+
+def depth(queue: str) -> Call[QueueDepth]:
+    """What is in a queue."""
+    k = queue_keys(queue)
+    return Call(
+        "depth",
+        (k.pending, k.workers, k.scheduled, k.dead, k.stats, k.paused),
+        (k.task_prefix, k.inflight_prefix),
+        _parse_depth,
+    )
+
+
+def _parse_depth(reply: list[Any]) -> QueueDepth:
+    counters = {reply[i].decode(): int(reply[i + 1]) for i in range(9, len(reply), 2)}
+    return QueueDepth(
+        queued=reply[0],
+        in_flight=reply[1],
+        scheduled=reply[2],
+        dead=reply[3],
+        oldest_wait_ms=_maybe(reply[4]),
+        next_due_in_ms=_maybe(reply[5]),
+        paused=bool(reply[6]),
+        workers=reply[7],
+        counters=counters,
+    )
+
+
+def workers(queue: str) -> Call[list[WorkerRow]]:
+    """Who works on a queue, those with the oldest lease first."""
+    k = queue_keys(queue)
+    return Call("workers", (k.workers, k.info, k.draining), (k.inflight_prefix,), _parse_workers)
+
+
+def _parse_workers(reply: list[Any]) -> list[WorkerRow]:
+    return [
+        WorkerRow(
+            worker_id=reply[i].decode(),
+            lease_expires_in_ms=reply[i + 1],
+            in_flight=reply[i + 2],
+            draining=bool(reply[i + 3]),
+            info=codec.decode_value(reply[i + 4]) if reply[i + 4] else {},
+        )
+        for i in range(0, len(reply), 5)
+    ]
+
+
+def connected(workers: Sequence[str]) -> Call[list[bool]]:
+    """Whether each worker's process holds its control connection: its kernel closes it at death."""
+    return Call(
+        "PUBSUB",
+        (),
+        ("NUMSUB", *(keys.control_channel(worker) for worker in workers)),
+        lambda reply: [reply[i + 1] > 0 for i in range(0, len(reply), 2)],
+        is_script=False,
+    )
+
+
+def server_info() -> Call[dict[str, str]]:
+    """The `server` section of INFO."""
+
+    def parse(reply: bytes) -> dict[str, str]:
+        lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
+        return {name: value for name, _, value in lines}
+
+    return Call("INFO", (), ("server",), parse, is_script=False)

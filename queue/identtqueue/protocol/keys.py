@@ -1,0 +1,92 @@
+"""Every Redis key and channel name. Nothing else in the project spells one.
+
+All keys of a queue carry `{queue}` as their hash tag: one queue is one slot of a Redis Cluster,
+and each script touches one queue only.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Final
+
+from identtqueue.task import check_queue_name
+
+ROOT: Final = "idtq"
+
+
+class QueueKeys:
+    """The keys of one queue."""
+
+    __slots__ = (
+        "dead",
+        "doorbell",
+        "draining",
+        "inflight_prefix",
+        "info",
+        "meta",
+        "paused",
+        "pending",
+        "scheduled",
+        "stats",
+        "task_prefix",
+        "unique_prefix",
+        "wake",
+        "workers",
+    )
+
+    def __init__(self, queue: str) -> None:
+        base = f"{ROOT}:{{{check_queue_name(queue)}}}:"
+        self.pending = base + "pending"  # LIST of ids, FIFO; its LLEN is the queue's length
+        self.wake = base + "wake"  # LIST of at most one token: what an idle worker blocks on
+        self.scheduled = base + "scheduled"  # ZSET id -> due time (ms)
+        self.dead = base + "dead"  # ZSET id -> time of death (ms)
+        self.workers = base + "workers"  # ZSET worker incarnation -> lease expiry (ms)
+        self.info = base + "info"  # HASH worker incarnation -> who it is (msgpack)
+        self.draining = base + "draining"  # SET of incarnations told to stop fetching
+        self.paused = base + "paused"  # STRING, present: no claims
+        self.meta = base + "meta"  # HASH protocol -> major version
+        self.stats = base + "stats"  # HASH of monotone counters
+        self.task_prefix = base + "task:"  # HASH per id
+        self.inflight_prefix = base + "inflight:"  # LIST per incarnation: the ids it owns
+        self.unique_prefix = base + "unique:"  # STRING per unique key -> id, with a TTL
+        self.doorbell = base + "doorbell"  # channel: `pending` was empty and is not any more
+
+    def task(self, task_id: str) -> str:
+        """The hash of one task."""
+        return self.task_prefix + task_id
+
+    def inflight(self, worker_id: str) -> str:
+        """The list of ids that one worker incarnation owns."""
+        return self.inflight_prefix + worker_id
+
+
+@lru_cache(maxsize=4096)
+def queue_keys(queue: str) -> QueueKeys:
+    """The keys of a queue; built once, since every command needs them.
+
+    Raises:
+        InvalidQueueName: the name breaks the rule.
+    """
+    return QueueKeys(queue)
+
+
+CONTROL_PREFIX: Final = f"{ROOT}:control:"
+"""Channel prefix: what is said to one worker incarnation (drain, cancel)."""
+
+REPLY_PREFIX: Final = f"{ROOT}:reply:"
+"""Channel prefix: where one waiting client hears how its tasks ended."""
+
+
+def control_channel(worker_id: str) -> str:
+    """Where a worker incarnation listens."""
+    return CONTROL_PREFIX + worker_id
+
+
+def reply_channel(client_id: str) -> str:
+    """Where a client listens."""
+    return REPLY_PREFIX + client_id
+
+
+def queue_of_doorbell(channel: str) -> str:
+    """The queue that a doorbell channel belongs to."""
+    return channel[len(ROOT) + 2 : -len("}:doorbell")]

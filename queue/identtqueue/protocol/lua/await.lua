@@ -1,0 +1,16 @@
+-- await: reads how a task ended, or registers who waits for it
+-- KEYS  1 task:<id>
+-- ARGV  1 reply channel, or empty: only look
+-- Returns {"missing"} | {state} | {"succeeded", result} | {"failed" | "cancelled", failure}
+local task = redis.call('HMGET', KEYS[1], 'state', 'result', 'error', 'waiters')
+local state, waiters = task[1], task[4]
+if not state then return {'missing'} end
+if state == 'succeeded' then return {state, task[2] or ''} end
+if state == 'failed' or state == 'cancelled' then return {state, task[3] or ''} end
+if ARGV[1] ~= '' then
+  if not waiters then redis.call('HSET', KEYS[1], 'waiters', ARGV[1])
+  elseif not string.find(waiters, ARGV[1], 1, true) then
+    redis.call('HSET', KEYS[1], 'waiters', waiters .. ' ' .. ARGV[1])
+  end
+end
+return {state}

@@ -1,0 +1,21 @@
+-- cancel: scheduled / pending -> cancelled; the owner of a running task is asked
+-- KEYS  1 pending  2 scheduled  3 stats
+-- ARGV  1 task prefix  2 unique prefix  3 id  4 encoded reason  5 control channel prefix
+-- Returns "missing" | "ended" | "asked" | "ok". LREM walks the list: O(tasks pending).
+-- include lib/now.lua
+-- include lib/end_task.lua
+local id, key = ARGV[3], ARGV[1] .. ARGV[3]
+local task = redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl')
+local state = task[1]
+if not state then return 'missing' end
+if state == 'running' then
+  redis.call('HSET', key, 'cancel', '1')
+  redis.call('PUBLISH', ARGV[5] .. task[2], 'cancel ' .. id .. ' ' .. task[3])
+  return 'asked'
+end
+if state ~= 'pending' and state ~= 'scheduled' then return 'ended' end
+if state == 'pending' then redis.call('LREM', KEYS[1], 1, id) else redis.call('ZREM', KEYS[2], id) end
+redis.call('HDEL', key, 'payload')
+end_task(key, id, 'cancelled', 'error', ARGV[4], now_ms(), task[4] or 3600000, ARGV[2])
+redis.call('HINCRBY', KEYS[3], 'cancelled', 1)
+return 'ok'

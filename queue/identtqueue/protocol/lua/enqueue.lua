@@ -1,0 +1,59 @@
+-- enqueue: (none) -> pending / scheduled, for a batch
+-- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta
+-- ARGV  1 task prefix  2 unique prefix  3 doorbell  4 protocol version
+--       5.. per task: id, payload, function name, options (msgpack map, or empty)
+-- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); late_refused (cron)
+-- Returns per task, in order: "ok" | "exists" | "late" | "unique" .. the id that has the key;
+--         or {"protocol", the version found}
+-- include lib/now.lua
+-- include lib/pending.lua
+local protocol = redis.call('HGET', KEYS[5], 'protocol')
+if protocol and protocol ~= ARGV[4] then return {'protocol', protocol} end
+local now = now_ms()
+local before = redis.call('LLEN', KEYS[1])
+local queued, accepted, earliest = 0, 0, false
+local replies = {}
+
+local function accept(id, key, payload, name, options)
+  local due = options.at or (options.delay and now + options.delay) or 0
+  if due > now then
+    redis.call('HSET', key, 'state', 'scheduled', 'payload', payload, 'function', name,
+      'enqueued_at', now)
+    redis.call('ZADD', KEYS[3], due, id)
+    earliest = earliest or redis.call('ZRANK', KEYS[3], id) == 0
+  else
+    redis.call('HSET', key, 'state', 'pending', 'payload', payload, 'function', name,
+      'enqueued_at', now)
+    redis.call('RPUSH', KEYS[1], id)
+    queued = queued + 1
+  end
+  if options.ttl then redis.call('HSET', key, 'ttl', options.ttl) end
+  if options.expires then redis.call('HSET', key, 'expires_at', now + options.expires) end
+  if options.unique then
+    redis.call('HSET', key, 'unique', options.unique)
+    redis.call('SET', ARGV[2] .. options.unique, id, 'PX', options.unique_ttl)
+  end
+  accepted = accepted + 1
+  return 'ok'
+end
+
+local function verdict(id, payload, name, packed)
+  local key = ARGV[1] .. id
+  if redis.call('EXISTS', key) == 1 then return 'exists' end
+  local options = packed ~= '' and cmsgpack.unpack(packed) or {}
+  if options.late_refused and options.at <= now then return 'late' end
+  local holder = options.unique and redis.call('GET', ARGV[2] .. options.unique)
+  if holder then return 'unique' .. holder end
+  return accept(id, key, payload, name, options)
+end
+
+for i = 5, #ARGV, 4 do
+  replies[#replies + 1] = verdict(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
+end
+if accepted > 0 then
+  redis.call('HINCRBY', KEYS[4], 'enqueued', accepted)
+  if not protocol then redis.call('HSET', KEYS[5], 'protocol', ARGV[4]) end
+end
+if queued > 0 then ring(KEYS[1], KEYS[2], ARGV[3], before)
+elseif earliest then ring_for_schedule(KEYS[2]) end
+return replies

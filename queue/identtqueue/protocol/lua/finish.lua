@@ -1,0 +1,26 @@
+-- finish: running -> succeeded, for a batch of attempts that this worker owns
+-- KEYS  1 inflight:<worker>  2 stats
+-- ARGV  1 task prefix  2 unique prefix  3 worker  4.. triples: id, attempt, encoded result
+-- Returns per attempt, in order: "ok" | "done" (a repeat) | "lost" | "missing"
+-- include lib/now.lua
+-- include lib/owned.lua
+-- include lib/end_task.lua
+local now, finished, run_ms, acks = now_ms(), 0, 0, {}
+for i = 4, #ARGV, 3 do
+  local id, key = ARGV[i], ARGV[1] .. ARGV[i]
+  local ack = owned(key, ARGV[3], ARGV[i + 1], 'succeeded')
+  if ack == 'ok' then
+    -- LREM and HDEL first: they free memory, so a full Redis can still record results.
+    redis.call('LREM', KEYS[1], 1, id)
+    redis.call('HDEL', key, 'payload')
+    local task = redis.call('HMGET', key, 'started_at', 'ttl')
+    end_task(key, id, 'succeeded', 'result', ARGV[i + 2], now, task[2] or 3600000, ARGV[2])
+    finished, run_ms = finished + 1, run_ms + now - tonumber(task[1])
+  end
+  acks[#acks + 1] = ack
+end
+if finished > 0 then
+  redis.call('HINCRBY', KEYS[2], 'succeeded', finished)
+  redis.call('HINCRBY', KEYS[2], 'run_ms', run_ms)
+end
+return acks

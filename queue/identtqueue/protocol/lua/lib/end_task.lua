@@ -1,0 +1,17 @@
+-- The end of a task: state, times, expiry, unique key, and the answer to whoever waits.
+-- `field` is 'result' or 'error'. Answers over 64 KiB are only announced: a subscriber's output
+-- buffer is bounded, the client then reads the hash.
+local function end_task(task_key, id, state, field, data, now, ttl, unique_prefix)
+  local more = redis.call('HMGET', task_key, 'waiters', 'unique')
+  redis.call('HSET', task_key, 'state', state, 'finished_at', now, field, data)
+  redis.call('PEXPIRE', task_key, ttl)
+  if more[2] and redis.call('GET', unique_prefix .. more[2]) == id then
+    redis.call('DEL', unique_prefix .. more[2])
+  end
+  if more[1] then
+    redis.call('HDEL', task_key, 'waiters')
+    local answer = id .. '\n' .. state .. '\n'
+    if #data <= 65536 then answer = answer .. '=' .. data end
+    for channel in string.gmatch(more[1], '%S+') do redis.call('PUBLISH', channel, answer) end
+  end
+end

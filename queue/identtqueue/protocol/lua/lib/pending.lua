@@ -1,0 +1,12 @@
+-- Making tasks pending, and telling who cares.
+-- A single token in `wake` is enough: the worker that takes it passes it on while tasks are left
+-- (see claim). The doorbell (operator) rings only when the queue was empty before.
+local function ring(pending, wake, doorbell, before)
+  if before == 0 then redis.call('PUBLISH', doorbell, '1') end
+  if redis.call('EXISTS', wake) == 0 then redis.call('RPUSH', wake, '1') end
+end
+
+-- One idle worker recomputes how long it may block: a scheduled task became the earliest.
+local function ring_for_schedule(wake)
+  if redis.call('EXISTS', wake) == 0 then redis.call('RPUSH', wake, '1') end
+end

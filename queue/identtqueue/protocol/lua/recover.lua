@@ -1,0 +1,55 @@
+-- recover: running -> pending (head) / failed / cancelled, for all tasks of a lost worker
+-- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining  5 pending  6 wake  7 dead  8 stats
+-- ARGV  1 task prefix  2 unique prefix  3 worker  4 doorbell  5 "waive" (its death is certain) or
+--       "expired" (its lease must have run out)  6 losses allowed before a task is buried
+--       7 encoded failure of a buried task  8 encoded reason of a cancelled one
+--       9 how long dead letters are kept (ms)
+-- Returns {"unknown"} | {"alive"} | {"ok", then pairs: id, "pending" | "failed" | "cancelled"}
+-- include lib/now.lua
+-- include lib/pending.lua
+-- include lib/end_task.lua
+local now, worker = now_ms(), ARGV[3]
+local lease = redis.call('ZSCORE', KEYS[2], worker)
+if not lease then return {'unknown'} end
+if ARGV[5] ~= 'waive' and tonumber(lease) > now then return {'alive'} end
+
+local ids = redis.call('LRANGE', KEYS[1], 0, -1)
+local before, requeued, reply = redis.call('LLEN', KEYS[5]), 0, {'ok'}
+redis.call('DEL', KEYS[1])
+redis.call('ZREM', KEYS[2], worker)
+redis.call('HDEL', KEYS[3], worker)
+redis.call('SREM', KEYS[4], worker)
+
+local function fate(id, key)
+  local losses = redis.call('HINCRBY', key, 'losses', 1)
+  local task = redis.call('HMGET', key, 'cancel', 'ttl')
+  if task[1] then
+    end_task(key, id, 'cancelled', 'error', ARGV[8], now, task[2] or 3600000, ARGV[2])
+    redis.call('HINCRBY', KEYS[8], 'cancelled', 1)
+    return 'cancelled'
+  end
+  if losses >= tonumber(ARGV[6]) then
+    redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now - tonumber(ARGV[9]))
+    redis.call('ZADD', KEYS[7], now, id)
+    end_task(key, id, 'failed', 'error', ARGV[7], now, ARGV[9], ARGV[2])
+    redis.call('HINCRBY', KEYS[8], 'failed', 1)
+    return 'failed'
+  end
+  redis.call('LPUSH', KEYS[5], id)
+  redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
+  requeued = requeued + 1
+  return 'pending'
+end
+
+for i = #ids, 1, -1 do  -- from the last, so that LPUSH keeps their order
+  local key = ARGV[1] .. ids[i]
+  if redis.call('HGET', key, 'state') == 'running' then
+    reply[#reply + 1] = ids[i]
+    reply[#reply + 1] = fate(ids[i], key)
+  end
+end
+if requeued > 0 then
+  redis.call('HINCRBY', KEYS[8], 'recovered', requeued)
+  ring(KEYS[5], KEYS[6], ARGV[4], before)
+end
+return reply

@@ -1,0 +1,25 @@
+-- release: running -> pending (head, in their old order); nothing is charged
+-- KEYS  1 inflight:<worker>  2 pending  3 wake  4 stats
+-- ARGV  1 task prefix  2 worker  3 doorbell  4.. pairs: id, attempt
+-- Returns per attempt, in order: "ok" | "done" (a repeat) | "lost" | "missing"
+-- include lib/now.lua
+-- include lib/owned.lua
+-- include lib/pending.lua
+local now, before = now_ms(), redis.call('LLEN', KEYS[2])
+local acks, released = {}, 0
+for i = #ARGV - 1, 4, -2 do
+  local id, key = ARGV[i], ARGV[1] .. ARGV[i]
+  local ack = owned(key, ARGV[2], ARGV[i + 1], 'pending')
+  if ack == 'ok' then
+    redis.call('LREM', KEYS[1], 1, id)
+    redis.call('LPUSH', KEYS[2], id)
+    redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
+    released = released + 1
+  end
+  acks[(i - 4) / 2 + 1] = ack
+end
+if released > 0 then
+  redis.call('HINCRBY', KEYS[4], 'released', released)
+  ring(KEYS[2], KEYS[3], ARGV[3], before)
+end
+return acks

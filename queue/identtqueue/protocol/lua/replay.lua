@@ -1,0 +1,19 @@
+-- replay: failed -> pending; its failures and losses start again at 0, its attempts go on
+-- KEYS  1 dead  2 pending  3 wake  4 stats
+-- ARGV  1 task prefix  2 doorbell  3 id
+-- Returns "ok" | "missing" | "not dead"
+-- include lib/now.lua
+-- include lib/pending.lua
+local id, key = ARGV[3], ARGV[1] .. ARGV[3]
+local task = redis.call('HMGET', key, 'state', 'payload')
+if not task[1] then return 'missing' end
+if task[1] ~= 'failed' or not task[2] then return 'not dead' end
+local before = redis.call('LLEN', KEYS[2])
+redis.call('ZREM', KEYS[1], id)
+redis.call('PERSIST', key)
+redis.call('HDEL', key, 'error', 'finished_at', 'failures', 'losses', 'cancel', 'expires_at')
+redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ms())
+redis.call('RPUSH', KEYS[2], id)
+redis.call('HINCRBY', KEYS[4], 'replayed', 1)
+ring(KEYS[2], KEYS[3], ARGV[2], before)
+return 'ok'

@@ -1,0 +1,71 @@
+"""The Lua scripts: loaded once, includes resolved, headers checked.
+
+A script names its KEYS and ARGV in its header (`-- KEYS  1 pending  2 wake`); the loader counts
+the KEYS there, so that a call with too few or too many fails here and not inside Redis.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Final
+
+_INCLUDE: Final = re.compile(r"^-- include (lib/[a-z_]+\.lua)\n", re.MULTILINE)
+_KEYS: Final = re.compile(r"^-- KEYS  (.*(?:\n--    .*)*)", re.MULTILINE)
+_NUMBERED: Final = re.compile(r"(?:^|  )(\d+) ")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """One script, ready to be sent."""
+
+    name: str
+    source: str
+    sha: str
+    key_count: int
+
+
+def names() -> list[str]:
+    """All scripts, in alphabetical order."""
+    folder = resources.files(__package__) / "lua"
+    return sorted(file.name.removesuffix(".lua") for file in folder.iterdir() if file.is_file())
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of that name.
+
+    Raises:
+        ValueError: its header names no KEYS, or an include is missing (a packaging error).
+    """
+    text = _read(f"{name}.lua")
+    header = _KEYS.search(text)
+    if header is None:
+        raise ValueError(f"{name}.lua has no KEYS line in its header")
+    numbers = [int(number) for number in _NUMBERED.findall(header.group(1))]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise ValueError(f"{name}.lua: KEYS are numbered {numbers}")
+    source = _resolve(text, seen=set())
+    # SHA-1 is how Redis names scripts; nothing secret depends on it.
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, source, sha, len(numbers))
+
+
+def _resolve(text: str, seen: set[str]) -> str:
+    """Put each included fragment in once, before its first use."""
+
+    def fragment(match: re.Match[str]) -> str:
+        path = match.group(1)
+        if path in seen:
+            return ""
+        seen.add(path)
+        return _resolve(_read(path), seen)
+
+    return _INCLUDE.sub(fragment, text)
+
+
+def _read(path: str) -> str:
+    return (resources.files(__package__) / "lua" / path).read_text("utf-8")

@@ -1,0 +1,86 @@
+"""The state machine, as data: every transition, its script, its guard and who calls it.
+
+A test holds this table, the files in `lua/` and the table in `docs/internals.md` together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from identtqueue.task import State
+
+NONE: Final = None
+"""The task does not exist (yet, or any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """One script that moves tasks from one of `sources` to one of `targets`."""
+
+    script: str
+    sources: tuple[State | None, ...]
+    targets: tuple[State | None, ...]
+    guard: str
+    caller: str
+
+
+TRANSITIONS: Final = (
+    Transition(
+        "enqueue",
+        (NONE,),
+        (State.PENDING, State.SCHEDULED),
+        "id absent; unique key free",
+        "client, cron",
+    ),
+    Transition(
+        "promote", (State.SCHEDULED,), (State.PENDING,), "due; batch-limited", "upkeep, operator"
+    ),
+    Transition(
+        "claim",
+        (State.PENDING,),
+        (State.RUNNING, State.CANCELLED),
+        "worker has a lease and is not draining; queue not paused; an expired task is cancelled",
+        "fetch",
+    ),
+    Transition(
+        "finish",
+        (State.RUNNING,),
+        (State.SUCCEEDED,),
+        "running under this attempt number, owned by this worker",
+        "finish",
+    ),
+    Transition("retry", (State.RUNNING,), (State.SCHEDULED,), "as finish", "finish"),
+    Transition("bury", (State.RUNNING,), (State.FAILED,), "as finish", "finish"),
+    Transition("abort", (State.RUNNING,), (State.CANCELLED,), "as finish", "finish"),
+    Transition("release", (State.RUNNING,), (State.PENDING,), "as finish", "shutdown, fetch"),
+    Transition(
+        "recover",
+        (State.RUNNING,),
+        (State.PENDING, State.FAILED, State.CANCELLED),
+        "lease expired, or waived on evidence of death; losses reaching the limit are buried",
+        "upkeep, operator",
+    ),
+    Transition(
+        "cancel",
+        (State.SCHEDULED, State.PENDING),
+        (State.CANCELLED,),
+        "not started; a running task's owner is asked instead",
+        "client",
+    ),
+    Transition("replay", (State.FAILED,), (State.PENDING,), "is a dead letter", "admin"),
+    Transition("discard", (State.FAILED,), (NONE,), "is a dead letter", "admin"),
+)
+
+SERVICE_SCRIPTS: Final = {
+    "register": "a worker incarnation takes its first lease; checks the protocol version",
+    "extend": "renews the lease of a worker that still has one",
+    "leave": "gives the lease back when nothing is in flight",
+    "drain": "tells workers to stop fetching, or calls them back",
+    "pause": "stops or resumes claims of the whole queue",
+    "await": "reads a result, or registers who waits for it",
+    "wake": "rings for one idle worker when tasks are pending",
+    "depth": "counts, and the oldest wait; writes nothing",
+    "workers": "who works, on how much; writes nothing",
+}
+"""Scripts that move no task."""

@@ -1,0 +1,60 @@
+"""Pure: whether a failed attempt runs again, and when."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from identtqueue.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Exponential back-off with full jitter.
+
+    The n-th retry waits a random time in [0, min(max_delay, first_delay * 2**(n-1))]: full
+    jitter spreads the retries of many tasks that failed together best (Brooker, "Exponential
+    Backoff And Jitter", AWS Architecture Blog, 2015). `floor_fraction` of that time is always
+    waited, so that a retry is never immediate.
+    """
+
+    max_retries: int = 0
+    first_delay_seconds: float = 1.0
+    max_delay_seconds: float = 300.0
+    floor_fraction: float = 0.5
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    give_up_on: tuple[type[BaseException], ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.max_retries < 0:
+            raise InvalidInput(f"max_retries={self.max_retries}: must be 0 or more")
+        if not 0 <= self.floor_fraction <= 1:
+            raise InvalidInput(f"floor_fraction={self.floor_fraction}: must be within 0 and 1")
+        if not 0 < self.first_delay_seconds <= self.max_delay_seconds:
+            raise InvalidInput("0 < first_delay_seconds <= max_delay_seconds must hold")
+
+    def delay_seconds(
+        self,
+        error: BaseException,
+        failures: int,
+        *,
+        max_retries: int | None = None,
+        rng: random.Random | None = None,
+    ) -> float | None:
+        """Seconds until the next run, or None: give up.
+
+        Args:
+            error: what the attempt raised.
+            failures: earlier failed attempts of this task.
+            max_retries: the task's own limit, if it has one.
+            rng: source of the jitter; default: the module's.
+        """
+        limit = self.max_retries if max_retries is None else max_retries
+        if failures >= limit:
+            return None
+        if isinstance(error, self.give_up_on) or not isinstance(error, self.retry_on):
+            return None
+        exponent = min(failures, 62)  # 2.0**63 s is for ever; keeps the product finite
+        ceiling = min(self.max_delay_seconds, self.first_delay_seconds * 2.0**exponent)
+        jitter = (rng or random).uniform(self.floor_fraction, 1.0)
+        return ceiling * jitter

@@ -1,0 +1,176 @@
+"""What a task is: frozen values, without any I/O."""
+
+from __future__ import annotations
+
+import enum
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from identtqueue.errors import InvalidInput, InvalidQueueName, InvalidTaskId
+
+QUEUE_NAME: Final = re.compile(r"[a-z0-9._-]{1,63}")
+UNIQUE_PART: Final = re.compile(r"[\x21-\x7e]{1,128}")
+
+
+class State(enum.StrEnum):
+    """Where a task is. The transitions are in `identtqueue.protocol.states`."""
+
+    SCHEDULED = "scheduled"
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing happens to the task any more (a dead letter can be replayed)."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+def check_queue_name(name: str) -> str:
+    """Return the name as it is.
+
+    Raises:
+        InvalidQueueName: it is not `[a-z0-9._-]{1,63}`.
+    """
+    if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
+        raise InvalidQueueName(name)
+    return name
+
+
+def new_task_id(queue: str) -> str:
+    """A fresh id `<queue>:<unique part>`, 96 random bits."""
+    return f"{queue}:{secrets.token_hex(12)}"
+
+
+def queue_of(task_id: str) -> str:
+    """The queue an id belongs to, read from the id alone.
+
+    Raises:
+        InvalidTaskId: the id is not `<queue>:<unique part>`.
+    """
+    queue, colon, unique = task_id.partition(":") if isinstance(task_id, str) else ("", "", "")
+    if not colon:
+        raise InvalidTaskId(task_id, "it has no ':'")
+    if not QUEUE_NAME.fullmatch(queue):
+        raise InvalidTaskId(task_id, f"{queue!r} is no queue name")
+    if not UNIQUE_PART.fullmatch(unique):
+        raise InvalidTaskId(task_id, "its unique part breaks the rule")
+    return queue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOptions:
+    """How one task is to be run.
+
+    Attributes:
+        task_id: `<queue>:<unique part>` or just the unique part; enqueueing one id twice is
+            one task. Default: random.
+        delay_seconds: earliest start, from now.
+        at: earliest start, as an aware datetime (instead of `delay_seconds`).
+        timeout_seconds: longest run of one attempt; default: the worker's.
+        max_retries: how often a failed run is repeated; default: the job's, then the worker's.
+        expires_seconds: dropped (TaskExpired) unless it has started by then.
+        unique_key: at most one unfinished task of the queue has this key; a second enqueue
+            returns the first one's id.
+        unique_seconds: longest time that `unique_key` is held. Default 24 h.
+        result_ttl_seconds: how long the result can be read. Default 1 h.
+    """
+
+    task_id: str | None = None
+    delay_seconds: float | None = None
+    at: datetime | None = None
+    timeout_seconds: float | None = None
+    max_retries: int | None = None
+    expires_seconds: float | None = None
+    unique_key: str | None = None
+    unique_seconds: float = 86_400
+    result_ttl_seconds: float = 3_600
+
+    def __post_init__(self) -> None:
+        if self.delay_seconds is not None and self.at is not None:
+            raise InvalidInput("give delay_seconds or at, not both")
+        if self.at is not None and self.at.tzinfo is None:
+            raise InvalidInput("at must be an aware datetime: datetime.now(timezone.utc) + …")
+        if self.delay_seconds is not None and self.delay_seconds < 0:
+            raise InvalidInput(f"delay_seconds={self.delay_seconds}: must be 0 or more")
+        if self.max_retries is not None and self.max_retries < 0:
+            raise InvalidInput(f"max_retries={self.max_retries}: must be 0 or more")
+        if self.unique_key is not None and not UNIQUE_PART.fullmatch(self.unique_key):
+            raise InvalidInput(f"unique_key={self.unique_key!r}: 1 to 128 printable ASCII")
+        for name in ("timeout_seconds", "expires_seconds", "unique_seconds", "result_ttl_seconds"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InvalidInput(f"{name}={value}: must be more than 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an attempt failed: what the caller is shown as TaskFailed."""
+
+    type: str
+    message: str
+    traceback: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task as it is enqueued: the content of the envelope."""
+
+    function_name: str
+    args: tuple[Any, ...] = ()
+    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    timeout_seconds: float | None = None
+    max_retries: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One execution, as claimed by a worker.
+
+    `number` grows with every claim of the task and never falls: it is the fencing token,
+    in Redis and for the job's own writes.
+    """
+
+    task_id: str
+    queue: str
+    number: int
+    failures: int
+    losses: int
+    enqueued_at_ms: int
+    started_at_ms: int
+    waited_ms: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a task ended: `value` if it succeeded, else `failure`."""
+
+    task_id: str
+    state: State
+    value: Any = None
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TaskInfo:
+    """All that is known of a task. Times are Redis time, in ms since 1970; None: not yet."""
+
+    task_id: str
+    queue: str
+    state: State
+    function_name: str
+    attempt: int
+    failures: int
+    losses: int
+    enqueued_at_ms: int
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    owner: str | None
+    failure: Failure | None
