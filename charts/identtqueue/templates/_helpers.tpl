@@ -1,0 +1,120 @@
+{{- define "identtqueue.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+{{- end }}
+
+{{/*
+Prefix of every object name. 46 characters leave room for the longest suffix within the 63 that a
+Service name or a label value may have.
+*/}}
+{{- define "identtqueue.fullname" -}}
+{{- $name := include "identtqueue.name" . }}
+{{- if .Values.fullnameOverride }}
+{{- .Values.fullnameOverride | trunc 46 | trimSuffix "-" }}
+{{- else if contains $name .Release.Name }}
+{{- .Release.Name | trunc 46 | trimSuffix "-" }}
+{{- else }}
+{{- printf "%s-%s" .Release.Name $name | trunc 46 | trimSuffix "-" }}
+{{- end }}
+{{- end }}
+
+{{- define "identtqueue.serviceAccountName" -}}
+{{- default (include "identtqueue.fullname" .) .Values.serviceAccount.name }}
+{{- end }}
+
+{{/*
+What a selector may rely on: these never change in the life of a release.
+Usage of this and the next two: include "identtqueue.labels" (dict "root" $ "component" "operator")
+*/}}
+{{- define "identtqueue.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "identtqueue.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{/*
+Labels of a pod. Without versions: they would restart Redis whenever the operator is upgraded. The
+chart's own win over commonLabels and the caller's "extra".
+*/}}
+{{- define "identtqueue.podLabels" -}}
+{{- $own := include "identtqueue.selectorLabels" . | fromYaml }}
+{{- $own = set $own "app.kubernetes.io/part-of" "identtqueue" }}
+{{- toYaml (merge $own (.extra | default dict) .root.Values.commonLabels) }}
+{{- end }}
+
+{{/* Labels of any other object. */}}
+{{- define "identtqueue.labels" -}}
+{{- $own := dict "app.kubernetes.io/version" .root.Chart.AppVersion }}
+{{- if eq .root.Values.creator "helm" }}
+{{- $own = set $own "app.kubernetes.io/managed-by" .root.Release.Service }}
+{{- $own = set $own "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") }}
+{{- end }}
+{{- toYaml (merge $own (include "identtqueue.podLabels" . | fromYaml)) }}
+{{- end }}
+
+{{/* Usage: include "identtqueue.image" (dict "image" .Values.image "tag" .Chart.AppVersion) */}}
+{{- define "identtqueue.image" -}}
+{{- if .image.digest }}
+{{- printf "%s@%s" .image.repository .image.digest }}
+{{- else }}
+{{- printf "%s:%s" .image.repository (default .tag .image.tag) }}
+{{- end }}
+{{- end }}
+
+{{/* The served namespaces as a JSON list: templates can only return text. */}}
+{{- define "identtqueue.namespaces" -}}
+{{- default (list .Release.Namespace) .Values.watchNamespaces | uniq | toJson }}
+{{- end }}
+
+{{/* "true" if TaskQueues in the release's own namespace are served. */}}
+{{- define "identtqueue.servesOwnNamespace" -}}
+{{- if or .Values.clusterWide (has .Release.Namespace (include "identtqueue.namespaces" . | fromJsonArray)) -}}
+true
+{{- end }}
+{{- end }}
+
+{{- define "identtqueue.redis.fullname" -}}
+{{- include "identtqueue.fullname" . }}-redis
+{{- end }}
+
+{{- define "identtqueue.redis.secretName" -}}
+{{- default (include "identtqueue.redis.fullname" .) .Values.redis.auth.existingSecret }}
+{{- end }}
+
+{{- define "identtqueue.redis.address" -}}
+{{- printf "%s.%s.svc:6379" (include "identtqueue.redis.fullname" .) .Release.Namespace }}
+{{- end }}
+
+{{/* Redis of the test: as JSON, {} if there is none. */}}
+{{- define "identtqueue.test.redis" -}}
+{{- if .Values.test.redis.address }}
+{{- dict "address" .Values.test.redis.address "secret" .Values.test.redis.secretName "key" "password" | toJson }}
+{{- else if .Values.redis.enabled }}
+{{- dict "address" (include "identtqueue.redis.address" .) "secret" (include "identtqueue.redis.secretName" .) "key" .Values.redis.auth.key | toJson }}
+{{- else -}}
+{}
+{{- end }}
+{{- end }}
+
+{{/* "true" if `helm test` can work in this release. */}}
+{{- define "identtqueue.test.possible" -}}
+{{- $redis := include "identtqueue.test.redis" . | fromJson }}
+{{- if and .Values.test.enabled $redis (include "identtqueue.servesOwnNamespace" .) -}}
+true
+{{- end }}
+{{- end }}
+
+{{/* Rules over several values, which the schema can only refuse with words nobody understands. */}}
+{{- define "identtqueue.validate" -}}
+{{- if and .Values.clusterWide .Values.watchNamespaces }}
+{{- fail "clusterWide and watchNamespaces exclude each other: serve every namespace, or the listed ones." }}
+{{- end }}
+{{- if and (gt (int .Values.replicas) 1) (not .Values.leaderElection.enabled) }}
+{{- fail "replicas > 1 needs leaderElection.enabled: without a leader, two operators would scale the same Deployment." }}
+{{- end }}
+{{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
+{{- fail "serviceAccount.create=false needs serviceAccount.name: the namespace's default ServiceAccount, which every pod shares, must not get the operator's rights." }}
+{{- end }}
+{{- if and .Values.test.redis.secretName (not .Values.test.redis.address) }}
+{{- fail "test.redis.secretName needs test.redis.address." }}
+{{- end }}
+{{- end }}
