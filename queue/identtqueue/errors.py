@@ -20,8 +20,8 @@
     │   ├── TaskFailed                  the job raised; remote type, message and traceback
     │   └── TaskCancelled
     │       └── TaskExpired             it did not start before `expires_seconds`
-    ├── PayloadUndecodable              a worker met bytes that are no envelope; becomes a dead letter
-    ├── UnknownJob                      a worker has no job of that name; becomes a dead letter
+    ├── PayloadUndecodable              a worker met bytes that are no envelope: dead letter
+    ├── UnknownJob                      a worker has no job of that name: dead letter
     └── Retry                           raised *by* a job: run me again
 """
 
@@ -185,7 +185,9 @@ class Retry(IdenttqueueError):
     Counts against `max_retries` like any failure. `after_seconds` overrides the back-off.
     """
 
-    def __init__(self, message: str = "retry requested", after_seconds: float | None = None) -> None:
+    def __init__(
+        self, message: str = "retry requested", after_seconds: float | None = None
+    ) -> None:
         super().__init__(message)
         if after_seconds is not None and after_seconds < 0:
             raise InvalidInput(f"Retry(after_seconds={after_seconds}): must be 0 or more")

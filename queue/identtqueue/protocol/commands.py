@@ -199,9 +199,7 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
 
     def parse(reply: list[bytes]) -> list[Receipt]:
         _check_protocol(reply)
-        return [
-            _receipt(task.task_id, status) for task, status in zip(tasks, reply, strict=True)
-        ]
+        return [_receipt(task.task_id, status) for task, status in zip(tasks, reply, strict=True)]
 
     return Call("enqueue", (k.pending, k.wake, k.scheduled, k.stats, k.meta), tuple(args), parse)
 
@@ -471,6 +469,30 @@ def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
         (k.scheduled, k.pending, k.wake),
         (k.task_prefix, k.doorbell, limit),
         lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2]),
+    )
+
+
+def expired(queue: str, now_ms: int, limit: int = 16) -> Call[list[str]]:
+    """Workers whose lease had run out at `now_ms` (Redis time); `recover` checks it again."""
+    return Call(
+        "ZRANGEBYSCORE",
+        (),
+        (queue_keys(queue).workers, "-inf", now_ms, "LIMIT", 0, limit),
+        lambda reply: [worker.decode() for worker in reply],
+        is_script=False,
+    )
+
+
+def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
+    """Block until one of the queues rings; gives its name, or None after `seconds`."""
+    wakes = {queue_keys(queue).wake: queue for queue in queues}
+    return Call(
+        "BLPOP",
+        (),
+        (*wakes, seconds),
+        lambda reply: wakes[reply[0].decode()] if reply else None,
+        is_script=False,
+        repeatable=False,
     )
 
 

@@ -1,0 +1,74 @@
+"""idenTTqueue: a task queue on Redis lists for Python services on Kubernetes.
+
+What is exported here is loaded on first use (PEP 562): a service that only enqueues never loads
+the worker.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from identtqueue.app import App as App
+    from identtqueue.app import TaskHandle as TaskHandle
+    from identtqueue.client import Client as Client
+    from identtqueue.errors import IdenttqueueError as IdenttqueueError
+    from identtqueue.errors import InvalidInput as InvalidInput
+    from identtqueue.errors import RedisUnavailable as RedisUnavailable
+    from identtqueue.errors import ResultTimeout as ResultTimeout
+    from identtqueue.errors import Retry as Retry
+    from identtqueue.errors import TaskCancelled as TaskCancelled
+    from identtqueue.errors import TaskExpired as TaskExpired
+    from identtqueue.errors import TaskFailed as TaskFailed
+    from identtqueue.errors import TaskNotFound as TaskNotFound
+    from identtqueue.retry import RetryPolicy as RetryPolicy
+    from identtqueue.schedule import Cron as Cron
+    from identtqueue.sync import SyncClient as SyncClient
+    from identtqueue.task import State as State
+    from identtqueue.task import TaskInfo as TaskInfo
+    from identtqueue.task import TaskOptions as TaskOptions
+    from identtqueue.transport.settings import RedisSettings as RedisSettings
+    from identtqueue.worker.context import Context as Context
+    from identtqueue.worker.registry import Job as Job
+    from identtqueue.worker.worker import Worker as Worker
+
+_HOME = {
+    "App": "app",
+    "Client": "client",
+    "Context": "worker.context",
+    "Cron": "schedule",
+    "IdenttqueueError": "errors",
+    "InvalidInput": "errors",
+    "Job": "worker.registry",
+    "RedisSettings": "transport.settings",
+    "RedisUnavailable": "errors",
+    "ResultTimeout": "errors",
+    "Retry": "errors",
+    "RetryPolicy": "retry",
+    "State": "task",
+    "SyncClient": "sync",
+    "TaskCancelled": "errors",
+    "TaskExpired": "errors",
+    "TaskFailed": "errors",
+    "TaskHandle": "app",
+    "TaskInfo": "task",
+    "TaskNotFound": "errors",
+    "TaskOptions": "task",
+    "Worker": "worker.worker",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - a list of the names above
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

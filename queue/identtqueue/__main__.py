@@ -1,0 +1,5 @@
+"""`python -m identtqueue` is the command `identtqueue`."""
+
+from identtqueue.cli import main
+
+main()

@@ -1,0 +1,286 @@
+"""What operators, dashboards and the command line need: look, recover, drain, replay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from identtqueue.errors import InvalidInput, TaskNotFound
+from identtqueue.protocol import commands, keys
+from identtqueue.protocol.commands import QueueDepth, Recovery, Replayed
+from identtqueue.task import TaskInfo, check_queue_name
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.subscriber import Subscriber
+
+__all__ = [
+    "Admin",
+    "Doorbell",
+    "QueueDepth",
+    "Recovery",
+    "RedisSettings",
+    "ServerInfo",
+    "WorkerInfo",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerInfo:
+    """Which Redis answers, and since when."""
+
+    version: str
+    uptime_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """One worker incarnation on one queue.
+
+    Attributes:
+        worker_id: `<pod UID or host>.<boot nonce>`.
+        pod_uid, pod_name, container: as the Downward API told the worker; None: it did not.
+        host: the host's name; in a pod, the pod's.
+        concurrency: attempts that it may run at once, over all its queues.
+        in_flight: tasks of this queue that it owns.
+        draining: it was told to stop fetching.
+        connected: Redis sees a process on its control channel. The kernel closes that connection
+            when the process dies; False of a registered worker means dead or cut off.
+        lease_expires_in_ms: negative: it has run out.
+        registered_at_ms: by the worker's clock, ms since 1970.
+    """
+
+    worker_id: str
+    pod_uid: str | None
+    pod_name: str | None
+    container: str | None
+    host: str
+    concurrency: int
+    in_flight: int
+    draining: bool
+    connected: bool
+    lease_expires_in_ms: int
+    registered_at_ms: int
+
+
+class Admin:
+    """Administers the queues of one Redis; one instance serves any number of coroutines.
+
+    Args:
+        redis: address, settings, or None: from the environment.
+        retry_for_seconds: how long a call is retried while Redis can't be reached. 0: it raises
+            RedisUnavailable at once.
+    """
+
+    def __init__(
+        self, redis: str | RedisSettings | None = None, *, retry_for_seconds: float = 0
+    ) -> None:
+        self._settings = RedisSettings.of(redis)
+        self._redis = AsyncRedis(
+            self._settings, client_name="identtqueue-admin", retry_for_seconds=retry_for_seconds
+        )
+
+    async def connect(self) -> None:
+        """Connect now, to fail early.
+
+        Raises:
+            RedisUnavailable, RedisAuthFailed, RedisTooOld: Redis is not to be had.
+        """
+        await self._redis.connect()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._redis.close()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def server(self) -> ServerInfo:
+        """Version and uptime of the server."""
+        info = await self._redis.run(commands.server_info())
+        return ServerInfo(
+            info.get("redis_version", "unknown"), int(info.get("uptime_in_seconds", "0"))
+        )
+
+    async def depths(self, queues: Sequence[str]) -> dict[str, QueueDepth]:
+        """What is in the queues, in one round trip; tasks that are due are promoted first."""
+        for queue in queues:
+            check_queue_name(queue)
+        # Started together, so that both leave in one batch, promotions first.
+        _, found = await asyncio.gather(
+            self._redis.run_all([commands.promote(queue) for queue in queues]),
+            self._redis.run_all([commands.depth(queue) for queue in queues]),
+        )
+        return dict(zip(queues, found, strict=True))
+
+    async def workers(self, queue: str) -> list[WorkerInfo]:
+        """Who works on the queue."""
+        rows = await self._redis.run(commands.workers(queue))
+        if not rows:
+            return []
+        alive = await self._redis.run(commands.connected([row.worker_id for row in rows]))
+        return [
+            WorkerInfo(
+                worker_id=row.worker_id,
+                pod_uid=row.info.get("pod_uid"),
+                pod_name=row.info.get("pod_name"),
+                container=row.info.get("container"),
+                host=str(row.info.get("host", "")),
+                concurrency=int(row.info.get("concurrency", 0)),
+                in_flight=row.in_flight,
+                draining=row.draining,
+                connected=connected,
+                lease_expires_in_ms=row.lease_expires_in_ms,
+                registered_at_ms=int(row.info.get("registered_at_ms", 0)),
+            )
+            for row, connected in zip(rows, alive, strict=True)
+        ]
+
+    async def recover(
+        self, queue: str, worker_id: str, *, waive_lease: bool, max_deliveries: int
+    ) -> Recovery:
+        """Take all tasks of one worker back into the queue.
+
+        Args:
+            queue: of the tasks.
+            worker_id: whose.
+            waive_lease: its death is certain; otherwise nothing happens before its lease has
+                run out.
+            max_deliveries: tasks that have lost so many workers become dead letters.
+        """
+        return await self._redis.run(
+            commands.recover(
+                queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
+            )
+        )
+
+    async def recover_expired(self, queue: str, *, max_deliveries: int) -> Recovery:
+        """Take the tasks of all workers whose lease has run out."""
+        now_ms = (await self._redis.run(commands.promote(queue))).now_ms
+        expired = await self._redis.run(commands.expired(queue, now_ms))
+        recoveries = [
+            await self.recover(queue, worker_id, waive_lease=False, max_deliveries=max_deliveries)
+            for worker_id in expired
+        ]
+        return Recovery(
+            lost=any(recovery.lost for recovery in recoveries),
+            requeued=tuple(t for recovery in recoveries for t in recovery.requeued),
+            dead=tuple(t for recovery in recoveries for t in recovery.dead),
+            cancelled=tuple(t for recovery in recoveries for t in recovery.cancelled),
+        )
+
+    async def drain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
+        """Tell workers to stop fetching; gives those that were not draining before."""
+        return await self._redis.run(commands.drain(queue, worker_ids, stop=True))
+
+    async def undrain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
+        """Call workers back; gives those that were draining."""
+        return await self._redis.run(commands.drain(queue, worker_ids, stop=False))
+
+    async def pause(self, queue: str) -> bool:
+        """Stop all claims of the queue; running tasks go on. Whether that changed anything."""
+        return await self._redis.run(commands.pause(queue, stop=True))
+
+    async def resume(self, queue: str) -> bool:
+        """Allow claims again. Whether that changed anything."""
+        return await self._redis.run(commands.pause(queue, stop=False))
+
+    async def task(self, task_id: str) -> TaskInfo:
+        """All that is known of a task.
+
+        Raises:
+            TaskNotFound: never enqueued, or expired.
+        """
+        info = await self._redis.run(commands.task_info(task_id))
+        if info is None:
+            raise TaskNotFound(task_id)
+        return info
+
+    async def dead_letters(
+        self, queue: str, *, offset: int = 0, limit: int = 100
+    ) -> AsyncIterator[TaskInfo]:
+        """Dead letters, the newest first."""
+        ids = await self._redis.run(commands.dead_letters(queue, offset, limit))
+        for info in await self._redis.run_all([commands.task_info(task_id) for task_id in ids]):
+            if info is not None:
+                yield info
+
+    async def replay(self, task_ids: Iterable[str]) -> list[str]:
+        """Run dead letters again, with fresh counts; gives the ids that were dead letters."""
+        return await self._each(task_ids, commands.replay)
+
+    async def discard(self, task_ids: Iterable[str]) -> list[str]:
+        """Delete dead letters; gives the ids that were."""
+        return await self._each(task_ids, commands.discard)
+
+    async def _each(
+        self, task_ids: Iterable[str], command: Callable[[str], commands.Call[Replayed]]
+    ) -> list[str]:
+        ids = list(task_ids)
+        answers = await self._redis.run_all([command(task_id) for task_id in ids])
+        return [t for t, answer in zip(ids, answers, strict=True) if answer is Replayed.OK]
+
+    def doorbell(
+        self,
+        on_ring: Callable[[str], None],
+        on_connected: Callable[[bool], None] = lambda _: None,
+    ) -> Doorbell:
+        """A push for each queue that gets tasks after it was empty."""
+        return Doorbell(self._settings, on_ring, on_connected)
+
+
+class Doorbell:
+    """Rings when an empty queue gets tasks. A hint: rings are missed while it is not connected.
+
+    Args:
+        settings: where Redis is.
+        on_ring: called with the queue's name.
+        on_connected: called with True when all queues are listened to (again): look at them
+            then; with False when the connection is lost.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        on_ring: Callable[[str], None],
+        on_connected: Callable[[bool], None],
+    ) -> None:
+        self._subscriber = Subscriber(
+            settings,
+            client_name="identtqueue-doorbell",
+            on_message=lambda channel, _: on_ring(keys.queue_of_doorbell(channel)),
+            on_connected=on_connected,
+        )
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._subscriber.start()
+
+    async def add(self, *queues: str) -> None:
+        """Listen to these queues too; returns once that is certain."""
+        if not queues:
+            raise InvalidInput("name at least one queue")
+        await self._subscriber.add(*(keys.queue_keys(queue).doorbell for queue in queues))
+
+    async def remove(self, *queues: str) -> None:
+        """Stop listening to these queues."""
+        await self._subscriber.remove(*(keys.queue_keys(queue).doorbell for queue in queues))
+
+    async def close(self) -> None:
+        """Stop listening."""
+        await self._subscriber.close()

@@ -1,0 +1,420 @@
+"""The typed way: declare jobs once, enqueue them with checked arguments, await typed results."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Self,
+    TypeVar,
+    cast,
+    get_type_hints,
+    overload,
+)
+
+from identtqueue.client import Client, outcome
+from identtqueue.errors import IdenttqueueError, InvalidInput
+from identtqueue.protocol import codec
+from identtqueue.protocol.submission import Submission
+from identtqueue.retry import RetryPolicy
+from identtqueue.schedule import Cron
+from identtqueue.task import State, TaskOptions, check_queue_name
+from identtqueue.transport.settings import RedisSettings
+
+if TYPE_CHECKING:
+    from identtqueue.worker.context import Context
+    from identtqueue.worker.settings import Hook
+    from identtqueue.worker.worker import Worker
+else:
+    Context = Any  # the worker's modules are loaded by `App.worker` only
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class NotConnected(IdenttqueueError):
+    """The app has no connection yet."""
+
+    def __init__(self) -> None:
+        super().__init__("connect first: `async with app:` or `await app.connect()`")
+
+
+@dataclass(frozen=True, slots=True)
+class JobCall(Generic[R_co]):
+    """A job with its arguments, not enqueued yet: what `enqueue_many` takes."""
+
+    job: AppJob[Any, R_co]
+    submission: Submission
+
+
+class TaskHandle(Generic[R_co]):
+    """An enqueued task, with the type of its result.
+
+    Attributes:
+        task_id: `<queue>:<unique part>`.
+        created: False if the id (or the unique key) existed already: then this is that task.
+    """
+
+    def __init__(self, job: AppJob[Any, R_co], task_id: str, *, created: bool) -> None:
+        self._job = job
+        self.task_id = task_id
+        self.created = created
+
+    def __repr__(self) -> str:
+        return f"TaskHandle({self.task_id})"
+
+    async def result(self, timeout_seconds: float | None = None) -> R_co:
+        """The job's return value, in its own type.
+
+        Raises:
+            TaskFailed, TaskCancelled, TaskExpired, ResultTimeout, TaskNotFound: see
+                `Client.wait_for_result`.
+        """
+        result = await self._job.app.client.wait(self.task_id, timeout_seconds)
+        return self._job.convert_result(outcome(result))
+
+    async def status(self) -> State | None:
+        """The task's state; None: its result has expired."""
+        return await self._job.app.client.get_status(self.task_id)
+
+    async def cancel(self) -> bool:
+        """See `Client.cancel`."""
+        return await self._job.app.client.cancel(self.task_id)
+
+
+class AppJob(Generic[P, R]):
+    """A function made a job by `@app.task`; it can still be called as the plain function.
+
+    ::
+
+        task = await read_mrz.enqueue("s3://…")        # arguments are type-checked
+        call = read_mrz.call("s3://…")                 # for enqueue_many
+        task = await read_mrz.options(delay_seconds=60).enqueue("s3://…")
+    """
+
+    def __init__(
+        self,
+        app: App,
+        function: Callable[..., Any],
+        *,
+        name: str,
+        queue: str,
+        timeout_seconds: float | None,
+        retry: RetryPolicy | None,
+        task_options: TaskOptions | None = None,
+    ) -> None:
+        self.app = app
+        self.function = function
+        self.name = name
+        self.queue = queue
+        self.timeout_seconds = timeout_seconds
+        self.retry = retry
+        self._task_options = task_options
+        self._signature = inspect.signature(function)
+        self.__name__ = name
+        self.__doc__ = function.__doc__
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """The function itself, run here: for tests and for calls from other jobs."""
+        return self.function(*args, **kwargs)
+
+    def options(self, **options: Any) -> AppJob[P, R]:
+        """The same job with `TaskOptions` for what it enqueues."""
+        return AppJob(
+            self.app,
+            self.function,
+            name=self.name,
+            queue=self.queue,
+            timeout_seconds=self.timeout_seconds,
+            retry=self.retry,
+            task_options=TaskOptions(**options),
+        )
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> JobCall[R]:
+        """The job with arguments, to be enqueued by `App.enqueue_many`.
+
+        Raises:
+            InvalidInput: the arguments don't fit the signature.
+        """
+        try:
+            self._signature.bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise InvalidInput(f"{self.name}: {error}") from error
+        return JobCall(self, Submission(self.queue, self.name, args, kwargs, self._task_options))
+
+    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
+        """Enqueue one task.
+
+        Raises:
+            InvalidInput, RedisUnavailable, RedisFull: see `Client.enqueue_job`.
+        """
+        return (await self.app.enqueue_many([self.call(*args, **kwargs)]))[0]
+
+    def convert_result(self, value: Any) -> R:
+        """A plain value in the type that the function declares to return."""
+        target = _hints(self.function).get("return", Any)
+        return cast("R", value if target is Any else codec.convert(value, target))
+
+    def argument_types(self) -> Mapping[str, Any]:
+        """Declared types of the arguments, the context left out."""
+        hints = _hints(self.function)
+        names = list(self._signature.parameters)[1:]
+        plain = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+        return {
+            name: hints[name]
+            for name in names
+            if hints.get(name, Any) is not Any
+            and self._signature.parameters[name].kind not in plain
+        }
+
+
+def _hints(function: Callable[..., Any]) -> dict[str, Any]:
+    return get_type_hints(function)
+
+
+class App:
+    """A service's jobs and its connection.
+
+    ::
+
+        app = App("redis://redis")
+
+        @app.task(queue="mrz", timeout_seconds=30, max_retries=3)
+        async def read_mrz(ctx: Context, path: str) -> Mrz: ...
+
+        async with app:
+            task = await read_mrz.enqueue("s3://bucket/document.jpg")
+            mrz = await task.result(timeout_seconds=10)
+
+        app.worker(queues=["mrz"], concurrency=32).run()
+
+    Args:
+        redis_address: `redis://host:port/db`, settings, or None: from the environment.
+        default_queue: of jobs that name none.
+        on_startup, on_shutdown: hooks of its workers.
+        **client_settings: see `Client`.
+    """
+
+    def __init__(
+        self,
+        redis_address: str | RedisSettings | None = None,
+        *,
+        default_queue: str = "default",
+        on_startup: Hook | None = None,
+        on_shutdown: Hook | None = None,
+        **client_settings: Any,
+    ) -> None:
+        self.default_queue = check_queue_name(default_queue)
+        self.jobs: dict[str, AppJob[Any, Any]] = {}
+        self.crons: list[Cron] = []
+        self._redis_address = redis_address
+        self._client_settings = client_settings
+        self._client: Client | None = None
+        self._hooks = (on_startup, on_shutdown)
+
+    @property
+    def client(self) -> Client:
+        """The connected client.
+
+        Raises:
+            NotConnected: before `connect`.
+        """
+        if self._client is None:
+            raise NotConnected
+        return self._client
+
+    async def connect(self) -> None:
+        """Connect; does nothing the second time.
+
+        Raises:
+            RedisUnavailable, RedisAuthFailed, RedisTooOld: Redis is not to be had.
+        """
+        if self._client is None:
+            client = Client(self._settings(), **self._client_settings)
+            await client.__aenter__()
+            self._client = client
+
+    async def close(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    @overload
+    def task(
+        self,
+        *,
+        queue: str | None = None,
+        name: str | None = None,
+        timeout_seconds: float | None = None,
+        max_retries: int | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> _Decorator: ...
+
+    @overload
+    def task(
+        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
+    ) -> AppJob[P, R]: ...
+
+    @overload
+    def task(self, function: Callable[Concatenate[Any, P], R]) -> AppJob[P, R]: ...
+
+    def task(self, function: Callable[..., Any] | None = None, **settings: Any) -> Any:
+        """Make a function a job.
+
+        Args:
+            function: `async def f(ctx, …)`, or a plain `def`, which runs in a thread.
+            **settings: `queue` (default: the app's), `name` (default: the function's),
+                `timeout_seconds`, and `max_retries` or a `retry` policy.
+
+        Raises:
+            InvalidInput: a setting breaks a rule, or the name is taken.
+        """
+        if function is None:
+            return _Decorator(self, settings)
+        return self._add(function, **settings)
+
+    def cron(
+        self,
+        expression: str,
+        job: AppJob[Any, Any],
+        *args: Any,
+        name: str | None = None,
+        timezone: str = "UTC",
+        **kwargs: Any,
+    ) -> Cron:
+        """Enqueue a job by the clock; every worker of the app keeps the schedule.
+
+        Raises:
+            InvalidInput: the expression or the timezone can't be read.
+        """
+        entry = Cron(
+            name=name or job.name.lower(),
+            function_name=job.name,
+            expression=expression,
+            queue=job.queue,
+            timezone=timezone,
+            args=args,
+            kwargs=kwargs,
+        )
+        self.crons.append(entry)
+        return entry
+
+    async def enqueue_many(self, calls: Iterable[JobCall[R]]) -> list[TaskHandle[R]]:
+        """Enqueue many tasks, one round trip per batch (1,000 tasks of one queue).
+
+        Raises:
+            InvalidInput, RedisUnavailable, RedisFull: see `Client.enqueue_job`.
+        """
+        wanted = list(calls)
+        receipts = await self.client.submit_many([call.submission for call in wanted])
+        return [
+            TaskHandle(call.job, receipt.task_id, created=receipt.status.name == "OK")
+            for call, receipt in zip(wanted, receipts, strict=True)
+        ]
+
+    def worker(self, queues: Sequence[str] | None = None, **settings: Any) -> Worker:
+        """A worker for this app's jobs.
+
+        Args:
+            queues: default: all that its jobs name.
+            **settings: see `WorkerSettings`.
+
+        Raises:
+            InvalidInput: a setting breaks a rule.
+        """
+        from identtqueue.worker.registry import Job  # noqa: PLC0415 - clients never need it
+        from identtqueue.worker.worker import Worker as RealWorker  # noqa: PLC0415
+
+        jobs = [
+            Job(
+                name=job.name,
+                function=job.function,
+                timeout_seconds=job.timeout_seconds,
+                retry=job.retry,
+                types=job.argument_types(),
+            )
+            for job in self.jobs.values()
+        ]
+        names = list(dict.fromkeys(queues or [job.queue for job in self.jobs.values()]))
+        on_startup, on_shutdown = self._hooks
+        return RealWorker(
+            jobs,
+            self._settings(),
+            queue_names=names or [self.default_queue],
+            cron=self.crons,
+            on_startup=on_startup,
+            on_shutdown=on_shutdown,
+            **settings,
+        )
+
+    def _settings(self) -> RedisSettings:
+        return RedisSettings.of(self._redis_address).with_environment_credentials()
+
+    def _add(
+        self,
+        function: Callable[..., Any],
+        *,
+        queue: str | None = None,
+        name: str | None = None,
+        timeout_seconds: float | None = None,
+        max_retries: int | None = None,
+        retry: RetryPolicy | None = None,
+    ) -> AppJob[Any, Any]:
+        if max_retries is not None and retry is not None:
+            raise InvalidInput("give max_retries or retry, not both")
+        if max_retries is not None:
+            retry = RetryPolicy(max_retries=max_retries)
+        job: AppJob[Any, Any] = AppJob(
+            self,
+            function,
+            name=name or function.__name__,
+            queue=check_queue_name(queue or self.default_queue),
+            timeout_seconds=timeout_seconds,
+            retry=retry,
+        )
+        if not list(inspect.signature(function).parameters):
+            raise InvalidInput(f"job {job.name}: its first parameter must be the context")
+        if job.name in self.jobs:
+            raise InvalidInput(f"two jobs are named {job.name!r}: give one of them a name=")
+        self.jobs[job.name] = job
+        return job
+
+
+class _Decorator:
+    """`@app.task(…)`: typed for async and plain functions."""
+
+    def __init__(self, app: App, settings: MutableMapping[str, Any]) -> None:
+        self._app = app
+        self._settings = settings
+
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
+    ) -> AppJob[P, R]: ...
+
+    @overload
+    def __call__(self, function: Callable[Concatenate[Any, P], R]) -> AppJob[P, R]: ...
+
+    def __call__(self, function: Callable[..., Any]) -> Any:
+        return self._app._add(function, **self._settings)  # noqa: SLF001 - its other half

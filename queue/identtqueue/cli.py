@@ -1,0 +1,253 @@
+"""The command `identtqueue`: run workers, look at queues, mend what went wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import sys
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any
+
+import click
+
+from identtqueue.admin import Admin
+from identtqueue.app import App
+from identtqueue.errors import IdenttqueueError
+from identtqueue.task import TaskInfo, queue_of
+from identtqueue.transport.settings import RedisSettings
+
+
+@click.group(context_settings={"auto_envvar_prefix": "IDENTTQUEUE", "show_default": True})
+@click.version_option(package_name="identtqueue")
+@click.option(
+    "--redis-address",
+    default="redis://localhost:6379",
+    help="redis://host:port/db. Credentials: IDENTTQUEUE_REDIS_USERNAME and …_PASSWORD.",
+    envvar="IDENTTQUEUE_REDIS_ADDRESS",
+    show_envvar=True,
+)
+@click.pass_context
+def main(context: click.Context, redis_address: str) -> None:
+    """A task queue on Redis lists for Python services on Kubernetes."""
+    context.obj = redis_address
+
+
+def _settings(address: str) -> RedisSettings:
+    return RedisSettings(address=address).with_environment_credentials()
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    """Run it; errors of ours are one line, not a traceback."""
+    try:
+        asyncio.run(work)
+    except IdenttqueueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+def _load(target: str) -> App:
+    """The app at MODULE:NAME."""
+    module_name, _, attribute = target.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module_name), attribute or "app")
+    except (ImportError, AttributeError) as error:
+        raise click.BadParameter(f"{target}: {error}", param_hint="MODULE:APP") from error
+    if not isinstance(found, App):
+        raise click.BadParameter(f"{target} is no identtqueue.App", param_hint="MODULE:APP")
+    return found
+
+
+@main.command()
+@click.argument("target", metavar="MODULE:APP")
+@click.option("--queue", "queues", multiple=True, help="Repeatable. Default: all of the app's.")
+@click.option("--concurrency", default=10, envvar="IDENTTQUEUE_CONCURRENCY", show_envvar=True)
+@click.option("--timeout-seconds", type=float, help="Longest run of one attempt.")
+@click.option("--max-deliveries", default=5, envvar="IDENTTQUEUE_MAX_DELIVERIES", show_envvar=True)
+@click.option("--lease-seconds", default=15.0, envvar="IDENTTQUEUE_LEASE_SECONDS", show_envvar=True)
+@click.option("--grace-seconds", default=25.0, envvar="IDENTTQUEUE_GRACE_SECONDS", show_envvar=True)
+@click.option(
+    "--http-port",
+    type=int,
+    envvar="IDENTTQUEUE_HTTP_PORT",
+    show_envvar=True,
+    help="Serve /livez, /readyz and /metrics.",
+)
+@click.option("--log-level", default="INFO", envvar="IDENTTQUEUE_LOG_LEVEL", show_envvar=True)
+def worker(target: str, queues: tuple[str, ...], log_level: str, **settings: Any) -> None:
+    """Run a worker until SIGTERM."""
+    logging.basicConfig(
+        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    # click splits a multiple option's environment variable at spaces; ours has commas.
+    from_environment = os.environ.get("IDENTTQUEUE_QUEUES", "")
+    names = list(queues) or [name.strip() for name in from_environment.split(",") if name.strip()]
+    try:
+        _load(target).worker(names or None, **settings).run()
+    except IdenttqueueError as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command()
+@click.argument("queues", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True)
+@click.pass_obj
+def depth(address: str, queues: tuple[str, ...], as_json: bool) -> None:
+    """Show what is in the queues."""
+
+    async def show() -> None:
+        async with Admin(_settings(address)) as admin:
+            found = await admin.depths(queues)
+        for queue, d in found.items():
+            row = {
+                "queue": queue,
+                "queued": d.queued,
+                "in_flight": d.in_flight,
+                "scheduled": d.scheduled,
+                "dead": d.dead,
+                "workers": d.workers,
+                "oldest_wait_ms": d.oldest_wait_ms,
+                "paused": d.paused,
+            }
+            _print(row, as_json=as_json)
+
+    _run(show())
+
+
+def _print(row: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(row))
+    else:
+        click.echo("  ".join(f"{name} {'-' if v is None else v}" for name, v in row.items()))
+
+
+@main.command()
+@click.argument("queue")
+@click.pass_obj
+def workers(address: str, queue: str) -> None:
+    """Show who works on a queue."""
+
+    async def show() -> None:
+        async with Admin(_settings(address)) as admin:
+            for w in await admin.workers(queue):
+                state = "draining" if w.draining else "fetching"
+                lease = w.lease_expires_in_ms / 1000
+                click.echo(
+                    f"{w.worker_id}  {w.pod_name or w.host}  {state}  "
+                    f"in flight {w.in_flight}/{w.concurrency}  lease {lease:.1f} s"
+                    f"{'' if w.connected else '  not connected'}"
+                )
+
+    _run(show())
+
+
+@main.command()
+@click.argument("task_id")
+@click.pass_obj
+def task(address: str, task_id: str) -> None:
+    """Show one task."""
+
+    async def show() -> None:
+        async with Admin(_settings(address)) as admin:
+            _show_task(await admin.task(task_id))
+
+    _run(show())
+
+
+def _show_task(info: TaskInfo) -> None:
+    click.echo(
+        f"{info.task_id}  {info.function_name}  {info.state}  attempt {info.attempt}  "
+        f"failures {info.failures}  losses {info.losses}"
+    )
+    if info.failure is not None:
+        click.echo(f"  {info.failure.type}: {info.failure.message}")
+
+
+@main.command()
+@click.argument("queue")
+@click.pass_obj
+def pause(address: str, queue: str) -> None:
+    """Stop all claims of a queue; running tasks go on."""
+    _run(_with_admin(address, lambda admin: admin.pause(queue), "paused", "was paused already"))
+
+
+@main.command()
+@click.argument("queue")
+@click.pass_obj
+def resume(address: str, queue: str) -> None:
+    """Allow claims again."""
+    _run(_with_admin(address, lambda admin: admin.resume(queue), "resumed", "was not paused"))
+
+
+async def _with_admin(address: str, call: Any, yes: str, no: str) -> None:
+    async with Admin(_settings(address)) as admin:
+        click.echo(yes if await call(admin) else no)
+
+
+@main.group()
+def dead() -> None:
+    """Dead letters: list, replay, discard."""
+
+
+@dead.command("list")
+@click.argument("queue")
+@click.option("--offset", default=0)
+@click.option("--limit", default=100)
+@click.pass_obj
+def dead_list(address: str, queue: str, offset: int, limit: int) -> None:
+    """Show dead letters, the newest first, each with its reason."""
+
+    async def show() -> None:
+        async with Admin(_settings(address)) as admin:
+            async for info in admin.dead_letters(queue, offset=offset, limit=limit):
+                _show_task(info)
+
+    _run(show())
+
+
+@dead.command("replay")
+@click.argument("task_ids", nargs=-1, required=True)
+@click.pass_obj
+def dead_replay(address: str, task_ids: tuple[str, ...]) -> None:
+    """Run dead letters again."""
+    _run(_change_dead(address, task_ids, "replay"))
+
+
+@dead.command("discard")
+@click.argument("task_ids", nargs=-1, required=True)
+@click.pass_obj
+def dead_discard(address: str, task_ids: tuple[str, ...]) -> None:
+    """Delete dead letters."""
+    _run(_change_dead(address, task_ids, "discard"))
+
+
+async def _change_dead(address: str, task_ids: tuple[str, ...], verb: str) -> None:
+    for task_id in task_ids:
+        queue_of(task_id)
+    async with Admin(_settings(address)) as admin:
+        changed = set(await getattr(admin, verb)(task_ids))
+    for task_id in task_ids:
+        click.echo(f"{task_id}  {verb + 'ed' if task_id in changed else 'is no dead letter'}")
+
+
+@main.command()
+@click.option("--queue", default="selftest", envvar="IDENTTQUEUE_SELFTEST_QUEUE")
+@click.option("--timeout-seconds", default=60.0)
+@click.pass_obj
+def selftest(address: str, queue: str, timeout_seconds: float) -> None:
+    """Enqueue one task for a worker of `identtqueue.selftest:app` and await its result."""
+    from identtqueue.client import Client  # noqa: PLC0415 - the other commands don't need it
+
+    async def prove() -> None:
+        async with Client(_settings(address)) as client:
+            task_id = await client.enqueue_job(queue, "echo", "hello")
+            answer = await client.wait_for_result(task_id, timeout_seconds)
+            info = await client.get_task(task_id)
+        if answer != "hello" or info is None:
+            raise click.ClickException(f"{task_id} gave {answer!r}")
+        click.echo(f"{task_id} succeeded on {info.owner}")
+
+    _run(prove())

@@ -1,0 +1,342 @@
+"""The asyncio client: enqueue tasks, await their results."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Final, Self
+
+from identtqueue.errors import (
+    ResultTimeout,
+    TaskCancelled,
+    TaskExpired,
+    TaskFailed,
+    TaskNotFound,
+)
+from identtqueue.protocol import codec, commands, keys
+from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
+from identtqueue.protocol.submission import Submission, in_batches, new_task
+from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.subscriber import Subscriber
+
+RETRY_FOR_SECONDS: Final = 30.0
+"""How long a call outlasts a Redis outage by default: a restart with AOF, or a failover."""
+
+
+class Client:
+    """Enqueues tasks and awaits results. One instance serves any number of coroutines.
+
+    ::
+
+        client = Client(redis_address="redis://redis")
+        await client.connect()
+        task_id = await client.enqueue_job(queue_name="mrz", function_name="read", path="…")
+        result = await client.wait_for_result(task_id)
+
+    Args:
+        redis_address: `redis://host:port/db`, settings, or None: from the environment
+            (`IDENTTQUEUE_REDIS_ADDRESS`, `…_USERNAME`, `…_PASSWORD`).
+        retry_for_seconds: how long a call is retried while Redis can't be reached; then it
+            raises RedisUnavailable. Retrying is safe: an id is enqueued once.
+        max_payload_bytes: larger arguments are refused.
+    """
+
+    def __init__(
+        self,
+        redis_address: str | RedisSettings | None = None,
+        *,
+        retry_for_seconds: float = RETRY_FOR_SECONDS,
+        max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES,
+    ) -> None:
+        settings = RedisSettings.of(redis_address)
+        self.client_id = secrets.token_hex(8)
+        self._redis = AsyncRedis(
+            settings, client_name="identtqueue-client", retry_for_seconds=retry_for_seconds
+        )
+        self._max_payload_bytes = max_payload_bytes
+        self._results = _Results(settings, self._redis, keys.reply_channel(self.client_id))
+
+    async def connect(self) -> None:
+        """Connect now, to fail early; otherwise the first call connects.
+
+        Raises:
+            RedisUnavailable, RedisAuthFailed, RedisTooOld: Redis is not to be had.
+        """
+        await self._redis.connect()
+
+    async def close(self) -> None:
+        """Close the connections. Waits that are open fail with RedisUnavailable."""
+        await self._results.close()
+        await self._redis.close()
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self.connect()
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def enqueue_job(
+        self,
+        queue_name: str,
+        function_name: str,
+        *args: Any,
+        task_options: TaskOptions | None = None,
+        **kwargs: Any,
+    ) -> str:
+        """Enqueue one task; gives its id.
+
+        Raises:
+            InvalidInput: queue name, options or arguments break a rule; nothing was written.
+            RedisUnavailable, RedisFull: not accepted. (After RedisUnavailable it may have been:
+                enqueue again under the same `task_id` to be sure.)
+        """
+        receipt = await self.submit(
+            Submission(queue_name, function_name, args, kwargs, task_options)
+        )
+        return receipt.task_id
+
+    async def submit(self, submission: Submission) -> Receipt:
+        """Enqueue one task; the receipt says whether it was new.
+
+        Raises:
+            As `enqueue_job`.
+        """
+        task = new_task(submission, self._max_payload_bytes)
+        return (await self._redis.run(commands.enqueue(submission.queue_name, [task])))[0]
+
+    async def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
+        """Enqueue many tasks, one round trip per batch; receipts in the given order.
+
+        Raises:
+            As `enqueue_job`; all are checked before the first is written.
+        """
+        prepared = [
+            (item.queue_name, new_task(item, self._max_payload_bytes)) for item in submissions
+        ]
+        receipts: list[Receipt | None] = [None] * len(prepared)
+        for queue, positions in in_batches(prepared):
+            batch: Sequence[NewTask] = [prepared[i][1] for i in positions]
+            taken = await self._redis.run(commands.enqueue(queue, batch))
+            for i, receipt in zip(positions, taken, strict=True):
+                receipts[i] = receipt
+        return [receipt for receipt in receipts if receipt is not None]
+
+    async def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
+        """The task's result, when it is there. Waits without polling.
+
+        Raises:
+            TaskFailed, TaskCancelled, TaskExpired: how the task ended instead.
+            ResultTimeout: not within `timeout_seconds`; the task goes on.
+            TaskNotFound: no such task, or its result has expired.
+        """
+        return outcome(await self.wait(task_id, timeout_seconds))
+
+    async def wait(self, task_id: str, timeout_seconds: float | None = None) -> Result:
+        """How the task ended, as a value.
+
+        Raises:
+            ResultTimeout, TaskNotFound: as `wait_for_result`.
+        """
+        queue_of(task_id)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._results.wait(task_id)
+        except TimeoutError as error:
+            if isinstance(error, ResultTimeout) or timeout_seconds is None:
+                raise
+            raise ResultTimeout(task_id, timeout_seconds) from None
+
+    async def wait_many(
+        self, task_ids: Sequence[str], timeout_seconds: float | None = None
+    ) -> list[Result]:
+        """How the tasks ended, in the given order; none is raised.
+
+        Raises:
+            ResultTimeout, TaskNotFound: for the first that has no result.
+        """
+        waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
+        try:
+            return list(await asyncio.gather(*waits))
+        finally:
+            await _cancel_all(waits)
+
+    async def as_completed(
+        self, task_ids: Sequence[str], timeout_seconds: float | None = None
+    ) -> AsyncIterator[Result]:
+        """How the tasks ended, each as soon as it has.
+
+        Raises:
+            ResultTimeout, TaskNotFound: for the first that has no result.
+        """
+        waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
+        try:
+            for next_ended in asyncio.as_completed(waits):
+                yield await next_ended
+        finally:
+            await _cancel_all(waits)
+
+    async def get_result(self, task_id: str) -> Any | None:
+        """The result if it is there, else None.
+
+        A job may return None as well: `get_status` tells the two apart.
+
+        Raises:
+            TaskFailed, TaskCancelled, TaskExpired: how the task ended instead.
+        """
+        found = await self._redis.run(commands.await_result(task_id))
+        return outcome(found) if isinstance(found, Result) else None
+
+    async def get_status(self, task_id: str) -> State | None:
+        """The task's state; None: never enqueued, or expired."""
+        info = await self.get_task(task_id)
+        return info.state if info else None
+
+    async def get_task(self, task_id: str) -> TaskInfo | None:
+        """All that is known of the task; None: never enqueued, or expired."""
+        return await self._redis.run(commands.task_info(task_id))
+
+    async def cancel(self, task_id: str) -> bool:
+        """Cancel the task. True: it is cancelled, or its worker was asked to; False: it had ended.
+
+        A running async job gets a CancelledError; a job in a thread can't be interrupted, its
+        result is dropped.
+
+        Raises:
+            TaskNotFound: no such task, or its result has expired.
+        """
+        answer = await self._redis.run(commands.cancel(task_id))
+        if answer is Cancelled.MISSING:
+            raise TaskNotFound(task_id)
+        return answer is not Cancelled.ENDED
+
+    async def queue_length(self, queue_name: str) -> int:
+        """Tasks pending in the queue."""
+        return (await self._redis.run(commands.depth(check_queue_name(queue_name)))).queued
+
+
+def outcome(result: Result) -> Any:
+    """The value of a result, or the error that says how the task ended.
+
+    Raises:
+        TaskFailed, TaskCancelled, TaskExpired.
+    """
+    if result.state is State.SUCCEEDED:
+        return result.value
+    failure = result.failure
+    assert failure is not None
+    if result.state is State.FAILED:
+        raise TaskFailed(result.task_id, failure.type, failure.message, failure.traceback)
+    raise (TaskExpired if failure.type == "Expired" else TaskCancelled)(result.task_id)
+
+
+async def _cancel_all(waits: Iterable[asyncio.Future[Any]]) -> None:
+    pending = [wait for wait in waits if not wait.done()]
+    for wait in pending:
+        wait.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+
+
+@dataclass(slots=True, eq=False)
+class _Wait:
+    """All waits for one task share this."""
+
+    future: asyncio.Future[Result]
+    users: int = 0
+
+
+class _Results:
+    """Waits for any number of results on one connection.
+
+    A wait subscribes first and asks then, so an answer can't slip between the two; after a
+    reconnect it asks again, since what was published meanwhile is lost.
+    """
+
+    def __init__(self, settings: RedisSettings, redis: AsyncRedis, channel: str) -> None:
+        self._redis = redis
+        self._channel = channel
+        self._waits: dict[str, _Wait] = {}
+        self._asking: set[asyncio.Task[None]] = set()
+        self._subscriber = Subscriber(
+            settings,
+            client_name="identtqueue-results",
+            on_message=self._on_message,
+            on_connected=self._on_connected,
+        )
+
+    async def wait(self, task_id: str) -> Result:
+        entry = self._waits.get(task_id)
+        if entry is None:
+            entry = self._waits[task_id] = _Wait(asyncio.get_running_loop().create_future())
+            self._ask([task_id])
+        entry.users += 1
+        try:
+            return await asyncio.shield(entry.future)
+        finally:
+            entry.users -= 1
+            if entry.users == 0 and self._waits.get(task_id) is entry:
+                del self._waits[task_id]
+                entry.future.cancel()
+
+    async def close(self) -> None:
+        await _cancel_all(self._asking)
+        await self._subscriber.close()
+
+    def _ask(self, task_ids: list[str]) -> None:
+        task = asyncio.get_running_loop().create_task(self._ask_now(task_ids))
+        self._asking.add(task)
+        task.add_done_callback(self._asking.discard)
+
+    async def _ask_now(self, task_ids: list[str]) -> None:
+        await self._subscriber.add(self._channel)
+        for task_id in task_ids:
+            with contextlib.suppress(asyncio.InvalidStateError):
+                await self._ask_one(task_id)
+
+    async def _ask_one(self, task_id: str) -> None:
+        try:
+            found = await self._redis.run(commands.await_result(task_id, self._channel))
+        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            self._settle(task_id, error)
+            return
+        if found is None:
+            self._settle(task_id, TaskNotFound(task_id))
+        elif isinstance(found, Result):
+            self._settle(task_id, found)
+
+    def _settle(self, task_id: str, result: Result | Exception) -> None:
+        entry = self._waits.pop(task_id, None)
+        if entry is None or entry.future.done():
+            return
+        if isinstance(result, Result):
+            entry.future.set_result(result)
+        else:
+            entry.future.set_exception(result)
+
+    def _on_message(self, _channel: str, message: bytes) -> None:
+        task_id, result = commands.parse_reply(message)
+        if task_id not in self._waits:
+            return
+        if result is None:  # too big to be published: read it
+            self._ask([task_id])
+        else:
+            self._settle(task_id, result)
+
+    def _on_connected(self, up: bool) -> None:
+        if up and self._waits:
+            self._ask(list(self._waits))

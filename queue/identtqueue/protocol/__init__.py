@@ -1,0 +1,1 @@
+"""The protocol: keys, states, scripts, commands. No I/O of its own."""

@@ -1,0 +1,1 @@
+"""Connections to Redis: asyncio, blocking, pub/sub."""

@@ -1,0 +1,269 @@
+"""The asyncio connection: any number of coroutines share it, calls are pipelined by themselves.
+
+While one batch is on its way, new calls gather; they leave together in the next. So a lone call
+costs one round trip, and a thousand at once cost about two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from redis.asyncio.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+
+from identtqueue.errors import RedisError, RedisUnavailable
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Call, Word
+from identtqueue.transport import wire
+from identtqueue.transport.settings import RedisSettings
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BATCH_CALLS: Final = 512
+"""Calls in one batch at most: bounds the reply that has to be held, and others' waiting."""
+
+
+def new_connection(settings: RedisSettings, client_name: str) -> AbstractConnection:
+    """A connection that is not open yet; time-outs are the caller's (one per batch)."""
+    kind: type[AbstractConnection] = Connection
+    if settings.uses_tls:
+        kind = SSLConnection
+    elif settings.uses_socket_file:
+        kind = UnixDomainSocketConnection
+    return kind(
+        **settings.connection_arguments(),
+        protocol=2,
+        socket_timeout=None,
+        socket_connect_timeout=settings.connect_timeout_seconds,
+        client_name=client_name,
+        driver_info=None,
+    )
+
+
+async def open_connection(settings: RedisSettings, client_name: str) -> AbstractConnection:
+    """An open connection, logged in, to a server that is new enough.
+
+    Raises:
+        RedisUnavailable, RedisAuthFailed, RedisTooOld: it is not to be had.
+    """
+    connection = new_connection(settings, client_name)
+    try:
+        async with asyncio.timeout(settings.connect_timeout_seconds):
+            await connection.connect()
+            info = commands.server_info()
+            await connection.send_command(*wire.words(info), check_health=False)
+            wire.check_version(info.parse(await connection.read_response()))
+    except BaseException as error:
+        await connection.disconnect(nowait=True)
+        if isinstance(error, Exception):
+            wire.fail(error)
+        raise
+    return connection
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A call on its way, and who waits for it."""
+
+    call: Call[Any]
+    future: asyncio.Future[Any]
+    deadline: float  # monotonic: no retry after it
+
+
+class AsyncRedis:
+    """Runs calls. One connection, opened on first use and again after each loss.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        retry_for_seconds: how long a call is retried while Redis can't be reached. 0: not at all.
+    """
+
+    def __init__(
+        self, settings: RedisSettings, *, client_name: str, retry_for_seconds: float
+    ) -> None:
+        self.settings = settings
+        self._client_name = client_name
+        self._retry_for = retry_for_seconds
+        self._waiting: deque[_Waiting] = deque()
+        self._wanted = asyncio.Event()
+        self._pump_task: asyncio.Task[None] | None = None
+        self._connection: AbstractConnection | None = None
+        self._failures = 0
+        self._closed = False
+
+    async def connect(self) -> None:
+        """Open the connection now, to fail early.
+
+        Raises:
+            RedisUnavailable, RedisAuthFailed, RedisTooOld: it is not to be had.
+        """
+        await self.run(commands.server_info())
+
+    async def run(self, call: Call[T]) -> T:
+        """Send one call; gives its parsed reply.
+
+        Raises:
+            RedisUnavailable: not reached within `retry_for_seconds`.
+            RedisError: Redis refused it; or what the call's parser raises.
+        """
+        return call.parse(await self._submit(call))
+
+    async def run_all(self, calls: Iterable[Call[T]]) -> list[T]:
+        """Send many calls in one batch; gives their parsed replies in order."""
+        pending = [(call, self._submit(call)) for call in calls]
+        replies = await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
+        for reply in replies:
+            if isinstance(reply, BaseException):
+                raise reply
+        return [call.parse(reply) for (call, _), reply in zip(pending, replies, strict=True)]
+
+    async def close(self) -> None:
+        """Close the connection; calls still on their way fail with RedisUnavailable."""
+        self._closed = True
+        if self._pump_task is not None:
+            self._pump_task.cancel()
+            await asyncio.gather(self._pump_task, return_exceptions=True)
+        self._fail(list(self._waiting), RedisUnavailable("the client was closed"))
+        self._waiting.clear()
+        await self._drop()
+
+    def _submit(self, call: Call[Any]) -> asyncio.Future[Any]:
+        loop = asyncio.get_running_loop()
+        if self._closed:
+            raise RedisUnavailable("the client was closed")
+        if self._pump_task is None or self._pump_task.done():
+            self._pump_task = loop.create_task(self._pump(), name=f"redis {self._client_name}")
+        future: asyncio.Future[Any] = loop.create_future()
+        self._waiting.append(_Waiting(call, future, time.monotonic() + self._retry_for))
+        self._wanted.set()
+        return future
+
+    async def _pump(self) -> None:
+        """Send what has gathered, for ever."""
+        while True:
+            await self._wanted.wait()
+            batch = self._take()
+            if not batch:
+                self._wanted.clear()
+                continue
+            try:
+                await self._exchange(batch)
+            except RedisError as error:
+                await self._drop()
+                await self._after_loss(batch, error)
+            except BaseException:
+                self._fail(batch, RedisUnavailable("the client was closed"))
+                await self._drop()
+                raise
+
+    def _take(self) -> list[_Waiting]:
+        """The next batch, without calls whose callers have gone."""
+        batch: list[_Waiting] = []
+        while self._waiting and len(batch) < BATCH_CALLS:
+            item = self._waiting.popleft()
+            if not item.future.done():
+                batch.append(item)
+        return batch
+
+    async def _exchange(self, batch: list[_Waiting]) -> None:
+        """Send a batch and hand out its replies; load scripts that Redis does not have."""
+        if self._connection is None:
+            self._connection = await open_connection(self.settings, self._client_name)
+        self._failures = 0
+        replies = await self._talk([wire.words(item.call) for item in batch])
+        missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
+        if missing:
+            names = sorted({batch[i].call.name for i in missing})
+            await self._talk(wire.load_words(names))
+            again = await self._talk([wire.words(batch[i].call) for i in missing])
+            for i, reply in zip(missing, again, strict=True):
+                replies[i] = reply
+        await self._deliver(batch, replies)
+
+    async def _talk(self, batch: Sequence[tuple[Word, ...]]) -> list[Any]:
+        connection = self._connection
+        assert connection is not None
+        replies: list[Any] = []
+        try:
+            async with asyncio.timeout(self.settings.response_timeout_seconds):
+                await connection.send_packed_command(
+                    connection.pack_commands(batch), check_health=False
+                )
+                replies.extend([await _reply(connection) for _ in batch])
+        except wire.CONNECTION_LOST as error:
+            wire.fail(error)
+        return replies
+
+    async def _deliver(self, batch: list[_Waiting], replies: list[Any]) -> None:
+        passing: list[_Waiting] = []
+        reason: RedisError | None = None
+        for item, reply in zip(batch, replies, strict=True):
+            if item.future.done():
+                continue
+            if not isinstance(reply, Exception):
+                item.future.set_result(reply)
+                continue
+            error = wire.translate(reply)
+            if isinstance(error, RedisUnavailable):  # LOADING, READONLY: nothing was done
+                passing.append(item)
+                reason = error
+            else:
+                item.future.set_exception(error)
+        if reason is not None:
+            await self._drop()  # after a failover the same name may lead to the new master
+            await self._after_loss(passing, reason, sent=False)
+
+    async def _after_loss(
+        self, batch: list[_Waiting], error: RedisError, *, sent: bool = True
+    ) -> None:
+        """Keep what may be sent again, fail the rest, and wait before the next attempt."""
+        now = time.monotonic()
+        again = [
+            item
+            for item in batch
+            if isinstance(error, RedisUnavailable)
+            and now < item.deadline
+            and (item.call.repeatable or not sent)
+        ]
+        kept = set(map(id, again))
+        self._fail([item for item in batch if id(item) not in kept], error)
+        self._waiting.extendleft(reversed(again))
+        if again:
+            self._failures += 1
+            pause = min(wire.backoff_seconds(self._failures), max(0.0, again[0].deadline - now))
+            if self._failures == 1:
+                logger.warning("%s; trying again", error)
+            await asyncio.sleep(pause)
+
+    @staticmethod
+    def _fail(batch: list[_Waiting], error: Exception) -> None:
+        for item in batch:
+            if not item.future.done():
+                item.future.set_exception(error)
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+
+async def _reply(connection: AbstractConnection) -> Any:
+    """One reply; an error reply as a value, so that it does not hide the ones behind it."""
+    try:
+        return await connection.read_response(disconnect_on_error=False)
+    except wire.CONNECTION_LOST:
+        raise
+    except Exception as error:  # noqa: BLE001 - redis-py raises what Redis replied
+        return error

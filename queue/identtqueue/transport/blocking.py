@@ -1,0 +1,153 @@
+"""The blocking connection: for threads, and for programs without an event loop."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from redis.connection import (
+    AbstractConnection,
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+)
+
+from identtqueue.errors import RedisError, RedisUnavailable
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Call, Word
+from identtqueue.transport import wire
+from identtqueue.transport.settings import RedisSettings
+
+T = TypeVar("T")
+
+
+def open_blocking(settings: RedisSettings, client_name: str) -> AbstractConnection:
+    """An open connection, logged in, to a server that is new enough.
+
+    Raises:
+        RedisUnavailable, RedisAuthFailed, RedisTooOld: it is not to be had.
+    """
+    kind: type[Connection | UnixDomainSocketConnection] = Connection
+    if settings.uses_tls:
+        kind = SSLConnection
+    elif settings.uses_socket_file:
+        kind = UnixDomainSocketConnection
+    connection: Any = kind(
+        **settings.connection_arguments(),
+        protocol=2,
+        socket_timeout=settings.response_timeout_seconds,
+        socket_connect_timeout=settings.connect_timeout_seconds,
+        client_name=client_name,
+        driver_info=None,
+    )
+    try:
+        connection.connect()
+        info = commands.server_info()
+        connection.send_command(*wire.words(info), check_health=False)
+        wire.check_version(info.parse(connection.read_response()))
+    except Exception as error:  # noqa: BLE001 - translated
+        connection.disconnect()
+        wire.fail(error)
+    return connection
+
+
+class SyncRedis:
+    """Runs calls, one batch at a time; threads may share it.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        retry_for_seconds: how long a batch is retried while Redis can't be reached.
+        pause: how it waits between attempts; an event's `wait` lets it be interrupted.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        client_name: str,
+        retry_for_seconds: float,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        self.settings = settings
+        self._client_name = client_name
+        self._retry_for = retry_for_seconds
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._connection: AbstractConnection | None = None
+
+    def run(self, call: Call[T]) -> T:
+        """Send one call; gives its parsed reply.
+
+        Raises:
+            RedisUnavailable: not reached within `retry_for_seconds`.
+            RedisError: Redis refused it.
+        """
+        return self.run_all([call])[0]
+
+    def run_all(self, calls: Sequence[Call[T]]) -> list[T]:
+        """Send many calls in one batch; gives their parsed replies in order."""
+        deadline, failures = time.monotonic() + self._retry_for, 0
+        while True:
+            try:
+                with self._lock:
+                    replies = self._exchange(calls)
+                break
+            except RedisUnavailable:
+                failures += 1
+                left = deadline - time.monotonic()
+                if left <= 0 or not all(call.repeatable for call in calls):
+                    raise
+                self._pause(min(left, wire.backoff_seconds(failures)))
+        return [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def close(self) -> None:
+        """Close the connection; it opens again on the next call."""
+        with self._lock:
+            self._drop()
+
+    def _exchange(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        if self._connection is None:
+            self._connection = open_blocking(self.settings, self._client_name)
+        try:
+            replies = self._talk([wire.words(call) for call in calls])
+            missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
+            if missing:
+                self._talk(wire.load_words(sorted({calls[i].name for i in missing})))
+                again = self._talk([wire.words(calls[i]) for i in missing])
+                for i, reply in zip(missing, again, strict=True):
+                    replies[i] = reply
+        except RedisError:
+            self._drop()
+            raise
+        for reply in replies:
+            if isinstance(reply, Exception):
+                error = wire.translate(reply)
+                if isinstance(error, RedisUnavailable):
+                    self._drop()
+                raise error from reply
+        return replies
+
+    def _talk(self, batch: Sequence[tuple[Word, ...]]) -> list[Any]:
+        connection = self._connection
+        assert connection is not None
+        replies: list[Any] = []
+        try:
+            connection.send_packed_command(connection.pack_commands(batch), check_health=False)
+            for _ in batch:
+                try:
+                    replies.append(connection.read_response(disconnect_on_error=False))
+                except wire.CONNECTION_LOST:
+                    raise
+                except Exception as error:  # noqa: BLE001 - redis-py raises what Redis replied
+                    replies.append(error)
+        except wire.CONNECTION_LOST as error:
+            wire.fail(error)
+        return replies
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.disconnect()

@@ -1,0 +1,150 @@
+"""One pub/sub connection: for any number of channels, through any number of reconnects.
+
+What is published while it is not connected is missed. So whoever uses it looks at the state
+itself in `on_connected(True)`: after each (re)subscription, and nothing can be missed after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any, Final
+
+from redis.asyncio.connection import AbstractConnection
+
+from identtqueue.errors import RedisError
+from identtqueue.transport import wire
+from identtqueue.transport.aio import open_connection
+from identtqueue.transport.settings import RedisSettings
+
+logger = logging.getLogger(__name__)
+
+PING_SECONDS: Final = 5.0
+"""Silence after which the server is asked for a sign of life; as long again and the connection
+is given up. A half-open connection is noticed within twice this."""
+
+
+class Subscriber:
+    """Listens to channels.
+
+    Args:
+        on_message: called with channel and data for each message.
+        on_connected: called with True when all channels are subscribed (again), with False when
+            the connection is lost.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        client_name: str,
+        on_message: Callable[[str, bytes], None],
+        on_connected: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._client_name = client_name
+        self._on_message = on_message
+        self._on_connected = on_connected
+        self._channels: set[str] = set()
+        self._confirmed: set[str] = set()
+        self._changed = asyncio.Condition()
+        self._connection: AbstractConnection | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._announced = False
+
+    def start(self) -> None:
+        """Begin to listen; does nothing the second time."""
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(
+                self._run(), name=f"subscriber {self._client_name}"
+            )
+
+    async def close(self) -> None:
+        """Stop listening."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def add(self, *channels: str) -> None:
+        """Listen to these channels too; returns when Redis has confirmed all of them."""
+        self.start()
+        fresh = [channel for channel in channels if channel not in self._channels]
+        self._channels.update(fresh)
+        if fresh:
+            await self._send("SUBSCRIBE", *fresh)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._confirmed.issuperset(channels))
+
+    async def remove(self, *channels: str) -> None:
+        """Stop listening to these channels."""
+        gone = [channel for channel in channels if channel in self._channels]
+        self._channels.difference_update(gone)
+        self._confirmed.difference_update(gone)
+        if gone:
+            await self._send("UNSUBSCRIBE", *gone)
+
+    async def _send(self, *words: str) -> None:
+        """Tell Redis, if it listens; a reconnect subscribes all channels anyway."""
+        connection = self._connection
+        if connection is not None:
+            try:
+                await connection.send_command(*words, check_health=False)
+            except wire.CONNECTION_LOST:
+                await connection.disconnect(nowait=True)
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            try:
+                self._connection = await open_connection(self._settings, self._client_name)
+                failures = 0
+                if self._channels:
+                    await self._send("SUBSCRIBE", *self._channels)
+                else:
+                    self._announce(up=True)
+                await self._listen(self._connection)
+            except (RedisError, *wire.CONNECTION_LOST) as error:
+                failures += 1
+                if failures == 1:
+                    logger.warning("subscription lost: %s", wire.translate(error))
+            finally:
+                await self._lost()
+            await asyncio.sleep(wire.backoff_seconds(failures))
+
+    async def _lost(self) -> None:
+        connection, self._connection = self._connection, None
+        self._confirmed.clear()
+        self._announce(up=False)
+        if connection is not None:
+            await connection.disconnect(nowait=True)
+
+    def _announce(self, *, up: bool) -> None:
+        if up != self._announced:
+            self._announced = up
+            self._on_connected(up)
+
+    async def _listen(self, connection: AbstractConnection) -> None:
+        silent = False
+        while True:
+            reply = await connection.read_response(timeout=PING_SECONDS, disconnect_on_error=False)
+            if reply is not None:
+                silent = False
+                await self._handle(reply)
+            elif silent:
+                raise TimeoutError(f"no sign of life from Redis for {2 * PING_SECONDS:g} s")
+            else:
+                silent = True
+                await connection.send_command("PING", check_health=False)
+
+    async def _handle(self, reply: Any) -> None:
+        kind = reply[0] if isinstance(reply, list) else None
+        if kind == b"message":
+            self._on_message(reply[1].decode(), reply[2])
+        elif kind == b"subscribe":
+            async with self._changed:
+                self._confirmed.add(reply[1].decode())
+                self._changed.notify_all()
+            if self._confirmed.issuperset(self._channels):
+                self._announce(up=True)

@@ -1,0 +1,101 @@
+"""What asyncio and blocking connections share: words to send, replies and errors to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NoReturn
+
+from redis import exceptions as redis_errors
+from redis.backoff import ExponentialWithJitterBackoff
+
+from identtqueue.errors import (
+    RedisAuthFailed,
+    RedisError,
+    RedisFull,
+    RedisTooOld,
+    RedisUnavailable,
+)
+from identtqueue.protocol.commands import Call, Word
+from identtqueue.protocol.scripts import script
+
+OLDEST_REDIS: Final = (6, 2)
+"""BLMOVE-era server: LPOP with a count, and effects replication by default."""
+
+CONNECTION_LOST: Final = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    OSError,
+    EOFError,
+    TimeoutError,
+)
+
+_PASSING: Final = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "UNKILLABLE")
+_REFUSED: Final = ("NOAUTH", "WRONGPASS", "NOPERM")
+
+
+_BACKOFF: Final = ExponentialWithJitterBackoff(base=0.05, cap=2.0)
+
+
+def backoff_seconds(failures: int) -> float:
+    """The pause after so many failures in a row.
+
+    50 ms doubling to 2 s at most, jittered so that a fleet does not return in step.
+    """
+    return float(_BACKOFF.compute(min(failures, 16)))  # 2**16 is past the cap
+
+
+def words(call: Call[Any]) -> tuple[Word, ...]:
+    """The command as Redis wants it."""
+    if not call.is_script:
+        return (call.name, *call.args)
+    loaded = script(call.name)
+    if len(call.keys) != loaded.key_count:
+        raise ValueError(f"{call.name} takes {loaded.key_count} keys, got {len(call.keys)}")
+    return ("EVALSHA", loaded.sha, loaded.key_count, *call.keys, *call.args)
+
+
+def load_words(names: Sequence[str]) -> list[tuple[Word, ...]]:
+    """SCRIPT LOAD for each."""
+    return [("SCRIPT", "LOAD", script(name).source) for name in names]
+
+
+def is_missing_script(reply: object) -> bool:
+    """Redis forgot its scripts (restart, failover, SCRIPT FLUSH); the call did nothing."""
+    return isinstance(reply, redis_errors.NoScriptError)
+
+
+def translate(error: BaseException) -> RedisError:
+    """One of this library's errors for one of redis-py's."""
+    text = str(error)
+    if isinstance(error, RedisError):
+        return error
+    if isinstance(
+        error, redis_errors.AuthenticationError | redis_errors.NoPermissionError
+    ) or text.startswith(_REFUSED):
+        return RedisAuthFailed(
+            f"Redis refused the login or a command: {text}. Check user name, password and ACL"
+        )
+    if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command not allowed" in text:
+        return RedisFull(f"Redis is full, nothing was written: {text}")
+    if isinstance(error, (*CONNECTION_LOST, redis_errors.BusyLoadingError)) or text.startswith(
+        _PASSING
+    ):
+        return RedisUnavailable(f"Redis can't be reached: {text or type(error).__name__}")
+    return RedisError(text)
+
+
+def check_version(info: dict[str, str]) -> None:
+    """Refuse a server that lacks what the scripts use.
+
+    Raises:
+        RedisTooOld: older than 6.2.
+    """
+    version = info.get("redis_version", "")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers and numbers < OLDEST_REDIS:
+        raise RedisTooOld(version, ".".join(map(str, OLDEST_REDIS)))
+
+
+def fail(error: BaseException) -> NoReturn:
+    """Raise the translated error."""
+    raise translate(error) from error

@@ -1,0 +1,1 @@
+"""The worker: fetch, execute, finish, and what keeps it honest."""

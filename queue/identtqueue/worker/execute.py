@@ -1,0 +1,218 @@
+"""Attempt -> Outcome: resolve, decode, run under the deadline, normalise. Knows no Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+import traceback
+from collections.abc import Callable, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from identtqueue.errors import IdenttqueueError, PayloadUndecodable, Retry, UnknownJob
+from identtqueue.protocol import codec
+from identtqueue.retry import RetryPolicy
+from identtqueue.task import Attempt, Failure, Task
+from identtqueue.worker.context import Context
+from identtqueue.worker.registry import Job, Registry
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The encoded result."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Why, and whether it runs again: `retry_seconds` None means a dead letter."""
+
+    failure: Failure
+    retry_seconds: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Aborted:
+    """It was cancelled on request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """It was cut off at shutdown and goes back to the queue, uncharged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disowned:
+    """It was cut off because the task is not ours any more: nothing is reported."""
+
+
+Outcome = Succeeded | Failed | Aborted | Released | Disowned
+
+_HOPELESS: Final = (UnknownJob, PayloadUndecodable)
+"""Retrying in this worker would end the same way."""
+
+
+class TimedOut(IdenttqueueError):
+    """The attempt ran longer than its `timeout_seconds`."""
+
+
+class Executor:
+    """Runs attempts.
+
+    Args:
+        registry: the jobs.
+        timeout_seconds: of jobs and tasks that set none.
+        retry: policy of jobs that set none.
+        state: handed to every job.
+        max_payload_bytes: larger results fail the task.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        timeout_seconds: float | None,
+        retry: RetryPolicy,
+        state: MutableMapping[str, Any],
+        max_payload_bytes: int,
+    ) -> None:
+        self._registry = registry
+        self._timeout = timeout_seconds
+        self._retry = retry
+        self._state = state
+        self._max_payload_bytes = max_payload_bytes
+        self._loggers: dict[str, logging.Logger] = {}
+        self.abandoned_threads = 0
+
+    async def run(self, attempt: Attempt) -> Outcome:
+        """Run one attempt to its outcome; only a cancellation passes through."""
+        task: Task | None = None
+        job: Job | None = None
+        try:
+            task = codec.decode_task(attempt.payload)
+            job = self._registry.resolve(task.function_name)
+            value = await self._call(job, task, attempt)
+            return Succeeded(codec.encode_value(value, self._max_payload_bytes))
+        except asyncio.CancelledError as error:
+            current = asyncio.current_task()
+            if current is not None and current.cancelling():
+                raise
+            return self._failed(error, job, task, attempt)  # the job's own
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a job raises
+            return self._failed(error, job, task, attempt)
+
+    async def _call(self, job: Job, task: Task, attempt: Attempt) -> Any:
+        seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
+        context = Context(
+            task_id=attempt.task_id,
+            queue=attempt.queue,
+            function_name=job.name,
+            attempt=attempt.number,
+            failures=attempt.failures,
+            enqueued_at_ms=attempt.enqueued_at_ms,
+            deadline=None if seconds is None else time.monotonic() + seconds,
+            state=self._state,
+            logger=self._logger(job.name),
+        )
+        args, kwargs = job.bind(task.args, task.kwargs)
+        if seconds is None:
+            return await self._start(job, context, args, kwargs)
+        limit = asyncio.timeout(seconds)
+        try:
+            async with limit:
+                return await self._start(job, context, args, kwargs)
+        except TimeoutError as error:
+            if limit.expired():
+                raise TimedOut(f"{job.name} ran longer than {seconds:g} s") from error
+            raise  # the job's own
+
+    async def _start(
+        self, job: Job, context: Context, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        if job.is_async:
+            return await job.function(context, *args, **kwargs)
+        return await self._in_thread(lambda: job.function(context, *args, **kwargs))
+
+    async def _in_thread(self, call: Callable[[], Any]) -> Any:
+        """Run in a daemon thread. A cut-off can't stop it: it is left behind, and counted.
+
+        A thread of its own rather than a pool's: an abandoned one must neither hold a place of
+        the pool nor the process at its end.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Any] = loop.create_future()
+
+        def settle(value: Any, error: BaseException | None) -> None:
+            if future.done():
+                self.abandoned_threads -= 1
+            elif error is not None:
+                future.set_exception(error)
+            else:
+                future.set_result(value)
+
+        def body() -> None:
+            value: Any = None
+            error: BaseException | None = None
+            try:
+                value = call()
+            except StopIteration as stop:  # a future refuses to carry this one
+                error = RuntimeError(f"the job raised StopIteration({stop.value!r})")
+            except BaseException as raised:  # noqa: BLE001 - whatever a job raises
+                error = raised
+            try:
+                loop.call_soon_threadsafe(settle, value, error)
+            except RuntimeError:
+                return  # the loop has closed: the worker stopped without us
+
+        threading.Thread(target=body, daemon=True, name="identtqueue job").start()
+        try:
+            return await future
+        except asyncio.CancelledError:
+            if future.cancelled():
+                self.abandoned_threads += 1
+            raise
+
+    def _failed(
+        self, error: BaseException, job: Job | None, task: Task | None, attempt: Attempt
+    ) -> Failed:
+        failure = describe(error)
+        if isinstance(error, _HOPELESS):
+            return Failed(failure, None)
+        policy = (job.retry if job else None) or self._retry
+        delay = policy.delay_seconds(
+            error, attempt.failures, max_retries=task.max_retries if task else None
+        )
+        if delay is not None and isinstance(error, Retry) and error.after_seconds is not None:
+            delay = error.after_seconds
+        return Failed(failure, delay)
+
+    def _logger(self, name: str) -> logging.Logger:
+        logger = self._loggers.get(name)
+        if logger is None:
+            logger = self._loggers[name] = logging.getLogger(f"identtqueue.job.{name}")
+        return logger
+
+
+def describe(error: BaseException) -> Failure:
+    """An exception as the caller is shown it; the frames of this module are left out."""
+    kind = type(error)
+    name = (
+        kind.__qualname__
+        if kind.__module__ == "builtins"
+        else (f"{kind.__module__}.{kind.__qualname__}")
+    )
+    try:
+        message = str(error)
+    except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
+        message = "(its text can't be shown)"
+    frames = error.__traceback__
+    while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
+        frames = frames.tb_next
+    if isinstance(error, (*_HOPELESS, TimedOut, msgspec.ValidationError)):
+        return Failure(name, message)  # our own words; a traceback adds nothing
+    return Failure(name, message, "".join(traceback.format_exception(kind, error, frames)))

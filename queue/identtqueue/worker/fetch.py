@@ -1,0 +1,176 @@
+"""Wait for work, claim as much as there are free slots, hand it on.
+
+An idle worker blocks in BLPOP on its queues' `wake` lists. A token says "look", it is not a task:
+losing one (the worker dies with it in its hands) loses nothing, and costs at most one block
+time-out. A worker never claims more than it can start, so LLEN(pending) is the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Container, Sequence
+from typing import Any, Final
+
+from redis.asyncio.connection import AbstractConnection
+
+from identtqueue.errors import RedisError
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Claim, Claimed
+from identtqueue.task import Attempt
+from identtqueue.transport import wire
+from identtqueue.transport.aio import AsyncRedis, open_connection
+from identtqueue.worker.slots import Slots
+
+logger = logging.getLogger(__name__)
+
+BLOCK_SECONDS: Final = 5.0
+"""The longest block. Bounds how long a half-open connection or a lost token can go unnoticed."""
+
+
+class Fetcher:
+    """The fetch loop of one worker incarnation.
+
+    Args:
+        redis: for claims; shared with the finisher, so both leave in one round trip.
+        worker_id: of this incarnation.
+        queues: fetched from in turn, so that none starves.
+        slots: bounds each claim.
+        owned: ids that this worker knows it owns.
+        start: gets each attempt; its slot is taken already.
+        on_refused: told when a claim was refused because the lease is lost or we drain.
+    """
+
+    def __init__(
+        self,
+        redis: AsyncRedis,
+        worker_id: str,
+        queues: Sequence[str],
+        *,
+        slots: Slots,
+        owned: Container[str],
+        start: Callable[[Attempt], None],
+        on_refused: Callable[[Claim], None],
+    ) -> None:
+        self._redis = redis
+        self._worker_id = worker_id
+        self._queues = tuple(queues)
+        self._slots = slots
+        self._owned = owned
+        self._start = start
+        self._on_refused = on_refused
+        self._ready: deque[str] = deque(queues)  # queues that may have tasks, the next one first
+        self._uncertain: set[str] = set()  # queues where a claim's reply was lost
+        self._next_due: dict[str, float] = {}  # queue -> loop time of its next scheduled task
+        self._connection: AbstractConnection | None = None
+        self._may_fetch = asyncio.Event()
+        self._may_fetch.set()
+
+    def hold(self) -> None:
+        """Fetch nothing until `resume`: this worker drains."""
+        self._may_fetch.clear()
+
+    def resume(self) -> None:
+        """Fetch again, and look everywhere."""
+        self._ready = deque(self._queues)
+        self._may_fetch.set()
+
+    async def run(self) -> None:
+        """Fetch, until cancelled."""
+        try:
+            while True:
+                await self._may_fetch.wait()
+                await self._slots.wait()
+                # One turn of the loop: attempts that end together free their slots together.
+                await asyncio.sleep(0)
+                if self._ready:
+                    await self._guarded(self._claim_next())
+                else:
+                    await self._guarded(self._block())
+        finally:
+            await self._drop()
+
+    async def pass_on(self) -> None:
+        """Ring for others: this worker may have swallowed a token that it does not act on."""
+        await self._redis.run_all([commands.wake(queue) for queue in self._queues])
+
+    async def _guarded(self, step: Any) -> None:
+        """A Redis outage never ends the loop."""
+        try:
+            await step
+        except RedisError as error:
+            logger.warning("fetching: %s", error)
+            await self._drop()
+            self._ready = deque(self._queues)
+            await asyncio.sleep(wire.backoff_seconds(4))
+
+    async def _claim_next(self) -> None:
+        queue = self._ready[0]
+        if queue in self._uncertain:
+            await self._give_back_unknown(queue)
+        try:
+            claimed = await self._redis.run(
+                commands.claim(queue, self._worker_id, self._slots.free)
+            )
+        except RedisError:
+            self._uncertain.add(queue)
+            raise
+        if claimed.status in (Claim.LOST, Claim.DRAINING):
+            self._on_refused(claimed.status)
+            self.hold()
+            await self.pass_on()
+            return
+        self._note(queue, claimed)
+        self._slots.take(len(claimed.attempts))
+        for attempt in claimed.attempts:
+            self._start(attempt)
+
+    def _note(self, queue: str, claimed: Claimed) -> None:
+        """Remember whether the queue has more, and when it will."""
+        self._ready.popleft()
+        if claimed.pending > 0:
+            self._ready.append(queue)  # behind the others: in turn
+        if claimed.next_due_ms is None:
+            self._next_due.pop(queue, None)
+        else:
+            now = asyncio.get_running_loop().time()
+            self._next_due[queue] = now + claimed.next_due_ms / 1000
+
+    async def _give_back_unknown(self, queue: str) -> None:
+        """A claim whose reply was lost may have given us tasks that we know nothing of."""
+        ids = await self._redis.run(commands.in_flight(queue, self._worker_id))
+        unknown = [task_id for task_id in ids if task_id not in self._owned]
+        infos = await self._redis.run_all([commands.task_info(task_id) for task_id in unknown])
+        pairs = [(info.task_id, info.attempt) for info in infos if info is not None]
+        if pairs:
+            logger.warning("%s: giving back %d tasks of a lost reply", queue, len(pairs))
+            await self._redis.run(commands.release(queue, self._worker_id, pairs))
+        self._uncertain.discard(queue)
+
+    async def _block(self) -> None:
+        """Sleep until a queue rings, a scheduled task falls due, or the time-out."""
+        if self._connection is None:
+            self._connection = await open_connection(self._redis.settings, "identtqueue-fetch")
+        seconds = self._block_seconds()
+        call = commands.block_for_work(self._queues, seconds)
+        try:
+            await self._connection.send_command(*wire.words(call), check_health=False)
+            async with asyncio.timeout(seconds + self._redis.settings.response_timeout_seconds):
+                reply = await self._connection.read_response(disconnect_on_error=False)
+        except Exception as error:  # noqa: BLE001 - translated
+            wire.fail(error)
+        rung = call.parse(reply)
+        self._ready = deque(self._queues if rung is None else (rung,))
+
+    def _block_seconds(self) -> float:
+        if not self._next_due:
+            return BLOCK_SECONDS
+        left = min(self._next_due.values()) - asyncio.get_running_loop().time()
+        # 0 would block for ever; 1 ms is Redis' resolution.
+        return min(BLOCK_SECONDS, max(0.001, left))
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)

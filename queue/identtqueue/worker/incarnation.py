@@ -1,0 +1,386 @@
+"""One life of a worker: from its first lease until it stops, or is told that it was given up.
+
+Owner of each thing: `_attempts` and the slots are changed here only; fetcher, finisher, upkeep
+and heartbeat each own what is theirs and meet only through the callbacks given to them here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import secrets
+import time
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from identtqueue.protocol import commands, keys
+from identtqueue.protocol.commands import Ack, Claim, Lease
+from identtqueue.task import Attempt
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.subscriber import Subscriber
+from identtqueue.worker.execute import Aborted, Disowned, Executor, Outcome, Released, Succeeded
+from identtqueue.worker.fetch import Fetcher
+from identtqueue.worker.finish import Finisher, Report
+from identtqueue.worker.lease import Heartbeat
+from identtqueue.worker.metrics import Counters
+from identtqueue.worker.settings import Identity, WorkerSettings
+from identtqueue.worker.slots import Slots
+from identtqueue.worker.upkeep import Upkeep
+
+logger = logging.getLogger(__name__)
+
+CUT_OFF_SECONDS: Final = 5.0
+"""How long a cancelled attempt may clean up before it is left behind."""
+
+FLUSH_SECONDS: Final = 5.0
+"""How long the last reports may take at shutdown; if Redis is away, the lease decides."""
+
+
+class End(enum.Enum):
+    """Why a life ended."""
+
+    STOPPED = "stopped"
+    LOST = "lost"
+
+
+@dataclass(slots=True, eq=False)
+class _Running:
+    """An attempt that runs, or whose report is on its way."""
+
+    attempt: Attempt
+    task: asyncio.Task[None] | None = None
+    begun: bool = False
+    cut_off: Outcome | None = None  # what its cancellation means
+
+
+class Incarnation:
+    """See the module.
+
+    Args:
+        redis: for everything but blocking, the lease and the control channel.
+        settings, identity: how and where it works.
+        executor: runs attempts.
+        counters: where they are counted.
+    """
+
+    def __init__(
+        self,
+        redis: AsyncRedis,
+        settings: WorkerSettings,
+        identity: Identity,
+        executor: Executor,
+        counters: Counters,
+    ) -> None:
+        self.worker_id = identity.worker_id(secrets.token_hex(6))
+        self.registered = False
+        self._redis = redis
+        self._settings = settings
+        self._identity = identity
+        self._executor = executor
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._attempts: dict[str, _Running] = {}
+        self._nothing_runs = asyncio.Event()
+        self._nothing_runs.set()
+        self._end: asyncio.Future[End] = self._loop.create_future()
+        self._hurry = asyncio.Event()
+        self._draining = False
+        self._slots = Slots(settings.concurrency)
+        self._fetcher = Fetcher(
+            redis,
+            self.worker_id,
+            settings.queues,
+            slots=self._slots,
+            owned=self._attempts.keys(),
+            start=self._start,
+            on_refused=self._on_refused,
+        )
+        self._finisher = Finisher(redis, self.worker_id, on_ack=self._on_ack)
+        self.heartbeat = Heartbeat(
+            redis.settings,
+            self.worker_id,
+            settings.queues,
+            settings.lease_seconds,
+            on_beat=self._from_thread,
+        )
+        self._upkeep = Upkeep(
+            redis,
+            self.worker_id,
+            settings.queues,
+            max_deliveries=settings.max_deliveries,
+            may_recover=lambda: self.heartbeat.steady_for(settings.lease_seconds),
+            cron=settings.cron,
+        )
+        self._control = Subscriber(
+            redis.settings,
+            client_name="identtqueue-control",
+            on_message=lambda _, data: self._on_control(data.decode()),
+        )
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was told to stop fetching."""
+        return self._draining
+
+    def stop(self) -> None:
+        """End this life in order; the second call cuts off what runs."""
+        if self._end.done():
+            self._hurry.set()
+        else:
+            self._end.set_result(End.STOPPED)
+
+    async def live(self) -> End:
+        """Work until `stop`, or until the lease is lost.
+
+        Raises:
+            ProtocolMismatch: a queue belongs to another protocol version.
+            Exception: a background loop ended by an error of ours.
+        """
+        loops: list[asyncio.Task[None]] = []
+        try:
+            await self._begin()
+            loops = [
+                self._loop.create_task(body, name=name)
+                for name, body in (
+                    ("fetch", self._fetcher.run()),
+                    ("finish", self._finisher.run()),
+                    ("upkeep", self._upkeep.run()),
+                )
+            ]
+            await self._watch(loops)
+            end = self._end.result()
+            if end is End.STOPPED:
+                await self._wind_down(fetch=loops[0])
+            else:
+                logger.warning("%s: the lease is lost; starting over", self.worker_id)
+                await self._cut_off(Disowned())
+            return end
+        finally:
+            self.registered = False
+            await _cancel(loops)
+            await _cancel([r.task for r in self._attempts.values() if r.task is not None])
+            await asyncio.to_thread(self.heartbeat.stop)
+            await self._control.close()
+
+    async def _begin(self) -> None:
+        """Be heard first, then be known: `connected` must never lie about a registered worker."""
+        await self._control.add(keys.control_channel(self.worker_id))
+        await self._redis.run_all(
+            [
+                commands.register(queue, self.worker_id, self._settings.lease_ms, self._info())
+                for queue in self._settings.queues
+            ]
+        )
+        self.heartbeat.start()
+        self.registered = True
+        await self._upkeep.recover_predecessors(self._identity)
+        logger.info("worker %s: queues %s", self.worker_id, ", ".join(self._settings.queues))
+
+    def _info(self) -> dict[str, Any]:
+        return {
+            "host": self._identity.host,
+            "pod_uid": self._identity.pod_uid,
+            "pod_name": self._identity.pod_name,
+            "container": self._identity.container,
+            "boot": self._identity.boot,
+            "concurrency": self._settings.concurrency,
+            "registered_at_ms": round(time.time() * 1000),
+        }
+
+    async def _watch(self, loops: list[asyncio.Task[None]]) -> None:
+        """Return when the end is decided. A background loop that exits is an error."""
+        ends: set[asyncio.Future[Any]] = {*loops, self._end}
+        done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for loop in loops:
+            if loop in done:
+                loop.result()
+                raise RuntimeError(f"the {loop.get_name()} loop ended")
+
+    async def _wind_down(self, *, fetch: asyncio.Task[None]) -> None:
+        """Stop in order. Each step relies on the one before."""
+        # 1 Stop fetching: nothing new may start. A token in our hands is rung on.
+        await _cancel([fetch])
+        await _bounded(self._fetcher.pass_on(), FLUSH_SECONDS)
+        # 2 Let running attempts end, until the grace deadline or a second signal.
+        await self._wait_for_attempts(self._settings.grace_seconds)
+        # 3 Cut off the rest; they go back to the head of their queue, uncharged.
+        await self._cut_off(Released())
+        # 4 Flush the reports. The heartbeat goes on until then: we still own them.
+        await _bounded(self._finisher.flushed(), FLUSH_SECONDS)
+        # 5 Stop the heartbeat, 6 give the lease back (refused while something is in flight:
+        # then the lease runs out and a peer recovers it).
+        await asyncio.to_thread(self.heartbeat.stop)
+        calls = [commands.leave(queue, self.worker_id) for queue in self._settings.queues]
+        await _bounded(self._redis.run_all(calls), FLUSH_SECONDS)
+
+    async def _wait_for_attempts(self, seconds: float) -> None:
+        waits = [
+            asyncio.ensure_future(self._nothing_runs.wait()),
+            asyncio.ensure_future(self._hurry.wait()),
+        ]
+        await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        await _cancel(waits)
+
+    async def _cut_off(self, meaning: Outcome) -> None:
+        running = [r for r in self._attempts.values() if r.task is not None and not r.task.done()]
+        for entry in running:
+            self._cancel_attempt(entry, meaning)
+        tasks = [entry.task for entry in running if entry.task is not None]
+        if tasks:
+            logger.warning("cutting off %d attempts", len(tasks))
+            await asyncio.wait(tasks, timeout=CUT_OFF_SECONDS)
+
+    @staticmethod
+    def _cancel_attempt(entry: _Running, meaning: Outcome) -> None:
+        if entry.cut_off is None and entry.task is not None:
+            entry.cut_off = meaning
+            if entry.begun:  # else it never reaches its first line; it looks there itself
+                entry.task.cancel()
+
+    # --- attempts ---
+
+    def _start(self, attempt: Attempt) -> None:
+        entry = _Running(attempt)
+        self._attempts[attempt.task_id] = entry
+        self._nothing_runs.clear()
+        self._counters.running += 1
+        entry.task = self._loop.create_task(self._run(entry), name=attempt.task_id)
+
+    async def _run(self, entry: _Running) -> None:
+        entry.begun, started = True, time.monotonic()
+        try:
+            outcome = entry.cut_off or await self._executor.run(entry.attempt)
+        except asyncio.CancelledError:
+            if entry.cut_off is None:
+                raise
+            outcome = entry.cut_off
+        finally:
+            self._counters.running -= 1
+            self._counters.abandoned_threads = self._executor.abandoned_threads
+            self._slots.give()
+            if self._counters.running == 0:
+                self._nothing_runs.set()
+        if isinstance(entry.cut_off, Disowned) or isinstance(outcome, Disowned):
+            self._attempts.pop(entry.attempt.task_id, None)
+            return
+        self._log(entry.attempt, outcome, time.monotonic() - started)
+        self._finisher.put(_report(entry.attempt, outcome))
+
+    def _log(self, attempt: Attempt, outcome: Outcome, ran: float) -> None:
+        name = _outcome_name(outcome)
+        waited = attempt.waited_ms / 1000
+        self._counters.ended_one(attempt.queue, name, waited, ran)
+        level = logging.INFO if isinstance(outcome, Succeeded) else logging.WARNING
+        if logger.isEnabledFor(level):
+            failure = getattr(outcome, "failure", None)
+            logger.log(
+                level,
+                "%s attempt %d %s: waited %.3f s, ran %.3f s%s",
+                attempt.task_id,
+                attempt.number,
+                name,
+                waited,
+                ran,
+                f": {failure.type}: {failure.message}" if failure else "",
+            )
+
+    def _on_ack(self, report: Report, ack: Ack) -> None:
+        entry = self._attempts.get(report.attempt.task_id)
+        if entry is not None and entry.attempt is report.attempt:
+            del self._attempts[report.attempt.task_id]
+        if not ack.recorded:
+            logger.warning(
+                "%s attempt %d: the report was refused (%s): the task is not ours any more",
+                report.attempt.task_id,
+                report.attempt.number,
+                ack.name.lower(),
+            )
+
+    # --- what others say ---
+
+    def _on_control(self, message: str) -> None:
+        verb, _, rest = message.partition(" ")
+        if verb == "drain":
+            self._set_draining(value=True)
+        elif verb == "undrain":
+            self._set_draining(value=False)
+        elif verb == "cancel":
+            task_id, _, number = rest.partition(" ")
+            entry = self._attempts.get(task_id)
+            if entry is not None and str(entry.attempt.number) == number:
+                self._cancel_attempt(entry, Aborted())
+
+    def _on_refused(self, claim: Claim) -> None:
+        if claim is Claim.LOST:
+            self._lose()
+        else:
+            self._set_draining(value=True)
+
+    def _from_thread(self, lease: Lease) -> None:
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._on_beat, lease)
+
+    def _on_beat(self, lease: Lease) -> None:
+        if lease is Lease.LOST:
+            self._lose()
+        else:
+            self._set_draining(value=lease is Lease.DRAINING)
+
+    def _lose(self) -> None:
+        if not self._end.done():
+            self._end.set_result(End.LOST)
+
+    def _set_draining(self, *, value: bool) -> None:
+        if value == self._draining:
+            return
+        self._draining = self._counters.draining = value
+        logger.info("%s: %s", self.worker_id, "draining" if value else "called back")
+        if value:
+            self._fetcher.hold()
+        else:
+            self._fetcher.resume()
+
+
+_NAMES: Final = {
+    Succeeded: "succeeded",
+    Aborted: "cancelled",
+    Released: "released",
+    Disowned: "disowned",
+}
+
+
+def _outcome_name(outcome: Outcome) -> str:
+    name = _NAMES.get(type(outcome))
+    if name is not None:
+        return name
+    return "failed" if getattr(outcome, "retry_seconds", None) is None else "retried"
+
+
+def _report(attempt: Attempt, outcome: Outcome) -> Report:
+    if isinstance(outcome, Succeeded):
+        return Report(attempt, data=outcome.data)
+    if isinstance(outcome, Aborted):
+        return Report(attempt, aborted=True)
+    if isinstance(outcome, Released):
+        return Report(attempt, released=True)
+    assert not isinstance(outcome, Disowned)
+    return Report(attempt, failure=outcome.failure, retry_seconds=outcome.retry_seconds)
+
+
+async def _bounded(work: Coroutine[Any, Any, Any], seconds: float) -> None:
+    """Do it if it can be done in time; at shutdown nothing may wait for ever."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except Exception as error:  # noqa: BLE001 - the lease covers what did not get through
+        logger.warning("shutdown: %s", error or type(error).__name__)
+
+
+async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
+    """Cancel them and see them end; a job that refuses to is left behind."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CUT_OFF_SECONDS)

@@ -1,0 +1,122 @@
+"""How a worker works: one frozen value, checked when it is made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from identtqueue.errors import InvalidInput
+from identtqueue.protocol import codec
+from identtqueue.retry import RetryPolicy
+from identtqueue.schedule import Cron
+from identtqueue.task import check_queue_name
+
+Hook = Callable[[MutableMapping[str, Any]], Awaitable[None] | None]
+"""Called with the state that all jobs share."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSettings:
+    """All that can be set.
+
+    Attributes:
+        queues: fetched from in turn.
+        concurrency: attempts that run at the same time.
+        timeout_seconds: longest run of one attempt, unless the job or the task says otherwise.
+        retry: what happens after a failure, unless the job says otherwise.
+        max_deliveries: workers a task may lose before it becomes a dead letter.
+        lease_seconds: time without a sign of life after which a worker's tasks are recovered;
+            renewed three times as often. At least 5.
+        grace_seconds: after SIGTERM, the time that running attempts have to end; those that do
+            not are given back. Keep it below the pod's terminationGracePeriodSeconds.
+        http_port: serves /livez, /readyz and /metrics; None: nothing.
+        max_payload_bytes: larger results fail the task.
+        on_startup: before the first task; an error stops the worker.
+        on_shutdown: after the last task; an error is logged.
+        cron: jobs enqueued by the clock.
+    """
+
+    queues: tuple[str, ...]
+    concurrency: int = 10
+    timeout_seconds: float | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    max_deliveries: int = 5
+    lease_seconds: float = 15.0
+    grace_seconds: float = 25.0
+    http_port: int | None = None
+    max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES
+    on_startup: Hook | None = None
+    on_shutdown: Hook | None = None
+    cron: tuple[Cron, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.queues:
+            raise InvalidInput("a worker needs a queue: give queue_name or queue_names")
+        for queue in self.queues:
+            check_queue_name(queue)
+        if len(set(self.queues)) < len(self.queues):
+            raise InvalidInput(f"a queue is named twice: {', '.join(self.queues)}")
+        _at_least("concurrency", self.concurrency, 1)
+        _at_least("max_deliveries", self.max_deliveries, 1)
+        _at_least("lease_seconds", self.lease_seconds, 5)
+        _at_least("grace_seconds", self.grace_seconds, 0)
+        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
+            raise InvalidInput(f"timeout_seconds={self.timeout_seconds}: must be more than 0")
+        names = [(cron.queue or self.queues[0], cron.name) for cron in self.cron]
+        if len(set(names)) < len(names):
+            raise InvalidInput("two cron entries of one queue have the same name")
+
+    @property
+    def lease_ms(self) -> int:
+        """The lease in ms."""
+        return round(self.lease_seconds * 1000)
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if value < least:
+        raise InvalidInput(f"{name}={value}: must be {least} or more")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Where a worker runs, from the Downward API; outside a pod, the host's name.
+
+    Attributes:
+        pod_uid: `IDENTTQUEUE_POD_UID` (metadata.uid); names repeat, UIDs don't.
+        pod_name, container: `IDENTTQUEUE_POD_NAME`, `IDENTTQUEUE_CONTAINER`.
+        host: the host's name; in a pod, the pod's.
+        boot: tells one start of the container from the next: when its first process started.
+    """
+
+    host: str
+    pod_uid: str | None = None
+    pod_name: str | None = None
+    container: str | None = None
+    boot: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Identity:
+        """As the Downward API and the kernel tell it."""
+        return cls(
+            host=os.uname().nodename,
+            pod_uid=environment.get("IDENTTQUEUE_POD_UID") or None,
+            pod_name=environment.get("IDENTTQUEUE_POD_NAME") or None,
+            container=environment.get("IDENTTQUEUE_CONTAINER") or None,
+            boot=_first_process_start(),
+        )
+
+    def worker_id(self, nonce: str) -> str:
+        """The id of one incarnation: `<pod UID or host>.<boot nonce>`."""
+        return f"{self.pod_uid or self.host}.{nonce}"
+
+
+def _first_process_start() -> str | None:
+    """Start time of PID 1, in clock ticks: field 22 of /proc/1/stat (proc(5))."""
+    try:
+        with open("/proc/1/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123
+            # The name (field 2) may hold spaces; what follows its ')' starts with field 3.
+            return stat.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return None

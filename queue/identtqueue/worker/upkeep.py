@@ -1,0 +1,154 @@
+"""What keeps a queue going without an operator: promote due tasks, recover lost peers, tick cron.
+
+Every worker does it, in its own rhythm; all of it is idempotent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from identtqueue.errors import RedisError
+from identtqueue.protocol import codec, commands
+from identtqueue.protocol.commands import Enqueued, NewTask, Recovery, WorkerRow
+from identtqueue.schedule import Cron
+from identtqueue.task import Task
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.worker.settings import Identity
+
+logger = logging.getLogger(__name__)
+
+PERIOD_SECONDS: Final = 2.0
+"""Between rounds, on average. With the lease it bounds the recovery of a lost worker's tasks;
+blocked fetchers promote due tasks at once, this is for when all workers are busy."""
+
+CRON_AHEAD_MS: Final = 10_000
+"""Firings are enqueued this long ahead (and the next one always), so a late round skips none."""
+
+
+class Upkeep:
+    """The upkeep loop of one worker incarnation.
+
+    Args:
+        redis: shared with the fetcher.
+        worker_id: of this incarnation; it does not recover itself.
+        queues: those that it keeps.
+        max_deliveries: lost workers per task before it is a dead letter.
+        may_recover: whether expired leases are evidence now (`Heartbeat.steady_for`).
+        cron: the schedule.
+    """
+
+    def __init__(
+        self,
+        redis: AsyncRedis,
+        worker_id: str,
+        queues: Sequence[str],
+        *,
+        max_deliveries: int,
+        may_recover: Callable[[], bool],
+        cron: Sequence[Cron],
+    ) -> None:
+        self._redis = redis
+        self._worker_id = worker_id
+        self._queues = tuple(queues)
+        self._max_deliveries = max_deliveries
+        self._may_recover = may_recover
+        self._schedules = [_Schedule(entry, entry.queue or queues[0]) for entry in cron]
+
+    async def run(self) -> None:
+        """Keep the queues, until cancelled."""
+        while True:
+            try:
+                await self._round()
+            except RedisError as error:
+                logger.warning("upkeep: %s", error)
+            # Jittered, so that a fleet that started together spreads out.
+            await asyncio.sleep(PERIOD_SECONDS * random.uniform(0.75, 1.25))
+
+    async def recover_predecessors(self, me: Identity) -> None:
+        """Recover earlier starts of this very container at once: they are certainly dead.
+
+        Certain means: same pod, same container, another first process, and Redis sees no process
+        behind the incarnation's control channel.
+        """
+        if me.pod_uid is None or me.boot is None:
+            return
+        for queue in self._queues:
+            rows = await self._redis.run(commands.workers(queue))
+            earlier = [row.worker_id for row in rows if _is_predecessor(row, me)]
+            if not earlier:
+                continue
+            alive = await self._redis.run(commands.connected(earlier))
+            for worker_id, connected in zip(earlier, alive, strict=True):
+                if not connected:
+                    await self._recover(queue, worker_id, waive_lease=True)
+
+    async def _round(self) -> None:
+        promoted = await self._redis.run_all([commands.promote(q) for q in self._queues])
+        now_ms = promoted[0].now_ms
+        if self._may_recover():
+            for queue in self._queues:
+                for worker_id in await self._redis.run(commands.expired(queue, now_ms)):
+                    if worker_id != self._worker_id:
+                        await self._recover(queue, worker_id, waive_lease=False)
+        for schedule in self._schedules:
+            await schedule.tick(self._redis, now_ms)
+
+    async def _recover(self, queue: str, worker_id: str, *, waive_lease: bool) -> Recovery:
+        recovery = await self._redis.run(
+            commands.recover(
+                queue, worker_id, waive_lease=waive_lease, max_deliveries=self._max_deliveries
+            )
+        )
+        if recovery.requeued or recovery.dead:
+            logger.warning(
+                "%s: worker %s is lost: %d tasks requeued, %d dead letters",
+                queue,
+                worker_id,
+                len(recovery.requeued),
+                len(recovery.dead),
+            )
+        return recovery
+
+
+def _is_predecessor(row: WorkerRow, me: Identity) -> bool:
+    info = row.info
+    return (
+        info.get("pod_uid") == me.pod_uid
+        and info.get("container") == me.container
+        and info.get("boot") not in (None, me.boot)
+    )
+
+
+class _Schedule:
+    """One cron entry, and up to when its firings are enqueued."""
+
+    def __init__(self, entry: Cron, queue: str) -> None:
+        self._entry = entry
+        self._queue = queue
+        self._until_ms = 0
+        task = Task(entry.function_name, entry.args, entry.kwargs)
+        self._payload = codec.encode_task(task)
+
+    async def tick(self, redis: AsyncRedis, now_ms: int) -> None:
+        """Enqueue the firings of the time ahead, and in any case the next one."""
+        self._until_ms = max(self._until_ms, now_ms)
+        while (fire_ms := self._entry.next_fire_ms(self._until_ms)) is not None and self._is_due(
+            fire_ms, now_ms
+        ):
+            task = NewTask(
+                self._entry.task_id(self._queue, fire_ms),
+                self._payload,
+                self._entry.function_name,
+                {"at": fire_ms, "late_refused": True},
+            )
+            receipt = (await redis.run(commands.enqueue(self._queue, [task])))[0]
+            if receipt.status is Enqueued.OK:
+                logger.debug("cron %s: next at %d", self._entry.name, fire_ms)
+            self._until_ms = fire_ms
+
+    def _is_due(self, fire_ms: int, now_ms: int) -> bool:
+        return fire_ms <= now_ms + CRON_AHEAD_MS or self._until_ms <= now_ms

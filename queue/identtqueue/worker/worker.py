@@ -1,0 +1,204 @@
+"""The worker process: signals, hooks, health, and one incarnation after the other."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import signal
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from typing import Any, Final
+
+from identtqueue.errors import InvalidInput
+from identtqueue.retry import RetryPolicy
+from identtqueue.schedule import Cron
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.worker.execute import Executor
+from identtqueue.worker.health import HealthServer
+from identtqueue.worker.incarnation import End, Incarnation
+from identtqueue.worker.metrics import Counters
+from identtqueue.worker.registry import Job, Registry
+from identtqueue.worker.settings import Hook, Identity, WorkerSettings
+
+logger = logging.getLogger(__name__)
+
+FOR_EVER: Final = float("inf")
+
+
+class Worker:
+    """Fetches tasks and runs their jobs.
+
+    ::
+
+        async def read_mrz(ctx, path): ...
+
+        Worker(jobs={"read_mrz": read_mrz}, redis_address="redis://redis", queue_name="mrz").run()
+
+    Args:
+        jobs: name -> `async def job(ctx, …)` (or a plain `def`, which runs in a thread).
+        redis_address: `redis://host:port/db`, settings, or None: from the environment.
+        queue_name, queue_names: one queue, or several (fetched from in turn).
+        max_retries: shorthand for `retry=RetryPolicy(max_retries=…)`.
+        **settings: see `WorkerSettings`.
+
+    Raises:
+        InvalidInput: a setting breaks a rule.
+    """
+
+    def __init__(
+        self,
+        jobs: Mapping[str, Callable[..., Any] | Job] | Iterable[Job],
+        redis_address: str | RedisSettings | None = None,
+        queue_name: str | None = None,
+        *,
+        queue_names: Sequence[str] | None = None,
+        max_retries: int | None = None,
+        retry: RetryPolicy | None = None,
+        cron: Sequence[Cron] = (),
+        on_startup: Hook | None = None,
+        on_shutdown: Hook | None = None,
+        **settings: Any,
+    ) -> None:
+        if (queue_name is None) == (queue_names is None):
+            raise InvalidInput("give queue_name or queue_names, one of them")
+        if retry is not None and max_retries is not None:
+            raise InvalidInput("give max_retries or retry, not both")
+        self.settings = WorkerSettings(
+            queues=tuple(queue_names or ()) if queue_name is None else (queue_name,),
+            retry=retry or RetryPolicy(max_retries=max_retries or 0),
+            cron=tuple(cron),
+            on_startup=on_startup,
+            on_shutdown=on_shutdown,
+            **settings,
+        )
+        self.redis_settings = RedisSettings.of(redis_address)
+        self.state: MutableMapping[str, Any] = {}
+        self.counters = Counters(concurrency=self.settings.concurrency)
+        self._registry = Registry(jobs)
+        for entry in self.settings.cron:
+            self._registry.resolve(entry.function_name)
+        self._incarnation: Incarnation | None = None
+        self._serving: asyncio.Future[None] | None = None
+        self._stops = 0
+
+    def run(self) -> None:
+        """Work until SIGTERM or SIGINT. Uses uvloop where it is installed.
+
+        Raises:
+            RedisAuthFailed, RedisTooOld, ProtocolMismatch: at the start; later troubles with
+                Redis are waited out.
+        """
+        if not logging.getLogger().handlers:
+            logging.basicConfig(
+                level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+            )
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(self._run_with_signals())
+
+    async def serve(self) -> None:
+        """Work until `stop`, in the running loop. Signals are the caller's."""
+        redis = AsyncRedis(
+            self.redis_settings, client_name="identtqueue-worker", retry_for_seconds=FOR_EVER
+        )
+        health = self._health_server()
+        try:
+            await redis.connect()
+            await _call_hook(self.settings.on_startup, self.state)
+            try:
+                await self._live(redis)
+            finally:
+                await self._shut_down()
+        finally:
+            await redis.close()
+            if health is not None:
+                await asyncio.to_thread(health.close)
+
+    def stop(self) -> None:
+        """Stop in order; the second call cuts off what runs. Call it in the worker's loop."""
+        self._stops += 1
+        if self._incarnation is not None:
+            self._incarnation.stop()
+
+    async def _run_with_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_signal, number)
+        self._serving = asyncio.ensure_future(self.serve())
+        try:
+            await self._serving
+        except asyncio.CancelledError:
+            if not self._stops:
+                raise
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: int) -> None:
+        logger.info("%s: stopping", signal.Signals(number).name)
+        self.stop()
+        if self._incarnation is None and self._serving is not None:
+            self._serving.cancel()  # still connecting, or in the start-up hook
+
+    async def _live(self, redis: AsyncRedis) -> None:
+        executor = Executor(
+            self._registry,
+            timeout_seconds=self.settings.timeout_seconds,
+            retry=self.settings.retry,
+            state=self.state,
+            max_payload_bytes=self.settings.max_payload_bytes,
+        )
+        identity = Identity.from_environment()
+        end = End.LOST
+        while end is End.LOST and not self._stops:
+            self._incarnation = Incarnation(redis, self.settings, identity, executor, self.counters)
+            end = await self._incarnation.live()
+
+    async def _shut_down(self) -> None:
+        try:
+            await _call_hook(self.settings.on_shutdown, self.state)
+        except Exception:
+            logger.exception("on_shutdown")
+
+    def _health_server(self) -> HealthServer | None:
+        if self.settings.http_port is None:
+            return None
+        server = HealthServer(
+            self.settings.http_port,
+            live=self._live_problem,
+            ready=self._ready_problem,
+            collector=self.counters,
+        )
+        server.start()
+        return server
+
+    def _live_problem(self) -> str | None:
+        incarnation = self._incarnation
+        if incarnation is not None and incarnation.registered and not incarnation.heartbeat.alive:
+            return "the heartbeat has ended"
+        return None
+
+    def _ready_problem(self) -> str | None:
+        incarnation = self._incarnation
+        if self._stops:
+            return "stopping"
+        if incarnation is None or not incarnation.registered:
+            return "not registered yet"
+        if incarnation.draining:
+            return "draining"
+        return None
+
+
+async def _call_hook(hook: Hook | None, state: MutableMapping[str, Any]) -> None:
+    if hook is not None:
+        result = hook(state)
+        if inspect.isawaitable(result):
+            await result
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415 - the extra `fast`
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
