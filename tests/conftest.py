@@ -7,11 +7,11 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import redis
-from support.redis_server import RedisServer
 
 from identtqueue.client import Client
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
+from support.redis_server import RedisServer
 
 
 @pytest.fixture(scope="session")
