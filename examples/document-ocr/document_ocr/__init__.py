@@ -1,0 +1,1 @@
+"""Reading text from scanned pages: the example application of idenTTqueue."""

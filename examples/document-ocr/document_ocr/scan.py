@@ -1,0 +1,85 @@
+"""Prints a page and puts it on a cheap scanner: tilted, blurred, noisy, on gray paper.
+
+Every scan is a function of its page number, so that a page that is read badly can be looked at
+again. Pillow only: no NumPy in the image for sixty pages.
+"""
+
+import io
+import random
+from pathlib import Path
+
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
+
+from document_ocr.pages import Page
+
+DPI = 200
+WIDTH, HEIGHT = int(5.83 * DPI), int(8.27 * DPI)  # A5
+MARGIN = int(0.6 * DPI)
+POINT_SIZES = (13, 13.5, 14)
+LEADING = 1.45
+FONT_FOLDER = Path("/usr/share/fonts/truetype")
+FONTS = (
+    "dejavu/DejaVuSerif.ttf",
+    "liberation/LiberationSerif-Regular.ttf",
+    "liberation/LiberationSans-Regular.ttf",
+)
+JPEG_QUALITY = 70
+
+
+def scan(page: Page) -> bytes:
+    """The page as a grayscale JPEG, well below the queue's payload limit of 1 MiB."""
+    chance = random.Random(page.number)  # noqa: S311 - repeatable on purpose
+    image = _print(page, chance)
+    paper = chance.randint(196, 224)
+    image = image.rotate(
+        chance.uniform(-1.6, 1.6), resample=Image.Resampling.BICUBIC, fillcolor=255
+    )
+    image = image.filter(ImageFilter.GaussianBlur(chance.uniform(0.5, 0.9)))
+    image = ImageChops.multiply(image, _uneven_light(paper, chance))
+    image = _add_noise(image, sigma=chance.uniform(14, 22))
+    out = io.BytesIO()
+    image.save(out, format="JPEG", quality=JPEG_QUALITY, dpi=(DPI, DPI))
+    return out.getvalue()
+
+
+def _print(page: Page, chance: random.Random) -> Image.Image:
+    """Dark gray type on white, ragged right."""
+    font = ImageFont.truetype(
+        str(FONT_FOLDER / chance.choice(FONTS)), size=chance.choice(POINT_SIZES) * DPI / 72
+    )
+    image = Image.new("L", (WIDTH, HEIGHT), 255)
+    draw = ImageDraw.Draw(image)
+    top, step = MARGIN, font.size * LEADING
+    for paragraph in page.text.split("\n\n"):
+        for line in _wrap(paragraph, font):
+            draw.text((MARGIN, top), line, font=font, fill=chance.randint(20, 60))
+            top += step
+        top += step / 2
+    if top > HEIGHT - MARGIN / 2:
+        raise ValueError(f"{page.name} does not fit on its paper")
+    return image
+
+
+def _wrap(paragraph: str, font: ImageFont.FreeTypeFont) -> list[str]:
+    """The paragraph in lines that fit between the margins."""
+    lines = [""]
+    for word in paragraph.split():
+        longer = f"{lines[-1]} {word}".lstrip()
+        if font.getlength(longer) <= WIDTH - 2 * MARGIN:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return lines
+
+
+def _uneven_light(paper: int, chance: random.Random) -> Image.Image:
+    """Gray paper that is a little darker towards one edge."""
+    shade = Image.linear_gradient("L").rotate(chance.choice((0, 90, 180, 270)))
+    depth = chance.randint(12, 36)
+    return shade.resize((WIDTH, HEIGHT)).point(lambda v: paper - v * depth // 255)
+
+
+def _add_noise(image: Image.Image, *, sigma: float) -> Image.Image:
+    """Sensor noise around mid-gray, added without a bias."""
+    noise = Image.effect_noise(image.size, sigma)
+    return ImageChops.add(image, noise, scale=1, offset=-128)

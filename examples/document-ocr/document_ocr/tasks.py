@@ -1,0 +1,47 @@
+"""The worker's side: one task, its result, and the App that both sides import."""
+
+import os
+import time
+from dataclasses import dataclass
+
+from identtqueue import App, Context
+
+from document_ocr import ocr
+
+QUEUE = "pages"
+
+app = App()  # where Redis is, and its password, come from the environment
+
+
+@dataclass(frozen=True, slots=True)
+class PageText:
+    """What was read from one page, and at what cost."""
+
+    text: str
+    word_count: int
+    mean_confidence: float
+    """Tesseract's own, from 0 to 100."""
+    seconds: float
+    """Wall time on the worker."""
+    worker: str
+    """The pod that read it."""
+    attempt: int
+    """1, or more if a worker died over the page."""
+
+
+# A plain function: it runs in a thread, while the event loop stays free for the lease and the
+# probes. Reading a page twice does no harm, so there is nothing to fence.
+@app.task(queue=QUEUE, timeout_seconds=120, max_retries=1)
+def read_page(ctx: Context, name: str, image: bytes) -> PageText:
+    """The text of one scanned page."""
+    ctx.logger.info("reading %s (%d KiB), attempt %d", name, len(image) // 1024, ctx.attempt)
+    started = time.monotonic()
+    reading = ocr.read(image)
+    return PageText(
+        text=reading.text,
+        word_count=reading.word_count,
+        mean_confidence=reading.mean_confidence,
+        seconds=round(time.monotonic() - started, 2),
+        worker=os.environ.get("IDENTTQUEUE_POD_NAME", "here"),
+        attempt=ctx.attempt,
+    )
