@@ -163,8 +163,9 @@ class AsyncRedis:
             except RedisError as error:
                 await self._drop()
                 await self._after_loss(batch, error)
-            except BaseException:
-                self._fail(batch, RedisUnavailable("the client was closed"))
+            except BaseException as error:
+                closed = isinstance(error, asyncio.CancelledError)
+                self._fail(batch, RedisUnavailable("the client was closed") if closed else error)
                 await self._drop()
                 raise
 
@@ -248,7 +249,7 @@ class AsyncRedis:
             await asyncio.sleep(pause)
 
     @staticmethod
-    def _fail(batch: list[_Waiting], error: Exception) -> None:
+    def _fail(batch: list[_Waiting], error: BaseException) -> None:
         for item in batch:
             if not item.future.done():
                 item.future.set_exception(error)

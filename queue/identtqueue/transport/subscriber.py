@@ -141,7 +141,10 @@ class Subscriber:
     async def _handle(self, reply: Any) -> None:
         kind = reply[0] if isinstance(reply, list) else None
         if kind == b"message":
-            self._on_message(reply[1].decode(), reply[2])
+            try:
+                self._on_message(reply[1].decode(), reply[2])
+            except Exception:  # one message that can't be read must not silence the rest
+                logger.exception("message on %s", reply[1].decode())
         elif kind == b"subscribe":
             async with self._changed:
                 self._confirmed.add(reply[1].decode())

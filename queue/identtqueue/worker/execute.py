@@ -103,7 +103,7 @@ class Executor:
             if current is not None and current.cancelling():
                 raise
             return self._failed(error, job, task, attempt)  # the job's own
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a job raises
+        except BaseException as error:  # noqa: BLE001 - also SystemExit: an attempt must end
             return self._failed(error, job, task, attempt)
 
     async def _call(self, job: Job, task: Task, attempt: Attempt) -> Any:

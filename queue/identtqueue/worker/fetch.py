@@ -88,6 +88,8 @@ class Fetcher:
                     await self._guarded(self._claim_next())
                 else:
                     await self._guarded(self._block())
+                    if not self._may_fetch.is_set():  # told to drain while it blocked
+                        await self._guarded(self.pass_on())
         finally:
             await self._drop()
 

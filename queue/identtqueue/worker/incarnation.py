@@ -82,6 +82,7 @@ class Incarnation:
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[str, _Running] = {}
+        self._running = 0
         self._nothing_runs = asyncio.Event()
         self._nothing_runs.set()
         self._end: asyncio.Future[End] = self._loop.create_future()
@@ -245,6 +246,7 @@ class Incarnation:
         entry = _Running(attempt)
         self._attempts[attempt.task_id] = entry
         self._nothing_runs.clear()
+        self._running += 1
         self._counters.running += 1
         entry.task = self._loop.create_task(self._run(entry), name=attempt.task_id)
 
@@ -257,10 +259,11 @@ class Incarnation:
                 raise
             outcome = entry.cut_off
         finally:
+            self._running -= 1
             self._counters.running -= 1
             self._counters.abandoned_threads = self._executor.abandoned_threads
             self._slots.give()
-            if self._counters.running == 0:
+            if self._running == 0:
                 self._nothing_runs.set()
         if isinstance(entry.cut_off, Disowned) or isinstance(outcome, Disowned):
             self._attempts.pop(entry.attempt.task_id, None)
