@@ -1,8 +1,13 @@
 #!/usr/bin/env bash
 # Sourced, after lib.sh and docker.sh: questions and orders to the kind cluster.
 
-cluster_nodes() {
-  docker ps --all --quiet --filter "label=io.x-k8s.kind.cluster=$CLUSTER_NAME" --format '{{.Names}}' | sort
+# The names of its nodes, running or not.
+cluster_nodes() { nodes_labelled io.x-k8s.kind.role; }
+cluster_workers() { nodes_labelled io.x-k8s.kind.role=worker; }
+
+nodes_labelled() {
+  docker ps --all --filter "label=io.x-k8s.kind.cluster=$CLUSTER_NAME" --filter "label=$1" \
+    --format '{{.Names}}' | sort
 }
 
 cluster_exists() { [ -n "$(cluster_nodes 2>/dev/null)" ]; }

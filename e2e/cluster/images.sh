@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds images and loads them onto every node of the cluster:
+# Builds images and loads them onto every worker node of the cluster:
 #   images.sh [operator] [redis] [example DIR...]     (everything, without an argument)
 # The names are identtqueue/operator:dev, identtqueue/redis:dev, identtqueue/<example>:dev.
 # What has not changed is neither built nor loaded again. Where the cluster was made without
@@ -45,12 +45,14 @@ main() {
   load_images "${images[@]}"
 }
 
-# find_cluster: the kind cluster that kubectl means here, ours or the user's.
+# find_cluster: the kind cluster that kubectl means here, ours or the user's, and its nodes
+# that run pods. Its control plane takes none if there are workers.
 find_cluster() {
   local context
   context=$(sed -n 's/^current-context: *//p' "$KUBECONFIG" 2>/dev/null || true)
   CLUSTER_NAME=${context#kind-}
-  NODES=$(cluster_nodes)
+  NODES=$(cluster_workers)
+  NODES=${NODES:-$(cluster_nodes)}
   if [ -z "$context" ] || [ -z "$NODES" ]; then
     say "The cluster of $KUBECONFIG (context '$context') has no node in this Docker daemon,"
     die "so images can't be loaded into it: run up.sh, or push them where it pulls from"
@@ -149,7 +151,8 @@ load_images() {
     done
   done
   [ ${#missing[@]} -gt 0 ] || { step "the nodes have these images already"; return 0; }
-  quietly "loading onto the nodes: ${missing[*]}" kind load docker-image --name "$CLUSTER_NAME" "${missing[@]}"
+  quietly "loading onto the nodes: ${missing[*]}" kind load docker-image \
+    --name "$CLUSTER_NAME" --nodes "$(paste -sd, <<<"$NODES")" "${missing[@]}"
   for image in "${missing[@]}"; do
     id=$(docker image inspect "$image" --format '{{.Id}}')
     for node in $NODES; do

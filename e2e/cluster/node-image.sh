@@ -56,7 +56,7 @@ make_node_image() {
   cp "$CLUSTER_DIR"/node-image/* "$build"
   ln "$kubernetes"/{kubelet,kubeadm,kubectl,kube-proxy} "$build" 2>/dev/null ||
     cp "$kubernetes"/{kubelet,kubeadm,kubectl,kube-proxy} "$build"
-  quietly "image of the nodes' network" docker_build -t identtqueue/node-net:dev \
+  quietly "image of the cluster's own pods" docker_build -t identtqueue/node-net:dev \
     --build-arg "BASE_IMAGE=$debian" -f "$build/net.Dockerfile" "$build"
   quietly "image of the nodes, empty" docker_build -t identtqueue/node:empty \
     --build-arg BASE_IMAGE=identtqueue/node-net:dev --build-arg "PAUSE_IMAGE=$pause" \

@@ -81,7 +81,7 @@ wait_until_well() {
   step "waiting for nodes, DNS and service addresses"
   wait_for 120 "the nodes" cluster_is_healthy || die "the nodes did not become ready: docker logs NODE tells why"
   local workload
-  for workload in daemonset/kube-proxy deployment/coredns; do
+  for workload in daemonset/kube-proxy daemonset/pod-routes deployment/coredns; do
     own_kubectl --request-timeout 0 --namespace kube-system rollout status "$workload" --timeout 120s >/dev/null ||
       die "$workload did not become ready"
   done

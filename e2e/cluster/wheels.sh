@@ -30,13 +30,16 @@ fetch_wheels() {
   mv "$folder.tmp" "$folder"
 }
 
+# Markers on the Python version are left out: pip would judge them by the host's Python, and
+# the image's may be an older one of the same minor version.
 download_wheels() {
   local tags=() tag
+  sed -E "s/ ; python(_full)?_version [^\\\\]*//" "$1" >"$2/lock.txt"
   for tag in manylinux_2_5 manylinux1 manylinux_2_12 manylinux2010 manylinux_2_17 manylinux2014 \
     manylinux_2_24 manylinux_2_28 manylinux_2_34; do
     tags+=(--platform "${tag}_$(uname -m)")
   done
-  host_pip download --require-hashes --only-binary=:all: --no-deps --dest "$2" -r "$1" \
+  host_pip download --require-hashes --only-binary=:all: --no-deps --dest "$2" -r "$2/lock.txt" \
     --python-version 3.11 --implementation cp --abi cp311 --abi abi3 --abi none "${tags[@]}"
 }
 

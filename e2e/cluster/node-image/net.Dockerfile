@@ -1,5 +1,5 @@
-# What the pods of the host's network need (kube-proxy, the pod routes), and the ground of the
-# node itself: so the nodes hold these packages once.
+# What the cluster's own pods need (kube-proxy, pod routes, local volumes), and the ground of the
+# node itself, so that a node holds these packages once.
 ARG BASE_IMAGE
 FROM ${BASE_IMAGE}
 RUN apt-get update -q \
@@ -7,4 +7,4 @@ RUN apt-get update -q \
     ca-certificates conntrack ethtool iproute2 iptables kmod procps \
  && rm -rf /var/lib/apt/lists/*
 COPY kube-proxy kubectl /usr/local/bin/
-COPY pod-routes /usr/local/bin/
+COPY pod-routes local-volumes /usr/local/bin/
