@@ -165,6 +165,13 @@ class Redis(ApiModel):
     credentials_secret_ref: CredentialsSecretRef | None = None
     tls: Tls | None = None
 
+    @property
+    def url(self) -> str:
+        """The address as a URL, `rediss://` where TLS is on."""
+        host = self.address.removeprefix("redis://").removeprefix("rediss://")
+        tls = self.tls.enabled if self.tls else self.address.startswith("rediss://")
+        return f"{'rediss' if tls else 'redis'}://{host}"
+
 
 # --- spec: how to scale ---------------------------------------------------------------------------
 
@@ -213,7 +220,7 @@ class ScaleUp(ApiModel):
     """Limits on growing."""
 
     max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """At most so many replicas more in one decision. Without it 0 -> N is one step."""
+    """At most so many replicas more per pollPeriodSeconds. Without it 0 -> N is one step."""
 
 
 class ScaleDown(ApiModel):
@@ -224,7 +231,7 @@ class ScaleDown(ApiModel):
     idle_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
     """Go to zero only after nothing was queued or running for so long."""
     max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """At most so many replicas fewer in one decision."""
+    """At most so many replicas fewer per pollPeriodSeconds."""
 
 
 class OnSourceError(ApiModel):
@@ -242,7 +249,7 @@ class OnSourceError(ApiModel):
     policy: Literal["Hold", "Fixed", "Max"] = "Hold"
     """Hold keeps the replicas; Fixed and Max raise them, to `replicas` or maxReplicas."""
     after_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
-    """Fixed and Max act after so many polls in a row have failed."""
+    """Fixed and Max act when Redis was silent for so many poll periods."""
     replicas: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """The number of policy Fixed (at most maxReplicas)."""
 

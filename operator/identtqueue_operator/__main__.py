@@ -1,0 +1,170 @@
+"""`python -m identtqueue_operator`: start, wait to lead, work, stop in order.
+
+Stop order, on SIGTERM or SIGINT: 1 the reconcilers, each where it stands (a round can always be
+repeated); 2 the connections to Redis; 3 kopf's watches; 4 the Lease is given back; 5 the HTTP port.
+Losing the Lease ends the process with an error, as does the end of any part of it: the next start
+begins from what is seen.
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable
+
+import kopf
+
+from . import handlers, logs
+from .controller import Controller
+from .kube import ApiError, Kube, connect
+from .leader import Leader
+from .metrics import Meter
+from .server import Server
+from .settings import Settings, SettingsError
+
+logger = logging.getLogger("identtqueue_operator")
+
+CRD_WAIT_SECONDS = 2.0
+
+
+class LeadershipLost(Exception):
+    """Another replica may lead now."""
+
+
+async def operate(settings: Settings) -> None:
+    """Run until a signal asks to stop.
+
+    Raises:
+        LeadershipLost: the Lease could not be renewed.
+        Exception: a part of the operator ended.
+    """
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    meter = Meter()
+    api = await connect()
+    async with Kube(api) as kube:
+        server = Server(lambda: "", meter.exposition)
+        port = await server.start(settings.http_port)
+        logger.info("serving /livez, /readyz and /metrics on port %d", port)
+        leader = Leader(api, kube, settings.own_namespace, settings.identity)
+        try:
+            if settings.leader_election and not await _unless(stop, leader.acquire()):
+                return
+            await _lead(settings, kube, meter, stop, leader)
+        finally:
+            meter.leading.set(0)
+            if settings.leader_election:
+                await leader.release()
+            await server.close()
+
+
+async def _lead(
+    settings: Settings, kube: Kube, meter: Meter, stop: asyncio.Event, leader: Leader
+) -> None:
+    """Work until asked to stop, or until a part of it ends."""
+    meter.leading.set(1)
+    controller = Controller(settings, kube, meter)
+    meter.watch(controller.snapshots, lambda: kube.writes)
+    watching_stops = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    asked = loop.create_task(stop.wait(), name="wait for a signal")
+    parts = [loop.create_task(controller.run(), name="controller")]
+    if settings.leader_election:
+        parts.append(loop.create_task(_hold(leader), name="leader"))
+    # Last: kopf ends every task that began after it.
+    watching = loop.create_task(_watch(settings, kube, controller, stop, watching_stops))
+    try:
+        await asyncio.wait([asked, watching, *parts], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        await controller.close()
+        watching_stops.set()
+        for task in (asked, *parts):
+            task.cancel()
+        results = await asyncio.gather(watching, *parts, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _hold(leader: Leader) -> None:
+    await leader.hold()
+    raise LeadershipLost
+
+
+async def _watch(
+    settings: Settings,
+    kube: Kube,
+    controller: Controller,
+    stop: asyncio.Event,
+    watching_stops: asyncio.Event,
+) -> None:
+    """Run kopf until it is told to stop."""
+    await _wait_for_crd(settings, kube)
+    existing = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
+        registry=handlers.registry(controller),
+        settings=handlers.settings(cluster_wide=settings.cluster_wide),
+        standalone=True,
+        clusterwide=settings.cluster_wide,
+        namespaces=settings.namespaces,
+        stop_flag=watching_stops,
+    )
+    _stop_on_signals(stop)  # kopf has just put its own in place, which would stop it first
+    await kopf.run_tasks(tasks, ignored=existing)
+
+
+async def _wait_for_crd(settings: Settings, kube: Kube) -> None:
+    """Kopf does not notice a CRD that comes later, so wait for it."""
+    said = False
+    while True:
+        try:
+            await kube.list_task_queues(next(iter(settings.namespaces), None))
+        except ApiError as error:
+            if not said:
+                logger.warning("waiting until TaskQueues can be listed: %s", error)
+                said = True
+            await asyncio.sleep(CRD_WAIT_SECONDS)
+        else:
+            return
+
+
+async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
+    """Wait for work to be done, or for the stop. Whether it was done."""
+    task = asyncio.ensure_future(work)
+    asked = asyncio.ensure_future(stop.wait())
+    await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
+    done = task.done()
+    for each in (task, asked):
+        each.cancel()
+    await asyncio.gather(task, asked, return_exceptions=True)
+    return done and not stop.is_set()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+def main() -> int:
+    """The process's exit code."""
+    try:
+        settings = Settings.from_environment(os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    logs.set_up(settings.log_level, settings.log_format)
+    try:
+        asyncio.run(operate(settings))
+    except LeadershipLost:
+        return 1
+    except Exception:
+        logger.exception("the operator ended")
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,158 @@
+"""Writing: carry out one decision. Everything here may be repeated without harm.
+
+The order matters:
+
+1. growing first: workers that are missing are what somebody waits for;
+2. then the tasks of the dead return;
+3. workers that are wanted again are called back before others are told to stop;
+4. the number is lowered last, and only to what the observation allowed: a worker told to stop in
+   this round is not yet known to be empty, so it can go at the earliest in the next one.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+
+from identtqueue.admin import Admin
+from identtqueue.errors import IdenttqueueError
+
+from . import views
+from .cluster import Cluster
+from .doorbell import Endpoint
+from .drain import VICTIM_COST
+from .kube import ApiError, Kube
+from .model import Decision, Deployment, Observed, Outcome, Pod, Requeued, Source, Worker
+
+
+async def act(
+    decision: Decision,
+    seen: Observed,
+    endpoint: Endpoint | Source,
+    *,
+    cluster: Cluster,
+    kube: Kube,
+    max_deliveries: int,
+) -> Outcome:
+    """Carry out a decision.
+
+    Returns:
+        What was really done. A failure (Redis went away, somebody changed the Deployment in
+        between) is in it and ends the round; what was not done, the next round decides again.
+    """
+    outcome = Outcome()
+    try:
+        if decision.scale_to is not None and decision.scale_to > decision.current:
+            outcome = await _scale(decision, seen, outcome, cluster, kube)
+        if isinstance(endpoint, Endpoint) and seen.depth is not None:
+            recovered = await _recover(decision, seen, endpoint.admin, max_deliveries)
+            outcome = replace(outcome, recovered=recovered)
+            await _drain(decision, endpoint.admin)
+        await _annotate(decision, seen.at, kube)
+        if decision.scale_to is not None and decision.scale_to < decision.current:
+            outcome = await _scale(decision, seen, outcome, cluster, kube)
+    except ApiError as error:
+        return replace(outcome, failure=str(error))
+    except IdenttqueueError as error:
+        if isinstance(endpoint, Endpoint):
+            endpoint.failed(error)
+        return replace(outcome, failure=str(error))
+    return outcome
+
+
+# --- the number of replicas -----------------------------------------------------------------------
+
+
+async def _scale(
+    decision: Decision, seen: Observed, outcome: Outcome, cluster: Cluster, kube: Kube
+) -> Outcome:
+    """Write the number, on condition that the Deployment is the one that was seen."""
+    assert seen.deployment is not None
+    assert decision.scale_to is not None
+    try:
+        version = await kube.scale(seen.deployment, decision.scale_to)
+    except ApiError as error:
+        if error.conflict or error.missing:
+            await _refresh(seen.deployment, cluster, kube)
+        raise
+    cluster.put_deployment(
+        replace(seen.deployment, resource_version=version, replicas=decision.scale_to)
+    )
+    return replace(outcome, scaled_from=decision.current, scaled_to=decision.scale_to)
+
+
+async def _refresh(seen: Deployment, cluster: Cluster, kube: Kube) -> None:
+    """The cache was behind: ask, so that the next round decides on the truth."""
+    fresh = await kube.get_deployment(seen.key)
+    if fresh is None:
+        cluster.drop_deployment(seen.key)
+    else:
+        cluster.put_deployment(fresh)
+
+
+# --- tasks of dead workers ------------------------------------------------------------------------
+
+
+async def _recover(
+    decision: Decision, seen: Observed, admin: Admin, max_deliveries: int
+) -> tuple[Requeued, ...]:
+    found: list[Requeued] = []
+    for death in decision.evidence.deaths:
+        for queue in death.worker.queues:
+            recovery = await admin.recover(
+                queue, death.worker.worker_id, waive_lease=True, max_deliveries=max_deliveries
+            )
+            found.append(
+                Requeued(
+                    queue, tuple(recovery.requeued), tuple(recovery.dead), death.pod, death.cause
+                )
+            )
+    if decision.evidence.leases_expired:
+        late = [worker for worker in seen.workers if worker.lease_left_seconds <= 0]
+        hosts = ", ".join(sorted({worker.host for worker in late}))
+        for queue in sorted({queue for worker in late for queue in worker.queues}):
+            recovery = await admin.recover_expired(queue, max_deliveries=max_deliveries)
+            found.append(
+                Requeued(
+                    queue, tuple(recovery.requeued), tuple(recovery.dead), hosts, "lease ran out"
+                )
+            )
+    return tuple(item for item in found if item.requeued or item.dead)
+
+
+# --- draining -------------------------------------------------------------------------------------
+
+
+async def _drain(decision: Decision, admin: Admin) -> None:
+    for queue, ids in _by_queue(decision.drain.call_back):
+        await admin.undrain(queue, ids)
+    for queue, ids in _by_queue(decision.drain.stop):
+        await admin.drain(queue, ids)
+
+
+def _by_queue(workers: Iterable[Worker]) -> Iterable[tuple[str, list[str]]]:
+    ids: dict[str, list[str]] = defaultdict(list)
+    for worker in workers:
+        for queue in worker.queues:
+            ids[queue].append(worker.worker_id)
+    return ids.items()
+
+
+async def _annotate(decision: Decision, at: float, kube: Kube) -> None:
+    """Mark the victims for the ReplicaSet, and for an operator that restarts meanwhile."""
+    mark = {views.DELETION_COST: str(VICTIM_COST), views.DRAINING_SINCE: views.rfc3339(at)}
+    unmark = dict.fromkeys(mark)
+    await asyncio.gather(
+        *(_annotate_pod(pod, mark, kube) for pod in decision.drain.mark),
+        *(_annotate_pod(pod, unmark, kube) for pod in decision.drain.unmark),
+    )
+
+
+async def _annotate_pod(
+    pod: Pod, annotations: dict[str, str] | dict[str, None], kube: Kube
+) -> None:
+    try:
+        await kube.annotate_pod(pod.key, dict(annotations))
+    except ApiError as error:
+        if not error.missing:  # it went by itself
+            raise

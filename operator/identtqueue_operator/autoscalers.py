@@ -1,0 +1,83 @@
+"""Who else scales our Deployments: HorizontalPodAutoscalers and KEDA's ScaledObjects.
+
+Two autoscalers on one Deployment undo each other's work for ever, so the operator looks for others
+and keeps its hands off what they scale. They are rare and change rarely: one list per namespace
+every few seconds is enough, and costs nothing while a queue is being served.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from .kube import ApiError, Kube
+from .model import Key
+
+logger = logging.getLogger(__name__)
+
+PERIOD_SECONDS = 20.0
+
+_List = Callable[[str | None], Awaitable[list[dict[str, Any]]]]
+
+
+class Autoscalers:
+    """The other autoscalers of the served namespaces.
+
+    Args:
+        namespaces: the served ones; (None,) means the whole cluster.
+        on_change: called with a Deployment that got another autoscaler, or lost it.
+    """
+
+    def __init__(
+        self, kube: Kube, namespaces: Sequence[str | None], on_change: Callable[[Key], None]
+    ) -> None:
+        self._kube = kube
+        self._namespaces = namespaces
+        self._on_change = on_change
+        self._found: dict[Key, str] = {}
+        self._refused: set[str] = set()
+
+    def scaling(self, deployment: Key) -> str:
+        """Who else scales the Deployment, in words; empty if nobody does."""
+        return self._found.get(deployment, "")
+
+    async def run(self) -> None:
+        """Look now and then, for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(PERIOD_SECONDS)
+
+    async def look(self) -> None:
+        """Look once."""
+        found: dict[Key, str] = {}
+        for namespace in self._namespaces:
+            for kind, listing in (
+                ("HorizontalPodAutoscaler", self._kube.list_autoscalers),
+                ("ScaledObject", self._kube.list_scaled_objects),
+            ):
+                for body in await self._list(kind, listing, namespace):
+                    _add(found, kind, body)
+        before, self._found = self._found, found
+        for key in before.keys() ^ found.keys():
+            self._on_change(key)
+
+    async def _list(self, kind: str, listing: _List, namespace: str | None) -> list[dict[str, Any]]:
+        try:
+            return await listing(namespace)
+        except ApiError as error:
+            # Not being allowed to look is no reason not to scale; it is said once.
+            what = f"{kind} in {namespace or 'the cluster'}: {error.status}"
+            if what not in self._refused:
+                self._refused.add(what)
+                logger.warning("can't look for other autoscalers: %s: %s", what, error)
+            return []
+
+
+def _add(found: dict[Key, str], kind: str, body: dict[str, Any]) -> None:
+    target = (body.get("spec") or {}).get("scaleTargetRef") or {}
+    if target.get("kind", "Deployment") != "Deployment" or not target.get("name"):
+        return
+    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
+    key = Key(namespace, target["name"])
+    # KEDA makes an HPA of its own; the ScaledObject, found later, is the better name for both.
+    found[key] = f"{kind} {name} scales Deployment {key.name} too"

@@ -1,0 +1,177 @@
+"""What is known of the cluster without asking: Deployments and pods, kept up by the watches.
+
+A hint, not the truth: a Deployment that is missing here is asked for before it counts as missing,
+and every write carries the resource version it rests on. Watches can also miss deletions (when the
+API server has forgotten the version a watch stopped at, the list that follows has no word about
+what vanished), so `resync` compares with a full list now and then.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+
+from . import views
+from .model import Deployment, Key, Pod, Selector
+
+REMEMBER_GONE_SECONDS = 600.0
+"""How long the last status of a vanished pod is kept as evidence."""
+
+Labels = Mapping[str, str]
+
+
+class Cluster:
+    """Deployments and pods of the served namespaces.
+
+    Args:
+        on_deployment: called with the key of a Deployment that changed, came or went.
+        on_pods: called with the Deployment's key when one of its pods changed, came or went.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        on_deployment: Callable[[Key], None],
+        on_pods: Callable[[Key], None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._on_deployment = on_deployment
+        self._on_pods = on_pods
+        self._clock = clock
+        self._deployments: dict[Key, Deployment] = {}
+        self._pods: dict[str, dict[str, tuple[Pod, Labels]]] = defaultdict(dict)
+        self._seen_at: dict[str, float] = {}
+        self._watched: dict[Key, _Watched] = {}
+        self._by_label: dict[tuple[str, str, str], set[Key]] = defaultdict(set)
+
+    # --- reading ---
+
+    def deployment(self, key: Key) -> Deployment | None:
+        """The Deployment as last seen."""
+        return self._deployments.get(key)
+
+    def pods(self, deployment: Deployment) -> tuple[Pod, ...]:
+        """The Deployment's pods as last seen, and those that vanished a short while ago."""
+        watched = self._watched.get(deployment.key)
+        if watched is None or watched.selector != deployment.selector:
+            watched = self._watch(deployment)
+        too_old = self._clock() - REMEMBER_GONE_SECONDS
+        for uid in [u for u, p in watched.pods.items() if p.gone_at and p.gone_at < too_old]:
+            del watched.pods[uid]
+        return tuple(watched.pods.values())
+
+    def unwatch(self, key: Key) -> None:
+        """Forget which pods belong to the Deployment."""
+        watched = self._watched.pop(key, None)
+        if watched is not None:
+            for label in _index(key.namespace, watched.selector):
+                self._by_label[label].discard(key)
+                if not self._by_label[label]:
+                    del self._by_label[label]
+
+    def _watch(self, deployment: Deployment) -> "_Watched":
+        self.unwatch(deployment.key)
+        watched = _Watched(deployment.selector)
+        for pod, labels in self._pods[deployment.key.namespace].values():
+            if deployment.selector.matches(labels):
+                watched.pods[pod.uid] = pod
+        self._watched[deployment.key] = watched
+        for label in _index(deployment.key.namespace, deployment.selector):
+            self._by_label[label].add(deployment.key)
+        return watched
+
+    # --- writing ---
+
+    def put_deployment(self, deployment: Deployment) -> None:
+        """Take in a Deployment, unless a later state of it is known (from the operator's write)."""
+        before = self._deployments.get(deployment.key)
+        if before is not None and before.uid == deployment.uid and _older(deployment, before):
+            return
+        self._deployments[deployment.key] = deployment
+        self._seen_at[deployment.uid] = self._clock()
+        if before != deployment:
+            self._on_deployment(deployment.key)
+
+    def drop_deployment(self, key: Key) -> None:
+        """Take in that a Deployment is gone."""
+        gone = self._deployments.pop(key, None)
+        if gone is not None:
+            self._seen_at.pop(gone.uid, None)
+            self._on_deployment(key)
+
+    def put_pod(self, pod: Pod, labels: Labels) -> None:
+        """Take in a pod."""
+        known = self._pods[pod.key.namespace].get(pod.uid)
+        labels = known[1] if known and known[1] == labels else dict(labels)
+        self._pods[pod.key.namespace][pod.uid] = (pod, labels)
+        self._seen_at[pod.uid] = self._clock()
+        if known is None or known[0] != pod:
+            self._spread(pod, labels)
+
+    def drop_pod(self, pod: Pod, labels: Labels) -> None:
+        """Take in that a pod is gone; `pod` is how it was last seen."""
+        self._pods[pod.key.namespace].pop(pod.uid, None)
+        self._seen_at.pop(pod.uid, None)
+        if pod.gone_at is None:
+            pod = replace(pod, gone_at=self._clock())
+        self._spread(pod, labels)
+
+    def _spread(self, pod: Pod, labels: Labels) -> None:
+        namespace = pod.key.namespace
+        candidates: set[Key] = set()
+        for label in ((namespace, k, v) for k, v in labels.items()):
+            candidates |= self._by_label.get(label, set())
+        candidates |= self._by_label.get((namespace, "", ""), set())
+        for key in candidates:
+            watched = self._watched[key]
+            if watched.selector.matches(labels):
+                watched.pods[pod.uid] = pod
+                self._on_pods(key)
+
+    # --- resync ---
+
+    def resync_deployments(
+        self, namespace: str | None, bodies: Iterable[views.Body], listed_at: float
+    ) -> None:
+        """Compare with a full list that was begun at `listed_at`: drop what it does not have.
+
+        What it has and is not known (or known differently) is the watch's business: the list may
+        be older than what the watch has told since.
+        """
+        present = {views.key_of(body) for body in bodies}
+        for key, known in list(self._deployments.items()):
+            if namespace not in (None, key.namespace) or key in present:
+                continue
+            if self._seen_at[known.uid] < listed_at:
+                self.drop_deployment(key)
+
+    def resync_pods(
+        self, namespace: str | None, bodies: Iterable[views.Body], listed_at: float
+    ) -> None:
+        """The same for pods."""
+        present = {body["metadata"]["uid"] for body in bodies}
+        for name, pods in list(self._pods.items()):
+            if namespace not in (None, name):
+                continue
+            for uid, (pod, labels) in list(pods.items()):
+                if uid not in present and self._seen_at[uid] < listed_at:
+                    self.drop_pod(pod, labels)
+
+
+class _Watched:
+    """The pods of one Deployment."""
+
+    def __init__(self, selector: Selector) -> None:
+        self.selector = selector
+        self.pods: dict[str, Pod] = {}
+
+
+def _index(namespace: str, selector: Selector) -> list[tuple[str, str, str]]:
+    """Under which label a selector is found: its first, so that a pod asks few selectors."""
+    key, value = selector.labels[0] if selector.labels else ("", "")
+    return [(namespace, key, value)]
+
+
+def _older(one: Deployment, other: Deployment) -> bool:
+    """Whether `one` was written before `other`. Resource versions of one object are ordered."""
+    versions = (one.resource_version, other.resource_version)
+    return all(v.isdecimal() for v in versions) and int(versions[0]) < int(versions[1])

@@ -1,0 +1,215 @@
+"""Who is told of what: from watch events to the reconcilers of the TaskQueues they concern.
+
+Owns the reconcilers and the background loops. Each of them is a named task; one that ends by itself
+is an error that stops the operator (`run` raises), because an operator that half works looks alive.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any
+
+from . import views
+from .autoscalers import Autoscalers
+from .cluster import Cluster
+from .endpoints import Endpoints
+from .kube import ApiError, Kube
+from .metrics import Meter, Snapshot
+from .model import Key
+from .reconcile import Reconciler, Tools
+from .settings import Settings
+
+logger = logging.getLogger(__name__)
+
+RESYNC_SECONDS = 300.0
+"""How often the caches are compared with full lists; see `cluster`."""
+
+Body = Mapping[str, Any]
+
+
+class Controller:
+    """All TaskQueues of the served namespaces."""
+
+    def __init__(self, settings: Settings, kube: Kube, meter: Meter) -> None:
+        self._kube = kube
+        self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
+        self._reconcilers: dict[Key, Reconciler] = {}
+        self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._by_workload: dict[Key, set[Key]] = defaultdict(set)
+        self._workload_of: dict[Key, Key] = {}
+        self._seen_at: dict[Key, float] = {}
+        self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._closing = False
+        self._endpoints = Endpoints(kube, time.monotonic)
+        self._autoscalers = Autoscalers(kube, self._namespaces, self._look_at_workload)
+        self.cluster = Cluster(self._look_at_workload, self._look_at_workload, time.time)
+        self._tools = Tools(
+            kube=kube,
+            cluster=self.cluster,
+            endpoints=self._endpoints,
+            meter=meter,
+            conflict=self._conflict,
+            clock=time.time,
+            identity=settings.identity,
+        )
+
+    # --- life ---
+
+    async def run(self) -> None:
+        """Run the background loops for ever.
+
+        Raises:
+            Exception: whatever ended one of them, or a reconciler.
+        """
+        await self._autoscalers.look()  # before the first decision
+        loops = {
+            "autoscalers": self._autoscalers.run(),
+            "resync": self._resync(),
+            "reconcilers": self._wait_for_failure(),
+        }
+        async with asyncio.TaskGroup() as group:
+            for name, loop in loops.items():
+                group.create_task(_never_ends(name, loop), name=name)
+
+    async def close(self) -> None:
+        """Stop every reconciler (each where it stands: any round can be repeated), then Redis."""
+        self._closing = True
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._endpoints.close()
+
+    async def _wait_for_failure(self) -> None:
+        await self._failed
+
+    def snapshots(self) -> Iterable[Snapshot]:
+        """The last round of each TaskQueue."""
+        for key, reconciler in self._reconcilers.items():
+            if reconciler.seen is not None and reconciler.decision is not None:
+                yield Snapshot(key, reconciler.seen, reconciler.decision)
+
+    # --- what the watches bring ---
+
+    def task_queue_changed(self, body: Body) -> None:
+        """A TaskQueue is there, or has changed."""
+        key = views.key_of(body)
+        self._seen_at[key] = time.time()
+        reconciler = self._reconcilers.get(key)
+        if body["metadata"].get("deletionTimestamp"):
+            self.task_queue_deleted(key)
+        elif reconciler is None:
+            self._begin(key, Reconciler(body, self._tools, self.task_queue_deleted))
+        elif not reconciler.is_of(body):
+            self.task_queue_deleted(key)  # deleted and created anew between two looks
+            self._begin(key, Reconciler(body, self._tools, self.task_queue_deleted))
+        elif reconciler.update(body):
+            self._index(key, reconciler.workload)
+
+    def task_queue_deleted(self, key: Key) -> None:
+        """A TaskQueue is gone. Its Deployment stays, or goes by its owner reference."""
+        self._seen_at.pop(key, None)
+        if self._reconcilers.pop(key, None) is None:
+            return
+        self._index(key, None)
+        task = self._tasks.pop(key)
+        if task is not asyncio.current_task():  # else it found out itself, and is ending
+            task.cancel()
+
+    def deployment_changed(self, body: Body) -> None:
+        """A Deployment is there, or has changed."""
+        self.cluster.put_deployment(views.deployment(body))
+
+    def deployment_deleted(self, body: Body) -> None:
+        """A Deployment is gone."""
+        self.cluster.drop_deployment(views.key_of(body))
+
+    def pod_changed(self, body: Body) -> None:
+        """A pod is there, or has changed."""
+        self.cluster.put_pod(views.pod(body), body["metadata"].get("labels") or {})
+
+    def pod_deleted(self, body: Body) -> None:
+        """A pod is gone; the body is its last state."""
+        gone = views.pod(body, gone_at=time.time())
+        self.cluster.drop_pod(gone, body["metadata"].get("labels") or {})
+
+    # --- reconcilers ---
+
+    def _begin(self, key: Key, reconciler: Reconciler) -> None:
+        self._reconcilers[key] = reconciler
+        self._index(key, reconciler.workload)
+        task = asyncio.get_running_loop().create_task(reconciler.run(), name=f"reconcile {key}")
+        task.add_done_callback(self._ended)
+        self._tasks[key] = task
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled() or self._closing or self._failed.done():
+            return
+        error = task.exception()
+        if error is not None:
+            self._failed.set_exception(error)
+
+    def _index(self, key: Key, workload: Key | None) -> None:
+        """Note which Deployment the TaskQueue names (now)."""
+        before = self._workload_of.pop(key, None)
+        if before is not None and before != workload:
+            self._by_workload[before].discard(key)
+            if not self._by_workload[before]:
+                del self._by_workload[before]
+                self.cluster.unwatch(before)
+            else:
+                self._look_at_workload(before)  # perhaps no longer contested
+        if workload is not None:
+            self._workload_of[key] = workload
+            self._by_workload[workload].add(key)
+            if len(self._by_workload[workload]) > 1:
+                self._look_at_workload(workload)
+
+    def _look_at_workload(self, workload: Key) -> None:
+        for key in self._by_workload.get(workload, ()):
+            self._reconcilers[key].look()
+
+    def _conflict(self, key: Key, workload: Key) -> str:
+        """Who else scales the Deployment; of several TaskQueues the oldest one may."""
+        other = self._autoscalers.scaling(workload)
+        if other:
+            return other
+        rivals = self._by_workload.get(workload, {key})
+        first = min(rivals, key=lambda rival: self._reconcilers[rival].created)
+        if first == key:
+            return ""
+        return f"TaskQueue {first.name} is older and scales Deployment {workload.name} too"
+
+    # --- resync ---
+
+    async def _resync(self) -> None:
+        """Find what vanished without a word from the watches."""
+        while True:
+            await asyncio.sleep(RESYNC_SECONDS)
+            for namespace in self._namespaces:
+                try:
+                    await self.resync(namespace)
+                except ApiError as error:
+                    logger.warning("resync: %s", error)
+
+    async def resync(self, namespace: str | None) -> None:
+        """Compare everything known of a namespace with full lists."""
+        listed_at = time.time()
+        self.cluster.resync_pods(namespace, await self._kube.list_pods(namespace), listed_at)
+        deployments = await self._kube.list_deployments(namespace)
+        self.cluster.resync_deployments(namespace, deployments, listed_at)
+        present = {views.key_of(body) for body in await self._kube.list_task_queues(namespace)}
+        for key in list(self._reconcilers):
+            served = namespace in (None, key.namespace)
+            if served and key not in present and self._seen_at.get(key, 0.0) < listed_at:
+                self.task_queue_deleted(key)
+        for reconciler in self._reconcilers.values():
+            if namespace in (None, reconciler.key.namespace):
+                reconciler.look()
+
+
+async def _never_ends(name: str, loop: Coroutine[Any, Any, None]) -> None:
+    await loop
+    raise RuntimeError(f"the loop {name} has ended")

@@ -1,0 +1,287 @@
+"""All policy of scaling, pure: (spec, observed, memory) -> (decision, memory).
+
+The wanted number follows from the strategy; then each clamp may hold it back, in the order of the
+list below, and puts its name into `limited_by`:
+
+1. activationThreshold   stay at zero until so many tasks wait
+2. minReplicas, maxReplicas
+3. scaleUp.maxStep       at most so many more per poll period
+4. stabilizationSeconds  shrink only to the highest number wanted in the window
+5. idleSeconds           keep one replica until nothing was waiting or running for so long
+6. scaleDown.maxStep     at most so many fewer per poll period
+
+Three cases never get so far: a paused TaskQueue and one whose Deployment somebody else scales keep
+their replicas, and without data from Redis no number is ever lowered.
+"""
+
+import math
+from dataclasses import replace
+
+from .api.v1alpha1 import TaskQueueSpec
+from .drain import plan_drain
+from .evidence import weigh
+from .model import Decision, Depth, Evidence, Memory, Observed, Target, Traffic
+
+HOT_SECONDS = 1.0
+"""Between two looks at a queue that has work, or at a scale-down under way."""
+SUSPECT_SECONDS = 0.2
+"""Between two looks at a worker that is reported dead while Redis still has its connection."""
+TRAFFIC_MEMORY_SECONDS = 30.0
+"""Arrival rate and service time are averages that forget with this time constant."""
+NEGLIGIBLE_REPLICAS = 0.05
+"""So little of a replica, with no task there, is no reason to keep one (an average never quite
+returns to zero)."""
+_TIMED_CLAMPS = frozenset(
+    {"StabilizationWindow", "IdleSeconds", "ScaleUpMaxStep", "ScaleDownMaxStep"}
+)
+"""Clamps that end by the passing of time, which no event announces."""
+
+
+def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decision, Memory]:
+    """What to do now. The returned memory goes into the next round."""
+    evidence = weigh(seen, spec.recovery.lease_seconds)
+    if seen.deployment is None:
+        target = Target(0, "WorkloadMissing", "there is no Deployment to scale")
+        again = _next_look(spec, seen, evidence, waits=False)
+        return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
+    current = seen.deployment.replicas
+    memory = _remember(seen, memory, current)
+    target, memory = choose(spec, seen, memory, current)
+    drain = plan_drain(target.replicas, seen, spec.drain.timeout_seconds)
+    scale_to = target.replicas if target.replicas > current else drain.replicas
+    waits = target.replicas != current or not _TIMED_CLAMPS.isdisjoint(target.limited_by)
+    again = _next_look(spec, seen, evidence, waits=waits)
+    return Decision(target, current, scale_to, drain, evidence, again), memory
+
+
+def choose(
+    spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int
+) -> tuple[Target, Memory]:
+    """The number of replicas that there should be, and why."""
+    if seen.conflict:
+        return Target(current, "Conflicting", f"hands off: {seen.conflict}"), memory
+    if spec.paused:
+        return Target(current, "Paused", f"spec.paused keeps {current} replicas"), memory
+    if seen.depth is None:
+        return _without_data(spec, seen, current), memory
+    clamps = _Clamps(*_wanted(spec, seen.depth, memory.traffic))
+    return _clamp(spec, seen, memory, current, clamps)
+
+
+# --- the strategies -------------------------------------------------------------------------------
+
+
+def _wanted(spec: TaskQueueSpec, depth: Depth, traffic: Traffic | None) -> tuple[int, str]:
+    """Replicas by the strategy alone, and the calculation in words."""
+    paused = f" ({depth.paused} more wait in a paused queue)" if depth.paused else ""
+    counts = f"{depth.waiting} queued{paused} + {depth.in_flight} in flight"
+    wait_time = spec.scaling.strategy.wait_time
+    if spec.scaling.strategy.type != "WaitTime" or wait_time is None:
+        per_replica = spec.tasks_per_replica
+        wanted = math.ceil(depth.demand / per_replica)
+        return wanted, f"ceil(({counts}) / {per_replica} per replica) = {wanted}"
+    slots = spec.scaling.concurrency_per_replica
+    if traffic is None or traffic.service_seconds is None:
+        wanted = math.ceil(depth.demand / slots)
+        return wanted, (
+            f"no task has ended yet, so its run time is unknown: "
+            f"ceil(({counts}) / {slots} at once per replica) = {wanted}"
+        )
+    return _by_wait_time(depth, traffic, wait_time.target_seconds, slots)
+
+
+def _by_wait_time(
+    depth: Depth, traffic: Traffic, target_seconds: int, slots: int
+) -> tuple[int, str]:
+    """Little's law: L = arrival rate x service time keeps pace; the queue comes on top."""
+    service = traffic.service_seconds or 0.0
+    left = max(target_seconds - (depth.oldest_wait_seconds or 0.0), target_seconds / 10)
+    busy = traffic.arrivals_per_second * service + depth.waiting * service / left
+    exact = busy / slots
+    wanted = max(math.ceil(exact), 1) if depth.demand else math.ceil(exact - NEGLIGIBLE_REPLICAS)
+    return wanted, (
+        f"ceil(({traffic.arrivals_per_second:.2f}/s x {service:.2f} s + {depth.waiting} queued x "
+        f"{service:.2f} s / {left:.1f} s left of {target_seconds} s) / {slots} at once per "
+        f"replica) = {wanted} ({depth.in_flight} in flight)"
+    )
+
+
+# --- the clamps -----------------------------------------------------------------------------------
+
+
+class _Clamps:
+    """A number on its way through the clamps, and the names of those that changed it."""
+
+    def __init__(self, value: int, formula: str) -> None:
+        self.wanted = self.value = value
+        self.names: list[str] = []
+        self.sentences = [formula]
+
+    def to(self, value: int, name: str, sentence: str) -> None:
+        """Change the number, if it is another one."""
+        if value != self.value:
+            self.value = value
+            self.names.append(name)
+            self.sentences.append(f"{sentence} makes it {value}")
+
+
+def _clamp(
+    spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int, clamps: _Clamps
+) -> tuple[Target, Memory]:
+    scaling, depth = spec.scaling, seen.depth
+    assert depth is not None
+    threshold = scaling.activation_threshold
+    if current == 0 and clamps.wanted > 0 and depth.waiting < threshold:
+        clamps.to(0, "ActivationThreshold", f"activationThreshold {threshold}")
+    clamps.to(max(clamps.value, scaling.min_replicas), "MinReplicas", "minReplicas")
+    clamps.to(min(clamps.value, scaling.max_replicas), "MaxReplicas", "maxReplicas")
+    memory = _note(memory, seen.at, clamps.value, scaling.scale_down.stabilization_seconds)
+    if clamps.value > current:
+        _limit_growth(spec, seen, memory, current, clamps)
+    elif clamps.value < current:
+        _limit_shrinking(spec, seen, memory, current, clamps)
+    reason = _reason(spec, current, clamps)
+    return Target(clamps.value, reason, "; ".join(clamps.sentences), tuple(clamps.names)), memory
+
+
+def _limit_growth(
+    spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int, clamps: _Clamps
+) -> None:
+    step = spec.scaling.scale_up.max_step
+    if step is not None:
+        allowed = current + (0 if _scaled_just_now(spec, seen, memory) else step)
+        clamps.to(
+            min(clamps.value, allowed),
+            "ScaleUpMaxStep",
+            f"scaleUp.maxStep {step} per {spec.scaling.poll_period_seconds} s",
+        )
+
+
+def _limit_shrinking(
+    spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int, clamps: _Clamps
+) -> None:
+    rules = spec.scaling.scale_down
+    highest = min(current, max((number for _, number in memory.wanted), default=0))
+    clamps.to(
+        max(clamps.value, highest),
+        "StabilizationWindow",
+        f"the highest number of the last {rules.stabilization_seconds} s",
+    )
+    idle = seen.at - memory.active_at if memory.active_at is not None else 0.0
+    if clamps.value == 0 and idle < rules.idle_seconds:
+        clamps.to(1, "IdleSeconds", f"idle for {idle:.0f} of {rules.idle_seconds} s")
+    if rules.max_step is not None:
+        allowed = current - (0 if _scaled_just_now(spec, seen, memory) else rules.max_step)
+        clamps.to(
+            max(clamps.value, allowed),
+            "ScaleDownMaxStep",
+            f"scaleDown.maxStep {rules.max_step} per {spec.scaling.poll_period_seconds} s",
+        )
+
+
+def _scaled_just_now(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> bool:
+    since = None if memory.scaled_at is None else seen.at - memory.scaled_at
+    return since is not None and 0 <= since < spec.scaling.poll_period_seconds
+
+
+def _reason(spec: TaskQueueSpec, current: int, clamps: _Clamps) -> str:
+    wanted = clamps.wanted
+    if clamps.value == current == wanted:
+        return "Idle" if current == 0 else "AsWanted"
+    measure = "WaitTime" if spec.scaling.strategy.type == "WaitTime" else "Backlog"
+    if clamps.value > current and wanted <= current:
+        return "BelowMinimum"
+    if clamps.value < current and wanted >= current:
+        return "AboveMaximum"
+    if wanted > current:
+        return f"{measure}AboveTarget"
+    if wanted == 0:
+        return "Idle"
+    return f"{measure}BelowTarget" if wanted < current else "AsWanted"
+
+
+def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
+    """Redis gives no answer: hold, or raise by choice; never lower."""
+    scaling, policy = spec.scaling, spec.scaling.on_source_error
+    floor = scaling.min_replicas
+    sentence = f"no data ({seen.source.message or seen.source.trouble})"
+    patience = policy.after_failures * scaling.poll_period_seconds
+    if seen.source.outage_seconds >= patience and policy.policy != "Hold":
+        fixed = policy.replicas if policy.policy == "Fixed" else None
+        floor = max(
+            floor, min(scaling.max_replicas, scaling.max_replicas if fixed is None else fixed)
+        )
+        sentence += f"; onSourceError {policy.policy} after {seen.source.outage_seconds:.0f} s"
+    replicas = max(current, floor)
+    what = f"holds {current}" if replicas == current else f"raises {current} to {replicas}"
+    return Target(replicas, "NoData", f"{sentence}: {what} replicas", ("SourceError",))
+
+
+# --- memory ---------------------------------------------------------------------------------------
+
+
+def _remember(seen: Observed, memory: Memory, current: int) -> Memory:
+    """Take in what this look shows, before deciding."""
+    if not memory.wanted:
+        # After a restart what was wanted is unknown; what is there stands for it.
+        memory = replace(memory, wanted=((seen.at, current),))
+    if seen.depth is None:
+        return memory
+    if seen.depth.demand or memory.active_at is None:
+        memory = replace(memory, active_at=seen.at)
+    return replace(memory, traffic=measure(memory.traffic, seen.depth, seen.at))
+
+
+def measure(before: Traffic | None, depth: Depth, at: float) -> Traffic:
+    """Arrival rate and service time after one more look at the counters."""
+    overall = depth.run_ms_total / depth.ended_total / 1000 if depth.ended_total else None
+    now = Traffic(at, depth.enqueued_total, depth.ended_total, depth.run_ms_total)
+    if before is None or depth.enqueued_total < before.enqueued_total or at <= before.at:
+        # The first look, or the counters began anew (or the clock was set back).
+        return replace(now, service_seconds=overall)
+    weight = 1 - math.exp(-(at - before.at) / TRAFFIC_MEMORY_SECONDS)
+    rate = (depth.enqueued_total - before.enqueued_total) / (at - before.at)
+    ended = depth.ended_total - before.ended_total
+    service = before.service_seconds
+    if ended > 0:
+        recent = (depth.run_ms_total - before.run_ms_total) / ended / 1000
+        service = recent if service is None else service + weight * (recent - service)
+    return replace(
+        now,
+        arrivals_per_second=before.arrivals_per_second
+        + weight * (rate - before.arrivals_per_second),
+        service_seconds=service,
+    )
+
+
+def _note(memory: Memory, at: float, number: int, window_seconds: int) -> Memory:
+    """Add a wanted number to the window; drop what is too old or can no longer be the maximum."""
+    kept = tuple(
+        (when, value)
+        for when, value in memory.wanted
+        if at - when < window_seconds and value > number
+    )
+    return replace(memory, wanted=(*kept, (at, number)))
+
+
+# --- when to look again ---------------------------------------------------------------------------
+
+
+def _next_look(
+    spec: TaskQueueSpec, seen: Observed, evidence: Evidence, *, waits: bool
+) -> float | None:
+    """Seconds until the next look that no event would cause; None if the poll is enough."""
+    looks: list[float] = []
+    if evidence.suspects:
+        looks.append(SUSPECT_SECONDS)
+    if seen.workers:
+        # A lease that is not renewed ends; the tasks of a lost worker are then taken back at once.
+        soonest = min(worker.lease_left_seconds for worker in seen.workers)
+        looks.append(max(soonest + 0.1, HOT_SECONDS))
+    if seen.depth is not None and seen.depth.next_due_seconds is not None:
+        looks.append(max(seen.depth.next_due_seconds, 0.05))
+    if waits or (seen.depth is not None and seen.depth.demand):
+        looks.append(HOT_SECONDS)
+    if seen.source.trouble or seen.deployment is None:
+        looks.append(float(spec.scaling.poll_period_seconds))
+    return min(looks) if looks else None

@@ -1,0 +1,121 @@
+"""How to shrink without ending a busy worker, pure.
+
+A scale-down to T replicas is: choose who goes, tell them to stop fetching, wait until they hold
+nothing, lower the number so that exactly they go. Every step is derived anew from what is seen (the
+`draining` set in Redis, the pods and their annotations), so an operator that restarts in the
+middle, or meets another wish in the middle, simply goes on from there:
+
+* work returns, T rises: fewer victims are needed; the rest are called back (they are warm);
+* a pod that was not chosen went instead: the chosen one is no longer surplus, and is called back;
+* nobody needs to go (paused, another autoscaler): every drained worker of ours is called back.
+
+Which pods go, the ReplicaSet decides when the number is lowered. Its order is known (see
+`replicaset_order`): not ready before ready, then lower deletion cost. So a victim turns not ready
+and gets a low cost, and the number is lowered only by as many pods as stand *first in that order
+and hold nothing*. Should the ReplicaSet still choose another one, that worker's own SIGTERM drain
+keeps its task, within the pod's grace period.
+"""
+
+from collections.abc import Sequence
+
+from .model import Drain, Observed, Pod, Worker
+
+VICTIM_COST = -1_000_000
+"""`controller.kubernetes.io/pod-deletion-cost` of a victim; below what a user would set."""
+
+_PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
+
+
+def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
+    """Whom to stop, whom to call back, and how far down the Deployment can go now."""
+    assert seen.deployment is not None
+    current = seen.deployment.replicas
+    pods = [pod for pod in seen.pods if pod.active]
+    workers = {pod.uid: seen.workers_of(pod) for pod in pods}
+    victims = choose_victims(pods, workers, target, current)
+    chosen = {pod.uid for pod in victims}
+    late = tuple(
+        pod
+        for pod in victims
+        if pod.draining_since is not None
+        and seen.at - pod.draining_since >= timeout_seconds
+        and _holds_tasks(workers[pod.uid])
+    )
+    return Drain(
+        victims=victims,
+        stop=tuple(w for pod in victims for w in workers[pod.uid] if not w.draining),
+        call_back=tuple(
+            w for pod in pods if pod.uid not in chosen for w in workers[pod.uid] if w.draining
+        ),
+        mark=tuple(pod for pod in victims if pod.draining_since is None and workers[pod.uid]),
+        unmark=tuple(
+            pod for pod in pods if pod.draining_since is not None and pod.uid not in chosen
+        ),
+        timed_out=late,
+        replicas=_lower_to(target, seen, pods, workers, {pod.uid for pod in late}),
+    )
+
+
+def choose_victims(
+    pods: Sequence[Pod], workers: dict[str, tuple[Worker, ...]], target: int, current: int
+) -> tuple[Pod, ...]:
+    """The pods that should go: first those that already drain, then those that hold least.
+
+    Without the wish to shrink nobody is chosen anew; but the number may just have been lowered and
+    the pods not yet gone, so drained pods in excess of it stay chosen.
+    """
+    surplus = max(0, len(pods) - target)
+    if target >= current:
+        pods = [pod for pod in pods if any(w.draining for w in workers[pod.uid])]
+
+    def price(pod: Pod) -> tuple[int, int, float, str]:
+        """What ending this pod costs; the smallest goes first."""
+        mine = workers[pod.uid]
+        # Not started yet: costs nothing. Ready but not known to Redis: nobody can tell what it
+        # does, and nobody can drain it; it goes last.
+        kind = (1 if any(w.draining for w in mine) else 2) if mine else (3 if pod.ready else 0)
+        return kind, sum(w.in_flight for w in mine), -pod.created_at, pod.key.name
+
+    return tuple(sorted(pods, key=price)[:surplus])
+
+
+def replicaset_order(pod: Pod) -> tuple[bool, int, bool, int]:
+    """The order in which a ReplicaSet ends its pods, as far as it matters here.
+
+    From `ActivePodsWithRanks` in kubernetes/pkg/controller/controller_utils.go (1.34): unassigned
+    before assigned; Pending, Unknown, Running; not ready before ready; lower deletion cost first.
+    """
+    return pod.assigned, _PHASES.get(pod.phase, 2), pod.ready, pod.deletion_cost
+
+
+def _lower_to(
+    target: int,
+    seen: Observed,
+    pods: Sequence[Pod],
+    workers: dict[str, tuple[Worker, ...]],
+    late: set[str],
+) -> int | None:
+    """The lowest number that ends nobody who holds a task (or whose time is not over)."""
+    assert seen.deployment is not None
+    if target >= seen.deployment.replicas:
+        return None
+    if len(pods) < seen.deployment.existing:
+        return None  # pods exist that were not seen yet: who they are must be known first
+    free = 0
+    for pod in sorted(pods, key=replicaset_order):
+        if not _holds_nothing(workers[pod.uid]):
+            break
+        free += 1
+    # A victim whose time is over goes, even if the ReplicaSet might choose somebody else.
+    free = max(free, len(late))
+    lowest = max(target, len(pods) - free)
+    return lowest if lowest < seen.deployment.replicas else None
+
+
+def _holds_nothing(workers: tuple[Worker, ...]) -> bool:
+    """Whether these workers hold no task and will not take one."""
+    return all(w.draining and not w.in_flight for w in workers)
+
+
+def _holds_tasks(workers: tuple[Worker, ...]) -> bool:
+    return any(w.in_flight for w in workers)

@@ -1,0 +1,227 @@
+"""The Kubernetes adapter: the few requests that the operator makes, and nothing more.
+
+Thin over `kubernetes.aio`: its connection pool, its configuration and its refreshed service account
+token, but plain JSON in and out (its typed models cost ten times the time and memory). Watching is
+kopf's part. Each request has a time-out; errors become `ApiError` with the API server's own words.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from kubernetes.aio import client, config
+
+from .api.v1alpha1 import GROUP, PLURAL, VERSION
+from .model import Deployment, Key
+from .views import deployment
+
+Json = dict[str, Any]
+
+TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
+MERGE_PATCH = "application/merge-patch+json"
+APPLY = "application/apply-patch+yaml"
+FIELD_MANAGER = "identtqueue-operator"
+
+_IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+
+
+class ApiError(Exception):
+    """The API server refused, or could not be reached (status 0)."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{status} {reason}: {message}" if status else message)
+        self.status = status
+        self.reason = reason
+
+    @property
+    def missing(self) -> bool:
+        """The object is not there."""
+        return self.status == 404
+
+    @property
+    def conflict(self) -> bool:
+        """The object is not what the request took it for."""
+        return self.status == 409
+
+
+def in_cluster() -> bool:
+    """Whether this process runs in a pod with a service account."""
+    return _IN_CLUSTER.exists()
+
+
+async def connect(kubeconfig: str | None = None) -> client.ApiClient:
+    """A client with the pod's service account, or else a kubeconfig (default: $KUBECONFIG)."""
+    configuration = client.Configuration()
+    if kubeconfig is None and in_cluster():
+        config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
+    else:
+        await config.load_kube_config(  # type: ignore[no-untyped-call]
+            kubeconfig, client_configuration=configuration
+        )
+    return client.ApiClient(configuration)
+
+
+class Kube:
+    """Requests, one method each."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._api = api
+        self.writes = 0
+        """Requests that change something, since the start."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.close()  # type: ignore[no-untyped-call]
+
+    async def list_task_queues(self, namespace: str | None) -> list[Json]:
+        """All TaskQueues of a namespace, or of the cluster."""
+        return await self._list(f"apis/{GROUP}/{VERSION}", namespace, PLURAL)
+
+    async def list_pods(self, namespace: str | None) -> list[Json]:
+        """All pods, from the API server's cache."""
+        return await self._list("api/v1", namespace, "pods")
+
+    async def list_deployments(self, namespace: str | None) -> list[Json]:
+        """All Deployments, from the API server's cache."""
+        return await self._list("apis/apps/v1", namespace, "deployments")
+
+    async def list_autoscalers(self, namespace: str | None) -> list[Json]:
+        """All HorizontalPodAutoscalers."""
+        return await self._list("apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
+
+    async def list_scaled_objects(self, namespace: str | None) -> list[Json]:
+        """All ScaledObjects of KEDA; none where KEDA is not installed."""
+        try:
+            return await self._list("apis/keda.sh/v1alpha1", namespace, "scaledobjects")
+        except ApiError as error:
+            if error.missing:
+                return []
+            raise
+
+    async def get_secret(self, key: Key) -> Json:
+        """A Secret."""
+        return await self._call("GET", f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}")
+
+    async def get_deployment(self, key: Key) -> Deployment | None:
+        """A Deployment, or None."""
+        try:
+            return deployment(await self._call("GET", _deployment(key)))
+        except ApiError as error:
+            if error.missing:
+                return None
+            raise
+
+    async def apply_deployment(self, wanted: Json, seen: Deployment | None) -> Deployment:
+        """Create a Deployment, or make it what it should be (server-side apply).
+
+        What others added (`kubectl rollout restart` writes an annotation) stays; what this operator
+        had written before and does not want any more goes.
+
+        Raises:
+            ApiError: with `conflict`, when it has changed since it was seen.
+        """
+        path = _deployment(Key(wanted["metadata"]["namespace"], wanted["metadata"]["name"]))
+        if seen is not None:
+            metadata = {**wanted["metadata"], "resourceVersion": seen.resource_version}
+            wanted = {**wanted, "metadata": metadata}
+        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        return deployment(await self._call("PATCH", path, wanted, query, APPLY))
+
+    async def scale(self, seen: Deployment, replicas: int) -> str:
+        """Set the number of replicas, if the Deployment is still the one that was seen.
+
+        Returns:
+            The Deployment's new resource version.
+
+        Raises:
+            ApiError: with `conflict`, when it has changed since.
+        """
+        body = {
+            "metadata": {"resourceVersion": seen.resource_version},
+            "spec": {"replicas": replicas},
+        }
+        answer = await self._call("PATCH", f"{_deployment(seen.key)}/scale", body)
+        return str(answer["metadata"]["resourceVersion"])
+
+    async def annotate_pod(self, key: Key, annotations: Mapping[str, str | None]) -> None:
+        """Set annotations of a pod; None removes one."""
+        path = f"/api/v1/namespaces/{key.namespace}/pods/{key.name}"
+        await self._call("PATCH", path, {"metadata": {"annotations": dict(annotations)}})
+
+    async def patch_status(self, key: Key, status: Json) -> None:
+        """Write a TaskQueue's status; None removes a field."""
+        path = f"/apis/{GROUP}/{VERSION}/namespaces/{key.namespace}/{PLURAL}/{key.name}/status"
+        await self._call("PATCH", path, {"status": status})
+
+    async def create_event(self, namespace: str, body: Json) -> None:
+        """Create an Event."""
+        await self._call("POST", f"/api/v1/namespaces/{namespace}/events", body)
+
+    async def patch_event(self, key: Key, body: Json) -> None:
+        """Change an Event: its count and time."""
+        await self._call("PATCH", f"/api/v1/namespaces/{key.namespace}/events/{key.name}", body)
+
+    async def release_lease(self, key: Key, identity: str) -> None:
+        """Give the leader's Lease back, if it is still ours."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{key.namespace}/leases/{key.name}"
+        lease = await self._call("GET", path)
+        if (lease.get("spec") or {}).get("holderIdentity") == identity:
+            body = {
+                "metadata": {"resourceVersion": lease["metadata"]["resourceVersion"]},
+                "spec": {"holderIdentity": None},
+            }
+            await self._call("PATCH", path, body)
+
+    async def _list(self, group: str, namespace: str | None, plural: str) -> list[Json]:
+        scope = f"namespaces/{namespace}/" if namespace else ""
+        path = f"/{group}/{scope}{plural}"
+        answer = await self._call("GET", path, query=[("resourceVersion", "0")])
+        return list(answer.get("items") or ())
+
+    async def _call(
+        self,
+        method: str,
+        path: str,
+        body: Json | None = None,
+        query: Iterable[tuple[str, str]] = (),
+        patch_type: str = MERGE_PATCH,
+    ) -> Json:
+        headers = {"Accept": "application/json"}
+        headers["Content-Type"] = patch_type if method == "PATCH" else "application/json"
+        if method != "GET":
+            self.writes += 1
+        try:
+            request = await self._api.param_serialize(
+                method,
+                path,
+                query_params=list(query),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            response = await self._api.call_api(*request, _request_timeout=TIMEOUT)
+            text: bytes = await response.read()  # type: ignore[no-untyped-call]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            what = str(error) or type(error).__name__
+            raise ApiError(0, "Unreachable", f"API server: {what}") from error
+        answer = _parse(text)
+        if response.status >= 400:
+            reason = answer.get("reason") or response.reason or "Error"
+            raise ApiError(response.status, reason, answer.get("message") or text.decode()[:300])
+        return answer
+
+
+def _deployment(key: Key) -> str:
+    return f"/apis/apps/v1/namespaces/{key.namespace}/deployments/{key.name}"
+
+
+def _parse(text: bytes) -> Json:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return {}  # something in front of the API server answered
+    return answer if isinstance(answer, dict) else {}

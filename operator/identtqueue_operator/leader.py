@@ -1,0 +1,111 @@
+"""One of several operator replicas works at a time: the holder of a Lease.
+
+The election itself is `kubernetes.aio`'s. Added here: an API server that does not answer is a
+failed attempt and not the end of the election; requests have time-outs; a leader that stops gives
+the Lease back, so that the next one starts within two seconds instead of fifteen.
+
+Two leaders at once for a moment (a process frozen beyond its lease) do no harm: every write is
+conditional or idempotent.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+from kubernetes.aio import client
+from kubernetes.aio.client.exceptions import ApiException
+from kubernetes.aio.leaderelection.electionconfig import Config
+from kubernetes.aio.leaderelection.leaderelection import LeaderElection
+from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
+
+from .kube import ApiError, Kube
+from .model import Key
+
+logger = logging.getLogger(__name__)
+
+LEASE_NAME = "identtqueue-operator"
+LEASE_SECONDS = 15
+RENEW_DEADLINE_SECONDS = 10
+RETRY_SECONDS = 2
+REQUEST_SECONDS = 3.0
+"""So that a hanging request can't carry the renewal past its deadline and the lease."""
+
+
+class Leader:
+    """This replica's candidacy."""
+
+    def __init__(self, api: client.ApiClient, kube: Kube, namespace: str, identity: str) -> None:
+        self._kube = kube
+        self._key = Key(namespace, LEASE_NAME)
+        self._identity = identity
+        lock = _PatientLock(LEASE_NAME, namespace, identity, api)
+        self._election = LeaderElection(
+            Config(
+                lock,
+                lease_duration=LEASE_SECONDS,
+                renew_deadline=RENEW_DEADLINE_SECONDS,
+                retry_period=RETRY_SECONDS,
+                onstarted_leading=_nothing,
+                onstopped_leading=_nothing,
+            )
+        )
+
+    async def acquire(self) -> None:
+        """Wait until this replica is the leader."""
+        logger.info("waiting for the Lease %s as %s", self._key, self._identity)
+        await self._election.acquire()
+        logger.info("leading")
+
+    async def hold(self) -> None:
+        """Renew; returns when the lease is lost."""
+        await self._election.renew_loop()
+        logger.error("the Lease %s could not be renewed in time", self._key)
+
+    async def release(self) -> None:
+        """Give the lease back, if it is still ours."""
+        try:
+            await self._kube.release_lease(self._key, self._identity)
+        except ApiError as error:
+            logger.warning("the Lease %s was not given back, it runs out: %s", self._key, error)
+
+
+async def _nothing() -> None:
+    """The election is driven from outside, not by its callbacks."""
+
+
+class _PatientLock(LeaseLock):
+    """A Lease whose requests end in time, and whose failures are failures, not exceptions."""
+
+    async def get(self, name: str, namespace: str) -> Any:
+        """(True, record), or (False, error)."""
+        try:
+            return await _in_time(super().get(name, namespace))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return False, ApiException(status=0, reason=str(error) or type(error).__name__)
+
+    async def create(self, name: str, namespace: str, election_record: Any) -> bool:
+        """Whether the Lease was created."""
+        return await _whether(
+            lambda: super(_PatientLock, self).create(name, namespace, election_record)
+        )
+
+    async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
+        """Whether the Lease was updated."""
+        return await _whether(
+            lambda: super(_PatientLock, self).update(name, namespace, updated_record)
+        )
+
+
+async def _in_time(request: Awaitable[Any]) -> Any:
+    async with asyncio.timeout(REQUEST_SECONDS):
+        return await request
+
+
+async def _whether(request: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        return bool(await _in_time(request()))
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        logger.warning("lease: %s", str(error) or type(error).__name__)
+        return False

@@ -1,0 +1,128 @@
+"""Numbers for Prometheus.
+
+The numbers of each TaskQueue are read from its last round when Prometheus asks, rather than kept in
+gauge objects of their own: two thousand TaskQueues would otherwise take tens of megabytes.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from .model import Decision, Depth, Key, Observed, Outcome
+
+PREFIX = "identtqueue_operator_"
+LABELS = ("namespace", "taskqueue")
+
+
+class Snapshot(NamedTuple):
+    """The last round of one TaskQueue."""
+
+    key: Key
+    seen: Observed
+    decision: Decision
+
+
+_NUMBERS: tuple[tuple[str, str, Callable[[Snapshot], float]], ...] = (
+    ("replicas_desired", "Replicas wanted.", lambda s: s.decision.target.replicas),
+    ("replicas_current", "Replicas asked for.", lambda s: s.decision.current),
+    ("workers_draining", "Workers told to go.", lambda s: len(s.decision.drain.victims)),
+    ("redis_reachable", "1 while Redis answers.", lambda s: s.seen.source.trouble is None),
+    ("conflicting", "1 while somebody else scales too.", lambda s: bool(s.seen.conflict)),
+)
+_QUEUE_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
+    ("tasks_queued", "Tasks that wait.", lambda d: d.queued),
+    ("tasks_in_flight", "Tasks that run.", lambda d: d.in_flight),
+    ("tasks_scheduled", "Tasks for later.", lambda d: d.scheduled),
+    ("tasks_dead", "Dead letters.", lambda d: d.dead),
+    ("oldest_wait_seconds", "Longest wait now.", lambda d: d.oldest_wait_seconds or 0.0),
+)
+
+
+class _PerTaskQueue:
+    """A prometheus_client collector over the last rounds. What is not known is left out."""
+
+    def __init__(self, snapshots: Callable[[], Iterable[Snapshot]]) -> None:
+        self._snapshots = snapshots
+
+    def collect(self) -> Iterable[Metric]:
+        snapshots = list(self._snapshots())
+        for name, text, number in _NUMBERS:
+            yield _family(name, text, ((s.key, number(s)) for s in snapshots))
+        known = [(s.key, s.seen.depth) for s in snapshots if s.seen.depth is not None]
+        for name, text, of_depth in _QUEUE_NUMBERS:
+            yield _family(name, text, ((key, of_depth(depth)) for key, depth in known))
+        ready = ((s.key, d.ready) for s in snapshots if (d := s.seen.deployment) is not None)
+        yield _family("replicas_ready", "Pods ready.", ready)
+
+
+def _family(name: str, text: str, values: Iterable[tuple[Key, float]]) -> GaugeMetricFamily:
+    family = GaugeMetricFamily(PREFIX + name, text, labels=LABELS)
+    for key, value in values:
+        family.add_metric(key, float(value))
+    return family
+
+
+class Meter:
+    """Counts what the operator does."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._rounds = Histogram(
+            PREFIX + "reconcile_seconds",
+            "Duration of a round.",
+            registry=self._registry,
+            buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+        )
+        self._ring_to_patch = Histogram(
+            PREFIX + "ring_to_patch_seconds",
+            "From the doorbell to the confirmed PATCH of the Deployment.",
+            registry=self._registry,
+            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
+        )
+        self._decisions = Counter(
+            PREFIX + "scalings", "Changes of replicas.", ("reason",), registry=self._registry
+        )
+        self._recovered = Counter(
+            PREFIX + "tasks_recovered",
+            "Tasks taken back from dead workers.",
+            ("cause", "fate"),
+            registry=self._registry,
+        )
+        self._failures = Counter(
+            PREFIX + "round_failures", "Rounds that were cut off.", registry=self._registry
+        )
+        self.leading = Gauge(
+            PREFIX + "leading", "1 while this replica is the leader.", registry=self._registry
+        )
+
+    def watch(
+        self, snapshots: Callable[[], Iterable[Snapshot]], api_writes: Callable[[], float]
+    ) -> None:
+        """Include the numbers of the TaskQueues, and of requests that change something."""
+        self._registry.register(_PerTaskQueue(snapshots))
+        writes = Gauge(
+            PREFIX + "api_writes", "Writes to the API server so far.", registry=self._registry
+        )
+        writes.set_function(api_writes)
+
+    def round_done(self, decision: Decision, outcome: Outcome, seconds: float) -> None:
+        """A round ended."""
+        self._rounds.observe(seconds)
+        if outcome.failure:
+            self._failures.inc()
+        if outcome.scaled_to is not None:
+            self._decisions.labels(decision.target.reason).inc()
+        for item in outcome.recovered:
+            cause = item.cause.partition(" (")[0]
+            self._recovered.labels(cause, "requeued").inc(len(item.requeued))
+            self._recovered.labels(cause, "dead").inc(len(item.dead))
+
+    def rung_to_patched(self, seconds: float) -> None:
+        """A doorbell led to more replicas."""
+        self._ring_to_patch.observe(seconds)
+
+    def exposition(self) -> bytes:
+        """What /metrics answers."""
+        return generate_latest(self._registry)

@@ -1,0 +1,325 @@
+"""What was seen, what was decided: plain frozen values that pass between the stages.
+
+`observe` makes an `Observed`; `decide` turns it, with the spec and the `Memory` of earlier rounds,
+into a `Decision`; `act` carries that out; `report` tells. Times are seconds since the epoch on the
+operator's clock unless a name says otherwise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Key(NamedTuple):
+    """Namespace and name of an object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+# --- the cluster ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A label selector."""
+
+    labels: tuple[tuple[str, str], ...] = ()
+    expressions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether an object with these labels is selected."""
+        return all(labels.get(key) == value for key, value in self.labels) and all(
+            _holds(labels, *expression) for expression in self.expressions
+        )
+
+
+def _holds(labels: Mapping[str, str], key: str, operator: str, values: tuple[str, ...]) -> bool:
+    match operator:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What the operator needs to know of a Deployment."""
+
+    key: Key
+    uid: str
+    resource_version: str
+    selector: Selector
+    replicas: int
+    """What its spec asks for."""
+    existing: int = 0
+    """Pods that are there and not on their way out, as the Deployment's controller counted."""
+    ready: int = 0
+    owner_uid: str | None = None
+    template_hash: str | None = None
+    """Of the template that the operator last wrote; None for a Deployment it did not write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One container of a pod, by the kubelet's report."""
+
+    name: str
+    running: bool
+    restarts: int = 0
+    ended_at: float | None = None
+    """When its last process ended, on the node's clock, in whole seconds. None: no end was seen."""
+    how: str = ""
+    """How it ended: `OOMKilled, exit code 137`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """What the operator needs to know of a pod."""
+
+    key: Key
+    uid: str
+    phase: str = "Running"
+    ready: bool = False
+    assigned: bool = True
+    created_at: float = 0.0
+    deleting: bool = False
+    containers: tuple[Container, ...] = ()
+    deletion_cost: int = 0
+    draining_since: float | None = None
+    """From the operator's own annotation."""
+    gone_at: float | None = None
+    """When the object vanished from the API server; the rest is how it was last seen."""
+
+    @property
+    def active(self) -> bool:
+        """Whether its ReplicaSet counts it."""
+        return (
+            self.gone_at is None and not self.deleting and self.phase not in ("Succeeded", "Failed")
+        )
+
+
+# --- the queues -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """All queues of a TaskQueue, summed."""
+
+    queued: int = 0
+    in_flight: int = 0
+    scheduled: int = 0
+    dead: int = 0
+    paused: int = 0
+    """How many of the queued tasks wait in a queue that is paused; no worker may take them."""
+    oldest_wait_seconds: float | None = None
+    workers: int = 0
+    """Registered worker incarnations, counted once per queue."""
+    next_due_seconds: float | None = None
+    """Until the next scheduled task falls due."""
+    enqueued_total: int = 0
+    ended_total: int = 0
+    run_ms_total: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """Tasks that a worker could take now."""
+        return self.queued - self.paused
+
+    @property
+    def demand(self) -> int:
+        """Tasks that need a worker: waiting or running."""
+        return self.waiting + self.in_flight
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """One worker incarnation, over all queues it serves."""
+
+    worker_id: str
+    queues: tuple[str, ...]
+    host: str
+    pod_uid: str | None = None
+    container: str | None = None
+    in_flight: int = 0
+    draining: bool = False
+    """Told to stop fetching, in every queue."""
+    connected: bool = True
+    """Whether Redis has a connection of it."""
+    lease_left_seconds: float = 15.0
+    registered_at: float = 0.0
+    """On its node's clock."""
+
+
+class SourceTrouble(StrEnum):
+    """Why the queues could not be read; the value is the reason in the condition."""
+
+    UNREACHABLE = "RedisUnreachable"
+    AUTH_FAILED = "RedisAuthFailed"
+    INCOMPATIBLE = "RedisIncompatible"
+    SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a condition
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The state of the connection to Redis."""
+
+    trouble: SourceTrouble | None = None
+    message: str = ""
+    outage_seconds: float = 0.0
+    """For how long there has been trouble."""
+    trusted_seconds: float = float("inf")
+    """For how long Redis was reachable without a break, by the operator's and its own account."""
+
+
+# --- one round ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that one decision rests on."""
+
+    at: float
+    source: Source = field(default_factory=Source)
+    depth: Depth | None = None
+    """None: not known, because of `source.trouble`."""
+    workers: tuple[Worker, ...] = ()
+    deployment: Deployment | None = None
+    pods: tuple[Pod, ...] = ()
+    """The Deployment's pods, and those that vanished a short while ago."""
+    conflict: str = ""
+    """Who else scales the same Deployment, in words."""
+
+    def workers_of(self, pod: Pod) -> tuple[Worker, ...]:
+        """The incarnations that live in the pod.
+
+        By the pod's UID, which they know from the Downward API; one that does not know it, by its
+        host name, which is the pod's name unless the pod is on the host network.
+        """
+        return tuple(
+            worker
+            for worker in self.workers
+            if (worker.pod_uid == pod.uid if worker.pod_uid else worker.host == pod.key.name)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Arrival rate and service time, smoothed, from the queues' counters."""
+
+    at: float
+    enqueued_total: int
+    ended_total: int
+    run_ms_total: int
+    arrivals_per_second: float = 0.0
+    service_seconds: float | None = None
+    """Mean run time of a task; None until one has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one round must know of earlier ones. Losing it only delays shrinking."""
+
+    wanted: tuple[tuple[float, int], ...] = ()
+    """(time, replicas): the numbers wanted in the stabilisation window, later and lower ones only
+    as far as they can still matter (a queue of maxima)."""
+    active_at: float | None = None
+    """When a task was last waiting or running."""
+    scaled_at: float | None = None
+    traffic: Traffic | None = None
+
+    def scaled(self, at: float) -> "Memory":
+        """After the number was changed."""
+        return replace(self, scaled_at=at)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """How many replicas, and why."""
+
+    replicas: int
+    reason: str
+    message: str
+    limited_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """How to get down to the target without ending a busy worker."""
+
+    victims: tuple[Pod, ...] = ()
+    stop: tuple[Worker, ...] = ()
+    """Workers to tell to stop fetching."""
+    call_back: tuple[Worker, ...] = ()
+    mark: tuple[Pod, ...] = ()
+    """Pods to annotate as the next to go."""
+    unmark: tuple[Pod, ...] = ()
+    timed_out: tuple[Pod, ...] = ()
+    """Victims that still hold tasks although their time is over."""
+    replicas: int | None = None
+    """How far down the Deployment can go now. None: not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A worker incarnation that is known to be dead, and how that is known."""
+
+    worker: Worker
+    pod: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the cluster and Redis together say about dead workers."""
+
+    deaths: tuple[Death, ...] = ()
+    suspects: tuple[Worker, ...] = ()
+    """Reported dead, while Redis still sees a connection. Worth another look very soon."""
+    leases_expired: bool = False
+    """A lease ran out, and may be acted on now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What to do in this round."""
+
+    target: Target
+    current: int
+    scale_to: int | None = None
+    """Write this number of replicas. None: leave it."""
+    drain: Drain = field(default_factory=Drain)
+    evidence: Evidence = field(default_factory=Evidence)
+    next_look_seconds: float | None = None
+    """Look again after so long, whatever happens. None: the poll and the doorbell are enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class Requeued:
+    """The tasks that were taken back from one dead worker, or from those whose lease ran out."""
+
+    queue: str
+    requeued: tuple[str, ...]
+    dead: tuple[str, ...]
+    pod: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was really done."""
+
+    scaled_from: int | None = None
+    scaled_to: int | None = None
+    recovered: tuple[Requeued, ...] = ()
+    failure: str = ""
+    """What did not work, in words; the next round tries again."""

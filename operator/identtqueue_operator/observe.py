@@ -1,0 +1,130 @@
+"""Reading: everything that one decision rests on, into one `Observed`.
+
+The cluster's part comes from the watches' cache (a Deployment that is not there is asked for), the
+queues' part from Redis: one round trip for the depths, and one more for the workers where there are
+any. What can't be read is None, never zero.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from identtqueue.admin import Admin, QueueDepth, WorkerInfo
+from identtqueue.errors import IdenttqueueError
+
+from .cluster import Cluster
+from .doorbell import Endpoint
+from .kube import Kube
+from .model import Deployment, Depth, Key, Observed, Source, Worker
+
+
+async def observe(
+    workload: Key,
+    queues: Sequence[str],
+    endpoint: Endpoint | Source,
+    *,
+    cluster: Cluster,
+    kube: Kube,
+    at: float,
+    conflict: str,
+) -> Observed:
+    """Look at everything.
+
+    Args:
+        workload: the Deployment.
+        queues: whose tasks it runs.
+        endpoint: where the queues are; or why that is not known.
+        cluster: the watches' cache.
+        kube: for what the cache does not have.
+        at: the time, seconds since the epoch.
+        conflict: who else scales the Deployment.
+
+    Raises:
+        ApiError: the API server could not be asked.
+    """
+    deployment = await find_deployment(workload, cluster, kube)
+    depth, workers, source = await _queues(endpoint, queues)
+    return Observed(
+        at=at,
+        source=source,
+        depth=depth,
+        workers=workers,
+        deployment=deployment,
+        pods=cluster.pods(deployment) if deployment else (),
+        conflict=conflict,
+    )
+
+
+async def find_deployment(workload: Key, cluster: Cluster, kube: Kube) -> Deployment | None:
+    """The Deployment; one that the cache does not have is asked for."""
+    known = cluster.deployment(workload)
+    if known is None:
+        known = await kube.get_deployment(workload)
+        if known is not None:
+            cluster.put_deployment(known)
+    return known
+
+
+async def _queues(
+    endpoint: Endpoint | Source, queues: Sequence[str]
+) -> tuple[Depth | None, tuple[Worker, ...], Source]:
+    if isinstance(endpoint, Source):
+        return None, (), endpoint
+    try:
+        found = await endpoint.admin.depths(queues)
+        busy = [queue for queue, depth in found.items() if depth.workers]
+        workers = await _workers(endpoint.admin, busy)
+    except IdenttqueueError as error:
+        endpoint.failed(error)
+        return None, (), endpoint.source
+    return sum_up(found.values()), workers, endpoint.source
+
+
+async def _workers(admin: Admin, queues: Sequence[str]) -> tuple[Worker, ...]:
+    rows: dict[str, list[tuple[str, WorkerInfo]]] = defaultdict(list)
+    for queue, found in zip(
+        queues, await asyncio.gather(*(admin.workers(queue) for queue in queues)), strict=True
+    ):
+        for info in found:
+            rows[info.worker_id].append((queue, info))
+    return tuple(_merge(of_one) for of_one in rows.values())
+
+
+def _merge(rows: Sequence[tuple[str, WorkerInfo]]) -> Worker:
+    """One incarnation, from what each of its queues says."""
+    infos = [info for _, info in rows]
+    first = infos[0]
+    return Worker(
+        worker_id=first.worker_id,
+        queues=tuple(queue for queue, _ in rows),
+        host=first.host,
+        pod_uid=first.pod_uid,
+        container=first.container,
+        in_flight=sum(info.in_flight for info in infos),
+        draining=all(info.draining for info in infos),
+        connected=any(info.connected for info in infos),
+        lease_left_seconds=min(info.lease_expires_in_ms for info in infos) / 1000,
+        registered_at=first.registered_at_ms / 1000,
+    )
+
+
+def sum_up(depths: Iterable[QueueDepth]) -> Depth:
+    """Several queues as one."""
+    depths = list(depths)
+    waits = [d.oldest_wait_ms for d in depths if d.oldest_wait_ms is not None and not d.paused]
+    dues = [d.next_due_in_ms for d in depths if d.next_due_in_ms is not None]
+    return Depth(
+        queued=sum(d.queued for d in depths),
+        in_flight=sum(d.in_flight for d in depths),
+        scheduled=sum(d.scheduled for d in depths),
+        dead=sum(d.dead for d in depths),
+        paused=sum(d.queued for d in depths if d.paused),
+        workers=sum(d.workers for d in depths),
+        oldest_wait_seconds=max(waits) / 1000 if waits else None,
+        next_due_seconds=min(dues) / 1000 if dues else None,
+        enqueued_total=sum(d.counters.get("enqueued", 0) for d in depths),
+        ended_total=sum(
+            d.counters.get(name, 0) for d in depths for name in ("succeeded", "failed", "retried")
+        ),
+        run_ms_total=sum(d.counters.get("run_ms", 0) for d in depths),
+    )

@@ -1,0 +1,293 @@
+"""One coroutine per TaskQueue: dirty -> observe -> decide -> act -> report, and again.
+
+Level-based: events, the doorbell and timers only say that it is worth looking. What to do follows
+from what is seen, so a round may run at any time, may be cut off anywhere, and may be repeated.
+
+A round that ran into trouble is repeated with a growing pause; the coroutine itself ends only when
+the TaskQueue is gone or the operator stops.
+"""
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from pydantic import ValidationError
+
+from . import views, workload
+from .act import act
+from .api.v1alpha1 import TaskQueueSpec
+from .cluster import Cluster
+from .decide import decide
+from .doorbell import Endpoint
+from .endpoints import Endpoints, SecretMissing
+from .kube import ApiError, Kube
+from .metrics import Meter
+from .model import Decision, Key, Memory, Observed, Outcome, Source, SourceTrouble
+from .observe import find_deployment, observe
+from .report import Reporter, TaskQueueGone
+from .status import Round
+
+logger = logging.getLogger(__name__)
+
+BACKOFF_SECONDS = (0.2, 30.0)
+"""First and longest pause after a round that failed."""
+RETRY_SECONDS = 0.05
+"""Pause after a round that somebody else's write overtook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What all reconcilers share."""
+
+    kube: Kube
+    cluster: Cluster
+    endpoints: Endpoints
+    meter: Meter
+    conflict: Callable[[Key, Key], str]
+    """(TaskQueue, Deployment): who else scales it, in words."""
+    clock: Callable[[], float]
+    """Seconds since the epoch."""
+    identity: str
+
+
+class Reconciler:
+    """Looks after one TaskQueue.
+
+    Args:
+        body: the resource as the watch brought it.
+        tools: shared.
+        on_gone: called when a write shows that the TaskQueue does not exist any more.
+    """
+
+    def __init__(
+        self, body: Mapping[str, Any], tools: Tools, on_gone: Callable[[Key], None]
+    ) -> None:
+        metadata = body["metadata"]
+        self.key = views.key_of(body)
+        self.created = (str(metadata.get("creationTimestamp")), self.key.name)
+        """By age, then name: of two TaskQueues with one Deployment the first one scales it."""
+        self.seen: Observed | None = None
+        self.decision: Decision | None = None
+        self._uid: str = metadata["uid"]
+        self._tools = tools
+        self._on_gone = on_gone
+        self._dirty = asyncio.Event()
+        self._rung_at: float | None = None
+        self._endpoint: Endpoint | None = None
+        status = body.get("status") or {}
+        self._reporter = Reporter(self.key, self._uid, status, tools.kube, tools.identity)
+        self._memory = Memory(
+            active_at=views.timestamp(status.get("lastActiveTime")),
+            scaled_at=views.timestamp(status.get("lastScaleTime")),
+        )
+        self._failures = 0
+        self._take(body)
+        self._dirty.set()
+
+    # --- what comes from outside ---
+
+    @property
+    def workload(self) -> Key:
+        """The Deployment that is scaled."""
+        reference = self._spec.workload_ref if self._spec else None
+        return Key(self.key.namespace, reference.name if reference else self.key.name)
+
+    def is_of(self, body: Mapping[str, Any]) -> bool:
+        """Whether this is the same object, rather than another one of that name."""
+        return bool(body["metadata"]["uid"] == self._uid)
+
+    def update(self, body: Mapping[str, Any]) -> bool:
+        """Take in a new state of the resource. Whether the spec is another one."""
+        if body["metadata"]["generation"] == self._generation:
+            return False  # only the status changed, and that was us
+        self._take(body)
+        self.look()
+        return True
+
+    def look(self) -> None:
+        """Something may have changed: look soon."""
+        self._dirty.set()
+
+    def ring(self) -> None:
+        """The doorbell: look now, and measure how long that took."""
+        if self._rung_at is None:
+            self._rung_at = perf_counter()
+        self._dirty.set()
+
+    def _take(self, body: Mapping[str, Any]) -> None:
+        self._generation: int = body["metadata"]["generation"]
+        self._problem: tuple[str, str] | None = None
+        self._spec: TaskQueueSpec | None = None
+        try:
+            spec = TaskQueueSpec.model_validate(body.get("spec") or {})
+        except ValidationError as error:
+            self._problem = ("InvalidSpec", _readable(error))
+            return
+        problems = spec.problems()
+        if problems:
+            self._problem = ("InvalidSpec", "; ".join(problems))
+        else:
+            self._spec = spec
+            if self._endpoint is not None:
+                # Periods and queues may have changed: listen anew.
+                self._endpoint.forget(self.key)
+
+    # --- the loop ---
+
+    async def run(self) -> None:
+        """Round after round, until cancelled or the TaskQueue is gone."""
+        pause: float | None = 0.0
+        try:
+            while True:
+                await self._wait(pause)
+                pause = await self._round_or_backoff()
+        except TaskQueueGone:
+            self._on_gone(self.key)
+        finally:
+            if self._endpoint is not None:
+                self._endpoint.forget(self.key)
+                await self._tools.endpoints.drop_if_idle(self._endpoint)
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Until something changed, or so many seconds passed."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._dirty.wait()
+        except TimeoutError:
+            pass
+        self._dirty.clear()
+
+    async def _round_or_backoff(self) -> float | None:
+        """One round; the seconds until the next one that no event would cause."""
+        try:
+            pause = await self._round()
+        except ApiError as error:
+            logger.warning("%s: %s", self.key, error)
+            return self._backoff()
+        except TaskQueueGone:
+            raise
+        except Exception:
+            logger.exception("%s: a round failed", self.key)
+            return self._backoff()
+        self._failures = 0
+        return pause
+
+    def _backoff(self) -> float:
+        first, longest = BACKOFF_SECONDS
+        pause = min(longest, first * float(2 ** min(self._failures, 10)))
+        self._failures += 1
+        return pause * (0.75 + random.random() / 2)
+
+    # --- one round ---
+
+    async def _round(self) -> float | None:
+        started, rung_at, self._rung_at = perf_counter(), self._rung_at, None
+        spec, at = self._spec, self._tools.clock()
+        if spec is None:
+            assert self._problem is not None
+            return await self._reporter.report(
+                Round(at, self._generation, "", problem=self._problem)
+            )
+        problem = await self._apply_template(spec)
+        if problem is not None:
+            now = Round(at, self._generation, self.workload.name, problem=problem)
+            await self._reporter.report(now)
+            return float(spec.scaling.poll_period_seconds)
+        endpoint = await self._find_endpoint(spec)
+        seen, decision, outcome = await self._observe_decide_act(spec, endpoint, at, rung_at)
+        now = Round(
+            at, self._generation, self.workload.name, None, spec.paused, seen, decision, outcome
+        )
+        report_in = await self._reporter.report(now)
+        self._tools.meter.round_done(decision, outcome, perf_counter() - started)
+        looks = [decision.next_look_seconds, report_in]
+        if outcome.failure:
+            logger.info("%s: %s", self.key, outcome.failure)
+            looks.append(RETRY_SECONDS if self._failures == 0 else self._backoff())
+        elif decision.drain.stop or decision.drain.call_back or outcome.scaled_to is not None:
+            looks.append(RETRY_SECONDS)
+        return min((look for look in looks if look is not None), default=None)
+
+    async def _observe_decide_act(
+        self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float, rung_at: float | None
+    ) -> tuple[Observed, Decision, Outcome]:
+        tools = self._tools
+        seen = await observe(
+            self.workload,
+            spec.queue_names,
+            endpoint,
+            cluster=tools.cluster,
+            kube=tools.kube,
+            at=at,
+            conflict=tools.conflict(self.key, self.workload),
+        )
+        decision, self._memory = decide(spec, seen, self._memory)
+        self.seen, self.decision = seen, decision
+        outcome = await act(
+            decision,
+            seen,
+            endpoint,
+            cluster=tools.cluster,
+            kube=tools.kube,
+            max_deliveries=spec.recovery.max_deliveries,
+        )
+        if outcome.scaled_to is not None:
+            self._memory = self._memory.scaled(at)
+            if rung_at is not None and outcome.scaled_to > decision.current:
+                tools.meter.rung_to_patched(perf_counter() - rung_at)
+        return seen, decision, outcome
+
+    async def _find_endpoint(self, spec: TaskQueueSpec) -> Endpoint | Source:
+        """Where the queues are; the doorbell follows when that is another place than before."""
+        before = self._endpoint
+        in_trouble = before is None or before.source.trouble is not None
+        try:
+            endpoint = await self._tools.endpoints.find(
+                self.key.namespace, spec.redis, in_trouble=in_trouble
+            )
+        except SecretMissing as error:
+            return Source(SourceTrouble.SECRET_MISSING, str(error), trusted_seconds=0.0)
+        if endpoint is not before:
+            self._endpoint = endpoint
+            if before is not None:
+                before.forget(self.key)
+                await self._tools.endpoints.drop_if_idle(before)
+        period = spec.scaling.poll_period_seconds
+        endpoint.listen(self.key, spec.queue_names, period, self.ring)
+        return endpoint
+
+    async def _apply_template(self, spec: TaskQueueSpec) -> tuple[str, str] | None:
+        """With `template`: make the Deployment what it should be. Gives what stands against it."""
+        if spec.template is None:
+            return None
+        tools = self._tools
+        known = await find_deployment(self.workload, tools.cluster, tools.kube)
+        if known is not None and known.owner_uid != self._uid:
+            return "WorkloadNotOwned", (
+                f"Deployment {self.key.name} exists and does not belong to this TaskQueue: "
+                "delete it, or refer to it by workloadRef"
+            )
+        replicas = known.replicas if known else spec.scaling.min_replicas
+        wanted = workload.render(self.key, self._uid, spec, replicas)
+        if known is not None and known.template_hash == workload.template_hash(wanted):
+            return None
+        try:
+            tools.cluster.put_deployment(await tools.kube.apply_deployment(wanted, known))
+        except ApiError as error:
+            if error.status in (400, 403, 422):
+                return "WorkloadRefused", f"the API server refuses the Deployment: {error}"
+            raise
+        return None
+
+
+def _readable(error: ValidationError) -> str:
+    """What is wrong with a spec, field by field, without the values."""
+    parts = []
+    for item in error.errors(include_input=False, include_url=False):
+        where = ".".join(str(step) for step in ("spec", *item["loc"]))
+        parts.append(f"{where}: {item['msg']}")
+    return "; ".join(parts)

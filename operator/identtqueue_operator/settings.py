@@ -1,0 +1,118 @@
+"""The operator's settings, read from the environment once, at start.
+
+| variable | meaning | default |
+|---|---|---|
+| IDENTTQUEUE_NAMESPACES | namespaces served, comma separated; `*` is the whole cluster | its own |
+| IDENTTQUEUE_LEADER_ELECTION | wait for the Lease before doing anything | true |
+| IDENTTQUEUE_HTTP_PORT | port of /livez, /readyz and /metrics; 0 picks a free one | 8080 |
+| IDENTTQUEUE_LOG_LEVEL | debug, info, warning or error | info |
+| IDENTTQUEUE_LOG_FORMAT | json or text | json |
+| POD_NAMESPACE, POD_NAME | by the Downward API: where the Lease lives, and who holds it | |
+
+What the operator needs from the API server, in the namespaces it serves:
+
+| group | resource | verbs |
+|---|---|---|
+| identtqueue.dev | taskqueues | get, list, watch |
+| identtqueue.dev | taskqueues/status | patch |
+| apps | deployments | get, list, watch; create, update, patch for `template` |
+| apps | deployments/scale | patch |
+| core | pods | get, list, watch, patch (the deletion cost) |
+| core | secrets | get, by name |
+| core | events | create, patch |
+| autoscaling | horizontalpodautoscalers | list |
+| keda.sh | scaledobjects | list |
+| coordination.k8s.io | leases | get, create, update, patch, in its own namespace |
+
+A file for each CA bundle from a Secret is written below the temporary directory, so a read-only
+root file system needs a small writable volume there (only if `redis.tls.caSecretRef` is used).
+"""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+_LEVELS = ("debug", "info", "warning", "error")
+
+
+class SettingsError(ValueError):
+    """An environment variable has a value that means nothing."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """See the module's table."""
+
+    namespaces: tuple[str, ...]
+    """Served namespaces; empty means the whole cluster."""
+    own_namespace: str
+    identity: str
+    leader_election: bool = True
+    http_port: int = 8080
+    log_level: str = "info"
+    log_format: Literal["json", "text"] = "json"
+
+    @property
+    def cluster_wide(self) -> bool:
+        """Whether every namespace is served."""
+        return not self.namespaces
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> "Settings":
+        """Read the variables of the module's table.
+
+        Raises:
+            SettingsError: a value is not understood; the message names the variable.
+        """
+        own = environment.get("POD_NAMESPACE") or _service_account_namespace() or "default"
+        names = [name.strip() for name in environment.get("IDENTTQUEUE_NAMESPACES", "").split(",")]
+        names = [name for name in names if name] or [own]
+        if "*" in names and len(names) > 1:
+            raise SettingsError("IDENTTQUEUE_NAMESPACES: '*' stands alone")
+        return cls(
+            namespaces=() if names == ["*"] else tuple(dict.fromkeys(names)),
+            own_namespace=own,
+            identity=environment.get("POD_NAME") or socket.gethostname(),
+            leader_election=_flag(environment, "IDENTTQUEUE_LEADER_ELECTION", default=True),
+            http_port=_port(environment, "IDENTTQUEUE_HTTP_PORT", default=8080),
+            log_level=_choice(environment, "IDENTTQUEUE_LOG_LEVEL", _LEVELS, default="info"),
+            log_format=cast(
+                "Literal['json', 'text']",
+                _choice(environment, "IDENTTQUEUE_LOG_FORMAT", ("json", "text"), default="json"),
+            ),
+        )
+
+
+def _service_account_namespace() -> str:
+    try:
+        return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = environment.get(name, "").strip().lower()
+    if value in ("", "true", "1", "yes", "false", "0", "no"):
+        return value in ("true", "1", "yes") if value else default
+    raise SettingsError(f"{name} is {value!r}: use true or false")
+
+
+def _port(environment: Mapping[str, str], name: str, *, default: int) -> int:
+    value = environment.get(name, "").strip()
+    if not value:
+        return default
+    if value.isdecimal() and int(value) < 65_536:
+        return int(value)
+    raise SettingsError(f"{name} is {value!r}: use a port number")
+
+
+def _choice(
+    environment: Mapping[str, str], name: str, choices: tuple[str, ...], *, default: str
+) -> str:
+    value = environment.get(name, "").strip().lower() or default
+    if value in choices:
+        return value
+    raise SettingsError(f"{name} is {value!r}: use one of {', '.join(choices)}")

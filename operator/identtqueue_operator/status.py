@@ -1,0 +1,372 @@
+"""What to tell, pure: one round as the status of a TaskQueue, and as events.
+
+The status has two speeds. Words (reason, conditions, the decision) change when something happens
+and are written at once. Numbers change all the time; they are written along with words, else at
+most every 30 s. `Told.fingerprint` is what makes a status worth writing at once.
+
+Events follow from the difference between two statuses and from what was done, so an operator that
+restarts does not repeat them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from .model import Decision, Observed, Outcome
+from .views import rfc3339
+
+Json = dict[str, Any]
+
+MAX_IDS_IN_EVENT = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something worth an Event of Kubernetes."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One round, as far as it got. What is None was not reached."""
+
+    at: float
+    generation: int
+    workload: str
+    problem: tuple[str, str] | None = None
+    """(reason, message) of what is wrong with the resource or its Deployment."""
+    paused: bool = False
+    seen: Observed | None = None
+    decision: Decision | None = None
+    outcome: Outcome = field(default_factory=Outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A status to write, and the events that go with it."""
+
+    status: Json
+    events: tuple[Event, ...]
+    fingerprint: tuple[Any, ...]
+
+
+def tell(now: Round, previous: Mapping[str, Any]) -> Told:
+    """Status and events after a round.
+
+    Args:
+        now: the round.
+        previous: the status before it, as stored.
+    """
+    reason, message = headline(now)
+    status: Json = {
+        "observedGeneration": now.generation,
+        "workload": now.workload or None,
+        "reason": reason,
+        "message": message,
+        "replicas": _replicas(now) or previous.get("replicas"),
+        "tasks": _tasks(now) or previous.get("tasks"),
+        "lastDecision": _last_decision(now, previous),
+        "lastScaleTime": _last_scale_time(now, previous),
+        "lastActiveTime": _last_active_time(now, previous),
+        "recovered": _recovered(now, previous),
+        "conditions": _conditions(now, previous, reason, message),
+    }
+    events = tuple(_events(now, previous, status))
+    return Told(status, events, _fingerprint(status))
+
+
+# --- in one word ----------------------------------------------------------------------------------
+
+_LIMITS = {
+    "MaxReplicas": "AtMaxReplicas",
+    "IdleSeconds": "CoolingDown",
+    "StabilizationWindow": "Stabilizing",
+    "ActivationThreshold": "BelowThreshold",
+    "ScaleUpMaxStep": "ScalingUp",
+    "ScaleDownMaxStep": "ScalingDown",
+}
+
+
+def headline(now: Round) -> tuple[str, str]:
+    """What is going on: one word for the Reason column, and a sentence."""
+    if now.problem is not None:
+        return now.problem
+    seen, decision = now.seen, now.decision
+    assert seen is not None
+    assert decision is not None
+    if seen.deployment is None:
+        return "WorkloadMissing", f"Deployment {now.workload} does not exist"
+    target = decision.target
+    if now.paused and not seen.conflict and seen.source.trouble is None:
+        return "Paused", target.message
+    if decision.drain.victims and target.replicas < decision.current:
+        held = sum(w.in_flight for pod in decision.drain.victims for w in seen.workers_of(pod))
+        return "Draining", (
+            f"{len(decision.drain.victims)} of {decision.current} pods are to go and still hold "
+            f"{held} tasks; {target.message}"
+        )
+    return _trouble(now) or _at_work(seen, decision), target.message
+
+
+def _at_work(seen: Observed, decision: Decision) -> str:
+    assert seen.deployment is not None
+    target = decision.target
+    for limit in target.limited_by:
+        if limit in _LIMITS:
+            return _LIMITS[limit]
+    if target.replicas > decision.current:
+        return "ScalingUp"
+    if target.replicas < decision.current:
+        return "ScalingDown"
+    if target.replicas > seen.deployment.ready:
+        return "StartingWorkers"
+    return "Working" if seen.depth is not None and seen.depth.demand else "Idle"
+
+
+# --- numbers --------------------------------------------------------------------------------------
+
+
+def _replicas(now: Round) -> Json | None:
+    if now.seen is None or now.decision is None or now.seen.deployment is None:
+        return None
+    draining = sum(
+        any(worker.draining for worker in now.seen.workers_of(pod)) for pod in now.seen.pods
+    )
+    scaled = now.outcome.scaled_to
+    return {
+        "desired": now.decision.target.replicas,
+        "current": now.decision.current if scaled is None else scaled,
+        "ready": now.seen.deployment.ready,
+        "draining": draining,
+    }
+
+
+def _tasks(now: Round) -> Json | None:
+    depth = now.seen.depth if now.seen else None
+    if depth is None:
+        return None
+    oldest = depth.oldest_wait_seconds
+    return {
+        "queued": depth.queued,
+        "inFlight": depth.in_flight,
+        "scheduled": depth.scheduled,
+        "dead": depth.dead,
+        "oldestWaitSeconds": None if oldest is None else int(oldest),
+    }
+
+
+def _last_decision(now: Round, previous: Mapping[str, Any]) -> Json | None:
+    """The last change of the number; or, if a limit held it back since, that."""
+    before: Json = previous.get("lastDecision") or {}
+    if now.decision is None or now.seen is None or now.seen.deployment is None:
+        return before or None
+    target, current = now.decision.target, now.decision.current
+    decision: Json = {
+        "time": rfc3339(now.at),
+        "from": current,
+        "to": target.replicas,
+        "reason": target.reason,
+        "limitedBy": ", ".join(target.limited_by) or "None",
+        "message": target.message,
+    }
+    if before.get("to") == target.replicas == current and not target.limited_by:
+        return before  # nothing to decide: how it came to this number is the better answer
+    if all(before.get(name) == decision[name] for name in ("to", "reason", "limitedBy")):
+        return {**before, "message": target.message}
+    return decision
+
+
+def _last_scale_time(now: Round, previous: Mapping[str, Any]) -> str | None:
+    return previous.get("lastScaleTime") if now.outcome.scaled_to is None else rfc3339(now.at)
+
+
+def _last_active_time(now: Round, previous: Mapping[str, Any]) -> str | None:
+    active = now.seen is not None and now.seen.depth is not None and now.seen.depth.demand > 0
+    return rfc3339(now.at) if active else previous.get("lastActiveTime")
+
+
+def _recovered(now: Round, previous: Mapping[str, Any]) -> Json | None:
+    before: Json | None = previous.get("recovered")
+    count = sum(len(item.requeued) + len(item.dead) for item in now.outcome.recovered)
+    if not count:
+        return before
+    return {"total": (before or {}).get("total", 0) + count, "lastTime": rfc3339(now.at)}
+
+
+def _fingerprint(status: Json) -> tuple[Any, ...]:
+    """What is worth a write at once: words, and numbers that came to rest."""
+    replicas, tasks = status["replicas"] or {}, status["tasks"] or {}
+    decision = status["lastDecision"] or {}
+    return (
+        status["observedGeneration"],
+        status["reason"],
+        tuple((c["type"], c["status"], c["reason"]) for c in status["conditions"]),
+        (replicas.get("desired"), replicas.get("current"), replicas.get("draining")),
+        replicas.get("ready", 0) >= replicas.get("current", 0),
+        bool(tasks.get("queued") or tasks.get("inFlight")),
+        (decision.get("to"), decision.get("reason"), decision.get("limitedBy")),
+        (status["recovered"] or {}).get("total"),
+    )
+
+
+# --- conditions -----------------------------------------------------------------------------------
+
+Verdict = tuple[str, str, str, str]
+"""Type, status, reason, message."""
+
+
+def _conditions(now: Round, previous: Mapping[str, Any], reason: str, message: str) -> list[Json]:
+    before = {c["type"]: c for c in previous.get("conditions") or ()}
+    return [
+        _condition(verdict, before.get(verdict[0]), now)
+        for verdict in _verdicts(now, reason, message)
+    ]
+
+
+def _condition(verdict: Verdict, before: Mapping[str, Any] | None, now: Round) -> Json:
+    kind, status, reason, message = verdict
+    same = before is not None and before["status"] == status
+    since = before["lastTransitionTime"] if same and before is not None else rfc3339(now.at)
+    return {
+        "type": kind,
+        "status": status,
+        "observedGeneration": now.generation,
+        "lastTransitionTime": since,
+        "reason": reason,
+        "message": message,
+    }
+
+
+def _verdicts(now: Round, reason: str, message: str) -> Iterable[Verdict]:
+    seen, decision = now.seen, now.decision
+    unknown = ("Unknown", "NotObserved", "it was not looked at, see Ready")
+    broken = now.problem is not None or _trouble(now) is not None
+    yield "Ready", "False" if broken else "True", reason, message
+    yield "RedisReachable", *(_redis(seen) if seen else unknown)
+    yield "WorkloadFound", *_workload(now, unknown)
+    if seen is None or seen.depth is None:
+        yield "Active", *unknown
+    elif seen.depth.demand:
+        text = f"{seen.depth.waiting} tasks wait, {seen.depth.in_flight} run"
+        yield "Active", "True", "TasksPresent", text
+    else:
+        yield "Active", "False", "QueuesEmpty", "no task waits or runs"
+    limits = decision.target.limited_by if decision else ()
+    if limits and decision:
+        yield "ScalingLimited", "True", limits[0], decision.target.message
+    else:
+        yield "ScalingLimited", "False", "NotLimited", "the wanted number is the number decided on"
+    yield "Draining", *_draining(seen, decision)
+    if now.paused:
+        yield "Paused", "True", "SpecPaused", "spec.paused is true: replicas are left alone"
+    else:
+        yield "Paused", "False", "NotPaused", "spec.paused is false"
+    if seen is not None and seen.conflict:
+        yield "Conflicting", "True", "AnotherScaler", seen.conflict
+    else:
+        yield "Conflicting", "False", "OnlyScaler", "nothing else is known to scale the workload"
+
+
+def _trouble(now: Round) -> str | None:
+    """Why scaling does not work, if it does not."""
+    seen = now.seen
+    if seen is None:
+        return None
+    if seen.deployment is None:
+        return "WorkloadMissing"
+    if seen.conflict:
+        return "Conflicting"
+    return seen.source.trouble
+
+
+def _redis(seen: Observed) -> tuple[str, str, str]:
+    if seen.source.trouble is None:
+        return "True", "Reachable", "Redis answers"
+    return "False", str(seen.source.trouble), seen.source.message
+
+
+def _workload(now: Round, unknown: tuple[str, str, str]) -> tuple[str, str, str]:
+    if now.problem is not None and now.problem[0].startswith("Workload"):
+        return "False", *now.problem
+    if now.seen is None:
+        return unknown
+    if now.seen.deployment is None:
+        return "False", "WorkloadMissing", f"Deployment {now.workload} does not exist"
+    return "True", "Found", f"Deployment {now.workload} exists"
+
+
+def _draining(seen: Observed | None, decision: Decision | None) -> tuple[str, str, str]:
+    victims = decision.drain.victims if decision and seen else ()
+    told = [pod for pod in victims if seen is not None and seen.workers_of(pod)]
+    if not told:
+        return "False", "NobodyDrains", "no worker was told to go"
+    names = ", ".join(sorted(pod.key.name for pod in told)[:MAX_IDS_IN_EVENT])
+    return "True", "ScaleDown", f"{len(told)} workers finish what they hold: {names}"
+
+
+# --- events ---------------------------------------------------------------------------------------
+
+
+def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[Event]:
+    before = {c["type"]: c for c in previous.get("conditions") or ()}
+    after = {c["type"]: c for c in status["conditions"]}
+    yield from _scale_events(now)
+    yield from _recovery_events(now.outcome)
+    yield from _condition_events(before, after)
+    if now.problem is not None and before.get("Ready", {}).get("reason") != now.problem[0]:
+        yield Event("Warning", *now.problem)
+    if now.decision and now.outcome.scaled_to is not None and now.decision.drain.timed_out:
+        names = ", ".join(pod.key.name for pod in now.decision.drain.timed_out)
+        yield Event("Warning", "DrainTimedOut", f"drain.timeoutSeconds is over: {names}")
+
+
+def _scale_events(now: Round) -> Iterable[Event]:
+    start, end = now.outcome.scaled_from, now.outcome.scaled_to
+    if start is None or end is None or now.decision is None:
+        return
+    reason = "ScaledUp" if end > start else "ScaledDown" if end else "ScaledToZero"
+    yield Event("Normal", reason, f"{start} -> {end}: {now.decision.target.message}")
+
+
+def _recovery_events(outcome: Outcome) -> Iterable[Event]:
+    for item in outcome.recovered:
+        where = f"queue {item.queue}, worker in {item.pod}: {item.cause}"
+        if item.requeued:
+            yield Event("Warning", "TasksRequeued", f"{len(item.requeued)} tasks back in {where}")
+        if item.dead:
+            ids = ", ".join(item.dead[:MAX_IDS_IN_EVENT])
+            more = len(item.dead) - MAX_IDS_IN_EVENT
+            tail = f" and {more} more" if more > 0 else ""
+            yield Event(
+                "Warning",
+                "TaskDeadLettered",
+                f"lost too many workers, now dead letters: {ids}{tail} ({where})",
+            )
+
+
+def _condition_events(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
+) -> Iterable[Event]:
+    def turned(kind: str, status: str) -> bool:
+        """Whether a condition became so, or stayed so for another reason."""
+        was, now = before.get(kind, {}), after[kind]
+        return now["status"] == status and (was.get("status"), was.get("reason")) != (
+            status,
+            now["reason"],
+        )
+
+    redis = after["RedisReachable"]
+    if turned("RedisReachable", "False"):
+        yield Event("Warning", redis["reason"], redis["message"])
+    if redis["status"] == "True" and before.get("RedisReachable", {}).get("status") == "False":
+        yield Event("Normal", "RedisRecovered", "Redis answers again; scaling goes on")
+    found = after["WorkloadFound"]
+    if turned("WorkloadFound", "False") and found["reason"] == "WorkloadMissing":
+        yield Event("Warning", "WorkloadMissing", found["message"])
+    if turned("Conflicting", "True"):
+        yield Event("Warning", "ConflictingAutoscaler", after["Conflicting"]["message"])
+    if before.get("Draining", {}).get("status") != "True" and after["Draining"]["status"] == "True":
+        yield Event("Normal", "DrainStarted", after["Draining"]["message"])

@@ -1,0 +1,124 @@
+"""From the API server's JSON to the operator's small values.
+
+A pod of the API server takes tens of kilobytes as a dict; the operator keeps a few hundred bytes.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from .model import Container, Deployment, Key, Pod, Selector
+
+DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
+DRAINING_SINCE = "identtqueue.dev/draining-since"
+TEMPLATE_HASH = "identtqueue.dev/template-hash"
+
+Body = Mapping[str, Any]
+
+
+def key_of(body: Body) -> Key:
+    """Namespace and name."""
+    metadata = body["metadata"]
+    return Key(metadata.get("namespace") or "", metadata["name"])
+
+
+def owner_uid(body: Body) -> str | None:
+    """UID of the controlling owner."""
+    for owner in body["metadata"].get("ownerReferences") or ():
+        if owner.get("controller"):
+            return str(owner["uid"])
+    return None
+
+
+def deployment(body: Body) -> Deployment:
+    """A Deployment."""
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    return Deployment(
+        key=key_of(body),
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        selector=selector(spec.get("selector") or {}),
+        replicas=1 if spec.get("replicas") is None else spec["replicas"],
+        existing=status.get("replicas") or 0,
+        ready=status.get("readyReplicas") or 0,
+        owner_uid=owner_uid(body),
+        template_hash=(metadata.get("annotations") or {}).get(TEMPLATE_HASH),
+    )
+
+
+def selector(body: Body) -> Selector:
+    """A label selector."""
+    return Selector(
+        tuple(sorted((body.get("matchLabels") or {}).items())),
+        tuple(
+            (e["key"], e["operator"], tuple(e.get("values") or ()))
+            for e in body.get("matchExpressions") or ()
+        ),
+    )
+
+
+def pod(body: Body, gone_at: float | None = None) -> Pod:
+    """A pod, as it is or, with `gone_at`, as it was last seen."""
+    metadata, status = body["metadata"], body.get("status") or {}
+    annotations = metadata.get("annotations") or {}
+    return Pod(
+        key=key_of(body),
+        uid=metadata["uid"],
+        phase=status.get("phase") or "Pending",
+        ready=any(
+            c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()
+        ),
+        assigned=bool((body.get("spec") or {}).get("nodeName")),
+        created_at=timestamp(metadata.get("creationTimestamp")) or 0.0,
+        deleting=bool(metadata.get("deletionTimestamp")),
+        containers=tuple(_containers(status.get("containerStatuses") or ())),
+        deletion_cost=_integer(annotations.get(DELETION_COST)),
+        draining_since=timestamp(annotations.get(DRAINING_SINCE)),
+        gone_at=gone_at,
+    )
+
+
+def _containers(statuses: Iterable[Body]) -> Iterable[Container]:
+    for status in statuses:
+        state = status.get("state") or {}
+        last = status.get("lastState") or {}
+        end = state.get("terminated") or last.get("terminated") or {}
+        if end.get("reason") == "ContainerStatusUnknown":
+            end = {}  # the kubelet could not find the container: that is no report of its end
+        yield Container(
+            name=status["name"],
+            running="running" in state,
+            restarts=status.get("restartCount") or 0,
+            ended_at=timestamp(end.get("finishedAt")),
+            how=_how(end),
+        )
+
+
+def _how(end: Body) -> str:
+    if not end:
+        return ""
+    code = end.get("exitCode")
+    reason = end.get("reason") or "ended"
+    return reason if code is None else f"{reason}, exit code {code}"
+
+
+def _integer(text: str | None) -> int:
+    try:
+        return int(text or 0)
+    except ValueError:
+        return 0
+
+
+def timestamp(text: str | None) -> float | None:
+    """Seconds since the epoch of an RFC 3339 time; None for none, or for what is not a time."""
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def rfc3339(at: float) -> str:
+    """An RFC 3339 time, in whole seconds."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

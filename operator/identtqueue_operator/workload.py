@@ -1,0 +1,154 @@
+"""The Deployment of a TaskQueue with `template`, pure: what is added to what the user wrote.
+
+The worker reads the environment that is injected here; see `environment`. What the user gave is
+never overwritten: an environment variable, a probe, a port or a grace period that is there stays.
+"""
+
+import copy
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from .api.v1alpha1 import API_VERSION, KIND, TaskQueueSpec
+from .model import Key
+from .views import TEMPLATE_HASH
+
+Json = dict[str, Any]
+
+HTTP_PORT = 8080
+LABEL = "identtqueue.dev/taskqueue"
+"""By which the Deployment selects its pods."""
+_CA_VOLUME, _CA_FOLDER = "identtqueue-redis-ca", "/var/run/identtqueue/redis-ca"
+_GRACE_MARGIN_SECONDS = 10
+"""Between the end of a worker's own drain and the kubelet's SIGKILL."""
+
+
+def render(key: Key, uid: str, spec: TaskQueueSpec, replicas: int) -> Json:
+    """The Deployment to apply. The same input gives the same `TEMPLATE_HASH`.
+
+    Args:
+        key: of the TaskQueue, and so of the Deployment.
+        uid: of the TaskQueue, which becomes the owner.
+        spec: of the TaskQueue.
+        replicas: to write; not part of the hash.
+    """
+    assert spec.template is not None
+    labels = {**spec.template.metadata.labels, LABEL: key.name}
+    pod = _pod(spec)
+    template: Json = {"metadata": {"labels": labels}, "spec": pod}
+    if spec.template.metadata.annotations:
+        template["metadata"]["annotations"] = dict(spec.template.metadata.annotations)
+    digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": key.name,
+            "namespace": key.namespace,
+            "labels": {LABEL: key.name, "app.kubernetes.io/managed-by": "identtqueue-operator"},
+            "annotations": {TEMPLATE_HASH: digest},
+            # blockOwnerDeletion is left out: it would need a permission, and deletion never waits.
+            "ownerReferences": [
+                {
+                    "apiVersion": API_VERSION,
+                    "kind": KIND,
+                    "name": key.name,
+                    "uid": uid,
+                    "controller": True,
+                }
+            ],
+        },
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": {LABEL: key.name}},
+            "template": template,
+        },
+    }
+
+
+def template_hash(deployment: Json) -> str:
+    """The mark by which a later look sees whether the template has changed."""
+    return str(deployment["metadata"]["annotations"][TEMPLATE_HASH])
+
+
+def _pod(spec: TaskQueueSpec) -> Json:
+    assert spec.template is not None
+    pod: Json = copy.deepcopy(spec.template.spec)
+    container = _worker_container(pod)
+    grace = spec.drain.timeout_seconds
+    pod.setdefault("terminationGracePeriodSeconds", grace + _GRACE_MARGIN_SECONDS)
+    _add(container, "env", environment(spec, container.get("name") or "worker"))
+    if "ports" not in container:
+        container["ports"] = [{"name": "http", "containerPort": HTTP_PORT}]
+    container.setdefault("livenessProbe", _probe("/livez", period_seconds=10, failures=3))
+    # Quick to turn not ready: a draining worker is then the ReplicaSet's first choice.
+    container.setdefault("readinessProbe", _probe("/readyz", period_seconds=2, failures=1))
+    container.setdefault("startupProbe", _probe("/livez", period_seconds=1, failures=120))
+    authority = spec.redis.tls.ca_secret_ref if spec.redis.tls else None
+    if authority is not None:
+        volume = {"name": _CA_VOLUME, "secret": {"secretName": authority.name}}
+        _add(pod, "volumes", [volume])
+        mount = {"name": _CA_VOLUME, "mountPath": _CA_FOLDER, "readOnly": True}
+        _add(container, "volumeMounts", [mount])
+    return pod
+
+
+def environment(spec: TaskQueueSpec, container: str) -> list[Json]:
+    """What a worker needs to know: who it is, where its tasks are, and how it should work."""
+    fields = {"POD_UID": "metadata.uid", "POD_NAME": "metadata.name"}
+    values = {
+        "CONTAINER": container,
+        "REDIS_ADDRESS": spec.redis.url,
+        "QUEUES": ",".join(spec.queue_names),
+        "CONCURRENCY": str(spec.scaling.concurrency_per_replica),
+        "LEASE_SECONDS": str(spec.recovery.lease_seconds),
+        "MAX_DELIVERIES": str(spec.recovery.max_deliveries),
+        "GRACE_SECONDS": str(spec.drain.timeout_seconds),
+        "HTTP_PORT": str(HTTP_PORT),
+    }
+    if spec.redis.tls and spec.redis.tls.ca_secret_ref:
+        values["REDIS_TLS_CA_FILE"] = f"{_CA_FOLDER}/{spec.redis.tls.ca_secret_ref.key}"
+    secrets = dict[str, str]()
+    credentials = spec.redis.credentials_secret_ref
+    if credentials is not None:
+        secrets["REDIS_PASSWORD"] = credentials.password_key
+        if credentials.username_key is not None:
+            secrets["REDIS_USERNAME"] = credentials.username_key
+    return [
+        *(_variable(n, {"fieldRef": {"fieldPath": path}}) for n, path in fields.items()),
+        *({"name": f"IDENTTQUEUE_{name}", "value": value} for name, value in values.items()),
+        *(
+            _variable(n, {"secretKeyRef": {"name": credentials.name, "key": secret_key}})
+            for n, secret_key in secrets.items()
+            if credentials is not None
+        ),
+    ]
+
+
+def _variable(name: str, source: Json) -> Json:
+    return {"name": f"IDENTTQUEUE_{name}", "valueFrom": source}
+
+
+def _worker_container(pod: Json) -> Json:
+    containers: list[Json] = pod["containers"]
+    for container in containers:
+        if container.get("name") == "worker":
+            return container
+    return containers[0]
+
+
+def _add(parent: Json, field: str, additions: Iterable[Json]) -> None:
+    """Append to a list of named things those whose name is not there yet."""
+    present = parent.get(field) or []
+    names = {item.get("name") for item in present}
+    parent[field] = [*present, *(item for item in additions if item["name"] not in names)]
+
+
+def _probe(path: str, *, period_seconds: int, failures: int) -> Json:
+    return {
+        "httpGet": {"path": path, "port": HTTP_PORT},
+        "periodSeconds": period_seconds,
+        "timeoutSeconds": 2,
+        "failureThreshold": failures,
+    }
