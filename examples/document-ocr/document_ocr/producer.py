@@ -20,12 +20,11 @@ from concurrent.futures import ProcessPoolExecutor
 from statistics import fmean
 from typing import Any
 
-from identtqueue.errors import IdenttqueueError
-
 from document_ocr.accuracy import word_accuracy
 from document_ocr.pages import Page, load_pages
 from document_ocr.scan import scan
 from document_ocr.tasks import PageText, app, read_page
+from identtqueue.errors import IdenttqueueError
 
 WANTED_MEAN_ACCURACY = 0.97
 WANTED_PAGE_ACCURACY = 0.90

@@ -28,7 +28,7 @@ JPEG_QUALITY = 70
 
 def scan(page: Page) -> bytes:
     """The page as a grayscale JPEG, well below the queue's payload limit of 1 MiB."""
-    chance = random.Random(page.number)  # noqa: S311 - repeatable on purpose
+    chance = random.Random(page.number)
     image = _print(page, chance)
     paper = chance.randint(196, 224)
     image = image.rotate(

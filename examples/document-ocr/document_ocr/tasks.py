@@ -4,9 +4,8 @@ import os
 import time
 from dataclasses import dataclass
 
-from identtqueue import App, Context
-
 from document_ocr import ocr
+from identtqueue import App, Context
 
 QUEUE = "pages"
 

@@ -1,0 +1,1 @@
+"""Tells what happens on the cluster while the documents are read, and checks that it is right."""

@@ -1,0 +1,183 @@
+"""Kills a worker in the middle of a page, and follows what becomes of the page."""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from identtqueue import Client
+from identtqueue.task import State, TaskInfo
+from narrator.cluster import CommandFailed, Namespace
+from narrator.observer import NotSeen, Observer, PodSeen
+
+POLL_SECONDS = 0.05
+"""Redis is asked this often what becomes of the task; times seen here are as coarse."""
+
+
+@dataclass(frozen=True, slots=True)
+class Killed:
+    """The deed."""
+
+    task: TaskInfo
+    """As it was just before."""
+    pod: PodSeen
+    at: float
+    """When the signal was sent, by this machine's clock."""
+    pid: str
+    """On the node."""
+
+
+class Killer:
+    """Processes on the nodes that can kill a worker's container (killer.yaml)."""
+
+    def __init__(self, namespace: Namespace) -> None:
+        self.namespace = namespace
+
+    async def set_up(self) -> None:
+        """One on each node; in a namespace of its own, because it must see the node's processes."""
+        await self.namespace.create(pod_security="privileged")
+        await self.namespace.apply(Path(__file__).with_name("killer.yaml"))
+
+    async def wait_until_ready(self) -> None:
+        """All have started."""
+        await self.namespace.kubectl(
+            "rollout", "status", "daemonset/killer", "--timeout=90s", timeout_seconds=95
+        )
+
+    async def pod_names(self) -> dict[str, str]:
+        """Killer pod by node."""
+        template = '{range .items[*]}{.spec.nodeName} {.metadata.name}{"\\n"}{end}'
+        found = await self.namespace.kubectl("get", "pods", "-o", f"jsonpath={template}")
+        return dict(line.split() for line in found.splitlines())
+
+    async def kill(self, helper: str, pod_uid: str) -> str:
+        """SIGKILL to the first process of the worker's container; gives its PID on the node.
+
+        Raises:
+            CommandFailed: there is no such process.
+        """
+        program = f"{inspect.getsource(_kill_worker)}\n_kill_worker({pod_uid!r})"
+        answer = await self.namespace.kubectl("exec", helper, "--", "python", "-c", program)
+        return answer.strip()
+
+
+def _kill_worker(pod_uid: str) -> None:
+    """Runs on the node: finds the container's PID 1 by the pod UID in its environment."""
+    import os
+    import signal
+    from pathlib import Path
+
+    mark = f"IDENTTQUEUE_POD_UID={pod_uid}".encode()
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark not in (process / "environ").read_bytes().split(b"\0"):
+                continue
+            status = (process / "status").read_text()
+        except OSError:  # somebody else's, or gone meanwhile
+            continue
+        numbers = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid"))
+        if numbers[-1] == "1":
+            os.kill(int(process.name), signal.SIGKILL)
+            print(process.name)
+            return
+    raise SystemExit(f"no worker of pod {pod_uid} on this node")
+
+
+async def kill_mid_page(
+    client: Client, observer: Observer, killer: Killer, task_ids: Sequence[str]
+) -> Killed:
+    """Kill the worker that has just begun a page.
+
+    Should the page be finished in the instant before the signal, another one is chosen.
+
+    Raises:
+        NotSeen: no page could be caught in five tries.
+    """
+    helpers = await killer.pod_names()
+    for _ in range(5):
+        task, pod = await _just_begun(client, observer, task_ids)
+        try:
+            pid = await killer.kill(helpers[pod.node], pod.uid)
+        except CommandFailed:
+            continue  # its container was replaced meanwhile
+        at = time.time()
+        now = await client.get_task(task.task_id)
+        if now is not None and (now.attempt > task.attempt or not now.state.ended):
+            return Killed(task, pod, at, pid)
+    raise NotSeen("tried five times to kill a worker in the middle of a page")
+
+
+async def _just_begun(
+    client: Client, observer: Observer, task_ids: Sequence[str]
+) -> tuple[TaskInfo, PodSeen]:
+    """The page that was begun last, and the pod that reads it."""
+    seen_before: set[tuple[str, int]] | None = None
+    try:
+        async with asyncio.timeout(60):
+            while True:
+                tasks = [t for t in await infos(client, task_ids) if t.state is State.RUNNING]
+                attempts = {(t.task_id, t.attempt) for t in tasks}
+                # New since the last look: it has just begun, by whatever clock.
+                for task in tasks if seen_before is not None else ():
+                    pod = observer.pod_of(task.owner)
+                    if pod and (task.task_id, task.attempt) not in (seen_before or ()):
+                        return task, pod
+                seen_before = attempts
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise NotSeen("waited 60 s for a worker to begin a page") from None
+
+
+async def infos(client: Client, task_ids: Sequence[str]) -> list[TaskInfo]:
+    """What Redis knows of the tasks, in one round trip; those it does not know are left out."""
+    found = await asyncio.gather(*(client.get_task(task_id) for task_id in task_ids))
+    return [info for info in found if info is not None]
+
+
+async def until_requeued(client: Client, killed: Killed, seconds: float) -> float:
+    """When the task was seen to be taken from its dead worker, by this machine's clock.
+
+    Raises:
+        NotSeen.
+    """
+    before = killed.task
+    await _until(
+        lambda now: now.losses > before.losses or now.attempt > before.attempt,
+        client,
+        before.task_id,
+        seconds,
+        "to be requeued",
+    )
+    return time.time()
+
+
+async def until_running_again(client: Client, killed: Killed, seconds: float) -> TaskInfo:
+    """The task in its next attempt.
+
+    Raises:
+        NotSeen.
+    """
+    before = killed.task
+    return await _until(
+        lambda now: now.attempt > before.attempt,
+        client,
+        before.task_id,
+        seconds,
+        "to run again",
+    )
+
+
+async def _until(
+    probe: Callable[[TaskInfo], bool], client: Client, task_id: str, seconds: float, what: str
+) -> TaskInfo:
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                now = await client.get_task(task_id)
+                if now is not None and probe(now):
+                    return now
+                await asyncio.sleep(POLL_SECONDS)
+    except TimeoutError:
+        raise NotSeen(f"waited {seconds:.0f} s for {task_id} {what}") from None

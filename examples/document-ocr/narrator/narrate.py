@@ -1,0 +1,55 @@
+"""Plain lines with the time since the start."""
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator
+
+
+class Narrator:
+    """Prints to standard output, line by line."""
+
+    def __init__(self) -> None:
+        self.started_at = time.time()
+        self._held: list[tuple[float, str]] | None = None
+
+    def chapter(self, title: str) -> None:
+        """A heading."""
+        self._print(f"\n== {title}")
+
+    def say(self, line: str, *, at: float | None = None) -> None:
+        """One line, stamped with now or with the moment it speaks of (seconds since 1970)."""
+        since = (time.time() if at is None else at) - self.started_at
+        stamped = f"t+{since:6.1f} s  {line}"
+        if self._held is None:
+            self._print(stamped)
+        else:
+            self._held.append((since, stamped))
+
+    @contextlib.contextmanager
+    def in_order(self) -> Iterator[None]:
+        """Lines said meanwhile are printed at the end, by their times: news has several ways."""
+        self._held = held = []
+        try:
+            yield
+        finally:
+            self._held = None
+            for _, line in sorted(held):
+                self._print(line)
+
+    def show(self, command: str, output: str) -> None:
+        """A command and what it printed."""
+        self._print(f"            $ {command}")
+        for line in output.rstrip().splitlines():
+            self._print(f"            {line.rstrip()}")
+
+    def table(self, rows: list[tuple[str, str, str]]) -> None:
+        """Name, value and remark in columns."""
+        name_width = max(len(row[0]) for row in rows)
+        value_width = max(len(row[1]) for row in rows)
+        for name, value, remark in rows:
+            line = f"            {name:<{name_width}}  {value:>{value_width}}  {remark}"
+            self._print(line.rstrip())
+
+    def _print(self, line: str) -> None:
+        print(line, file=sys.stdout, flush=True)

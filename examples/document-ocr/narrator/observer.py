@@ -1,0 +1,177 @@
+"""What was seen on the cluster, and when: watches that were opened before anything happened.
+
+All times are seconds since 1970 by this machine's clock, taken when the news arrived here. So a
+time difference includes the way from the API server, and is never too favourable.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import Any, Self, TypeVar
+
+from narrator.cluster import Json, Namespace, lines_of
+
+T = TypeVar("T")
+
+
+class NotSeen(Exception):
+    """Something that was awaited did not happen in time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """Something that arrived at a certain moment."""
+
+    at: float
+    what: Json
+
+
+@dataclass(slots=True)
+class PodSeen:
+    """A worker pod, as its status tells."""
+
+    name: str
+    uid: str
+    node: str = ""
+    ready_at: float | None = None
+    restarts: int = 0
+    exit_code: int | None = None
+    """Of its container's last end."""
+
+
+@dataclass(slots=True, eq=False)
+class Observer:
+    """Watches a namespace. `until` waits for what it may see.
+
+    Attributes:
+        replicas: each change of the Deployment's `spec.replicas`: when, and to what.
+        pods: the worker pods by name, those that are gone included.
+        events: of the TaskQueue, each once.
+        task_queue: the latest TaskQueue.
+        producer: the events that the producer printed.
+        on_event: told of each event of the TaskQueue.
+    """
+
+    namespace: Namespace
+    deployment: str
+    on_event: Callable[[Stamped], None]
+    replicas: list[tuple[float, int]] = field(default_factory=list)
+    ready_replicas: int = 0
+    pods: dict[str, PodSeen] = field(default_factory=dict)
+    events: list[Stamped] = field(default_factory=list)
+    task_queue: Json = field(default_factory=dict)
+    producer: list[Stamped] = field(default_factory=list)
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _running: list[asyncio.Task[None]] = field(default_factory=list)
+    _event_ids: set[tuple[str, int]] = field(default_factory=set)
+
+    async def __aenter__(self) -> Self:
+        """Open the watches; they have told what there is when this returns."""
+        for api, resource, see in (
+            ("apis/apps/v1", "deployments", self._see_deployment),
+            ("apis/identtqueue.dev/v1alpha1", "taskqueues", self._see_task_queue),
+            ("api/v1", "pods", self._see_pod),
+            ("api/v1", "events", self._see_event),
+        ):
+            self._spawn(self._watch(api, resource, see))
+        await self.until(
+            lambda: bool(self.replicas and self.task_queue), 30, "the watches' first answer"
+        )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    def follow_producer(self, job: str) -> None:
+        """Read the producer's lines from now on; its pod must have started."""
+        self._spawn(self._follow(job))
+
+    async def until(self, probe: Callable[[], T], seconds: float, what: str) -> T:
+        """What the probe gives, once that is true.
+
+        Raises:
+            NotSeen: not in time.
+        """
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                while not (found := probe()):
+                    self._check()
+                    await self._changed.wait()
+                return found
+        except TimeoutError:
+            raise NotSeen(f"waited {seconds:.0f} s for {what}") from None
+
+    def said(self, event: str) -> list[Stamped]:
+        """What the producer has said of this kind."""
+        return [line for line in self.producer if line.what.get("event") == event]
+
+    def pod_of(self, worker_id: str | None) -> PodSeen | None:
+        """The pod of a worker incarnation, whose id begins with the pod's UID."""
+        uid = (worker_id or "").partition(".")[0]
+        return next((pod for pod in self.pods.values() if pod.uid == uid), None)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._running.append(asyncio.create_task(work))
+
+    def _check(self) -> None:
+        """A watch that broke is an error here, not a silence."""
+        for task in self._running:
+            if task.done() and not task.cancelled() and task.exception():
+                raise task.exception()  # type: ignore[misc]
+
+    async def _watch(self, api: str, resource: str, see: Callable[[float, Json], None]) -> None:
+        async for change in self.namespace.watch(api, resource):
+            if change.get("type") in ("ADDED", "MODIFIED"):
+                see(time.time(), change["object"])
+                await self._tell()
+
+    async def _follow(self, job: str) -> None:
+        command = ("kubectl", "--namespace", self.namespace.name, "logs", "-f", f"job/{job}")
+        async for line in lines_of(*command):
+            try:
+                said = json.loads(line)
+            except json.JSONDecodeError:
+                said = {"event": "text", "line": line}
+            self.producer.append(Stamped(time.time(), said))
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _see_deployment(self, at: float, found: Json) -> None:
+        if found["metadata"]["name"] != self.deployment:
+            return
+        wanted = found["spec"].get("replicas", 0)
+        if not self.replicas or self.replicas[-1][1] != wanted:
+            self.replicas.append((at, wanted))
+        self.ready_replicas = found.get("status", {}).get("readyReplicas", 0)
+
+    def _see_task_queue(self, _at: float, found: Json) -> None:
+        self.task_queue = found
+
+    def _see_pod(self, at: float, found: Json) -> None:
+        meta, status = found["metadata"], found.get("status", {})
+        if not meta["name"].startswith(f"{self.deployment}-"):
+            return
+        pod = self.pods.setdefault(meta["name"], PodSeen(meta["name"], meta["uid"]))
+        pod.node = found["spec"].get("nodeName", "")
+        for condition in status.get("conditions", ()):
+            if condition["type"] == "Ready" and condition["status"] == "True":
+                pod.ready_at = pod.ready_at or at
+        for container in status.get("containerStatuses", ()):
+            pod.restarts = container["restartCount"]
+            for state in (container.get("lastState", {}), container.get("state", {})):
+                if "terminated" in state:
+                    pod.exit_code = state["terminated"]["exitCode"]
+
+    def _see_event(self, at: float, found: Json) -> None:
+        known = (found["metadata"]["uid"], found.get("count") or 1)
+        if found["involvedObject"]["kind"] == "TaskQueue" and known not in self._event_ids:
+            self._event_ids.add(known)
+            self.events.append(Stamped(at, found))
+            self.on_event(self.events[-1])
