@@ -1,0 +1,161 @@
+"""The rights that the chart gives: few, named, and in the namespaces that were asked for."""
+
+from typing import Any
+
+import pytest
+
+from chart import helm
+from identtqueue_operator.leader import LEASE_NAME
+
+# All that the operator ever does. A new right has to be written here too.
+ALLOWED = {
+    ("identtqueue.dev", "taskqueues"): {"get", "list", "watch"},
+    ("identtqueue.dev", "taskqueues/status"): {"patch"},
+    ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
+    ("apps", "deployments/scale"): {"patch"},
+    ("", "pods"): {"get", "list", "watch", "patch"},
+    ("", "secrets"): {"get"},
+    ("", "events"): {"create", "patch"},
+    ("coordination.k8s.io", "leases"): {"get", "create", "update", "patch"},
+    ("autoscaling", "horizontalpodautoscalers"): {"list"},
+    ("keda.sh", "scaledobjects"): {"list"},
+}
+
+everywhere = pytest.mark.parametrize("name", helm.case_names())
+
+
+def operator_rules(documents: list[helm.Object]) -> list[dict[str, Any]]:
+    """The rules of the roles that are bound to the operator."""
+    bound = {
+        (
+            binding["roleRef"]["kind"],
+            binding["metadata"].get("namespace"),
+            binding["roleRef"]["name"],
+        )
+        for binding in documents
+        if binding["kind"] in {"RoleBinding", "ClusterRoleBinding"}
+    }
+    return [
+        rule
+        for role in documents
+        if (role["kind"], role["metadata"].get("namespace"), role["metadata"]["name"]) in bound
+        for rule in role["rules"]
+    ]
+
+
+def namespaced(documents: list[helm.Object], kind: str) -> set[tuple[str, str]]:
+    return {
+        (document["metadata"]["namespace"], document["metadata"]["name"])
+        for document in documents
+        if document["kind"] == kind
+    }
+
+
+@everywhere
+def test_the_operator_gets_what_it_does_and_no_more(name: str) -> None:
+    rules = operator_rules(helm.objects(*helm.case(name)))
+    granted: dict[tuple[str, str], set[str]] = {}
+    for rule in rules:
+        for group in rule["apiGroups"]:
+            for resource in rule["resources"]:
+                granted.setdefault((group, resource), set()).update(rule["verbs"])
+    assert set(granted) - {("", "secrets")} == set(ALLOWED) - {("", "secrets")}
+    for what, verbs in granted.items():
+        assert verbs == ALLOWED[what], what
+
+
+@everywhere
+def test_no_role_has_a_wildcard(name: str) -> None:
+    for document in helm.objects(*helm.case(name)):
+        for rule in document.get("rules", []) if document["kind"].endswith("Role") else []:
+            assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+@everywhere
+def test_secrets_only_by_name(name: str) -> None:
+    for rule in operator_rules(helm.objects(*helm.case(name))):
+        if "secrets" in rule["resources"]:
+            assert rule["verbs"] == ["get"]
+            assert rule["resourceNames"]
+            assert rule["resources"] == ["secrets"]
+
+
+@everywhere
+def test_only_the_leaders_lease(name: str) -> None:
+    for rule in operator_rules(helm.objects(*helm.case(name))):
+        if "leases" in rule["resources"] and rule["verbs"] != ["create"]:
+            assert rule["resourceNames"] == [LEASE_NAME]
+
+
+def test_no_secrets_at_all_by_default() -> None:
+    rules = operator_rules(helm.objects(*helm.case("defaults")))
+    assert not [rule for rule in rules if "secrets" in rule["resources"]]
+
+
+@everywhere
+def test_cluster_roles_only_by_choice(name: str) -> None:
+    kinds = {document["kind"] for document in helm.objects(*helm.case(name))}
+    assert ("ClusterRole" in kinds) == (name == "cluster-wide")
+    assert ("ClusterRoleBinding" in kinds) == (name == "cluster-wide")
+
+
+@everywhere
+def test_every_binding_names_a_role_that_is_there_and_the_operator(name: str) -> None:
+    documents = helm.objects(*helm.case(name))
+    roles = {(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in documents}
+    account = helm.of_kind(documents, "Deployment")
+    (deployment,) = account.values()
+    for binding in documents:
+        if binding["kind"] not in {"RoleBinding", "ClusterRoleBinding"}:
+            continue
+        role = binding["roleRef"]
+        assert (role["kind"], binding["metadata"].get("namespace"), role["name"]) in roles
+        assert binding["subjects"] == [
+            {
+                "kind": "ServiceAccount",
+                "name": deployment["spec"]["template"]["spec"]["serviceAccountName"],
+                "namespace": "queues",
+            }
+        ]
+
+
+def test_one_role_for_each_served_namespace() -> None:
+    expected = {("queues", "identtqueue"), ("queues", "identtqueue-own")}
+    assert namespaced(helm.objects(*helm.case("defaults")), "Role") == expected
+
+    documents = helm.objects(*helm.case("namespaces"))
+    expected = {
+        ("documents", "identtqueue"),
+        ("billing", "identtqueue"),
+        ("queues", "identtqueue-own"),
+    }
+    assert namespaced(documents, "Role") == namespaced(documents, "RoleBinding") == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("defaults", "queues"), ("namespaces", "documents,billing"), ("cluster-wide", "*")],
+)
+def test_the_operator_is_told_what_its_roles_cover(name: str, value: str) -> None:
+    (deployment,) = helm.of_kind(helm.objects(*helm.case(name)), "Deployment").values()
+    environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "IDENTTQUEUE_NAMESPACES", "value": value} in environment
+
+
+def test_the_redis_password_is_readable_only_where_its_taskqueues_are() -> None:
+    def readable(case: str) -> list[str]:
+        rules = operator_rules(helm.objects(*helm.case(case)))
+        secrets = [rule for rule in rules if rule["resources"] == ["secrets"]]
+        return [name for rule in secrets for name in rule["resourceNames"]]
+
+    assert readable("trial") == ["identtqueue-redis"]
+    assert readable("redis-settings") == ["queue-password"]
+    # The release's namespace is not served: no TaskQueue there can name the Secret.
+    assert set(readable("namespaces")) == {"redis"}
+
+
+def test_users_may_write_taskqueues_but_not_their_status() -> None:
+    roles = helm.of_kind(helm.objects(*helm.case("cluster-wide")), "ClusterRole")
+    edit = roles["queues-identtqueue-edit"]
+    assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
+    assert [rule["resources"] for rule in edit["rules"]] == [["taskqueues"]]

