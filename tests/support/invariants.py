@@ -1,0 +1,217 @@
+"""What must hold of a queue at every moment, whoever does what: one function, called everywhere.
+
+`check_invariants` may run while clients and workers are busy: the whole queue is read by one
+script, so it is seen at one moment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any, Final
+
+import redis
+
+from identtqueue.protocol.keys import ROOT, queue_keys
+from identtqueue.task import State
+
+_READ_ALL: Final = """
+local found = {}
+for _, key in ipairs(redis.call('KEYS', ARGV[1])) do
+  local kind = redis.call('TYPE', key).ok
+  local value
+  if kind == 'string' then value = redis.call('GET', key)
+  elseif kind == 'list' then value = redis.call('LRANGE', key, 0, -1)
+  elseif kind == 'set' then value = redis.call('SMEMBERS', key)
+  elseif kind == 'zset' then value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  else value = redis.call('HGETALL', key) end
+  found[#found + 1] = {key, kind, value, redis.call('PTTL', key)}
+end
+return found
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One key: a LIST as a list, a ZSET and a HASH as a dict, a SET as a set, a STRING as bytes."""
+
+    kind: str
+    value: Any
+    expires: bool
+
+
+Snapshot = dict[str, Entry]
+
+
+def snapshot(server: redis.Redis, queue: str) -> Snapshot:
+    """Every key that has to do with the queue, as it is at one moment."""
+    return {
+        key.decode(): Entry(kind.decode(), _plain(kind, value), ttl_ms >= 0)
+        for key, kind, value, ttl_ms in server.eval(_READ_ALL, 0, f"*{queue}*")
+    }
+
+
+def _plain(kind: bytes, value: Any) -> Any:
+    if kind == b"list":
+        return [item.decode() for item in value]
+    if kind == b"set":
+        return {item.decode() for item in value}
+    if kind == b"zset":
+        return {value[i].decode(): float(value[i + 1]) for i in range(0, len(value), 2)}
+    if kind == b"hash":
+        return {value[i].decode(): value[i + 1] for i in range(0, len(value), 2)}
+    return value
+
+
+_KINDS: Final = {
+    "pending": "list",
+    "wake": "list",
+    "inflight": "list",
+    "scheduled": "zset",
+    "dead": "zset",
+    "workers": "zset",
+    "info": "hash",
+    "meta": "hash",
+    "stats": "hash",
+    "task": "hash",
+    "draining": "set",
+    "paused": "string",
+    "unique": "string",
+}
+"""Which keys a queue may have."""
+
+_KEY: Final = re.compile(rf"{ROOT}:\{{([a-z0-9._-]+)\}}:([a-z]+)(:.+)?", re.DOTALL)
+
+_attempts: dict[str, tuple[bytes, int]] = {}
+"""Per task: when this task of that id was enqueued, and the highest attempt seen."""
+
+
+def check_invariants(server: redis.Redis, queue: str) -> Snapshot:
+    """Check all of them; gives what it saw.
+
+    Raises:
+        AssertionError: one does not hold.
+    """
+    seen = snapshot(server, queue)
+    tasks = _tasks(seen, queue)
+    _check_keys(seen, queue)
+    _check_containers(seen, tasks, queue)
+    _check_ends(tasks)
+    _check_workers(seen, queue)
+    _check_attempts(tasks, queue)
+    _check_unique_keys(seen, tasks, queue)
+    wake = _value(seen, queue_keys(queue).wake, [])
+    assert len(wake) <= 1, f"{len(wake)} tokens in wake"
+    return seen
+
+
+def _value(seen: Snapshot, key: str, nothing: Any) -> Any:
+    entry = seen.get(key)
+    return nothing if entry is None else entry.value
+
+
+def _tasks(seen: Snapshot, queue: str) -> dict[str, Entry]:
+    prefix = queue_keys(queue).task_prefix
+    return {key.removeprefix(prefix): e for key, e in seen.items() if key.startswith(prefix)}
+
+
+def _check_keys(seen: Snapshot, queue: str) -> None:
+    for key, entry in seen.items():
+        match = _KEY.fullmatch(key)
+        assert match is not None, f"{key}: no key of the protocol, or no hash tag"
+        if match.group(1) == queue:
+            expected = _KINDS.get(match.group(2))
+            assert entry.kind == expected, f"{key}: a {entry.kind}, expected {expected}"
+
+
+def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
+    """Each id is in one container, and its hash agrees."""
+    k = queue_keys(queue)
+    places: list[tuple[str, State, str | None]] = [
+        *((task_id, State.PENDING, None) for task_id in _value(seen, k.pending, [])),
+        *((task_id, State.SCHEDULED, None) for task_id in _value(seen, k.scheduled, {})),
+        *((task_id, State.FAILED, None) for task_id in _value(seen, k.dead, {})),
+    ]
+    for key, entry in seen.items():
+        if key.startswith(k.inflight_prefix):
+            worker = key.removeprefix(k.inflight_prefix)
+            places += ((task_id, State.RUNNING, worker) for task_id in entry.value)
+    several = [task_id for task_id, n in Counter(place[0] for place in places).items() if n > 1]
+    assert not several, f"in several places: {several}"
+
+    for task_id, state, worker in places:
+        if task_id not in tasks and state is State.FAILED:
+            continue  # its hash has expired; the next dead letter sweeps the id out
+        assert task_id in tasks, f"{task_id} is {state}, but has no hash"
+        fields = tasks[task_id].value
+        assert fields.get("state", b"").decode() == state, (
+            f"{task_id}: in the container of {state}, its hash says {fields.get('state')}"
+        )
+        if worker is not None:
+            assert fields["owner"].decode() == worker, f"{task_id}: in {worker}'s hands: {fields}"
+
+    contained = {place[0] for place in places}
+    for task_id, entry in tasks.items():
+        state = State(entry.value["state"].decode())
+        free = state in (State.SUCCEEDED, State.CANCELLED)
+        assert free != (task_id in contained), (
+            f"{task_id} is {state} and {'in a' if free else 'in no'} container"
+        )
+
+
+def _check_ends(tasks: dict[str, Entry]) -> None:
+    """What has ended expires, says how it ended, and holds nothing that only a run needs."""
+    for task_id, entry in tasks.items():
+        fields = entry.value
+        state = State(fields["state"].decode())
+        assert entry.expires == state.ended, f"{task_id}: {state}, expires: {entry.expires}"
+        assert "function" in fields, f"{task_id}: {fields}"
+        assert int(fields["enqueued_at"]) > 0
+        if state is State.RUNNING:
+            assert int(fields["attempt"]) > 0
+            assert "started_at" in fields
+        if not state.ended:
+            assert "payload" in fields, f"{task_id}: {state}, without its payload"
+            assert "finished_at" not in fields
+            continue
+        assert "finished_at" in fields
+        assert "waiters" not in fields, f"{task_id}: {state}, somebody still waits"
+        assert ("result" if state is State.SUCCEEDED else "error") in fields
+        assert ("payload" in fields) == (state is State.FAILED), f"{task_id}: {state}, payload"
+
+
+def _check_workers(seen: Snapshot, queue: str) -> None:
+    """Whoever owns tasks, is described or drains is listed."""
+    k = queue_keys(queue)
+    listed = set(_value(seen, k.workers, {}))
+    owners = {
+        key.removeprefix(k.inflight_prefix) for key in seen if key.startswith(k.inflight_prefix)
+    }
+    assert owners <= listed, f"in flight at workers that are not listed: {owners - listed}"
+    assert set(_value(seen, k.info, {})) == listed
+    assert _value(seen, k.draining, set()) <= listed
+
+
+def _check_attempts(tasks: dict[str, Entry], queue: str) -> None:
+    for task_id in [t for t in _attempts if t.startswith(f"{queue}:") and t not in tasks]:
+        del _attempts[task_id]
+    for task_id, entry in tasks.items():
+        born, attempt = entry.value["enqueued_at"], int(entry.value.get("attempt", 0))
+        before = _attempts.get(task_id)
+        if before is not None and before[0] == born:
+            assert attempt >= before[1], f"{task_id}: attempt fell from {before[1]} to {attempt}"
+        _attempts[task_id] = (born, attempt)
+
+
+def _check_unique_keys(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
+    prefix = queue_keys(queue).unique_prefix
+    for key, entry in seen.items():
+        if not key.startswith(prefix):
+            continue
+        assert entry.expires, f"{key} is held for ever"
+        task_id = entry.value.decode()
+        assert task_id in tasks, f"{key} is held by {task_id}, which does not exist"
+        fields = tasks[task_id].value
+        assert fields.get("unique", b"").decode() == key.removeprefix(prefix)
+        assert not State(fields["state"].decode()).ended, f"{key} is held by {task_id}: {fields}"
