@@ -134,11 +134,13 @@ async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
     task = asyncio.ensure_future(work)
     asked = asyncio.ensure_future(stop.wait())
     await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
-    done = task.done()
     for each in (task, asked):
-        each.cancel()
-    await asyncio.gather(task, asked, return_exceptions=True)
-    return done and not stop.is_set()
+        if not each.done():
+            each.cancel()
+    await asyncio.wait([task, asked])
+    if not task.cancelled():
+        task.result()
+    return not stop.is_set()
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

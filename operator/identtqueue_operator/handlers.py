@@ -3,6 +3,7 @@
 Only `on.event` handlers are used. kopf then writes nothing to the watched objects: no finalizer
 (which would block deletion while the operator is down), no annotation, no progress; and it keeps no
 timers or daemons. Handlers return at once: they note what they were told and mark it as dirty.
+They are coroutines although they await nothing: kopf runs plain functions in threads.
 """
 
 from collections.abc import Iterator
@@ -23,28 +24,28 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
-    def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    async def login(**kwargs: Any) -> kopf.ConnectionInfo | None:
         # Not kopf's default: that one would load the blocking Kubernetes client as well.
         if in_cluster():
             return kopf.login_with_service_account(**kwargs)
         return kopf.login_with_kubeconfig(**kwargs)
 
     @kopf.on.event(GROUP, VERSION, PLURAL, registry=handlers)
-    def task_queue(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
+    async def task_queue(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002 - kopf's name
         if type == "DELETED":
             controller.task_queue_deleted(key_of(body))
         else:
             controller.task_queue_changed(body)
 
     @kopf.on.event("apps", "v1", "deployments", registry=handlers)
-    def deployment(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+    async def deployment(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         if type == "DELETED":
             controller.deployment_deleted(body)
         else:
             controller.deployment_changed(body)
 
     @kopf.on.event("", "v1", "pods", registry=handlers)
-    def pod(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+    async def pod(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         if type == "DELETED":
             controller.pod_deleted(body)
         else:
