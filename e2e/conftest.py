@@ -1,0 +1,119 @@
+"""One release for all tests; each test has a Deployment, a TaskQueue and a queue of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from harness.cluster import Kubectl, ready_pods, wait_until
+from harness.release import Release, installed
+from harness.workload import jobs_config_map
+
+from identtqueue import Client, RedisSettings, State
+from identtqueue.admin import Admin
+
+_figures: list[str] = []
+
+
+@pytest.fixture(scope="session")
+def release() -> Iterator[Release]:
+    with installed() as release:
+        release.kubectl.apply(jobs_config_map())
+        yield release
+
+
+@pytest.fixture
+def kubectl(release: Release) -> Kubectl:
+    return release.kubectl
+
+
+@pytest.fixture
+def name(release: Release) -> Iterator[str]:
+    """Of the test's Deployment, TaskQueue and queue; what is left of them goes at the end."""
+    name = f"t-{secrets.token_hex(3)}"
+    yield name
+    release.kubectl(
+        *("delete", "taskqueue,deployment", name, "--ignore-not-found", "--timeout=60s")
+    )
+
+
+@pytest.fixture(scope="session")
+def redis_settings(release: Release) -> Iterator[RedisSettings]:
+    """Redis of the release, from here."""
+    with release.kubectl.port_forward("svc/identtqueue-redis", 6379) as port:
+        yield RedisSettings(address=f"redis://127.0.0.1:{port}", password=release.redis_password())
+
+
+@pytest.fixture
+async def client(redis_settings: RedisSettings) -> AsyncIterator[Client]:
+    async with Client(redis_settings) as client:
+        yield client
+
+
+@pytest.fixture
+async def admin(redis_settings: RedisSettings) -> AsyncIterator[Admin]:
+    async with Admin(redis_settings, retry_for_seconds=30) as admin:
+        yield admin
+
+
+class Scene:
+    """What a test looks at again and again."""
+
+    def __init__(self, kubectl: Kubectl, client: Client, admin: Admin, name: str) -> None:
+        self.kubectl = kubectl
+        self.client = client
+        self.admin = admin
+        self.name = name
+
+    def replicas(self) -> int:
+        """That the Deployment asks for."""
+        return self.kubectl.get("deployment", self.name)["spec"]["replicas"]
+
+    def pods(self) -> list[dict]:
+        return self.kubectl.list("pods", f"app={self.name}")
+
+    def ready(self) -> list[dict]:
+        return ready_pods(self.pods())
+
+    async def until(self, what: str, look, seconds: float = 60):
+        """`wait_until`, beside the event loop."""
+        return await asyncio.to_thread(wait_until, what, look, seconds)
+
+    async def until_running(self, task_id: str, attempt: int = 1, seconds: float = 90):
+        """The task's state once that attempt runs."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            info = await self.client.get_task(task_id)
+            begun = info is not None and info.state in (State.RUNNING, State.SUCCEEDED)
+            if info is not None and begun and info.attempt >= attempt:
+                return info
+            assert asyncio.get_running_loop().time() < deadline, f"{attempt=} runs not: {info}"
+            await asyncio.sleep(0.05)
+
+    async def pod_of(self, task_id: str) -> dict:
+        """The pod whose worker owns the task."""
+        info = await self.client.get_task(task_id)
+        assert info is not None
+        assert info.owner is not None
+        uid = info.owner.rpartition(".")[0]
+        return next(pod for pod in self.pods() if pod["metadata"]["uid"] == uid)
+
+
+@pytest.fixture
+def scene(kubectl: Kubectl, client: Client, admin: Admin, name: str) -> Scene:
+    return Scene(kubectl, client, admin, name)
+
+
+@pytest.fixture
+def figure():
+    """Notes a measured figure; all are printed at the end."""
+    return _figures.append
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    if _figures:
+        terminalreporter.section("measured")
+        for line in _figures:
+            terminalreporter.write_line(line)

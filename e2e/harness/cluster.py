@@ -1,0 +1,144 @@
+"""The cluster as its user sees it (kubectl), and as a fault does (kill a container, a node)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "e2e" / "cluster"
+
+
+def run(*command: str | Path, stdin: str | None = None, timeout: float = 300) -> str:
+    """Run a command; its output. Fails with what it said."""
+    done = subprocess.run(
+        [str(word) for word in command],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = f"{done.stdout}\n{done.stderr}".strip()
+        raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n{said}")
+    return done.stdout
+
+
+def wait_until(what: str, look: Callable[[], Any], seconds: float = 60, every: float = 0.1) -> Any:
+    """Look until it gives something true; that. Fails saying what was awaited and last seen."""
+    deadline = time.monotonic() + seconds
+    while True:
+        seen = look()
+        if seen:
+            return seen
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}; last seen: {seen!r}")
+        time.sleep(every)
+
+
+class Kubectl:
+    """kubectl in one namespace."""
+
+    def __init__(self, namespace: str) -> None:
+        self.namespace = namespace
+
+    def __call__(self, *words: str, stdin: str | None = None, timeout: float = 300) -> str:
+        return run("kubectl", "-n", self.namespace, *words, stdin=stdin, timeout=timeout)
+
+    def apply(self, *objects: dict[str, Any]) -> str:
+        """Apply objects."""
+        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        return self("apply", "-f", "-", stdin=json.dumps(items))
+
+    def refused(self, *objects: dict[str, Any]) -> str:
+        """Apply what must be refused; what the API server says."""
+        try:
+            self.apply(*objects)
+        except AssertionError as error:
+            return str(error)
+        raise AssertionError("the API server took it")
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        """One object."""
+        return json.loads(self("get", kind, name, "-o", "json"))
+
+    def list(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
+        """Objects."""
+        words = ["get", kind, "-o", "json", *(("-l", selector) if selector else ())]
+        return json.loads(self(*words))["items"]
+
+    def condition(self, name: str, kind: str) -> dict[str, Any]:
+        """A condition of a TaskQueue; {} if it has none of that type."""
+        status = self.get("taskqueue", name).get("status") or {}
+        found = [c for c in status.get("conditions", []) if c["type"] == kind]
+        return found[0] if found else {}
+
+    def events(self, name: str) -> list[tuple[str, str]]:
+        """Reason and message of a TaskQueue's events."""
+        return [
+            (event["reason"], event.get("message") or event.get("note", ""))
+            for event in self.list("events")
+            if (event.get("involvedObject") or event.get("regarding") or {}).get("name") == name
+        ]
+
+    @contextmanager
+    def port_forward(self, target: str, port: int) -> Iterator[int]:
+        """A local port that leads to a pod or Service; that port."""
+        process = subprocess.Popen(
+            ["kubectl", "-n", self.namespace, "port-forward", target, f":{port}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert "Forwarding from" in line, line
+            yield int(line.split("127.0.0.1:")[1].split()[0])
+        finally:
+            process.terminate()
+            process.communicate(timeout=10)
+
+
+def ready_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those that are ready and not on their way out."""
+    return [
+        pod
+        for pod in pods
+        if not pod["metadata"].get("deletionTimestamp")
+        and any(
+            c["type"] == "Ready" and c["status"] == "True"
+            for c in pod.get("status", {}).get("conditions", [])
+        )
+    ]
+
+
+def kill_container(pod: dict[str, Any]) -> float:
+    """SIGKILL the pod's first container from its node, as the kernel's OOM killer would; when.
+
+    Works on kind, whose nodes are containers with containerd inside.
+    """
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    node = pod["spec"]["nodeName"]
+    at = time.time()
+    run("docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container)
+    return at
+
+
+def kill_node(node: str) -> float:
+    """End a kind node as a power failure would; when."""
+    at = time.time()
+    run("docker", "kill", node)
+    return at
+
+
+def revive_node(node: str) -> None:
+    """Start it again and wait until the cluster takes it back."""
+    run("docker", "start", node)
+    run("kubectl", "wait", "--for=condition=Ready", f"node/{node}", "--timeout=180s")

@@ -1,0 +1,22 @@
+"""The jobs of the end-to-end tests; mounted into worker pods as the module `e2e_jobs`."""
+
+import asyncio
+
+from identtqueue import App, Context
+
+app = App()
+
+
+@app.task
+async def nap(ctx: Context, seconds: float) -> int:
+    """Take a while; the number of the attempt that got to the end."""
+    await asyncio.sleep(seconds)
+    return ctx.attempt
+
+
+@app.task
+async def slow_once(ctx: Context, seconds: float) -> int:
+    """Take a while at the first attempt, none at the next: what a lost worker leaves behind."""
+    if ctx.attempt == 1:
+        await asyncio.sleep(seconds)
+    return ctx.attempt

@@ -1,0 +1,121 @@
+"""A release of the chart in a namespace of its own, with the chart's Redis."""
+
+from __future__ import annotations
+
+import base64
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from harness.cluster import ROOT, SCRIPTS, Kubectl, run
+
+RELEASE = "identtqueue"
+
+
+@dataclass(frozen=True)
+class Release:
+    """An installed chart.
+
+    `system_node` runs the operator and Redis, so that a test may kill the other one.
+    """
+
+    kubectl: Kubectl
+    system_node: str
+    other_node: str
+
+    @property
+    def namespace(self) -> str:
+        return self.kubectl.namespace
+
+    @property
+    def redis_address(self) -> str:
+        """As pods in the namespace reach it."""
+        return f"redis://{RELEASE}-redis.{self.namespace}.svc:6379"
+
+    @property
+    def redis_secret(self) -> str:
+        return f"{RELEASE}-redis"
+
+    def redis_password(self) -> str:
+        data = self.kubectl.get("secret", self.redis_secret)["data"]["password"]
+        return base64.b64decode(data).decode()
+
+    def scale_operator(self, replicas: int) -> None:
+        """Take the operator away, or bring it back and wait until it leads."""
+        self.kubectl("scale", f"deployment/{RELEASE}", f"--replicas={replicas}")
+        if replicas:
+            self.kubectl("rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
+        else:
+            self.kubectl(
+                "wait", "--for=delete", "pod", "-l", self.operator_selector, "--timeout=120s"
+            )
+
+    @property
+    def operator_selector(self) -> str:
+        return f"app.kubernetes.io/instance={RELEASE},app.kubernetes.io/component=operator"
+
+
+@contextmanager
+def installed() -> Iterator[Release]:
+    """Build and load the images, install, and take everything away afterwards."""
+    run(SCRIPTS / "images.sh", "operator", "redis", timeout=1200)
+    namespace = f"e2e-{secrets.token_hex(3)}"
+    kubectl = Kubectl(namespace)
+    nodes = _worker_nodes()
+    release = Release(kubectl, nodes[0], nodes[-1])
+    try:
+        run("kubectl", "create", "namespace", namespace)
+        run("kubectl", "label", "namespace", namespace, _RESTRICTED)
+        helm(release, "install", "--wait", "--timeout", "3m")
+        yield release
+    except BaseException:
+        print(state_of(kubectl))
+        raise
+    finally:
+        run("kubectl", "delete", "namespace", namespace, "--wait=true", timeout=300)
+
+
+def state_of(kubectl: Kubectl) -> str:
+    """What a person would look at first when something is wrong."""
+    texts = []
+    for words in (
+        ("get", "pods,deployments,taskqueues", "-o", "wide"),
+        ("get", "events", "--sort-by=.lastTimestamp"),
+        ("logs", f"deployment/{RELEASE}", "--tail=100", "--all-containers"),
+    ):
+        try:
+            texts.append(f"$ kubectl {' '.join(words)}\n{kubectl(*words)}")
+        except AssertionError as error:
+            texts.append(str(error))
+    return "\n".join(texts)
+
+
+_RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+"""All pods of the project, the tests' included, meet the strictest Pod Security Standard."""
+
+
+def helm(release: Release, verb: str, *words: str) -> str:
+    """`helm install|upgrade` with the tests' values."""
+    pin = f"kubernetes\\.io/hostname={release.system_node}"
+    return run(
+        *("helm", "-n", release.namespace, verb, RELEASE, ROOT / "charts" / "identtqueue"),
+        # The CRD may be there from another release: it belongs to the cluster, not to one of them.
+        *("--take-ownership", "--set", "image.tag=dev,redis.enabled=true"),
+        *("--set", "redis.persistence.enabled=false,redis.appendfsync=always"),
+        *("--set", f"nodeSelector.{pin},redis.nodeSelector.{pin}"),
+        # What the tests' own TaskQueues refer to.
+        *("--set", "rbac.secretNames={late-secret}"),
+        *words,
+        timeout=300,
+    )
+
+
+def _worker_nodes() -> list[str]:
+    """Nodes that take pods."""
+    names = run(
+        *("kubectl", "get", "nodes", "-l", "!node-role.kubernetes.io/control-plane"),
+        *("-o", "jsonpath={.items[*].metadata.name}"),
+    ).split()
+    assert names, "the cluster has no node beside the control plane"
+    return names

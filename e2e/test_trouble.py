@@ -1,0 +1,184 @@
+"""What is wrong is said, in words; nothing is scaled on a guess."""
+
+from __future__ import annotations
+
+import base64
+
+import pytest
+from harness.cluster import wait_until
+from harness.release import RELEASE
+from harness.workload import deployment, pod_spec, task_queue
+
+
+async def told(scene, kind: str, status: str, reason: str | None = None, seconds: float = 60):
+    """The condition, once it is so."""
+
+    def look():
+        found = scene.kubectl.condition(scene.name, kind)
+        fits = found.get("status") == status and reason in (None, found.get("reason"))
+        return found if fits else None
+
+    return await scene.until(f"{kind}={status} {reason or ''}", look, seconds)
+
+
+async def test_missing_deployment(release, scene):
+    name = scene.name
+    scene.kubectl.apply(task_queue(release, name, name))
+    found = await told(scene, "WorkloadFound", "False")
+    assert name in found["message"]
+    assert any(reason == "WorkloadMissing" for reason, _ in scene.kubectl.events(name))
+
+    scene.kubectl.apply(deployment(release, name, name))
+    await told(scene, "WorkloadFound", "True", seconds=20)
+    task = await scene.client.enqueue_job(name, "nap", seconds=0)
+    assert await scene.client.wait_for_result(task, 90) == 1
+
+
+async def test_missing_secret(release, scene):
+    name, secret = scene.name, "late-secret"
+    redis = {"credentialsSecretRef": {"name": secret, "passwordKey": "password"}}
+    scene.kubectl.apply(
+        deployment(release, name, name), task_queue(release, name, name, redis=redis)
+    )
+    found = await told(scene, "RedisReachable", "False", "SecretMissing")
+    assert secret in found["message"]
+
+    password = base64.b64encode(release.redis_password().encode()).decode()
+    try:
+        scene.kubectl.apply(
+            {
+                "apiVersion": "v1",
+                "kind": "Secret",
+                "metadata": {"name": secret},
+                "data": {"password": password},
+            }
+        )
+        await told(scene, "RedisReachable", "True", seconds=60)
+    finally:
+        scene.kubectl("delete", "secret", secret, "--ignore-not-found")
+
+
+async def test_redis_down_holds_the_replicas(release, scene):
+    name = scene.name
+    scene.kubectl.apply(
+        deployment(release, name, name),
+        task_queue(release, name, name, redis={"address": "redis://nowhere.invalid:6379"}),
+    )
+    scene.kubectl("scale", f"deployment/{name}", "--replicas=1")
+    found = await told(scene, "RedisReachable", "False")
+    assert found["reason"] == "RedisUnavailable"
+    await scene.until(
+        "the decision is to hold",
+        lambda: "hold" in scene.kubectl("describe", "tq", name),
+    )
+    assert scene.replicas() == 1
+    assert any(reason == "RedisUnreachable" for reason, _ in scene.kubectl.events(name))
+    for text in (scene.kubectl("get", "tq", name, "-o", "yaml"),):
+        assert release.redis_password() not in text
+
+
+async def test_another_autoscaler_is_left_alone(release, scene):
+    name = scene.name
+    hpa = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": name},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
+            "minReplicas": 1,
+            "maxReplicas": 2,
+            "metrics": [
+                {
+                    "type": "Resource",
+                    "resource": {
+                        "name": "cpu",
+                        "target": {"type": "Utilization", "averageUtilization": 80},
+                    },
+                }
+            ],
+        },
+    }
+    try:
+        scene.kubectl.apply(
+            hpa, deployment(release, name, name, replicas=1), task_queue(release, name, name)
+        )
+        await told(scene, "Conflicting", "True")
+        assert any(reason == "ConflictingAutoscaler" for reason, _ in scene.kubectl.events(name))
+        assert scene.replicas() == 1
+    finally:
+        scene.kubectl("delete", "hpa", name, "--ignore-not-found")
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"scaling": {"minReplicas": 5, "maxReplicas": 2}}, "minReplicas must not exceed"),
+        ({"template": {"spec": {"containers": []}}}, "exactly one of workloadRef and template"),
+        ({"workloadRef": None}, "exactly one of workloadRef and template"),
+        ({"recovery": {"leaseSeconds": 1}}, "leaseSeconds"),
+        ({"queues": [{"name": "Not Valid"}]}, "queues"),
+        ({"queues": []}, "queues"),
+    ],
+)
+def test_a_task_queue_that_breaks_a_rule_is_refused(release, name, change, says):
+    answer = release.kubectl.refused(task_queue(release, name, name, **change))
+    assert says in answer
+
+
+async def test_workload_ref_is_immutable(release, scene):
+    name = scene.name
+    scene.kubectl.apply(task_queue(release, name, name))
+    other = task_queue(release, name, name)
+    other["spec"]["workloadRef"]["name"] = "another"
+    assert "immutable" in scene.kubectl.refused(other)
+
+
+async def test_template_makes_and_removes_the_deployment(release, scene):
+    name = scene.name
+    template = {"spec": pod_spec()}
+    scene.kubectl.apply(task_queue(release, name, name, workloadRef=None, template=template))
+    task = await scene.client.enqueue_job(name, "nap", seconds=0)
+    assert await scene.client.wait_for_result(task, 90) == 1
+    workers = await scene.admin.workers(name)
+    assert all(worker.pod_uid for worker in workers)
+
+    scene.kubectl("delete", "tq", name, "--timeout=30s")
+    scene.kubectl("wait", "--for=delete", f"deployment/{name}", "--timeout=60s")
+
+
+def test_helm_test_and_upgrade(release):
+    from harness.cluster import run
+    from harness.release import helm
+
+    before = release.redis_password()
+    run("helm", "-n", release.namespace, "test", RELEASE, "--timeout", "3m", timeout=240)
+    helm(release, "upgrade", "--wait", "--timeout", "3m")
+    assert release.redis_password() == before
+
+
+def test_rights(release):
+    """What the operator may do, and what workers may not."""
+    from harness.cluster import run
+
+    def may(verb: str, what: str, account: str) -> bool:
+        user = f"system:serviceaccount:{release.namespace}:{account}"
+        try:
+            run("kubectl", "-n", release.namespace, "auth", "can-i", verb, what, f"--as={user}")
+        except AssertionError:
+            return False
+        return True
+
+    assert may("patch", "deployments.apps/scale", RELEASE)
+    assert may("get", f"secrets/{release.redis_secret}", RELEASE)
+    for verb, what in (
+        ("get", "secrets/other"),
+        ("list", "secrets"),
+        ("delete", "pods"),
+        ("list", "nodes"),
+        ("update", "taskqueues.identtqueue.dev"),
+    ):
+        assert not may(verb, what, RELEASE), f"{verb} {what}"
+    assert not may("get", "pods", "default")
+    assert wait_until(
+        "the operator is ready", lambda: release.kubectl.list("pods", release.operator_selector)
+    )
