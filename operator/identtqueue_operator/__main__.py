@@ -108,6 +108,8 @@ async def _watch(
         standalone=True,
         clusterwide=settings.cluster_wide,
         namespaces=settings.namespaces,
+        # Given, or kopf asks for the user's name, which an arbitrary uid in a pod does not have.
+        identity=settings.identity,  # type: ignore[arg-type]
         stop_flag=watching_stops,
     )
     _stop_on_signals(stop)  # kopf has just put its own in place, which would stop it first
