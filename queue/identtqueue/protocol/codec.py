@@ -123,8 +123,15 @@ def encode_value(value: Any, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> by
 
 
 def decode_value(data: bytes) -> Any:
-    """A job's return value, as plain values."""
-    return _value_decoder.decode(data)
+    """A job's return value, as plain values.
+
+    Raises:
+        PayloadUndecodable: no plain value can hold it (a map with a map as a key, say).
+    """
+    try:
+        return _value_decoder.decode(data)
+    except msgspec.DecodeError as error:
+        raise PayloadUndecodable(f"the result can't be read: {error}") from error
 
 
 def encode_failure(failure: Failure, limit_bytes: int = 64 * 1024) -> bytes:

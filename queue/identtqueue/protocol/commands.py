@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from identtqueue.errors import InvalidInput, ProtocolMismatch
+from identtqueue.errors import InvalidInput, PayloadUndecodable, ProtocolMismatch
 from identtqueue.protocol import codec, keys
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Result, State, TaskInfo, queue_of
@@ -235,11 +235,19 @@ def parse_result(task_id: str, state: State, data: bytes) -> Result:
 
 
 def parse_reply(message: bytes) -> tuple[str, Result | None]:
-    """What `lua/lib/end_task.lua` publishes: the id, and the result unless it was too big."""
-    task_id, state, data = message.split(b"\n", 2)
+    """What `lua/lib/end_task.lua` publishes: the id, and the result.
+
+    The result is None if it was too big to be published, or can't be read: whoever waits for the
+    task then reads it from its hash, and gets the error.
+    """
+    word, state, data = message.split(b"\n", 2)
+    task_id = word.decode()
     if not data:
-        return task_id.decode(), None
-    return task_id.decode(), parse_result(task_id.decode(), State(state.decode()), data[1:])
+        return task_id, None
+    try:
+        return task_id, parse_result(task_id, State(state.decode()), data[1:])
+    except PayloadUndecodable:
+        return task_id, None
 
 
 def cancel(task_id: str) -> Call[Cancelled]:
@@ -351,7 +359,7 @@ def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
             k.draining,
             k.wake,
         ),
-        (k.task_prefix, k.unique_prefix, worker, limit, k.doorbell, EXPIRED),
+        (k.task_prefix, k.unique_prefix, worker, limit, k.doorbell, EXPIRED, CANCELLED),
         lambda reply: _parse_claim(queue, reply),
         repeatable=False,
     )

@@ -40,7 +40,8 @@ TRANSITIONS: Final = (
         "claim",
         (State.PENDING,),
         (State.RUNNING, State.CANCELLED),
-        "worker has a lease and is not draining; queue not paused; an expired task is cancelled",
+        "worker has a lease and is not draining; queue not paused; a task that expired unstarted, "
+        "or was cancelled while it ran, is cancelled",
         "fetch",
     ),
     Transition(

@@ -1,7 +1,9 @@
--- claim: pending -> running, up to N; due tasks are promoted first; an expired one -> cancelled
+-- claim: pending -> running, up to N; due tasks are promoted first. -> cancelled instead: a task
+-- that expired before it ever started, or that was cancelled while it ran and then came back
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 limit  5 doorbell  6 error of an expired task
+--       7 error of a cancelled one
 -- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled task or -1,
 --         Redis time, number left pending, then per attempt: id, number, failures, losses,
 --         enqueued at, ms waited, payload}
@@ -20,11 +22,13 @@ local claimed, waited = 0, 0
 local function start(id)
   local key = ARGV[1] .. id
   local task = redis.call('HMGET', key, 'state', 'attempt', 'failures', 'losses', 'enqueued_at',
-    'pending_since', 'payload', 'expires_at', 'ttl')
+    'pending_since', 'payload', 'expires_at', 'ttl', 'cancel')
   if task[1] ~= 'pending' then return end  -- its hash was removed by hand
-  if task[8] and tonumber(task[8]) <= now then
+  local expired = task[8] and not task[2] and tonumber(task[8]) <= now
+  if expired or task[10] then
     redis.call('HDEL', key, 'payload')
-    end_task(key, id, 'cancelled', 'error', ARGV[6], now, task[9] or 3600000, ARGV[2])
+    local reason = expired and ARGV[6] or ARGV[7]
+    end_task(key, id, 'cancelled', 'error', reason, now, task[9] or 3600000, ARGV[2])
     redis.call('HINCRBY', KEYS[5], 'cancelled', 1)
     return
   end
@@ -39,7 +43,7 @@ local function start(id)
   end
 end
 
-for _ = 1, 100 do  -- more than one round only when tasks had expired
+for _ = 1, 100 do  -- more than one round only when tasks were cancelled
   local ids = limit > claimed and redis.call('LPOP', KEYS[1], limit - claimed) or {}
   if not ids or #ids == 0 then break end
   for _, id in ipairs(ids) do start(id) end
