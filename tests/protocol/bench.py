@@ -1,0 +1,194 @@
+"""One queue on a real Redis, with short names for what the tests do to it all the time.
+
+Ids are said without the queue: "a" is the task `<queue>:a`. Time is not waited for: what is due or
+has run out is written into Redis, as if it had been so long ago.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, TypeVar
+
+import redis
+
+from identtqueue.protocol import codec, commands
+from identtqueue.protocol.commands import Call, Enqueued, NewTask
+from identtqueue.protocol.keys import queue_keys
+from identtqueue.task import Attempt, Failure, Task
+from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.settings import RedisSettings
+from support.invariants import Snapshot, check_invariants, snapshot
+from support.redis_server import RedisServer
+
+T = TypeVar("T")
+
+LEASE_MS: Final = 60_000
+"""Long: a lease runs out when a test says so (`lapse`)."""
+
+TIME: Final = "time"
+MS: Final = "ms"
+"""What `dump` shows for points in time and for durations."""
+
+FAILURE: Final = codec.encode_failure(Failure("ValueError", "no", "trace"))
+
+_TIMES: Final = {"enqueued_at", "started_at", "finished_at", "pending_since", "expires_at"}
+_NUMBERS: Final = {"attempt", "failures", "losses", "ttl"}
+
+
+class Bench:
+    """See the module."""
+
+    def __init__(self, server: RedisServer, queue: str) -> None:
+        self.queue = queue
+        self.keys = queue_keys(queue)
+        self.raw: redis.Redis = server.client()
+        self.redis = SyncRedis(
+            RedisSettings(address=server.address), client_name="bench", retry_for_seconds=0
+        )
+
+    def close(self) -> None:
+        keys = self.snapshot()
+        if keys:
+            self.raw.delete(*keys)
+        self.raw.close()
+        self.redis.close()
+
+    # --- calls ---
+
+    def run(self, call: Call[T]) -> T:
+        """Run it; the invariants hold afterwards."""
+        value = self.redis.run(call)
+        check_invariants(self.raw, self.queue)
+        return value
+
+    def refuses(self, call: Call[T]) -> T:
+        """Run it; it must not write anything."""
+        before = self.snapshot()
+        value = self.run(call)
+        assert self.snapshot() == before, f"{call.name} answered {value} and wrote"
+        return value
+
+    # --- what the tests do all the time ---
+
+    def id(self, name: str) -> str:
+        return f"{self.queue}:{name}"
+
+    def task(self, name: str, **options: Any) -> NewTask:
+        return NewTask(self.id(name), codec.encode_task(Task("job", (name,))), "job", options)
+
+    def enqueue(self, *names: str, **options: Any) -> None:
+        receipts = self.run(
+            commands.enqueue(self.queue, [self.task(name, **options) for name in names])
+        )
+        assert [receipt.status for receipt in receipts] == [Enqueued.OK] * len(names)
+
+    def register(self, *workers: str) -> None:
+        for worker in workers:
+            self.run(commands.register(self.queue, worker, LEASE_MS, {"host": worker}))
+
+    def claim(self, worker: str, limit: int = 10) -> list[Attempt]:
+        return list(self.run(commands.claim(self.queue, worker, limit)).attempts)
+
+    def running(self, worker: str, *names: str, **options: Any) -> list[Attempt]:
+        """Fresh tasks in the hands of a fresh worker."""
+        self.register(worker)
+        self.enqueue(*names, **options)
+        attempts = self.claim(worker, len(names))
+        assert [attempt.task_id for attempt in attempts] == [self.id(name) for name in names]
+        return attempts
+
+    def recover(self, worker: str, *, waive: bool = True, limit: int = 5) -> commands.Recovery:
+        return self.run(self.recovery(worker, waive=waive, limit=limit))
+
+    def recovery(
+        self, worker: str, *, waive: bool = True, limit: int = 5
+    ) -> Call[commands.Recovery]:
+        return commands.recover(self.queue, worker, waive_lease=waive, max_deliveries=limit)
+
+    # --- time ---
+
+    def now_ms(self) -> int:
+        seconds, micros = self.raw.time()
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def fall_due(self, name: str) -> None:
+        assert self.raw.zadd(self.keys.scheduled, {self.id(name): 1}, xx=True, ch=True) == 1
+
+    def lapse(self, worker: str) -> None:
+        """The worker's lease ran out long ago."""
+        self.raw.zadd(self.keys.workers, {worker: 1}, xx=True)
+        assert self.raw.zscore(self.keys.workers, worker) == 1
+
+    def expire(self, name: str) -> None:
+        """The task's `expires_seconds` ran out long ago."""
+        assert self.raw.hset(self.keys.task(self.id(name)), "expires_at", 1) == 0
+
+    # --- looking ---
+
+    def snapshot(self) -> Snapshot:
+        return snapshot(self.raw, self.queue)
+
+    def names(self, ids: Iterable[str]) -> list[str]:
+        return [task_id.removeprefix(f"{self.queue}:") for task_id in ids]
+
+    def pending(self) -> list[str]:
+        return self.names(item.decode() for item in self.raw.lrange(self.keys.pending, 0, -1))
+
+    def field(self, name: str, field: str) -> str | None:
+        value = self.raw.hget(self.keys.task(self.id(name)), field)
+        return None if value is None else value.decode()
+
+    def token(self) -> bool:
+        return bool(self.raw.exists(self.keys.wake))
+
+    def take_token(self) -> None:
+        """As a worker does whose BLPOP returns."""
+        assert self.raw.lpop(self.keys.wake) == b"1"
+
+    def dump(self) -> dict[str, Any]:
+        """The whole queue as plain values, key prefix and queue name left out.
+
+        A key that expires is shown as `key (expires)`; times and durations as TIME and MS.
+        """
+        base = self.keys.pending.removesuffix("pending")
+        shown = {}
+        for key, entry in self.snapshot().items():
+            short = self._short(key.removeprefix(base))
+            mark = " (expires)" if entry.expires else ""
+            shown[short + mark] = self._show(short, entry.value)
+        return shown
+
+    def _short(self, text: str) -> str:
+        return text.replace(f"{self.queue}:", "")
+
+    def _show(self, key: str, value: Any) -> Any:
+        if key in ("scheduled", "dead", "workers"):
+            return {self._short(member): TIME for member in value}
+        if key.startswith("task:"):
+            return {field: self._show_field(field, data) for field, data in value.items()}
+        if key == "stats":
+            return {
+                field: MS if field.endswith("_ms") else int(number)
+                for field, number in value.items()
+            }
+        if key == "info":
+            return {worker: codec.decode_value(data) for worker, data in value.items()}
+        if isinstance(value, list):
+            return [self._short(item) for item in value]
+        if isinstance(value, dict):
+            return {field: data.decode() for field, data in value.items()}
+        return self._short(value.decode()) if isinstance(value, bytes) else value
+
+    def _show_field(self, field: str, data: bytes) -> Any:
+        if field in _TIMES:
+            assert 0 < int(data) < 2**48
+            return TIME
+        if field in _NUMBERS:
+            return int(data)
+        if field == "payload":
+            return codec.decode_task(data).args[0]
+        if field == "result":
+            return codec.decode_value(data)
+        if field == "error":
+            return codec.decode_failure(data).type
+        return data.decode()

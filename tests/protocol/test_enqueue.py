@@ -1,0 +1,189 @@
+"""enqueue: (none) -> pending / scheduled."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from identtqueue.errors import ProtocolMismatch
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Enqueued, Receipt
+from protocol.bench import FAILURE, TIME, Bench
+
+LATER_MS = 3_600_000
+
+
+def test_everything_that_a_plain_enqueue_writes(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+
+    assert bench.dump() == {
+        "pending": ["a", "b"],
+        "wake": ["1"],
+        "stats": {"enqueued": 2},
+        "meta": {"protocol": "1"},
+        "task:a": {"state": "pending", "payload": "a", "function": "job", "enqueued_at": TIME},
+        "task:b": {"state": "pending", "payload": "b", "function": "job", "enqueued_at": TIME},
+    }
+
+
+def test_everything_that_a_delayed_enqueue_writes(bench: Bench) -> None:
+    bench.enqueue(
+        "a", delay=LATER_MS, expires=9_999, ttl=5_000, unique="key", unique_ttl=LATER_MS
+    )
+
+    assert bench.dump() == {
+        "scheduled": {"a": TIME},
+        "wake": ["1"],
+        "stats": {"enqueued": 1},
+        "meta": {"protocol": "1"},
+        "unique:key (expires)": "a",
+        "task:a": {
+            "state": "scheduled",
+            "payload": "a",
+            "function": "job",
+            "enqueued_at": TIME,
+            "ttl": 5_000,
+            "expires_at": TIME,
+            "unique": "key",
+        },
+    }
+
+
+def test_a_delay_counts_from_redis_time(bench: Bench) -> None:
+    before = bench.now_ms()
+    bench.enqueue("a", delay=LATER_MS)
+    due = bench.raw.zscore(bench.keys.scheduled, bench.id("a"))
+    assert before + LATER_MS <= due <= bench.now_ms() + LATER_MS
+
+
+def test_a_time_in_the_future_is_kept_to_the_millisecond(bench: Bench) -> None:
+    at = bench.now_ms() + LATER_MS
+    bench.enqueue("a", at=at)
+    assert bench.raw.zscore(bench.keys.scheduled, bench.id("a")) == at
+
+
+def test_a_time_in_the_past_is_pending_at_once(bench: Bench) -> None:
+    bench.enqueue("a", at=1)
+    assert bench.pending() == ["a"]
+
+
+@pytest.mark.parametrize("options", [{}, {"delay": LATER_MS}])
+def test_one_id_is_one_task(bench: Bench, options: dict[str, int]) -> None:
+    bench.enqueue("a", **options)
+    receipts = bench.refuses(commands.enqueue(bench.queue, [bench.task("a")]))
+    assert receipts == [Receipt(bench.id("a"), Enqueued.EXISTS)]
+
+
+def test_an_id_that_is_running_or_has_ended_exists_too(bench: Bench) -> None:
+    attempts = bench.running("w", "running", "done", "dead")
+    bench.run(commands.finish(bench.queue, "w", [(bench.id("done"), attempts[1].number, b"\xc0")]))
+    bench.run(commands.bury(bench.queue, "w", bench.id("dead"), attempts[2].number, FAILURE))
+
+    tasks = [bench.task(name) for name in ("running", "done", "dead")]
+    receipts = bench.refuses(commands.enqueue(bench.queue, tasks))
+    assert {receipt.status for receipt in receipts} == {Enqueued.EXISTS}
+
+
+def test_a_batch_may_be_mixed(bench: Bench) -> None:
+    bench.enqueue("old")
+    bench.enqueue("holder", unique="key", unique_ttl=LATER_MS)
+
+    receipts = bench.run(
+        commands.enqueue(
+            bench.queue,
+            [
+                bench.task("old"),
+                bench.task("new"),
+                bench.task("new"),
+                bench.task("rival", unique="key", unique_ttl=LATER_MS),
+                bench.task("late", at=1, late_refused=True),
+                bench.task("delayed", delay=LATER_MS),
+            ],
+        )
+    )
+
+    assert [(*bench.names([r.task_id]), r.status) for r in receipts] == [
+        ("old", Enqueued.EXISTS),
+        ("new", Enqueued.OK),
+        ("new", Enqueued.EXISTS),
+        ("holder", Enqueued.UNIQUE),
+        ("late", Enqueued.LATE),
+        ("delayed", Enqueued.OK),
+    ]
+    assert bench.pending() == ["old", "holder", "new"]
+    assert bench.dump()["stats"] == {"enqueued": 4}
+
+
+def test_an_empty_batch_does_nothing(bench: Bench) -> None:
+    assert bench.refuses(commands.enqueue(bench.queue, [])) == []
+
+
+def test_a_unique_key_is_one_unfinished_task(bench: Bench) -> None:
+    bench.enqueue("a", unique="key", unique_ttl=LATER_MS)
+    rival = commands.enqueue(bench.queue, [bench.task("b", unique="key", unique_ttl=LATER_MS)])
+
+    assert bench.refuses(rival) == [Receipt(bench.id("a"), Enqueued.UNIQUE)]
+    assert 0 < bench.raw.pttl(bench.keys.unique_prefix + "key") <= LATER_MS
+
+    bench.register("w")
+    (attempt,) = bench.claim("w")
+    assert bench.refuses(rival) == [Receipt(bench.id("a"), Enqueued.UNIQUE)]
+
+    bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, attempt.number, b"\xc0")]))
+    assert bench.run(rival) == [Receipt(bench.id("b"), Enqueued.OK)]
+
+
+def test_a_unique_key_that_ran_out_is_not_taken_from_its_next_holder(bench: Bench) -> None:
+    (first,) = bench.running("w", "first", unique="key", unique_ttl=LATER_MS)
+    bench.raw.delete(bench.keys.unique_prefix + "key")  # its TTL ran out
+    bench.enqueue("second", unique="key", unique_ttl=LATER_MS)
+
+    bench.run(commands.finish(bench.queue, "w", [(first.task_id, first.number, b"\xc0")]))
+    assert bench.dump()["unique:key (expires)"] == "second"
+
+
+def test_a_cron_firing_that_is_late_is_refused(bench: Bench) -> None:
+    late = bench.task("cron.x", at=bench.now_ms() - 1, late_refused=True)
+    assert bench.refuses(commands.enqueue(bench.queue, [late]))[0].status is Enqueued.LATE
+    bench.enqueue("cron.y", at=bench.now_ms() + LATER_MS, late_refused=True)
+
+
+def test_the_doorbell_rings_only_when_nothing_was_pending(bench: Bench) -> None:
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(bench.keys.doorbell)
+        rings = lambda: _rings(bench, listener)  # noqa: E731
+        bench.enqueue("a", "b")
+        assert rings() == 1
+        bench.enqueue("c")
+        assert rings() == 0
+        bench.enqueue("d", delay=LATER_MS)
+        assert rings() == 0
+        bench.register("w")
+        bench.claim("w", 3)
+        assert rings() == 0
+        bench.enqueue("e")
+        assert rings() == 1
+
+
+def _rings(bench: Bench, listener: redis.client.PubSub) -> int:
+    """How often it rang: a message that we publish ourselves comes after all earlier ones."""
+    bench.raw.publish(bench.keys.doorbell, "end")
+    number = 0
+    while True:
+        message = listener.get_message(timeout=30)
+        if message is not None and message["data"] == b"end":
+            return number
+        number += message is not None
+
+
+@pytest.mark.parametrize("version", ["0", "2", "10"])
+def test_another_protocol_version_is_refused(bench: Bench, version: str) -> None:
+    bench.raw.hset(bench.keys.meta, "protocol", version)
+    before = bench.snapshot()
+    for call in (
+        commands.enqueue(bench.queue, [bench.task("a")]),
+        commands.register(bench.queue, "w", 1000, {}),
+    ):
+        with pytest.raises(ProtocolMismatch, match=f"protocol version {version}, .* speaks 1"):
+            bench.redis.run(call)
+    assert bench.snapshot() == before
