@@ -9,7 +9,6 @@ local id, key = ARGV[4], ARGV[1] .. ARGV[4]
 local ack = owned(key, ARGV[3], ARGV[5], 'cancelled')
 if ack ~= 'ok' then return ack end
 redis.call('LREM', KEYS[1], 1, id)
-redis.call('HDEL', key, 'payload')
 local ttl = redis.call('HGET', key, 'ttl') or 3600000
 end_task(key, id, 'cancelled', 'error', ARGV[6], now_ms(), ttl, ARGV[2])
 redis.call('HINCRBY', KEYS[2], 'cancelled', 1)

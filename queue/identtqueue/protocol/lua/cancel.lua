@@ -15,7 +15,6 @@ if state == 'running' then
 end
 if state ~= 'pending' and state ~= 'scheduled' then return 'ended' end
 if state == 'pending' then redis.call('LREM', KEYS[1], 1, id) else redis.call('ZREM', KEYS[2], id) end
-redis.call('HDEL', key, 'payload')
 end_task(key, id, 'cancelled', 'error', ARGV[4], now_ms(), task[4] or 3600000, ARGV[2])
 redis.call('HINCRBY', KEYS[3], 'cancelled', 1)
 return 'ok'

@@ -26,7 +26,6 @@ local function start(id)
   if task[1] ~= 'pending' then return end  -- its hash was removed by hand
   local expired = task[8] and not task[2] and tonumber(task[8]) <= now
   if expired or task[10] then
-    redis.call('HDEL', key, 'payload')
     local reason = expired and ARGV[6] or ARGV[7]
     end_task(key, id, 'cancelled', 'error', reason, now, task[9] or 3600000, ARGV[2])
     redis.call('HINCRBY', KEYS[5], 'cancelled', 1)

@@ -37,6 +37,7 @@ local function fate(id, key)
   end
   redis.call('LPUSH', KEYS[5], id)
   redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
+  redis.call('HDEL', key, 'owner')  -- so that its own late release is told `lost`, not `done`
   requeued = requeued + 1
   return 'pending'
 end

@@ -1,8 +1,10 @@
--- The end of a task: state, times, expiry, unique key, and the answer to whoever waits.
+-- The end of a task: state, times, expiry, unique key, and the answer to whoever waits. Its payload
+-- goes, unless it can be replayed.
 -- `field` is 'result' or 'error'. Answers over 64 KiB are only announced: a subscriber's output
 -- buffer is bounded, the client then reads the hash.
 local function end_task(task_key, id, state, field, data, now, ttl, unique_prefix)
   local more = redis.call('HMGET', task_key, 'waiters', 'unique')
+  if state ~= 'failed' then redis.call('HDEL', task_key, 'payload') end
   redis.call('HSET', task_key, 'state', state, 'finished_at', now, field, data)
   redis.call('PEXPIRE', task_key, ttl)
   if more[2] and redis.call('GET', unique_prefix .. more[2]) == id then
