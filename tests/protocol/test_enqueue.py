@@ -27,9 +27,7 @@ def test_everything_that_a_plain_enqueue_writes(bench: Bench) -> None:
 
 
 def test_everything_that_a_delayed_enqueue_writes(bench: Bench) -> None:
-    bench.enqueue(
-        "a", delay=LATER_MS, expires=9_999, ttl=5_000, unique="key", unique_ttl=LATER_MS
-    )
+    bench.enqueue("a", delay=LATER_MS, expires=9_999, ttl=5_000, unique="key", unique_ttl=LATER_MS)
 
     assert bench.dump() == {
         "scheduled": {"a": TIME},

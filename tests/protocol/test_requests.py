@@ -1,0 +1,283 @@
+"""What clients and administrators ask for: cancel, await, replay, discard; depth, dead letters."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from identtqueue.protocol import codec, commands
+from identtqueue.protocol.commands import Cancelled, Replayed
+from identtqueue.task import Result, State
+from protocol.bench import FAILURE, MS, TIME, Bench
+
+LATER_MS = 3_600_000
+
+
+def bury(bench: Bench, *names: str) -> None:
+    for attempt in bench.running("w", *names):
+        bench.run(commands.bury(bench.queue, "w", attempt.task_id, attempt.number, FAILURE))
+
+
+# --- cancel ---
+
+
+@pytest.mark.parametrize("options", [{}, {"delay": LATER_MS}])
+def test_everything_that_a_cancel_writes(bench: Bench, options: dict[str, int]) -> None:
+    bench.enqueue("a", unique="key", unique_ttl=LATER_MS, **options)
+
+    assert bench.run(commands.cancel(bench.id("a"))) is Cancelled.OK
+
+    assert bench.dump() == {
+        "wake": ["1"],
+        "stats": {"enqueued": 1, "cancelled": 1},
+        "meta": {"protocol": "1"},
+        "task:a (expires)": {
+            "state": "cancelled",
+            "error": "Cancelled",
+            "function": "job",
+            "enqueued_at": TIME,
+            "finished_at": TIME,
+            "unique": "key",
+        },
+    }
+
+
+def test_a_cancel_takes_its_own_task_only(bench: Bench) -> None:
+    bench.enqueue("a", "b", "c")
+    bench.run(commands.cancel(bench.id("b")))
+    assert bench.pending() == ["a", "c"]
+
+
+def test_the_owner_of_a_running_task_is_asked(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a")
+    before = bench.dump()
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe("idtq:control:w")
+        assert bench.run(commands.cancel(attempt.task_id)) is Cancelled.ASKED
+        assert _next(listener) == b"cancel %s 1" % attempt.task_id.encode()
+    before["task:a"]["cancel"] = "1"
+    assert bench.dump() == before
+    assert bench.refuses(commands.cancel(attempt.task_id)) is Cancelled.ASKED
+
+
+def _next(listener: redis.client.PubSub) -> bytes:
+    while (message := listener.get_message(timeout=30)) is None:
+        pass
+    return bytes(message["data"])
+
+
+def test_what_has_ended_or_never_was_can_not_be_cancelled(bench: Bench) -> None:
+    bury(bench, "dead")
+    (attempt,) = bench.running("v", "done")
+    bench.run(commands.finish(bench.queue, "v", [(attempt.task_id, 1, b"\xc0")]))
+    bench.enqueue("cancelled")
+    bench.run(commands.cancel(bench.id("cancelled")))
+
+    for name in ("dead", "done", "cancelled"):
+        assert bench.refuses(commands.cancel(bench.id(name))) is Cancelled.ENDED
+    assert bench.refuses(commands.cancel(bench.id("never"))) is Cancelled.MISSING
+
+
+# --- await ---
+
+
+def test_only_looking_writes_nothing(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.enqueue("b", delay=LATER_MS)
+    assert bench.refuses(commands.await_result(bench.id("never"))) is None
+    assert bench.refuses(commands.await_result(bench.id("a"))) is State.PENDING
+    assert bench.refuses(commands.await_result(bench.id("b"))) is State.SCHEDULED
+    bench.register("w")
+    bench.claim("w")
+    assert bench.refuses(commands.await_result(bench.id("a"))) is State.RUNNING
+
+
+def test_a_channel_is_registered_once(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.run(commands.await_result(bench.id("a"), "one"))
+    bench.refuses(commands.await_result(bench.id("a"), "one"))
+    bench.run(commands.await_result(bench.id("a"), "two"))
+    bench.refuses(commands.await_result(bench.id("a"), "one"))
+    assert bench.field("a", "waiters") == "one two"
+
+
+def test_nobody_is_registered_for_what_has_ended(bench: Bench) -> None:
+    bury(bench, "a")
+    assert isinstance(bench.refuses(commands.await_result(bench.id("a"), "one")), Result)
+    assert bench.refuses(commands.await_result(bench.id("never"), "one")) is None
+
+
+@pytest.mark.parametrize("how", ["finish", "bury", "abort", "cancel", "expire", "recover"])
+def test_every_end_is_announced_to_all_who_wait(bench: Bench, how: str) -> None:
+    bench.register("w")
+    bench.enqueue("a", expires=LATER_MS)
+    if how not in ("cancel", "expire"):
+        bench.claim("w")
+    task_id = bench.id("a")
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(f"{bench.queue}-1", f"{bench.queue}-2")
+        for number in (1, 2):
+            bench.run(commands.await_result(task_id, f"{bench.queue}-{number}"))
+        if how == "finish":
+            bench.run(
+                commands.finish(bench.queue, "w", [(task_id, 1, codec.encode_value({"x": "\n"}))])
+            )
+        elif how == "bury":
+            bench.run(commands.bury(bench.queue, "w", task_id, 1, FAILURE))
+        elif how == "abort":
+            bench.run(commands.abort(bench.queue, "w", task_id, 1))
+        elif how == "cancel":
+            bench.run(commands.cancel(task_id))
+        elif how == "expire":
+            bench.expire("a")
+            bench.claim("w")
+        else:
+            bench.recover("w", limit=1)
+        answers = [commands.parse_reply(_next(listener)) for _ in range(2)]
+    stored = bench.run(commands.await_result(task_id))
+    assert isinstance(stored, Result)
+    assert answers == [(task_id, stored)] * 2
+
+
+@pytest.mark.parametrize("size", [0, 65_530, 65_531, 100_000])
+def test_a_big_result_is_only_announced(bench: Bench, size: int) -> None:
+    data = codec.encode_value(b"x" * size)
+    (attempt,) = bench.running("w", "a")
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(bench.queue)
+        bench.run(commands.await_result(attempt.task_id, bench.queue))
+        bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, data)]))
+        task_id, result = commands.parse_reply(_next(listener))
+    assert task_id == attempt.task_id
+    assert (result is None) == (len(data) > 65_536)
+    stored = bench.run(commands.await_result(attempt.task_id))
+    assert isinstance(stored, Result)
+    assert stored.value == b"x" * size
+
+
+# --- dead letters ---
+
+
+def test_everything_that_a_replay_writes(bench: Bench) -> None:
+    bury(bench, "a")
+
+    assert bench.run(commands.replay(bench.id("a"))) is Replayed.OK
+
+    assert bench.dump() == {
+        "pending": ["a"],
+        "wake": ["1"],
+        "workers": {"w": TIME},
+        "info": {"w": {"host": "w"}},
+        "stats": {
+            "enqueued": 1,
+            "claimed": 1,
+            "failed": 1,
+            "replayed": 1,
+            "wait_ms": MS,
+            "run_ms": MS,
+        },
+        "meta": {"protocol": "1"},
+        "task:a": {
+            "state": "pending",
+            "payload": "a",
+            "function": "job",
+            "enqueued_at": TIME,
+            "started_at": TIME,
+            "pending_since": TIME,
+            "owner": "w",
+            "attempt": 1,
+        },
+    }
+    (attempt,) = bench.claim("w")
+    assert (attempt.number, attempt.failures) == (2, 0)
+
+
+def test_a_replayed_task_neither_expires_nor_remembers_a_cancellation(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a", expires=LATER_MS)
+    bench.run(commands.cancel(attempt.task_id))
+    bench.expire("a")
+    bench.run(commands.bury(bench.queue, "w", attempt.task_id, 1, FAILURE))
+    bench.run(commands.replay(attempt.task_id))
+    assert [again.number for again in bench.claim("w")] == [2]
+
+
+def test_everything_that_a_discard_writes(bench: Bench) -> None:
+    bury(bench, "a", "b")
+    before = bench.dump()
+    assert bench.run(commands.discard(bench.id("a"))) is Replayed.OK
+    del before["task:a (expires)"], before["dead"]["a"]
+    assert bench.dump() == before
+
+
+@pytest.mark.parametrize("command", [commands.replay, commands.discard])
+def test_only_dead_letters_are_replayed_or_discarded(bench: Bench, command: object) -> None:
+    (attempt,) = bench.running("w", "done")
+    bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
+    bench.running("v", "running")
+    bench.enqueue("pending")
+    bench.enqueue("scheduled", delay=LATER_MS)
+    for name in ("done", "running", "pending", "scheduled"):
+        assert bench.refuses(command(bench.id(name))) is Replayed.NOT_DEAD
+    assert bench.refuses(command(bench.id("never"))) is Replayed.MISSING
+
+
+def test_dead_letters_are_listed_newest_first(bench: Bench) -> None:
+    names = [f"t{i}" for i in range(5)]
+    bury(bench, *names)
+    for position, name in enumerate(names):
+        bench.raw.zadd(bench.keys.dead, {bench.id(name): bench.now_ms() - 5 + position})
+    listed = bench.refuses(commands.dead_letters(bench.queue, 0, 100))
+    assert bench.names(listed) == list(reversed(names))
+    page = bench.refuses(commands.dead_letters(bench.queue, 1, 2))
+    assert bench.names(page) == ["t3", "t2"]
+
+
+# --- looking ---
+
+
+def test_the_depth_of_an_empty_queue(bench: Bench) -> None:
+    depth = bench.refuses(commands.depth(bench.queue))
+    assert (depth.queued, depth.in_flight, depth.scheduled, depth.dead) == (0, 0, 0, 0)
+    assert (depth.oldest_wait_ms, depth.next_due_in_ms, depth.paused) == (None, None, False)
+    assert (depth.workers, depth.counters) == (0, {})
+
+
+def test_the_depth_of_a_queue(bench: Bench) -> None:
+    bury(bench, "dead")
+    bench.running("v", "x", "y")
+    bench.enqueue("a", "b", "c")
+    bench.enqueue("later", delay=LATER_MS)
+    bench.run(commands.pause(bench.queue, stop=True))
+    bench.raw.hset(bench.keys.task(bench.id("a")), "enqueued_at", bench.now_ms() - LATER_MS)
+
+    depth = bench.refuses(commands.depth(bench.queue))
+
+    assert (depth.queued, depth.in_flight, depth.scheduled, depth.dead) == (3, 2, 1, 1)
+    assert (depth.workers, depth.paused) == (2, True)
+    assert depth.oldest_wait_ms is not None
+    assert LATER_MS <= depth.oldest_wait_ms < 2 * LATER_MS
+    assert depth.next_due_in_ms is not None
+    assert 0 < depth.next_due_in_ms <= LATER_MS
+    assert depth.counters["enqueued"] == 7
+    assert depth.counters["claimed"] == 3
+    assert set(depth.counters) == {"enqueued", "claimed", "failed", "wait_ms", "run_ms"}
+
+
+def test_what_is_overdue_is_due_in_no_time(bench: Bench) -> None:
+    bench.enqueue("a", delay=LATER_MS)
+    bench.fall_due("a")
+    assert bench.refuses(commands.depth(bench.queue)).next_due_in_ms == 0
+
+
+def test_an_unknown_task_has_no_info(bench: Bench) -> None:
+    assert bench.refuses(commands.task_info(bench.id("never"))) is None
+
+
+def test_the_info_of_a_fresh_task(bench: Bench) -> None:
+    bench.enqueue("a")
+    info = bench.refuses(commands.task_info(bench.id("a")))
+    assert info is not None
+    assert (info.task_id, info.queue, info.state) == (bench.id("a"), bench.queue, State.PENDING)
+    assert (info.function_name, info.attempt, info.failures, info.losses) == ("job", 0, 0, 0)
+    assert (info.started_at_ms, info.finished_at_ms) == (None, None)
+    assert (info.owner, info.failure) == (None, None)

@@ -1,0 +1,215 @@
+"""Workers and whole queues: register, extend, leave, drain, pause, wake; and the wake token."""
+
+from __future__ import annotations
+
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Lease
+from protocol.bench import FAILURE, LEASE_MS, TIME, Bench
+
+LATER_MS = 3_600_000
+
+
+# --- leases ---
+
+
+def test_everything_that_a_registration_writes(bench: Bench) -> None:
+    before = bench.now_ms()
+    now_ms = bench.run(commands.register(bench.queue, "w", LEASE_MS, {"host": "h", "boot": None}))
+    assert before <= now_ms <= bench.now_ms()
+    assert bench.raw.zscore(bench.keys.workers, "w") == now_ms + LEASE_MS
+    assert bench.dump() == {
+        "workers": {"w": TIME},
+        "info": {"w": {"host": "h", "boot": None}},
+        "meta": {"protocol": "1"},
+    }
+
+
+def test_registering_twice_is_registering_once(bench: Bench) -> None:
+    bench.register("w", "w")
+    assert bench.dump()["workers"] == {"w": TIME}
+
+
+def test_an_extension_moves_the_lease_and_nothing_else(bench: Bench) -> None:
+    bench.running("w", "a")
+    bench.lapse("w")
+    before = bench.dump()
+    assert bench.run(commands.extend(bench.queue, "w", LEASE_MS)) is Lease.OK
+    assert bench.raw.zscore(bench.keys.workers, "w") > bench.now_ms()
+    assert bench.dump() == before
+
+
+def test_an_extension_tells_who_drains(bench: Bench) -> None:
+    bench.register("w")
+    bench.run(commands.drain(bench.queue, ["w"], stop=True))
+    assert bench.run(commands.extend(bench.queue, "w", LEASE_MS)) is Lease.DRAINING
+    bench.run(commands.drain(bench.queue, ["w"], stop=False))
+    assert bench.run(commands.extend(bench.queue, "w", LEASE_MS)) is Lease.OK
+
+
+def test_a_lease_that_nobody_holds_is_lost(bench: Bench) -> None:
+    assert bench.refuses(commands.extend(bench.queue, "w", LEASE_MS)) is Lease.LOST
+
+
+def test_a_worker_leaves_no_trace(bench: Bench) -> None:
+    bench.register("w")
+    bench.run(commands.drain(bench.queue, ["w"], stop=True))
+    assert bench.run(commands.leave(bench.queue, "w")) is True
+    assert bench.dump() == {"meta": {"protocol": "1"}}
+    assert bench.refuses(commands.leave(bench.queue, "w")) is True
+
+
+def test_a_worker_that_owns_tasks_may_not_leave(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a")
+    assert bench.refuses(commands.leave(bench.queue, "w")) is False
+    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    assert bench.run(commands.leave(bench.queue, "w")) is True
+
+
+def test_workers_are_listed_by_lease(bench: Bench) -> None:
+    bench.running("v", "a", "b")
+    bench.register("w")
+    bench.run(commands.drain(bench.queue, ["w"], stop=True))
+    bench.lapse("w")
+
+    rows = bench.refuses(commands.workers(bench.queue))
+
+    assert [(row.worker_id, row.in_flight, row.draining) for row in rows] == [
+        ("w", 0, True),
+        ("v", 2, False),
+    ]
+    assert rows[0].lease_expires_in_ms < 0 < rows[1].lease_expires_in_ms <= LEASE_MS
+    assert [row.info for row in rows] == [{"host": "w"}, {"host": "v"}]
+
+
+def test_nobody_works_on_an_unknown_queue(bench: Bench) -> None:
+    assert bench.refuses(commands.workers(bench.queue)) == []
+
+
+def test_what_a_worker_owns_can_be_asked_for(bench: Bench) -> None:
+    bench.running("w", "a", "b")
+    assert bench.names(bench.refuses(commands.in_flight(bench.queue, "w"))) == ["a", "b"]
+    assert bench.refuses(commands.in_flight(bench.queue, "nobody")) == []
+
+
+def test_redis_tells_whose_process_is_connected(bench: Bench) -> None:
+    here, gone = f"{bench.queue}-here", f"{bench.queue}-gone"
+    with bench.raw.pubsub() as listener:
+        listener.subscribe(f"idtq:control:{here}")
+        listener.get_message(timeout=30)
+        assert bench.run(commands.connected([gone, here])) == [False, True]
+
+
+# --- drain and pause ---
+
+
+def test_draining_tells_what_changed_and_only_listed_workers_drain(bench: Bench) -> None:
+    bench.register("v", "w")
+    drain = commands.drain(bench.queue, ["v", "nobody"], stop=True)
+    assert bench.run(drain) == ["v"]
+    assert bench.dump()["draining"] == {"v"}
+    assert bench.refuses(drain) == []
+    call_back = commands.drain(bench.queue, ["v", "w", "nobody"], stop=False)
+    assert bench.run(call_back) == ["v"]
+    assert bench.refuses(call_back) == []
+
+
+def test_a_draining_worker_is_told(bench: Bench) -> None:
+    bench.register("w")
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe("idtq:control:w")
+        bench.run(commands.drain(bench.queue, ["w"], stop=True))
+        bench.run(commands.drain(bench.queue, ["w"], stop=False))
+        heard: list[bytes] = []
+        while len(heard) < 2:
+            message = listener.get_message(timeout=30)
+            heard += [message["data"]] if message else []
+    assert heard == [b"drain", b"undrain"]
+
+
+def test_pausing_and_resuming_tell_whether_they_changed_anything(bench: Bench) -> None:
+    assert bench.refuses(commands.pause(bench.queue, stop=False)) is False
+    assert bench.run(commands.pause(bench.queue, stop=True)) is True
+    assert bench.dump() == {"paused": "1"}
+    assert bench.refuses(commands.pause(bench.queue, stop=True)) is False
+    assert bench.run(commands.pause(bench.queue, stop=False)) is True
+    assert bench.dump() == {}
+
+
+# --- the wake token ---
+
+
+def test_a_token_is_there_while_tasks_are_left(bench: Bench) -> None:
+    bench.register("w")
+    bench.enqueue("a", "b", "c")
+    bench.take_token()
+    bench.claim("w", 2)
+    assert bench.token()  # passed on
+    bench.take_token()
+    bench.claim("w", 2)
+    assert not bench.token()
+
+
+def test_a_claim_that_takes_the_last_task_takes_the_token_too(bench: Bench) -> None:
+    """Else another worker would wake for nothing."""
+    bench.register("w")
+    bench.enqueue("a")
+    assert bench.token()
+    bench.claim("w")
+    assert not bench.token()
+
+
+def test_whoever_makes_a_task_pending_leaves_a_token(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a")
+    assert not bench.token()
+    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    assert bench.token()
+    bench.claim("w")
+    bench.recover("w", limit=9)
+    assert bench.token()
+    bench.register("w")
+    bench.claim("w")
+    bench.run(commands.bury(bench.queue, "w", attempt.task_id, 3, FAILURE))
+    assert not bench.token()
+    bench.run(commands.replay(attempt.task_id))
+    assert bench.token()
+
+
+def test_a_scheduled_task_that_is_the_next_rings_so_that_the_block_is_cut(bench: Bench) -> None:
+    bench.enqueue("a", delay=LATER_MS)
+    bench.take_token()
+    bench.enqueue("later", delay=2 * LATER_MS)
+    assert not bench.token()
+    bench.enqueue("sooner", delay=LATER_MS // 2)
+    bench.take_token()
+
+
+def test_a_retry_that_is_the_next_rings(bench: Bench) -> None:
+    first, second = bench.running("w", "a", "b")
+    bench.run(commands.retry(bench.queue, "w", first.task_id, 1, LATER_MS, FAILURE))
+    bench.take_token()
+    bench.run(commands.retry(bench.queue, "w", second.task_id, 1, 2 * LATER_MS, FAILURE))
+    assert not bench.token()
+
+
+def test_wake_rings_only_for_pending_tasks_and_only_once(bench: Bench) -> None:
+    assert bench.refuses(commands.wake(bench.queue)) == 0
+    bench.enqueue("a", "b")
+    assert bench.refuses(commands.wake(bench.queue)) == 2
+    bench.take_token()
+    assert bench.run(commands.wake(bench.queue)) == 2
+    assert bench.token()
+
+
+def test_resuming_rings_if_tasks_wait(bench: Bench) -> None:
+    bench.run(commands.pause(bench.queue, stop=True))
+    bench.enqueue("a")
+    bench.take_token()  # by a worker that was refused
+    bench.run(commands.pause(bench.queue, stop=False))
+    assert bench.token()
+
+
+def test_blocking_gives_the_queue_that_rang(bench: Bench) -> None:
+    other = f"{bench.queue}-other"
+    bench.enqueue("a")
+    assert bench.run(commands.block_for_work([other, bench.queue], 30)) == bench.queue
+    assert bench.run(commands.block_for_work([other, bench.queue], 0.001)) is None
