@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 
 from identtqueue.errors import (
+    RedisUnavailable,
     ResultTimeout,
     TaskCancelled,
     TaskExpired,
@@ -296,6 +296,8 @@ class _Results:
     async def close(self) -> None:
         await _cancel_all(self._asking)
         await self._subscriber.close()
+        for task_id in list(self._waits):
+            self._settle(task_id, RedisUnavailable("the client was closed"))
 
     def _ask(self, task_ids: list[str]) -> None:
         task = asyncio.get_running_loop().create_task(self._ask_now(task_ids))
@@ -304,9 +306,7 @@ class _Results:
 
     async def _ask_now(self, task_ids: list[str]) -> None:
         await self._subscriber.add(self._channel)
-        for task_id in task_ids:
-            with contextlib.suppress(asyncio.InvalidStateError):
-                await self._ask_one(task_id)
+        await asyncio.gather(*map(self._ask_one, task_ids))
 
     async def _ask_one(self, task_id: str) -> None:
         try:
@@ -332,7 +332,7 @@ class _Results:
         task_id, result = commands.parse_reply(message)
         if task_id not in self._waits:
             return
-        if result is None:  # too big to be published: read it
+        if result is None:  # not in the message: read it
             self._ask([task_id])
         else:
             self._settle(task_id, result)

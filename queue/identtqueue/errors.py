@@ -20,12 +20,17 @@
     │   ├── TaskFailed                  the job raised; remote type, message and traceback
     │   └── TaskCancelled
     │       └── TaskExpired             it did not start before `expires_seconds`
-    ├── PayloadUndecodable              a worker met bytes that are no envelope: dead letter
+    ├── PayloadUndecodable              bytes that can't be read: met by a worker, a dead letter
     ├── UnknownJob                      a worker has no job of that name: dead letter
     └── Retry                           raised *by* a job: run me again
 """
 
 from __future__ import annotations
+
+from typing import Final
+
+LONGEST_SECONDS: Final = 100 * 365 * 86_400.0
+"""Of any duration. Redis counts ms in 64 bits: what would overflow there is refused before."""
 
 
 class IdenttqueueError(Exception):
@@ -166,7 +171,7 @@ class TaskExpired(TaskCancelled):
 
 
 class PayloadUndecodable(IdenttqueueError):
-    """The stored bytes are not an envelope that this version can read."""
+    """The stored bytes are no envelope, or no result, that this version can read."""
 
 
 class UnknownJob(IdenttqueueError):
@@ -189,6 +194,6 @@ class Retry(IdenttqueueError):
         self, message: str = "retry requested", after_seconds: float | None = None
     ) -> None:
         super().__init__(message)
-        if after_seconds is not None and after_seconds < 0:
-            raise InvalidInput(f"Retry(after_seconds={after_seconds}): must be 0 or more")
+        if after_seconds is not None and not 0 <= after_seconds <= LONGEST_SECONDS:
+            raise InvalidInput(f"Retry(after_seconds={after_seconds}): must be 0 to 100 years")
         self.after_seconds = after_seconds

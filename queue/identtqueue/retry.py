@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from identtqueue.errors import InvalidInput
+from identtqueue.errors import LONGEST_SECONDS, InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,10 @@ class RetryPolicy:
             raise InvalidInput(f"max_retries={self.max_retries}: must be 0 or more")
         if not 0 <= self.floor_fraction <= 1:
             raise InvalidInput(f"floor_fraction={self.floor_fraction}: must be within 0 and 1")
-        if not 0 < self.first_delay_seconds <= self.max_delay_seconds:
-            raise InvalidInput("0 < first_delay_seconds <= max_delay_seconds must hold")
+        if not 0 < self.first_delay_seconds <= self.max_delay_seconds <= LONGEST_SECONDS:
+            raise InvalidInput(
+                "0 < first_delay_seconds <= max_delay_seconds <= 100 years must hold"
+            )
 
     def delay_seconds(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from identtqueue.errors import InvalidInput, InvalidQueueName, InvalidTaskId
+from identtqueue.errors import LONGEST_SECONDS, InvalidInput, InvalidQueueName, InvalidTaskId
 
 QUEUE_NAME: Final = re.compile(r"[a-z0-9._-]{1,63}")
 UNIQUE_PART: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -97,16 +97,16 @@ class TaskOptions:
             raise InvalidInput("give delay_seconds or at, not both")
         if self.at is not None and self.at.tzinfo is None:
             raise InvalidInput("at must be an aware datetime: datetime.now(timezone.utc) + …")
-        if self.delay_seconds is not None and self.delay_seconds < 0:
-            raise InvalidInput(f"delay_seconds={self.delay_seconds}: must be 0 or more")
+        if self.delay_seconds is not None and not 0 <= self.delay_seconds <= LONGEST_SECONDS:
+            raise InvalidInput(f"delay_seconds={self.delay_seconds}: must be 0 to 100 years")
         if self.max_retries is not None and self.max_retries < 0:
             raise InvalidInput(f"max_retries={self.max_retries}: must be 0 or more")
         if self.unique_key is not None and not UNIQUE_PART.fullmatch(self.unique_key):
             raise InvalidInput(f"unique_key={self.unique_key!r}: 1 to 128 printable ASCII")
         for name in ("timeout_seconds", "expires_seconds", "unique_seconds", "result_ttl_seconds"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
-                raise InvalidInput(f"{name}={value}: must be more than 0")
+            if value is not None and not 0 < value <= LONGEST_SECONDS:
+                raise InvalidInput(f"{name}={value}: must be more than 0, at most 100 years")
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,8 @@ class Subscriber:
 
     async def add(self, *channels: str) -> None:
         """Listen to these channels too; returns when Redis has confirmed all of them."""
+        if self._confirmed.issuperset(channels):
+            return
         self.start()
         fresh = [channel for channel in channels if channel not in self._channels]
         self._channels.update(fresh)
