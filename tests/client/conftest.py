@@ -1,0 +1,3 @@
+"""Fixtures of the client's tests."""
+
+from support.serving import serve as serve

@@ -1,0 +1,63 @@
+"""The app that worker processes of the tests run: `identtqueue worker support.jobs:app`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+from identtqueue import App, Context
+from support.ledger import Ledger
+
+app = App(default_queue="jobs")
+
+
+@app.task
+async def echo(_ctx: Context, *args: Any, **kwargs: Any) -> list[Any]:
+    """Give back what came."""
+    return [list(args), kwargs]
+
+
+@app.task
+async def journal(ctx: Context, gate: str | None = None) -> int:
+    """Write start and end into the ledger; between them, wait until the gate (a file) exists."""
+    ledger = Ledger.of_this_process()
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    while gate is not None and not Path(gate).exists():
+        await asyncio.sleep(0.02)
+    ledger.write("end", ctx.task_id, ctx.attempt)
+    return ctx.attempt
+
+
+@app.task(max_retries=2)
+async def fails(ctx: Context, text: str) -> None:
+    """Fail every time."""
+    Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
+    raise ValueError(text)
+
+
+@app.task
+async def hold_the_loop(ctx: Context, seconds: float) -> int:
+    """Keep the event loop busy, as CPU-bound code in an async job does."""
+    ledger = Ledger.of_this_process()
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        sum(range(1000))
+    ledger.write("end", ctx.task_id, ctx.attempt)
+    return ctx.attempt
+
+
+@app.task
+async def poison(ctx: Context, how: str, cure: str) -> str:
+    """Kill the worker's process, until the cure (a file) exists."""
+    Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
+    if Path(cure).exists():
+        return "cured"
+    if how == "exit":
+        os._exit(137)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("SIGKILL returned")

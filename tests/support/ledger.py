@@ -1,0 +1,83 @@
+"""What jobs write down themselves, so that a test knows what really ran: one line per event.
+
+A line is written with one `write` to a file opened for appending, so it is there whatever happens
+to the process afterwards.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from support.waiting import LONG_SECONDS, eventually
+
+VARIABLE = "IDENTTQUEUE_TEST_LEDGER"
+"""Tells a worker process where its ledger is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One event of one attempt."""
+
+    event: str  # "start" or "end"
+    task_id: str
+    attempt: int
+    pid: int
+
+
+class Ledger:
+    """A file of lines, written by any number of processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def of_this_process(cls) -> Ledger:
+        """The one that the environment names."""
+        return cls(Path(os.environ[VARIABLE]))
+
+    def write(self, event: str, task_id: str, attempt: int) -> None:
+        """Add a line."""
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(descriptor, f"{event} {task_id} {attempt} {os.getpid()}\n".encode())
+        finally:
+            os.close(descriptor)
+
+    def lines(self) -> list[Line]:
+        """All lines so far."""
+        try:
+            text = self.path.read_text()
+        except FileNotFoundError:
+            return []
+        rows = (row.split() for row in text.splitlines())
+        return [
+            Line(event, task_id, int(attempt), int(pid)) for event, task_id, attempt, pid in rows
+        ]
+
+    def starts(self) -> list[Line]:
+        """Lines of attempts that have started."""
+        return [line for line in self.lines() if line.event == "start"]
+
+    def ends(self) -> list[Line]:
+        """Lines of attempts whose job came to its end."""
+        return [line for line in self.lines() if line.event == "end"]
+
+    def repeats(self) -> dict[str, int]:
+        """Tasks that started more than once, and how often."""
+        counts = Counter(line.task_id for line in self.starts())
+        return {task_id: number for task_id, number in counts.items() if number > 1}
+
+    async def wait_for(
+        self, condition: Callable[[Ledger], Any], what: str, *, seconds: float = LONG_SECONDS
+    ) -> Any:
+        """The condition's value as soon as it is true."""
+        return await eventually(
+            lambda: condition(self),
+            lambda: f"{what}; the ledger has {self.lines()[-20:]}",
+            seconds=seconds,
+        )
