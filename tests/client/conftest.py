@@ -1,3 +1,5 @@
 """Fixtures of the client's tests."""
 
-from support.serving import serve as serve
+from support.serving import serve
+
+__all__ = ["serve"]

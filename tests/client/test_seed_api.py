@@ -13,6 +13,7 @@ from support.processes import environment
 from support.redis_server import RedisServer
 from support.serving import Serve, serving
 
+# ruff: noqa: E501 - word for word
 CALLER = """
 client = Client(redis_address="redis://redis")
 await client.connect()

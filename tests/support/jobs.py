@@ -11,6 +11,7 @@ from typing import Any
 
 from identtqueue import App, Context
 from support.ledger import Ledger
+from support.waiting import eventually
 
 app = App(default_queue="jobs")
 
@@ -26,8 +27,8 @@ async def journal(ctx: Context, gate: str | None = None) -> int:
     """Write start and end into the ledger; between them, wait until the gate (a file) exists."""
     ledger = Ledger.of_this_process()
     ledger.write("start", ctx.task_id, ctx.attempt)
-    while gate is not None and not Path(gate).exists():
-        await asyncio.sleep(0.02)
+    if gate is not None:
+        await eventually(Path(gate).exists, seconds=float("inf"))
     ledger.write("end", ctx.task_id, ctx.attempt)
     return ctx.attempt
 
@@ -55,7 +56,7 @@ async def hold_the_loop(ctx: Context, seconds: float) -> int:
 async def poison(ctx: Context, how: str, cure: str) -> str:
     """Kill the worker's process, until the cure (a file) exists."""
     Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
-    if Path(cure).exists():
+    if await asyncio.to_thread(Path(cure).exists):
         return "cured"
     if how == "exit":
         os._exit(137)

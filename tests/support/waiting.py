@@ -18,7 +18,11 @@ async def eventually(
     *,
     seconds: float = LONG_SECONDS,
 ) -> Any:
-    """The condition's value as soon as it is true; an AssertionError that says what did not come."""
+    """The condition's value as soon as it is true.
+
+    Raises:
+        AssertionError: it says what did not come.
+    """
     deadline = time.monotonic() + seconds
     while True:
         value = condition()
