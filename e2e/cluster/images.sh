@@ -70,17 +70,20 @@ base_of() {
 build_operator() {
   local base
   base=$(base_of python:3.11-slim-bookworm python_image)
-  fresh_context operator
+  context_of operator
   build identtqueue/operator:dev "$base" operator/Dockerfile \
     fill_operator queue operator pyproject.toml requirements/operator.txt
 }
 
-fill_operator() { collect_wheels "$ROOT_DIR/requirements/operator.txt"; }
+fill_operator() {
+  collect_wheels operator.txt
+  put_own_wheel "$CONTEXT/own"
+}
 
 build_redis() {
   local base
   base=$(base_of redis:7.4-bookworm debian_image)
-  fresh_context redis
+  context_of redis
   build identtqueue/redis:dev "$base" e2e/cluster/images/redis/Dockerfile true
 }
 
@@ -88,7 +91,7 @@ build_example() {
   local base folder
   folder=$(example_folder "$1")
   base=$(base_of python:3.11-slim-bookworm python_image)
-  fresh_context "$(basename "$folder")"
+  context_of "$(basename "$folder")"
   EXAMPLE=$folder
   build "$(example_image "$1")" "$base" "$folder/Dockerfile" \
     fill_example "$folder" queue operator pyproject.toml requirements/worker.txt
@@ -96,13 +99,11 @@ build_example() {
 
 # An example may bring a lock file of its own beside the worker's.
 fill_example() {
-  local locks=("$ROOT_DIR/requirements/worker.txt")
-  [ ! -f "$ROOT_DIR/$EXAMPLE/requirements.txt" ] || locks+=("$ROOT_DIR/$EXAMPLE/requirements.txt")
   cp -R "$ROOT_DIR/$EXAMPLE/." "$CONTEXT"
   find "$CONTEXT" -name __pycache__ -prune -exec rm -rf {} +
-  mkdir -p "$CONTEXT/requirements"
-  cp "$ROOT_DIR/requirements/worker.txt" "$CONTEXT/requirements/"
-  collect_wheels "${locks[@]}"
+  collect_wheels worker.txt
+  [ ! -f "$CONTEXT/requirements.txt" ] || add_wheels "$CONTEXT/requirements.txt"
+  put_own_wheel "$CONTEXT/wheels"
 }
 
 all_examples() {
@@ -123,7 +124,7 @@ example_folder() {
 
 example_image() { echo "identtqueue/${1//_/-}:dev"; }
 
-fresh_context() { CONTEXT=$STATE_DIR/build/$1; }
+context_of() { CONTEXT=$STATE_DIR/build/$1; }
 
 # build IMAGE BASE DOCKERFILE FILL INPUT...: FILL puts into $CONTEXT what the Dockerfile
 # copies; it is called only if an input, the Dockerfile or the base has changed.

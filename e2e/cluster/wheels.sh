@@ -1,17 +1,23 @@
 #!/usr/bin/env bash
-# Sourced, after lib.sh: fills the wheels/ folder of a build context. Wheels are made and
+# Sourced, after lib.sh: fills a build context, $CONTEXT, with wheels. Wheels are made and
 # fetched on the host, with hashes, for the Python 3.11 of the images: inside a build the
 # package index may be out of reach or its certificate unknown.
 
-# collect_wheels LOCKFILE... : into $CONTEXT/wheels, with this project's own.
+# collect_wheels NAME: requirements/NAME and the wheels that it names, into the context.
 collect_wheels() {
-  local lock
-  mkdir -p "$CONTEXT/wheels"
-  for lock in "$@"; do
-    cp "$(locked_wheels "$lock")"/*.whl "$CONTEXT/wheels/"
-  done
-  quietly "wheel of identtqueue" own_wheel "$CONTEXT/wheels"
+  mkdir -p "$CONTEXT/requirements"
+  cp "$ROOT_DIR/requirements/$1" "$CONTEXT/requirements/"
+  add_wheels "$ROOT_DIR/requirements/$1"
 }
+
+add_wheels() {
+  local folder
+  folder=$(locked_wheels "$1")
+  mkdir -p "$CONTEXT/wheels"
+  cp --preserve=timestamps "$folder"/*.whl "$CONTEXT/wheels/"
+}
+
+put_own_wheel() { quietly "wheel of identtqueue" own_wheel "$1"; }
 
 # locked_wheels LOCKFILE: prints the folder with all wheels that it names, downloaded once.
 locked_wheels() {
