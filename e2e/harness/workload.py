@@ -39,7 +39,8 @@ def pod_spec(
                 "image": IMAGE,
                 "imagePullPolicy": "IfNotPresent",
                 "command": ["identtqueue", "worker", "e2e_jobs:app"],
-                "env": [{"name": "PYTHONPATH", "value": "/jobs"}, *(env or [])],
+                "workingDir": "/jobs",
+                "env": env or [],
                 "resources": {
                     "requests": {"cpu": "10m", "memory": "48Mi"},
                     "limits": {"memory": "128Mi"},
