@@ -35,7 +35,7 @@ class Histogram:
         return rows
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)  # a collector is registered by identity: it must be hashable
 class Counters:
     """The numbers of one worker process, over all its incarnations."""
 
