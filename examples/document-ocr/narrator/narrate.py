@@ -6,6 +6,10 @@ import time
 from collections.abc import Iterator
 
 
+LONGEST = 240
+"""Characters shown of a line that a command printed."""
+
+
 class Narrator:
     """Prints to standard output, line by line."""
 
@@ -41,7 +45,7 @@ class Narrator:
         """A command and what it printed."""
         self._print(f"            $ {command}")
         for line in output.rstrip().splitlines():
-            self._print(f"            {line.rstrip()}")
+            self._print(f"            {line.rstrip()[:LONGEST]}")
 
     def table(self, rows: list[tuple[str, str, str]]) -> None:
         """Name, value and remark in columns."""
