@@ -14,7 +14,7 @@ from redis.connection import (
     UnixDomainSocketConnection,
 )
 
-from identtqueue.errors import RedisError, RedisUnavailable
+from identtqueue.errors import RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Word
 from identtqueue.transport import wire
@@ -78,18 +78,21 @@ class SyncRedis:
         self._lock = threading.Lock()
         self._connection: AbstractConnection | None = None
 
-    def run(self, call: Call[T]) -> T:
+    def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
         """Send one call; gives its parsed reply.
 
         Raises:
             RedisUnavailable: not reached within `retry_for_seconds`.
             RedisError: Redis refused it.
         """
-        return self.run_all([call])[0]
+        return self.run_all([call], retry_for_seconds=retry_for_seconds)[0]
 
-    def run_all(self, calls: Sequence[Call[T]]) -> list[T]:
+    def run_all(
+        self, calls: Sequence[Call[T]], *, retry_for_seconds: float | None = None
+    ) -> list[T]:
         """Send many calls in one batch; gives their parsed replies in order."""
-        deadline, failures = time.monotonic() + self._retry_for, 0
+        patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
+        deadline, failures = time.monotonic() + patience, 0
         while True:
             try:
                 with self._lock:
@@ -119,7 +122,7 @@ class SyncRedis:
                 again = self._talk([wire.words(calls[i]) for i in missing])
                 for i, reply in zip(missing, again, strict=True):
                     replies[i] = reply
-        except RedisError:
+        except BaseException:  # also an interrupt: its reply must not answer the next call
             self._drop()
             raise
         for reply in replies:
