@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import sys
 import time
+import traceback
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -105,10 +106,13 @@ async def play(demo: Demo, *, skip_images: bool, keep: bool) -> int:
             await read_all(demo, scene)
             await scale_to_zero(demo, scene)
             await balance(demo, scene)
-    except (CommandFailed, NotSeen, IdenttqueueError) as error:
+    except Exception as error:
+        # Whatever it was, the cluster's own words tell the most, and they are gone after this.
+        if not isinstance(error, (CommandFailed, NotSeen, IdenttqueueError)):
+            traceback.print_exc()
         demo.tell.say(f"FAILED: {error}")
         await show_everything(demo)
-        demo.faults.append(str(error))
+        demo.faults.append(f"{type(error).__name__}: {error}")
     finally:
         await clean_up(demo, keep=keep)
     if demo.faults:
