@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Iterator
 
-
 LONGEST = 240
 """Characters shown of a line that a command printed."""
 
