@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
-from types import TracebackType
+from functools import cached_property
+from types import SimpleNamespace, TracebackType
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -109,7 +111,6 @@ class AppJob(Generic[P, R]):
         queue: str,
         timeout_seconds: float | None,
         retry: RetryPolicy | None,
-        task_options: TaskOptions | None = None,
     ) -> None:
         self.app = app
         self.function = function
@@ -117,7 +118,7 @@ class AppJob(Generic[P, R]):
         self.queue = queue
         self.timeout_seconds = timeout_seconds
         self.retry = retry
-        self._task_options = task_options
+        self.task_options: TaskOptions | None = None
         self._signature = inspect.signature(function)
         self.__name__ = name
         self.__doc__ = function.__doc__
@@ -128,15 +129,9 @@ class AppJob(Generic[P, R]):
 
     def options(self, **options: Any) -> AppJob[P, R]:
         """The same job with `TaskOptions` for what it enqueues."""
-        return AppJob(
-            self.app,
-            self.function,
-            name=self.name,
-            queue=self.queue,
-            timeout_seconds=self.timeout_seconds,
-            retry=self.retry,
-            task_options=TaskOptions(**options),
-        )
+        same = copy.copy(self)
+        same.task_options = TaskOptions(**options)
+        return same
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> JobCall[R]:
         """The job with arguments, to be enqueued by `App.enqueue_many`.
@@ -148,7 +143,7 @@ class AppJob(Generic[P, R]):
             self._signature.bind(None, *args, **kwargs)
         except TypeError as error:
             raise InvalidInput(f"{self.name}: {error}") from error
-        return JobCall(self, Submission(self.queue, self.name, args, kwargs, self._task_options))
+        return JobCall(self, Submission(self.queue, self.name, args, kwargs, self.task_options))
 
     async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Enqueue one task.
@@ -160,24 +155,35 @@ class AppJob(Generic[P, R]):
 
     def convert_result(self, value: Any) -> R:
         """A plain value in the type that the function declares to return."""
-        target = _hints(self.function).get("return", Any)
+        target = self._types.get("return", Any)
         return cast("R", value if target is Any else codec.convert(value, target))
 
     def argument_types(self) -> Mapping[str, Any]:
-        """Declared types of the arguments, the context left out."""
-        hints = _hints(self.function)
-        names = list(self._signature.parameters)[1:]
+        """Declared types of the arguments that are to be converted.
+
+        Raises:
+            InvalidInput: a type can't be found at run time.
+        """
         plain = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
         return {
-            name: hints[name]
-            for name in names
-            if hints.get(name, Any) is not Any
-            and self._signature.parameters[name].kind not in plain
+            name: self._types[name]
+            for name, parameter in self._signature.parameters.items()
+            if self._types.get(name, Any) is not Any and parameter.kind not in plain
         }
 
-
-def _hints(function: Callable[..., Any]) -> dict[str, Any]:
-    return get_type_hints(function)
+    @cached_property
+    def _types(self) -> dict[str, Any]:
+        """Declared types, the context's left out: its import may be for type checkers only."""
+        declared = dict(getattr(self.function, "__annotations__", {}))
+        declared.pop(next(iter(self._signature.parameters)), None)
+        names = getattr(inspect.unwrap(self.function), "__globals__", {})
+        try:
+            return get_type_hints(SimpleNamespace(__annotations__=declared), globalns=names)
+        except NameError as error:
+            raise InvalidInput(
+                f"job {self.name}: {error}. Its values are converted to the declared types, so "
+                "import them outside `if TYPE_CHECKING:`"
+            ) from error
 
 
 class App:

@@ -22,6 +22,7 @@
     │       └── TaskExpired             it did not start before `expires_seconds`
     ├── PayloadUndecodable              bytes that can't be read: met by a worker, a dead letter
     ├── UnknownJob                      a worker has no job of that name: dead letter
+    ├── BadArguments                    they don't fit what the job declares: dead letter
     └── Retry                           raised *by* a job: run me again
 """
 
@@ -182,6 +183,13 @@ class UnknownJob(IdenttqueueError):
             f"this worker has no job named {name!r}; it has: {', '.join(sorted(known)) or 'none'}. "
             "Register the job, or correct function_name, then replay the dead letter"
         )
+
+
+class BadArguments(IdenttqueueError):
+    """The arguments don't fit what the job declares."""
+
+    def __init__(self, name: str, why: str) -> None:
+        super().__init__(f"job {name}: {why}")
 
 
 class Retry(IdenttqueueError):

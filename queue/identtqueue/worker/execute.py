@@ -11,9 +11,13 @@ from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
-
-from identtqueue.errors import IdenttqueueError, PayloadUndecodable, Retry, UnknownJob
+from identtqueue.errors import (
+    BadArguments,
+    IdenttqueueError,
+    PayloadUndecodable,
+    Retry,
+    UnknownJob,
+)
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.task import Attempt, Failure, Task
@@ -53,7 +57,7 @@ class Disowned:
 
 Outcome = Succeeded | Failed | Aborted | Released | Disowned
 
-_HOPELESS: Final = (UnknownJob, PayloadUndecodable)
+_HOPELESS: Final = (UnknownJob, PayloadUndecodable, BadArguments)
 """Retrying in this worker would end the same way."""
 
 
@@ -213,6 +217,6 @@ def describe(error: BaseException) -> Failure:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename == __file__:
         frames = frames.tb_next
-    if isinstance(error, (*_HOPELESS, TimedOut, msgspec.ValidationError)):
+    if isinstance(error, (*_HOPELESS, TimedOut)):
         return Failure(name, message)  # our own words; a traceback adds nothing
     return Failure(name, message, "".join(traceback.format_exception(kind, error, frames)))

@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from identtqueue.errors import InvalidInput, UnknownJob
+import msgspec
+
+from identtqueue.errors import BadArguments, InvalidInput, UnknownJob
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 
@@ -29,11 +31,14 @@ class Job:
     retry: RetryPolicy | None = None
     types: Mapping[str, Any] = field(default_factory=dict)
     is_async: bool = field(init=False)
+    _signature: inspect.Signature = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         call = getattr(self.function, "__call__", None)  # noqa: B004 - a callable object's method
         is_async = inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
         object.__setattr__(self, "is_async", is_async)
+        if self.types:
+            object.__setattr__(self, "_signature", inspect.signature(self.function))
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             raise InvalidInput(f"job {self.name}: timeout_seconds must be more than 0")
 
@@ -43,15 +48,20 @@ class Job:
         """Arguments in the types that the job declares.
 
         Raises:
-            TypeError: they don't fit the signature.
-            msgspec.ValidationError: a value doesn't fit its type.
+            BadArguments: they don't fit the signature, or a value doesn't fit its type.
         """
         if not self.types:
             return args, dict(kwargs)
-        bound = inspect.signature(self.function).bind(None, *args, **kwargs)
+        try:
+            bound = self._signature.bind(None, *args, **kwargs)
+        except TypeError as error:
+            raise BadArguments(self.name, str(error)) from error
         for name, target in self.types.items():
             if name in bound.arguments:
-                bound.arguments[name] = codec.convert(bound.arguments[name], target)
+                try:
+                    bound.arguments[name] = codec.convert(bound.arguments[name], target)
+                except msgspec.ValidationError as error:
+                    raise BadArguments(self.name, f"{name}: {error}") from error
         return bound.args[1:], bound.kwargs
 
 
