@@ -1,0 +1,327 @@
+"""The typed way: jobs declared once, arguments checked, values in their own types."""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import msgspec
+import pydantic
+import pytest
+import redis
+
+from identtqueue import (
+    App,
+    Context,
+    InvalidInput,
+    RetryPolicy,
+    State,
+    TaskCancelled,
+    TaskFailed,
+    TaskHandle,
+)
+from identtqueue.app import NotConnected
+from identtqueue.errors import NotSerializable
+from support.redis_server import RedisServer
+from support.serving import serving
+
+if TYPE_CHECKING:
+    from decimal import Decimal as OnlyForTypeCheckers
+
+
+class Side(enum.Enum):
+    FRONT = "front"
+    BACK = "back"
+
+
+@dataclass
+class Page:
+    path: str
+    number: int
+    side: Side = Side.FRONT
+
+
+class Box(msgspec.Struct, frozen=True):
+    x: int
+    y: float
+
+
+class Mrz(pydantic.BaseModel):
+    name: str
+    born: date
+    boxes: list[int] = []
+
+
+def in_plain_words(value: object) -> str:
+    return f"{type(value).__module__.rpartition('.')[2]}.{type(value).__name__}"
+
+
+@pytest.fixture
+async def app(redis_server: RedisServer, queue: str) -> AsyncIterator[App]:
+    """An app whose jobs give back what they were given, and its type."""
+    async with App(redis_server.address, default_queue=queue) as connected:
+        yield connected
+
+
+async def test_the_documented_example(redis_server: RedisServer, queue: str) -> None:
+    app = App(redis_server.address)
+
+    @app.task(queue=queue, timeout_seconds=30, max_retries=3)
+    async def read_mrz(ctx: Context, path: str) -> Mrz:
+        return Mrz(name=f"{path} by {ctx.attempt}", born=date(1970, 1, 1))
+
+    async with app, serving(app.worker(queues=[queue, "default"], concurrency=32)):
+        task = await read_mrz.enqueue("s3://bucket/document.jpg")
+        mrz = await task.result(timeout_seconds=30)
+        assert mrz == Mrz(name="s3://bucket/document.jpg by 1", born=date(1970, 1, 1))
+        paths = [f"page-{n}" for n in range(20)]
+        tasks = await app.enqueue_many(read_mrz.call(path) for path in paths)
+        assert [(await t.result(30)).name for t in tasks] == [f"{p} by 1" for p in paths]
+        assert await tasks[0].status() is State.SUCCEEDED
+        assert isinstance(task, TaskHandle)
+        assert task.created
+
+
+async def test_arguments_and_results_keep_their_types(app: App) -> None:
+    @app.task
+    async def page(_ctx: Context, value: Page) -> Page:
+        assert isinstance(value, Page)
+        assert isinstance(value.side, Side)
+        return Page(value.path, value.number + 1, Side.BACK)
+
+    @app.task
+    async def box(_ctx: Context, value: Box, *, times: int = 2) -> list[Box]:
+        assert isinstance(value, Box)
+        return [value] * times
+
+    @app.task
+    async def mrz(_ctx: Context, value: Mrz) -> Mrz:
+        assert isinstance(value, Mrz)
+        return value.model_copy(update={"boxes": [*value.boxes, 3]})
+
+    @app.task
+    async def mixed(
+        _ctx: Context, at: datetime, ident: UUID, maybe: Page | None, *rest: int, **names: str
+    ) -> tuple[datetime, UUID, Page | None, int]:
+        assert isinstance(at, datetime)
+        assert isinstance(ident, UUID)
+        return at, ident, maybe, sum(rest) + len(names)
+
+    @app.task
+    def in_a_thread(_ctx: Context, value: Page) -> Box:
+        assert isinstance(value, Page)
+        return Box(value.number, 0.5)
+
+    @app.task
+    async def nothing(_ctx: Context) -> None: ...
+
+    at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    ident = UUID(int=7)
+    async with serving(app.worker()):
+        assert await (await page.enqueue(Page("p", 1))).result(30) == Page("p", 2, Side.BACK)
+        assert await (await box.enqueue(Box(1, 2.5), times=3)).result(30) == [Box(1, 2.5)] * 3
+        person = Mrz(name="Mustermann", born=date(1964, 8, 12), boxes=[1])
+        answer = await (await mrz.enqueue(person)).result(30)
+        assert answer == Mrz(name="Mustermann", born=date(1964, 8, 12), boxes=[1, 3])
+        task = await mixed.enqueue(at, ident, None, 1, 2, a="x")
+        assert await task.result(30) == (at, ident, None, 4)
+        assert await (await in_a_thread.enqueue(Page("p", 4))).result(30) == Box(4, 0.5)
+        assert await (await nothing.enqueue()).result(30) is None
+
+
+async def test_bad_arguments_are_refused_at_the_caller(
+    app: App, raw: redis.Redis, queue: str
+) -> None:
+    @app.task
+    async def read(_ctx: Context, path: str, *, dpi: int = 300) -> str:
+        return path
+
+    for args, kwargs in (
+        ((), {}),
+        (("a", "b"), {}),
+        (("a",), {"zoom": 2}),
+        (("a",), {"path": "b"}),
+    ):
+        with pytest.raises(InvalidInput, match="read: "):
+            await read.enqueue(*args, **kwargs)
+    with pytest.raises(NotSerializable):
+        await read.enqueue(object())
+    assert not raw.exists(f"idtq:{{{queue}}}:pending")
+
+
+async def test_values_of_the_wrong_type_fail_at_the_worker(app: App) -> None:
+    """A caller in another language, or of another release, is told which argument it was."""
+    calls = []
+
+    @app.task(max_retries=3)
+    async def read(_ctx: Context, page: Page) -> None:
+        calls.append(page)
+
+    async with serving(app.worker()):
+        task_id = await app.client.enqueue_job(read.queue, "read", {"path": 5, "number": "x"})
+        with pytest.raises(TaskFailed) as caught:
+            await app.client.wait_for_result(task_id, 30)
+        short = await app.client.enqueue_job(read.queue, "read")
+        with pytest.raises(TaskFailed, match="job read: missing a required argument: 'page'"):
+            await app.client.wait_for_result(short, 30)
+    assert caught.value.remote_type == "identtqueue.errors.BadArguments"
+    assert caught.value.remote_message == "job read: page: Expected `str`, got `int` - at `$.path`"
+    assert (await app.client.get_task(task_id)).attempt == 1, "it would end the same way"
+    assert calls == []
+
+
+async def test_options(app: App) -> None:
+    @app.task
+    async def read(_ctx: Context, path: str) -> str:
+        return path
+
+    twice = [await read.options(task_id="one").enqueue("a") for _ in range(2)]
+    assert [task.created for task in twice] == [True, False]
+    assert twice[0].task_id == twice[1].task_id == f"{app.default_queue}:one"
+    later = await read.options(delay_seconds=3600).enqueue("b")
+    assert await later.status() is State.SCHEDULED
+    assert await later.cancel() is True
+    with pytest.raises(TaskCancelled):
+        await later.result(30)
+    with pytest.raises(InvalidInput):
+        read.options(delay_seconds=-1)
+    with pytest.raises(TypeError):
+        read.options(delay=5)
+    async with serving(app.worker()):
+        many = [read.options(unique_key="k").call("c") for _ in range(3)]
+        tasks = await app.enqueue_many([*many, read.call("d")])
+        assert len({task.task_id for task in tasks}) == 2
+        assert [await task.result(30) for task in tasks] == ["c", "c", "c", "d"]
+
+
+async def test_settings_of_a_job(app: App) -> None:
+    @app.task(name="renamed", max_retries=1, timeout_seconds=0.1)
+    async def first(ctx: Context) -> None:
+        await asyncio.Event().wait()
+
+    @app.task(retry=RetryPolicy(max_retries=2, first_delay_seconds=0.01))
+    async def second(ctx: Context) -> int:
+        if ctx.failures < 2:
+            raise ValueError(ctx.failures)
+        return ctx.failures
+
+    assert first.name == "renamed"
+    assert first.retry.max_retries == 1
+    async with serving(app.worker()):
+        assert await (await second.enqueue()).result(30) == 2
+        task = await first.options(max_retries=0).enqueue()
+        with pytest.raises(TaskFailed, match=r"renamed ran longer than 0\.1 s"):
+            await task.result(30)
+
+
+async def test_a_job_is_still_a_function(app: App) -> None:
+    @app.task
+    async def double(_ctx: Context | None, n: int) -> int:
+        """Twice."""
+        return 2 * n
+
+    @app.task
+    def triple(_ctx: Context | None, n: int) -> int:
+        return 3 * n
+
+    assert await double(None, 4) == 8
+    assert triple(None, n=4) == 12
+    assert double.__doc__ == "Twice."
+    assert double.__name__ == "double"
+
+
+def test_declarations_that_break_a_rule() -> None:
+    app = App("redis://nowhere")
+
+    @app.task
+    async def taken(_ctx: Context) -> None: ...
+
+    with pytest.raises(InvalidInput, match="two jobs are named 'taken'"):
+        app.task(name="taken")(lambda ctx: None)
+    with pytest.raises(InvalidInput, match="first parameter must be the context"):
+        app.task(name="bare")(lambda: None)
+    with pytest.raises(InvalidInput, match="max_retries or retry, not both"):
+        app.task(max_retries=1, retry=RetryPolicy())(lambda ctx: None)
+    with pytest.raises(InvalidInput, match="queue name 'No Name' is not valid"):
+        app.task(queue="No Name")(lambda ctx: None)
+    with pytest.raises(InvalidInput, match="queue name"):
+        App(default_queue="No Name")
+    assert list(app.jobs) == ["taken"], "what was refused is not there"
+
+
+async def test_a_type_that_only_type_checkers_see(redis_server: RedisServer) -> None:
+    """The annotation can't be evaluated: that is said of which job, where the worker is made."""
+    app = App(redis_server.address)
+
+    @app.task
+    async def pay(_ctx: Context, amount: OnlyForTypeCheckers) -> None: ...
+
+    with pytest.raises(InvalidInput, match=r"job pay: .*'OnlyForTypeCheckers'.* TYPE_CHECKING"):
+        app.worker()
+
+
+async def test_a_context_that_only_type_checkers_see(redis_server: RedisServer, queue: str) -> None:
+    """Linters move the import of Context under TYPE_CHECKING; its type is not needed."""
+    app = App(redis_server.address, default_queue=queue)
+    scope: dict[str, object] = {"app": app}
+    exec(
+        "from __future__ import annotations\n"
+        "@app.task\n"
+        "async def half(ctx: Context, n: int) -> float:\n"
+        "    return n / 2\n",
+        scope,
+    )
+    async with app, serving(app.worker()):
+        assert await (await scope["half"].enqueue(3)).result(30) == 1.5
+
+
+async def test_not_connected() -> None:
+    app = App("redis://nowhere")
+
+    @app.task
+    async def job(_ctx: Context) -> None: ...
+
+    with pytest.raises(NotConnected, match="connect first"):
+        await job.enqueue()
+
+
+async def test_connect_and_close_may_be_repeated(redis_server: RedisServer) -> None:
+    app = App(redis_server.address)
+    await app.connect()
+    client = app.client
+    await app.connect()
+    assert app.client is client
+    await app.close()
+    await app.close()
+    async with app:
+        assert app.client is not client
+
+
+async def test_hooks_and_cron_of_the_app(redis_server: RedisServer, queue: str) -> None:
+    seen = asyncio.Queue()
+
+    async def load(state):
+        state["model"] = "large"
+
+    def unload(state):
+        seen.put_nowait(("unloaded", state["model"]))
+
+    app = App(redis_server.address, default_queue=queue, on_startup=load, on_shutdown=unload)
+
+    @app.task
+    async def tick(ctx: Context, word: str, *, times: int) -> None:
+        seen.put_nowait((ctx.state["model"], word * times))
+
+    app.cron("* * * * * *", tick, "ti", times=2)
+    with pytest.raises(InvalidInput, match="cron tick: "):
+        app.cron("every day", tick, "ti", times=2)
+    async with serving(app.worker()):
+        async with asyncio.timeout(30):
+            assert await seen.get() == ("large", "titi")
+    rest = [seen.get_nowait() for _ in range(seen.qsize())]
+    assert rest[-1] == ("unloaded", "large")

@@ -1,0 +1,34 @@
+"""Wrong arguments fail type checking, before anything runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent / "typing"
+QUEUE = Path(__file__).parents[2] / "queue"
+
+
+def test_mypy_refuses_exactly_what_is_wrong(tmp_path: Path) -> None:
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "mypy", "--strict", "--no-error-summary"),
+            *("--config-file", os.devnull, "--cache-dir", str(tmp_path)),
+            *("--follow-imports", "silent", "good.py", "bad.py"),
+        ],
+        cwd=HERE,
+        env=os.environ | {"MYPYPATH": str(QUEUE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    refused = {
+        (name, int(line))
+        for name, line in re.findall(r"^(\w+)\.py:(\d+): error", checked.stdout, re.MULTILINE)
+    }
+    text = (HERE / "bad.py").read_text().splitlines()
+    wanted = {("bad", n) for n, line in enumerate(text, 1) if "# refused" in line}
+    assert refused == wanted, checked.stdout + checked.stderr

@@ -1,0 +1,28 @@
+"""What a type checker must accept, and which types it must find."""
+
+from typing import assert_type
+
+from identtqueue import App, Context, TaskHandle
+
+app = App("redis://redis")
+
+
+@app.task(queue="mrz", timeout_seconds=30, max_retries=3)
+async def read_mrz(ctx: Context, path: str, *, dpi: int = 300) -> list[str]:
+    return [path] * dpi
+
+
+@app.task
+def in_a_thread(ctx: Context, n: int) -> float:
+    return n / 2
+
+
+async def use() -> None:
+    task = await read_mrz.enqueue("s3://bucket/document.jpg", dpi=600)
+    assert_type(task, TaskHandle[list[str]])
+    assert_type(await task.result(timeout_seconds=10), list[str])
+    assert_type(await (await in_a_thread.enqueue(3)).result(), float)
+    tasks = await app.enqueue_many(read_mrz.call(path) for path in ("a", "b"))
+    assert_type(tasks, list[TaskHandle[list[str]]])
+    delayed = await read_mrz.options(delay_seconds=60).enqueue("c")
+    assert_type(delayed, TaskHandle[list[str]])
