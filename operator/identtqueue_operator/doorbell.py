@@ -31,7 +31,7 @@ POLL_BATCH = 200
 """Queues per poll round trip; keeps Redis and the event loop responsive."""
 TICK_SECONDS = 0.5
 """Granularity of the poll."""
-RECONNECT_SECONDS = (0.5, 5.0)
+RECONNECT_SECONDS = (0.25, 1.0)
 """First and longest pause between attempts to reach Redis again."""
 
 Ring = Callable[[], None]

@@ -16,7 +16,7 @@ dead          the container ended or restarted in a pod that lives on, and Redis
               the next incarnation has the same pod UID, but is connected, and registered after the
               end. While Redis still sees a connection, look again in 0.2 s: report and close race
 dead          the pod object is gone without a report of its end, and Redis has seen no connection
-              for 2 s (why that is sound: below)
+              for 1 s (why that is sound: below)
 lease decides the pod is gone, Redis sees a connection: a force-deleted pod on a cut-off node may
               well run on
 lease decides the node is silent, the pod there or Terminating: nobody saw an end
@@ -41,7 +41,7 @@ from collections.abc import Sequence
 
 from .model import Container, Death, Evidence, Observed, Pod, Worker
 
-GONE_SECONDS = 2.0
+GONE_SECONDS = 1.0
 """How long a pod must be gone, and its worker without a connection, for it to be dead."""
 CLOCK_GRAIN_SECONDS = 1.0
 """The kubelet reports whole seconds, rounded down."""

@@ -70,6 +70,8 @@ async def _queues(
 ) -> tuple[Depth | None, tuple[Worker, ...], Source]:
     if isinstance(endpoint, Source):
         return None, (), endpoint
+    if endpoint.source.trouble is not None:
+        return None, (), endpoint.source  # its poll finds out when that is over, and rings
     try:
         found = await endpoint.admin.depths(queues)
         busy = [queue for queue, depth in found.items() if depth.workers]
