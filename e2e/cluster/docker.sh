@@ -93,7 +93,7 @@ sweep_private_docker() {
   while read -r mount; do
     umount -l "$mount" 2>/dev/null || true
   done < <(awk -v run="$RUN_DIR/" -v data="$DOCKER_DATA/" \
-    'index($2, run) == 1 || index($2, data) == 1 {print $2}' /proc/mounts | sort -r)
+    'index($2 "/", run) == 1 || index($2 "/", data) == 1 {print $2}' /proc/mounts | sort -r)
   rm -rf "$RUN_DIR"
 }
 

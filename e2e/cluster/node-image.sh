@@ -49,7 +49,8 @@ build_node_image() {
 make_node_image() {
   local image=$1 debian=$2 build=$CACHE_DIR/tmp/node kubernetes names pause
   kubernetes=$(go_programs kubernetes)
-  mapfile -t names < <("$kubernetes/kubeadm" config images list --kubernetes-version "$(module_version kubernetes)")
+  mapfile -t names < <("$kubernetes/kubeadm" config images list \
+    --kubernetes-version "$(module_version kubernetes)" 2>/dev/null)
   pause=$(image_named pause "${names[@]}")
   rm -rf "$build"
   mkdir -p "$build"
