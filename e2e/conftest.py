@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from harness.cluster import Kubectl, ready_pods, wait_until
-from harness.release import Release, installed
+from harness.release import Release, installed, state_of
 from harness.workload import jobs_config_map
 
 from identtqueue import Client, RedisSettings, State
@@ -110,6 +110,16 @@ def scene(kubectl: Kubectl, client: Client, admin: Admin, name: str) -> Scene:
 def figure():
     """Notes a measured figure; all are printed at the end."""
     return _figures.append
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what a person would look at first."""
+    report = yield
+    release = getattr(item, "funcargs", {}).get("release")
+    if report.when == "call" and report.failed and release is not None:
+        report.sections.append(("cluster", state_of(release.kubectl, item.funcargs.get("name"))))
+    return report
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

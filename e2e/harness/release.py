@@ -76,14 +76,17 @@ def installed() -> Iterator[Release]:
         run("kubectl", "delete", "namespace", namespace, "--wait=true", timeout=300)
 
 
-def state_of(kubectl: Kubectl) -> str:
+def state_of(kubectl: Kubectl, name: str | None = None) -> str:
     """What a person would look at first when something is wrong."""
     texts = []
-    for words in (
+    looks = [
         ("get", "pods,deployments,taskqueues", "-o", "wide"),
         ("get", "events", "--sort-by=.lastTimestamp"),
         ("logs", f"deployment/{RELEASE}", "--tail=100", "--all-containers"),
-    ):
+    ]
+    if name is not None:
+        looks += [("describe", "taskqueue", name), ("logs", "-l", f"app={name}", "--tail=50")]
+    for words in looks:
         try:
             texts.append(f"$ kubectl {' '.join(words)}\n{kubectl(*words)}")
         except AssertionError as error:
