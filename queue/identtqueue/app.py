@@ -21,7 +21,7 @@ from typing import (
     overload,
 )
 
-from identtqueue.client import Client, outcome
+from identtqueue.client import Client
 from identtqueue.errors import IdenttqueueError, InvalidInput
 from identtqueue.protocol import codec
 from identtqueue.protocol.submission import Submission
@@ -81,7 +81,7 @@ class TaskHandle(Generic[R_co]):
                 `Client.wait_for_result`.
         """
         result = await self._job.app.client.wait(self.task_id, timeout_seconds)
-        return self._job.convert_result(outcome(result))
+        return self._job.convert_result(result.unwrap())
 
     async def status(self) -> State | None:
         """The task's state; None: its result has expired."""

@@ -7,14 +7,11 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Self
 
 from identtqueue.errors import (
     RedisUnavailable,
     ResultTimeout,
-    TaskCancelled,
-    TaskExpired,
-    TaskFailed,
     TaskNotFound,
 )
 from identtqueue.protocol import codec, commands, keys
@@ -22,11 +19,8 @@ from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
 from identtqueue.protocol.submission import Submission, in_batches, new_task
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.aio import AsyncRedis
-from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
-
-RETRY_FOR_SECONDS: Final = 30.0
-"""How long a call outlasts a Redis outage by default: a restart with AOF, or a failover."""
 
 
 class Client:
@@ -145,7 +139,7 @@ class Client:
             ResultTimeout: not within `timeout_seconds`; the task goes on.
             TaskNotFound: no such task, or its result has expired.
         """
-        return outcome(await self.wait(task_id, timeout_seconds))
+        return (await self.wait(task_id, timeout_seconds)).unwrap()
 
     async def wait(self, task_id: str, timeout_seconds: float | None = None) -> Result:
         """How the task ended, as a value.
@@ -200,7 +194,7 @@ class Client:
             TaskFailed, TaskCancelled, TaskExpired: how the task ended instead.
         """
         found = await self._redis.run(commands.await_result(task_id))
-        return outcome(found) if isinstance(found, Result) else None
+        return found.unwrap() if isinstance(found, Result) else None
 
     async def get_status(self, task_id: str) -> State | None:
         """The task's state; None: never enqueued, or expired."""
@@ -228,21 +222,6 @@ class Client:
     async def queue_length(self, queue_name: str) -> int:
         """Tasks pending in the queue."""
         return (await self._redis.run(commands.depth(check_queue_name(queue_name)))).queued
-
-
-def outcome(result: Result) -> Any:
-    """The value of a result, or the error that says how the task ended.
-
-    Raises:
-        TaskFailed, TaskCancelled, TaskExpired.
-    """
-    if result.state is State.SUCCEEDED:
-        return result.value
-    failure = result.failure
-    assert failure is not None
-    if result.state is State.FAILED:
-        raise TaskFailed(result.task_id, failure.type, failure.message, failure.traceback)
-    raise (TaskExpired if failure.type == "Expired" else TaskCancelled)(result.task_id)
 
 
 async def _cancel_all(waits: Iterable[asyncio.Future[Any]]) -> None:

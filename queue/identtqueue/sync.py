@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from redis.connection import AbstractConnection
 
-from identtqueue.client import RETRY_FOR_SECONDS, outcome
 from identtqueue.errors import RedisUnavailable, ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import Cancelled, Receipt
@@ -21,7 +20,7 @@ from identtqueue.protocol.submission import Submission, in_batches, new_task
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport import wire
 from identtqueue.transport.blocking import SyncRedis, open_blocking
-from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 
 LOOK_SECONDS = 5.0
 """A wait looks at the task itself this often, in case its connection died without a sign."""
@@ -122,7 +121,7 @@ class SyncClient:
 
     def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
         """See `Client.wait_for_result`; waits of several threads take a connection each."""
-        return outcome(self.wait(task_id, timeout_seconds))
+        return self.wait(task_id, timeout_seconds).unwrap()
 
     def wait(self, task_id: str, timeout_seconds: float | None = None) -> Result:
         """See `Client.wait`."""
@@ -179,7 +178,7 @@ class SyncClient:
     def get_result(self, task_id: str) -> Any | None:
         """See `Client.get_result`."""
         found = self._redis.run(commands.await_result(task_id))
-        return outcome(found) if isinstance(found, Result) else None
+        return found.unwrap() if isinstance(found, Result) else None
 
     def get_status(self, task_id: str) -> State | None:
         """See `Client.get_status`."""

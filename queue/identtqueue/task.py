@@ -10,7 +10,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from identtqueue.errors import LONGEST_SECONDS, InvalidInput, InvalidQueueName, InvalidTaskId
+from identtqueue.errors import (
+    LONGEST_SECONDS,
+    InvalidInput,
+    InvalidQueueName,
+    InvalidTaskId,
+    TaskCancelled,
+    TaskExpired,
+    TaskFailed,
+)
 
 QUEUE_NAME: Final = re.compile(r"[a-z0-9._-]{1,63}")
 UNIQUE_PART: Final = re.compile(r"[\x21-\x7e]{1,128}")
@@ -156,6 +164,20 @@ class Result:
     state: State
     value: Any = None
     failure: Failure | None = None
+
+    def unwrap(self) -> Any:
+        """The value, if it succeeded.
+
+        Raises:
+            TaskFailed, TaskCancelled, TaskExpired: how it ended instead.
+        """
+        if self.state is State.SUCCEEDED:
+            return self.value
+        failure = self.failure
+        assert failure is not None
+        if self.state is State.FAILED:
+            raise TaskFailed(self.task_id, failure.type, failure.message, failure.traceback)
+        raise (TaskExpired if failure.type == "Expired" else TaskCancelled)(self.task_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,8 @@ from redis.connection import parse_url
 from identtqueue.errors import InvalidInput
 
 DEFAULT_ADDRESS: Final = "redis://localhost:6379"
+RETRY_FOR_SECONDS: Final = 30.0
+"""How long a client's call outlasts a Redis outage: a restart with AOF, or a failover."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
