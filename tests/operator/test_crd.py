@@ -1,0 +1,160 @@
+"""The CRD that is generated from the models."""
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from identtqueue_operator.api import crd
+from identtqueue_operator.api.v1alpha1 import Redis, TaskQueueSpec
+from support.taskqueues import spec
+
+SCHEMA = crd.root_schema()
+SPEC = SCHEMA["properties"]["spec"]
+UNTYPED_OK = {"x-kubernetes-preserve-unknown-fields"}
+
+
+def nodes(schema, path="spec"):
+    yield path, schema
+    for name, child in schema.get("properties", {}).items():
+        yield from nodes(child, f"{path}.{name}")
+    if "items" in schema:
+        yield from nodes(schema["items"], f"{path}[]")
+
+
+def rules(schema):
+    return [rule["message"] for rule in schema.get("x-kubernetes-validations", [])]
+
+
+def test_printing_is_deterministic_and_parses():
+    command = [sys.executable, "-m", "identtqueue_operator.api.crd"]
+    path = {"PYTHONPATH": "operator:queue", "PYTHONHASHSEED": "1"}
+    first = subprocess.run(command, capture_output=True, check=True, env=path).stdout
+    second = subprocess.run(
+        command, capture_output=True, check=True, env=path | {"PYTHONHASHSEED": "2"}
+    ).stdout
+    assert first == second
+    assert yaml.safe_load(first) == crd.definition()
+
+
+def test_the_schema_is_structural():
+    for path, node in nodes(SCHEMA):
+        assert "type" in node, path
+        assert not {"$ref", "anyOf", "oneOf", "allOf", "const", "title"} & node.keys(), path
+
+
+def test_names_columns_and_subresources():
+    body = crd.definition()["spec"]
+    assert body["names"]["shortNames"] == ["tq"]
+    (version,) = body["versions"]
+    assert version["subresources"] == {"status": {}}
+    columns = [column["name"] for column in version["additionalPrinterColumns"]]
+    assert columns[:8] == [
+        *("Workload", "Desired", "Current", "Queued", "InFlight", "Ready", "Reason", "Age")
+    ]
+
+
+def test_queues_are_a_map_by_name():
+    queues = SPEC["properties"]["queues"]
+    assert queues["x-kubernetes-list-type"] == "map"
+    assert queues["x-kubernetes-list-map-keys"] == ["name"]
+    assert queues["items"]["properties"]["name"]["pattern"] == "^[a-z0-9._-]{1,63}$"
+
+
+def test_rules_over_several_fields():
+    scaling = SPEC["properties"]["scaling"]
+    assert "exactly one of workloadRef and template must be given" in rules(SPEC)
+    assert rules(SPEC["properties"]["workloadRef"]) == [
+        "workloadRef is immutable: create a new TaskQueue"
+    ]
+    assert "minReplicas must not exceed maxReplicas" in rules(scaling)
+    assert rules(scaling["properties"]["strategy"])
+    assert SPEC["properties"]["recovery"]["properties"]["leaseSeconds"]["minimum"] == 5
+
+
+def test_defaults_of_objects_are_complete():
+    """The API server checks rules against a default as it stands, so it must hold every field."""
+    default = SPEC["properties"]["scaling"]["default"]
+    assert default["minReplicas"] == 0
+    assert default["scaleDown"] == {"stabilizationSeconds": 60, "idleSeconds": 60}
+    assert "default" not in SPEC["properties"]["redis"]["properties"]["tls"]
+
+
+def test_defaults_of_the_schema_are_those_of_the_models():
+    minimal = {
+        "workloadRef": {"name": "w"},
+        "queues": [{"name": "q"}],
+        "redis": {"address": "redis"},
+    }
+    filled = minimal | {
+        name: child["default"] for name, child in SPEC["properties"].items() if "default" in child
+    }
+    assert TaskQueueSpec.model_validate(minimal) == TaskQueueSpec.model_validate(filled)
+
+
+def test_every_field_of_the_spec_that_is_not_plain_is_described():
+    plain = {"name", "kind", "apiVersion", "labels", "annotations", "key", "enabled", "metadata"}
+    plain |= {"minReplicas", "maxReplicas"}
+    for path, node in nodes(SPEC):
+        if path.rsplit(".", 1)[-1] in plain or path.endswith("[]"):
+            continue
+        if "enum" not in node or "policy" in path:
+            assert node.get("description"), path
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"template": {"spec": {"containers": [{}]}}}, "exactly one of workloadRef and template"),
+        ({"scaling": {"minReplicas": 3, "maxReplicas": 2}}, "minReplicas must not exceed"),
+        ({"scaling": {"strategy": {"type": "WaitTime"}}}, "type WaitTime needs waitTime"),
+        (
+            {
+                "scaling": {
+                    "strategy": {
+                        "type": "WaitTime",
+                        "waitTime": {"targetSeconds": 1},
+                        "backlog": {"tasksPerReplica": 1},
+                    }
+                }
+            },
+            "backlog needs type Backlog",
+        ),
+        ({"scaling": {"onSourceError": {"policy": "Fixed"}}}, "policy Fixed needs replicas"),
+        (
+            {"redis": {"address": "r", "tls": {"enabled": False, "caSecretRef": {"name": "c"}}}},
+            "caSecretRef needs tls.enabled",
+        ),
+        ({"queues": [{"name": "a"}, {"name": "a"}]}, "queues must have different names"),
+    ],
+)
+def test_the_models_know_the_rules_too(change, problem):
+    (found,) = spec(**change).problems()
+    assert problem in found
+
+
+@pytest.mark.parametrize("name", ["", "UPPER", "a b", "a" * 64, "ä"])
+def test_bad_queue_names_are_refused(name):
+    with pytest.raises(ValidationError):
+        spec(queues=[{"name": name}])
+
+
+@pytest.mark.parametrize(
+    ("redis", "url"),
+    [
+        ({"address": "redis:6379"}, "redis://redis:6379"),
+        ({"address": "redis://redis:6379/2"}, "redis://redis:6379/2"),
+        ({"address": "rediss://redis:6379"}, "rediss://redis:6379"),
+        ({"address": "redis:6379", "tls": {}}, "rediss://redis:6379"),
+        ({"address": "rediss://redis", "tls": {"enabled": False}}, "redis://redis"),
+    ],
+)
+def test_the_address_becomes_a_url(redis, url):
+    assert Redis.model_validate(redis).url == url
+
+
+def test_credentials_in_the_address_are_refused():
+    with pytest.raises(ValidationError):
+        Redis.model_validate({"address": "redis://user:secret@redis:6379"})

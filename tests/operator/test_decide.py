@@ -1,0 +1,317 @@
+"""The number of replicas: properties over all inputs, and each rule by example."""
+
+import math
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from identtqueue_operator.decide import choose, decide, measure
+from identtqueue_operator.model import Depth, Memory, Source, SourceTrouble, Traffic
+from support.taskqueues import deployment, observed, spec
+
+# A busy machine makes a single example slow, which says nothing.
+PROPERTY = settings(deadline=None, max_examples=60)
+COUNTS = st.integers(0, 5000)
+REPLICAS = st.integers(0, 120)
+
+
+@st.composite
+def scalings(draw):
+    low = draw(st.integers(0, 20))
+    return {
+        "minReplicas": low,
+        "maxReplicas": draw(st.integers(max(low, 1), 100)),
+        "concurrencyPerReplica": draw(st.integers(1, 20)),
+        "strategy": draw(
+            st.sampled_from(
+                [
+                    {"type": "Backlog"},
+                    {"type": "Backlog", "backlog": {"tasksPerReplica": 3}},
+                    {"type": "WaitTime", "waitTime": {"targetSeconds": 10}},
+                ]
+            )
+        ),
+        "activationThreshold": draw(st.integers(1, 10)),
+        "pollPeriodSeconds": draw(st.integers(1, 10)),
+        "scaleUp": draw(st.sampled_from([{}, {"maxStep": 4}])),
+        "scaleDown": {
+            "stabilizationSeconds": draw(st.integers(0, 60)),
+            "idleSeconds": draw(st.integers(0, 60)),
+        }
+        | draw(st.sampled_from([{}, {"maxStep": 2}])),
+    }
+
+
+TRAFFIC = st.builds(
+    Traffic,
+    at=st.just(990.0),
+    enqueued_total=st.just(0),
+    ended_total=st.just(0),
+    run_ms_total=st.just(0),
+    arrivals_per_second=st.floats(0, 500),
+    service_seconds=st.none() | st.floats(0.001, 60),
+)
+MEMORIES = st.builds(
+    Memory,
+    wanted=st.lists(st.tuples(st.floats(900, 1000), st.integers(0, 100)), max_size=3).map(tuple),
+    active_at=st.none() | st.floats(900, 1000),
+    scaled_at=st.none() | st.floats(900, 1000),
+    traffic=st.none() | TRAFFIC,
+)
+
+
+def target(the_spec, seen, memory=None):
+    return choose(the_spec, seen, memory or Memory(), seen.deployment.replicas)[0]
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, REPLICAS, COUNTS, COUNTS)
+def test_a_change_stays_within_the_bounds(scaling, memory, current, queued, in_flight):
+    the_spec = spec(scaling)
+    found = target(the_spec, observed(current, queued, in_flight), memory).replicas
+    low, high = the_spec.scaling.min_replicas, the_spec.scaling.max_replicas
+    if found > current:
+        assert found <= high
+    if found < current:
+        assert found >= low
+
+
+@PROPERTY
+@given(scalings(), REPLICAS, COUNTS, COUNTS)
+def test_without_limits_on_speed_the_bounds_hold_at_once(scaling, current, queued, in_flight):
+    scaling |= {"scaleUp": {}, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
+    scaling["activationThreshold"] = 1
+    the_spec = spec(scaling)
+    found = target(the_spec, observed(current, queued, in_flight)).replicas
+    assert the_spec.scaling.min_replicas <= found <= the_spec.scaling.max_replicas
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, REPLICAS, COUNTS, COUNTS, st.integers(1, 500))
+def test_more_backlog_never_means_fewer_replicas(scaling, memory, current, queued, in_flight, more):
+    the_spec = spec(scaling)
+    less = target(the_spec, observed(current, queued, in_flight), memory).replicas
+    assert target(the_spec, observed(current, queued + more, in_flight), memory).replicas >= less
+
+
+@PROPERTY
+@given(scalings(), REPLICAS, COUNTS, COUNTS)
+def test_constant_load_comes_to_rest(scaling, current, queued, in_flight):
+    the_spec, memory, numbers = spec(scaling), Memory(), []
+    for step in range(90):  # a step per longest poll period
+        seen = observed(current, queued, in_flight, at=1000.0 + 10 * step)
+        found, memory = choose(the_spec, seen, memory, current)
+        if found.replicas != current:
+            memory = memory.scaled(seen.at)
+        current = found.replicas
+        numbers.append(current)
+    assert len(set(numbers[-20:])) == 1
+    # On its way there it turns at most once: growing and shrinking do not take turns.
+    moves = [b - a for a, b in pairwise(numbers) if a != b]
+    assert sum((a > 0) != (b > 0) for a, b in pairwise(moves)) <= 1
+
+
+@PROPERTY
+@given(
+    scalings(),
+    MEMORIES,
+    REPLICAS,
+    st.sampled_from(SourceTrouble),
+    st.floats(0, 1000),
+    st.sampled_from([{"policy": "Hold"}, {"policy": "Fixed", "replicas": 7}, {"policy": "Max"}]),
+)
+def test_missing_data_never_lowers(scaling, memory, current, trouble, outage, policy):
+    source = Source(trouble, "no answer", outage_seconds=outage, trusted_seconds=0)
+    seen = observed(current, depth=None, source=source)
+    found = target(spec(scaling | {"onSourceError": policy}), seen, memory)
+    assert found.replicas >= current
+    assert found.limited_by == ("SourceError",)
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, REPLICAS, COUNTS, COUNTS)
+def test_the_message_holds_the_inputs(scaling, memory, current, queued, in_flight):
+    message = target(spec(scaling), observed(current, queued, in_flight), memory).message
+    assert f"{queued} queued" in message
+    assert f"{in_flight} in flight" in message
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, REPLICAS, COUNTS, COUNTS)
+def test_each_clamp_that_held_back_is_named_and_explained(
+    scaling, memory, current, queued, in_flight
+):
+    found = target(spec(scaling), observed(current, queued, in_flight), memory)
+    assert len(found.message.split("; ")) == 1 + len(found.limited_by)
+    assert len(set(found.limited_by)) == len(found.limited_by)
+
+
+# --- by example -----------------------------------------------------------------------------------
+
+
+def test_backlog_counts_running_tasks_too():
+    the_spec = spec({"maxReplicas": 50, "strategy": {"backlog": {"tasksPerReplica": 5}}})
+    found = target(the_spec, observed(6, queued=37, in_flight=3))
+    assert (found.replicas, found.reason, found.limited_by) == (8, "BacklogAboveTarget", ())
+    assert found.message == "ceil((37 queued + 3 in flight) / 5 per replica) = 8"
+
+
+def test_from_zero_to_many_in_one_step():
+    the_spec = spec({"maxReplicas": 20, "concurrencyPerReplica": 10})
+    assert target(the_spec, observed(0, queued=200)).replicas == 20
+
+
+def test_tasks_of_a_paused_queue_need_no_worker():
+    depth = Depth(queued=10, paused=10)
+    found = target(spec(), observed(0, depth=depth))
+    assert found.replicas == 0
+    assert "10 more wait in a paused queue" in found.message
+
+
+@pytest.mark.parametrize(
+    ("scaling", "current", "queued", "replicas", "limited_by"),
+    [
+        ({"activationThreshold": 5}, 0, 4, 0, "ActivationThreshold"),
+        ({"activationThreshold": 5}, 0, 5, 1, ""),
+        ({"activationThreshold": 5}, 1, 4, 1, ""),
+        ({"minReplicas": 2}, 1, 0, 2, "MinReplicas"),
+        ({"maxReplicas": 3}, 1, 99, 3, "MaxReplicas"),
+        ({"scaleUp": {"maxStep": 2}}, 1, 99, 3, "ScaleUpMaxStep"),
+        ({"scaleDown": {"stabilizationSeconds": 9}}, 4, 1, 4, "StabilizationWindow"),
+        ({"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 9}}, 4, 0, 1, "IdleSeconds"),
+        ({"scaleDown": {"stabilizationSeconds": 0, "maxStep": 1}}, 4, 1, 3, "ScaleDownMaxStep"),
+    ],
+)
+def test_each_limit(scaling, current, queued, replicas, limited_by):
+    the_spec = spec(scaling)
+    memory = Memory(wanted=((995.0, current),), active_at=995.0, scaled_at=900.0)
+    found = target(the_spec, observed(current, queued), memory)
+    assert found.replicas == replicas
+    assert limited_by in found.limited_by or not limited_by
+
+
+def test_a_step_is_taken_once_per_poll_period():
+    the_spec = spec({"scaleUp": {"maxStep": 2}, "pollPeriodSeconds": 5})
+    just_scaled = Memory(scaled_at=998.0)
+    assert target(the_spec, observed(3, queued=99), just_scaled).replicas == 3
+    assert target(the_spec, observed(3, queued=99, at=1003.1), just_scaled).replicas == 5
+
+
+def test_idle_long_enough_goes_to_zero():
+    the_spec = spec({"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 30}})
+    memory = Memory(wanted=((900.0, 0),), active_at=970.0)
+    assert target(the_spec, observed(1), memory).replicas == 0
+    assert target(the_spec, observed(1, at=999.9), memory).replicas == 1
+
+
+def test_above_the_maximum_shrinks():
+    the_spec = spec({"maxReplicas": 3, "scaleDown": {"stabilizationSeconds": 0}})
+    found = target(the_spec, observed(9, queued=99))
+    assert (found.replicas, found.reason) == (3, "AboveMaximum")
+
+
+def test_paused_and_contested_keep_their_replicas():
+    assert target(spec(paused=True), observed(3, queued=99)).reason == "Paused"
+    assert target(spec(paused=True), observed(3, queued=99)).replicas == 3
+    contested = observed(3, queued=99, conflict="HorizontalPodAutoscaler x scales it too")
+    assert target(spec(), contested).reason == "Conflicting"
+    assert target(spec(), contested).replicas == 3
+
+
+def test_source_error_policies_wait_for_their_turn():
+    the_spec = spec(
+        {"onSourceError": {"policy": "Max", "afterFailures": 3}, "pollPeriodSeconds": 5}
+    )
+
+    def after(seconds):
+        source = Source(SourceTrouble.UNREACHABLE, "x", seconds, trusted_seconds=0)
+        return target(the_spec, observed(1, depth=None, source=source)).replicas
+
+    assert after(14.9) == 1
+    assert after(15) == 10
+
+
+def test_a_restarted_operator_does_not_shrink_at_once():
+    the_spec = spec({"scaleDown": {"stabilizationSeconds": 30, "idleSeconds": 30}})
+    decision, _ = decide(the_spec, observed(5), Memory())
+    assert decision.target.replicas == 5
+    assert decision.target.limited_by == ("StabilizationWindow",)
+
+
+def test_a_missing_deployment_is_decided_on_without_one():
+    decision, _ = decide(spec(), observed(deployment=None), Memory())
+    assert decision.target.reason == "WorkloadMissing"
+    assert decision.scale_to is None
+    assert decision.next_look_seconds == 5
+
+
+# --- waiting time ---------------------------------------------------------------------------------
+
+WAIT = {
+    "maxReplicas": 100,
+    "concurrencyPerReplica": 4,
+    "strategy": {"type": "WaitTime", "waitTime": {"targetSeconds": 10}},
+}
+
+
+def traffic(arrivals, service):
+    return Traffic(1000.0, 0, 0, 0, arrivals_per_second=arrivals, service_seconds=service)
+
+
+def test_wait_time_keeps_pace_and_clears_the_queue_in_time():
+    depth = Depth(queued=100, in_flight=8, oldest_wait_seconds=5)
+    memory = Memory(traffic=traffic(4.0, 2.0))
+    found = target(spec(WAIT), observed(1, depth=depth), memory)
+    # 4/s x 2 s keeps 8 busy; 100 x 2 s within 5 s needs 40 more; 4 at once per replica.
+    assert found.replicas == math.ceil((8 + 40) / 4)
+    assert "4.00/s x 2.00 s + 100 queued x 2.00 s / 5.0 s left of 10 s" in found.message
+
+
+def test_wait_time_is_urgent_but_finite_when_late():
+    depth = Depth(queued=10, oldest_wait_seconds=600)
+    found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic=traffic(0, 1.0)))
+    assert found.replicas == math.ceil(10 * 1.0 / 1.0 / 4)
+
+
+def test_wait_time_before_any_task_has_ended_takes_a_slot_per_task():
+    found = target(spec(WAIT), observed(1, queued=9), Memory(traffic=traffic(1, None)))
+    assert found.replicas == 3
+    assert "its run time is unknown" in found.message
+
+
+def test_wait_time_forgets_old_traffic():
+    found = target(
+        spec(WAIT | {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}),
+        observed(1),
+        Memory(active_at=0.0, traffic=traffic(0.001, 1.0)),
+    )
+    assert found.replicas == 0
+
+
+def test_traffic_is_measured_from_counters():
+    now = None
+    for second in range(200):
+        depth = Depth(
+            enqueued_total=5 * second, ended_total=4 * second, run_ms_total=4 * second * 250
+        )
+        now = measure(now, depth, 1000.0 + second)
+    assert now.arrivals_per_second == pytest.approx(5, rel=0.01)
+    assert now.service_seconds == pytest.approx(0.25)
+    restarted = measure(now, Depth(enqueued_total=1), 1300.0)
+    assert restarted.arrivals_per_second == 0
+
+
+# --- when to look again ---------------------------------------------------------------------------
+
+
+def test_work_is_looked_at_every_second_and_rest_is_not():
+    assert decide(spec(), observed(1, queued=1), Memory())[0].next_look_seconds == 1
+    idle = observed(0, deployment=deployment(0))
+    assert decide(spec(), idle, Memory(wanted=((0.0, 0),)))[0].next_look_seconds is None
+
+
+def test_a_scheduled_task_is_looked_at_when_it_falls_due():
+    seen = observed(0, depth=Depth(scheduled=1, next_due_seconds=0.4))
+    assert decide(spec(), seen, Memory())[0].next_look_seconds == 0.4

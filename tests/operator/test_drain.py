@@ -1,0 +1,155 @@
+"""Shrinking without ending a busy worker."""
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from identtqueue_operator.drain import VICTIM_COST, plan_drain, replicaset_order
+from support.taskqueues import deployment, observed, pod, worker
+
+
+def fleet(*loads, **more):
+    """Pods with one worker each, holding so many tasks."""
+    pods = tuple(pod(f"p{i}", created_at=float(i)) for i in range(len(loads)))
+    workers = tuple(worker(p, in_flight=n) for p, n in zip(pods, loads, strict=True))
+    return observed(len(loads), pods=pods, workers=workers, **more)
+
+
+def told(seen, *names, marked=True):
+    """The same, after these were told to stop and marked."""
+    workers = tuple(replace(w, draining=w.host in names) for w in seen.workers)
+    pods = tuple(
+        replace(p, deletion_cost=VICTIM_COST, draining_since=990.0)
+        if marked and p.key.name in names
+        else p
+        for p in seen.pods
+    )
+    return replace(seen, workers=workers, pods=pods)
+
+
+def names(pods):
+    return [p.key.name for p in pods]
+
+
+def hosts(workers):
+    return [w.host for w in workers]
+
+
+def test_the_idlest_go_and_are_told_first():
+    plan = plan_drain(2, fleet(3, 0, 1, 2), 600)
+    assert names(plan.victims) == ["p1", "p2"]
+    assert hosts(plan.stop) == ["p1", "p2"]
+    assert names(plan.mark) == ["p1", "p2"]
+    assert plan.replicas is None  # nobody is known to have stopped yet
+
+
+def test_the_number_is_lowered_once_they_hold_nothing():
+    assert plan_drain(1, told(fleet(3, 0), "p1"), 600).replicas == 1
+
+
+def test_a_busy_victim_holds_the_number_up_and_an_empty_one_goes_before_it():
+    seen = told(fleet(3, 0, 1), "p1", "p2")
+    assert plan_drain(1, seen, 600).replicas == 2
+
+
+def test_a_busy_victim_goes_when_its_time_is_over():
+    seen = told(fleet(3, 2), "p1")
+    plan = plan_drain(1, seen, 10)
+    assert names(plan.timed_out) == ["p1"]
+    assert plan.replicas == 1
+    assert plan_drain(1, seen, 11).replicas is None
+
+
+def test_before_the_mark_shows_the_number_is_not_lowered():
+    # The ReplicaSet might choose the busy one: both are ready, and cost the same.
+    assert plan_drain(1, told(fleet(3, 0), "p1", marked=False), 600).replicas is None
+
+
+def test_one_that_is_not_ready_goes_before_the_marked_one_in_the_replicaset_order():
+    seen = told(fleet(3, 0), "p1")
+    seen = replace(seen, pods=(replace(seen.pods[0], ready=False), seen.pods[1]))
+    assert plan_drain(1, seen, 600).replicas is None
+
+
+def test_work_that_returns_calls_workers_back():
+    seen = told(fleet(1, 0, 0), "p1", "p2")
+    plan = plan_drain(2, seen, 600)
+    assert names(plan.victims) == ["p2"]
+    assert hosts(plan.call_back) == ["p1"]
+    assert names(plan.unmark) == ["p1"]
+
+
+def test_growing_calls_everybody_back():
+    plan = plan_drain(5, told(fleet(0, 0), "p0", "p1"), 600)
+    assert hosts(plan.call_back) == ["p0", "p1"]
+    assert plan.victims == ()
+    assert plan.replicas is None
+
+
+def test_after_the_number_was_lowered_the_victim_stays_told_until_it_is_gone():
+    seen = replace(told(fleet(1, 0), "p1"), deployment=deployment(1))
+    plan = plan_drain(1, seen, 600)
+    assert hosts(plan.call_back) == []
+    assert names(plan.victims) == ["p1"]
+
+
+def test_the_wrong_one_went_so_the_chosen_one_is_called_back():
+    seen = told(fleet(1, 0), "p1")
+    gone = replace(seen.pods[0], deleting=True)
+    seen = replace(seen, pods=(gone, seen.pods[1]), deployment=deployment(1))
+    assert hosts(plan_drain(1, seen, 600).call_back) == ["p1"]
+
+
+def test_pods_that_do_not_exist_yet_cost_nothing():
+    seen = replace(fleet(1, 1), deployment=deployment(10, existing=2))
+    plan = plan_drain(1, seen, 600)
+    assert plan.replicas == 2  # the eight that were never made
+    assert names(plan.victims) == ["p1"]
+
+
+def test_pods_that_were_not_seen_yet_hold_the_number_up():
+    seen = replace(told(fleet(0, 0), "p0", "p1"), deployment=deployment(3, existing=3))
+    assert plan_drain(0, seen, 600).replicas is None
+
+
+def test_a_starting_pod_goes_before_a_working_one():
+    seen = fleet(0)
+    starting = pod("new", ready=False, phase="Pending", created_at=9.0)
+    seen = replace(seen, pods=(*seen.pods, starting), deployment=deployment(2))
+    plan = plan_drain(1, seen, 600)
+    assert names(plan.victims) == ["new"]
+    assert plan.replicas == 1
+
+
+def test_a_ready_pod_that_redis_does_not_know_goes_last():
+    stranger = pod("stranger")
+    seen = fleet(2)
+    seen = replace(seen, pods=(*seen.pods, stranger), deployment=deployment(2))
+    assert names(plan_drain(1, seen, 600).victims) == ["p0"]
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), max_size=8),
+    st.integers(0, 8),
+)
+def test_whatever_is_seen_nobody_who_holds_a_task_is_ended(rows, target):
+    """The ReplicaSet's choice, once the number is lowered, never holds a task or may take one."""
+    pods = tuple(
+        pod(f"p{i}", ready=ready, deletion_cost=VICTIM_COST if draining else 0)
+        for i, (_, draining, ready) in enumerate(rows)
+    )
+    workers = tuple(
+        worker(p, in_flight=held, draining=draining)
+        for p, (held, draining, _) in zip(pods, rows, strict=True)
+    )
+    seen = observed(len(rows), pods=pods, workers=workers)
+    lowered = plan_drain(target, seen, 600).replicas
+    if lowered is None:
+        return
+    assert target <= lowered < len(rows)
+    for gone in sorted(pods, key=replicaset_order)[: len(rows) - lowered]:
+        for each in seen.workers_of(gone):
+            assert each.draining
+            assert each.in_flight == 0

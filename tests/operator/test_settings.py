@@ -1,0 +1,38 @@
+"""The operator's environment."""
+
+import pytest
+
+from identtqueue_operator.settings import Settings, SettingsError
+
+
+def test_defaults_serve_the_own_namespace():
+    found = Settings.from_environment({"POD_NAMESPACE": "queues", "POD_NAME": "operator-1"})
+    assert found.namespaces == ("queues",)
+    assert (found.own_namespace, found.identity) == ("queues", "operator-1")
+    assert (found.leader_election, found.http_port, found.log_format) == (True, 8080, "json")
+    assert not found.cluster_wide
+
+
+def test_namespaces():
+    def of(text):
+        return Settings.from_environment({"IDENTTQUEUE_NAMESPACES": text})
+
+    assert of("a, b,a,").namespaces == ("a", "b")
+    assert of("*").cluster_wide
+    with pytest.raises(SettingsError, match="stands alone"):
+        of("*,a")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("IDENTTQUEUE_LEADER_ELECTION", "perhaps"),
+        ("IDENTTQUEUE_HTTP_PORT", "http"),
+        ("IDENTTQUEUE_HTTP_PORT", "70000"),
+        ("IDENTTQUEUE_LOG_LEVEL", "loud"),
+        ("IDENTTQUEUE_LOG_FORMAT", "xml"),
+    ],
+)
+def test_a_value_that_means_nothing_is_named(name, value):
+    with pytest.raises(SettingsError, match=name):
+        Settings.from_environment({name: value})

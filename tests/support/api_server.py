@@ -1,0 +1,281 @@
+"""A small Kubernetes API server over HTTP: objects in memory, with what the operator relies on.
+
+That is: resource versions and the conflicts they cause, generations, merge patches, server-side
+apply (as far as creating and merging goes), the status and scale subresources, lists, watches that
+continue from a version, and discovery. No validation, no controllers; see `fleet` for a ReplicaSet.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import itertools
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+Json = dict[str, Any]
+
+GROUPS: dict[str, dict[str, str]] = {
+    "v1": {"pods": "Pod", "secrets": "Secret", "events": "Event"},
+    "apps/v1": {"deployments": "Deployment"},
+    "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
+    "coordination.k8s.io/v1": {"leases": "Lease"},
+    "identtqueue.dev/v1alpha1": {"taskqueues": "TaskQueue"},
+}
+_KINDS = {plural: kind for group in GROUPS.values() for plural, kind in group.items()}
+_API_VERSIONS = {plural: name for name, group in GROUPS.items() for plural in group}
+
+
+class Refusal(Exception):
+    """An answer that is an error."""
+
+    def __init__(self, code: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.body = {"kind": "Status", "code": code, "reason": reason, "message": message}
+
+
+class ApiServer:
+    """The server. `objects` may be looked at; `put`, `change` and `remove` are `kubectl`'s part."""
+
+    def __init__(self) -> None:
+        self.objects: dict[tuple[str, str, str], Json] = {}
+        self.requests: list[tuple[str, str, Json | None]] = []
+        """Method, path and body of every request that was not a GET."""
+        self.down = False
+        """Answer everything with 503."""
+        self._versions = itertools.count(1)
+        self._history: list[tuple[int, str, str, Json]] = []
+        self._news = asyncio.Condition()
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    # --- life ---
+
+    async def start(self) -> ApiServer:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def close(self) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    def kubeconfig(self) -> Json:
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "test", "cluster": {"server": self.url}}],
+            "users": [{"name": "test", "user": {"token": "none"}}],
+            "contexts": [
+                {"name": "test", "context": {"cluster": "test", "user": "test", "namespace": "ns"}}
+            ],
+            "current-context": "test",
+        }
+
+    # --- kubectl's part ---
+
+    def get(self, plural: str, name: str, namespace: str = "ns") -> Json:
+        return self.objects[plural, namespace, name]
+
+    def all(self, plural: str) -> list[Json]:
+        return [body for (kind, _, _), body in self.objects.items() if kind == plural]
+
+    def put(self, plural: str, name: str, body: Json | None = None, namespace: str = "ns") -> Json:
+        """Create an object."""
+        body = copy.deepcopy(body or {})
+        metadata = body.setdefault("metadata", {})
+        metadata |= {"name": name, "namespace": namespace}
+        metadata.setdefault("uid", f"uid-{name}-{next(self._versions)}")
+        metadata.setdefault("creationTimestamp", datetime.now(UTC).isoformat(timespec="seconds"))
+        metadata["generation"] = 1
+        body |= {"apiVersion": _API_VERSIONS[plural], "kind": _KINDS[plural]}
+        self._store("ADDED", plural, body)
+        return body
+
+    def change(self, plural: str, name: str, patch: Json, namespace: str = "ns") -> Json:
+        """Merge a patch into an object, whatever its version."""
+        before = self.get(plural, name, namespace)
+        after = _merge(before, patch)
+        if after.get("spec") != before.get("spec"):
+            after["metadata"]["generation"] = before["metadata"].get("generation", 1) + 1
+        return self._store("MODIFIED", plural, after)
+
+    def remove(self, plural: str, name: str, namespace: str = "ns") -> None:
+        """Delete an object."""
+        body = self.objects.pop((plural, namespace, name))
+        self._store("DELETED", plural, body, keep=False)
+
+    def remove_unnoticed(self, plural: str, name: str, namespace: str = "ns") -> None:
+        """Delete an object without a word to the watches."""
+        del self.objects[plural, namespace, name]
+
+    def _store(self, event: str, plural: str, body: Json, *, keep: bool = True) -> Json:
+        version = next(self._versions)
+        body = copy.deepcopy(body)
+        metadata = body["metadata"]
+        metadata["resourceVersion"] = str(version)
+        if keep:
+            self.objects[plural, metadata["namespace"], metadata["name"]] = body
+        self._history.append((version, event, plural, body))
+        asyncio.get_running_loop().call_soon(self._wake)
+        return body
+
+    def _wake(self) -> None:
+        async def notify() -> None:
+            async with self._news:
+                self._news.notify_all()
+
+        self._waking = asyncio.ensure_future(notify())
+
+    # --- HTTP ---
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            if self.down:
+                raise Refusal(503, "ServiceUnavailable", "down for a test")
+            body = json.loads(await request.read() or "null")
+            if request.method != "GET":
+                self.requests.append((request.method, request.path, body))
+            if "watch" in request.query:
+                return await self._watch(request)
+            answer = self._answer(request, body)
+        except Refusal as refusal:
+            return web.json_response(refusal.body, status=refusal.body["code"])
+        return web.json_response(answer)
+
+    def _answer(self, request: web.Request, body: Json | None) -> Json:
+        parts = request.path.strip("/").split("/")
+        if len(parts) <= (2 if parts[0] == "api" else 3):
+            return _discovery(parts)
+        rest = parts[2:] if parts[0] == "api" else parts[3:]
+        namespace = None
+        if rest[0] == "namespaces" and len(rest) > 2:
+            namespace, rest = rest[1], rest[2:]
+        plural, name, sub = (*rest, "", "")[:3]
+        if plural not in _KINDS:
+            raise Refusal(404, "NotFound", f"no resource {plural}")
+        if request.method == "GET" and not name:
+            items = [
+                body
+                for (kind, where, _), body in self.objects.items()
+                if kind == plural and namespace in (None, where)
+            ]
+            return {"metadata": {"resourceVersion": str(self._last_version())}, "items": items}
+        assert namespace is not None
+        return self._one(request, plural, namespace, name, sub, body)
+
+    def _one(
+        self,
+        request: web.Request,
+        plural: str,
+        namespace: str,
+        name: str,
+        sub: str,
+        body: Json | None,
+    ) -> Json:
+        if request.method == "POST":
+            assert body is not None
+            name = body["metadata"]["name"]
+            if (plural, namespace, name) in self.objects:
+                raise Refusal(409, "AlreadyExists", f"{plural} {name} already exists")
+            return self.put(plural, name, body, namespace)
+        apply = "apply-patch" in request.headers.get("Content-Type", "")
+        if (plural, namespace, name) not in self.objects:
+            if apply and body is not None and "resourceVersion" not in body["metadata"]:
+                return self.put(plural, name, body, namespace)
+            raise Refusal(404, "NotFound", f'{plural} "{name}" not found')
+        known = self.get(plural, name, namespace)
+        if request.method == "GET":
+            return known
+        assert body is not None
+        self._check_version(known, body)
+        if sub == "scale":
+            body = {"spec": {"replicas": body["spec"]["replicas"]}}
+        elif sub == "status":
+            body = {"status": body["status"]}
+        else:
+            body = {key: value for key, value in body.items() if key != "status"}
+        return self.change(plural, name, body, namespace)
+
+    def _check_version(self, known: Json, body: Json) -> None:
+        wanted = (body.get("metadata") or {}).get("resourceVersion")
+        if wanted is not None and wanted != known["metadata"]["resourceVersion"]:
+            raise Refusal(409, "Conflict", "the object has been modified")
+
+    async def _watch(self, request: web.Request) -> web.StreamResponse:
+        parts = request.path.strip("/").split("/")
+        plural = parts[-1]
+        namespace = parts[-2] if "namespaces" in parts else None
+        since = int(request.query.get("resourceVersion") or 0)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            for version, event, kind, body in list(self._history):
+                if version <= since or kind != plural:
+                    continue
+                since = version
+                if namespace in (None, body["metadata"]["namespace"]):
+                    line = json.dumps({"type": event, "object": body})
+                    await response.write(line.encode() + b"\n")
+            async with self._news:
+                await self._news.wait_for(
+                    lambda seen=since: any(v > seen and k == plural for v, _, k, _ in self._history)
+                )
+
+    def _last_version(self) -> int:
+        return self._history[-1][0] if self._history else 0
+
+    def writes(self, part: str) -> list[Json | None]:
+        """Bodies of the writes to paths that contain this."""
+        return [body for _, path, body in self.requests if part in path]
+
+
+def _discovery(parts: list[str]) -> Json:
+    if parts == ["api"]:
+        return {"kind": "APIVersions", "versions": ["v1"]}
+    if parts == ["apis"]:
+        return {"kind": "APIGroupList", "groups": list(_groups())}
+    name = parts[-1] if parts[0] == "api" else "/".join(parts[1:])
+    if name not in GROUPS:
+        raise Refusal(404, "NotFound", f"no group {name}")
+    resources = [
+        {
+            "name": plural,
+            "kind": kind,
+            "singularName": kind.lower(),
+            "namespaced": True,
+            "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+        }
+        for plural, kind in GROUPS[name].items()
+    ]
+    return {"kind": "APIResourceList", "groupVersion": name, "resources": resources}
+
+
+def _groups() -> Iterator[Json]:
+    for name in GROUPS:
+        group, _, version = name.partition("/")
+        if version:
+            entry = {"groupVersion": name, "version": version}
+            yield {"name": group, "versions": [entry], "preferredVersion": entry}
+
+
+def _merge(target: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = _merge(result.get(key), value)
+    return result

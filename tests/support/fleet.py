@@ -1,0 +1,189 @@
+"""Worker pods of a Deployment: the ReplicaSet's and the kubelet's part, and workers in the pods.
+
+The pods are objects in the test's API server. A worker in a pod is a real registration in the real
+Redis, with a real control connection, made with the library's own protocol; it claims and finishes
+when the test says so.
+"""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from typing import Any
+
+from identtqueue.protocol import codec, commands, keys
+from identtqueue.task import Attempt
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.subscriber import Subscriber
+from support.api_server import ApiServer
+
+LABELS = {"app": "worker"}
+
+
+def now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+class FleetWorker:
+    """One worker incarnation in a pod."""
+
+    def __init__(self, redis: AsyncRedis, queue: str, pod: dict[str, Any]) -> None:
+        self._redis = redis
+        self._queue = queue
+        self.pod_name: str = pod["metadata"]["name"]
+        self._uid: str = pod["metadata"]["uid"]
+        self.worker_id = f"{self._uid}.{secrets.token_hex(4)}"
+        self._attempts: list[Attempt] = []
+        self._control = Subscriber(redis.settings, client_name="worker", on_message=lambda *_: None)
+
+    async def start(self, lease_seconds: float = 60) -> FleetWorker:
+        """Subscribe, then register, as workers do."""
+        await self._control.add(keys.control_channel(self.worker_id))
+        info = {
+            "pod_uid": self._uid,
+            "pod_name": self.pod_name,
+            "container": "worker",
+            "host": self.pod_name,
+            "concurrency": 10,
+            "registered_at_ms": int(datetime.now(UTC).timestamp() * 1000),
+        }
+        lease_ms = int(lease_seconds * 1000)
+        await self._redis.run(commands.register(self._queue, self.worker_id, lease_ms, info))
+        return self
+
+    async def claim(self, limit: int = 1) -> list[str]:
+        """Begin tasks."""
+        claimed = await self._redis.run(commands.claim(self._queue, self.worker_id, limit))
+        self._attempts += claimed.attempts
+        return [attempt.task_id for attempt in claimed.attempts]
+
+    async def finish(self) -> list[commands.Ack]:
+        """Record a result for everything that was begun."""
+        done = [(a.task_id, a.number, codec.encode_value(None)) for a in self._attempts]
+        self._attempts.clear()
+        return await self._redis.run(commands.finish(self._queue, self.worker_id, done))
+
+    async def die(self) -> None:
+        """The process is gone: its kernel closes the connection, and that is all."""
+        await self._control.close()
+
+
+class Fleet:
+    """The pods of one Deployment.
+
+    Args:
+        api: where the objects are.
+        name: of the Deployment.
+        redis, queue: where the workers register.
+    """
+
+    def __init__(self, api: ApiServer, name: str, redis: AsyncRedis, queue: str) -> None:
+        self._api = api
+        self._name = name
+        self._redis = redis
+        self._queue = queue
+        self._made = 0
+        self.workers: dict[str, FleetWorker] = {}
+
+    def create(self, replicas: int = 0) -> None:
+        """The Deployment, with no pods yet."""
+        self._api.put(
+            "deployments",
+            self._name,
+            {
+                "spec": {
+                    "replicas": replicas,
+                    "selector": {"matchLabels": LABELS},
+                    "template": {"metadata": {"labels": LABELS}, "spec": {"containers": []}},
+                },
+                "status": {},
+            },
+        )
+
+    @property
+    def replicas(self) -> int:
+        """What the Deployment asks for."""
+        return int(self._api.get("deployments", self._name)["spec"]["replicas"])
+
+    @property
+    def pods(self) -> list[dict[str, Any]]:
+        """Those that are not on their way out."""
+        return [
+            body
+            for body in self._api.all("pods")
+            if body["metadata"].get("labels") == LABELS
+            and "deletionTimestamp" not in body["metadata"]
+        ]
+
+    async def settle(self) -> None:
+        """Let the ReplicaSet and the kubelets do their work: pods and workers as asked for."""
+        while len(self.pods) > self.replicas:
+            victim = min(self.pods, key=_order)
+            await self.end(victim["metadata"]["name"])
+        while len(self.pods) < self.replicas:
+            await self.add_pod()
+        self.count()
+
+    async def add_pod(self, lease_seconds: float = 60) -> FleetWorker:
+        """A pod that runs, with a worker in it."""
+        self._made += 1
+        pod = self._api.put(
+            "pods",
+            f"{self._name}-{self._made}",
+            {
+                "metadata": {"labels": LABELS},
+                "spec": {"nodeName": "node"},
+                "status": {
+                    "phase": "Running",
+                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "containerStatuses": [
+                        {"name": "worker", "restartCount": 0, "state": {"running": {}}}
+                    ],
+                },
+            },
+        )
+        return await self.start_worker(pod, lease_seconds)
+
+    async def start_worker(self, pod: dict[str, Any], lease_seconds: float = 60) -> FleetWorker:
+        worker = await FleetWorker(self._redis, self._queue, pod).start(lease_seconds)
+        self.workers[worker.pod_name] = worker
+        return worker
+
+    def count(self) -> None:
+        """Let the Deployment's status say how many pods there are."""
+        count = len(self.pods)
+        self._api.change(
+            "deployments", self._name, {"status": {"replicas": count, "readyReplicas": count}}
+        )
+
+    def container_ended(self, pod: str, *, restarted: bool = False, code: int = 137) -> None:
+        """The kubelet reports that the worker's process ended."""
+        end = {"terminated": {"exitCode": code, "reason": "Error", "finishedAt": now()}}
+        status: dict[str, Any] = {"name": "worker", "restartCount": int(restarted)}
+        status |= (
+            {"state": {"running": {}}, "lastState": end}
+            if restarted
+            else {"state": end, "lastState": {}}
+        )
+        self._api.change("pods", pod, {"status": {"containerStatuses": [status]}})
+
+    async def end(self, pod: str) -> None:
+        """An orderly end: deleted, the process stops, the kubelet reports, the object goes."""
+        self._api.change("pods", pod, {"metadata": {"deletionTimestamp": now()}})
+        worker = self.workers.pop(pod, None)
+        if worker is not None:
+            await self._redis.run(commands.leave(self._queue, worker.worker_id))
+            await worker.die()
+        self.container_ended(pod, code=0)
+        self._api.remove("pods", pod)
+
+    async def close(self) -> None:
+        for worker in self.workers.values():
+            await worker.die()
+
+
+def _order(pod: dict[str, Any]) -> tuple[bool, int]:
+    """A ReplicaSet's: not ready first, then by deletion cost."""
+    ready = any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
+    annotations = pod["metadata"].get("annotations") or {}
+    return ready, int(annotations.get("controller.kubernetes.io/pod-deletion-cost", 0))

@@ -1,0 +1,65 @@
+"""Specs and observations for tests of the operator's pure parts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
+from identtqueue_operator.model import (
+    Container,
+    Deployment,
+    Depth,
+    Key,
+    Observed,
+    Pod,
+    Selector,
+    Worker,
+)
+
+WORKLOAD = Key("ns", "worker")
+
+
+def spec(scaling: dict[str, Any] | None = None, **more: Any) -> TaskQueueSpec:
+    """A spec with a workloadRef; `scaling` and the rest in the resource's own words."""
+    return TaskQueueSpec.model_validate(
+        {
+            "workloadRef": {"name": WORKLOAD.name},
+            "queues": [{"name": "mrz"}],
+            "redis": {"address": "redis:6379"},
+            "scaling": scaling or {},
+            **more,
+        }
+    )
+
+
+def deployment(replicas: int, existing: int | None = None) -> Deployment:
+    return Deployment(
+        key=WORKLOAD,
+        uid="uid",
+        resource_version="1",
+        selector=Selector((("app", "worker"),)),
+        replicas=replicas,
+        existing=replicas if existing is None else existing,
+        ready=replicas if existing is None else existing,
+    )
+
+
+def observed(
+    replicas: int = 0, queued: int = 0, in_flight: int = 0, at: float = 1000.0, **more: Any
+) -> Observed:
+    """A look at a Deployment and its queue."""
+    more.setdefault("depth", Depth(queued=queued, in_flight=in_flight))
+    more.setdefault("deployment", deployment(replicas))
+    return Observed(at=at, **more)
+
+
+def pod(name: str, **more: Any) -> Pod:
+    more.setdefault("ready", True)
+    more.setdefault("containers", (Container("worker", running=True),))
+    return Pod(key=Key("ns", name), uid=f"uid-{name}", **more)
+
+
+def worker(of: Pod, **more: Any) -> Worker:
+    more.setdefault("worker_id", f"{of.uid}.1")
+    more.setdefault("container", "worker")
+    return Worker(queues=("mrz",), host=of.key.name, pod_uid=of.uid, **more)
