@@ -470,12 +470,12 @@ def wake(queue: str) -> Call[int]:
 
 
 def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
-    """Make due tasks pending."""
+    """Make due tasks pending; forget dead letters that have expired."""
     k = queue_keys(queue)
     return Call(
         "promote",
-        (k.scheduled, k.pending, k.wake),
-        (k.task_prefix, k.doorbell, limit),
+        (k.scheduled, k.pending, k.wake, k.dead),
+        (k.task_prefix, k.doorbell, limit, DEAD_LETTER_TTL_MS),
         lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2]),
     )
 

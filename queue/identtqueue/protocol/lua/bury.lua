@@ -12,7 +12,6 @@ if ack ~= 'ok' then return ack end
 local now = now_ms()
 redis.call('LREM', KEYS[1], 1, id)
 redis.call('HINCRBY', key, 'failures', 1)
-redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[7]))
 redis.call('ZADD', KEYS[2], now, id)
 end_task(key, id, 'failed', 'error', ARGV[6], now, ARGV[7], ARGV[2])
 redis.call('HINCRBY', KEYS[3], 'failed', 1)

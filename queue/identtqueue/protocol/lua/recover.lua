@@ -29,7 +29,6 @@ local function fate(id, key)
     return 'cancelled'
   end
   if losses >= tonumber(ARGV[6]) then
-    redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', now - tonumber(ARGV[9]))
     redis.call('ZADD', KEYS[7], now, id)
     end_task(key, id, 'failed', 'error', ARGV[7], now, ARGV[9], ARGV[2])
     redis.call('HINCRBY', KEYS[8], 'failed', 1)
