@@ -1,0 +1,408 @@
+"""Every script in random order, by several workers, with reports that come late or twice.
+
+Each step is done to a real Redis and to the model (`protocol.model`). The answers must be the same,
+the invariants must hold, every container and counter must be as the model has it, and what the
+model calls a refusal must have written nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from typing import Any, ClassVar, TypeVar
+
+import hypothesis
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from identtqueue.protocol import codec, commands
+from identtqueue.protocol.commands import Ack, Call, Claim, Recovery
+from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
+from identtqueue.task import Result, State
+from protocol.bench import FAILURE, LEASE_MS, Bench
+from protocol.model import QueueModel, Submitted
+from support.invariants import check_invariants
+from support.redis_server import RedisServer
+
+T = TypeVar("T")
+
+LATER_MS = 3_600_000
+NAMES = st.sampled_from([f"t{i}" for i in range(6)])
+UNIQUE = st.sampled_from([None, None, None, "red", "blue"])
+SOME = st.integers(0, 63)
+FEW = st.integers(0, 5)
+SEVERAL = st.lists(FEW, min_size=1, max_size=3)
+REPORTS = ("finish", "retry", "bury", "abort", "release")
+
+hypothesis.settings.register_profile("default", max_examples=200, stateful_step_count=50)
+hypothesis.settings.register_profile("thorough", max_examples=2_000, stateful_step_count=80)
+
+
+def machine_settings(share: float = 1.0) -> hypothesis.settings:
+    """Of the profile in HYPOTHESIS_PROFILE (default, thorough). Speed is no criterion here."""
+    profile = hypothesis.settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+    return hypothesis.settings(
+        profile,
+        max_examples=round(profile.max_examples * share),
+        deadline=None,
+        suppress_health_check=list(hypothesis.HealthCheck),
+        print_blob=True,
+    )
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """See the module. `server` is set by a subclass."""
+
+    server: ClassVar[RedisServer]
+    scripts_run: ClassVar[set[str]] = set()
+
+    @initialize()
+    def start(self) -> None:
+        self.bench = Bench(self.server, f"q-{secrets.token_hex(6)}")
+        self.model = QueueModel()
+        self.known_workers: list[str] = []
+        self.reports: list[tuple[str, str, int]] = []  # worker, id, attempt: all ever claimed
+        self.times_due = 0
+        self.seen = self.bench.snapshot()
+        # In the middle of things, where all the scripts have something to do.
+        for worker in ("w0", "w1"):
+            self.register()
+            self.enqueue([(f"t{i}", "now", None) for i in range(len(self.known_workers) * 2)])
+            self._claim(worker, 1)
+
+    def teardown(self) -> None:
+        self.bench.close()
+
+    # --- what every step does ---
+
+    def call(self, call: Call[T], version: int) -> T:
+        """Run it; `version` is the model's from before."""
+        answer = self.bench.redis.run(call)
+        self.scripts_run.add(call.name)
+        before, self.seen = self.seen, check_invariants(self.bench.raw, self.bench.queue)
+        if self.model.version == version:
+            assert self.seen == before, f"{call.name} answered {answer} and wrote"
+        return answer
+
+    def pick(self, items: list[Any], position: int) -> Any:
+        return items[position % len(items)]
+
+    def id(self, name: str) -> str:
+        return self.bench.id(name)
+
+    @invariant()
+    def redis_is_as_the_model(self) -> None:
+        model, k, seen = self.model, self.bench.keys, self.seen
+        value = lambda key, nothing: seen[key].value if key in seen else nothing  # noqa: E731
+        assert value(k.pending, []) == model.pending
+        assert set(value(k.scheduled, {})) == set(model.scheduled)
+        assert set(value(k.dead, {})) == model.dead
+        assert set(value(k.workers, {})) == set(model.workers)
+        draining = {worker for worker, listed in model.workers.items() if listed.draining}
+        assert value(k.draining, set()) == draining
+        assert (k.paused in seen) == model.paused
+        for worker, listed in model.workers.items():
+            assert value(k.inflight(worker), []) == listed.in_flight
+        hashes = {key for key in seen if key.startswith(k.task_prefix)}
+        assert hashes == set(map(k.task, model.tasks))
+        for task_id, task in model.tasks.items():
+            fields = seen[k.task(task_id)].value
+            shown = [fields["state"].decode()]
+            shown += [int(fields.get(name, 0)) for name in ("attempt", "failures", "losses")]
+            assert shown == [task.state, task.attempt, task.failures, task.losses], task_id
+        held = {
+            key.removeprefix(k.unique_prefix): entry.value.decode()
+            for key, entry in seen.items()
+            if key.startswith(k.unique_prefix)
+        }
+        assert held == model.unique
+        stats = {name: int(n) for name, n in value(k.stats, {}).items() if not name.endswith("_ms")}
+        assert stats == {name: n for name, n in model.stats.items() if n}
+        # Whoever sleeps is woken: a token is there, unless a paused queue has swallowed it.
+        assert k.wake in seen or not model.pending or model.paused
+
+    # --- client ---
+
+    @rule(
+        batch=st.lists(
+            st.tuples(NAMES, st.sampled_from(["now", "now", "later", "late", "expires"]), UNIQUE),
+            min_size=1,
+            max_size=4,
+        )
+    )
+    def enqueue(self, batch: list[tuple[str, str, str | None]]) -> None:
+        tasks, submitted = [], []
+        for name, when, unique in batch:
+            options: dict[str, Any] = {
+                "later": {"delay": LATER_MS},
+                "late": {"at": 1, "late_refused": True},
+                "expires": {"expires": LATER_MS},
+            }.get(when, {})
+            if unique is not None:
+                options |= {"unique": unique, "unique_ttl": LATER_MS}
+            tasks.append(self.bench.task(name, **options))
+            submitted.append(Submitted(self.id(name), when == "later", when == "late", unique))
+        version = self.model.version
+        expected = self.model.enqueue(submitted)
+        receipts = self.call(commands.enqueue(self.bench.queue, tasks), version)
+        assert [(receipt.task_id, receipt.status) for receipt in receipts] == expected
+
+    @rule(name=NAMES)
+    def cancel(self, name: str) -> None:
+        version = self.model.version
+        expected = self.model.cancel(self.id(name))
+        assert self.call(commands.cancel(self.id(name)), version) is expected
+
+    @rule(name=NAMES, channel=st.sampled_from(["x-channel", "y-channel"]))
+    def wait(self, name: str, channel: str) -> None:
+        version = self.model.version
+        expected = self.model.wait(self.id(name), channel)
+        found = self.call(commands.await_result(self.id(name), channel), version)
+        assert (found.state if isinstance(found, Result) else found) is expected
+
+    # --- worker ---
+
+    @precondition(lambda self: len(self.model.workers) < 4)
+    @rule()
+    def register(self) -> None:
+        worker = f"w{len(self.known_workers)}"
+        self.known_workers.append(worker)
+        version = self.model.version
+        self.model.register(worker)
+        self.call(commands.register(self.bench.queue, worker, LEASE_MS, {}), version)
+
+    @precondition(lambda self: self.known_workers)
+    @rule(which=SOME)
+    def extend(self, which: int) -> None:
+        worker = self.pick(self.known_workers, which)
+        version = self.model.version
+        expected = self.model.extend(worker)
+        assert self.call(commands.extend(self.bench.queue, worker, LEASE_MS), version) is expected
+
+    @precondition(lambda self: self.known_workers)
+    @rule(which=SOME)
+    def leave(self, which: int) -> None:
+        worker = self.pick(self.known_workers, which)
+        version = self.model.version
+        expected = self.model.leave(worker)
+        assert self.call(commands.leave(self.bench.queue, worker), version) is expected
+
+    @precondition(lambda self: self.known_workers)
+    @rule(which=SOME, limit=st.integers(1, 4))
+    def claim(self, which: int, limit: int) -> None:
+        self._claim(self.pick(self.known_workers, which), limit)
+
+    def _claim(self, worker: str, limit: int) -> Claim:
+        version = self.model.version
+        status, expected = self.model.claim(worker, limit)
+        if status is Claim.OK and not self.model.pending and self.bench.keys.wake in self.seen:
+            self.model.version += 1  # a token with nothing behind it (cancelled) is taken away
+        claimed = self.call(commands.claim(self.bench.queue, worker, limit), version)
+        assert claimed.status is status
+        assert [(a.task_id, a.number) for a in claimed.attempts] == expected
+        for attempt in claimed.attempts:
+            task = self.model.tasks[attempt.task_id]
+            assert (attempt.failures, attempt.losses) == (task.failures, task.losses)
+            assert codec.decode_task(attempt.payload).args == (attempt.task_id.split(":")[1],)
+        if status is Claim.OK:
+            assert claimed.pending == len(self.model.pending)
+            assert (claimed.next_due_ms is None) == (not self.model.scheduled)
+        self.reports += ((worker, task_id, number) for task_id, number in expected)
+        return status
+
+    @precondition(lambda self: self.known_workers)
+    @rule(which=SOME, limit=st.integers(1, 4))
+    def wake_up(self, which: int, limit: int) -> None:
+        """An idle worker gets the token, and claims, or passes it on."""
+        if self.bench.raw.lpop(self.bench.keys.wake) is None:
+            return
+        self.seen = self.bench.snapshot()
+        status = self._claim(self.pick(self.known_workers, which), limit)
+        if status in (Claim.LOST, Claim.DRAINING):
+            self.pass_on()
+
+    @rule()
+    def pass_on(self) -> None:
+        pending = self.call(commands.wake(self.bench.queue), version=-1)
+        assert pending == len(self.model.pending)
+
+    # Reports on attempts that were claimed some time: now, again, or far too late. The sixth rule
+    # says it for a worker that may not own the task, under a number that may not be right.
+
+    @precondition(lambda self: self.reports)
+    @rule(which=SEVERAL)
+    def finish(self, which: list[int]) -> None:
+        self._report("finish", [self.pick(self.reports, -1 - position) for position in which])
+
+    @precondition(lambda self: self.reports)
+    @rule(which=SEVERAL)
+    def release(self, which: list[int]) -> None:
+        self._report("release", [self.pick(self.reports, -1 - position) for position in which])
+
+    @precondition(lambda self: self.reports)
+    @rule(which=FEW)
+    def retry(self, which: int) -> None:
+        self._report("retry", [self.pick(self.reports, -1 - which)])
+
+    @precondition(lambda self: self.reports)
+    @rule(which=FEW)
+    def bury(self, which: int) -> None:
+        self._report("bury", [self.pick(self.reports, -1 - which)])
+
+    @precondition(lambda self: self.reports)
+    @rule(which=FEW)
+    def abort(self, which: int) -> None:
+        self._report("abort", [self.pick(self.reports, -1 - which)])
+
+    @precondition(lambda self: self.reports)
+    @rule(script=st.sampled_from(REPORTS), which=SOME, by=SOME, offset=st.integers(-1, 1))
+    def report_falsely(self, script: str, which: int, by: int, offset: int) -> None:
+        """By a worker that may not own it, under a number that may not be right."""
+        _, task_id, attempt = self.pick(self.reports, -1 - which)
+        self._report(script, [(self.pick(self.known_workers, by), task_id, attempt + offset)])
+
+    def _report(self, script: str, attempts: list[tuple[str, str, int]]) -> None:
+        worker = attempts[0][0]
+        pairs = [(task_id, attempt) for _, task_id, attempt in attempts]
+        version = self.model.version
+        # `release` goes from the last to the first, to keep their order.
+        backwards = script == "release"
+        told = [
+            self.model.report(script, worker, *pair)
+            for pair in (reversed(pairs) if backwards else pairs)
+        ]
+        expected = list(reversed(told)) if backwards else told
+        answer = self.call(self._report_call(script, worker, pairs), version)
+        assert (answer if isinstance(answer, list) else [answer]) == expected
+
+    def _report_call(
+        self, script: str, worker: str, pairs: list[tuple[str, int]]
+    ) -> Call[Ack] | Call[list[Ack]]:
+        queue, one = self.bench.queue, pairs[0]
+        if script == "finish":
+            return commands.finish(queue, worker, [(*pair, b"\xc0") for pair in pairs])
+        if script == "release":
+            return commands.release(queue, worker, pairs)
+        if script == "retry":
+            return commands.retry(queue, worker, *one, LATER_MS, FAILURE)
+        if script == "bury":
+            return commands.bury(queue, worker, *one, FAILURE)
+        return commands.abort(queue, worker, *one)
+
+    # --- upkeep and administration ---
+
+    @rule(limit=st.integers(1, 3))
+    def promote(self, limit: int) -> None:
+        version = self.model.version
+        expected = self.model.promote(limit)
+        promoted = self.call(commands.promote(self.bench.queue, limit), version)
+        assert promoted.moved == expected
+        assert (promoted.next_due_ms is None) == (not self.model.scheduled)
+
+    @precondition(lambda self: self.known_workers)
+    @rule(which=SOME, waive=st.booleans(), limit=st.integers(1, 3))
+    def recover(self, which: int, waive: bool, limit: int) -> None:
+        worker = self.pick(self.known_workers, which)
+        version = self.model.version
+        fates = self.model.recover(worker, waive=waive, limit=limit)
+        recovery = self.call(self.bench.recovery(worker, waive=waive, limit=limit), version)
+        of = lambda state: tuple(t for t, fate in (fates or {}).items() if fate is state)  # noqa: E731
+        assert recovery == Recovery(
+            fates is not None, of(State.PENDING), of(State.FAILED), of(State.CANCELLED)
+        )
+
+    @precondition(lambda self: self.known_workers)
+    @rule(which=st.lists(SOME, min_size=1, max_size=2, unique=True), stop=st.booleans())
+    def drain(self, which: list[int], stop: bool) -> None:
+        workers = list(dict.fromkeys(self.pick(self.known_workers, w) for w in which))
+        version = self.model.version
+        expected = self.model.drain(workers, stop=stop)
+        assert self.call(commands.drain(self.bench.queue, workers, stop=stop), version) == expected
+
+    @rule(stop=st.sampled_from([True, False, False]))
+    def pause(self, stop: bool) -> None:
+        version = self.model.version
+        expected = self.model.pause(stop=stop)
+        assert self.call(commands.pause(self.bench.queue, stop=stop), version) is expected
+
+    @rule(name=NAMES)
+    def replay(self, name: str) -> None:
+        version = self.model.version
+        expected = self.model.replay(self.id(name))
+        assert self.call(commands.replay(self.id(name)), version) is expected
+
+    @rule(name=NAMES)
+    def discard(self, name: str) -> None:
+        version = self.model.version
+        expected = self.model.discard(self.id(name))
+        assert self.call(commands.discard(self.id(name)), version) is expected
+
+    @rule()
+    def look(self) -> None:
+        model, version = self.model, self.model.version
+        depth = self.call(commands.depth(self.bench.queue), version)
+        in_flight = {worker: len(listed.in_flight) for worker, listed in model.workers.items()}
+        assert depth.queued == len(model.pending)
+        assert depth.in_flight == sum(in_flight.values())
+        assert (depth.scheduled, depth.dead) == (len(model.scheduled), len(model.dead))
+        assert (depth.workers, depth.paused) == (len(model.workers), model.paused)
+        rows = self.call(commands.workers(self.bench.queue), version)
+        assert {row.worker_id: row.in_flight for row in rows} == in_flight
+        expired = self.call(commands.expired(self.bench.queue, self.bench.now_ms(), 99), version)
+        assert set(expired) == {w for w, listed in model.workers.items() if listed.lapsed}
+
+    # --- time, and what happens to Redis ---
+
+    @precondition(lambda self: set(self.model.scheduled) - set(self.model.due))
+    @rule(which=SOME)
+    def fall_due(self, which: int) -> None:
+        task_id = self.pick([t for t in self.model.scheduled if t not in self.model.due], which)
+        self.times_due += 1
+        self.bench.raw.zadd(self.bench.keys.scheduled, {task_id: self.times_due})
+        self.model.due.append(task_id)
+        self.seen = self.bench.snapshot()
+
+    @precondition(lambda self: self.model.workers)
+    @rule(which=SOME)
+    def lapse(self, which: int) -> None:
+        worker = self.pick(list(self.model.workers), which)
+        self.bench.lapse(worker)
+        self.model.workers[worker].lapsed = True
+        self.seen = self.bench.snapshot()
+
+    @rule(name=NAMES)
+    def expire(self, name: str) -> None:
+        if self.bench.field(name, "expires_at") is not None:
+            self.bench.expire(name)
+            self.model.tasks[self.id(name)].expired = True
+            self.seen = self.bench.snapshot()
+
+    @rule(name=NAMES)
+    def forget(self, name: str) -> None:
+        """The result's time to live is over; that of a dead letter likewise."""
+        task = self.model.tasks.get(self.id(name))
+        if task is None or task.state is None or not task.state.ended:
+            return
+        self.bench.raw.delete(self.bench.keys.task(self.id(name)))
+        if task.state is State.FAILED:
+            self.bench.raw.zadd(self.bench.keys.dead, {self.id(name): 1})
+        self.model.forget(self.id(name))
+        self.model.promote(1)
+        self.call(commands.promote(self.bench.queue, 1), version=-1)  # which sweeps
+
+    @precondition(lambda self: self.model.unique)
+    @rule(which=SOME)
+    def unique_key_runs_out(self, which: int) -> None:
+        key = self.pick(sorted(self.model.unique), which)
+        self.bench.raw.delete(self.bench.keys.unique_prefix + key)
+        del self.model.unique[key]
+        self.seen = self.bench.snapshot()
+
+    @rule()
+    def scripts_are_flushed(self) -> None:
+        self.bench.raw.script_flush()
+
+
+def scripts_to_run() -> set[str]:
+    """All that there are."""
+    return {row.script for row in TRANSITIONS} | set(SERVICE_SCRIPTS)

@@ -1,0 +1,300 @@
+"""The protocol as a small Python model: what each script must answer, and where tasks are after.
+
+Every move goes through `QueueModel._move`, which knows no rule of its own: it looks the script up
+in `identtqueue.protocol.states.TRANSITIONS` and refuses what is not in the table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from identtqueue.protocol.commands import Ack, Cancelled, Claim, Enqueued, Lease, Replayed
+from identtqueue.protocol.states import TRANSITIONS
+from identtqueue.task import State
+
+_TABLE: Final = {row.script: row for row in TRANSITIONS}
+
+
+@dataclass(slots=True)
+class ModelTask:
+    """One task."""
+
+    state: State | None = None
+    attempt: int = 0
+    failures: int = 0
+    losses: int = 0
+    owner: str | None = None  # who claimed it last
+    cancel_asked: bool = False
+    expired: bool = False
+    unique: str | None = None
+    waiters: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class ModelWorker:
+    """One worker that is listed."""
+
+    in_flight: list[str] = field(default_factory=list)
+    lapsed: bool = False
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What the model needs to know of an enqueue."""
+
+    task_id: str
+    delayed: bool = False
+    late: bool = False
+    unique: str | None = None
+
+
+class QueueModel:
+    """One queue. `version` grows with every change: an answer that leaves it was a refusal."""
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, ModelTask] = {}
+        self.workers: dict[str, ModelWorker] = {}
+        self.pending: list[str] = []
+        self.scheduled: list[str] = []
+        self.due: list[str] = []  # those of `scheduled` whose time has come, in that order
+        self.dead: set[str] = set()
+        self.unique: dict[str, str] = {}
+        self.stats: Counter[str] = Counter()
+        self.paused = False
+        self.version = 0
+
+    # --- moves ---
+
+    def _move(self, script: str, task_id: str, target: State | None) -> ModelTask:
+        """The task leaves its container and enters the next, if the table allows that."""
+        self.version += 1
+        task = self.tasks.setdefault(task_id, ModelTask())
+        row = _TABLE[script]
+        assert task.state in row.sources, f"{script}: {task_id} is {task.state}"
+        assert target in row.targets, f"{script} makes nothing {target}"
+        for container in (self.pending, self.scheduled, self.due):
+            if task_id in container:
+                container.remove(task_id)
+        self.dead.discard(task_id)
+        if task.state is State.RUNNING and task.owner in self.workers:
+            self.workers[task.owner].in_flight.remove(task_id)
+        task.state = target
+        if target is None:
+            del self.tasks[task_id]
+        elif target is State.FAILED:
+            self.dead.add(task_id)
+        elif target is State.SCHEDULED:
+            self.scheduled.append(task_id)
+        if target is not None and target.ended:
+            task.waiters.clear()
+            if task.unique is not None and self.unique.get(task.unique) == task_id:
+                del self.unique[task.unique]
+        return task
+
+    def _to_pending(self, script: str, task_id: str, *, head: bool = False) -> ModelTask:
+        task = self._move(script, task_id, State.PENDING)
+        self.pending.insert(0 if head else len(self.pending), task_id)
+        return task
+
+    # --- client ---
+
+    def enqueue(self, batch: Sequence[Submitted]) -> list[tuple[str, Enqueued]]:
+        return [self._enqueue_one(item) for item in batch]
+
+    def _enqueue_one(self, item: Submitted) -> tuple[str, Enqueued]:
+        if item.task_id in self.tasks:
+            return item.task_id, Enqueued.EXISTS
+        if item.late:
+            return item.task_id, Enqueued.LATE
+        if item.unique in self.unique:
+            assert item.unique is not None
+            return self.unique[item.unique], Enqueued.UNIQUE
+        if item.delayed:
+            task = self._move("enqueue", item.task_id, State.SCHEDULED)
+        else:
+            task = self._to_pending("enqueue", item.task_id)
+        if item.unique is not None:
+            task.unique = item.unique
+            self.unique[item.unique] = item.task_id
+        self.stats["enqueued"] += 1
+        return item.task_id, Enqueued.OK
+
+    def cancel(self, task_id: str) -> Cancelled:
+        task = self.tasks.get(task_id)
+        if task is None:
+            return Cancelled.MISSING
+        assert task.state is not None
+        if task.state is State.RUNNING:
+            self.version += not task.cancel_asked
+            task.cancel_asked = True
+            return Cancelled.ASKED
+        if task.state.ended:
+            return Cancelled.ENDED
+        self._move("cancel", task_id, State.CANCELLED)
+        self.stats["cancelled"] += 1
+        return Cancelled.OK
+
+    def wait(self, task_id: str, channel: str) -> State | None:
+        task = self.tasks.get(task_id)
+        if task is None:
+            return None
+        assert task.state is not None
+        if not task.state.ended and channel not in task.waiters:
+            task.waiters.add(channel)
+            self.version += 1
+        return task.state
+
+    # --- worker ---
+
+    def register(self, worker: str) -> None:
+        self.version += 1
+        self.workers[worker] = ModelWorker()
+
+    def extend(self, worker: str) -> Lease:
+        listed = self.workers.get(worker)
+        if listed is None:
+            return Lease.LOST
+        self.version += 1
+        listed.lapsed = False
+        return Lease.DRAINING if listed.draining else Lease.OK
+
+    def leave(self, worker: str) -> bool:
+        listed = self.workers.get(worker)
+        if listed is not None:
+            if listed.in_flight:
+                return False
+            self.version += 1
+            del self.workers[worker]
+        return True
+
+    def promote(self, limit: int) -> int:
+        moving = self.due[:limit]
+        for task_id in moving:
+            self._to_pending("promote", task_id)
+        return len(moving)
+
+    def claim(self, worker: str, limit: int) -> tuple[Claim, list[tuple[str, int]]]:
+        listed = self.workers.get(worker)
+        if listed is None:
+            return Claim.LOST, []
+        if listed.draining:
+            return Claim.DRAINING, []
+        if self.paused:
+            return Claim.PAUSED, []
+        self.promote(1000)
+        claimed: list[tuple[str, int]] = []
+        while self.pending and len(claimed) < limit:
+            task_id = self.pending[0]
+            task = self.tasks[task_id]
+            if task.cancel_asked or (task.expired and task.attempt == 0):
+                self._move("claim", task_id, State.CANCELLED)
+                self.stats["cancelled"] += 1
+                continue
+            self._move("claim", task_id, State.RUNNING)
+            task.attempt += 1
+            task.owner = worker
+            listed.in_flight.append(task_id)
+            claimed.append((task_id, task.attempt))
+        self.stats["claimed"] += len(claimed)
+        return Claim.OK, claimed
+
+    def report(self, script: str, worker: str, task_id: str, attempt: int) -> Ack:
+        """finish, retry, bury, abort or release."""
+        target, counter = _REPORTS[script]
+        task = self.tasks.get(task_id)
+        if task is None:
+            return Ack.MISSING
+        if task.attempt != attempt or task.owner != worker:
+            return Ack.LOST
+        if task.state is not State.RUNNING:
+            return Ack.DONE if task.state is target else Ack.LOST
+        if target is State.PENDING:
+            self._to_pending(script, task_id, head=True)
+        else:
+            self._move(script, task_id, target)
+        task.failures += script in ("retry", "bury")
+        self.stats[counter] += 1
+        return Ack.OK
+
+    # --- upkeep and administration ---
+
+    def recover(self, worker: str, *, waive: bool, limit: int) -> dict[str, State] | None:
+        """What became of each task; None: the worker is unknown or alive."""
+        listed = self.workers.get(worker)
+        if listed is None or not (waive or listed.lapsed):
+            return None
+        self.version += 1
+        fates: dict[str, State] = {}
+        for task_id in reversed(list(listed.in_flight)):
+            task = self.tasks[task_id]
+            task.losses += 1
+            if task.cancel_asked:
+                self._move("recover", task_id, State.CANCELLED)
+                self.stats["cancelled"] += 1
+            elif task.losses >= limit:
+                self._move("recover", task_id, State.FAILED)
+                self.stats["failed"] += 1
+            else:
+                self._to_pending("recover", task_id, head=True)
+                task.owner = None
+                self.stats["recovered"] += 1
+            assert task.state is not None
+            fates[task_id] = task.state
+        del self.workers[worker]
+        return fates
+
+    def drain(self, workers: Sequence[str], *, stop: bool) -> list[str]:
+        changed = []
+        for worker in workers:
+            listed = self.workers.get(worker)
+            if listed is not None and listed.draining != stop:
+                listed.draining = stop
+                changed.append(worker)
+        self.version += len(changed)
+        return changed
+
+    def pause(self, *, stop: bool) -> bool:
+        changed = self.paused != stop
+        self.paused = stop
+        self.version += changed
+        return changed
+
+    def replay(self, task_id: str) -> Replayed:
+        refusal = self._not_dead(task_id)
+        if refusal is None:
+            task = self._to_pending("replay", task_id)
+            task.failures = task.losses = 0
+            task.cancel_asked = task.expired = False
+            self.stats["replayed"] += 1
+        return refusal or Replayed.OK
+
+    def discard(self, task_id: str) -> Replayed:
+        refusal = self._not_dead(task_id)
+        if refusal is None:
+            self._move("discard", task_id, None)
+        return refusal or Replayed.OK
+
+    def _not_dead(self, task_id: str) -> Replayed | None:
+        if task_id not in self.tasks:
+            return Replayed.MISSING
+        return None if task_id in self.dead else Replayed.NOT_DEAD
+
+    # --- time ---
+
+    def forget(self, task_id: str) -> None:
+        """Its result has been kept long enough."""
+        self.dead.discard(task_id)
+        del self.tasks[task_id]
+
+
+_REPORTS: Final = {
+    "finish": (State.SUCCEEDED, "succeeded"),
+    "retry": (State.SCHEDULED, "retried"),
+    "bury": (State.FAILED, "failed"),
+    "abort": (State.CANCELLED, "cancelled"),
+    "release": (State.PENDING, "released"),
+}

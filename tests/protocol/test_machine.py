@@ -1,0 +1,21 @@
+"""The state machine of `protocol.machine`, on the system's Redis.
+
+`HYPOTHESIS_PROFILE=thorough` runs it for many minutes.
+"""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from protocol.machine import QueueMachine, machine_settings, scripts_to_run
+from support.redis_server import RedisServer
+
+
+@pytest.mark.timeout(7200)
+def test_random_histories_follow_the_table(redis_server: RedisServer) -> None:
+    class Machine(QueueMachine):
+        server = redis_server
+
+    run_state_machine_as_test(Machine, settings=machine_settings())
+    assert scripts_to_run() <= Machine.scripts_run
