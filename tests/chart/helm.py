@@ -43,13 +43,14 @@ def template(*arguments: str, release: str = "identtqueue", namespace: str = "qu
 
 
 @functools.cache
-def _rendered(*arguments: str) -> str:
+def rendered(*arguments: str) -> str:
+    """The same, remembered: most tests look at the same few renderings."""
     return template(*arguments)
 
 
 def objects(*arguments: str) -> list[Object]:
     """The rendered objects."""
-    return [document for document in yaml.safe_load_all(_rendered(*arguments)) if document]
+    return [document for document in yaml.safe_load_all(rendered(*arguments)) if document]
 
 
 def case(name: str) -> tuple[str, ...]:
