@@ -28,7 +28,7 @@ from identtqueue.errors import IdenttqueueError
 
 WANTED_MEAN_ACCURACY = 0.97
 WANTED_PAGE_ACCURACY = 0.90
-RESULT_TIMEOUT_SECONDS = float(os.environ.get("RESULT_TIMEOUT_SECONDS", "300"))
+RESULT_TIMEOUT_SECONDS = float(os.environ.get("RESULT_TIMEOUT_SECONDS", "900"))
 
 
 def tell(event: str, **facts: Any) -> None:

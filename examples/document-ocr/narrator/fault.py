@@ -27,6 +27,8 @@ class Killed:
     """When the signal was sent, by this machine's clock."""
     pid: str
     """On the node."""
+    misses: int
+    """Workers killed before it whose page had been finished in the instant before the signal."""
 
 
 class Killer:
@@ -96,6 +98,7 @@ async def kill_mid_page(
         NotSeen: no page could be caught in five tries.
     """
     helpers = await killer.pod_names()
+    misses = 0
     for _ in range(5):
         task, pod = await _just_begun(client, observer, task_ids)
         try:
@@ -105,7 +108,8 @@ async def kill_mid_page(
         at = time.time()
         now = await client.get_task(task.task_id)
         if now is not None and (now.attempt > task.attempt or not now.state.ended):
-            return Killed(task, pod, at, pid)
+            return Killed(task, pod, at, pid, misses)
+        misses += 1
     raise NotSeen("tried five times to kill a worker in the middle of a page")
 
 

@@ -1,0 +1,174 @@
+"""The stage: images, chart and manifests before the play, connections during it, clean-up after."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import redis.asyncio
+
+from identtqueue import Client
+from identtqueue.admin import Admin, RedisSettings
+from narrator import ledger
+from narrator.cluster import CommandFailed, Namespace, run, run_openly
+from narrator.fault import Killer
+from narrator.narrate import Narrator
+from narrator.observer import Observer, Stamped
+
+HERE = Path(__file__).resolve().parents[1]
+ROOT = HERE.parents[1]
+
+RELEASE = "identtqueue"
+REDIS = "identtqueue-redis"
+QUEUE = "pages"
+TASK_QUEUE = "document-ocr"
+WORKERS = "document-ocr-worker"
+PRODUCER = "document-ocr-producer"
+
+
+@dataclass(slots=True)
+class Demo:
+    """What every chapter needs.
+
+    Attributes:
+        figures: what was measured, for the end.
+        faults: what went wrong; the verdict is that there is none.
+    """
+
+    tell: Narrator
+    space: Namespace
+    killer: Killer
+    figures: list[tuple[str, str, str]] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+    async def show_queue(self) -> None:
+        """`kubectl get tq`, as a user would ask."""
+        self.tell.show("kubectl get tq", await self.space.kubectl("get", "tq"))
+
+    def tell_event(self, event: Stamped) -> None:
+        """What the operator says of the TaskQueue, when it says it."""
+        what = event.what
+        self.tell.say(f"operator: {what['reason']}: {what['message']}", at=event.at)
+
+
+@dataclass(slots=True)
+class Scene:
+    """What the chapters after the set-up need besides.
+
+    Attributes:
+        clock_offset: Redis's clock minus this machine's, in seconds.
+        counted_before: the queue's counters when it began.
+        task_ids: of the producer's pages, once it has them.
+        first_enqueue: by this machine's clock.
+    """
+
+    observer: Observer
+    client: Client
+    admin: Admin
+    clock_offset: float
+    counted_before: dict[str, int]
+    task_ids: list[str] = field(default_factory=list)
+    first_enqueue: float = 0.0
+
+    def here(self, redis_ms: int) -> float:
+        """A time of Redis by this machine's clock."""
+        return redis_ms / 1000 - self.clock_offset
+
+
+async def set_up(demo: Demo, *, skip_images: bool) -> None:
+    """Images, namespaces, the chart, the application's manifests."""
+    tell, space = demo.tell, demo.space
+    tell.chapter("Set-up")
+    if not skip_images:
+        tell.say("building and loading images: operator, redis, document-ocr")
+        images = str(ROOT / "e2e/cluster/images.sh")
+        await run_openly(
+            *(images, "operator", "redis", "example", "document-ocr"), timeout_seconds=1200
+        )
+    tell.say(f"namespace {space.name}: made anew, Pod Security 'restricted' is enforced in it")
+    await asyncio.gather(space.create(pod_security="restricted"), demo.killer.set_up())
+    tell.say("helm upgrade --install: the operator, and a Redis of its own")
+    await run(
+        *("helm", "upgrade", "--install", RELEASE, str(ROOT / "charts/identtqueue")),
+        *("--namespace", space.name, "--values", str(HERE / "values.yaml")),
+        # The CRD outlives a release on purpose; this one takes over what an earlier one left.
+        *("--take-ownership", "--wait", "--timeout", "120s"),
+        timeout_seconds=130,
+    )
+    tell.say("operator and Redis are ready")
+    tell.say("kubectl apply: the workers' Deployment (0 replicas) and its TaskQueue")
+    for manifest in ("worker.yaml", "taskqueue.yaml"):
+        await space.apply(HERE / "manifests" / manifest)
+    await space.kubectl(
+        *("wait", f"tq/{TASK_QUEUE}", "--for=condition=Ready", "--timeout=60s"), timeout_seconds=65
+    )
+    await demo.killer.wait_until_ready()
+    await demo.show_queue()
+
+
+@contextlib.asynccontextmanager
+async def open_scene(demo: Demo) -> AsyncIterator[Scene]:
+    """Watches and connections to Redis, open before anything happens."""
+    password = await demo.space.secret(REDIS, "password")
+    async with contextlib.AsyncExitStack() as stack:
+        port = await stack.enter_async_context(demo.space.port_forward(REDIS, 6379))
+        settings = RedisSettings(address=f"redis://127.0.0.1:{port}", password=password)
+        client = await stack.enter_async_context(Client(settings))
+        admin = await stack.enter_async_context(Admin(settings, retry_for_seconds=30))
+        observer = await stack.enter_async_context(
+            Observer(demo.space, WORKERS, on_event=demo.tell_event)
+        )
+        yield Scene(
+            observer=observer,
+            client=client,
+            admin=admin,
+            clock_offset=await clock_offset(port, password),
+            counted_before=await ledger.counters(admin, QUEUE),
+        )
+
+
+async def clock_offset(port: int, password: str) -> float:
+    """Redis's clock minus ours: best of five, each good to half its round trip."""
+    async with redis.asyncio.Redis(host="127.0.0.1", port=port, password=password) as connection:
+        samples = []
+        for _ in range(5):
+            sent = time.time()
+            seconds, microseconds = await connection.time()
+            back = time.time()
+            samples.append((back - sent, seconds + microseconds / 1e6 - (sent + back) / 2))
+    return min(samples)[1]
+
+
+async def show_everything(demo: Demo) -> None:
+    """What one would look at first when something went wrong."""
+    for command in (
+        ("describe", "tq"),
+        ("get", "pods", "-o", "wide"),
+        ("get", "events", "--sort-by=.lastTimestamp"),
+        ("logs", f"deployment/{RELEASE}", "--tail=80"),
+        ("logs", f"job/{PRODUCER}", "--tail=5"),
+        ("logs", "--selector=app.kubernetes.io/component=worker", "--prefix", "--tail=15"),
+    ):
+        try:
+            output = await demo.space.kubectl(*command)
+        except CommandFailed as error:
+            output = str(error)
+        demo.tell.show(f"kubectl {' '.join(command)}", output)
+
+
+async def clean_up(demo: Demo, *, keep: bool) -> None:
+    """Both namespaces. The CRD stays, as the chart promises."""
+    demo.tell.chapter("Clean-up")
+    spaces = [demo.killer.namespace] if keep else [demo.space, demo.killer.namespace]
+    results = await asyncio.gather(
+        *(space.delete(timeout_seconds=90) for space in spaces), return_exceptions=True
+    )
+    for error in results:
+        if error is not None:
+            demo.tell.say(f"not cleaned up: {error}")
+    if keep:
+        demo.tell.say(f"kept: kubectl -n {demo.space.name} get tq,deployments,pods")
+    else:
+        demo.tell.say(f"namespace {demo.space.name} is deleted")
