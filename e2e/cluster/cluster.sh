@@ -35,14 +35,28 @@ cluster_is_healthy() {
 
 # revive_cluster: starts nodes that were stopped or killed. Returns 1 if that does not help.
 revive_cluster() {
-  local node
+  local node before
   for node in $(cluster_nodes); do
     [ "$(docker inspect "$node" --format '{{.State.Running}}')" = true ] || {
       step "node $node is down: starting it"
+      before=$(heartbeat "$node")
       docker start "$node" >/dev/null || return
+      wait_for 60 "a sign of life from $node" heartbeat_after "$node" "$before" || return
     }
   done
   wait_for 60 "the cluster's nodes" cluster_is_healthy
+}
+
+# A node that has just died is Ready in the API for 40 seconds more: only a new heartbeat tells
+# that it is back.
+heartbeat() {
+  own_kubectl --namespace kube-node-lease get lease "$1" -o 'jsonpath={.spec.renewTime}' 2>/dev/null || true
+}
+
+heartbeat_after() {
+  local now
+  now=$(heartbeat "$1")
+  [ -n "$now" ] && [ "$now" != "$2" ]
 }
 
 delete_cluster() {
