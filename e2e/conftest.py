@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from harness.cluster import Kubectl, ready_pods, wait_until
+from harness.cluster import Kubectl, kill_container, ready_pods, wait_until
 from harness.release import Release, installed, state_of
 from harness.workload import jobs_config_map
 
@@ -76,6 +76,10 @@ class Scene:
 
     def ready(self) -> list[dict]:
         return ready_pods(self.pods())
+
+    async def kill(self, pod: dict) -> float:
+        """SIGKILL its container; when."""
+        return await asyncio.to_thread(kill_container, self.kubectl, pod["metadata"]["name"])
 
     async def until(self, what: str, look, seconds: float = 60):
         """`wait_until`, beside the event loop."""

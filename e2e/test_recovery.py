@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from harness.cluster import kill_container, kill_node, revive_node
+from harness.cluster import kill_node, revive_node
 from harness.workload import deployment, task_queue
 
 
@@ -35,7 +35,7 @@ async def test_container_killed(release, scene, figure):
     task = await begin(release, scene)
     pod = await scene.pod_of(task)
 
-    took = await again(scene, task, await asyncio.to_thread(kill_container, pod), 60)
+    took = await again(scene, task, await scene.kill(pod), 60)
 
     figure(f"container SIGKILLed -> task running again: {took:.2f} s")
     assert took < 5
@@ -88,7 +88,7 @@ async def test_operator_gone_at_the_same_moment(release, scene, figure):
     pod = await scene.pod_of(task)
     release.scale_operator(0)
     try:
-        killed_at = await asyncio.to_thread(kill_container, pod)
+        killed_at = await scene.kill(pod)
         took = await again(scene, task, killed_at, 60)
     finally:
         release.scale_operator(1)
@@ -105,7 +105,7 @@ async def test_operator_killed_in_the_middle_of_scaling(release, scene):
 
     pods = scene.kubectl.list("pods", release.operator_selector)
     for pod in pods:
-        await asyncio.to_thread(kill_container, pod)
+        await scene.kill(pod)
 
     for task in tasks:
         assert await scene.client.wait_for_result(task, 120) == 1
@@ -122,7 +122,7 @@ async def test_poison_task_ends_as_a_dead_letter(release, scene):
     task = await scene.client.enqueue_job(name, "nap", seconds=600)
     for attempt in (1, 2):
         await scene.until_running(task, attempt=attempt, seconds=90)
-        await asyncio.to_thread(kill_container, await scene.pod_of(task))
+        await scene.kill(await scene.pod_of(task))
 
     await scene.until(
         "an event tells it",

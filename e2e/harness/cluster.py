@@ -119,16 +119,27 @@ def ready_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def kill_container(pod: dict[str, Any]) -> float:
+def kill_container(kubectl: Kubectl, pod_name: str) -> float:
     """SIGKILL the pod's first container from its node, as the kernel's OOM killer would; when.
 
     Works on kind, whose nodes are containers with containerd inside.
     """
-    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
-    node = pod["spec"]["nodeName"]
-    at = time.time()
-    run("docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container)
-    return at
+
+    def try_once() -> float:
+        pod = kubectl.get("pod", pod_name)
+        status = (pod["status"].get("containerStatuses") or [{}])[0]
+        container = status.get("containerID", "").removeprefix("containerd://")
+        if "running" not in status.get("state", {}) or not container:
+            return 0.0  # the kubelet has not reported the present container yet
+        at = time.time()
+        kill = ("ctr", "-n", "k8s.io", "tasks", "kill", "-s", "SIGKILL", container)
+        try:
+            run("docker", "exec", pod["spec"]["nodeName"], *kill)
+        except AssertionError:
+            return 0.0  # it reported the one before
+        return at
+
+    return wait_until(f"a running container of {pod_name} to kill", try_once, 30)
 
 
 def kill_node(node: str) -> float:
