@@ -203,12 +203,25 @@ def _fingerprint(status: Json) -> tuple[Any, ...]:
     return (
         status["observedGeneration"],
         status["reason"],
-        tuple((c["type"], c["status"], c["reason"]) for c in status["conditions"]),
+        tuple(_words_of(condition) for condition in status["conditions"]),
         (replicas.get("desired"), replicas.get("current"), replicas.get("draining")),
         replicas.get("ready", 0) >= replicas.get("current", 0),
         bool(tasks.get("queued") or tasks.get("inFlight")),
         (decision.get("to"), decision.get("reason"), decision.get("limitedBy")),
         (status["recovered"] or {}).get("total"),
+    )
+
+
+def _words_of(condition: Json) -> tuple[str, ...]:
+    """What of a condition is news. Its message is, where it says what to mend."""
+    broken = condition["type"] in ("RedisReachable", "WorkloadFound") and (
+        condition["status"] == "False"
+    )
+    return (
+        condition["type"],
+        condition["status"],
+        condition["reason"],
+        condition["message"] if broken else "",
     )
 
 

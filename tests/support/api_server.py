@@ -11,7 +11,7 @@ import asyncio
 import copy
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -47,6 +47,8 @@ class ApiServer:
         """Method, path and body of every request that was not a GET."""
         self.down = False
         """Answer everything with 503."""
+        self.listeners: list[Callable[[str, str, Json], None]] = []
+        """Called with event, plural and object for each change, as a watch would."""
         self._versions = itertools.count(1)
         self._history: list[tuple[int, str, str, Json]] = []
         self._news = asyncio.Condition()
@@ -126,7 +128,10 @@ class ApiServer:
         if keep:
             self.objects[plural, metadata["namespace"], metadata["name"]] = body
         self._history.append((version, event, plural, body))
-        asyncio.get_running_loop().call_soon(self._wake)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(self._wake)
+        for listener in self.listeners:
+            loop.call_soon(listener, event, plural, copy.deepcopy(body))
         return body
 
     def _wake(self) -> None:

@@ -17,8 +17,6 @@ from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from support.api_server import ApiServer
 
-LABELS = {"app": "worker"}
-
 
 def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
@@ -79,7 +77,8 @@ class Fleet:
 
     def __init__(self, api: ApiServer, name: str, redis: AsyncRedis, queue: str) -> None:
         self._api = api
-        self._name = name
+        self.name = name
+        self._labels = {"app": name}
         self._redis = redis
         self._queue = queue
         self._made = 0
@@ -89,12 +88,12 @@ class Fleet:
         """The Deployment, with no pods yet."""
         self._api.put(
             "deployments",
-            self._name,
+            self.name,
             {
                 "spec": {
                     "replicas": replicas,
-                    "selector": {"matchLabels": LABELS},
-                    "template": {"metadata": {"labels": LABELS}, "spec": {"containers": []}},
+                    "selector": {"matchLabels": self._labels},
+                    "template": {"metadata": {"labels": self._labels}, "spec": {"containers": []}},
                 },
                 "status": {},
             },
@@ -103,7 +102,7 @@ class Fleet:
     @property
     def replicas(self) -> int:
         """What the Deployment asks for."""
-        return int(self._api.get("deployments", self._name)["spec"]["replicas"])
+        return int(self._api.get("deployments", self.name)["spec"]["replicas"])
 
     @property
     def pods(self) -> list[dict[str, Any]]:
@@ -111,7 +110,7 @@ class Fleet:
         return [
             body
             for body in self._api.all("pods")
-            if body["metadata"].get("labels") == LABELS
+            if body["metadata"].get("labels") == self._labels
             and "deletionTimestamp" not in body["metadata"]
         ]
 
@@ -129,9 +128,9 @@ class Fleet:
         self._made += 1
         pod = self._api.put(
             "pods",
-            f"{self._name}-{self._made}",
+            f"{self.name}-{self._made}",
             {
-                "metadata": {"labels": LABELS},
+                "metadata": {"labels": self._labels},
                 "spec": {"nodeName": "node"},
                 "status": {
                     "phase": "Running",
@@ -153,7 +152,7 @@ class Fleet:
         """Let the Deployment's status say how many pods there are."""
         count = len(self.pods)
         self._api.change(
-            "deployments", self._name, {"status": {"replicas": count, "readyReplicas": count}}
+            "deployments", self.name, {"status": {"replicas": count, "readyReplicas": count}}
         )
 
     def container_ended(self, pod: str, *, restarted: bool = False, code: int = 137) -> None:

@@ -1,0 +1,163 @@
+"""An API server, a fleet of pods with workers in a real Redis, and the operator between them."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+from kubernetes.aio import client as kubernetes_client
+
+from identtqueue_operator.controller import Controller
+from identtqueue_operator.kube import Kube
+from identtqueue_operator.metrics import Meter
+from identtqueue_operator.settings import Settings
+from support.api_server import ApiServer
+from support.fleet import Fleet
+from support.waiting import eventually
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[ApiServer]:
+    server = await ApiServer().start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def kube(api) -> AsyncIterator[Kube]:
+    async with Kube(kubernetes_client.ApiClient(kubernetes_client.Configuration(api.url))) as kube:
+        yield kube
+
+
+class Operator:
+    """A controller that hears of every change in the API server, as kopf would tell it."""
+
+    def __init__(self, api: ApiServer, kube: Kube) -> None:
+        self.api = api
+        self.meter = Meter()
+        self._kube = kube
+        self._settings = Settings(namespaces=("ns",), own_namespace="ns", identity="operator")
+        self.controller: Controller | None = None
+
+    async def start(self) -> None:
+        """Begin (again), with a look at what is there."""
+        self.controller = Controller(self._settings, self._kube, self.meter)
+        await self.controller._autoscalers.look()
+        self.api.listeners.append(self._hear)
+        for (plural, _, _), body in list(self.api.objects.items()):
+            self._hear("ADDED", plural, body)
+
+    async def stop(self) -> None:
+        if self.controller is not None:
+            self.api.listeners.remove(self._hear)
+            await self.controller.close()
+            self.controller = None
+
+    async def look_for_autoscalers(self) -> None:
+        await self.controller._autoscalers.look()
+
+    def _hear(self, event, plural, body) -> None:
+        controller = self.controller
+        if controller is None:
+            return
+        gone = event == "DELETED"
+        match plural:
+            case "taskqueues" if gone:
+                controller.task_queue_deleted(
+                    (body["metadata"]["namespace"], body["metadata"]["name"])
+                )
+            case "taskqueues":
+                controller.task_queue_changed(body)
+            case "deployments":
+                (controller.deployment_deleted if gone else controller.deployment_changed)(body)
+            case "pods":
+                (controller.pod_deleted if gone else controller.pod_changed)(body)
+
+
+@pytest.fixture
+async def operator(api, kube) -> AsyncIterator[Operator]:
+    running = Operator(api, kube)
+    await running.start()
+    yield running
+    await running.stop()
+
+
+class Setup:
+    """One TaskQueue, its Deployment and its queue."""
+
+    def __init__(self, api, fleet, client, queue, address) -> None:
+        self.api = api
+        self.fleet = fleet
+        self.client = client
+        self.queue = queue
+        self.address = address
+        self.name = fleet.name
+
+    def create(self, scaling=None, name=None, **spec) -> None:
+        """The TaskQueue; without a word about it, shrinking is immediate."""
+        quick = {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
+        self.api.put(
+            "taskqueues",
+            name or self.name,
+            {
+                "spec": {
+                    "workloadRef": {"name": self.fleet.name},
+                    "queues": [{"name": self.queue}],
+                    "redis": {"address": self.address},
+                    "scaling": {"concurrencyPerReplica": 1} | quick | (scaling or {}),
+                    **spec,
+                }
+            },
+        )
+
+    async def enqueue(self, count=1) -> list[str]:
+        return [
+            await self.client.enqueue_job(queue_name=self.queue, function_name="job")
+            for _ in range(count)
+        ]
+
+    # --- what is told ---
+
+    @property
+    def status(self):
+        return self.api.get("taskqueues", self.name).get("status") or {}
+
+    def condition(self, kind):
+        for condition in self.status.get("conditions") or ():
+            if condition["type"] == kind:
+                return condition["status"], condition["reason"]
+        return None
+
+    def events(self, reason=None):
+        found = [
+            body for body in self.api.all("events") if body["involvedObject"]["name"] == self.name
+        ]
+        return [e["message"] for e in found if reason in (None, e["reason"])]
+
+    async def replicas(self, count) -> None:
+        await eventually(
+            lambda: self.fleet.replicas == count,
+            lambda: f"{count} replicas, there are {self.fleet.replicas}: {self.status}",
+        )
+
+    async def reason(self, text) -> None:
+        await eventually(
+            lambda: self.status.get("reason") == text, lambda: f"{text}; {self.status}"
+        )
+
+    async def told(self, reason) -> str:
+        """The message of an event, once it is there."""
+        return (await eventually(lambda: self.events(reason), f"event {reason}"))[0]
+
+
+@pytest.fixture
+async def setup(api, calls, client, queue, redis_server) -> AsyncIterator[Setup]:
+    fleet = Fleet(api, f"worker-{secrets.token_hex(3)}", calls, queue)
+    yield Setup(api, fleet, client, queue, redis_server.address)
+    await fleet.close()
+
+
+@pytest.fixture
+def stopwatch():
+    started = time.perf_counter()
+    return lambda: time.perf_counter() - started

@@ -1,0 +1,188 @@
+"""Scaling, from the first task to zero again: against an API server and a real Redis."""
+
+from identtqueue.admin import Admin
+from support.waiting import eventually
+
+
+async def test_the_first_task_is_pushed_and_many_arrive_in_one_step(operator, setup):
+    setup.fleet.create()
+    setup.create({"maxReplicas": 20, "pollPeriodSeconds": 300})
+    await setup.reason("Idle")
+    await eventually(lambda: endpoint_of(operator)._doorbell._subscriber._confirmed)
+    await setup.client.enqueue_job(queue_name=setup.queue, function_name="job")
+    await setup.replicas(1)  # the poll would take minutes
+    await setup.enqueue(19)
+    await setup.replicas(20)
+    assert "ring_to_patch_seconds_count 1.0" in operator.meter.exposition().decode()
+
+
+async def test_a_batch_is_one_patch_and_is_explained(operator, setup):
+    setup.fleet.create()
+    await setup.enqueue(40)
+    setup.create({"maxReplicas": 20})
+    await setup.replicas(20)
+    assert [body["spec"]["replicas"] for body in setup.api.writes("/scale")] == [20]
+    message = await setup.told("ScaledUp")
+    assert message.startswith("0 -> 20: ceil((40 queued + 0 in flight) / 1 per replica) = 40")
+    await eventually(lambda: setup.status.get("lastDecision"))
+    decision = setup.status["lastDecision"]
+    assert (decision["from"], decision["to"]) == (0, 20)
+    assert (decision["reason"], decision["limitedBy"]) == ("BacklogAboveTarget", "MaxReplicas")
+    assert setup.status["tasks"]["queued"] == 40
+    assert setup.condition("ScalingLimited") == ("True", "MaxReplicas")
+    assert setup.condition("Active") == ("True", "TasksPresent")
+
+
+async def test_a_missed_ring_is_made_good_by_the_poll(operator, setup, raw):
+    setup.fleet.create()
+    setup.create({"pollPeriodSeconds": 1})
+    await setup.reason("Idle")
+    (channel,) = await eventually(lambda: raw.pubsub_channels(f"*{setup.queue}*"))
+    await endpoint_of(operator)._doorbell.remove(setup.queue)
+    await eventually(lambda: channel not in raw.pubsub_channels())
+    await setup.enqueue(2)
+    await setup.replicas(2)
+
+
+async def test_down_to_zero_when_all_is_done(operator, setup):
+    setup.fleet.create()
+    await setup.enqueue(3)
+    setup.create()
+    await setup.replicas(3)
+    await setup.fleet.settle()
+    for worker in setup.fleet.workers.values():
+        assert await worker.claim()
+        await worker.finish()
+    await eventually(lambda: setup.fleet.replicas < 3)
+    while setup.fleet.replicas:
+        await setup.fleet.settle()
+        await operator_looks(operator)
+    await setup.told("ScaledToZero")
+    await setup.fleet.settle()
+    await setup.reason("Idle")
+    assert setup.status["replicas"]["desired"] == 0
+
+
+async def test_a_busy_worker_is_waited_for(operator, setup):
+    setup.fleet.create()
+    await setup.enqueue(2)
+    setup.create()
+    await setup.replicas(2)
+    await setup.fleet.settle()
+    first, second = setup.fleet.workers.values()
+    await first.claim()
+    await second.claim()
+    await second.finish()
+    await setup.told("DrainStarted")
+    await setup.replicas(1)
+    await setup.fleet.settle()
+    assert list(setup.fleet.workers) == [first.pod_name]  # the idle one went
+    await first.finish()
+    await setup.replicas(0)
+
+
+async def test_a_drained_but_busy_worker_is_called_back_when_work_returns(operator, setup):
+    setup.fleet.create(2)
+    await setup.fleet.settle()
+    await setup.enqueue(2)
+    setup.create({"maxReplicas": 2})
+    first, second = setup.fleet.workers.values()
+    await first.claim()
+    await second.claim()
+    setup.api.change("taskqueues", setup.name, {"spec": {"scaling": {"maxReplicas": 1}}})
+    await setup.reason("Draining")
+    async with Admin(setup.address) as admin:
+        assert await draining(admin, setup)
+        assert await second.claim() == [] or await first.claim() == []
+        setup.api.change("taskqueues", setup.name, {"spec": {"scaling": {"maxReplicas": 2}}})
+
+        async def nobody() -> bool:
+            return not await draining(admin, setup)
+
+        await eventually(nobody, "all called back")
+    assert setup.fleet.replicas == 2
+    await eventually(lambda: not any(marked(pod) for pod in setup.fleet.pods))
+
+
+async def test_an_operator_that_restarts_in_the_middle_of_a_drain_goes_on(operator, setup):
+    setup.fleet.create(2)
+    await setup.fleet.settle()
+    await setup.enqueue(2)
+    setup.create({"maxReplicas": 1})
+    for worker in setup.fleet.workers.values():
+        await worker.claim()
+    await eventually(lambda: any(marked(pod) for pod in setup.fleet.pods))
+    await operator.stop()
+    (chosen,) = [pod["metadata"]["name"] for pod in setup.fleet.pods if marked(pod)]
+    await operator.start()
+    await setup.reason("Draining")
+    assert setup.fleet.replicas == 2
+    await setup.fleet.workers[chosen].finish()
+    await setup.replicas(1)
+    await setup.fleet.settle()
+    assert chosen not in setup.fleet.workers
+    assert len(setup.events("DrainStarted")) == 1
+
+
+async def test_a_drain_has_an_end(operator, setup):
+    setup.fleet.create(1)
+    await setup.fleet.settle()
+    await setup.enqueue(1)
+    (worker,) = setup.fleet.workers.values()
+    await worker.claim()
+    setup.create({"maxReplicas": 2}, drain={"timeoutSeconds": 0})
+    await setup.reason("Working")
+    await setup.fleet.add_pod()
+    setup.api.change("deployments", setup.name, {"spec": {"replicas": 2}})
+    setup.fleet.count()
+    await setup.enqueue(1)
+    other = next(w for w in setup.fleet.workers.values() if w is not worker)
+    await other.claim()
+    setup.api.change("taskqueues", setup.name, {"spec": {"scaling": {"maxReplicas": 1}}})
+    await setup.told("DrainTimedOut")
+    await setup.replicas(1)
+
+
+async def test_paused_leaves_replicas_alone(operator, setup):
+    setup.fleet.create(2)
+    await setup.fleet.settle()
+    await setup.enqueue(9)
+    setup.create(paused=True)
+    await setup.reason("Paused")
+    assert setup.fleet.replicas == 2
+    assert setup.condition("Paused") == ("True", "SpecPaused")
+    setup.api.change("taskqueues", setup.name, {"spec": {"paused": False}})
+    await setup.replicas(9)
+
+
+async def test_somebody_elses_write_in_between_is_noticed(operator, setup):
+    """The Deployment's version is behind in the cache: the write is refused, and tried anew."""
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("Idle")
+    listeners, setup.api.listeners[:] = list(setup.api.listeners), []
+    setup.api.change("deployments", setup.name, {"metadata": {"labels": {"touched": "yes"}}})
+    await setup.enqueue(2)
+    await setup.replicas(2)
+    setup.api.listeners[:] = listeners
+
+
+def endpoint_of(operator):
+    (endpoint,) = operator.controller._endpoints._endpoints.values()
+    return endpoint
+
+
+async def operator_looks(operator) -> None:
+    """Let every reconciler finish one more round."""
+    for reconciler in operator.controller._reconcilers.values():
+        before = reconciler.seen
+        reconciler.look()
+        await eventually(lambda r=reconciler, b=before: r.seen is not b)
+
+
+async def draining(admin, setup) -> bool:
+    return any(info.draining for info in await admin.workers(setup.queue))
+
+
+def marked(pod) -> bool:
+    return "identtqueue.dev/draining-since" in (pod["metadata"].get("annotations") or {})

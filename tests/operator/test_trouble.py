@@ -1,0 +1,180 @@
+"""What is wrong is told, nothing is lowered, and it goes on by itself when it is right again."""
+
+import base64
+
+import pytest
+
+from support.waiting import eventually
+
+
+def secret(**data):
+    return {"data": {key: base64.b64encode(v.encode()).decode() for key, v in data.items()}}
+
+
+@pytest.fixture
+def locked_redis(new_redis_server):
+    server = new_redis_server()
+    with server.client() as client:
+        client.config_set("requirepass", "sesame")
+    return server
+
+
+CREDENTIALS = {"credentialsSecretRef": {"name": "redis"}}
+
+
+async def test_a_missing_deployment(operator, setup):
+    await setup.enqueue(2)
+    setup.create({"pollPeriodSeconds": 1})
+    await setup.reason("WorkloadMissing")
+    assert setup.condition("Ready") == ("False", "WorkloadMissing")
+    assert setup.condition("WorkloadFound") == ("False", "WorkloadMissing")
+    setup.fleet.create()
+    await setup.replicas(2)
+    await eventually(lambda: setup.condition("Ready")[0] == "True")
+    assert setup.events("WorkloadMissing") == [f"Deployment {setup.name} does not exist"]
+
+
+async def test_a_missing_secret_and_then_a_wrong_and_the_right_password(
+    operator, setup, locked_redis, monkeypatch
+):
+    monkeypatch.setattr("identtqueue_operator.endpoints.REREAD_SECONDS", 0.1)
+    setup.fleet.create(3)
+    setup.address = locked_redis.address
+    setup.create({"pollPeriodSeconds": 1}, redis={"address": setup.address, **CREDENTIALS})
+    await setup.reason("SecretMissing")
+    assert "Secret redis does not exist" in await setup.told("SecretMissing")
+    setup.api.put("secrets", "redis", secret(other="x"))
+    await eventually(lambda: "has no key password" in setup.status["conditions"][1]["message"])
+    setup.api.change("secrets", "redis", secret(password="wrong-guess"))
+    await setup.reason("RedisAuthFailed")
+    assert setup.fleet.replicas == 3
+    setup.api.change("secrets", "redis", secret(password="sesame"))
+    await setup.told("RedisRecovered")
+    await eventually(lambda: setup.condition("Ready")[0] == "True")
+    everything = str(setup.api.objects) + str(setup.api.requests)
+    assert "wrong-guess" not in everything
+    assert "sesame" not in everything
+
+
+async def test_redis_goes_away_and_comes_back(operator, setup, new_redis_server):
+    server = new_redis_server()
+    setup.address = server.address
+    setup.fleet.create(4)
+    setup.create({"minReplicas": 4, "pollPeriodSeconds": 1})
+    await eventually(lambda: setup.condition("RedisReachable") == ("True", "Reachable"))
+    setup.api.change("taskqueues", setup.name, {"spec": {"scaling": {"minReplicas": 0}}})
+    server.stop()
+    await setup.reason("RedisUnreachable")
+    replicas = setup.fleet.replicas  # it may have begun to shrink before
+    server.start()
+    await setup.told("RedisRecovered")
+    assert len(setup.events("RedisUnreachable")) == 1
+    assert replicas > 0
+    await eventually(lambda: setup.condition("Ready")[0] == "True")
+
+
+async def test_redis_is_away_from_the_start(operator, setup, new_redis_server):
+    server = new_redis_server()
+    server.stop()
+    setup.address = server.address
+    setup.fleet.create(2)
+    setup.create({"pollPeriodSeconds": 1})
+    await setup.reason("RedisUnreachable")
+    assert setup.condition("Active") == ("Unknown", "NotObserved")
+    assert setup.fleet.replicas == 2
+    server.start()
+    await setup.told("RedisRecovered")
+
+
+async def test_on_source_error_raises_to_a_fixed_number(operator, setup, new_redis_server):
+    server = new_redis_server()
+    server.stop()
+    setup.address = server.address
+    setup.fleet.create(1)
+    policy = {"policy": "Fixed", "replicas": 3, "afterFailures": 1}
+    setup.create({"pollPeriodSeconds": 1, "onSourceError": policy})
+    await setup.replicas(3)
+
+
+@pytest.mark.parametrize("spec", [{"queues": [{"name": "Not Valid"}]}, {"template": {"spec": {}}}])
+async def test_a_spec_that_should_not_have_got_in(operator, setup, spec):
+    setup.fleet.create()
+    setup.create(**spec)
+    await setup.reason("InvalidSpec")
+    assert setup.condition("Ready") == ("False", "InvalidSpec")
+    assert "spec" in setup.status["message"] or "exactly one" in setup.status["message"]
+    good = {"queues": [{"name": setup.queue}], "template": None}
+    setup.api.change("taskqueues", setup.name, {"spec": good})
+    await setup.reason("Idle")
+
+
+async def test_another_autoscaler_means_hands_off(operator, setup):
+    setup.fleet.create()
+    target = {"scaleTargetRef": {"kind": "Deployment", "name": setup.name}}
+    setup.api.put("horizontalpodautoscalers", "theirs", {"spec": target})
+    await operator.look_for_autoscalers()
+    await setup.enqueue(5)
+    setup.create()
+    await setup.reason("Conflicting")
+    assert setup.condition("Conflicting") == ("True", "AnotherScaler")
+    assert "HorizontalPodAutoscaler theirs" in await setup.told("ConflictingAutoscaler")
+    assert setup.fleet.replicas == 0
+    setup.api.remove("horizontalpodautoscalers", "theirs")
+    await operator.look_for_autoscalers()
+    await setup.replicas(5)
+
+
+async def test_of_two_taskqueues_with_one_deployment_the_older_one_scales(operator, setup, api):
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("Idle")
+    setup.create(name=f"{setup.name}-too")
+
+    def reason():
+        return api.get("taskqueues", f"{setup.name}-too").get("status", {}).get("reason")
+
+    await eventually(lambda: reason() == "Conflicting")
+    assert setup.status["reason"] == "Idle"
+    api.remove("taskqueues", setup.name)
+    await eventually(lambda: reason() == "Idle")
+
+
+async def test_an_api_server_that_is_away_is_waited_for(operator, setup):
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("Idle")
+    setup.api.down = True
+    await setup.enqueue(2)
+    reconciler = next(iter(operator.controller._reconcilers.values()))
+    await eventually(lambda: reconciler._failures > 1)
+    setup.api.down = False
+    await setup.replicas(2)
+
+
+async def test_a_deleted_taskqueue_is_forgotten(operator, setup):
+    setup.fleet.create(2)
+    await setup.fleet.settle()
+    setup.create({"minReplicas": 2})
+    await setup.reason("Idle")
+    setup.api.remove("taskqueues", setup.name)
+    await eventually(lambda: not operator.controller._reconcilers)
+    await eventually(lambda: not operator.controller._endpoints._endpoints)
+    assert setup.fleet.replicas == 2
+
+
+async def test_a_deletion_that_no_watch_told_of(operator, setup):
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("Idle")
+    setup.api.remove_unnoticed("taskqueues", setup.name)
+    await setup.enqueue(1)  # the next status write finds nothing to write to
+    await eventually(lambda: not operator.controller._reconcilers)
+
+
+async def test_resync_finds_a_taskqueue_that_vanished(operator, setup):
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("Idle")
+    setup.api.remove_unnoticed("taskqueues", setup.name)
+    await operator.controller.resync("ns")
+    assert not operator.controller._reconcilers
