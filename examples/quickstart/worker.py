@@ -1,0 +1,14 @@
+"""The worker: runs the job `rnd_magic` for whoever enqueues it."""
+
+import random
+
+from identtqueue import Worker
+
+
+async def rnd_magic(ctx, *args, **kwargs):
+    ctx.logger.info("attempt %d with %s %s", ctx.attempt, args, kwargs)
+    return random.randint(1, 100)
+
+
+if __name__ == "__main__":
+    Worker(jobs={"rnd_magic": rnd_magic}, redis_address="redis://localhost", queue_name="mrz").run()
