@@ -154,12 +154,24 @@ load_images() {
   [ ${#missing[@]} -gt 0 ] || { step "the nodes have these images already"; return 0; }
   quietly "loading onto the nodes: ${missing[*]}" kind load docker-image \
     --name "$CLUSTER_NAME" --nodes "$(paste -sd, <<<"$NODES")" "${missing[@]}"
-  for image in "${missing[@]}"; do
-    id=$(docker image inspect "$image" --format '{{.Id}}')
-    for node in $NODES; do
+  for node in $NODES; do
+    for image in "${missing[@]}"; do
+      id=$(docker image inspect "$image" --format '{{.Id}}')
       in_containerd "$node" images label "docker.io/$image" "$LOADED_LABEL=$id" >/dev/null
     done
+    drop_untagged "$node"
   done
+}
+
+# Each import leaves two names besides the tag (import-..., sha256:...), and they would keep the
+# layers of every image that was ever loaded. What no tag points to any more is taken out;
+# containers that run of it keep their files.
+drop_untagged() {
+  in_containerd "$1" images ls | awk 'NR > 1 {
+      if ($1 ~ /^(import-|sha256:)/) digest[$1] = $3; else tagged[$3] = 1
+    }
+    END { for (name in digest) if (name ~ /^import-/ || !(digest[name] in tagged)) print name }' |
+    xargs -r docker exec "$1" ctr --namespace k8s.io images rm >/dev/null
 }
 
 node_has() { in_containerd "$1" images ls "name==docker.io/$2" 2>/dev/null | grep -qF "$LOADED_LABEL=$3"; }
