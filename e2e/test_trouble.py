@@ -66,7 +66,7 @@ async def test_redis_down_holds_the_replicas(release, scene):
     )
     scene.kubectl("scale", f"deployment/{name}", "--replicas=1")
     found = await told(scene, "RedisReachable", "False")
-    assert found["reason"] == "RedisUnavailable"
+    assert found["reason"] == "RedisUnreachable"
     await scene.until(
         "the decision is to hold",
         lambda: "hold" in scene.kubectl("describe", "tq", name),
