@@ -7,10 +7,8 @@ local state, waiters = task[1], task[4]
 if not state then return {'missing'} end
 if state == 'succeeded' then return {state, task[2] or ''} end
 if state == 'failed' or state == 'cancelled' then return {state, task[3] or ''} end
-if ARGV[1] ~= '' then
-  if not waiters then redis.call('HSET', KEYS[1], 'waiters', ARGV[1])
-  elseif not string.find(waiters, ARGV[1], 1, true) then
-    redis.call('HSET', KEYS[1], 'waiters', waiters .. ' ' .. ARGV[1])
-  end
+if ARGV[1] ~= '' and not (waiters and string.find(waiters, ARGV[1], 1, true)) then
+  redis.call('HDEL', KEYS[1], 'waiters')  -- first: it is allowed at maxmemory
+  redis.call('HSET', KEYS[1], 'waiters', waiters and waiters .. ' ' .. ARGV[1] or ARGV[1])
 end
 return {state}

@@ -9,6 +9,7 @@ local task = redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl')
 local state = task[1]
 if not state then return 'missing' end
 if state == 'running' then
+  redis.call('HDEL', key, 'cancel')  -- first: it is allowed at maxmemory
   redis.call('HSET', key, 'cancel', '1')
   redis.call('PUBLISH', ARGV[5] .. task[2], 'cancel ' .. id .. ' ' .. task[3])
   return 'asked'
