@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final, NoReturn
 
@@ -29,9 +30,15 @@ CONNECTION_LOST: Final = (
     TimeoutError,
 )
 
-_PASSING: Final = ("LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "UNKILLABLE")
-_REFUSED: Final = ("NOAUTH", "WRONGPASS", "NOPERM")
-
+_PASSING: Final = (
+    redis_errors.BusyLoadingError,
+    redis_errors.ClusterDownError,  # MASTERDOWN too
+    redis_errors.ReadOnlyError,
+    redis_errors.TryAgainError,
+)
+_PASSING_TEXT: Final = re.compile(r"(BUSY|UNKILLABLE) |.* -READONLY ")
+"""Without a class in redis-py: a script that runs for too long; and how 6.2 quotes what a script
+was told."""
 
 _BACKOFF: Final = ExponentialWithJitterBackoff(base=0.05, cap=2.0)
 
@@ -69,17 +76,13 @@ def translate(error: BaseException) -> RedisError:
     text = str(error)
     if isinstance(error, RedisError):
         return error
-    if isinstance(
-        error, redis_errors.AuthenticationError | redis_errors.NoPermissionError
-    ) or text.startswith(_REFUSED):
+    if isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
         return RedisAuthFailed(
             f"Redis refused the login or a command: {text}. Check user name, password and ACL"
         )
     if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command not allowed" in text:
         return RedisFull(f"Redis is full, nothing was written: {text}")
-    if isinstance(error, (*CONNECTION_LOST, redis_errors.BusyLoadingError)) or text.startswith(
-        _PASSING
-    ):
+    if isinstance(error, (*CONNECTION_LOST, *_PASSING)) or _PASSING_TEXT.match(text):
         return RedisUnavailable(f"Redis can't be reached: {text or type(error).__name__}")
     return RedisError(text)
 
