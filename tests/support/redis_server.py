@@ -66,7 +66,9 @@ class RedisServer:
         assert self._process is not None
         retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), retries=200)
         errors = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
-        with redis.Redis(port=self.port, retry=retry, retry_on_error=list(errors)) as client:
+        with redis.Redis(
+            port=self.port, protocol=2, retry=retry, retry_on_error=list(errors)
+        ) as client:
             try:
                 client.ping()
             except redis.AuthenticationError:
