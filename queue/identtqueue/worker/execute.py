@@ -22,6 +22,7 @@ from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.task import Attempt, Failure, Task
 from identtqueue.worker.context import Context
+from identtqueue.worker.metrics import Counters
 from identtqueue.worker.registry import Job, Registry
 
 
@@ -52,7 +53,7 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class Disowned:
-    """It was cut off because the task is not ours any more: nothing is reported."""
+    """It was cut off because the lease of a queue was lost; what is still ours goes back."""
 
 
 Outcome = Succeeded | Failed | Aborted | Released | Disowned
@@ -74,6 +75,7 @@ class Executor:
         retry: policy of jobs that set none.
         state: handed to every job.
         max_payload_bytes: larger results fail the task.
+        counters: where abandoned threads are counted.
     """
 
     def __init__(
@@ -84,6 +86,7 @@ class Executor:
         retry: RetryPolicy,
         state: MutableMapping[str, Any],
         max_payload_bytes: int,
+        counters: Counters,
     ) -> None:
         self._registry = registry
         self._timeout = timeout_seconds
@@ -91,10 +94,14 @@ class Executor:
         self._state = state
         self._max_payload_bytes = max_payload_bytes
         self._loggers: dict[str, logging.Logger] = {}
-        self.abandoned_threads = 0
+        self._counters = counters
 
     async def run(self, attempt: Attempt) -> Outcome:
-        """Run one attempt to its outcome; only a cancellation passes through."""
+        """Run one attempt to its outcome, whatever its job raises.
+
+        A cancellation is a failure as well: the job's own doing. Whoever cancels this from
+        outside knows what it means, and puts that in the place of the failure.
+        """
         task: Task | None = None
         job: Job | None = None
         try:
@@ -102,12 +109,7 @@ class Executor:
             job = self._registry.resolve(task.function_name)
             value = await self._call(job, task, attempt)
             return Succeeded(codec.encode_value(value, self._max_payload_bytes))
-        except asyncio.CancelledError as error:
-            current = asyncio.current_task()
-            if current is not None and current.cancelling():
-                raise
-            return self._failed(error, job, task, attempt)  # the job's own
-        except BaseException as error:  # noqa: BLE001 - also SystemExit: an attempt must end
+        except BaseException as error:  # noqa: BLE001 - an attempt must end, also by SystemExit
             return self._failed(error, job, task, attempt)
 
     async def _call(self, job: Job, task: Task, attempt: Attempt) -> Any:
@@ -153,7 +155,7 @@ class Executor:
 
         def settle(value: Any, error: BaseException | None) -> None:
             if future.done():
-                self.abandoned_threads -= 1
+                self._counters.abandoned_threads -= 1
             elif error is not None:
                 future.set_exception(error)
             else:
@@ -178,7 +180,7 @@ class Executor:
             return await future
         except asyncio.CancelledError:
             if future.cancelled():
-                self.abandoned_threads += 1
+                self._counters.abandoned_threads += 1
             raise
 
     def _failed(

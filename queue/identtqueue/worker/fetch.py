@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 BLOCK_SECONDS: Final = 5.0
 """The longest block. Bounds how long a half-open connection or a lost token can go unnoticed."""
 
+LOOK_AROUND_SECONDS: Final = 0.1
+"""While there is always work on one queue, the others are looked at this often."""
+
 
 class Fetcher:
     """The fetch loop of one worker incarnation.
@@ -61,7 +64,7 @@ class Fetcher:
         self._start = start
         self._on_refused = on_refused
         self._ready: deque[str] = deque(queues)  # queues that may have tasks, the next one first
-        self._uncertain: set[str] = set()  # queues where a claim's reply was lost
+        self._look_around_at = 0.0  # loop time
         self._next_due: dict[str, float] = {}  # queue -> loop time of its next scheduled task
         self._connection: AbstractConnection | None = None
         self._may_fetch = asyncio.Event()
@@ -97,6 +100,27 @@ class Fetcher:
         """Ring for others: this worker may have swallowed a token that it does not act on."""
         await self._redis.run_all([commands.wake(queue) for queue in self._queues])
 
+    async def give_back_unknown(self) -> None:
+        """A claim whose reply was lost may have given us tasks that we know nothing of.
+
+        It may even arrive late, from the buffers of a connection that was given up. So this is
+        not bound to a lost reply, but repeated (by upkeep, and once at the end). An attempt that
+        is on its way to us is no danger: its claim was answered before this question, on the
+        same connection.
+        """
+        for queue in self._queues:
+            ids = await self._redis.run(commands.in_flight(queue, self._worker_id))
+            unknown = [task_id for task_id in ids if task_id not in self._owned]
+            infos = await self._redis.run_all([commands.task_info(task_id) for task_id in unknown])
+            pairs = [
+                (info.task_id, info.attempt)
+                for info in infos
+                if info is not None and info.task_id not in self._owned
+            ]
+            if pairs:
+                logger.warning("%s: giving back %d tasks of a lost reply", queue, len(pairs))
+                await self._redis.run(commands.release(queue, self._worker_id, pairs))
+
     async def _guarded(self, step: Any) -> None:
         """A Redis outage never ends the loop."""
         try:
@@ -108,16 +132,9 @@ class Fetcher:
             await asyncio.sleep(wire.backoff_seconds(4))
 
     async def _claim_next(self) -> None:
-        queue = self._ready[0]
-        if queue in self._uncertain:
-            await self._give_back_unknown(queue)
-        try:
-            claimed = await self._redis.run(
-                commands.claim(queue, self._worker_id, self._slots.free)
-            )
-        except RedisError:
-            self._uncertain.add(queue)
-            raise
+        self._look_around()
+        queue = self._ready.popleft()
+        claimed = await self._redis.run(commands.claim(queue, self._worker_id, self._slots.free))
         if claimed.status in (Claim.LOST, Claim.DRAINING):
             self._on_refused(claimed.status)
             self.hold()
@@ -128,9 +145,15 @@ class Fetcher:
         for attempt in claimed.attempts:
             self._start(attempt)
 
+    def _look_around(self) -> None:
+        """A queue that never runs dry keeps us from blocking, and so from hearing the others."""
+        now = asyncio.get_running_loop().time()
+        if now >= self._look_around_at:
+            self._look_around_at = now + LOOK_AROUND_SECONDS
+            self._ready.extend(queue for queue in self._queues if queue not in self._ready)
+
     def _note(self, queue: str, claimed: Claimed) -> None:
         """Remember whether the queue has more, and when it will."""
-        self._ready.popleft()
         if claimed.pending > 0:
             self._ready.append(queue)  # behind the others: in turn
         if claimed.next_due_ms is None:
@@ -138,17 +161,6 @@ class Fetcher:
         else:
             now = asyncio.get_running_loop().time()
             self._next_due[queue] = now + claimed.next_due_ms / 1000
-
-    async def _give_back_unknown(self, queue: str) -> None:
-        """A claim whose reply was lost may have given us tasks that we know nothing of."""
-        ids = await self._redis.run(commands.in_flight(queue, self._worker_id))
-        unknown = [task_id for task_id in ids if task_id not in self._owned]
-        infos = await self._redis.run_all([commands.task_info(task_id) for task_id in unknown])
-        pairs = [(info.task_id, info.attempt) for info in infos if info is not None]
-        if pairs:
-            logger.warning("%s: giving back %d tasks of a lost reply", queue, len(pairs))
-            await self._redis.run(commands.release(queue, self._worker_id, pairs))
-        self._uncertain.discard(queue)
 
     async def _block(self) -> None:
         """Sleep until a queue rings, a scheduled task falls due, or the time-out."""

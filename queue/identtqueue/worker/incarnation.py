@@ -112,6 +112,7 @@ class Incarnation:
             settings.queues,
             max_deliveries=settings.max_deliveries,
             may_recover=lambda: self.heartbeat.steady_for(settings.lease_seconds),
+            tidy_up=self._fetcher.give_back_unknown,
             cron=settings.cron,
         )
         self._control = Subscriber(
@@ -140,30 +141,39 @@ class Incarnation:
             Exception: a background loop ended by an error of ours.
         """
         loops: list[asyncio.Task[None]] = []
+        begin = self._loop.create_task(self._begin(), name="begin")
         try:
-            await self._begin()
-            loops = [
-                self._loop.create_task(body, name=name)
-                for name, body in (
-                    ("fetch", self._fetcher.run()),
-                    ("finish", self._finisher.run()),
-                    ("upkeep", self._upkeep.run()),
-                )
-            ]
-            await self._watch(loops)
-            end = self._end.result()
-            if end is End.STOPPED:
-                await self._wind_down(fetch=loops[0])
-            else:
+            first: list[asyncio.Future[Any]] = [begin, self._end]
+            await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+            if begin.done():  # else we are stopped already, and Redis may be away
+                begin.result()
+                loops = self._start_loops()
+                await self._watch(loops)
+            if self._end.result() is End.LOST:
                 logger.warning("%s: the lease is lost; starting over", self.worker_id)
-                await self._cut_off(Disowned())
-            return end
+                self._hurry.set()
+            await self._wind_down(begin, *loops[:1])
+            return self._end.result()
+        except BaseException:
+            # An error of ours, or whoever runs us cancelled us: give back what we can, at once.
+            self._hurry.set()
+            await self._wind_down(begin, *loops[:1])
+            raise
         finally:
             self.registered = False
-            await _cancel(loops)
-            await _cancel([r.task for r in self._attempts.values() if r.task is not None])
-            await asyncio.to_thread(self.heartbeat.stop)
+            await _cancel([begin, *loops])
             await self._control.close()
+
+    def _start_loops(self) -> list[asyncio.Task[None]]:
+        """The background loops; fetching is the first."""
+        return [
+            self._loop.create_task(body, name=name)
+            for name, body in (
+                ("fetch", self._fetcher.run()),
+                ("finish", self._finisher.run()),
+                ("upkeep", self._upkeep.run()),
+            )
+        ]
 
     async def _begin(self) -> None:
         """Be heard first, then be known: `connected` must never lie about a registered worker."""
@@ -199,15 +209,19 @@ class Incarnation:
                 loop.result()
                 raise RuntimeError(f"the {loop.get_name()} loop ended")
 
-    async def _wind_down(self, *, fetch: asyncio.Task[None]) -> None:
+    async def _wind_down(self, *fetching: asyncio.Task[None]) -> None:
         """Stop in order. Each step relies on the one before."""
-        # 1 Stop fetching: nothing new may start. A token in our hands is rung on.
-        await _cancel([fetch])
-        await _bounded(self._fetcher.pass_on(), FLUSH_SECONDS)
+        # 1 Stop fetching: nothing new may start. What a claim on its way gives us goes back, a
+        # token in our hands is rung on.
+        await _cancel(fetching)
+        if self.registered:
+            await _bounded(self._fetcher.give_back_unknown(), FLUSH_SECONDS)
+            await _bounded(self._fetcher.pass_on(), FLUSH_SECONDS)
         # 2 Let running attempts end, until the grace deadline or a second signal.
         await self._wait_for_attempts(self._settings.grace_seconds)
         # 3 Cut off the rest; they go back to the head of their queue, uncharged.
-        await self._cut_off(Released())
+        lost = self._end.done() and self._end.result() is End.LOST
+        await self._cut_off(Disowned() if lost else Released())
         # 4 Flush the reports. The heartbeat goes on until then: we still own them.
         await _bounded(self._finisher.flushed(), FLUSH_SECONDS)
         # 5 Stop the heartbeat, 6 give the lease back (refused while something is in flight:
@@ -254,20 +268,14 @@ class Incarnation:
         entry.begun, started = True, time.monotonic()
         try:
             outcome = entry.cut_off or await self._executor.run(entry.attempt)
-        except asyncio.CancelledError:
-            if entry.cut_off is None:
-                raise
-            outcome = entry.cut_off
         finally:
             self._running -= 1
             self._counters.running -= 1
-            self._counters.abandoned_threads = self._executor.abandoned_threads
             self._slots.give()
             if self._running == 0:
                 self._nothing_runs.set()
-        if isinstance(entry.cut_off, Disowned) or isinstance(outcome, Disowned):
-            self._attempts.pop(entry.attempt.task_id, None)
-            return
+        if entry.cut_off is not None and not isinstance(outcome, Succeeded):
+            outcome = entry.cut_off  # whatever the job made of its cancellation
         self._log(entry.attempt, outcome, time.monotonic() - started)
         self._finisher.put(_report(entry.attempt, outcome))
 
@@ -366,9 +374,8 @@ def _report(attempt: Attempt, outcome: Outcome) -> Report:
         return Report(attempt, data=outcome.data)
     if isinstance(outcome, Aborted):
         return Report(attempt, aborted=True)
-    if isinstance(outcome, Released):
+    if isinstance(outcome, Released | Disowned):
         return Report(attempt, released=True)
-    assert not isinstance(outcome, Disowned)
     return Report(attempt, failure=outcome.failure, retry_seconds=outcome.retry_seconds)
 
 

@@ -66,7 +66,8 @@ class Heartbeat:
     def stop(self) -> None:
         """Stop beating; returns when the thread has ended or is stuck in a dead connection."""
         self._ended.set()
-        self._thread.join(timeout=1.0)
+        if self._thread.ident is not None:  # it was started
+            self._thread.join(timeout=1.0)
 
     @property
     def alive(self) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from identtqueue.errors import InvalidInput
+from identtqueue.errors import LONGEST_SECONDS, InvalidInput
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
@@ -64,6 +64,8 @@ class WorkerSettings:
         _at_least("grace_seconds", self.grace_seconds, 0)
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             raise InvalidInput(f"timeout_seconds={self.timeout_seconds}: must be more than 0")
+        if self.lease_seconds > LONGEST_SECONDS:
+            raise InvalidInput(f"lease_seconds={self.lease_seconds}: at most 100 years")
         names = [(cron.queue or self.queues[0], cron.name) for cron in self.cron]
         if len(set(names)) < len(names):
             raise InvalidInput("two cron entries of one queue have the same name")
@@ -75,7 +77,7 @@ class WorkerSettings:
 
 
 def _at_least(name: str, value: float, least: float) -> None:
-    if value < least:
+    if not value >= least:  # so written, it refuses nan too
         raise InvalidInput(f"{name}={value}: must be {least} or more")
 
 

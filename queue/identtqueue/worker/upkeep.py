@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from identtqueue.errors import RedisError
@@ -38,6 +38,7 @@ class Upkeep:
         queues: those that it keeps.
         max_deliveries: lost workers per task before it is a dead letter.
         may_recover: whether expired leases are evidence now (`Heartbeat.steady_for`).
+        tidy_up: what this worker has to put right of its own (`Fetcher.give_back_unknown`).
         cron: the schedule.
     """
 
@@ -49,6 +50,7 @@ class Upkeep:
         *,
         max_deliveries: int,
         may_recover: Callable[[], bool],
+        tidy_up: Callable[[], Awaitable[None]],
         cron: Sequence[Cron],
     ) -> None:
         self._redis = redis
@@ -56,6 +58,7 @@ class Upkeep:
         self._queues = tuple(queues)
         self._max_deliveries = max_deliveries
         self._may_recover = may_recover
+        self._tidy_up = tidy_up
         self._schedules = [_Schedule(entry, entry.queue or queues[0]) for entry in cron]
 
     async def run(self) -> None:
@@ -89,6 +92,7 @@ class Upkeep:
     async def _round(self) -> None:
         promoted = await self._redis.run_all([commands.promote(q) for q in self._queues])
         now_ms = promoted[0].now_ms
+        await self._tidy_up()
         if self._may_recover():
             for queue in self._queues:
                 for worker_id in await self._redis.run(commands.expired(queue, now_ms)):

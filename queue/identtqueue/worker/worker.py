@@ -79,7 +79,7 @@ class Worker:
         for entry in self.settings.cron:
             self._registry.resolve(entry.function_name)
         self._incarnation: Incarnation | None = None
-        self._serving: asyncio.Future[None] | None = None
+        self._starting: asyncio.Future[None] | None = None
         self._stops = 0
 
     def run(self) -> None:
@@ -103,12 +103,11 @@ class Worker:
         )
         health = self._health_server()
         try:
-            await redis.connect()
-            await _call_hook(self.settings.on_startup, self.state)
-            try:
-                await self._live(redis)
-            finally:
-                await self._shut_down()
+            if await self._started(redis):
+                try:
+                    await self._live(redis)
+                finally:
+                    await self._shut_down()
         finally:
             await redis.close()
             if health is not None:
@@ -119,17 +118,15 @@ class Worker:
         self._stops += 1
         if self._incarnation is not None:
             self._incarnation.stop()
+        elif self._starting is not None:
+            self._starting.cancel()
 
     async def _run_with_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_signal, number)
-        self._serving = asyncio.ensure_future(self.serve())
         try:
-            await self._serving
-        except asyncio.CancelledError:
-            if not self._stops:
-                raise
+            await self.serve()
         finally:
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
@@ -137,8 +134,21 @@ class Worker:
     def _on_signal(self, number: int) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)
         self.stop()
-        if self._incarnation is None and self._serving is not None:
-            self._serving.cancel()  # still connecting, or in the start-up hook
+
+    async def _started(self, redis: AsyncRedis) -> bool:
+        """Connect, and call the start-up hook; False if `stop` came first."""
+        self._starting = asyncio.ensure_future(self._start(redis))
+        try:
+            await self._starting
+        except asyncio.CancelledError:
+            if not self._stops:
+                raise
+            return False
+        return True
+
+    async def _start(self, redis: AsyncRedis) -> None:
+        await redis.connect()
+        await _call_hook(self.settings.on_startup, self.state)
 
     async def _live(self, redis: AsyncRedis) -> None:
         executor = Executor(
@@ -147,6 +157,7 @@ class Worker:
             retry=self.settings.retry,
             state=self.state,
             max_payload_bytes=self.settings.max_payload_bytes,
+            counters=self.counters,
         )
         identity = Identity.from_environment()
         end = End.LOST
