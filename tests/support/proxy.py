@@ -24,6 +24,7 @@ class Proxy:
         self._links: set[asyncio.Task[None]] = set()
         self._replies_flow = asyncio.Event()
         self._replies_flow.set()
+        self._hold_at = b""
         self._refusing = False
         self.accepted = 0
 
@@ -66,6 +67,15 @@ class Proxy:
         """Requests still arrive at Redis, its answers are held back."""
         self._replies_flow.clear()
 
+    def hold_replies_to(self, word: bytes) -> None:
+        """The next request that contains the word still arrives; then as `hold_replies`."""
+        self._hold_at = word
+
+    @property
+    def holding(self) -> bool:
+        """Whether replies are held back."""
+        return not self._replies_flow.is_set()
+
     def release_replies(self) -> None:
         """Hand out what was held back."""
         self._replies_flow.set()
@@ -103,5 +113,8 @@ class Proxy:
             while data := await reader.read(65536):
                 if held:
                     await self._replies_flow.wait()
+                elif self._hold_at and self._hold_at in data:
+                    self._hold_at = b""
+                    self.hold_replies()
                 writer.write(data)
                 await writer.drain()

@@ -1,0 +1,224 @@
+"""How a worker takes tasks: no more than it has slots for, from all its queues in turn."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+
+import pytest
+import redis
+
+from identtqueue import Client, InvalidInput, State, TaskOptions, Worker
+from identtqueue.admin import Admin
+from identtqueue.protocol.submission import Submission
+from support.invariants import check_invariants
+from support.redis_server import RedisServer
+from support.serving import Serve
+from support.waiting import eventually
+
+
+async def test_concurrency_is_never_exceeded_and_llen_is_the_truth(
+    client: Client, raw: redis.Redis, serve: Serve, queue: str
+) -> None:
+    running, most = 0, 0
+    go = asyncio.Event()
+
+    async def job(_ctx):
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await go.wait()
+        running -= 1
+
+    receipts = await client.submit_many(Submission(queue, "job") for _ in range(40))
+    await serve({"job": job}, concurrency=3)
+    await eventually(lambda: running == 3, "the slots are taken")
+    assert raw.llen(f"idtq:{{{queue}}}:pending") == 37, "nothing is fetched ahead"
+    assert await client.queue_length(queue) == 37
+    check_invariants(raw, queue)
+    go.set()
+    await client.wait_many([r.task_id for r in receipts], 60)
+    assert most == 3
+
+
+async def test_first_in_first_out(client: Client, serve: Serve, queue: str) -> None:
+    order = []
+
+    async def job(_ctx, n):
+        order.append(n)
+
+    receipts = await client.submit_many(Submission(queue, "job", (n,)) for n in range(30))
+    await serve({"job": job}, concurrency=1)
+    await client.wait_many([r.task_id for r in receipts], 60)
+    assert order == list(range(30))
+
+
+async def test_a_full_queue_does_not_starve_the_others(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    """One queue never runs dry; a task of another one still gets its turn."""
+    busy, rare, quiet = f"{queue}-busy", f"{queue}-rare", f"{queue}-quiet"
+    stop = asyncio.Event()
+
+    async def refill(ctx):
+        if not stop.is_set():
+            await client.enqueue_job(busy, "refill")
+
+    async def job(_ctx):
+        return "had its turn"
+
+    await serve({"refill": refill, "job": job}, queue_names=[busy, quiet, rare], concurrency=2)
+    for _ in range(6):
+        await client.enqueue_job(busy, "refill")
+    for _ in range(5):
+        task_id = await client.enqueue_job(rare, "job")
+        assert await client.wait_for_result(task_id, 30) == "had its turn"
+    assert await client.queue_length(busy) > 0
+    stop.set()
+    await eventually(lambda: _empty(client, busy), "the busy queue runs dry")
+
+
+async def _empty(client: Client, queue: str) -> bool:
+    return await client.queue_length(queue) == 0
+
+
+async def test_two_full_queues_share_a_worker(client: Client, serve: Serve, queue: str) -> None:
+    order = []
+
+    async def job(ctx):
+        order.append(ctx.queue)
+
+    queues = [f"{queue}-{n}" for n in range(3)]
+    submissions = [Submission(q, "job") for q in queues for _ in range(30)]
+    receipts = await client.submit_many(submissions)
+    await serve({"job": job}, queue_names=queues, concurrency=1)
+    await client.wait_many([r.task_id for r in receipts], 60)
+    for start in range(0, 90, 9):
+        counts = Counter(order[start : start + 9])
+        assert set(counts.values()) == {3}, "one of each in turn"
+
+
+async def test_an_idle_worker_is_woken_at_once(client: Client, serve: Serve, queue: str) -> None:
+    """Not by a poll: ten tasks one after the other take far less than one block of the fetcher."""
+
+    async def job(_ctx):
+        return 1
+
+    await serve({"job": job})
+    first = await client.enqueue_job(queue, "job")
+    await client.wait_for_result(first, 30)
+    began = time.monotonic()
+    for _ in range(10):
+        task_id = await client.enqueue_job(queue, "job")
+        await client.wait_for_result(task_id, 30)
+    assert time.monotonic() - began < 5
+
+
+async def test_a_delayed_task_is_not_late(client: Client, serve: Serve, queue: str) -> None:
+    async def job(_ctx):
+        return 1
+
+    await serve({"job": job})
+    for delay in (0.2, 0.05):  # the second comes first, and shortens the block
+        options = TaskOptions(delay_seconds=delay)
+        task_id = await client.enqueue_job(queue, "job", task_options=options)
+        await client.wait_for_result(task_id, 30)
+        info = await client.get_task(task_id)
+        late = info.started_at_ms - info.enqueued_at_ms - round(delay * 1000)
+        assert 0 <= late < 2500, "a block of the fetcher would be 5 s"
+
+
+async def test_due_tasks_are_promoted_while_all_slots_are_taken(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    """So that the list length tells an autoscaler about them."""
+    go = asyncio.Event()
+
+    async def job(_ctx):
+        await go.wait()
+
+    await serve({"job": job}, concurrency=1)
+    first = await client.enqueue_job(queue, "job")
+    await eventually(lambda: _is(client, first, State.RUNNING), "the slot is taken")
+    due = await client.enqueue_job(queue, "job", task_options=TaskOptions(delay_seconds=0.1))
+    await eventually(lambda: _is(client, due, State.PENDING), "the due task is promoted")
+    go.set()
+    await client.wait_many([first, due], 30)
+
+
+async def _is(client: Client, task_id: str, state: State) -> bool:
+    return await client.get_status(task_id) is state
+
+
+async def test_two_workers_share_a_queue(client: Client, serve: Serve, queue: str) -> None:
+    seen: Counter[str] = Counter()
+    gate = asyncio.Event()
+
+    def job_of(name):
+        async def job(_ctx):
+            seen[name] += 1
+            await gate.wait()
+
+        return job
+
+    for name in ("one", "two"):
+        await serve({"job": job_of(name)}, concurrency=2)
+    receipts = await client.submit_many(Submission(queue, "job") for _ in range(4))
+    await eventually(lambda: sum(seen.values()) == 4, "all four run")
+    assert seen == {"one": 2, "two": 2}, "the token is passed on while tasks are left"
+    gate.set()
+    await client.wait_many([r.task_id for r in receipts], 30)
+
+
+async def test_pause_and_resume(
+    client: Client, redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str
+) -> None:
+    async def job(_ctx):
+        return 1
+
+    worker = await serve({"job": job})
+    await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)
+    async with Admin(redis_server.address) as admin:
+        assert await admin.pause(queue) is True
+        assert await admin.pause(queue) is False
+        task_id = await client.enqueue_job(queue, "job")
+        other = f"{queue}-other"
+        assert (await admin.depths([queue, other]))[queue].paused is True
+        # The worker was rung for it, and put the token away; it has taken nothing.
+        await eventually(lambda: not raw.exists(f"idtq:{{{queue}}}:wake"), "it was woken")
+        assert await client.get_status(task_id) is State.PENDING
+        assert await admin.resume(queue) is True
+        assert await admin.resume(queue) is False
+        assert await client.wait_for_result(task_id, 30) == 1
+    assert worker.counters.running == 0
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({}, "give queue_name or queue_names"),
+        ({"queue_name": "a", "queue_names": ["b"]}, "give queue_name or queue_names"),
+        ({"queue_names": []}, "a worker needs a queue"),
+        ({"queue_names": ["a", "b", "a"]}, "a queue is named twice: a, b, a"),
+        ({"queue_name": "No Name"}, "queue name 'No Name' is not valid"),
+        ({"queue_name": "a", "concurrency": 0}, "concurrency=0: must be 1 or more"),
+        ({"queue_name": "a", "lease_seconds": 4}, "lease_seconds=4: must be 5 or more"),
+        ({"queue_name": "a", "grace_seconds": -1}, "grace_seconds=-1: must be 0 or more"),
+        ({"queue_name": "a", "max_deliveries": 0}, "max_deliveries=0: must be 1 or more"),
+        ({"queue_name": "a", "timeout_seconds": 0}, "timeout_seconds=0: must be more than 0"),
+        ({"queue_name": "a", "timeout_seconds": float("nan")}, "timeout_seconds=nan"),
+        ({"queue_name": "a", "lease_seconds": float("nan")}, "lease_seconds=nan"),
+        ({"queue_name": "a", "max_retries": -1}, "max_retries=-1: must be 0 or more"),
+    ],
+)
+def test_bad_settings(settings: dict[str, object], why: str) -> None:
+    async def job(_ctx): ...
+
+    with pytest.raises(InvalidInput, match=why):
+        Worker({"job": job}, "redis://nowhere", **settings)
+
+
+def test_bad_jobs() -> None:
+    with pytest.raises(InvalidInput, match="job 'job' is not callable"):
+        Worker({"job": 5}, "redis://nowhere", "q")

@@ -1,0 +1,350 @@
+"""Starting and stopping at every step leaves nothing behind: no key, no connection, no task."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+import redis
+
+from identtqueue import App, Client, InvalidInput, State, Worker
+from identtqueue.errors import ProtocolMismatch, RedisAuthFailed
+from identtqueue.protocol.scripts import script
+from identtqueue.protocol.submission import Submission
+from support.accounts import left_over
+from support.invariants import check_invariants
+from support.proxy import Proxy
+from support.redis_server import RedisServer
+from support.serving import serving
+from support.waiting import eventually
+
+NewServer = Callable[..., RedisServer]
+
+
+async def echo(_ctx, value=None):
+    return value
+
+
+@pytest.fixture(autouse=True)
+async def nothing_is_left_running() -> AsyncIterator[None]:
+    """Behind each test: no asyncio task and no thread of ours."""
+    yield
+    await eventually(
+        lambda: asyncio.all_tasks() == {asyncio.current_task()},
+        lambda: f"no task is left: {asyncio.all_tasks()}",
+        seconds=10,
+    )
+    await eventually(
+        lambda: not [t for t in threading.enumerate() if t.name.startswith("identtqueue")],
+        lambda: f"no thread is left: {threading.enumerate()}",
+        seconds=10,
+    )
+
+
+def connections(raw: redis.Redis) -> list[str]:
+    return [c["name"] for c in raw.client_list() if c["name"].startswith("identtqueue")]
+
+
+async def test_idle(new_redis_server: NewServer) -> None:
+    server = new_redis_server()
+    with server.client() as raw:
+        for _ in range(3):
+            async with serving(Worker({"echo": echo}, server.address, "q", http_port=0)):
+                await eventually(lambda: raw.zcard("idtq:{q}:workers") == 1, "it registered")
+            assert left_over(raw, "q") == []
+            await eventually(lambda: not connections(raw), "all connections are closed")
+
+
+async def test_at_every_turn_of_the_loop(new_redis_server: NewServer) -> None:
+    """Stopped after one turn of its loop, after two, and so on past its first task."""
+    server = new_redis_server()
+    with server.client() as raw:
+        async with Client(server.address) as client:
+            ids = [await client.enqueue_job("q", "echo", n) for n in range(50)]
+            turns, started = 0, False
+            while not started:
+                worker = Worker({"echo": echo}, server.address, queue_names=["q", "r"])
+                task = asyncio.create_task(worker.serve())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                started = (await client.get_status(ids[-1])) is State.SUCCEEDED
+                worker.stop()
+                await task
+                assert left_over(raw, "q") in ([], ["idtq:{q}:pending", "idtq:{q}:wake"])
+                assert left_over(raw, "r") == []
+                check_invariants(raw, "q")
+                turns += 1
+            results = await client.wait_many(ids, 30)
+            assert [r.value for r in results] == list(range(50))
+            infos = [await client.get_task(task_id) for task_id in ids]
+            assert {info.losses for info in infos} == {0}, "a release is not charged"
+
+
+async def test_cancelled_at_every_turn_of_the_loop(new_redis_server: NewServer) -> None:
+    """Whoever embeds `serve` may cancel it: what it holds goes back at once, uncharged."""
+    server = new_redis_server()
+    gate = asyncio.Event()
+
+    async def slow(_ctx):
+        await gate.wait()
+
+    with server.client() as raw:
+        async with Client(server.address) as client:
+            ids = [await client.enqueue_job("q", "slow") for _ in range(3)]
+            turns, claimed = 0, 0
+            while claimed < 5:
+                worker = Worker({"slow": slow}, server.address, "q")
+                task = asyncio.create_task(worker.serve())
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+                assert left_over(raw, "q") == ["idtq:{q}:pending", "idtq:{q}:wake"]
+                assert raw.lrange("idtq:{q}:pending", 0, -1) == [i.encode() for i in ids]
+                check_invariants(raw, "q")
+                turns += 1
+                claimed += int(raw.hget("idtq:{q}:stats", "claimed") or 0) > 0
+            info = await client.get_task(ids[0])
+            assert info.losses == 0
+
+
+async def test_before_redis_is_there(new_redis_server: NewServer) -> None:
+    server = new_redis_server()
+    server.stop()
+    async with serving(Worker({"echo": echo}, server.address, "q")):
+        await asyncio.sleep(0)
+
+
+async def test_while_redis_goes_away_during_the_start(
+    redis_server: RedisServer, queue: str
+) -> None:
+    """Connected, but not registered yet: the stop does not wait for Redis to come back."""
+    async with Proxy(redis_server.port) as proxy:
+
+        async def cut(_state):
+            proxy.refuse()
+
+        worker = Worker({"echo": echo}, proxy.address, queue, on_startup=cut)
+        async with serving(worker):
+            await eventually(lambda: proxy.accepted >= 3, "it tries again")
+            began = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - began < 20
+
+
+async def test_during_a_claim(redis_server: RedisServer, raw: redis.Redis, queue: str) -> None:
+    """The claim has been granted, its reply is on its way: the task goes back, uncharged."""
+    async with Client(redis_server.address) as client, Proxy(redis_server.port) as proxy:
+        async with serving(Worker({"echo": echo}, proxy.address, queue)) as worker:
+            await client.wait_for_result(await client.enqueue_job(queue, "echo", 1), 30)
+            proxy.hold_replies_to(script("claim").sha.encode())
+            task_id = await client.enqueue_job(queue, "echo", 2)
+            await eventually(lambda: _is_claimed(client, task_id), "it is claimed")
+            worker.stop()
+            worker.stop = lambda: None
+            proxy.release_replies()
+        info = await client.get_task(task_id)
+        assert (info.state, info.losses, info.failures) == (State.PENDING, 0, 0)
+    assert left_over(raw, queue) == [f"idtq:{{{queue}}}:pending", f"idtq:{{{queue}}}:wake"]
+
+
+async def test_a_claim_whose_reply_is_lost(
+    redis_server: RedisServer, raw: redis.Redis, queue: str
+) -> None:
+    """The worker owns a task that it knows nothing of: it finds out, and runs it."""
+    async with Client(redis_server.address) as client, Proxy(redis_server.port) as proxy:
+        async with serving(Worker({"echo": echo}, proxy.address, queue)):
+            await client.wait_for_result(await client.enqueue_job(queue, "echo", 1), 30)
+            proxy.hold_replies_to(script("claim").sha.encode())
+            task_id = await client.enqueue_job(queue, "echo", 2)
+            await eventually(lambda: _is_claimed(client, task_id), "it is claimed")
+            proxy.cut()
+            proxy.release_replies()
+            assert await client.wait_for_result(task_id, 30) == 2
+        info = await client.get_task(task_id)
+        assert (info.attempt, info.losses) == (2, 0)
+    assert left_over(raw, queue) == []
+
+
+async def _is_claimed(client: Client, task_id: str) -> bool:
+    return await client.get_status(task_id) is State.RUNNING
+
+
+async def test_twice_in_a_row_hurries(
+    client: Client, redis_server: RedisServer, queue: str
+) -> None:
+    started = asyncio.Event()
+
+    async def for_ever(_ctx):
+        started.set()
+        await asyncio.Event().wait()
+
+    worker = Worker({"for_ever": for_ever}, redis_server.address, queue, grace_seconds=3600)
+    task_id = await client.enqueue_job(queue, "for_ever")
+    async with serving(worker):
+        await started.wait()
+        worker.stop()
+    info = await client.get_task(task_id)
+    assert (info.state, info.losses, info.failures) == (State.PENDING, 0, 0)
+
+
+async def test_in_order(
+    client: Client, redis_server: RedisServer, raw: redis.Redis, queue: str
+) -> None:
+    """What runs may end within the grace time; nothing new is started; hooks come last."""
+    events = []
+    go = asyncio.Event()
+
+    async def slow(_ctx, n):
+        events.append(f"start {n}")
+        await go.wait()
+        events.append(f"end {n}")
+        return n
+
+    worker = Worker(
+        {"slow": slow},
+        redis_server.address,
+        queue,
+        concurrency=2,
+        on_startup=lambda _state: events.append("startup"),
+        on_shutdown=lambda _state: events.append("shutdown"),
+    )
+    receipts = await client.submit_many(Submission(queue, "slow", (n,)) for n in range(3))
+    async with serving(worker):
+        await eventually(lambda: len(events) == 3, "two run")
+        worker.stop()
+        again = asyncio.get_running_loop().call_soon(go.set)
+        await eventually(lambda: "end 1" in events, "they may end")
+        again.cancel()
+        worker.stop = lambda: None  # `serving` would hurry it
+    assert events == ["startup", "start 0", "start 1", "end 0", "end 1", "shutdown"]
+    results = await client.wait_many([r.task_id for r in receipts[:2]], 30)
+    assert [r.value for r in results] == [0, 1]
+    assert await client.get_status(receipts[2].task_id) is State.PENDING
+    assert left_over(raw, queue) == [f"idtq:{{{queue}}}:pending", f"idtq:{{{queue}}}:wake"]
+
+
+async def test_a_job_may_end_its_cleanup(
+    client: Client, redis_server: RedisServer, queue: str
+) -> None:
+    """Cut off, a job may still give a result; what it raises instead counts for nothing."""
+    started = []
+
+    async def saves(_ctx):
+        started.append(1)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "saved"
+
+    async def spoils(_ctx):
+        started.append(1)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise ValueError("in its cleanup") from None
+
+    saved = await client.enqueue_job(queue, "saves")
+    spoilt = await client.enqueue_job(queue, "spoils")
+    jobs = {"saves": saves, "spoils": spoils}
+    async with serving(Worker(jobs, redis_server.address, queue, grace_seconds=0)):
+        await eventually(lambda: len(started) == 2, "both run")
+    assert await client.wait_for_result(saved, 30) == "saved"
+    info = await client.get_task(spoilt)
+    assert (info.state, info.failures) == (State.PENDING, 0)
+
+
+async def test_hooks(
+    client: Client, redis_server: RedisServer, raw: redis.Redis, queue: str
+) -> None:
+    async def opens(state):
+        state["pool"] = ["open"]
+
+    def closes(state):
+        state["pool"].append("closed")
+        raise ValueError("and fails")
+
+    async def uses(ctx):
+        return ctx.state["pool"]
+
+    worker = Worker(
+        {"uses": uses}, redis_server.address, queue, on_startup=opens, on_shutdown=closes
+    )
+    async with serving(worker):
+        task_id = await client.enqueue_job(queue, "uses")
+        assert await client.wait_for_result(task_id, 30) == ["open"]
+    assert worker.state["pool"] == ["open", "closed"], "its error is logged, the stop goes on"
+    assert left_over(raw, queue) == []
+
+
+async def test_a_failing_startup_hook_stops_the_worker(
+    redis_server: RedisServer, raw: redis.Redis, queue: str
+) -> None:
+    closed = []
+
+    def fails(_state):
+        raise OSError("no model file")
+
+    worker = Worker(
+        {"echo": echo}, redis_server.address, queue, on_startup=fails, on_shutdown=closed.append
+    )
+    with pytest.raises(OSError, match="no model file"):
+        await worker.serve()
+    assert closed == [], "what was not started is not shut down"
+    assert left_over(raw, queue) == []
+
+
+async def test_during_the_startup_hook(
+    redis_server: RedisServer, raw: redis.Redis, queue: str
+) -> None:
+    loading = asyncio.Event()
+
+    async def loads(_state):
+        loading.set()
+        await asyncio.Event().wait()
+
+    async with serving(Worker({"echo": echo}, redis_server.address, queue, on_startup=loads)):
+        await loading.wait()
+    assert left_over(raw, queue) == []
+
+
+async def test_before_it_serves(redis_server: RedisServer, raw: redis.Redis, queue: str) -> None:
+    worker = Worker({"echo": echo}, redis_server.address, queue)
+    worker.stop()
+    await worker.serve()
+    assert left_over(raw, queue) == []
+
+
+async def test_another_protocol_version(
+    redis_server: RedisServer, raw: redis.Redis, queue: str
+) -> None:
+    """The second queue refuses us: the lease of the first is given back, the error is told."""
+    raw.hset(f"idtq:{{{queue}}}:meta", "protocol", "9")
+    first = f"{queue}-first"
+    worker = Worker({"echo": echo}, redis_server.address, queue_names=[first, queue])
+    with pytest.raises(ProtocolMismatch, match="uses protocol version 9"):
+        await worker.serve()
+    assert left_over(raw, first) == left_over(raw, queue) == []
+
+
+async def test_wrong_password(new_redis_server: NewServer) -> None:
+    server = new_redis_server()
+    with server.client() as raw:
+        raw.config_set("requirepass", "right")
+    with pytest.raises(RedisAuthFailed, match="Check user name, password and ACL"):
+        await Worker({"echo": echo}, server.address, "q").serve()
+
+
+def test_cron_of_an_unknown_job() -> None:
+    app = App("redis://nowhere")
+
+    @app.task
+    async def known(_ctx): ...
+
+    entry = app.cron("* * * * *", known)
+    with pytest.raises(Exception, match="no job named 'known'"):
+        Worker({"echo": echo}, "redis://nowhere", "q", cron=[entry])
+    with pytest.raises(InvalidInput, match="two cron entries of one queue have the same name"):
+        Worker({"known": echo}, "redis://nowhere", "q", cron=[entry, entry])
