@@ -21,8 +21,15 @@ chart=$out/charts/identtqueue
 "$python" charts/values_table.py "$chart" >"$out/README.md"
 mv "$out/README.md" "$chart/README.md"
 
-# creator=static: these are not Helm's objects, so they don't claim to be.
-render() { "$helm" template identtqueue "$chart" --namespace "$namespace" --set creator=static "$@"; }
+# creator=static: these are not Helm's objects, so they don't claim to be. Helm 4 leaves empty lines
+# at the end of each object, Helm 3 does not: without them, the two give the same files.
+render() {
+  "$helm" template identtqueue "$chart" --namespace "$namespace" --set creator=static "$@" |
+    awk '/^$/ { empty++; next }
+         { if ($0 == "---") empty = 0
+           while (empty > 0) { print ""; empty-- }
+           print }'
+}
 
 {
   echo '# Generated from charts/identtqueue by charts/generate.sh. Do not edit.'
