@@ -146,7 +146,11 @@ class Namespace:
 
     @contextlib.asynccontextmanager
     async def port_forward(self, service: str, port: int) -> AsyncIterator[int]:
-        """A local port that leads to the service; opened anew should the tunnel break."""
+        """A local port that leads to the service; opened anew should the tunnel break.
+
+        Raises:
+            CommandFailed: it does not open.
+        """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             local_port: int = probe.getsockname()[1]
@@ -164,8 +168,11 @@ class Namespace:
 
         tunnel = asyncio.create_task(keep_open())
         try:
-            async with asyncio.timeout(30):
-                await open_now.wait()
+            try:
+                async with asyncio.timeout(30):
+                    await open_now.wait()
+            except TimeoutError:
+                raise CommandFailed(f"no tunnel to service {service} in 30 s") from None
             yield local_port
         finally:
             tunnel.cancel()

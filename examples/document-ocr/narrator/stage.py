@@ -165,10 +165,7 @@ async def clean_up(demo: Demo, *, keep: bool) -> None:
     results = await asyncio.gather(
         *(space.delete(timeout_seconds=90) for space in spaces), return_exceptions=True
     )
-    for error in results:
-        if error is not None:
-            demo.tell.say(f"not cleaned up: {error}")
+    for space, error in zip(spaces, results, strict=True):
+        demo.tell.say(f"namespace {space.name}: {error or 'deleted'}")
     if keep:
         demo.tell.say(f"kept: kubectl -n {demo.space.name} get tq,deployments,pods")
-    else:
-        demo.tell.say(f"namespace {demo.space.name} is deleted")
