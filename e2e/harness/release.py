@@ -105,6 +105,7 @@ def helm(release: Release, verb: str, *words: str) -> str:
         *("helm", "-n", release.namespace, verb, RELEASE, ROOT / "charts" / "identtqueue"),
         # The CRD may be there from another release: it belongs to the cluster, not to one of them.
         *("--take-ownership", "--set", "image.tag=dev,redis.enabled=true"),
+        *("--set", "redis.image.repository=identtqueue/redis,redis.image.tag=dev"),
         *("--set", "redis.persistence.enabled=false,redis.appendfsync=always"),
         *("--set", f"nodeSelector.{pin},redis.nodeSelector.{pin}"),
         # What the tests' own TaskQueues refer to.
