@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from statistics import fmean
 
-from PIL import Image, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 SCALES = (1.0, 1.5, 2.0)
 COMMAND = (
@@ -19,6 +19,7 @@ COMMAND = (
 # One thread per page: the queue's concurrency says how many cores are in use, not OpenMP.
 ENVIRONMENT = {**os.environ, "OMP_THREAD_LIMIT": "1"}
 TIMEOUT_SECONDS = 60
+WORD = "Document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,21 @@ def read(image: bytes) -> Reading:
     """The best of several readings, of the cleaned page in its own size and enlarged."""
     page = Image.open(io.BytesIO(image)).filter(ImageFilter.MedianFilter(3))
     return max((_recognise(_enlarge(page, by)) for by in SCALES), key=lambda r: r.weight)
+
+
+def check() -> None:
+    """Read a page with one word on it; loads what Tesseract needs into the node's memory, too.
+
+    Raises:
+        RuntimeError: it was read as something else.
+        FileNotFoundError, CalledProcessError: Tesseract, or its language, is not installed.
+    """
+    page = Image.new("L", (600, 200), 255)
+    ImageDraw.Draw(page).text((60, 60), WORD, font=ImageFont.load_default(64), fill=0)
+    out = io.BytesIO()
+    page.save(out, format="PNG")
+    if (found := read(out.getvalue()).text) != WORD:
+        raise RuntimeError(f"Tesseract reads {found!r} where {WORD!r} is written")
 
 
 def _enlarge(page: Image.Image, by: float) -> bytes:

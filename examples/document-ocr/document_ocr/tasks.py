@@ -1,5 +1,6 @@
 """The worker's side: one task, its result, and the App that both sides import."""
 
+import asyncio
 import os
 import time
 from dataclasses import dataclass
@@ -9,7 +10,14 @@ from identtqueue import App, Context
 
 QUEUE = "pages"
 
-app = App()  # where Redis is, and its password, come from the environment
+
+async def try_reading(_state: object) -> None:
+    """Before the first page: a worker without Tesseract or its language must not take any."""
+    await asyncio.to_thread(ocr.check)
+
+
+# Where Redis is, and its password, come from the environment.
+app = App(on_startup=try_reading)
 
 
 @dataclass(frozen=True, slots=True)
