@@ -9,7 +9,7 @@ from pathlib import Path
 
 from identtqueue import Client
 from identtqueue.task import State, TaskInfo
-from narrator.cluster import CommandFailed, Namespace
+from narrator.cluster import CommandFailed, Namespace, lines_of
 from narrator.observer import NotSeen, Observer, PodSeen
 
 POLL_SECONDS = 0.05
@@ -24,11 +24,11 @@ class Killed:
     """As it was just before."""
     pod: PodSeen
     at: float
-    """When the signal was sent, by this machine's clock."""
+    """When the killer was about to send the signal, by this machine's clock."""
     pid: str
     """On the node."""
     misses: int
-    """Workers killed before it whose page had been finished in the instant before the signal."""
+    """Workers killed before it that had just finished the page they were chosen for."""
 
 
 class Killer:
@@ -54,15 +54,26 @@ class Killer:
         found = await self.namespace.kubectl("get", "pods", "-o", f"jsonpath={template}")
         return dict(line.split() for line in found.splitlines())
 
-    async def kill(self, helper: str, pod_uid: str) -> str:
-        """SIGKILL to the first process of the worker's container; gives its PID on the node.
+    async def kill(self, helper: str, pod_uid: str) -> tuple[str, float]:
+        """SIGKILL to the first process of the worker's container.
+
+        Returns its PID on the node, and when that was heard here: it is told just before the
+        signal, so that a time counted from then is not too favourable by the way of `kubectl exec`
+        back.
 
         Raises:
             CommandFailed: there is no such process.
         """
         program = f"{inspect.getsource(_kill_worker)}\n_kill_worker({pod_uid!r})"
-        answer = await self.namespace.kubectl("exec", helper, "--", "python", "-c", program)
-        return answer.strip()
+        pid, at = "", 0.0
+        async for line in lines_of(
+            *("kubectl", "--namespace", self.namespace.name, "exec", helper, "--"),
+            *("python", "-c", program),
+        ):
+            pid, at = line, time.time()
+        if not pid:
+            raise CommandFailed(f"no worker of pod {pod_uid} was found")
+        return pid, at
 
 
 def _kill_worker(pod_uid: str) -> None:
@@ -81,10 +92,9 @@ def _kill_worker(pod_uid: str) -> None:
             continue
         numbers = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid"))
         if numbers[-1] == "1":
+            print(process.name, flush=True)
             os.kill(int(process.name), signal.SIGKILL)
-            print(process.name)
             return
-    raise SystemExit(f"no worker of pod {pod_uid} on this node")
 
 
 async def kill_mid_page(
@@ -102,10 +112,9 @@ async def kill_mid_page(
     for _ in range(5):
         task, pod = await _just_begun(client, observer, task_ids)
         try:
-            pid = await killer.kill(helpers[pod.node], pod.uid)
+            pid, at = await killer.kill(helpers[pod.node], pod.uid)
         except CommandFailed:
             continue  # its container was replaced meanwhile
-        at = time.time()
         now = await client.get_task(task.task_id)
         if now is not None and (now.attempt > task.attempt or not now.state.ended):
             return Killed(task, pod, at, pid, misses)

@@ -106,7 +106,7 @@ async def kill_a_worker(demo: Demo, scene: Scene) -> None:
             at=killed.at,
         )
         if killed.misses:
-            tell.say(f"(before it, {killed.misses} killed just after a page: nothing to recover)")
+            tell.say(f"(killed before it, but a page too late: {killed.misses} workers)")
         await tell_recovery(demo, scene, killed)
     await observer.until(
         lambda: pod.restarts > 0 and pod.exit_code is not None, 60, "the kubelet to report the end"
