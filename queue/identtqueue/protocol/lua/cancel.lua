@@ -8,14 +8,15 @@ local id, key = ARGV[3], ARGV[1] .. ARGV[3]
 local task = redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl')
 local state = task[1]
 if not state then return 'missing' end
+if state == 'succeeded' or state == 'failed' or state == 'cancelled' then return 'ended' end
 if state == 'running' then
   redis.call('HDEL', key, 'cancel')  -- first: it is allowed at maxmemory
   redis.call('HSET', key, 'cancel', '1')
   redis.call('PUBLISH', ARGV[5] .. task[2], 'cancel ' .. id .. ' ' .. task[3])
   return 'asked'
 end
-if state ~= 'pending' and state ~= 'scheduled' then return 'ended' end
-if state == 'pending' then redis.call('LREM', KEYS[1], 1, id) else redis.call('ZREM', KEYS[2], id) end
+if state == 'pending' then redis.call('LREM', KEYS[1], 1, id)
+else redis.call('ZREM', KEYS[2], id) end
 end_task(key, id, 'cancelled', 'error', ARGV[4], now_ms(), task[4] or 3600000, ARGV[2])
 redis.call('HINCRBY', KEYS[3], 'cancelled', 1)
 return 'ok'

@@ -6,7 +6,9 @@
 -- include lib/now.lua
 local now, in_flight = now_ms(), 0
 local workers = redis.call('ZRANGE', KEYS[2], 0, -1)
-for _, worker in ipairs(workers) do in_flight = in_flight + redis.call('LLEN', ARGV[2] .. worker) end
+for _, worker in ipairs(workers) do
+  in_flight = in_flight + redis.call('LLEN', ARGV[2] .. worker)
+end
 local oldest, head = -1, redis.call('LINDEX', KEYS[1], 0)
 if head then
   local since = redis.call('HMGET', ARGV[1] .. head, 'pending_since', 'enqueued_at')

@@ -4,15 +4,17 @@
 -- Returns the workers whose state changed
 local changed = {}
 for i = 3, #ARGV do
-  local done = 0
-  if ARGV[1] == 'undrain' then done = redis.call('SREM', KEYS[2], ARGV[i])
-  elseif redis.call('ZSCORE', KEYS[1], ARGV[i]) and redis.call('SISMEMBER', KEYS[2], ARGV[i]) == 0 then
-    redis.call('SREM', KEYS[2], ARGV[i])  -- first: it is allowed at maxmemory
-    done = redis.call('SADD', KEYS[2], ARGV[i])
+  local worker, done = ARGV[i], 0
+  local drains = redis.call('SISMEMBER', KEYS[2], worker) == 1
+  if ARGV[1] == 'undrain' then
+    done = redis.call('SREM', KEYS[2], worker)
+  elseif not drains and redis.call('ZSCORE', KEYS[1], worker) then
+    redis.call('SREM', KEYS[2], worker)  -- first: it is allowed at maxmemory
+    done = redis.call('SADD', KEYS[2], worker)
   end
   if done == 1 then
-    changed[#changed + 1] = ARGV[i]
-    redis.call('PUBLISH', ARGV[2] .. ARGV[i], ARGV[1])
+    changed[#changed + 1] = worker
+    redis.call('PUBLISH', ARGV[2] .. worker, ARGV[1])
   end
 end
 return changed
