@@ -1,0 +1,275 @@
+"""One table, three places: `states.py`, the Lua files, `docs/internals.md`. And Lua's rules."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from identtqueue.protocol import commands, scripts
+from identtqueue.protocol.commands import Call, NewTask
+from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS, Transition
+from identtqueue.task import State
+from identtqueue.transport import wire
+
+ROOT = Path(__file__).parents[2]
+LUA = ROOT / "queue/identtqueue/protocol/lua"
+NONE = "(none)"
+STATE = re.compile("|".join([*(rf"\b{state}\b" for state in State), re.escape(NONE)]))
+
+REFUSALS = {
+    *("lost", "missing", "paused", "exists", "late", "protocol", "alive", "unknown", "busy"),
+    *("not dead", "ended", "draining"),
+}
+"""What a script answers when it has not done what it was asked."""
+
+
+def states_in(text: str) -> tuple[State | None, ...]:
+    return tuple(None if word == NONE else State(word) for word in STATE.findall(text))
+
+
+def rows() -> dict[str, Transition]:
+    return {row.script: row for row in TRANSITIONS}
+
+
+# --- the table, three times ---
+
+
+def documented_rows() -> dict[str, Transition]:
+    """The rows of the table in docs/internals.md: | `script` | from → to | guard | caller |."""
+    found = {}
+    for line in (ROOT / "docs/internals.md").read_text("utf-8").splitlines():
+        match = re.fullmatch(
+            r"\| `(\w+)` \| ([^|]+) (?:→|->) ([^|]+) \| ([^|]+) \| ([^|]+) \|", line
+        )
+        if match:
+            script, source, target, guard, caller = match.groups()
+            assert script not in found, f"{script} has two rows"
+            row = Transition(script, states_in(source), states_in(target), guard, caller)
+            found[script] = row
+    return found
+
+
+def test_the_documentation_has_the_table() -> None:
+    documented = documented_rows()
+    assert documented == rows()
+    assert list(documented) == list(rows()), "in the same order"
+
+
+def test_the_documentation_names_the_scripts_that_move_no_task() -> None:
+    text = (ROOT / "docs/internals.md").read_text("utf-8")
+    (sentence,) = re.findall(r"^((?:`\w+`(?:,? and |, ))+`\w+`) move no task", text, re.MULTILINE)
+    assert sorted(re.findall(r"\w+(?=`)", sentence)) == sorted(SERVICE_SCRIPTS)
+
+
+def test_every_script_is_in_the_table_and_every_row_has_a_script() -> None:
+    assert scripts.names() == sorted([*rows(), *SERVICE_SCRIPTS])
+    assert len(rows()) == len(TRANSITIONS)
+    assert not set(rows()) & set(SERVICE_SCRIPTS)
+
+
+@pytest.mark.parametrize("name", rows())
+def test_the_header_says_what_the_table_says(name: str) -> None:
+    arrows = header(name)[0].split("->")
+    assert len(arrows) > 1
+    assert set(states_in(arrows[0])) == set(rows()[name].sources)
+    targets = " ".join(re.split("[;:,.]", arrow)[0] for arrow in arrows[1:])
+    assert set(states_in(targets)) == set(rows()[name].targets)
+
+
+@pytest.mark.parametrize("name", SERVICE_SCRIPTS)
+def test_a_service_script_moves_nothing(name: str) -> None:
+    assert "->" not in header(name)[0]
+    assert not re.search(r"'HSET', [^)]*'state'|\b(end_task|promote)\(", body(name))
+
+
+def test_every_state_can_be_reached_and_left() -> None:
+    reached = {state for row in TRANSITIONS for state in row.targets}
+    left = {state for row in TRANSITIONS for state in row.sources}
+    assert reached == {*State, None}
+    assert left == {None, *State} - {State.SUCCEEDED, State.CANCELLED}
+
+
+# --- the scripts ---
+
+
+@cache
+def text(name: str) -> str:
+    return (LUA / f"{name}.lua").read_text("utf-8")
+
+
+@cache
+def header(name: str) -> tuple[str, str, str, str]:
+    """What it does, KEYS, ARGV (with Options), Returns: the comment at its top, in four parts."""
+    lines = []
+    for line in text(name).splitlines():
+        if not line.startswith("--") or line.startswith("-- include"):
+            break
+        lines.append(line.removeprefix("--").strip())
+    whole = "\n".join(lines)
+    match = re.fullmatch(
+        rf"{name}: (.+?)\nKEYS  (.+?)\nARGV  (.+?)\nReturns (.+)", whole, re.DOTALL
+    )
+    assert match is not None, f"{name}.lua: its header has not all parts, in order:\n{whole}"
+    return match.groups()  # type: ignore[return-value]
+
+
+def code(source: str) -> str:
+    """Without comments and empty lines."""
+    lines = (line.split("--")[0].rstrip() for line in source.splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def body(name: str) -> str:
+    return code(text(name))
+
+
+ALL = scripts.names()
+LIBRARY = sorted(path.name for path in (LUA / "lib").iterdir())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_script_is_short(name: str) -> None:
+    assert len(body(name).splitlines()) <= 60
+    assert all(len(line) <= 100 for line in text(name).splitlines())
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_header_names_the_keys_that_are_used(name: str) -> None:
+    named = [int(n) for n in re.findall(r"(?:^|  )(\d+) ", header(name)[1], re.MULTILINE)]
+    used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", body(name))}
+    assert named == list(range(1, len(named) + 1))
+    assert used == set(named)
+    assert scripts.script(name).key_count == len(named)
+    assert "#KEYS" not in body(name)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_the_header_names_the_arguments_that_are_used(name: str) -> None:
+    arguments = header(name)[2]
+    named = [int(n) for n in re.findall(r"(?:^|  )(\d+)(?:\.\.)? ", arguments, re.MULTILINE)]
+    used = {int(n) for n in re.findall(r"ARGV\[(\d+)\]", body(name))}
+    rest = re.search(r"(?:^|  )(\d+)\.\. ", arguments, re.MULTILINE)
+    if rest is not None:  # `3.. triples` is read in a loop
+        assert re.search(rf"for i = (?:#ARGV - \d+, )?{rest.group(1)}, ", body(name)), rest
+        used.add(int(rest.group(1)))
+    assert named == list(range(1, len(named) + 1))
+    assert used == set(named)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_includes_exist_and_are_used(name: str) -> None:
+    for include in re.findall(r"^-- include lib/(\w+\.lua)$", text(name), re.MULTILINE):
+        assert include in LIBRARY
+        functions = re.findall(
+            r"^local function (\w+)", (LUA / "lib" / include).read_text(), re.MULTILINE
+        )
+        assert any(re.search(rf"\b{f}\(", body(name)) for f in functions), f"{include} is not used"
+
+
+def test_every_fragment_is_included_somewhere() -> None:
+    used = {path for name in ALL for path in re.findall(r"include lib/(\w+\.lua)", text(name))}
+    used |= {
+        path
+        for name in LIBRARY
+        for path in re.findall(r"include lib/(\w+\.lua)", (LUA / "lib" / name).read_text())
+    }
+    assert used == set(LIBRARY)
+
+
+READS = {
+    *("EXISTS", "GET", "HGET", "HGETALL", "HMGET", "LINDEX", "LLEN", "LRANGE", "SISMEMBER"),
+    *("TIME", "ZCARD", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
+}
+WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:end_task|promote|ring)\(")
+
+
+def blocks(source: str) -> list[str]:
+    """The functions of a script, and what remains without them."""
+    functions = re.findall(r"^local function .*?^end$", source, re.MULTILINE | re.DOTALL)
+    for function in functions:
+        source = source.replace(function, "")
+    return [*functions, source]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_all_guards_come_before_the_first_write(name: str) -> None:
+    """Lua does not roll back. Checked as far as text goes; `tests/protocol` checks the rest."""
+    # To `extend` it is part of the answer: the lease has been renewed.
+    refusals = REFUSALS - {"draining"} if name == "extend" else REFUSALS
+    for block in blocks(body(name)):
+        write = WRITE.search(block)
+        if write is None:
+            continue
+        after = block[write.start() :]
+        returned = re.findall(r"return \{?'([a-z ]+)'", after)
+        assert not set(returned) & refusals, f"{returned} after the first write:\n{after}"
+
+
+@pytest.mark.parametrize("name", ["depth", "workers"])
+def test_what_only_looks_writes_nothing(name: str) -> None:
+    called = re.findall(r"redis\.call\('(\w+)'", scripts.script(name).source)
+    assert set(called) <= READS
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_time_is_redis_time(name: str) -> None:
+    source = scripts.script(name).source
+    assert "os.time" not in source
+    assert "os.clock" not in source
+    assert source.count("redis.call('TIME')") <= 1, "one moment per script"
+
+
+# --- who calls them ---
+
+CALLS: dict[str, Call[Any]] = {
+    "enqueue": commands.enqueue("q", [NewTask("q:a", b"", "f")]),
+    "promote": commands.promote("q"),
+    "claim": commands.claim("q", "w", 1),
+    "finish": commands.finish("q", "w", [("q:a", 1, b"")]),
+    "retry": commands.retry("q", "w", "q:a", 1, 0, b""),
+    "bury": commands.bury("q", "w", "q:a", 1, b""),
+    "abort": commands.abort("q", "w", "q:a", 1),
+    "release": commands.release("q", "w", [("q:a", 1)]),
+    "recover": commands.recover("q", "w", waive_lease=True, max_deliveries=1),
+    "cancel": commands.cancel("q:a"),
+    "replay": commands.replay("q:a"),
+    "discard": commands.discard("q:a"),
+    "register": commands.register("q", "w", 1, {}),
+    "extend": commands.extend("q", "w", 1),
+    "leave": commands.leave("q", "w"),
+    "drain": commands.drain("q", ["w"], stop=True),
+    "pause": commands.pause("q", stop=True),
+    "await": commands.await_result("q:a"),
+    "wake": commands.wake("q"),
+    "depth": commands.depth("q"),
+    "workers": commands.workers("q"),
+}
+
+
+def test_every_script_has_one_command() -> None:
+    assert sorted(CALLS) == ALL
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_a_command_passes_the_keys_and_arguments_of_the_header(name: str) -> None:
+    call = CALLS[name]
+    assert call.name == name
+    assert call.is_script
+    assert wire.words(call)[2] == len(call.keys) == scripts.script(name).key_count
+    assert call.repeatable == (name != "claim")
+    assert all(key.startswith("idtq:{q}:") for key in call.keys), "one slot of a cluster"
+
+    keys = [re.sub(r"<.*>", "", word) for word in re.findall(r"\d+ ([^\s]+)", header(name)[1])]
+    given = [key.removeprefix("idtq:{q}:") for key in call.keys]
+    for key, expected in zip(given, keys, strict=True):
+        assert key.startswith(expected), f"{name}: KEYS are {given}, the header says {keys}"
+
+    named = re.findall(r"(?:^|  )(\d+)(\.\.)? ", header(name)[2], re.MULTILINE)
+    if named and named[-1][1]:
+        assert len(call.args) >= len(named)
+    else:
+        assert len(call.args) == len(named)

@@ -1,0 +1,92 @@
+"""Who names keys and who writes to Redis."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import redis
+
+from identtqueue.protocol.keys import ROOT as KEY_ROOT
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "queue/identtqueue"
+KEYS = LIBRARY / "protocol/keys.py"
+COMMANDS = LIBRARY / "protocol/commands.py"
+
+
+def sources(*suffixes: str) -> Iterator[Path]:
+    for folder in (LIBRARY, ROOT / "operator/identtqueue_operator", ROOT / "examples"):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in suffixes and "__pycache__" not in path.parts:
+                yield path
+
+
+def strings(path: Path) -> Iterator[str]:
+    """String constants, docstrings left out."""
+    tree = ast.parse(path.read_text("utf-8"))
+    documentation = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        is_string = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if is_string and id(node) not in documentation:
+            yield node.value
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+def test_only_keys_py_spells_a_key() -> None:
+    spelled = [
+        name(path)
+        for path in sources(".py", ".lua", ".sh", ".yaml")
+        if path != KEYS and f"{KEY_ROOT}:" in path.read_text("utf-8")
+    ]
+    assert spelled == []
+
+
+def test_no_script_makes_up_a_key() -> None:
+    """It uses KEYS, or a prefix that it was given, and an id."""
+    kinds = [f":{kind}" for kind in ("pending", "inflight", "task", "dead", "wake", "scheduled")]
+    for path in (LIBRARY / "protocol/lua").rglob("*.lua"):
+        code = [line.split("--")[0] for line in path.read_text("utf-8").splitlines()]
+        found = [line for line in code for kind in kinds if kind in line]
+        assert found == [], name(path)
+
+
+def test_only_lua_writes_to_redis(raw: redis.Redis) -> None:
+    """No Python source names a command that writes. The server itself says which those are.
+
+    One exception: an idle worker's BLPOP takes a wake token, which is no task.
+    """
+    flags = raw.command()
+    writing = {
+        command.upper()
+        for command, about in flags.items()
+        if "write" in {f.decode() if isinstance(f, bytes) else f for f in about["flags"]}
+    }
+    assert {"SET", "RPUSH", "BLPOP", "DEL", "ZADD"} <= writing
+    found = {
+        (name(path), text) for path in sources(".py") for text in strings(path) if text in writing
+    }
+    assert found == {(name(COMMANDS), "BLPOP")}
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The distributions that a module imports from."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.ImportFrom) and not node.level:
+            yield (node.module or "").split(".")[0]
+        elif isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+
+
+def test_neither_the_protocol_nor_the_operator_knows_redis_py() -> None:
+    importing = [name(path) for path in sources(".py") if "redis" in imports(path)]
+    assert importing
+    assert [p for p in importing if p.startswith(("queue/identtqueue/protocol", "operator"))] == []
