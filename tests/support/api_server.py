@@ -8,6 +8,7 @@ continue from a version, and discovery. No validation, no controllers; see `flee
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import itertools
 import json
@@ -20,7 +21,8 @@ from aiohttp import web
 Json = dict[str, Any]
 
 GROUPS: dict[str, dict[str, str]] = {
-    "v1": {"pods": "Pod", "secrets": "Secret", "events": "Event"},
+    "v1": {"namespaces": "Namespace", "pods": "Pod", "secrets": "Secret", "events": "Event"},
+    "apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
     "apps/v1": {"deployments": "Deployment"},
     "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
     "coordination.k8s.io/v1": {"leases": "Lease"},
@@ -223,6 +225,13 @@ class ApiServer:
         since = int(request.query.get("resourceVersion") or 0)
         response = web.StreamResponse()
         await response.prepare(request)
+        with contextlib.suppress(ConnectionError):  # the watcher has gone
+            await self._stream(response, plural, namespace, since)
+        return response
+
+    async def _stream(
+        self, response: web.StreamResponse, plural: str, namespace: str | None, since: int
+    ) -> None:
         while True:
             for version, event, kind, body in list(self._history):
                 if version <= since or kind != plural:
@@ -257,7 +266,7 @@ def _discovery(parts: list[str]) -> Json:
             "name": plural,
             "kind": kind,
             "singularName": kind.lower(),
-            "namespaced": True,
+            "namespaced": plural not in ("namespaces", "customresourcedefinitions"),
             "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
         }
         for plural, kind in GROUPS[name].items()
