@@ -312,16 +312,18 @@ class App:
         """Enqueue a job by the clock; every worker of the app keeps the schedule.
 
         Raises:
-            InvalidInput: the expression or the timezone can't be read.
+            InvalidInput: the expression or the timezone can't be read, or the arguments don't
+                fit the job's signature.
         """
+        call = job.call(*args, **kwargs).submission
         entry = Cron(
             name=name or job.name.lower(),
             function_name=job.name,
             expression=expression,
             queue=job.queue,
             timezone=timezone,
-            args=args,
-            kwargs=kwargs,
+            args=tuple(call.args),
+            kwargs=call.kwargs,
         )
         self.crons.append(entry)
         return entry

@@ -166,8 +166,8 @@ class Executor:
             error: BaseException | None = None
             try:
                 value = call()
-            except StopIteration as stop:  # a future refuses to carry this one
-                error = RuntimeError(f"the job raised StopIteration({stop.value!r})")
+            except (StopIteration, GeneratorExit) as stop:  # these mean something to `await`
+                error = RuntimeError(f"the job raised {stop!r}")
             except BaseException as raised:  # noqa: BLE001 - whatever a job raises
                 error = raised
             try:

@@ -294,7 +294,7 @@ class Incarnation:
                 name,
                 waited,
                 ran,
-                f": {failure.type}: {failure.message}" if failure else "",
+                f": {failure.type}: {_one_line(failure.message)}" if failure else "",
             )
 
     def _on_ack(self, report: Report, ack: Ack) -> None:
@@ -360,6 +360,11 @@ _NAMES: Final = {
     Released: "released",
     Disowned: "disowned",
 }
+
+
+def _one_line(text: str) -> str:
+    """For the log; the whole text is in the task's failure."""
+    return " ".join(text[:500].split())
 
 
 def _outcome_name(outcome: Outcome) -> str:
