@@ -1,0 +1,107 @@
+"""Cancelling a task, wherever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+import redis
+
+from identtqueue import Client, State, TaskCancelled, TaskOptions
+from support.accounts import left_over
+from support.invariants import check_invariants
+from support.serving import Serve
+
+
+async def fine(_ctx):
+    return "fine"
+
+
+async def cancelled(client: Client, task_id: str) -> None:
+    assert await client.cancel(task_id) is True
+    with pytest.raises(TaskCancelled):
+        await client.wait_for_result(task_id, 30)
+    assert await client.get_status(task_id) is State.CANCELLED
+    assert await client.cancel(task_id) is False
+    with pytest.raises(TaskCancelled):
+        await client.get_result(task_id)
+
+
+async def test_pending_and_scheduled(client: Client, raw: redis.Redis, queue: str) -> None:
+    await cancelled(client, await client.enqueue_job(queue, "fine"))
+    options = TaskOptions(delay_seconds=3600)
+    await cancelled(client, await client.enqueue_job(queue, "fine", task_options=options))
+    check_invariants(raw, queue)
+    assert left_over(raw, queue) in ([], [f"idtq:{{{queue}}}:wake"])
+
+
+async def test_running(client: Client, raw: redis.Redis, serve: Serve, queue: str) -> None:
+    started, ended = asyncio.Event(), []
+
+    async def job(_ctx):
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(1)
+
+    await serve({"job": job, "fine": fine}, concurrency=1, max_retries=5)
+    task_id = await client.enqueue_job(queue, "job")
+    await started.wait()
+    await cancelled(client, task_id)
+    assert ended == [1]
+    other = await client.enqueue_job(queue, "fine")
+    assert await client.wait_for_result(other, 30) == "fine", "the slot is free again"
+    check_invariants(raw, queue)
+
+
+async def test_running_in_a_thread(client: Client, serve: Serve, queue: str) -> None:
+    """It can't be interrupted; what it returns is dropped."""
+    started, release = threading.Event(), threading.Event()
+
+    def job(_ctx):
+        started.set()
+        release.wait(60)
+        return "too late"
+
+    worker = await serve({"job": job})
+    task_id = await client.enqueue_job(queue, "job")
+    await asyncio.to_thread(started.wait)
+    await cancelled(client, task_id)
+    assert worker.counters.abandoned_threads == 1
+    release.set()
+
+
+async def test_a_job_that_finishes_all_the_same(client: Client, serve: Serve, queue: str) -> None:
+    """It was asked to stop, and had its result already."""
+    started = asyncio.Event()
+
+    async def job(_ctx):
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "done anyway"
+
+    await serve({"job": job})
+    task_id = await client.enqueue_job(queue, "job")
+    await started.wait()
+    assert await client.cancel(task_id) is True
+    assert await client.wait_for_result(task_id, 30) == "done anyway"
+    assert await client.cancel(task_id) is False
+
+
+async def test_two_at_once(client: Client, serve: Serve, queue: str) -> None:
+    started = asyncio.Event()
+
+    async def job(_ctx):
+        started.set()
+        await asyncio.Event().wait()
+
+    await serve({"job": job})
+    task_id = await client.enqueue_job(queue, "job")
+    await started.wait()
+    assert await asyncio.gather(client.cancel(task_id), client.cancel(task_id)) == [True, True]
+    with pytest.raises(TaskCancelled):
+        await client.wait_for_result(task_id, 30)
