@@ -13,6 +13,8 @@ from dataclasses import replace
 from . import views
 from .model import Deployment, Key, Pod, Selector
 
+REMEMBER_MISSING_SECONDS = 60.0
+"""How long an answer "there is no such Deployment" is believed; a watch tells when there is."""
 REMEMBER_GONE_SECONDS = 600.0
 """How long the last status of a vanished pod is kept as evidence."""
 
@@ -38,6 +40,7 @@ class Cluster:
         self._on_pods = on_pods
         self._clock = clock
         self._deployments: dict[Key, Deployment] = {}
+        self._missing: dict[Key, float] = {}
         self._pods: dict[str, dict[str, tuple[Pod, Labels]]] = defaultdict(dict)
         self._seen_at: dict[str, float] = {}
         self._watched: dict[Key, _Watched] = {}
@@ -48,6 +51,11 @@ class Cluster:
     def deployment(self, key: Key) -> Deployment | None:
         """The Deployment as last seen."""
         return self._deployments.get(key)
+
+    def is_missing(self, key: Key) -> bool:
+        """Whether the API server said a short while ago that there is no such Deployment."""
+        since = self._missing.get(key)
+        return since is not None and self._clock() - since < REMEMBER_MISSING_SECONDS
 
     def pods(self, deployment: Deployment) -> tuple[Pod, ...]:
         """The Deployment's pods as last seen, and those that vanished a short while ago."""
@@ -61,6 +69,7 @@ class Cluster:
 
     def unwatch(self, key: Key) -> None:
         """Forget which pods belong to the Deployment."""
+        self._missing.pop(key, None)
         watched = self._watched.pop(key, None)
         if watched is not None:
             for label in _index(key.namespace, watched.selector):
@@ -87,6 +96,7 @@ class Cluster:
         if before is not None and before.uid == deployment.uid and _older(deployment, before):
             return
         self._deployments[deployment.key] = deployment
+        self._missing.pop(deployment.key, None)
         self._seen_at[deployment.uid] = self._clock()
         if before != deployment:
             self._on_deployment(deployment.key)
@@ -97,6 +107,10 @@ class Cluster:
         if gone is not None:
             self._seen_at.pop(gone.uid, None)
             self._on_deployment(key)
+
+    def note_missing(self, key: Key) -> None:
+        """Take in that the API server knows no such Deployment."""
+        self._missing[key] = self._clock()
 
     def put_pod(self, pod: Pod, labels: Labels) -> None:
         """Take in a pod."""

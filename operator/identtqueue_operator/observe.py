@@ -58,9 +58,11 @@ async def observe(
 async def find_deployment(workload: Key, cluster: Cluster, kube: Kube) -> Deployment | None:
     """The Deployment; one that the cache does not have is asked for."""
     known = cluster.deployment(workload)
-    if known is None:
+    if known is None and not cluster.is_missing(workload):
         known = await kube.get_deployment(workload)
-        if known is not None:
+        if known is None:
+            cluster.note_missing(workload)
+        else:
             cluster.put_deployment(known)
     return known
 
