@@ -46,7 +46,7 @@ test: check cluster-up ## everything, the cluster included
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e
 
 demo: setup cluster-up ## the main job on a real cluster: documents in, text out, a worker killed on the way
-	$(CLUSTER)/exec.sh $(PY) -m examples.document_ocr.demo
+	$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py
 
 manifests: setup ## regenerate the CRD and the manifests from the models and the chart
 	charts/generate.sh
