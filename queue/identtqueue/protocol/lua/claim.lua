@@ -31,13 +31,14 @@ local function start(id)
     redis.call('HINCRBY', KEYS[5], 'cancelled', 1)
     return
   end
-  local number = tonumber(task[2] or 0) + 1
-  local wait = now - tonumber(task[6] or task[5])
+  -- A hash written by hand may lack its times: an error here would lose what was popped.
+  local number, enqueued = tonumber(task[2] or 0) + 1, task[5] or now
+  local wait = now - tonumber(task[6] or enqueued)
   redis.call('HSET', key, 'state', 'running', 'attempt', number, 'owner', ARGV[3],
     'started_at', now)
   redis.call('RPUSH', KEYS[2], id)
   claimed, waited = claimed + 1, waited + wait
-  for _, value in ipairs({id, number, task[3] or 0, task[4] or 0, task[5], wait, task[7] or ''}) do
+  for _, value in ipairs({id, number, task[3] or 0, task[4] or 0, enqueued, wait, task[7] or ''}) do
     reply[#reply + 1] = value
   end
 end
