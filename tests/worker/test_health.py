@@ -1,0 +1,226 @@
+"""/livez, /readyz and /metrics; draining."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import urllib.error
+import urllib.request
+
+import pytest
+import redis
+
+from identtqueue import Client, State, TaskFailed, Worker
+from identtqueue.admin import Admin
+from support.redis_server import RedisServer, free_port
+from support.serving import Serve, serving
+from support.waiting import eventually
+
+
+async def ask(port: int, path: str) -> tuple[int, str]:
+    def get() -> tuple[int, str]:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    return await asyncio.to_thread(get)
+
+
+def metrics(text: str) -> dict[str, float]:
+    rows = (line.rpartition(" ") for line in text.splitlines() if not line.startswith("#"))
+    return {name: float(value) for name, _, value in rows}
+
+
+async def test_probes_and_metrics(client: Client, serve: Serve, queue: str) -> None:
+    async def fine(_ctx):
+        return 1
+
+    async def bad(_ctx):
+        raise ValueError
+
+    port = free_port()
+    await serve({"fine": fine, "bad": bad}, http_port=port, concurrency=7)
+
+    await eventually(lambda: _answers(port), "the probes answer")
+    await eventually(lambda: _ready(port), "it is ready")
+    assert await ask(port, "/livez") == (200, "ok\n")
+    assert await ask(port, "/livez?verbose") == (200, "ok\n")
+    assert (await ask(port, "/"))[0] == 404
+    for name in ("fine", "fine", "bad"):
+        task_id = await client.enqueue_job(queue, name)
+        with pytest.raises(TaskFailed) if name == "bad" else contextlib.nullcontext():
+            await client.wait_for_result(task_id, 30)
+    status, text = await ask(port, "/metrics")
+    assert status == 200
+    found = metrics(text)
+    outcome = 'identtqueue_attempts_total{outcome="%s",queue="%s"}'
+    assert found[outcome % ("succeeded", queue)] == 2
+    assert found[outcome % ("failed", queue)] == 1
+    assert found[f'identtqueue_run_seconds_count{{queue="{queue}"}}'] == 3
+    assert found[f'identtqueue_wait_seconds_bucket{{le="+Inf",queue="{queue}"}}'] == 3
+    assert found["identtqueue_concurrency"] == 7
+    assert found["identtqueue_running"] == 0
+    assert found["identtqueue_draining"] == 0
+    assert found["process_resident_memory_bytes"] > 0
+
+
+async def test_a_busy_loop_still_answers(client: Client, serve: Serve, queue: str) -> None:
+    """A CPU-bound async job is the worker's trouble, not a reason to kill the pod."""
+    port, seen, release = free_port(), [], threading.Event()
+
+    async def blocks(_ctx):
+        seen.append(1)
+        release.wait(60)  # that is the point
+
+    def probe() -> None:
+        while not seen:
+            pass
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=30) as answer:
+            seen.append(answer.status)
+        release.set()
+
+    await serve({"blocks": blocks}, http_port=port)
+    prober = threading.Thread(target=probe)
+    prober.start()
+    task_id = await client.enqueue_job(queue, "blocks")
+    await client.wait_for_result(task_id, 60)
+    await asyncio.to_thread(prober.join)
+    assert seen == [1, 200]
+
+
+async def test_not_ready_before_it_is_registered_and_while_it_stops(
+    client: Client, redis_server: RedisServer, queue: str
+) -> None:
+    port, loaded = free_port(), asyncio.Event()
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def loads(_state):
+        await loaded.wait()
+
+    async def slow(_ctx):
+        started.set()
+        await release.wait()
+
+    worker = Worker({"slow": slow}, redis_server.address, queue, http_port=port, on_startup=loads)
+    async with serving(worker):
+        await eventually(lambda: _answers(port), "the probes answer")
+        assert await ask(port, "/readyz") == (503, "not registered yet\n")
+        assert await ask(port, "/livez") == (200, "ok\n")
+        loaded.set()
+        await client.enqueue_job(queue, "slow")
+        await started.wait()
+        assert await ask(port, "/readyz") == (200, "ok\n")
+        worker.stop()
+        assert await ask(port, "/readyz") == (503, "stopping\n")
+        assert await ask(port, "/livez") == (200, "ok\n")
+        release.set()
+
+
+async def _ready(port: int) -> bool:
+    return await ask(port, "/readyz") == (200, "ok\n")
+
+
+async def _answers(port: int) -> bool:
+    try:
+        await ask(port, "/livez")
+    except OSError:
+        return False
+    return True
+
+
+async def test_a_taken_port(redis_server: RedisServer, queue: str) -> None:
+    port = free_port()
+
+    async def fine(_ctx): ...
+
+    def worker() -> Worker:
+        return Worker({"fine": fine}, redis_server.address, queue, http_port=port)
+
+    async with serving(worker()):
+        await eventually(lambda: _answers(port), "the probes answer")
+        with pytest.raises(OSError, match="in use"):
+            await worker().serve()
+
+
+async def test_draining_and_back(
+    client: Client, redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str
+) -> None:
+    """Told to drain: not ready, fetches nothing, ends what runs. Called back: works again."""
+    port, started, release = free_port(), asyncio.Event(), asyncio.Event()
+
+    async def slow(_ctx):
+        started.set()
+        await release.wait()
+        return "ended"
+
+    async def fine(_ctx):
+        return "fine"
+
+    await serve({"slow": slow, "fine": fine}, http_port=port, concurrency=4)
+    running = await client.enqueue_job(queue, "slow")
+    await started.wait()
+    async with Admin(redis_server.address) as admin:
+        (row,) = await admin.workers(queue)
+        assert (row.in_flight, row.draining, row.connected) == (1, False, True)
+        assert await admin.drain(queue, [row.worker_id, "nobody"]) == [row.worker_id]
+        assert await admin.drain(queue, [row.worker_id]) == []
+
+        async def not_ready() -> bool:
+            return await ask(port, "/readyz") == (503, "draining\n")
+
+        await eventually(not_ready, "it is not ready")
+        assert metrics((await ask(port, "/metrics"))[1])["identtqueue_draining"] == 1
+        waiting = await client.enqueue_job(queue, "fine")
+        release.set()
+        assert await client.wait_for_result(running, 30) == "ended", "what runs may end"
+        (row,) = await admin.workers(queue)
+        assert (row.in_flight, row.draining) == (0, True)
+        assert await client.get_status(waiting) is State.PENDING
+        assert await client.queue_length(queue) == 1
+
+        assert await admin.undrain(queue, [row.worker_id]) == [row.worker_id]
+        assert await client.wait_for_result(waiting, 30) == "fine"
+
+        await eventually(lambda: _ready(port), "it is ready again")
+
+
+async def test_a_draining_worker_does_not_keep_the_token(
+    client: Client, redis_server: RedisServer, serve: Serve, queue: str
+) -> None:
+    """It blocks for work when it is told to drain; what it is rung for, another one does."""
+    took = []
+
+    def job_of(name):
+        async def job(_ctx):
+            took.append(name)
+
+        return job
+
+    await serve({"job": job_of("drained")})
+    async with Admin(redis_server.address) as admin:
+        rows = await eventually(lambda: admin.workers(queue), "it is registered")
+        await admin.drain(queue, [row.worker_id for row in rows])
+        await serve({"job": job_of("other")})
+        for _ in range(3):
+            await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)
+    assert took == ["other"] * 3
+
+
+async def test_the_drain_holds_even_if_its_message_was_missed(
+    client: Client, raw: redis.Redis, serve: Serve, queue: str
+) -> None:
+    """Only the set says so, no message: the next claim is refused, and the worker obeys."""
+
+    async def job(_ctx): ...
+
+    worker = await serve({"job": job})
+    await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)
+    (worker_id,) = raw.zrange(f"idtq:{{{queue}}}:workers", 0, -1)
+    raw.sadd(f"idtq:{{{queue}}}:draining", worker_id)
+    task_id = await client.enqueue_job(queue, "job")
+    await eventually(lambda: worker.counters.draining, "it has noticed")
+    assert await client.get_status(task_id) is State.PENDING

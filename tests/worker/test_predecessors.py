@@ -1,0 +1,129 @@
+"""A container that restarts in its pod recovers what its earlier self held, at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from identtqueue import Client, State
+from identtqueue.protocol import commands, keys
+from identtqueue.protocol.commands import NewTask
+from identtqueue.protocol.submission import Submission, new_task
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.subscriber import Subscriber
+from support.redis_server import RedisServer
+from support.serving import Serve
+
+POD = {"IDENTTQUEUE_POD_UID": "pod-1", "IDENTTQUEUE_CONTAINER": "worker"}
+EARLIER = {"pod_uid": "pod-1", "container": "worker", "boot": "100"}
+HOUR_MS = 3_600_000
+
+
+async def job(_ctx):
+    return "done"
+
+
+async def held_by(
+    calls: AsyncRedis, queue: str, worker_id: str, info: dict[str, str | None]
+) -> str:
+    """A task that runs on a worker with a long lease; gives its id."""
+    task: NewTask = new_task(Submission(queue, "job"), 10_000)
+    await calls.run(commands.register(queue, worker_id, HOUR_MS, info))
+    await calls.run(commands.enqueue(queue, [task]))
+    claimed = await calls.run(commands.claim(queue, worker_id, 1))
+    assert [a.task_id for a in claimed.attempts] == [task.task_id]
+    return task.task_id
+
+
+@pytest.fixture
+def in_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in POD.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.mark.usefixtures("in_a_pod")
+async def test_its_tasks_run_again_at_once(
+    client: Client, calls: AsyncRedis, serve: Serve, queue: str
+) -> None:
+    """Its lease would last for an hour; the loss is charged."""
+    task_id = await held_by(calls, queue, "pod-1.earlier", EARLIER)
+    await serve({"job": job})
+    assert await client.wait_for_result(task_id, 30) == "done"
+    info = await client.get_task(task_id)
+    assert (info.attempt, info.losses) == (2, 1)
+    assert info.owner.startswith("pod-1.")
+    rows = await calls.run(commands.workers(queue))
+    assert [row.worker_id for row in rows] == [info.owner]
+
+
+OTHERS = {
+    "another pod": EARLIER | {"pod_uid": "pod-2"},
+    "another container": EARLIER | {"container": "sidecar"},
+    "no boot": EARLIER | {"boot": None},
+    "no pod": EARLIER | {"pod_uid": None},
+}
+
+
+@pytest.mark.usefixtures("in_a_pod")
+@pytest.mark.parametrize("info", OTHERS.values(), ids=OTHERS.keys())
+async def test_nobody_else_is_touched(
+    client: Client,
+    calls: AsyncRedis,
+    serve: Serve,
+    queue: str,
+    info: dict[str, str | None],
+) -> None:
+    task_id = await held_by(calls, queue, "somebody.else", info)
+    await serve({"job": job})
+    other = await client.enqueue_job(queue, "job")
+    await client.wait_for_result(other, 30)
+    assert await client.get_status(task_id) is State.RUNNING
+
+
+@pytest.mark.usefixtures("in_a_pod")
+async def test_the_same_start_of_the_container_is_no_predecessor(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    """Two worker processes in one container: neither takes the other for dead."""
+    started, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(_ctx):
+        started.set()
+        await release.wait()
+
+    await serve({"slow": slow, "job": job})
+    task_id = await client.enqueue_job(queue, "slow")
+    await started.wait()
+    await serve({"slow": slow, "job": job})
+    await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)
+    assert await client.get_status(task_id) is State.RUNNING
+    release.set()
+    await client.wait_for_result(task_id, 30)
+
+
+@pytest.mark.usefixtures("in_a_pod")
+async def test_one_that_is_still_connected_is_not_dead(
+    client: Client, calls: AsyncRedis, redis_server: RedisServer, serve: Serve, queue: str
+) -> None:
+    """Its process holds its control connection: another boot value must be a mistake."""
+    task_id = await held_by(calls, queue, "pod-1.earlier", EARLIER)
+    alive = Subscriber(calls.settings, client_name="alive", on_message=lambda *_: None)
+    await alive.add(keys.control_channel("pod-1.earlier"))
+    await serve({"job": job})
+    other = await client.enqueue_job(queue, "job")
+    await client.wait_for_result(other, 30)
+    assert await client.get_status(task_id) is State.RUNNING
+    await alive.close()
+
+
+async def test_without_a_pod_nothing_is_assumed(
+    client: Client, calls: AsyncRedis, serve: Serve, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in POD:
+        monkeypatch.delenv(name, raising=False)
+    task_id = await held_by(calls, queue, "pod-1.earlier", EARLIER)
+    await serve({"job": job})
+    other = await client.enqueue_job(queue, "job")
+    await client.wait_for_result(other, 30)
+    assert await client.get_status(task_id) is State.RUNNING
