@@ -26,7 +26,7 @@ class Cron:
     Attributes:
         name: of the schedule; unique within the queue.
         function_name: the job to run.
-        expression: five fields (`*/5 * * * *`), or six with seconds first… as cronsim reads them.
+        expression: five fields (`*/5 * * * *`), or six with seconds first, as cronsim reads them.
         queue: default: the worker's first queue.
         timezone: IANA name; local times that a DST change skips or repeats follow cronsim
             (Debian cron's rules).
@@ -47,7 +47,7 @@ class Cron:
             check_queue_name(self.queue)
         try:
             ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError) as error:
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder, a long name
             raise InvalidInput(f"cron {self.name}: no timezone {self.timezone!r}") from error
         try:
             CronSim(self.expression, datetime.now(UTC))

@@ -55,6 +55,8 @@ _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _failure_decoder = msgspec.msgpack.Decoder(_FailureWire)
 _value_decoder = msgspec.msgpack.Decoder()
 
+_UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
 
 def _encode(what: str, value: Any, limit_bytes: int) -> bytes:
     try:
@@ -95,7 +97,7 @@ def decode_task(payload: bytes) -> Task:
     """
     try:
         envelope = _envelope_decoder.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except _UNREADABLE as error:
         raise PayloadUndecodable(
             f"the payload ({len(payload)} bytes) is no task envelope: {error}"
         ) from error
@@ -130,25 +132,22 @@ def decode_value(data: bytes) -> Any:
     """
     try:
         return _value_decoder.decode(data)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise PayloadUndecodable(f"the result can't be read: {error}") from error
 
 
 def encode_failure(failure: Failure, limit_bytes: int = 64 * 1024) -> bytes:
     """Why a task failed; an oversized text is cut, not refused."""
     third = limit_bytes // 3
-    return _encoder.encode(
-        _FailureWire(
-            _printable(failure.type)[:1024],
-            _printable(failure.message)[:third],
-            _printable(failure.traceback)[-third:],
-        )
-    )
+    kind, message, traceback = map(_printable, (failure.type, failure.message, failure.traceback))
+    parts = (kind[: min(third, 1024)], message[:third], traceback[-third:])
+    # A cut may have gone through a character: what is left of it is dropped.
+    return _encoder.encode(_FailureWire(*(part.decode("utf-8", "ignore") for part in parts)))
 
 
-def _printable(text: str) -> str:
-    """Text that UTF-8 can carry: lone surrogates (from `os.fsdecode`, say) are escaped."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+def _printable(text: str) -> bytes:
+    """As UTF-8; lone surrogates (from `os.fsdecode`, say), which that can't carry, are escaped."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 def decode_failure(data: bytes) -> Failure:
