@@ -34,16 +34,14 @@ FEW = st.integers(0, 5)
 SEVERAL = st.lists(FEW, min_size=1, max_size=3)
 REPORTS = ("finish", "retry", "bury", "abort", "release")
 
-hypothesis.settings.register_profile("default", max_examples=200, stateful_step_count=50)
-hypothesis.settings.register_profile("thorough", max_examples=2_000, stateful_step_count=80)
+EXAMPLES, STEPS = (2_000, 80) if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else (200, 50)
 
 
 def machine_settings(share: float = 1.0) -> hypothesis.settings:
-    """Of the profile in HYPOTHESIS_PROFILE (default, thorough). Speed is no criterion here."""
-    profile = hypothesis.settings.get_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
+    """How many histories, and how long. Speed is no criterion here."""
     return hypothesis.settings(
-        profile,
-        max_examples=round(profile.max_examples * share),
+        max_examples=round(EXAMPLES * share),
+        stateful_step_count=STEPS,
         deadline=None,
         suppress_health_check=list(hypothesis.HealthCheck),
         print_blob=True,

@@ -1,0 +1,132 @@
+"""Whether a failed attempt runs again, and when."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identtqueue.errors import LONGEST_SECONDS, InvalidInput, Retry
+from identtqueue.retry import RetryPolicy
+
+SECONDS = st.floats(0.001, LONGEST_SECONDS)
+FRACTIONS = st.floats(0, 1)
+COUNTS = st.integers(0, 10_000)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> RetryPolicy:
+    first, longest = sorted((draw(SECONDS), draw(SECONDS)))
+    return RetryPolicy(
+        max_retries=draw(COUNTS),
+        first_delay_seconds=first,
+        max_delay_seconds=longest,
+        floor_fraction=draw(FRACTIONS),
+    )
+
+
+@given(policies(), COUNTS, st.none() | COUNTS)
+def test_it_gives_up_after_exactly_max_retries(
+    policy: RetryPolicy, failures: int, own: int | None
+) -> None:
+    limit = policy.max_retries if own is None else own
+    delay = policy.delay_seconds(ValueError(), failures, max_retries=own)
+    assert (delay is None) == (failures >= limit)
+
+
+@given(policies(), COUNTS, st.randoms())
+def test_the_delay_is_within_its_bounds(
+    policy: RetryPolicy, failures: int, rng: random.Random
+) -> None:
+    delay = policy.delay_seconds(ValueError(), failures, max_retries=failures + 1, rng=rng)
+    assert delay is not None
+    ceiling = min(policy.max_delay_seconds, policy.first_delay_seconds * 2.0 ** min(failures, 1000))
+    slack = 1 + 1e-9
+    assert ceiling * policy.floor_fraction / slack <= delay <= ceiling * slack
+    assert math.isfinite(delay)
+
+
+@given(policies(), st.integers(0, 100))
+def test_without_jitter_delays_double_and_never_shrink(policy: RetryPolicy, failures: int) -> None:
+    steady = RetryPolicy(
+        max_retries=1000,
+        first_delay_seconds=policy.first_delay_seconds,
+        max_delay_seconds=policy.max_delay_seconds,
+        floor_fraction=1,
+    )
+    now = steady.delay_seconds(ValueError(), failures)
+    then = steady.delay_seconds(ValueError(), failures + 1)
+    assert now is not None
+    assert then is not None
+    assert then == pytest.approx(min(now * 2, policy.max_delay_seconds))
+
+
+def test_the_defaults() -> None:
+    assert RetryPolicy().delay_seconds(ValueError(), 0) is None
+    policy = RetryPolicy(max_retries=100, floor_fraction=1)
+    delays = [policy.delay_seconds(ValueError(), failures) for failures in range(10)]
+    assert delays == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
+
+
+def test_a_given_source_of_jitter_makes_it_repeatable() -> None:
+    policy = RetryPolicy(max_retries=9)
+    one, two = (policy.delay_seconds(ValueError(), 3, rng=random.Random(7)) for _ in range(2))
+    assert one == two
+
+
+def test_some_errors_are_hopeless() -> None:
+    policy = RetryPolicy(max_retries=9, retry_on=(OSError,), give_up_on=(FileNotFoundError,))
+    assert policy.delay_seconds(ConnectionError(), 0) is not None
+    assert policy.delay_seconds(FileNotFoundError(), 0) is None
+    assert policy.delay_seconds(ValueError(), 0) is None
+
+
+def test_giving_up_outranks_retrying() -> None:
+    policy = RetryPolicy(max_retries=9, retry_on=(ValueError,), give_up_on=(Exception,))
+    assert policy.delay_seconds(ValueError(), 0) is None
+
+
+def test_by_default_what_is_no_exception_is_not_retried() -> None:
+    assert RetryPolicy(max_retries=9).delay_seconds(SystemExit(), 0) is None
+
+
+def test_a_task_may_forbid_retries() -> None:
+    assert RetryPolicy(max_retries=9).delay_seconds(ValueError(), 0, max_retries=0) is None
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"max_retries": -1},
+        {"first_delay_seconds": 0},
+        {"first_delay_seconds": -1},
+        {"first_delay_seconds": math.nan},
+        {"first_delay_seconds": 301},
+        {"max_delay_seconds": 0.5},
+        {"max_delay_seconds": math.nan},
+        {"max_delay_seconds": math.inf},
+        {"floor_fraction": -0.1},
+        {"floor_fraction": 1.1},
+        {"floor_fraction": math.nan},
+    ],
+    ids=str,
+)
+def test_bad_settings(setting: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        RetryPolicy(**setting)
+
+
+@pytest.mark.parametrize("seconds", [-1, -0.001, math.nan, math.inf, LONGEST_SECONDS * 1.01])
+def test_a_job_can_not_ask_for_nonsense(seconds: float) -> None:
+    with pytest.raises(InvalidInput, match="must be 0 to 100 years"):
+        Retry(after_seconds=seconds)
+
+
+@pytest.mark.parametrize("seconds", [None, 0, 0.5, 86_400])
+def test_a_job_may_ask_for_its_own_delay(seconds: float | None) -> None:
+    retry = Retry("not yet", after_seconds=seconds)
+    assert (str(retry), retry.after_seconds) == ("not yet", seconds)
