@@ -22,6 +22,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._port = 0
         self._links: set[asyncio.Task[None]] = set()
+        self._open: set[asyncio.StreamWriter] = set()
         self._replies_flow = asyncio.Event()
         self._replies_flow.set()
         self._hold_at = b""
@@ -51,8 +52,8 @@ class Proxy:
 
     def cut(self) -> None:
         """Reset all connections that are open now."""
-        for link in self._links:
-            link.cancel()
+        for writer in self._open:
+            writer.transport.abort()
 
     def refuse(self) -> None:
         """Cut, and close each new connection at once."""
@@ -82,29 +83,30 @@ class Proxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
+        if self._refusing:
+            writer.transport.abort()
+            return
+        self._open.add(writer)
         link = asyncio.ensure_future(self._link(reader, writer))
         self._links.add(link)
         link.add_done_callback(self._links.discard)
 
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._refusing:
-            writer.transport.abort()
-            return
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
         except OSError:
+            self._open.discard(writer)
             writer.transport.abort()
             return
+        self._open.add(up_writer)
         forth = asyncio.ensure_future(self._pump(reader, up_writer, held=False))
         back = asyncio.ensure_future(self._pump(up_reader, writer, held=True))
-        try:
-            await asyncio.wait({forth, back}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for direction in (forth, back):
-                direction.cancel()
-            writer.transport.abort()
-            up_writer.transport.abort()
-            await asyncio.gather(forth, back, return_exceptions=True)
+        await asyncio.wait({forth, back}, return_when=asyncio.FIRST_COMPLETED)
+        for end in (writer, up_writer):
+            end.transport.abort()
+        self._open -= {writer, up_writer}
+        back.cancel()  # it may wait for the replies to flow
+        await asyncio.gather(forth, back, return_exceptions=True)
 
     async def _pump(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, held: bool
