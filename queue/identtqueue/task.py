@@ -103,18 +103,27 @@ class TaskOptions:
     def __post_init__(self) -> None:
         if self.delay_seconds is not None and self.at is not None:
             raise InvalidInput("give delay_seconds or at, not both")
-        if self.at is not None and self.at.tzinfo is None:
+        if not (self.at is None or (isinstance(self.at, datetime) and self.at.tzinfo)):
             raise InvalidInput("at must be an aware datetime: datetime.now(timezone.utc) + …")
-        if self.delay_seconds is not None and not 0 <= self.delay_seconds <= LONGEST_SECONDS:
-            raise InvalidInput(f"delay_seconds={self.delay_seconds}: must be 0 to 100 years")
-        if self.max_retries is not None and self.max_retries < 0:
-            raise InvalidInput(f"max_retries={self.max_retries}: must be 0 or more")
-        if self.unique_key is not None and not UNIQUE_PART.fullmatch(self.unique_key):
+        if not (self.max_retries is None or _is_number(self.max_retries, int)):
+            raise InvalidInput(f"max_retries={self.max_retries!r}: must be a number, 0 or more")
+        if not (self.unique_key is None or _is_unique_part(self.unique_key)):
             raise InvalidInput(f"unique_key={self.unique_key!r}: 1 to 128 printable ASCII")
+        if not (self.delay_seconds is None or _is_number(self.delay_seconds)):
+            raise InvalidInput(f"delay_seconds={self.delay_seconds!r}: must be 0 to 100 years")
         for name in ("timeout_seconds", "expires_seconds", "unique_seconds", "result_ttl_seconds"):
             value = getattr(self, name)
-            if value is not None and not 0 < value <= LONGEST_SECONDS:
-                raise InvalidInput(f"{name}={value}: must be more than 0, at most 100 years")
+            if not (value is None or (_is_number(value) and value)):
+                raise InvalidInput(f"{name}={value!r}: must be more than 0, at most 100 years")
+
+
+def _is_unique_part(value: object) -> bool:
+    return isinstance(value, str) and UNIQUE_PART.fullmatch(value) is not None
+
+
+def _is_number(value: object, kind: type[float] = float) -> bool:
+    """Whether it is one (an int passes for a float) within 0 and LONGEST_SECONDS; nan is not."""
+    return isinstance(value, kind | int) and 0 <= value <= LONGEST_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,8 @@ def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
 def _task_id(queue: str, given: str | None) -> str:
     if given is None:
         return new_task_id(queue)
+    if not isinstance(given, str):
+        raise InvalidTaskId(given, "it is no text")
     task_id = given if ":" in given else f"{queue}:{given}"
     if queue_of(task_id) != queue:
         raise InvalidTaskId(given, f"it belongs to another queue than {queue!r}")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
 from redis.connection import parse_url
 
@@ -42,6 +43,8 @@ class RedisSettings:
     response_timeout_seconds: float = 10.0
 
     def __post_init__(self) -> None:
+        if not isinstance(self.address, str):
+            raise InvalidInput(f"redis_address must be text, not {type(self.address).__name__}")
         if "://" not in self.address:
             object.__setattr__(self, "address", f"redis://{self.address}")
         self.connection_arguments()
@@ -80,9 +83,12 @@ class RedisSettings:
 
     @property
     def safe_address(self) -> str:
-        """The address without credentials."""
-        parts = urlsplit(self.address)
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=""))
+        """The address without credentials, also if it can't be read."""
+        scheme, _, rest = self.address.partition("://")
+        before, _, after = rest.rpartition("@")
+        if "?" in before:  # of an option, or of a password that should have been escaped
+            return f"{scheme}://…"
+        return f"{scheme}://{re.split('[?#]', after)[0]}"
 
     def connection_arguments(self) -> dict[str, Any]:
         """Keyword arguments for redis-py's connection classes, blocking and asyncio alike.
@@ -92,22 +98,36 @@ class RedisSettings:
         """
         try:
             arguments: dict[str, Any] = dict(parse_url(self.address))
-        except ValueError as error:
+            readable = self._is_complete(arguments)
+        except ValueError:
+            readable = False
+        if not readable:  # without the reason: it may quote a password
             raise InvalidInput(
-                f"redis_address {self.safe_address!r}: {error}; expected redis://host:port/db"
-            ) from error
+                f"redis_address {self.safe_address!r} can't be read: expected "
+                "redis://host:port/db, with special characters of a password percent-encoded"
+            ) from None
         arguments.pop("connection_class", None)
         if self.username and not arguments.get("username"):
             arguments["username"] = self.username
         if self.password and not arguments.get("password"):
             arguments["password"] = self.password
         if self.uses_tls:
-            arguments |= {
+            files = {
                 "ssl_ca_certs": self.tls_ca_file,
                 "ssl_certfile": self.tls_cert_file,
                 "ssl_keyfile": self.tls_key_file,
             }
+            arguments |= {name: file for name, file in files.items() if file}
         return arguments
+
+    def _is_complete(self, arguments: Mapping[str, Any]) -> bool:
+        """Whether redis-py has understood all of it: the database, and each option behind `?`."""
+        parts = urlsplit(self.address)
+        options = parse_qs(parts.query).keys() - {"db", "username", "password"}
+        database = "" if self.uses_socket_file else parts.path.strip("/")
+        return (not database or arguments.get("db") == int(database)) and all(
+            self.uses_tls and name.startswith("ssl_") for name in options
+        )
 
     @property
     def uses_tls(self) -> bool:
