@@ -1,0 +1,257 @@
+"""From what a caller says to what a queue stores; and each bad input's answer."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from identtqueue.errors import (
+    LONGEST_SECONDS,
+    InvalidInput,
+    InvalidQueueName,
+    InvalidTaskId,
+    NotSerializable,
+    PayloadTooLarge,
+)
+from identtqueue.protocol import codec
+from identtqueue.protocol.commands import NewTask
+from identtqueue.protocol.submission import (
+    BATCH_BYTES,
+    BATCH_TASKS,
+    Submission,
+    in_batches,
+    new_task,
+)
+from identtqueue.task import TaskOptions, check_queue_name, new_task_id, queue_of
+
+LIMIT = 1024 * 1024
+
+
+def submit(**options: Any) -> NewTask:
+    return new_task(Submission("mrz", "job", options=TaskOptions(**options)), LIMIT)
+
+
+# --- what is stored ---
+
+
+def test_a_plain_call() -> None:
+    task = new_task(Submission("mrz", "read", (1,), {"k": 2}), LIMIT)
+    assert queue_of(task.task_id) == "mrz"
+    assert task.function_name == "read"
+    assert task.options == {}
+    envelope = codec.decode_task(task.payload)
+    assert (envelope.function_name, envelope.args, envelope.kwargs) == ("read", (1,), {"k": 2})
+    assert (envelope.timeout_seconds, envelope.max_retries) == (None, None)
+
+
+def test_what_the_worker_needs_to_know_is_in_the_envelope() -> None:
+    envelope = codec.decode_task(submit(timeout_seconds=2.5, max_retries=0).payload)
+    assert (envelope.timeout_seconds, envelope.max_retries) == (2.5, 0)
+
+
+@pytest.mark.parametrize(
+    ("options", "wire"),
+    [
+        ({}, {}),
+        ({"delay_seconds": 0}, {}),
+        ({"delay_seconds": 1.5}, {"delay": 1_500}),
+        ({"delay_seconds": 0.0001}, {"delay": 1}),
+        ({"at": datetime(2026, 1, 1, tzinfo=UTC)}, {"at": 1_767_225_600_000}),
+        (
+            {"at": datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=2)))},
+            {"at": 1_767_225_600_000},
+        ),
+        ({"at": datetime(1900, 1, 1, tzinfo=UTC)}, {"at": 1}),
+        ({"expires_seconds": 60}, {"expires": 60_000}),
+        ({"result_ttl_seconds": 60}, {"ttl": 60_000}),
+        ({"result_ttl_seconds": 3_600}, {}),
+        ({"unique_key": "k"}, {"unique": "k", "unique_ttl": 86_400_000}),
+        ({"unique_key": "k", "unique_seconds": 1}, {"unique": "k", "unique_ttl": 1_000}),
+        ({"unique_seconds": 1}, {}),
+        ({"delay_seconds": LONGEST_SECONDS}, {"delay": 3_153_600_000_000}),
+    ],
+    ids=str,
+)
+def test_options_in_ms(options: dict[str, Any], wire: dict[str, Any]) -> None:
+    assert submit(**options).options == wire
+
+
+@pytest.mark.parametrize(
+    ("given_id", "task_id"),
+    [
+        ("order-1", "mrz:order-1"),
+        ("mrz:order-1", "mrz:order-1"),
+        ("mrz:a:b", "mrz:a:b"),
+        ("!~{}*", "mrz:!~{}*"),
+        ("x" * 128, "mrz:" + "x" * 128),
+    ],
+)
+def test_ids_that_callers_give(given_id: str, task_id: str) -> None:
+    assert submit(task_id=given_id).task_id == task_id
+
+
+def test_fresh_ids_are_fresh() -> None:
+    assert len({new_task_id("q") for _ in range(1_000)}) == 1_000
+
+
+# --- bad input ---
+
+SURROGATE = "caf\udce9"
+
+
+@pytest.mark.parametrize(
+    "queue",
+    ["", "MRZ", "a b", "a:b", "{q}", "ü", "x" * 64, "q\n", "q/1", "*", None, 5, b"q", SURROGATE],
+    ids=repr,
+)
+def test_queue_names_that_break_the_rule(queue: Any) -> None:
+    with pytest.raises(InvalidQueueName, match="is not valid: use 1 to 63 of a-z, 0-9"):
+        new_task(Submission(queue, "job"), LIMIT)
+
+
+@pytest.mark.parametrize("queue", ["a", "0", "a.b_c-9", "-", ".", "x" * 63])
+def test_queue_names_that_keep_it(queue: str) -> None:
+    assert check_queue_name(queue) == queue
+    assert queue_of(new_task_id(queue)) == queue
+
+
+@pytest.mark.parametrize("name", ["", "x" * 256, None, 5, b"job", SURROGATE], ids=repr)
+def test_function_names(name: Any) -> None:
+    with pytest.raises(InvalidInput):
+        new_task(Submission("mrz", name), LIMIT)
+
+
+@pytest.mark.parametrize(
+    "task_id",
+    [
+        "",
+        ":",
+        "mrz:",
+        "mrz: ",
+        "a b",
+        "other:1",
+        "MRZ:1",
+        "x" * 129,
+        "é",
+        "a\nb",
+        "a\0",
+        SURROGATE,
+        5,
+        b"x",
+    ],
+    ids=repr,
+)
+def test_ids_that_break_the_rule(task_id: Any) -> None:
+    with pytest.raises(InvalidTaskId, match="is not valid: "):
+        submit(task_id=task_id)
+
+
+@pytest.mark.parametrize(
+    "task_id", ["", "x", ":x", "Q:x", "q:", "q:a b", None, 5, b"q:x"], ids=repr
+)
+def test_ids_without_a_queue(task_id: Any) -> None:
+    with pytest.raises(InvalidTaskId):
+        queue_of(task_id)
+
+
+@given(st.text())
+def test_any_text_is_an_id_of_some_queue_or_refused(text: str) -> None:
+    try:
+        queue = queue_of(text)
+    except InvalidTaskId:
+        return
+    assert text.startswith(f"{queue}:")
+    assert new_task(Submission(queue, "job", options=TaskOptions(task_id=text)), LIMIT)
+
+
+DURATIONS = ["timeout_seconds", "expires_seconds", "unique_seconds", "result_ttl_seconds"]
+NONSENSE = [-1, math.nan, math.inf, -math.inf, LONGEST_SECONDS * 1.01, 1e300]
+
+
+@pytest.mark.parametrize("value", [0, *NONSENSE], ids=str)
+@pytest.mark.parametrize("name", DURATIONS)
+def test_durations_that_make_no_sense(name: str, value: float) -> None:
+    with pytest.raises(InvalidInput, match=f"{name}={value}: ".replace("+", r"\+")):
+        TaskOptions(**{name: value})
+
+
+@pytest.mark.parametrize("value", NONSENSE, ids=str)
+def test_delays_that_make_no_sense(value: float) -> None:
+    with pytest.raises(InvalidInput, match="delay_seconds="):
+        TaskOptions(delay_seconds=value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"delay_seconds": 1, "at": datetime(2030, 1, 1, tzinfo=UTC)},
+        {"at": datetime(2030, 1, 1)},  # noqa: DTZ001 - that is the point
+        {"at": "2030-01-01"},
+        {"at": 1_900_000_000},
+        {"max_retries": -1},
+        {"max_retries": 1.5},
+        {"max_retries": "3"},
+        {"max_retries": math.nan},
+        {"unique_key": ""},
+        {"unique_key": "a b"},
+        {"unique_key": "x" * 129},
+        {"unique_key": SURROGATE},
+        {"unique_key": 5},
+        *({name: value} for name in ("delay_seconds", *DURATIONS) for value in ("5", b"5", [5])),
+    ],
+    ids=str,
+)
+def test_options_that_break_a_rule(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        TaskOptions(**options)
+
+
+def test_arguments_that_can_not_be_sent() -> None:
+    with pytest.raises(NotSerializable):
+        new_task(Submission("mrz", "job", (object(),)), LIMIT)
+    with pytest.raises(PayloadTooLarge):
+        new_task(Submission("mrz", "job", (b"x" * 100,)), 100)
+
+
+# --- batches ---
+
+
+def tasks(*sizes: int, queue: str = "q") -> list[tuple[str, NewTask]]:
+    return [(queue, NewTask(f"{queue}:{i}", b"x" * size, "job")) for i, size in enumerate(sizes)]
+
+
+def test_nothing_makes_no_batch() -> None:
+    assert list(in_batches([])) == []
+
+
+def test_a_batch_is_bounded_in_number() -> None:
+    batches = list(in_batches(tasks(*[1] * (2 * BATCH_TASKS + 1))))
+    assert [len(positions) for _, positions in batches] == [BATCH_TASKS, BATCH_TASKS, 1]
+
+
+def test_a_batch_is_bounded_in_size() -> None:
+    half = BATCH_BYTES // 2
+    batches = list(in_batches(tasks(half, half, 1, BATCH_BYTES, 1)))
+    assert [positions for _, positions in batches] == [[0, 1], [2, 3], [4]]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, BATCH_BYTES)), max_size=30))
+def test_every_task_is_in_one_batch_of_its_queue_in_order(items: list[tuple[str, int]]) -> None:
+    # A view on zeros instead of bytes: the sizes count here, not the content.
+    payload = memoryview(bytes(BATCH_BYTES))
+    given_ = [
+        (queue, NewTask(f"{queue}:{i}", payload[:size], "job"))  # type: ignore[arg-type]
+        for i, (queue, size) in enumerate(items)
+    ]
+    batches = list(in_batches(given_))
+    for queue in "abc":
+        positions = [p for q, batch in batches if q == queue for p in batch]
+        assert positions == [i for i, (q, _) in enumerate(items) if q == queue]
+    for _, batch in batches:
+        assert batch
+        assert sum(items[i][1] for i in batch[:-1]) < BATCH_BYTES
