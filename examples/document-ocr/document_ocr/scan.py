@@ -5,6 +5,7 @@ again. Pillow only: no NumPy in the image for sixty pages.
 """
 
 import io
+import math
 import random
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def scan(page: Page) -> bytes:
     )
     image = image.filter(ImageFilter.GaussianBlur(chance.uniform(0.5, 0.9)))
     image = ImageChops.multiply(image, _uneven_light(paper, chance))
-    image = _add_noise(image, sigma=chance.uniform(14, 22))
+    image = _add_noise(image, sigma=chance.uniform(14, 22), chance=chance)
     out = io.BytesIO()
     image.save(out, format="JPEG", quality=JPEG_QUALITY, dpi=(DPI, DPI))
     return out.getvalue()
@@ -79,7 +80,12 @@ def _uneven_light(paper: int, chance: random.Random) -> Image.Image:
     return shade.resize((WIDTH, HEIGHT)).point(lambda v: paper - v * depth // 255)
 
 
-def _add_noise(image: Image.Image, *, sigma: float) -> Image.Image:
-    """Sensor noise around mid-gray, added without a bias."""
-    noise = Image.effect_noise(image.size, sigma)
+def _add_noise(image: Image.Image, *, sigma: float, chance: random.Random) -> Image.Image:
+    """Sensor noise, of that standard deviation and without a bias.
+
+    Not Pillow's `effect_noise`, which can't be seeded.
+    """
+    uniform = Image.frombytes("L", image.size, chance.randbytes(image.width * image.height))
+    scale = sigma * math.sqrt(12) / 255
+    noise = uniform.point(lambda v: round(128 + (v - 127.5) * scale))
     return ImageChops.add(image, noise, scale=1, offset=-128)
