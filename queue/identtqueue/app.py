@@ -341,11 +341,18 @@ class App:
             for call, receipt in zip(wanted, receipts, strict=True)
         ]
 
-    def worker(self, queues: Sequence[str] | None = None, **settings: Any) -> Worker:
+    def worker(
+        self,
+        queues: Sequence[str] | None = None,
+        *,
+        redis_address: str | RedisSettings | None = None,
+        **settings: Any,
+    ) -> Worker:
         """A worker for this app's jobs.
 
         Args:
             queues: default: all that its jobs name.
+            redis_address: instead of the app's.
             **settings: see `WorkerSettings`.
 
         Raises:
@@ -368,7 +375,7 @@ class App:
         on_startup, on_shutdown = self._hooks
         return RealWorker(
             jobs,
-            self._settings(),
+            self._settings(redis_address),
             queue_names=names or [self.default_queue],
             cron=self.crons,
             on_startup=on_startup,
@@ -376,8 +383,8 @@ class App:
             **settings,
         )
 
-    def _settings(self) -> RedisSettings:
-        return RedisSettings.of(self._redis_address).with_environment_credentials()
+    def _settings(self, instead: str | RedisSettings | None = None) -> RedisSettings:
+        return RedisSettings.of(instead or self._redis_address).with_environment_credentials()
 
     def _add(
         self,
@@ -393,6 +400,8 @@ class App:
             raise InvalidInput("give max_retries or retry, not both")
         if max_retries is not None:
             retry = RetryPolicy(max_retries=max_retries)
+        if isinstance(function, AppJob):  # another app's: the function is meant
+            function = function.function
         job: AppJob[Any, Any] = AppJob(
             self,
             function,

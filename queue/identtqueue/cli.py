@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from identtqueue.admin import Admin
 from identtqueue.app import App
@@ -76,12 +77,21 @@ def _load(target: str) -> App:
     show_envvar=True,
     help="Serve /livez, /readyz and /metrics.",
 )
-@click.option("--log-level", default="INFO", envvar="IDENTTQUEUE_LOG_LEVEL", show_envvar=True)
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    envvar="IDENTTQUEUE_LOG_LEVEL",
+    show_envvar=True,
+)
 def worker(target: str, queues: tuple[str, ...], log_level: str, **settings: Any) -> None:
     """Run a worker until SIGTERM."""
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
+    root = click.get_current_context().find_root()
+    if root.get_parameter_source("redis_address") is ParameterSource.COMMANDLINE:
+        settings["redis_address"] = root.obj  # else the app knows: its own, or the environment's
     # click splits a multiple option's environment variable at spaces; ours has commas.
     from_environment = os.environ.get("IDENTTQUEUE_QUEUES", "")
     names = list(queues) or [name.strip() for name in from_environment.split(",") if name.strip()]

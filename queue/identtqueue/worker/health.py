@@ -7,6 +7,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from identtqueue.errors import InvalidInput
+
 Check = Callable[[], str | None]
 """Gives None when all is well, else what is wrong."""
 
@@ -20,7 +22,7 @@ class HealthServer:
         collector: an object with `collect()`, for Prometheus.
 
     Raises:
-        OSError: the port is taken.
+        InvalidInput: the port is taken.
     """
 
     def __init__(self, port: int, *, live: Check, ready: Check, collector: Any) -> None:
@@ -51,7 +53,10 @@ class HealthServer:
             def log_message(self, *_: object) -> None:
                 """Probes come every few seconds; they are not worth a line."""
 
-        self._server = ThreadingHTTPServer(("", port), Handler)
+        try:
+            self._server = ThreadingHTTPServer(("", port), Handler)
+        except OSError as error:
+            raise InvalidInput(f"http_port={port}: {error.strerror}") from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever,
