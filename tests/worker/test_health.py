@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 import redis
 
-from identtqueue import Client, State, TaskFailed, Worker
+from identtqueue import Client, InvalidInput, State, TaskFailed, Worker
 from identtqueue.admin import Admin
 from support.redis_server import RedisServer, free_port
 from support.serving import Serve, serving
@@ -142,7 +142,7 @@ async def test_a_taken_port(redis_server: RedisServer, queue: str) -> None:
 
     async with serving(worker()):
         await eventually(lambda: _answers(port), "the probes answer")
-        with pytest.raises(OSError, match="in use"):
+        with pytest.raises(InvalidInput, match=f"http_port={port}: Address already in use"):
             await worker().serve()
 
 

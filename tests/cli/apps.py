@@ -1,0 +1,18 @@
+"""Apps that the command is pointed at."""
+
+from __future__ import annotations
+
+from identtqueue import App, Context
+
+app = App()
+named = App()
+fixed = App("redis://127.0.0.1:1")
+no_app = 5
+
+
+@app.task(queue="from-the-app")
+@named.task
+@fixed.task
+async def hello(_ctx: Context, name: str) -> str:
+    """Greet."""
+    return f"hello {name}"

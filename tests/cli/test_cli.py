@@ -1,0 +1,295 @@
+"""The command `identtqueue`, as a process: what it prints, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import urllib.request
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import redis
+
+from identtqueue import Client, State, TaskFailed, Worker
+from support.processes import environment
+from support.redis_server import RedisServer, free_port
+from support.serving import serving
+from support.waiting import eventually
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Awaitable[Said]]
+
+
+async def start(address: str, *words: str, **environ: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "identtqueue", *words),
+        cwd=HERE,
+        env=environment(address, **environ),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def ended(process: asyncio.subprocess.Process) -> Said:
+    out, err = await process.communicate()
+    return Said(process.returncode, out.decode(), err.decode())
+
+
+@pytest.fixture
+def run(redis_server: RedisServer) -> Run:
+    """`await run("depth", "q")`, against the shared Redis."""
+
+    async def call(*words: str, **environ: str) -> Said:
+        return await ended(await start(redis_server.address, *words, **environ))
+
+    return call
+
+
+def one_line(said: Said, start: str = "Error: ") -> str:
+    """The message of a command that failed: one line, no traceback."""
+    assert said.code != 0
+    assert said.out == ""
+    *usage, message = said.err.strip().splitlines()
+    assert all(line.startswith(("Usage: ", "Try ")) or not line for line in usage), said.err
+    assert message.startswith(start), said.err
+    return message
+
+
+# --- help and errors --------------------------------------------------------------------------
+
+
+async def test_help(run: Run) -> None:
+    said = await run("--help")
+    assert said.code == 0
+    for command in ("worker", "depth", "workers", "task", "dead", "pause", "resume", "selftest"):
+        assert f"  {command} " in said.out
+    assert "IDENTTQUEUE_REDIS_ADDRESS" in said.out
+    assert "version 0." in (await run("--version")).out
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("depth", "No Name"), "queue name 'No Name' is not valid"),
+        (("depth",), "Missing argument 'QUEUES...'"),
+        (("workers", "No Name"), "queue name 'No Name' is not valid"),
+        (("task", "no-id"), "task id 'no-id' is not valid"),
+        (("task", "q:never"), "no task q:never: never enqueued, or its result has expired"),
+        (("dead", "replay", "no-id"), "task id 'no-id' is not valid"),
+        (("dead", "list", "No Name"), "queue name 'No Name' is not valid"),
+        (("pause", "No Name"), "queue name 'No Name' is not valid"),
+        (("bury",), "No such command 'bury'"),
+        (("--redis-address", "http://x", "depth", "q"), "redis_address 'http://x'"),
+        (
+            ("selftest", "--queue", "nobody", "--timeout-seconds", "0.1"),
+            "no result of task nobody:",
+        ),
+        (("worker", "no_such_module:app"), "No module named 'no_such_module'"),
+        (("worker", "apps:missing"), "has no attribute 'missing'"),
+        (("worker", "apps:no_app"), "apps:no_app is no identtqueue.App"),
+        (("worker", "apps:app", "--queue", "No Name"), "queue name 'No Name' is not valid"),
+        (("worker", "apps:app", "--concurrency", "0"), "concurrency=0: must be 1 or more"),
+        (("worker", "apps:app", "--lease-seconds", "1"), "lease_seconds=1.0: must be 5 or more"),
+        (("worker", "apps:app", "--log-level", "loud"), "'loud' is not one of"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+async def test_errors_are_one_line(run: Run, words: tuple[str, ...], why: str) -> None:
+    assert why in one_line(await run(*words))
+
+
+async def test_nobody_there(run: Run) -> None:
+    message = one_line(await run("--redis-address", "redis://127.0.0.1:1", "depth", "q"))
+    assert "Redis can't be reached" in message
+    assert "127.0.0.1:1" in message
+
+
+async def test_wrong_password(new_redis_server: Callable[..., RedisServer]) -> None:
+    server = new_redis_server()
+    with server.client() as raw:
+        raw.config_set("requirepass", "right")
+    for words in (("depth", "q"), ("worker", "apps:app")):
+        said = await ended(await start(server.address, *words, IDENTTQUEUE_REDIS_PASSWORD="wrong"))
+        message = one_line(said)
+        assert "Redis refused the login" in message
+        assert "wrong" not in message.replace("WRONGPASS", "")
+    said = await ended(
+        await start(server.address, "depth", "q", IDENTTQUEUE_REDIS_PASSWORD="right")
+    )
+    assert said.code == 0, said.err
+
+
+async def test_the_port_is_taken(redis_server: RedisServer, run: Run, queue: str) -> None:
+    said = await run(
+        *("worker", "apps:app", "--queue", queue, "--http-port", str(redis_server.port)),
+    )
+    assert "in use" in one_line(said)
+
+
+# --- looking and mending ----------------------------------------------------------------------
+
+
+@pytest.fixture
+async def dead_letter(client: Client, redis_server: RedisServer, queue: str) -> str:
+    """The id of one."""
+
+    async def read(_ctx):
+        raise ValueError("too dark")
+
+    async with serving(Worker({"read": read}, redis_server.address, queue)):
+        task_id = await client.enqueue_job(queue, "read")
+        with pytest.raises(TaskFailed):
+            await client.wait_for_result(task_id, 30)
+    return task_id
+
+
+async def test_depth(client: Client, run: Run, queue: str) -> None:
+    await client.enqueue_job(queue, "job")
+    said = await run("depth", queue, f"{queue}-b")
+    assert said.code == 0
+    first, second = said.out.splitlines()
+    assert first.startswith(f"queue {queue}  queued 1  in_flight 0  scheduled 0  dead 0  workers 0")
+    assert second.endswith("oldest_wait_ms -  paused False")
+    said = await run("depth", "--json", queue)
+    row = json.loads(said.out)
+    assert (row["queue"], row["queued"], row["paused"]) == (queue, 1, False)
+
+
+async def test_workers(client: Client, redis_server: RedisServer, run: Run, queue: str) -> None:
+    async def job(_ctx):
+        return 1
+
+    worker = Worker({"job": job}, redis_server.address, queue, concurrency=3)
+    async with serving(worker):
+        task_id = await client.enqueue_job(queue, "job")
+        await client.wait_for_result(task_id, 30)
+        owner = (await client.get_task(task_id)).owner
+        said = await run("workers", queue)
+    assert said.out.startswith(f"{owner}  {os.uname().nodename}  fetching  in flight 0/3  lease ")
+    assert (await run("workers", queue)).out == ""
+
+
+async def test_task(run: Run, queue: str, dead_letter: str) -> None:
+    said = await run("task", dead_letter)
+    assert said.out.splitlines() == [
+        f"{dead_letter}  read  failed  attempt 1  failures 1  losses 0",
+        "  ValueError: too dark",
+    ]
+
+
+async def test_dead_letters(client: Client, run: Run, queue: str, dead_letter: str) -> None:
+    said = await run("dead", "list", queue)
+    assert said.out.splitlines()[0].startswith(dead_letter)
+    assert said.out.splitlines()[1] == "  ValueError: too dark"
+    assert (await run("dead", "list", queue, "--offset", "1")).out == ""
+
+    other = f"{queue}:never"
+    said = await run("dead", "replay", dead_letter, other)
+    assert said.out.splitlines() == [
+        f"{dead_letter}  replayed",
+        f"{other}  is no dead letter",
+    ]
+    assert await client.get_status(dead_letter) is State.PENDING
+    assert (await run("dead", "list", queue)).out == ""
+
+
+async def test_discard(client: Client, run: Run, dead_letter: str) -> None:
+    said = await run("dead", "discard", dead_letter)
+    assert said.out == f"{dead_letter}  discarded\n"
+    assert await client.get_status(dead_letter) is None
+    said = await run("dead", "discard", dead_letter)
+    assert said.out == f"{dead_letter}  is no dead letter\n"
+
+
+async def test_pause_and_resume(run: Run, raw: redis.Redis, queue: str) -> None:
+    assert (await run("pause", queue)).out == "paused\n"
+    assert raw.exists(f"idtq:{{{queue}}}:paused")
+    assert (await run("pause", queue)).out == "was paused already\n"
+    assert (await run("resume", queue)).out == "resumed\n"
+    assert (await run("resume", queue)).out == "was not paused\n"
+    assert not raw.exists(f"idtq:{{{queue}}}:paused")
+
+
+# --- workers ----------------------------------------------------------------------------------
+
+
+async def test_selftest(redis_server: RedisServer, run: Run, queue: str) -> None:
+    environ = {"IDENTTQUEUE_SELFTEST_QUEUE": queue}
+    worker = await start(redis_server.address, "worker", "identtqueue.selftest:app", **environ)
+    said = await run("selftest", **environ)
+    assert said.code == 0, said.err
+    assert said.out.startswith(f"{queue}:")
+    assert " succeeded on " in said.out
+    worker.terminate()
+    assert (await ended(worker)).code == 0
+
+
+async def test_a_worker_from_the_environment(
+    redis_server: RedisServer, client: Client, queue: str
+) -> None:
+    port, other = free_port(), f"{queue}-b"
+    worker = await start(
+        *(redis_server.address, "worker", "apps:named"),
+        IDENTTQUEUE_QUEUES=f"{queue}, {other}",
+        IDENTTQUEUE_CONCURRENCY="3",
+        IDENTTQUEUE_LEASE_SECONDS="7",
+        IDENTTQUEUE_GRACE_SECONDS="1",
+        IDENTTQUEUE_MAX_DELIVERIES="2",
+        IDENTTQUEUE_HTTP_PORT=str(port),
+        IDENTTQUEUE_LOG_LEVEL="warning",
+        IDENTTQUEUE_POD_UID="uid-1",
+        IDENTTQUEUE_POD_NAME="pod-1",
+        IDENTTQUEUE_CONTAINER="main",
+    )
+    for name in (queue, other):
+        task_id = await client.enqueue_job(name, "hello", "you")
+        assert await client.wait_for_result(task_id, 60) == "hello you"
+    assert (await client.get_task(task_id)).owner.startswith("uid-1.")
+
+    def ask() -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+            return answer.read().decode()
+
+    assert "identtqueue_concurrency 3.0" in await asyncio.to_thread(ask)
+    worker.send_signal(signal.SIGINT)
+    said = await ended(worker)
+    assert (said.code, said.out, said.err) == (0, "", ""), "nothing to warn of, nothing said"
+
+
+async def test_options_come_before_the_environment(
+    redis_server: RedisServer, client: Client, queue: str
+) -> None:
+    """And the address on the command line before the one in the code."""
+    words = ("--redis-address", redis_server.address, "worker", "apps:fixed", "--queue", queue)
+    worker = await start("redis://127.0.0.1:1", *words, IDENTTQUEUE_QUEUES="elsewhere")
+    task_id = await client.enqueue_job(queue, "hello", "you")
+    assert await client.wait_for_result(task_id, 60) == "hello you"
+    worker.terminate()
+    assert (await ended(worker)).code == 0
+
+
+async def test_the_queues_of_the_app(
+    redis_server: RedisServer, client: Client, raw: redis.Redis
+) -> None:
+    worker = await start(redis_server.address, "worker", "apps")
+    await eventually(lambda: raw.zcard("idtq:{from-the-app}:workers") == 1, "it registered")
+    worker.terminate()
+    said = await ended(worker)
+    assert said.code == 0
+    assert "queues from-the-app" in said.err
