@@ -42,12 +42,14 @@ async def operate(settings: Settings) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     meter = Meter()
-    api = await connect()
-    async with Kube(api) as kube:
+    # The Lease is renewed over connections of its own: a slow API server and a thousand writes in
+    # line must not cost the leadership, which would only add a restart to the load.
+    lease_api = await connect()
+    async with Kube(await connect()) as kube, Kube(lease_api) as lease_kube:
         server = Server(lambda: "", meter.exposition)
         port = await server.start(settings.http_port)
         logger.info("serving /livez, /readyz and /metrics on port %d", port)
-        leader = Leader(api, kube, settings.own_namespace, settings.identity)
+        leader = Leader(lease_api, lease_kube, settings.own_namespace, settings.identity)
         try:
             if settings.leader_election and not await _unless(stop, leader.acquire()):
                 return

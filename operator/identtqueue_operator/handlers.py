@@ -68,6 +68,8 @@ def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:
     chosen.networking.error_backoffs = _Backoffs()
     # A half-open watch is noticed by the missing bookmarks (one a minute).
     chosen.watching.inactivity_timeout = 70
+    # Lists come in pieces, so that two thousand objects are never in memory at once.
+    chosen.watching.chunk_size = 100
     # One task per object that changed; a limit would make two thousand objects wait for the idle
     # time-outs of each other at start.
     chosen.queueing.worker_limit = None

@@ -5,6 +5,7 @@ token, but plain JSON in and out (its typed models cost ten times the time and m
 kopf's part. Each request has a time-out; errors become `ApiError` with the API server's own words.
 """
 
+import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -23,6 +24,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 FIELD_MANAGER = "identtqueue-operator"
+TELLING_AT_ONCE = 16
+"""Status and event writes under way at once: scaling never queues behind a storm of them."""
 
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -68,6 +71,7 @@ class Kube:
 
     def __init__(self, api: client.ApiClient) -> None:
         self._api = api
+        self._telling = asyncio.Semaphore(TELLING_AT_ONCE)
         self.writes = 0
         """Requests that change something, since the start."""
 
@@ -155,15 +159,19 @@ class Kube:
     async def patch_status(self, key: Key, status: Json) -> None:
         """Write a TaskQueue's status; None removes a field."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{key.namespace}/{PLURAL}/{key.name}/status"
-        await self._call("PATCH", path, {"status": status})
+        async with self._telling:
+            await self._call("PATCH", path, {"status": status})
 
     async def create_event(self, namespace: str, body: Json) -> None:
         """Create an Event."""
-        await self._call("POST", f"/api/v1/namespaces/{namespace}/events", body)
+        async with self._telling:
+            await self._call("POST", f"/api/v1/namespaces/{namespace}/events", body)
 
     async def patch_event(self, key: Key, body: Json) -> None:
         """Change an Event: its count and time."""
-        await self._call("PATCH", f"/api/v1/namespaces/{key.namespace}/events/{key.name}", body)
+        path = f"/api/v1/namespaces/{key.namespace}/events/{key.name}"
+        async with self._telling:
+            await self._call("PATCH", path, body)
 
     async def release_lease(self, key: Key, identity: str) -> None:
         """Give the leader's Lease back, if it is still ours."""

@@ -6,6 +6,7 @@ sent, because the next round finds the same difference again.
 
 import asyncio
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -36,8 +37,10 @@ class Reporter:
     """Tells about one TaskQueue.
 
     Args:
-        key, uid: of the TaskQueue.
+        key: of the TaskQueue.
+        uid: of the TaskQueue.
         status: as stored when the operator first saw it.
+        kube: to write with.
         reporter: name of this operator's pod.
     """
 
@@ -48,15 +51,10 @@ class Reporter:
         self._kube = kube
         self._uid = uid
         self._reporter = reporter
-        self._written: Mapping[str, Any] = status
+        self._written = _pack(status)
         self._fingerprint: tuple[Any, ...] | None = None
         self._written_at = float("-inf")
         self._counted: dict[str, tuple[float, int]] = {}
-
-    @property
-    def status(self) -> Mapping[str, Any]:
-        """The status as it was last written."""
-        return self._written
 
     async def report(self, now: Round) -> float | None:
         """Write what is worth it.
@@ -68,25 +66,27 @@ class Reporter:
             ApiError: the status could not be written.
             TaskQueueGone: there is nothing to write it to.
         """
-        told = tell(now, self._written)
+        before: Json = json.loads(self._written)
+        told = tell(now, before)
         if told.fingerprint == self._fingerprint and not told.events:
-            if told.status == self._written:
+            if told.status == before:
                 return None
             wait = self._written_at + NUMBERS_SECONDS - now.at
             if wait > 0:
                 return wait
-        await self._write(told, now.at)
+        await self._write(told, difference(before, told.status), now.at)
         return None
 
-    async def _write(self, told: Told, at: float) -> None:
-        if told.status != self._written:
+    async def _write(self, told: Told, patch: Json, at: float) -> None:
+        if patch:
             try:
-                await self._kube.patch_status(self._key, told.status)
+                await self._kube.patch_status(self._key, patch)
             except ApiError as error:
                 if error.missing:
                     raise TaskQueueGone from None
                 raise
-        self._written, self._fingerprint, self._written_at = told.status, told.fingerprint, at
+            self._written, self._written_at = _pack(told.status), at
+        self._fingerprint = told.fingerprint
         await asyncio.gather(*(self._send(event, at) for event in told.events))
 
     # --- events ---
@@ -143,3 +143,21 @@ class Reporter:
             n for n, (start, _) in self._counted.items() if at - start > AGGREGATE_SECONDS
         ]:
             del self._counted[name]
+
+
+def _pack(status: Mapping[str, Any]) -> bytes:
+    """A status as it is kept between rounds: as text, it takes a fifth of the memory."""
+    return json.dumps(status, separators=(",", ":")).encode()
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Json:
+    """The merge patch from one status to another; None removes a field."""
+    patch: Json = dict.fromkeys(before.keys() - after.keys())
+    for key, value in after.items():
+        old = before.get(key)
+        if isinstance(old, Mapping) and isinstance(value, Mapping):
+            if old != value:
+                patch[key] = difference(old, value)
+        elif old != value:
+            patch[key] = value
+    return patch

@@ -74,8 +74,16 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
         "recovered": _recovered(now, previous),
         "conditions": _conditions(now, previous, reason, message),
     }
+    status = _without_none(status)
     events = tuple(_events(now, previous, status))
     return Told(status, events, _fingerprint(status))
+
+
+def _without_none(value: Any) -> Any:
+    """As the API server stores it: what has no value is not there."""
+    if isinstance(value, dict):
+        return {key: _without_none(child) for key, child in value.items() if child is not None}
+    return value
 
 
 # --- in one word ----------------------------------------------------------------------------------
@@ -198,8 +206,8 @@ def _recovered(now: Round, previous: Mapping[str, Any]) -> Json | None:
 
 def _fingerprint(status: Json) -> tuple[Any, ...]:
     """What is worth a write at once: words, and numbers that came to rest."""
-    replicas, tasks = status["replicas"] or {}, status["tasks"] or {}
-    decision = status["lastDecision"] or {}
+    replicas, tasks = status.get("replicas", {}), status.get("tasks", {})
+    decision = status.get("lastDecision", {})
     return (
         status["observedGeneration"],
         status["reason"],
@@ -208,7 +216,7 @@ def _fingerprint(status: Json) -> tuple[Any, ...]:
         replicas.get("ready", 0) >= replicas.get("current", 0),
         bool(tasks.get("queued") or tasks.get("inFlight")),
         (decision.get("to"), decision.get("reason"), decision.get("limitedBy")),
-        (status["recovered"] or {}).get("total"),
+        status.get("recovered", {}).get("total"),
     )
 
 

@@ -1,0 +1,169 @@
+"""What is told: one round as a status, and as events."""
+
+from dataclasses import replace
+
+import pytest
+
+from identtqueue_operator.decide import decide
+from identtqueue_operator.model import Depth, Memory, Outcome, Requeued, Source, SourceTrouble
+from identtqueue_operator.report import difference
+from identtqueue_operator.status import Round, tell
+from support.taskqueues import deployment, observed, pod, spec, worker
+
+QUIET = {"maxReplicas": 20, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
+
+
+def a_round(seen, outcome=None, the_spec=None, **more):
+    the_spec = the_spec or spec(QUIET)
+    decision, _ = decide(the_spec, seen, Memory(wanted=((0.0, 0),), active_at=0.0))
+    return Round(
+        seen.at,
+        generation=3,
+        workload="worker",
+        paused=the_spec.paused,
+        seen=seen,
+        decision=decision,
+        outcome=outcome or Outcome(),
+        **more,
+    )
+
+
+def conditions(told):
+    return {c["type"]: c for c in told.status["conditions"]}
+
+
+def reasons(told):
+    return [event.reason for event in told.events]
+
+
+def test_all_conditions_are_there_from_the_first_sight():
+    told = tell(a_round(observed(0)), {})
+    assert list(conditions(told)) == [
+        *("Ready", "RedisReachable", "WorkloadFound", "Active", "ScalingLimited"),
+        *("Draining", "Paused", "Conflicting"),
+    ]
+    assert {c["observedGeneration"] for c in told.status["conditions"]} == {3}
+    assert told.status["observedGeneration"] == 3
+    assert told.events == ()
+
+
+def test_a_transition_time_stays_until_the_status_changes():
+    first = tell(a_round(observed(0, at=100.0)), {})
+    second = tell(a_round(observed(0, queued=1, at=200.0)), first.status)
+    then, now = conditions(first), conditions(second)
+    assert now["Ready"]["lastTransitionTime"] == then["Ready"]["lastTransitionTime"]
+    assert now["Active"]["lastTransitionTime"] != then["Active"]["lastTransitionTime"]
+
+
+def test_the_last_change_stays_on_show_until_there_is_another():
+    scaled = Outcome(scaled_from=0, scaled_to=2)
+    first = tell(a_round(observed(0, queued=20, at=100.0), scaled), {})
+    decision = first.status["lastDecision"]
+    assert (decision["from"], decision["to"], decision["reason"]) == (0, 2, "BacklogAboveTarget")
+    assert first.status["replicas"]["current"] == 2
+    later = tell(a_round(observed(2, queued=15, at=200.0)), first.status)
+    assert later.status["lastDecision"] == decision
+    assert later.status["lastScaleTime"] == first.status["lastScaleTime"]
+    held = a_round(observed(2, queued=999, at=300.0), the_spec=spec(QUIET | {"maxReplicas": 2}))
+    assert tell(held, later.status).status["lastDecision"]["limitedBy"] == "MaxReplicas"
+
+
+@pytest.mark.parametrize(
+    ("scaled", "reason"),
+    [((0, 2), "ScaledUp"), ((2, 1), "ScaledDown"), ((2, 0), "ScaledToZero")],
+)
+def test_scaling_is_an_event_with_the_calculation(scaled, reason):
+    told = tell(a_round(observed(scaled[0], queued=5), Outcome(*scaled)), {})
+    (event,) = told.events
+    assert event.reason == reason
+    assert event.message.startswith(f"{scaled[0]} -> {scaled[1]}: ceil((5 queued")
+
+
+def test_trouble_is_told_once_and_so_is_its_end():
+    down = observed(2, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no route", 4))
+    first = tell(a_round(down), {})
+    assert reasons(first) == ["RedisUnreachable"]
+    assert first.status["reason"] == "RedisUnreachable"
+    assert conditions(first)["Ready"]["status"] == "False"
+    assert conditions(first)["Active"]["status"] == "Unknown"
+    second = tell(a_round(down), first.status)
+    assert second.events == ()
+    other = observed(2, depth=None, source=Source(SourceTrouble.AUTH_FAILED, "wrong", 5))
+    third = tell(a_round(other), second.status)
+    assert reasons(third) == ["RedisAuthFailed"]
+    assert reasons(tell(a_round(observed(2, queued=11)), third.status)) == ["RedisRecovered"]
+
+
+def test_the_last_numbers_stay_while_there_are_none():
+    first = tell(a_round(observed(2, queued=7, in_flight=1)), {})
+    down = observed(2, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no route", 4))
+    assert tell(a_round(down), first.status).status["tasks"] == first.status["tasks"]
+
+
+def test_recovered_tasks_are_counted_and_told():
+    outcome = Outcome(
+        recovered=(
+            Requeued("mrz", ("mrz:1", "mrz:2"), (), "p", "container ended"),
+            Requeued("mrz", (), ("mrz:3",), "p", "container ended"),
+        )
+    )
+    told = tell(a_round(observed(1, queued=2), outcome), {"recovered": {"total": 4}})
+    assert told.status["recovered"]["total"] == 7
+    assert reasons(told) == ["TasksRequeued", "TaskDeadLettered"]
+    assert "mrz:3" in told.events[1].message
+
+
+def test_a_drain_is_told():
+    pods = (pod("p0"), pod("p1"))
+    workers = (worker(pods[0], in_flight=1), worker(pods[1], in_flight=2))
+    seen = observed(2, in_flight=3, pods=pods, workers=workers)
+    told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
+    assert told.status["reason"] == "Draining"
+    assert "1 of 2 pods are to go and still hold 1 tasks" in told.status["message"]
+    assert reasons(told) == ["DrainStarted"]
+    assert "p0" in told.events[0].message
+
+
+@pytest.mark.parametrize(
+    ("seen", "the_spec", "reason"),
+    [
+        (observed(0), spec(QUIET), "Idle"),
+        (observed(0, deployment=None), spec(QUIET), "WorkloadMissing"),
+        (observed(1, queued=5), spec(QUIET), "Working"),
+        (observed(0, queued=5), spec(QUIET), "ScalingUp"),
+        (observed(1, queued=5, deployment=deployment(1, existing=0)), spec(), "StartingWorkers"),
+        (observed(10, queued=999), spec(), "AtMaxReplicas"),
+        (observed(0, queued=1), spec({"activationThreshold": 2}), "BelowThreshold"),
+        (observed(3, queued=5), spec(paused=True), "Paused"),
+        (observed(3, conflict="HPA x scales it too"), spec(), "Conflicting"),
+    ],
+)
+def test_one_word(seen, the_spec, reason):
+    assert tell(a_round(seen, the_spec=the_spec), {}).status["reason"] == reason
+
+
+def test_only_words_are_worth_a_write_at_once():
+    now = a_round(observed(1, queued=5, in_flight=2))
+    before = tell(now, {})
+    depth = Depth(queued=4, in_flight=3)
+    moved = tell(replace(now, seen=replace(now.seen, depth=depth)), before.status)
+    assert moved.fingerprint == before.fingerprint
+    assert moved.status["tasks"] != before.status["tasks"]
+
+
+def test_nothing_stored_is_empty():
+    def values(node):
+        if isinstance(node, dict):
+            for child in node.values():
+                yield from values(child)
+        else:
+            yield node
+
+    assert None not in list(values(tell(a_round(observed(0)), {}).status))
+
+
+def test_the_patch_holds_what_changed():
+    before = {"a": 1, "b": {"x": 1, "y": 2}, "c": [1], "gone": 1}
+    after = {"a": 1, "b": {"x": 1, "z": 3}, "c": [2]}
+    assert difference(before, after) == {"b": {"y": None, "z": 3}, "c": [2], "gone": None}
+    assert difference(after, after) == {}
