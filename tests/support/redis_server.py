@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 import redis
@@ -64,19 +65,21 @@ class RedisServer:
 
     def _wait_until_it_answers(self) -> None:
         assert self._process is not None
-        retry = redis.retry.Retry(redis.backoff.ConstantBackoff(0.05), retries=200)
-        errors = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
-        with redis.Redis(
-            port=self.port, protocol=2, retry=retry, retry_on_error=list(errors)
-        ) as client:
-            try:
-                client.ping()
-            except redis.AuthenticationError:
-                pass  # it wants a password: it answers
-            except errors as error:
-                raise RuntimeError(
-                    f"redis-server did not start: {self._log.read_text()}"
-                ) from error
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"redis-server did not start: {self._log.read_text()}")
+            time.sleep(0.02)
+
+    def _answers(self) -> bool:
+        """Whatever it says to a PING, also that it wants a password; but not that it is loading."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
+                link.sendall(b"PING\r\n")
+                answer = link.recv(64)
+        except OSError:
+            return False
+        return answer != b"" and not answer.startswith(b"-LOADING")
 
     @property
     def pid(self) -> int:
