@@ -199,9 +199,7 @@ class AsyncRedis:
         replies: list[Any] = []
         try:
             async with asyncio.timeout(self.settings.response_timeout_seconds):
-                await connection.send_packed_command(
-                    connection.pack_commands(batch), check_health=False
-                )
+                await connection.send_packed_command(wire.pack(batch), check_health=False)
                 replies.extend([await _reply(connection) for _ in batch])
         except wire.CONNECTION_LOST as error:
             wire.fail(error)

@@ -138,7 +138,7 @@ class SyncRedis:
         assert connection is not None
         replies: list[Any] = []
         try:
-            connection.send_packed_command(connection.pack_commands(batch), check_health=False)
+            connection.send_packed_command(wire.pack(batch), check_health=False)
             for _ in batch:
                 try:
                     replies.append(connection.read_response(disconnect_on_error=False))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final, NoReturn
 
+import hiredis
 from redis import exceptions as redis_errors
 from redis.backoff import ExponentialWithJitterBackoff
 
@@ -59,6 +60,14 @@ def words(call: Call[Any]) -> tuple[Word, ...]:
     if len(call.keys) != loaded.key_count:
         raise ValueError(f"{call.name} takes {loaded.key_count} keys, got {len(call.keys)}")
     return ("EVALSHA", loaded.sha, loaded.key_count, *call.keys, *call.args)
+
+
+def pack(batch: Iterable[tuple[Word, ...]]) -> list[bytes]:
+    """Commands as they go over the wire.
+
+    By hiredis: redis-py's own packing took a quarter of a busy worker's time.
+    """
+    return [hiredis.pack_command(words) for words in batch]  # type: ignore[arg-type]  # its stub
 
 
 def load_words(names: Sequence[str]) -> list[tuple[Word, ...]]:
