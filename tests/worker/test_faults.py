@@ -32,7 +32,7 @@ from support.proxy import Proxy
 from support.redis_server import RedisServer
 from support.waiting import eventually
 
-AT_ONCE = 5
+AT_ONCE = 6
 """Scenarios at the same time: their worker processes share few cores when they start."""
 
 
