@@ -74,6 +74,7 @@ async def lines_of(*command: str) -> AsyncIterator[str]:
     try:
         async for line in process.stdout:
             yield line.decode(errors="replace").rstrip("\n")
+        await process.wait()  # to kill what is just ending would confuse asyncio's child watcher
     finally:
         await _end(process)
 
