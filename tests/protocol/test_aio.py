@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -29,12 +29,6 @@ def new_redis(address: str, *, retry_for: float = LONG, **settings: float) -> As
         client_name="tests",
         retry_for_seconds=retry_for,
     )
-
-
-@pytest.fixture
-async def proxy(redis_server: RedisServer) -> AsyncIterator[Proxy]:
-    async with Proxy(redis_server.port) as proxy:
-        yield proxy
 
 
 def broken(bench: Bench) -> Call[object]:
