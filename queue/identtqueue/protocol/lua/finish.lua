@@ -8,13 +8,13 @@
 local now, finished, run_ms, acks = now_ms(), 0, 0, {}
 for i = 4, #ARGV, 3 do
   local id, key = ARGV[i], ARGV[1] .. ARGV[i]
-  local ack = owned(key, ARGV[3], ARGV[i + 1], 'succeeded')
+  local ack, task = owned(key, ARGV[3], ARGV[i + 1], 'succeeded')
   if ack == 'ok' then
     -- LREM first: it frees memory, so a full Redis can still record results.
     redis.call('LREM', KEYS[1], 1, id)
-    local task = redis.call('HMGET', key, 'started_at', 'ttl')
-    end_task(key, id, 'succeeded', 'result', ARGV[i + 2], now, task[2] or 3600000, ARGV[2])
-    finished, run_ms = finished + 1, run_ms + now - tonumber(task[1])
+    end_task(key, id, 'succeeded', 'result', ARGV[i + 2], now, task[5] or 3600000, ARGV[2],
+      {task[6], task[7]})
+    finished, run_ms = finished + 1, run_ms + now - tonumber(task[4])
   end
   acks[#acks + 1] = ack
 end

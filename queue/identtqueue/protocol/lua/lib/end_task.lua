@@ -2,8 +2,9 @@
 -- goes, unless it can be replayed.
 -- `field` is 'result' or 'error'. Answers over 64 KiB are only announced: a subscriber's output
 -- buffer is bounded, the client then reads the hash.
-local function end_task(task_key, id, state, field, data, now, ttl, unique_prefix)
-  local more = redis.call('HMGET', task_key, 'waiters', 'unique')
+-- `more` is {waiters, unique} of a caller that has read them already.
+local function end_task(task_key, id, state, field, data, now, ttl, unique_prefix, more)
+  more = more or redis.call('HMGET', task_key, 'waiters', 'unique')
   if state ~= 'failed' then redis.call('HDEL', task_key, 'payload') end
   redis.call('HSET', task_key, 'state', state, 'finished_at', now, field, data)
   redis.call('PEXPIRE', task_key, ttl)
