@@ -1,4 +1,8 @@
-"""What a task is: frozen values, without any I/O."""
+"""What a task is: frozen values, without any I/O.
+
+Values that are made for each task are msgspec structs, here and elsewhere: one is made in a tenth
+of the time that a frozen dataclass takes.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,11 @@ import enum
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+import msgspec
 
 from identtqueue.errors import (
     LONGEST_SECONDS,
@@ -126,8 +132,7 @@ def _is_number(value: object, kind: type[float] = float) -> bool:
     return isinstance(value, kind | int) and 0 <= value <= LONGEST_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True):
     """Why an attempt failed: what the caller is shown as TaskFailed."""
 
     type: str
@@ -135,19 +140,17 @@ class Failure:
     traceback: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Task:
+class Task(msgspec.Struct, frozen=True):
     """A task as it is enqueued: the content of the envelope."""
 
     function_name: str
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = msgspec.field(default_factory=dict)
     timeout_seconds: float | None = None
     max_retries: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(msgspec.Struct, frozen=True):
     """One execution, as claimed by a worker.
 
     `number` grows with every claim of the task and never falls: it is the fencing token,
@@ -165,8 +168,7 @@ class Attempt:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(msgspec.Struct, frozen=True):
     """How a task ended: `value` if it succeeded, else `failure`."""
 
     task_id: str

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -30,8 +30,7 @@ T = TypeVar("T")
 Word = str | bytes | int | float
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(msgspec.Struct, Generic[T], frozen=True):
     """One command to Redis, with what its reply means.
 
     Attributes:
@@ -100,22 +99,20 @@ class Enqueued(enum.Enum):
     UNIQUE = "unique"  # another unfinished task has the unique key
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True):
     """The answer to one enqueue: `task_id` is the other task's when `status` is UNIQUE."""
 
     task_id: str
     status: Enqueued
 
 
-@dataclass(frozen=True, slots=True)
-class NewTask:
+class NewTask(msgspec.Struct, frozen=True):
     """One task to enqueue. `options` holds only what differs from the default."""
 
     task_id: str
     payload: bytes
     function_name: str
-    options: Mapping[str, int | str | bool] = field(default_factory=dict)
+    options: Mapping[str, int | str | bool] = msgspec.field(default_factory=dict)
 
 
 class Claim(enum.Enum):
@@ -127,8 +124,7 @@ class Claim(enum.Enum):
     PAUSED = b"paused"
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(msgspec.Struct, frozen=True):
     """What a claim gave. `next_due_ms`: until the next scheduled task; None: there is none."""
 
     status: Claim

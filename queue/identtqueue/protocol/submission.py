@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+import msgspec
 
 from identtqueue.errors import InvalidInput, InvalidTaskId
 from identtqueue.protocol import codec
@@ -18,14 +19,13 @@ BATCH_BYTES: Final = 4 * 1024 * 1024
 _DEFAULT: Final = TaskOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+class Submission(msgspec.Struct, frozen=True):
     """A call of a job that is to be enqueued."""
 
     queue_name: str
     function_name: str
     args: Sequence[Any] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = msgspec.field(default_factory=dict)
     options: TaskOptions | None = None
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Context:
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt, as the job sees it.
 
     Attributes:

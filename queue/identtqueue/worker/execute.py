@@ -8,8 +8,9 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, MutableMapping
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from identtqueue.errors import (
     BadArguments,
@@ -26,33 +27,28 @@ from identtqueue.worker.metrics import Counters
 from identtqueue.worker.registry import Job, Registry
 
 
-@dataclass(frozen=True, slots=True)
-class Succeeded:
+class Succeeded(msgspec.Struct, frozen=True):
     """The encoded result."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(msgspec.Struct, frozen=True):
     """Why, and whether it runs again: `retry_seconds` None means a dead letter."""
 
     failure: Failure
     retry_seconds: float | None
 
 
-@dataclass(frozen=True, slots=True)
-class Aborted:
+class Aborted(msgspec.Struct, frozen=True):
     """It was cancelled on request."""
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
+class Released(msgspec.Struct, frozen=True):
     """It was cut off at shutdown and goes back to the queue, uncharged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Disowned:
+class Disowned(msgspec.Struct, frozen=True):
     """It was cut off because the lease of a queue was lost; what is still ours goes back."""
 
 

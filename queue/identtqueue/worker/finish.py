@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import codec, commands
@@ -18,8 +19,7 @@ from identtqueue.transport.aio import AsyncRedis
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(msgspec.Struct, frozen=True):
     """What is to be recorded of an attempt: a result, or a failure, or that it goes back.
 
     Exactly one of the fields besides `attempt` is set; `retry_seconds` only beside `failure`.
