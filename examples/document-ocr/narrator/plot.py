@@ -119,10 +119,11 @@ async def tell_recovery(demo: Demo, scene: Scene, killed: Killed) -> None:
     """What becomes of the page."""
     requeued_at = await fault.until_requeued(scene.client, killed, 40)
     again = await fault.until_running_again(scene.client, killed, 120)
+    started_at = scene.here(again.started_at_ms or 0)
+    requeued_at = min(requeued_at, started_at)  # claimed again before it was looked at
     requeued = f"{requeued_at - killed.at:.1f} s"
     by = await who_requeued(scene.observer, killed)
     demo.tell.say(f"TASK REQUEUED {requeued} after the kill by {by}", at=requeued_at)
-    started_at = scene.here(again.started_at_ms or 0)
     running = f"{started_at - killed.at:.1f} s"
     pod = scene.observer.pod_of(again.owner)
     place = pod.name if pod else again.owner
