@@ -262,7 +262,7 @@ class _Results:
         entry = self._waits.get(task_id)
         if entry is None:
             entry = self._waits[task_id] = _Wait(asyncio.get_running_loop().create_future())
-            self._ask([task_id])
+            self._ask(task_id)
         entry.users += 1
         try:
             return await asyncio.shield(entry.future)
@@ -278,17 +278,14 @@ class _Results:
         for task_id in list(self._waits):
             self._settle(task_id, RedisUnavailable("the client was closed"))
 
-    def _ask(self, task_ids: list[str]) -> None:
-        task = asyncio.get_running_loop().create_task(self._ask_now(task_ids))
+    def _ask(self, task_id: str) -> None:
+        task = asyncio.get_running_loop().create_task(self._ask_now(task_id))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    async def _ask_now(self, task_ids: list[str]) -> None:
-        await self._subscriber.add(self._channel)
-        await asyncio.gather(*map(self._ask_one, task_ids))
-
-    async def _ask_one(self, task_id: str) -> None:
+    async def _ask_now(self, task_id: str) -> None:
         try:
+            await self._subscriber.add(self._channel)
             found = await self._redis.run(commands.await_result(task_id, self._channel))
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
             self._settle(task_id, error)
@@ -312,10 +309,11 @@ class _Results:
         if task_id not in self._waits:
             return
         if result is None:  # not in the message: read it
-            self._ask([task_id])
+            self._ask(task_id)
         else:
             self._settle(task_id, result)
 
     def _on_connected(self, up: bool) -> None:
-        if up and self._waits:
-            self._ask(list(self._waits))
+        if up:
+            for task_id in self._waits:
+                self._ask(task_id)

@@ -200,10 +200,13 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
     return Call("enqueue", (k.pending, k.wake, k.scheduled, k.stats, k.meta), tuple(args), parse)
 
 
+_TAKEN: Final = {how.value.encode(): how for how in Enqueued}
+
+
 def _receipt(task_id: str, status: bytes) -> Receipt:
     if status.startswith(b"unique"):
         return Receipt(status[len(b"unique") :].decode(), Enqueued.UNIQUE)
-    return Receipt(task_id, Enqueued(status.decode()))
+    return Receipt(task_id, _TAKEN[status])
 
 
 def _check_protocol(reply: list[Any]) -> None:
