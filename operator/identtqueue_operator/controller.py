@@ -5,6 +5,7 @@ is an error that stops the operator (`run` raises), because an operator that hal
 """
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections import defaultdict
@@ -42,6 +43,7 @@ class Controller:
         self._seen_at: dict[Key, float] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
+        self._context = contextvars.copy_context()
         self._endpoints = Endpoints(kube, time.monotonic)
         self._autoscalers = Autoscalers(kube, self._namespaces, self._look_at_workload)
         self.cluster = Cluster(self._look_at_workload, self._look_at_workload, time.time)
@@ -140,8 +142,12 @@ class Controller:
     def _begin(self, key: Key, reconciler: Reconciler) -> None:
         self._reconcilers[key] = reconciler
         self._index(key, reconciler.workload)
-        task = asyncio.get_running_loop().create_task(reconciler.run(), name=f"reconcile {key}")
-        task.add_done_callback(self._ended)
+        # Not in the watch's context: kopf keeps the whole resource in it, and a task (and each of
+        # its callbacks) keeps its context for life.
+        task = asyncio.get_running_loop().create_task(
+            reconciler.run(), name=f"reconcile {key}", context=self._context.copy()
+        )
+        task.add_done_callback(self._ended, context=self._context)
         self._tasks[key] = task
 
     def _ended(self, task: asyncio.Task[None]) -> None:

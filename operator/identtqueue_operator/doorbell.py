@@ -44,7 +44,8 @@ class _Queue:
     due_at: float
     listeners: dict[Key, tuple[float, Ring]] = field(default_factory=dict)
     """Per TaskQueue: its poll period, and how to ring it."""
-    fingerprint: tuple[int, ...] = ()
+    fingerprint: tuple[int, ...] = (0, 0, 0, 0, 0)
+    """As of an empty queue: one that is empty at the first poll gives no reason to ring."""
 
     @property
     def period_seconds(self) -> float:
@@ -76,6 +77,7 @@ class Endpoint:
         self._loop = asyncio.get_running_loop()
         self._health = _Health()
         self._queues: dict[str, _Queue] = {}
+        self._names: dict[Key, tuple[str, ...]] = {}
         self._changes: asyncio.Queue[str] = asyncio.Queue()
         self._doorbell = self.admin.doorbell(self._rung, self._connected)
         self._tasks: list[asyncio.Task[None]] = []
@@ -98,8 +100,15 @@ class Endpoint:
         await self.admin.close()
 
     def listen(self, owner: Key, queues: Iterable[str], period_seconds: float, ring: Ring) -> None:
-        """Ring a TaskQueue whenever there is something to look at in one of these queues."""
-        for name in queues:
+        """Ring a TaskQueue whenever there is something to look at in one of these queues.
+
+        Again for the same owner: it may be with other queues or another period.
+        """
+        names = tuple(queues)
+        if self._names.get(owner, names) != names:
+            self.forget(owner)
+        self._names[owner] = names
+        for name in names:
             if name not in self._queues:
                 # The first looks of many queues are spread over the period.
                 first = self._loop.time() + random.random() * period_seconds
@@ -109,7 +118,7 @@ class Endpoint:
 
     def forget(self, owner: Key) -> None:
         """Stop ringing a TaskQueue."""
-        for name in [name for name, queue in self._queues.items() if owner in queue.listeners]:
+        for name in self._names.pop(owner, ()):
             queue = self._queues[name]
             del queue.listeners[owner]
             if not queue.listeners:

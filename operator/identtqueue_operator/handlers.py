@@ -16,7 +16,7 @@ from .controller import Controller
 from .kube import in_cluster
 from .views import key_of
 
-ANNOTATION_PREFIX = "operator.identtqueue.dev"
+FINALIZER = "operator.identtqueue.dev/unused"
 
 
 def registry(controller: Controller) -> kopf.OperatorRegistry:
@@ -70,15 +70,47 @@ def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:
     chosen.watching.inactivity_timeout = 70
     # Lists come in pieces, so that two thousand objects are never in memory at once.
     chosen.watching.chunk_size = 100
-    # One task per object that changed; a limit would make two thousand objects wait for the idle
-    # time-outs of each other at start.
-    chosen.queueing.worker_limit = None
-    chosen.queueing.idle_timeout = 1.0
-    # Unused, as no handler of ours persists anything; but should one ever, under our own name.
-    chosen.persistence.finalizer = f"{ANNOTATION_PREFIX}/finalizer"
-    chosen.persistence.progress_storage = kopf.AnnotationsProgressStorage(prefix=ANNOTATION_PREFIX)
-    chosen.persistence.diffbase_storage = kopf.AnnotationsDiffBaseStorage(prefix=ANNOTATION_PREFIX)
+    # One task per object that changed, which lingers for the idle time-out: short, or thousands of
+    # objects at start would wait for each other; limited, or they would all be in memory at once.
+    chosen.queueing.worker_limit = 200
+    chosen.queueing.idle_timeout = 0.05
+    # Never added; only its name must not be kopf's own, so as not to touch other operators' mark.
+    chosen.persistence.finalizer = FINALIZER
+    chosen.persistence.progress_storage = _NoProgress()
+    chosen.persistence.diffbase_storage = _NoDifferences()
     return chosen
+
+
+class _NoProgress(kopf.ProgressStorage):
+    """Event handlers have no progress; nothing is read from the objects or written to them."""
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
+
+    def purge(self, **_: Any) -> None:
+        pass
+
+    def touch(self, **_: Any) -> None:
+        pass
+
+    def clear(self, *, essence: kopf.BodyEssence) -> kopf.BodyEssence:
+        return essence
+
+
+class _NoDifferences(kopf.DiffBaseStorage):
+    """Event handlers compare nothing; kopf would copy every object deeply, at every event."""
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        pass
 
 
 class _Backoffs:

@@ -24,6 +24,8 @@ TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 FIELD_MANAGER = "identtqueue-operator"
+CONNECTIONS = 32
+"""At most; each TLS connection holds a quarter of a megabyte of buffers."""
 TELLING_AT_ONCE = 16
 """Status and event writes under way at once: scaling never queues behind a storm of them."""
 
@@ -57,6 +59,7 @@ def in_cluster() -> bool:
 async def connect(kubeconfig: str | None = None) -> client.ApiClient:
     """A client with the pod's service account, or else a kubeconfig (default: $KUBECONFIG)."""
     configuration = client.Configuration()
+    configuration.connection_pool_maxsize = CONNECTIONS
     if kubeconfig is None and in_cluster():
         config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
     else:

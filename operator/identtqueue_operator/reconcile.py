@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
 
@@ -52,6 +52,8 @@ class Tools:
     clock: Callable[[], float]
     """Seconds since the epoch."""
     identity: str
+    first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
+    """Two thousand reconcilers that begin together do so some at a time."""
 
 
 class Reconciler:
@@ -86,7 +88,6 @@ class Reconciler:
         )
         self._failures = 0
         self._take(body)
-        self._dirty.set()
 
     # --- what comes from outside ---
 
@@ -132,16 +133,15 @@ class Reconciler:
             self._problem = ("InvalidSpec", "; ".join(problems))
         else:
             self._spec = spec
-            if self._endpoint is not None:
-                # Periods and queues may have changed: listen anew.
-                self._endpoint.forget(self.key)
 
     # --- the loop ---
 
     async def run(self) -> None:
         """Round after round, until cancelled or the TaskQueue is gone."""
-        pause: float | None = 0.0
         try:
+            async with self._tools.first_looks:
+                self._dirty.clear()
+                pause = await self._round_or_backoff()
             while True:
                 await self._wait(pause)
                 pause = await self._round_or_backoff()
