@@ -100,6 +100,11 @@ class Fetcher:
         """Ring for others: this worker may have swallowed a token that it does not act on."""
         await self._redis.run_all([commands.wake(queue) for queue in self._queues])
 
+    async def hand_on(self) -> None:
+        """After the loop: give back what a claim on its way gave us, ring on a token we hold."""
+        await self.give_back_unknown()
+        await self.pass_on()
+
     async def give_back_unknown(self) -> None:
         """A claim whose reply was lost may have given us tasks that we know nothing of.
 

@@ -211,12 +211,10 @@ class Incarnation:
 
     async def _wind_down(self, *fetching: asyncio.Task[None]) -> None:
         """Stop in order. Each step relies on the one before."""
-        # 1 Stop fetching: nothing new may start. What a claim on its way gives us goes back, a
-        # token in our hands is rung on.
+        # 1 Stop fetching: nothing new may start.
         await _cancel(fetching)
         if self.registered:
-            await _bounded(self._fetcher.give_back_unknown(), FLUSH_SECONDS)
-            await _bounded(self._fetcher.pass_on(), FLUSH_SECONDS)
+            await _bounded(self._fetcher.hand_on(), FLUSH_SECONDS)
         # 2 Let running attempts end, until the grace deadline or a second signal.
         await self._wait_for_attempts(self._settings.grace_seconds)
         # 3 Cut off the rest; they go back to the head of their queue, uncharged.
