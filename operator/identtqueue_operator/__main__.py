@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable
+from dataclasses import dataclass, field
 
 import kopf
 
@@ -42,95 +43,97 @@ async def operate(settings: Settings) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     meter = Meter()
+    server = Server(meter.exposition)
     # The Lease is renewed over connections of its own: a slow API server and a thousand writes in
     # line must not cost the leadership, which would only add a restart to the load.
     lease_api = await connect()
     async with Kube(await connect()) as kube, Kube(lease_api) as lease_kube:
-        server = Server(lambda: "", meter.exposition)
         port = await server.start(settings.http_port)
         logger.info("serving /livez, /readyz and /metrics on port %d", port)
         leader = Leader(lease_api, lease_kube, settings.own_namespace, settings.identity)
         try:
             if settings.leader_election and not await _unless(stop, leader.acquire()):
                 return
-            await _lead(settings, kube, meter, stop, leader)
+            await _Term(settings, kube, meter, server, stop).lead(leader)
         finally:
-            meter.leading.set(0)
             if settings.leader_election:
                 await leader.release()
             await server.close()
 
 
-async def _lead(
-    settings: Settings, kube: Kube, meter: Meter, stop: asyncio.Event, leader: Leader
-) -> None:
-    """Work until asked to stop, or until a part of it ends."""
-    meter.leading.set(1)
-    controller = Controller(settings, kube, meter)
-    meter.watch(controller.snapshots, lambda: kube.writes)
-    watching_stops = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    asked = loop.create_task(stop.wait(), name="wait for a signal")
-    parts = [loop.create_task(controller.run(), name="controller")]
-    if settings.leader_election:
-        parts.append(loop.create_task(_hold(leader), name="leader"))
-    # Last: kopf ends every task that began after it.
-    watching = loop.create_task(_watch(settings, kube, controller, stop, watching_stops))
-    try:
-        await asyncio.wait([asked, watching, *parts], return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        await controller.close()
-        watching_stops.set()
-        for task in (asked, *parts):
-            task.cancel()
-        results = await asyncio.gather(watching, *parts, return_exceptions=True)
-    for result in results:
-        if isinstance(result, Exception):
-            raise result
+@dataclass
+class _Term:
+    """The time between getting the Lease and giving it back."""
+
+    settings: Settings
+    kube: Kube
+    meter: Meter
+    server: Server
+    stop: asyncio.Event
+    watching_stops: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def lead(self, leader: Leader) -> None:
+        """Work until asked to stop, or until a part of it ends."""
+        self.meter.leading.set(1)
+        controller = Controller(self.settings, self.kube, self.meter)
+        self.meter.watch(controller.snapshots, lambda: self.kube.writes)
+        loop = asyncio.get_running_loop()
+        asked = loop.create_task(self.stop.wait(), name="wait for a signal")
+        parts = [loop.create_task(controller.run(), name="controller")]
+        if self.settings.leader_election:
+            parts.append(loop.create_task(_hold(leader), name="leader"))
+        # Last: kopf ends every task that began after it.
+        watching = loop.create_task(self._watch(controller), name="watches")
+        try:
+            await asyncio.wait([asked, watching, *parts], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await controller.close()
+            self.watching_stops.set()
+            for task in (asked, *parts):
+                task.cancel()
+            results = await asyncio.gather(watching, *parts, return_exceptions=True)
+            self.meter.leading.set(0)
+        for result in results:
+            if isinstance(result, Exception):
+                raise result
+
+    async def _watch(self, controller: Controller) -> None:
+        """Run kopf until it is told to stop."""
+        if not await _unless(self.watching_stops, self._wait_for_crd()):
+            return
+        existing = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
+            registry=handlers.registry(controller),
+            settings=handlers.settings(cluster_wide=self.settings.cluster_wide),
+            standalone=True,
+            clusterwide=self.settings.cluster_wide,
+            namespaces=self.settings.namespaces,
+            # Given, or kopf asks for the user's name, which an arbitrary uid in a pod has not.
+            identity=self.settings.identity,  # type: ignore[arg-type]
+            stop_flag=self.watching_stops,
+        )
+        # kopf has just put its own in place, which would stop it before the reconcilers.
+        _stop_on_signals(self.stop)
+        await kopf.run_tasks(tasks, ignored=existing)
+
+    async def _wait_for_crd(self) -> None:
+        """Kopf does not notice a CRD that comes later, so wait for it; not ready meanwhile."""
+        while True:
+            try:
+                await self.kube.list_task_queues(next(iter(self.settings.namespaces), None))
+            except ApiError as error:
+                if not self.server.problem:
+                    logger.warning("waiting until TaskQueues can be listed: %s", error)
+                self.server.problem = f"TaskQueues can't be listed: {error}"
+                await asyncio.sleep(CRD_WAIT_SECONDS)
+            else:
+                self.server.problem = ""
+                return
 
 
 async def _hold(leader: Leader) -> None:
     await leader.hold()
     raise LeadershipLost
-
-
-async def _watch(
-    settings: Settings,
-    kube: Kube,
-    controller: Controller,
-    stop: asyncio.Event,
-    watching_stops: asyncio.Event,
-) -> None:
-    """Run kopf until it is told to stop."""
-    await _wait_for_crd(settings, kube)
-    existing = asyncio.all_tasks()
-    tasks = await kopf.spawn_tasks(
-        registry=handlers.registry(controller),
-        settings=handlers.settings(cluster_wide=settings.cluster_wide),
-        standalone=True,
-        clusterwide=settings.cluster_wide,
-        namespaces=settings.namespaces,
-        # Given, or kopf asks for the user's name, which an arbitrary uid in a pod does not have.
-        identity=settings.identity,  # type: ignore[arg-type]
-        stop_flag=watching_stops,
-    )
-    _stop_on_signals(stop)  # kopf has just put its own in place, which would stop it first
-    await kopf.run_tasks(tasks, ignored=existing)
-
-
-async def _wait_for_crd(settings: Settings, kube: Kube) -> None:
-    """Kopf does not notice a CRD that comes later, so wait for it."""
-    said = False
-    while True:
-        try:
-            await kube.list_task_queues(next(iter(settings.namespaces), None))
-        except ApiError as error:
-            if not said:
-                logger.warning("waiting until TaskQueues can be listed: %s", error)
-                said = True
-            await asyncio.sleep(CRD_WAIT_SECONDS)
-        else:
-            return
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:

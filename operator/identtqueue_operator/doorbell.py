@@ -21,7 +21,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from identtqueue.admin import Admin, QueueDepth, RedisSettings
-from identtqueue.errors import IdenttqueueError, RedisAuthFailed, RedisUnavailable
+from identtqueue.errors import (
+    IdenttqueueError,
+    RedisAuthFailed,
+    RedisFull,
+    RedisUnavailable,
+)
 
 from .model import Key, Source, SourceTrouble
 
@@ -72,8 +77,6 @@ class Endpoint:
     def __init__(self, settings: RedisSettings) -> None:
         self.settings = settings
         self.admin = Admin(settings, retry_for_seconds=0)
-        self.rings = 0
-        """Doorbell messages heard since the start."""
         self._loop = asyncio.get_running_loop()
         self._health = _Health()
         self._queues: dict[str, _Queue] = {}
@@ -151,8 +154,12 @@ class Endpoint:
             self._ring_all()
 
     async def _reach(self) -> None:
-        """Ask Redis for a sign of life; note since when it can be trusted."""
+        """See whether Redis answers, and note since when it can be trusted.
+
+        A look at a queue is part of it: a server that says hello and refuses the rest is no help.
+        """
         server = await self.admin.server()
+        await self.admin.depths(list(self._queues)[:1])
         now = self._loop.time()
         if self._health.trouble is None:
             self._health = _Health(since=now - server.uptime_seconds)
@@ -164,7 +171,6 @@ class Endpoint:
     # --- the doorbell ---
 
     def _rung(self, queue: str) -> None:
-        self.rings += 1
         known = self._queues.get(queue)
         if known is not None:
             known.ring()
@@ -245,4 +251,4 @@ def trouble_of(error: IdenttqueueError) -> SourceTrouble:
         return SourceTrouble.AUTH_FAILED
     if isinstance(error, RedisUnavailable):
         return SourceTrouble.UNREACHABLE
-    return SourceTrouble.INCOMPATIBLE
+    return SourceTrouble.FULL if isinstance(error, RedisFull) else SourceTrouble.INCOMPATIBLE

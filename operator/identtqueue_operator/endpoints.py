@@ -49,9 +49,6 @@ class Endpoints:
         self._locks: dict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._ca_folder: tempfile.TemporaryDirectory[str] | None = None
 
-    def __len__(self) -> int:
-        return len(self._endpoints)
-
     async def find(self, namespace: str, redis: Redis, *, in_trouble: bool) -> Endpoint:
         """The endpoint that a TaskQueue of this namespace means.
 

@@ -75,7 +75,6 @@ class Container:
 
     name: str
     running: bool
-    restarts: int = 0
     ended_at: float | None = None
     """When its last process ended, on the node's clock, in whole seconds. None: no end was seen."""
     how: str = ""
@@ -165,6 +164,7 @@ class SourceTrouble(StrEnum):
 
     UNREACHABLE = "RedisUnreachable"
     AUTH_FAILED = "RedisAuthFailed"
+    FULL = "RedisFull"
     INCOMPATIBLE = "RedisIncompatible"
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a condition
 

@@ -15,12 +15,14 @@ class Server:
     """The operator's HTTP port.
 
     Args:
-        ready: why it is not ready; empty if it is.
         metrics: the answer of /metrics.
+
+    Attributes:
+        problem: why the operator is not ready; empty if it is.
     """
 
-    def __init__(self, ready: Callable[[], str], metrics: Callable[[], bytes]) -> None:
-        self._ready = ready
+    def __init__(self, metrics: Callable[[], bytes]) -> None:
+        self.problem = ""
         self._metrics = metrics
         app = web.Application()
         app.router.add_get("/livez", self._live)
@@ -42,8 +44,8 @@ class Server:
         return web.Response(text="ok\n")
 
     async def _readiness(self, _: web.Request) -> web.Response:
-        problem = self._ready()
-        return web.Response(text=f"{problem or 'ok'}\n", status=503 if problem else 200)
+        text = f"{self.problem or 'ok'}\n"
+        return web.Response(text=text, status=503 if self.problem else 200)
 
     async def _exposition(self, _: web.Request) -> web.Response:
         return web.Response(body=self._metrics(), headers={"Content-Type": METRICS_TYPE})

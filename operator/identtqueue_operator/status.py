@@ -114,7 +114,7 @@ def headline(now: Round) -> tuple[str, str]:
         held = sum(w.in_flight for pod in decision.drain.victims for w in seen.workers_of(pod))
         return "Draining", (
             f"{len(decision.drain.victims)} of {decision.current} pods are to go and still hold "
-            f"{held} tasks; {target.message}"
+            f"{_count(held, 'task')}; {target.message}"
         )
     return _trouble(now) or _at_work(seen, decision), target.message
 
@@ -132,6 +132,10 @@ def _at_work(seen: Observed, decision: Decision) -> str:
     if target.replicas > seen.deployment.ready:
         return "StartingWorkers"
     return "Working" if seen.depth is not None and seen.depth.demand else "Idle"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -325,7 +329,7 @@ def _draining(seen: Observed | None, decision: Decision | None) -> tuple[str, st
     if not told:
         return "False", "NobodyDrains", "no worker was told to go"
     names = ", ".join(sorted(pod.key.name for pod in told)[:MAX_IDS_IN_EVENT])
-    return "True", "ScaleDown", f"{len(told)} workers finish what they hold: {names}"
+    return "True", "ScaleDown", f"finishing what they hold: {names}"
 
 
 # --- events ---------------------------------------------------------------------------------------
@@ -356,7 +360,8 @@ def _recovery_events(outcome: Outcome) -> Iterable[Event]:
     for item in outcome.recovered:
         where = f"queue {item.queue}, worker in {item.pod}: {item.cause}"
         if item.requeued:
-            yield Event("Warning", "TasksRequeued", f"{len(item.requeued)} tasks back in {where}")
+            count = _count(len(item.requeued), "task")
+            yield Event("Warning", "TasksRequeued", f"{count} back in {where}")
         if item.dead:
             ids = ", ".join(item.dead[:MAX_IDS_IN_EVENT])
             more = len(item.dead) - MAX_IDS_IN_EVENT

@@ -88,7 +88,6 @@ def _containers(statuses: Iterable[Body]) -> Iterable[Container]:
         yield Container(
             name=status["name"],
             running="running" in state,
-            restarts=status.get("restartCount") or 0,
             ended_at=timestamp(end.get("finishedAt")),
             how=_how(end),
         )

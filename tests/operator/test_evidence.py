@@ -7,7 +7,7 @@ from identtqueue_operator.model import Container, Source
 from support.taskqueues import observed, pod, worker
 
 ENDED = Container("worker", running=False, ended_at=995.0, how="OOMKilled, exit code 137")
-RESTARTED = Container("worker", running=True, restarts=1, ended_at=995.0, how="Error, exit code 1")
+RESTARTED = Container("worker", running=True, ended_at=995.0, how="Error, exit code 1")
 
 
 def verdict(a_pod, a_worker, **more):

@@ -151,3 +151,16 @@ async def test_nonsense_in_the_environment_is_refused(replica):
     process = replica("confused", IDENTTQUEUE_LOG_LEVEL="loud")
     assert await asyncio.to_thread(process._process.wait, 30) == 2
     assert "IDENTTQUEUE_LOG_LEVEL" in process.log.read_text()
+
+
+async def test_it_waits_for_the_crd_and_stops_while_it_waits(api, replica):
+    api.down = True
+    process = replica("early", IDENTTQUEUE_LEADER_ELECTION="false")
+
+    async def not_ready():
+        status, text = await process.answer("/readyz")
+        return status == 503 and "can't be listed" in text
+
+    await eventually(not_ready)
+    assert (await process.answer("/livez"))[0] == 200
+    assert await process.stop() == 0

@@ -119,7 +119,7 @@ def test_a_drain_is_told():
     seen = observed(2, in_flight=3, pods=pods, workers=workers)
     told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
     assert told.status["reason"] == "Draining"
-    assert "1 of 2 pods are to go and still hold 1 tasks" in told.status["message"]
+    assert "1 of 2 pods are to go and still hold 1 task;" in told.status["message"]
     assert reasons(told) == ["DrainStarted"]
     assert "p0" in told.events[0].message
 

@@ -178,3 +178,21 @@ async def test_resync_finds_a_taskqueue_that_vanished(operator, setup):
     setup.api.remove_unnoticed("taskqueues", setup.name)
     await operator.controller.resync("ns")
     assert not operator.controller._reconcilers
+
+
+async def test_a_redis_that_refuses_its_work_does_not_flap(operator, setup, new_redis_server):
+    """It says hello and refuses the rest: that is one trouble, not one a second."""
+    server = new_redis_server()
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "-eval", "-evalsha", "-@scripting")
+    setup.address = server.address
+    setup.fleet.create(2)
+    setup.create({"pollPeriodSeconds": 1})
+    await setup.reason("RedisAuthFailed")
+    (endpoint,) = operator.controller._endpoints._endpoints.values()
+    before = endpoint.source.outage_seconds
+    await eventually(lambda: endpoint.source.outage_seconds > before + 1.5)
+    assert setup.events("RedisRecovered") == []
+    with server.client() as client:
+        client.execute_command("ACL", "SETUSER", "default", "+@all")
+    await setup.told("RedisRecovered")
