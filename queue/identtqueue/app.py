@@ -22,7 +22,7 @@ from typing import (
 )
 
 from identtqueue.client import Client
-from identtqueue.errors import IdenttqueueError, InvalidInput
+from identtqueue.errors import InvalidInput, NotConnected
 from identtqueue.protocol import codec
 from identtqueue.protocol.submission import Submission
 from identtqueue.retry import RetryPolicy
@@ -40,13 +40,6 @@ else:
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
-
-
-class NotConnected(IdenttqueueError):
-    """The app has no connection yet."""
-
-    def __init__(self) -> None:
-        super().__init__("connect first: `async with app:` or `await app.connect()`")
 
 
 @dataclass(frozen=True, slots=True)

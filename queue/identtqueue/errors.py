@@ -21,6 +21,8 @@
     │   └── TaskCancelled
     │       └── TaskExpired             it did not start before `expires_seconds`
     ├── PayloadUndecodable              bytes that can't be read: met by a worker, a dead letter
+    ├── TimedOut                        an attempt ran longer than its timeout_seconds
+    ├── NotConnected                    an App is used before `connect`
     ├── UnknownJob                      a worker has no job of that name: dead letter
     ├── BadArguments                    they don't fit what the job declares: dead letter
     └── Retry                           raised *by* a job: run me again
@@ -173,6 +175,17 @@ class TaskExpired(TaskCancelled):
 
 class PayloadUndecodable(IdenttqueueError):
     """The stored bytes are no envelope, or no result, that this version can read."""
+
+
+class TimedOut(IdenttqueueError):
+    """The attempt ran longer than its `timeout_seconds`."""
+
+
+class NotConnected(IdenttqueueError):
+    """The app has no connection yet."""
+
+    def __init__(self) -> None:
+        super().__init__("connect first: `async with app:` or `await app.connect()`")
 
 
 class UnknownJob(IdenttqueueError):

@@ -25,8 +25,7 @@ from identtqueue import (
     TaskFailed,
     TaskHandle,
 )
-from identtqueue.app import NotConnected
-from identtqueue.errors import NotSerializable
+from identtqueue.errors import NotConnected, NotSerializable
 from support.redis_server import RedisServer
 from support.serving import serving
 

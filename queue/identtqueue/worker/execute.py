@@ -14,9 +14,9 @@ import msgspec
 
 from identtqueue.errors import (
     BadArguments,
-    IdenttqueueError,
     PayloadUndecodable,
     Retry,
+    TimedOut,
     UnknownJob,
 )
 from identtqueue.protocol import codec
@@ -56,10 +56,6 @@ Outcome = Succeeded | Failed | Aborted | Released | Disowned
 
 _HOPELESS: Final = (UnknownJob, PayloadUndecodable, BadArguments)
 """Retrying in this worker would end the same way."""
-
-
-class TimedOut(IdenttqueueError):
-    """The attempt ran longer than its `timeout_seconds`."""
 
 
 class Executor:
