@@ -33,10 +33,12 @@ from .status import Round
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_SECONDS = (0.2, 30.0)
-"""First and longest pause after a round that failed."""
-RETRY_SECONDS = 0.05
-"""Pause after a round that somebody else's write overtook."""
+BACKOFF_SECONDS = (0.05, 30.0)
+"""First and longest pause after a round that failed. Most failures are writes overtaken once."""
+FAILURES_TO_TELL = 4
+"""So many rounds in a row must fail to carry out a decision before the status says so."""
+FOLLOW_UP_SECONDS = 0.05
+"""Pause after a round that changed something: what came of it is worth a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,6 @@ class Reconciler:
         except Exception:
             logger.exception("%s: a round failed", self.key)
             return self._backoff()
-        self._failures = 0
         return pause
 
     def _backoff(self) -> float:
@@ -199,17 +200,26 @@ class Reconciler:
             return float(spec.scaling.poll_period_seconds)
         endpoint = await self._find_endpoint(spec)
         seen, decision, outcome = await self._observe_decide_act(spec, endpoint, at, rung_at)
-        now = Round(
-            at, self._generation, self.workload.name, None, spec.paused, seen, decision, outcome
+        report_in = await self._reporter.report(
+            Round(
+                at,
+                self._generation,
+                self.workload.name,
+                paused=spec.paused,
+                failing=self._failures + 1 >= FAILURES_TO_TELL,
+                seen=seen,
+                decision=decision,
+                outcome=outcome,
+            )
         )
-        report_in = await self._reporter.report(now)
         self._tools.meter.round_done(decision, outcome, perf_counter() - started)
-        looks = [decision.next_look_seconds, report_in]
         if outcome.failure:
             logger.info("%s: %s", self.key, outcome.failure)
-            looks.append(RETRY_SECONDS if self._failures == 0 else self._backoff())
-        elif decision.drain.stop or decision.drain.call_back or outcome.scaled_to is not None:
-            looks.append(RETRY_SECONDS)
+            return self._backoff()
+        self._failures = 0
+        looks = [decision.next_look_seconds, report_in]
+        if decision.drain.stop or decision.drain.call_back or outcome.scaled_to is not None:
+            looks.append(FOLLOW_UP_SECONDS)
         return min((look for look in looks if look is not None), default=None)
 
     async def _observe_decide_act(

@@ -39,6 +39,8 @@ class Round:
     problem: tuple[str, str] | None = None
     """(reason, message) of what is wrong with the resource or its Deployment."""
     paused: bool = False
+    failing: bool = False
+    """Whether rounds before this one have failed too, so that `outcome.failure` is news."""
     seen: Observed | None = None
     decision: Decision | None = None
     outcome: Outcome = field(default_factory=Outcome)
@@ -108,6 +110,8 @@ def headline(now: Round) -> tuple[str, str]:
     if seen.deployment is None:
         return "WorkloadMissing", f"Deployment {now.workload} does not exist"
     target = decision.target
+    if now.failing and now.outcome.failure and seen.source.trouble is None:
+        return "ActionFailed", now.outcome.failure
     if now.paused and not seen.conflict and seen.source.trouble is None:
         return "Paused", target.message
     if decision.drain.victims and target.replicas < decision.current:
@@ -304,7 +308,9 @@ def _trouble(now: Round) -> str | None:
         return "WorkloadMissing"
     if seen.conflict:
         return "Conflicting"
-    return seen.source.trouble
+    if seen.source.trouble is not None:
+        return seen.source.trouble
+    return "ActionFailed" if now.failing and now.outcome.failure else None
 
 
 def _redis(seen: Observed) -> tuple[str, str, str]:
@@ -341,8 +347,11 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
     yield from _scale_events(now)
     yield from _recovery_events(now.outcome)
     yield from _condition_events(before, after)
-    if now.problem is not None and before.get("Ready", {}).get("reason") != now.problem[0]:
-        yield Event("Warning", *now.problem)
+    ready = after["Ready"]
+    if ready["reason"] != before.get("Ready", {}).get("reason") and (
+        now.problem is not None or ready["reason"] == "ActionFailed"
+    ):
+        yield Event("Warning", ready["reason"], ready["message"])
     if now.decision and now.outcome.scaled_to is not None and now.decision.drain.timed_out:
         names = ", ".join(pod.key.name for pod in now.decision.drain.timed_out)
         yield Event("Warning", "DrainTimedOut", f"drain.timeoutSeconds is over: {names}")

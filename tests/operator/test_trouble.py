@@ -196,3 +196,20 @@ async def test_a_redis_that_refuses_its_work_does_not_flap(operator, setup, new_
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "default", "+@all")
     await setup.told("RedisRecovered")
+
+
+async def test_a_permission_that_is_missing_is_told_and_not_hammered_on(operator, setup):
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("Idle")
+    setup.api.forbidden = "/scale"
+    await setup.enqueue(2)
+    await setup.reason("ActionFailed")
+    assert setup.condition("Ready") == ("False", "ActionFailed")
+    assert "403 Forbidden" in await setup.told("ActionFailed")
+    reconciler = next(iter(operator.controller._reconcilers.values()))
+    await eventually(lambda: reconciler._failures >= 6)
+    assert len(setup.api.writes("/scale")) < 15
+    setup.api.forbidden = ""
+    await setup.replicas(2)
+    await eventually(lambda: setup.condition("Ready")[0] == "True")

@@ -49,6 +49,8 @@ class ApiServer:
         """Method, path and body of every request that was not a GET."""
         self.down = False
         """Answer everything with 503."""
+        self.forbidden = ""
+        """Refuse writes to paths that end so, as for want of a permission."""
         self.listeners: list[Callable[[str, str, Json], None]] = []
         """Called with event, plural and object for each change, as a watch would."""
         self._versions = itertools.count(1)
@@ -152,6 +154,8 @@ class ApiServer:
             body = json.loads(await request.read() or "null")
             if request.method != "GET":
                 self.requests.append((request.method, request.path, body))
+            if self.forbidden and request.path.endswith(self.forbidden):
+                raise Refusal(403, "Forbidden", f"{self.forbidden} is forbidden for a test")
             if "watch" in request.query:
                 return await self._watch(request)
             answer = self._answer(request, body)
