@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn
 
 import hiredis
 from redis import exceptions as redis_errors
-from redis.backoff import ExponentialWithJitterBackoff
+from redis.backoff import EqualJitterBackoff
 
 from identtqueue.errors import (
     RedisAuthFailed,
@@ -41,13 +41,14 @@ _PASSING_TEXT: Final = re.compile(r"(BUSY|UNKILLABLE) |.* -READONLY ")
 """Without a class in redis-py: a script that runs for too long; and how 6.2 quotes what a script
 was told."""
 
-_BACKOFF: Final = ExponentialWithJitterBackoff(base=0.05, cap=2.0)
+_BACKOFF: Final = EqualJitterBackoff(base=0.05, cap=2.0)
 
 
 def backoff_seconds(failures: int) -> float:
     """The pause after so many failures in a row.
 
-    50 ms doubling to 2 s at most, jittered so that a fleet does not return in step.
+    Between the half and the whole of 50 ms, doubling to 2 s: the jitter is there at the cap too,
+    so that a fleet does not return in step after a long outage.
     """
     return float(_BACKOFF.compute(min(failures, 16)))  # 2**16 is past the cap
 
