@@ -48,6 +48,9 @@ test: check cluster-up ## everything, the cluster included
 demo: setup cluster-up ## the main job on a real cluster: documents in, text out, a worker killed on the way
 	$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py
 
+bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 3 minutes)
+	PYTHONPATH=tests $(PY) benchmarks/queue/run.py $(BENCH)
+
 manifests: setup ## regenerate the CRD and the manifests from the models and the chart
 	charts/generate.sh
 
