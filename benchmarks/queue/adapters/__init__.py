@@ -1,0 +1,1 @@
+"""One module per library: its job, its worker, and how a producer enqueues and awaits."""

@@ -1,0 +1,151 @@
+"""Runs inside a library's own virtual environment: `agent.py LIBRARY ROLE [NUMBER …]`.
+
+A role's answer is one line of JSON on standard output, after the mark; a worker has none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import importlib.metadata
+import inspect
+import json
+import sys
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+MARK = "bench-answer "
+COROUTINES = 32
+
+
+class Producer:
+    """A library's producer, with coroutines and plain functions looking alike."""
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+        self.is_async = inspect.iscoroutinefunction(inner.enqueue)
+        self.has_batches = hasattr(inner, "enqueue_many")
+
+    async def call(self, name: str, *args: Any) -> Any:
+        found = getattr(self._inner, name)(*args)
+        return await found if inspect.isawaitable(found) else found
+
+    async def round_trip(self, value: int) -> Any:
+        """Enqueue and await the result, in one call where the library has one for it."""
+        if hasattr(self._inner, "round_trip"):
+            return await self.call("round_trip", value)
+        return await self.call("result", await self.call("enqueue", value))
+
+    async def share(self, number: int, ways: int) -> None:
+        """Enqueue one at a time, in so many coroutines, or threads where the library blocks."""
+        shares = [number // ways + (way < number % ways) for way in range(ways)]
+        if self.is_async:
+            await asyncio.gather(*map(self._few, shares))
+        else:
+            with ThreadPoolExecutor(ways) as pool:
+                list(pool.map(self._few_blocking, shares))
+
+    async def _few(self, number: int) -> None:
+        for value in range(number):
+            await self._inner.enqueue(value)
+
+    def _few_blocking(self, number: int) -> None:
+        for value in range(number):
+            self._inner.enqueue(value)
+
+    async def batches(self, number: int, size: int) -> None:
+        for start in range(0, number, size):
+            await self.call("enqueue_many", range(start, min(start + size, number)))
+
+
+async def timed(work: Awaitable[Any]) -> dict[str, float]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    await work
+    return {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+
+
+async def fill(producer: Producer, number: int) -> dict[str, float]:
+    """Put tasks into the queue, the fastest way there is."""
+    if producer.has_batches:
+        return await timed(producer.batches(number, 1000))
+    return await timed(producer.share(number, COROUTINES))
+
+
+async def single(producer: Producer, number: int, ways: int = COROUTINES) -> dict[str, float]:
+    """One at a time."""
+    await producer.share(ways, ways)  # connect, load scripts
+    return await timed(producer.share(number, ways))
+
+
+async def batched(producer: Producer, number: int, size: int = 1000) -> dict[str, float]:
+    """In batches; nothing where the library has none."""
+    if not producer.has_batches:
+        return {}
+    await producer.batches(10, 10)
+    return await timed(producer.batches(number, size))
+
+
+async def latency(producer: Producer, seconds: int) -> dict[str, Any]:
+    """Enqueue, await the result, and again, on an idle worker; all times, in ms."""
+
+    async def once(value: int) -> float:
+        start = time.perf_counter()
+        got = await producer.round_trip(value)
+        assert got == value, f"{got!r} is not the result {value!r}"
+        return (time.perf_counter() - start) * 1000
+
+    for value in range(5):
+        await once(value)
+    end = time.perf_counter() + seconds
+    times = [await once(value) for value in _until(end)]
+    return {"ms": times}
+
+
+def _until(end: float) -> Iterator[int]:
+    value = 0
+    while value < 3 or time.perf_counter() < end:
+        yield value
+        value += 1
+
+
+ROLES: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+    "fill": fill,
+    "single": single,
+    "batched": batched,
+    "latency": latency,
+}
+
+
+async def act(inner: Any, role: str, numbers: list[int]) -> dict[str, Any]:
+    producer = Producer(inner)
+    await producer.call("open")
+    try:
+        return await ROLES[role](producer, *numbers)
+    finally:
+        await producer.call("close")
+
+
+def versions(names: list[str]) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in names}
+
+
+def main() -> None:
+    library, role, *rest = sys.argv[1:]
+    if role == "versions":
+        answer: dict[str, Any] = versions(rest)
+    else:
+        module = importlib.import_module(f"adapters.{library}")
+        if role == "work":
+            module.work()
+            return
+        blocking = role.startswith("blocking-")
+        inner = module.BlockingProducer() if blocking else module.Producer()
+        numbers = [int(word) for word in rest]
+        answer = asyncio.run(act(inner, role.removeprefix("blocking-"), numbers))
+    print(MARK + json.dumps(answer), flush=True)
+
+
+if __name__ == "__main__":
+    main()

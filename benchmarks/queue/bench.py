@@ -1,0 +1,167 @@
+"""One Redis, and the processes of the libraries on it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from agent import MARK
+from environments import ROOT, python_of
+from libraries import Library
+from processes import Group
+from tally import jobs_in
+
+from support.redis_server import RedisServer
+
+HERE = Path(__file__).resolve().parent
+ROLE_SECONDS = 180.0
+"""The longest that a producer may take."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A library under one set of settings; see `adapters.base.Setup`."""
+
+    library: Library
+    style: str = "best"
+    concurrency: int = 32
+    loop: str = "asyncio"
+    queues: int = 1
+    job: str = "async"
+    processes: int = 1
+
+    @property
+    def label(self) -> str:
+        if self.style == "default":
+            return "default"
+        return f"c={self.concurrency} {self.loop if self.library.loops else 'threads'}"
+
+
+@dataclass(frozen=True)
+class Load:
+    """What Redis has done up to a moment."""
+
+    cpu_seconds: float
+    commands: int  # those that scripts call, too
+    reads: int  # from sockets: a pipeline is one
+
+    def since(self, before: Load) -> Load:
+        return Load(
+            self.cpu_seconds - before.cpu_seconds,
+            self.commands - before.commands,
+            self.reads - before.reads,
+        )
+
+
+class Bench:
+    """Owns the server, and a folder for logs and tallies; use it as a context manager."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="identtqueue-bench-"))
+        self.server = RedisServer()
+        self._runs = 0
+
+    def __enter__(self) -> Bench:
+        self.server.start()
+        self.redis = self.server.client()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.redis.close()
+        self.server.destroy()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def fresh(self) -> Path:
+        """An empty Redis, with nothing left from the run before; gives the next tally's path."""
+        self.redis.flushall()
+        self.redis.config_resetstat()
+        self._runs += 1
+        return self._folder / f"tally-{self._runs}"
+
+    def load(self) -> Load:
+        """What Redis has done so far."""
+        cpu, stats = self.redis.info("cpu"), self.redis.info("stats")
+        commands = sum(row["calls"] for row in self.redis.info("commandstats").values())
+        seconds = cpu["used_cpu_user"] + cpu["used_cpu_sys"]
+        return Load(seconds, commands, stats["total_reads_processed"])
+
+    def ask(self, case: Case, tally: Path, role: str, *numbers: int) -> dict[str, Any]:
+        """Run a producer's role; gives its answer."""
+        done = subprocess.run(
+            self._words(case, role, *map(str, numbers)),
+            env=self._environment(case, tally),
+            capture_output=True,
+            text=True,
+            timeout=ROLE_SECONDS,
+            check=False,
+        )
+        for line in done.stdout.splitlines():
+            if line.startswith(MARK):
+                answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
+                return answer
+        raise RuntimeError(f"{case.library.name}: {role} failed\n{done.stderr[-3000:]}")
+
+    @contextmanager
+    def workers(self, case: Case, tally: Path) -> Iterator[list[int]]:
+        """Worker processes, `case.processes` of them; gives their pids."""
+        log = self._folder / f"{case.library.name}.log"
+        log.write_bytes(b"")
+        groups: list[Group] = []
+        try:
+            words, environment = self._words(case, "work"), self._environment(case, tally)
+            groups.extend(Group(words, environment, log) for _ in range(case.processes))
+            self._groups = groups
+            yield [group.pid for group in groups]
+            for group in groups:
+                group.check()
+        finally:
+            for group in groups:
+                group.stop()
+
+    def wait_for_jobs(self, tally: Path, number: int, seconds: float) -> int:
+        """Wait until so many jobs have run; gives how many have.
+
+        Raises:
+            RuntimeError: not in time.
+        """
+        end = time.monotonic() + seconds
+        while (done := jobs_in(tally)) < number:
+            for group in self._groups:
+                group.check()
+            if time.monotonic() > end:
+                raise RuntimeError(f"only {done} of {number} jobs ran in {seconds:.0f} s")
+            time.sleep(0.005)
+        return done
+
+    @staticmethod
+    def _words(case: Case, *role: str) -> list[str]:
+        name = case.library.name
+        return [python_of(name), str(HERE / "agent.py"), name, *role]
+
+    def _environment(self, case: Case, tally: Path) -> dict[str, str]:
+        return {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT / "queue")]),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "BENCH_REDIS": self.server.address,
+            "BENCH_STYLE": case.style,
+            "BENCH_CONCURRENCY": str(case.concurrency),
+            "BENCH_LOOP": case.loop,
+            "BENCH_QUEUES": str(case.queues),
+            "BENCH_JOB": case.job,
+            "BENCH_TALLY": str(tally),
+        }
+
+
+def defaults(library: Library) -> Case:
+    """As the library's own first example has it."""
+    return replace(Case(library), style="default")

@@ -1,0 +1,94 @@
+"""Starting, watching and ending the processes of a run. Linux: /proc tells what they use."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+STOP_SECONDS = 15.0
+
+
+class Group:
+    """A process with all its descendants, in a session of its own.
+
+    Args:
+        words, environment: how it is started.
+        log: where its output goes.
+    """
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+        with log.open("ab") as file:
+            self._process = subprocess.Popen(
+                words,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
+            )
+        self._log = log
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def check(self) -> None:
+        """Raise if it has ended by itself."""
+        if self._process.poll() is not None:
+            tail = self._log.read_text(errors="replace")[-3000:]
+            raise RuntimeError(f"the worker ended with {self._process.returncode}:\n{tail}")
+
+    def stop(self) -> None:
+        """In order at first, then for sure, with all that it left behind."""
+        if self._process.poll() is None:
+            self._process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(STOP_SECONDS)
+
+
+def cpu_seconds(pids: Sequence[int]) -> float:
+    """User and system time of these processes and all their descendants, the ended ones too."""
+    return sum(_cpu_ticks(pid) for pid in _with_descendants(pids)) / TICKS
+
+
+def rss_bytes(pids: Sequence[int]) -> int:
+    """Resident memory of these processes and all their descendants."""
+    return sum(_stat_fields(pid)[21] for pid in _with_descendants(pids)) * PAGE
+
+
+def _cpu_ticks(pid: int) -> int:
+    # utime, stime, and those of children that were waited for (a forking worker's): fields 14-17.
+    return sum(_stat_fields(pid)[11:15])
+
+
+def _stat_fields(pid: int) -> list[int]:
+    """/proc/<pid>/stat from its third field on, as numbers; zeros if it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return [0] * 50
+    return [0, *map(int, text.rpartition(")")[2].split()[1:])]
+
+
+def _with_descendants(pids: Sequence[int]) -> list[int]:
+    children: dict[int, list[int]] = defaultdict(list)
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            pid = int(entry.name)
+            children[_stat_fields(pid)[1]].append(pid)
+    found, queue = [], list(pids)
+    while queue:
+        pid = queue.pop()
+        found.append(pid)
+        queue.extend(children[pid])
+    return found
