@@ -295,4 +295,5 @@ def write_into(readme: Path, text: str) -> None:
     """Replace what stands between the two marks."""
     before, rest = readme.read_text("utf-8").split(BEGIN)
     after = rest.split(END)[1]
-    readme.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", "utf-8")
+    plot = "![The same as bars, on logarithmic scales](queue.png)"
+    readme.write_text(f"{before}{BEGIN}\n\n{plot}\n\n{text}\n{END}{after}", "utf-8")
