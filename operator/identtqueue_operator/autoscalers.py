@@ -2,7 +2,9 @@
 
 Two autoscalers on one Deployment undo each other's work for ever, so the operator looks for others
 and keeps its hands off what they scale. They are rare and change rarely: one list per namespace
-every few seconds is enough, and costs nothing while a queue is being served.
+every few seconds is enough, and costs nothing while a queue is being served. But no TaskQueue is
+decided on before a list that is younger than it: its Deployment may have been scaled by another
+hand all along.
 """
 
 import asyncio
@@ -36,19 +38,35 @@ class Autoscalers:
         self._on_change = on_change
         self._found: dict[Key, str] = {}
         self._refused: set[str] = set()
+        self._begun = self._ended = 0  # looks
+        self._wanted = asyncio.Event()
+        self._one_ended = asyncio.Condition()
 
     def scaling(self, deployment: Key) -> str:
         """Who else scales the Deployment, in words; empty if nobody does."""
         return self._found.get(deployment, "")
 
     async def run(self) -> None:
-        """Look now and then, for ever."""
+        """Look now and then, and when asked to, for ever."""
         while True:
+            self._wanted.clear()
             await self.look()
-            await asyncio.sleep(PERIOD_SECONDS)
+            try:
+                async with asyncio.timeout(PERIOD_SECONDS):
+                    await self._wanted.wait()
+            except TimeoutError:
+                continue
+
+    async def look_anew(self) -> None:
+        """Have `run` look; returns when a look that began after this call has ended."""
+        number = self._begun + 1
+        self._wanted.set()
+        async with self._one_ended:
+            await self._one_ended.wait_for(lambda: self._ended >= number)
 
     async def look(self) -> None:
         """Look once."""
+        self._begun += 1
         found: dict[Key, str] = {}
         for namespace in self._namespaces:
             for kind, listing in (
@@ -60,6 +78,9 @@ class Autoscalers:
         before, self._found = self._found, found
         for key in before.keys() ^ found.keys():
             self._on_change(key)
+        async with self._one_ended:
+            self._ended += 1
+            self._one_ended.notify_all()
 
     async def _list(self, kind: str, listing: _List, namespace: str | None) -> list[dict[str, Any]]:
         try:

@@ -53,6 +53,7 @@ class Controller:
             endpoints=self._endpoints,
             meter=meter,
             conflict=self._conflict,
+            look_for_others=self._autoscalers.look_anew,
             clock=time.time,
             identity=settings.identity,
         )
@@ -65,7 +66,6 @@ class Controller:
         Raises:
             Exception: whatever ended one of them, or a reconciler.
         """
-        await self._autoscalers.look()  # before the first decision
         loops = {
             "autoscalers": self._autoscalers.run(),
             "resync": self._resync(),

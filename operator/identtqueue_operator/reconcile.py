@@ -10,7 +10,7 @@ the TaskQueue is gone or the operator stops.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -51,6 +51,8 @@ class Tools:
     meter: Meter
     conflict: Callable[[Key, Key], str]
     """(TaskQueue, Deployment): who else scales it, in words."""
+    look_for_others: Callable[[], Awaitable[None]]
+    """Makes sure that `conflict` knows of everybody who scales something now."""
     clock: Callable[[], float]
     """Seconds since the epoch."""
     identity: str
@@ -141,6 +143,7 @@ class Reconciler:
     async def run(self) -> None:
         """Round after round, until cancelled or the TaskQueue is gone."""
         try:
+            await self._tools.look_for_others()
             async with self._tools.first_looks:
                 self._dirty.clear()
                 pause = await self._round_or_backoff()

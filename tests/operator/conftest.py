@@ -1,5 +1,6 @@
 """An API server, a fleet of pods with workers in a real Redis, and the operator between them."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -42,7 +43,7 @@ class Operator:
     async def start(self) -> None:
         """Begin (again), with a look at what is there."""
         self.controller = Controller(self._settings, self._kube, self.meter)
-        await self.controller._autoscalers.look()
+        self._running = asyncio.get_running_loop().create_task(self.controller.run())
         self.api.listeners.append(self._hear)
         for (plural, _, _), body in list(self.api.objects.items()):
             self._hear("ADDED", plural, body)
@@ -50,11 +51,13 @@ class Operator:
     async def stop(self) -> None:
         if self.controller is not None:
             self.api.listeners.remove(self._hear)
+            self._running.cancel()
+            await asyncio.gather(self._running, return_exceptions=True)
             await self.controller.close()
             self.controller = None
 
     async def look_for_autoscalers(self) -> None:
-        await self.controller._autoscalers.look()
+        await self.controller._autoscalers.look_anew()
 
     def _hear(self, event, plural, body) -> None:
         controller = self.controller
