@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
 
-.PHONY: help setup check test test-fast lint types imports demo bench chaos cluster-up cluster-down manifests lock clean
+.PHONY: help setup check test test-fast lint types imports demo bench cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
