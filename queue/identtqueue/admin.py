@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
 
 from identtqueue.errors import InvalidInput, TaskNotFound
 from identtqueue.protocol import commands, keys
 from identtqueue.protocol.commands import QueueDepth, Recovery, Replayed
 from identtqueue.task import TaskInfo, check_queue_name
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 
@@ -65,7 +64,7 @@ class WorkerInfo:
     registered_at_ms: int
 
 
-class Admin:
+class Admin(AsyncConnected):
     """Administers the queues of one Redis; one instance serves any number of coroutines.
 
     Args:
@@ -93,22 +92,6 @@ class Admin:
     async def close(self) -> None:
         """Close the connection."""
         await self._redis.close()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.connect()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def server(self) -> ServerInfo:
         """Version and uptime of the server."""

@@ -7,14 +7,13 @@ import inspect
 from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import SimpleNamespace, TracebackType
+from types import SimpleNamespace
 from typing import (
     TYPE_CHECKING,
     Any,
     Concatenate,
     Generic,
     ParamSpec,
-    Self,
     TypeVar,
     cast,
     get_type_hints,
@@ -28,6 +27,7 @@ from identtqueue.protocol.submission import Submission
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.task import State, TaskOptions, check_queue_name
+from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class AppJob(Generic[P, R]):
             ) from error
 
 
-class App:
+class App(AsyncConnected):
     """A service's jobs and its connection.
 
     ::
@@ -246,18 +246,6 @@ class App:
         client, self._client = self._client, None
         if client is not None:
             await client.close()
-
-    async def __aenter__(self) -> Self:
-        await self.connect()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     @overload
     def task(

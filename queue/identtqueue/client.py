@@ -6,8 +6,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from identtqueue.errors import (
     RedisUnavailable,
@@ -19,11 +18,12 @@ from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
 from identtqueue.protocol.submission import Submission, in_batches, new_task
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 
 
-class Client:
+class Client(AsyncConnected):
     """Enqueues tasks and awaits results. One instance serves any number of coroutines.
 
     ::
@@ -68,22 +68,6 @@ class Client:
         """Close the connections. Waits that are open fail with RedisUnavailable."""
         await self._results.close()
         await self._redis.close()
-
-    async def __aenter__(self) -> Self:
-        try:
-            await self.connect()
-        except BaseException:
-            await self.close()
-            raise
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        tb: TracebackType | None,
-    ) -> None:
-        await self.close()
 
     async def enqueue_job(
         self,
