@@ -49,7 +49,7 @@ demo: setup cluster-up ## the main job on a real cluster: documents in, text out
 	$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py
 
 bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 3 minutes)
-	PYTHONPATH=tests $(PY) benchmarks/queue/run.py $(BENCH)
+	PYTHONPATH=tests:benchmarks $(PY) benchmarks/queue/run.py $(BENCH)
 
 manifests: setup ## regenerate the CRD and the manifests from the models and the chart
 	charts/generate.sh

@@ -31,7 +31,7 @@ def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
     assert seen.deployment is not None
     current = seen.deployment.replicas
     pods = [pod for pod in seen.pods if pod.active]
-    workers = {pod.uid: seen.workers_of(pod) for pod in pods}
+    workers = seen.workers_by_pod()
     victims = choose_victims(pods, workers, target, current)
     chosen = {pod.uid for pod in victims}
     late = tuple(

@@ -52,8 +52,9 @@ def weigh(seen: Observed, lease_seconds: float) -> Evidence:
     trusted = seen.source.trusted_seconds >= lease_seconds
     deaths: list[Death] = []
     suspects: list[Worker] = []
+    workers = seen.workers_by_pod()
     for pod in seen.pods:
-        for worker in seen.workers_of(pod):
+        for worker in workers[pod.uid]:
             cause = _cause(worker, pod, seen.at, trusted=trusted)
             if cause is None:
                 continue

@@ -199,17 +199,23 @@ class Observed:
     conflict: str = ""
     """Who else scales the same Deployment, in words."""
 
-    def workers_of(self, pod: Pod) -> tuple[Worker, ...]:
-        """The incarnations that live in the pod.
+    def workers_by_pod(self) -> dict[str, tuple[Worker, ...]]:
+        """The incarnations that live in each of the pods, by the pod's UID.
 
-        By the pod's UID, which they know from the Downward API; one that does not know it, by its
-        host name, which is the pod's name unless the pod is on the host network.
+        They know it from the Downward API; one that does not know it is found by its host name,
+        which is the pod's name unless the pod is on the host network. One pass over each side: a
+        look at a thousand pods must not cost a million comparisons.
         """
-        return tuple(
-            worker
-            for worker in self.workers
-            if (worker.pod_uid == pod.uid if worker.pod_uid else worker.host == pod.key.name)
-        )
+        by_uid: dict[str, list[Worker]] = {}
+        by_host: dict[str, list[Worker]] = {}
+        for worker in self.workers:
+            if worker.pod_uid:
+                by_uid.setdefault(worker.pod_uid, []).append(worker)
+            else:
+                by_host.setdefault(worker.host, []).append(worker)
+        return {
+            pod.uid: (*by_uid.get(pod.uid, ()), *by_host.get(pod.key.name, ())) for pod in self.pods
+        }
 
 
 @dataclass(frozen=True, slots=True)

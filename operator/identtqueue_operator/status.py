@@ -115,7 +115,8 @@ def headline(now: Round) -> tuple[str, str]:
     if now.paused and not seen.conflict and seen.source.trouble is None:
         return "Paused", target.message
     if decision.drain.victims and target.replicas < decision.current:
-        held = sum(w.in_flight for pod in decision.drain.victims for w in seen.workers_of(pod))
+        workers = seen.workers_by_pod()
+        held = sum(w.in_flight for pod in decision.drain.victims for w in workers[pod.uid])
         return "Draining", (
             f"{len(decision.drain.victims)} of {decision.current} pods are to go and still hold "
             f"{_count(held, 'task')}; {target.message}"
@@ -148,9 +149,8 @@ def _count(number: int, noun: str) -> str:
 def _replicas(now: Round) -> Json | None:
     if now.seen is None or now.decision is None or now.seen.deployment is None:
         return None
-    draining = sum(
-        any(worker.draining for worker in now.seen.workers_of(pod)) for pod in now.seen.pods
-    )
+    workers = now.seen.workers_by_pod().values()
+    draining = sum(any(worker.draining for worker in of_one) for of_one in workers)
     scaled = now.outcome.scaled_to
     return {
         "desired": now.decision.target.replicas,
@@ -331,7 +331,8 @@ def _workload(now: Round, unknown: tuple[str, str, str]) -> tuple[str, str, str]
 
 def _draining(seen: Observed | None, decision: Decision | None) -> tuple[str, str, str]:
     victims = decision.drain.victims if decision and seen else ()
-    told = [pod for pod in victims if seen is not None and seen.workers_of(pod)]
+    workers = seen.workers_by_pod() if seen and victims else {}
+    told = [pod for pod in victims if workers[pod.uid]]
     if not told:
         return "False", "NobodyDrains", "no worker was told to go"
     names = ", ".join(sorted(pod.key.name for pod in told)[:MAX_IDS_IN_EVENT])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from identtqueue_operator.decide import choose, decide, measure
 from identtqueue_operator.model import Depth, Memory, Source, SourceTrouble, Traffic
-from support.taskqueues import deployment, observed, spec
+from support.taskqueues import deployment, observed, pod, spec, worker
 
 # A busy machine makes a single example slow, which says nothing.
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -315,3 +315,21 @@ def test_work_is_looked_at_every_second_and_rest_is_not():
 def test_a_scheduled_task_is_looked_at_when_it_falls_due():
     seen = observed(0, depth=Depth(scheduled=1, next_due_seconds=0.4))
     assert decide(spec(), seen, Memory())[0].next_look_seconds == 0.4
+
+
+# --- what a look costs ----------------------------------------------------------------------------
+
+
+def test_a_look_passes_over_the_workers_a_few_times_not_once_per_pod():
+    class Counted(tuple):
+        passes = 0
+
+        def __iter__(self):
+            Counted.passes += 1
+            return super().__iter__()
+
+    pods = tuple(pod(f"p{number}") for number in range(50))
+    workers = Counted(worker(each, in_flight=1) for each in pods)
+    seen = observed(50, queued=9, in_flight=50, pods=pods, workers=workers)
+    decide(spec({"maxReplicas": 100, "concurrencyPerReplica": 4}), seen, Memory())
+    assert Counted.passes < 10

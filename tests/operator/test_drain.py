@@ -149,7 +149,8 @@ def test_whatever_is_seen_nobody_who_holds_a_task_is_ended(rows, target):
     if lowered is None:
         return
     assert target <= lowered < len(rows)
+    by_pod = seen.workers_by_pod()
     for gone in sorted(pods, key=replicaset_order)[: len(rows) - lowered]:
-        for each in seen.workers_of(gone):
+        for each in by_pod[gone.uid]:
             assert each.draining
             assert each.in_flight == 0
