@@ -9,7 +9,7 @@ import contextvars
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from . import views
@@ -31,9 +31,23 @@ Body = Mapping[str, Any]
 
 
 class Controller:
-    """All TaskQueues of the served namespaces."""
+    """All TaskQueues of the served namespaces.
 
-    def __init__(self, settings: Settings, kube: Kube, meter: Meter) -> None:
+    Args:
+        settings: which namespaces, and who this is.
+        kube: the API server.
+        meter: counts what is done.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        kube: Kube,
+        meter: Meter,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._clock = clock
         self._kube = kube
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._reconcilers: dict[Key, Reconciler] = {}
@@ -46,7 +60,7 @@ class Controller:
         self._context = contextvars.copy_context()
         self._endpoints = Endpoints(kube, time.monotonic)
         self._autoscalers = Autoscalers(kube, self._namespaces, self._look_at_workload)
-        self.cluster = Cluster(self._look_at_workload, self._look_at_workload, time.time)
+        self.cluster = Cluster(self._look_at_workload, self._look_at_workload, clock)
         self._tools = Tools(
             kube=kube,
             cluster=self.cluster,
@@ -54,7 +68,7 @@ class Controller:
             meter=meter,
             conflict=self._conflict,
             look_for_others=self._autoscalers.look_anew,
-            clock=time.time,
+            clock=clock,
             identity=settings.identity,
         )
 
@@ -98,7 +112,7 @@ class Controller:
     def task_queue_changed(self, body: Body) -> None:
         """A TaskQueue is there, or has changed."""
         key = views.key_of(body)
-        self._seen_at[key] = time.time()
+        self._seen_at[key] = self._clock()
         reconciler = self._reconcilers.get(key)
         if body["metadata"].get("deletionTimestamp"):
             self.task_queue_deleted(key)
@@ -134,7 +148,7 @@ class Controller:
 
     def pod_deleted(self, body: Body) -> None:
         """A pod is gone; the body is its last state."""
-        gone = views.pod(body, gone_at=time.time())
+        gone = views.pod(body, gone_at=self._clock())
         self.cluster.drop_pod(gone, body["metadata"].get("labels") or {})
 
     # --- reconcilers ---
@@ -202,7 +216,7 @@ class Controller:
 
     async def resync(self, namespace: str | None) -> None:
         """Compare everything known of a namespace with full lists."""
-        listed_at = time.time()
+        listed_at = self._clock()
         self.cluster.resync_pods(namespace, await self._kube.list_pods(namespace), listed_at)
         deployments = await self._kube.list_deployments(namespace)
         self.cluster.resync_deployments(namespace, deployments, listed_at)

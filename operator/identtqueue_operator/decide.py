@@ -4,7 +4,7 @@ The wanted number follows from the strategy; then each clamp may hold it back, i
 list below, and puts its name into `limited_by`:
 
 1. activationThreshold   stay at zero until so many tasks wait
-2. minReplicas, maxReplicas
+2. minReplicas, schedules, maxReplicas
 3. scaleUp.maxStep       at most so many more per poll period
 4. stabilizationSeconds  shrink only to the highest number wanted in the window
 5. idleSeconds           keep one replica until nothing was waiting or running for so long
@@ -21,11 +21,16 @@ from .api.v1alpha1 import TaskQueueSpec
 from .drain import plan_drain
 from .evidence import weigh
 from .model import Decision, Depth, Evidence, Memory, Observed, Target, Traffic
+from .schedules import in_force, next_boundary
+from .startup import measure as measure_startup
+from .views import rfc3339
 
 HOT_SECONDS = 1.0
 """Between two looks at a queue that has work, or at a scale-down under way."""
 SUSPECT_SECONDS = 0.2
 """Between two looks at a worker that is reported dead while Redis still has its connection."""
+GRACE_SECONDS = 0.05
+"""After a moment that is waited for: clocks differ by so much, and one look is enough."""
 TRAFFIC_MEMORY_SECONDS = 30.0
 """Arrival rate and service time are averages that forget with this time constant."""
 NEGLIGIBLE_REPLICAS = 0.05
@@ -74,7 +79,8 @@ def choose(
 def _wanted(spec: TaskQueueSpec, depth: Depth, traffic: Traffic | None) -> tuple[int, str]:
     """Replicas by the strategy alone, and the calculation in words."""
     paused = f" ({depth.paused} more wait in a paused queue)" if depth.paused else ""
-    counts = f"{depth.waiting} queued{paused} + {depth.in_flight} in flight"
+    due = _due(depth)
+    counts = f"{depth.waiting} queued{paused}{due} + {depth.in_flight} in flight"
     wait_time = spec.scaling.strategy.wait_time
     if spec.scaling.strategy.type != "WaitTime" or wait_time is None:
         per_replica = spec.tasks_per_replica
@@ -90,17 +96,27 @@ def _wanted(spec: TaskQueueSpec, depth: Depth, traffic: Traffic | None) -> tuple
     return _by_wait_time(depth, traffic, wait_time.target_seconds, slots)
 
 
+def _due(depth: Depth) -> str:
+    if not depth.due_soon:
+        return ""
+    return f" + {depth.due_soon} due within {math.ceil(depth.due_within_seconds)} s"
+
+
 def _by_wait_time(
     depth: Depth, traffic: Traffic, target_seconds: int, slots: int
 ) -> tuple[int, str]:
     """Little's law: L = arrival rate x service time keeps pace; the queue comes on top."""
     service = traffic.service_seconds or 0.0
     left = max(target_seconds - (depth.oldest_wait_seconds or 0.0), target_seconds / 10)
-    busy = traffic.arrivals_per_second * service + depth.waiting * service / left
+    waiting = depth.waiting + depth.due_soon
+    busy = traffic.arrivals_per_second * service + waiting * service / left
     exact = busy / slots
     wanted = max(math.ceil(exact), 1) if depth.demand else math.ceil(exact - NEGLIGIBLE_REPLICAS)
+    queue = f"{depth.waiting} queued"
+    if depth.due_soon:
+        queue = f"({queue}{_due(depth)})"
     return wanted, (
-        f"ceil(({traffic.arrivals_per_second:.2f}/s x {service:.2f} s + {depth.waiting} queued x "
+        f"ceil(({traffic.arrivals_per_second:.2f}/s x {service:.2f} s + {queue} x "
         f"{service:.2f} s / {left:.1f} s left of {target_seconds} s) / {slots} at once per "
         f"replica) = {wanted} ({depth.in_flight} in flight)"
     )
@@ -131,9 +147,10 @@ def _clamp(
     scaling, depth = spec.scaling, seen.depth
     assert depth is not None
     threshold = scaling.activation_threshold
-    if current == 0 and clamps.wanted > 0 and depth.waiting < threshold:
+    if current == 0 and clamps.wanted > 0 and depth.waiting + depth.due_soon < threshold:
         clamps.to(0, "ActivationThreshold", f"activationThreshold {threshold}")
-    clamps.to(max(clamps.value, scaling.min_replicas), "MinReplicas", "minReplicas")
+    least, *named = _least(spec, seen.at)
+    clamps.to(max(clamps.value, least), *named)
     clamps.to(min(clamps.value, scaling.max_replicas), "MaxReplicas", "maxReplicas")
     memory = _note(memory, seen.at, clamps.value, scaling.scale_down.stabilization_seconds)
     if clamps.value > current:
@@ -142,6 +159,16 @@ def _clamp(
         _limit_shrinking(spec, seen, memory, current, clamps)
     reason = _reason(spec, current, clamps)
     return Target(clamps.value, reason, "; ".join(clamps.sentences), tuple(clamps.names)), memory
+
+
+def _least(spec: TaskQueueSpec, at: float) -> tuple[int, str, str]:
+    """The least number: by minReplicas or by a schedule, as a clamp's name and in words."""
+    least = spec.scaling.min_replicas
+    now = in_force(spec.scaling.schedules, at)
+    if now is None or now.schedule.min_replicas <= least:
+        return least, "MinReplicas", "minReplicas"
+    until = "" if now.until is None else f" until {rfc3339(now.until)}"
+    return now.schedule.min_replicas, "Schedule", f"schedule {now.schedule.name}{until}"
 
 
 def _limit_growth(
@@ -203,7 +230,7 @@ def _reason(spec: TaskQueueSpec, current: int, clamps: _Clamps) -> str:
 def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
     """Redis gives no answer: hold, or raise by choice; never lower."""
     scaling, policy = spec.scaling, spec.scaling.on_source_error
-    floor = scaling.min_replicas
+    floor = _least(spec, seen.at)[0]
     sentence = f"no data ({seen.source.message or seen.source.trouble})"
     patience = policy.after_failures * scaling.poll_period_seconds
     if seen.source.outage_seconds >= patience and policy.policy != "Hold":
@@ -225,6 +252,7 @@ def _remember(seen: Observed, memory: Memory, current: int) -> Memory:
     if not memory.wanted:
         # After a restart what was wanted is unknown; what is there stands for it.
         memory = replace(memory, wanted=((seen.at, current),))
+    memory = replace(memory, startup=measure_startup(memory.startup, seen.pods, seen.at))
     if seen.depth is None:
         return memory
     if seen.depth.demand or memory.active_at is None:
@@ -279,7 +307,12 @@ def _next_look(
         soonest = min(worker.lease_left_seconds for worker in seen.workers)
         looks.append(max(soonest + 0.1, HOT_SECONDS))
     if seen.depth is not None and seen.depth.next_due_seconds is not None:
-        looks.append(max(seen.depth.next_due_seconds, 0.05))
+        # Once when a pod must be started for it (or it is counted already), once when it is due.
+        ahead = seen.depth.next_due_seconds - seen.depth.due_within_seconds
+        looks.append(max(ahead if ahead > 0 else seen.depth.next_due_seconds, 0) + GRACE_SECONDS)
+    boundary = next_boundary(spec.scaling.schedules, seen.at)
+    if boundary is not None:
+        looks.append(boundary - seen.at + GRACE_SECONDS)
     if waits or (seen.depth is not None and seen.depth.demand):
         looks.append(HOT_SECONDS)
     if seen.source.trouble or seen.deployment is None:

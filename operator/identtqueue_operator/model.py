@@ -92,6 +92,8 @@ class Pod:
     assigned: bool = True
     created_at: float = 0.0
     deleting: bool = False
+    ready_since: float | None = None
+    """When it last became ready, by its kubelet, in whole seconds; None while it is not."""
     containers: tuple[Container, ...] = ()
     deletion_cost: int = 0
     draining_since: float | None = None
@@ -125,6 +127,10 @@ class Depth:
     """Registered worker incarnations, counted once per queue."""
     next_due_seconds: float | None = None
     """Until the next scheduled task falls due."""
+    due_soon: int = 0
+    """Scheduled tasks, not of a paused queue, that fall due within `due_within_seconds`."""
+    due_within_seconds: float = 0.0
+    """How far ahead was looked: so long a pod takes to start."""
     enqueued_total: int = 0
     ended_total: int = 0
     run_ms_total: int = 0
@@ -136,8 +142,8 @@ class Depth:
 
     @property
     def demand(self) -> int:
-        """Tasks that need a worker: waiting or running."""
-        return self.waiting + self.in_flight
+        """Tasks that need a worker: waiting, running, or due before a new pod would be ready."""
+        return self.waiting + self.due_soon + self.in_flight
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +238,18 @@ class Traffic:
 
 
 @dataclass(frozen=True, slots=True)
+class Startup:
+    """How long a pod takes from its creation until it is ready."""
+
+    begun_at: float
+    """When measuring began. What became ready before is no measure, if there is another."""
+    seconds: float | None = None
+    """Smoothed; None until a pod was seen to have started."""
+    measured: frozenset[str] = frozenset()
+    """UIDs of the pods that are in it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What one round must know of earlier ones. Losing it only delays shrinking."""
 
@@ -242,6 +260,7 @@ class Memory:
     """When a task was last waiting or running."""
     scaled_at: float | None = None
     traffic: Traffic | None = None
+    startup: Startup | None = None
 
     def scaled(self, at: float) -> "Memory":
         """After the number was changed."""

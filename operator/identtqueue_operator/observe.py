@@ -27,6 +27,7 @@ async def observe(
     kube: Kube,
     at: float,
     conflict: str,
+    due_within_seconds: float = 0.0,
 ) -> Observed:
     """Look at everything.
 
@@ -38,12 +39,13 @@ async def observe(
         kube: for what the cache does not have.
         at: the time, seconds since the epoch.
         conflict: who else scales the Deployment.
+        due_within_seconds: how far ahead to look for tasks that fall due.
 
     Raises:
         ApiError: the API server could not be asked.
     """
     deployment = await find_deployment(workload, cluster, kube)
-    depth, workers, source = await _queues(endpoint, queues)
+    depth, workers, source = await _queues(endpoint, queues, due_within_seconds)
     return Observed(
         at=at,
         source=source,
@@ -68,20 +70,20 @@ async def find_deployment(workload: Key, cluster: Cluster, kube: Kube) -> Deploy
 
 
 async def _queues(
-    endpoint: Endpoint | Source, queues: Sequence[str]
+    endpoint: Endpoint | Source, queues: Sequence[str], due_within_seconds: float
 ) -> tuple[Depth | None, tuple[Worker, ...], Source]:
     if isinstance(endpoint, Source):
         return None, (), endpoint
     if endpoint.source.trouble is not None:
         return None, (), endpoint.source  # its poll finds out when that is over, and rings
     try:
-        found = await endpoint.admin.depths(queues)
+        found = await endpoint.admin.depths(queues, due_within_seconds=due_within_seconds)
         busy = [queue for queue, depth in found.items() if depth.workers]
         workers = await _workers(endpoint.admin, busy)
     except IdenttqueueError as error:
         endpoint.failed(error)
         return None, (), endpoint.source
-    return sum_up(found.values()), workers, endpoint.source
+    return sum_up(found.values(), due_within_seconds), workers, endpoint.source
 
 
 async def _workers(admin: Admin, queues: Sequence[str]) -> tuple[Worker, ...]:
@@ -112,7 +114,7 @@ def _merge(rows: Sequence[tuple[str, WorkerInfo]]) -> Worker:
     )
 
 
-def sum_up(depths: Iterable[QueueDepth]) -> Depth:
+def sum_up(depths: Iterable[QueueDepth], due_within_seconds: float = 0.0) -> Depth:
     """Several queues as one."""
     depths = list(depths)
     waits = [d.oldest_wait_ms for d in depths if d.oldest_wait_ms is not None and not d.paused]
@@ -126,6 +128,8 @@ def sum_up(depths: Iterable[QueueDepth]) -> Depth:
         workers=sum(d.workers for d in depths),
         oldest_wait_seconds=max(waits) / 1000 if waits else None,
         next_due_seconds=min(dues) / 1000 if dues else None,
+        due_soon=sum(d.due_soon for d in depths if not d.paused),
+        due_within_seconds=due_within_seconds,
         enqueued_total=sum(d.counters.get("enqueued", 0) for d in depths),
         ended_total=sum(
             d.counters.get(name, 0) for d in depths for name in ("succeeded", "failed", "retried")

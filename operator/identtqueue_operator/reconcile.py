@@ -26,9 +26,10 @@ from .doorbell import Endpoint
 from .endpoints import Endpoints, SecretMissing
 from .kube import ApiError, Kube
 from .metrics import Meter
-from .model import Decision, Key, Memory, Observed, Outcome, Source, SourceTrouble
+from .model import Decision, Key, Memory, Observed, Outcome, Source, SourceTrouble, Startup
 from .observe import find_deployment, observe
 from .report import Reporter, TaskQueueGone
+from .startup import startup_seconds
 from .status import Round
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ class Reconciler:
         self._memory = Memory(
             active_at=views.timestamp(status.get("lastActiveTime")),
             scaled_at=views.timestamp(status.get("lastScaleTime")),
+            startup=Startup(tools.clock(), status.get("startupSeconds")),
         )
         self._failures = 0
         self._take(body)
@@ -213,6 +215,7 @@ class Reconciler:
                 seen=seen,
                 decision=decision,
                 outcome=outcome,
+                startup=self._memory.startup,
             )
         )
         self._tools.meter.round_done(decision, outcome, perf_counter() - started)
@@ -237,6 +240,7 @@ class Reconciler:
             kube=tools.kube,
             at=at,
             conflict=tools.conflict(self.key, self.workload),
+            due_within_seconds=startup_seconds(spec, self._memory.startup),
         )
         decision, self._memory = decide(spec, seen, self._memory)
         self.seen, self.decision = seen, decision

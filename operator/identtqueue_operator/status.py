@@ -8,11 +8,12 @@ Events follow from the difference between two statuses and from what was done, s
 restarts does not repeat them.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .model import Decision, Observed, Outcome
+from .model import Decision, Observed, Outcome, Startup
 from .views import rfc3339
 
 Json = dict[str, Any]
@@ -44,6 +45,8 @@ class Round:
     seen: Observed | None = None
     decision: Decision | None = None
     outcome: Outcome = field(default_factory=Outcome)
+    startup: Startup | None = None
+    """As measured so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
         "lastDecision": _last_decision(now, previous),
         "lastScaleTime": _last_scale_time(now, previous),
         "lastActiveTime": _last_active_time(now, previous),
+        "startupSeconds": _startup_seconds(now, previous),
         "recovered": _recovered(now, previous),
         "conditions": _conditions(now, previous, reason, message),
     }
@@ -204,6 +208,12 @@ def _last_active_time(now: Round, previous: Mapping[str, Any]) -> str | None:
     return rfc3339(now.at) if active else previous.get("lastActiveTime")
 
 
+def _startup_seconds(now: Round, previous: Mapping[str, Any]) -> int | None:
+    if now.startup is None or now.startup.seconds is None:
+        return previous.get("startupSeconds")
+    return math.ceil(now.startup.seconds)
+
+
 def _recovered(now: Round, previous: Mapping[str, Any]) -> Json | None:
     before: Json | None = previous.get("recovered")
     count = sum(len(item.requeued) + len(item.dead) for item in now.outcome.recovered)
@@ -280,6 +290,8 @@ def _verdicts(now: Round, reason: str, message: str) -> Iterable[Verdict]:
         yield "Active", *unknown
     elif seen.depth.demand:
         text = f"{seen.depth.waiting} tasks wait, {seen.depth.in_flight} run"
+        if seen.depth.due_soon:
+            text += f", {seen.depth.due_soon} fall due soon"
         yield "Active", "True", "TasksPresent", text
     else:
         yield "Active", "False", "QueuesEmpty", "no task waits or runs"

@@ -61,13 +61,13 @@ def pod(body: Body, gone_at: float | None = None) -> Pod:
     """A pod, as it is or, with `gone_at`, as it was last seen."""
     metadata, status = body["metadata"], body.get("status") or {}
     annotations = metadata.get("annotations") or {}
+    ready = next((c for c in status.get("conditions") or () if _is_ready(c)), None)
     return Pod(
         key=key_of(body),
         uid=metadata["uid"],
         phase=status.get("phase") or "Pending",
-        ready=any(
-            c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions") or ()
-        ),
+        ready=ready is not None,
+        ready_since=timestamp((ready or {}).get("lastTransitionTime")),
         assigned=bool((body.get("spec") or {}).get("nodeName")),
         created_at=timestamp(metadata.get("creationTimestamp")) or 0.0,
         deleting=bool(metadata.get("deletionTimestamp")),
@@ -76,6 +76,10 @@ def pod(body: Body, gone_at: float | None = None) -> Pod:
         draining_since=timestamp(annotations.get(DRAINING_SINCE)),
         gone_at=gone_at,
     )
+
+
+def _is_ready(condition: Body) -> bool:
+    return bool(condition["type"] == "Ready" and condition["status"] == "True")
 
 
 def _containers(statuses: Iterable[Body]) -> Iterable[Container]:

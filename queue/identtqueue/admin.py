@@ -100,14 +100,22 @@ class Admin(AsyncConnected):
             info.get("redis_version", "unknown"), int(info.get("uptime_in_seconds", "0"))
         )
 
-    async def depths(self, queues: Sequence[str]) -> dict[str, QueueDepth]:
-        """What is in the queues, in one round trip; tasks that are due are promoted first."""
+    async def depths(
+        self, queues: Sequence[str], *, due_within_seconds: float = 0
+    ) -> dict[str, QueueDepth]:
+        """What is in the queues, in one round trip; tasks that are due are promoted first.
+
+        Args:
+            queues: their names.
+            due_within_seconds: `due_soon` counts the scheduled tasks that fall due within so long.
+        """
         for queue in queues:
             check_queue_name(queue)
+        within_ms = int(due_within_seconds * 1000)
         # Started together, so that both leave in one batch, promotions first.
         _, found = await asyncio.gather(
             self._redis.run_all([commands.promote(queue) for queue in queues]),
-            self._redis.run_all([commands.depth(queue) for queue in queues]),
+            self._redis.run_all([commands.depth(queue, within_ms) for queue in queues]),
         )
         return dict(zip(queues, found, strict=True))
 

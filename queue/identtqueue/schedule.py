@@ -1,4 +1,4 @@
-"""Pure: when a cron job fires, and the id of each firing.
+"""Pure: when a cron expression fires, and the id of each firing of a cron job.
 
 Every worker enqueues the *next* firing under an id made from the job's name and the firing's
 time. The id exists once, so the firing does, without a leader. All use Redis time, so skewed
@@ -7,7 +7,7 @@ host clocks can't fire twice either.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,59 @@ from identtqueue.errors import InvalidInput
 from identtqueue.task import check_queue_name
 
 
+@dataclass(frozen=True, slots=True)
+class CronExpression:
+    """Moments by the clock on the wall.
+
+    Attributes:
+        text: five fields (`*/5 * * * *`), or six with seconds first, as cronsim reads them.
+        timezone: IANA name; local times that a DST change skips or repeats follow cronsim
+            (Debian cron's rules).
+
+    Raises:
+        InvalidInput: one of them means nothing.
+    """
+
+    text: str
+    timezone: str = "UTC"
+
+    def __post_init__(self) -> None:
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder, a long name
+            raise InvalidInput(f"no timezone {self.timezone!r}") from error
+        try:
+            CronSim(self.text, datetime.now(UTC))
+        except CronSimError as error:
+            raise InvalidInput(f"{self.text!r}: {error}") from error
+
+    def next_after(self, at: float) -> float | None:
+        """The first firing after `at` (both seconds since 1970), or None: never again."""
+        start = datetime.fromtimestamp(at, ZoneInfo(self.timezone))
+        return next((fire for fire in self._from(start) if fire > at), None)
+
+    def last_until(self, at: float) -> float | None:
+        """The last firing not after `at` (both seconds since 1970), or None: never yet."""
+        end = datetime.fromtimestamp(int(at) + 1, ZoneInfo(self.timezone))
+        before = next(CronSim(self.text, end, reverse=True), None)
+        if before is None:
+            return None
+        last = before.timestamp()
+        for fire in self._from(before):
+            if fire > at:
+                break
+            last = fire
+        return last
+
+    def _from(self, start: datetime) -> Iterator[float]:
+        """The firings after a moment, and perhaps one shortly before it.
+
+        cronsim goes by the clock on the wall: in the hour that a DST change repeats, what fired
+        in its first pass comes again. The callers compare, so that nobody fires twice.
+        """
+        return (fire.timestamp() for fire in CronSim(self.text, start))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cron:
     """A job that is enqueued by the clock.
@@ -26,10 +79,8 @@ class Cron:
     Attributes:
         name: of the schedule; unique within the queue.
         function_name: the job to run.
-        expression: five fields (`*/5 * * * *`), or six with seconds first, as cronsim reads them.
+        expression, timezone: when; see `CronExpression`.
         queue: default: the worker's first queue.
-        timezone: IANA name; local times that a DST change skips or repeats follow cronsim
-            (Debian cron's rules).
         args, kwargs: handed to the job.
     """
 
@@ -46,21 +97,14 @@ class Cron:
         if self.queue is not None:
             check_queue_name(self.queue)
         try:
-            ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder, a long name
-            raise InvalidInput(f"cron {self.name}: no timezone {self.timezone!r}") from error
-        try:
-            CronSim(self.expression, datetime.now(UTC))
-        except CronSimError as error:
-            raise InvalidInput(f"cron {self.name}: {self.expression!r}: {error}") from error
+            CronExpression(self.expression, self.timezone)
+        except InvalidInput as error:
+            raise InvalidInput(f"cron {self.name}: {error}") from error
 
     def next_fire_ms(self, now_ms: int) -> int | None:
         """The first firing after `now_ms` (both ms since 1970), or None: never again."""
-        now = datetime.fromtimestamp(now_ms / 1000, ZoneInfo(self.timezone))
-        try:
-            return int(next(CronSim(self.expression, now)).timestamp() * 1000)
-        except StopIteration:
-            return None
+        fire = CronExpression(self.expression, self.timezone).next_after(now_ms / 1000)
+        return None if fire is None else int(fire * 1000)
 
     def task_id(self, queue: str, fire_ms: int) -> str:
         """The one id of that firing: `<queue>:cron.<name>.<UTC time>`."""

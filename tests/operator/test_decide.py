@@ -1,6 +1,7 @@
 """The number of replicas: properties over all inputs, and each rule by example."""
 
 import math
+from datetime import datetime
 from itertools import pairwise
 
 import pytest
@@ -41,9 +42,13 @@ def scalings(draw):
             "idleSeconds": draw(st.integers(0, 60)),
         }
         | draw(st.sampled_from([{}, {"maxStep": 2}])),
-    }
+    } | draw(st.sampled_from(SCHEDULES))
 
 
+SCHEDULES = [
+    {},
+    {"schedules": [{"name": "now", "start": "* * * * *", "durationSeconds": 60, "minReplicas": 1}]},
+]
 TRAFFIC = st.builds(
     Traffic,
     at=st.just(990.0),
@@ -94,6 +99,19 @@ def test_more_backlog_never_means_fewer_replicas(scaling, memory, current, queue
     the_spec = spec(scaling)
     less = target(the_spec, observed(current, queued, in_flight), memory).replicas
     assert target(the_spec, observed(current, queued + more, in_flight), memory).replicas >= less
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, REPLICAS, COUNTS, COUNTS, COUNTS, st.integers(1, 500))
+def test_more_tasks_that_fall_due_soon_never_mean_fewer_replicas(
+    scaling, memory, current, queued, in_flight, due, more
+):
+    def found(due_soon):
+        depth = Depth(queued, in_flight, due_soon=due_soon, due_within_seconds=3)
+        return target(spec(scaling), observed(current, depth=depth), memory)
+
+    assert found(due + more).replicas >= found(due).replicas
+    assert f"{due + more} due within 3 s" in found(due + more).message
 
 
 @PROPERTY
@@ -247,6 +265,99 @@ def test_a_missing_deployment_is_decided_on_without_one():
     assert decision.next_look_seconds == 5
 
 
+# --- scheduled tasks ------------------------------------------------------------------------------
+
+
+def test_what_falls_due_before_a_pod_would_be_ready_counts_now():
+    depth = Depth(queued=3, in_flight=1, due_soon=12, due_within_seconds=7.2)
+    found = target(spec({"concurrencyPerReplica": 4}), observed(1, depth=depth))
+    assert found.replicas == 4
+    assert found.message == "ceil((3 queued + 12 due within 8 s + 1 in flight) / 4 per replica) = 4"
+
+
+def test_from_zero_for_a_scheduled_task_and_not_to_zero_just_before_it():
+    depth = Depth(scheduled=1, due_soon=1, due_within_seconds=5)
+    found = target(spec(), observed(0, depth=depth))
+    assert (found.replicas, found.reason) == (1, "BacklogAboveTarget")
+    idle = spec({"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}})
+    assert target(idle, observed(1, depth=depth), Memory(active_at=0.0)).replicas == 1
+
+
+def test_a_threshold_counts_what_falls_due_soon():
+    depth = Depth(queued=1, due_soon=2, due_within_seconds=5)
+    assert target(spec({"activationThreshold": 3}), observed(0, depth=depth)).replicas == 1
+    assert target(spec({"activationThreshold": 4}), observed(0, depth=depth)).replicas == 0
+
+
+def test_wait_time_counts_what_falls_due_soon_as_queued():
+    depth = Depth(queued=10, due_soon=10, due_within_seconds=5)
+    found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic=traffic(0, 4.0)))
+    assert found.replicas == math.ceil(20 * 4 / 10 / 4)
+    assert "(10 queued + 10 due within 5 s) x 4.00 s" in found.message
+
+
+def test_the_next_look_is_a_pods_start_ahead_of_the_next_scheduled_task():
+    depth = Depth(scheduled=1, next_due_seconds=60.0, due_within_seconds=8.0)
+    look = decide(spec(), observed(0, depth=depth), Memory())[0].next_look_seconds
+    assert look == pytest.approx(52.05)
+
+
+# --- schedules ------------------------------------------------------------------------------------
+
+OFFICE = {
+    "name": "office-hours",
+    "timeZone": "Europe/Berlin",
+    "start": "0 8 * * 1-5",
+    "end": "0 18 * * 1-5",
+    "minReplicas": 4,
+}
+
+
+def moment(text):
+    return datetime.fromisoformat(text).timestamp()
+
+
+def test_a_schedule_raises_the_minimum_while_it_is_in_force():
+    the_spec = spec({"schedules": [OFFICE]})
+    found = target(the_spec, observed(0, at=moment("2026-01-05T08:00+01:00")))
+    assert (found.replicas, found.limited_by) == (4, ("Schedule",))
+    assert found.message.endswith("; schedule office-hours until 2026-01-05T17:00:00Z makes it 4")
+    assert target(the_spec, observed(0, at=moment("2026-01-05T07:59+01:00"))).replicas == 0
+    assert target(the_spec, observed(0, at=moment("2026-01-10T12:00+01:00"))).replicas == 0
+
+
+def test_more_work_than_the_schedule_asks_for_is_served():
+    the_spec = spec({"schedules": [OFFICE], "concurrencyPerReplica": 1})
+    found = target(the_spec, observed(4, 9, at=moment("2026-01-05T12:00+01:00")))
+    assert (found.replicas, found.limited_by) == (9, ())
+
+
+def test_a_schedule_below_min_replicas_changes_nothing():
+    the_spec = spec({"schedules": [OFFICE], "minReplicas": 5})
+    found = target(the_spec, observed(0, at=moment("2026-01-05T12:00+01:00")))
+    assert (found.replicas, found.limited_by) == (5, ("MinReplicas",))
+
+
+def test_a_schedule_holds_without_data_too():
+    seen = observed(
+        *(1, 0, 0, moment("2026-01-05T12:00+01:00")),
+        depth=None,
+        source=Source(SourceTrouble.UNREACHABLE, "no answer", trusted_seconds=0),
+    )
+    assert target(spec({"schedules": [OFFICE]}), seen).replicas == 4
+
+
+def test_the_next_look_is_at_the_next_boundary():
+    the_spec = spec({"schedules": [OFFICE]})
+    for at, wait in (("2026-01-05T07:00", 3600), ("2026-01-05T17:30", 1800)):
+        seen = observed(4, at=moment(f"{at}+01:00"))
+        memory = Memory(wanted=((0.0, 0),), active_at=0.0)
+        assert decide(the_spec, seen, memory)[0].next_look_seconds <= wait + 0.05
+    seen = observed(4, 0, 0, moment("2026-01-09T17:00+01:00"))
+    look = decide(the_spec, seen, Memory(wanted=((0.0, 0),)))[0].next_look_seconds
+    assert look == pytest.approx(3600.05)
+
+
 # --- waiting time ---------------------------------------------------------------------------------
 
 WAIT = {
@@ -314,7 +425,7 @@ def test_work_is_looked_at_every_second_and_rest_is_not():
 
 def test_a_scheduled_task_is_looked_at_when_it_falls_due():
     seen = observed(0, depth=Depth(scheduled=1, next_due_seconds=0.4))
-    assert decide(spec(), seen, Memory())[0].next_look_seconds == 0.4
+    assert decide(spec(), seen, Memory())[0].next_look_seconds == pytest.approx(0.45)
 
 
 # --- what a look costs ----------------------------------------------------------------------------

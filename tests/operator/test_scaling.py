@@ -1,5 +1,8 @@
 """Scaling, from the first task to zero again: against an API server and a real Redis."""
 
+import time
+
+from identtqueue import TaskOptions
 from identtqueue.admin import Admin
 from support.waiting import eventually
 
@@ -42,6 +45,53 @@ async def test_a_missed_ring_is_made_good_by_the_poll(operator, setup, raw):
     await eventually(lambda: channel not in raw.pubsub_channels())
     await setup.enqueue(2)
     await setup.replicas(2)
+
+
+async def test_a_scheduled_task_has_its_worker_started_ahead(operator, setup):
+    setup.fleet.create()
+    setup.create({"startupSeconds": 30, "pollPeriodSeconds": 300})
+    await setup.reason("Idle")
+    await eventually(lambda: endpoint_of(operator)._doorbell._subscriber._confirmed)
+    await later(setup, 20)
+    await setup.replicas(1)  # the poll would take minutes, the task 20 s
+    assert "(0 queued + 1 due within 30 s + 0 in flight)" in await setup.told("ScaledUp")
+    assert setup.condition("Active") == ("True", "TasksPresent")
+
+
+async def test_a_task_for_later_starts_nothing_before_its_time(operator, setup):
+    setup.fleet.create()
+    setup.create({"startupSeconds": 30, "pollPeriodSeconds": 300})
+    await setup.reason("Idle")
+    await eventually(lambda: endpoint_of(operator)._doorbell._subscriber._confirmed)
+    enqueued_at = time.time()
+    await later(setup, 32)
+    await setup.replicas(1)
+    assert 1.9 < time.time() - enqueued_at < 20, "30 s ahead of 32 s"
+
+
+async def test_the_time_that_pods_take_is_measured_and_told(operator, setup):
+    setup.fleet.create(1)
+    await setup.fleet.settle()
+    setup.create({"minReplicas": 1, "maxReplicas": 1})
+    await eventually(lambda: "startupSeconds" in setup.status)
+    assert setup.status["startupSeconds"] in (0, 1)  # a pod of the test is ready at once
+
+
+async def test_a_schedule_is_followed_when_its_time_comes(operator, setup):
+    """`start` fires at each full minute of a clock that is set to 2 s before one."""
+    setup.fleet.create()
+    every = {"name": "each-minute", "start": "* * * * *", "durationSeconds": 50, "minReplicas": 2}
+    await operator.stop()
+    offset = 58 - time.time() % 60
+    operator.clock = lambda: time.time() + offset
+    await operator.start()
+    setup.create({"schedules": [every], "pollPeriodSeconds": 300})
+    await setup.reason("Idle")
+    assert setup.fleet.replicas == 0
+    await setup.replicas(2)
+    message = await setup.told("ScaledUp")
+    assert "schedule each-minute until " in message
+    await eventually(lambda: setup.status["lastDecision"]["limitedBy"] == "Schedule")
 
 
 async def test_down_to_zero_when_all_is_done(operator, setup):
@@ -171,6 +221,11 @@ async def test_somebody_elses_write_in_between_is_noticed(operator, setup):
 def endpoint_of(operator):
     (endpoint,) = operator.controller._endpoints._endpoints.values()
     return endpoint
+
+
+async def later(setup, seconds) -> None:
+    options = TaskOptions(delay_seconds=seconds)
+    await setup.client.enqueue_job(setup.queue, "job", task_options=options)
 
 
 async def operator_looks(operator) -> None:

@@ -96,14 +96,24 @@ async def test_on_source_error_raises_to_a_fixed_number(operator, setup, new_red
     await setup.replicas(3)
 
 
-@pytest.mark.parametrize("spec", [{"queues": [{"name": "Not Valid"}]}, {"template": {"spec": {}}}])
+BAD_SCHEDULE = {"name": "s", "start": "0 25 * * *", "durationSeconds": 60, "minReplicas": 1}
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"queues": [{"name": "Not Valid"}]},
+        {"template": {"spec": {}}},
+        {"scaling": {"schedules": [BAD_SCHEDULE]}},
+    ],
+)
 async def test_a_spec_that_should_not_have_got_in(operator, setup, spec):
     setup.fleet.create()
     setup.create(**spec)
     await setup.reason("InvalidSpec")
     assert setup.condition("Ready") == ("False", "InvalidSpec")
-    assert "spec" in setup.status["message"] or "exactly one" in setup.status["message"]
-    good = {"queues": [{"name": setup.queue}], "template": None}
+    assert any(word in setup.status["message"] for word in ("spec", "exactly one", "Bad hour"))
+    good = {"queues": [{"name": setup.queue}], "template": None, "scaling": {"schedules": None}}
     setup.api.change("taskqueues", setup.name, {"spec": good})
     await setup.reason("Idle")
 

@@ -239,7 +239,7 @@ def test_the_depth_of_an_empty_queue(bench: Bench) -> None:
     depth = bench.refuses(commands.depth(bench.queue))
     assert (depth.queued, depth.in_flight, depth.scheduled, depth.dead) == (0, 0, 0, 0)
     assert (depth.oldest_wait_ms, depth.next_due_in_ms, depth.paused) == (None, None, False)
-    assert (depth.workers, depth.counters) == (0, {})
+    assert (depth.due_soon, depth.workers, depth.counters) == (0, 0, {})
 
 
 def test_the_depth_of_a_queue(bench: Bench) -> None:
@@ -267,6 +267,17 @@ def test_what_is_overdue_is_due_in_no_time(bench: Bench) -> None:
     bench.enqueue("a", delay=LATER_MS)
     bench.fall_due("a")
     assert bench.refuses(commands.depth(bench.queue)).next_due_in_ms == 0
+
+
+def test_scheduled_tasks_that_fall_due_within_a_time_are_counted(bench: Bench) -> None:
+    for position in range(4):
+        bench.enqueue(f"t{position}", delay=LATER_MS * (position + 1))
+    bench.fall_due("t0")  # due, and not promoted yet
+    counts = [
+        bench.refuses(commands.depth(bench.queue, within_ms=LATER_MS * times)).due_soon
+        for times in (0, 1, 2, 3, 9)
+    ]
+    assert counts == [1, 1, 2, 3, 4]
 
 
 def test_an_unknown_task_has_no_info(bench: Bench) -> None:

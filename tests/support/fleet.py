@@ -134,7 +134,9 @@ class Fleet:
                 "spec": {"nodeName": "node"},
                 "status": {
                     "phase": "Running",
-                    "conditions": [{"type": "Ready", "status": "True"}],
+                    "conditions": [
+                        {"type": "Ready", "status": "True", "lastTransitionTime": now()}
+                    ],
                     "containerStatuses": [
                         {"name": "worker", "restartCount": 0, "state": {"running": {}}}
                     ],

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from identtqueue.errors import InvalidInput, InvalidQueueName
-from identtqueue.schedule import Cron
+from identtqueue.schedule import Cron, CronExpression
 from identtqueue.task import queue_of
 
 BERLIN = "Europe/Berlin"
@@ -184,3 +184,25 @@ def test_a_timezone_that_does_not_exist(zone: str) -> None:
 def test_names_that_break_the_rule(setting: dict[str, str]) -> None:
     with pytest.raises(InvalidQueueName):
         cron("* * * * *", **setting)
+
+
+@pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25", "2026-06-15"])
+@pytest.mark.parametrize(
+    "text", ["15 2 * * *", "45 2 * * *", "30 * * * *", "*/20 1-3 * * *", "59 1 * * *", "0 3 * * *"]
+)
+def test_next_and_last_agree_through_a_change_of_the_clock(text: str, day: str) -> None:
+    """In every second near a boundary, and in the hour that is skipped or comes twice."""
+    expression = CronExpression(text, BERLIN)
+    start = ms(f"{day}T00:00", BERLIN) / 1000
+    fires = [start - 2 * 86_400]
+    while fires[-1] < start + 86_400:
+        following = expression.next_after(fires[-1])
+        assert following is not None
+        assert following > fires[-1]
+        fires.append(following)
+    del fires[0]
+    for minute in range(5 * 60):
+        for second in (0, 0.5, 59.9):
+            at = start + minute * 60 + second
+            assert expression.last_until(at) == max(fire for fire in fires if fire <= at)
+            assert expression.next_after(at) == min(fire for fire in fires if fire > at)

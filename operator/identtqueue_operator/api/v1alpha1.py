@@ -15,6 +15,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from identtqueue.errors import InvalidInput
+from identtqueue.schedule import CronExpression
+
 GROUP = "identtqueue.dev"
 VERSION = "v1alpha1"
 KIND = "TaskQueue"
@@ -32,6 +35,10 @@ ObjectName = Annotated[
 ]
 SecretKey = Annotated[
     str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)
+]
+CronText = Annotated[
+    str,
+    StringConstraints(pattern=r"^[0-9A-Za-z*,/#-]+( +[0-9A-Za-z*,/#-]+){4}$", max_length=128),
 ]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339 in UTC, as Kubernetes writes it: `2026-01-31T12:00:00Z`."""
@@ -254,12 +261,48 @@ class OnSourceError(ApiModel):
     """The number of policy Fixed (at most maxReplicas)."""
 
 
+class Schedule(ApiModel):
+    """A time in which there are at least so many replicas, whatever waits.
+
+    It begins at each firing of `start`, and lasts until the next firing of `end` or for
+    durationSeconds. Of several in force, and minReplicas, the largest number counts.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "has(self.end) != has(self.durationSeconds)",
+                "a schedule needs exactly one of end and durationSeconds",
+            ),
+        )
+    )
+
+    name: QueueName
+    start: CronText
+    """Cron expression of five fields: minute, hour, day of month, month, day of week. A local time
+    that a change of the clock skips fires right after the gap; one that comes twice fires once."""
+    end: CronText | None = None
+    """Cron expression, as `start`."""
+    duration_seconds: Annotated[int, Field(ge=1, le=31_622_400)] | None = None
+    """How long it lasts, in place of `end`."""
+    time_zone: Annotated[
+        str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]+$", min_length=1, max_length=64)
+    ] = "UTC"
+    """IANA name, such as Europe/Berlin, by whose clocks `start` and `end` go."""
+    min_replicas: Annotated[int, Field(ge=1, le=100_000)]
+    """The least number of replicas meanwhile (at most maxReplicas)."""
+
+
 class Scaling(ApiModel):
     """How many replicas, and how fast that changes."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
             ("self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"),
+            (
+                "!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.maxReplicas)",
+                "minReplicas of a schedule must not exceed maxReplicas",
+            ),
         )
     )
 
@@ -272,6 +315,22 @@ class Scaling(ApiModel):
     """Leave zero only when at least so many tasks wait."""
     poll_period_seconds: Annotated[int, Field(ge=1, le=300)] = 5
     """How often an idle queue is looked at, should the push of its first task be missed."""
+    startup_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
+    """How long a pod takes from its creation until it is ready: scheduled tasks that fall due
+    within that time count as waiting. Without it the operator measures its own pods, and takes 5 s
+    until one has started."""
+    schedules: Annotated[
+        list[Schedule],
+        Field(
+            default_factory=list,
+            max_length=32,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ]
+    """Larger minReplicas at certain times."""
     scale_up: Annotated[ScaleUp, Field(default_factory=ScaleUp)]
     scale_down: Annotated[ScaleDown, Field(default_factory=ScaleDown)]
     on_source_error: Annotated[OnSourceError, Field(default_factory=OnSourceError)]
@@ -372,6 +431,27 @@ def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
         yield "caSecretRef needs tls.enabled"
     if len(set(spec.queue_names)) != len(spec.queues):
         yield "queues must have different names"
+    yield from _broken_schedule_rules(scaling)
+
+
+def _broken_schedule_rules(scaling: Scaling) -> Iterable[str]:
+    if len({each.name for each in scaling.schedules}) != len(scaling.schedules):
+        yield "schedules must have different names"
+    if any(each.min_replicas > scaling.max_replicas for each in scaling.schedules):
+        yield "minReplicas of a schedule must not exceed maxReplicas"
+    for each in scaling.schedules:
+        where = f"schedule {each.name}"
+        if (each.end is None) == (each.duration_seconds is None):
+            yield f"{where}: a schedule needs exactly one of end and durationSeconds"
+        if each.start == each.end:
+            yield f"{where}: start and end are the same"
+        for text in (each.start, each.end):
+            try:
+                if text is not None:
+                    CronExpression(text, each.time_zone)
+            except InvalidInput as error:
+                yield f"{where}: {error}"
+                break
 
 
 # --- status ---------------------------------------------------------------------------------------
@@ -447,6 +527,8 @@ class TaskQueueStatus(ApiModel):
     last_scale_time: Time | None = None
     last_active_time: Time | None = None
     """When something was last queued or running; idleSeconds counts from here."""
+    startup_seconds: int | None = None
+    """How long a pod takes from its creation until it is ready, as measured, rounded up."""
     recovered: Recovered | None = None
     conditions: Annotated[
         list[Condition],

@@ -154,7 +154,10 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """What is in a queue at one moment. `counters` only grow."""
+    """What is in a queue at one moment. `counters` only grow.
+
+    `due_soon` is how many of the scheduled tasks fall due within the time that was asked about.
+    """
 
     queued: int
     in_flight: int
@@ -162,6 +165,7 @@ class QueueDepth:
     dead: int
     oldest_wait_ms: int | None
     next_due_in_ms: int | None
+    due_soon: int
     paused: bool
     workers: int
     counters: Mapping[str, int]
@@ -604,19 +608,19 @@ def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
     )
 
 
-def depth(queue: str) -> Call[QueueDepth]:
-    """What is in a queue."""
+def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
+    """What is in a queue; scheduled tasks that fall due within so long are counted."""
     k = queue_keys(queue)
     return Call(
         "depth",
         (k.pending, k.workers, k.scheduled, k.dead, k.stats, k.paused),
-        (k.task_prefix, k.inflight_prefix),
+        (k.task_prefix, k.inflight_prefix, within_ms),
         _parse_depth,
     )
 
 
 def _parse_depth(reply: list[Any]) -> QueueDepth:
-    counters = {reply[i].decode(): int(reply[i + 1]) for i in range(9, len(reply), 2)}
+    counters = {reply[i].decode(): int(reply[i + 1]) for i in range(10, len(reply), 2)}
     return QueueDepth(
         queued=reply[0],
         in_flight=reply[1],
@@ -624,8 +628,9 @@ def _parse_depth(reply: list[Any]) -> QueueDepth:
         dead=reply[3],
         oldest_wait_ms=_maybe(reply[4]),
         next_due_in_ms=_maybe(reply[5]),
-        paused=bool(reply[6]),
-        workers=reply[7],
+        due_soon=reply[6],
+        paused=bool(reply[7]),
+        workers=reply[8],
         counters=counters,
     )
 

@@ -55,5 +55,5 @@ if accepted > 0 then
   if not protocol then redis.call('HSET', KEYS[5], 'protocol', ARGV[4]) end
 end
 if queued > 0 then ring(KEYS[1], KEYS[2], ARGV[3], before)
-elseif earliest then ring_for_schedule(KEYS[2]) end
+elseif earliest then ring_for_schedule(KEYS[2], ARGV[3]) end
 return replies

@@ -6,7 +6,9 @@ local function ring(pending, wake, doorbell, before)
   if redis.call('EXISTS', wake) == 0 then redis.call('RPUSH', wake, '1') end
 end
 
--- One idle worker recomputes how long it may block: a scheduled task became the earliest.
-local function ring_for_schedule(wake)
+-- A scheduled task became the earliest: one idle worker recomputes how long it may block, and the
+-- operator (if a doorbell is given) when to have workers ready.
+local function ring_for_schedule(wake, doorbell)
+  if doorbell then redis.call('PUBLISH', doorbell, '1') end
   if redis.call('EXISTS', wake) == 0 then redis.call('RPUSH', wake, '1') end
 end

@@ -1,0 +1,66 @@
+"""Which schedules are in force, pure: minReplicas by the clock on the wall.
+
+A schedule is in force from a firing of `start` until the next firing of `end`, or for
+`durationSeconds`. Both are looked up anew at each look, so nothing has to be remembered, and an
+operator that was down at the boundary is right at its first look.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from identtqueue.schedule import CronExpression
+
+from .api.v1alpha1 import Schedule
+
+
+@dataclass(frozen=True, slots=True)
+class InForce:
+    """A schedule that is in force, and until when (seconds since the epoch)."""
+
+    schedule: Schedule
+    until: float | None
+    """None: its `end` never comes again."""
+
+
+def in_force(schedules: Iterable[Schedule], at: float) -> InForce | None:
+    """The schedule in force that asks for most; None if there is none."""
+    found = [InForce(each, _end(each, at)) for each in schedules if _is_in_force(each, at)]
+    return max(found, key=lambda each: each.schedule.min_replicas, default=None)
+
+
+def next_boundary(schedules: Iterable[Schedule], at: float) -> float | None:
+    """When a schedule begins or ends next (seconds since the epoch); None if that never happens."""
+    times = [
+        time
+        for each in schedules
+        for time in (
+            _expression(each.start, each.time_zone).next_after(at),
+            _end(each, at) if _is_in_force(each, at) else None,
+        )
+        if time is not None
+    ]
+    return min(times, default=None)
+
+
+def _is_in_force(schedule: Schedule, at: float) -> bool:
+    started = _expression(schedule.start, schedule.time_zone).last_until(at)
+    if started is None:
+        return False
+    if schedule.end is None:
+        return at < started + (schedule.duration_seconds or 0)
+    ended = _expression(schedule.end, schedule.time_zone).last_until(at)
+    return ended is None or started > ended
+
+
+def _end(schedule: Schedule, at: float) -> float | None:
+    """When a schedule that is in force ends, unless it starts again before."""
+    if schedule.end is not None:
+        return _expression(schedule.end, schedule.time_zone).next_after(at)
+    started = _expression(schedule.start, schedule.time_zone).last_until(at)
+    return None if started is None else started + (schedule.duration_seconds or 0)
+
+
+@lru_cache(maxsize=4096)
+def _expression(text: str, timezone: str) -> CronExpression:
+    return CronExpression(text, timezone)
