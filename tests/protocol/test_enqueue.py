@@ -146,15 +146,18 @@ def test_a_cron_firing_that_is_late_is_refused(bench: Bench) -> None:
     bench.enqueue("cron.y", at=bench.now_ms() + LATER_MS, late_refused=True)
 
 
-def test_the_doorbell_rings_only_when_nothing_was_pending(bench: Bench) -> None:
+def test_the_doorbell_rings_when_nothing_was_pending_or_an_earlier_task_is_scheduled(
+    bench: Bench,
+) -> None:
     with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(bench.keys.doorbell)
         bench.enqueue("a", "b")
         assert _rings(bench, listener) == 1
         bench.enqueue("c")
         assert _rings(bench, listener) == 0
-        bench.enqueue("d", delay=LATER_MS)
-        assert _rings(bench, listener) == 0
+        for name, delay, rings in (("d", 2 * LATER_MS, 1), ("f", 3 * LATER_MS, 0), ("g", 1000, 1)):
+            bench.enqueue(name, delay=delay)
+            assert _rings(bench, listener) == rings, name
         bench.register("w")
         bench.claim("w", 3)
         assert _rings(bench, listener) == 0
