@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from .api.v1alpha1 import API_VERSION, KIND, TaskQueueSpec
+from .api.v1alpha1 import API_VERSION, KIND, Queue, TaskQueueSpec
 from .model import Key
 from .views import TEMPLATE_HASH
 
@@ -100,7 +100,7 @@ def environment(spec: TaskQueueSpec, container: str) -> list[Json]:
     values = {
         "CONTAINER": container,
         "REDIS_ADDRESS": spec.redis.url,
-        "QUEUES": ",".join(spec.queue_names),
+        "QUEUES": ",".join(map(_queue_word, spec.queues)),
         "CONCURRENCY": str(spec.scaling.concurrency_per_replica),
         "LEASE_SECONDS": str(spec.recovery.lease_seconds),
         "MAX_DELIVERIES": str(spec.recovery.max_deliveries),
@@ -124,6 +124,11 @@ def environment(spec: TaskQueueSpec, container: str) -> list[Json]:
             if credentials is not None
         ),
     ]
+
+
+def _queue_word(queue: Queue) -> str:
+    """As `identtqueue worker` reads it; a queue without weight is written as it ever was."""
+    return queue.name if queue.weight is None else f"{queue.name}:{queue.weight}"
 
 
 def _variable(name: str, source: Json) -> Json:

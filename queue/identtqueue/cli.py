@@ -20,6 +20,7 @@ from identtqueue.app import App
 from identtqueue.errors import IdenttqueueError
 from identtqueue.task import TaskInfo, queue_of
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.worker.settings import weighted_queues
 
 
 @click.group(context_settings={"auto_envvar_prefix": "IDENTTQUEUE", "show_default": True})
@@ -64,7 +65,22 @@ def _load(target: str) -> App:
 
 @main.command()
 @click.argument("target", metavar="MODULE:APP")
-@click.option("--queue", "queues", multiple=True, help="Repeatable. Default: all of the app's.")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME[:WEIGHT]",
+    help="Repeatable. Default: all of the app's. While several have tasks, a queue of weight 3 "
+    "has three tasks started for one of a queue without weight.",
+)
+@click.option(
+    "--queue-order",
+    type=click.Choice(["fair", "strict"]),
+    default="fair",
+    envvar="IDENTTQUEUE_QUEUE_ORDER",
+    show_envvar=True,
+    help="strict: nothing of a queue while one named before it has tasks.",
+)
 @click.option("--concurrency", default=10, envvar="IDENTTQUEUE_CONCURRENCY", show_envvar=True)
 @click.option("--timeout-seconds", type=float, help="Longest run of one attempt.")
 @click.option("--max-deliveries", default=5, envvar="IDENTTQUEUE_MAX_DELIVERIES", show_envvar=True)
@@ -94,9 +110,10 @@ def worker(target: str, queues: tuple[str, ...], log_level: str, **settings: Any
         settings["redis_address"] = root.obj  # else the app knows: its own, or the environment's
     # click splits a multiple option's environment variable at spaces; ours has commas.
     from_environment = os.environ.get("IDENTTQUEUE_QUEUES", "")
-    names = list(queues) or [name.strip() for name in from_environment.split(",") if name.strip()]
+    words = queues or [word for word in from_environment.split(",") if word.strip()]
     try:
-        _load(target).worker(names or None, **settings).run()
+        names, weights = weighted_queues(words)
+        _load(target).worker(names or None, queue_weights=weights, **settings).run()
     except IdenttqueueError as error:
         raise click.ClickException(str(error)) from error
 

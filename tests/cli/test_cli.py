@@ -111,6 +111,13 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
         (("worker", "apps:missing"), "has no attribute 'missing'"),
         (("worker", "apps:no_app"), "apps:no_app is no identtqueue.App"),
         (("worker", "apps:app", "--queue", "No Name"), "queue name 'No Name' is not valid"),
+        (("worker", "apps:app", "--queue", "mrz:x"), "queue 'mrz:x': expected NAME or NAME:WEIGHT"),
+        (("worker", "apps:app", "--queue", "mrz:0"), "weight of queue 'mrz' is 0"),
+        (
+            ("worker", "apps:app", "--queue", "a:2", "--queue-order", "strict"),
+            "have no meaning in strict order",
+        ),
+        (("worker", "apps:app", "--queue-order", "random"), "'random' is not one of"),
         (("worker", "apps:app", "--concurrency", "0"), "concurrency=0: must be 1 or more"),
         (("worker", "apps:app", "--lease-seconds", "1"), "lease_seconds=1.0: must be 5 or more"),
         (("worker", "apps:app", "--log-level", "loud"), "'loud' is not one of"),
@@ -251,7 +258,7 @@ async def test_a_worker_from_the_environment(
     port, other = free_port(), f"{queue}-b"
     worker = await start(
         *(redis_server.address, "worker", "apps:named"),
-        IDENTTQUEUE_QUEUES=f"{queue}, {other}",
+        IDENTTQUEUE_QUEUES=f"{queue}:3, {other}",
         IDENTTQUEUE_CONCURRENCY="3",
         IDENTTQUEUE_LEASE_SECONDS="7",
         IDENTTQUEUE_GRACE_SECONDS="1",
@@ -287,6 +294,39 @@ async def test_options_come_before_the_environment(
     assert await client.wait_for_result(task_id, 60) == "hello you"
     worker.terminate()
     assert (await ended(worker)).code == 0
+
+
+async def said_at_start(process: asyncio.subprocess.Process) -> str:
+    """What a worker logs when it has registered; it is stopped then."""
+    assert process.stderr is not None
+    async with asyncio.timeout(60):
+        while b": queues " not in (line := await process.stderr.readline()):
+            assert line, "it ended"
+    process.terminate()
+    await process.communicate()
+    return line.decode().rpartition(": queues ")[2].strip()
+
+
+@pytest.mark.parametrize(
+    ("words", "environ", "queues"),
+    [
+        (("--queue", "{}-a:3", "--queue", "{}-b"), {"QUEUES": "other:5"}, "{}-a:3, {}-b"),
+        ((), {"QUEUES": "{}-a:3,{}-b", "QUEUE_ORDER": "fair"}, "{}-a:3, {}-b"),
+        (("--queue-order", "strict"), {"QUEUES": "{}-b,{}-a"}, "{}-b, {}-a, in strict order"),
+        ((), {"QUEUES": "{}-a", "QUEUE_ORDER": "strict"}, "{}-a, in strict order"),
+    ],
+)
+async def test_order_and_weights(
+    redis_server: RedisServer, queue: str, words: tuple[str, ...], environ: dict, queues: str
+) -> None:
+    def named(text: str) -> str:
+        return text.replace("{}", queue)
+
+    variables = {f"IDENTTQUEUE_{name}": named(value) for name, value in environ.items()}
+    process = await start(
+        redis_server.address, "worker", "apps:app", *map(named, words), **variables
+    )
+    assert await said_at_start(process) == named(queues)
 
 
 async def test_the_queues_of_the_app(

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from identtqueue.worker.settings import HEAVIEST
 from identtqueue_operator.api import crd
 from identtqueue_operator.api.v1alpha1 import Redis, TaskQueueSpec
 from support.taskqueues import spec
@@ -61,6 +62,15 @@ def test_queues_are_a_map_by_name():
     assert queues["x-kubernetes-list-type"] == "map"
     assert queues["x-kubernetes-list-map-keys"] == ["name"]
     assert queues["items"]["properties"]["name"]["pattern"] == "^[a-z0-9._-]{1,63}$"
+
+
+def test_the_weights_of_queues_are_those_that_workers_take():
+    weight = SPEC["properties"]["queues"]["items"]["properties"]["weight"]
+    assert (weight["type"], weight["minimum"], weight["maximum"]) == ("integer", 1, HEAVIEST)
+    assert "default" not in weight
+    for bad in (0, HEAVIEST + 1, 1.5):
+        with pytest.raises(ValidationError):
+            spec(queues=[{"name": "mrz", "weight": bad}])
 
 
 def test_rules_over_several_fields():

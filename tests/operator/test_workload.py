@@ -1,5 +1,6 @@
 """The Deployment that is made from a template."""
 
+from identtqueue.worker.settings import weighted_queues
 from identtqueue_operator import workload
 from identtqueue_operator.model import Key
 from support.taskqueues import spec
@@ -59,6 +60,14 @@ def test_the_worker_is_told_what_it_must_know():
     assert values["IDENTTQUEUE_GRACE_SECONDS"] == "90"
     assert values["IDENTTQUEUE_HTTP_PORT"] == "8080"
     assert "IDENTTQUEUE_REDIS_PASSWORD" not in found
+
+
+def test_weights_are_told_in_the_form_that_the_command_reads():
+    queues = [{"name": "mrz", "weight": 3}, {"name": "default"}]
+    found = variables(container(render(PLAIN, queues=queues)))
+    word = found["IDENTTQUEUE_QUEUES"]["value"]
+    assert word == "mrz:3,default"
+    assert weighted_queues(word.split(",")) == (["mrz", "default"], {"mrz": 3})
 
 
 def test_credentials_come_from_the_secret_and_never_stand_in_the_template():

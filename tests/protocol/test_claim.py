@@ -250,3 +250,16 @@ def test_promoted_tasks_queue_up_behind_pending_ones(bench: Bench) -> None:
     bench.fall_due("later")
     bench.run(commands.promote(bench.queue))
     assert bench.pending() == ["a", "b", "later"]
+
+
+def test_a_claim_of_nothing_looks(bench: Bench) -> None:
+    """A worker asks so of queues that get no slot: it promotes, takes nothing, and wakes others."""
+    bench.register("w")
+    bench.enqueue("a", "b")
+    bench.enqueue("due", delay=3_600_000)
+    bench.fall_due("due")
+    bench.take_token()
+    claimed = bench.run(commands.claim(bench.queue, "w", 0))
+    assert (claimed.attempts, claimed.pending) == ((), 3)
+    assert bench.pending() == ["a", "b", "due"]
+    assert bench.token(), "others may take what this one has no slot for"

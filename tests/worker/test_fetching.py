@@ -12,6 +12,7 @@ import redis
 from identtqueue import Client, InvalidInput, State, TaskOptions, Worker
 from identtqueue.admin import Admin
 from identtqueue.protocol.submission import Submission
+from identtqueue.worker.order import LOOK_ABOVE_SECONDS
 from support.invariants import check_invariants
 from support.redis_server import RedisServer
 from support.serving import Serve
@@ -97,6 +98,73 @@ async def test_two_full_queues_share_a_worker(client: Client, serve: Serve, queu
     for start in range(0, 90, 9):
         counts = Counter(order[start : start + 9])
         assert set(counts.values()) == {3}, "one of each in turn"
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+async def test_shares_are_of_tasks_started(
+    client: Client, raw: redis.Redis, serve: Serve, queue: str, concurrency: int
+) -> None:
+    """3 : 1, whatever the slots, as long as both have work; then the one gets all."""
+    started: list[str] = []
+
+    async def job(ctx):
+        started.append(ctx.queue)
+
+    heavy, light = f"{queue}-heavy", f"{queue}-light"
+    submissions = [Submission(q, "job") for q in (heavy, light) for _ in range(120)]
+    receipts = await client.submit_many(submissions)
+    await serve(
+        {"job": job},
+        queue_names=[light, heavy],
+        queue_weights={heavy: 3},
+        concurrency=concurrency,
+    )
+    await client.wait_many([r.task_id for r in receipts], 60)
+    shared = Counter(started[:160])
+    assert abs(shared[heavy] - 120) <= concurrency
+    assert abs(shared[light] - 40) <= concurrency
+    assert Counter(started) == {heavy: 120, light: 120}
+    for name in (heavy, light):
+        check_invariants(raw, name)
+
+
+async def test_sixteen_queues_each_get_their_share(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    started: list[str] = []
+
+    async def job(ctx):
+        started.append(ctx.queue)
+
+    queues = [f"{queue}-{n}" for n in range(16)]
+    receipts = await client.submit_many(Submission(q, "job") for q in queues for _ in range(40))
+    await serve({"job": job}, queue_names=queues, concurrency=8)
+    await client.wait_many([r.task_id for r in receipts], 60)
+    half = Counter(started[:320])
+    assert max(half.values()) - min(half.values()) <= 8
+    assert len(started) == 640
+
+
+async def test_strict_order(client: Client, serve: Serve, queue: str) -> None:
+    """A queue gets nothing while a higher one has tasks; what comes later goes ahead all the same.
+
+    Each job takes longer than a worker believes an empty queue to be empty still.
+    """
+    order: list[str] = []
+    high, middle, low = (f"{queue}-{name}" for name in ("high", "middle", "low"))
+    late: list[str] = []
+
+    async def job(ctx):
+        order.append(ctx.queue)
+        if order.count(low) == 2 and not late:
+            late.append(await client.enqueue_job(high, "job"))
+        await asyncio.sleep(2 * LOOK_ABOVE_SECONDS)
+
+    submissions = [Submission(q, "job") for q in (low, high, middle) for _ in range(4)]
+    receipts = await client.submit_many(submissions)
+    await serve({"job": job}, queue_names=[high, middle, low], queue_order="strict", concurrency=1)
+    await client.wait_many([r.task_id for r in receipts], 60)
+    assert order == [*[high] * 4, *[middle] * 4, low, low, high, low, low]
 
 
 async def test_an_idle_worker_is_woken_at_once(client: Client, serve: Serve, queue: str) -> None:
@@ -210,6 +278,16 @@ async def test_pause_and_resume(
         ({"queue_name": "a", "timeout_seconds": float("nan")}, "timeout_seconds=nan"),
         ({"queue_name": "a", "lease_seconds": float("nan")}, "lease_seconds=nan"),
         ({"queue_name": "a", "max_retries": -1}, "max_retries=-1: must be 0 or more"),
+        ({"queue_name": "a", "queue_order": "random"}, "'random': must be 'fair' or 'strict'"),
+        ({"queue_name": "a", "queue_weights": {"b": 2}}, "names 'b', which is none of the"),
+        ({"queue_name": "a", "queue_weights": {"a": 0}}, "'a' is 0: must be a whole number"),
+        ({"queue_name": "a", "queue_weights": {"a": 1001}}, "'a' is 1001: must be a whole"),
+        ({"queue_name": "a", "queue_weights": {"a": 1.5}}, "'a' is 1.5: must be a whole"),
+        ({"queue_name": "a", "queue_weights": {"a": True}}, "'a' is True: must be a whole"),
+        (
+            {"queue_name": "a", "queue_weights": {"a": 2}, "queue_order": "strict"},
+            "have no meaning in strict order",
+        ),
     ],
 )
 def test_bad_settings(settings: dict[str, object], why: str) -> None:

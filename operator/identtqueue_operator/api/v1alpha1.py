@@ -126,6 +126,10 @@ class Queue(ApiModel):
 
     name: QueueName
     """Name of the queue, as producers write it."""
+    weight: Annotated[int, Field(ge=1, le=1_000)] | None = None
+    """Share of this queue in the tasks started while several have tasks; without it, 1. The
+    operator tells it to the workers of `template`; with `workloadRef`, tell it to them yourself
+    (`IDENTTQUEUE_QUEUES=mrz:3,default`)."""
 
 
 class CredentialsSecretRef(ApiModel):

@@ -9,27 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Claim, Claimed
+from identtqueue.protocol.commands import Claim
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.aio import AsyncRedis, open_connection
+from identtqueue.worker.order import QueueOrder
 from identtqueue.worker.slots import Slots
 
 logger = logging.getLogger(__name__)
 
 BLOCK_SECONDS: Final = 5.0
 """The longest block. Bounds how long a half-open connection or a lost token can go unnoticed."""
-
-LOOK_AROUND_SECONDS: Final = 0.1
-"""While there is always work on one queue, the others are looked at this often."""
 
 
 class Fetcher:
@@ -38,7 +35,8 @@ class Fetcher:
     Args:
         redis: for claims; shared with the finisher, so both leave in one round trip.
         worker_id: of this incarnation.
-        queues: fetched from in turn, so that none starves.
+        queues: of this worker.
+        order: decides from which of them, and how much.
         slots: bounds each claim.
         owned: ids that this worker knows it owns.
         start: gets each attempt; its slot is taken already.
@@ -51,6 +49,7 @@ class Fetcher:
         worker_id: str,
         queues: Sequence[str],
         *,
+        order: QueueOrder,
         slots: Slots,
         owned: Container[str],
         start: Callable[[Attempt], None],
@@ -59,12 +58,12 @@ class Fetcher:
         self._redis = redis
         self._worker_id = worker_id
         self._queues = tuple(queues)
+        self._order = order
         self._slots = slots
         self._owned = owned
         self._start = start
         self._on_refused = on_refused
-        self._ready: deque[str] = deque(queues)  # queues that may have tasks, the next one first
-        self._look_around_at = 0.0  # loop time
+        self._loop = asyncio.get_running_loop()
         self._next_due: dict[str, float] = {}  # queue -> loop time of its next scheduled task
         self._connection: AbstractConnection | None = None
         self._may_fetch = asyncio.Event()
@@ -76,7 +75,7 @@ class Fetcher:
 
     def resume(self) -> None:
         """Fetch again, and look everywhere."""
-        self._ready = deque(self._queues)
+        self._order.look_everywhere()
         self._may_fetch.set()
 
     async def run(self) -> None:
@@ -87,8 +86,9 @@ class Fetcher:
                 await self._slots.wait()
                 # One turn of the loop: attempts that end together free their slots together.
                 await asyncio.sleep(0)
-                if self._ready:
-                    await self._guarded(self._claim_next())
+                plan = self._order.plan(self._slots.free, self._loop.time())
+                if plan:
+                    await self._guarded(self._claim_all(plan))
                 else:
                     await self._guarded(self._block())
                     if not self._may_fetch.is_set():  # told to drain while it blocked
@@ -133,46 +133,49 @@ class Fetcher:
         except RedisError as error:
             logger.warning("fetching: %s", error)
             await self._drop()
-            self._ready = deque(self._queues)
+            self._order.look_everywhere()
             await asyncio.sleep(wire.backoff_seconds(4))
 
-    async def _claim_next(self) -> None:
-        self._look_around()
-        queue = self._ready.popleft()
-        claimed = await self._redis.run(commands.claim(queue, self._worker_id, self._slots.free))
-        if claimed.status in (Claim.LOST, Claim.DRAINING):
-            self._on_refused(claimed.status)
+    async def _claim_all(self, plan: Mapping[str, int]) -> None:
+        """One round trip. What one queue answers is acted on, whatever becomes of the others."""
+        if len(plan) == 1:
+            refusals: list[Claim | BaseException | None] = [
+                await self._claim(*item) for item in plan.items()
+            ]
+        else:
+            refusals = await asyncio.gather(
+                *(self._claim(*item) for item in plan.items()), return_exceptions=True
+            )
+        refused = [refusal for refusal in refusals if isinstance(refusal, Claim)]
+        if refused:
+            self._on_refused(Claim.LOST if Claim.LOST in refused else refused[0])
             self.hold()
             await self.pass_on()
-            return
-        self._note(queue, claimed)
-        self._slots.take(len(claimed.attempts))
-        for attempt in claimed.attempts:
-            self._start(attempt)
+        for refusal in refusals:
+            if isinstance(refusal, BaseException):
+                raise refusal
 
-    def _look_around(self) -> None:
-        """A queue that never runs dry keeps us from blocking, and so from hearing the others."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._look_around_at:
-            self._look_around_at = now + LOOK_AROUND_SECONDS
-            self._ready.extend(queue for queue in self._queues if queue not in self._ready)
-
-    def _note(self, queue: str, claimed: Claimed) -> None:
-        """Remember whether the queue has more, and when it will."""
-        if claimed.pending > 0:
-            self._ready.append(queue)  # behind the others: in turn
+    async def _claim(self, queue: str, limit: int) -> Claim | None:
+        """Claim, and start what it gives at once; gives the refusal, if it is one."""
+        claimed = await self._redis.run(commands.claim(queue, self._worker_id, limit))
+        if claimed.status in (Claim.LOST, Claim.DRAINING):
+            return claimed.status
         if claimed.next_due_ms is None:
             self._next_due.pop(queue, None)
         else:
-            now = asyncio.get_running_loop().time()
-            self._next_due[queue] = now + claimed.next_due_ms / 1000
+            self._next_due[queue] = self._loop.time() + claimed.next_due_ms / 1000
+        self._order.note(queue, len(claimed.attempts), claimed.pending)
+        self._slots.take(len(claimed.attempts))
+        for attempt in claimed.attempts:
+            self._start(attempt)
+        return None
 
     async def _block(self) -> None:
         """Sleep until a queue rings, a scheduled task falls due, or the time-out."""
         if self._connection is None:
             self._connection = await open_connection(self._redis.settings, "identtqueue-fetch")
         seconds = self._block_seconds()
-        call = commands.block_for_work(self._queues, seconds)
+        call = commands.block_for_work(self._order.to_block_on(), seconds)
         try:
             await self._connection.send_command(*wire.words(call), check_health=False)
             async with asyncio.timeout(seconds + self._redis.settings.response_timeout_seconds):
@@ -180,12 +183,15 @@ class Fetcher:
         except Exception as error:  # noqa: BLE001 - translated
             wire.fail(error)
         rung = call.parse(reply)
-        self._ready = deque(self._queues if rung is None else (rung,))
+        if rung is None:
+            self._order.look_everywhere()
+        else:
+            self._order.rung(rung, self._loop.time())
 
     def _block_seconds(self) -> float:
         if not self._next_due:
             return BLOCK_SECONDS
-        left = min(self._next_due.values()) - asyncio.get_running_loop().time()
+        left = min(self._next_due.values()) - self._loop.time()
         # 0 would block for ever; 1 ms is Redis' resolution.
         return min(BLOCK_SECONDS, max(0.001, left))
 

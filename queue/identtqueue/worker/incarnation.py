@@ -25,6 +25,7 @@ from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher, Report
 from identtqueue.worker.lease import Heartbeat
 from identtqueue.worker.metrics import Counters
+from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.settings import Identity, WorkerSettings
 from identtqueue.worker.slots import Slots
 from identtqueue.worker.upkeep import Upkeep
@@ -93,6 +94,7 @@ class Incarnation:
             redis,
             self.worker_id,
             settings.queues,
+            order=_order(settings),
             slots=self._slots,
             owned=self._attempts.keys(),
             start=self._start,
@@ -187,7 +189,7 @@ class Incarnation:
         self.heartbeat.start()
         self.registered = True
         await self._upkeep.recover_predecessors(self._identity)
-        logger.info("worker %s: queues %s", self.worker_id, ", ".join(self._settings.queues))
+        logger.info("worker %s: queues %s", self.worker_id, self._settings.order_text)
 
     def _info(self) -> dict[str, Any]:
         return {
@@ -350,6 +352,12 @@ class Incarnation:
             self._fetcher.hold()
         else:
             self._fetcher.resume()
+
+
+def _order(settings: WorkerSettings) -> QueueOrder:
+    if settings.queue_order == "strict":
+        return StrictOrder(settings.queues)
+    return FairOrder(settings.queues, settings.queue_weights)
 
 
 _NAMES: Final = {

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final, Literal
 
 from identtqueue.errors import LONGEST_SECONDS, InvalidInput
 from identtqueue.protocol import codec
@@ -16,13 +16,22 @@ from identtqueue.task import check_queue_name
 Hook = Callable[[MutableMapping[str, Any]], Awaitable[None] | None]
 """Called with the state that all jobs share."""
 
+QueueOrderName = Literal["fair", "strict"]
+
+HEAVIEST: Final = 1_000
+"""The largest weight of a queue; the same in the TaskQueue resource."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
     """All that can be set.
 
     Attributes:
-        queues: fetched from in turn.
+        queues: fetched from, as `queue_order` says.
+        queue_order: `fair`: while several queues have tasks, each gets a share of the tasks
+            started, by its weight; none starves. `strict`: nothing of a queue while one named
+            before it has tasks.
+        queue_weights: by queue, 1 to 1,000; 1 where there is none. For the fair order.
         concurrency: attempts that run at the same time.
         timeout_seconds: longest run of one attempt, unless the job or the task says otherwise.
         retry: what happens after a failure, unless the job says otherwise.
@@ -39,6 +48,8 @@ class WorkerSettings:
     """
 
     queues: tuple[str, ...]
+    queue_order: QueueOrderName = "fair"
+    queue_weights: Mapping[str, int] = field(default_factory=dict)
     concurrency: int = 10
     timeout_seconds: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
@@ -58,6 +69,7 @@ class WorkerSettings:
             check_queue_name(queue)
         if len(set(self.queues)) < len(self.queues):
             raise InvalidInput(f"a queue is named twice: {', '.join(self.queues)}")
+        self._check_order()
         _at_least("concurrency", self.concurrency, 1)
         _at_least("max_deliveries", self.max_deliveries, 1)
         _at_least("lease_seconds", self.lease_seconds, 5)
@@ -70,10 +82,56 @@ class WorkerSettings:
         if len(set(names)) < len(names):
             raise InvalidInput("two cron entries of one queue have the same name")
 
+    def _check_order(self) -> None:
+        if self.queue_order not in ("fair", "strict"):
+            raise InvalidInput(f"queue_order={self.queue_order!r}: must be 'fair' or 'strict'")
+        if self.queue_weights and self.queue_order == "strict":
+            raise InvalidInput(
+                "queue_weights have no meaning in strict order, which is that of the queues' "
+                "names: leave out one of the two"
+            )
+        for queue, weight in self.queue_weights.items():
+            if queue not in self.queues:
+                raise InvalidInput(
+                    f"queue_weights names {queue!r}, which is none of the worker's queues: "
+                    f"{', '.join(self.queues)}"
+                )
+            is_number = isinstance(weight, int) and not isinstance(weight, bool)
+            if not (is_number and 1 <= weight <= HEAVIEST):
+                raise InvalidInput(
+                    f"the weight of queue {queue!r} is {weight!r}: must be a whole number, "
+                    f"1 to {HEAVIEST}"
+                )
+
+    @property
+    def order_text(self) -> str:
+        """The queues and how they are fetched from, for the log."""
+        weights = self.queue_weights
+        names = (f"{name}:{weights[name]}" if name in weights else name for name in self.queues)
+        return ", ".join(names) + (", in strict order" if self.queue_order == "strict" else "")
+
     @property
     def lease_ms(self) -> int:
         """The lease in ms."""
         return round(self.lease_seconds * 1000)
+
+
+def weighted_queues(words: Iterable[str]) -> tuple[list[str], dict[str, int]]:
+    """Queue names and weights from words like `mrz` and `mrz:3`.
+
+    Raises:
+        InvalidInput: a weight is no number. (The rest is checked by `WorkerSettings`.)
+    """
+    names: list[str] = []
+    weights: dict[str, int] = {}
+    for word in words:
+        name, colon, weight = word.strip().partition(":")
+        names.append(name)
+        if colon:
+            if not (weight.isascii() and weight.isdigit()):
+                raise InvalidInput(f"queue {word!r}: expected NAME or NAME:WEIGHT, as in mrz:3")
+            weights[name] = int(weight)
+    return names, weights
 
 
 def _at_least(name: str, value: float, least: float) -> None:

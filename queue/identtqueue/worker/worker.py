@@ -38,7 +38,7 @@ class Worker:
     Args:
         jobs: name -> `async def job(ctx, …)` (or a plain `def`, which runs in a thread).
         redis_address: `redis://host:port/db`, settings, or None: from the environment.
-        queue_name, queue_names: one queue, or several (fetched from in turn).
+        queue_name, queue_names: one queue, or several (see `queue_order`, `queue_weights`).
         max_retries: shorthand for `retry=RetryPolicy(max_retries=…)`.
         **settings: see `WorkerSettings`.
 
