@@ -20,7 +20,7 @@ from identtqueue.errors import IdenttqueueError
 from . import views
 from .cluster import Cluster
 from .doorbell import Endpoint
-from .drain import VICTIM_COST
+from .drain import FIRST_COST, VICTIM_COST
 from .kube import ApiError, Kube
 from .model import Decision, Deployment, Observed, Outcome, Pod, Requeued, Source, Worker
 
@@ -142,8 +142,10 @@ async def _annotate(decision: Decision, at: float, kube: Kube) -> None:
     """Mark the victims for the ReplicaSet, and for an operator that restarts meanwhile."""
     mark = {views.DELETION_COST: str(VICTIM_COST), views.DRAINING_SINCE: views.rfc3339(at)}
     unmark = dict.fromkeys(mark)
+    advance = {views.DELETION_COST: str(FIRST_COST)}
     await asyncio.gather(
         *(_annotate_pod(pod, mark, kube) for pod in decision.drain.mark),
+        *(_annotate_pod(pod, advance, kube) for pod in decision.drain.advance),
         *(_annotate_pod(pod, unmark, kube) for pod in decision.drain.unmark),
     )
 

@@ -12,8 +12,10 @@ middle, or meets another wish in the middle, simply goes on from there:
 Which pods go, the ReplicaSet decides when the number is lowered. Its order is known (see
 `replicaset_order`): not ready before ready, then lower deletion cost. So a victim turns not ready
 and gets a low cost, and the number is lowered only by as many pods as stand *first in that order
-and hold nothing*. Should the ReplicaSet still choose another one, that worker's own SIGTERM drain
-keeps its task, within the pod's grace period.
+and hold nothing*. Among victims that stand equal the ReplicaSet goes by age, not by what they hold;
+so when some are empty and others still busy, the empty ones get a yet lower cost first. Should the
+ReplicaSet still choose another one, that worker's own SIGTERM drain keeps its task, within the pod's
+grace period.
 """
 
 from collections.abc import Sequence
@@ -22,6 +24,8 @@ from .model import Drain, Observed, Pod, Worker
 
 VICTIM_COST = -1_000_000
 """`controller.kubernetes.io/pod-deletion-cost` of a victim; below what a user would set."""
+FIRST_COST = 2 * VICTIM_COST
+"""Of a victim that may go at once, while others may not."""
 
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
@@ -41,6 +45,8 @@ def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
         and seen.at - pod.draining_since >= timeout_seconds
         and _holds_tasks(workers[pod.uid])
     )
+    free = {pod.uid for pod in pods if _holds_nothing(workers[pod.uid])}
+    free.update(pod.uid for pod in late)
     return Drain(
         victims=victims,
         stop=tuple(w for pod in victims for w in workers[pod.uid] if not w.draining),
@@ -51,8 +57,9 @@ def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
         unmark=tuple(
             pod for pod in pods if pod.draining_since is not None and pod.uid not in chosen
         ),
+        advance=_advance(victims, free),
         timed_out=late,
-        replicas=_lower_to(target, seen, pods, workers, {pod.uid for pod in late}),
+        replicas=_lower_to(target, seen, pods, free, len(late)),
     )
 
 
@@ -88,12 +95,19 @@ def replicaset_order(pod: Pod) -> tuple[bool, int, bool, int]:
     return pod.assigned, _PHASES.get(pod.phase, 2), pod.ready, pod.deletion_cost
 
 
+def _advance(victims: Sequence[Pod], free: set[str]) -> tuple[Pod, ...]:
+    """Marked victims that may go, where others may not: the ReplicaSet must not confuse them."""
+    if all(pod.uid in free for pod in victims):
+        return ()
+    return tuple(
+        pod
+        for pod in victims
+        if pod.uid in free and pod.draining_since is not None and pod.deletion_cost > FIRST_COST
+    )
+
+
 def _lower_to(
-    target: int,
-    seen: Observed,
-    pods: Sequence[Pod],
-    workers: dict[str, tuple[Worker, ...]],
-    late: set[str],
+    target: int, seen: Observed, pods: Sequence[Pod], free: set[str], late: int
 ) -> int | None:
     """The lowest number that ends nobody who holds a task (or whose time is not over)."""
     assert seen.deployment is not None
@@ -101,14 +115,14 @@ def _lower_to(
         return None
     if len(pods) < seen.deployment.existing:
         return None  # pods exist that were not seen yet: who they are must be known first
-    free = 0
-    for pod in sorted(pods, key=replicaset_order):
-        if not _holds_nothing(workers[pod.uid]):
+    first = 0
+    # Of those that stand equal, any may be chosen: so the busy ones are counted first.
+    for pod in sorted(pods, key=lambda pod: (replicaset_order(pod), pod.uid in free)):
+        if pod.uid not in free:
             break
-        free += 1
+        first += 1
     # A victim whose time is over goes, even if the ReplicaSet might choose somebody else.
-    free = max(free, len(late))
-    lowest = max(target, len(pods) - free)
+    lowest = max(target, len(pods) - max(first, late))
     return lowest if lowest < seen.deployment.replicas else None
 
 

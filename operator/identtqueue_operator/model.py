@@ -288,6 +288,8 @@ class Drain:
     mark: tuple[Pod, ...] = ()
     """Pods to annotate as the next to go."""
     unmark: tuple[Pod, ...] = ()
+    advance: tuple[Pod, ...] = ()
+    """Pods to annotate as the first to go, before victims that are still busy."""
     timed_out: tuple[Pod, ...] = ()
     """Victims that still hold tasks although their time is over."""
     replicas: int | None = None

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identtqueue_operator.drain import VICTIM_COST, plan_drain, replicaset_order
+from identtqueue_operator.drain import FIRST_COST, VICTIM_COST, plan_drain, replicaset_order
 from support.taskqueues import deployment, observed, pod, worker
 
 
@@ -50,7 +50,27 @@ def test_the_number_is_lowered_once_they_hold_nothing():
 
 def test_a_busy_victim_holds_the_number_up_and_an_empty_one_goes_before_it():
     seen = told(fleet(3, 0, 1), "p1", "p2")
-    assert plan_drain(1, seen, 600).replicas == 2
+    plan = plan_drain(1, seen, 600)
+    # To the ReplicaSet both victims are equal; the younger one, which is busy, would go.
+    assert plan.replicas is None
+    assert names(plan.advance) == ["p1"]
+    advanced = replace(seen.pods[1], deletion_cost=FIRST_COST)
+    seen = replace(seen, pods=(seen.pods[0], advanced, seen.pods[2]))
+    plan = plan_drain(1, seen, 600)
+    assert plan.replicas == 2
+    assert plan.advance == ()
+
+
+def test_victims_that_are_all_empty_go_together_without_another_mark():
+    plan = plan_drain(1, told(fleet(3, 0, 0), "p1", "p2"), 600)
+    assert (plan.replicas, plan.advance) == (1, ())
+
+
+def test_an_advanced_pod_that_is_wanted_again_is_unmarked():
+    seen = told(fleet(1, 0), "p1")
+    advanced = replace(seen.pods[1], deletion_cost=FIRST_COST)
+    plan = plan_drain(2, replace(seen, pods=(seen.pods[0], advanced)), 600)
+    assert names(plan.unmark) == ["p1"]
 
 
 def test_a_busy_victim_goes_when_its_time_is_over():
@@ -131,18 +151,29 @@ def test_a_ready_pod_that_redis_does_not_know_goes_last():
 
 @settings(deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), max_size=8),
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.booleans(),
+            st.booleans(),
+            st.sampled_from([VICTIM_COST, FIRST_COST]),
+        ),
+        max_size=8,
+    ),
     st.integers(0, 8),
 )
 def test_whatever_is_seen_nobody_who_holds_a_task_is_ended(rows, target):
-    """The ReplicaSet's choice, once the number is lowered, never holds a task or may take one."""
+    """The ReplicaSet's choice, once the number is lowered, never holds a task or may take one.
+
+    Whichever it chooses of those that stand equal in its order.
+    """
     pods = tuple(
-        pod(f"p{i}", ready=ready, deletion_cost=VICTIM_COST if draining else 0)
-        for i, (_, draining, ready) in enumerate(rows)
+        pod(f"p{i}", ready=ready, deletion_cost=cost if draining else 0)
+        for i, (_, draining, ready, cost) in enumerate(rows)
     )
     workers = tuple(
         worker(p, in_flight=held, draining=draining)
-        for p, (held, draining, _) in zip(pods, rows, strict=True)
+        for p, (held, draining, *_) in zip(pods, rows, strict=True)
     )
     seen = observed(len(rows), pods=pods, workers=workers)
     lowered = plan_drain(target, seen, 600).replicas
@@ -150,7 +181,9 @@ def test_whatever_is_seen_nobody_who_holds_a_task_is_ended(rows, target):
         return
     assert target <= lowered < len(rows)
     by_pod = seen.workers_by_pod()
-    for gone in sorted(pods, key=replicaset_order)[: len(rows) - lowered]:
-        for each in by_pod[gone.uid]:
-            assert each.draining
-            assert each.in_flight == 0
+    last = sorted(pods, key=replicaset_order)[len(rows) - lowered - 1]
+    for maybe_gone in pods:
+        if replicaset_order(maybe_gone) <= replicaset_order(last):
+            for each in by_pod[maybe_gone.uid]:
+                assert each.draining
+                assert each.in_flight == 0
