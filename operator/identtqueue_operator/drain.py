@@ -14,8 +14,8 @@ Which pods go, the ReplicaSet decides when the number is lowered. Its order is k
 and gets a low cost, and the number is lowered only by as many pods as stand *first in that order
 and hold nothing*. Among victims that stand equal the ReplicaSet goes by age, not by what they hold;
 so when some are empty and others still busy, the empty ones get a yet lower cost first. Should the
-ReplicaSet still choose another one, that worker's own SIGTERM drain keeps its task, within the pod's
-grace period.
+ReplicaSet still choose another one, that worker's own SIGTERM drain keeps its task, within the
+pod's grace period.
 """
 
 from collections.abc import Sequence
