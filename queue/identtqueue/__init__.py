@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from identtqueue.task import TaskOptions as TaskOptions
     from identtqueue.transport.settings import RedisSettings as RedisSettings
     from identtqueue.worker.context import Context as Context
+    from identtqueue.worker.outcome import Outcome as Outcome
     from identtqueue.worker.registry import Job as Job
     from identtqueue.worker.worker import Worker as Worker
 
@@ -41,6 +42,7 @@ _HOME = {
     "IdenttqueueError": "errors",
     "InvalidInput": "errors",
     "Job": "worker.registry",
+    "Outcome": "worker.outcome",
     "RedisSettings": "transport.settings",
     "RedisUnavailable": "errors",
     "ResultTimeout": "errors",

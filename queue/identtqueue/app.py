@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,7 +33,7 @@ from identtqueue.transport.settings import RedisSettings
 
 if TYPE_CHECKING:
     from identtqueue.worker.context import Context
-    from identtqueue.worker.settings import Hook
+    from identtqueue.worker.hooks import AfterTask, BeforeTask, StateHook
     from identtqueue.worker.worker import Worker
 else:
     Context = Any  # the worker's modules are loaded by `App.worker` only
@@ -40,6 +41,9 @@ else:
 P = ParamSpec("P")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+Hook = TypeVar("Hook", bound="StateHook")
+BeforeHook = TypeVar("BeforeHook", bound="BeforeTask")
+AfterHook = TypeVar("AfterHook", bound="AfterTask")
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class App(AsyncConnected):
     Args:
         redis_address: `redis://host:port/db`, settings, or None: from the environment.
         default_queue: of jobs that name none.
-        on_startup, on_shutdown: hooks of its workers.
+        on_startup, on_shutdown: hooks of its workers; or decorate them, as below.
         **client_settings: see `Client`.
     """
 
@@ -207,8 +211,8 @@ class App(AsyncConnected):
         redis_address: str | RedisSettings | None = None,
         *,
         default_queue: str = "default",
-        on_startup: Hook | None = None,
-        on_shutdown: Hook | None = None,
+        on_startup: StateHook | None = None,
+        on_shutdown: StateHook | None = None,
         **client_settings: Any,
     ) -> None:
         self.default_queue = check_queue_name(default_queue)
@@ -217,7 +221,11 @@ class App(AsyncConnected):
         self._redis_address = redis_address
         self._client_settings = client_settings
         self._client: Client | None = None
-        self._hooks = (on_startup, on_shutdown)
+        self._hooks: dict[str, list[Any]] = defaultdict(list)
+        if on_startup is not None:
+            self.on_startup(on_startup)
+        if on_shutdown is not None:
+            self.on_shutdown(on_shutdown)
 
     @property
     def client(self) -> Client:
@@ -309,6 +317,30 @@ class App(AsyncConnected):
         self.crons.append(entry)
         return entry
 
+    def on_startup(self, hook: Hook) -> Hook:
+        """Decorator: call it with the worker's `state` before the first task.
+
+        What an error in a hook does is told in `identtqueue.worker.hooks`. Several hooks of a
+        kind are called in the order of their definition; each may be async.
+        """
+        self._hooks["on_startup"].append(hook)
+        return hook
+
+    def on_shutdown(self, hook: Hook) -> Hook:
+        """Decorator: call it with the worker's `state` after the last task."""
+        self._hooks["on_shutdown"].append(hook)
+        return hook
+
+    def before_task(self, hook: BeforeHook) -> BeforeHook:
+        """Decorator: call it with the job's context before each attempt."""
+        self._hooks["before_task"].append(hook)
+        return hook
+
+    def after_task(self, hook: AfterHook) -> AfterHook:
+        """Decorator: call it with the job's context and the `Outcome` after each attempt."""
+        self._hooks["after_task"].append(hook)
+        return hook
+
     async def enqueue_many(self, calls: Iterable[JobCall[R]]) -> list[TaskHandle[R]]:
         """Enqueue many tasks, one round trip per batch (1,000 tasks of one queue).
 
@@ -353,15 +385,12 @@ class App(AsyncConnected):
             for job in self.jobs.values()
         ]
         names = list(dict.fromkeys(queues or [job.queue for job in self.jobs.values()]))
-        on_startup, on_shutdown = self._hooks
         return RealWorker(
             jobs,
             self._settings(redis_address),
             queue_names=names or [self.default_queue],
             cron=self.crons,
-            on_startup=on_startup,
-            on_shutdown=on_shutdown,
-            **settings,
+            **{**self._hooks, **settings},
         )
 
     def _settings(self, instead: str | RedisSettings | None = None) -> RedisSettings:

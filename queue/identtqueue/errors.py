@@ -22,6 +22,7 @@
     │       └── TaskExpired             it did not start before `expires_seconds`
     ├── PayloadUndecodable              bytes that can't be read: met by a worker, a dead letter
     ├── TimedOut                        an attempt ran longer than its timeout_seconds
+    ├── ProcessDied                     a job's process ended by itself, or by somebody's kill
     ├── NotConnected                    an App is used before `connect`
     ├── UnknownJob                      a worker has no job of that name: dead letter
     ├── BadArguments                    they don't fit what the job declares: dead letter
@@ -30,6 +31,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import Final
 
 LONGEST_SECONDS: Final = 100 * 365 * 86_400.0
@@ -179,6 +181,31 @@ class PayloadUndecodable(IdenttqueueError):
 
 class TimedOut(IdenttqueueError):
     """The attempt ran longer than its `timeout_seconds`."""
+
+
+class ProcessDied(IdenttqueueError):
+    """The process that ran the job ended before the job did: a crash, an exit, a kill.
+
+    The attempt has failed, and the retry policy applies as to any failure.
+
+    Attributes:
+        exit_code: as of `subprocess`: negative for a signal.
+    """
+
+    def __init__(self, what: str, exit_code: int) -> None:
+        super().__init__(f"{what} {_how_it_ended(exit_code)}")
+        self.exit_code = exit_code
+
+
+def _how_it_ended(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:
+        name = f"signal {-exit_code}"
+    hint = {"SIGKILL": " (out of memory?)", "SIGSEGV": " (a crash in native code)"}
+    return f"was killed by {name}{hint.get(name, '')}"
 
 
 class NotConnected(IdenttqueueError):

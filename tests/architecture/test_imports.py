@@ -14,7 +14,7 @@ import identtqueue
 ROOT = Path(__file__).parents[2]
 
 EXPORTED = [
-    *("App", "Client", "Context", "Cron", "IdenttqueueError", "InvalidInput", "Job"),
+    *("App", "Client", "Context", "Cron", "IdenttqueueError", "InvalidInput", "Job", "Outcome"),
     *("RedisSettings", "RedisUnavailable", "ResultTimeout", "Retry", "RetryPolicy", "State"),
     *("SyncClient", "TaskCancelled", "TaskExpired", "TaskFailed", "TaskHandle", "TaskInfo"),
     *("TaskNotFound", "TaskOptions", "Worker"),

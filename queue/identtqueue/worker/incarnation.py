@@ -20,12 +20,20 @@ from identtqueue.protocol.commands import Ack, Claim, Lease
 from identtqueue.task import Attempt
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
-from identtqueue.worker.execute import Aborted, Disowned, Executor, Outcome, Released, Succeeded
+from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher, Report
 from identtqueue.worker.lease import Heartbeat
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
+from identtqueue.worker.outcome import (
+    Cancelled,
+    Disowned,
+    Outcome,
+    Released,
+    Retried,
+    Succeeded,
+)
 from identtqueue.worker.settings import Identity, WorkerSettings
 from identtqueue.worker.slots import Slots
 from identtqueue.worker.upkeep import Upkeep
@@ -53,6 +61,7 @@ class _Running:
     attempt: Attempt
     task: asyncio.Task[None] | None = None
     begun: bool = False
+    ended: bool = False
     cut_off: Outcome | None = None  # what its cancellation means
 
 
@@ -246,6 +255,9 @@ class Incarnation:
         if tasks:
             logger.warning("cutting off %d attempts", len(tasks))
             await asyncio.wait(tasks, timeout=CUT_OFF_SECONDS)
+        for entry in running:
+            if not entry.ended:  # left behind: the task need not wait for it
+                self._ended(entry, meaning, CUT_OFF_SECONDS)
 
     @staticmethod
     def _cancel_attempt(entry: _Running, meaning: Outcome) -> None:
@@ -267,31 +279,35 @@ class Incarnation:
     async def _run(self, entry: _Running) -> None:
         entry.begun, started = True, time.monotonic()
         try:
-            outcome = entry.cut_off or await self._executor.run(entry.attempt)
+            outcome = entry.cut_off or await self._executor.run(
+                entry.attempt, lambda: entry.cut_off
+            )
         finally:
             self._running -= 1
             self._counters.running -= 1
             self._slots.give()
             if self._running == 0:
                 self._nothing_runs.set()
-        if entry.cut_off is not None and not isinstance(outcome, Succeeded):
-            outcome = entry.cut_off  # whatever the job made of its cancellation
-        self._log(entry.attempt, outcome, time.monotonic() - started)
+        if not entry.ended:
+            self._ended(entry, outcome, time.monotonic() - started)
+
+    def _ended(self, entry: _Running, outcome: Outcome, ran: float) -> None:
+        entry.ended = True
+        self._log(entry.attempt, outcome, ran)
         self._finisher.put(_report(entry.attempt, outcome))
 
     def _log(self, attempt: Attempt, outcome: Outcome, ran: float) -> None:
-        name = _outcome_name(outcome)
         waited = attempt.waited_ms / 1000
-        self._counters.ended_one(attempt.queue, name, waited, ran)
+        self._counters.ended_one(attempt.queue, outcome.name, waited, ran)
         level = logging.INFO if isinstance(outcome, Succeeded) else logging.WARNING
         if logger.isEnabledFor(level):
-            failure = getattr(outcome, "failure", None)
+            failure = outcome.failure
             logger.log(
                 level,
                 "%s attempt %d %s: waited %.3f s, ran %.3f s%s",
                 attempt.task_id,
                 attempt.number,
-                name,
+                outcome.name,
                 waited,
                 ran,
                 f": {failure.type}: {_one_line(failure.message)}" if failure else "",
@@ -321,7 +337,7 @@ class Incarnation:
             task_id, _, number = rest.partition(" ")
             entry = self._attempts.get(task_id)
             if entry is not None and str(entry.attempt.number) == number:
-                self._cancel_attempt(entry, Aborted())
+                self._cancel_attempt(entry, Cancelled())
 
     def _on_refused(self, claim: Claim) -> None:
         if claim is Claim.LOST:
@@ -360,34 +376,20 @@ def _order(settings: WorkerSettings) -> QueueOrder:
     return FairOrder(settings.queues, settings.queue_weights)
 
 
-_NAMES: Final = {
-    Succeeded: "succeeded",
-    Aborted: "cancelled",
-    Released: "released",
-    Disowned: "disowned",
-}
-
-
 def _one_line(text: str) -> str:
     """For the log; the whole text is in the task's failure."""
     return " ".join(text[:500].split())
 
 
-def _outcome_name(outcome: Outcome) -> str:
-    name = _NAMES.get(type(outcome))
-    if name is not None:
-        return name
-    return "failed" if getattr(outcome, "retry_seconds", None) is None else "retried"
-
-
 def _report(attempt: Attempt, outcome: Outcome) -> Report:
     if isinstance(outcome, Succeeded):
         return Report(attempt, data=outcome.data)
-    if isinstance(outcome, Aborted):
+    if isinstance(outcome, Cancelled):
         return Report(attempt, aborted=True)
     if isinstance(outcome, Released | Disowned):
         return Report(attempt, released=True)
-    return Report(attempt, failure=outcome.failure, retry_seconds=outcome.retry_seconds)
+    retry_seconds = outcome.retry_seconds if isinstance(outcome, Retried) else None
+    return Report(attempt, failure=outcome.failure, retry_seconds=retry_seconds)
 
 
 async def _bounded(work: Coroutine[Any, Any, Any], seconds: float) -> None:

@@ -45,6 +45,7 @@ class Counters:
     running: int = 0
     concurrency: int = 0
     abandoned_threads: int = 0
+    hook_errors: int = 0
     draining: bool = False
 
     def ended_one(self, queue: str, outcome: str, waited: float, ran: float) -> None:
@@ -70,6 +71,9 @@ class Counters:
         for (queue, outcome), number in list(self.ended.items()):
             ended.add_metric([queue, outcome], number)
         yield ended
+        yield CounterMetricFamily(
+            "identtqueue_hook_errors", "Errors of after_task hooks.", value=self.hook_errors
+        )
         for name, text, histograms in (
             ("identtqueue_wait_seconds", "Time pending before the attempt.", self.waited),
             ("identtqueue_run_seconds", "Time that the attempt ran.", self.ran),

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from identtqueue.errors import LONGEST_SECONDS, InvalidInput
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.task import check_queue_name
-
-Hook = Callable[[MutableMapping[str, Any]], Awaitable[None] | None]
-"""Called with the state that all jobs share."""
+from identtqueue.worker.hooks import Hooks
 
 QueueOrderName = Literal["fair", "strict"]
 
@@ -42,8 +40,7 @@ class WorkerSettings:
             not are given back. Keep it below the pod's terminationGracePeriodSeconds.
         http_port: serves /livez, /readyz and /metrics; None: nothing.
         max_payload_bytes: larger results fail the task.
-        on_startup: before the first task; an error stops the worker.
-        on_shutdown: after the last task; an error is logged.
+        hooks: called at start-up and shutdown, and around each attempt.
         cron: jobs enqueued by the clock.
     """
 
@@ -58,8 +55,7 @@ class WorkerSettings:
     grace_seconds: float = 25.0
     http_port: int | None = None
     max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES
-    on_startup: Hook | None = None
-    on_shutdown: Hook | None = None
+    hooks: Hooks = field(default_factory=Hooks)
     cron: tuple[Cron, ...] = ()
 
     def __post_init__(self) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import signal
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
@@ -16,10 +15,11 @@ from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
+from identtqueue.worker.hooks import AfterTasks, BeforeTasks, Hooks, StateHooks
 from identtqueue.worker.incarnation import End, Incarnation
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.registry import Job, Registry
-from identtqueue.worker.settings import Hook, Identity, WorkerSettings
+from identtqueue.worker.settings import Identity, WorkerSettings
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,8 @@ class Worker:
         redis_address: `redis://host:port/db`, settings, or None: from the environment.
         queue_name, queue_names: one queue, or several (see `queue_order`, `queue_weights`).
         max_retries: shorthand for `retry=RetryPolicy(max_retries=…)`.
+        on_startup, on_shutdown, before_task, after_task: hooks (a function, or several); what an
+            error there does is told in `identtqueue.worker.hooks`.
         **settings: see `WorkerSettings`.
 
     Raises:
@@ -56,8 +58,10 @@ class Worker:
         max_retries: int | None = None,
         retry: RetryPolicy | None = None,
         cron: Sequence[Cron] = (),
-        on_startup: Hook | None = None,
-        on_shutdown: Hook | None = None,
+        on_startup: StateHooks = None,
+        on_shutdown: StateHooks = None,
+        before_task: BeforeTasks = None,
+        after_task: AfterTasks = None,
         **settings: Any,
     ) -> None:
         if (queue_name is None) == (queue_names is None):
@@ -68,8 +72,12 @@ class Worker:
             queues=tuple(queue_names or ()) if queue_name is None else (queue_name,),
             retry=retry or RetryPolicy(max_retries=max_retries or 0),
             cron=tuple(cron),
-            on_startup=on_startup,
-            on_shutdown=on_shutdown,
+            hooks=Hooks.of(
+                on_startup=on_startup,
+                on_shutdown=on_shutdown,
+                before_task=before_task,
+                after_task=after_task,
+            ),
             **settings,
         )
         self.redis_settings = RedisSettings.of(redis_address)
@@ -107,7 +115,7 @@ class Worker:
                 try:
                     await self._live(redis)
                 finally:
-                    await self._shut_down()
+                    await self.settings.hooks.shut_down(self.state)
         finally:
             await redis.close()
             if health is not None:
@@ -148,7 +156,7 @@ class Worker:
 
     async def _start(self, redis: AsyncRedis) -> None:
         await redis.connect()
-        await _call_hook(self.settings.on_startup, self.state)
+        await self.settings.hooks.start_up(self.state)
 
     async def _live(self, redis: AsyncRedis) -> None:
         executor = Executor(
@@ -157,19 +165,19 @@ class Worker:
             retry=self.settings.retry,
             state=self.state,
             max_payload_bytes=self.settings.max_payload_bytes,
+            hooks=self.settings.hooks,
             counters=self.counters,
         )
         identity = Identity.from_environment()
         end = End.LOST
-        while end is End.LOST and not self._stops:
-            self._incarnation = Incarnation(redis, self.settings, identity, executor, self.counters)
-            end = await self._incarnation.live()
-
-    async def _shut_down(self) -> None:
         try:
-            await _call_hook(self.settings.on_shutdown, self.state)
-        except Exception:
-            logger.exception("on_shutdown")
+            while end is End.LOST and not self._stops:
+                self._incarnation = Incarnation(
+                    redis, self.settings, identity, executor, self.counters
+                )
+                end = await self._incarnation.live()
+        finally:
+            executor.close()
 
     def _health_server(self) -> HealthServer | None:
         if self.settings.http_port is None:
@@ -198,13 +206,6 @@ class Worker:
         if incarnation.draining:
             return "draining"
         return None
-
-
-async def _call_hook(hook: Hook | None, state: MutableMapping[str, Any]) -> None:
-    if hook is not None:
-        result = hook(state)
-        if inspect.isawaitable(result):
-            await result
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -1,0 +1,95 @@
+"""What a service has called around its tasks, and what an error there does.
+
+Hooks are plain or async functions, called in the worker's event loop in the order in which they
+were given; a plain one must not block. Their errors:
+
+- `on_startup`: the worker stops with it, before it takes a task.
+- `before_task`: the attempt fails with it, as if the job had raised it; the job is not run.
+- `after_task`: logged and counted; the outcome stays what it is. Called for every attempt whose
+  `before_task` was called, however it ended.
+- `on_shutdown`: logged; the stop goes on.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from identtqueue.errors import InvalidInput
+from identtqueue.worker.context import Context
+from identtqueue.worker.metrics import Counters
+from identtqueue.worker.outcome import Outcome
+
+logger = logging.getLogger(__name__)
+
+StateHook = Callable[[MutableMapping[str, Any]], Awaitable[None] | None]
+"""Called with the state that all jobs share."""
+BeforeTask = Callable[[Context], Awaitable[None] | None]
+AfterTask = Callable[[Context, Outcome], Awaitable[None] | None]
+
+StateHooks = StateHook | Sequence[StateHook] | None
+BeforeTasks = BeforeTask | Sequence[BeforeTask] | None
+AfterTasks = AfterTask | Sequence[AfterTask] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hooks:
+    """All that can be hooked into; each a function, several, or none.
+
+    Raises:
+        InvalidInput: one is not callable.
+    """
+
+    on_startup: tuple[StateHook, ...] = ()
+    on_shutdown: tuple[StateHook, ...] = ()
+    before_task: tuple[BeforeTask, ...] = ()
+    after_task: tuple[AfterTask, ...] = ()
+
+    @classmethod
+    def of(cls, **given: Any) -> Hooks:
+        """From what users write."""
+        return cls(**{name: _several(name, value) for name, value in given.items()})
+
+    async def start_up(self, state: MutableMapping[str, Any]) -> None:
+        """Before the first task."""
+        for hook in self.on_startup:
+            await _call(hook, state)
+
+    async def shut_down(self, state: MutableMapping[str, Any]) -> None:
+        """After the last task."""
+        for hook in self.on_shutdown:
+            try:
+                await _call(hook, state)
+            except Exception:
+                logger.exception("on_shutdown")
+
+    async def before(self, context: Context) -> None:
+        """Before an attempt."""
+        for hook in self.before_task:
+            await _call(hook, context)
+
+    async def after(self, context: Context, outcome: Outcome, counters: Counters) -> None:
+        """After an attempt. Nothing that a hook raises gets out: the outcome is to be recorded."""
+        for hook in self.after_task:
+            try:
+                await _call(hook, context, outcome)
+            except BaseException:
+                counters.hook_errors += 1
+                logger.exception("after_task of %s attempt %d", context.task_id, context.attempt)
+
+
+async def _call(hook: Callable[..., Any], *arguments: Any) -> None:
+    result = hook(*arguments)
+    if inspect.isawaitable(result):
+        await result
+
+
+def _several(name: str, given: Any) -> tuple[Callable[..., Any], ...]:
+    hooks = () if given is None else (given,) if callable(given) else tuple(given)
+    for hook in hooks:
+        if not callable(hook):
+            raise InvalidInput(f"{name}: {hook!r} is not callable")
+    return hooks

@@ -1,0 +1,66 @@
+"""How an attempt ended: made by the executor, told to hooks, recorded by the finisher."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import msgspec
+
+from identtqueue.task import Failure
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How an attempt ended. `after_task` hooks are handed one.
+
+    Attributes:
+        name: `succeeded`; `failed` (a dead letter); `retried` (it failed and runs again);
+            `cancelled`; `released` (cut off at shutdown: back to its queue, uncharged);
+            `disowned` (cut off because the lease of a queue was lost).
+    """
+
+    name: ClassVar[str]
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why, if it failed (or is retried): type, message and traceback."""
+        return None
+
+
+class Succeeded(Outcome, frozen=True):
+    """The encoded result."""
+
+    name: ClassVar[str] = "succeeded"
+    data: bytes
+
+
+class Failed(Outcome, frozen=True):
+    """For good: a dead letter."""
+
+    name: ClassVar[str] = "failed"
+    failure: Failure
+
+
+class Retried(Outcome, frozen=True):
+    """It failed, and runs again after so many seconds."""
+
+    name: ClassVar[str] = "retried"
+    failure: Failure
+    retry_seconds: float
+
+
+class Cancelled(Outcome, frozen=True):
+    """It was cancelled on request."""
+
+    name: ClassVar[str] = "cancelled"
+
+
+class Released(Outcome, frozen=True):
+    """It was cut off at shutdown and goes back to the queue, uncharged."""
+
+    name: ClassVar[str] = "released"
+
+
+class Disowned(Outcome, frozen=True):
+    """It was cut off because the lease of a queue was lost; what is still ours goes back."""
+
+    name: ClassVar[str] = "disowned"

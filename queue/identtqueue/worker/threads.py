@@ -1,0 +1,170 @@
+"""Threads for jobs that are plain functions: reused while they return, left behind when they don't.
+
+Not `concurrent.futures`: a job that is cut off can't be stopped, and must hold neither a place of
+the pool nor the process at its end. And each hand-over between the event loop and a thread costs
+two switches of the interpreter lock, which is more than a short job costs. So calls go to one
+thread, one after the other, and come back together; those that have not begun after a millisecond
+get threads of their own, and those that end later come back at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections import deque
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any, Final
+
+from identtqueue.worker.metrics import Counters
+
+LOOK_SECONDS: Final = 0.001
+"""How long a call may wait to begin behind others, and to come back together with others. The
+shortest time that an event loop sleeps."""
+
+
+class _Call:
+    """A call on its way through a thread, and who waits for it."""
+
+    __slots__ = ("abandoned", "context", "ended", "error", "function", "future", "left", "value")
+
+    def __init__(self, function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        self.function = function
+        self.future = future
+        self.context = contextvars.copy_context()  # what a hook has set, a trace for instance
+        self.value: Any = None
+        self.error: BaseException | None = None
+        self.ended = False  # the loop knows
+        self.abandoned = False  # nobody waits any more
+        self.left = False  # its thread has ended with it
+
+    def run(self) -> None:
+        try:
+            self.value = self.context.run(self.function)
+        except (StopIteration, GeneratorExit) as stop:  # these mean something to `await`
+            self.error = RuntimeError(f"the job raised {stop!r}")
+        except BaseException as raised:  # noqa: BLE001 - whatever a job raises
+            self.error = raised
+
+
+class Threads:
+    """The threads of one worker: as many as calls have run at once, and those left behind.
+
+    Args:
+        counters: where abandoned threads are counted.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._calls: deque[_Call] = deque()
+        self._ended: deque[_Call] = deque()
+        self._bell: SimpleQueue[bool] = SimpleQueue()  # True: look for calls; False: end
+        self._threads = 0  # the loop's own, as the next two
+        self._running = 0  # calls that somebody waits for: never more than threads
+        self._ringing = False
+        self._waking = False
+        self._looking: asyncio.TimerHandle | None = None
+
+    async def run(self, function: Callable[[], Any]) -> Any:
+        """What the function returns, or raises. Cancelled, it leaves the function behind."""
+        call = _Call(function, self._loop.create_future())
+        self._running += 1
+        if self._running > self._threads:
+            self._threads += 1
+            threading.Thread(target=self._serve, daemon=True, name="identtqueue job").start()
+        self._calls.append(call)
+        if not self._ringing:
+            self._ringing = True
+            self._loop.call_soon(self._ring)
+        try:
+            return await call.future
+        except asyncio.CancelledError:
+            if not call.ended:
+                self._abandon(call)
+            raise
+
+    def close(self) -> None:
+        """Let idle threads end; one that runs a job ends with it."""
+        for _ in range(self._threads):
+            self._bell.put(False)
+        self._threads = 0
+        if self._looking is not None:
+            self._looking.cancel()
+
+    def _ring(self) -> None:
+        self._ringing = False
+        self._bell.put(True)
+        self._look_later()
+
+    def _look_later(self) -> None:
+        if self._looking is None:
+            self._looking = self._loop.call_later(LOOK_SECONDS, self._look)
+
+    def _look(self) -> None:
+        """Give threads to the calls that wait behind others, and hand out what has ended."""
+        for _ in range(len(self._calls)):
+            self._bell.put(True)
+        self._settle()
+
+    def _abandon(self, call: _Call) -> None:
+        call.abandoned = True
+        self._running -= 1
+        try:
+            self._calls.remove(call)
+        except ValueError:  # a thread has it
+            self._threads -= 1
+            self._counters.abandoned_threads += 1
+
+    def _settle(self) -> None:
+        """Hand out what has ended. Called by a look, or because a thread has woken the loop."""
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking, self._waking = None, False  # first: what ends from now on wakes the loop
+        some = bool(self._ended)
+        while self._ended:
+            self._settle_one(self._ended.popleft())
+        if self._calls or (some and self._running):
+            self._look_later()
+
+    def _settle_one(self, call: _Call) -> None:
+        call.ended = True
+        if call.abandoned:
+            self._counters.abandoned_threads -= 1
+            self._threads += not call.left
+            return
+        self._running -= 1
+        if call.future.done():  # cancelled in this turn of the loop
+            return
+        if call.error is not None:
+            call.future.set_exception(call.error)
+        else:
+            call.future.set_result(call.value)
+
+    # --- in the threads ---
+
+    def _serve(self) -> None:
+        """Wait for the bell, run what there is; until told to end, or left behind."""
+        while self._bell.get():
+            while self._calls:
+                try:
+                    call = self._calls.popleft()
+                except IndexError:  # another thread was faster
+                    break
+                call.run()
+                call.left = call.abandoned
+                if not self._hand_back(call) or call.left:
+                    return
+
+    def _hand_back(self, call: _Call) -> bool:
+        """False: the loop has closed, the worker stopped without us."""
+        self._ended.append(call)
+        comes = self._waking or self._looking is not None
+        if not comes or len(self._ended) == self._running:  # there is nothing to wait for
+            self._waking = True
+            try:
+                self._loop.call_soon_threadsafe(self._settle)
+            except RuntimeError:
+                return False
+        return True

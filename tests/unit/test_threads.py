@@ -1,0 +1,156 @@
+"""Threads of jobs: reused, left behind, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from identtqueue.worker.metrics import Counters
+from identtqueue.worker.threads import Threads
+from support.waiting import eventually
+
+
+def alive() -> set[threading.Thread]:
+    return {thread for thread in threading.enumerate() if thread.name == "identtqueue job"}
+
+
+@pytest.fixture
+def counters() -> Counters:
+    return Counters()
+
+
+@pytest.fixture
+async def threads(counters: Counters) -> Iterator[Threads]:
+    threads = Threads(counters)
+    yield threads
+    threads.close()
+    await eventually(lambda: not alive(), lambda: f"all have ended: {alive()}")
+
+
+async def test_one_after_the_other_on_one_thread(threads: Threads) -> None:
+    idents = {await threads.run(threading.get_ident) for _ in range(50)}
+    assert len(idents) == 1
+
+
+async def test_as_many_threads_as_calls_at_once(threads: Threads) -> None:
+    """All can block at the same time; there are never more threads than that."""
+    together = threading.Barrier(8)
+    for _ in range(3):
+        await asyncio.gather(*(threads.run(together.wait) for _ in range(8)))
+        assert len(alive()) == 8
+
+
+async def test_many_short_calls_all_come_back(threads: Threads) -> None:
+    values = await asyncio.gather(*(threads.run(lambda n=n: n) for n in range(2_000)))
+    assert values == list(range(2_000))
+
+
+async def test_a_short_call_does_not_wait_for_a_long_one(threads: Threads) -> None:
+    release = threading.Event()
+    long = asyncio.ensure_future(threads.run(release.wait))
+    for n in range(20):
+        assert await threads.run(lambda n=n: n) == n
+    assert not long.done()
+    release.set()
+    assert await long is True
+
+
+async def test_calls_of_one_turn_begin_although_the_first_blocks(threads: Threads) -> None:
+    release = threading.Event()
+    calls = [asyncio.ensure_future(threads.run(f)) for f in (release.wait, *[lambda: 1] * 5)]
+    assert await asyncio.gather(*calls[1:]) == [1] * 5
+    release.set()
+    await calls[0]
+
+
+async def test_an_abandoned_thread_is_counted_and_not_reused(
+    threads: Threads, counters: Counters
+) -> None:
+    release, started = threading.Event(), threading.Event()
+    seen: list[int] = []
+
+    def hang() -> None:
+        seen.append(threading.get_ident())
+        started.set()
+        release.wait()
+
+    call = asyncio.ensure_future(threads.run(hang))
+    await asyncio.to_thread(started.wait)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert counters.abandoned_threads == 1
+    others = {await threads.run(threading.get_ident) for _ in range(10)}
+    assert len(others) == 1
+    assert not others & set(seen)
+    assert len(alive()) == 2
+    release.set()
+    await eventually(lambda: counters.abandoned_threads == 0, "it is known to have ended")
+    await eventually(lambda: len(alive()) == 1, "the thread has ended with its call")
+    assert {await threads.run(threading.get_ident) for _ in range(10)} == others
+
+
+async def test_cancelled_at_every_turn_of_the_loop(threads: Threads, counters: Counters) -> None:
+    """Whatever the moment, the numbers are right afterwards, and calls go on."""
+    for turns in range(30):
+        calls = [asyncio.ensure_future(threads.run(lambda: None)) for _ in range(4)]
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        for call in calls[::2]:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        together = threading.Barrier(4)
+        await asyncio.gather(*(threads.run(together.wait) for _ in range(4)))
+        await eventually(lambda: counters.abandoned_threads == 0, "none is left behind")
+        assert len(alive()) <= 8
+    await eventually(lambda: len(alive()) == threads._threads, "each thread is accounted for")
+
+
+async def test_context_variables_reach_the_thread(threads: Threads) -> None:
+    """A trace that a `before_task` hook began, for instance; what is set there stays there."""
+    trace = contextvars.ContextVar("trace", default="none")
+    trace.set("mine")
+
+    def work() -> str:
+        found = trace.get()
+        trace.set("the thread's")
+        return found
+
+    assert [await threads.run(work) for _ in range(2)] == ["mine", "mine"]
+    assert trace.get() == "mine"
+
+
+async def test_closed_while_one_is_abandoned(counters: Counters) -> None:
+    threads = Threads(counters)
+    release = threading.Event()
+    call = asyncio.ensure_future(threads.run(release.wait))
+    await asyncio.sleep(0)
+    await threads.run(lambda: None)
+    call.cancel()
+    threads.close()
+    release.set()
+    await eventually(lambda: not alive(), "all have ended")
+
+
+def test_a_call_that_outlives_the_loop() -> None:
+    """The worker has stopped; the thread ends by itself."""
+    started, release = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        started.set()
+        release.wait()
+
+    async def scenario() -> None:
+        call = asyncio.ensure_future(Threads(Counters()).run(hang))
+        await asyncio.to_thread(started.wait)
+        call.cancel()
+
+    asyncio.run(scenario())
+    (left,) = alive()
+    release.set()
+    left.join(30)
+    assert not left.is_alive()
