@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
 
-.PHONY: help setup check test test-fast lint types imports demo bench cluster-up cluster-down manifests lock clean
+.PHONY: help setup check test test-fast lint types imports demo bench bench-faults cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -49,7 +49,10 @@ demo: setup cluster-up ## the main job on a real cluster: documents in, text out
 	$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py
 
 bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 3 minutes)
-	PYTHONPATH=tests:benchmarks $(PY) benchmarks/queue/run.py $(BENCH)
+	PYTHONPATH=tests $(PY) -m benchmarks.queue.run $(BENCH)
+
+bench-faults: setup ## what idenTTqueue and its peers lose when a worker or Redis dies
+	PYTHONPATH=tests $(PY) -m benchmarks.faults.run $(BENCH)
 
 manifests: setup ## regenerate the CRD and the manifests from the models and the chart
 	charts/generate.sh

@@ -2,48 +2,19 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
-import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from agent import MARK
-from environments import ROOT, python_of
-from libraries import Library
-from processes import Group
-from tally import jobs_in
-
+from benchmarks.harness.cases import Case
+from benchmarks.harness.processes import Group
+from benchmarks.harness.tally import jobs_in
 from support.redis_server import RedisServer
-
-HERE = Path(__file__).resolve().parent
-ROLE_SECONDS = 180.0
-"""The longest that a producer may take."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A library under one set of settings; see `adapters.base.Setup`."""
-
-    library: Library
-    style: str = "best"
-    concurrency: int = 32
-    loop: str = "asyncio"
-    queues: int = 1
-    job: str = "async"
-    processes: int = 1
-
-    @property
-    def label(self) -> str:
-        if self.style == "default":
-            return "default"
-        return f"c={self.concurrency} {self.loop if self.library.loops else 'threads'}"
 
 
 @dataclass(frozen=True)
@@ -87,6 +58,10 @@ class Bench:
         self._runs += 1
         return self._folder / f"tally-{self._runs}"
 
+    @property
+    def redis_version(self) -> str:
+        return str(self.redis.info("server")["redis_version"])
+
     def load(self) -> Load:
         """What Redis has done so far."""
         cpu, stats = self.redis.info("cpu"), self.redis.info("stats")
@@ -96,19 +71,7 @@ class Bench:
 
     def ask(self, case: Case, tally: Path, role: str, *numbers: int) -> dict[str, Any]:
         """Run a producer's role; gives its answer."""
-        done = subprocess.run(
-            self._words(case, role, *map(str, numbers)),
-            env=self._environment(case, tally),
-            capture_output=True,
-            text=True,
-            timeout=ROLE_SECONDS,
-            check=False,
-        )
-        for line in done.stdout.splitlines():
-            if line.startswith(MARK):
-                answer: dict[str, Any] = json.loads(line.removeprefix(MARK))
-                return answer
-        raise RuntimeError(f"{case.library.name}: {role} failed\n{done.stderr[-3000:]}")
+        return case.ask(self.server.address, tally, role, *numbers)
 
     @contextmanager
     def workers(self, case: Case, tally: Path) -> Iterator[list[int]]:
@@ -117,8 +80,10 @@ class Bench:
         log.write_bytes(b"")
         groups: list[Group] = []
         try:
-            words, environment = self._words(case, "work"), self._environment(case, tally)
-            groups.extend(Group(words, environment, log) for _ in range(case.processes))
+            words, environment = case.words("work"), case.environment(self.server.address, tally)
+            groups.extend(
+                Group(words, environment, log, self._folder) for _ in range(case.processes)
+            )
             self._groups = groups
             yield [group.pid for group in groups]
             for group in groups:
@@ -141,27 +106,3 @@ class Bench:
                 raise RuntimeError(f"only {done} of {number} jobs ran in {seconds:.0f} s")
             time.sleep(0.005)
         return done
-
-    @staticmethod
-    def _words(case: Case, *role: str) -> list[str]:
-        name = case.library.name
-        return [python_of(name), str(HERE / "agent.py"), name, *role]
-
-    def _environment(self, case: Case, tally: Path) -> dict[str, str]:
-        return {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(HERE), str(ROOT / "queue")]),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "BENCH_REDIS": self.server.address,
-            "BENCH_STYLE": case.style,
-            "BENCH_CONCURRENCY": str(case.concurrency),
-            "BENCH_LOOP": case.loop,
-            "BENCH_QUEUES": str(case.queues),
-            "BENCH_JOB": case.job,
-            "BENCH_TALLY": str(tally),
-        }
-
-
-def defaults(library: Library) -> Case:
-    """As the library's own first example has it."""
-    return replace(Case(library), style="default")

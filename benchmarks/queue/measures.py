@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench import Bench, Case
-from processes import cpu_seconds, rss_bytes
-from tally import jobs_in, span
-
+from benchmarks.harness.cases import Case
+from benchmarks.harness.processes import cpu_seconds, rss_bytes
+from benchmarks.harness.tally import jobs_in, span
+from benchmarks.queue.bench import Bench
 from identtqueue.protocol import commands
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.settings import RedisSettings

@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import measures
-from bench import Bench, Case, defaults
-from libraries import ALL, MAIN, OURS, Library
+from benchmarks.harness.cases import Case, defaults
+from benchmarks.harness.libraries import ALL, MAIN, OURS, Library
+from benchmarks.queue import measures
+from benchmarks.queue.bench import Bench
 
 
 @dataclass(frozen=True)

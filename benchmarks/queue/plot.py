@@ -1,4 +1,4 @@
-"""Draws what `run.py` saved: `plot.py RESULTS.json FOLDER`. Runs where matplotlib is installed."""
+"""Draws what `run.py` saved: `plot RESULTS.json FOLDER`. Runs where matplotlib is installed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
-from report import OURS, Report
+
+from benchmarks.queue.report import OURS, Report
 
 OURS_COLOUR, PEER_COLOUR = "#1f6f5c", "#b9c2c9"
 PANELS = (

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
+
+from benchmarks.harness.tables import NONE, about, table
 
 OURS = "identtqueue"
 RUST_PEER = "ardiq"
-BEGIN, END = "<!-- results: written by run.py --write -->", "<!-- end of results -->"
-NONE = "-"
+PLOT = "![The same as bars, on logarithmic scales](queue.png)"
 
 
 class Report:
@@ -63,24 +62,14 @@ class Report:
 
     def markdown(self) -> str:
         """All of it."""
-        parts = [self._about(), self._speed(), self._cost(), self._targets(), self._scaling()]
+        parts = [
+            about(self._facts, self._missing),
+            self._speed(),
+            self._cost(),
+            self._targets(),
+            self._scaling(),
+        ]
         return "\n\n".join(part for part in parts if part) + "\n"
-
-    def _about(self) -> str:
-        facts = self._facts
-        versions = "; ".join(
-            " ".join(f"{package} {number}" for package, number in found.items())
-            for found in facts["versions"].values()
-        )
-        about = (
-            f"{facts['date']}, commit {facts['commit']}, `{facts['command']}`. {facts['cores']} "
-            f"cores ({facts['processor']}), {facts['memory_gb']} GiB, {facts['system']}, Python "
-            f"{facts['python']}, Redis {facts['redis']} on the same machine; load at the start "
-            f"{facts['load']}."
-        )
-        lines = [about, f"Versions: {versions}."]
-        lines += [f"Missing: {what}: {why}." for what, why in self._missing.items()]
-        return "\n\n".join(lines)
 
     def _speed(self) -> str:
         head = (
@@ -106,7 +95,7 @@ class Report:
             )
             for name in self.libraries()
         ]
-        return "### Speed\n\n" + _table(head, rows)
+        return "### Speed\n\n" + table(head, rows)
 
     def _latency(self, name: str, measure: str) -> str:
         p50, p99 = (self.median(name, measure, n) for n in ("p50_ms", "p99_ms"))
@@ -138,7 +127,7 @@ class Report:
             )
         return (
             "### Cost of one task (work, c=32)\n\n"
-            + _table(head, rows)
+            + table(head, rows)
             + "\n\nCommands are those that Redis executed, inside scripts too; reads are what it "
             "took off its sockets, so a pipeline counts once."
         )
@@ -149,7 +138,7 @@ class Report:
             for target in targets(self)
             if target.value is not None
         ]
-        return "### Targets\n\n" + _table(("target", "measured", "met"), rows) if rows else ""
+        return "### Targets\n\n" + table(("target", "measured", "met"), rows) if rows else ""
 
     def _scaling(self) -> str:
         measures = self._runs.get(OURS, {})
@@ -164,7 +153,7 @@ class Report:
             "### idenTTqueue: processes on one queue, queues on one worker, threads, callers\n\n"
             "Tasks per second; for callers, enqueued per second, each one after the other.\n\n"
         )
-        return text + _table(("measure", "per second"), rows) + self._long_queue()
+        return text + table(("measure", "per second"), rows) + self._long_queue()
 
     def _long_queue(self) -> str:
         def number(name: str) -> float:
@@ -289,16 +278,3 @@ def _decimal(value: float | None, places: int = 1) -> str:
 
 def _ms(value: float | None) -> str:
     return NONE if value is None else f"{value:.3g}"
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def write_into(readme: Path, text: str) -> None:
-    """Replace what stands between the two marks."""
-    before, rest = readme.read_text("utf-8").split(BEGIN)
-    after = rest.split(END)[1]
-    plot = "![The same as bars, on logarithmic scales](queue.png)"
-    readme.write_text(f"{before}{BEGIN}\n\n{plot}\n\n{text}\n{END}{after}", "utf-8")

@@ -5,11 +5,25 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from adapters.base import quiet, run, setup, tally
-from identtqueue import Client, SyncClient, Worker
+from benchmarks.harness.adapters.base import (
+    FAILED,
+    SUCCEEDED,
+    Promise,
+    ledger,
+    quiet,
+    run,
+    setup,
+    tally,
+)
+from identtqueue import Client, State, SyncClient, Worker
 from identtqueue.protocol.submission import Submission
 
 QUEUE = "bench"
+
+promise = Promise(
+    "at least once; a result is recorded once; a dead letter after 5 lost workers",
+    "docs/internals.md",
+)
 
 
 async def noop(ctx: Any, value: int) -> int:
@@ -22,17 +36,20 @@ def noop_in_thread(ctx: Any, value: int) -> int:
     return value
 
 
+async def hold(ctx: Any, label: str, seconds: float) -> str:
+    return await ledger.hold(label, seconds)
+
+
 def queue_names() -> list[str]:
     return [QUEUE, *(f"{QUEUE}{i}" for i in range(1, setup.queues))]
 
 
 def work() -> None:
-    options: dict[str, Any] = {"concurrency": setup.concurrency} if setup.best else {}
     worker = Worker(
-        {"noop": noop_in_thread if setup.threads else noop},
+        {"noop": noop_in_thread if setup.threads else noop, "hold": hold},
         setup.redis,
         queue_names=queue_names(),
-        **options,
+        **setup.given("concurrency"),
     )
     if setup.best:
         quiet()
@@ -62,6 +79,15 @@ class Producer:
 
     async def result(self, task_id: str) -> int:
         return await self.client.wait_for_result(task_id, 30)
+
+    async def enqueue_hold(self, label: str, seconds: float) -> str:
+        return await self.client.enqueue_job(QUEUE, "hold", label, seconds)
+
+    async def outcome(self, task_id: str) -> str | None:
+        state = await self.client.get_status(task_id)
+        if state is None or not state.ended:
+            return None
+        return SUCCEEDED if state is State.SUCCEEDED else FAILED
 
 
 class BlockingProducer:

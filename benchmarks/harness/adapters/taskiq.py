@@ -13,20 +13,51 @@ from typing import Any
 from taskiq.api import run_receiver_task
 from taskiq_redis import RedisAsyncResultBackend, RedisStreamBroker
 
-from adapters.base import quiet, run, run_command, setup, tally
+from benchmarks.harness.adapters.base import (
+    FAILED,
+    GRACE_SECONDS,
+    LONGEST_TASK_SECONDS,
+    SUCCEEDED,
+    Promise,
+    ledger,
+    quiet,
+    run,
+    run_command,
+    setup,
+    tally,
+)
 
 CHECK_SECONDS = 0.01
+PAGE = "https://pypi.org/project/taskiq-redis/"
+
+promise = Promise(
+    "at least once; claimed again by the next new message after 600 s",
+    PAGE,
+    {
+        f"idle_timeout={LONGEST_TASK_SECONDS * 1000}": PAGE,
+        "unacknowledged_lock_timeout=15": PAGE,
+        f"--wait-tasks-timeout {GRACE_SECONDS}": "https://taskiq-python.github.io/guide/cli.html",
+    },
+)
 
 results = RedisAsyncResultBackend(
     redis_url=setup.redis, result_ex_time=3600, prefix_str="taskiq-result"
 )
-broker = RedisStreamBroker(url=setup.redis).with_result_backend(results)
+options: dict[str, Any] = {}
+if setup.reliable:
+    options = {"idle_timeout": LONGEST_TASK_SECONDS * 1000, "unacknowledged_lock_timeout": 15}
+broker = RedisStreamBroker(url=setup.redis, **options).with_result_backend(results)
 
 
 @broker.task
 async def noop(value: int) -> int:
     tally.count()
     return value
+
+
+@broker.task
+async def hold(label: str, seconds: float) -> str:
+    return await ledger.hold(label, seconds)
 
 
 async def serve() -> None:
@@ -47,8 +78,11 @@ def work() -> None:
     if setup.best:
         quiet()
         run(serve)
-    else:
-        run_command("taskiq", "worker", "--workers", "1", "adapters.taskiq:broker")
+        return
+    words = ["worker", "--workers", "1", *setup.option("--max-async-tasks")]
+    if setup.reliable:
+        words += ["--wait-tasks-timeout", str(GRACE_SECONDS)]
+    run_command("taskiq", *words, "benchmarks.harness.adapters.taskiq:broker")
 
 
 class Producer:
@@ -65,3 +99,11 @@ class Producer:
     async def result(self, task: Any) -> int:
         options = {"check_interval": CHECK_SECONDS} if setup.best else {}
         return (await task.wait_result(timeout=30, **options)).return_value
+
+    async def enqueue_hold(self, label: str, seconds: float) -> str:
+        return (await hold.kiq(label, seconds)).task_id
+
+    async def outcome(self, task_id: str) -> str | None:
+        if not await results.is_result_ready(task_id):
+            return None
+        return FAILED if (await results.get_result(task_id)).is_err else SUCCEEDED

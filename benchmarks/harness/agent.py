@@ -1,6 +1,7 @@
-"""Runs inside a library's own virtual environment: `agent.py LIBRARY ROLE [NUMBER …]`.
+"""Runs inside a library's own virtual environment: `harness.agent LIBRARY ROLE [WORD …]`.
 
-A role's answer is one line of JSON on standard output, after the mark; a worker has none.
+A role's answer is one line of JSON on standard output, after the mark; a worker has none, and
+`watch` goes on answering.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from typing import Any
 
 MARK = "bench-answer "
 COROUTINES = 32
+WATCH_SECONDS = 5.0
 
 
 class Producer:
@@ -110,19 +113,45 @@ def _until(end: float) -> Iterator[int]:
         value += 1
 
 
-ROLES: dict[str, Callable[..., Awaitable[dict[str, Any]]]] = {
+async def enqueue(producer: Producer, *pairs: str) -> dict[str, str]:
+    """Put tasks `LABEL SECONDS …` into the queue, in that order; their ids."""
+    tasks = zip(pairs[::2], pairs[1::2], strict=True)
+    return {
+        label: await producer.call("enqueue_hold", label, float(seconds))
+        for label, seconds in tasks
+    }
+
+
+async def watch(producer: Producer, *pairs: str) -> None:
+    """Say of tasks `LABEL ID …` whether an end is recorded, until killed.
+
+    Each time one more task is put into the queue, as in a service that is in use: some libraries
+    look for what was lost only then.
+    """
+    tasks = dict(zip(pairs[::2], pairs[1::2], strict=True))
+    while True:
+        found = {label: await producer.call("outcome", id_) for label, id_ in tasks.items()}
+        _answer((time.monotonic(), found))
+        await producer.call("enqueue_hold", "tick", 0.0)
+        await asyncio.sleep(WATCH_SECONDS)
+
+
+ROLES: dict[str, Callable[..., Awaitable[Any]]] = {
     "fill": fill,
     "single": single,
     "batched": batched,
     "latency": latency,
+    "enqueue": enqueue,
+    "watch": watch,
 }
 
 
-async def act(inner: Any, role: str, numbers: list[int]) -> dict[str, Any]:
+async def act(inner: Any, role: str, words: list[str]) -> Any:
     producer = Producer(inner)
     await producer.call("open")
     try:
-        return await ROLES[role](producer, *numbers)
+        arguments = words if role in ("enqueue", "watch") else map(int, words)
+        return await ROLES[role](producer, *arguments)
     finally:
         await producer.call("close")
 
@@ -131,20 +160,22 @@ def versions(names: list[str]) -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in names}
 
 
+def _answer(value: Any) -> None:
+    print(MARK + json.dumps(value), flush=True)
+
+
 def main() -> None:
-    library, role, *rest = sys.argv[1:]
+    library, role, *words = sys.argv[1:]
     if role == "versions":
-        answer: dict[str, Any] = versions(rest)
-    else:
-        module = importlib.import_module(f"adapters.{library}")
-        if role == "work":
-            module.work()
-            return
-        blocking = role.startswith("blocking-")
-        inner = module.BlockingProducer() if blocking else module.Producer()
-        numbers = [int(word) for word in rest]
-        answer = asyncio.run(act(inner, role.removeprefix("blocking-"), numbers))
-    print(MARK + json.dumps(answer), flush=True)
+        return _answer(versions(words))
+    module = importlib.import_module(f"benchmarks.harness.adapters.{library}")
+    if role == "work":
+        return module.work()
+    if role == "promise":
+        return _answer(asdict(module.promise))
+    blocking = role.startswith("blocking-")
+    inner = module.BlockingProducer() if blocking else module.Producer()
+    return _answer(asyncio.run(act(inner, role.removeprefix("blocking-"), words)))
 
 
 if __name__ == "__main__":

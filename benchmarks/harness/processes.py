@@ -1,11 +1,16 @@
-"""Starting, watching and ending the processes of a run. Linux: /proc tells what they use."""
+"""Starting, watching and ending the processes of a run.
+
+Linux: /proc tells what they use, and which belong together.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import signal
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,18 +21,27 @@ STOP_SECONDS = 15.0
 
 
 class Group:
-    """A process with all its descendants, in a session of its own.
+    """A process with all that it starts, as a container holds them.
 
     Args:
-        words, environment: how it is started.
+        words, environment, folder: how and where it is started.
         log: where its output goes.
     """
 
-    def __init__(self, words: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path,
+        folder: Path | None = None,
+    ) -> None:
+        self._mark = f"BENCH_GROUP={secrets.token_hex(8)}"
+        name, _, value = self._mark.partition("=")
         with log.open("ab") as file:
             self._process = subprocess.Popen(
                 words,
-                env=dict(environment),
+                env={**environment, name: value},
+                cwd=folder,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
@@ -39,21 +53,54 @@ class Group:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def exit_code(self) -> int | None:
+        """None: it runs; negative: the signal that ended it."""
+        return self._process.poll()
+
     def check(self) -> None:
         """Raise if it has ended by itself."""
-        if self._process.poll() is not None:
+        if self.exit_code is not None:
             tail = self._log.read_text(errors="replace")[-3000:]
-            raise RuntimeError(f"the worker ended with {self._process.returncode}:\n{tail}")
+            raise RuntimeError(f"the worker ended with {self.exit_code}:\n{tail}")
+
+    def terminate(self) -> None:
+        """SIGTERM to the first process, as the kubelet sends it; does not wait."""
+        if self.exit_code is None:
+            self._process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float) -> bool:
+        """Whether the first process has ended by then."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self.exit_code is not None
+
+    def kill(self) -> None:
+        """SIGKILL to all of them, also to those that have left the tree or the session."""
+        end = time.monotonic() + STOP_SECONDS
+        while (pids := self._members()) and time.monotonic() < end:
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self.wait(0.01)
+        self._process.wait(STOP_SECONDS)
 
     def stop(self) -> None:
         """In order at first, then for sure, with all that it left behind."""
-        if self._process.poll() is None:
-            self._process.send_signal(signal.SIGTERM)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(STOP_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(STOP_SECONDS)
+        self.terminate()
+        self.wait(STOP_SECONDS)
+        self.kill()
+
+    def _members(self) -> list[int]:
+        """Known by a variable that children inherit; an ended process has none any more."""
+        mark = self._mark.encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):
+                    if mark in (entry / "environ").read_bytes().split(b"\0"):
+                        found.append(int(entry.name))
+        return found
 
 
 def cpu_seconds(pids: Sequence[int]) -> float:

@@ -1,0 +1,1 @@
+"""What the library costs and survives, beside its peers; see README.md."""

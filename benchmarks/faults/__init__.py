@@ -1,0 +1,1 @@
+"""What survives when a worker or Redis dies: `make bench-faults`."""

@@ -1,0 +1,150 @@
+"""What idenTTqueue and its peers lose under faults: `make bench-faults`, or see `--help`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import traceback
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.faults.report import Report, brief
+from benchmarks.faults.scenarios import SCENARIOS
+from benchmarks.faults.stage import Stage
+from benchmarks.faults.verdict import JUDGES, Facts
+from benchmarks.harness import command
+from benchmarks.harness.cases import Case
+from benchmarks.harness.libraries import ALL, Library
+from benchmarks.harness.machine import facts
+from support.redis_server import RedisServer
+
+PATIENCE_SECONDS = 660.0
+"""Longer than any default but one: Celery's visibility time-out is an hour."""
+
+AT_ONCE = 16
+"""Runs at the same time: nearly all of them do nothing but wait."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One scenario with one library in one style."""
+
+    case: Case
+    scenario: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.case.library.name}, {self.case.style}: {self.scenario}"
+
+    def play(self, patience: float) -> Facts:
+        with Stage(self.case, patience) as stage:
+            return JUDGES[self.scenario](SCENARIOS[self.scenario].play(stage))
+
+
+@dataclass
+class Results:
+    """Verdicts per library, style and scenario, and what could not be had."""
+
+    runs: dict[str, dict[str, dict[str, Facts]]] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+
+    def add(self, run: Run, verdict: Facts) -> None:
+        styles = self.runs.setdefault(run.case.library.name, {})
+        styles.setdefault(run.case.style, {})[run.scenario] = verdict
+
+
+def arguments() -> argparse.Namespace:
+    parser = command.parser(__doc__)
+    parser.add_argument("--faults", nargs="+", metavar="FAULT", choices=list(SCENARIOS))
+    parser.add_argument(
+        "--patience",
+        type=float,
+        default=PATIENCE_SECONDS,
+        help=f"seconds that a task may take to run again ({PATIENCE_SECONDS:.0f})",
+    )
+    parser.add_argument(
+        "--at-once", type=int, default=AT_ONCE, help=f"runs at the same time ({AT_ONCE})"
+    )
+    return parser.parse_args()
+
+
+def promises(libraries: tuple[Library, ...], redis: str) -> dict[str, Any]:
+    """What each library's documentation says; see `benchmarks.harness.adapters.base.Promise`."""
+    with TemporaryDirectory() as folder:
+        record = Path(folder) / "record"
+        return {item.name: Case(item).ask(redis, record, "promise") for item in libraries}
+
+
+def runs_of(
+    libraries: tuple[Library, ...], said: dict[str, Any], scenarios: list[str]
+) -> list[Run]:
+    """Reliable settings too, where there are some."""
+    return [
+        Run(Case(library, style, concurrency=SCENARIOS[scenario].concurrency), scenario)
+        for scenario in scenarios
+        for library in libraries
+        for style in ("default", "reliable")
+        if style == "default" or said[library.name]["settings"]
+    ]
+
+
+def play_all(runs: list[Run], patience: float, at_once: int) -> Results:
+    results = Results()
+    with ThreadPoolExecutor(at_once) as pool:
+        pending = {pool.submit(run.play, patience): run for run in runs}
+        try:
+            for number, future in enumerate(as_completed(pending), 1):
+                run = pending[future]
+                _say(f"{number}/{len(runs)} {run.name}: {_outcome(results, run, future.result)}")
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+    return results
+
+
+def _outcome(results: Results, run: Run, result: Any) -> str:
+    try:
+        verdict = result()
+    except Exception as error:
+        traceback.print_exc()
+        results.missing[run.name] = str(error).splitlines()[0]
+        return "failed"
+    results.add(run, verdict)
+    return brief(run.scenario, verdict)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    command.end_in_order()
+    args = arguments()
+    chosen = tuple(item for item in ALL if not args.only or item.name in args.only)
+    libraries, missing = command.install(chosen)
+    server = RedisServer().start()
+    try:
+        with server.client() as client:
+            version = client.info("server")["redis_version"]
+        said = promises(libraries, server.address)
+    finally:
+        server.destroy()
+    about = facts(version, libraries, command.typed("make bench-faults"))
+    scenarios = [name for name in SCENARIOS if not args.faults or name in args.faults]
+    results = play_all(runs_of(libraries, said, scenarios), args.patience, args.at_once)
+    saved = {
+        "facts": about | {"patience": args.patience},
+        "promises": said,
+        "runs": results.runs,
+        "missing": missing | results.missing,
+    }
+    text = Report(saved).markdown()
+    command.save("faults", saved, text)
+    if args.write:
+        command.publish("faults", text)
+
+
+if __name__ == "__main__":
+    main()

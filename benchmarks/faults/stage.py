@@ -1,0 +1,176 @@
+"""One Redis, one worker at a time, and a ledger: what a scenario plays on.
+
+The worker is kept as Kubernetes keeps a container: one that has ended is started again (at once,
+without the kubelet's growing pause).
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.faults.verdict import Answer, Exit, Record
+from benchmarks.harness.agent import MARK
+from benchmarks.harness.cases import Case
+from benchmarks.harness.ledger import START, Line, read, times
+from benchmarks.harness.processes import Group
+from support.redis_server import RedisServer
+
+START_SECONDS = 90.0
+"""The longest that a worker may take to its first job; many of them share few cores."""
+
+LOOK_SECONDS = 0.05
+RESTART_SECONDS = 1.0
+"""Between two starts of a worker that ends by itself, at least."""
+
+
+@dataclass
+class Stage:
+    """Use it as a context manager: everything ends with it.
+
+    Attributes:
+        case: library and style.
+        patience: seconds that a task may take to run again, before it counts as lost.
+    """
+
+    case: Case
+    patience: float
+    ids: dict[str, str] = field(default_factory=dict)
+    exits: list[Exit] = field(default_factory=list)
+
+    def __enter__(self) -> Stage:
+        self._folder = Path(tempfile.mkdtemp(prefix="identtqueue-faults-"))
+        self._ledger = self._folder / "ledger"
+        self._answers = self._folder / "answers"
+        self._log = self._folder / "worker.log"
+        self.server = RedisServer(aof=True)
+        self._worker: Group | None = None
+        self._watcher: Group | None = None
+        self._started_at = 0.0
+        self.server.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for group in (self._watcher, self._worker):
+            if group is not None:
+                group.kill()
+        self.server.destroy()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    # --- producer ---
+
+    def enqueue(self, tasks: Sequence[tuple[str, float]]) -> None:
+        """Put tasks (label, seconds) into the queue, in this order."""
+        if not tasks:
+            return
+        words = [word for pair in tasks for word in pair]
+        self.ids |= self.case.ask(self.server.address, self._ledger, "enqueue", *words)
+
+    def watch(self) -> None:
+        """From now on, look every few seconds at what is recorded, and enqueue a small task."""
+        words = [word for pair in self.ids.items() for word in pair]
+        self._watcher = Group(
+            self.case.words("watch", *words), self._environment, self._answers, self._folder
+        )
+
+    def answers(self) -> list[Answer]:
+        """What was recorded, each time that it was looked at."""
+        if not self._answers.exists():
+            return []
+        lines = self._answers.read_text(errors="replace").splitlines(keepends=True)
+        whole = [line for line in lines if line.startswith(MARK) and line.endswith("\n")]
+        return [Answer(*json.loads(line.removeprefix(MARK))) for line in whole]
+
+    def _keep_watcher(self) -> None:
+        if self._watcher is not None and self._watcher.exit_code is not None:
+            time.sleep(RESTART_SECONDS)
+            self.watch()
+
+    # --- worker ---
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return self.case.environment(self.server.address, self._ledger)
+
+    @property
+    def worker(self) -> Group:
+        assert self._worker is not None
+        return self._worker
+
+    def start_worker(self) -> None:
+        """A fresh one, in the place of the one that has ended."""
+        self._started_at = time.monotonic()
+        self._worker = Group(self.case.words("work"), self._environment, self._log, self._folder)
+
+    def keep_worker(self) -> None:
+        """Note that it has ended by itself, end what it left behind, and start another."""
+        code = self.worker.exit_code
+        if code is None or time.monotonic() - self._started_at < RESTART_SECONDS:
+            return
+        self.exits.append(Exit(code, time.monotonic()))
+        self.worker.kill()
+        self.start_worker()
+
+    def end_worker(self, grace_seconds: float) -> None:
+        """SIGTERM, and SIGKILL for what is left after so many seconds, as the kubelet does."""
+        self.worker.terminate()
+        self.worker.wait(grace_seconds)
+        self.worker.kill()
+        assert self.worker.exit_code is not None
+        self.exits.append(Exit(self.worker.exit_code, time.monotonic()))
+
+    # --- waiting ---
+
+    def lines(self) -> list[Line]:
+        return read(self._ledger)
+
+    def begin(self, label: str) -> None:
+        """Start a worker; return when it runs that task.
+
+        Raises:
+            RuntimeError: it does not.
+        """
+        self.start_worker()
+        end = time.monotonic() + START_SECONDS
+        while not times(self.lines(), START, label):
+            self.worker.check()
+            if time.monotonic() > end:
+                raise RuntimeError(f"{label} did not start in {START_SECONDS:.0f} s:\n{self.log}")
+            time.sleep(LOOK_SECONDS)
+
+    def wait(self, until: Callable[[], bool], seconds: float) -> bool:
+        """Keep the worker until then; whether it was in time."""
+        end = time.monotonic() + seconds
+        while not until():
+            if time.monotonic() > end:
+                return False
+            self.keep_worker()
+            self._keep_watcher()
+            time.sleep(LOOK_SECONDS)
+        return True
+
+    def settled(self) -> bool:
+        """Whether an end is recorded for every task."""
+        found = self.answers()
+        return bool(found) and all(found[-1].outcomes.values())
+
+    @property
+    def log(self) -> str:
+        """The end of what the workers have said."""
+        return self._log.read_text(errors="replace")[-3000:] if self._log.exists() else ""
+
+    def record(self, **moments: float) -> Record:
+        """All that was seen.
+
+        Raises:
+            RuntimeError: nobody could look at what is recorded.
+        """
+        answers = self.answers()
+        if not answers:
+            raise RuntimeError(f"no answers: {self._answers.read_text(errors='replace')[-3000:]}")
+        return Record(tuple(self.ids), self.lines(), answers, moments, tuple(self.exits))

@@ -1,0 +1,1 @@
+"""What all benchmarks share: the libraries, how each is installed, started, asked and ended."""
