@@ -5,7 +5,15 @@ from __future__ import annotations
 import copy
 import inspect
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Mapping,
+    MutableMapping,
+    Sequence,
+)
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -79,6 +87,10 @@ class TaskHandle(Generic[R_co]):
         """
         result = await self._job.app.client.wait(self.task_id, timeout_seconds)
         return self._job.convert_result(result.unwrap())
+
+    def progress(self, timeout_seconds: float | None = None) -> AsyncIterator[Any]:
+        """What the job reports, until the task has ended: see `Client.watch`."""
+        return self._job.app.client.watch(self.task_id, timeout_seconds)
 
     async def status(self) -> State | None:
         """The task's state; None: its result has expired."""

@@ -189,6 +189,8 @@ def _show_task(info: TaskInfo) -> None:
         f"{info.task_id}  {info.function_name}  {info.state}  attempt {info.attempt}  "
         f"failures {info.failures}  losses {info.losses}"
     )
+    if info.progress is not None:
+        click.echo(f"  progress: {info.progress!r}")
     if info.failure is not None:
         click.echo(f"  {info.failure.type}: {info.failure.message}")
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from identtqueue.errors import (
-    RedisUnavailable,
-    ResultTimeout,
-    TaskNotFound,
-)
+from identtqueue.errors import ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
 from identtqueue.protocol.submission import Submission, in_batches, new_task
+from identtqueue.results import Results, cancel_all
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
+from identtqueue.watches import Watches
 
 
 class Client(AsyncConnected):
@@ -54,7 +51,15 @@ class Client(AsyncConnected):
             settings, client_name="identtqueue-client", retry_for_seconds=retry_for_seconds
         )
         self._max_payload_bytes = max_payload_bytes
-        self._results = _Results(settings, self._redis, keys.reply_channel(self.client_id))
+        self._subscriber = Subscriber(
+            settings,
+            client_name="identtqueue-results",
+            on_message=self._on_message,
+            on_connected=self._on_connected,
+        )
+        channel = keys.reply_channel(self.client_id)
+        self._results = Results(self._redis, self._subscriber, channel)
+        self._watches = Watches(self._redis, self._subscriber, self._results)
 
     async def connect(self) -> None:
         """Connect now, to fail early; otherwise the first call connects.
@@ -67,6 +72,7 @@ class Client(AsyncConnected):
     async def close(self) -> None:
         """Close the connections. Waits that are open fail with RedisUnavailable."""
         await self._results.close()
+        await self._subscriber.close()
         await self._redis.close()
 
     async def enqueue_job(
@@ -152,7 +158,7 @@ class Client(AsyncConnected):
         try:
             return list(await asyncio.gather(*waits))
         finally:
-            await _cancel_all(waits)
+            await cancel_all(waits)
 
     async def as_completed(
         self, task_ids: Sequence[str], timeout_seconds: float | None = None
@@ -167,7 +173,7 @@ class Client(AsyncConnected):
             for next_ended in asyncio.as_completed(waits):
                 yield await next_ended
         finally:
-            await _cancel_all(waits)
+            await cancel_all(waits)
 
     async def get_result(self, task_id: str) -> Any | None:
         """The result if it is there, else None.
@@ -189,6 +195,32 @@ class Client(AsyncConnected):
         """All that is known of the task; None: never enqueued, or expired."""
         return await self._redis.run(commands.task_info(task_id))
 
+    async def get_progress(self, task_id: str) -> Any | None:
+        """What the task's job has reported last; None: nothing (in this attempt), or no such task.
+
+        It stays readable as long as the result.
+        """
+        found = await self._redis.run(commands.last_progress(task_id))
+        return found.value if found else None
+
+    def watch(self, task_id: str, timeout_seconds: float | None = None) -> AsyncIterator[Any]:
+        """What the task's job reports, from its latest value on, until the task has ended.
+
+        ::
+
+            async for progress in client.watch(task_id):
+                print(progress)
+            result = await client.wait_for_result(task_id)
+
+        Values may be left out (the latest counts), but never the last one. A repeated task starts
+        over: its next attempt reports anew.
+
+        Raises:
+            ResultTimeout: the task has not ended within `timeout_seconds`.
+            TaskNotFound: no such task, or its result has expired.
+        """
+        return self._watches.watch(task_id, timeout_seconds)
+
     async def cancel(self, task_id: str) -> bool:
         """Cancel the task. True: it is cancelled, or its worker was asked to; False: it had ended.
 
@@ -207,97 +239,14 @@ class Client(AsyncConnected):
         """Tasks pending in the queue."""
         return (await self._redis.run(commands.depth(check_queue_name(queue_name)))).queued
 
-
-async def _cancel_all(waits: Iterable[asyncio.Future[Any]]) -> None:
-    pending = [wait for wait in waits if not wait.done()]
-    for wait in pending:
-        wait.cancel()
-    await asyncio.gather(*pending, return_exceptions=True)
-
-
-@dataclass(slots=True, eq=False)
-class _Wait:
-    """All waits for one task share this."""
-
-    future: asyncio.Future[Result]
-    users: int = 0
-
-
-class _Results:
-    """Waits for any number of results on one connection.
-
-    A wait subscribes first and asks then, so an answer can't slip between the two; after a
-    reconnect it asks again, since what was published meanwhile is lost.
-    """
-
-    def __init__(self, settings: RedisSettings, redis: AsyncRedis, channel: str) -> None:
-        self._redis = redis
-        self._channel = channel
-        self._waits: dict[str, _Wait] = {}
-        self._asking: set[asyncio.Task[None]] = set()
-        self._subscriber = Subscriber(
-            settings,
-            client_name="identtqueue-results",
-            on_message=self._on_message,
-            on_connected=self._on_connected,
-        )
-
-    async def wait(self, task_id: str) -> Result:
-        entry = self._waits.get(task_id)
-        if entry is None:
-            entry = self._waits[task_id] = _Wait(asyncio.get_running_loop().create_future())
-            self._ask(task_id)
-        entry.users += 1
-        try:
-            return await asyncio.shield(entry.future)
-        finally:
-            entry.users -= 1
-            if entry.users == 0 and self._waits.get(task_id) is entry:
-                del self._waits[task_id]
-                entry.future.cancel()
-
-    async def close(self) -> None:
-        await _cancel_all(self._asking)
-        await self._subscriber.close()
-        for task_id in list(self._waits):
-            self._settle(task_id, RedisUnavailable("the client was closed"))
-
-    def _ask(self, task_id: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._ask_now(task_id))
-        self._asking.add(task)
-        task.add_done_callback(self._asking.discard)
-
-    async def _ask_now(self, task_id: str) -> None:
-        try:
-            await self._subscriber.add(self._channel)
-            found = await self._redis.run(commands.await_result(task_id, self._channel))
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
-            self._settle(task_id, error)
-            return
-        if found is None:
-            self._settle(task_id, TaskNotFound(task_id))
-        elif isinstance(found, Result):
-            self._settle(task_id, found)
-
-    def _settle(self, task_id: str, result: Result | Exception) -> None:
-        entry = self._waits.pop(task_id, None)
-        if entry is None or entry.future.done():
-            return
-        if isinstance(result, Result):
-            entry.future.set_result(result)
+    def _on_message(self, channel: str, message: bytes) -> None:
+        if channel == self._results.channel:
+            self._results.on_message(message)
         else:
-            entry.future.set_exception(result)
-
-    def _on_message(self, _channel: str, message: bytes) -> None:
-        task_id, result = commands.parse_reply(message)
-        if task_id not in self._waits:
-            return
-        if result is None:  # not in the message: read it
-            self._ask(task_id)
-        else:
-            self._settle(task_id, result)
+            self._watches.on_message(channel, message)
 
     def _on_connected(self, up: bool) -> None:
+        """What was published meanwhile is lost: look."""
         if up:
-            for task_id in self._waits:
-                self._ask(task_id)
+            self._results.ask_again()
+            self._watches.look_again()

@@ -191,9 +191,24 @@ class Result(msgspec.Struct, frozen=True):
         raise (TaskExpired if failure.type == "Expired" else TaskCancelled)(self.task_id)
 
 
+class Progress(msgspec.Struct, frozen=True):
+    """A value that a job reported; `number` grows with each that is sent in an attempt."""
+
+    attempt: int
+    number: int
+    value: Any
+
+    def is_newer_than(self, other: Progress | None) -> bool:
+        """Whether it was reported after the other one."""
+        return other is None or (self.attempt, self.number) > (other.attempt, other.number)
+
+
 @dataclass(frozen=True, slots=True)
 class TaskInfo:
-    """All that is known of a task. Times are Redis time, in ms since 1970; None: not yet."""
+    """All that is known of a task. Times are Redis time, in ms since 1970; None: not yet.
+
+    `progress` is the latest value that the last attempt reported; None: it reported nothing (yet).
+    """
 
     task_id: str
     queue: str
@@ -207,3 +222,4 @@ class TaskInfo:
     finished_at_ms: int | None
     owner: str | None
     failure: Failure | None
+    progress: Any = None

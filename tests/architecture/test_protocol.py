@@ -244,6 +244,7 @@ CALLS: dict[str, Call[Any]] = {
     "drain": commands.drain("q", ["w"], stop=True),
     "pause": commands.pause("q", stop=True),
     "await": commands.await_result("q:a"),
+    "progress": commands.progress("w", "q:a", 1, 1, b""),
     "wake": commands.wake("q"),
     "depth": commands.depth("q"),
     "workers": commands.workers("q"),

@@ -205,6 +205,17 @@ async def test_task(run: Run, queue: str, dead_letter: str) -> None:
     ]
 
 
+async def test_progress(client: Client, redis_server: RedisServer, run: Run, queue: str) -> None:
+    async def read(ctx):
+        await ctx.report_progress({"page": 3})
+
+    async with serving(Worker({"read": read}, redis_server.address, queue)):
+        task_id = await client.enqueue_job(queue, "read")
+        await client.wait_for_result(task_id, 30)
+    said = await run("task", task_id)
+    assert said.out.splitlines()[1:] == ["  progress: {'page': 3}"]
+
+
 async def test_dead_letters(client: Client, run: Run, queue: str, dead_letter: str) -> None:
     said = await run("dead", "list", queue)
     assert said.out.splitlines()[0].startswith(dead_letter)

@@ -61,6 +61,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.known_workers: list[str] = []
         self.reports: list[tuple[str, str, int]] = []  # worker, id, attempt: all ever claimed
         self.times_due = 0
+        self.times_reported = 0
         self.seen = self.bench.snapshot()
         # In the middle of things, where all the scripts have something to do.
         for worker in ("w0", "w1"):
@@ -111,6 +112,8 @@ class QueueMachine(RuleBasedStateMachine):
             shown = [fields["state"].decode()]
             shown += [int(fields.get(name, 0)) for name in ("attempt", "failures", "losses")]
             assert shown == [task.state, task.attempt, task.failures, task.losses], task_id
+            said = commands.parse_progress(fields["progress"]) if "progress" in fields else None
+            assert task.progress == (said and (said.attempt, said.number)), task_id
         held = {
             key.removeprefix(k.unique_prefix): entry.value.decode()
             for key, entry in seen.items()
@@ -261,6 +264,20 @@ class QueueMachine(RuleBasedStateMachine):
         """By a worker that may not own it, under a number that may not be right."""
         _, task_id, attempt = self.pick(self.reports, -1 - which)
         self._report(script, [(self.pick(self.known_workers, by), task_id, attempt + offset)])
+
+    @precondition(lambda self: self.reports)
+    @rule(which=SOME, by=st.none() | SOME, offset=st.sampled_from([0, 0, 0, -1, 1]))
+    def progress(self, which: int, by: int | None, offset: int) -> None:
+        """By its worker or by another, of an attempt that may be long over."""
+        worker, task_id, attempt = self.pick(self.reports, -1 - which)
+        if by is not None:
+            worker = self.pick(self.known_workers, by)
+        self.times_reported += 1
+        said = (worker, task_id, attempt + offset, self.times_reported)
+        version = self.model.version
+        expected = self.model.progress(*said)
+        answer = self.call(commands.progress(*said, codec.encode_progress("half")), version)
+        assert answer is expected
 
     def _report(self, script: str, attempts: list[tuple[str, str, int]]) -> None:
         worker = attempts[0][0]

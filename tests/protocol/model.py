@@ -31,6 +31,7 @@ class ModelTask:
     expired: bool = False
     unique: str | None = None
     waiters: set[str] = field(default_factory=set)
+    progress: tuple[int, int] | None = None  # attempt, number
 
 
 @dataclass(slots=True)
@@ -201,6 +202,17 @@ class QueueModel:
             claimed.append((task_id, task.attempt))
         self.stats["claimed"] += len(claimed)
         return Claim.OK, claimed
+
+    def progress(self, worker: str, task_id: str, attempt: int, number: int) -> Ack:
+        task = self.tasks.get(task_id)
+        if task is None:
+            return Ack.MISSING
+        current = (task.state, task.owner, task.attempt) == (State.RUNNING, worker, attempt)
+        if not current:
+            return Ack.LOST
+        self.version += 1
+        task.progress = (attempt, number)
+        return Ack.OK
 
     def report(self, script: str, worker: str, task_id: str, attempt: int) -> Ack:
         """finish, retry, bury, abort or release."""

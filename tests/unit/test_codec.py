@@ -185,6 +185,20 @@ def test_what_has_no_msgpack_form_is_refused_at_the_caller(value: Any) -> None:
         codec.encode_value(value)
 
 
+def test_progress_must_be_small_and_readable() -> None:
+    assert codec.decode_value(codec.encode_progress({"page": 3})) == {"page": 3}
+    with pytest.raises(PayloadTooLarge, match="the progress"):
+        codec.encode_progress("x" * codec.MAX_PROGRESS_BYTES)
+    with pytest.raises(NotSerializable, match="the progress"):
+        codec.encode_progress(object())
+
+    class Key(msgspec.Struct, frozen=True):
+        page: int
+
+    with pytest.raises(NotSerializable, match="could not be read again"):
+        codec.encode_progress({Key(1): "no dict can have a dict as a key"})
+
+
 def test_the_refusal_names_the_type() -> None:
     with pytest.raises(NotSerializable, match=r"test_codec\.Foreign"):
         codec.encode_value(Foreign())

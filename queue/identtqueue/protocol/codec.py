@@ -16,6 +16,8 @@ from identtqueue.task import Failure, Task
 
 ENVELOPE_VERSION: Final = 1
 DEFAULT_MAX_PAYLOAD_BYTES: Final = 1024 * 1024
+MAX_PROGRESS_BYTES: Final = 16 * 1024
+"""Of one progress value: it is sent up to ten times a second, to all who watch."""
 
 
 class _Envelope(msgspec.Struct, array_like=True):
@@ -136,6 +138,21 @@ def decode_value(data: bytes) -> Any:
         raise PayloadUndecodable(f"the result can't be read: {error}") from error
 
 
+def encode_progress(value: Any) -> bytes:
+    """What a job reports of its progress.
+
+    Raises:
+        NotSerializable: it has no msgpack form, or one that can't be read again.
+        PayloadTooLarge: it exceeds MAX_PROGRESS_BYTES.
+    """
+    data = _encode("the progress", value, MAX_PROGRESS_BYTES)
+    try:
+        _value_decoder.decode(data)
+    except _UNREADABLE as error:
+        raise NotSerializable(f"the progress could not be read again: {error}") from error
+    return data
+
+
 def encode_failure(failure: Failure, limit_bytes: int = 64 * 1024) -> bytes:
     """Why a task failed; an oversized text is cut, not refused."""
     third = limit_bytes // 3
@@ -157,7 +174,7 @@ def decode_failure(data: bytes) -> Failure:
 
 
 def encode_plain(value: Any) -> bytes:
-    """A small value of the protocol's own (worker info, progress)."""
+    """A small value of the protocol's own (worker info)."""
     return _encoder.encode(value)
 
 

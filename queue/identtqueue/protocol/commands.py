@@ -15,7 +15,7 @@ import msgspec
 from identtqueue.errors import InvalidInput, PayloadUndecodable, ProtocolMismatch
 from identtqueue.protocol import codec, keys
 from identtqueue.protocol.keys import queue_keys
-from identtqueue.task import Attempt, Failure, Result, State, TaskInfo, queue_of
+from identtqueue.task import Attempt, Failure, Progress, Result, State, TaskInfo, queue_of
 
 PROTOCOL_VERSION: Final = "1"
 """Major version of keys and scripts. Another one is refused (`meta` of each queue)."""
@@ -275,6 +275,7 @@ _INFO_FIELDS: Final = (
     "finished_at",
     "owner",
     "error",
+    "progress",
 )
 
 
@@ -283,11 +284,11 @@ def task_info(task_id: str) -> Call[TaskInfo | None]:
     queue = queue_of(task_id)
 
     def parse(reply: list[bytes | None]) -> TaskInfo | None:
-        state, function, attempt, failures, losses, enqueued, started, finished, owner, error = (
-            reply
-        )
+        state, function, attempt, failures, losses, enqueued, started, finished = reply[:8]
+        owner, error, progress = reply[8:]
         if state is None:
             return None
+        said = _progress_of(int(attempt or 0), progress)
         return TaskInfo(
             task_id=task_id,
             queue=queue,
@@ -301,10 +302,33 @@ def task_info(task_id: str) -> Call[TaskInfo | None]:
             finished_at_ms=int(finished) if finished else None,
             owner=owner.decode() if owner else None,
             failure=codec.decode_failure(error) if error else None,
+            progress=said.value if said else None,
         )
 
     key = queue_keys(queue).task(task_id)
     return Call("HMGET", (), (key, *_INFO_FIELDS), parse, is_script=False)
+
+
+def last_progress(task_id: str) -> Call[Progress | None]:
+    """What the task's last attempt has reported last, if it has."""
+
+    def parse(reply: list[bytes | None]) -> Progress | None:
+        return _progress_of(int(reply[0] or 0), reply[1])
+
+    key = queue_keys(queue_of(task_id)).task(task_id)
+    return Call("HMGET", (), (key, "attempt", "progress"), parse, is_script=False)
+
+
+def _progress_of(attempt: int, stored: bytes | None) -> Progress | None:
+    """What is stored, if this attempt has said it, and not one before."""
+    found = parse_progress(stored) if stored else None
+    return found if found and found.attempt == attempt else None
+
+
+def parse_progress(message: bytes) -> Progress:
+    """What `progress` stores and publishes: the attempt, its number, the value."""
+    attempt, number, data = message.split(b" ", 2)
+    return Progress(int(attempt), int(number), codec.decode_value(data))
 
 
 # --- worker ---------------------------------------------------------------------------------
@@ -461,6 +485,18 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
     for pair in attempts:
         args += pair
     return Call("release", (k.inflight(worker), k.pending, k.wake, k.stats), tuple(args), _acks)
+
+
+def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) -> Call[Ack]:
+    """Store the encoded value that an attempt has reported; `number` counts them."""
+    k = queue_keys(queue_of(task_id))
+    message = b"%d %d %b" % (attempt, number, data)
+    return Call(
+        "progress",
+        (k.task(task_id),),
+        (worker, attempt, message, k.progress_channel(task_id)),
+        Ack,
+    )
 
 
 def wake(queue: str) -> Call[int]:

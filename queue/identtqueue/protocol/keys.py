@@ -26,6 +26,7 @@ class QueueKeys:
         "meta",
         "paused",
         "pending",
+        "progress_prefix",
         "scheduled",
         "stats",
         "task_prefix",
@@ -49,11 +50,16 @@ class QueueKeys:
         self.task_prefix = base + "task:"  # HASH per id
         self.inflight_prefix = base + "inflight:"  # LIST per incarnation: the ids it owns
         self.unique_prefix = base + "unique:"  # STRING per unique key -> id, with a TTL
+        self.progress_prefix = base + "progress:"  # channel per id: what its job reports
         self.doorbell = base + "doorbell"  # channel: `pending` was empty and is not any more
 
     def task(self, task_id: str) -> str:
         """The hash of one task."""
         return self.task_prefix + task_id
+
+    def progress_channel(self, task_id: str) -> str:
+        """Where those who watch one task listen."""
+        return self.progress_prefix + task_id
 
     def inflight(self, worker_id: str) -> str:
         """The list of ids that one worker incarnation owns."""

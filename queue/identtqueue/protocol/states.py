@@ -80,6 +80,7 @@ SERVICE_SCRIPTS: Final = {
     "drain": "tells workers to stop fetching, or calls them back",
     "pause": "stops or resumes claims of the whole queue",
     "await": "reads a result, or registers who waits for it",
+    "progress": "stores what a running attempt says of its progress, and tells who watches",
     "wake": "rings for one idle worker when tasks are pending",
     "depth": "counts, and the oldest wait; writes nothing",
     "workers": "who works, on how much; writes nothing",

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -128,6 +128,30 @@ class AsyncRedis:
             if isinstance(reply, BaseException):
                 raise reply
         return [call.parse(reply) for (call, _), reply in zip(pending, replies, strict=True)]
+
+    def send(self, call: Call[T], on_answer: Callable[[T | Exception], None]) -> None:
+        """Send one call behind those before it, and don't wait.
+
+        Args:
+            call: to be sent.
+            on_answer: told the parsed reply, or the error that `run` would raise.
+
+        Raises:
+            RedisUnavailable: the client was closed.
+        """
+
+        def answer(future: asyncio.Future[Any]) -> None:
+            try:
+                on_answer(call.parse(future.result()))
+            except RedisError as error:
+                on_answer(error)
+
+        self._submit(call).add_done_callback(answer)
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._closed
 
     async def close(self) -> None:
         """Close the connection; calls still on their way fail with RedisUnavailable."""

@@ -3,11 +3,29 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
+
+from identtqueue.protocol import codec
+
+
+class _OneTurn:
+    """Awaited, it lets the loop take one turn; nobody has to await it."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+_ONE_TURN = _OneTurn()
+
+
+def _to_nobody(_data: bytes) -> None:
+    """Where progress goes of a context that no worker made: in tests of jobs, say."""
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,6 +43,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             never.
         state: what the start-up hook put there (a database pool, a model), shared by all jobs.
         logger: `identtqueue.job.<function name>`.
+        send_progress: takes what `report_progress` has encoded; may be called from any thread.
     """
 
     task_id: str
@@ -36,6 +55,23 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     deadline: float | None
     state: MutableMapping[str, Any]
     logger: logging.Logger
+    send_progress: Callable[[bytes], None] = _to_nobody
+
+    def report_progress(self, value: Any) -> Awaitable[None]:
+        """Tell whoever watches how far this attempt is.
+
+        `await` it in an async job, call it in a plain one. It never waits for Redis, and no trouble
+        with Redis gets here. Call it as often as you like: what is sent, ten times a second at
+        most, is the latest value.
+
+        Args:
+            value: anything with a msgpack form, at most 16 KiB.
+
+        Raises:
+            NotSerializable, PayloadTooLarge: it is something else.
+        """
+        self.send_progress(codec.encode_progress(value))
+        return _ONE_TURN
 
     @property
     def enqueued_at(self) -> datetime:

@@ -24,10 +24,11 @@ from identtqueue.worker.threads import Threads
 class _Run:
     """One attempt on its way: what is known of it so far."""
 
-    __slots__ = ("attempt", "context", "job", "task")
+    __slots__ = ("attempt", "context", "job", "send_progress", "task")
 
-    def __init__(self, attempt: Attempt) -> None:
+    def __init__(self, attempt: Attempt, send_progress: Callable[[bytes], None]) -> None:
         self.attempt = attempt
+        self.send_progress = send_progress
         self.task: Task | None = None
         self.job: Job | None = None
         self.context: Context | None = None
@@ -71,15 +72,21 @@ class Executor:
         """Let idle threads end."""
         self._threads.close()
 
-    async def run(self, attempt: Attempt, cut_off: Callable[[], Outcome | None]) -> Outcome:
+    async def run(
+        self,
+        attempt: Attempt,
+        cut_off: Callable[[], Outcome | None],
+        send_progress: Callable[[bytes], None],
+    ) -> Outcome:
         """Run one attempt to its outcome, whatever its job raises.
 
         Args:
             attempt: as it was claimed.
             cut_off: what it means if this is cancelled from outside; None: it was not. A
                 cancellation without a meaning is a failure: the job's own doing.
+            send_progress: takes what the job reports, encoded, from any thread.
         """
-        run = _Run(attempt)
+        run = _Run(attempt, send_progress)
         outcome: Outcome
         try:
             outcome = Succeeded(await self._call(run))
@@ -107,7 +114,7 @@ class Executor:
         self, run: _Run, task: Task, job: Job, start: Callable[[Context], Awaitable[Any]]
     ) -> Any:
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
-        context = run.context = self._context(run.attempt, job, seconds)
+        context = run.context = self._context(run, job, seconds)
         if seconds is None:
             return await self._hooked(context, start)
         limit = asyncio.timeout(seconds)
@@ -124,7 +131,8 @@ class Executor:
             await self._hooks.before(context)
         return await start(context)
 
-    def _context(self, attempt: Attempt, job: Job, seconds: float | None) -> Context:
+    def _context(self, run: _Run, job: Job, seconds: float | None) -> Context:
+        attempt = run.attempt
         return Context(
             task_id=attempt.task_id,
             queue=attempt.queue,
@@ -135,6 +143,7 @@ class Executor:
             deadline=None if seconds is None else time.monotonic() + seconds,
             state=self._state,
             logger=self._logger(job.name),
+            send_progress=run.send_progress,
         )
 
     def _failed(self, error: BaseException, run: _Run) -> Outcome:

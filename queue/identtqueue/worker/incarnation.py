@@ -34,6 +34,7 @@ from identtqueue.worker.outcome import (
     Retried,
     Succeeded,
 )
+from identtqueue.worker.progress import ProgressSender
 from identtqueue.worker.settings import Identity, WorkerSettings
 from identtqueue.worker.slots import Slots
 from identtqueue.worker.upkeep import Upkeep
@@ -109,6 +110,7 @@ class Incarnation:
             start=self._start,
             on_refused=self._on_refused,
         )
+        self._progress = ProgressSender(redis, self.worker_id)
         self._finisher = Finisher(redis, self.worker_id, on_ack=self._on_ack)
         self.heartbeat = Heartbeat(
             redis.settings,
@@ -278,11 +280,13 @@ class Incarnation:
 
     async def _run(self, entry: _Running) -> None:
         entry.begun, started = True, time.monotonic()
+        progress = self._progress.of(entry.attempt)
         try:
             outcome = entry.cut_off or await self._executor.run(
-                entry.attempt, lambda: entry.cut_off
+                entry.attempt, lambda: entry.cut_off, progress.put
             )
         finally:
+            progress.end()
             self._running -= 1
             self._counters.running -= 1
             self._slots.give()
