@@ -16,7 +16,6 @@ from collections.abc import (
 )
 from dataclasses import dataclass
 from functools import cached_property
-from types import SimpleNamespace
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -25,7 +24,6 @@ from typing import (
     ParamSpec,
     TypeVar,
     cast,
-    get_type_hints,
     overload,
 )
 
@@ -35,6 +33,7 @@ from identtqueue.protocol import codec
 from identtqueue.protocol.submission import Submission
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
+from identtqueue.signature import argument_types, declared_types
 from identtqueue.task import State, TaskOptions, check_queue_name
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
@@ -42,6 +41,7 @@ from identtqueue.transport.settings import RedisSettings
 if TYPE_CHECKING:
     from identtqueue.worker.context import Context
     from identtqueue.worker.hooks import AfterTask, BeforeTask, StateHook
+    from identtqueue.worker.registry import RunIn
     from identtqueue.worker.worker import Worker
 else:
     Context = Any  # the worker's modules are loaded by `App.worker` only
@@ -120,6 +120,7 @@ class AppJob(Generic[P, R]):
         queue: str,
         timeout_seconds: float | None,
         retry: RetryPolicy | None,
+        run_in: RunIn | None = None,
     ) -> None:
         self.app = app
         self.function = function
@@ -127,6 +128,7 @@ class AppJob(Generic[P, R]):
         self.queue = queue
         self.timeout_seconds = timeout_seconds
         self.retry = retry
+        self.run_in = run_in
         self.task_options: TaskOptions | None = None
         self._signature = inspect.signature(function)
         self.__name__ = name
@@ -173,26 +175,11 @@ class AppJob(Generic[P, R]):
         Raises:
             InvalidInput: a type can't be found at run time.
         """
-        plain = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-        return {
-            name: self._types[name]
-            for name, parameter in self._signature.parameters.items()
-            if self._types.get(name, Any) is not Any and parameter.kind not in plain
-        }
+        return argument_types(self.name, self.function)
 
     @cached_property
     def _types(self) -> dict[str, Any]:
-        """Declared types, the context's left out: its import may be for type checkers only."""
-        declared = dict(getattr(self.function, "__annotations__", {}))
-        declared.pop(next(iter(self._signature.parameters)), None)
-        names = getattr(inspect.unwrap(self.function), "__globals__", {})
-        try:
-            return get_type_hints(SimpleNamespace(__annotations__=declared), globalns=names)
-        except NameError as error:
-            raise InvalidInput(
-                f"job {self.name}: {error}. Its values are converted to the declared types, so "
-                "import them outside `if TYPE_CHECKING:`"
-            ) from error
+        return declared_types(self.name, self.function)
 
 
 class App(AsyncConnected):
@@ -276,6 +263,7 @@ class App(AsyncConnected):
         timeout_seconds: float | None = None,
         max_retries: int | None = None,
         retry: RetryPolicy | None = None,
+        run_in: RunIn | None = None,
     ) -> _Decorator: ...
 
     @overload
@@ -292,6 +280,7 @@ class App(AsyncConnected):
         Args:
             function: `async def f(ctx, …)`, or a plain `def`, which runs in a thread.
             **settings: `queue` (default: the app's), `name` (default: the function's),
+                `run_in` ("process" for code that keeps a CPU busy; default: "loop" or "thread"),
                 `timeout_seconds`, and `max_retries` or a `retry` policy.
 
         Raises:
@@ -353,6 +342,11 @@ class App(AsyncConnected):
         self._hooks["after_task"].append(hook)
         return hook
 
+    def on_process_startup(self, hook: Hook) -> Hook:
+        """Decorator: call it with the process's own `state` in each process for jobs."""
+        self._hooks["on_process_startup"].append(hook)
+        return hook
+
     async def enqueue_many(self, calls: Iterable[JobCall[R]]) -> list[TaskHandle[R]]:
         """Enqueue many tasks, one round trip per batch (1,000 tasks of one queue).
 
@@ -390,6 +384,7 @@ class App(AsyncConnected):
             Job(
                 name=job.name,
                 function=job.function,
+                run_in=job.run_in,
                 timeout_seconds=job.timeout_seconds,
                 retry=job.retry,
                 types=job.argument_types(),
@@ -417,6 +412,7 @@ class App(AsyncConnected):
         timeout_seconds: float | None = None,
         max_retries: int | None = None,
         retry: RetryPolicy | None = None,
+        run_in: RunIn | None = None,
     ) -> AppJob[Any, Any]:
         if max_retries is not None and retry is not None:
             raise InvalidInput("give max_retries or retry, not both")
@@ -431,6 +427,7 @@ class App(AsyncConnected):
             queue=check_queue_name(queue or self.default_queue),
             timeout_seconds=timeout_seconds,
             retry=retry,
+            run_in=run_in,
         )
         if not list(inspect.signature(function).parameters):
             raise InvalidInput(f"job {job.name}: its first parameter must be the context")

@@ -23,6 +23,7 @@
     ├── PayloadUndecodable              bytes that can't be read: met by a worker, a dead letter
     ├── TimedOut                        an attempt ran longer than its timeout_seconds
     ├── ProcessDied                     a job's process ended by itself, or by somebody's kill
+    ├── ProcessNotStarted               a process for jobs took too long to start
     ├── NotConnected                    an App is used before `connect`
     ├── UnknownJob                      a worker has no job of that name: dead letter
     ├── BadArguments                    they don't fit what the job declares: dead letter
@@ -208,6 +209,16 @@ def _how_it_ended(exit_code: int) -> str:
     return f"was killed by {name}{hint.get(name, '')}"
 
 
+class ProcessNotStarted(IdenttqueueError):
+    """A process for jobs took too long to start."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"a process for jobs was not ready after {seconds:g} s: look at what the jobs' modules "
+            "and on_process_startup do"
+        )
+
+
 class NotConnected(IdenttqueueError):
     """The app has no connection yet."""
 
@@ -235,7 +246,8 @@ class BadArguments(IdenttqueueError):
 class Retry(IdenttqueueError):
     """Raise it inside a job to run the task again later.
 
-    Counts against `max_retries` like any failure. `after_seconds` overrides the back-off.
+    Counts against `max_retries` like any failure. `after_seconds` overrides the back-off;
+    `retry_on` and `give_up_on` are not asked.
     """
 
     def __init__(

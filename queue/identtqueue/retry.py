@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from identtqueue.errors import LONGEST_SECONDS, InvalidInput
+from identtqueue.errors import LONGEST_SECONDS, InvalidInput, Retry
+
+
+def class_name(kind: type) -> str:
+    """`module.Class`; a builtin one without its module."""
+    # What is `__main__` in the worker has this name in the processes of its jobs.
+    module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__
+    return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
+
+
+def is_one_of(
+    error: BaseException | Collection[str], kinds: tuple[type[BaseException], ...]
+) -> bool:
+    """As `isinstance`, also for an error of which only the names of its classes are known."""
+    if isinstance(error, BaseException):
+        return isinstance(error, kinds)
+    return any(class_name(kind) in error for kind in kinds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +54,7 @@ class RetryPolicy:
 
     def delay_seconds(
         self,
-        error: BaseException,
+        error: BaseException | Collection[str],
         failures: int,
         *,
         max_retries: int | None = None,
@@ -46,7 +63,8 @@ class RetryPolicy:
         """Seconds until the next run, or None: give up.
 
         Args:
-            error: what the attempt raised.
+            error: what the attempt raised; or the names of its class and bases (`class_name`), if
+                that was in another process.
             failures: earlier failed attempts of this task.
             max_retries: the task's own limit, if it has one.
             rng: source of the jitter; default: the module's.
@@ -54,9 +72,14 @@ class RetryPolicy:
         limit = self.max_retries if max_retries is None else max_retries
         if failures >= limit:
             return None
-        if isinstance(error, self.give_up_on) or not isinstance(error, self.retry_on):
+        if not self._is_worth_it(error):
             return None
         exponent = min(failures, 62)  # 2.0**63 s is for ever; keeps the product finite
         ceiling = min(self.max_delay_seconds, self.first_delay_seconds * 2.0**exponent)
         jitter = (rng or random).uniform(self.floor_fraction, 1.0)
         return ceiling * jitter
+
+    def _is_worth_it(self, error: BaseException | Collection[str]) -> bool:
+        if is_one_of(error, (Retry,)):
+            return True  # the job asks for it
+        return is_one_of(error, self.retry_on) and not is_one_of(error, self.give_up_on)

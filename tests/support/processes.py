@@ -39,6 +39,7 @@ class WorkerProcess:
         address: of Redis.
         queues: its queues.
         ledger: where its jobs write.
+        app: whose jobs.
         options: of the command, as `concurrency=2`.
         environ: more environment variables.
     """
@@ -49,12 +50,13 @@ class WorkerProcess:
         queues: Sequence[str],
         ledger: Ledger,
         *,
+        app: str = "support.jobs:app",
         environ: dict[str, str] | None = None,
         **options: float,
     ) -> None:
         options = {"lease_seconds": LEASE_SECONDS, "grace_seconds": 20} | options
         self._command = [
-            *(sys.executable, "-m", "identtqueue", "worker", "support.jobs:app"),
+            *(sys.executable, "-m", "identtqueue", "worker", app),
             *(word for queue in queues for word in ("--queue", queue)),
             *(f"--{name.replace('_', '-')}={value}" for name, value in options.items()),
         ]

@@ -6,19 +6,22 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 from identtqueue.errors import Retry, TimedOut
 from identtqueue.protocol import codec
-from identtqueue.retry import RetryPolicy
+from identtqueue.retry import RetryPolicy, is_one_of
 from identtqueue.task import Attempt, Task
 from identtqueue.worker.context import Context
-from identtqueue.worker.failure import HOPELESS, describe
+from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
 from identtqueue.worker.hooks import Hooks
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.outcome import Failed, Outcome, Retried, Succeeded
+from identtqueue.worker.processes import Processes
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.threads import Threads
+
+T = TypeVar("T")
 
 
 class _Run:
@@ -43,6 +46,7 @@ class Executor:
         retry: policy of jobs that set none.
         state: handed to every job.
         max_payload_bytes: larger results fail the task.
+        processes: for jobs that run in one.
         hooks: called around each attempt.
         counters: where threads and hooks count what went wrong.
     """
@@ -55,6 +59,7 @@ class Executor:
         retry: RetryPolicy,
         state: MutableMapping[str, Any],
         max_payload_bytes: int,
+        processes: Processes,
         hooks: Hooks,
         counters: Counters,
     ) -> None:
@@ -63,6 +68,7 @@ class Executor:
         self._retry = retry
         self._state = state
         self._max_payload_bytes = max_payload_bytes
+        self._processes = processes
         self._hooks = hooks
         self._loggers: dict[str, logging.Logger] = {}
         self._counters = counters
@@ -100,6 +106,13 @@ class Executor:
     async def _call(self, run: _Run) -> bytes:
         task = run.task = codec.decode_task(run.attempt.payload)
         job = run.job = self._registry.resolve(task.function_name)
+        if job.run_in == "process":
+            # The time that a new process takes to start is not the attempt's.
+            async with self._processes.lend() as process:
+                payload = run.attempt.payload
+                return await self._in_time(
+                    run, task, job, lambda context: process.run(job, context, payload)
+                )
         args, kwargs = job.bind(task.args, task.kwargs)
 
         def start(context: Context) -> Awaitable[Any]:
@@ -111,8 +124,8 @@ class Executor:
         return codec.encode_value(value, self._max_payload_bytes)
 
     async def _in_time(
-        self, run: _Run, task: Task, job: Job, start: Callable[[Context], Awaitable[Any]]
-    ) -> Any:
+        self, run: _Run, task: Task, job: Job, start: Callable[[Context], Awaitable[T]]
+    ) -> T:
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
         context = run.context = self._context(run, job, seconds)
         if seconds is None:
@@ -126,7 +139,7 @@ class Executor:
                 raise TimedOut(f"{job.name} ran longer than {seconds:g} s") from error
             raise  # the job's own
 
-    async def _hooked(self, context: Context, start: Callable[[Context], Awaitable[Any]]) -> Any:
+    async def _hooked(self, context: Context, start: Callable[[Context], Awaitable[T]]) -> T:
         if self._hooks.before_task:
             await self._hooks.before(context)
         return await start(context)
@@ -148,17 +161,19 @@ class Executor:
 
     def _failed(self, error: BaseException, run: _Run) -> Outcome:
         failure = describe(error)
-        if isinstance(error, HOPELESS):
+        raised: BaseException | frozenset[str] = error
+        after = error.after_seconds if isinstance(error, Retry) else None
+        if isinstance(error, RaisedElsewhere):
+            raised, after = error.kinds, error.after_seconds
+        if is_one_of(raised, HOPELESS):
             return Failed(failure)
         policy = (run.job.retry if run.job else None) or self._retry
         delay = policy.delay_seconds(
-            error, run.attempt.failures, max_retries=run.task.max_retries if run.task else None
+            raised, run.attempt.failures, max_retries=run.task.max_retries if run.task else None
         )
         if delay is None:
             return Failed(failure)
-        if isinstance(error, Retry) and error.after_seconds is not None:
-            delay = error.after_seconds
-        return Retried(failure, delay)
+        return Retried(failure, delay if after is None else after)
 
     def _logger(self, name: str) -> logging.Logger:
         logger = self._loggers.get(name)

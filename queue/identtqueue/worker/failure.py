@@ -6,33 +6,56 @@ import traceback
 from pathlib import Path
 from typing import Final
 
-from identtqueue.errors import BadArguments, PayloadUndecodable, ProcessDied, TimedOut, UnknownJob
+from identtqueue.errors import (
+    BadArguments,
+    PayloadUndecodable,
+    ProcessDied,
+    ProcessNotStarted,
+    TimedOut,
+    UnknownJob,
+)
+from identtqueue.retry import class_name
 from identtqueue.task import Failure
 
 HOPELESS: Final = (UnknownJob, PayloadUndecodable, BadArguments)
 """Retrying in this worker would end the same way."""
 
+_OUR_WORDS: Final = (*HOPELESS, TimedOut, ProcessDied, ProcessNotStarted)
+"""A traceback adds nothing to them."""
+
 _OURS: Final = str(Path(__file__).parent)
+
+
+class RaisedElsewhere(Exception):
+    """What was raised in the process of a job, as far as it can be told.
+
+    Attributes:
+        failure: as the caller is shown it.
+        kinds: names of its class and that one's bases, for the retry policy.
+        after_seconds: what a `Retry` asked for.
+    """
+
+    def __init__(
+        self, failure: Failure, kinds: frozenset[str], after_seconds: float | None
+    ) -> None:
+        super().__init__(f"{failure.type}: {failure.message}\n\n{failure.traceback}".rstrip())
+        self.failure = failure
+        self.kinds = kinds
+        self.after_seconds = after_seconds
 
 
 def describe(error: BaseException) -> Failure:
     """Type, message and traceback; the worker's own frames above the job's are left out."""
+    if isinstance(error, RaisedElsewhere):
+        return error.failure
     try:
         message = str(error)
     except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
         message = "(its text can't be shown)"
-    kind = type(error)
-    if isinstance(error, (*HOPELESS, TimedOut, ProcessDied)):
-        return Failure(full_name(kind), message)  # our own words; a traceback adds nothing
+    name = class_name(type(error))
+    if isinstance(error, _OUR_WORDS):
+        return Failure(name, message)
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
         frames = frames.tb_next
-    text = "".join(traceback.format_exception(kind, error, frames))
-    return Failure(full_name(kind), message, text)
-
-
-def full_name(kind: type) -> str:
-    """`module.Class`, the builtins' without their module."""
-    if kind.__module__ == "builtins":
-        return kind.__qualname__
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return Failure(name, message, "".join(traceback.format_exception(type(error), error, frames)))

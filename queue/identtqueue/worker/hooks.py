@@ -8,6 +8,9 @@ were given; a plain one must not block. Their errors:
 - `after_task`: logged and counted; the outcome stays what it is. Called for every attempt whose
   `before_task` was called, however it ended.
 - `on_shutdown`: logged; the stop goes on.
+- `on_process_startup`: called in each process for jobs, before its first one, with that process's
+  own `state`. The first such process is started with the worker, which stops with the error; later
+  ones fail the attempt that they were started for.
 """
 
 from __future__ import annotations
@@ -47,6 +50,7 @@ class Hooks:
     on_shutdown: tuple[StateHook, ...] = ()
     before_task: tuple[BeforeTask, ...] = ()
     after_task: tuple[AfterTask, ...] = ()
+    on_process_startup: tuple[StateHook, ...] = ()
 
     @classmethod
     def of(cls, **given: Any) -> Hooks:

@@ -46,6 +46,9 @@ class Counters:
     concurrency: int = 0
     abandoned_threads: int = 0
     hook_errors: int = 0
+    processes: int = 0
+    killed_processes: int = 0
+    died_processes: int = 0
     draining: bool = False
 
     def ended_one(self, queue: str, outcome: str, waited: float, ran: float) -> None:
@@ -74,6 +77,14 @@ class Counters:
         yield CounterMetricFamily(
             "identtqueue_hook_errors", "Errors of after_task hooks.", value=self.hook_errors
         )
+        ends = CounterMetricFamily(
+            "identtqueue_process_ends",
+            "Processes for jobs that ended early.",
+            labels=["how"],
+        )
+        ends.add_metric(["killed"], self.killed_processes)
+        ends.add_metric(["died"], self.died_processes)
+        yield ends
         for name, text, histograms in (
             ("identtqueue_wait_seconds", "Time pending before the attempt.", self.waited),
             ("identtqueue_run_seconds", "Time that the attempt ran.", self.ran),
@@ -90,6 +101,7 @@ class Counters:
                 "Threads of cut-off jobs.",
                 self.abandoned_threads,
             ),
+            ("identtqueue_processes", "Processes for jobs.", self.processes),
             ("identtqueue_draining", "1 while told to stop fetching.", int(self.draining)),
         ):
             yield GaugeMetricFamily(name, text, value=value)

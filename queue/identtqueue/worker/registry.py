@@ -5,13 +5,17 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from identtqueue.errors import BadArguments, InvalidInput, UnknownJob
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
+from identtqueue.worker.reference import reference_to
+
+RunIn = Literal["loop", "thread", "process"]
+"""What a job runs in: the worker's event loop, a thread of it, or a process of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,17 +24,21 @@ class Job:
 
     Attributes:
         name: what callers say.
-        function: `async def f(ctx, …)`, or a plain `def`, which runs in a thread.
+        function: `async def f(ctx, …)` or a plain `def`.
+        run_in: None: "loop" if the function is async, else "thread". A plain function can't run in
+            the loop, which it would block, nor an async one in a thread; both run in a "process".
         timeout_seconds, retry: of this job; None: the worker's.
         types: of the arguments by name, for those that are converted (typed jobs only).
     """
 
     name: str
     function: Callable[..., Any]
+    run_in: RunIn | None = None
     timeout_seconds: float | None = None
     retry: RetryPolicy | None = None
     types: Mapping[str, Any] = field(default_factory=dict)
     is_async: bool = field(init=False)
+    reference: str | None = field(init=False, default=None)
     _signature: inspect.Signature = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -39,8 +47,28 @@ class Job:
         object.__setattr__(self, "is_async", is_async)
         if self.types:
             object.__setattr__(self, "_signature", inspect.signature(self.function))
+        self._place()
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             raise InvalidInput(f"job {self.name}: timeout_seconds must be more than 0")
+
+    def _place(self) -> None:
+        run_in = self.run_in or ("loop" if self.is_async else "thread")
+        if run_in not in ("loop", "thread", "process"):
+            raise InvalidInput(f"job {self.name}: run_in={run_in!r}: loop, thread or process")
+        if run_in == "loop" and not self.is_async:
+            raise InvalidInput(
+                f"job {self.name}: a plain function would block the loop: run it in a thread or a "
+                "process, or make it async"
+            )
+        if run_in == "thread" and self.is_async:
+            raise InvalidInput(
+                f"job {self.name}: an async function runs in the loop or in a process, not in a "
+                "thread"
+            )
+        object.__setattr__(self, "run_in", run_in)
+        if run_in == "process":
+            reference = reference_to(f"job {self.name}", self.function)
+            object.__setattr__(self, "reference", reference)
 
     def bind(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -84,6 +112,10 @@ class Registry:
 
     def __contains__(self, name: str) -> bool:
         return name in self._jobs
+
+    def in_processes(self) -> list[Job]:
+        """The jobs that run in processes of their own."""
+        return [job for job in self._jobs.values() if job.run_in == "process"]
 
     def resolve(self, name: str) -> Job:
         """The job of that name.

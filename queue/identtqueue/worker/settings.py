@@ -40,6 +40,8 @@ class WorkerSettings:
             not are given back. Keep it below the pod's terminationGracePeriodSeconds.
         http_port: serves /livez, /readyz and /metrics; None: nothing.
         max_payload_bytes: larger results fail the task.
+        max_tasks_per_process: attempts after which a process for jobs is replaced (against code
+            that leaks); None: never.
         hooks: called at start-up and shutdown, and around each attempt.
         cron: jobs enqueued by the clock.
     """
@@ -55,6 +57,7 @@ class WorkerSettings:
     grace_seconds: float = 25.0
     http_port: int | None = None
     max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES
+    max_tasks_per_process: int | None = None
     hooks: Hooks = field(default_factory=Hooks)
     cron: tuple[Cron, ...] = ()
 
@@ -67,6 +70,8 @@ class WorkerSettings:
             raise InvalidInput(f"a queue is named twice: {', '.join(self.queues)}")
         self._check_order()
         _at_least("concurrency", self.concurrency, 1)
+        if self.max_tasks_per_process is not None:
+            _at_least("max_tasks_per_process", self.max_tasks_per_process, 1)
         _at_least("max_deliveries", self.max_deliveries, 1)
         _at_least("lease_seconds", self.lease_seconds, 5)
         _at_least("grace_seconds", self.grace_seconds, 0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final
 
 from identtqueue.errors import InvalidInput
@@ -13,11 +13,14 @@ from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.worker.child import is_child
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
 from identtqueue.worker.hooks import AfterTasks, BeforeTasks, Hooks, StateHooks
 from identtqueue.worker.incarnation import End, Incarnation
 from identtqueue.worker.metrics import Counters
+from identtqueue.worker.processes import Processes
+from identtqueue.worker.reference import reference_to
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.settings import Identity, WorkerSettings
 
@@ -36,12 +39,13 @@ class Worker:
         Worker(jobs={"read_mrz": read_mrz}, redis_address="redis://redis", queue_name="mrz").run()
 
     Args:
-        jobs: name -> `async def job(ctx, …)` (or a plain `def`, which runs in a thread).
+        jobs: name -> `async def job(ctx, …)` (or a plain `def`, which runs in a thread; or a `Job`,
+            which can also run in a process).
         redis_address: `redis://host:port/db`, settings, or None: from the environment.
         queue_name, queue_names: one queue, or several (see `queue_order`, `queue_weights`).
         max_retries: shorthand for `retry=RetryPolicy(max_retries=…)`.
-        on_startup, on_shutdown, before_task, after_task: hooks (a function, or several); what an
-            error there does is told in `identtqueue.worker.hooks`.
+        on_startup, on_shutdown, before_task, after_task, on_process_startup: hooks (a function, or
+            several); what an error there does is told in `identtqueue.worker.hooks`.
         **settings: see `WorkerSettings`.
 
     Raises:
@@ -62,6 +66,7 @@ class Worker:
         on_shutdown: StateHooks = None,
         before_task: BeforeTasks = None,
         after_task: AfterTasks = None,
+        on_process_startup: StateHooks = None,
         **settings: Any,
     ) -> None:
         if (queue_name is None) == (queue_names is None):
@@ -77,6 +82,7 @@ class Worker:
                 on_shutdown=on_shutdown,
                 before_task=before_task,
                 after_task=after_task,
+                on_process_startup=on_process_startup,
             ),
             **settings,
         )
@@ -84,6 +90,10 @@ class Worker:
         self.state: MutableMapping[str, Any] = {}
         self.counters = Counters(concurrency=self.settings.concurrency)
         self._registry = Registry(jobs)
+        self._process_hooks = [
+            reference_to("on_process_startup", hook)
+            for hook in self.settings.hooks.on_process_startup
+        ]
         for entry in self.settings.cron:
             self._registry.resolve(entry.function_name)
         self._incarnation: Incarnation | None = None
@@ -106,17 +116,25 @@ class Worker:
 
     async def serve(self) -> None:
         """Work until `stop`, in the running loop. Signals are the caller's."""
+        if is_child():
+            raise RuntimeError(
+                "a process for jobs has imported a module that runs a worker: put the call behind "
+                'if __name__ == "__main__":'
+            )
         redis = AsyncRedis(
             self.redis_settings, client_name="identtqueue-worker", retry_for_seconds=FOR_EVER
         )
+        processes = self._processes()
         health = self._health_server()
         try:
-            if await self._started(redis):
+            if await self._unless_stopped(self._start(redis)):
                 try:
-                    await self._live(redis)
+                    if await self._unless_stopped(self._start_process(processes)):
+                        await self._live(redis, processes)
                 finally:
                     await self.settings.hooks.shut_down(self.state)
         finally:
+            await processes.close()
             await redis.close()
             if health is not None:
                 await asyncio.to_thread(health.close)
@@ -143,9 +161,11 @@ class Worker:
         logger.info("%s: stopping", signal.Signals(number).name)
         self.stop()
 
-    async def _started(self, redis: AsyncRedis) -> bool:
-        """Connect, and call the start-up hook; False if `stop` came first."""
-        self._starting = asyncio.ensure_future(self._start(redis))
+    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do it; False if `stop` came first."""
+        self._starting = asyncio.ensure_future(work)
+        if self._stops:
+            self._starting.cancel()
         try:
             await self._starting
         except asyncio.CancelledError:
@@ -158,13 +178,28 @@ class Worker:
         await redis.connect()
         await self.settings.hooks.start_up(self.state)
 
-    async def _live(self, redis: AsyncRedis) -> None:
+    def _processes(self) -> Processes:
+        references = [job.reference or "" for job in self._registry.in_processes()]
+        return Processes(
+            self._process_hooks,
+            needs_main=any(r.startswith("__main__:") for r in [*references, *self._process_hooks]),
+            max_payload_bytes=self.settings.max_payload_bytes,
+            max_tasks=self.settings.max_tasks_per_process,
+            counters=self.counters,
+        )
+
+    async def _start_process(self, processes: Processes) -> None:
+        if self._registry.in_processes():
+            await processes.start()
+
+    async def _live(self, redis: AsyncRedis, processes: Processes) -> None:
         executor = Executor(
             self._registry,
             timeout_seconds=self.settings.timeout_seconds,
             retry=self.settings.retry,
             state=self.state,
             max_payload_bytes=self.settings.max_payload_bytes,
+            processes=processes,
             hooks=self.settings.hooks,
             counters=self.counters,
         )

@@ -1,0 +1,238 @@
+"""The process of jobs: started by the worker, runs one attempt after the other, until it is told.
+
+It knows no Redis and opens no connection. It ends when the worker closes its end of the pipe, and
+it is killed when the worker has gone, or an attempt is to be cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import faulthandler
+import fcntl
+import inspect
+import logging
+import os
+import runpy
+import signal
+import socket
+import sys
+import threading
+import types
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from identtqueue.errors import Retry
+from identtqueue.protocol import codec
+from identtqueue.retry import class_name
+from identtqueue.signature import argument_types
+from identtqueue.worker import pipe
+from identtqueue.worker.context import Context
+from identtqueue.worker.failure import describe
+from identtqueue.worker.reference import find
+from identtqueue.worker.registry import Job
+
+BOOTSTRAP: Final = (
+    "import sys; pipe, lifeline, *sys.path[:] = sys.argv[1:]; "
+    "from identtqueue.worker.child import main; main(int(pipe), int(lifeline))"
+)
+"""What the new interpreter runs; its arguments are two descriptors and the worker's `sys.path`."""
+
+_F_SETSIG: Final = 10
+"""fcntl(2), Linux: the signal that is sent in the place of SIGIO. Python has no name for it."""
+
+_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+
+_process: Process | None = None
+
+
+def is_child() -> bool:
+    """Whether this is the process of a job."""
+    return _process is not None
+
+
+def main(pipe_descriptor: int, lifeline: int) -> None:
+    """Serve the worker at the other end of the pipe."""
+    global _process  # noqa: PLW0603 - there is one, and it is the process
+    _end_with_the_worker(lifeline)
+    # The worker decides when this ends, also if a whole process group or cgroup is signalled. Not
+    # SIG_IGN: programs that a job starts would inherit that.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    faulthandler.enable()  # a crash in native code says where
+    with socket.socket(fileno=pipe_descriptor) as connection:
+        _process = Process(connection)
+        _process.serve()
+
+
+def _end_with_the_worker(lifeline: int) -> None:
+    """Have the kernel kill this whole process group when the worker's end of the pipe closes.
+
+    Nobody writes to it, so it becomes readable only then. Unlike PR_SET_PDEATHSIG this kills
+    what the job has started too, and does not mistake the end of a thread for that of the worker;
+    unlike a watching thread it needs no interpreter that may be stuck. Elsewhere than on Linux a
+    process ends when its attempt has.
+    """
+    os.set_inheritable(lifeline, False)
+    if sys.platform == "linux":
+        fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
+        flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
+        fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+
+
+class Process:
+    """This process.
+
+    Args:
+        connection: to the worker.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._input = connection.makefile("rb")
+        self._sending = threading.Lock()
+        self._pid = os.getpid()
+        self._state: dict[str, Any] = {}
+        self._jobs: dict[tuple[str, str], Job] = {}
+        self._max_payload_bytes = 0
+        self._runner: asyncio.Runner | None = None
+
+    def serve(self) -> None:
+        """Start, then run what comes, until the worker has nothing more to say."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            while (message := self._next()) is not None:
+                if isinstance(message, pipe.Run):
+                    self._answer(self._run, message)
+                elif not self._answer(self._set_up, message):
+                    break
+        if self._runner is not None:
+            self._runner.close()
+
+    def send(self, message: msgspec.Struct) -> None:
+        """From any thread. Not from what the job forks: that would garble the worker's reading."""
+        if os.getpid() == self._pid:
+            data = pipe.pack(message)
+            with self._sending:
+                self._connection.sendall(data)
+
+    def _next(self) -> pipe.Setup | pipe.Run | None:
+        head = self._input.read(pipe.LENGTH.size)
+        if len(head) < pipe.LENGTH.size:
+            return None
+        (length,) = pipe.LENGTH.unpack(head)
+        body = self._input.read(length)
+        return pipe.order(body) if len(body) == length else None
+
+    def _answer(self, make: Callable[[Any], msgspec.Struct], order: msgspec.Struct) -> bool:
+        """Whether it could be made; else what was raised is the answer."""
+        try:
+            message = make(order)
+        except BaseException as error:  # noqa: BLE001 - whatever a job raises
+            self.send(_raised(error))
+            return False
+        self.send(message)
+        return True
+
+    def _set_up(self, setup: pipe.Setup) -> pipe.Ready:
+        self._max_payload_bytes = setup.max_payload_bytes
+        sys.argv[:] = setup.argv
+        root = logging.getLogger()
+        root.addHandler(_ToWorker(self.send))
+        for name, level in setup.log_levels.items():
+            logging.getLogger(name).setLevel(level)
+        _import_main(setup)
+        for reference in setup.hooks:
+            self._finish(find(reference)(self._state))
+        return pipe.Ready()
+
+    def _run(self, run: pipe.Run) -> pipe.Done:
+        job = self._job(run)
+        task = codec.decode_task(run.payload)
+        args, kwargs = job.bind(task.args, task.kwargs)
+        context = Context(
+            task_id=run.task_id,
+            queue=run.queue,
+            function_name=run.job,
+            attempt=run.attempt,
+            failures=run.failures,
+            enqueued_at_ms=run.enqueued_at_ms,
+            deadline=run.deadline,
+            state=self._state,
+            logger=logging.getLogger(f"identtqueue.job.{run.job}"),
+        )
+        value = self._finish(job.function(context, *args, **kwargs))
+        return pipe.Done(codec.encode_value(value, self._max_payload_bytes))
+
+    def _job(self, run: pipe.Run) -> Job:
+        job = self._jobs.get((run.job, run.reference))
+        if job is None:
+            function = find(run.reference)
+            types = argument_types(run.job, function) if run.typed else {}
+            job = Job(name=run.job, function=function, types=types)
+            self._jobs[run.job, run.reference] = job
+        return job
+
+    def _finish(self, value: Any) -> Any:
+        """The value; a coroutine's too. One loop runs all: what a hook has opened stays usable."""
+        if not inspect.iscoroutine(value):
+            return value
+        if self._runner is None:
+            self._runner = asyncio.Runner()
+        return self._runner.run(value)
+
+
+def _import_main(setup: pipe.Setup) -> None:
+    """Run the worker's main module under another name, so that `if __name__ == …` guards it."""
+    if setup.main_module is not None:
+        names = runpy.run_module(setup.main_module, run_name="__mp_main__", alter_sys=True)
+    elif setup.main_path is not None:
+        names = runpy.run_path(setup.main_path, run_name="__mp_main__")
+    else:
+        return
+    module = types.ModuleType("__mp_main__")
+    module.__dict__.update(names)
+    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
+
+
+def _raised(error: BaseException) -> pipe.Raised:
+    return pipe.Raised(
+        codec.encode_failure(describe(error)),
+        [class_name(kind) for kind in type(error).__mro__],
+        error.after_seconds if isinstance(error, Retry) else None,
+    )
+
+
+class _ToWorker(logging.Handler):
+    """Hands records to the worker's handlers, which have the format and the place."""
+
+    def __init__(self, send: Callable[[msgspec.Struct], None]) -> None:
+        super().__init__()
+        self._send = send
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            message = record.getMessage()
+            if record.exc_info:
+                message += "\n" + self._formatter.formatException(record.exc_info)
+            fields = {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
+            self._send(
+                pipe.Log(
+                    record.name,
+                    record.levelno,
+                    _printable(message),
+                    record.created,
+                    os.getpid(),
+                    fields,
+                )
+            )
+        except Exception:  # noqa: BLE001 - as logging itself: a log line must not fail the job
+            self.handleError(record)
+
+
+def _printable(text: str) -> str:
+    """Without lone surrogates, which msgpack can't carry."""
+    return text.encode("utf-8", "backslashreplace").decode()

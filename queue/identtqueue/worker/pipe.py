@@ -1,0 +1,101 @@
+"""What a worker and the processes of its jobs say to each other: msgpack, with its length in front.
+
+The worker: `Setup` once, then `Run`, one at a time. The process: `Ready` once, then `Done` or
+`Raised` to each; `Raised` in the place of `Ready` if it could not start; `Log` at any time. Tasks
+and results are the bytes that Redis has; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, Final
+
+import msgspec
+
+LENGTH: Final = struct.Struct("!I")
+
+
+class Setup(msgspec.Struct, array_like=True, tag="setup"):
+    """How to become a process of this worker.
+
+    Attributes:
+        argv: of the worker.
+        main_module, main_path: `__main__`, if jobs live there.
+        hooks: references to what is called at the start.
+        max_payload_bytes: larger results fail the task.
+        log_levels: by logger name; '' is the root.
+    """
+
+    argv: list[str]
+    main_module: str | None
+    main_path: str | None
+    hooks: list[str]
+    max_payload_bytes: int
+    log_levels: dict[str, int]
+
+
+class Run(msgspec.Struct, array_like=True, tag="run"):
+    """One attempt: what becomes its `Context`, and the task as it came from Redis."""
+
+    job: str
+    reference: str
+    typed: bool
+    task_id: str
+    queue: str
+    attempt: int
+    failures: int
+    enqueued_at_ms: int
+    deadline: float | None  # time.monotonic(): one clock for all processes of a machine
+    payload: bytes
+
+
+class Ready(msgspec.Struct, array_like=True, tag="ready"):
+    """It has started."""
+
+
+class Done(msgspec.Struct, array_like=True, tag="done"):
+    """The encoded result."""
+
+    data: bytes
+
+
+class Raised(msgspec.Struct, array_like=True, tag="raised"):
+    """What was raised: for the caller, for the retry policy, and what a `Retry` asked for."""
+
+    failure: bytes
+    kinds: list[str]
+    after_seconds: float | None
+
+
+class Log(msgspec.Struct, array_like=True, tag="log"):
+    """A log record; the worker's handlers have it as their own."""
+
+    name: str
+    level: int
+    message: str
+    created: float
+    process: int
+    fields: dict[str, Any]
+
+
+_encoder = msgspec.msgpack.Encoder(enc_hook=repr)
+_orders: msgspec.msgpack.Decoder[Setup | Run] = msgspec.msgpack.Decoder(Setup | Run)
+_answers: msgspec.msgpack.Decoder[Ready | Done | Raised | Log] = msgspec.msgpack.Decoder(
+    Ready | Done | Raised | Log
+)
+
+
+def pack(message: msgspec.Struct) -> bytes:
+    """As it goes through the pipe."""
+    body = _encoder.encode(message)
+    return LENGTH.pack(len(body)) + body
+
+
+def order(body: bytes) -> Setup | Run:
+    """What the worker said."""
+    return _orders.decode(body)
+
+
+def answer(body: bytes) -> Ready | Done | Raised | Log:
+    """What the process said."""
+    return _answers.decode(body)

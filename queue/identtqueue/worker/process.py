@@ -1,0 +1,238 @@
+"""One process for jobs, as the worker sees it: started, asked, listened to, ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any, Final
+
+from identtqueue.errors import ProcessDied, ProcessNotStarted
+from identtqueue.protocol import codec
+from identtqueue.worker import pipe
+from identtqueue.worker.child import BOOTSTRAP
+from identtqueue.worker.context import Context
+from identtqueue.worker.failure import RaisedElsewhere
+from identtqueue.worker.metrics import Counters
+from identtqueue.worker.registry import Job
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS: Final = 300.0
+"""How long a process may take to import the jobs and run its hooks (load a model, say)."""
+
+END_SECONDS: Final = 5.0
+"""How long one may take to end by itself (`atexit`), and how long a killed one is waited for."""
+
+
+class JobProcess:
+    """`start` it, then `run` attempts, one at a time.
+
+    Args:
+        setup: what it is told first.
+        counters: where processes and their ends are counted.
+
+    Attributes:
+        pid: of the process, and of its session and group.
+        gone: its end; done when nothing is left of it.
+        ran: attempts so far.
+    """
+
+    def __init__(self, setup: pipe.Setup, counters: Counters) -> None:
+        self._setup = setup
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._what = "a process for jobs"
+        self._answer: asyncio.Future[pipe.Ready | pipe.Done | pipe.Raised] | None = None
+        self._exit_code: asyncio.Future[int] = self._loop.create_future()
+        self._told_to_end = False
+        self.ran = 0
+        self._process = self._spawn()
+        self.pid = self._process.pid
+        counters.processes += 1
+        threading.Thread(target=self._wait, daemon=True, name="identtqueue process").start()
+        self.gone = self._loop.create_task(self._watch(), name=f"process {self.pid}")
+
+    @property
+    def usable(self) -> bool:
+        """Whether it waits for an attempt."""
+        return self._answer is None and not self._exit_code.done()
+
+    async def start(self) -> None:
+        """Return when it is ready; it is gone otherwise.
+
+        Raises:
+            ProcessDied, ProcessNotStarted: it did not become ready.
+            RaisedElsewhere: what an import or a hook raised.
+        """
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._ask(self._setup)
+        except TimeoutError:
+            await self.kill()
+            raise ProcessNotStarted(START_SECONDS) from None
+        except Exception:
+            await self.end()
+            raise
+
+    async def run(self, job: Job, context: Context, payload: bytes) -> bytes:
+        """Run one attempt; gives the encoded result. Cancelled, this is not usable any more.
+
+        Raises:
+            ProcessDied: it ended before the job did.
+            RaisedElsewhere: what the job raised.
+        """
+        self.ran += 1
+        self._what = f"the process of job {job.name}"
+        assert job.reference is not None
+        run = pipe.Run(
+            job=job.name,
+            reference=job.reference,
+            typed=bool(job.types),
+            task_id=context.task_id,
+            queue=context.queue,
+            attempt=context.attempt,
+            failures=context.failures,
+            enqueued_at_ms=context.enqueued_at_ms,
+            deadline=context.deadline,
+            payload=payload,
+        )
+        done = await self._ask(run)
+        assert isinstance(done, pipe.Done)
+        return done.data
+
+    async def end(self) -> None:
+        """Let it end by itself; kill it if it does not."""
+        self._told_to_end = True
+        with contextlib.suppress(OSError):  # it has ended
+            self._socket.shutdown(socket.SHUT_WR)
+        await asyncio.wait([self.gone], timeout=END_SECONDS)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """End it now, and what its job has started; return when it has gone."""
+        if not self._exit_code.done():
+            self._told_to_end = True
+            self._counters.killed_processes += 1
+            self._kill_group()
+        await asyncio.wait([self.gone], timeout=END_SECONDS)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)
+        lifeline, self._lifeline = os.pipe()
+        try:
+            return subprocess.Popen(  # noqa: S603 - this very interpreter
+                [
+                    *(sys.executable, "-P", "-c", BOOTSTRAP),
+                    *(str(theirs.fileno()), str(lifeline), *sys.path),
+                ],
+                pass_fds=(theirs.fileno(), lifeline),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        except OSError:
+            self._socket.close()
+            os.close(self._lifeline)
+            raise
+        finally:
+            theirs.close()
+            os.close(lifeline)
+
+    def _kill_group(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+
+    async def _ask(self, message: pipe.Setup | pipe.Run) -> pipe.Ready | pipe.Done:
+        if self._exit_code.done():
+            raise ProcessDied(self._what, self._exit_code.result())
+        answer: asyncio.Future[pipe.Ready | pipe.Done | pipe.Raised] = self._loop.create_future()
+        self._answer = answer
+        with contextlib.suppress(ConnectionError):  # it has died: the answer will say so
+            await self._loop.sock_sendall(self._socket, pipe.pack(message))
+        found = await answer
+        if isinstance(found, pipe.Raised):
+            raise RaisedElsewhere(
+                codec.decode_failure(found.failure), frozenset(found.kinds), found.after_seconds
+            )
+        return found
+
+    # --- what it says, and its end ---
+
+    def _wait(self) -> None:
+        """In a thread of its own: the one way to hear of an end on every system and event loop."""
+        code = self._process.wait()
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._exit_code.set_result, code)
+
+    async def _watch(self) -> None:
+        listening = self._loop.create_task(self._listen())
+        first: list[asyncio.Future[Any]] = [listening, self._exit_code]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not self._exit_code.done():  # it has closed its end of the pipe: it is about to exit
+            await asyncio.wait([self._exit_code], timeout=END_SECONDS)
+        # What its job has left running. The group's number is not given to others while it has a
+        # member; without one, this comes before the numbers have gone round.
+        self._kill_group()
+        code = await self._exit_code
+        await asyncio.wait([listening], timeout=END_SECONDS)  # what it had said before
+        listening.cancel()
+        await asyncio.wait([listening])
+        self._socket.close()
+        os.close(self._lifeline)
+        self._counters.processes -= 1
+        if not self._told_to_end:
+            self._counters.died_processes += 1
+        if self._answer is not None and not self._answer.done():
+            self._answer.set_exception(ProcessDied(self._what, code))
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                (length,) = pipe.LENGTH.unpack(await self._receive(pipe.LENGTH.size))
+                message = pipe.answer(bytes(await self._receive(length)))
+                if isinstance(message, pipe.Log):
+                    _log(message)
+                    continue
+                answer, self._answer = self._answer, None
+                if answer is not None and not answer.done():
+                    answer.set_result(message)
+        except (EOFError, ConnectionError):
+            return
+        except Exception:
+            logger.exception("process %d can't be understood", self.pid)
+
+    async def _receive(self, length: int) -> bytearray:
+        data = bytearray(length)
+        rest = memoryview(data)
+        while rest:
+            number = await self._loop.sock_recv_into(self._socket, rest)
+            if number == 0:
+                raise EOFError
+            rest = rest[number:]
+        return data
+
+
+def _log(line: pipe.Log) -> None:
+    """Hand it to the worker's handlers."""
+    log = logging.getLogger(line.name)
+    if log.isEnabledFor(line.level):
+        record = logging.makeLogRecord(
+            line.fields
+            | {
+                "name": line.name,
+                "levelno": line.level,
+                "levelname": logging.getLevelName(line.level),
+                "msg": line.message,
+                "created": line.created,
+                "msecs": line.created % 1 * 1000,
+                "process": line.process,
+            }
+        )
+        log.handle(record)

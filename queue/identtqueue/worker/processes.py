@@ -1,0 +1,128 @@
+"""Processes for jobs that keep a CPU busy: reused, and killed for real when an attempt is cut off.
+
+Each is a fresh interpreter that inherits no connection and no signal handler, in a session of its
+own: what signals the worker's group does not reach it, and killing its group also ends what its job
+has started. It is lent to one attempt at a time. One that is given back in the middle of an attempt
+is killed; one that dies fails the attempt that has it, and no other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from identtqueue.worker import pipe
+from identtqueue.worker.metrics import Counters
+from identtqueue.worker.process import JobProcess
+from identtqueue.worker.reference import main_source
+
+logger = logging.getLogger(__name__)
+
+
+class Processes:
+    """The processes of one worker: as many as attempts have needed one at once.
+
+    Args:
+        hooks: references to what each process calls when it starts.
+        needs_main: whether a job or a hook lives in `__main__`.
+        max_payload_bytes: larger results fail the task.
+        max_tasks: attempts after which a process is replaced; None: never.
+        counters: where they are counted.
+    """
+
+    def __init__(
+        self,
+        hooks: Sequence[str],
+        *,
+        needs_main: bool,
+        max_payload_bytes: int,
+        max_tasks: int | None,
+        counters: Counters,
+    ) -> None:
+        module, path = main_source() if needs_main else (None, None)
+        self._setup = pipe.Setup(
+            argv=sys.argv,
+            main_module=module,
+            main_path=path,
+            hooks=list(hooks),
+            max_payload_bytes=max_payload_bytes,
+            log_levels=_log_levels(),
+        )
+        self._max_tasks = max_tasks
+        self._counters = counters
+        self._all: set[JobProcess] = set()
+        self._idle: list[JobProcess] = []
+        self._background: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> None:
+        """Start the first one, so that what keeps all from starting is known before the first task.
+
+        Raises:
+            ProcessDied, ProcessNotStarted: it did not become ready.
+            RaisedElsewhere: what an import or a hook raised.
+        """
+        self._idle.append(await self._fresh())
+
+    @asynccontextmanager
+    async def lend(self) -> AsyncIterator[JobProcess]:
+        """A process for one attempt; raises as `start`."""
+        process = self._take() or await self._fresh()
+        try:
+            yield process
+        finally:
+            if not process.usable:
+                await process.kill()
+            elif self._max_tasks is not None and process.ran >= self._max_tasks:
+                self._in_background(process.end())
+            else:
+                self._idle.append(process)
+
+    async def close(self) -> None:
+        """Let all end; those that don't are killed."""
+        self._idle.clear()
+        await asyncio.gather(*self._background, *(process.end() for process in self._all))
+
+    def _take(self) -> JobProcess | None:
+        """The one that was used last: its memory is warm."""
+        while self._idle:
+            process = self._idle.pop()
+            if process.usable:
+                return process
+        return None
+
+    async def _fresh(self) -> JobProcess:
+        process = JobProcess(self._setup, self._counters)
+        self._all.add(process)
+        process.gone.add_done_callback(lambda _: self._all.discard(process))
+        starting = asyncio.ensure_future(process.start())
+        try:
+            await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Cut off while it started: that is not the process's fault, the next attempt has it.
+            self._in_background(self._keep(starting, process))
+            raise
+        return process
+
+    async def _keep(self, starting: asyncio.Future[None], process: JobProcess) -> None:
+        try:
+            await starting
+        except Exception as error:  # noqa: BLE001 - nobody waits for it any more
+            logger.warning("a process for jobs: %s", error)
+        else:
+            self._idle.append(process)
+
+    def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+
+def _log_levels() -> dict[str, int]:
+    """Of the worker's loggers: what it would drop need not be sent."""
+    known = logging.getLogger().manager.loggerDict.items()
+    levels = {name: log.level for name, log in known if isinstance(log, logging.Logger)}
+    return {"": logging.getLogger().level} | {n: level for n, level in levels.items() if level}

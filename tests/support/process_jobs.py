@@ -1,0 +1,197 @@
+"""Jobs that run in processes of their own; they are found by importing this module."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from identtqueue import App, Context, Retry
+from support.ledger import Ledger
+
+app = App(default_queue="jobs")
+in_process = app.task(run_in="process")
+
+
+TROUBLE = "IDENTTQUEUE_TEST_TROUBLE"
+"""Names a folder: while there is `no model` in it, no process starts; while `slow`, it waits."""
+
+
+@app.on_process_startup
+def load(_state: dict[str, Any]) -> None:
+    """As a model would be: it may be missing, and take its time."""
+    trouble = Path(os.environ.get(TROUBLE, "/nowhere"))
+    if (trouble / "slow").exists():
+        (trouble / "waits").touch()
+    while (trouble / "slow").exists():
+        time.sleep(0.01)
+    if (trouble / "no model").exists():
+        raise FileNotFoundError("no model")
+
+
+@app.on_process_startup
+async def remember(state: dict[str, Any]) -> None:
+    """What is made once per process."""
+    state["pid"] = os.getpid()
+    state["loop"] = asyncio.get_running_loop()
+
+
+@in_process
+def echo(_ctx: Context, *args: Any, **kwargs: Any) -> list[Any]:
+    return [list(args), kwargs]
+
+
+@in_process
+def where(_ctx: Context) -> list[int]:
+    """Process, its parent, its group."""
+    return [os.getpid(), os.getppid(), os.getpgrp()]
+
+
+@in_process
+def journal(ctx: Context, gate: str | None = None) -> int:
+    """As `support.jobs.journal`: start and end, and between them a CPU kept busy until the gate."""
+    ledger = Ledger.of_this_process()
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    while gate is not None and not Path(gate).exists():
+        sum(range(1000))
+    ledger.write("end", ctx.task_id, ctx.attempt)
+    return ctx.attempt
+
+
+@in_process
+def spin(_ctx: Context, started: str, with_child: bool = False) -> None:
+    """Keep a CPU busy for ever, and say who does it."""
+    program = subprocess.Popen(["sleep", "1000"]) if with_child else None
+    pids = [os.getpid(), *([program.pid] if program else [])]
+    Path(started).with_suffix(".new").write_text(" ".join(map(str, pids)))
+    Path(started).with_suffix(".new").rename(started)
+    while True:
+        sum(range(1000))
+
+
+@in_process
+def die(_ctx: Context, how: str) -> None:
+    """In one of many ways."""
+    if how == "segfault":
+        ctypes.string_at(0)
+    elif how == "exit":
+        os._exit(7)
+    elif how == "sys.exit":
+        sys.exit("a matter of taste")
+    elif how == "closes all":
+        os.closerange(3, 100)
+        time.sleep(1000)
+    else:
+        os.kill(os.getpid(), getattr(signal, how))
+        time.sleep(1000)
+
+
+@in_process
+def context(ctx: Context) -> dict[str, Any]:
+    """What a job sees."""
+    left = None if ctx.deadline is None else ctx.deadline - time.monotonic()
+    return {
+        "task_id": ctx.task_id,
+        "queue": ctx.queue,
+        "function_name": ctx.function_name,
+        "attempt": ctx.attempt,
+        "failures": ctx.failures,
+        "left": left,
+        "logger": ctx.logger.name,
+        "state_pid": ctx.state["pid"],
+        "pid": os.getpid(),
+    }
+
+
+@in_process
+async def asynchronous(ctx: Context) -> bool:
+    await asyncio.sleep(0)
+    return asyncio.get_running_loop() is ctx.state["loop"]
+
+
+@dataclass
+class Scan:
+    name: str
+    pages: list[int]
+
+
+@in_process
+def typed(_ctx: Context, scan: Scan, factor: int = 1) -> Scan:
+    assert isinstance(scan, Scan)
+    return Scan(scan.name.upper(), [page * factor for page in scan.pages])
+
+
+class TooDark(ValueError):
+    """An error of the service's own."""
+
+
+@in_process
+def raises(ctx: Context, what: str) -> int:
+    if what == "retry":
+        if ctx.failures == 0:
+            raise Retry("once more", after_seconds=0)
+        return ctx.attempt
+    if what == "too dark":
+        raise TooDark("the scan is too dark: caf\udce9")
+    raise {"key": KeyError, "exit": SystemExit, "interrupt": KeyboardInterrupt}[what](what)
+
+
+@in_process
+def logs(ctx: Context) -> None:
+    ctx.logger.info("page %d", 7, extra={"page": 7})
+    ctx.logger.debug("not wanted")
+    try:
+        raise TooDark("see above")
+    except TooDark:
+        logging.getLogger("service").exception("odd: %s", "caf\udce9")
+
+
+@in_process
+def big(_ctx: Context, data: bytes) -> bytes:
+    return data[::-1]
+
+
+@in_process
+def returns(_ctx: Context, what: str) -> Any:
+    return {"object": object(), "big": b"x" * 2_000_000}[what]
+
+
+@in_process
+def inherited(_ctx: Context) -> dict[str, Any]:
+    """Sockets by family and signals with handlers, before the job has opened any."""
+    families = []
+    for number in range(3, 100):
+        try:
+            with socket.socket(fileno=os.dup(number)) as found:
+                families.append(found.family.name)
+        except OSError:
+            continue
+    return {
+        "sockets": families,
+        "stdin": str(Path("/proc/self/fd/0").readlink()),
+        "blocked": [number.name for number in signal.pthread_sigmask(signal.SIG_BLOCK, [])],
+    }
+
+
+@in_process
+def burn(_ctx: Context, seconds: float) -> list[float]:
+    """So much CPU time; gives when it began and ended, and what it used."""
+    began = time.monotonic()
+    cpu = time.process_time()
+    while time.process_time() - cpu < seconds:
+        sum(range(1000))
+    return [began, time.monotonic(), time.process_time() - cpu]
+
+
+@app.task
+async def on_loop(_ctx: Context) -> str:
+    return "here"
