@@ -156,6 +156,15 @@ def logs(ctx: Context) -> None:
 
 
 @in_process
+def reports(ctx: Context, gate: str) -> None:
+    ctx.report_progress({"page": 1})
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    for page in range(2, 500):
+        ctx.report_progress({"page": page})
+
+
+@in_process
 def big(_ctx: Context, data: bytes) -> bytes:
     return data[::-1]
 

@@ -181,6 +181,32 @@ async def test_log_records_reach_the_workers_handlers(
     assert odd.getMessage().endswith("TooDark: see above")
 
 
+async def test_progress(client: Client, start: Start, queue: str, tmp_path: Path) -> None:
+    await start()
+    gate = tmp_path / "gate"
+    task_id = await client.enqueue_job(queue, "reports", str(gate))
+
+    async def reported() -> bool:
+        return await client.get_progress(task_id) == {"page": 1}
+
+    await eventually(reported, "the first page is reported")
+    gate.touch()
+    await client.wait_for_result(task_id, 60)
+    assert await client.get_progress(task_id) == {"page": 499}, "the last one, before the result"
+
+
+async def test_hooks_are_called_in_the_worker(client: Client, start: Start, queue: str) -> None:
+    seen: list[object] = []
+    await start(
+        before_task=lambda ctx: seen.append((ctx.function_name, os.getpid())),
+        after_task=lambda _ctx, outcome: seen.append(outcome.name),
+    )
+    await ran(client, queue, "echo")
+    await failed(client, queue, "die", "exit")
+    pid = os.getpid()
+    assert seen == [("echo", pid), "succeeded", ("die", pid), "failed"]
+
+
 # --- it raises ---
 
 

@@ -118,13 +118,13 @@ class Process:
             with self._sending:
                 self._connection.sendall(data)
 
-    def _next(self) -> pipe.Setup | pipe.Run | None:
+    def _next(self) -> pipe.Order | None:
         head = self._input.read(pipe.LENGTH.size)
         if len(head) < pipe.LENGTH.size:
             return None
         (length,) = pipe.LENGTH.unpack(head)
         body = self._input.read(length)
-        return pipe.order(body) if len(body) == length else None
+        return pipe.read_order(body) if len(body) == length else None
 
     def _answer(self, make: Callable[[Any], msgspec.Struct], order: msgspec.Struct) -> bool:
         """Whether it could be made; else what was raised is the answer."""
@@ -162,6 +162,7 @@ class Process:
             deadline=run.deadline,
             state=self._state,
             logger=logging.getLogger(f"identtqueue.job.{run.job}"),
+            send_progress=lambda data: self.send(pipe.Progress(data)),
         )
         value = self._finish(job.function(context, *args, **kwargs))
         return pipe.Done(codec.encode_value(value, self._max_payload_bytes))

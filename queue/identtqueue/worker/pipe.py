@@ -1,8 +1,8 @@
 """What a worker and the processes of its jobs say to each other: msgpack, with its length in front.
 
 The worker: `Setup` once, then `Run`, one at a time. The process: `Ready` once, then `Done` or
-`Raised` to each; `Raised` in the place of `Ready` if it could not start; `Log` at any time. Tasks
-and results are the bytes that Redis has; nothing is pickled.
+`Raised` to each; `Raised` in the place of `Ready` if it could not start; `Progress` before `Done`
+or `Raised`; `Log` at any time. Tasks and results are the bytes that Redis has; nothing is pickled.
 """
 
 from __future__ import annotations
@@ -67,6 +67,12 @@ class Raised(msgspec.Struct, array_like=True, tag="raised"):
     after_seconds: float | None
 
 
+class Progress(msgspec.Struct, array_like=True, tag="progress"):
+    """What the job reports, encoded."""
+
+    data: bytes
+
+
 class Log(msgspec.Struct, array_like=True, tag="log"):
     """A log record; the worker's handlers have it as their own."""
 
@@ -78,11 +84,13 @@ class Log(msgspec.Struct, array_like=True, tag="log"):
     fields: dict[str, Any]
 
 
+Order = Setup | Run
+Answer = Ready | Done | Raised
+Message = Answer | Progress | Log
+
 _encoder = msgspec.msgpack.Encoder(enc_hook=repr)
-_orders: msgspec.msgpack.Decoder[Setup | Run] = msgspec.msgpack.Decoder(Setup | Run)
-_answers: msgspec.msgpack.Decoder[Ready | Done | Raised | Log] = msgspec.msgpack.Decoder(
-    Ready | Done | Raised | Log
-)
+_orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
+_messages: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
 
 
 def pack(message: msgspec.Struct) -> bytes:
@@ -91,11 +99,11 @@ def pack(message: msgspec.Struct) -> bytes:
     return LENGTH.pack(len(body)) + body
 
 
-def order(body: bytes) -> Setup | Run:
+def read_order(body: bytes) -> Order:
     """What the worker said."""
     return _orders.decode(body)
 
 
-def answer(body: bytes) -> Ready | Done | Raised | Log:
+def read_message(body: bytes) -> Message:
     """What the process said."""
-    return _answers.decode(body)
+    return _messages.decode(body)

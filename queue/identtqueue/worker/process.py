@@ -49,8 +49,9 @@ class JobProcess:
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._what = "a process for jobs"
-        self._answer: asyncio.Future[pipe.Ready | pipe.Done | pipe.Raised] | None = None
+        self._answer: asyncio.Future[pipe.Answer] | None = None
         self._exit_code: asyncio.Future[int] = self._loop.create_future()
+        self._context: Context | None = None
         self._told_to_end = False
         self.ran = 0
         self._process = self._spawn()
@@ -89,6 +90,7 @@ class JobProcess:
             RaisedElsewhere: what the job raised.
         """
         self.ran += 1
+        self._context = context
         self._what = f"the process of job {job.name}"
         assert job.reference is not None
         run = pipe.Run(
@@ -149,10 +151,10 @@ class JobProcess:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
-    async def _ask(self, message: pipe.Setup | pipe.Run) -> pipe.Ready | pipe.Done:
+    async def _ask(self, message: pipe.Order) -> pipe.Ready | pipe.Done:
         if self._exit_code.done():
             raise ProcessDied(self._what, self._exit_code.result())
-        answer: asyncio.Future[pipe.Ready | pipe.Done | pipe.Raised] = self._loop.create_future()
+        answer: asyncio.Future[pipe.Answer] = self._loop.create_future()
         self._answer = answer
         with contextlib.suppress(ConnectionError):  # it has died: the answer will say so
             await self._loop.sock_sendall(self._socket, pipe.pack(message))
@@ -196,17 +198,22 @@ class JobProcess:
         try:
             while True:
                 (length,) = pipe.LENGTH.unpack(await self._receive(pipe.LENGTH.size))
-                message = pipe.answer(bytes(await self._receive(length)))
-                if isinstance(message, pipe.Log):
-                    _log(message)
-                    continue
-                answer, self._answer = self._answer, None
-                if answer is not None and not answer.done():
-                    answer.set_result(message)
+                self._hear(pipe.read_message(bytes(await self._receive(length))))
         except (EOFError, ConnectionError):
             return
         except Exception:
             logger.exception("process %d can't be understood", self.pid)
+
+    def _hear(self, message: pipe.Message) -> None:
+        if isinstance(message, pipe.Log):
+            _log(message)
+        elif isinstance(message, pipe.Progress):
+            if self._context is not None:
+                self._context.send_progress(message.data)
+        else:
+            answer, self._answer = self._answer, None
+            if answer is not None and not answer.done():
+                answer.set_result(message)
 
     async def _receive(self, length: int) -> bytearray:
         data = bytearray(length)
