@@ -23,6 +23,7 @@ from .evidence import weigh
 from .model import Decision, Depth, Evidence, Memory, Observed, Target, Traffic
 from .schedules import in_force, next_boundary
 from .startup import measure as measure_startup
+from .startup import startup_seconds
 from .views import rfc3339
 
 HOT_SECONDS = 1.0
@@ -33,13 +34,13 @@ GRACE_SECONDS = 0.05
 """After a moment that is waited for: clocks differ by so much, and one look is enough."""
 TRAFFIC_MEMORY_SECONDS = 30.0
 """Arrival rate and service time are averages that forget with this time constant."""
+SILENCE = 3.0
+"""After t seconds without an arrival the rate is hardly above SILENCE / t per second: with that
+rate a Poisson process is silent for so long with a probability of 5 % (the "rule of three").
+The average alone would keep the workers of a burst for minutes after its end."""
 NEGLIGIBLE_REPLICAS = 0.05
 """So little of a replica, with no task there, is no reason to keep one (an average never quite
 returns to zero)."""
-_TIMED_CLAMPS = frozenset(
-    {"StabilizationWindow", "IdleSeconds", "ScaleUpMaxStep", "ScaleDownMaxStep"}
-)
-"""Clamps that end by the passing of time, which no event announces."""
 
 
 def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decision, Memory]:
@@ -47,15 +48,15 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
     evidence = weigh(seen, spec.recovery.lease_seconds)
     if seen.deployment is None:
         target = Target(0, "WorkloadMissing", "there is no Deployment to scale")
-        again = _next_look(spec, seen, evidence, waits=False)
+        again = _next_look(spec, seen, evidence, None)
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
     current = seen.deployment.replicas
     memory = _remember(seen, memory, current)
     target, memory = choose(spec, seen, memory, current)
     drain = plan_drain(target.replicas, seen, spec.drain.timeout_seconds)
     scale_to = target.replicas if target.replicas > current else drain.replicas
-    waits = target.replicas != current or not _TIMED_CLAMPS.isdisjoint(target.limited_by)
-    again = _next_look(spec, seen, evidence, waits=waits)
+    changes = HOT_SECONDS if target.replicas != current else _changes_in(spec, seen, memory, target)
+    again = _next_look(spec, seen, evidence, changes)
     return Decision(target, current, scale_to, drain, evidence, again), memory
 
 
@@ -69,14 +70,14 @@ def choose(
         return Target(current, "Paused", f"spec.paused keeps {current} replicas"), memory
     if seen.depth is None:
         return _without_data(spec, seen, current), memory
-    clamps = _Clamps(*_wanted(spec, seen.depth, memory.traffic))
+    clamps = _Clamps(*_wanted(spec, seen.depth, memory))
     return _clamp(spec, seen, memory, current, clamps)
 
 
 # --- the strategies -------------------------------------------------------------------------------
 
 
-def _wanted(spec: TaskQueueSpec, depth: Depth, traffic: Traffic | None) -> tuple[int, str]:
+def _wanted(spec: TaskQueueSpec, depth: Depth, memory: Memory) -> tuple[int, str]:
     """Replicas by the strategy alone, and the calculation in words."""
     paused = f" ({depth.paused} more wait in a paused queue)" if depth.paused else ""
     due = _due(depth)
@@ -86,14 +87,15 @@ def _wanted(spec: TaskQueueSpec, depth: Depth, traffic: Traffic | None) -> tuple
         per_replica = spec.tasks_per_replica
         wanted = math.ceil(depth.demand / per_replica)
         return wanted, f"ceil(({counts}) / {per_replica} per replica) = {wanted}"
-    slots = spec.scaling.concurrency_per_replica
+    slots, traffic = spec.scaling.concurrency_per_replica, memory.traffic
     if traffic is None or traffic.service_seconds is None:
         wanted = math.ceil(depth.demand / slots)
         return wanted, (
             f"no task has ended yet, so its run time is unknown: "
             f"ceil(({counts}) / {slots} at once per replica) = {wanted}"
         )
-    return _by_wait_time(depth, traffic, wait_time.target_seconds, slots)
+    startup = startup_seconds(spec, memory.startup)
+    return _by_wait_time(depth, traffic, wait_time.target_seconds, startup, slots)
 
 
 def _due(depth: Depth) -> str:
@@ -103,11 +105,19 @@ def _due(depth: Depth) -> str:
 
 
 def _by_wait_time(
-    depth: Depth, traffic: Traffic, target_seconds: int, slots: int
+    depth: Depth, traffic: Traffic, target_seconds: int, startup: float, slots: int
 ) -> tuple[int, str]:
-    """Little's law: L = arrival rate x service time keeps pace; the queue comes on top."""
+    """Little's law: L = arrival rate x service time keeps pace; the queue comes on top.
+
+    The queue is to be gone within the time that is left, which is counted from when a pod that is
+    started now would be ready: else a burst would be ordered again and again, more of it each time,
+    while its pods start. For the same reason nobody hurries more than a start-up takes (as far as
+    half of the target): pods that come too late only cost.
+    """
     service = traffic.service_seconds or 0.0
-    left = max(target_seconds - (depth.oldest_wait_seconds or 0.0), target_seconds / 10)
+    head = max(depth.oldest_wait_seconds or 0.0, startup)
+    least = max(min(startup, target_seconds / 2), target_seconds / 10)
+    left = max(target_seconds - head, least)
     waiting = depth.waiting + depth.due_soon
     busy = traffic.arrivals_per_second * service + waiting * service / left
     exact = busy / slots
@@ -263,23 +273,23 @@ def _remember(seen: Observed, memory: Memory, current: int) -> Memory:
 def measure(before: Traffic | None, depth: Depth, at: float) -> Traffic:
     """Arrival rate and service time after one more look at the counters."""
     overall = depth.run_ms_total / depth.ended_total / 1000 if depth.ended_total else None
-    now = Traffic(at, depth.enqueued_total, depth.ended_total, depth.run_ms_total)
+    now = Traffic(at, depth.enqueued_total, depth.ended_total, depth.run_ms_total, arrived_at=at)
     if before is None or depth.enqueued_total < before.enqueued_total or at <= before.at:
         # The first look, or the counters began anew (or the clock was set back).
         return replace(now, service_seconds=overall)
     weight = 1 - math.exp(-(at - before.at) / TRAFFIC_MEMORY_SECONDS)
-    rate = (depth.enqueued_total - before.enqueued_total) / (at - before.at)
+    arrived = depth.enqueued_total - before.enqueued_total
+    rate = before.arrivals_per_second
+    rate += weight * (arrived / (at - before.at) - rate)
+    if not arrived:
+        now = replace(now, arrived_at=before.arrived_at)
+        rate = min(rate, SILENCE / (at - before.arrived_at))
     ended = depth.ended_total - before.ended_total
     service = before.service_seconds
     if ended > 0:
         recent = (depth.run_ms_total - before.run_ms_total) / ended / 1000
         service = recent if service is None else service + weight * (recent - service)
-    return replace(
-        now,
-        arrivals_per_second=before.arrivals_per_second
-        + weight * (rate - before.arrivals_per_second),
-        service_seconds=service,
-    )
+    return replace(now, arrivals_per_second=rate, service_seconds=service)
 
 
 def _note(memory: Memory, at: float, number: int, window_seconds: int) -> Memory:
@@ -295,8 +305,29 @@ def _note(memory: Memory, at: float, number: int, window_seconds: int) -> Memory
 # --- when to look again ---------------------------------------------------------------------------
 
 
+def _changes_in(
+    spec: TaskQueueSpec, seen: Observed, memory: Memory, target: Target
+) -> float | None:
+    """Seconds until the target may be another one by the passing of time alone, if it may."""
+    if spec.paused or seen.conflict or seen.depth is None:
+        return None
+    scaling, at = spec.scaling, seen.at
+    if scaling.strategy.type == "WaitTime" and target.replicas > _least(spec, at)[0]:
+        return HOT_SECONDS  # its averages forget
+    step_ends = (at if memory.scaled_at is None else memory.scaled_at) + scaling.poll_period_seconds
+    ends = {
+        # The first number in the window is the highest.
+        "StabilizationWindow": memory.wanted[0][0] + scaling.scale_down.stabilization_seconds,
+        "IdleSeconds": (memory.active_at or at) + scaling.scale_down.idle_seconds,
+        "ScaleUpMaxStep": step_ends,
+        "ScaleDownMaxStep": step_ends,
+    }
+    found = [ends[name] - at for name in target.limited_by if name in ends]
+    return max(min(found), 0.0) + GRACE_SECONDS if found else None
+
+
 def _next_look(
-    spec: TaskQueueSpec, seen: Observed, evidence: Evidence, *, waits: bool
+    spec: TaskQueueSpec, seen: Observed, evidence: Evidence, changes: float | None
 ) -> float | None:
     """Seconds until the next look that no event would cause; None if the poll is enough."""
     looks: list[float] = []
@@ -313,7 +344,9 @@ def _next_look(
     boundary = next_boundary(spec.scaling.schedules, seen.at)
     if boundary is not None:
         looks.append(boundary - seen.at + GRACE_SECONDS)
-    if waits or (seen.depth is not None and seen.depth.demand):
+    if changes is not None:
+        looks.append(changes)
+    if seen.depth is not None and seen.depth.demand:
         looks.append(HOT_SECONDS)
     if seen.source.trouble or seen.deployment is None:
         looks.append(float(spec.scaling.poll_period_seconds))

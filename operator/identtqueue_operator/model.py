@@ -235,6 +235,8 @@ class Traffic:
     arrivals_per_second: float = 0.0
     service_seconds: float | None = None
     """Mean run time of a task; None until one has ended."""
+    arrived_at: float = 0.0
+    """When the number of tasks that ever came was last seen to grow."""
 
 
 @dataclass(frozen=True, slots=True)

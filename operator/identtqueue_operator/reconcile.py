@@ -38,6 +38,10 @@ BACKOFF_SECONDS = (0.05, 30.0)
 """First and longest pause after a round that failed. Most failures are writes overtaken once."""
 FAILURES_TO_TELL = 4
 """So many rounds in a row must fail to carry out a decision before the status says so."""
+REST_SECONDS = 0.1
+"""At least so long between rounds that events cause, while workers are there. A busy fleet with room
+empties its queue all the time, and each task then rings; the first task of a fleet at zero is looked
+at immediately."""
 FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something: what came of it is worth a look."""
 
@@ -161,9 +165,13 @@ class Reconciler:
 
     async def _wait(self, seconds: float | None) -> None:
         """Until something changed, or so many seconds passed."""
+        working = self.seen is not None and self.seen.deployment and self.seen.deployment.replicas
+        rest = asyncio.get_running_loop().time() + REST_SECONDS if working else None
         try:
             async with asyncio.timeout(seconds):
                 await self._dirty.wait()
+                if rest is not None:
+                    await asyncio.sleep(rest - asyncio.get_running_loop().time())
         except TimeoutError:
             pass
         self._dirty.clear()

@@ -1,6 +1,7 @@
 """The number of replicas: properties over all inputs, and each rule by example."""
 
 import math
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 
@@ -149,6 +150,52 @@ def test_missing_data_never_lowers(scaling, memory, current, trouble, outage, po
 
 
 @PROPERTY
+@given(scalings(), MEMORIES, REPLICAS, st.sampled_from(SourceTrouble), st.integers(0, 6))
+def test_missing_data_ends_and_stops_nobody(scaling, memory, current, trouble, pods):
+    those = tuple(pod(f"p{number}") for number in range(pods))
+    workers = tuple(worker(each, in_flight=0) for each in those)
+    source = Source(trouble, "no answer", outage_seconds=99, trusted_seconds=0)
+    seen = observed(current, depth=None, source=source, pods=those, workers=workers)
+    decision, _ = decide(spec(scaling), seen, memory)
+    assert decision.scale_to is None or decision.scale_to > current
+    if current >= pods:
+        assert decision.drain.victims == decision.drain.stop == ()
+    assert not decision.evidence.leases_expired
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, st.integers(1, 120), COUNTS, COUNTS)
+def test_what_is_wanted_is_wanted_again(scaling, memory, current, queued, in_flight):
+    """A fixed point in one step, where no limit on speed is in the way."""
+    scaling |= {"scaleUp": {}, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
+    the_spec = spec(scaling)
+    first, memory = choose(the_spec, observed(current, queued, in_flight), memory, current)
+    seen = observed(first.replicas, queued, in_flight)
+    again = choose(the_spec, seen, memory, first.replicas)[0].replicas
+    assert again == first.replicas or (first.replicas == 0 and queued)  # activation comes next
+
+
+@PROPERTY
+@given(scalings(), st.integers(1, 120), st.integers(0, 200))
+def test_left_alone_an_idle_fleet_goes_to_its_minimum(scaling, current, per_second):
+    """By the looks that it asks for itself: nothing outside happens."""
+    the_spec, at = spec(scaling | {"schedules": []}), 1000.0
+    busy = Depth(queued=9, in_flight=9, enqueued_total=per_second, ended_total=1, run_ms_total=900)
+    before = Traffic(at - 1, 0, 0, 0, arrivals_per_second=per_second, service_seconds=0.9)
+    _, memory = choose(the_spec, observed(current, depth=busy), Memory(traffic=before), current)
+    idle = replace(busy, queued=0, in_flight=0)
+    for _ in range(1000):
+        seen = observed(depth=idle, at=at, deployment=deployment(current, existing=0))
+        decision, memory = decide(the_spec, seen, memory)
+        if decision.scale_to is not None:
+            current, memory = decision.scale_to, memory.scaled(at)
+        elif decision.next_look_seconds is None:
+            break
+        at += max(decision.next_look_seconds or 0.05, 0.05)
+    assert current == the_spec.scaling.min_replicas
+
+
+@PROPERTY
 @given(scalings(), MEMORIES, REPLICAS, COUNTS, COUNTS)
 def test_the_message_holds_the_inputs(scaling, memory, current, queued, in_flight):
     message = target(spec(scaling), observed(current, queued, in_flight), memory).message
@@ -292,7 +339,7 @@ def test_a_threshold_counts_what_falls_due_soon():
 def test_wait_time_counts_what_falls_due_soon_as_queued():
     depth = Depth(queued=10, due_soon=10, due_within_seconds=5)
     found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic=traffic(0, 4.0)))
-    assert found.replicas == math.ceil(20 * 4 / 10 / 4)
+    assert found.replicas == math.ceil(20 * 4 / (10 - 1) / 4)
     assert "(10 queued + 10 due within 5 s) x 4.00 s" in found.message
 
 
@@ -362,6 +409,7 @@ def test_the_next_look_is_at_the_next_boundary():
 
 WAIT = {
     "maxReplicas": 100,
+    "startupSeconds": 1,
     "concurrencyPerReplica": 4,
     "strategy": {"type": "WaitTime", "waitTime": {"targetSeconds": 10}},
 }
@@ -384,6 +432,25 @@ def test_wait_time_is_urgent_but_finite_when_late():
     depth = Depth(queued=10, oldest_wait_seconds=600)
     found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic=traffic(0, 1.0)))
     assert found.replicas == math.ceil(10 * 1.0 / 1.0 / 4)
+
+
+def test_wait_time_plans_for_when_a_new_pod_would_be_ready():
+    slow = spec(WAIT | {"startupSeconds": 4})
+    memory = Memory(traffic=traffic(0, 1.0))
+    wanted = {
+        target(slow, observed(0, depth=Depth(queued=240, oldest_wait_seconds=age)), memory).replicas
+        for age in (0.0, 1.0, 2.0, 3.0, 4.0)
+    }
+    # While the pods of a burst start, the burst is not ordered again.
+    assert wanted == {math.ceil(240 / (10 - 4) / 4)}
+
+
+@pytest.mark.parametrize(("startup", "least"), [(0, 1), (3, 3), (60, 5)])
+def test_wait_time_hurries_no_more_than_a_start_up_takes(startup, least):
+    late = Depth(queued=240, oldest_wait_seconds=99)
+    slow = spec(WAIT | {"startupSeconds": startup})
+    found = target(slow, observed(0, depth=late), Memory(traffic=traffic(0, 1.0)))
+    assert found.replicas == math.ceil(240 / least / 4)
 
 
 def test_wait_time_before_any_task_has_ended_takes_a_slot_per_task():
@@ -414,6 +481,18 @@ def test_traffic_is_measured_from_counters():
     assert restarted.arrivals_per_second == 0
 
 
+def test_the_rate_of_a_burst_does_not_outlive_it():
+    now = None
+    for second in range(120):
+        now = measure(now, Depth(enqueued_total=40 * second), 1000.0 + second)
+    rates = []
+    for second in range(1, 61):
+        now = measure(now, Depth(enqueued_total=40 * 119), 1119.0 + second)
+        rates.append(now.arrivals_per_second)
+    assert rates[0] == 3.0  # nobody came for one second: at 3/s that has a probability of 5 %
+    assert rates[-1] <= 3 / 60
+
+
 # --- when to look again ---------------------------------------------------------------------------
 
 
@@ -421,6 +500,30 @@ def test_work_is_looked_at_every_second_and_rest_is_not():
     assert decide(spec(), observed(1, queued=1), Memory())[0].next_look_seconds == 1
     idle = observed(0, deployment=deployment(0))
     assert decide(spec(), idle, Memory(wanted=((0.0, 0),)))[0].next_look_seconds is None
+
+
+@pytest.mark.parametrize(
+    ("rules", "memory", "seconds"),
+    [
+        (
+            {"stabilizationSeconds": 30, "idleSeconds": 0},
+            Memory(wanted=((990.0, 4), (999.0, 2)), active_at=999.0),
+            20,
+        ),
+        ({"stabilizationSeconds": 0, "idleSeconds": 50}, Memory(active_at=960.0), 10),
+        (
+            {"stabilizationSeconds": 0, "idleSeconds": 0, "maxStep": 1},
+            Memory(active_at=0.0, scaled_at=998.0),
+            3,
+        ),
+    ],
+)
+def test_a_limit_that_ends_by_itself_is_looked_at_when_it_ends(rules, memory, seconds):
+    current = 4 if rules["idleSeconds"] == 0 else 1
+    seen = observed(current, deployment=deployment(current, existing=0))
+    decision, _ = decide(spec({"scaleDown": rules}), seen, memory)
+    assert decision.target.replicas == current
+    assert decision.next_look_seconds == pytest.approx(seconds + 0.05)
 
 
 def test_a_scheduled_task_is_looked_at_when_it_falls_due():

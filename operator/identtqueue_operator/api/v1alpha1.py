@@ -200,7 +200,8 @@ class WaitTime(ApiModel):
     By Little's law, arrival rate x service time is the number of tasks running at once that only
     keeps pace; clearing the queue in the time that is left of the target needs queued x service
     time / time left on top. The sum is divided by concurrencyPerReplica and rounded up. Time left
-    is targetSeconds minus the oldest task's wait, and at least a tenth of the target.
+    is targetSeconds minus the oldest task's wait or a pod's start-up time, whichever is longer; and
+    at least a start-up time, where that is between a tenth and a half of targetSeconds.
     """
 
     target_seconds: Annotated[int, Field(ge=1, le=86_400)]
