@@ -39,9 +39,9 @@ BACKOFF_SECONDS = (0.05, 30.0)
 FAILURES_TO_TELL = 4
 """So many rounds in a row must fail to carry out a decision before the status says so."""
 REST_SECONDS = 0.1
-"""At least so long between rounds that events cause, while workers are there. A busy fleet with room
-empties its queue all the time, and each task then rings; the first task of a fleet at zero is looked
-at immediately."""
+"""At least so long between rounds that events cause, while workers are there. A fleet with room
+empties its queue all the time, and then each task rings. The first task of a fleet at zero is
+looked at immediately."""
 FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something: what came of it is worth a look."""
 

@@ -1,9 +1,12 @@
 """Scaling, from the first task to zero again: against an API server and a real Redis."""
 
+import asyncio
 import time
+from itertools import pairwise
 
 from identtqueue import TaskOptions
 from identtqueue.admin import Admin
+from identtqueue_operator import reconcile
 from support.waiting import eventually
 
 
@@ -34,6 +37,38 @@ async def test_a_batch_is_one_patch_and_is_explained(operator, setup):
     assert setup.status["tasks"]["queued"] == 40
     assert setup.condition("ScalingLimited") == ("True", "MaxReplicas")
     assert setup.condition("Active") == ("True", "TasksPresent")
+
+
+async def rounds(reconciler, count):
+    """When so many rounds took place while it was rung all the time."""
+    found = []
+    while len(found) < count:
+        reconciler.ring()
+        await asyncio.sleep(0.001)
+        if reconciler.seen and reconciler.seen.at not in found:
+            found.append(reconciler.seen.at)
+    return found
+
+
+async def test_a_fleet_that_is_rung_all_the_time_rests_between_rounds(operator, setup, monkeypatch):
+    monkeypatch.setattr(reconcile, "REST_SECONDS", 0.3)
+    setup.fleet.create(1)
+    await setup.fleet.settle()
+    setup.create({"minReplicas": 1, "maxReplicas": 1, "pollPeriodSeconds": 300})
+    await eventually(lambda: setup.status.get("reason"))
+    (reconciler,) = operator.controller._reconcilers.values()
+    moments = (await rounds(reconciler, 5))[1:]
+    assert all(after - before > 0.29 for before, after in pairwise(moments))
+
+
+async def test_at_zero_a_ring_is_heard_without_rest(operator, setup, monkeypatch):
+    monkeypatch.setattr(reconcile, "REST_SECONDS", 3600.0)
+    setup.fleet.create()
+    setup.create({"pollPeriodSeconds": 300})
+    await setup.reason("Idle")
+    (reconciler,) = operator.controller._reconcilers.values()
+    async with asyncio.timeout(60):
+        await rounds(reconciler, 5)
 
 
 async def test_a_missed_ring_is_made_good_by_the_poll(operator, setup, raw):
