@@ -1,0 +1,172 @@
+"""With real pods: a release of the chart, workers that run 60 s tasks, and a node that dies.
+
+Uses what the end-to-end suite uses (`e2e/harness`). Killing a node needs kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from api import Api, Replicas
+from harness.cluster import kill_node, revive_node
+from harness.release import Release, installed
+from harness.workload import deployment, jobs_config_map, task_queue
+from stage import say
+
+from identtqueue import Client, RedisSettings, State
+from identtqueue.protocol.submission import Submission
+
+TASK_SECONDS = 60
+MOST_WORKERS = 20
+DRAINED_TASKS = 100
+SHRINKING = {"stabilizationSeconds": 0, "idleSeconds": 2}
+END_SECONDS = 1800
+
+
+@dataclass
+class Ward:
+    """A release, a client of its Redis, and what the Deployments ask for."""
+
+    release: Release
+    client: Client
+    replicas: Replicas
+
+    async def open(self, name: str, **scaling: Any) -> None:
+        """A Deployment of workers that take one task at a time, and its TaskQueue."""
+        wanted = {"maxReplicas": MOST_WORKERS, "scaleDown": SHRINKING, **scaling}
+        await self.apply(
+            deployment(self.release, name, name, grace_seconds=90),
+            task_queue(self.release, name, name, scaling=wanted),
+        )
+
+    async def apply(self, *objects: dict[str, Any]) -> None:
+        await asyncio.to_thread(self.release.kubectl.apply, *objects)
+
+    async def shut(self, name: str) -> None:
+        """Take both away."""
+        words = ("delete", "taskqueue,deployment", name, "--timeout=120s")
+        await asyncio.to_thread(self.release.kubectl, *words)
+
+    async def enqueue(self, name: str, seconds: list[float]) -> list[str]:
+        """Tasks that take so long each, in one batch."""
+        receipts = await self.client.submit_many(
+            Submission(name, "nap", kwargs={"seconds": each}) for each in seconds
+        )
+        return [receipt.task_id for receipt in receipts]
+
+    async def repeated(self, task_ids: list[str]) -> float:
+        """Wait until all have succeeded; how many of them needed more than one attempt."""
+        results = await self.client.wait_many(task_ids, END_SECONDS)
+        assert all(result.state is State.SUCCEEDED for result in results)
+        return float(sum(result.unwrap() > 1 for result in results))
+
+
+@asynccontextmanager
+async def ward() -> AsyncIterator[Ward]:
+    """Install the release, and take it away at the end."""
+    async with AsyncExitStack() as stack:
+        release = await asyncio.to_thread(stack.enter_context, installed())
+        await asyncio.to_thread(release.kubectl.apply, jobs_config_map())
+        port = stack.enter_context(release.kubectl.port_forward("svc/identtqueue-redis", 6379))
+        settings = RedisSettings(
+            address=f"redis://127.0.0.1:{port}", password=release.redis_password()
+        )
+        client = await stack.enter_async_context(Client(settings))
+        api = await stack.enter_async_context(await Api.open())
+        replicas = await stack.enter_async_context(Replicas(api, release.namespace))
+        yield Ward(release, client, replicas)
+
+
+async def ordinary_drain(here: Ward) -> dict[str, list[float]]:
+    """100 tasks of 60 s, up to 20 workers: seconds until the last ended; tasks run twice."""
+    await here.open("drain")
+    begin = time.monotonic()
+    task_ids = await here.enqueue("drain", [TASK_SECONDS] * DRAINED_TASKS)
+    repeated = await here.repeated(task_ids)
+    ended = time.monotonic() - begin
+    await here.replicas.at("drain", 0, 120)
+    await here.shut("drain")
+    return {"ended_s": [ended], "repeated": [repeated]}
+
+
+async def to_zero(here: Ward, repetitions: int) -> dict[str, list[float]]:
+    """20 workers run out of work: seconds from the last result to zero; tasks run twice."""
+    await here.open("zero")
+    taken, repeated = [], 0.0
+    for _ in range(repetitions):
+        task_ids = await here.enqueue("zero", [15] * MOST_WORKERS)
+        repeated += await here.repeated(task_ids)
+        begin = time.monotonic()
+        assert here.replicas.now("zero") == MOST_WORKERS, "all were still there"
+        taken.append(await here.replicas.at("zero", 0) - begin)
+    await here.shut("zero")
+    return {"zero_s": taken, "repeated": [repeated]}
+
+
+async def scale_downs(here: Ward, wanted: int) -> dict[str, list[float]]:
+    """Scale-downs amid workers that are busy with 60 s tasks: how many, and tasks run twice.
+
+    Tasks begin 4 s apart, so while some workers run dry the others are in the middle of a task.
+    """
+    await here.open("shrink", scaleDown={"stabilizationSeconds": 0, "idleSeconds": 0})
+    repeated, tasks = 0.0, 0
+    while here.replicas.lowered("shrink") < wanted:
+        task_ids: list[str] = []
+        for _ in range(MOST_WORKERS):
+            task_ids += await here.enqueue("shrink", [TASK_SECONDS])
+            await asyncio.sleep(4)  # the pace of the load
+        repeated += await here.repeated(task_ids)
+        tasks += len(task_ids)
+        say(f"{here.replicas.lowered('shrink')} of {wanted} scale-downs, {tasks} tasks")
+    count = here.replicas.lowered("shrink")
+    await here.shut("shrink")
+    return {"scale_downs": [float(count)], "tasks": [float(tasks)], "repeated": [repeated]}
+
+
+async def node_loss(here: Ward) -> dict[str, list[float]]:
+    """Seconds from `docker kill` of a node until its task runs on another."""
+    name = "node"
+    body = deployment(here.release, name, name, replicas=2, spread=True)
+    await here.apply(body, task_queue(here.release, name, name, scaling={"minReplicas": 2}))
+    await asyncio.to_thread(
+        here.release.kubectl, "rollout", "status", f"deployment/{name}", "--timeout=120s"
+    )
+    taken = []
+    while not taken:
+        task_id = (await here.enqueue(name, [TASK_SECONDS]))[0]
+        node = await _node_of(here, task_id)
+        if node != here.release.other_node:  # the operator and Redis are on that one
+            await here.client.cancel(task_id)
+            continue
+        await asyncio.to_thread(kill_node, node)
+        begin = time.monotonic()
+        try:
+            await _attempt(here, task_id, 2)
+            taken.append(time.monotonic() - begin)
+        finally:
+            await asyncio.to_thread(revive_node, node)
+        await here.client.cancel(task_id)
+    await here.shut(name)
+    return {"running_s": taken}
+
+
+async def _node_of(here: Ward, task_id: str) -> str:
+    owner = await _attempt(here, task_id, 1)
+    pods = await asyncio.to_thread(here.release.kubectl.list, "pods", "app=node")
+    uid = owner.rpartition(".")[0]
+    return next(pod["spec"]["nodeName"] for pod in pods if pod["metadata"]["uid"] == uid)
+
+
+async def _attempt(here: Ward, task_id: str, number: int) -> str:
+    """Wait until that attempt runs; its worker. Nobody is told when one begins, so look."""
+    async with asyncio.timeout(120):
+        while True:
+            info = await here.client.get_task(task_id)
+            if info is not None and info.attempt >= number and info.owner:
+                return info.owner
+            await asyncio.sleep(0.05)

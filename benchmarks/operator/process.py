@@ -1,0 +1,126 @@
+"""The operator as a process of its own on this machine, and what it uses. Linux: from /proc."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import aiohttp
+
+from support.redis_server import free_port
+
+TICKS = os.sysconf("SC_CLK_TCK")
+PAGE = os.sysconf("SC_PAGE_SIZE")
+LOG_TAIL = 3000
+LOOK_SECONDS = 0.2
+"""Between two looks at /metrics, which nobody announces."""
+
+
+class Operator:
+    """`python -m identtqueue_operator`, serving one namespace.
+
+    Args:
+        namespace: that it serves, and where its Lease is.
+        log: where its log goes.
+    """
+
+    def __init__(self, namespace: str, log: Path) -> None:
+        self._namespace = namespace
+        self._log = log
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it; return when it leads."""
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": os.environ["HOME"],
+            "KUBECONFIG": os.environ["KUBECONFIG"],
+            "POD_NAMESPACE": self._namespace,
+            "POD_NAME": "benchmark",
+            "IDENTTQUEUE_HTTP_PORT": str(self._port),
+            "IDENTTQUEUE_LOG_LEVEL": "warning",
+        }
+        self._process = self._spawn(environment)
+        async with asyncio.timeout(60):
+            while "identtqueue_operator_leading 1.0" not in await self.metrics():
+                self.check()
+                await asyncio.sleep(0.1)
+
+    def _spawn(self, environment: dict[str, str]) -> subprocess.Popen[bytes]:
+        words = [sys.executable, "-m", "identtqueue_operator"]
+        with self._log.open("ab") as log:
+            return subprocess.Popen(words, env=environment, stderr=log)
+
+    async def stop(self) -> None:
+        """End it in order."""
+        process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.to_thread(process.wait, 30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+
+    def check(self) -> None:
+        """Raise if it has ended by itself."""
+        assert self._process is not None
+        if self._process.poll() is not None:
+            tail = self._log.read_text(errors="replace")[-LOG_TAIL:]
+            raise RuntimeError(f"the operator ended with {self._process.returncode}:\n{tail}")
+
+    async def metrics(self) -> str:
+        """What /metrics says; nothing while its port is not open."""
+        try:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"http://127.0.0.1:{self._port}/metrics") as response,
+            ):
+                return await response.text()
+        except aiohttp.ClientError:
+            return ""
+
+    async def looked_after(self) -> int:
+        """TaskQueues of which it has seen Redis answer since it started."""
+        series = "identtqueue_operator_redis_reachable{"
+        lines = (await self.metrics()).splitlines()
+        return sum(line.startswith(series) and line.endswith(" 1.0") for line in lines)
+
+    async def until_looked_after(self, number: int, seconds: float = 120) -> float:
+        """Wait for so many TaskQueues; seconds since this was called.
+
+        Raises:
+            AssertionError: it takes longer than `seconds`.
+        """
+        begin = time.monotonic()
+        while (found := await self.looked_after()) < number:
+            self.check()
+            if time.monotonic() - begin > seconds:
+                raise AssertionError(f"{found} of {number} TaskQueues in {seconds:g} s")
+            await asyncio.sleep(LOOK_SECONDS)
+        return time.monotonic() - begin
+
+    async def api_writes(self) -> float:
+        """Requests to the API server that change something, since it started."""
+        name = "identtqueue_operator_api_writes "
+        lines = (await self.metrics()).splitlines()
+        return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
+
+    def rss_mb(self) -> float:
+        """Resident memory."""
+        return int(self._proc("statm").split()[1]) * PAGE / 1e6
+
+    def cpu_seconds(self) -> float:
+        """User and system time so far: fields 14 and 15 of /proc/<pid>/stat (proc(5))."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    def _proc(self, name: str) -> str:
+        assert self._process is not None
+        return Path(f"/proc/{self._process.pid}/{name}").read_text()

@@ -1,0 +1,101 @@
+"""From measured numbers to a Markdown table: each target, and what was reached."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+Numbers = Mapping[str, Mapping[str, Sequence[float]]]
+"""Measure -> number -> its values, one for each repetition."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table.
+
+    Attributes:
+        what: is measured.
+        target: in words.
+        measure, number: where the values are.
+        bound: that `judged` of them must not exceed.
+        judged: the value that counts: the largest, or a quantile.
+        unit: of the values.
+    """
+
+    what: str
+    target: str
+    measure: str
+    number: str
+    bound: float
+    judged: Callable[[Sequence[float]], float] = max
+    unit: str = " s"
+
+    def cells(self, numbers: Numbers) -> tuple[str, str, str, str] | None:
+        """The cells, or None: it was not measured in this run."""
+        values = numbers.get(self.measure, {}).get(self.number)
+        if not values:
+            return None
+        met = "yes" if self.judged(values) <= self.bound else "**no**"
+        return self.what, self.target, self._shown(values), met
+
+    def _shown(self, values: Sequence[float]) -> str:
+        if len(values) == 1:
+            return f"{_figure(values[0])}{self.unit}"
+        parts = [f"median {_figure(statistics.median(values))}"]
+        if self.judged is p99:
+            parts.append(f"p99 {_figure(p99(values))}")
+        parts.append(f"max {_figure(max(values))}{self.unit}")
+        return f"{', '.join(parts)} (n={len(values)})"
+
+
+def p99(values: Sequence[float]) -> float:
+    """The value that 99 of 100 do not exceed (nearest rank)."""
+    ordered = sorted(values)
+    return ordered[-(len(ordered) // 100) - 1]
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 or value == int(value) else f"{value:.3g}"
+
+
+ROWS = (
+    Row("first enqueue → PATCH", "p99 < 100 ms", "push", "patch_ms", 100, p99, " ms"),
+    Row("PATCHes from 0 to 20 replicas, 200 tasks at once", "1", "one step", "patches", 1, unit=""),
+    Row("container killed → task pending", "p99 < 2 s", "deaths", "container_s", 2, p99),
+    Row("pod evicted → task pending", "p99 < 2 s", "deaths", "failed_s", 2, p99),
+    Row("pod deleted and ended → task pending", "p99 < 2 s", "deaths", "deleted_s", 2, p99),
+    Row("pod gone without a report → task pending", "p99 < 2 s", "deaths", "gone_s", 2, p99),
+    Row("Redis unreachable → all conditions say so", "< 5 s", "outages", "told_s", 5),
+    Row("Redis back, enqueue → PATCH", "< 2 s", "outages", "again_s", 2),
+    Row("Deployments lowered in outages", "0", "outages", "lowered", 0, unit=""),
+    Row("2,000 TaskQueues idle: RSS", "< 150 MB", "idle", "rss_mb", 150, unit=" MB"),
+    Row("… API writes per second", "< 10", "idle", "writes_per_second", 10, unit=""),
+    Row("… of a core", "< 15 %", "idle", "core_percent", 15, unit=" %"),
+    Row("… 200 get a task at once: all PATCHed", "< 2 s", "burst", "all_patched_s", 2),
+    Row(
+        "… 50 ring per second: enqueue → PATCH",
+        "p99 < 500 ms",
+        "steady",
+        "patch_ms",
+        500,
+        p99,
+        " ms",
+    ),
+    Row("… operator restarted: all observed", "< 30 s", "restart", "observed_s", 30),
+    Row("100 tasks of 60 s, up to 20 workers: last ended", "≤ 330 s", "drain", "ended_s", 330),
+    Row("… tasks that ran twice", "0", "drain", "repeated", 0, unit=""),
+    Row("20 workers idle → 0", "< 5 s", "zero", "zero_s", 5),
+    Row("… tasks that ran twice", "0", "zero", "repeated", 0, unit=""),
+    Row("busy workers lost in {scale_downs} scale-downs", "0", "shrink", "repeated", 0, unit=""),
+    Row("node killed → task runs elsewhere", "< 20 s", "node", "running_s", 20),
+)
+
+
+def table(numbers: Numbers) -> str:
+    """Markdown."""
+    found = [cells for row in ROWS if (cells := row.cells(numbers))]
+    downs = numbers.get("shrink", {}).get("scale_downs", [0])[0]
+    head = ("| | target | measured | met |", "|---|---|---|---|")
+    lines = [f"| {' | '.join(cells)} |" for cells in found]
+    return "\n".join([*head, *lines]).replace("{scale_downs}", f"{downs:.0f}")
