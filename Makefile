@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
 
-.PHONY: help setup check test test-fast lint types imports demo bench bench-faults cluster-up cluster-down manifests lock clean
+.PHONY: help setup check test test-fast lint types imports demo bench bench-faults bench-operator cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ demo: setup cluster-up ## the main job on a real cluster: documents in, text out
 
 bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 3 minutes)
 	PYTHONPATH=tests $(PY) -m benchmarks.queue.run $(BENCH)
+
+bench-operator: setup cluster-up ## the operator on a real API server, beside its targets
+	PYTHONPATH=tests:e2e $(CLUSTER)/exec.sh $(PY) -m benchmarks.operator.run $(BENCH)
 
 bench-faults: setup ## what idenTTqueue and its peers lose when a worker or Redis dies
 	PYTHONPATH=tests $(PY) -m benchmarks.faults.run $(BENCH)

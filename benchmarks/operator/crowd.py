@@ -6,8 +6,8 @@ import asyncio
 import random
 import time
 
-from api import CORE, OURS, Conditions, Replicas, Watch
-from stage import Stage, say
+from benchmarks.operator.api import CORE, OURS, Conditions, Replicas, Watch
+from benchmarks.operator.stage import Stage, say
 
 RINGS_PER_SECOND = 50
 BURST = 200

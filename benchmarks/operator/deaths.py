@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import redis.asyncio
-from api import CORE, Json, Replicas
-from stage import Stage
 
+from benchmarks.operator.api import CORE, Json, Replicas
+from benchmarks.operator.stage import Stage
 from identtqueue import RedisSettings
 from identtqueue.protocol import keys
 from identtqueue.transport.aio import AsyncRedis

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 
-from api import Conditions, Replicas
-from stage import Stage, say
-
+from benchmarks.operator.api import Conditions, Replicas
+from benchmarks.operator.stage import Stage, say
 from identtqueue.protocol.submission import Submission
 
 FLEET = 10

@@ -12,12 +12,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from api import Api, Replicas
 from harness.cluster import kill_node, revive_node
 from harness.release import Release, installed
 from harness.workload import deployment, jobs_config_map, task_queue
-from stage import say
 
+from benchmarks.operator.api import Api, Replicas
+from benchmarks.operator.stage import say
 from identtqueue import Client, RedisSettings, State
 from identtqueue.protocol.submission import Submission
 

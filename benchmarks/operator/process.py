@@ -1,4 +1,4 @@
-"""The operator as a process of its own on this machine, and what it uses. Linux: from /proc."""
+"""The operator as a process of its own on this machine, and what it uses."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks.harness.processes import cpu_seconds, rss_bytes
 from support.redis_server import free_port
 
-TICKS = os.sysconf("SC_CLK_TCK")
-PAGE = os.sysconf("SC_PAGE_SIZE")
 LOG_TAIL = 3000
 LOOK_SECONDS = 0.2
 """Between two looks at /metrics, which nobody announces."""
@@ -114,13 +113,10 @@ class Operator:
 
     def rss_mb(self) -> float:
         """Resident memory."""
-        return int(self._proc("statm").split()[1]) * PAGE / 1e6
+        assert self._process is not None
+        return rss_bytes([self._process.pid]) / 1e6
 
     def cpu_seconds(self) -> float:
-        """User and system time so far: fields 14 and 15 of /proc/<pid>/stat (proc(5))."""
-        fields = self._proc("stat").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    def _proc(self, name: str) -> str:
+        """User and system time so far."""
         assert self._process is not None
-        return Path(f"/proc/{self._process.pid}/{name}").read_text()
+        return cpu_seconds([self._process.pid])

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import time
 
-from api import Replicas
-from stage import Stage
-
+from benchmarks.operator.api import Replicas
+from benchmarks.operator.stage import Stage
 from identtqueue.protocol.submission import Submission
 
 ROTATION = 20

@@ -5,8 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-Numbers = Mapping[str, Mapping[str, Sequence[float]]]
+from benchmarks.harness.tables import table
+
+Numbers = dict[str, dict[str, list[float]]]
 """Measure -> number -> its values, one for each repetition."""
 
 
@@ -31,7 +34,9 @@ class Row:
     judged: Callable[[Sequence[float]], float] = max
     unit: str = " s"
 
-    def cells(self, numbers: Numbers) -> tuple[str, str, str, str] | None:
+    def cells(
+        self, numbers: Mapping[str, Mapping[str, Sequence[float]]]
+    ) -> tuple[str, str, str, str] | None:
         """The cells, or None: it was not measured in this run."""
         values = numbers.get(self.measure, {}).get(self.number)
         if not values:
@@ -92,10 +97,35 @@ ROWS = (
 )
 
 
-def table(numbers: Numbers) -> str:
-    """Markdown."""
-    found = [cells for row in ROWS if (cells := row.cells(numbers))]
+def markdown(saved: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table, and what each part of it was measured with.
+
+    Args:
+        saved: part -> `facts` of its run and `numbers`.
+    """
+    numbers: dict[str, Mapping[str, Sequence[float]]] = {}
+    for part in saved.values():
+        numbers |= part["numbers"]
+    rows = [cells for row in ROWS if (cells := row.cells(numbers))]
     downs = numbers.get("shrink", {}).get("scale_downs", [0])[0]
-    head = ("| | target | measured | met |", "|---|---|---|---|")
-    lines = [f"| {' | '.join(cells)} |" for cells in found]
-    return "\n".join([*head, *lines]).replace("{scale_downs}", f"{downs:.0f}")
+    text = table(("", "target", "measured", "met"), rows, rule="---")
+    return "\n\n".join([*_runs(saved), text.replace("{scale_downs}", f"{downs:.0f}")]) + "\n"
+
+
+def _runs(saved: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line for each run, with the parts that it measured."""
+    lines = []
+    for part, run in saved.items():
+        facts = run["facts"]
+        lines.append(
+            f"- {part}: {facts['date']}, commit {facts['commit']}, `{facts['command']}`, load at "
+            f"the start {facts['load']}"
+        )
+    machine = next(iter(saved.values()))["facts"]
+    return [
+        (
+            f"{machine['cores']} cores ({machine['processor']}), {machine['memory_gb']} GiB, "
+            f"{machine['system']}; the cluster, Redis and the benchmark on the same machine."
+        ),
+        "\n".join(lines),
+    ]

@@ -1,109 +1,118 @@
-"""The operator on a real API server, beside its targets: `make bench-operator`, or see `--help`."""
+"""The operator on a real API server, beside its targets: `make bench-operator`, or see `--help`.
+
+Parts that are measured alone replace their lines in what was saved before, so that a long part can
+be repeated by itself; each keeps the facts of its own run.
+"""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 import json
-import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
-import crowd
-import deaths
-import outages
-import pods
-import push
-from report import table
-from stage import ROOT, say, staged
+from benchmarks.harness import command
+from benchmarks.host import host_facts
+from benchmarks.operator import crowd, deaths, outages, pods, push
+from benchmarks.operator.report import Numbers, markdown
+from benchmarks.operator.stage import say, staged
 
-OUTPUT = ROOT / "build" / "bench"
-PARTS = ("push", "deaths", "outages", "crowd", "pods")
+NAME = "operator"
 
-Numbers = dict[str, dict[str, list[float]]]
+
+@dataclass(frozen=True)
+class Repetitions:
+    """How much is measured."""
+
+    push: int = 200
+    one_step: int = 20
+    deaths: int = 50  # of each kind
+    outages: int = 50
+    task_queues: int = 2000
+    idle_seconds: float = 120
+    steady_seconds: float = 20
+    to_zero: int = 5
+    scale_downs: int = 100
+
+
+QUICK = Repetitions(40, 5, 5, 4, 2000, 20, 5, 1, 20)
+
+
+async def measure_push(times: Repetitions) -> Numbers:
+    async with staged() as stage:
+        first = await push.first_enqueue(stage, times.push)
+        return {"push": first, "one step": await push.one_step(stage, times.one_step)}
+
+
+async def measure_deaths(times: Repetitions) -> Numbers:
+    async with staged() as stage:
+        await stage.operator.start()
+        return {"deaths": await deaths.deaths(stage, times.deaths)}
+
+
+async def measure_outages(times: Repetitions) -> Numbers:
+    async with staged() as stage:
+        return {"outages": await outages.outages(stage, times.outages)}
+
+
+async def measure_crowd(times: Repetitions) -> Numbers:
+    number = times.task_queues
+    async with staged() as stage:
+        await stage.operator.start()
+        return {
+            "settle": await crowd.settle(stage, number),
+            "idle": await crowd.idle(stage, times.idle_seconds),
+            "burst": await crowd.burst(stage, number),
+            "steady": await crowd.steady(stage, number, times.steady_seconds),
+            "restart": await crowd.restart(stage, number),
+        }
+
+
+async def measure_pods(times: Repetitions) -> Numbers:
+    async with pods.ward() as here:
+        return {
+            "zero": await pods.to_zero(here, times.to_zero),
+            "node": await pods.node_loss(here),
+            "drain": await pods.ordinary_drain(here),
+            "shrink": await pods.scale_downs(here, times.scale_downs),
+        }
+
+
+PARTS: dict[str, Callable[[Repetitions], Awaitable[Numbers]]] = {
+    "push": measure_push,
+    "deaths": measure_deaths,
+    "outages": measure_outages,
+    "crowd": measure_crowd,
+    "pods": measure_pods,
+}
 
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="few repetitions: about 10 minutes")
-    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--task-queues", type=int, default=2000, help="of the crowd")
+    parser.add_argument("--quick", action="store_true", help="few repetitions")
+    parser.add_argument("--only", nargs="+", metavar="PART", choices=PARTS, default=list(PARTS))
     parser.add_argument(
         "--write", action="store_true", help="put the table into benchmarks/README.md"
     )
     return parser.parse_args()
 
 
-async def measure_push(quick: bool) -> Numbers:
-    async with staged() as stage:
-        first = await push.first_enqueue(stage, 40 if quick else 200)
-        return {"push": first, "one step": await push.one_step(stage, 5 if quick else 20)}
-
-
-async def measure_deaths(quick: bool) -> Numbers:
-    async with staged() as stage:
-        await stage.operator.start()
-        return {"deaths": await deaths.deaths(stage, 5 if quick else 50)}
-
-
-async def measure_outages(quick: bool) -> Numbers:
-    async with staged() as stage:
-        return {"outages": await outages.outages(stage, 4 if quick else 50)}
-
-
-async def measure_crowd(quick: bool, number: int) -> Numbers:
-    async with staged() as stage:
-        await stage.operator.start()
-        return {
-            "settle": await crowd.settle(stage, number),
-            "idle": await crowd.idle(stage, 20 if quick else 120),
-            "burst": await crowd.burst(stage, number),
-            "steady": await crowd.steady(stage, number, 5 if quick else 20),
-            "restart": await crowd.restart(stage, number),
-        }
-
-
-async def measure_pods(quick: bool) -> Numbers:
-    async with pods.ward() as here:
-        numbers = {
-            "zero": await pods.to_zero(here, 1 if quick else 5),
-            "node": await pods.node_loss(here),
-        }
-        if not quick:
-            numbers["drain"] = await pods.ordinary_drain(here)
-            numbers["shrink"] = await pods.scale_downs(here, 100)
-        return numbers
-
-
-async def measure(args: argparse.Namespace) -> Numbers:
-    """All that is asked for, one part after the other."""
-    parts = {
-        "push": lambda: measure_push(args.quick),
-        "deaths": lambda: measure_deaths(args.quick),
-        "outages": lambda: measure_outages(args.quick),
-        "crowd": lambda: measure_crowd(args.quick, args.task_queues),
-        "pods": lambda: measure_pods(args.quick),
-    }
-    numbers: Numbers = {}
-    for name in PARTS:
-        if name in args.only:
-            say(f"{name} …")
-            numbers |= await parts[name]()
-            save(numbers)
-    return numbers
-
-
-def save(numbers: Numbers) -> None:
-    """After each part: a later one may fail."""
-    OUTPUT.mkdir(parents=True, exist_ok=True)
-    (OUTPUT / "operator.json").write_text(json.dumps(numbers, indent=1), "utf-8")
-    (OUTPUT / "operator.md").write_text(table(numbers) + "\n", "utf-8")
-
-
-def main() -> None:
-    args = arguments()
-    numbers = asyncio.run(measure(args))
-    print(table(numbers))
-    say(f"saved in {OUTPUT.relative_to(ROOT)}")
+async def measure(args: argparse.Namespace) -> None:
+    """One part after the other; saved after each, since a later one may fail."""
+    file = command.OUTPUT / f"{NAME}.json"
+    saved = json.loads(file.read_text("utf-8")) if file.exists() else {}
+    for part in args.only:
+        say(f"{part} …")
+        facts = host_facts(command.typed("make bench-operator"))
+        numbers = await PARTS[part](QUICK if args.quick else Repetitions())
+        saved[part] = {"facts": facts, "numbers": numbers}
+        text = markdown(saved)
+        command.save(NAME, saved, text)
+    if args.write:
+        command.publish("operator results", text)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.end_in_order()
+    asyncio.run(measure(arguments()))

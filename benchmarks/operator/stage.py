@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from api import APPS, CORE, OURS, Api, Json
-from process import Operator
 
+from benchmarks.operator.api import APPS, CORE, OURS, Api, Json
+from benchmarks.operator.process import Operator
 from identtqueue import Client
 from identtqueue_operator.kube import ApiError
 from support.redis_server import RedisServer
