@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
-from identtqueue.errors import ResultTimeout, TaskNotFound
+from identtqueue.errors import RedisAuthFailed, ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
 from identtqueue.protocol.submission import Submission, in_batches, new_task
@@ -15,6 +15,7 @@ from identtqueue.results import Results, cancel_all
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.lifecycle import AsyncConnected
+from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.watches import Watches
@@ -47,8 +48,12 @@ class Client(AsyncConnected):
     ) -> None:
         settings = RedisSettings.of(redis_address)
         self.client_id = secrets.token_hex(8)
+        outage = Outage()
         self._redis = AsyncRedis(
-            settings, client_name="identtqueue-client", retry_for_seconds=retry_for_seconds
+            settings,
+            client_name="identtqueue-client",
+            retry_for_seconds=retry_for_seconds,
+            outage=outage,
         )
         self._max_payload_bytes = max_payload_bytes
         self._subscriber = Subscriber(
@@ -56,6 +61,8 @@ class Client(AsyncConnected):
             client_name="identtqueue-results",
             on_message=self._on_message,
             on_connected=self._on_connected,
+            on_refused=self._on_refused,
+            outage=outage,
         )
         channel = keys.reply_channel(self.client_id)
         self._results = Results(self._redis, self._subscriber, channel)
@@ -127,6 +134,7 @@ class Client(AsyncConnected):
         Raises:
             TaskFailed, TaskCancelled, TaskExpired: how the task ended instead.
             ResultTimeout: not within `timeout_seconds`; the task goes on.
+            RedisAuthFailed: Redis refuses the login meanwhile.
             TaskNotFound: no such task, or its result has expired.
         """
         return (await self.wait(task_id, timeout_seconds)).unwrap()
@@ -250,3 +258,6 @@ class Client(AsyncConnected):
         if up:
             self._results.ask_again()
             self._watches.look_again()
+
+    def _on_refused(self, error: RedisAuthFailed) -> None:
+        self._results.fail(error)

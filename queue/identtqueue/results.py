@@ -59,8 +59,12 @@ class Results:
     async def close(self) -> None:
         """Let the waits fail."""
         await cancel_all(self._asking)
+        self.fail(RedisUnavailable("the client was closed"))
+
+    def fail(self, error: Exception) -> None:
+        """Let all waits fail: nothing will be heard."""
         for task_id in list(self._waits):
-            self._settle(task_id, RedisUnavailable("the client was closed"))
+            self._settle(task_id, error)
 
     def _ask(self, task_id: str) -> None:
         task = asyncio.get_running_loop().create_task(self._ask_now(task_id))

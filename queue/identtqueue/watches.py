@@ -7,7 +7,7 @@ import math
 from collections.abc import AsyncIterator
 from typing import Any
 
-from identtqueue.errors import RedisError, ResultTimeout
+from identtqueue.errors import RedisAuthFailed, RedisError, ResultTimeout
 from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.results import Results, cancel_all
@@ -99,7 +99,10 @@ class Watches:
                 task.add_done_callback(self._looking.discard)
 
     async def _begin(self, channel: str, watch: _Watch) -> None:
-        await self._subscriber.add(channel)
+        try:
+            await self._subscriber.add(channel)
+        except RedisAuthFailed:
+            return  # the wait for the end says so
         await self._look(watch)
 
     async def _end(self, channel: str, watch: _Watch) -> None:

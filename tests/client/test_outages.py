@@ -11,7 +11,15 @@ from collections.abc import Callable
 import pytest
 import redis
 
-from identtqueue import Client, RedisSettings, RedisUnavailable, State, TaskOptions
+from identtqueue import (
+    Client,
+    RedisSettings,
+    RedisUnavailable,
+    ResultTimeout,
+    State,
+    TaskOptions,
+)
+from identtqueue.errors import RedisAuthFailed
 from support.processes import environment
 from support.proxy import Proxy
 from support.redis_server import RedisServer
@@ -110,6 +118,53 @@ async def test_gives_up_after_its_time(new_redis_server: NewServer) -> None:
             await client.enqueue_job("q", "echo")
         server.start()
         assert await client.enqueue_job("q", "echo")
+
+
+async def test_a_login_that_is_refused_midway_fails_the_waits(new_redis_server: NewServer) -> None:
+    """Without a time-out as well: nothing would ever be heard. Mended, the same client goes on."""
+    server = new_redis_server()
+    async with Client(server.address) as client:
+        task_id = await client.enqueue_job("q", "echo")
+        waits = [asyncio.create_task(client.wait_for_result(task_id)) for _ in range(2)]
+        with server.client() as raw:
+            key = f"idtq:{{q}}:task:{task_id}"
+            await eventually(lambda: raw.hexists(key, "waiters"), "the waits are registered")
+            raw.config_set("requirepass", "changed")
+            raw.client_kill_filter(_type="pubsub")
+            for wait in waits:
+                with pytest.raises(RedisAuthFailed, match="Check user name, password and ACL"):
+                    await wait
+            with pytest.raises(RedisAuthFailed):
+                await client.wait_for_result(task_id)
+            raw.config_set("requirepass", "")
+            await waits_again(client, task_id)
+
+
+async def waits_again(client: Client, task_id: str) -> None:
+    """The waits work again: this one times out instead of being refused."""
+
+    async def waits() -> bool:
+        try:
+            await client.wait_for_result(task_id, 0.05)
+        except ResultTimeout:
+            return True
+        except RedisAuthFailed:
+            return False
+        return False
+
+    await eventually(waits, "it listens again")
+
+
+async def test_a_channel_that_is_forbidden_fails_the_wait(new_redis_server: NewServer) -> None:
+    server = new_redis_server()
+    with server.client() as raw:
+        raw.acl_setuser("default", enabled=True, nopass=True, categories=["+@all"], keys=["*"])
+        raw.execute_command("ACL", "SETUSER", "default", "resetchannels", "&idtq:{q}:*")
+    async with Client(server.address) as client:
+        task_id = await client.enqueue_job("q", "echo")
+        with pytest.raises(RedisAuthFailed, match="channel"):
+            await client.wait_for_result(task_id)
+        assert await client.get_status(task_id) is State.PENDING
 
 
 async def test_nobody_there() -> None:

@@ -52,9 +52,14 @@ class WorkerProcess:
         *,
         app: str = "support.jobs:app",
         environ: dict[str, str] | None = None,
-        **options: float,
+        **options: float | str,
     ) -> None:
-        options = {"lease_seconds": LEASE_SECONDS, "grace_seconds": 20} | options
+        # DEBUG has a line for each failure; what users see is rarer.
+        options = {
+            "log_level": "DEBUG",
+            "lease_seconds": LEASE_SECONDS,
+            "grace_seconds": 20,
+        } | options
         self._command = [
             *(sys.executable, "-m", "identtqueue", "worker", app),
             *(word for queue in queues for word in ("--queue", queue)),

@@ -7,7 +7,6 @@ costs one round trip, and a thousand at once cost about two.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -25,9 +24,9 @@ from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Word
 from identtqueue.transport import wire
+from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 
-logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 BATCH_CALLS: Final = 512
@@ -88,14 +87,21 @@ class AsyncRedis:
         settings: where Redis is.
         client_name: shown by `CLIENT LIST`.
         retry_for_seconds: how long a call is retried while Redis can't be reached. 0: not at all.
+        outage: tells the log; shared with other connections.
     """
 
     def __init__(
-        self, settings: RedisSettings, *, client_name: str, retry_for_seconds: float
+        self,
+        settings: RedisSettings,
+        *,
+        client_name: str,
+        retry_for_seconds: float,
+        outage: Outage | None = None,
     ) -> None:
         self.settings = settings
         self._client_name = client_name
         self._retry_for = retry_for_seconds
+        self._outage = outage or Outage()
         self._waiting: deque[_Waiting] = deque()
         self._wanted = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
@@ -244,7 +250,9 @@ class AsyncRedis:
                 reason = error
             else:
                 item.future.set_exception(error)
-        if reason is not None:
+        if reason is None:
+            self._outage.worked(self._client_name)
+        else:
             await self._drop()  # after a failover the same name may lead to the new master
             await self._after_loss(passing, reason, sent=False)
 
@@ -266,9 +274,10 @@ class AsyncRedis:
         if again:
             self._failures += 1
             pause = min(wire.backoff_seconds(self._failures), max(0.0, again[0].deadline - now))
-            if self._failures == 1:
-                logger.warning("%s; trying again", error)
+            self._outage.failed(self._client_name, error)
             await asyncio.sleep(pause)
+        else:
+            self._outage.gave_up(self._client_name)
 
     @staticmethod
     def _fail(batch: list[_Waiting], error: BaseException) -> None:

@@ -13,9 +13,10 @@ from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
 
-from identtqueue.errors import RedisError
+from identtqueue.errors import RedisAuthFailed, RedisError
 from identtqueue.transport import wire
 from identtqueue.transport.aio import open_connection
+from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,9 @@ class Subscriber:
         on_message: called with channel and data for each message.
         on_connected: called with True when all channels are subscribed (again), with False when
             the connection is lost.
+        on_refused: called when Redis refuses the login or the channels. It is tried again, but
+            nothing may be heard until somebody mends that.
+        outage: tells the log; shared with other connections.
     """
 
     def __init__(
@@ -41,11 +45,16 @@ class Subscriber:
         client_name: str,
         on_message: Callable[[str, bytes], None],
         on_connected: Callable[[bool], None] = lambda _: None,
+        on_refused: Callable[[RedisAuthFailed], None] = lambda _: None,
+        outage: Outage | None = None,
     ) -> None:
         self._settings = settings
         self._client_name = client_name
         self._on_message = on_message
         self._on_connected = on_connected
+        self._on_refused = on_refused
+        self._outage = outage or Outage()
+        self._refusal: RedisAuthFailed | None = None
         self._channels: set[str] = set()
         self._confirmed: set[str] = set()
         self._changed = asyncio.Condition()
@@ -68,7 +77,11 @@ class Subscriber:
             await asyncio.gather(task, return_exceptions=True)
 
     async def add(self, *channels: str) -> None:
-        """Listen to these channels too; returns when Redis has confirmed all of them."""
+        """Listen to these channels too; returns when Redis has confirmed all of them.
+
+        Raises:
+            RedisAuthFailed: Redis refuses the login, or these channels.
+        """
         if self._confirmed.issuperset(channels):
             return
         self.start()
@@ -77,7 +90,13 @@ class Subscriber:
         if fresh:
             await self._send("SUBSCRIBE", *fresh)
         async with self._changed:
-            await self._changed.wait_for(lambda: self._confirmed.issuperset(channels))
+            await self._changed.wait_for(
+                lambda: self._refusal is not None or self._confirmed.issuperset(channels)
+            )
+            if not self._confirmed.issuperset(channels):
+                self._channels.difference_update(set(channels) - self._confirmed)
+                assert self._refusal is not None
+                raise self._refusal
 
     async def remove(self, *channels: str) -> None:
         """Stop listening to these channels."""
@@ -107,13 +126,20 @@ class Subscriber:
                 else:
                     self._announce(up=True)
                 await self._listen(self._connection)
-            except (RedisError, *wire.CONNECTION_LOST) as error:
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
                 failures += 1
-                if failures == 1:
-                    logger.warning("subscription lost: %s", wire.translate(error))
+                await self._failed(wire.translate(error))
             finally:
                 await self._lost()
             await asyncio.sleep(wire.backoff_seconds(failures))
+
+    async def _failed(self, error: RedisError) -> None:
+        self._outage.failed(self._client_name, error)
+        if isinstance(error, RedisAuthFailed):
+            async with self._changed:
+                self._refusal = error
+                self._changed.notify_all()
+            self._on_refused(error)
 
     async def _lost(self) -> None:
         connection, self._connection = self._connection, None
@@ -123,6 +149,9 @@ class Subscriber:
             await connection.disconnect(nowait=True)
 
     def _announce(self, *, up: bool) -> None:
+        if up:
+            self._refusal = None
+            self._outage.worked(self._client_name)
         if up != self._announced:
             self._announced = up
             self._on_connected(up)

@@ -72,11 +72,11 @@ def _end_with_the_worker(lifeline: int) -> None:
 
     Nobody writes to it, so it becomes readable only then. Unlike PR_SET_PDEATHSIG this kills
     what the job has started too, and does not mistake the end of a thread for that of the worker;
-    unlike a watching thread it needs no interpreter that may be stuck. Elsewhere than on Linux a
+    unlike a watching thread it needs no interpreter that may be stuck. Where the kernel can't, a
     process ends when its attempt has.
     """
     os.set_inheritable(lifeline, False)
-    if sys.platform == "linux":
+    with contextlib.suppress(OSError):  # not Linux, or a sandbox that does without
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
         flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)

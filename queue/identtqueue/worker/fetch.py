@@ -20,6 +20,7 @@ from identtqueue.protocol.commands import Claim
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.aio import AsyncRedis, open_connection
+from identtqueue.transport.outage import Outage
 from identtqueue.worker.order import QueueOrder
 from identtqueue.worker.slots import Slots
 
@@ -40,6 +41,7 @@ class Fetcher:
         slots: bounds each claim.
         owned: ids that this worker knows it owns.
         start: gets each attempt; its slot is taken already.
+        outage: tells the log.
         on_refused: told when a claim was refused because the lease is lost or we drain.
     """
 
@@ -53,6 +55,7 @@ class Fetcher:
         slots: Slots,
         owned: Container[str],
         start: Callable[[Attempt], None],
+        outage: Outage,
         on_refused: Callable[[Claim], None],
     ) -> None:
         self._redis = redis
@@ -62,6 +65,7 @@ class Fetcher:
         self._slots = slots
         self._owned = owned
         self._start = start
+        self._outage = outage
         self._on_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self._next_due: dict[str, float] = {}  # queue -> loop time of its next scheduled task
@@ -130,8 +134,9 @@ class Fetcher:
         """A Redis outage never ends the loop."""
         try:
             await step
+            self._outage.worked("fetching")
         except RedisError as error:
-            logger.warning("fetching: %s", error)
+            self._outage.failed("fetching", error)
             await self._drop()
             self._order.look_everywhere()
             await asyncio.sleep(wire.backoff_seconds(4))

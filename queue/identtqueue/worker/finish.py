@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,8 +14,7 @@ from identtqueue.protocol.commands import Ack, Call
 from identtqueue.task import Attempt, Failure
 from identtqueue.transport import wire
 from identtqueue.transport.aio import AsyncRedis
-
-logger = logging.getLogger(__name__)
+from identtqueue.transport.outage import Outage
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -40,14 +38,21 @@ class Finisher:
         redis: shared with the fetcher.
         worker_id: of this incarnation.
         on_ack: told what became of each report.
+        outage: tells the log.
     """
 
     def __init__(
-        self, redis: AsyncRedis, worker_id: str, *, on_ack: Callable[[Report, Ack], None]
+        self,
+        redis: AsyncRedis,
+        worker_id: str,
+        *,
+        on_ack: Callable[[Report, Ack], None],
+        outage: Outage,
     ) -> None:
         self._redis = redis
         self._worker_id = worker_id
         self._on_ack = on_ack
+        self._outage = outage
         self._reports: list[Report] = []
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
@@ -82,9 +87,10 @@ class Finisher:
                 replies = await self._redis.run_all([call for call, _ in batches])
             except RedisError as error:
                 failures += 1
-                logger.warning("recording %d results: %s", len(reports), error)
+                self._outage.failed("results", error)
                 await asyncio.sleep(wire.backoff_seconds(failures))
                 continue
+            self._outage.worked("results")
             for (_, sent), acks in zip(batches, replies, strict=True):
                 for report, ack in zip(sent, acks, strict=True):
                     self._on_ack(report, ack)

@@ -19,6 +19,7 @@ from identtqueue.protocol import commands, keys
 from identtqueue.protocol.commands import Ack, Claim, Lease
 from identtqueue.task import Attempt
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.outage import Outage
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
@@ -74,6 +75,7 @@ class Incarnation:
         settings, identity: how and where it works.
         executor: runs attempts.
         counters: where they are counted.
+        outage: what all its connections tell the log through.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Incarnation:
         identity: Identity,
         executor: Executor,
         counters: Counters,
+        outage: Outage,
     ) -> None:
         self.worker_id = identity.worker_id(secrets.token_hex(6))
         self.registered = False
@@ -108,16 +111,18 @@ class Incarnation:
             slots=self._slots,
             owned=self._attempts.keys(),
             start=self._start,
+            outage=outage,
             on_refused=self._on_refused,
         )
         self._progress = ProgressSender(redis, self.worker_id)
-        self._finisher = Finisher(redis, self.worker_id, on_ack=self._on_ack)
+        self._finisher = Finisher(redis, self.worker_id, on_ack=self._on_ack, outage=outage)
         self.heartbeat = Heartbeat(
             redis.settings,
             self.worker_id,
             settings.queues,
             settings.lease_seconds,
             on_beat=self._from_thread,
+            outage=outage,
         )
         self._upkeep = Upkeep(
             redis,
@@ -126,12 +131,14 @@ class Incarnation:
             max_deliveries=settings.max_deliveries,
             may_recover=lambda: self.heartbeat.steady_for(settings.lease_seconds),
             tidy_up=self._fetcher.give_back_unknown,
+            outage=outage,
             cron=settings.cron,
         )
         self._control = Subscriber(
             redis.settings,
             client_name="identtqueue-control",
             on_message=lambda _, data: self._on_control(data.decode()),
+            outage=outage,
         )
 
     @property

@@ -19,6 +19,7 @@ from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Lease
 from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class Heartbeat:
         settings: where Redis is.
         worker_id, queues, lease_seconds: whose lease.
         on_beat: told each answer, in the heartbeat's thread.
+        outage: tells the log.
     """
 
     def __init__(
@@ -47,11 +49,13 @@ class Heartbeat:
         lease_seconds: float,
         *,
         on_beat: Callable[[Lease], None],
+        outage: Outage,
     ) -> None:
         self._lease_seconds = lease_seconds
         lease_ms = round(lease_seconds * 1000)
         self._calls = [commands.extend(queue, worker_id, lease_ms) for queue in queues]
         self._on_beat = on_beat
+        self._outage = outage
         self._ended = threading.Event()
         self._redis = SyncRedis(
             settings, client_name="identtqueue-lease", retry_for_seconds=0, pause=self._ended.wait
@@ -95,9 +99,11 @@ class Heartbeat:
         try:
             answers = self._redis.run_all(self._calls)
         except RedisError as error:
-            logger.warning("lease not renewed: %s", error)
+            logger.debug("lease not renewed: %s", error)
+            self._outage.failed("lease", error)
             self._steady_since = time.monotonic() + RETRY_SECONDS
             return RETRY_SECONDS
+        self._outage.worked("lease")
         interval = self._lease_seconds / BEATS_PER_LEASE
         if time.monotonic() - started > interval:
             self._steady_since = time.monotonic()  # it answered, but far too late

@@ -17,6 +17,7 @@ from identtqueue.protocol.commands import Enqueued, NewTask, Recovery, WorkerRow
 from identtqueue.schedule import Cron
 from identtqueue.task import Task
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.outage import Outage
 from identtqueue.worker.settings import Identity
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,7 @@ class Upkeep:
         max_deliveries: lost workers per task before it is a dead letter.
         may_recover: whether expired leases are evidence now (`Heartbeat.steady_for`).
         tidy_up: what this worker has to put right of its own (`Fetcher.give_back_unknown`).
+        outage: tells the log.
         cron: the schedule.
     """
 
@@ -51,6 +53,7 @@ class Upkeep:
         max_deliveries: int,
         may_recover: Callable[[], bool],
         tidy_up: Callable[[], Awaitable[None]],
+        outage: Outage,
         cron: Sequence[Cron],
     ) -> None:
         self._redis = redis
@@ -59,6 +62,7 @@ class Upkeep:
         self._max_deliveries = max_deliveries
         self._may_recover = may_recover
         self._tidy_up = tidy_up
+        self._outage = outage
         self._schedules = [_Schedule(entry, entry.queue or queues[0]) for entry in cron]
 
     async def run(self) -> None:
@@ -66,8 +70,9 @@ class Upkeep:
         while True:
             try:
                 await self._round()
+                self._outage.worked("upkeep")
             except RedisError as error:
-                logger.warning("upkeep: %s", error)
+                self._outage.failed("upkeep", error)
             # Jittered, so that a fleet that started together spreads out.
             await asyncio.sleep(PERIOD_SECONDS * random.uniform(0.75, 1.25))
 

@@ -12,6 +12,7 @@ from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.child import is_child
 from identtqueue.worker.execute import Executor
@@ -121,8 +122,12 @@ class Worker:
                 "a process for jobs has imported a module that runs a worker: put the call behind "
                 'if __name__ == "__main__":'
             )
+        outage = Outage()
         redis = AsyncRedis(
-            self.redis_settings, client_name="identtqueue-worker", retry_for_seconds=FOR_EVER
+            self.redis_settings,
+            client_name="identtqueue-worker",
+            retry_for_seconds=FOR_EVER,
+            outage=outage,
         )
         processes = self._processes()
         health = self._health_server()
@@ -130,7 +135,7 @@ class Worker:
             if await self._unless_stopped(self._start(redis)):
                 try:
                     if await self._unless_stopped(self._start_process(processes)):
-                        await self._live(redis, processes)
+                        await self._live(redis, processes, outage)
                 finally:
                     await self.settings.hooks.shut_down(self.state)
         finally:
@@ -192,7 +197,7 @@ class Worker:
         if self._registry.in_processes():
             await processes.start()
 
-    async def _live(self, redis: AsyncRedis, processes: Processes) -> None:
+    async def _live(self, redis: AsyncRedis, processes: Processes, outage: Outage) -> None:
         executor = Executor(
             self._registry,
             timeout_seconds=self.settings.timeout_seconds,
@@ -208,7 +213,7 @@ class Worker:
         try:
             while end is End.LOST and not self._stops:
                 self._incarnation = Incarnation(
-                    redis, self.settings, identity, executor, self.counters
+                    redis, self.settings, identity, executor, self.counters, outage
                 )
                 end = await self._incarnation.live()
         finally:
