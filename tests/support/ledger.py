@@ -7,6 +7,7 @@ to the process afterwards.
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ class Line:
     task_id: str
     attempt: int
     pid: int
+    at: float
+    """`time.monotonic()`: one clock for all processes, that no change of the time of day moves."""
 
 
 class Ledger:
@@ -44,7 +47,8 @@ class Ledger:
         """Add a line."""
         descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         try:
-            os.write(descriptor, f"{event} {task_id} {attempt} {os.getpid()}\n".encode())
+            line = f"{event} {task_id} {attempt} {os.getpid()} {time.monotonic():.6f}\n"
+            os.write(descriptor, line.encode())
         finally:
             os.close(descriptor)
 
@@ -56,7 +60,8 @@ class Ledger:
             return []
         rows = (row.split() for row in text.splitlines())
         return [
-            Line(event, task_id, int(attempt), int(pid)) for event, task_id, attempt, pid in rows
+            Line(event, task_id, int(attempt), int(pid), float(at))
+            for event, task_id, attempt, pid, at in rows
         ]
 
     def starts(self) -> list[Line]:

@@ -1,11 +1,40 @@
-"""A TCP proxy between a client and Redis, to cut, hold and refuse connections for real."""
+"""A TCP proxy between clients and Redis: it cuts, holds, delays, refuses and swallows for real."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+
+class Way(enum.Enum):
+    """The direction of bytes."""
+
+    REQUESTS = "requests"  # from the client to Redis
+    REPLIES = "replies"
+
+
+BOTH_WAYS = frozenset(Way)
+
+
+@dataclass(eq=False)
+class _Link:
+    """One connection of a client, and the one to Redis that belongs to it."""
+
+    client: asyncio.StreamWriter
+    server: asyncio.StreamWriter | None = None
+    lost: set[Way] = field(default_factory=set)  # what goes this way never arrives
+    pumps: list[asyncio.Future[None]] = field(default_factory=list)
+
+    def cut(self) -> None:
+        for end in (self.client, self.server):
+            if end is not None:
+                end.transport.abort()
+        for pump in self.pumps:
+            pump.cancel()
 
 
 class Proxy:
@@ -21,11 +50,14 @@ class Proxy:
         self._target_port = target_port
         self._server: asyncio.Server | None = None
         self._port = 0
-        self._links: set[asyncio.Task[None]] = set()
-        self._open: set[asyncio.StreamWriter] = set()
-        self._replies_flow = asyncio.Event()
-        self._replies_flow.set()
-        self._hold_at = b""
+        self._links: set[_Link] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._flows = {way: asyncio.Event() for way in Way}
+        for flow in self._flows.values():
+            flow.set()
+        self._hold_at: tuple[bytes, Way] = (b"", Way.REPLIES)
+        self._swallowing: frozenset[Way] = frozenset()
+        self._delay_seconds = 0.0
         self._refusing = False
         self.accepted = 0
 
@@ -48,12 +80,14 @@ class Proxy:
         assert self._server is not None
         self._server.close()
         self.cut()
-        await asyncio.gather(*self._links, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- connections that end, or don't come about ---
 
     def cut(self) -> None:
         """Reset all connections that are open now."""
-        for writer in self._open:
-            writer.transport.abort()
+        for link in list(self._links):
+            link.cut()
 
     def refuse(self) -> None:
         """Cut, and close each new connection at once."""
@@ -64,59 +98,117 @@ class Proxy:
         """Take connections again."""
         self._refusing = False
 
+    def retarget(self, port: int) -> None:
+        """Cut, and lead new connections there: what a changed DNS entry or Service does."""
+        self._target_port = port
+        self.cut()
+
+    # --- bytes that come late ---
+
     def hold_replies(self) -> None:
         """Requests still arrive at Redis, its answers are held back."""
-        self._replies_flow.clear()
+        self._flows[Way.REPLIES].clear()
 
     def hold_replies_to(self, word: bytes) -> None:
         """The next request that contains the word still arrives; then as `hold_replies`."""
-        self._hold_at = word
+        self._hold_at = (word, Way.REPLIES)
+
+    def hold_request(self, word: bytes) -> None:
+        """The next request that contains the word, and all behind it, are kept on the way.
+
+        `release_requests` delivers them, whether their client still waits or has long gone.
+        """
+        self._hold_at = (word, Way.REQUESTS)
 
     @property
     def holding(self) -> bool:
-        """Whether replies are held back."""
-        return not self._replies_flow.is_set()
+        """Whether anything is held back."""
+        return not all(flow.is_set() for flow in self._flows.values())
+
+    def hold(self) -> None:
+        """Nothing passes, either way, until it is released."""
+        for flow in self._flows.values():
+            flow.clear()
+
+    def release(self) -> None:
+        """Deliver all that was held back, in its order."""
+        for flow in self._flows.values():
+            flow.set()
 
     def release_replies(self) -> None:
         """Hand out what was held back."""
-        self._replies_flow.set()
+        self._flows[Way.REPLIES].set()
+
+    def release_requests(self) -> None:
+        """Deliver what was held back."""
+        self._flows[Way.REQUESTS].set()
+
+    def delay_replies(self, seconds: float) -> None:
+        """From now on each takes so much longer; 0: no longer."""
+        self._delay_seconds = seconds
+
+    # --- bytes that never come ---
+
+    def swallow(self, ways: frozenset[Way] = BOTH_WAYS) -> None:
+        """Lose all that is sent these ways, without a sign: the connections stay open.
+
+        A connection that has lost bytes never recovers (TCP would not deliver what came behind
+        them), and its end is not seen at the other side. New ones fare as badly until
+        `stop_swallowing`.
+        """
+        self._swallowing = ways
+        for link in self._links:
+            link.lost |= ways
+
+    def stop_swallowing(self) -> None:
+        """New connections work."""
+        self._swallowing = frozenset()
+
+    # --- how it works ---
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         if self._refusing:
             writer.transport.abort()
             return
-        self._open.add(writer)
-        link = asyncio.ensure_future(self._link(reader, writer))
+        link = _Link(writer, lost=set(self._swallowing))
         self._links.add(link)
-        link.add_done_callback(self._links.discard)
+        task = asyncio.get_running_loop().create_task(self._serve(link, reader))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
-    async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, link: _Link, reader: asyncio.StreamReader) -> None:
         try:
-            up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target_port)
+            up_reader, link.server = await asyncio.open_connection("127.0.0.1", self._target_port)
+            link.pumps = [
+                asyncio.ensure_future(self._pump(link, Way.REQUESTS, reader, link.server)),
+                asyncio.ensure_future(self._pump(link, Way.REPLIES, up_reader, link.client)),
+            ]
+            if link in self._links:  # it was not cut meanwhile
+                await asyncio.gather(*link.pumps, return_exceptions=True)
         except OSError:
-            self._open.discard(writer)
-            writer.transport.abort()
-            return
-        self._open.add(up_writer)
-        forth = asyncio.ensure_future(self._pump(reader, up_writer, held=False))
-        back = asyncio.ensure_future(self._pump(up_reader, writer, held=True))
-        await asyncio.wait({forth, back}, return_when=asyncio.FIRST_COMPLETED)
-        for end in (writer, up_writer):
-            end.transport.abort()
-        self._open -= {writer, up_writer}
-        back.cancel()  # it may wait for the replies to flow
-        await asyncio.gather(forth, back, return_exceptions=True)
+            pass  # nobody listens there
+        finally:
+            link.cut()
+            self._links.discard(link)
 
     async def _pump(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, held: bool
+        self, link: _Link, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                if held:
-                    await self._replies_flow.wait()
-                elif self._hold_at and self._hold_at in data:
-                    self._hold_at = b""
-                    self.hold_replies()
-                writer.write(data)
-                await writer.drain()
+                self._look_at(way, data)
+                await self._flows[way].wait()
+                if way is Way.REPLIES and self._delay_seconds:
+                    await asyncio.sleep(self._delay_seconds)
+                if way not in link.lost:
+                    writer.write(data)
+                    await writer.drain()
+        if way not in link.lost:
+            link.cut()
+
+    def _look_at(self, way: Way, data: bytes) -> None:
+        word, held = self._hold_at
+        if way is Way.REQUESTS and word and word in data:
+            self._hold_at = (b"", held)
+            self._flows[held].clear()

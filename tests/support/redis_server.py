@@ -31,16 +31,22 @@ def find_server() -> str:
 
 
 class RedisServer:
-    """Start, stop, kill and pause it; the data folder outlives a restart.
+    """Start, stop, kill, pause and promote it; the data folder outlives a restart.
 
     Args:
         executable: which redis-server.
         aof: keep an append-only file, so that accepted tasks survive a kill.
+        replica_of: port of the server that it is to follow.
         options: more command-line options, as `--maxmemory 10mb`.
     """
 
     def __init__(
-        self, *, executable: str | None = None, aof: bool = False, options: tuple[str, ...] = ()
+        self,
+        *,
+        executable: str | None = None,
+        aof: bool = False,
+        replica_of: int | None = None,
+        options: tuple[str, ...] = (),
     ) -> None:
         self.executable = executable or find_server()
         self.port = free_port()
@@ -49,17 +55,19 @@ class RedisServer:
         self._options = (
             *("--bind", "127.0.0.1", "--port", str(self.port), "--dir", str(self._folder)),
             *("--save", "", "--appendonly", "yes" if aof else "no", "--appendfsync", "always"),
+            *("--repl-diskless-sync-delay", "0"),
             *options,
         )
+        self._replica_of = replica_of
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self._folder / "log"
 
     def start(self) -> RedisServer:
         """Start it and wait until it answers."""
+        follow = () if self._replica_of is None else ("127.0.0.1", str(self._replica_of))
+        command = [self.executable, *self._options, *(follow and ("--replicaof", *follow))]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [self.executable, *self._options], stdout=log, stderr=log
-            )
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         self._wait_until_it_answers()
         return self
 
@@ -108,6 +116,27 @@ class RedisServer:
         """Let it go on."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def promote(self) -> None:
+        """Make a replica the primary, with what it has."""
+        self._replica_of = None
+        with self.client() as client:
+            client.replicaof("NO", "ONE")
+
+    def is_in_step(self) -> bool:
+        """Whether this replica has all that its primary has written, also in its own AOF.
+
+        After a full synchronisation it writes a new append-only file; until that is finished, a
+        restart would lose what it had received.
+        """
+        with self.client() as client:
+            about = client.info()
+        if about.get("master_link_status") != "up":
+            return False
+        with redis.Redis(port=about["master_port"]) as primary:
+            offset = primary.info("replication")["master_repl_offset"]
+        rewriting = about["aof_rewrite_in_progress"] or about["aof_rewrite_scheduled"]
+        return not rewriting and bool(about["slave_repl_offset"] >= offset)
 
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
