@@ -33,6 +33,29 @@ async def journal(ctx: Context, gate: str | None = None) -> int:
     return ctx.attempt
 
 
+@app.task
+async def nap(ctx: Context, seconds: float) -> int:
+    """Take a while."""
+    ledger = Ledger.of_this_process()
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    await asyncio.sleep(seconds)
+    ledger.write("end", ctx.task_id, ctx.attempt)
+    return ctx.attempt
+
+
+@app.task
+async def hoard(ctx: Context, megabytes: int) -> int:
+    """Take memory, and use it."""
+    Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
+    return len(bytearray(megabytes << 20)) >> 20
+
+
+@app.task
+async def time_of_day(_ctx: Context) -> float:
+    """What the worker's host takes for the time, in seconds since 1970."""
+    return time.time()
+
+
 @app.task(max_retries=2)
 async def fails(ctx: Context, text: str) -> None:
     """Fail every time."""
@@ -60,5 +83,8 @@ async def poison(ctx: Context, how: str, cure: str) -> str:
         return "cured"
     if how == "exit":
         os._exit(137)
+    if how == "memory":
+        hoard_of_pages = [bytearray(b"x" * (1 << 20)) for _ in range(1024)]
+        raise AssertionError(f"{len(hoard_of_pages)} MB were to be had")
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("SIGKILL returned")

@@ -1,0 +1,62 @@
+"""The time of day of hosts jumps, while their processes run: Redis' own clock counts alone."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from faults.stage import Stage, scenario
+from identtqueue import TaskOptions
+from support.clock import LIBRARY, HostClock
+from support.processes import LEASE_SECONDS
+from support.waiting import eventually
+
+HOUR = 3600
+
+
+@scenario()
+async def test_clocks_that_jump_by_an_hour(stage: Stage) -> None:
+    """Forth and back, on two hosts: no lease, time-out, delay or recovery takes notice."""
+    if LIBRARY is None:
+        pytest.skip("no libfaketime: `make setup` installs it on Debian")
+    clocks = [HostClock(stage.folder / f"clock-{n}") for n in range(2)]
+    early, late = [
+        await stage.worker(concurrency=2, environ=clock.environ).started() for clock in clocks
+    ]
+    options = TaskOptions(timeout_seconds=300)
+    held = await stage.enqueue("journal", stage.gate, task_options=options)
+    await stage.begun()
+    for jump in (HOUR, -HOUR, HOUR):
+        clocks[0].jump(jump)
+        clocks[1].jump(-jump)
+        await _seen_by_both(stage, jump)
+        begun = time.monotonic()
+        delayed = await stage.enqueue("journal", task_options=TaskOptions(delay_seconds=1))
+        await stage.client.wait_for_result(delayed, 60)
+        assert time.monotonic() - begun >= 1
+    runner = next(line.pid for line in stage.ledger.starts() if line.task_id == held)
+    victim, peer = (early, late) if early.pid == runner else (late, early)
+    starts = len(stage.ledger.starts())
+    await victim.kill()
+    died = time.monotonic()
+    await stage.begun(starts + 1)
+    again = stage.ledger.starts()[-1]
+    assert (again.task_id, again.pid) == (held, peer.pid)
+    assert again.at - died < LEASE_SECONDS + 20, "the lease is counted by Redis' clock"
+    stage.open_gate()
+    await stage.settled(repeats=1)
+    assert "the lease is lost" not in early.log + late.log
+
+
+async def _seen_by_both(stage: Stage, jump: int) -> None:
+    """Each worker's own clock has jumped: one by so much, the other the other way."""
+    seen: set[int] = set()
+
+    async def both() -> bool:
+        task_id = await stage.enqueue("time_of_day")
+        shown = await stage.client.wait_for_result(task_id, 60)
+        seen.add(round((shown - time.time()) / HOUR) * HOUR)
+        return seen == {jump, -jump}
+
+    await eventually(both, "both clocks were seen to have jumped")

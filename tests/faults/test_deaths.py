@@ -1,0 +1,167 @@
+"""The worker dies, or seems to."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from pathlib import Path
+
+import pytest
+
+from faults.stage import Stage, scenario
+from identtqueue import TaskFailed
+from support.memory import MemoryLimit, MemoryLimitUnavailable
+from support.processes import LEASE_SECONDS, WorkerProcess
+from support.waiting import eventually
+
+
+@scenario()
+async def test_killed_while_it_runs(stage: Stage) -> None:
+    victim = await stage.worker().started()
+    task_id = await stage.enqueue("journal", stage.gate)
+    await stage.begun()
+    await victim.kill()
+    await stage.worker().started()
+    await stage.begun(2)
+    stage.open_gate()
+    results = await stage.settled(repeats=1)
+    assert results[task_id].value == 2, "the second attempt's result"
+    assert await stage.losses(task_id) == 1
+
+
+@scenario()
+async def test_killed_while_many_run_and_wait(stage: Stage) -> None:
+    """Half run on the victim, half on its peer, more are waiting."""
+    victim = await stage.worker(concurrency=4).started()
+    await stage.worker(concurrency=4).started()
+    await stage.enqueue_many(16, "journal", stage.gate)
+    await stage.begun(8)
+    held = [line.task_id for line in stage.ledger.starts() if line.pid == victim.pid]
+    await victim.kill()
+    stage.open_gate()
+    results = await stage.settled(repeats=len(held))
+    assert len(held) == 4
+    assert {r.task_id: r.value for r in results.values()} == {
+        task_id: 2 if task_id in held else 1 for task_id in stage.accepted
+    }
+
+
+@scenario()
+async def test_stopped_past_its_lease_while_it_runs(stage: Stage) -> None:
+    """The zombie wakes, finishes what others have run meanwhile, and is refused."""
+    zombie = await stage.worker().started()
+    task_id = await stage.enqueue("journal", stage.gate)
+    await stage.begun()
+    zombie.send(signal.SIGSTOP)
+    peer = await stage.worker().started()
+    await stage.begun(2)
+    stage.open_gate()
+    await eventually(stage.recorded, "the peer's result is recorded")
+    zombie.send(signal.SIGCONT)
+    await zombie.registered(times=2)
+    assert (await stage.admin.task(task_id)).owner == await peer.registered()
+    results = await stage.settled(repeats=1)
+    assert results[task_id].value == 2, "one result: the peer's"
+    assert "the lease is lost; starting over" in zombie.log
+    assert await stage.recorded() == 1
+
+
+@scenario()
+async def test_stopped_past_its_lease_while_it_is_idle(stage: Stage) -> None:
+    """It is rung for a task meanwhile, and given up: a peer runs the task, it starts over."""
+    zombie = await stage.worker().started()
+    await stage.enqueue("journal")
+    await eventually(stage.recorded, "it works")
+    zombie.send(signal.SIGSTOP)
+    rung_for = await stage.enqueue("journal")
+    peer = await stage.worker().started()
+    results = await stage.client.wait_many([rung_for], 60)
+    assert results[0].value == 1, "a token is no task: nothing was lost with it"
+    assert (await stage.admin.task(rung_for)).owner == await peer.registered()
+    await eventually(lambda: _only(stage, peer), "the zombie is given up")
+    await stage.enqueue("journal")
+    zombie.send(signal.SIGCONT)
+    await zombie.registered(times=2)
+    await stage.enqueue_many(4, "journal")
+    await stage.settled(repeats=0)
+
+
+async def _only(stage: Stage, worker: WorkerProcess) -> bool:
+    rows = await stage.admin.workers(stage.queue)
+    return [row.worker_id for row in rows] == [await worker.registered()]
+
+
+@scenario()
+async def test_a_loop_that_is_blocked_for_longer_than_the_lease(stage: Stage) -> None:
+    """CPU-bound code in an async job: the heartbeat is a thread, so the lease is kept."""
+    await stage.worker().started()
+    await stage.worker().started()
+    task_id = await stage.enqueue("hold_the_loop", LEASE_SECONDS + 3)
+    results = await stage.settled(repeats=0)
+    assert results[task_id].value == 1
+    assert await stage.losses(task_id) == 0
+
+
+@scenario()
+async def test_a_task_that_kills_its_worker(stage: Stage) -> None:
+    """A dead letter after max_deliveries; replayed when it is cured."""
+    await _poisoned(stage, "kill", signal.SIGKILL)
+
+
+@scenario()
+async def test_a_task_that_exits_the_process(stage: Stage) -> None:
+    """As an out-of-memory kill does."""
+    await _poisoned(stage, "exit", 137)
+
+
+@scenario()
+async def test_a_task_that_needs_more_memory_than_there_is(stage: Stage) -> None:
+    """The kernel's own out-of-memory kill, by a control group as a pod has."""
+    try:
+        with MemoryLimit(megabytes=150) as limit:
+            await _poisoned(stage, "memory", signal.SIGKILL, limit)
+    except MemoryLimitUnavailable as error:
+        pytest.skip(f"no control groups here: {error}")
+
+
+@scenario()
+async def test_a_job_that_is_refused_memory(stage: Stage) -> None:
+    """RLIMIT_AS instead: the job gets a MemoryError, a failure like any; the worker goes on."""
+    worker = await stage.worker().started()
+    await stage.enqueue("journal")
+    await eventually(stage.recorded, "it works")
+    limit = _address_space(worker.pid) + (256 << 20)
+    resource.prlimit(worker.pid, resource.RLIMIT_AS, (limit, limit))
+    hungry = await stage.enqueue("hoard", 1024)
+    await stage.enqueue("hoard", 1)
+    results = await stage.settled(repeats=0)
+    assert results[hungry].failure.type == "MemoryError"
+    assert worker.process.returncode == 0
+
+
+def _address_space(pid: int) -> int:
+    """Bytes: the first field of /proc/<pid>/statm (proc(5)) counts pages."""
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
+
+
+async def _poisoned(stage: Stage, how: str, code: int, limit: MemoryLimit | None = None) -> None:
+    cure = stage.folder / "cure"
+    task_id = await stage.enqueue("poison", how, str(cure))
+    for n in range(2):
+        victim = stage.worker(max_deliveries=2).start()
+        if limit is not None:
+            limit.add(victim.pid)
+        assert await victim.ended(seconds=60) in (code, -code)
+        assert len(stage.ledger.starts()) == n + 1
+    await stage.worker(max_deliveries=2).started()
+    with pytest.raises(TaskFailed) as caught:
+        await stage.client.wait_for_result(task_id, 60)
+    assert caught.value.remote_type == "WorkerLost"
+    assert "max_deliveries=2" in caught.value.remote_message
+    (letter,) = [info async for info in stage.admin.dead_letters(stage.queue)]
+    assert (letter.task_id, letter.losses) == (task_id, 2)
+
+    cure.touch()
+    assert await stage.admin.replay([task_id]) == [task_id]
+    assert await stage.client.wait_for_result(task_id, 60) == "cured"
+    await stage.settled(repeats=1)

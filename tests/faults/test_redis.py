@@ -1,0 +1,240 @@
+"""Redis suffers: it dies, hangs, is full, forgets, or is replaced by its replica."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis
+
+from faults.stage import Stage, scenario
+from identtqueue import Client, TaskNotFound, TaskOptions
+from identtqueue.admin import Admin
+from identtqueue.errors import RedisFull
+from support.processes import LEASE_SECONDS
+from support.proxy import Proxy
+from support.redis_server import RedisServer, free_port
+from support.waiting import eventually
+
+
+@scenario(own_redis=True)
+async def test_redis_killed_while_busy(stage: Stage) -> None:
+    """Restarted from its append-only file: no work is lost, none is done twice."""
+    for _ in range(2):
+        await stage.worker(concurrency=4).started()
+    await stage.enqueue_many(300, "journal")
+    await stage.enqueue_many(4, "journal", stage.gate)
+    await stage.begun(50)
+    stage.server.kill()
+    stage.server.start()
+    stage.open_gate()
+    await stage.settled()
+    assert all(worker.process.returncode == 0 for worker in stage.workers)
+    assert len(stage.ledger.repeats()) <= 16, "at most what was claimed and not yet answered"
+
+
+@scenario(own_redis=True)
+async def test_redis_away_for_longer_than_the_lease(stage: Stage) -> None:
+    """Workers keep their attempts and go on when it is back: nothing runs twice."""
+    workers = [await stage.worker().started() for _ in range(2)]
+    await stage.enqueue_many(6, "journal", stage.gate)
+    await stage.begun(6)
+    stage.server.kill()
+    for worker in workers:
+        # Each failed renewal is a line; so many of them are more than a lease.
+        needed = round(LEASE_SECONDS / 0.5) + 2
+        await eventually(
+            lambda w=worker, n=needed: w.log.count("lease not renewed") >= n,
+            "its lease has run out",
+        )
+    stage.server.start()
+    stage.open_gate()
+    await stage.settled(repeats=0)
+    assert all("the lease is lost" not in worker.log for worker in workers)
+
+
+@scenario(own_redis=True)
+async def test_redis_hangs(stage: Stage) -> None:
+    """Stopped, not dead, for longer than a reply may take: connections are given up."""
+    workers = [await stage.worker(concurrency=2).started() for _ in range(2)]
+    await stage.enqueue_many(40, "journal")
+    await stage.enqueue_many(2, "journal", stage.gate)
+    await stage.begun(10)
+    stage.server.pause()
+    for worker in workers:
+        await eventually(lambda w=worker: "lease not renewed" in w.log, "a reply took too long")
+    stage.server.resume()
+    stage.open_gate()
+    await stage.settled()
+    assert len(stage.ledger.repeats()) <= 4
+
+
+@scenario(own_redis=True)
+async def test_redis_forgets_its_scripts(stage: Stage) -> None:
+    await stage.worker(concurrency=4).started()
+    with stage.server.client() as raw:
+        for n in range(10):
+            raw.script_flush()
+            await stage.enqueue_many(10, "journal")
+            await eventually(lambda n=n: stage.reached(10 * n + 5), "half are done")
+    await stage.settled(repeats=0)
+
+
+@scenario(own_redis=True)
+async def test_redis_killed_while_it_rewrites_its_file(stage: Stage) -> None:
+    await stage.worker(concurrency=4).started()
+    await stage.enqueue_many(2000, "journal")
+    with stage.server.client() as raw:
+        for n in range(3):
+            await eventually(lambda n=n: stage.reached(100 * n + 50), "it works")
+            raw.bgrewriteaof()
+            stage.server.kill()
+            stage.server.start()
+    await stage.settled()
+    assert len(stage.ledger.repeats()) <= 3 * 4
+
+
+@scenario(own_redis=True)
+async def test_a_worker_killed_while_redis_restarts(stage: Stage) -> None:
+    """Both at once: who is left recovers the victim's tasks, and only those."""
+    victim = await stage.worker(concurrency=4).started()
+    await stage.enqueue_many(4, "journal", stage.gate)
+    await stage.begun(4)
+    held = set(stage.accepted)
+    await stage.worker(concurrency=8).started()
+    await stage.enqueue_many(4, "journal", stage.gate)
+    await stage.begun(8)
+    stage.server.kill()
+    await victim.kill()
+    stage.server.start()
+    await stage.begun(12)
+    stage.open_gate()
+    await stage.settled()
+    assert set(stage.ledger.repeats()) == held
+    assert [await stage.losses(task_id) for task_id in held] == [1] * 4
+
+
+@scenario(own_redis=True, long=True)
+async def test_redis_pauses_its_clients(stage: Stage) -> None:
+    """CLIENT PAUSE for 10 s: twice the lease. Nothing is answered; then all is, in order."""
+    workers = [await stage.worker(concurrency=2).started() for _ in range(2)]
+    await stage.enqueue_many(40, "journal")
+    await stage.enqueue_many(2, "journal", stage.gate)
+    await stage.begun(10)
+    with stage.server.client() as raw:
+        raw.client_pause(10_000)
+        enqueued = asyncio.create_task(stage.enqueue("journal"))
+        raw.ping()  # is answered when the pause is over
+    await enqueued
+    stage.open_gate()
+    await stage.settled()
+    assert all(worker.process.returncode == 0 for worker in workers)
+    assert len(stage.ledger.repeats()) <= 4
+
+
+@scenario(own_redis=True)
+async def test_redis_is_full_under_load(stage: Stage) -> None:
+    """Enqueueing is refused and leaves nothing behind; what was accepted runs; then it goes on."""
+    workers = [await stage.worker(concurrency=4).started() for _ in range(2)]
+    ids = [f"{stage.queue}:{n}" for n in range(400)]
+    refused: set[str] = set()
+
+    async def enqueue(task_id: str) -> None:
+        options = TaskOptions(task_id=task_id)
+        while True:
+            try:
+                await stage.enqueue("nap", 0.02, task_options=options)
+            except RedisFull:
+                refused.add(task_id)
+                await eventually(room.is_set, "there is room again")
+            else:
+                return
+
+    room = asyncio.Event()
+    with stage.server.client() as raw:
+        first = asyncio.gather(*map(enqueue, ids[:200]))
+        await stage.begun(20)
+        raw.config_set("maxmemory-policy", "noeviction")
+        raw.config_set("maxmemory", raw.info("memory")["used_memory"])
+        rest = asyncio.gather(*map(enqueue, ids[200:]))
+        await eventually(lambda: len(refused) > 50, "enqueueing is refused")
+        assert not [task_id for task_id in refused if raw.keys(f"*:task:{task_id}")]
+        await eventually(
+            lambda: stage.reached(len(stage.accepted)), "the queue drains all the same"
+        )
+        raw.config_set("maxmemory", 0)
+        room.set()
+    await asyncio.gather(first, rest)
+    await stage.settled(repeats=0)
+    assert all(worker.process.returncode == 0 for worker in workers)
+
+
+@scenario(own_redis=True)
+async def test_a_planned_failover(stage: Stage) -> None:
+    """Writes are paused until the replica has all, then it takes over: nothing is lost."""
+    replica = RedisServer(aof=True, replica_of=stage.server.port).start()
+    async with Proxy(stage.server.port) as proxy, Client(proxy.address) as client:
+        for _ in range(2):
+            await stage.worker(address=proxy.address, concurrency=4).started()
+        await stage.enqueue_many(300, "journal")
+        await stage.enqueue_many(4, "journal", stage.gate)
+        await eventually(replica.is_in_step, "the replica follows")
+        await stage.begun(50)
+        with stage.server.client() as raw:
+            raw.client_pause(60_000, all=False)  # writes only: nothing more is acknowledged
+            meanwhile = asyncio.create_task(client.enqueue_job(stage.queue, "journal"))
+            await eventually(replica.is_in_step, "the replica has all")
+        await _take_over(stage, replica, proxy)
+        stage.accepted.append(await meanwhile)
+        stage.open_gate()
+        await stage.settled(client=client)
+        assert len(stage.ledger.repeats()) <= 16, "at most what was claimed and not yet answered"
+
+
+@scenario(own_redis=True)
+async def test_a_failover_to_a_replica_that_lags(stage: Stage) -> None:
+    """Replication is asynchronous: what it had not passed on is gone, and only that.
+
+    What a WAIT had confirmed runs. What was acknowledged without one may be lost; the client then
+    gets TaskNotFound, and enqueues it again under the same id.
+    """
+    replica = RedisServer(aof=True, replica_of=stage.server.port).start()
+    async with Proxy(stage.server.port) as proxy, Client(proxy.address) as client:
+        await eventually(replica.is_in_step, "the replica follows")
+        await stage.enqueue_many(20, "journal")
+        options = TaskOptions(task_id=f"{stage.queue}:late")
+        with stage.server.client() as raw:
+            assert _replicated(raw, 10_000) == 1
+            with replica.client() as follower:
+                follower.replicaof("127.0.0.1", free_port())  # its link is broken from here on
+            await stage.enqueue("journal", task_options=options)
+            assert _replicated(raw, 100) == 0
+        stage.server.kill()
+        await _take_over(stage, replica, proxy)
+        for _ in range(2):
+            await stage.worker(address=proxy.address).started()
+        with pytest.raises(TaskNotFound):
+            await client.wait_for_result(stage.accepted[-1], 60)
+        assert await client.enqueue_job(stage.queue, "journal", task_options=options)
+        await stage.settled(repeats=0, client=client)
+
+
+def _replicated(raw: redis.Redis, timeout_ms: int) -> int:
+    """How many replicas have all that was written until now.
+
+    WAIT speaks of what its own connection has written, so that must be the last.
+    """
+    with raw.pipeline(transaction=False) as batch:
+        batch.set("written-last", 1)
+        batch.wait(1, timeout_ms)
+        return int(batch.execute()[1])
+
+
+async def _take_over(stage: Stage, replica: RedisServer, proxy: Proxy) -> None:
+    """The replica is the primary now; the old one is gone for good."""
+    replica.promote()
+    proxy.retarget(replica.port)
+    stage.server.destroy()
+    stage.server = replica
+    await stage.admin.close()
+    stage.admin = await stage.exits.enter_async_context(Admin(replica.address))

@@ -1,0 +1,107 @@
+"""The worker is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+
+import redis
+
+from faults.stage import Stage, scenario
+from identtqueue import State
+from support.accounts import left_over
+from support.processes import WorkerProcess
+from support.waiting import eventually
+
+
+@scenario()
+async def test_terminated_in_order(stage: Stage) -> None:
+    """What runs ends and is recorded; what waits is left for others."""
+    worker = await stage.worker(concurrency=2).started()
+    await stage.enqueue_many(4, "journal", stage.gate)
+    await stage.begun(2)
+    worker.send(signal.SIGTERM)
+    await eventually(lambda: "SIGTERM: stopping" in worker.log, "it has heard")
+    stage.open_gate()
+    assert await worker.ended() == 0
+    assert await stage.recorded() == 2
+    await stage.worker().started()
+    await stage.settled(repeats=0)
+
+
+@scenario()
+async def test_terminated_with_its_grace_exceeded(stage: Stage) -> None:
+    """What does not end in time goes back uncharged, and runs elsewhere at once."""
+    worker = await stage.worker(grace_seconds=0.5).started()
+    task_id = await stage.enqueue("journal", stage.gate)
+    await stage.begun()
+    await stage.worker().started()
+    worker.send(signal.SIGTERM)
+    await stage.begun(2)
+    assert await worker.ended() == 0
+    stage.open_gate()
+    results = await stage.settled(repeats=1)
+    assert results[task_id].value == 2
+    assert await stage.losses(task_id) == 0
+
+
+@scenario()
+async def test_terminated_twice(stage: Stage) -> None:
+    """The second signal does not wait for the grace time."""
+    worker = await stage.worker(grace_seconds=3600).started()
+    task_id = await stage.enqueue("journal", stage.gate)
+    await stage.begun()
+    worker.send(signal.SIGTERM)
+    await eventually(lambda: "SIGTERM: stopping" in worker.log, "it has heard")
+    assert worker.process.poll() is None
+    worker.send(signal.SIGTERM)
+    assert await worker.ended() == 0
+    info = await stage.admin.task(task_id)
+    assert (info.state, info.losses) == (State.PENDING, 0)
+    await stage.worker().started()
+    stage.open_gate()
+    await stage.settled(repeats=1)
+
+
+@scenario()
+async def test_terminated_while_it_starts(stage: Stage) -> None:
+    """At different moments of the start; none leaves anything behind."""
+    await stage.enqueue("journal")
+    with stage.server.client() as raw:
+        for moment in ("python", "connection", "registration"):
+            worker = stage.worker().start()
+            if moment == "connection":
+                await eventually(lambda w=worker: _has_connected(raw, w), "it has connected")
+            if moment == "registration":
+                await worker.registered()
+            worker.send(signal.SIGTERM)
+            assert await worker.ended() in (0, -signal.SIGTERM), worker.log
+            rest = [key for key in left_over(raw, stage.queue) if "pending" not in key]
+            assert rest in ([], [f"idtq:{{{stage.queue}}}:wake"])
+    await stage.worker().started()
+    await stage.settled(repeats=0)
+
+
+def _has_connected(raw: redis.Redis, worker: WorkerProcess) -> bool:
+    names = [c["name"] for c in raw.client_list()]
+    return "identtqueue-worker" in names or worker.process.poll() is not None
+
+
+@scenario()
+async def test_a_storm_of_terminations(stage: Stage) -> None:
+    """Each worker is told several times, and replaced: nothing is lost, nothing is charged."""
+    await stage.enqueue_many(150, "nap", 0.1)
+    for n in range(5):
+        worker = await stage.worker(concurrency=4, grace_seconds=2).started()
+        await stage.begun(4 * n + 4)
+        for _ in range(n):  # the first one is not told before it is replaced
+            worker.send(signal.SIGTERM)
+            await asyncio.sleep(0)
+    last = await stage.worker(concurrency=16).started()
+    stage.workers[0].send(signal.SIGTERM)
+    for worker in stage.workers:
+        if worker is not last:
+            assert await worker.ended() == 0, worker.log
+    await stage.settled()
+    losses = [await stage.losses(task_id) for task_id in stage.accepted]
+    assert set(losses) == {0}
