@@ -1,0 +1,107 @@
+"""The app that the workers of a chaos run serve: `identtqueue worker faults.jobs:app`.
+
+Each job writes into the ledger when it starts, and when it has come to its end ("end", or "fail"
+if it raises); what is cut off in between writes nothing more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from faults.orders import DOOMED_RETRIES, FLAKY_FAILURES
+from identtqueue import App, Context, RetryPolicy
+from support.ledger import Ledger
+
+app = App(default_queue="chaos")
+ledger = Ledger.of_this_process()
+
+
+def block(seconds: float) -> None:
+    """Block the calling thread.
+
+    Not by `time.sleep`: libfaketime 0.9.10 makes an absolute clock_nanosleep fail (EINVAL).
+    """
+    threading.Event().wait(seconds)
+
+
+SOON = {"first_delay_seconds": 0.2, "max_delay_seconds": 1.0}
+
+
+@contextmanager
+def entries(ctx: Context) -> Iterator[None]:
+    """Start and end of the attempt."""
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    try:
+        yield
+    except ValueError:
+        ledger.write("fail", ctx.task_id, ctx.attempt)
+        raise
+    ledger.write("end", ctx.task_id, ctx.attempt)
+
+
+@app.task
+async def quick(ctx: Context) -> int:
+    """Nothing."""
+    with entries(ctx):
+        return ctx.attempt
+
+
+@app.task
+async def slow(ctx: Context, seconds: float) -> int:
+    """Wait."""
+    with entries(ctx):
+        await asyncio.sleep(seconds)
+        return ctx.attempt
+
+
+@app.task
+def thread(ctx: Context, seconds: float) -> int:
+    """Wait, in a thread."""
+    with entries(ctx):
+        block(seconds)
+        return ctx.attempt
+
+
+@app.task
+async def bulky(ctx: Context) -> list[object]:
+    """A result that is too big to be published: it is announced, and then read."""
+    with entries(ctx):
+        return [ctx.attempt, "x" * 100_000]
+
+
+@app.task(retry=RetryPolicy(max_retries=FLAKY_FAILURES, **SOON))
+async def flaky(ctx: Context, failures: int) -> int:
+    """Fail so often first."""
+    with entries(ctx):
+        if ctx.failures < failures:
+            raise ValueError(f"failure {ctx.failures + 1} of {failures}")
+        return ctx.attempt
+
+
+@app.task(retry=RetryPolicy(max_retries=DOOMED_RETRIES, **SOON))
+async def doomed(ctx: Context) -> None:
+    """Fail always."""
+    with entries(ctx):
+        raise ValueError("always")
+
+
+@app.task
+async def exits(ctx: Context, times: int) -> int:
+    """End the whole process, as an out-of-memory kill does, in the first attempts."""
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    if ctx.attempt <= times:
+        os._exit(137)
+    ledger.write("end", ctx.task_id, ctx.attempt)
+    return ctx.attempt
+
+
+@app.task
+async def hold_the_loop(ctx: Context, seconds: float) -> int:
+    """Keep the event loop busy, as CPU-bound code in an async job does."""
+    with entries(ctx):
+        block(seconds)
+        return ctx.attempt

@@ -1,0 +1,115 @@
+"""A chaos run as Markdown: the books, and what each kind of fault has cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from faults.plan import Fault
+from support.ledger import Line
+
+BEGIN, END = "<!-- results: written by make chaos CHAOS=--write -->", "<!-- end of results -->"
+
+
+@dataclass(slots=True)
+class Injected:
+    """A fault as it happened. Times as `Line.at`; `pids` who was hit, empty: everybody."""
+
+    fault: Fault
+    begun: float
+    ended: float
+    pids: Sequence[int]
+
+    def concerns(self, before: Line, again: Line) -> bool:
+        """Whether it was going on while the first of two starts of a task still ran."""
+        return self.begun <= again.at and self.ended >= before.at
+
+
+def cause_of(before: Line, again: Line, injected: Sequence[Injected]) -> Injected | None:
+    """The fault that a repeated run is put down to.
+
+    The latest that hit the process of the first run; else the latest that hit everybody (or
+    nobody knows whom). A guess where faults overlap.
+    """
+    candidates = [one for one in injected if one.concerns(before, again)]
+    for group in (
+        [one for one in candidates if before.pid in one.pids],
+        [one for one in candidates if not one.pids or -1 in one.pids],
+        candidates,
+    ):
+        if group:
+            return max(group, key=lambda one: one.begun)
+    return None
+
+
+def costs(
+    injected: Sequence[Injected], repeats: Sequence[tuple[Line, Line]]
+) -> dict[str, dict[str, float]]:
+    """Per kind: how often, runs repeated, and the longest time until a task ran again."""
+    table: dict[str, dict[str, float]] = {}
+    for one in injected:
+        row = table.setdefault(one.fault.kind, {"injected": 0, "repeats": 0, "longest": 0.0})
+        row["injected"] += 1
+    for before, again in repeats:
+        cause = cause_of(before, again, injected)
+        name = cause.fault.kind if cause else "(none of them)"
+        row = table.setdefault(name, {"injected": 0, "repeats": 0, "longest": 0.0})
+        row["repeats"] += 1
+        if cause:
+            row["longest"] = max(row["longest"], again.at - max(cause.begun, before.at))
+    return table
+
+
+def markdown(saved: Mapping[str, Any]) -> str:
+    """All of it."""
+    facts, numbers = saved["facts"], saved["numbers"]
+    columns = {
+        "accepted": "accepted",
+        "succeeded": "succeeded",
+        "failed": "dead letters",
+        "cancelled": "cancelled",
+        "lost": "lost",
+        "problems": "problems",
+        "repeats": "runs repeated",
+        "finished_twice": "finished twice, recorded once",
+    }
+    about_run = (
+        f"{facts['date']}, commit {facts['commit']}, `{facts['command']}`. {facts['machine']}. "
+        f"The run took {numbers['seconds']:.0f} s."
+    )
+    about_faults = (
+        f"{numbers['faults']} faults, {numbers['double']} of them while another was going on; "
+        f"{numbers['worker_starts']} worker starts, {numbers['producer_starts']} producer starts; "
+        f"{numbers['orders_resent']:,} orders were there already when they were sent (again)."
+    )
+    lines = [
+        about_run,
+        "",
+        _row(columns.values()),
+        _row("--:" for _ in columns),
+        _row(f"{numbers[name]:,}" for name in columns),
+        "",
+        about_faults,
+        "",
+        _row(("fault", "injected", "runs repeated", "longest until a task ran again (s)", "what")),
+        _row(("---", "--:", "--:", "--:", "---")),
+    ]
+    for name, row in sorted(saved["costs"].items()):
+        longest = f"{row['longest']:.1f}" if row["repeats"] else "-"
+        about = saved["about"].get(name, "")
+        counts = (f"{row[column]:.0f}" for column in ("injected", "repeats"))
+        lines.append(_row((name, *counts, longest, about)))
+    return "\n".join(lines) + "\n"
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def write_into(page: Path, text: str) -> None:
+    """Put it between the marks of a page."""
+    before, _, rest = page.read_text("utf-8").partition(BEGIN)
+    _, _, after = rest.partition(END)
+    page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", "utf-8")

@@ -1,0 +1,273 @@
+"""What chaos is made in: Redis with a replica, workers and producers, each behind a proxy.
+
+Whatever process a fault has ended is started again; one that ends without a fault is a finding.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+from faults.orders import Order
+from identtqueue import Client, IdenttqueueError
+from support.clock import LIBRARY, HostClock
+from support.ledger import Ledger
+from support.processes import LEASE_SECONDS, WorkerProcess, environment
+from support.proxy import Proxy
+from support.redis_server import RedisServer
+from support.waiting import eventually
+
+MAX_DELIVERIES = 100
+"""So that no innocent task becomes a dead letter, however often its workers are hit."""
+
+GRACE_SECONDS = 3.0
+GIVE_UP_AT = 3
+"""A process that has ended so often by itself is not started again."""
+
+EXITS_CODE = 137
+"""Of a worker whose job has ended the process (`faults.jobs.exits`)."""
+
+
+class Member:
+    """One place of a process that is kept running: a proxy of its own, one process after the other.
+
+    Args:
+        name: for the log.
+        proxy: its way to Redis.
+    """
+
+    def __init__(self, name: str, proxy: Proxy) -> None:
+        self.name = name
+        self.proxy = proxy
+        self.starts = 0
+        self.pids: list[int] = []
+        self.surprises: list[str] = []
+        self.hit = False
+        """Whether a fault may have ended the process that runs now."""
+        self._keeping: asyncio.Task[None] | None = None
+        self._wanted = True
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start a process."""
+        raise NotImplementedError
+
+    def is_expected(self, code: int) -> bool:
+        """Whether it may end so."""
+        raise NotImplementedError
+
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The present one."""
+        return self._process
+
+    def start(self) -> None:
+        """Start it, and again whenever it ends."""
+        self._spawn()
+        self._keeping = asyncio.create_task(self._keep())
+
+    def _spawn(self) -> None:
+        self.hit = False
+        self._process = self.launch()
+        self.pids.append(self._process.pid)
+        self.starts += 1
+
+    async def _keep(self) -> None:
+        while True:
+            code = await wait_for(self._process)
+            if not self.is_expected(code):
+                self.surprises.append(f"{self.name}, pid {self._process.pid}, ended with {code}")
+            if not self._wanted or self.is_done(code) or len(self.surprises) >= GIVE_UP_AT:
+                return
+            self._spawn()
+
+    def is_done(self, code: int) -> bool:
+        """Whether this end is the end of its work."""
+        return False
+
+    def send(self, number: signal.Signals) -> None:
+        """A signal, to whatever process is there now."""
+        if self._process.poll() is None:
+            self._process.send_signal(number)
+
+    async def ended(self) -> None:
+        """Its work is done."""
+        assert self._keeping is not None
+        await self._keeping
+
+    async def stop(self) -> None:
+        """In order; it is not started again."""
+        self._wanted, self.hit = False, True
+        self.send(signal.SIGTERM)
+        await self.ended()
+
+    def destroy(self) -> None:
+        """Whatever its state, it is gone afterwards."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+        process = getattr(self, "_process", None)
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+class WorkerMember(Member):
+    """A worker that is kept running."""
+
+    def __init__(self, number: int, proxy: Proxy, queues: list[str], ledger: Ledger) -> None:
+        super().__init__(f"worker {number}", proxy)
+        self.clock = HostClock(ledger.path.parent / f"clock-{number}") if LIBRARY else None
+        self._worker = WorkerProcess(
+            proxy.address,
+            queues,
+            ledger,
+            app="faults.jobs:app",
+            environ=self.clock.environ if self.clock else {},
+            concurrency=16,
+            lease_seconds=LEASE_SECONDS,
+            grace_seconds=GRACE_SECONDS,
+            max_deliveries=MAX_DELIVERIES,
+        )
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        return self._worker.start().process
+
+    def is_expected(self, code: int) -> bool:
+        return code == EXITS_CODE or (self.hit and code in (0, -signal.SIGKILL, -signal.SIGTERM))
+
+
+class ProducerMember(Member):
+    """A producer that is kept running until all its orders are accepted."""
+
+    def __init__(self, number: int, proxy: Proxy, journal: Path, options: list[str]) -> None:
+        super().__init__(f"producer {number}", proxy)
+        self.journal = journal
+        self._options = options
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        with self.journal.with_suffix(".log").open("ab") as log:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "faults.producer", "--address", self.proxy.address),
+                    *("--journal", str(self.journal), *self._options),
+                ],
+                env=environment(self.proxy.address),
+                stdout=log,
+                stderr=log,
+            )
+
+    def is_expected(self, code: int) -> bool:
+        return code == 0 or (self.hit and code == -signal.SIGKILL)
+
+    def is_done(self, code: int) -> bool:
+        return code == 0
+
+
+async def wait_for(process: subprocess.Popen[bytes]) -> int:
+    """Its exit code, when it has ended."""
+    ended = asyncio.Event()
+    descriptor = os.pidfd_open(process.pid)
+    loop = asyncio.get_running_loop()
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return process.wait()
+
+
+class System:
+    """All of it. Use `system()`."""
+
+    def __init__(self, folder: Path, queues: list[str]) -> None:
+        self.folder = folder
+        self.queues = queues
+        self.ledger = Ledger(folder / "ledger")
+        self.primary = RedisServer(aof=True).start()
+        self.replica = RedisServer(aof=True, replica_of=self.primary.port).start()
+        self.redis_turn = asyncio.Lock()
+        """Held by the fault that Redis suffers from: one at a time."""
+        self.workers: list[WorkerMember] = []
+        self.producers: list[ProducerMember] = []
+        self.orders: list[Order] = []
+        """Of the faults that are tasks themselves; accepted once `enqueue` has returned."""
+        self._own_proxy = Proxy(self.primary.port)
+        self._client: Client | None = None
+
+    @property
+    def members(self) -> list[Member]:
+        """Workers and producers."""
+        return [*self.workers, *self.producers]
+
+    @property
+    def proxies(self) -> list[Proxy]:
+        """All ways to Redis."""
+        return [self._own_proxy, *(member.proxy for member in self.members)]
+
+    @property
+    def address(self) -> str:
+        """For who wants to look from outside: not hit by faults of the network."""
+        return self._own_proxy.address
+
+    async def open(self, exits: AsyncExitStack) -> None:
+        """Its own way to Redis."""
+        await exits.enter_async_context(self._own_proxy)
+        self._client = await exits.enter_async_context(
+            Client(self._own_proxy.address, retry_for_seconds=120)
+        )
+
+    async def enqueue(self, order: Order) -> None:
+        """A task that is a fault."""
+        assert self._client is not None
+        while True:
+            try:
+                await self._client.submit(order.submission())
+            except IdenttqueueError:
+                await asyncio.sleep(0.2)  # full, or away
+            else:
+                self.orders.append(order)
+                return
+
+    async def fail_over(self) -> None:
+        """As planned maintenance does it: the replica has all when it takes over."""
+        fresh = self.replica
+        await eventually(fresh.is_in_step, "the replica follows")
+        with self.primary.client() as raw:
+            raw.client_pause(60_000, all=False)  # writes only: nothing more is acknowledged
+        await eventually(fresh.is_in_step, "the replica has all")
+        fresh.promote()
+        for proxy in self.proxies:
+            proxy.retarget(fresh.port)
+        old, self.primary = self.primary, fresh
+        old.destroy()
+        self.replica = RedisServer(aof=True, replica_of=fresh.port).start()
+
+    def destroy(self) -> None:
+        """End every process."""
+        for member in self.members:
+            member.destroy()
+        for server in (self.primary, self.replica):
+            server.destroy()
+
+
+@asynccontextmanager
+async def system(folder: Path, queues: list[str], workers: int) -> AsyncIterator[System]:
+    """The system with its workers; producers are added by `add_producer`."""
+    made = System(folder, queues)
+    try:
+        async with AsyncExitStack() as exits:
+            await made.open(exits)
+            for number in range(workers):
+                proxy = await exits.enter_async_context(Proxy(made.primary.port))
+                made.workers.append(WorkerMember(number, proxy, queues, made.ledger))
+                made.workers[-1].start()
+            yield made
+            made.destroy()  # before their proxies
+    finally:
+        made.destroy()
