@@ -30,19 +30,26 @@ class Kind:
     inject: Injection
     shape: Shape
     about: str
+    of_redis: bool
+    """Redis suffers itself: one such fault at a time."""
 
 
 KINDS: dict[str, Kind] = {}
 
 
 def kind(
-    name: str, weight: float, shortest: float = 0.0, longest: float = 0.0
+    name: str,
+    weight: float,
+    shortest: float = 0.0,
+    longest: float = 0.0,
+    *,
+    of_redis: bool = False,
 ) -> Callable[[Injection], Injection]:
     """Register an injection."""
 
     def register(inject: Injection) -> Injection:
         about = (inject.__doc__ or "").strip().rstrip(".")
-        KINDS[name] = Kind(inject, Shape(weight, shortest, longest), about)
+        KINDS[name] = Kind(inject, Shape(weight, shortest, longest), about, of_redis)
         return inject
 
     return register
@@ -154,29 +161,27 @@ async def producer_killed(system: System, fault: Fault) -> list[int]:
 # --- Redis ------------------------------------------------------------------------------------
 
 
-@kind("Redis killed", 2, 0, 2)
+@kind("Redis killed", 2, 0, 2, of_redis=True)
 async def redis_killed(system: System, fault: Fault) -> list[int]:
     """SIGKILL; restarted from its append-only file."""
-    async with system.redis_turn:
-        system.primary.kill()
-        await _down(system, fault)
+    system.primary.kill()
+    await _down(system, fault)
     return []
 
 
-@kind("Redis away past the lease", 0.7, LEASE_SECONDS + 1, LEASE_SECONDS + 5)
+@kind("Redis away past the lease", 0.7, LEASE_SECONDS + 1, LEASE_SECONDS + 5, of_redis=True)
 async def redis_away(system: System, fault: Fault) -> list[int]:
     """SIGKILL; restarted when every lease has run out."""
     return await redis_killed(system, fault)
 
 
-@kind("Redis killed in its rewrite", 1, 0, 1)
+@kind("Redis killed in its rewrite", 1, 0, 1, of_redis=True)
 async def redis_killed_in_rewrite(system: System, fault: Fault) -> list[int]:
     """SIGKILL while it rewrites its append-only file."""
-    async with system.redis_turn:
-        with system.primary.client() as raw, contextlib.suppress(redis.RedisError):
-            raw.bgrewriteaof()
-        system.primary.kill()
-        await _down(system, fault)
+    with system.primary.client() as raw, contextlib.suppress(redis.RedisError):
+        raw.bgrewriteaof()
+    system.primary.kill()
+    await _down(system, fault)
     return []
 
 
@@ -185,75 +190,68 @@ async def _down(system: System, fault: Fault) -> None:
     await asyncio.to_thread(system.primary.start)
 
 
-@kind("Redis stopped", 1, 0, 1)
+@kind("Redis stopped", 1, 0, 1, of_redis=True)
 async def redis_stopped(system: System, fault: Fault) -> list[int]:
     """SIGTERM and start: an upgrade."""
-    async with system.redis_turn:
-        await asyncio.to_thread(system.primary.stop)
-        await _down(system, fault)
+    await asyncio.to_thread(system.primary.stop)
+    await _down(system, fault)
     return []
 
 
-@kind("Redis frozen", 1.5, 0.5, 10)
+@kind("Redis frozen", 1.5, 0.5, 10, of_redis=True)
 async def redis_frozen(system: System, fault: Fault) -> list[int]:
     """SIGSTOP, up to 10 s."""
-    async with system.redis_turn:
-        system.primary.pause()
+    system.primary.pause()
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        system.primary.resume()
+    return []
+
+
+@kind("Redis pauses clients", 1, 0.5, 10, of_redis=True)
+async def redis_pauses(system: System, fault: Fault) -> list[int]:
+    """CLIENT PAUSE, up to 10 s."""
+    with system.primary.client() as raw:
+        raw.client_pause(round(fault.seconds * 1000))
+    await asyncio.sleep(fault.seconds)
+    return []
+
+
+@kind("Redis full", 1.5, 1, 5, of_redis=True)
+async def redis_full(system: System, fault: Fault) -> list[int]:
+    """It has reached maxmemory and evicts nothing."""
+    with system.primary.client() as raw:
+        raw.config_set("maxmemory-policy", "noeviction")
+        raw.config_set("maxmemory", 1)
         try:
             await asyncio.sleep(fault.seconds)
         finally:
-            system.primary.resume()
+            raw.config_set("maxmemory", 0)
     return []
 
 
-@kind("Redis pauses clients", 1, 0.5, 10)
-async def redis_pauses(system: System, fault: Fault) -> list[int]:
-    """CLIENT PAUSE, up to 10 s."""
-    async with system.redis_turn:
-        with system.primary.client() as raw:
-            raw.client_pause(round(fault.seconds * 1000))
-        await asyncio.sleep(fault.seconds)
-    return []
-
-
-@kind("Redis full", 1.5, 1, 5)
-async def redis_full(system: System, fault: Fault) -> list[int]:
-    """It has reached maxmemory and evicts nothing."""
-    async with system.redis_turn:
-        with system.primary.client() as raw:
-            raw.config_set("maxmemory-policy", "noeviction")
-            raw.config_set("maxmemory", 1)
-            try:
-                await asyncio.sleep(fault.seconds)
-            finally:
-                raw.config_set("maxmemory", 0)
-    return []
-
-
-@kind("scripts forgotten", 1)
+@kind("scripts forgotten", 1, of_redis=True)
 async def scripts_forgotten(system: System, _: Fault) -> list[int]:
     """SCRIPT FLUSH."""
-    async with system.redis_turn:
-        with system.primary.client() as raw:
-            raw.script_flush()
+    with system.primary.client() as raw:
+        raw.script_flush()
     return []
 
 
-@kind("clients disconnected by Redis", 1)
+@kind("clients disconnected by Redis", 1, of_redis=True)
 async def clients_killed(system: System, _: Fault) -> list[int]:
     """CLIENT KILL, subscribers too."""
-    async with system.redis_turn:
-        with system.primary.client() as raw:
-            for kind_of_client in ("normal", "pubsub"):
-                raw.client_kill_filter(_type=kind_of_client, skipme=True)
+    with system.primary.client() as raw:
+        for kind_of_client in ("normal", "pubsub"):
+            raw.client_kill_filter(_type=kind_of_client, skipme=True)
     return []
 
 
-@kind("failover", 1.5)
+@kind("failover", 1.5, of_redis=True)
 async def failover(system: System, _: Fault) -> list[int]:
     """The replica takes over when it has all; the old primary goes, a new replica comes."""
-    async with system.redis_turn:
-        await system.fail_over()
+    await system.fail_over()
     return []
 
 

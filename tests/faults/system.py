@@ -191,8 +191,6 @@ class System:
         self.ledger = Ledger(folder / "ledger")
         self.primary = RedisServer(aof=True).start()
         self.replica = RedisServer(aof=True, replica_of=self.primary.port).start()
-        self.redis_turn = asyncio.Lock()
-        """Held by the fault that Redis suffers from: one at a time."""
         self.workers: list[WorkerMember] = []
         self.producers: list[ProducerMember] = []
         self.orders: list[Order] = []

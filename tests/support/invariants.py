@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 import redis
@@ -104,6 +105,29 @@ def check_invariants(server: redis.Redis, queue: str) -> Snapshot:
     wake = _value(seen, queue_keys(queue).wake, [])
     assert len(wake) <= 1, f"{len(wake)} tokens in wake"
     return seen
+
+
+_READ_CONTAINERS: Final = """
+local found = {redis.call('LRANGE', KEYS[1], 0, -1), redis.call('ZRANGE', KEYS[2], 0, -1),
+  redis.call('ZRANGE', KEYS[3], 0, -1)}
+for _, worker in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
+  found[#found + 1] = redis.call('LRANGE', ARGV[1] .. worker, 0, -1)
+end
+return found
+"""
+
+
+def check_containers(server: redis.Redis, queue: str) -> None:
+    """The one of them that can be checked at any time on a queue of any length.
+
+    Raises:
+        AssertionError: an id is in two places, or twice in one.
+    """
+    k = queue_keys(queue)
+    keys = (k.pending, k.scheduled, k.dead, k.workers)
+    ids = Counter(chain.from_iterable(server.eval(_READ_CONTAINERS, 4, *keys, k.inflight_prefix)))
+    several = [task_id.decode() for task_id, number in ids.items() if number > 1]
+    assert not several, f"in several places: {several}"
 
 
 def _value(seen: Snapshot, key: str, nothing: Any) -> Any:

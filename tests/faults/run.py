@@ -1,0 +1,245 @@
+"""One chaos run: start everything, inject the faults, let it drain, make up the books."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, nullcontext, suppress
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import redis
+
+from faults import books
+from faults.injection import available
+from faults.orders import Order, orders_of
+from faults.plan import Fault, make_plan
+from faults.producer import read_journal
+from faults.report import Injected
+from faults.system import ProducerMember, System, system
+from identtqueue.admin import Admin
+from identtqueue.errors import RedisError
+from support.invariants import check_containers
+from support.proxy import Proxy
+from support.waiting import eventually
+
+DRAIN_SECONDS = 180.0
+"""When all faults have stopped: until everything has ended. Delays, retries and waits of the
+producers included."""
+
+PROGRESS_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """What a run consists of; `only`: the kinds of faults, empty: all."""
+
+    seed: int
+    tasks: int
+    faults: int
+    gap_seconds: float
+    workers: int
+    producers: int
+    queues: int
+    only: tuple[str, ...] = ()
+
+
+class Run:
+    """One run.
+
+    Args:
+        size: of what.
+        folder: for ledger, journals and logs; empty.
+    """
+
+    def __init__(self, size: Size, folder: Path) -> None:
+        self._size = size
+        self._folder = folder
+        self._kinds = available()
+        shapes = {
+            name: kind.shape
+            for name, kind in self._kinds.items()
+            if not size.only or name in size.only
+        }
+        self.plan = make_plan(size.seed, size.faults, shapes, size.gap_seconds)
+        self.queues = [f"chaos-{n}" for n in range(size.queues)]
+        self.injected: list[Injected] = []
+        self.problems: list[str] = []
+        self._redis_turn = asyncio.Lock()
+        self._now: dict[int, str] = {}  # faults that are going on
+        self._begun = time.monotonic()
+        self._numbers: dict[str, int] = {}
+
+    async def play(self) -> books.Books:
+        """From the first start to the books."""
+        self._begun = time.monotonic()
+        async with (
+            AsyncExitStack() as exits,
+            system(self._folder, self.queues, self._size.workers) as made,
+        ):
+            admin = await exits.enter_async_context(Admin(made.address))
+            await self._add_producers(made, exits)
+            watch = asyncio.create_task(self._watch(made, admin))
+            try:
+                await eventually(made.ledger.lines, "the first task runs")
+                await self._inject_all(made)
+                self._say("all faults have stopped")
+                await self._drain(made, admin)
+            finally:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
+            for worker in made.workers:
+                await asyncio.wait_for(worker.stop(), 60)
+            return await asyncio.to_thread(self._make_up, made)
+
+    async def _add_producers(self, made: System, exits: AsyncExitStack) -> None:
+        for number in range(self._size.producers):
+            proxy = await exits.enter_async_context(Proxy(made.primary.port))
+            share = self._share(number)
+            options = [
+                *("--seed", str(self._size.seed), "--producer", str(number)),
+                *("--tasks", str(share), "--per-second", f"{share / self._load_seconds():.3f}"),
+                *(word for queue in self.queues for word in ("--queue", queue)),
+                *(["--blocking"] if number == self._size.producers - 1 else []),
+            ]
+            journal = self._folder / f"producer-{number}"
+            made.producers.append(ProducerMember(number, proxy, journal, options))
+            made.producers[-1].start()
+
+    def _share(self, producer: int) -> int:
+        tasks, producers = self._size.tasks, self._size.producers
+        return tasks // producers + (producer < tasks % producers)
+
+    def _load_seconds(self) -> float:
+        """The tasks are spread over the time of the faults."""
+        return max(self.plan[-1].at_seconds, 1.0)
+
+    # --- faults ---
+
+    async def _inject_all(self, made: System) -> None:
+        async with asyncio.TaskGroup() as group:
+            begun = time.monotonic()
+            for fault in self.plan:
+                await asyncio.sleep(begun + fault.at_seconds - time.monotonic())
+                group.create_task(self._inject(made, fault))
+
+    async def _inject(self, made: System, fault: Fault) -> None:
+        kind = self._kinds[fault.kind]
+        async with self._redis_turn if kind.of_redis else nullcontext():
+            begun = time.monotonic()
+            self._now[fault.number] = fault.kind
+            try:
+                pids = await kind.inject(made, fault)
+            finally:
+                del self._now[fault.number]
+        self.injected.append(Injected(fault, begun, time.monotonic(), pids))
+
+    # --- watching ---
+
+    async def _watch(self, made: System, admin: Admin) -> None:
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            with suppress(RedisError, TimeoutError):
+                async with asyncio.timeout(2):
+                    await self._look(admin)
+            with suppress(redis.RedisError):
+                await asyncio.to_thread(self._check_containers, made)
+            self._progress(made)
+
+    def _check_containers(self, made: System) -> None:
+        with made.primary.client(socket_timeout=2, retry=None) as raw:
+            for queue in self.queues:
+                try:
+                    check_containers(raw, queue)
+                except AssertionError as error:
+                    self.problems.append(f"{queue}, while it was busy: {error}")
+
+    async def _look(self, admin: Admin) -> None:
+        depths = (await admin.depths(self.queues)).values()
+        self._numbers = {
+            "enqueued": sum(d.counters.get("enqueued", 0) for d in depths),
+            "ended": sum(
+                d.counters.get(name, 0)
+                for d in depths
+                for name in ("succeeded", "failed", "cancelled")
+            ),
+            "queued": sum(d.queued for d in depths),
+            "in flight": sum(d.in_flight for d in depths),
+            "scheduled": sum(d.scheduled for d in depths),
+        }
+
+    def _progress(self, made: System) -> None:
+        numbers = "  ".join(f"{name} {n:,}" for name, n in self._numbers.items())
+        starts = sum(worker.starts for worker in made.workers)
+        self._say(
+            f"faults {len(self.injected)}/{len(self.plan)}  {numbers}  worker starts {starts}  "
+            f"now: {', '.join(self._now.values()) or '-'}"
+        )
+
+    def _say(self, text: str) -> None:
+        print(f"{time.monotonic() - self._begun:6.0f} s  {text}", file=sys.stderr, flush=True)
+
+    # --- the end ---
+
+    async def _drain(self, made: System, admin: Admin) -> None:
+        """Everything ends, within a bounded time."""
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                for producer in made.producers:
+                    await producer.ended()
+                await eventually(
+                    lambda: self._is_empty(admin), "the queues drain", seconds=DRAIN_SECONDS
+                )
+        except (TimeoutError, AssertionError):
+            self.problems.append(
+                f"not drained within {DRAIN_SECONDS:g} s of the last fault: {self._numbers}"
+            )
+            for producer in made.producers:
+                producer.destroy()
+
+    async def _is_empty(self, admin: Admin) -> bool:
+        with suppress(RedisError):
+            await self._look(admin)
+            return not any(self._numbers[name] for name in ("queued", "in flight", "scheduled"))
+        return False
+
+    def _make_up(self, made: System) -> books.Books:
+        self._say("making up the books")
+        journals = chain.from_iterable(read_journal(p.journal) for p in made.producers)
+        with made.primary.client() as raw:
+            found = books.make_up(
+                chain(self._orders(), made.orders),
+                journals if not made.orders else chain(journals, _accepted(made.orders)),
+                made.ledger.lines(),
+                raw,
+                self.queues,
+            )
+        for member in made.members:
+            found.problems += member.surprises
+        found.problems += [*self.problems, *self._tracebacks()]
+        self.starts = {
+            "worker_starts": sum(worker.starts for worker in made.workers),
+            "producer_starts": sum(producer.starts for producer in made.producers),
+        }
+        return found
+
+    def _orders(self) -> Iterator[Order]:
+        for number in range(self._size.producers):
+            for group in orders_of(self._size.seed, number, self.queues, self._share(number)):
+                yield from group
+
+    def _tracebacks(self) -> Iterator[str]:
+        """No fault of these is one that a worker may not expect."""
+        for log in sorted(self._folder.glob("*.log")):
+            text = log.read_text(errors="replace")
+            if "Traceback" in text:
+                start = text.index("Traceback")
+                yield f"{log.name}: {text[max(0, start - 300) : start + 3000]}"
+
+
+def _accepted(orders: list[Order]) -> Iterator[tuple[str, str, str]]:
+    for order in orders:
+        yield "accepted", order.task_id, "ok"

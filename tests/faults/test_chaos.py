@@ -1,0 +1,212 @@
+"""The chaos program itself: a short run of it, and whether it would notice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from faults import books
+from faults.injection import KINDS
+from faults.orders import Order, orders_of
+from faults.plan import Fault, make_plan
+from faults.report import Injected, costs, markdown
+from faults.stage import Stage, scenario
+from identtqueue.protocol import codec, commands
+from identtqueue.task import Failure
+from protocol.bench import LEASE_MS, Bench
+from support.ledger import Line
+from support.processes import environment
+from support.redis_server import RedisServer
+
+SHAPES = {name: kind.shape for name, kind in KINDS.items()}
+
+
+@scenario(long=True)
+async def test_a_short_run(stage: Stage) -> None:
+    """Exit code 0: the books balance. The long form is `make chaos`."""
+    words = "--seed 20 --tasks 2000 --faults 8 --gap-seconds 1.5 --workers 3 --producers 2"
+    chaos = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "faults.chaos", *words.split(), "--output", str(stage.folder)),
+        env=environment(stage.server.address),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await chaos.communicate()
+    assert chaos.returncode == 0, said.decode()
+    numbers = json.loads((stage.folder / "report.json").read_text())["numbers"]
+    assert numbers["accepted"] > 1900
+    assert (numbers["faults"], numbers["lost"], numbers["problems"]) == (8, 0, 0)
+
+
+# --- the plan ---------------------------------------------------------------------------------
+
+
+def test_a_seed_is_a_plan() -> None:
+    plan = make_plan(7, 200, SHAPES, 4.0)
+    assert plan == make_plan(7, 200, SHAPES, 4.0)
+    assert plan != make_plan(8, 200, SHAPES, 4.0)
+    assert {fault.kind for fault in plan} == set(KINDS)
+    times = [fault.at_seconds for fault in plan]
+    assert times == sorted(times)
+    assert 600 < times[-1] < 1000, "200 faults, 4 s apart"
+    assert sum(fault.double for fault in plan) > 20
+
+
+def test_a_seed_is_a_list_of_orders() -> None:
+    def ids(seed: int, producer: int) -> list[Order]:
+        groups = orders_of(seed, producer, ["a", "b"], 500)
+        return [order for group in groups for order in group]
+
+    assert ids(7, 0) == ids(7, 0)
+    assert ids(7, 0) != ids(8, 0)
+    names = [order.task_id for producer in (0, 1) for order in ids(7, producer)]
+    assert len(set(names)) == len(names) == 1000
+
+
+# --- the books --------------------------------------------------------------------------------
+
+
+class Story:
+    """Three tasks that have ended: done, cancelled, dead; and what was noted of them."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        done, unwanted, dead = (bench.id(name) for name in ("done", "unwanted", "dead"))
+        self.orders = [
+            Order(done, bench.queue, "quick", "quick"),
+            Order(unwanted, bench.queue, "cancelled", "slow"),
+            Order(dead, bench.queue, "doomed", "doomed"),
+        ]
+        self.journal = [
+            ("accepted", done, "ok"),
+            ("answered", done, "succeeded"),
+            ("accepted", unwanted, "ok"),
+            ("cancel", unwanted, ""),
+            ("accepted", dead, "ok"),
+        ]
+        self.lines: list[Line] = []
+        bench.enqueue("done", "unwanted", "dead")
+        bench.run(commands.cancel(unwanted))
+        bench.run(commands.register(bench.queue, "w", LEASE_MS, {}))
+        self._run("end", commands.claim(bench.queue, "w", 1))
+        result = codec.encode_value(1)
+        bench.run(commands.finish(bench.queue, "w", [(done, 1, result)]))
+        failure = codec.encode_failure(Failure("ValueError", "always"))
+        self._run("fail", commands.claim(bench.queue, "w", 1))
+        bench.run(commands.retry(bench.queue, "w", dead, 1, 0, failure))
+        self._run("fail", commands.claim(bench.queue, "w", 1))
+        bench.run(commands.bury(bench.queue, "w", dead, 2, failure))
+        bench.run(commands.leave(bench.queue, "w"))
+        bench.raw.delete(bench.keys.wake)
+
+    def _run(self, end: str, claim: commands.Call[commands.Claimed]) -> None:
+        (attempt,) = self.bench.run(claim).attempts
+        at = float(len(self.lines))
+        for event in ("start", end):
+            self.lines.append(Line(event, attempt.task_id, attempt.number, 1, at))
+
+    def forget(self, event: str, name: str) -> None:
+        """Such lines of a task are not in the ledger."""
+        task_id = self.bench.id(name)
+        self.lines = [x for x in self.lines if (x.event, x.task_id) != (event, task_id)]
+
+    def note(self, event: str, name: str, attempt: int, at: float = 9.0) -> None:
+        """One more line in the ledger."""
+        self.lines.append(Line(event, self.bench.id(name), attempt, 1, at))
+
+    def unjournal(self, what: str) -> None:
+        """Such lines are not in the journal."""
+        self.journal = [line for line in self.journal if line[0] != what]
+
+    def problems(self) -> list[str]:
+        """What the books find."""
+        found = books.make_up(
+            self.orders, self.journal, self.lines, self.bench.raw, [self.bench.queue]
+        )
+        return found.problems
+
+
+def _set(story: Story, name: str, field: str, value: object) -> None:
+    story.bench.raw.hset(f"{story.bench.keys.task_prefix}{story.bench.id(name)}", field, value)
+
+
+WRONGS: dict[str, Callable[[Story], object]] = {
+    "LOST: it was accepted": lambda s: s.bench.raw.delete(
+        f"{s.bench.keys.task_prefix}{s.bench.id('done')}"
+    ),
+    "LOST: it ended as succeeded": lambda s: s.orders.__setitem__(
+        0, replace(s.orders[0], kind="doomed")
+    ),
+    "nobody had asked for it": lambda s: s.unjournal("cancel"),
+    "was never enqueued": lambda s: s.note("start", "ghost", 1),
+    "started twice": lambda s: s.note("start", "done", 1),
+    "Redis knows 1": lambda s: s.note("start", "done", 2),
+    "never came to its end": lambda s: s.forget("end", "done"),
+    "the result of attempt 3": lambda s: _set(s, "done", "result", codec.encode_value(3)),
+    "given up after 0 failures": lambda s: s.forget("fail", "dead"),
+    "its waiter was told TaskFailed": lambda s: s.journal.append(
+        ("answered", s.bench.id("done"), "TaskFailed")
+    ),
+    "left over": lambda s: s.bench.raw.sadd(s.bench.keys.draining, "w"),
+    "has no hash": lambda s: s.bench.raw.rpush(s.bench.keys.pending, s.bench.id("nothing")),
+    "were enqueued, found 3": lambda s: s.bench.raw.hincrby(s.bench.keys.stats, "enqueued", 1),
+    "were succeeded, found 1": lambda s: s.bench.raw.hincrby(s.bench.keys.stats, "succeeded", 1),
+}
+
+
+@pytest.fixture
+def story(redis_server: RedisServer, queue: str) -> Story:
+    bench = Bench(redis_server, queue)
+    yield Story(bench)
+    bench.close()
+
+
+def test_books_that_balance(story: Story) -> None:
+    assert story.problems() == []
+
+
+@pytest.mark.parametrize("text", WRONGS)
+def test_books_that_do_not(story: Story, text: str) -> None:
+    WRONGS[text](story)
+    problems = story.problems()
+    assert any(text in problem for problem in problems), problems
+
+
+# --- the report -------------------------------------------------------------------------------
+
+
+def test_what_a_fault_has_cost() -> None:
+    """A repeated run is put down to the fault that hit its process, and timed from there."""
+    (first, second) = (
+        Injected(Fault(n, 0, kind, 0, 0, 0, double=False), begun, begun + 1, pids)
+        for n, kind, begun, pids in ((1, "killed", 10.0, [7]), (2, "paused", 11.0, []))
+    )
+    repeats = [
+        (Line("start", "q:a", 1, 7, 9.0), Line("start", "q:a", 2, 8, 16.5)),
+        (Line("start", "q:b", 1, 8, 9.0), Line("start", "q:b", 2, 8, 12.0)),
+        (Line("start", "q:c", 1, 8, 20.0), Line("start", "q:c", 2, 8, 21.0)),
+    ]
+    assert costs([first, second], repeats) == {
+        "killed": {"injected": 1, "repeats": 1, "longest": 6.5},
+        "paused": {"injected": 1, "repeats": 1, "longest": 1.0},
+        "(none of them)": {"injected": 0, "repeats": 1, "longest": 0.0},
+    }
+    names = ["accepted", "succeeded", "failed", "cancelled", "lost", "problems", "repeats"]
+    names += ["finished_twice", "faults", "double", "worker_starts", "producer_starts"]
+    numbers = dict.fromkeys([*names, "orders_resent", "seconds"], 1234)
+    facts = dict.fromkeys(("date", "commit", "command", "machine"), "x")
+    text = markdown(
+        {
+            "facts": facts,
+            "numbers": numbers,
+            "costs": costs([first], repeats[:1]),
+            "about": {"killed": "SIGKILL"},
+        }
+    )
+    assert "| killed | 1 | 1 | 6.5 | SIGKILL |" in text
+    assert "| 1,234 |" in text
