@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
 
-.PHONY: help setup check test test-fast lint types imports demo bench bench-faults bench-operator cluster-up cluster-down manifests lock clean
+.PHONY: help setup check test test-fast lint types imports demo bench bench-faults bench-operator chaos cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -17,8 +17,9 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: $(VENV)/.ready ## Python environment, redis-server and helm for the fast checks
+setup: $(VENV)/.ready ## Python environment, redis-server, faketime and helm for the fast checks
 	@command -v redis-server >/dev/null || { echo "setup: redis-server"; apt-get update -qq && apt-get install -y -qq redis-tools; }
+	@compgen -G '/usr/lib/*/faketime' >/dev/null || { command -v apt-get >/dev/null && echo "setup: faketime" && apt-get update -qq && apt-get install -y -qq faketime; } || echo "setup: no libfaketime: the test of jumping clocks is skipped"
 	@$(CLUSTER)/tools.sh helm
 
 lint: $(VENV)/.ready ## ruff: rules and format
@@ -56,6 +57,9 @@ bench-operator: setup cluster-up ## the operator on a real API server, beside it
 
 bench-faults: setup ## what idenTTqueue and its peers lose when a worker or Redis dies
 	PYTHONPATH=tests $(PY) -m benchmarks.faults.run $(BENCH)
+
+chaos: setup ## random faults on real processes, and books that must balance (CHAOS="--seed 7 …")
+	PYTHONPATH=tests $(PY) -m faults.chaos $(CHAOS)
 
 manifests: setup ## regenerate the CRD and the manifests from the models and the chart
 	charts/generate.sh

@@ -10,6 +10,9 @@ from typing import Any
 from faults.plan import Fault
 from support.ledger import Line
 
+AFTERMATH_SECONDS = 15.0
+"""A fault is felt for so long after its end: a half-open connection is noticed after 10 s."""
+
 BEGIN, END = "<!-- results: written by make chaos CHAOS=--write -->", "<!-- end of results -->"
 
 
@@ -23,8 +26,8 @@ class Injected:
     pids: Sequence[int]
 
     def concerns(self, before: Line, again: Line) -> bool:
-        """Whether it was going on while the first of two starts of a task still ran."""
-        return self.begun <= again.at and self.ended >= before.at
+        """Whether it was felt while the first of two starts of a task still ran."""
+        return self.begun <= again.at and self.ended + AFTERMATH_SECONDS >= before.at
 
 
 def cause_of(before: Line, again: Line, injected: Sequence[Injected]) -> Injected | None:
@@ -34,14 +37,9 @@ def cause_of(before: Line, again: Line, injected: Sequence[Injected]) -> Injecte
     nobody knows whom). A guess where faults overlap.
     """
     candidates = [one for one in injected if one.concerns(before, again)]
-    for group in (
-        [one for one in candidates if before.pid in one.pids],
-        [one for one in candidates if not one.pids or -1 in one.pids],
-        candidates,
-    ):
-        if group:
-            return max(group, key=lambda one: one.begun)
-    return None
+    own = [one for one in candidates if before.pid in one.pids]
+    general = [one for one in candidates if not one.pids or -1 in one.pids]
+    return max(own or general, key=lambda one: one.begun, default=None)
 
 
 def costs(

@@ -114,8 +114,8 @@ class Run:
         return tasks // producers + (producer < tasks % producers)
 
     def _load_seconds(self) -> float:
-        """The tasks are spread over the time of the faults."""
-        return max(self.plan[-1].at_seconds, 1.0)
+        """The tasks are spread over the time of the faults; a part of it is lost to them."""
+        return max(0.85 * self.plan[-1].at_seconds, 1.0)
 
     # --- faults ---
 

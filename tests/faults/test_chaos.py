@@ -189,7 +189,7 @@ def test_what_a_fault_has_cost() -> None:
     repeats = [
         (Line("start", "q:a", 1, 7, 9.0), Line("start", "q:a", 2, 8, 16.5)),
         (Line("start", "q:b", 1, 8, 9.0), Line("start", "q:b", 2, 8, 12.0)),
-        (Line("start", "q:c", 1, 8, 20.0), Line("start", "q:c", 2, 8, 21.0)),
+        (Line("start", "q:c", 1, 8, 40.0), Line("start", "q:c", 2, 8, 41.0)),
     ]
     assert costs([first, second], repeats) == {
         "killed": {"injected": 1, "repeats": 1, "longest": 6.5},
