@@ -18,6 +18,7 @@ from click.core import ParameterSource
 from identtqueue.admin import Admin
 from identtqueue.app import App
 from identtqueue.errors import IdenttqueueError
+from identtqueue.protocol.roles import Role, rules
 from identtqueue.task import TaskInfo, queue_of
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.settings import weighted_queues
@@ -260,6 +261,17 @@ async def _change_dead(address: str, task_ids: tuple[str, ...], verb: str) -> No
         changed = set(await getattr(admin, verb)(task_ids))
     for task_id in task_ids:
         click.echo(f"{task_id}  {verb + 'ed' if task_id in changed else 'is no dead letter'}")
+
+
+@main.command()
+@click.argument("role", type=click.Choice([role.value for role in Role]))
+@click.option("--queue", "queues", multiple=True, help="Repeatable. Default: all queues.")
+def acl(role: str, queues: tuple[str, ...]) -> None:
+    """Print the Redis ACL rules that a role needs, for `ACL SETUSER name on >password …`."""
+    try:
+        click.echo(" ".join(rules(Role(role), queues)))
+    except IdenttqueueError as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command()

@@ -7,7 +7,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any
 
-from identtqueue.errors import RedisAuthFailed, ResultTimeout, TaskNotFound
+from identtqueue.errors import RedisError, ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
 from identtqueue.protocol.submission import Submission, in_batches, new_task
@@ -259,5 +259,5 @@ class Client(AsyncConnected):
             self._results.ask_again()
             self._watches.look_again()
 
-    def _on_refused(self, error: RedisAuthFailed) -> None:
+    def _on_refused(self, error: RedisError) -> None:
         self._results.fail(error)

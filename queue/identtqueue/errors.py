@@ -11,6 +11,8 @@
     ├── RedisError                      the server refused, or is not there
     │   ├── RedisUnavailable            unreachable, loading, read-only; worth retrying
     │   ├── RedisAuthFailed             wrong user or password, or an ACL that forbids a command
+    │   ├── RedisTlsFailed              a certificate was refused, by us or by the server
+    │   ├── RedisTopologyMismatch       the address means another kind of server than answers
     │   ├── RedisFull                   maxmemory reached under `noeviction`; nothing was written
     │   ├── RedisTooOld                 older than 6.2
     │   └── ProtocolMismatch            the queue was written by an incompatible major version
@@ -90,6 +92,14 @@ class RedisUnavailable(RedisError):
 
 class RedisAuthFailed(RedisError):
     """Wrong user or password, or the ACL user lacks a permission."""
+
+
+class RedisTlsFailed(RedisError):
+    """No TLS connection: a certificate was refused (by us or by the server), or a file is bad."""
+
+
+class RedisTopologyMismatch(RedisError):
+    """The address doesn't fit what answers: cluster or not, a Sentinel, an unknown master name."""
 
 
 class RedisFull(RedisError):

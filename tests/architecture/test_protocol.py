@@ -209,7 +209,7 @@ def test_all_guards_come_before_the_first_write(name: str) -> None:
         assert not set(returned) & refusals, f"{returned} after the first write:\n{after}"
 
 
-@pytest.mark.parametrize("name", ["depth", "workers"])
+@pytest.mark.parametrize("name", ["depth", "workers", "permitted"])
 def test_what_only_looks_writes_nothing(name: str) -> None:
     called = re.findall(r"redis\.call\('(\w+)'", scripts.script(name).source)
     assert set(called) <= READS
@@ -248,6 +248,7 @@ CALLS: dict[str, Call[Any]] = {
     "wake": commands.wake("q"),
     "depth": commands.depth("q"),
     "workers": commands.workers("q"),
+    "permitted": commands.permitted("q", ["GET"]),
 }
 
 

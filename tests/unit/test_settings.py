@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from identtqueue.errors import InvalidInput, InvalidQueueName
+from identtqueue.errors import InvalidInput, InvalidQueueName, RedisAuthFailed, RedisTlsFailed
 from identtqueue.schedule import Cron
+from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.settings import DEFAULT_ADDRESS, RedisSettings
 from identtqueue.worker.settings import Identity, WorkerSettings
 
@@ -39,20 +41,29 @@ SECRET = "s3cr3t"
     ],
 )
 def test_addresses(address: str, arguments: dict[str, Any]) -> None:
-    assert RedisSettings(address=address).connection_arguments() == arguments
+    default = {} if address.startswith("unix:") else {"port": 6379}
+    assert RedisSettings(address=address).connection_arguments() == default | arguments
 
 
-def test_tls() -> None:
+def test_tls(tmp_path: Path) -> None:
+    files = {name: str(tmp_path / name) for name in ("ca", "crt", "key")}
     settings = RedisSettings(
-        address="rediss://redis:6380", tls_ca_file="ca", tls_cert_file="crt", tls_key_file="key"
+        address="rediss://redis:6380",
+        tls_ca_file=files["ca"],
+        tls_cert_file=files["crt"],
+        tls_key_file=files["key"],
     )
     assert settings.uses_tls
+    with pytest.raises(RedisTlsFailed, match=r"ca' .* is not there or not readable"):
+        settings.connection_arguments()
+    for file in files.values():
+        Path(file).touch()
     assert settings.connection_arguments() == {
         "host": "redis",
         "port": 6380,
-        "ssl_ca_certs": "ca",
-        "ssl_certfile": "crt",
-        "ssl_keyfile": "key",
+        "ssl_ca_certs": files["ca"],
+        "ssl_certfile": files["crt"],
+        "ssl_keyfile": files["key"],
     }
     assert not RedisSettings(address="redis://redis", tls_ca_file="ca").uses_tls
 
@@ -61,6 +72,7 @@ def test_tls_options_in_the_address() -> None:
     settings = RedisSettings(address="rediss://redis?ssl_ca_certs=ca&ssl_check_hostname=no")
     assert settings.connection_arguments() == {
         "host": "redis",
+        "port": 6379,
         "ssl_ca_certs": "ca",
         "ssl_check_hostname": False,
     }
@@ -101,13 +113,123 @@ def test_addresses_that_are_no_text(address: Any) -> None:
         RedisSettings(address=address)
 
 
+# --- Sentinels and clusters ---
+
+
+@pytest.mark.parametrize(
+    ("address", "servers", "master", "options"),
+    [
+        ("redis+sentinel://a:1,b:2/mrz", "a:1 b:2", "mrz", {}),
+        ("redis+sentinel://a,b/mrz/3", "a:26379 b:26379", "mrz", {"db": 3}),
+        ("redis+sentinel://[::1]:5,[::2]/a%2Fb/0", "[::1]:5 [::2]:26379", "a/b", {"db": 0}),
+        (
+            "rediss+sentinel://me:p%40ss@a,b/mrz?ssl_check_hostname=no",
+            "a:26379 b:26379",
+            "mrz",
+            {"username": "me", "password": "p@ss", "ssl_check_hostname": False},
+        ),
+    ],
+)
+def test_addresses_of_sentinels(
+    address: str, servers: str, master: str, options: dict[str, Any]
+) -> None:
+    settings = RedisSettings(address=address)
+    place = settings.place
+    assert settings.topology is Topology.SENTINEL
+    assert (" ".join(map(str, place.servers)), place.master_name) == (servers, master)
+    assert place.options == options
+    assert settings.uses_tls == address.startswith("rediss")
+    found = settings.connection_arguments(Server("master", 7))
+    assert found == {"host": "master", "port": 7} | options
+
+
+def test_sentinels_have_credentials_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text("theirs\n")
+    settings = RedisSettings(
+        address=f"redis+sentinel://me:{SECRET}@a/mrz",
+        sentinel_username="watcher",
+        sentinel_password_file=str(file),
+    )
+    assert settings.sentinel_arguments() == {"username": "watcher", "password": "theirs"}
+    bare = RedisSettings(address=f"redis+sentinel://me:{SECRET}@a/mrz")
+    assert bare.sentinel_arguments() == {}
+
+
+def test_addresses_of_clusters() -> None:
+    settings = RedisSettings(address="rediss+cluster://:pass@a:1,b/")
+    assert settings.topology is Topology.CLUSTER
+    assert [str(server) for server in settings.place.servers] == ["a:1", "b:6379"]
+    assert settings.place.options == {"password": "pass"}
+    assert settings.uses_tls
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "redis+sentinel://a,b",
+        "redis+sentinel://a,b/",
+        "redis+sentinel://a,,b/mrz",
+        "redis+sentinel:///mrz",
+        "redis+sentinel://a/mrz/zero",
+        "redis+sentinel://a/mrz?db=3",
+        "redis+cluster://a,b/3",
+        "redis+cluster://",
+        "redis+cluster://a?db=3",
+        "redis+standalone://a",
+        "redis+ring://a",
+        "unix+cluster://a",
+        "redis://a,b",
+    ],
+)
+def test_addresses_of_several_servers_that_can_not_be_read(address: str) -> None:
+    with pytest.raises(InvalidInput, match=r"redis\+sentinel://host:port,host:port/master-name/db"):
+        RedisSettings(address=address)
+
+
 # --- credentials ---
+
+
+def test_credentials_in_files_are_read_anew(tmp_path: Path) -> None:
+    username, password = tmp_path / "username", tmp_path / "password"
+    settings = RedisSettings(
+        address="redis", username_file=str(username), password_file=str(password)
+    )
+    with pytest.raises(RedisAuthFailed, match=r"username_file .*No such file"):
+        settings.connection_arguments()
+    for name in ("first", "second"):
+        username.write_text(name)
+        password.write_text(f"{name} secret\r\n")
+        arguments = settings.connection_arguments()
+        assert (arguments["username"], arguments["password"]) == (name, f"{name} secret")
+    assert settings.rereads_credentials
+    assert not RedisSettings(address="redis", password=SECRET).rereads_credentials
+    password.write_bytes(b"\xff")
+    with pytest.raises(RedisAuthFailed, match=r"password_file .*not text"):
+        settings.connection_arguments()
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"tls_cert_file": "crt"},
+        {"tls_key_file": "key"},
+        {"password": SECRET, "password_file": "f"},
+        {"username": "me", "username_file": "f"},
+        {"sentinel_password": SECRET, "sentinel_password_file": "f"},
+    ],
+    ids=str,
+)
+def test_settings_that_contradict(settings: dict[str, str]) -> None:
+    with pytest.raises(InvalidInput):
+        RedisSettings(**settings)
 
 
 def test_credentials_beside_the_address() -> None:
     settings = RedisSettings(address="redis", username="me", password=SECRET)
     assert settings.connection_arguments() == {
         "host": "redis",
+        "port": 6379,
         "username": "me",
         "password": SECRET,
     }
@@ -166,10 +288,21 @@ def test_the_environment() -> None:
             "IDENTTQUEUE_REDIS_USERNAME": "me",
             "IDENTTQUEUE_REDIS_PASSWORD": SECRET,
             "IDENTTQUEUE_REDIS_TLS_CA_FILE": "/ca.crt",
+            "IDENTTQUEUE_REDIS_TLS_CERT_FILE": "/tls.crt",
+            "IDENTTQUEUE_REDIS_TLS_KEY_FILE": "/tls.key",
+            "IDENTTQUEUE_REDIS_SENTINEL_USERNAME": "watcher",
+            "IDENTTQUEUE_REDIS_SENTINEL_PASSWORD_FILE": "/sentinel",
         }
     )
     assert settings == RedisSettings(
-        address="rediss://redis:6380", username="me", password=SECRET, tls_ca_file="/ca.crt"
+        address="rediss://redis:6380",
+        username="me",
+        password=SECRET,
+        tls_ca_file="/ca.crt",
+        tls_cert_file="/tls.crt",
+        tls_key_file="/tls.key",
+        sentinel_username="watcher",
+        sentinel_password_file="/sentinel",
     )
 
 
@@ -192,6 +325,8 @@ def test_credentials_of_the_environment_fill_gaps_only(monkeypatch: pytest.Monke
     monkeypatch.setenv("IDENTTQUEUE_REDIS_PASSWORD", SECRET)
     filled = RedisSettings(address="redis://given", username="you").with_environment_credentials()
     assert (filled.address, filled.username, filled.password) == ("redis://given", "you", SECRET)
+    own = RedisSettings(address="redis://given", password_file="f").with_environment_credentials()
+    assert (own.username, own.password, own.password_file) == ("me", None, "f")
 
 
 # --- workers ---

@@ -16,6 +16,7 @@ from identtqueue.errors import (
 from identtqueue.protocol import commands, keys
 from identtqueue.protocol.commands import Call
 from identtqueue.transport import wire
+from identtqueue.transport.address import Topology
 
 QUOTED = "Error running script (call to f_0a): @user_script:7: @user_script: 7: "
 """How Redis 6.2 shows an error that a command inside a script met."""
@@ -66,14 +67,13 @@ def test_our_own_errors_stay_what_they_are() -> None:
     "version", ["6.2.0", "6.2", "7.0.15", "10.0.0", "8", "unknown", "", "255.255.255"]
 )
 def test_versions_that_will_do(version: str) -> None:
-    wire.check_version({"redis_version": version})
-    wire.check_version({})
+    wire.check_server({"redis_version": version}, Topology.STANDALONE)
 
 
 @pytest.mark.parametrize("version", ["6.0.16", "6.1.240", "5.0.6", "2.8", "0.1"])
 def test_versions_that_are_too_old(version: str) -> None:
     with pytest.raises(RedisTooOld, match=f"version {version}, idenTTqueue needs 6.2 or newer"):
-        wire.check_version({"redis_version": version})
+        wire.check_server({"redis_version": version}, Topology.STANDALONE)
 
 
 def test_pauses_grow_and_end_at_two_seconds() -> None:

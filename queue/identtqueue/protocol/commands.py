@@ -35,8 +35,8 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 
     Attributes:
         name: a script's name, or a plain (reading) Redis command.
-        keys: of a script; empty for a plain command.
-        args: ARGV of a script, or the words after a plain command.
+        keys: all of one queue; none for a command about the server.
+        args: ARGV of a script, or the words after the keys of a plain command.
         parse: reply -> value.
         is_script: which of the two it is.
         repeatable: sending it twice does no harm. False for `claim` alone: whoever loses its
@@ -306,7 +306,7 @@ def task_info(task_id: str) -> Call[TaskInfo | None]:
         )
 
     key = queue_keys(queue).task(task_id)
-    return Call("HMGET", (), (key, *_INFO_FIELDS), parse, is_script=False)
+    return Call("HMGET", (key,), _INFO_FIELDS, parse, is_script=False)
 
 
 def last_progress(task_id: str) -> Call[Progress | None]:
@@ -351,6 +351,14 @@ def register(queue: str, worker: str, lease_ms: int, info: Mapping[str, Any]) ->
         (k.workers, k.info, k.meta),
         (worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION),
         parse,
+    )
+
+
+def permitted(queue: str, names: Sequence[str]) -> Call[list[str]]:
+    """Which of the commands the caller's ACL lacks on this queue; none before Redis 7.0."""
+    k = queue_keys(queue)
+    return Call(
+        "permitted", (k.doorbell,), tuple(names), lambda reply: [name.decode() for name in reply]
     )
 
 
@@ -423,8 +431,8 @@ def in_flight(queue: str, worker: str) -> Call[list[str]]:
     """The ids that a worker owns."""
     return Call(
         "LRANGE",
-        (),
-        (queue_keys(queue).inflight(worker), 0, -1),
+        (queue_keys(queue).inflight(worker),),
+        (0, -1),
         lambda reply: [task_id.decode() for task_id in reply],
         is_script=False,
     )
@@ -523,8 +531,8 @@ def expired(queue: str, now_ms: int, limit: int = 16) -> Call[list[str]]:
     """Workers whose lease had run out at `now_ms` (Redis time); `recover` checks it again."""
     return Call(
         "ZRANGEBYSCORE",
-        (),
-        (queue_keys(queue).workers, "-inf", now_ms, "LIMIT", 0, limit),
+        (queue_keys(queue).workers,),
+        ("-inf", now_ms, "LIMIT", 0, limit),
         lambda reply: [worker.decode() for worker in reply],
         is_script=False,
     )
@@ -535,8 +543,8 @@ def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
     wakes = {queue_keys(queue).wake: queue for queue in queues}
     return Call(
         "BLPOP",
-        (),
-        (*wakes, seconds),
+        tuple(wakes),
+        (seconds,),
         lambda reply: wakes[reply[0].decode()] if reply else None,
         is_script=False,
         repeatable=False,
@@ -637,8 +645,8 @@ def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
     """Ids of dead letters, the newest first."""
     return Call(
         "ZREVRANGE",
-        (),
-        (queue_keys(queue).dead, offset, offset + limit - 1),
+        (queue_keys(queue).dead,),
+        (offset, offset + limit - 1),
         lambda reply: [task_id.decode() for task_id in reply],
         is_script=False,
     )
@@ -709,3 +717,8 @@ def server_info() -> Call[dict[str, str]]:
         return {name: value for name, _, value in lines}
 
     return Call("INFO", (), ("server",), parse, is_script=False)
+
+
+def role() -> Call[list[Any]]:
+    """Whether the server is a master."""
+    return Call("ROLE", (), (), list, is_script=False)

@@ -15,17 +15,19 @@ from typing import Final
 
 _INCLUDE: Final = re.compile(r"^-- include (lib/[a-z_]+\.lua)\n", re.MULTILINE)
 _KEYS: Final = re.compile(r"^-- KEYS  (.*(?:\n--    .*)*)", re.MULTILINE)
+_COMMAND: Final = re.compile(r"redis\.call\('([A-Z]+)'")
 _NUMBERED: Final = re.compile(r"(?:^|  )(\d+) ")
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One script, ready to be sent."""
+    """One script, ready to be sent; `commands` are the Redis commands that it may call."""
 
     name: str
     source: str
     sha: str
     key_count: int
+    commands: frozenset[str]
 
 
 def names() -> list[str]:
@@ -51,7 +53,7 @@ def script(name: str) -> Script:
     source = _resolve(text, seen=set())
     # SHA-1 is how Redis names scripts; nothing secret depends on it.
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, source, sha, len(numbers))
+    return Script(name, source, sha, len(numbers), frozenset(_COMMAND.findall(source)))
 
 
 def _resolve(text: str, seen: set[str]) -> str:

@@ -84,5 +84,6 @@ SERVICE_SCRIPTS: Final = {
     "wake": "rings for one idle worker when tasks are pending",
     "depth": "counts, and the oldest wait; writes nothing",
     "workers": "who works, on how much; writes nothing",
+    "permitted": "which commands the caller's ACL lacks; writes nothing",
 }
 """Scripts that move no task."""

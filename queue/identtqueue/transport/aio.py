@@ -11,8 +11,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
+from redis import exceptions as redis_errors
 from redis.asyncio.connection import (
     AbstractConnection,
     Connection,
@@ -24,8 +25,11 @@ from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Word
 from identtqueue.transport import wire
+from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.outage import Outage
+from identtqueue.transport.sentinel import find_master
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.tls import find_trouble
 
 T = TypeVar("T")
 
@@ -33,7 +37,9 @@ BATCH_CALLS: Final = 512
 """Calls in one batch at most: bounds the reply that has to be held, and others' waiting."""
 
 
-def new_connection(settings: RedisSettings, client_name: str) -> AbstractConnection:
+def new_connection(
+    settings: RedisSettings, client_name: str, server: Server | None = None
+) -> AbstractConnection:
     """A connection that is not open yet; time-outs are the caller's (one per batch)."""
     kind: type[AbstractConnection] = Connection
     if settings.uses_tls:
@@ -41,7 +47,7 @@ def new_connection(settings: RedisSettings, client_name: str) -> AbstractConnect
     elif settings.uses_socket_file:
         kind = UnixDomainSocketConnection
     return kind(
-        **settings.connection_arguments(),
+        **settings.connection_arguments(server),
         protocol=2,
         socket_timeout=None,
         socket_connect_timeout=settings.connect_timeout_seconds,
@@ -50,25 +56,57 @@ def new_connection(settings: RedisSettings, client_name: str) -> AbstractConnect
     )
 
 
-async def open_connection(settings: RedisSettings, client_name: str) -> AbstractConnection:
-    """An open connection, logged in, to a server that is new enough.
+async def open_connection(
+    settings: RedisSettings, client_name: str, server: Server | None = None
+) -> AbstractConnection:
+    """An open connection, logged in, to a server that is new enough and has the expected role.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        server: of a cluster; None: what the address means, asking the Sentinels if need be.
 
     Raises:
-        RedisUnavailable, RedisAuthFailed, RedisTooOld: it is not to be had.
+        RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch: it
+            is not to be had.
     """
-    connection = new_connection(settings, client_name)
+    connection: AbstractConnection | None = None
     try:
         async with asyncio.timeout(settings.connect_timeout_seconds):
+            if settings.topology is Topology.SENTINEL:
+                server = await find_master(settings)
+            connection = new_connection(settings, client_name, server)
             await connection.connect()
-            info = commands.server_info()
-            await connection.send_command(*wire.words(info), check_health=False)
-            wire.check_version(info.parse(await connection.read_response()))
+            info = await _ask(connection, commands.server_info())
+            wire.check_server(info, settings.topology)
+            if settings.topology is Topology.SENTINEL and server is not None:
+                wire.check_master(await _ask(connection, commands.role()), server)
+            wire.note_login(settings)
     except BaseException as error:
-        await connection.disconnect(nowait=True)
+        if connection is not None:
+            await connection.disconnect(nowait=True)
         if isinstance(error, Exception):
-            wire.fail(error)
+            await _fail(settings, server, error)
         raise
     return connection
+
+
+async def _fail(settings: RedisSettings, server: Server | None, error: Exception) -> NoReturn:
+    """Raise the translated error; if TLS may be the trouble, look closer."""
+    translated: RedisError = wire.translate(error)
+    server = server or next(iter(settings.place.servers), None)
+    if settings.uses_tls and isinstance(translated, RedisUnavailable) and server is not None:
+        found = await asyncio.to_thread(find_trouble, settings, server)
+        translated = found or translated
+    raise wire.as_outage(translated, settings) from error
+
+
+async def _ask(connection: AbstractConnection, call: Call[T]) -> T:
+    await connection.send_command(*wire.words(call), check_health=False)
+    try:
+        return call.parse(await connection.read_response())
+    except redis_errors.NoPermissionError as error:
+        raise wire.translate(error, call) from error
 
 
 @dataclass(slots=True, eq=False)
@@ -217,7 +255,7 @@ class AsyncRedis:
         missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
         if missing:
             names = sorted({batch[i].call.name for i in missing})
-            await self._talk(wire.load_words(names))
+            wire.check_loaded(await self._talk(wire.load_words(names)))
             again = await self._talk([wire.words(batch[i].call) for i in missing])
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
@@ -244,7 +282,7 @@ class AsyncRedis:
             if not isinstance(reply, Exception):
                 item.future.set_result(reply)
                 continue
-            error = wire.translate(reply)
+            error = wire.translate(reply, item.call)
             if isinstance(error, RedisUnavailable):  # LOADING, READONLY: nothing was done
                 passing.append(item)
                 reason = error

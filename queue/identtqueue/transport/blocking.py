@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar, cast
+from typing import Any, NoReturn, TypeVar, cast
 
+from redis import exceptions as redis_errors
 from redis.connection import (
     AbstractConnection,
     Connection,
@@ -14,43 +15,75 @@ from redis.connection import (
     UnixDomainSocketConnection,
 )
 
-from identtqueue.errors import RedisUnavailable
+from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Word
 from identtqueue.transport import wire
+from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.sentinel import find_master_blocking
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.tls import find_trouble
 
 T = TypeVar("T")
 
 
-def open_blocking(settings: RedisSettings, client_name: str) -> AbstractConnection:
-    """An open connection, logged in, to a server that is new enough.
+def open_blocking(
+    settings: RedisSettings, client_name: str, server: Server | None = None
+) -> AbstractConnection:
+    """As `aio.open_connection`.
 
     Raises:
-        RedisUnavailable, RedisAuthFailed, RedisTooOld: it is not to be had.
+        RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch: it
+            is not to be had.
     """
+    connection: Any = None
+    try:
+        if settings.topology is Topology.SENTINEL:
+            server = find_master_blocking(settings)
+        connection = _new_connection(settings, client_name, server)
+        connection.connect()
+        wire.check_server(_ask(connection, commands.server_info()), settings.topology)
+        if settings.topology is Topology.SENTINEL and server is not None:
+            wire.check_master(_ask(connection, commands.role()), server)
+        wire.note_login(settings)
+    except Exception as error:  # noqa: BLE001 - translated
+        if connection is not None:
+            connection.disconnect()
+        _fail(settings, server, error)
+    return cast("AbstractConnection", connection)
+
+
+def _fail(settings: RedisSettings, server: Server | None, error: Exception) -> NoReturn:
+    """Raise the translated error; if TLS may be the trouble, look closer."""
+    translated: RedisError = wire.translate(error)
+    server = server or next(iter(settings.place.servers), None)
+    if settings.uses_tls and isinstance(translated, RedisUnavailable) and server is not None:
+        translated = find_trouble(settings, server) or translated
+    raise wire.as_outage(translated, settings) from error
+
+
+def _new_connection(settings: RedisSettings, client_name: str, server: Server | None) -> Any:
     kind: type[Connection | UnixDomainSocketConnection] = Connection
     if settings.uses_tls:
         kind = SSLConnection
     elif settings.uses_socket_file:
         kind = UnixDomainSocketConnection
-    connection: Any = kind(
-        **settings.connection_arguments(),
+    return kind(
+        **settings.connection_arguments(server),
         protocol=2,
         socket_timeout=settings.response_timeout_seconds,
         socket_connect_timeout=settings.connect_timeout_seconds,
         client_name=client_name,
         driver_info=None,
     )
+
+
+def _ask(connection: Any, call: Call[T]) -> T:
+    connection.send_command(*wire.words(call), check_health=False)
     try:
-        connection.connect()
-        info = commands.server_info()
-        connection.send_command(*wire.words(info), check_health=False)
-        wire.check_version(info.parse(connection.read_response()))
-    except Exception as error:  # noqa: BLE001 - translated
-        connection.disconnect()
-        wire.fail(error)
-    return cast("AbstractConnection", connection)
+        return call.parse(connection.read_response())
+    except redis_errors.NoPermissionError as error:
+        raise wire.translate(error, call) from error
 
 
 class SyncRedis:
@@ -118,16 +151,17 @@ class SyncRedis:
             replies = self._talk([wire.words(call) for call in calls])
             missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
             if missing:
-                self._talk(wire.load_words(sorted({calls[i].name for i in missing})))
+                names = sorted({calls[i].name for i in missing})
+                wire.check_loaded(self._talk(wire.load_words(names)))
                 again = self._talk([wire.words(calls[i]) for i in missing])
                 for i, reply in zip(missing, again, strict=True):
                     replies[i] = reply
         except BaseException:  # also an interrupt: its reply must not answer the next call
             self._drop()
             raise
-        for reply in replies:
+        for call, reply in zip(calls, replies, strict=True):
             if isinstance(reply, Exception):
-                error = wire.translate(reply)
+                error = wire.translate(reply, call)
                 if isinstance(error, RedisUnavailable):
                     self._drop()
                 raise error from reply

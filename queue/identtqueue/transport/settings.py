@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
 from typing import Any, Final
-from urllib.parse import parse_qs, urlsplit
 
-from redis.connection import parse_url
-
-from identtqueue.errors import InvalidInput
+from identtqueue.errors import InvalidInput, RedisAuthFailed, RedisTlsFailed
+from identtqueue.transport import address as addresses
+from identtqueue.transport.address import Address, Server, Topology
 
 DEFAULT_ADDRESS: Final = "redis://localhost:6379"
 RETRY_FOR_SECONDS: Final = 30.0
 """How long a client's call outlasts a Redis outage: a restart with AOF, or a failover."""
+
+_ENVIRONMENT: Final = "IDENTTQUEUE_REDIS_"
+_FROM_FILES: Final = ("username", "password", "sentinel_password")
+"""What may stand in a file instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,11 +26,18 @@ class RedisSettings:
     """Address and credentials of one Redis.
 
     Attributes:
-        address: `redis://host:port/db`, `rediss://…` for TLS, `unix:///path`. Credentials may
-            stand in it; in a pod, prefer the environment (`from_environment`).
+        address: `redis://host:port/db`, `rediss://…` for TLS, `unix:///path`;
+            `redis+sentinel://host:port,host:port/master-name/db` (hosts and ports of Sentinels);
+            `redis+cluster://host:port,host:port` (some nodes; the others are found). Credentials
+            may stand in it; in a pod, prefer the environment (`from_environment`).
         username, password: used where the address has none.
+        username_file, password_file: files that hold them, read at each login and used where
+            `username` and `password` are not given: so a rotated password is picked up.
+        sentinel_username, sentinel_password, sentinel_password_file: for the Sentinels, which have
+            accounts of their own.
         tls_ca_file: PEM file of the authority that signed the server's certificate.
-        tls_cert_file, tls_key_file: client certificate, if the server wants one.
+        tls_cert_file, tls_key_file: client certificate, if the server wants one. All three are
+            read at each connection.
         connect_timeout_seconds: for the TCP and TLS handshake and the login.
         response_timeout_seconds: a reply that takes longer counts as a lost connection: this is
             how a half-open connection is noticed.
@@ -36,6 +46,11 @@ class RedisSettings:
     address: str = DEFAULT_ADDRESS
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    username_file: str | None = None
+    password_file: str | None = None
+    sentinel_username: str | None = None
+    sentinel_password: str | None = field(default=None, repr=False)
+    sentinel_password_file: str | None = None
     tls_ca_file: str | None = None
     tls_cert_file: str | None = None
     tls_key_file: str | None = None
@@ -47,7 +62,12 @@ class RedisSettings:
             raise InvalidInput(f"redis_address must be text, not {type(self.address).__name__}")
         if "://" not in self.address:
             object.__setattr__(self, "address", f"redis://{self.address}")
-        self.connection_arguments()
+        addresses.parse(self.address)
+        if (self.tls_cert_file is None) != (self.tls_key_file is None):
+            raise InvalidInput("give tls_cert_file and tls_key_file, both or neither")
+        for name in _FROM_FILES:
+            if getattr(self, name) and getattr(self, f"{name}_file"):
+                raise InvalidInput(f"give {name} or {name}_file, not both")
 
     def __repr__(self) -> str:
         """Without credentials: this ends up in logs."""
@@ -62,79 +82,123 @@ class RedisSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> RedisSettings:
-        """`IDENTTQUEUE_REDIS_ADDRESS`, `…_USERNAME`, `…_PASSWORD`, `…_TLS_CA_FILE`."""
-        name = "IDENTTQUEUE_REDIS_"
-        return cls(
-            address=environment.get(name + "ADDRESS") or DEFAULT_ADDRESS,
-            username=environment.get(name + "USERNAME") or None,
-            password=environment.get(name + "PASSWORD") or None,
-            tls_ca_file=environment.get(name + "TLS_CA_FILE") or None,
-        )
+        """`IDENTTQUEUE_REDIS_ADDRESS`, `…_PASSWORD_FILE`, and so on: each text field's name."""
+        found = {name: environment.get(_ENVIRONMENT + name.upper()) for name in _TEXT_FIELDS}
+        return cls(**{name: value for name, value in found.items() if value})  # type: ignore[arg-type]  # only text
 
     def with_environment_credentials(self) -> RedisSettings:
         """The same address, with the environment's credentials where it has none of its own."""
-        found = RedisSettings.from_environment()
-        return replace(
-            self,
-            username=self.username or found.username,
-            password=self.password or found.password,
-            tls_ca_file=self.tls_ca_file or found.tls_ca_file,
+        found = RedisSettings.from_environment(
+            {name: value for name, value in os.environ.items() if name != _ENVIRONMENT + "ADDRESS"}
         )
+        given = {
+            name for name in _FROM_FILES if getattr(self, name) or getattr(self, f"{name}_file")
+        }
+        gaps = {
+            name: getattr(found, name)
+            for name in _TEXT_FIELDS
+            if not getattr(self, name) and name.removesuffix("_file") not in given
+        }
+        return replace(self, **gaps)
+
+    @property
+    def place(self) -> Address:
+        """The address, read."""
+        return addresses.parse(self.address)
+
+    @property
+    def topology(self) -> Topology:
+        """Whether the address means one server, Sentinels or a cluster."""
+        return self.place.topology
 
     @property
     def safe_address(self) -> str:
         """The address without credentials, also if it can't be read."""
-        scheme, _, rest = self.address.partition("://")
-        before, _, after = rest.rpartition("@")
-        if "?" in before:  # of an option, or of a password that should have been escaped
-            return f"{scheme}://…"
-        return f"{scheme}://{re.split('[?#]', after)[0]}"
-
-    def connection_arguments(self) -> dict[str, Any]:
-        """Keyword arguments for redis-py's connection classes, blocking and asyncio alike.
-
-        Raises:
-            InvalidInput: the address can't be read.
-        """
-        try:
-            arguments: dict[str, Any] = dict(parse_url(self.address))
-            readable = self._is_complete(arguments)
-        except ValueError:
-            readable = False
-        if not readable:  # without the reason: it may quote a password
-            raise InvalidInput(
-                f"redis_address {self.safe_address!r} can't be read: expected "
-                "redis://host:port/db, with special characters of a password percent-encoded"
-            ) from None
-        arguments.pop("connection_class", None)
-        if self.username and not arguments.get("username"):
-            arguments["username"] = self.username
-        if self.password and not arguments.get("password"):
-            arguments["password"] = self.password
-        if self.uses_tls:
-            files = {
-                "ssl_ca_certs": self.tls_ca_file,
-                "ssl_certfile": self.tls_cert_file,
-                "ssl_keyfile": self.tls_key_file,
-            }
-            arguments |= {name: file for name, file in files.items() if file}
-        return arguments
-
-    def _is_complete(self, arguments: Mapping[str, Any]) -> bool:
-        """Whether redis-py has understood all of it: the database, and each option behind `?`."""
-        parts = urlsplit(self.address)
-        options = parse_qs(parts.query).keys() - {"db", "username", "password"}
-        database = "" if self.uses_socket_file else parts.path.strip("/")
-        return (not database or arguments.get("db") == int(database)) and all(
-            self.uses_tls and name.startswith("ssl_") for name in options
-        )
+        return addresses.without_credentials(self.address)
 
     @property
     def uses_tls(self) -> bool:
         """Whether the address says `rediss://`."""
-        return self.address.startswith("rediss://")
+        return self.place.uses_tls
 
     @property
     def uses_socket_file(self) -> bool:
         """Whether the address says `unix://`."""
-        return self.address.startswith("unix://")
+        return self.place.socket_file is not None or not self.place.servers
+
+    @property
+    def rereads_credentials(self) -> bool:
+        """Whether a login that is refused may succeed later, because a file will have changed."""
+        files = (self.username_file, self.password_file, self.sentinel_password_file)
+        return any(files) or (self.uses_tls and bool(self.tls_ca_file or self.tls_cert_file))
+
+    def connection_arguments(self, server: Server | None = None) -> dict[str, Any]:
+        """Keyword arguments for redis-py's connection classes, blocking and asyncio alike.
+
+        Args:
+            server: to connect to; None: the (first) one that the address names.
+
+        Raises:
+            RedisAuthFailed, RedisTlsFailed: a file that should hold a credential can't be read.
+        """
+        arguments = dict(self.place.options)
+        username = self.username or _content(self.username_file, "username_file")
+        password = self.password or _content(self.password_file, "password_file")
+        if username and not arguments.get("username"):
+            arguments["username"] = username
+        if password and not arguments.get("password"):
+            arguments["password"] = password
+        return arguments | self._where(server) | self._tls_arguments()
+
+    def sentinel_arguments(self) -> dict[str, Any]:
+        """Keyword arguments for connections to the Sentinels, but for host and port.
+
+        Raises:
+            RedisAuthFailed, RedisTlsFailed: a file that should hold a credential can't be read.
+        """
+        options = self.place.options.items()
+        arguments = {name: value for name, value in options if name.startswith("ssl_")}
+        password = self.sentinel_password or _content(
+            self.sentinel_password_file, "sentinel_password_file"
+        )
+        if self.sentinel_username:
+            arguments["username"] = self.sentinel_username
+        if password:
+            arguments["password"] = password
+        return arguments | self._tls_arguments()
+
+    def _where(self, server: Server | None) -> dict[str, Any]:
+        place = self.place
+        if not place.servers:
+            return {"path": place.socket_file} if place.socket_file else {}
+        server = server or place.servers[0]
+        return {"host": server.host, "port": server.port}
+
+    def _tls_arguments(self) -> dict[str, Any]:
+        if not self.uses_tls:
+            return {}
+        files = {
+            "ssl_ca_certs": self.tls_ca_file,
+            "ssl_certfile": self.tls_cert_file,
+            "ssl_keyfile": self.tls_key_file,
+        }
+        for name, file in files.items():
+            if file and not os.access(file, os.R_OK):
+                raise RedisTlsFailed(f"the TLS file {file!r} ({name}) is not there or not readable")
+        return {name: file for name, file in files.items() if file}
+
+
+_TEXT_FIELDS: Final = tuple(
+    entry.name for entry in fields(RedisSettings) if "float" not in str(entry.type)
+)
+
+
+def _content(file: str | None, name: str) -> str | None:
+    """What a credentials file holds now, without the line break that editors add."""
+    if file is None:
+        return None
+    try:
+        return Path(file).read_text("utf-8").rstrip("\r\n") or None
+    except (OSError, UnicodeDecodeError) as error:
+        why = getattr(error, "strerror", None) or "it is not text"
+        raise RedisAuthFailed(f"the {name} {file!r} can't be read: {why}") from None

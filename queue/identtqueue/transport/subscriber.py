@@ -13,7 +13,12 @@ from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
 
-from identtqueue.errors import RedisAuthFailed, RedisError
+from identtqueue.errors import (
+    RedisAuthFailed,
+    RedisError,
+    RedisTlsFailed,
+    RedisTopologyMismatch,
+)
 from identtqueue.transport import wire
 from identtqueue.transport.aio import open_connection
 from identtqueue.transport.outage import Outage
@@ -45,7 +50,7 @@ class Subscriber:
         client_name: str,
         on_message: Callable[[str, bytes], None],
         on_connected: Callable[[bool], None] = lambda _: None,
-        on_refused: Callable[[RedisAuthFailed], None] = lambda _: None,
+        on_refused: Callable[[RedisError], None] = lambda _: None,
         outage: Outage | None = None,
     ) -> None:
         self._settings = settings
@@ -54,7 +59,7 @@ class Subscriber:
         self._on_connected = on_connected
         self._on_refused = on_refused
         self._outage = outage or Outage()
-        self._refusal: RedisAuthFailed | None = None
+        self._refusal: RedisError | None = None
         self._channels: set[str] = set()
         self._confirmed: set[str] = set()
         self._changed = asyncio.Condition()
@@ -81,6 +86,7 @@ class Subscriber:
 
         Raises:
             RedisAuthFailed: Redis refuses the login, or these channels.
+            RedisTlsFailed, RedisTopologyMismatch: the address or the certificates are wrong.
         """
         if self._confirmed.issuperset(channels):
             return
@@ -135,7 +141,7 @@ class Subscriber:
 
     async def _failed(self, error: RedisError) -> None:
         self._outage.failed(self._client_name, error)
-        if isinstance(error, RedisAuthFailed):
+        if isinstance(error, RedisAuthFailed | RedisTlsFailed | RedisTopologyMismatch):
             async with self._changed:
                 self._refusal = error
                 self._changed.notify_all()

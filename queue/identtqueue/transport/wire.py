@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+import ssl
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 import hiredis
@@ -14,11 +15,15 @@ from identtqueue.errors import (
     RedisAuthFailed,
     RedisError,
     RedisFull,
+    RedisTlsFailed,
     RedisTooOld,
+    RedisTopologyMismatch,
     RedisUnavailable,
 )
 from identtqueue.protocol.commands import Call, Word
 from identtqueue.protocol.scripts import script
+from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.settings import RedisSettings
 
 OLDEST_REDIS: Final = (6, 2)
 """BLMOVE-era server: LPOP with a count, and effects replication by default."""
@@ -37,9 +42,11 @@ _PASSING: Final = (
     redis_errors.ReadOnlyError,
     redis_errors.TryAgainError,
 )
-_PASSING_TEXT: Final = re.compile(r"(BUSY|UNKILLABLE) |.* -READONLY ")
-"""Without a class in redis-py: a script that runs for too long; and how 6.2 quotes what a script
-was told."""
+_PASSING_TEXT: Final = re.compile(r"(BUSY|UNKILLABLE|UNBLOCKED|NOREPLICAS) |.* -READONLY ")
+"""Without a class in redis-py: a script that runs for too long; a blocked call on a master that is
+demoted; `min-replicas-to-write`; and how 6.2 quotes what a script was told."""
+_FORBIDDEN_TEXT: Final = re.compile(r"NOPERM|.*(ACL failure in script|executing the script can't)")
+"""What the user's ACL lacks; inside a script, newer and older servers say it differently."""
 
 _BACKOFF: Final = EqualJitterBackoff(base=0.05, cap=2.0)
 
@@ -56,7 +63,7 @@ def backoff_seconds(failures: int) -> float:
 def words(call: Call[Any]) -> tuple[Word, ...]:
     """The command as Redis wants it."""
     if not call.is_script:
-        return (call.name, *call.args)
+        return (call.name, *call.keys, *call.args)
     loaded = script(call.name)
     if len(call.keys) != loaded.key_count:
         raise ValueError(f"{call.name} takes {loaded.key_count} keys, got {len(call.keys)}")
@@ -76,20 +83,27 @@ def load_words(names: Sequence[str]) -> list[tuple[Word, ...]]:
     return [("SCRIPT", "LOAD", script(name).source) for name in names]
 
 
+def check_loaded(replies: Sequence[Any]) -> None:
+    """Raise what keeps the scripts from being loaded."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise translate(
+                reply, Call("SCRIPT LOAD", (), (), lambda reply: reply, is_script=False)
+            )
+
+
 def is_missing_script(reply: object) -> bool:
     """Redis forgot its scripts (restart, failover, SCRIPT FLUSH); the call did nothing."""
     return isinstance(reply, redis_errors.NoScriptError)
 
 
-def translate(error: BaseException) -> RedisError:
-    """One of this library's errors for one of redis-py's."""
+def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError:
+    """One of this library's errors for one of redis-py's, which came in reply to the call."""
     text = str(error)
     if isinstance(error, RedisError):
         return error
-    if isinstance(error, redis_errors.AuthenticationError | redis_errors.NoPermissionError):
-        return RedisAuthFailed(
-            f"Redis refused the login or a command: {text}. Check user name, password and ACL"
-        )
+    if (refusal := _refusal(error, call)) is not None:
+        return refusal
     if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command not allowed" in text:
         return RedisFull(f"Redis is full, nothing was written: {text}")
     if isinstance(error, (*CONNECTION_LOST, *_PASSING)) or _PASSING_TEXT.match(text):
@@ -97,16 +111,124 @@ def translate(error: BaseException) -> RedisError:
     return RedisError(text)
 
 
-def check_version(info: dict[str, str]) -> None:
-    """Refuse a server that lacks what the scripts use.
+def _refusal(error: BaseException, call: Call[Any] | None) -> RedisError | None:
+    """What has to do with who we are: ACL, login and certificates."""
+    text = str(error)
+    if isinstance(error, redis_errors.NoPermissionError) or _FORBIDDEN_TEXT.match(text):
+        return RedisAuthFailed(_forbidden(text, call))
+    if isinstance(error, redis_errors.AuthenticationError):
+        return RedisAuthFailed(
+            f"Redis refused the login: {text}. Check user name, password and ACL"
+        )
+    tls = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+    if tls is not None and not isinstance(tls, ssl.SSLEOFError | ssl.SSLZeroReturnError):
+        return RedisTlsFailed(tls_trouble(text))
+    return None
+
+
+_SCRIPT_LINE: Final = re.compile(r"@user_script: ?(\d+)")
+_SCRIPT_COMMAND: Final = re.compile(r"redis\.call\('([A-Z]+)'")
+
+
+def _forbidden(text: str, call: Call[Any] | None) -> str:
+    doing, command = "", "a command"
+    if call is not None:
+        doing = f" in `{call.name}`" + (f" on {call.keys[0]}" if call.keys else "")
+        line = _SCRIPT_LINE.search(text) if call.is_script else None
+        if line is not None:  # before 7.2 that is all that is said of the command
+            source = script(call.name).source.splitlines()[int(line[1]) - 1]
+            command = " or ".join(_SCRIPT_COMMAND.findall(source)) or command
+    return (
+        f"Redis refused {command}{doing}: {text}. Check user name, password and ACL: docs/redis.md "
+        "lists what each role needs"
+    )
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The error and what it came from: redis-py wraps what the TLS layer says."""
+    seen = 0
+    while error is not None and seen < 10:
+        yield error
+        error, seen = error.__cause__ or error.__context__, seen + 1
+
+
+_TLS_HINTS: Final = {
+    "CERTIFICATE_VERIFY_FAILED": "The server's certificate is refused: check tls_ca_file, the host "
+    "name in the address and the certificate's dates",
+    "WRONG_VERSION_NUMBER": "The server does not speak TLS on this port: redis://, not rediss://",
+    "CERTIFICATE_REQUIRED": "The server wants a client certificate: give tls_cert_file and "
+    "tls_key_file",
+    "CERTIFICATE_EXPIRED": "The server refuses our client certificate: it has expired",
+    "UNKNOWN_CA": "The server refuses our client certificate: it does not know its authority",
+    "KEY_VALUES_MISMATCH": "tls_key_file is not the key of tls_cert_file",
+}
+
+
+def tls_trouble(text: str) -> str:
+    """What the TLS layer says, and what to do about it."""
+    hints = [hint for word, hint in _TLS_HINTS.items() if word in text.upper().replace(" ", "_")]
+    return f"no TLS connection to Redis: {text}. {hints[0] if hints else 'Check the TLS files'}"
+
+
+_LOGGED_IN: Final[set[RedisSettings]] = set()
+"""Settings that have worked in this process and whose files may change."""
+
+
+def note_login(settings: RedisSettings) -> None:
+    """These settings work."""
+    if settings.rereads_credentials:
+        _LOGGED_IN.add(settings)
+
+
+def as_outage(error: RedisError, settings: RedisSettings) -> RedisError:
+    """A refusal of what worked before, as an outage: credentials are being rotated.
+
+    Files are read at each login, and a mounted Secret follows a rotation by up to a minute: so
+    trying again may help. What never worked is wrong.
+    """
+    if isinstance(error, RedisAuthFailed | RedisTlsFailed) and settings in _LOGGED_IN:
+        return RedisUnavailable(f"{error}; its file is read again")
+    return error
+
+
+def check_server(info: dict[str, str], expected: Topology) -> None:
+    """Refuse a server that lacks what the scripts use, or that the address does not mean.
 
     Raises:
         RedisTooOld: older than 6.2.
+        RedisTopologyMismatch: a cluster's node, or a Sentinel, where none was expected.
     """
+    mode = info.get("redis_mode", "")
+    if mode == "sentinel":
+        raise RedisTopologyMismatch(
+            "this server is a Sentinel: use redis+sentinel://host:port/master-name"
+        )
+    if mode == "cluster" and expected is not Topology.CLUSTER:
+        raise RedisTopologyMismatch(
+            "this server is a node of a Redis Cluster: use redis+cluster://host:port"
+        )
+    if mode == "standalone" and expected is Topology.CLUSTER:
+        raise RedisTopologyMismatch(
+            "this server is no node of a Redis Cluster: use redis://, or "
+            "redis+sentinel:// if Sentinels watch over it"
+        )
     version = info.get("redis_version", "")
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if numbers and numbers < OLDEST_REDIS:
         raise RedisTooOld(version, ".".join(map(str, OLDEST_REDIS)))
+
+
+def check_master(role: list[Any], server: Server) -> None:
+    """Refuse a server that the Sentinels still name, and that has been demoted.
+
+    Raises:
+        RedisUnavailable: it is a replica.
+    """
+    if role[0] != b"master":
+        raise RedisUnavailable(
+            f"Redis can't be reached: the Sentinels name {server}, which is a replica; a failover "
+            "is under way"
+        )
 
 
 def fail(error: BaseException) -> NoReturn:

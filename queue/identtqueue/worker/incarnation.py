@@ -15,8 +15,10 @@ from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from identtqueue.protocol import commands, keys
+from identtqueue.errors import RedisAuthFailed
+from identtqueue.protocol import commands, keys, roles
 from identtqueue.protocol.commands import Ack, Claim, Lease
+from identtqueue.protocol.roles import Role
 from identtqueue.task import Attempt
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
@@ -158,6 +160,7 @@ class Incarnation:
 
         Raises:
             ProtocolMismatch: a queue belongs to another protocol version.
+            RedisAuthFailed: the ACL forbids what a worker does.
             Exception: a background loop ended by an error of ours.
         """
         loops: list[asyncio.Task[None]] = []
@@ -197,6 +200,7 @@ class Incarnation:
 
     async def _begin(self) -> None:
         """Be heard first, then be known: `connected` must never lie about a registered worker."""
+        await self._check_rights()
         await self._control.add(keys.control_channel(self.worker_id))
         await self._redis.run_all(
             [
@@ -208,6 +212,22 @@ class Incarnation:
         self.registered = True
         await self._upkeep.recover_predecessors(self._identity)
         logger.info("worker %s: queues %s", self.worker_id, self._settings.order_text)
+
+    async def _check_rights(self) -> None:
+        """Refuse to begin with an ACL that would stop a script half way.
+
+        Raises:
+            RedisAuthFailed: it lacks a command.
+        """
+        needed = roles.script_commands(Role.WORKER)
+        queues = self._settings.queues
+        found = await self._redis.run_all([commands.permitted(q, needed) for q in queues])
+        for queue, refused in zip(queues, found, strict=True):
+            if refused:
+                raise RedisAuthFailed(
+                    f"queue {queue}: the ACL of this user lacks {', '.join(refused)}: "
+                    f"`identtqueue acl worker --queue {queue}` prints what a worker needs"
+                )
 
     def _info(self) -> dict[str, Any]:
         return {

@@ -1,0 +1,88 @@
+"""Redis ACLs: what each role may do, derived from the scripts it runs.
+
+Redis checks the commands inside a script against whoever calls it. So a role's ACL is the union
+over its scripts, and can't be kept by hand: `identtqueue acl ROLE` prints it.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from typing import Final
+
+from identtqueue.protocol import keys, scripts
+from identtqueue.task import check_queue_name
+
+
+class Role(enum.Enum):
+    """Who logs in."""
+
+    PRODUCER = "producer"
+    WORKER = "worker"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+
+
+_CONNECTION: Final = ("info", "client|setname", "select", "evalsha", "script|load")
+"""What every connection needs: the check of the version, its name, its database, the scripts."""
+_LISTENING: Final = ("subscribe", "unsubscribe", "ping")
+_TOPOLOGY: Final = ("role", "cluster|slots", "asking")
+"""For Sentinel the first, for a cluster the others."""
+
+_LOOKING: Final = ("depth", "promote", "workers")
+SCRIPTS: Final = {
+    Role.PRODUCER: ("enqueue", "await", "cancel", "depth"),
+    Role.WORKER: (
+        *("permitted", "register", "extend", "leave", "claim", "wake", "workers"),
+        *(
+            "enqueue",
+            "promote",
+            "progress",
+            "finish",
+            "retry",
+            "bury",
+            "abort",
+            "release",
+            "recover",
+        ),
+    ),
+    Role.OPERATOR: (*_LOOKING, "recover", "drain"),
+    Role.ADMIN: (*_LOOKING, "recover", "drain", "pause", "replay", "discard"),
+}
+_PLAIN: Final = {
+    Role.PRODUCER: ("hmget",),
+    Role.WORKER: ("blpop", "hmget", "lrange", "zrangebyscore", "pubsub|numsub"),
+    Role.OPERATOR: ("zrangebyscore", "pubsub|numsub"),
+    Role.ADMIN: ("hmget", "zrevrange", "zrangebyscore", "pubsub|numsub"),
+}
+
+
+def script_commands(role: Role) -> list[str]:
+    """The commands inside the scripts that the role runs."""
+    return sorted(set().union(*(scripts.script(name).commands for name in SCRIPTS[role])))
+
+
+def rules(role: Role, queues: Sequence[str] = ()) -> list[str]:
+    """The words after `ACL SETUSER name on >password`.
+
+    Args:
+        role: what the user does. An application that also administrates needs the rules of both.
+        queues: those that it may touch; none: all.
+
+    Raises:
+        InvalidQueueName: a queue's name breaks the rule.
+    """
+    places = [f"{{{check_queue_name(queue)}}}:" for queue in queues] or [""]
+    inside = (command.lower() for command in script_commands(role))
+    commands = {*_CONNECTION, *_LISTENING, *_TOPOLOGY, *_PLAIN[role], *inside}
+    channels = [f"{keys.ROOT}:{place}*" for place in places]
+    if queues:
+        channels += [keys.CONTROL_PREFIX + "*", keys.REPLY_PREFIX + "*"]
+    return [
+        "resetkeys",
+        *(f"~{keys.ROOT}:{place}*" for place in places),
+        "resetchannels",
+        *(f"&{channel}" for channel in channels),
+        "-@all",
+        *(f"+{command}" for command in sorted(commands)),
+    ]

@@ -1,0 +1,118 @@
+"""Ask the Sentinels where the master is: at every connect, since it may have moved.
+
+As Redis' guidelines for Sentinel clients say: the first Sentinel that answers and knows a healthy
+master is believed, and whoever connects there checks the role (`wire.check_master`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis import exceptions as redis_errors
+from redis import sentinel as blocking_sentinel
+from redis.asyncio import sentinel as asyncio_sentinel
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from identtqueue.errors import (
+    RedisAuthFailed,
+    RedisError,
+    RedisTlsFailed,
+    RedisTopologyMismatch,
+    RedisUnavailable,
+)
+from identtqueue.transport import wire
+from identtqueue.transport.address import Server
+from identtqueue.transport.settings import RedisSettings
+
+_REFUSED: Final = (*wire.CONNECTION_LOST, redis_errors.RedisError)
+
+
+async def find_master(settings: RedisSettings) -> Server:
+    """The master's address.
+
+    Raises:
+        RedisUnavailable: no Sentinel answers, or the master is down and nobody has its place yet.
+        RedisTopologyMismatch: no Sentinel knows a master of that name; or it is no Sentinel.
+        RedisAuthFailed, RedisTlsFailed: the Sentinels refuse us.
+    """
+    arguments = _arguments(settings) | {"retry": AsyncRetry(NoBackoff(), 0)}
+    name = settings.place.master_name
+    async with asyncio_sentinel.Sentinel(_pairs(settings), sentinel_kwargs=arguments) as sentinel:
+        try:
+            return Server(*await sentinel.discover_master(name))
+        except _REFUSED:  # why?
+            answers: list[Any] = []
+            for client in sentinel.sentinels:
+                try:
+                    answers.append(await client.sentinel_masters())
+                except _REFUSED as error:
+                    answers.append(error)
+    raise _explain(settings, answers)
+
+
+def find_master_blocking(settings: RedisSettings) -> Server:
+    """As `find_master`."""
+    arguments = _arguments(settings) | {"retry": Retry(NoBackoff(), 0)}
+    name = settings.place.master_name
+    sentinel = blocking_sentinel.Sentinel(_pairs(settings), sentinel_kwargs=arguments)
+    try:
+        return Server(*sentinel.discover_master(name))
+    except _REFUSED:
+        answers: list[Any] = []
+        for client in sentinel.sentinels:
+            try:
+                answers.append(client.sentinel_masters())
+            except _REFUSED as error:
+                answers.append(error)
+    finally:
+        for client in sentinel.sentinels:
+            client.close()
+    raise _explain(settings, answers)
+
+
+def _pairs(settings: RedisSettings) -> list[tuple[str, int]]:
+    return [(server.host, server.port) for server in settings.place.servers]
+
+
+def _arguments(settings: RedisSettings) -> dict[str, Any]:
+    # All of them together may take the time of one connect: a silent one must not use it up.
+    seconds = settings.connect_timeout_seconds / len(settings.place.servers) / 2
+    return settings.sentinel_arguments() | {
+        "ssl": settings.uses_tls,
+        "protocol": 2,
+        "decode_responses": True,
+        "socket_timeout": seconds,
+        "socket_connect_timeout": seconds,
+        "client_name": "identtqueue-sentinel",
+        "driver_info": None,
+    }
+
+
+def _explain(settings: RedisSettings, answers: Sequence[Any]) -> RedisError:
+    """Why no master was found: an answer of each Sentinel, a table of masters or an error."""
+    name = settings.place.master_name
+    tables = [answer for answer in answers if not isinstance(answer, Exception)]
+    if any(name in table for table in tables):
+        return RedisUnavailable(
+            f"Redis can't be reached: the Sentinels see master {name!r} down; no other yet"
+        )
+    if tables:
+        known = sorted({master for table in tables for master in table})
+        return RedisTopologyMismatch(
+            f"no Sentinel knows a master named {name!r}; they know {', '.join(known) or 'none'}"
+        )
+    errors = [wire.translate(answer) for answer in answers]
+    each = "; ".join(
+        f"{server}: {error}" for server, error in zip(settings.place.servers, errors, strict=True)
+    )
+    if any("unknown command" in str(error) for error in errors):
+        return RedisTopologyMismatch(
+            f"redis+sentinel:// needs the addresses of Sentinels (usually port 26379): {each}"
+        )
+    for kind in (RedisAuthFailed, RedisTlsFailed):
+        if any(isinstance(error, kind) for error in errors):
+            return kind(f"the Sentinels refuse us: {each}")
+    return RedisUnavailable(f"Redis can't be reached: no Sentinel answers: {each}")

@@ -1,0 +1,61 @@
+"""Certificates for one test session: an authority, a server's, clients' good and bad ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import trustme
+
+
+class Certificates:
+    """PEM files in a folder.
+
+    Attributes:
+        ca: of the authority that has signed the server's and the client's certificate.
+        other_ca: of one that has nothing to do with them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._authority = trustme.CA(organization_name="idenTTqueue tests")
+        self._other = trustme.CA(organization_name="somebody else")
+        self.ca = self._write("ca.crt", self._authority.cert_pem)
+        self.other_ca = self._write("other-ca.crt", self._other.cert_pem)
+        self.server = self._issue("server", self._authority, "127.0.0.1", "localhost")
+        self.client = self._issue("client", self._authority, "client.invalid")
+        self.foreign_client = self._issue("foreign-client", self._other, "client.invalid")
+        self.expired_client = self._issue(
+            "expired-client",
+            self._authority,
+            "client.invalid",
+            not_after=datetime.now(UTC) - timedelta(days=1),
+        )
+        self.elsewhere_server = self._issue("elsewhere", self._authority, "elsewhere.invalid")
+        self.expired_server = self._issue(
+            "expired-server",
+            self._authority,
+            "127.0.0.1",
+            not_after=datetime.now(UTC) - timedelta(days=1),
+        )
+
+    def server_options(self, port: int, pair: tuple[str, str] | None = None) -> tuple[str, ...]:
+        """For redis-server: a TLS port that wants a client certificate."""
+        cert, key = pair or self.server
+        return (
+            *("--tls-port", str(port), "--tls-cert-file", cert, "--tls-key-file", key),
+            *("--tls-ca-cert-file", self.ca, "--tls-auth-clients", "yes"),
+        )
+
+    def _issue(
+        self, name: str, authority: trustme.CA, *hosts: str, not_after: datetime | None = None
+    ) -> tuple[str, str]:
+        begin = datetime.now(UTC) - timedelta(days=30) if not_after else None
+        leaf = authority.issue_cert(*hosts, not_before=begin, not_after=not_after)
+        certificate = self._write(f"{name}.crt", *leaf.cert_chain_pems)
+        return certificate, self._write(f"{name}.key", leaf.private_key_pem)
+
+    def _write(self, name: str, *blobs: trustme.Blob) -> str:
+        path = self._folder / name
+        path.write_bytes(b"".join(blob.bytes() for blob in blobs))
+        return str(path)

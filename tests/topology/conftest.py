@@ -1,0 +1,38 @@
+"""Redis as it is run in production: TLS, ACLs, rotated passwords, Sentinels, clusters."""
+
+from __future__ import annotations
+
+import pytest
+
+from identtqueue.errors import RedisError
+from identtqueue.protocol import commands
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.settings import RedisSettings
+from support.tls import Certificates
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    return Certificates(tmp_path_factory.mktemp("certificates"))
+
+
+async def first_error(settings: RedisSettings, how: str) -> RedisError:
+    """What a first call gives, by either transport, without any retry."""
+    if how == "blocking":
+        blocking = SyncRedis(settings, client_name="tests", retry_for_seconds=0)
+        with pytest.raises(RedisError) as caught:
+            blocking.run(commands.depth("q"))
+        blocking.close()
+        return caught.value
+    asyncio_ = AsyncRedis(settings, client_name="tests", retry_for_seconds=0)
+    with pytest.raises(RedisError) as caught:
+        await asyncio_.run(commands.depth("q"))
+    await asyncio_.close()
+    return caught.value
+
+
+@pytest.fixture(params=["blocking", "asyncio"])
+def how(request: pytest.FixtureRequest) -> str:
+    """By which transport."""
+    return str(request.param)

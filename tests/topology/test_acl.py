@@ -1,0 +1,395 @@
+"""The ACL of each role: enough for what it does, nothing too much, and a clear word if it lacks."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from click.testing import CliRunner
+
+from identtqueue import Client, TaskOptions, Worker
+from identtqueue.admin import Admin
+from identtqueue.cli import main
+from identtqueue.errors import RedisAuthFailed
+from identtqueue.protocol import commands, keys, roles, scripts
+from identtqueue.protocol.commands import Call
+from identtqueue.protocol.roles import Role, rules
+from identtqueue.transport import wire
+from identtqueue.transport.blocking import SyncRedis, open_blocking
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.subscriber import Subscriber
+from protocol.bench import FAILURE, LEASE_MS, Bench
+from support.redis_server import RedisServer
+from support.serving import serving
+
+PASSWORD: Final = "sesame"
+HOUR_MS: Final = 3_600_000
+
+Run = Callable[[Call[Any]], Any]
+
+
+class Account:
+    """A user with the rules of a role, and a connection of it."""
+
+    def __init__(self, bench: Bench, address: str, words: list[str]) -> None:
+        self.name = f"user-{secrets.token_hex(4)}"
+        bench.raw.execute_command("ACL", "SETUSER", self.name, "on", f">{PASSWORD}", *words)
+        self.settings = RedisSettings(address=address, username=self.name, password=PASSWORD)
+        self._redis = SyncRedis(self.settings, client_name="tests", retry_for_seconds=0)
+
+    def run(self, call: Call[Any]) -> Any:
+        return self._redis.run(call)
+
+    def listen(self, channel: str) -> None:
+        """Subscribe, and stop."""
+        connection = open_blocking(self.settings, "tests")
+        try:
+            for word in ("SUBSCRIBE", "UNSUBSCRIBE"):
+                connection.send_command(word, channel, check_health=False)
+                connection.read_response()
+        except Exception as error:
+            raise wire.translate(error) from error
+        finally:
+            connection.disconnect()
+
+    def select(self) -> None:
+        """Log in to another database."""
+        settings = RedisSettings(
+            address=self.settings.address + "/1", username=self.name, password=PASSWORD
+        )
+        open_blocking(settings, "tests").disconnect()
+
+    def close(self) -> None:
+        self._redis.close()
+
+
+# --- all that a role does ---
+
+
+def produce(user: Account, bench: Bench) -> None:
+    q, run = bench.queue, user.run
+    bench.raw.delete(bench.keys.meta)  # as on a queue that nobody has used
+    fresh = {"unique": "key", "unique_ttl": HOUR_MS}
+    run(commands.enqueue(q, [bench.task("a", **fresh), bench.task("b"), bench.task("a")]))
+    run(commands.enqueue(q, [bench.task("again", **fresh), bench.task("later", delay=HOUR_MS)]))
+    channel = keys.reply_channel("me")
+    user.listen(channel)
+    run(commands.await_result(bench.id("a"), channel))
+    run(commands.await_result(bench.id("later"), channel))
+    run(commands.task_info(bench.id("a")))
+    run(commands.cancel(bench.id("a")))
+    run(commands.cancel(bench.id("later")))
+    bench.register("w")
+    bench.claim("w")
+    run(commands.cancel(bench.id("b")))
+    run(commands.depth(q))
+
+
+def work(user: Account, bench: Bench) -> None:
+    q, run = bench.queue, user.run
+    user.listen(keys.control_channel("me"))
+    run(commands.register(q, "me", LEASE_MS, {}))
+    run(commands.extend(q, "me", LEASE_MS))
+    run(commands.workers(q))
+    run(commands.connected(["me"]))
+    run(commands.block_for_work([q], 0.001))
+    at = bench.now_ms() + HOUR_MS
+    run(commands.enqueue(q, [bench.task("cron", at=at, late_refused=True)]))
+    unique = {"unique": "key", "unique_ttl": HOUR_MS}
+    run(commands.enqueue(q, [bench.task("unique", **unique)]))
+    run(commands.enqueue(q, [bench.task("unique-too", **unique)]))
+    names = ("done", "again", "dead", "stopped", "back", "expired")
+    bench.enqueue(*names)
+    bench.enqueue("due", delay=HOUR_MS)
+    bench.fall_due("due")
+    bench.raw.hset(bench.keys.task(bench.id("expired")), "expires_at", 1)
+    for name in ("unique", *names):
+        bench.run(commands.await_result(bench.id(name), keys.reply_channel("somebody")))
+    claimed = {a.task_id: a.number for a in run(commands.claim(q, "me", 10)).attempts}
+    run(commands.in_flight(q, "me"))
+    run(commands.task_info(bench.id("done")))
+    run(commands.progress("me", bench.id("done"), claimed[bench.id("done")], 1, b"\xc0"))
+
+    def one(name: str) -> tuple[str, int]:
+        return bench.id(name), claimed[bench.id(name)]
+
+    run(commands.finish(q, "me", [(*one("unique"), b"\xc0"), (*one("done"), b"\xc0")]))
+    run(commands.retry(q, "me", *one("again"), 1, FAILURE))
+    run(commands.bury(q, "me", *one("dead"), FAILURE))
+    run(commands.abort(q, "me", *one("stopped")))
+    run(commands.release(q, "me", [one("back"), one("due")]))
+    run(commands.wake(q))
+    run(commands.promote(q))
+    orphans(bench, "lost", "orphan", "orphan-too")
+    bench.lapse("lost")
+    run(commands.expired(q, bench.now_ms()))
+    run(commands.recover(q, "lost", waive_lease=False, max_deliveries=5))
+    run(commands.leave(q, "me"))
+
+
+def orphans(bench: Bench, worker: str, *names: str) -> None:
+    """Tasks in the hands of a worker that is as good as dead; the first has a unique key."""
+    bench.register(worker)
+    bench.enqueue(names[0], unique=names[0], unique_ttl=HOUR_MS)
+    bench.enqueue(*names[1:])
+    assert len(bench.claim(worker, 10)) >= len(names)
+
+
+def look_after(user: Account, bench: Bench) -> None:
+    """What operators and administrators have in common."""
+    q, run = bench.queue, user.run
+    bench.enqueue("due", delay=HOUR_MS)
+    bench.fall_due("due")
+    run(commands.server_info())
+    user.listen(bench.keys.doorbell)
+    run(commands.promote(q))
+    run(commands.depth(q))
+    orphans(bench, "lost", "cancelled", "back")
+    run(commands.workers(q))
+    run(commands.connected(["lost"]))
+    run(commands.drain(q, ["lost"], stop=True))
+    run(commands.drain(q, ["lost"], stop=False))
+    run(commands.expired(q, bench.now_ms()))
+    bench.run(commands.await_result(bench.id("cancelled"), keys.reply_channel("somebody")))
+    bench.run(commands.cancel(bench.id("cancelled")))
+    run(commands.recover(q, "lost", waive_lease=True, max_deliveries=5))
+
+
+def operate(user: Account, bench: Bench) -> None:
+    look_after(user, bench)
+    orphans(bench, "lost-too", "dead-too")
+    user.run(commands.recover(bench.queue, "lost-too", waive_lease=True, max_deliveries=1))
+
+
+def administrate(user: Account, bench: Bench) -> None:
+    q, run = bench.queue, user.run
+    operate(user, bench)
+    run(commands.pause(q, stop=True))
+    run(commands.pause(q, stop=False))
+    run(commands.dead_letters(q, 0, 10))
+    run(commands.task_info(bench.id("dead-too")))
+    run(commands.replay(bench.id("dead-too")))
+    run(commands.discard(bench.id("nothing")))
+
+
+SCENARIOS: Final = {
+    Role.PRODUCER: produce,
+    Role.WORKER: work,
+    Role.OPERATOR: operate,
+    Role.ADMIN: administrate,
+}
+
+
+def act(role: Role, words: list[str], bench: Bench, address: str) -> None:
+    """Do all that the role does, with these rules, on a fresh queue."""
+    user = Account(bench, address, words)
+    try:
+        bench.raw.script_flush()
+        user.select()
+        SCENARIOS[role](user, bench)
+    finally:
+        user.close()
+        bench.raw.execute_command("ACL", "DELUSER", user.name)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    server = RedisServer().start()
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def new_bench(server: RedisServer) -> Iterator[Callable[[], Bench]]:
+    made: list[Bench] = []
+
+    def make() -> Bench:
+        made.append(Bench(server, f"q-{secrets.token_hex(4)}"))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+@pytest.mark.parametrize("role", list(Role), ids=lambda role: role.value)
+def test_a_role_may_do_all_it_needs(
+    server: RedisServer, new_bench: Callable[[], Bench], role: Role
+) -> None:
+    bench = new_bench()
+    act(role, rules(role, [bench.queue]), bench, server.address)
+    act(role, rules(role), new_bench(), server.address)
+
+
+ELSEWHERE: Final = {"+role", "+cluster|slots", "+asking", "+ping"}
+"""Needed with Sentinels, with a cluster, and after five seconds of silence."""
+
+
+@pytest.mark.parametrize("role", list(Role), ids=lambda role: role.value)
+def test_a_role_has_nothing_it_does_not_need(
+    server: RedisServer, new_bench: Callable[[], Bench], role: Role
+) -> None:
+    superfluous = []
+    for rule in rules(role, ["q"]):
+        if rule in ELSEWHERE or rule.startswith(("reset", "-")):
+            continue
+        bench = new_bench()
+        fewer = rules(role, [bench.queue])
+        fewer.remove(rule.replace("{q}", f"{{{bench.queue}}}"))
+        try:
+            act(role, fewer, bench, server.address)
+        except RedisAuthFailed:
+            continue
+        superfluous.append(rule)
+    assert superfluous == []
+
+
+def test_every_script_belongs_to_a_role() -> None:
+    assert set().union(*roles.SCRIPTS.values()) == set(scripts.names())
+
+
+# --- what a role may not do ---
+
+
+def refused(user: Account, call: Call[Any]) -> str:
+    with pytest.raises(RedisAuthFailed) as caught:
+        user.run(call)
+    return str(caught.value)
+
+
+def test_a_producer_can_not_claim_and_sees_its_own_queue_only(
+    server: RedisServer, new_bench: Callable[[], Bench]
+) -> None:
+    bench, other = new_bench(), new_bench()
+    bench.enqueue("a")
+    bench.register("w")
+    other.enqueue("secret")
+    user = Account(bench, server.address, rules(Role.PRODUCER, [bench.queue]))
+    before = bench.snapshot(), other.snapshot()
+    for call in (
+        commands.claim(bench.queue, "w", 1),
+        commands.depth(other.queue),
+        commands.enqueue(other.queue, [other.task("b")]),
+        commands.task_info(other.id("secret")),
+        commands.await_result(other.id("secret"), keys.reply_channel("me")),
+        commands.cancel(other.id("secret")),
+    ):
+        refused(user, call)
+    with pytest.raises(RedisAuthFailed):
+        user.listen(other.keys.doorbell)
+    assert (bench.snapshot(), other.snapshot()) == before
+    user.close()
+
+
+@pytest.mark.parametrize("role", [Role.PRODUCER, Role.WORKER, Role.OPERATOR])
+def test_nobody_but_an_administrator_pauses_or_replays(
+    server: RedisServer, new_bench: Callable[[], Bench], role: Role
+) -> None:
+    bench = new_bench()
+    user = Account(bench, server.address, rules(role))
+    refused(user, commands.pause(bench.queue, stop=True))
+    refused(user, commands.dead_letters(bench.queue, 0, 1))
+    user.close()
+
+
+# --- clear words ---
+
+
+def test_what_is_missing_is_said(server: RedisServer, new_bench: Callable[[], Bench]) -> None:
+    bench = new_bench()
+    bench.enqueue("a")
+    bench.register("w")
+    user = Account(bench, server.address, rules(Role.PRODUCER))
+    text = refused(user, commands.claim(bench.queue, "w", 1))
+    assert f"Redis refused ZSCORE in `claim` on {bench.keys.pending}" in text
+    assert "docs/redis.md lists what each role needs" in text
+    other = Account(bench, server.address, rules(Role.PRODUCER, ["elsewhere"]))
+    assert f"in `depth` on {bench.keys.pending}" in refused(other, commands.depth(bench.queue))
+    user.close()
+    other.close()
+
+
+async def test_a_forbidden_channel_is_no_reason_to_wait_for_ever(
+    server: RedisServer, new_bench: Callable[[], Bench]
+) -> None:
+    bench = new_bench()
+    words = [word for word in rules(Role.PRODUCER) if not word.startswith("&")]
+    user = Account(bench, server.address, words)
+    bench.enqueue("a")
+    async with Client(user.settings) as client, asyncio.timeout(30):
+        with pytest.raises(RedisAuthFailed, match="channel"):
+            await client.wait_for_result(bench.id("a"))
+        bench.raw.execute_command("ACL", "SETUSER", user.name, "&idtq:*")
+        subscriber = Subscriber(user.settings, client_name="tests", on_message=lambda *_: None)
+        subscriber.start()
+        await subscriber.add(keys.reply_channel("me"))
+        await subscriber.close()
+    user.close()
+
+
+async def test_a_worker_that_lacks_something_says_so_at_the_start(
+    server: RedisServer, new_bench: Callable[[], Bench]
+) -> None:
+    bench = new_bench()
+    user = Account(bench, server.address, rules(Role.PRODUCER))
+    lacks = (
+        r"lacks .*LPOP, LPUSH, .*: `identtqueue acl worker --queue .*` prints what a worker needs"
+    )
+    with pytest.raises(RedisAuthFailed, match=lacks):
+        await Worker({}, user.settings, bench.queue).serve()
+    user.close()
+
+
+# --- the whole of it, by its roles ---
+
+
+async def test_producer_worker_and_administrator_together(
+    server: RedisServer, new_bench: Callable[[], Bench]
+) -> None:
+    bench = new_bench()
+    q = bench.queue
+    producer, worker, admin = (
+        Account(bench, server.address, rules(role, [q]))
+        for role in (Role.PRODUCER, Role.WORKER, Role.ADMIN)
+    )
+    tries = []
+
+    async def job(ctx: Any, how: str) -> str:
+        tries.append(how)
+        if how == "fails" or (how == "again" and tries.count("again") == 1):
+            raise ValueError(how)
+        return how
+
+    served = Worker({"job": job}, worker.settings, q, max_retries=0)
+    async with (
+        serving(served),
+        Client(producer.settings) as client,
+        Admin(admin.settings) as administrator,
+    ):
+        done = await client.enqueue_job(q, "job", "done")
+        again = await client.enqueue_job(q, "job", "again", task_options=TaskOptions(max_retries=1))
+        failed = await client.enqueue_job(q, "job", "fails")
+        results = await client.wait_many([done, again, failed], 30)
+        assert [result.state.value for result in results] == ["succeeded", "succeeded", "failed"]
+        assert await administrator.replay([failed]) == [failed]
+        assert (await administrator.workers(q))[0].connected
+    for user in (producer, worker, admin):
+        user.close()
+
+
+# --- the documentation ---
+
+
+@pytest.mark.parametrize("role", list(Role), ids=lambda role: role.value)
+def test_the_documentation_shows_the_rules(role: Role) -> None:
+    text = (Path(__file__).parents[2] / "docs/redis.md").read_text("utf-8")
+    shown = re.findall(rf"^ACL SETUSER (?:\S+-)?{role.value} on >\S+ (.*)$", text, re.MULTILINE)
+    queues = ["mrz"] if role is not Role.OPERATOR and role is not Role.ADMIN else []
+    assert shown == [" ".join(rules(role, queues))]
+    printed = CliRunner().invoke(main, ["acl", role.value, *(f"--queue={q}" for q in queues)])
+    assert printed.output.strip() == shown[0]
