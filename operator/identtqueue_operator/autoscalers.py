@@ -2,18 +2,20 @@
 
 Two autoscalers on one Deployment undo each other's work for ever, so the operator looks for others
 and keeps its hands off what they scale. They are rare and change rarely: one list per namespace
-every few seconds is enough, and costs nothing while a queue is being served. But no TaskQueue is
+every twenty seconds is enough, and costs nothing while a queue is being served. But no TaskQueue is
 decided on before a list that is younger than it: its Deployment may have been scaled by another
-hand all along.
+hand all along. A HorizontalPodAutoscaler that comes, goes or turns to another Deployment is heard
+of by a watch and causes a look at once; KEDA makes one for each ScaledObject that is active.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from .kube import ApiError, Kube
 from .model import Key
+from .views import key_of
 
 logger = logging.getLogger(__name__)
 
@@ -37,6 +39,7 @@ class Autoscalers:
         self._namespaces = namespaces
         self._on_change = on_change
         self._found: dict[Key, str] = {}
+        self._heard: dict[Key, str] = {}
         self._refused: set[str] = set()
         self._begun = self._ended = 0  # looks
         self._wanted = asyncio.Event()
@@ -45,6 +48,15 @@ class Autoscalers:
     def scaling(self, deployment: Key) -> str:
         """Who else scales the Deployment, in words; empty if nobody does."""
         return self._found.get(deployment, "")
+
+    def heard(self, body: Mapping[str, Any], *, gone: bool) -> None:
+        """A HorizontalPodAutoscaler came, went or changed. Most changes are of its status."""
+        key, target = key_of(body), "" if gone else _target(body) or ""
+        if self._heard.get(key, "") != target:
+            self._heard[key] = target
+            self._wanted.set()
+        if gone:
+            self._heard.pop(key, None)
 
     async def run(self) -> None:
         """Look now and then, and when asked to, for ever."""
@@ -94,11 +106,17 @@ class Autoscalers:
             return []
 
 
-def _add(found: dict[Key, str], kind: str, body: dict[str, Any]) -> None:
+def _target(body: Mapping[str, Any]) -> str | None:
+    """Name of the Deployment that an autoscaler scales; None if it scales something else."""
     target = (body.get("spec") or {}).get("scaleTargetRef") or {}
-    if target.get("kind", "Deployment") != "Deployment" or not target.get("name"):
+    return target.get("name") if target.get("kind", "Deployment") == "Deployment" else None
+
+
+def _add(found: dict[Key, str], kind: str, body: dict[str, Any]) -> None:
+    target = _target(body)
+    if not target:
         return
     namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-    key = Key(namespace, target["name"])
+    key = Key(namespace, target)
     # KEDA makes an HPA of its own; the ScaledObject, found later, is the better name for both.
     found[key] = f"{kind} {name} scales Deployment {key.name} too"

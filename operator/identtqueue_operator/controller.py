@@ -52,6 +52,7 @@ class Controller:
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._reconcilers: dict[Key, Reconciler] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
+        self._ending: set[asyncio.Task[None]] = set()
         self._by_workload: dict[Key, set[Key]] = defaultdict(set)
         self._workload_of: dict[Key, Key] = {}
         self._seen_at: dict[Key, float] = {}
@@ -95,7 +96,7 @@ class Controller:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, *self._ending, return_exceptions=True)
         await self._endpoints.close()
 
     async def _wait_for_failure(self) -> None:
@@ -127,10 +128,14 @@ class Controller:
     def task_queue_deleted(self, key: Key) -> None:
         """A TaskQueue is gone. Its Deployment stays, or goes by its owner reference."""
         self._seen_at.pop(key, None)
-        if self._reconcilers.pop(key, None) is None:
+        reconciler = self._reconcilers.pop(key, None)
+        if reconciler is None:
             return
         self._index(key, None)
+        reconciler.gone = True
         task = self._tasks.pop(key)
+        self._ending.add(task)
+        task.add_done_callback(self._ending.discard)
         if task is not asyncio.current_task():  # else it found out itself, and is ending
             task.cancel()
 
@@ -150,6 +155,10 @@ class Controller:
         """A pod is gone; the body is its last state."""
         gone = views.pod(body, gone_at=self._clock())
         self.cluster.drop_pod(gone, body["metadata"].get("labels") or {})
+
+    def autoscaler_changed(self, body: Body, *, gone: bool) -> None:
+        """A HorizontalPodAutoscaler came, went or changed."""
+        self._autoscalers.heard(body, gone=gone)
 
     # --- reconcilers ---
 

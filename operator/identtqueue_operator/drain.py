@@ -63,6 +63,16 @@ def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
     )
 
 
+def call_all_back(seen: Observed) -> Drain:
+    """Nobody needs to go any more: undo all that was begun."""
+    pods = [pod for pod in seen.pods if pod.active]
+    workers = seen.workers_by_pod()
+    return Drain(
+        call_back=tuple(w for pod in pods for w in workers[pod.uid] if w.draining),
+        unmark=tuple(pod for pod in pods if pod.draining_since is not None),
+    )
+
+
 def choose_victims(
     pods: Sequence[Pod], workers: dict[str, tuple[Worker, ...]], target: int, current: int
 ) -> tuple[Pod, ...]:

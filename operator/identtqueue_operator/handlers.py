@@ -51,6 +51,10 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
         else:
             controller.pod_changed(body)
 
+    @kopf.on.event("autoscaling", "v2", "horizontalpodautoscalers", registry=handlers)
+    async def autoscaler(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        controller.autoscaler_changed(body, gone=type == "DELETED")
+
     return handlers
 
 

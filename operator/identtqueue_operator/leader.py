@@ -10,7 +10,7 @@ conditional or idempotent.
 
 import asyncio
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import Any
 
 import aiohttp
@@ -40,7 +40,7 @@ class Leader:
         self._kube = kube
         self._key = Key(namespace, LEASE_NAME)
         self._identity = identity
-        lock = _PatientLock(LEASE_NAME, namespace, identity, api)
+        lock = self._lock = _PatientLock(LEASE_NAME, namespace, identity, api)
         self._election = LeaderElection(
             Config(
                 lock,
@@ -56,12 +56,25 @@ class Leader:
         """Wait until this replica is the leader."""
         logger.info("waiting for the Lease %s as %s", self._key, self._identity)
         await self._election.acquire()
+        self._lock.leads = True
         logger.info("leading")
 
     async def hold(self) -> None:
         """Renew; returns when the lease is lost."""
-        await self._election.renew_loop()
-        logger.error("the Lease %s could not be renewed in time", self._key)
+        tasks = [asyncio.ensure_future(each) for each in self._ways_to_lose()]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        what = "is another's" if self._lock.taken.is_set() else "could not be renewed in time"
+        logger.error("the Lease %s %s", self._key, what)
+
+    def _ways_to_lose(self) -> tuple[Coroutine[Any, Any, object], ...]:
+        # The election alone would try for ten more seconds to renew what somebody else holds by
+        # now: a process that was frozen for longer than the lease must stop as soon as it wakes.
+        return self._election.renew_loop(), self._lock.taken.wait()
 
     async def release(self) -> None:
         """Give the lease back, if it is still ours."""
@@ -76,14 +89,28 @@ async def _nothing() -> None:
 
 
 class _PatientLock(LeaseLock):
-    """A Lease whose requests end in time, and whose failures are failures, not exceptions."""
+    """A Lease whose requests end in time, and whose failures are failures, not exceptions.
+
+    Attributes:
+        leads: this replica has acquired it.
+        taken: set when somebody else turns out to hold it although this replica leads.
+    """
+
+    def __init__(self, name: str, namespace: str, identity: str, api: client.ApiClient) -> None:
+        super().__init__(name, namespace, identity, api)
+        self.leads = False
+        self.taken = asyncio.Event()
 
     async def get(self, name: str, namespace: str) -> Any:
         """(True, record), or (False, error)."""
         try:
-            return await _in_time(super().get(name, namespace))
+            found, record = await _in_time(super().get(name, namespace))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return False, ApiException(status=0, reason=str(error) or type(error).__name__)
+        holder = record.holder_identity if found and record is not None else None
+        if self.leads and holder not in (None, "", self.identity):
+            self.taken.set()
+        return found, record
 
     async def create(self, name: str, namespace: str, election_record: Any) -> bool:
         """Whether the Lease was created.

@@ -67,6 +67,9 @@ class Deployment:
     owner_uid: str | None = None
     template_hash: str | None = None
     """Of the template that the operator last wrote; None for a Deployment it did not write."""
+    shape: str | None = None
+    """Digest of all that somebody might have changed in a Deployment that the operator wrote: its
+    specification without the replicas, and its labels."""
 
 
 @dataclass(frozen=True, slots=True)

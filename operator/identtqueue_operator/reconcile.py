@@ -11,23 +11,35 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
 
 from pydantic import ValidationError
 
-from . import views, workload
+from . import views
 from .act import act
 from .api.v1alpha1 import TaskQueueSpec
 from .cluster import Cluster
 from .decide import decide
 from .doorbell import Endpoint
+from .drain import call_all_back
 from .endpoints import Endpoints, SecretMissing
 from .kube import ApiError, Kube
 from .metrics import Meter
-from .model import Decision, Key, Memory, Observed, Outcome, Source, SourceTrouble, Startup
-from .observe import find_deployment, observe
+from .model import (
+    Decision,
+    Key,
+    Memory,
+    Observed,
+    Outcome,
+    Source,
+    SourceTrouble,
+    Startup,
+    Target,
+)
+from .observe import observe
+from .owned import Kept, OwnedDeployment
 from .report import Reporter, TaskQueueGone
 from .startup import startup_seconds
 from .status import Round
@@ -42,6 +54,8 @@ REST_SECONDS = 0.1
 """At least so long between rounds that events cause, while workers are there. A fleet with room
 empties its queue all the time, and then each task rings. The first task of a fleet at zero is
 looked at immediately."""
+RELEASE_SECONDS = 10.0
+"""How long calling workers back may take after the TaskQueue is gone."""
 FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something: what came of it is worth a look."""
 
@@ -83,6 +97,8 @@ class Reconciler:
         """By age, then name: of two TaskQueues with one Deployment the first one scales it."""
         self.seen: Observed | None = None
         self.decision: Decision | None = None
+        self.gone = False
+        """The TaskQueue was deleted; set before `run` is cancelled."""
         self._uid: str = metadata["uid"]
         self._tools = tools
         self._on_gone = on_gone
@@ -96,6 +112,7 @@ class Reconciler:
             scaled_at=views.timestamp(status.get("lastScaleTime")),
             startup=Startup(tools.clock(), status.get("startupSeconds")),
         )
+        self._owned = OwnedDeployment(self.key, self._uid, tools.cluster, tools.kube, tools.clock)
         self._failures = 0
         self._take(body)
 
@@ -157,8 +174,11 @@ class Reconciler:
                 await self._wait(pause)
                 pause = await self._round_or_backoff()
         except TaskQueueGone:
+            self.gone = True
             self._on_gone(self.key)
         finally:
+            if self.gone:
+                await self._release()
             if self._endpoint is not None:
                 self._endpoint.forget(self.key)
                 await self._tools.endpoints.drop_if_idle(self._endpoint)
@@ -206,9 +226,9 @@ class Reconciler:
             return await self._reporter.report(
                 Round(at, self._generation, "", problem=self._problem)
             )
-        problem = await self._apply_template(spec)
-        if problem is not None:
-            now = Round(at, self._generation, self.workload.name, problem=problem)
+        kept = await self._owned.keep(spec) if spec.template is not None else Kept()
+        if kept.problem is not None:
+            now = Round(at, self._generation, self.workload.name, problem=kept.problem)
             await self._reporter.report(now)
             return float(spec.scaling.poll_period_seconds)
         endpoint = await self._find_endpoint(spec)
@@ -224,6 +244,7 @@ class Reconciler:
                 decision=decision,
                 outcome=outcome,
                 startup=self._memory.startup,
+                reverted=kept.reverted,
             )
         )
         self._tools.meter.round_done(decision, outcome, perf_counter() - started)
@@ -231,7 +252,7 @@ class Reconciler:
             logger.info("%s: %s", self.key, outcome.failure)
             return self._backoff()
         self._failures = 0
-        looks = [decision.next_look_seconds, report_in]
+        looks = [decision.next_look_seconds, report_in, kept.again_in]
         if decision.drain.stop or decision.drain.call_back or outcome.scaled_to is not None:
             looks.append(FOLLOW_UP_SECONDS)
         return min((look for look in looks if look is not None), default=None)
@@ -239,32 +260,47 @@ class Reconciler:
     async def _observe_decide_act(
         self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float, rung_at: float | None
     ) -> tuple[Observed, Decision, Outcome]:
+        conflict = self._tools.conflict(self.key, self.workload)
+        seen = await self._observe(spec, endpoint, at, conflict)
+        decision, self._memory = decide(spec, seen, self._memory)
+        self.seen, self.decision = seen, decision
+        outcome = await self._act(decision, seen, endpoint, spec)
+        if outcome.scaled_to is not None:
+            self._memory = self._memory.scaled(at)
+            if rung_at is not None and outcome.scaled_to > decision.current:
+                self._tools.meter.rung_to_patched(perf_counter() - rung_at)
+        return seen, decision, outcome
+
+    async def _observe(
+        self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float, conflict: str = ""
+    ) -> Observed:
         tools = self._tools
-        seen = await observe(
+        return await observe(
             self.workload,
             spec.queue_names,
             endpoint,
             cluster=tools.cluster,
             kube=tools.kube,
             at=at,
-            conflict=tools.conflict(self.key, self.workload),
+            conflict=conflict,
             due_within_seconds=startup_seconds(spec, self._memory.startup),
         )
-        decision, self._memory = decide(spec, seen, self._memory)
-        self.seen, self.decision = seen, decision
-        outcome = await act(
+
+    async def _act(
+        self,
+        decision: Decision,
+        seen: Observed,
+        endpoint: Endpoint | Source,
+        spec: TaskQueueSpec,
+    ) -> Outcome:
+        return await act(
             decision,
             seen,
             endpoint,
-            cluster=tools.cluster,
-            kube=tools.kube,
+            cluster=self._tools.cluster,
+            kube=self._tools.kube,
             max_deliveries=spec.recovery.max_deliveries,
         )
-        if outcome.scaled_to is not None:
-            self._memory = self._memory.scaled(at)
-            if rung_at is not None and outcome.scaled_to > decision.current:
-                tools.meter.rung_to_patched(perf_counter() - rung_at)
-        return seen, decision, outcome
 
     async def _find_endpoint(self, spec: TaskQueueSpec) -> Endpoint | Source:
         """Where the queues are; the doorbell follows when that is another place than before."""
@@ -285,28 +321,21 @@ class Reconciler:
         endpoint.listen(self.key, spec.queue_names, period, self.ring)
         return endpoint
 
-    async def _apply_template(self, spec: TaskQueueSpec) -> tuple[str, str] | None:
-        """With `template`: make the Deployment what it should be. Gives what stands against it."""
-        if spec.template is None:
-            return None
-        tools = self._tools
-        known = await find_deployment(self.workload, tools.cluster, tools.kube)
-        if known is not None and known.owner_uid != self._uid:
-            return "WorkloadNotOwned", (
-                f"Deployment {self.key.name} exists and does not belong to this TaskQueue: "
-                "delete it, or refer to it by workloadRef"
-            )
-        replicas = known.replicas if known else spec.scaling.min_replicas
-        wanted = workload.render(self.key, self._uid, spec, replicas)
-        if known is not None and known.template_hash == workload.template_hash(wanted):
-            return None
+    async def _release(self) -> None:
+        """The TaskQueue is gone and its workers stay: call back those that were told to go."""
+        spec, endpoint = self._spec, self._endpoint
+        if spec is None or spec.template is not None or endpoint is None:
+            return
         try:
-            tools.cluster.put_deployment(await tools.kube.apply_deployment(wanted, known))
-        except ApiError as error:
-            if error.status in (400, 403, 422):
-                return "WorkloadRefused", f"the API server refuses the Deployment: {error}"
-            raise
-        return None
+            async with asyncio.timeout(RELEASE_SECONDS):
+                seen = await self._observe(spec, endpoint, self._tools.clock())
+                if seen.deployment is None:
+                    return
+                current = seen.deployment.replicas
+                left = Decision(Target(current, "Deleted", "the TaskQueue is gone"), current)
+                await self._act(replace(left, drain=call_all_back(seen)), seen, endpoint, spec)
+        except Exception:
+            logger.exception("%s: its workers were not called back", self.key)
 
 
 def _readable(error: ValidationError) -> str:

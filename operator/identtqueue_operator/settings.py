@@ -20,7 +20,7 @@ What the operator needs from the API server, in the namespaces it serves:
 | core | pods | get, list, watch, patch (the deletion cost) |
 | core | secrets | get, by name |
 | core | events | create, patch |
-| autoscaling | horizontalpodautoscalers | list |
+| autoscaling | horizontalpodautoscalers | list, watch |
 | keda.sh | scaledobjects | list |
 | coordination.k8s.io | leases | get, create, update, patch, in its own namespace |
 

@@ -45,6 +45,8 @@ class Round:
     seen: Observed | None = None
     decision: Decision | None = None
     outcome: Outcome = field(default_factory=Outcome)
+    reverted: bool = False
+    """Somebody had changed the Deployment of a template, and it is as it was again."""
     startup: Startup | None = None
     """As measured so far."""
 
@@ -358,6 +360,9 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
     before = {c["type"]: c for c in previous.get("conditions") or ()}
     after = {c["type"]: c for c in status["conditions"]}
     yield from _scale_events(now)
+    if now.reverted:
+        text = f"Deployment {now.workload} was changed by somebody; the template holds again"
+        yield Event("Normal", "WorkloadReverted", text)
     yield from _recovery_events(now.outcome)
     yield from _condition_events(before, after)
     ready = after["Ready"]

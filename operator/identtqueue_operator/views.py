@@ -3,6 +3,8 @@
 A pod of the API server takes tens of kilobytes as a dict; the operator keeps a few hundred bytes.
 """
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -33,6 +35,7 @@ def owner_uid(body: Body) -> str | None:
 def deployment(body: Body) -> Deployment:
     """A Deployment."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    template_hash = (metadata.get("annotations") or {}).get(TEMPLATE_HASH)
     return Deployment(
         key=key_of(body),
         uid=metadata["uid"],
@@ -42,8 +45,15 @@ def deployment(body: Body) -> Deployment:
         existing=status.get("replicas") or 0,
         ready=status.get("readyReplicas") or 0,
         owner_uid=owner_uid(body),
-        template_hash=(metadata.get("annotations") or {}).get(TEMPLATE_HASH),
+        template_hash=template_hash,
+        shape=None if template_hash is None else _shape(body),
     )
+
+
+def _shape(body: Body) -> str:
+    spec = {name: value for name, value in body["spec"].items() if name != "replicas"}
+    text = json.dumps([spec, body["metadata"].get("labels")], sort_keys=True, default=dict)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def selector(body: Body) -> Selector:

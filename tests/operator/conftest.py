@@ -74,6 +74,8 @@ class Operator:
                 controller.task_queue_changed(body)
             case "deployments":
                 (controller.deployment_deleted if gone else controller.deployment_changed)(body)
+            case "horizontalpodautoscalers":
+                controller.autoscaler_changed(body, gone=gone)
             case "pods":
                 (controller.pod_deleted if gone else controller.pod_changed)(body)
 

@@ -37,3 +37,81 @@ async def test_somebody_elses_deployment_is_left_alone(operator, setup):
     await setup.reason("WorkloadNotOwned")
     assert setup.condition("WorkloadFound") == ("False", "WorkloadNotOwned")
     assert "ownerReferences" not in setup.api.get("deployments", setup.name)["metadata"]
+
+
+async def test_a_change_by_hand_is_reverted_and_told(operator, setup):
+    setup.create(workloadRef=None, template=TEMPLATE)
+    await setup.reason("Idle")
+    by_hand(setup, image="theirs")
+    await eventually(lambda: image(setup) == "one")
+    assert "was changed by somebody" in await setup.told("WorkloadReverted")
+
+
+async def test_a_change_while_the_operator_was_down_is_reverted_at_its_first_look(operator, setup):
+    setup.create(workloadRef=None, template=TEMPLATE)
+    await setup.reason("Idle")
+    await operator.stop()
+    by_hand(setup, image="theirs")
+    await operator.start()
+    await eventually(lambda: image(setup) == "one")
+
+
+async def test_what_others_add_stays_and_costs_one_look(operator, setup):
+    """`kubectl rollout restart`, an admission webhook, another controller's annotation."""
+    setup.create(workloadRef=None, template=TEMPLATE)
+    await setup.reason("Idle")
+    applied = len(applies(setup))
+    added = {"kubectl.kubernetes.io/restartedAt": "now"}
+    template = {"metadata": {"annotations": added}}
+    setup.api.change("deployments", setup.name, {"spec": {"template": template}})
+    await eventually(lambda: len(applies(setup)) == applied + 1)
+    await setup.enqueue(2)
+    await setup.replicas(2)
+    assert len(applies(setup)) == applied + 1
+    found = setup.api.get("deployments", setup.name)["spec"]["template"]["metadata"]
+    assert found["annotations"] == added
+    assert setup.events("WorkloadReverted") == []
+
+
+async def test_replicas_and_status_are_no_change_of_the_template(operator, setup):
+    setup.create(workloadRef=None, template=TEMPLATE)
+    await setup.reason("Idle")
+    applied = len(applies(setup))
+    setup.api.change(
+        "deployments", setup.name, {"spec": {"replicas": 3}, "status": {"replicas": 3}}
+    )
+    await setup.replicas(0)  # by scaling, after the drain of pods that do not exist
+    assert len(applies(setup)) == applied
+
+
+async def test_somebody_who_insists_is_answered_now_and_then_and_not_at_once(operator, setup):
+    setup.create(workloadRef=None, template=TEMPLATE)
+    await setup.reason("Idle")
+    before = len(applies(setup))
+    insisting = lambda event, plural, body: (  # noqa: E731
+        by_hand(setup, image="theirs")
+        if plural == "deployments" and image(setup) == "one"
+        else None
+    )
+    by_hand(setup, image="theirs")
+    setup.api.listeners.append(insisting)
+    await setup.told("WorkloadReverted")
+    await setup.enqueue(2)
+    await setup.replicas(2)  # scaling goes on meanwhile
+    setup.api.listeners.remove(insisting)
+    assert len(applies(setup)) - before <= 3
+    operator.controller._reconcilers[("ns", setup.name)]._owned._mended_at = float("-inf")
+    by_hand(setup, image="again")
+    await eventually(lambda: image(setup) == "one")
+
+
+def by_hand(setup, *, image: str) -> None:
+    pod = {"spec": {"containers": [{"name": "worker", "image": image}]}}
+    setup.api.change("deployments", setup.name, {"spec": {"template": pod}})
+
+
+def applies(setup):
+    """Bodies of server-side applies of the Deployment."""
+    return [
+        body for _, path, body in setup.api.requests if path.endswith(f"deployments/{setup.name}")
+    ]

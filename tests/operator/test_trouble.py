@@ -4,6 +4,8 @@ import base64
 
 import pytest
 
+from identtqueue.admin import Admin
+from identtqueue_operator import autoscalers
 from support.waiting import eventually
 
 
@@ -129,8 +131,27 @@ async def test_another_autoscaler_means_hands_off(operator, setup):
     assert "HorizontalPodAutoscaler theirs" in await setup.told("ConflictingAutoscaler")
     assert setup.fleet.replicas == 0
     setup.api.remove("horizontalpodautoscalers", "theirs")
-    await operator.look_for_autoscalers()
     await setup.replicas(5)
+
+
+async def test_an_autoscaler_that_comes_later_is_heard_of_at_once(operator, setup, monkeypatch):
+    monkeypatch.setattr(autoscalers, "PERIOD_SECONDS", 3600)  # or a list might find it by chance
+    await operator.stop()
+    await operator.start()
+    setup.fleet.create(1)
+    await setup.fleet.settle()
+    setup.create({"minReplicas": 1})
+    await setup.reason("Idle")
+    theirs = {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "somebody-elses"}}}
+    setup.api.put("horizontalpodautoscalers", "theirs", theirs)
+    setup.api.change("horizontalpodautoscalers", "theirs", {"status": {"currentReplicas": 1}})
+    lists = operator.controller._autoscalers._begun
+    theirs = {"scaleTargetRef": {"kind": "Deployment", "name": setup.name}}
+    setup.api.change("horizontalpodautoscalers", "theirs", {"spec": theirs})
+    await setup.reason("Conflicting")
+    assert operator.controller._autoscalers._begun <= lists + 3, "status changes cause no look"
+    setup.api.remove("horizontalpodautoscalers", "theirs")
+    await setup.reason("Idle")
 
 
 async def test_of_two_taskqueues_with_one_deployment_the_older_one_scales(operator, setup, api):
@@ -167,6 +188,30 @@ async def test_a_deleted_taskqueue_is_forgotten(operator, setup):
     await setup.reason("Idle")
     setup.api.remove("taskqueues", setup.name)
     await eventually(lambda: not operator.controller._reconcilers)
+    await eventually(lambda: not operator.controller._endpoints._endpoints)
+    assert setup.fleet.replicas == 2
+
+
+async def test_a_taskqueue_that_is_deleted_in_the_middle_of_a_drain_calls_its_workers_back(
+    operator, setup
+):
+    setup.fleet.create(2)
+    await setup.fleet.settle()
+    await setup.enqueue(2)
+    for worker in setup.fleet.workers.values():
+        await worker.claim()
+    setup.create({"maxReplicas": 1})
+    await setup.reason("Draining")
+    setup.api.remove("taskqueues", setup.name)
+    async with Admin(setup.address) as admin:
+
+        async def nobody() -> bool:
+            return not any(info.draining for info in await admin.workers(setup.queue))
+
+        await eventually(nobody, "all called back")
+    await eventually(
+        lambda: not any((pod["metadata"].get("annotations") or {}) for pod in setup.fleet.pods)
+    )
     await eventually(lambda: not operator.controller._endpoints._endpoints)
     assert setup.fleet.replicas == 2
 

@@ -104,8 +104,7 @@ class ApiServer:
         metadata.setdefault("creationTimestamp", datetime.now(UTC).isoformat(timespec="seconds"))
         metadata["generation"] = 1
         body |= {"apiVersion": _API_VERSIONS[plural], "kind": _KINDS[plural]}
-        self._store("ADDED", plural, body)
-        return body
+        return self._store("ADDED", plural, body)
 
     def change(self, plural: str, name: str, patch: Json, namespace: str = "ns") -> Json:
         """Merge a patch into an object, whatever its version."""

@@ -1,0 +1,92 @@
+"""The Deployment of a TaskQueue with `template`: made, changed with the template, and kept so.
+
+Somebody else's change to it (by hand, say) is noticed by its shape: what the API server answered
+to the last apply, with all its defaults and what admission made of it. Another shape means another
+apply. That reverts the fields that are the operator's, and only those; what others added stays, and
+the new answer is the shape from then on. So nothing is fought over, except with somebody who
+changes the operator's own fields again and again; that costs one write per `MEND_SECONDS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from . import workload
+from .api.v1alpha1 import TaskQueueSpec
+from .cluster import Cluster
+from .kube import ApiError, Kube
+from .model import Key
+from .observe import find_deployment
+
+MEND_SECONDS = 10.0
+"""Between two corrections of somebody else's changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What became of one look."""
+
+    problem: tuple[str, str] | None = None
+    """Reason and message of what stands against the Deployment."""
+    reverted: bool = False
+    """Somebody had changed it; now it is as the template says again."""
+    again_in: float | None = None
+    """Seconds until a change that was seen may be reverted."""
+
+
+class OwnedDeployment:
+    """The Deployment of one TaskQueue.
+
+    Args:
+        key: of the TaskQueue, and so of the Deployment.
+        uid: of the TaskQueue.
+        cluster: the watches' cache.
+        kube: to write with.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, key: Key, uid: str, cluster: Cluster, kube: Kube, clock: Callable[[], float]
+    ) -> None:
+        self._key = key
+        self._uid = uid
+        self._cluster = cluster
+        self._kube = kube
+        self._clock = clock
+        self._shape: str | None = None
+        self._mended_at = float("-inf")
+
+    async def keep(self, spec: TaskQueueSpec) -> Kept:
+        """Make it what it should be, if it is not.
+
+        Raises:
+            ApiError: the API server could not be asked, or the Deployment changed in between.
+        """
+        known = await find_deployment(self._key, self._cluster, self._kube)
+        if known is not None and known.owner_uid != self._uid:
+            message = (
+                f"Deployment {self._key.name} exists and does not belong to this TaskQueue: "
+                "delete it, or refer to it by workloadRef"
+            )
+            return Kept(("WorkloadNotOwned", message))
+        replicas = known.replicas if known else spec.scaling.min_replicas
+        wanted = workload.render(self._key, self._uid, spec, replicas)
+        edited = False
+        if known is not None and known.template_hash == workload.template_hash(wanted):
+            if known.shape == self._shape:
+                return Kept()
+            edited = self._shape is not None  # else this is the first look, and it may be well
+        wait = self._mended_at + MEND_SECONDS - self._clock()
+        if edited and wait > 0:
+            return Kept(again_in=wait)
+        try:
+            applied = await self._kube.apply_deployment(wanted, known)
+        except ApiError as error:
+            if error.status in (400, 403, 422):
+                return Kept(("WorkloadRefused", f"the API server refuses the Deployment: {error}"))
+            raise
+        self._cluster.put_deployment(applied)
+        reverted = edited and applied.shape == self._shape
+        self._shape = applied.shape
+        if edited:
+            self._mended_at = self._clock()
+        return Kept(reverted=reverted)
