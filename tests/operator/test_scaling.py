@@ -141,7 +141,7 @@ async def test_down_to_zero_when_all_is_done(operator, setup):
     await eventually(lambda: setup.fleet.replicas < 3)
     while setup.fleet.replicas:
         await setup.fleet.settle()
-        await operator_looks(operator)
+        await operator.looks()
     await setup.told("ScaledToZero")
     await setup.fleet.settle()
     await setup.reason("Idle")
@@ -261,14 +261,6 @@ def endpoint_of(operator):
 async def later(setup, seconds) -> None:
     options = TaskOptions(delay_seconds=seconds)
     await setup.client.enqueue_job(setup.queue, "job", task_options=options)
-
-
-async def operator_looks(operator) -> None:
-    """Let every reconciler finish one more round."""
-    for reconciler in operator.controller._reconcilers.values():
-        before = reconciler.seen
-        reconciler.look()
-        await eventually(lambda r=reconciler, b=before: r.seen is not b)
 
 
 async def draining(admin, setup) -> bool:

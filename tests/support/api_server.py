@@ -53,6 +53,8 @@ class ApiServer:
         """Refuse writes to paths that end so, as for want of a permission."""
         self.listeners: list[Callable[[str, str, Json], None]] = []
         """Called with event, plural and object for each change, as a watch would."""
+        self.around_write: Callable[[str, Callable[[], Json]], Json] = lambda path, write: write()
+        """Called with the path and the deed of each request that changes something."""
         self._versions = itertools.count(1)
         self._history: list[tuple[int, str, str, Json]] = []
         self._news = asyncio.Condition()
@@ -157,7 +159,10 @@ class ApiServer:
                 raise Refusal(403, "Forbidden", f"{self.forbidden} is forbidden for a test")
             if "watch" in request.query:
                 return await self._watch(request)
-            answer = self._answer(request, body)
+            if request.method == "GET":
+                answer = self._answer(request, body)
+            else:
+                answer = self.around_write(request.path, lambda: self._answer(request, body))
         except Refusal as refusal:
             return web.json_response(refusal.body, status=refusal.body["code"])
         return web.json_response(answer)
