@@ -17,7 +17,7 @@ ALLOWED = {
     ("", "secrets"): {"get"},
     ("", "events"): {"create", "patch"},
     ("coordination.k8s.io", "leases"): {"get", "create", "update", "patch"},
-    ("autoscaling", "horizontalpodautoscalers"): {"list"},
+    ("autoscaling", "horizontalpodautoscalers"): {"list", "watch"},
     ("keda.sh", "scaledobjects"): {"list"},
 }
 
