@@ -175,7 +175,7 @@ def _latency(bench: Bench, mode: Mode, case: Case) -> Step:
 
 
 def _only_ours(bench: Bench, mode: Mode, rates: dict[str, Rates]) -> Iterator[Step]:
-    """How it scales, and its other faces: threads and the blocking client."""
+    """How it scales, and its other faces: threads, processes and the blocking client."""
     if OURS.name not in rates:
         return
     case = Case(OURS)
@@ -187,6 +187,7 @@ def _only_ours(bench: Bench, mode: Mode, rates: dict[str, Rates]) -> Iterator[St
         for count in mode.queues:
             yield _scaling(bench, replace(case, queues=count), f"queues {count}", number)
         yield _scaling(bench, replace(case, job="thread"), "thread jobs", number // 2)
+        yield _scaling(bench, replace(case, job="process"), "process jobs", number // 10)
         for ways in (1, 8):
             yield _callers(bench, case, "single", ways, few)
             yield _callers(bench, case, "blocking-single", ways, few)

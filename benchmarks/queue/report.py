@@ -145,12 +145,13 @@ class Report:
         rows = [
             (name, _count(self.median(OURS, name, "per_second")))
             for name in measures
-            if name.split()[0] in ("processes", "queues", "thread", "asyncio", "blocking")
+            if name.split()[0]
+            in ("processes", "queues", "thread", "process", "asyncio", "blocking")
         ]
         if not rows:
             return ""
         text = (
-            "### idenTTqueue: processes on one queue, queues on one worker, threads, callers\n\n"
+            "### idenTTqueue: worker processes, queues on one worker, kinds of jobs, callers\n\n"
             "Tasks per second; for callers, enqueued per second, each one after the other.\n\n"
         )
         return text + table(("measure", "per second"), rows) + self._long_queue()

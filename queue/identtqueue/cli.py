@@ -88,6 +88,13 @@ def _load(target: str) -> App:
 @click.option("--lease-seconds", default=15.0, envvar="IDENTTQUEUE_LEASE_SECONDS", show_envvar=True)
 @click.option("--grace-seconds", default=25.0, envvar="IDENTTQUEUE_GRACE_SECONDS", show_envvar=True)
 @click.option(
+    "--max-tasks-per-process",
+    type=int,
+    envvar="IDENTTQUEUE_MAX_TASKS_PER_PROCESS",
+    show_envvar=True,
+    help="Of jobs with run_in='process': attempts after which a process is replaced.",
+)
+@click.option(
     "--http-port",
     type=int,
     envvar="IDENTTQUEUE_HTTP_PORT",
@@ -102,7 +109,11 @@ def _load(target: str) -> App:
     show_envvar=True,
 )
 def worker(target: str, queues: tuple[str, ...], log_level: str, **settings: Any) -> None:
-    """Run a worker until SIGTERM."""
+    """Run a worker until SIGTERM.
+
+    What runs then has the grace seconds to end; the rest is cut off and goes back to its queue. A
+    second signal cuts off at once.
+    """
     logging.basicConfig(
         level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )

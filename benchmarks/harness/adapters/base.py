@@ -65,7 +65,8 @@ class Setup:
         concurrency: tasks at the same time in one worker process; None: the library's default.
         uvloop: the event loop, in style `best`.
         queues: fetched from by one worker (where the library is measured with several).
-        threads: the job is a plain function (where the library is measured with both).
+        job: what it runs in, where the library is measured with several: "async", "thread",
+            "process".
         record: file of the tally or of the ledger.
     """
 
@@ -74,7 +75,7 @@ class Setup:
     concurrency: int | None
     uvloop: bool
     queues: int
-    threads: bool
+    job: str
     record: str
 
     @classmethod
@@ -86,7 +87,7 @@ class Setup:
             concurrency=int(env["BENCH_CONCURRENCY"] or 0) or None,
             uvloop=env["BENCH_LOOP"] == "uvloop",
             queues=int(env["BENCH_QUEUES"]),
-            threads=env["BENCH_JOB"] == "thread",
+            job=env["BENCH_JOB"],
             record=env["BENCH_RECORD"],
         )
 

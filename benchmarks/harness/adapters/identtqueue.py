@@ -15,7 +15,7 @@ from benchmarks.harness.adapters.base import (
     setup,
     tally,
 )
-from identtqueue import Client, State, SyncClient, Worker
+from identtqueue import Client, Job, State, SyncClient, Worker
 from identtqueue.protocol.submission import Submission
 
 QUEUE = "bench"
@@ -31,7 +31,7 @@ async def noop(ctx: Any, value: int) -> int:
     return value
 
 
-def noop_in_thread(ctx: Any, value: int) -> int:
+def plain_noop(ctx: Any, value: int) -> int:
     tally.count()
     return value
 
@@ -44,9 +44,15 @@ def queue_names() -> list[str]:
     return [QUEUE, *(f"{QUEUE}{i}" for i in range(1, setup.queues))]
 
 
+def the_noop() -> Job:
+    if setup.job == "async":
+        return Job(name="noop", function=noop)
+    return Job(name="noop", function=plain_noop, run_in=setup.job)
+
+
 def work() -> None:
     worker = Worker(
-        {"noop": noop_in_thread if setup.threads else noop, "hold": hold},
+        {"noop": the_noop(), "hold": hold},
         setup.redis,
         queue_names=queue_names(),
         **setup.given("concurrency"),

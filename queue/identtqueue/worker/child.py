@@ -76,7 +76,9 @@ def _end_with_the_worker(lifeline: int) -> None:
     process ends when its attempt has.
     """
     os.set_inheritable(lifeline, False)
-    with contextlib.suppress(OSError):  # not Linux, or a sandbox that does without
+    if sys.platform != "linux":
+        return
+    with contextlib.suppress(OSError):  # a sandbox that does without
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
         flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
