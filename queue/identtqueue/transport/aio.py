@@ -254,8 +254,7 @@ class AsyncRedis:
         replies = await self._talk([wire.words(item.call) for item in batch])
         missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
         if missing:
-            names = sorted({batch[i].call.name for i in missing})
-            wire.check_loaded(await self._talk(wire.load_words(names)))
+            wire.check_loaded(await self._talk(wire.load_words()))
             again = await self._talk([wire.words(batch[i].call) for i in missing])
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply

@@ -151,8 +151,7 @@ class SyncRedis:
             replies = self._talk([wire.words(call) for call in calls])
             missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
             if missing:
-                names = sorted({calls[i].name for i in missing})
-                wire.check_loaded(self._talk(wire.load_words(names)))
+                wire.check_loaded(self._talk(wire.load_words()))
                 again = self._talk([wire.words(calls[i]) for i in missing])
                 for i, reply in zip(missing, again, strict=True):
                     replies[i] = reply

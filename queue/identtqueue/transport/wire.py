@@ -21,7 +21,7 @@ from identtqueue.errors import (
     RedisUnavailable,
 )
 from identtqueue.protocol.commands import Call, Word
-from identtqueue.protocol.scripts import script
+from identtqueue.protocol.scripts import names, script
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.settings import RedisSettings
 
@@ -78,9 +78,9 @@ def pack(batch: Iterable[tuple[Word, ...]]) -> list[bytes]:
     return [hiredis.pack_command(words) for words in batch]  # type: ignore[arg-type]  # its stub
 
 
-def load_words(names: Sequence[str]) -> list[tuple[Word, ...]]:
-    """SCRIPT LOAD for each."""
-    return [("SCRIPT", "LOAD", script(name).source) for name in names]
+def load_words() -> list[tuple[Word, ...]]:
+    """SCRIPT LOAD for all: one that is missing among others is called after those behind it."""
+    return [("SCRIPT", "LOAD", script(name).source) for name in names()]
 
 
 def check_loaded(replies: Sequence[Any]) -> None:
