@@ -65,7 +65,7 @@ class Client(AsyncConnected):
             outage=outage,
         )
         channel = keys.reply_channel(self.client_id)
-        self._results = Results(self._redis, self._subscriber, channel)
+        self._results = Results(self._redis, self._subscriber, channel, retry_for_seconds)
         self._watches = Watches(self._redis, self._subscriber, self._results)
 
     async def connect(self) -> None:
@@ -255,8 +255,8 @@ class Client(AsyncConnected):
 
     def _on_connected(self, up: bool) -> None:
         """What was published meanwhile is lost: look."""
+        self._results.on_connected(up)
         if up:
-            self._results.ask_again()
             self._watches.look_again()
 
     def _on_refused(self, error: RedisError) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from identtqueue.errors import RedisUnavailable, TaskNotFound
 from identtqueue.protocol import commands
-from identtqueue.task import Result
+from identtqueue.task import Result, State
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 
@@ -27,10 +28,21 @@ class Results:
 
     A wait subscribes first and asks then, so an answer can't slip between the two; after a
     reconnect it asks again, since what was published meanwhile is lost.
+
+    Args:
+        redis: for asking.
+        subscriber: the client's.
+        channel: where the client hears.
+        patience_seconds: how long a wait outlasts a lost subscription.
     """
 
-    def __init__(self, redis: AsyncRedis, subscriber: Subscriber, channel: str) -> None:
+    def __init__(
+        self, redis: AsyncRedis, subscriber: Subscriber, channel: str, patience_seconds: float
+    ) -> None:
         self._redis = redis
+        # Time for one attempt at least.
+        self._patience = max(patience_seconds, redis.settings.connect_timeout_seconds)
+        self._giving_up: asyncio.TimerHandle | None = None
         self._subscriber = subscriber
         self.channel = channel
         self._waits: dict[str, _Wait] = {}
@@ -58,6 +70,7 @@ class Results:
 
     async def close(self) -> None:
         """Let the waits fail."""
+        self._stop_giving_up()
         await cancel_all(self._asking)
         self.fail(RedisUnavailable("the client was closed"))
 
@@ -73,8 +86,10 @@ class Results:
 
     async def _ask_now(self, task_id: str) -> None:
         try:
-            await self._subscriber.add(self.channel)
-            found = await self._redis.run(commands.await_result(task_id, self.channel))
+            if self._subscriber.hears(self.channel):
+                found = await self._redis.run(commands.await_result(task_id, self.channel))
+            else:
+                found = await self._subscribe_and_ask(task_id)
         except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
             self._settle(task_id, error)
             return
@@ -82,6 +97,18 @@ class Results:
             self._settle(task_id, TaskNotFound(task_id))
         elif isinstance(found, Result):
             self._settle(task_id, found)
+
+    async def _subscribe_and_ask(self, task_id: str) -> Result | State | None:
+        """A look comes first: it fails if Redis can't be reached, where a subscription waits."""
+        found = await self._redis.run(commands.await_result(task_id))
+        if found is None or isinstance(found, Result):
+            return found
+        try:
+            async with asyncio.timeout(self._patience if self._patience < math.inf else None):
+                await self._subscriber.add(self.channel)
+        except TimeoutError:
+            raise self._unavailable() from None
+        return await self._redis.run(commands.await_result(task_id, self.channel))
 
     def _settle(self, task_id: str, result: Result | Exception) -> None:
         entry = self._waits.pop(task_id, None)
@@ -102,10 +129,27 @@ class Results:
         else:
             self._settle(task_id, result)
 
-    def ask_again(self) -> None:
-        """The channel is subscribed again."""
-        for task_id in self._waits:
-            self._ask(task_id)
+    def on_connected(self, up: bool) -> None:
+        """The channel is subscribed again, or the subscription is lost."""
+        self._stop_giving_up()
+        if up:
+            for task_id in self._waits:
+                self._ask(task_id)
+        elif self._patience < math.inf:
+            loop = asyncio.get_running_loop()
+            self._giving_up = loop.call_later(self._patience, self._give_up)
+
+    def _give_up(self) -> None:
+        for task_id in list(self._waits):
+            self._settle(task_id, self._unavailable())
+
+    def _unavailable(self) -> RedisUnavailable:
+        return RedisUnavailable(f"Redis could not be reached for {self._patience:g} s")
+
+    def _stop_giving_up(self) -> None:
+        if self._giving_up is not None:
+            self._giving_up.cancel()
+            self._giving_up = None
 
 
 async def cancel_all(waits: Iterable[asyncio.Future[Any]]) -> None:

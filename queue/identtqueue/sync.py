@@ -2,49 +2,59 @@
 
 from __future__ import annotations
 
-import contextlib
-import math
-import secrets
-import time
-from collections.abc import Iterable
-from dataclasses import dataclass
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
-from redis.connection import AbstractConnection
-
-from identtqueue.errors import RedisUnavailable, ResultTimeout, TaskNotFound
-from identtqueue.protocol import codec, commands, keys
+from identtqueue.background import Background
+from identtqueue.client import Client
+from identtqueue.errors import TaskNotFound
+from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Cancelled, Receipt
 from identtqueue.protocol.submission import Submission, in_batches, new_task
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
-from identtqueue.transport import wire
-from identtqueue.transport.blocking import SyncRedis, open_blocking
+from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 
-LOOK_SECONDS = 5.0
-"""A wait looks at the task itself this often, in case its connection died without a sign."""
 
+class _Connections:
+    """What one process has open: a connection for calls, and one client that waits."""
 
-@dataclass(slots=True)
-class _Listener:
-    """A connection that is subscribed to a channel of its own; used by one wait after the other."""
+    def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
+        self.pid = os.getpid()
+        self._settings = settings
+        self._retry_for = retry_for_seconds
+        self.redis = SyncRedis(
+            settings, client_name="identtqueue-client", retry_for_seconds=retry_for_seconds
+        )
+        self._lock = threading.Lock()
+        self._waits: Background | None = None
 
-    connection: AbstractConnection
-    channel: str
+    @property
+    def waits(self) -> Background:
+        """Where to wait; its thread begins with the first wait."""
+        with self._lock:
+            if self._waits is None:
+                self._waits = Background(
+                    lambda: Client(self._settings, retry_for_seconds=self._retry_for)
+                )
+            return self._waits
 
-    def hear(self, task_id: str, seconds: float) -> Result | None:
-        """The result if it is said in time; None also for news of an earlier wait's task."""
-        if seconds <= 0 or not self.connection.can_read(timeout=seconds):
-            return None
-        told, result = commands.parse_reply(self.connection.read_response()[2])
-        return result if told == task_id else None
+    def close(self) -> None:
+        self.redis.close()
+        with self._lock:
+            waits, self._waits = self._waits, None
+        if waits is not None:
+            waits.close()
 
 
 class SyncClient:
-    """`Client` without asyncio: the same methods, blocking, but for waiting for many at once.
+    """`Client` without asyncio: the same methods, blocking.
 
-    Threads may share an instance.
+    Threads share an instance: their calls share round trips, their waits one subscription. So do
+    processes that were forked after it was made: each opens connections of its own.
 
     Args:
         redis_address, retry_for_seconds, max_payload_bytes: see `Client`.
@@ -58,12 +68,21 @@ class SyncClient:
         max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES,
     ) -> None:
         self._settings = RedisSettings.of(redis_address)
-        self._redis = SyncRedis(
-            self._settings, client_name="identtqueue-client", retry_for_seconds=retry_for_seconds
-        )
         self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes
-        self._listeners: list[_Listener] = []  # idle ones
+        self._connections = _Connections(self._settings, retry_for_seconds)
+        self._of_parents: list[_Connections] = []
+
+    @property
+    def _here(self) -> _Connections:
+        """This process's connections."""
+        here = self._connections
+        if here.pid != os.getpid():
+            # We were forked. What the parent had open is the parent's, locks and all: it is kept
+            # as it is, for to close it would be to speak on the parent's connections.
+            self._of_parents.append(here)
+            here = self._connections = _Connections(self._settings, self._retry_for)
+        return here
 
     def connect(self) -> None:
         """Connect now, to fail early.
@@ -71,13 +90,11 @@ class SyncClient:
         Raises:
             RedisUnavailable, RedisAuthFailed, RedisTooOld: Redis is not to be had.
         """
-        self._redis.run(commands.server_info())
+        self._here.redis.run(commands.server_info())
 
     def close(self) -> None:
-        """Close the connections."""
-        while self._listeners:
-            self._listeners.pop().connection.disconnect()
-        self._redis.close()
+        """Close the connections; the next call opens them again. Open waits raise."""
+        self._here.close()
 
     def __enter__(self) -> Self:
         self.connect()
@@ -115,69 +132,41 @@ class SyncClient:
         receipts: dict[int, Receipt] = {}
         for queue, positions in in_batches(prepared):
             batch = [prepared[i][1] for i in positions]
-            taken = self._redis.run(commands.enqueue(queue, batch))
+            taken = self._here.redis.run(commands.enqueue(queue, batch))
             receipts.update(zip(positions, taken, strict=True))
         return [receipts[i] for i in range(len(prepared))]
 
     def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
-        """See `Client.wait_for_result`; waits of several threads take a connection each."""
+        """See `Client.wait_for_result`."""
         return self.wait(task_id, timeout_seconds).unwrap()
 
     def wait(self, task_id: str, timeout_seconds: float | None = None) -> Result:
         """See `Client.wait`."""
         queue_of(task_id)
-        deadline = math.inf if timeout_seconds is None else time.monotonic() + timeout_seconds
-        while True:
-            try:
-                found = self._wait_once(task_id, deadline)
-            except RedisUnavailable:
-                if time.monotonic() < deadline:
-                    raise
-                found = None
-            if found is not None:
-                return found
-            if time.monotonic() >= deadline:
-                raise ResultTimeout(task_id, timeout_seconds or 0)
+        return self._here.waits.run(lambda client: client.wait(task_id, timeout_seconds))
 
-    def _wait_once(self, task_id: str, deadline: float) -> Result | None:
-        """Subscribe, then ask, then listen; None: nothing came, or the connection was lost."""
-        try:
-            listener = self._listener()
-        except (RedisUnavailable, *wire.CONNECTION_LOST):
-            return self._look(task_id, "", deadline)  # this one retries, and raises in the end
-        try:
-            found = self._look(task_id, listener.channel, deadline)
-            if found is None:
-                found = listener.hear(task_id, min(LOOK_SECONDS, deadline - time.monotonic()))
-        except wire.CONNECTION_LOST:
-            listener.connection.disconnect()
-            return None
-        except BaseException:
-            listener.connection.disconnect()
-            raise
-        self._listeners.append(listener)
-        return found
+    def wait_many(
+        self, task_ids: Sequence[str], timeout_seconds: float | None = None
+    ) -> list[Result]:
+        """See `Client.wait_many`."""
+        return self._here.waits.run(lambda client: client.wait_many(task_ids, timeout_seconds))
 
-    def _listener(self) -> _Listener:
-        """An idle one, or a new one."""
-        with contextlib.suppress(IndexError):
-            return self._listeners.pop()
-        connection = open_blocking(self._settings, "identtqueue-results")
-        channel = keys.reply_channel(secrets.token_hex(8))
-        connection.send_command("SUBSCRIBE", channel, check_health=False)
-        connection.read_response()
-        return _Listener(connection, channel)
+    def as_completed(
+        self, task_ids: Sequence[str], timeout_seconds: float | None = None
+    ) -> Iterator[Result]:
+        """See `Client.as_completed`."""
+        return self._here.waits.iterate(
+            lambda client: client.as_completed(task_ids, timeout_seconds)
+        )
 
-    def _look(self, task_id: str, channel: str, deadline: float) -> Result | None:
-        patience = max(0.0, min(self._retry_for, deadline - time.monotonic()))
-        found = self._redis.run(commands.await_result(task_id, channel), retry_for_seconds=patience)
-        if found is None:
-            raise TaskNotFound(task_id)
-        return found if isinstance(found, Result) else None
+    def watch(self, task_id: str, timeout_seconds: float | None = None) -> Iterator[Any]:
+        """See `Client.watch`."""
+        queue_of(task_id)
+        return self._here.waits.iterate(lambda client: client.watch(task_id, timeout_seconds))
 
     def get_result(self, task_id: str) -> Any | None:
         """See `Client.get_result`."""
-        found = self._redis.run(commands.await_result(task_id))
+        found = self._here.redis.run(commands.await_result(task_id))
         return found.unwrap() if isinstance(found, Result) else None
 
     def get_status(self, task_id: str) -> State | None:
@@ -187,15 +176,20 @@ class SyncClient:
 
     def get_task(self, task_id: str) -> TaskInfo | None:
         """See `Client.get_task`."""
-        return self._redis.run(commands.task_info(task_id))
+        return self._here.redis.run(commands.task_info(task_id))
+
+    def get_progress(self, task_id: str) -> Any | None:
+        """See `Client.get_progress`."""
+        found = self._here.redis.run(commands.last_progress(task_id))
+        return found.value if found else None
 
     def cancel(self, task_id: str) -> bool:
         """See `Client.cancel`."""
-        answer = self._redis.run(commands.cancel(task_id))
+        answer = self._here.redis.run(commands.cancel(task_id))
         if answer is Cancelled.MISSING:
             raise TaskNotFound(task_id)
         return answer is not Cancelled.ENDED
 
     def queue_length(self, queue_name: str) -> int:
         """See `Client.queue_length`."""
-        return self._redis.run(commands.depth(check_queue_name(queue_name))).queued
+        return self._here.redis.run(commands.depth(check_queue_name(queue_name))).queued

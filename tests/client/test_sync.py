@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import redis
 
 from identtqueue import (
+    Client,
     InvalidInput,
+    RedisSettings,
     RedisUnavailable,
     ResultTimeout,
     State,
@@ -25,8 +29,10 @@ from identtqueue import (
 )
 from identtqueue.errors import NotSerializable, RedisAuthFailed
 from identtqueue.protocol.submission import Submission
+from support.processes import environment
 from support.redis_server import RedisServer
 from support.serving import Serve, serving
+from support.waiting import eventually
 
 
 async def echo(_ctx, *args, **kwargs):
@@ -111,6 +117,185 @@ async def test_threads_share_it(redis_server: RedisServer, serve: Serve, queue: 
     answers = await asyncio.to_thread(all_threads)
     assert answers == [[[thread, n] for n in range(10)] for thread in range(8)]
     client.close()
+
+
+async def test_many_at_once(redis_server: RedisServer, serve: Serve, queue: str) -> None:
+    def program() -> None:
+        with SyncClient(redis_server.address) as client:
+            ids = [client.enqueue_job(queue, "echo", n) for n in range(50)]
+            ids.append(client.enqueue_job(queue, "fails", "too dark"))
+            results = client.wait_many(ids, 60)
+            assert [result.task_id for result in results] == ids
+            assert [result.unwrap()[0] for result in results[:-1]] == [[n] for n in range(50)]
+            assert results[-1].state is State.FAILED, "a value, nothing is raised"
+            assert {result.task_id for result in client.as_completed(ids, 60)} == set(ids)
+
+            idle = client.enqueue_job(f"{queue}-idle", "echo")
+            ended = client.as_completed([idle, ids[0]], 60)
+            assert next(ended).task_id == ids[0], "whichever ends first"
+            client.cancel(idle)
+            assert next(ended).state is State.CANCELLED
+            assert next(ended, None) is None
+
+            late = client.enqueue_job(f"{queue}-idle", "echo")
+            for many in (client.wait_many, lambda *args: list(client.as_completed(*args))):
+                with pytest.raises(ResultTimeout):
+                    many([ids[0], late], 0.1)
+                with pytest.raises(TaskNotFound):
+                    many([late, f"{queue}:never"], 30)
+
+    await serve(JOBS)
+    await asyncio.to_thread(program)
+
+
+async def test_progress(redis_server: RedisServer, serve: Serve, queue: str) -> None:
+    async def count(ctx, to):
+        for n in range(to):
+            await ctx.report_progress(n)
+
+    def program() -> None:
+        with SyncClient(redis_server.address) as client:
+            task_id = client.enqueue_job(queue, "count", 7)
+            assert list(client.watch(task_id, 60))[-1] == 6
+            assert client.get_progress(task_id) == 6
+            assert client.get_progress(f"{queue}:never") is None
+            with pytest.raises(TaskNotFound):
+                next(client.watch(f"{queue}:never", 30))
+
+    await serve({"count": count})
+    await asyncio.to_thread(program)
+
+
+async def test_waits_of_many_threads_share_a_subscription(
+    redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str
+) -> None:
+    gate = asyncio.Event()
+
+    async def hold(_ctx, n):
+        await gate.wait()
+        return n
+
+    client = SyncClient(redis_server.address)
+
+    def work(n: int) -> int:
+        return client.wait_for_result(client.enqueue_job(queue, "hold", n), 60)
+
+    def subscriptions() -> int:
+        return sum(c["name"] == "identtqueue-results" for c in raw.client_list())
+
+    before = subscriptions()
+    await serve({"hold": hold}, concurrency=40)
+    with ThreadPoolExecutor(40) as pool:
+        waits = [asyncio.wrap_future(pool.submit(work, n)) for n in range(40)]
+        await eventually(lambda: _running(raw, queue) == 40, "all of them run")
+        assert subscriptions() == before + 1
+        gate.set()
+        assert await asyncio.gather(*waits) == list(range(40))
+    await asyncio.to_thread(client.close)
+    await eventually(lambda: subscriptions() == before, "it is closed")
+
+
+def _running(raw: redis.Redis, queue: str) -> int:
+    return sum(raw.llen(key) for key in raw.scan_iter(f"idtq:{{{queue}}}:inflight:*"))
+
+
+async def test_threads_share_round_trips(new_redis_server: Callable[..., RedisServer]) -> None:
+    """While Redis is busy with one thread's call, the others' gather."""
+    server = new_redis_server()
+    with SyncClient(server.address) as client, server.client() as raw:
+        client.enqueue_job("q", "echo")
+        server.pause()
+        with ThreadPoolExecutor(20) as pool:
+            calls = [pool.submit(client.enqueue_job, "q", "echo", n) for n in range(20)]
+            combiner = client._connections.redis._combiner
+            await eventually(lambda: len(combiner._queue) == 19, "they gather")
+            server.resume()
+            before = raw.info("stats")["total_reads_processed"]
+            ids = {call.result(60) for call in calls}
+        assert len(ids) == 20
+        assert raw.llen("idtq:{q}:pending") == 21
+        reads = raw.info("stats")["total_reads_processed"] - before
+        assert reads <= 6, "one of all that gathered, and those of this test"
+
+
+async def test_it_is_used_after_a_fork(redis_server: RedisServer, serve: Serve, queue: str) -> None:
+    """In a process of its own: real forks, with locks held and waits open."""
+    client = Client(redis_server.address)
+
+    async def finish(_ctx, task_id):
+        await client.cancel(task_id)
+
+    await serve({**JOBS, "finish": finish}, concurrency=50)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(Path(__file__).with_name("forking.py"))),
+        *(redis_server.address, queue),
+        env=environment(redis_server.address),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert out.decode().strip() == "children [0, 0, 0, 0] parent 20", err.decode()
+    await client.close()
+
+
+async def test_closing_ends_open_waits(redis_server: RedisServer, queue: str) -> None:
+    client = SyncClient(redis_server.address)
+    task_id = client.enqueue_job(queue, "echo")
+    waits = [asyncio.create_task(asyncio.to_thread(client.wait, task_id)) for _ in range(3)]
+    values = client.watch(task_id)
+    watch = asyncio.create_task(asyncio.to_thread(next, values))
+    with redis_server.client() as raw:
+        await asyncio.to_thread(_until_subscribed, raw)
+    await asyncio.to_thread(client.close)
+    for end in (*waits, watch):
+        with pytest.raises(RedisUnavailable, match="the client was closed"):
+            await end
+    assert "identtqueue waits" not in [thread.name for thread in threading.enumerate()]
+    client.close()  # does no harm
+    assert client.cancel(task_id) is True, "the next call opens it again"
+    with pytest.raises(TaskCancelled):
+        await asyncio.to_thread(client.wait_for_result, task_id, 30)
+    client.close()
+
+
+async def test_a_wait_can_be_interrupted(redis_server: RedisServer, queue: str) -> None:
+    """Ctrl-C in a wait, and the client is as good as before."""
+    client = SyncClient(redis_server.address)
+    task_id = client.enqueue_job(queue, "echo")
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Interrupted):
+            client.wait_for_result(task_id)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    client.cancel(task_id)
+    with pytest.raises(TaskCancelled):
+        client.wait_for_result(task_id, 30)
+    client.close()
+
+
+async def test_a_wait_gives_up_when_redis_stays_away(
+    new_redis_server: Callable[..., RedisServer],
+) -> None:
+    server = new_redis_server()
+    settings = RedisSettings(address=server.address, connect_timeout_seconds=0.5)
+    with SyncClient(settings, retry_for_seconds=0.5) as client:
+        task_id = client.enqueue_job("q", "echo")
+        wait = asyncio.create_task(asyncio.to_thread(client.wait, task_id))
+        with server.client() as raw:
+            key = f"idtq:{{q}}:task:{task_id}"
+            await eventually(lambda: raw.hexists(key, "waiters"), "the wait is registered")
+        server.kill()
+        with pytest.raises(RedisUnavailable, match=r"could not be reached for 0\.5 s"):
+            await wait
 
 
 async def test_a_wait_survives_a_restart(new_redis_server: Callable[..., RedisServer]) -> None:

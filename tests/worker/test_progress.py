@@ -108,6 +108,25 @@ async def test_the_last_value_is_never_lost(client: Client, serve: Serve, queue:
     assert [await client.get_progress(task_id) for task_id in ids] == [[n, 4] for n in range(200)]
 
 
+async def test_not_even_the_first_on_a_fresh_server(
+    new_redis_server: Callable[..., RedisServer],
+) -> None:
+    """It has no script yet; what it lacks is sent again, behind what it has."""
+
+    async def job(ctx, n):
+        for i in range(3):
+            await ctx.report_progress([n, i])
+
+    for n in range(3):
+        server = new_redis_server()
+        async with Client(server.address) as client:
+            async with serving(Worker({"job": job}, server.address, "q")):
+                task_id = await client.enqueue_job("q", "job", n)
+                await client.wait_for_result(task_id, 30)
+            assert await client.get_progress(task_id) == [n, 2]
+        server.stop()
+
+
 async def test_a_busy_job_is_heard_too(client: Client, serve: Serve, queue: str) -> None:
     """One that never waits for anything else: to await the report lets the loop take a turn."""
     stop: list[bool] = []

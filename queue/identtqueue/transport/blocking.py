@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn, TypeVar, cast
@@ -20,6 +19,7 @@ from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Word
 from identtqueue.transport import wire
 from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.combine import Combiner
 from identtqueue.transport.sentinel import find_master_blocking
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.tls import find_trouble
@@ -87,7 +87,7 @@ def _ask(connection: Any, call: Call[T]) -> T:
 
 
 class SyncRedis:
-    """Runs calls, one batch at a time; threads may share it.
+    """Runs calls, one batch at a time. Threads may share it: they share round trips, too.
 
     Args:
         settings: where Redis is.
@@ -108,7 +108,7 @@ class SyncRedis:
         self._client_name = client_name
         self._retry_for = retry_for_seconds
         self._pause = pause
-        self._lock = threading.Lock()
+        self._combiner = Combiner(self._exchange)
         self._connection: AbstractConnection | None = None
 
     def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
@@ -128,8 +128,8 @@ class SyncRedis:
         deadline, failures = time.monotonic() + patience, 0
         while True:
             try:
-                with self._lock:
-                    replies = self._exchange(calls)
+                replies = self._combiner.run(calls)
+                _raise_first(replies)
                 break
             except RedisUnavailable:
                 failures += 1
@@ -141,10 +141,10 @@ class SyncRedis:
 
     def close(self) -> None:
         """Close the connection; it opens again on the next call."""
-        with self._lock:
-            self._drop()
+        self._combiner.alone(self._drop)
 
     def _exchange(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Send them and read the replies; what Redis refuses is an error in its reply's place."""
         if self._connection is None:
             self._connection = open_blocking(self.settings, self._client_name)
         try:
@@ -158,12 +158,12 @@ class SyncRedis:
         except BaseException:  # also an interrupt: its reply must not answer the next call
             self._drop()
             raise
-        for call, reply in zip(calls, replies, strict=True):
+        for i, (call, reply) in enumerate(zip(calls, replies, strict=True)):
             if isinstance(reply, Exception):
-                error = wire.translate(reply, call)
+                replies[i] = error = wire.translate(reply, call)
+                error.__cause__ = reply
                 if isinstance(error, RedisUnavailable):
                     self._drop()
-                raise error from reply
         return replies
 
     def _talk(self, batch: Sequence[tuple[Word, ...]]) -> list[Any]:
@@ -187,3 +187,9 @@ class SyncRedis:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()
+
+
+def _raise_first(replies: Sequence[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, RedisError):
+            raise reply

@@ -81,6 +81,10 @@ class Subscriber:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
+    def hears(self, channel: str) -> bool:
+        """Whether it is subscribed to it now."""
+        return channel in self._confirmed
+
     async def add(self, *channels: str) -> None:
         """Listen to these channels too; returns when Redis has confirmed all of them.
 

@@ -1,0 +1,192 @@
+"""Threads that send together."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import pytest
+
+from identtqueue.errors import RedisUnavailable
+from identtqueue.transport.combine import BATCH_ITEMS, Combiner
+
+SECONDS = 60
+
+
+class Work:
+    """Doubles numbers; `gate` holds a batch up, so that others gather behind it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.begun = threading.Event()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.fails: BaseException | None = None
+
+    def __call__(self, items: list[int]) -> list[int]:
+        self.batches.append(items)
+        self.begun.set()
+        assert self.gate.wait(SECONDS)
+        if self.fails is not None:
+            error, self.fails = self.fails, None
+            raise error
+        return [2 * item for item in items]
+
+
+def gathered(combiner: Combiner[int], number: int) -> bool:
+    return len(combiner._queue) >= number
+
+
+def until(condition: Callable[[], bool]) -> None:
+    while not condition():
+        pass
+
+
+def test_alone_it_is_a_plain_call() -> None:
+    work = Work()
+    combiner = Combiner(work)
+    assert combiner.run([1, 2]) == [2, 4]
+    assert combiner.run([]) == []
+    assert work.batches == [[1, 2], []]
+
+
+def test_what_gathers_goes_together() -> None:
+    work = Work()
+    work.gate.clear()
+    combiner = Combiner(work)
+    with ThreadPoolExecutor(9) as pool:
+        first = pool.submit(combiner.run, [0])
+        assert work.begun.wait(SECONDS)
+        others = [pool.submit(combiner.run, [n, -n]) for n in range(1, 9)]
+        until(lambda: gathered(combiner, 8))
+        work.gate.set()
+        assert first.result(SECONDS) == [0]
+        assert [other.result(SECONDS) for other in others] == [[2 * n, -2 * n] for n in range(1, 9)]
+    assert len(work.batches) == 2
+
+
+def test_a_batch_is_bounded() -> None:
+    work = Work()
+    work.gate.clear()
+    combiner = Combiner(work)
+    with ThreadPoolExecutor(5) as pool:
+        pool.submit(combiner.run, [0])
+        assert work.begun.wait(SECONDS)
+        others = [pool.submit(combiner.run, range(BATCH_ITEMS // 2)) for _ in range(4)]
+        until(lambda: gathered(combiner, 4))
+        work.gate.set()
+        wait(others, SECONDS)
+        assert len(combiner.run(range(2 * BATCH_ITEMS))) == 2 * BATCH_ITEMS, (
+            "a large one goes alone"
+        )
+    assert [len(batch) for batch in work.batches] == [1, BATCH_ITEMS, BATCH_ITEMS, 2 * BATCH_ITEMS]
+
+
+def test_an_error_belongs_to_all_of_its_batch_and_to_no_other() -> None:
+    work = Work()
+    work.gate.clear()
+    work.fails = ValueError("no")
+    combiner = Combiner(work)
+    with ThreadPoolExecutor(3) as pool:
+        first = pool.submit(combiner.run, [0])
+        assert work.begun.wait(SECONDS)
+        others = [pool.submit(combiner.run, [n]) for n in (1, 2)]
+        until(lambda: gathered(combiner, 2))
+        work.gate.set()
+        with pytest.raises(ValueError, match="no"):
+            first.result(SECONDS)
+        assert [other.result(SECONDS) for other in others] == [[2], [4]]
+
+
+class Interrupt(BaseException):
+    pass
+
+
+def test_the_others_are_told_if_the_one_that_sends_is_interrupted() -> None:
+    """And whoever came later goes on."""
+    work = Work()
+    combiner = Combiner(work)
+    hold, held = threading.Event(), threading.Event()
+
+    def act() -> None:
+        held.set()
+        assert hold.wait(SECONDS)
+
+    with ThreadPoolExecutor(4) as pool:
+        pool.submit(combiner.alone, act)
+        assert held.wait(SECONDS)
+        work.gate.clear()
+        work.fails = Interrupt()
+        batch = [pool.submit(combiner.run, [n]) for n in (1, 2)]
+        until(lambda: gathered(combiner, 2))
+        hold.set()
+        assert work.begun.wait(SECONDS)
+        late = pool.submit(combiner.run, [3])
+        until(lambda: gathered(combiner, 1))
+        work.gate.set()
+        errors = {type(future.exception(SECONDS)) for future in batch}
+        assert errors == {Interrupt, RedisUnavailable}
+        assert late.result(SECONDS) == [6]
+    assert combiner.run([4]) == [8]
+
+
+def test_one_that_is_interrupted_while_it_waits_holds_nobody_up() -> None:
+    work = Work()
+    work.gate.clear()
+    combiner = Combiner(work)
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(combiner.run, [1])
+            assert work.begun.wait(SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Interrupt):
+                combiner.run([2])  # the main thread: it would have been the next to lead
+            later = pool.submit(combiner.run, [3])
+            until(lambda: gathered(combiner, 1))
+            work.gate.set()
+            assert (first.result(SECONDS), later.result(SECONDS)) == ([2], [6])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert work.batches == [[1], [3]]
+
+
+def test_alone_means_between_batches() -> None:
+    combiner = Combiner(Work())
+    inside = threading.Lock()
+    seen = []
+
+    def act() -> None:
+        assert inside.acquire(blocking=False)
+        seen.append(1)
+        inside.release()
+
+    def work(items: list[int]) -> list[int]:
+        assert inside.acquire(blocking=False)
+        inside.release()
+        return items
+
+    combiner = Combiner(work)
+    with ThreadPoolExecutor(8) as pool:
+        calls = [pool.submit(combiner.run, [n]) for n in range(400)]
+        acts = [pool.submit(combiner.alone, act) for _ in range(40)]
+        assert [call.result(SECONDS) for call in calls] == [[n] for n in range(400)]
+        for done in acts:
+            done.result(SECONDS)
+    assert len(seen) == 40
+
+
+def test_many_threads_each_get_their_own_answers() -> None:
+    combiner = Combiner(lambda items: [2 * item for item in items])
+
+    def calls(thread: int) -> bool:
+        return all(combiner.run([thread, n, -n]) == [2 * thread, 2 * n, -2 * n] for n in range(300))
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(calls, range(16)))
