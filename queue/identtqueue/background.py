@@ -7,12 +7,15 @@ import concurrent.futures
 import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from identtqueue.client import Client
 from identtqueue.errors import RedisUnavailable
 
 T = TypeVar("T")
+
+END_SECONDS: Final = 5.0
+"""How long closing waits for the thread; it is a daemon, the program can end without."""
 
 
 class Background:
@@ -84,7 +87,7 @@ class Background:
             self._closed = True
             assert self._loop is not None
             self._loop.call_soon_threadsafe(stop.set)
-        self._thread.join()
+        self._thread.join(END_SECONDS)
 
     def _main(self) -> None:
         with asyncio.Runner() as runner:  # which cancels what is left

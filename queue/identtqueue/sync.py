@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -43,6 +44,8 @@ class _Connections:
             return self._waits
 
     def close(self) -> None:
+        if self.pid != os.getpid():
+            return  # the parent's: to close them would be to speak on its connections
         self.redis.close()
         with self._lock:
             waits, self._waits = self._waits, None
@@ -70,7 +73,7 @@ class SyncClient:
         self._settings = RedisSettings.of(redis_address)
         self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes
-        self._connections = _Connections(self._settings, retry_for_seconds)
+        self._connections = self._connect_here()
         self._of_parents: list[_Connections] = []
 
     @property
@@ -79,10 +82,16 @@ class SyncClient:
         here = self._connections
         if here.pid != os.getpid():
             # We were forked. What the parent had open is the parent's, locks and all: it is kept
-            # as it is, for to close it would be to speak on the parent's connections.
+            # as it is, so that nothing closes it.
             self._of_parents.append(here)
-            here = self._connections = _Connections(self._settings, self._retry_for)
+            here = self._connections = self._connect_here()
         return here
+
+    def _connect_here(self) -> _Connections:
+        """Connections that are closed with this client, also if it is just dropped."""
+        made = _Connections(self._settings, self._retry_for)
+        weakref.finalize(self, made.close)
+        return made
 
     def connect(self) -> None:
         """Connect now, to fail early.

@@ -250,12 +250,26 @@ async def test_closing_ends_open_waits(redis_server: RedisServer, queue: str) ->
     for end in (*waits, watch):
         with pytest.raises(RedisUnavailable, match="the client was closed"):
             await end
-    assert "identtqueue waits" not in [thread.name for thread in threading.enumerate()]
+    assert _waiting_threads() == 0
     client.close()  # does no harm
     assert client.cancel(task_id) is True, "the next call opens it again"
     with pytest.raises(TaskCancelled):
         await asyncio.to_thread(client.wait_for_result, task_id, 30)
     client.close()
+
+
+async def test_a_client_that_is_dropped_is_closed(redis_server: RedisServer, queue: str) -> None:
+    client = SyncClient(redis_server.address)
+    task_id = client.enqueue_job(queue, "echo")
+    with pytest.raises(ResultTimeout):
+        client.wait(task_id, 0.01)
+    assert _waiting_threads() == 1
+    del client
+    assert _waiting_threads() == 0
+
+
+def _waiting_threads() -> int:
+    return sum(thread.name == "identtqueue waits" for thread in threading.enumerate())
 
 
 async def test_a_wait_can_be_interrupted(redis_server: RedisServer, queue: str) -> None:
@@ -347,6 +361,7 @@ def test_nobody_there() -> None:
         client.connect()
     with pytest.raises(RedisUnavailable):
         client.wait_for_result("q:1")
+    client.close()
 
 
 def test_wrong_password(new_redis_server: Callable[..., RedisServer]) -> None:
