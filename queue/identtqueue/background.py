@@ -56,6 +56,8 @@ class Background:
         except BaseException:
             future.cancel()
             raise
+        finally:
+            del future  # it holds the error, whose traceback holds this frame
 
     def iterate(self, start: Callable[[Client], AsyncIterator[T]]) -> Iterator[T]:
         """The values of an asynchronous iterator, one by one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import threading
@@ -265,6 +266,7 @@ async def test_a_client_that_is_dropped_is_closed(redis_server: RedisServer, que
         client.wait(task_id, 0.01)
     assert _waiting_threads() == 1
     del client
+    gc.collect()
     assert _waiting_threads() == 0
 
 
