@@ -5,7 +5,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
 
-.PHONY: help setup check test test-fast lint types imports demo bench bench-faults bench-operator chaos cluster-up cluster-down manifests lock clean
+.PHONY: help setup check test test-fast lint types imports demo bench bench-faults bench-operator bench-scaling chaos cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ bench-operator: setup cluster-up ## the operator on a real API server, beside it
 
 bench-faults: setup ## what idenTTqueue and its peers lose when a worker or Redis dies
 	PYTHONPATH=tests $(PY) -m benchmarks.faults.run $(BENCH)
+
+bench-scaling: $(VENV)/.ready ## the operator's decisions beside KEDA's, simulated (BENCH=--quick: about a minute)
+	PYTHONPATH=tests $(PY) -m benchmarks.scaling.run $(BENCH)
 
 chaos: setup ## random faults on real processes, and books that must balance (CHAOS="--seed 7 …")
 	PYTHONPATH=tests $(PY) -m faults.chaos $(CHAOS)
