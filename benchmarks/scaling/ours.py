@@ -151,7 +151,7 @@ class OurScaler:
                     phase="Running" if pod.ready else "Pending",
                     ready=pod.ready,
                     created_at=pod.created_at,
-                ready_since=pod.ready_at,
+                    ready_since=pod.ready_at,
                     deleting=pod.deleting,
                     containers=(Container("worker", running=pod.ready),),
                     deletion_cost=pod.cost,

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.harness.tables import NONE, table
 from benchmarks.scaling.measure import Outcome, quantile
-from benchmarks.scaling.validation import BAND, Finding
+from benchmarks.scaling.validation import BAND
 
 HEAD = (
     *("scaler", "wait p50 / p99 / max (s)", "pod-hours", "used", "PATCHes", "looks"),
@@ -70,18 +70,18 @@ def _count(value: float) -> str:
     return f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.1f}"
 
 
-def validation(findings: list[Finding]) -> str:
+def validation(findings: list[dict[str, Any]]) -> str:
     """The model of KEDA beside KEDA."""
     lines = [
         [
-            f"{finding.check.words}, {finding.check.settings_name}",
-            _figure(finding.check.measured, finding.check.unit),
-            _figure(finding.median, finding.check.unit),
-            f"{_figure(finding.low, '')} to {_figure(finding.high, '')}",
-            f"{finding.median / finding.check.measured - 1:+.0%}",
-            "yes" if finding.holds else "no",
+            found["words"],
+            _figure(found["measured"], found["unit"]),
+            _figure(found["median"], found["unit"]),
+            f"{_figure(found['low'], '')} to {_figure(found['high'], '')}",
+            f"{found['median'] / found['measured'] - 1:+.0%}",
+            "yes" if found["holds"] else "no",
         ]
-        for finding in findings
+        for found in findings
     ]
     middle = f"{BAND:.0%} of the model's runs"
     return table(
@@ -95,7 +95,7 @@ def _figure(value: float, unit: str) -> str:
     return f"{digits.removesuffix('.0')} {unit}".strip()
 
 
-def markdown(saved: dict[str, Any], findings: list[Finding]) -> str:
+def markdown(saved: dict[str, Any]) -> str:
     """The whole section."""
     facts = saved["facts"]
     parts = [
@@ -107,7 +107,7 @@ def markdown(saved: dict[str, Any], findings: list[Finding]) -> str:
         f"{facts['decisions'] / 1e6:,.2f} million calls of `decide`, "
         f"{facts['tasks'] / 1e6:,.1f} million tasks.",
         "#### Whether the model of KEDA is right",
-        validation(findings),
+        validation(saved["findings"]),
     ]
     for load in saved["loads"].values():
         parts += [f"#### {load['name'].capitalize()}", load["words"] + ".", rows(load["scalers"])]

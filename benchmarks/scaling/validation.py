@@ -13,6 +13,7 @@ import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Any
 
 from benchmarks.scaling import arrivals, service
 from benchmarks.scaling.engine import Events
@@ -145,6 +146,18 @@ class Finding:
     def holds(self) -> bool:
         """Whether the measured figure is one that the model may give."""
         return self.low <= self.check.measured <= self.high
+
+    def told(self) -> dict[str, Any]:
+        """For the report."""
+        return {
+            "words": f"{self.check.words}, {self.check.settings_name}",
+            "unit": self.check.unit,
+            "measured": self.check.measured,
+            "median": self.median,
+            "low": self.low,
+            "high": self.high,
+            "holds": self.holds,
+        }
 
 
 def find(check: Check, runs: int = RUNS) -> Finding:
