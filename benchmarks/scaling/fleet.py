@@ -1,9 +1,9 @@
 """One queue and the pods that serve it: what every scaler acts on, and what is measured.
 
 The pods belong to a Deployment. Its ReplicaSet creates and deletes them at once when the number
-changes; a new pod takes its start-up time until it is ready and fetches. Pods fetch from the head of
-one FIFO, up to `concurrency` tasks each; of several with room, the one that has waited longest gets
-the next task, as a list's blocked readers in Redis do.
+changes; a new pod takes its start-up time until it is ready and fetches. Pods fetch from the head
+of one FIFO, up to `concurrency` tasks each; of several with room, the one that has waited longest
+gets the next task, as a list's blocked readers in Redis do.
 
 Whom a ReplicaSet deletes: `getPodsToDelete` and `ActivePodsWithRanks` in
 kubernetes/pkg/controller (1.34): not ready before ready, lower deletion cost, ready for a shorter

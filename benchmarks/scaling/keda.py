@@ -1,10 +1,10 @@
 """KEDA 2.21 with its redis-lists scaler, and the HorizontalPodAutoscaler of Kubernetes 1.34.
 
-KEDA moves a workload between zero and one; from one on, the HPA that it made does, and asks KEDA for
-the length of the list. Sources:
+KEDA moves a workload between zero and one; from one on, the HPA that it made does, and asks KEDA
+for the length of the list. Sources:
 
-* https://keda.sh/docs/2.21/reference/scaledobject-spec/: pollingInterval 30 s, cooldownPeriod 300 s,
-  idleReplicaCount, minReplicaCount 0, maxReplicaCount 100; HPA's minReplicas is 1 where
+* https://keda.sh/docs/2.21/reference/scaledobject-spec/: pollingInterval 30 s, cooldownPeriod
+  300 s, idleReplicaCount, minReplicaCount 0, maxReplicaCount 100; HPA's minReplicas is 1 where
   minReplicaCount is 0.
 * https://keda.sh/docs/2.21/scalers/redis-lists/: listLength 5 is the average per replica,
   activationListLength 0 must be exceeded. The metric is LLEN: what a worker has taken is not in it.

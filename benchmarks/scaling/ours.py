@@ -3,12 +3,13 @@
 `identtqueue_operator.decide.decide` is imported, not copied; it is given the same `Observed` that
 `observe` would make, and its `Decision` is carried out as `act` does, in the same order. Modelled
 here is only when a round runs (`reconcile.Reconciler`): on the doorbell, on a change of a pod, and
-when the last decision asked for another look. The safety poll is left out: it is for a ring that was
-missed, and none is missed here.
+when the last decision asked for another look. The safety poll is left out: it is for a ring that
+was missed, and none is missed here.
 """
 
 from __future__ import annotations
 
+from benchmarks.scaling.fleet import Fleet, Pod
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
 from identtqueue_operator.decide import decide
 from identtqueue_operator.drain import FIRST_COST, VICTIM_COST
@@ -24,8 +25,6 @@ from identtqueue_operator.model import (
 )
 from identtqueue_operator.model import Pod as SeenPod
 from identtqueue_operator.reconcile import FOLLOW_UP_SECONDS, REST_SECONDS
-
-from benchmarks.scaling.fleet import Fleet, Pod
 
 ROUND_SECONDS = 0.02
 """From the doorbell to the written number: README.md, "Measured"."""

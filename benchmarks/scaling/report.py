@@ -49,8 +49,7 @@ def _row(name: str, found: dict[str, Any]) -> list[str]:
         zero = f"{zero} ({found['unfinished']} of {found['runs']} runs: never)"
     return [
         name,
-        f"{_seconds(found['wait_p50'])} / {_seconds(found['wait_p99'])} / "
-        f"{_seconds(found['wait_max'])}",
+        " / ".join(_seconds(found[f"wait_{name}"]) for name in ("p50", "p99", "max")),
         f"{found['pod_hours']:,.1f}",
         f"{found['used']:.0%}",
         f"{found['writes']:,.0f}",
@@ -101,14 +100,20 @@ def markdown(saved: dict[str, Any]) -> str:
     parts = [
         "![Replicas over time, beside what the tasks at hand would fill](scaling-replicas.png)",
         "![Waiting time against pod-hours, for each load](scaling-costs.png)",
-        f"{facts['date']}, commit {facts['commit']}, `{facts['command']}`: {facts['seconds']:.0f} s "
-        f"on {facts['processes']} of {facts['cores']} cores ({facts['processor']}), load at the "
-        f"start {facts['load']}; {facts['events'] / 1e6:,.1f} million events, "
-        f"{facts['decisions'] / 1e6:,.2f} million calls of `decide`, "
-        f"{facts['tasks'] / 1e6:,.1f} million tasks.",
+        _about(facts),
         "#### Whether the model of KEDA is right",
         validation(saved["findings"]),
     ]
     for load in saved["loads"].values():
         parts += [f"#### {load['name'].capitalize()}", load["words"] + ".", rows(load["scalers"])]
     return "\n\n".join(parts)
+
+
+def _about(facts: dict[str, Any]) -> str:
+    return (
+        f"{facts['date']}, commit {facts['commit']}, `{facts['command']}`: {facts['seconds']:.0f} "
+        f"s in {facts['processes']} processes on {facts['cores']} cores ({facts['processor']}), load "
+        f"at the start {facts['load']}; {facts['events'] / 1e6:,.1f} million events, "
+        f"{facts['decisions'] / 1e6:,.2f} million calls of `decide`, "
+        f"{facts['tasks'] / 1e6:,.1f} million tasks."
+    )

@@ -98,8 +98,8 @@ def of_many(index: int) -> Scenario:
     rate = max(2000.0 / (index + 1) ** 1.5, 0.2)
     return Scenario(
         "many queues",
-        "on-off, on for 20 s and off for 100 s on average; when on, the i-th queue gets 2,000 / i^1.5 "
-        "tasks/s, at least 0.2; up to 1,000 replicas each; 5 minutes",
+        "on-off, on for 20 s and off for 100 s on average; when on, the i-th queue gets "
+        "2,000 / i^1.5 tasks/s, at least 0.2; up to 1,000 replicas each; 5 minutes",
         lambda rng: arrivals.bursty(rng, rate, 0, 300, 20, 100),
         SECONDS_LONG,
         max_replicas=1000,
