@@ -110,10 +110,13 @@ def markdown(saved: dict[str, Any]) -> str:
 
 
 def _about(facts: dict[str, Any]) -> str:
+    machine = (
+        f"{facts['processes']} processes on {facts['cores']} cores ({facts['processor']}), load at "
+        f"the start {facts['load']}"
+    )
     return (
         f"{facts['date']}, commit {facts['commit']}, `{facts['command']}`: {facts['seconds']:.0f} "
-        f"s in {facts['processes']} processes on {facts['cores']} cores ({facts['processor']}), load "
-        f"at the start {facts['load']}; {facts['events'] / 1e6:,.1f} million events, "
+        f"s in {machine}; {facts['events'] / 1e6:,.1f} million events, "
         f"{facts['decisions'] / 1e6:,.2f} million calls of `decide`, "
         f"{facts['tasks'] / 1e6:,.1f} million tasks."
     )
