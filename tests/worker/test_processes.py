@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import functools
 import logging
 import os
@@ -10,7 +11,7 @@ import signal
 import subprocess
 import sys
 import textwrap
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -325,6 +326,30 @@ async def test_a_timeout_kills_it(client: Client, start: Start, queue: str, tmp_
     await are_gone(pids)
     assert await ran(client, queue, "echo") == [[], {}]
     assert (worker.counters.killed_processes, worker.counters.died_processes) == (1, 0)
+
+
+@pytest.fixture
+def as_first_process() -> Iterator[None]:
+    """Orphans become this process's children, as they become those of a container's first one."""
+    prctl, set_child_subreaper = ctypes.CDLL(None).prctl, 36
+    assert prctl(set_child_subreaper, 1, 0, 0, 0) == 0
+    yield
+    prctl(set_child_subreaper, 0, 0, 0, 0)
+
+
+@pytest.mark.usefixtures("as_first_process")
+async def test_no_zombies_are_left(
+    client: Client, start: Start, queue: str, tmp_path: Path
+) -> None:
+    """A worker is the first process of its container: what a killed job had started is its own."""
+    await start()
+    task_id, pids = await spinning(client, queue, tmp_path)
+    await client.cancel(task_id)
+    with pytest.raises(TaskCancelled):
+        await client.wait_for_result(task_id, 60)
+    await eventually(
+        lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), f"{pids} were waited for"
+    )
 
 
 async def test_a_cancellation_kills_it(

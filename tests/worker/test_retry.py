@@ -31,6 +31,29 @@ async def test_after_seconds(client: Client, serve: Serve, queue: str) -> None:
     assert starts[1] - starts[0] >= 0.19
 
 
+async def test_it_is_heard_whatever_the_policy_says_of_classes(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    async def job(ctx):
+        if ctx.failures == 0:
+            raise Retry(after_seconds=0)
+        return ctx.attempt
+
+    policy = RetryPolicy(max_retries=1, retry_on=(OSError,), give_up_on=(Exception,))
+    await serve({"job": job}, retry=policy)
+    assert await client.wait_for_result(await client.enqueue_job(queue, "job"), 30) == 2
+
+
+async def test_raised_in_a_thread(client: Client, serve: Serve, queue: str) -> None:
+    def job(ctx):
+        if ctx.failures == 0:
+            raise Retry(after_seconds=0)
+        return ctx.attempt
+
+    await serve({"job": job}, max_retries=1)
+    assert await client.wait_for_result(await client.enqueue_job(queue, "job"), 30) == 2
+
+
 async def test_it_counts_as_a_failure(client: Client, serve: Serve, queue: str) -> None:
     async def job(_ctx):
         raise Retry("never enough", after_seconds=0)

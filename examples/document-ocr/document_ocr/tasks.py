@@ -36,9 +36,10 @@ class PageText:
     """1, or more if a worker died over the page."""
 
 
-# A plain function: it runs in a thread, while the event loop stays free for the lease and the
-# probes. Reading a page twice does no harm, so there is nothing to fence.
-@app.task(queue=QUEUE, timeout_seconds=120, max_retries=1)
+# In a process of its own: preparing a page keeps a CPU busy, and a page that takes too long is
+# killed together with its Tesseract. Reading a page twice does no harm, so there is nothing to
+# fence.
+@app.task(queue=QUEUE, run_in="process", timeout_seconds=120, max_retries=1)
 def read_page(ctx: Context, name: str, image: bytes) -> PageText:
     """The text of one scanned page."""
     ctx.logger.info("reading %s (%d KiB), attempt %d", name, len(image) // 1024, ctx.attempt)

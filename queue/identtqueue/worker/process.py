@@ -170,8 +170,15 @@ class JobProcess:
     def _wait(self) -> None:
         """In a thread of its own: the one way to hear of an end on every system and event loop."""
         code = self._process.wait()
+        # What its job has left running. The group's number is not given to others while it has a
+        # member; without one, this comes before the numbers have gone round.
+        self._kill_group()
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._exit_code.set_result, code)
+        # To the first process of a container they are children now, and zombies until waited for.
+        with contextlib.suppress(ChildProcessError):  # there is none (any more)
+            while True:
+                os.waitpid(-self.pid, 0)
 
     async def _watch(self) -> None:
         listening = self._loop.create_task(self._listen())
@@ -179,9 +186,8 @@ class JobProcess:
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not self._exit_code.done():  # it has closed its end of the pipe: it is about to exit
             await asyncio.wait([self._exit_code], timeout=END_SECONDS)
-        # What its job has left running. The group's number is not given to others while it has a
-        # member; without one, this comes before the numbers have gone round.
-        self._kill_group()
+        if not self._exit_code.done():
+            self._kill_group()
         code = await self._exit_code
         await asyncio.wait([listening], timeout=END_SECONDS)  # what it had said before
         listening.cancel()
