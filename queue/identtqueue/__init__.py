@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from identtqueue.app import App as App
+    from identtqueue.app import SyncTaskHandle as SyncTaskHandle
     from identtqueue.app import TaskHandle as TaskHandle
     from identtqueue.client import Client as Client
     from identtqueue.errors import IdenttqueueError as IdenttqueueError
@@ -50,6 +51,7 @@ _HOME = {
     "RetryPolicy": "retry",
     "State": "task",
     "SyncClient": "sync",
+    "SyncTaskHandle": "app",
     "TaskCancelled": "errors",
     "TaskExpired": "errors",
     "TaskFailed": "errors",

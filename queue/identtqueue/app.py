@@ -10,6 +10,7 @@ from collections.abc import (
     Callable,
     Coroutine,
     Iterable,
+    Iterator,
     Mapping,
     MutableMapping,
     Sequence,
@@ -39,6 +40,7 @@ from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
 
 if TYPE_CHECKING:
+    from identtqueue.sync import SyncClient
     from identtqueue.worker.context import Context
     from identtqueue.worker.hooks import AfterTask, BeforeTask, StateHook
     from identtqueue.worker.registry import RunIn
@@ -62,13 +64,8 @@ class JobCall(Generic[R_co]):
     submission: Submission
 
 
-class TaskHandle(Generic[R_co]):
-    """An enqueued task, with the type of its result.
-
-    Attributes:
-        task_id: `<queue>:<unique part>`.
-        created: False if the id (or the unique key) existed already: then this is that task.
-    """
+class _Handle(Generic[R_co]):
+    """What both kinds of handles are."""
 
     def __init__(self, job: AppJob[Any, R_co], task_id: str, *, created: bool) -> None:
         self._job = job
@@ -76,7 +73,16 @@ class TaskHandle(Generic[R_co]):
         self.created = created
 
     def __repr__(self) -> str:
-        return f"TaskHandle({self.task_id})"
+        return f"{type(self).__name__}({self.task_id})"
+
+
+class TaskHandle(_Handle[R_co]):
+    """An enqueued task, with the type of its result.
+
+    Attributes:
+        task_id: `<queue>:<unique part>`.
+        created: False if the id (or the unique key) existed already: then this is that task.
+    """
 
     async def result(self, timeout_seconds: float | None = None) -> R_co:
         """The job's return value, in its own type.
@@ -101,6 +107,27 @@ class TaskHandle(Generic[R_co]):
         return await self._job.app.client.cancel(self.task_id)
 
 
+class SyncTaskHandle(_Handle[R_co]):
+    """`TaskHandle` for code without a loop: the same methods, blocking."""
+
+    def result(self, timeout_seconds: float | None = None) -> R_co:
+        """See `TaskHandle.result`."""
+        result = self._job.app.sync_client.wait(self.task_id, timeout_seconds)
+        return self._job.convert_result(result.unwrap())
+
+    def progress(self, timeout_seconds: float | None = None) -> Iterator[Any]:
+        """See `TaskHandle.progress`."""
+        return self._job.app.sync_client.watch(self.task_id, timeout_seconds)
+
+    def status(self) -> State | None:
+        """See `TaskHandle.status`."""
+        return self._job.app.sync_client.get_status(self.task_id)
+
+    def cancel(self) -> bool:
+        """See `Client.cancel`."""
+        return self._job.app.sync_client.cancel(self.task_id)
+
+
 class AppJob(Generic[P, R]):
     """A function made a job by `@app.task`; it can still be called as the plain function.
 
@@ -109,6 +136,7 @@ class AppJob(Generic[P, R]):
         task = await read_mrz.enqueue("s3://…")        # arguments are type-checked
         call = read_mrz.call("s3://…")                 # for enqueue_many
         task = await read_mrz.options(delay_seconds=60).enqueue("s3://…")
+        task = read_mrz.enqueue_sync("s3://…")         # in code without a loop
     """
 
     def __init__(
@@ -163,6 +191,14 @@ class AppJob(Generic[P, R]):
             InvalidInput, RedisUnavailable, RedisFull: see `Client.enqueue_job`.
         """
         return (await self.app.enqueue_many([self.call(*args, **kwargs)]))[0]
+
+    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> SyncTaskHandle[R]:
+        """Enqueue one task from code without a loop: see `App.sync_client`.
+
+        Raises:
+            InvalidInput, RedisUnavailable, RedisFull: see `Client.enqueue_job`.
+        """
+        return self.app.enqueue_many_sync([self.call(*args, **kwargs)])[0]
 
     def convert_result(self, value: Any) -> R:
         """A plain value in the type that the function declares to return."""
@@ -236,6 +272,17 @@ class App(AsyncConnected):
         if self._client is None:
             raise NotConnected
         return self._client
+
+    @cached_property
+    def sync_client(self) -> SyncClient:
+        """The blocking client: for Flask, Django, scripts, and threads of an asyncio program.
+
+        It needs no `connect`: it opens its connections with its first call, in each process that
+        was forked, and has them closed at the end of the program at the latest.
+        """
+        from identtqueue.sync import SyncClient  # noqa: PLC0415 - asyncio programs never need it
+
+        return SyncClient(self._settings(), **self._client_settings)
 
     async def connect(self) -> None:
         """Connect; does nothing the second time.
@@ -356,7 +403,16 @@ class App(AsyncConnected):
         wanted = list(calls)
         receipts = await self.client.submit_many([call.submission for call in wanted])
         return [
-            TaskHandle(call.job, receipt.task_id, created=receipt.status.name == "OK")
+            TaskHandle(call.job, receipt.task_id, created=receipt.created)
+            for call, receipt in zip(wanted, receipts, strict=True)
+        ]
+
+    def enqueue_many_sync(self, calls: Iterable[JobCall[R]]) -> list[SyncTaskHandle[R]]:
+        """`enqueue_many` from code without a loop: see `sync_client`."""
+        wanted = list(calls)
+        receipts = self.sync_client.submit_many([call.submission for call in wanted])
+        return [
+            SyncTaskHandle(call.job, receipt.task_id, created=receipt.created)
             for call, receipt in zip(wanted, receipts, strict=True)
         ]
 

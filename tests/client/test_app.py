@@ -21,6 +21,7 @@ from identtqueue import (
     InvalidInput,
     RetryPolicy,
     State,
+    SyncTaskHandle,
     TaskCancelled,
     TaskFailed,
     TaskHandle,
@@ -277,6 +278,37 @@ async def test_a_context_that_only_type_checkers_see(redis_server: RedisServer, 
     )
     async with app, serving(app.worker()):
         assert await (await scope["half"].enqueue(3)).result(30) == 1.5
+
+
+async def test_without_a_loop(app: App) -> None:
+    """What a Flask or Django view does; nothing was connected before."""
+
+    @app.task
+    async def born(ctx: Context, side: Side, day: date) -> tuple[Side, date]:
+        await ctx.report_progress("reading")
+        return side, day
+
+    def view() -> None:
+        task = born.enqueue_sync(Side.BACK, date(1964, 8, 12))
+        assert isinstance(task, SyncTaskHandle)
+        assert list(task.progress(30)) == ["reading"]
+        assert task.result(timeout_seconds=30) == (Side.BACK, date(1964, 8, 12))
+        assert (task.created, task.status()) == (True, State.SUCCEEDED)
+        assert str(task) == f"SyncTaskHandle({task.task_id})"
+        same = born.options(task_id=task.task_id).enqueue_sync(Side.BACK, date(1964, 8, 12))
+        assert (same.created, same.task_id) == (False, task.task_id)
+        later = born.options(delay_seconds=3600).enqueue_sync(Side.BACK, date(1964, 8, 12))
+        assert later.cancel() is True
+        with pytest.raises(TaskCancelled):
+            later.result(30)
+        many = app.enqueue_many_sync(born.call(side, date(2000, 1, 1)) for side in Side)
+        assert [one.result(30)[0] for one in many] == list(Side)
+        with pytest.raises(InvalidInput, match="missing a required argument: 'day'"):
+            born.enqueue_sync(Side.BACK)
+
+    async with serving(app.worker()):
+        await asyncio.to_thread(view)
+    app.sync_client.close()
 
 
 async def test_not_connected() -> None:

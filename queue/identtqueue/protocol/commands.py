@@ -105,6 +105,11 @@ class Receipt(msgspec.Struct, frozen=True):
     task_id: str
     status: Enqueued
 
+    @property
+    def created(self) -> bool:
+        """Whether it is a new task."""
+        return self.status is Enqueued.OK
+
 
 class NewTask(msgspec.Struct, frozen=True):
     """One task to enqueue. `options` holds only what differs from the default."""

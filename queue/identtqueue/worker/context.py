@@ -73,6 +73,19 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         self.send_progress(codec.encode_progress(value))
         return _ONE_TURN
 
+    def follow_up_id(self, name: str) -> str:
+        """A `task_id` for what this task's job enqueues: the same in each of its attempts.
+
+        ::
+
+            await check.options(task_id=ctx.follow_up_id("check")).enqueue(…)
+
+        Args:
+            name: of the follow-up; another for each that one task has.
+        """
+        # A bare unique part holds no colon: with one, it would name a queue.
+        return f"{self.task_id.partition(':')[2].replace(':', '/')}-{name}"
+
     @property
     def enqueued_at(self) -> datetime:
         """When the caller enqueued it (Redis time)."""

@@ -14,3 +14,5 @@ async def use() -> None:
     await read_mrz.options(delay_seconds=1).enqueue(5)  # refused: and with options
     text: str = await (await in_a_thread.enqueue(1)).result()  # refused: the result's type
     print(text)
+
+    read_mrz.enqueue_sync(7)  # refused

@@ -2,7 +2,7 @@
 
 from typing import assert_type
 
-from identtqueue import App, Context, TaskHandle
+from identtqueue import App, Context, SyncTaskHandle, TaskHandle
 
 app = App("redis://redis")
 
@@ -26,3 +26,11 @@ async def use() -> None:
     assert_type(tasks, list[TaskHandle[list[str]]])
     delayed = await read_mrz.options(delay_seconds=60).enqueue("c")
     assert_type(delayed, TaskHandle[list[str]])
+
+
+def use_without_a_loop() -> None:
+    task = read_mrz.enqueue_sync("s3://bucket/document.jpg", dpi=600)
+    assert_type(task, SyncTaskHandle[list[str]])
+    assert_type(task.result(timeout_seconds=10), list[str])
+    tasks = app.enqueue_many_sync(in_a_thread.call(n) for n in (1, 2))
+    assert_type(tasks, list[SyncTaskHandle[float]])
