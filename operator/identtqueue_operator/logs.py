@@ -1,10 +1,24 @@
-"""Log lines: JSON for machines, text for people. One line each, to standard error."""
+"""Log lines: JSON for machines, text for people. One line each, to standard error.
+
+A line about one TaskQueue names it in a field of its own, and one that tells of an Event its
+reason, so that nobody has to take messages apart: `extra=about(key, reason)`.
+"""
 
 import json
 import logging
 import sys
 from datetime import UTC, datetime
 from typing import Literal
+
+from .model import Key
+
+FIELDS = ("taskqueue", "reason")
+"""What a line may have besides."""
+
+
+def about(key: Key, reason: str | None = None) -> dict[str, str]:
+    """The `extra` of a log call about a TaskQueue."""
+    return {"taskqueue": str(key)} | ({} if reason is None else {"reason": reason})
 
 
 class JsonLines(logging.Formatter):
@@ -18,6 +32,7 @@ class JsonLines(logging.Formatter):
             "logger": record.name,
             "message": record.getMessage(),
         }
+        line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return json.dumps(line, ensure_ascii=False)

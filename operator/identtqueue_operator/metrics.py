@@ -35,6 +35,8 @@ _QUEUE_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
     ("tasks_queued", "Tasks that wait.", lambda d: d.queued),
     ("tasks_in_flight", "Tasks that run.", lambda d: d.in_flight),
     ("tasks_scheduled", "Tasks for later.", lambda d: d.scheduled),
+    ("tasks_due_soon", "Tasks for later that need their pod now.", lambda d: d.due_soon),
+    ("startup_seconds", "How long a pod is reckoned to take.", lambda d: d.due_within_seconds),
     ("tasks_dead", "Dead letters.", lambda d: d.dead),
     ("oldest_wait_seconds", "Longest wait now.", lambda d: d.oldest_wait_seconds or 0.0),
 )

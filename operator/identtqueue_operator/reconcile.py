@@ -26,6 +26,7 @@ from .doorbell import Endpoint
 from .drain import call_all_back
 from .endpoints import Endpoints, SecretMissing
 from .kube import ApiError, Kube
+from .logs import about
 from .metrics import Meter
 from .model import (
     Decision,
@@ -201,12 +202,12 @@ class Reconciler:
         try:
             pause = await self._round()
         except ApiError as error:
-            logger.warning("%s: %s", self.key, error)
+            logger.warning("%s: %s", self.key, error, extra=about(self.key))
             return self._backoff()
         except TaskQueueGone:
             raise
         except Exception:
-            logger.exception("%s: a round failed", self.key)
+            logger.exception("%s: a round failed", self.key, extra=about(self.key))
             return self._backoff()
         return pause
 
@@ -249,7 +250,7 @@ class Reconciler:
         )
         self._tools.meter.round_done(decision, outcome, perf_counter() - started)
         if outcome.failure:
-            logger.info("%s: %s", self.key, outcome.failure)
+            logger.info("%s: %s", self.key, outcome.failure, extra=about(self.key))
             return self._backoff()
         self._failures = 0
         looks = [decision.next_look_seconds, report_in, kept.again_in]
@@ -335,7 +336,8 @@ class Reconciler:
                 left = Decision(Target(current, "Deleted", "the TaskQueue is gone"), current)
                 await self._act(replace(left, drain=call_all_back(seen)), seen, endpoint, spec)
         except Exception:
-            logger.exception("%s: its workers were not called back", self.key)
+            text = "%s: its workers were not called back"
+            logger.exception(text, self.key, extra=about(self.key))
 
 
 def _readable(error: ValidationError) -> str:

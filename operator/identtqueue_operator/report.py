@@ -13,6 +13,7 @@ from typing import Any
 
 from .api.v1alpha1 import API_VERSION, KIND
 from .kube import ApiError, Kube
+from .logs import about
 from .model import Key
 from .status import Event, Round, Told, tell
 from .views import rfc3339
@@ -93,7 +94,8 @@ class Reporter:
 
     async def _send(self, event: Event, at: float) -> None:
         """Create an event, or count it up. One that can't be sent is logged: it is no state."""
-        logger.info("%s: %s: %s", self._key, event.reason, event.message)
+        told = about(self._key, event.reason)
+        logger.info("%s: %s: %s", self._key, event.reason, event.message, extra=told)
         message = event.message[:MAX_MESSAGE]
         digest = hashlib.sha256(f"{self._uid}{event.reason}{message}".encode()).hexdigest()[:16]
         name = f"{self._key.name[:200]}.{digest}"
@@ -107,7 +109,8 @@ class Reporter:
             else:
                 await self._create(name, event, message, at)
         except ApiError as error:
-            logger.warning("%s: event %s was not sent: %s", self._key, event.reason, error)
+            text = "%s: event %s was not sent: %s"
+            logger.warning(text, self._key, event.reason, error, extra=told)
 
     async def _create(self, name: str, event: Event, message: str, at: float) -> None:
         namespace, time = self._key.namespace, rfc3339(at)

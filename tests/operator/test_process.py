@@ -107,6 +107,14 @@ async def test_from_start_to_stop(api, setup, replica):
     labels = f'{{namespace="ns",taskqueue="{setup.name}"}}'
     assert f"identtqueue_operator_replicas_desired{labels} 2.0" in metrics
     assert "identtqueue_operator_leading 1.0" in metrics
+    for name in (
+        *("tasks_queued", "tasks_in_flight", "tasks_scheduled", "tasks_dead"),
+        *("oldest_wait_seconds", "replicas_current", "replicas_ready", "redis_reachable"),
+    ):
+        assert f"identtqueue_operator_{name}{labels} " in metrics, name
+    assert 'identtqueue_operator_scalings_total{reason="BacklogAboveTarget"} 1.0' in metrics
+    assert 'tasks_recovered_total{cause="container ended",fate="requeued"} 2.0' in metrics
+    assert "identtqueue_operator_reconcile_seconds_count" in metrics
 
     # kopf has left no trace: no finalizer that blocks deletion, no annotation.
     after = api.get("taskqueues", setup.name)["metadata"]
@@ -114,6 +122,9 @@ async def test_from_start_to_stop(api, setup, replica):
 
     assert await process.stop() == 0
     assert holder(api) is None
+    told = [line for line in process.lines if line.get("reason") == "ScaledUp"]
+    assert [line["taskqueue"] for line in told] == [f"ns/{setup.name}"]
+    assert "0 -> 2" in told[0]["message"]
     levels = {line["level"] for line in process.lines}
     assert levels <= {"info", "warning"}, process.log.read_text()
 
