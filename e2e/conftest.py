@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 from harness.cluster import Kubectl, kill_container, ready_pods, wait_until
 from harness.release import Release, installed, state_of
+from harness.watch import DeploymentWatch
 from harness.workload import jobs_config_map
 
 from identtqueue import Client, RedisSettings, State
@@ -85,6 +86,13 @@ class Scene:
         """`wait_until`, beside the event loop."""
         return await asyncio.to_thread(wait_until, what, look, seconds)
 
+    async def until_looked_after(self) -> None:
+        """The operator has looked at the TaskQueue and listens to its doorbell."""
+        await self.until(
+            "TaskQueue is Ready",
+            lambda: self.kubectl.condition(self.name, "Ready").get("status") == "True",
+        )
+
     async def until_running(self, task_id: str, attempt: int = 1, seconds: float = 90):
         """The task's state once that attempt runs."""
         deadline = asyncio.get_running_loop().time() + seconds
@@ -108,6 +116,20 @@ class Scene:
 @pytest.fixture
 def scene(kubectl: Kubectl, client: Client, admin: Admin, name: str) -> Scene:
     return Scene(kubectl, client, admin, name)
+
+
+@pytest.fixture
+def watch(release: Release, name: str) -> Iterator[Callable[[], DeploymentWatch]]:
+    """Begins a watch of the test's Deployment."""
+    watches: list[DeploymentWatch] = []
+
+    def begin() -> DeploymentWatch:
+        watches.append(DeploymentWatch(release.namespace, name))
+        return watches[-1]
+
+    yield begin
+    for each in watches:
+        each.close()
 
 
 @pytest.fixture

@@ -3,91 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import subprocess
-import threading
 import time
 
-import pytest
-from harness.release import Release
 from harness.workload import deployment, task_queue
 
-
-class ReplicasWatch:
-    """Sees a Deployment's replicas change, with the time: a watch that began before the cause."""
-
-    def __init__(self, namespace: str, name: str) -> None:
-        self._process = subprocess.Popen(
-            [
-                *("kubectl", "-n", namespace, "get", "deployment", name),
-                *("--watch", "--output-watch-events", "-o", "json"),
-            ],
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.changes: list[tuple[float, int]] = []
-        self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-        self.wait_for(lambda number: number is not None)
-
-    def _read(self) -> None:
-        decoder, text = json.JSONDecoder(), ""
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
-            text += line
-            try:
-                event, end = decoder.raw_decode(text)
-            except json.JSONDecodeError:
-                continue
-            text = text[end:].lstrip()
-            with self._changed:
-                self.changes.append((time.time(), event["object"]["spec"]["replicas"]))
-                self._changed.notify_all()
-
-    def wait_for(self, wanted, seconds: float = 60, *, after: int = 0) -> float:
-        """When the replicas were first as wanted, the first `after` changes left out."""
-
-        def found() -> list[float]:
-            return [at for at, number in self.changes[after:] if wanted(number)]
-
-        with self._changed:
-            assert self._changed.wait_for(found, seconds), self.changes
-            return found()[0]
-
-    def close(self) -> None:
-        self._process.terminate()
-        self._process.wait(10)
-        self._thread.join(10)
-        if self._process.stdout:
-            self._process.stdout.close()
-
-
-@pytest.fixture
-def watch(release: Release, name: str):
-    watches: list[ReplicasWatch] = []
-
-    def begin() -> ReplicasWatch:
-        watches.append(ReplicasWatch(release.namespace, name))
-        return watches[-1]
-
-    yield begin
-    for watch in watches:
-        watch.close()
-
-
-async def ready_queue(scene) -> None:
-    """The operator has looked at the TaskQueue and listens to its doorbell."""
-    await scene.until(
-        "TaskQueue is Ready",
-        lambda: scene.kubectl.condition(scene.name, "Ready").get("status") == "True",
-    )
+from identtqueue import TaskOptions
 
 
 async def test_zero_to_n_in_one_step_and_back_to_zero(release, scene, watch, figure):
     name = scene.name
     scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
-    await ready_queue(scene)
+    await scene.until_looked_after()
     replicas = watch()
 
     enqueued_at = time.time()
@@ -138,7 +64,7 @@ async def test_a_busy_worker_outlives_the_scale_down(release, scene):
 async def test_what_kubectl_shows(release, scene):
     name = scene.name
     scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
-    await ready_queue(scene)
+    await scene.until_looked_after()
     task = await scene.client.enqueue_job(name, "nap", seconds=8)
     await scene.until_running(task)
 
@@ -150,3 +76,60 @@ async def test_what_kubectl_shows(release, scene):
     assert "ceil((" in told
     assert "ScaledUp" in told
     await scene.client.wait_for_result(task, 60)
+
+
+async def test_workers_are_ready_when_a_scheduled_task_falls_due(release, scene, watch, figure):
+    """From zero: pods are started by the start-up time that was measured before it is due."""
+    name = scene.name
+    scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
+    await scene.until_looked_after()
+    first = await scene.client.enqueue_job(name, "nap", seconds=0)
+    await scene.client.wait_for_result(first, 90)
+    await scene.until("zero again", lambda: scene.replicas() == 0, 60)
+    measured = scene.kubectl.get("taskqueue", name)["status"]["startupSeconds"]
+    replicas = watch()
+
+    delay = measured + 12
+    options = TaskOptions(delay_seconds=delay)
+    tasks = [
+        await scene.client.enqueue_job(name, "nap", seconds=1, task_options=options)
+        for _ in range(2)
+    ]
+    due_at = time.time() + delay
+    scaled_at = await asyncio.to_thread(replicas.wait_for, lambda number: number == 2, 60)
+    found = [await scene.until_running(task) for task in tasks]
+    late = max(task.started_at_ms / 1000 for task in found) - due_at
+    figure(
+        f"scheduled task, from zero: pods asked for {due_at - scaled_at:.1f} s ahead "
+        f"(a pod takes {measured} s), begun {late:.2f} s after it was due"
+    )
+    assert scaled_at < due_at
+    message = scene.kubectl.get("taskqueue", name)["status"]["lastDecision"]["message"]
+    assert "due within" in message or late < 2
+    await asyncio.gather(*(scene.client.wait_for_result(task, 30) for task in tasks))
+
+
+async def test_a_schedule_holds_workers(release, scene):
+    name = scene.name
+    always = {"name": "always", "start": "* * * * *", "durationSeconds": 120, "minReplicas": 2}
+    bad = {"name": "bad", "start": "0 25 * * *", "end": "0 18 * * *", "minReplicas": 1}
+    scene.kubectl.apply(
+        deployment(release, name, name),
+        task_queue(release, name, name, scaling={"schedules": [always]}),
+    )
+    await scene.until("the schedule is followed", lambda: scene.replicas() == 2, 30)
+    await scene.until(
+        "and told",
+        lambda: (
+            scene.kubectl.get("taskqueue", name)["status"]["lastDecision"]["limitedBy"]
+            == "Schedule"
+        ),
+    )
+    scene.kubectl.apply(task_queue(release, name, name, scaling={"schedules": [bad]}))
+    await scene.until(
+        "what is wrong is said",
+        lambda: "Bad hour" in scene.kubectl.condition(name, "Ready").get("message", ""),
+    )
+    both = {**always, "end": "0 18 * * *"}
+    refused = task_queue(release, name, name, scaling={"schedules": [both]})
+    assert "exactly one of end and durationSeconds" in scene.kubectl.refused(refused)

@@ -142,6 +142,57 @@ def kill_container(kubectl: Kubectl, pod_name: str) -> float:
     return wait_until(f"a running container of {pod_name} to kill", try_once, 30)
 
 
+def process_of(kubectl: Kubectl, pod_name: str) -> tuple[str, str]:
+    """Node of a pod, and the process id there of its first container's first process."""
+    pod = kubectl.get("pod", pod_name)
+    container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
+    node = pod["spec"]["nodeName"]
+    listed = run("docker", "exec", node, "ctr", "-n", "k8s.io", "tasks", "ls")
+    (line,) = [line for line in listed.splitlines() if line.startswith(container)]
+    return node, line.split()[1]
+
+
+@contextmanager
+def frozen(kubectl: Kubectl, pod_name: str) -> Iterator[None]:
+    """Stop the pod's process as an overloaded host does: it knows nothing of the time between."""
+    node, process = process_of(kubectl, pod_name)
+    run("docker", "exec", node, "kill", "-STOP", process)
+    try:
+        yield
+    finally:
+        run("docker", "exec", node, "kill", "-CONT", process)
+
+
+@contextmanager
+def cut_off(node: str, address: str) -> Iterator[None]:
+    """Let no packet from or to a pod's address through its node; what runs there runs on."""
+    rules = [("FORWARD", side, address, "-j", "DROP") for side in ("-s", "-d")]
+    for rule in rules:
+        run("docker", "exec", node, "iptables", "-I", *rule)
+    try:
+        yield
+    finally:
+        for rule in rules:
+            run("docker", "exec", node, "iptables", "-D", *rule)
+
+
+@contextmanager
+def silent_kubelet(node: str) -> Iterator[None]:
+    """Stop a node's kubelet; its pods run on, and nobody hears of them."""
+    run("docker", "exec", node, "systemctl", "stop", "kubelet")
+    try:
+        yield
+    finally:
+        run("docker", "exec", node, "systemctl", "start", "kubelet")
+        run("kubectl", "wait", "--for=condition=Ready", f"node/{node}", "--timeout=180s")
+
+
+def node_is_ready(node: str) -> bool:
+    """Whether the control plane takes the node for alive."""
+    conditions = json.loads(run("kubectl", "get", "node", node, "-o", "json"))["status"]
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions["conditions"])
+
+
 def kill_node(node: str) -> float:
     """End a kind node as a power failure would; when."""
     at = time.time()

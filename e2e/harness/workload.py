@@ -75,6 +75,7 @@ def deployment(
     concurrency: int = 1,
     grace_seconds: int = 60,
     spread: bool = False,
+    node: str | None = None,
 ) -> dict[str, Any]:
     """A user's own Deployment, as the documentation tells to write it."""
     fields = {
@@ -101,6 +102,8 @@ def deployment(
         }
     )
     spec = pod_spec(spread=name if spread else None, env=env)
+    if node is not None:
+        spec["nodeSelector"] = {"kubernetes.io/hostname": node}
     spec["terminationGracePeriodSeconds"] = grace_seconds
     spec["containers"][0]["readinessProbe"] = {
         "httpGet": {"path": "/readyz", "port": 8080},

@@ -1,0 +1,76 @@
+"""A node falls silent. Its pods may well run on: only evidence, or the lease, takes their tasks."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from harness.cluster import cut_off, node_is_ready, silent_kubelet
+from harness.workload import deployment, task_queue
+
+
+@pytest.mark.timeout(300)
+async def test_silent_node(release, scene, figure):
+    """The kubelet stops, and one of the two pods loses its network as well.
+
+    The one that still reaches Redis keeps its task through the node's NotReady to the end. The
+    other one, a zombie that works on, loses it by the lease; another worker begins it again, and
+    what the zombie has to say when its network is back, in the middle of that, counts for nothing.
+    """
+    name, node = scene.name, release.other_node
+    scaling = {"minReplicas": 2, "maxReplicas": 2, "concurrencyPerReplica": 1}
+    spare = deployment(release, f"{name}-spare", name, node=release.system_node)
+    scene.kubectl.apply(
+        deployment(release, name, name, replicas=2, node=node),
+        task_queue(release, name, name, scaling=scaling),
+        spare,
+    )
+    await scene.until("both workers ready", lambda: len(scene.ready()) == 2, 120)
+    lasting = await scene.client.enqueue_job(name, "nap", seconds=75)
+    lost = await scene.client.enqueue_job(name, "stubborn", first=24, then=30)
+    await asyncio.gather(scene.until_running(lasting), scene.until_running(lost))
+    alive, zombie = await scene.pod_of(lasting), await scene.pod_of(lost)
+    assert alive["metadata"]["uid"] != zombie["metadata"]["uid"]
+    scene.kubectl("scale", f"deployment/{name}-spare", "--replicas=1")
+    owner = (await scene.client.get_task(lost)).owner
+
+    try:
+        with silent_kubelet(node):
+            silent_at = time.time()
+            with cut_off(node, zombie["status"]["podIP"]):
+                again = await scene.until_running(lost, attempt=2, seconds=60)
+                figure(
+                    "pod cut off on a node whose kubelet is silent -> task running again: "
+                    f"{again.started_at_ms / 1000 - silent_at:.2f} s"
+                )
+                assert again.started_at_ms / 1000 - silent_at < 20
+                # Nobody can see the zombie; its job takes 24 s, and is to end while it is cut off.
+                await asyncio.sleep(max(0.0, silent_at + 25 - time.time()))
+
+            async def zombie_is_back() -> bool:
+                found = await scene.admin.workers(name)
+                uid = zombie["metadata"]["uid"]
+                return any(w.pod_uid == uid and w.worker_id != owner for w in found)
+
+            await until(zombie_is_back, "the zombie starts over as another incarnation", 60)
+            assert (await scene.client.get_task(lost)).attempt == 2
+            assert await scene.client.wait_for_result(lost, 60) == 2, (
+                "the zombie's late 1 is refused"
+            )
+            await scene.until("NotReady", lambda: not node_is_ready(node), 120)
+            figure(f"kubelet stopped -> node NotReady: {time.time() - silent_at:.0f} s")
+            held = await scene.client.get_task(lasting)
+            assert (held.attempt, held.losses) == (1, 0), "nobody took it from a living worker"
+            assert await scene.client.wait_for_result(lasting, 90) == 1
+        counters = (await scene.admin.depths([name]))[name].counters
+        assert (counters["succeeded"], counters["recovered"]) == (2, 1)
+    finally:
+        scene.kubectl("delete", "deployment", f"{name}-spare", "--ignore-not-found")
+
+
+async def until(look, what: str, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not await look():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        await asyncio.sleep(0.1)
