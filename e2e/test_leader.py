@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from harness.cluster import frozen, ready_pods, wait_until
+from harness.cluster import frozen, kill_for_good, ready_pods, wait_until
 from harness.release import Release
 from harness.workload import deployment, task_queue
 
@@ -52,10 +52,9 @@ def raises_told(scene) -> int:
 
 
 async def test_killed_leader(operators, scene, watch, figure):
-    """SIGKILL at the moment of a push; its pod does not come back."""
+    """SIGKILL just before a push; its pod does not come back."""
     first, replicas = await begin(operators, scene, watch)
-    killed_at = await scene.kill(scene.kubectl.get("pod", first))
-    scene.kubectl("delete", "pod", first, "--force", "--grace-period=0", "--wait=false")
+    killed_at = await asyncio.to_thread(kill_for_good, scene.kubectl, first)
     tasks = [await scene.client.enqueue_job(scene.name, "nap", seconds=1) for _ in range(3)]
 
     scaled_at = await asyncio.to_thread(replicas.wait_for, lambda number: number > 0)
@@ -82,7 +81,7 @@ async def test_frozen_leader(operators, scene, watch, figure):
     tasks = []
     with frozen(scene.kubectl, first):
         frozen_at = time.time()
-        tasks += [await scene.client.enqueue_job(scene.name, "nap", seconds=15) for _ in range(2)]
+        tasks += [await scene.client.enqueue_job(scene.name, "nap", seconds=8) for _ in range(2)]
         scaled_at = await asyncio.to_thread(replicas.wait_for, lambda number: number == 2)
         figure(f"leading operator frozen -> the other one scales: {scaled_at - frozen_at:.1f} s")
         assert scaled_at - frozen_at < 20

@@ -27,7 +27,7 @@ async def test_silent_node(release, scene, figure):
         spare,
     )
     await scene.until("both workers ready", lambda: len(scene.ready()) == 2, 120)
-    lasting = await scene.client.enqueue_job(name, "nap", seconds=75)
+    lasting = await scene.client.enqueue_job(name, "nap", seconds=64)
     lost = await scene.client.enqueue_job(name, "stubborn", first=24, then=30)
     await asyncio.gather(scene.until_running(lasting), scene.until_running(lost))
     alive, zombie = await scene.pod_of(lasting), await scene.pod_of(lost)

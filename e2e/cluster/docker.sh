@@ -52,13 +52,23 @@ start_private_docker() {
     options+=(--add-runtime "narrowed=$RUN_DIR/runc" --default-runtime narrowed)
   fi
   step "no Docker daemon runs: starting a private one"
-  # It outlives this script and its terminal, and must not inherit the lock.
-  setsid nohup dockerd "${options[@]}" >"$CACHE_DIR/logs/dockerd.log" 2>&1 </dev/null 9>&- &
+  detached dockerd "${options[@]}" >"$CACHE_DIR/logs/dockerd.log" 2>&1 </dev/null &
   export DOCKER_HOST=unix://$DOCKER_SOCKET
   wait_for 60 "the private Docker daemon" private_docker_answers || {
     tail -n 15 "$CACHE_DIR/logs/dockerd.log" >&2
     die "the private Docker daemon did not start; see $CACHE_DIR/logs/dockerd.log"
   }
+}
+
+# detached COMMAND...: in the background, it outlives this script and its terminal, and inherits no
+# open file: not our lock, and not one that the caller holds around us.
+detached() {
+  local fd
+  for fd in /proc/"$BASHPID"/fd/*; do
+    fd=${fd##*/}
+    ((fd <= 2)) || exec {fd}>&-
+  done
+  exec setsid nohup "$@"
 }
 
 # CAP_SYS_RESOURCE is bit 24 of the bounding set.

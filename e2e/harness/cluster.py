@@ -163,6 +163,21 @@ def frozen(kubectl: Kubectl, pod_name: str) -> Iterator[None]:
         run("docker", "exec", node, "kill", "-CONT", process)
 
 
+def kill_for_good(kubectl: Kubectl, pod_name: str) -> float:
+    """SIGKILL a pod's process and let nothing start in its place; when.
+
+    A kubelet would start it anew within a second, in the same pod and so under the same name. Hence
+    the pod is deleted; and before that the process is stopped, or the deletion would let it end in
+    good order.
+    """
+    node, process = process_of(kubectl, pod_name)
+    at = time.time()
+    run("docker", "exec", node, "kill", "-STOP", process)
+    kubectl("delete", "pod", pod_name, "--force", "--grace-period=0", "--wait=false")
+    run("docker", "exec", node, "sh", "-c", f"kill -KILL {process} || true")
+    return at
+
+
 @contextmanager
 def cut_off(node: str, address: str) -> Iterator[None]:
     """Let no packet from or to a pod's address through its node; what runs there runs on."""
