@@ -193,4 +193,11 @@ class KedaScaler:
         self._write(self._hpa.desired(current, self._fleet.waiting, self._events.now))
 
     def _write(self, replicas: int) -> None:
-        self._events.after(LATENCY_SECONDS, self._fleet.scale, replicas)
+        """A little later, and only if nobody wrote meanwhile: both send a resourceVersion."""
+        seen = len(self._fleet.changes)
+        if replicas != self._fleet.replicas:
+            self._events.after(LATENCY_SECONDS, self._arrive, replicas, seen)
+
+    def _arrive(self, replicas: int, seen: int) -> None:
+        if len(self._fleet.changes) == seen:
+            self._fleet.scale(replicas)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ MARKS = {"Backlog": "o", "Backlog, tuned": "s", "WaitTime": "D", "KEDA": "X", "K
 SHOWN = ("step", "spike", "bursty", "long tasks")
 """Loads whose courses are drawn."""
 DEMAND_COLOUR = "#d9dee2"
-LONGEST_MINUTES = 75
+LONGEST_MINUTES = 65
 
 
 def draw(saved: dict[str, Any], folder: Path) -> None:
@@ -60,8 +61,8 @@ def _replicas(loads: dict[str, Any], shown: list[str]) -> Any:
     for axis, title in zip(axes[0], ("idenTTqueue", "KEDA 2.21 + HPA"), strict=True):
         handles, labels = axis.get_legend_handles_labels()
         axis.legend(
-            handles, labels, title=title, loc="upper right", fontsize=8, frameon=True,
-            framealpha=0.9, edgecolor="none",
+            handles, labels, title=title, loc="lower center", bbox_to_anchor=(0.5, 1.12),
+            ncols=len(labels), fontsize=8, frameon=False, columnspacing=1.2, handlelength=1.5,
         )  # fmt: skip
     for axis in axes[-1]:
         axis.set_xlabel("minutes")
@@ -72,7 +73,7 @@ def _course(axis: Any, courses: dict[str, Any], scalers: list[str]) -> None:
     ideal = courses.get("Backlog") or next(iter(courses.values()))
     axis.fill_between(
         [at / 60 for at in ideal["at"]], ideal["needed"], color=DEMAND_COLOUR, linewidth=0,
-        step="post", label="what the tasks at hand would fill (under Backlog)",
+        step="post", label="what the tasks would fill",
     )  # fmt: skip
     for scaler in scalers:
         course = courses[scaler]
@@ -101,6 +102,12 @@ def _costs(loads: dict[str, Any]) -> Any:
                 marker=MARKS[scaler], label=scaler, zorder=3, edgecolor="white", linewidth=0.6,
             )  # fmt: skip
         axis.set_yscale("log")
+        waits = [max(found["wait_p99"], 0.05) for found in loads[name]["scalers"].values()]
+        # Whole decades, so that every panel has figures on its axis.
+        low, high = (10 ** step(math.log10(wait)) for step, wait in (
+            (math.floor, min(waits) * 0.9), (math.ceil, max(waits) * 1.1),
+        ))  # fmt: skip
+        axis.set_ylim(low, high)
         axis.set_title(name, loc="left", fontsize=10)
         axis.grid(visible=True, which="major", color="#e8ebed", zorder=0)
         highest = max(found["pod_hours"] for found in loads[name]["scalers"].values())

@@ -46,7 +46,7 @@ def rows(scalers: dict[str, dict[str, Any]]) -> str:
 def _row(name: str, found: dict[str, Any]) -> list[str]:
     zero = NONE if found["to_zero"] is None else f"{found['to_zero']:.0f}"
     if found["unfinished"]:
-        zero = f"{zero} ({found['unfinished']} of {found['runs']} runs: never)"
+        zero = f"{zero}; {found['unfinished']} never"
     return [
         name,
         " / ".join(_seconds(found[f"wait_{name}"]) for name in ("p50", "p99", "max")),
@@ -105,7 +105,8 @@ def markdown(saved: dict[str, Any]) -> str:
         validation(saved["findings"]),
     ]
     for load in saved["loads"].values():
-        parts += [f"#### {load['name'].capitalize()}", load["words"] + ".", rows(load["scalers"])]
+        words = load["words"][:1].upper() + load["words"][1:]
+        parts += [f"#### {load['name'].capitalize()}", f"{words}.", rows(load["scalers"])]
     return "\n\n".join(parts)
 
 

@@ -58,6 +58,13 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     names = [scenario.name for scenario in (*SCENARIOS, LARGE)] + [MANY_NAME]
     parser.add_argument("--only", nargs="+", metavar="LOAD", choices=names)
+    parser.add_argument(
+        "--scalers",
+        nargs="+",
+        metavar="SCALER",
+        choices=[contender.name for contender in CONTENDERS],
+        help="run these; what the others did (it is the same each time) is kept from the last run",
+    )
     parser.add_argument("--seeds", type=int, default=SEEDS, help="runs of each load, pooled")
     parser.add_argument("--queues", type=int, default=MANY, help=f"of {MANY_NAME} ({MANY:,})")
     parser.add_argument("--quick", action="store_true", help="one seed, 500 queues")
@@ -77,6 +84,8 @@ def jobs(args: argparse.Namespace) -> Iterable[Job]:
     chosen = [s.name for s in (LARGE, *SCENARIOS)] + [MANY_NAME]
     chosen = [name for name in chosen if not args.only or name in args.only]
     for contender in CONTENDERS:
+        if args.scalers and contender.name not in args.scalers:
+            continue
         if MANY_NAME in chosen and contender.name in OF_MANY:
             busiest = min(20, args.queues)
             for index in range(busiest):
@@ -159,13 +168,33 @@ def simulate(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def merge(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
+    """The new results, beside those of scalers that did not run again."""
+    loads = dict(before["loads"])
+    for name, load in now["loads"].items():
+        kept = before["loads"].get(name, load)
+        found = {part: kept[part] | load[part] for part in ("scalers", "courses")}
+        names = [each.name for each in CONTENDERS]
+        loads[name] = load | {
+            part: {scaler: of_one[scaler] for scaler in names if scaler in of_one}
+            for part, of_one in found.items()
+        }
+    sums = {
+        name: before["facts"][name] + now["facts"][name]
+        for name in ("seconds", "events", "tasks", "decisions")
+    }
+    command_line = {"command": before["facts"]["command"]}
+    return now | {"loads": loads, "facts": now["facts"] | sums | command_line}
+
+
 def main() -> None:
     command.end_in_order()
     args = arguments()
-    if args.saved:
-        saved = json.loads((command.OUTPUT / "scaling.json").read_text("utf-8"))
-    else:
-        saved = simulate(args)
+    last = command.OUTPUT / "scaling.json"
+    before = json.loads(last.read_text("utf-8")) if args.saved or args.scalers else {}
+    saved = before if args.saved else simulate(args)
+    if args.scalers:
+        saved = merge(before, saved)
     text = report.markdown(saved)
     results = command.save("scaling", saved, text)
     folder = command.PAGE.parent if args.write else command.OUTPUT

@@ -90,6 +90,16 @@ def test_the_minimum_is_kept_and_the_idle_number_lies_below_it():
     assert [number for _, number in those.changes] == [0, 3, 0]
 
 
+def test_of_two_writes_at_once_the_second_is_refused():
+    """Poll and sync meet at every moment: zero stays zero, whoever read the number before."""
+    those = Fleet(Events(), Random(3), [], [], Pods(1, service.constant(1.0)), 3)
+    scaler = KedaScaler(those, ScaledObject(), Random(3))
+    those.events.at(0.001, scaler._poll)  # wants 0
+    those.events.at(0.002, scaler._sync)  # wants 1, on what it read before
+    those.events.run(400.0)
+    assert those.changes == [(0.0, 3), (pytest.approx(0.081), 0)]
+
+
 def test_running_tasks_are_not_in_the_metric_so_their_pods_are_killed():
     settings = ScaledObject(polling_seconds=1, cooldown_seconds=5)
     those = play(settings, [5.0], 60.0, seconds=600.0)
