@@ -104,10 +104,11 @@ def _costs(loads: dict[str, Any]) -> Any:
         axis.set_yscale("log")
         waits = [max(found["wait_p99"], 0.05) for found in loads[name]["scalers"].values()]
         # Whole decades, so that every panel has figures on its axis.
-        low, high = (10 ** step(math.log10(wait)) for step, wait in (
-            (math.floor, min(waits) * 0.9), (math.ceil, max(waits) * 1.1),
-        ))  # fmt: skip
-        axis.set_ylim(low, high)
+        low, high = (
+            math.floor(math.log10(min(waits) * 0.9)),
+            math.ceil(math.log10(max(waits) * 1.1)),
+        )
+        axis.set_ylim(10**low, 10**high)
         axis.set_title(name, loc="left", fontsize=10)
         axis.grid(visible=True, which="major", color="#e8ebed", zorder=0)
         highest = max(found["pod_hours"] for found in loads[name]["scalers"].values())

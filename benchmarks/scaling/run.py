@@ -179,12 +179,8 @@ def merge(before: dict[str, Any], now: dict[str, Any]) -> dict[str, Any]:
             part: {scaler: of_one[scaler] for scaler in names if scaler in of_one}
             for part, of_one in found.items()
         }
-    sums = {
-        name: before["facts"][name] + now["facts"][name]
-        for name in ("seconds", "events", "tasks", "decisions")
-    }
-    command_line = {"command": before["facts"]["command"]}
-    return now | {"loads": loads, "facts": now["facts"] | sums | command_line}
+    facts = before["facts"] | {name: now["facts"][name] for name in ("date", "commit")}
+    return now | {"loads": loads, "facts": facts}
 
 
 def main() -> None:
