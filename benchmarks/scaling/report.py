@@ -99,7 +99,7 @@ def markdown(saved: dict[str, Any]) -> str:
     facts = saved["facts"]
     parts = [
         "![Replicas over time, beside what the tasks at hand would fill](scaling-replicas.png)",
-        "![Waiting time against pod-hours, for each load; below 0.05 s drawn there](scaling-costs.png)",
+        "![Waiting time against pod-hours; less than 0.05 s is drawn there](scaling-costs.png)",
         _about(facts),
         "#### Whether the model of KEDA is right",
         validation(saved["findings"]),
