@@ -31,12 +31,6 @@ class Contender:
     """For the reader."""
 
 
-class Fixed:
-    """No scaler: the number of replicas stays what it is."""
-
-    decisions = 0
-
-
 def _ours(**scaling: object) -> Make:
     def make(fleet: Fleet, _: Random, highest: int) -> Scaler:
         concurrency = fleet.kind.concurrency
