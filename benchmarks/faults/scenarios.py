@@ -37,7 +37,7 @@ def kill(stage: Stage) -> Record:
 def redis_busy(stage: Stage) -> Record:
     """SIGKILL of Redis, which comes back with its append-only file; the worker has no free slot."""
     _run_into_it(stage, 5)
-    return _redis_restarted(stage, [])
+    return _redis_restarted(stage)
 
 
 def redis_free(stage: Stage) -> Record:
@@ -45,7 +45,7 @@ def redis_free(stage: Stage) -> Record:
     stage.enqueue([(RUNNING, 5)])
     stage.begin(RUNNING)
     time.sleep(INTO_THE_TASK_SECONDS)
-    return _redis_restarted(stage, OTHERS)
+    return _redis_restarted(stage, later=OTHERS)
 
 
 def poison(stage: Stage) -> Record:
@@ -71,13 +71,12 @@ def long(stage: Stage) -> Record:
     return _terminated(stage, GRACE_SECONDS * 1.5)
 
 
-def _redis_restarted(stage: Stage, later: Sequence[tuple[str, float]]) -> Record:
+def _redis_restarted(stage: Stage, later: Sequence[tuple[str, float]] = ()) -> Record:
     fault = time.monotonic()
     stage.server.kill()
     stage.wait(lambda: False, REDIS_AWAY_SECONDS)
     stage.server.start()
-    back = time.monotonic()
-    stage.enqueue(later)
+    back = stage.enqueue(later) if later else time.monotonic()
     stage.watch()
     _settle(stage)
     return stage.record(fault=fault, back=back)

@@ -64,12 +64,12 @@ class Stage:
 
     # --- producer ---
 
-    def enqueue(self, tasks: Sequence[tuple[str, float]]) -> None:
-        """Put tasks (label, seconds) into the queue, in this order."""
-        if not tasks:
-            return
+    def enqueue(self, tasks: Sequence[tuple[str, float]]) -> float:
+        """Put tasks (label, seconds) into the queue, in this order; gives when."""
         words = [word for pair in tasks for word in pair]
-        self.ids |= self.case.ask(self.server.address, self._ledger, "enqueue", *words)
+        answer = self.case.ask(self.server.address, self._ledger, "enqueue", *words)
+        self.ids |= {label: task_id for label, (_, task_id) in answer.items()}
+        return min(at for at, _ in answer.values())
 
     def watch(self) -> None:
         """From now on, look every few seconds at what is recorded, and enqueue a small task."""

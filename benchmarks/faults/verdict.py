@@ -42,7 +42,8 @@ class Record:
         labels: of its tasks.
         lines: of the ledger.
         answers: in order.
-        moments: `fault`, when it was injected; `back`, when Redis was there again.
+        moments: `fault`, when it was injected; `back`, when Redis was there again
+            with tasks to do.
         exits: of the workers, in order.
     """
 

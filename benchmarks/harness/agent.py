@@ -113,11 +113,11 @@ def _until(end: float) -> Iterator[int]:
         value += 1
 
 
-async def enqueue(producer: Producer, *pairs: str) -> dict[str, str]:
-    """Put tasks `LABEL SECONDS …` into the queue, in that order; their ids."""
+async def enqueue(producer: Producer, *pairs: str) -> dict[str, tuple[float, str]]:
+    """Put tasks `LABEL SECONDS …` into the queue, in that order; when, and their ids."""
     tasks = zip(pairs[::2], pairs[1::2], strict=True)
     return {
-        label: await producer.call("enqueue_hold", label, float(seconds))
+        label: (time.monotonic(), await producer.call("enqueue_hold", label, float(seconds)))
         for label, seconds in tasks
     }
 
