@@ -127,7 +127,7 @@ def _poison(verdict: Facts) -> str:
     elif number >= MANY_DELIVERIES:
         text = f"**no end**: {times} in {_seconds(verdict['seconds'])}"
     elif number == 1:
-        text = "**vanishes** after 1 delivery"
+        text = "1 delivery, **then nothing**"
     else:
         text = f"{times} in {_seconds(verdict['seconds'])}, no end yet"
     return text if verdict["others"] is not None else f"{text}; **blocks others**"
@@ -163,7 +163,7 @@ CELLS: dict[str, tuple[str, Callable[[Facts], str]]] = {
     "redis": ("Redis SIGKILLed, back after 1 s; worker busy", _redis),
     "redis_free": ("… worker waiting for more", _redis),
     "poison": ("a task that kills its worker", _poison),
-    "term": ("SIGTERM, task needs 2.5 s more", _term),
-    "long": ("SIGTERM, task needs more than the 30 s of grace", _term),
+    "term": ("SIGTERM, task of 8 s", _term),
+    "long": ("SIGTERM, task of 45 s", _term),
 }
 """Scenario to its column: the title, and the verdict in words."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from benchmarks.faults.report import Report, brief
 from benchmarks.faults.scenarios import SCENARIOS
-from benchmarks.faults.stage import Stage
+from benchmarks.faults.stage import Stage, stopped
 from benchmarks.faults.verdict import JUDGES, Facts
 from benchmarks.harness import command
 from benchmarks.harness.cases import Case
@@ -100,6 +100,7 @@ def play_all(runs: list[Run], patience: float, at_once: int) -> Results:
                 run = pending[future]
                 _say(f"{number}/{len(runs)} {run.name}: {_outcome(results, run, future.result)}")
         finally:
+            stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
     return results
 

@@ -8,9 +8,15 @@ from dataclasses import dataclass
 
 from benchmarks.faults.stage import Stage
 from benchmarks.faults.verdict import RUNNING, Record
-from benchmarks.harness.ledger import POISON, START, times
+from benchmarks.harness.ledger import END, POISON, START, times
 
 OTHERS = tuple((f"waiting{number}", 0.2) for number in range(1, 4))
+TASK_SECONDS = 8.0
+"""Less than any default time-out (saq's is 10 s), and long beside a slow start of a producer."""
+
+SETTLE_IN_SECONDS = 3.0
+"""Some peers sweep when they start, and take a task for lost that is just being fetched."""
+
 INTO_THE_TASK_SECONDS = 0.5
 """When the fault comes, from the start of the task that runs."""
 
@@ -25,7 +31,7 @@ AFTERMATH_SECONDS = 75.0
 
 def kill(stage: Stage) -> Record:
     """SIGKILL of the worker with all its processes; a fresh one starts at once."""
-    _run_into_it(stage, 3)
+    _run_into_it(stage, TASK_SECONDS)
     fault = time.monotonic()
     stage.worker.kill()
     stage.start_worker()
@@ -36,15 +42,13 @@ def kill(stage: Stage) -> Record:
 
 def redis_busy(stage: Stage) -> Record:
     """SIGKILL of Redis, which comes back with its append-only file; the worker has no free slot."""
-    _run_into_it(stage, 5)
+    _run_into_it(stage, TASK_SECONDS)
     return _redis_restarted(stage)
 
 
 def redis_free(stage: Stage) -> Record:
     """The same while the worker waits for more to do; the others are enqueued afterwards."""
-    stage.enqueue([(RUNNING, 5)])
-    stage.begin(RUNNING)
-    time.sleep(INTO_THE_TASK_SECONDS)
+    _run_into_it(stage, TASK_SECONDS, others=())
     return _redis_restarted(stage, later=OTHERS)
 
 
@@ -63,7 +67,7 @@ def poison(stage: Stage) -> Record:
 
 def term(stage: Stage) -> Record:
     """SIGTERM while a task runs that ends within the grace; then a fresh worker."""
-    return _terminated(stage, 3)
+    return _terminated(stage, TASK_SECONDS)
 
 
 def long(stage: Stage) -> Record:
@@ -92,11 +96,18 @@ def _terminated(stage: Stage, seconds: float) -> Record:
     return stage.record(fault=fault)
 
 
-def _run_into_it(stage: Stage, seconds: float) -> None:
-    """One task runs, some wait, and now it is time."""
-    stage.enqueue([(RUNNING, seconds), *OTHERS])
-    stage.begin(RUNNING)
-    time.sleep(INTO_THE_TASK_SECONDS)
+def _run_into_it(
+    stage: Stage, seconds: float, others: Sequence[tuple[str, float]] = OTHERS
+) -> None:
+    """A worker that has been at work for a moment runs a task, others wait, and now it is time."""
+    stage.start_worker()
+    stage.warm_up()
+    stage.wait(lambda: False, SETTLE_IN_SECONDS)
+    stage.enqueue([(RUNNING, seconds), *others])
+    stage.begun(RUNNING)
+    stage.wait(lambda: False, INTO_THE_TASK_SECONDS)
+    if times(stage.lines(), END, RUNNING):
+        raise RuntimeError("the machine is too busy: the task ended before the fault came")
 
 
 def _settle(stage: Stage) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +26,9 @@ START_SECONDS = 90.0
 """The longest that a worker may take to its first job; many of them share few cores."""
 
 LOOK_SECONDS = 0.05
+stopped = threading.Event()
+"""Set when the command is ended: all waits end then, and everything is cleaned up."""
+
 RESTART_SECONDS = 1.0
 """Between two starts of a worker that ends by itself, at least."""
 
@@ -88,7 +92,7 @@ class Stage:
 
     def _keep_watcher(self) -> None:
         if self._watcher is not None and self._watcher.exit_code is not None:
-            time.sleep(RESTART_SECONDS)
+            _pause(RESTART_SECONDS)
             self.watch()
 
     # --- worker ---
@@ -129,19 +133,24 @@ class Stage:
     def lines(self) -> list[Line]:
         return read(self._ledger)
 
-    def begin(self, label: str) -> None:
-        """Start a worker; return when it runs that task.
+    def warm_up(self) -> None:
+        """Let the worker run a task that nobody asks for afterwards."""
+        label = "first"
+        self.case.ask(self.server.address, self._ledger, "enqueue", label, 0)
+        self.begun(label)
+
+    def begun(self, label: str) -> None:
+        """Return when the worker runs that task.
 
         Raises:
             RuntimeError: it does not.
         """
-        self.start_worker()
         end = time.monotonic() + START_SECONDS
         while not times(self.lines(), START, label):
             self.worker.check()
             if time.monotonic() > end:
                 raise RuntimeError(f"{label} did not start in {START_SECONDS:.0f} s:\n{self.log}")
-            time.sleep(LOOK_SECONDS)
+            _pause(LOOK_SECONDS)
 
     def wait(self, until: Callable[[], bool], seconds: float) -> bool:
         """Keep the worker until then; whether it was in time."""
@@ -151,7 +160,7 @@ class Stage:
                 return False
             self.keep_worker()
             self._keep_watcher()
-            time.sleep(LOOK_SECONDS)
+            _pause(LOOK_SECONDS)
         return True
 
     def settled(self) -> bool:
@@ -174,3 +183,8 @@ class Stage:
         if not answers:
             raise RuntimeError(f"no answers: {self._answers.read_text(errors='replace')[-3000:]}")
         return Record(tuple(self.ids), self.lines(), answers, moments, tuple(self.exits))
+
+
+def _pause(seconds: float) -> None:
+    if stopped.wait(seconds):
+        raise RuntimeError("stopped")

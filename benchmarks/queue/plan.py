@@ -23,7 +23,7 @@ class Mode:
         rounds: of each measure; the median counts.
         seconds: that one run should take.
         most: tasks in one run.
-        with_defaults: measure style `default` too.
+        with_defaults: measure style `default` too, in the first round.
         processes: numbers of worker processes on one queue.
         queues: numbers of queues on one worker.
         tasks_pending: in the long queue; 0: leave it out.
@@ -53,6 +53,9 @@ QUICK = Mode(
 
 Numbers = dict[str, Any]
 
+CALIBRATION_TASKS = 640
+"""Enough for a rate to plan with; a quarter of it where defaults are slow."""
+
 
 @dataclass
 class Results:
@@ -76,14 +79,16 @@ class Step:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a library does per second, roughly."""
+    """What a library does per second, roughly; `default`: works off in that style, if measured."""
 
     work: float
     enqueue: float
+    default: float = 0.0
 
-    def to_work(self, mode: Mode) -> int:
+    def to_work(self, mode: Mode, style: str) -> int:
         """Tasks that keep a worker busy for the mode's time, if they are enqueued soon enough."""
-        return _round_number(min(self.work, 3 * self.enqueue) * mode.seconds, mode)
+        work = self.default if style == "default" else self.work
+        return _round_number(min(work, 3 * self.enqueue) * mode.seconds, mode)
 
     def to_enqueue(self, mode: Mode) -> int:
         """Tasks that keep a producer busy for the mode's time."""
@@ -98,10 +103,11 @@ def _round_number(wanted: float, mode: Mode) -> int:
 def measure(bench: Bench, mode: Mode) -> Results:
     """All of it; the libraries take turns, so that a busy minute of the machine hits them all."""
     results = Results()
-    rates = _calibrate(bench, mode.libraries, results)
+    rates = _calibrate(bench, mode, results)
     libraries = [library for library in mode.libraries if library.name in rates]
     for number in range(mode.rounds):
-        for step in _round(bench, mode, libraries, rates):
+        once = replace(mode, with_defaults=mode.with_defaults and number == 0)
+        for step in _round(bench, once, libraries, rates):
             _say(f"round {number + 1}/{mode.rounds}: {step.library} {step.measure}")
             _carry_out(step, results)
     for step in _only_ours(bench, mode, rates):
@@ -110,26 +116,29 @@ def measure(bench: Bench, mode: Mode) -> Results:
     return results
 
 
-def _calibrate(bench: Bench, libraries: tuple[Library, ...], results: Results) -> dict[str, Rates]:
+def _calibrate(bench: Bench, mode: Mode, results: Results) -> dict[str, Rates]:
     """A short run of each, thrown away: it warms caches up and tells how big a run can be."""
     rates = {}
-    for library in libraries:
+    for library in mode.libraries:
         _say(f"calibrating {library.name}")
         try:
-            rates[library.name] = _rates(bench, Case(library))
+            rates[library.name] = _rates(bench, library, mode.with_defaults)
         except Exception as error:
             traceback.print_exc()
             results.missing[library.name] = str(error).splitlines()[0]
     return rates
 
 
-def _rates(bench: Bench, case: Case) -> Rates:
-    number = 640
-    worked = measures.work(bench, case, number)
+def _rates(bench: Bench, library: Library, with_defaults: bool) -> Rates:
+    worked = measures.work(bench, Case(library), CALIBRATION_TASKS)
     if not worked["stored"]:
         raise RuntimeError("its results were not found in Redis")
-    enqueued = measures.enqueue(bench, case, "single", number)
-    return Rates(worked["per_second"], enqueued["per_second"])
+    enqueued = measures.enqueue(bench, Case(library), "single", CALIBRATION_TASKS)
+    rates = Rates(worked["per_second"], enqueued["per_second"])
+    if not with_defaults:
+        return rates
+    by_default = measures.work(bench, defaults(library), CALIBRATION_TASKS // 4)
+    return replace(rates, default=by_default["per_second"])
 
 
 def _round(
@@ -156,7 +165,7 @@ def _round(
 
 
 def _work(bench: Bench, mode: Mode, case: Case, rates: dict[str, Rates]) -> Step:
-    number = rates[case.library.name].to_work(mode)
+    number = rates[case.library.name].to_work(mode, case.style)
     return Step(case.library.name, f"work {case.label}", lambda: measures.work(bench, case, number))
 
 
@@ -179,7 +188,7 @@ def _only_ours(bench: Bench, mode: Mode, rates: dict[str, Rates]) -> Iterator[St
     if OURS.name not in rates:
         return
     case = Case(OURS)
-    number = rates[OURS.name].to_work(mode)
+    number = rates[OURS.name].to_work(mode, case.style)
     few = rates[OURS.name].to_enqueue(mode) // 8
     for _ in range(mode.rounds):
         for count in mode.processes:

@@ -89,7 +89,7 @@ def test_redis_comes_back() -> None:
         (5, "failed", "failed after 5 deliveries, 5.0 s"),
         (12, None, "**no end**: 12 deliveries in 110 s"),
         (3, None, "3 deliveries in 20 s, no end yet"),
-        (1, None, "**vanishes** after 1 delivery"),
+        (1, None, "1 delivery, **then nothing**"),
     ],
 )
 def test_a_poison_task(starts: int, outcome: str | None, text: str) -> None:

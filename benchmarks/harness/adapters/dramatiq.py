@@ -23,13 +23,16 @@ from benchmarks.harness.adapters.base import (
     tally,
 )
 
+BROKER = "https://dramatiq.io/reference.html#dramatiq.brokers.redis.RedisBroker"
+MAINTENANCE_CHANCE = 100_000
+"""Of a million commands, those that look for messages of dead workers, too."""
+
 promise = Promise(
     "at least once; put back after 60 s, by one of 1,000 later commands",
-    "https://dramatiq.io/reference.html#dramatiq.brokers.redis.RedisBroker",
+    BROKER,
     {
-        f"heartbeat_timeout={SILENCE_SECONDS * 1000}": (
-            "https://dramatiq.io/reference.html#dramatiq.brokers.redis.RedisBroker"
-        ),
+        f"heartbeat_timeout={SILENCE_SECONDS * 1000}": BROKER,
+        f"maintenance_chance={MAINTENANCE_CHANCE}": BROKER,
         f"--worker-shutdown-timeout {GRACE_SECONDS * 1000}": (
             "https://dramatiq.io/guide.html#workers"
         ),
@@ -39,6 +42,7 @@ promise = Promise(
 options: dict[str, Any] = {}
 if setup.reliable:
     options["heartbeat_timeout"] = SILENCE_SECONDS * 1000
+    options["maintenance_chance"] = MAINTENANCE_CHANCE
 broker = RedisBroker(url=setup.redis, **options)
 backend = RedisBackend(url=setup.redis)
 broker.add_middleware(Results(backend=backend))

@@ -23,16 +23,16 @@ from benchmarks.harness.adapters.base import (
 )
 
 POLL_SECONDS = 0.001
-API = "https://saq-py.readthedocs.io/en/latest/apidocs/saq/saq"
+API = "https://saq-py.readthedocs.io/en/latest/autoapi/saq"
 
 promise = Promise(
     "a job past its `timeout` (10 s) is swept, every 60 s: aborted, unless it has `retries` left",
-    f"{API}.job.html",
+    f"{API}/job/index.html",
     {
-        "retries=3": f"{API}.job.html",
-        f"timeout={LONGEST_TASK_SECONDS}": f"{API}.job.html",
-        f"timers sweep={SILENCE_SECONDS}": f"{API}.worker.html",
-        f"shutdown_grace_period_s={GRACE_SECONDS}": f"{API}.worker.html",
+        "retries=3": f"{API}/job/index.html",
+        f"timeout={LONGEST_TASK_SECONDS}": f"{API}/job/index.html",
+        f"timers sweep={SILENCE_SECONDS}": f"{API}/worker/index.html",
+        f"shutdown_grace_period_s={GRACE_SECONDS}": f"{API}/worker/index.html",
     },
 )
 
