@@ -24,7 +24,7 @@ from support.redis_server import RedisServer
 PATIENCE_SECONDS = 660.0
 """Longer than any default but one: Celery's visibility time-out is an hour."""
 
-AT_ONCE = 20
+AT_ONCE = 32
 """Runs at the same time: nearly all of them do nothing but wait."""
 
 

@@ -100,10 +100,11 @@ def _run_into_it(
     stage: Stage, seconds: float, others: Sequence[tuple[str, float]] = OTHERS
 ) -> None:
     """A worker that has been at work for a moment runs a task, others wait, and now it is time."""
+    batch = stage.prepare([(RUNNING, seconds), *others])
     stage.start_worker()
     stage.warm_up()
     stage.wait(lambda: False, SETTLE_IN_SECONDS)
-    stage.enqueue([(RUNNING, seconds), *others])
+    batch.release()
     stage.begun(RUNNING)
     stage.wait(lambda: False, INTO_THE_TASK_SECONDS)
     if times(stage.lines(), END, RUNNING):

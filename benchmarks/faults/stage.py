@@ -7,6 +7,7 @@ without the kubelet's growing pause).
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import tempfile
 import threading
@@ -14,6 +15,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from benchmarks.faults.verdict import Answer, Exit, Record
 from benchmarks.harness.agent import MARK
@@ -22,7 +24,7 @@ from benchmarks.harness.ledger import START, Line, read, times
 from benchmarks.harness.processes import Group
 from support.redis_server import RedisServer
 
-START_SECONDS = 90.0
+START_SECONDS = 180.0
 """The longest that a worker may take to its first job; many of them share few cores."""
 
 LOOK_SECONDS = 0.05
@@ -48,47 +50,47 @@ class Stage:
     exits: list[Exit] = field(default_factory=list)
 
     def __enter__(self) -> Stage:
-        self._folder = Path(tempfile.mkdtemp(prefix="identtqueue-faults-"))
-        self._ledger = self._folder / "ledger"
-        self._answers = self._folder / "answers"
-        self._log = self._folder / "worker.log"
+        self.folder = Path(tempfile.mkdtemp(prefix="identtqueue-faults-"))
+        self._ledger = self.folder / "ledger"
+        self._answers = self.folder / "answers"
+        self._log = self.folder / "worker.log"
         self.server = RedisServer(aof=True)
         self._worker: Group | None = None
         self._watcher: Group | None = None
+        self._producers: list[Group] = []
         self._started_at = 0.0
         self.server.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        for group in (self._watcher, self._worker):
+        for group in (self._watcher, self._worker, *self._producers):
             if group is not None:
                 group.kill()
         self.server.destroy()
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     # --- producer ---
 
+    def prepare(self, tasks: Sequence[tuple[str, float]]) -> Batch:
+        """A producer that is connected, to enqueue tasks (label, seconds) in this order."""
+        batch = Batch(self, tasks)
+        self._producers.append(batch.producer)
+        return batch
+
     def enqueue(self, tasks: Sequence[tuple[str, float]]) -> float:
-        """Put tasks (label, seconds) into the queue, in this order; gives when."""
-        words = [word for pair in tasks for word in pair]
-        answer = self.case.ask(self.server.address, self._ledger, "enqueue", *words)
-        self.ids |= {label: task_id for label, (_, task_id) in answer.items()}
-        return min(at for at, _ in answer.values())
+        """Put tasks into the queue at once; gives when."""
+        return self.prepare(tasks).release()
 
     def watch(self) -> None:
         """From now on, look every few seconds at what is recorded, and enqueue a small task."""
         words = [word for pair in self.ids.items() for word in pair]
         self._watcher = Group(
-            self.case.words("watch", *words), self._environment, self._answers, self._folder
+            self.case.words("watch", *words), self.environment, self._answers, self.folder
         )
 
     def answers(self) -> list[Answer]:
         """What was recorded, each time that it was looked at."""
-        if not self._answers.exists():
-            return []
-        lines = self._answers.read_text(errors="replace").splitlines(keepends=True)
-        whole = [line for line in lines if line.startswith(MARK) and line.endswith("\n")]
-        return [Answer(*json.loads(line.removeprefix(MARK))) for line in whole]
+        return [Answer(*said) for said in _said(self._answers)]
 
     def _keep_watcher(self) -> None:
         if self._watcher is not None and self._watcher.exit_code is not None:
@@ -98,7 +100,7 @@ class Stage:
     # --- worker ---
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
         return self.case.environment(self.server.address, self._ledger)
 
     @property
@@ -109,7 +111,7 @@ class Stage:
     def start_worker(self) -> None:
         """A fresh one, in the place of the one that has ended."""
         self._started_at = time.monotonic()
-        self._worker = Group(self.case.words("work"), self._environment, self._log, self._folder)
+        self._worker = Group(self.case.words("work"), self.environment, self._log, self.folder)
 
     def keep_worker(self) -> None:
         """Note that it has ended by itself, end what it left behind, and start another."""
@@ -136,8 +138,9 @@ class Stage:
     def warm_up(self) -> None:
         """Let the worker run a task that nobody asks for afterwards."""
         label = "first"
-        self.case.ask(self.server.address, self._ledger, "enqueue", label, 0)
+        self.enqueue([(label, 0)])
         self.begun(label)
+        del self.ids[label]
 
     def begun(self, label: str) -> None:
         """Return when the worker runs that task.
@@ -183,6 +186,40 @@ class Stage:
         if not answers:
             raise RuntimeError(f"no answers: {self._answers.read_text(errors='replace')[-3000:]}")
         return Record(tuple(self.ids), self.lines(), answers, moments, tuple(self.exits))
+
+
+class Batch:
+    """Tasks that a producer is ready to enqueue."""
+
+    def __init__(self, stage: Stage, tasks: Sequence[tuple[str, float]]) -> None:
+        self._stage = stage
+        words = stage.case.words("enqueue", *(word for pair in tasks for word in pair))
+        self._output = stage.folder / f"producer-{secrets.token_hex(4)}"
+        self.producer = Group(words, stage.environment, self._output, stage.folder, waits=True)
+
+    def release(self) -> float:
+        """Enqueue them; gives when the first was.
+
+        Raises:
+            RuntimeError: it failed.
+        """
+        self.producer.release()
+        end = time.monotonic() + START_SECONDS
+        while not (answers := _said(self._output)):
+            if time.monotonic() > end:
+                raise RuntimeError(f"not enqueued:\n{self._output.read_text(errors='replace')}")
+            _pause(LOOK_SECONDS)
+        self._stage.ids |= {label: task_id for label, (_, task_id) in answers[0].items()}
+        return min(at for at, _ in answers[0].values())
+
+
+def _said(output: Path) -> list[Any]:
+    """All answers of an agent; see `benchmarks.harness.agent`."""
+    if not output.exists():
+        return []
+    lines = output.read_text(errors="replace").splitlines(keepends=True)
+    whole = [line for line in lines if line.startswith(MARK) and line.endswith("\n")]
+    return [json.loads(line.removeprefix(MARK)) for line in whole]
 
 
 def _pause(seconds: float) -> None:

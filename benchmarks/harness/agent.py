@@ -114,7 +114,11 @@ def _until(end: float) -> Iterator[int]:
 
 
 async def enqueue(producer: Producer, *pairs: str) -> dict[str, tuple[float, str]]:
-    """Put tasks `LABEL SECONDS …` into the queue, in that order; when, and their ids."""
+    """Put tasks `LABEL SECONDS …` into the queue, in that order; when, and their ids.
+
+    It is connected, and begins when there is a line on standard input.
+    """
+    await asyncio.to_thread(sys.stdin.readline)
     tasks = zip(pairs[::2], pairs[1::2], strict=True)
     return {
         label: (time.monotonic(), await producer.call("enqueue_hold", label, float(seconds)))

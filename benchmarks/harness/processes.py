@@ -26,6 +26,7 @@ class Group:
     Args:
         words, environment, folder: how and where it is started.
         log: where its output goes.
+        waits: it waits for a line on its standard input, which `release` writes.
     """
 
     def __init__(
@@ -34,6 +35,8 @@ class Group:
         environment: Mapping[str, str],
         log: Path,
         folder: Path | None = None,
+        *,
+        waits: bool = False,
     ) -> None:
         self._mark = f"BENCH_GROUP={secrets.token_hex(8)}"
         name, _, value = self._mark.partition("=")
@@ -42,7 +45,7 @@ class Group:
                 words,
                 env={**environment, name: value},
                 cwd=folder,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE if waits else subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,
                 start_new_session=True,
@@ -63,6 +66,13 @@ class Group:
         if self.exit_code is not None:
             tail = self._log.read_text(errors="replace")[-3000:]
             raise RuntimeError(f"the worker ended with {self.exit_code}:\n{tail}")
+
+    def release(self) -> None:
+        """Let it go on."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(b"\n")
+            self._process.stdin.close()
 
     def terminate(self) -> None:
         """SIGTERM to the first process, as the kubelet sends it; does not wait."""
