@@ -11,7 +11,7 @@ from benchmarks.harness.tables import NONE, about, table
 FAILED = "failed"
 BOOKS = ("missing", "unrecorded", "failed", "ended_again")
 MANY_DELIVERIES = 12
-NOTABLE_SECONDS = 10.0
+LATE_SECONDS = 30.0
 """Others that wait for less than this are not worth a word."""
 
 
@@ -95,7 +95,7 @@ def _settings(settings: dict[str, str]) -> str:
 
 
 def _seconds(value: float) -> str:
-    return f"{value:.1f} s" if value < NOTABLE_SECONDS else f"{value:,.0f} s"
+    return f"{value:.1f} s" if value < 10 else f"{value:,.0f} s"
 
 
 def _again(verdict: Facts, since: float = 0) -> str:
@@ -114,7 +114,7 @@ def _kill(verdict: Facts) -> str:
         parts[0] += f" after {_seconds(verdict['recorded'])}"
     if verdict["others"] is None:
         parts.append("**those that waited: not all**")
-    elif verdict["others"] > NOTABLE_SECONDS:
+    elif verdict["others"] > LATE_SECONDS:
         parts.append(f"those that waited after {_seconds(verdict['others'])}")
     return "; ".join(parts)
 

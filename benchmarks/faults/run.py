@@ -55,6 +55,9 @@ class Results:
         styles = self.runs.setdefault(run.case.library.name, {})
         styles.setdefault(run.case.style, {})[run.scenario] = verdict
 
+    def has(self, run: Run) -> bool:
+        return run.scenario in self.runs.get(run.case.library.name, {}).get(run.case.style, {})
+
 
 def arguments() -> argparse.Namespace:
     parser = command.parser(__doc__)
@@ -67,6 +70,11 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--at-once", type=int, default=AT_ONCE, help=f"runs at the same time ({AT_ONCE})"
+    )
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the results of the command before, and play what it could not",
     )
     return parser.parse_args()
 
@@ -91,8 +99,8 @@ def runs_of(
     ]
 
 
-def play_all(runs: list[Run], patience: float, at_once: int) -> Results:
-    results = Results()
+def play_all(runs: list[Run], results: Results, patience: float, at_once: int) -> None:
+    """Add what they give to the results."""
     with ThreadPoolExecutor(at_once) as pool:
         pending = {pool.submit(run.play, patience): run for run in runs}
         try:
@@ -102,7 +110,6 @@ def play_all(runs: list[Run], patience: float, at_once: int) -> Results:
         finally:
             stopped.set()
             pool.shutdown(wait=True, cancel_futures=True)
-    return results
 
 
 def _outcome(results: Results, run: Run, result: Any) -> str:
@@ -133,11 +140,15 @@ def main() -> None:
     finally:
         server.destroy()
     about = facts(version, libraries, command.typed("make bench-faults"))
+    about["patience"] = args.patience
     scenarios = [name for name in SCENARIOS if not args.faults or name in args.faults]
-    results = play_all(runs_of(libraries, said, scenarios), args.patience, args.at_once)
+    before = command.saved("faults") if args.resume else {}
+    results = Results(before.get("runs", {}))
+    runs = [run for run in runs_of(libraries, said, scenarios) if not results.has(run)]
+    play_all(runs, results, args.patience, args.at_once)
     saved = {
-        "facts": about | {"patience": args.patience},
-        "promises": said,
+        "facts": before.get("facts", about),
+        "promises": before.get("promises", {}) | said,
         "runs": results.runs,
         "missing": missing | results.missing,
     }

@@ -54,8 +54,7 @@ def redis_free(stage: Stage) -> Record:
 
 def poison(stage: Stage) -> Record:
     """A task that kills the process it runs in; the worker is started again each time."""
-    stage.enqueue([(POISON, 0), *OTHERS[:1]])
-    stage.start_worker()
+    _at_work(stage, [(POISON, 0), *OTHERS[:1]])
     stage.watch()
 
     def over() -> bool:
@@ -99,16 +98,21 @@ def _terminated(stage: Stage, seconds: float) -> Record:
 def _run_into_it(
     stage: Stage, seconds: float, others: Sequence[tuple[str, float]] = OTHERS
 ) -> None:
-    """A worker that has been at work for a moment runs a task, others wait, and now it is time."""
-    batch = stage.prepare([(RUNNING, seconds), *others])
-    stage.start_worker()
-    stage.warm_up()
-    stage.wait(lambda: False, SETTLE_IN_SECONDS)
-    batch.release()
+    """The worker runs a task, others wait, and now it is time."""
+    _at_work(stage, [(RUNNING, seconds), *others])
     stage.begun(RUNNING)
     stage.wait(lambda: False, INTO_THE_TASK_SECONDS)
     if times(stage.lines(), END, RUNNING):
         raise RuntimeError("the machine is too busy: the task ended before the fault came")
+
+
+def _at_work(stage: Stage, tasks: Sequence[tuple[str, float]]) -> None:
+    """A worker that has been at work for a moment gets these."""
+    batch = stage.prepare(tasks)
+    stage.start_worker()
+    stage.warm_up()
+    stage.wait(lambda: False, SETTLE_IN_SECONDS)
+    batch.release()
 
 
 def _settle(stage: Stage) -> None:

@@ -67,6 +67,13 @@ def save(name: str, saved: dict[str, Any], text: str) -> Path:
     return results
 
 
+def saved(name: str) -> dict[str, Any]:
+    """The raw numbers of the command before; empty if there are none."""
+    results = OUTPUT / f"{name}.json"
+    found: dict[str, Any] = json.loads(results.read_text("utf-8")) if results.exists() else {}
+    return found
+
+
 def publish(section: str, text: str) -> None:
     """Into the page of the benchmarks."""
     write_into(PAGE, section, text)
