@@ -22,7 +22,7 @@ QUEUE = "bench"
 
 promise = Promise(
     "at least once; a result is recorded once; a dead letter after 5 lost workers",
-    "docs/internals.md",
+    "../docs/internals.md",
 )
 
 
