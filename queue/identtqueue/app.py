@@ -293,7 +293,10 @@ class App(AsyncConnected):
         if self._client is None:
             client = Client(self._settings(), **self._client_settings)
             await client.__aenter__()
-            self._client = client
+            if self._client is None:
+                self._client = client
+            else:  # somebody else has connected it meanwhile
+                await client.close()
 
     async def close(self) -> None:
         """Close the connection."""

@@ -29,6 +29,7 @@ from identtqueue import (
 from identtqueue.errors import NotConnected, NotSerializable
 from support.redis_server import RedisServer
 from support.serving import serving
+from support.waiting import eventually
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForTypeCheckers
@@ -319,6 +320,16 @@ async def test_not_connected() -> None:
 
     with pytest.raises(NotConnected, match="connect first"):
         await job.enqueue()
+
+
+async def test_two_may_connect_it_at_once(redis_server: RedisServer, raw: redis.Redis) -> None:
+    """An application, and the start-up hook of a worker in the same loop."""
+    before = len(raw.client_list())
+    app = App(redis_server.address)
+    await asyncio.gather(app.connect(), app.connect())
+    await eventually(lambda: len(raw.client_list()) == before + 1, "one connection is left")
+    await app.close()
+    await eventually(lambda: len(raw.client_list()) == before, "and then none")
 
 
 async def test_connect_and_close_may_be_repeated(redis_server: RedisServer) -> None:
