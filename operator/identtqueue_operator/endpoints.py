@@ -17,7 +17,7 @@ from pathlib import Path
 
 from identtqueue.admin import RedisSettings
 
-from .api.v1alpha1 import Redis
+from .api.v1alpha1 import CredentialsSecretRef, Redis
 from .doorbell import Endpoint
 from .kube import ApiError, Kube
 from .model import Key
@@ -47,7 +47,7 @@ class Endpoints:
         self._endpoints: dict[RedisSettings, Endpoint] = {}
         self._secrets: dict[Key, tuple[float, dict[str, bytes]]] = {}
         self._locks: dict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
-        self._ca_folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def find(self, namespace: str, redis: Redis, *, in_trouble: bool) -> Endpoint:
         """The endpoint that a TaskQueue of this namespace means.
@@ -78,31 +78,49 @@ class Endpoints:
         """Close all."""
         endpoints, self._endpoints = list(self._endpoints.values()), {}
         await asyncio.gather(*(endpoint.close() for endpoint in endpoints))
-        if self._ca_folder is not None:
-            self._ca_folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
     # --- settings from Secrets ---
 
     async def _settings(self, namespace: str, redis: Redis, *, in_trouble: bool) -> RedisSettings:
-        username = password = ca_file = None
-        credentials = redis.credentials_secret_ref
-        if credentials is not None:
-            key = Key(namespace, credentials.name)
-            password = await self._text(key, credentials.password_key, fresh=in_trouble)
-            if credentials.username_key is not None:
-                username = await self._text(key, credentials.username_key, fresh=in_trouble)
-        authority = redis.tls.ca_secret_ref if redis.tls and redis.tls.enabled else None
-        if authority is not None:
-            key = Key(namespace, authority.name)
-            ca_file = self._ca_file(await self._value(key, authority.key, fresh=in_trouble))
+        login = await self._login(namespace, redis.credentials_secret_ref, fresh=in_trouble)
+        watchers = redis.sentinel.credentials_secret_ref if redis.sentinel else None
+        sentinel_login = await self._login(namespace, watchers, fresh=in_trouble)
+        ca_file = cert_file = key_file = None
+        tls = redis.tls if redis.tls and redis.tls.enabled else None
+        if tls is not None and tls.ca_secret_ref is not None:
+            key = Key(namespace, tls.ca_secret_ref.name)
+            ca_file = await self._file(key, tls.ca_secret_ref.key, fresh=in_trouble)
+        if tls is not None and tls.client_cert_secret_ref is not None:
+            pair = tls.client_cert_secret_ref
+            key = Key(namespace, pair.name)
+            cert_file = await self._file(key, pair.cert_key, fresh=in_trouble)
+            key_file = await self._file(key, pair.key_key, fresh=in_trouble)
         return RedisSettings(
             address=redis.url,
-            username=username,
-            password=password,
+            username=login[0],
+            password=login[1],
+            sentinel_username=sentinel_login[0],
+            sentinel_password=sentinel_login[1],
             tls_ca_file=ca_file,
+            tls_cert_file=cert_file,
+            tls_key_file=key_file,
             connect_timeout_seconds=CONNECT_SECONDS,
             response_timeout_seconds=RESPONSE_SECONDS,
         )
+
+    async def _login(
+        self, namespace: str, reference: CredentialsSecretRef | None, *, fresh: bool
+    ) -> tuple[str | None, str | None]:
+        """User name and password."""
+        if reference is None:
+            return None, None
+        key = Key(namespace, reference.name)
+        password = await self._text(key, reference.password_key, fresh=fresh)
+        if reference.username_key is None:
+            return None, password
+        return await self._text(key, reference.username_key, fresh=fresh), password
 
     async def _text(self, secret: Key, name: str, *, fresh: bool) -> str:
         try:
@@ -140,10 +158,12 @@ class Endpoints:
         except binascii.Error:
             raise SecretMissing(f"Secret {secret.name} can't be decoded") from None
 
-    def _ca_file(self, pem: bytes) -> str:
-        if self._ca_folder is None:
-            self._ca_folder = tempfile.TemporaryDirectory(prefix="identtqueue-ca-")
-        path = Path(self._ca_folder.name) / f"{hashlib.sha256(pem).hexdigest()[:16]}.pem"
+    async def _file(self, secret: Key, name: str, *, fresh: bool) -> str:
+        """A file with the value, named by its content: what was rotated has another name."""
+        pem = await self._value(secret, name, fresh=fresh)
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="identtqueue-tls-")  # mode 0700
+        path = Path(self._folder.name) / f"{hashlib.sha256(pem).hexdigest()[:16]}.pem"
         if not path.exists():
             path.write_bytes(pem)
         return str(path)

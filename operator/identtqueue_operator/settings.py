@@ -24,8 +24,8 @@ What the operator needs from the API server, in the namespaces it serves:
 | keda.sh | scaledobjects | list |
 | coordination.k8s.io | leases | get, create, update, patch, in its own namespace |
 
-A file for each CA bundle from a Secret is written below the temporary directory, so a read-only
-root file system needs a small writable volume there (only if `redis.tls.caSecretRef` is used).
+Certificates and keys from Secrets are written below the temporary directory, for this user only.
+A read-only root file system needs a small writable volume there, if `redis.tls` names Secrets.
 """
 
 import socket

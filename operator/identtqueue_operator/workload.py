@@ -7,10 +7,11 @@ never overwritten: an environment variable, a probe, a port or a grace period th
 import copy
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from .api.v1alpha1 import API_VERSION, KIND, Queue, TaskQueueSpec
+from .api.v1alpha1 import API_VERSION, KIND, TaskQueueSpec
 from .model import Key
 from .views import TEMPLATE_HASH
 
@@ -19,7 +20,7 @@ Json = dict[str, Any]
 HTTP_PORT = 8080
 LABEL = "identtqueue.dev/taskqueue"
 """By which the Deployment selects its pods."""
-_CA_VOLUME, _CA_FOLDER = "identtqueue-redis-ca", "/var/run/identtqueue/redis-ca"
+_FOLDER = "/var/run/identtqueue"
 _GRACE_MARGIN_SECONDS = 10
 """Between the end of a worker's own drain and the kubelet's SIGKILL."""
 
@@ -85,13 +86,56 @@ def _pod(spec: TaskQueueSpec) -> Json:
     # Quick to turn not ready: a draining worker is then the ReplicaSet's first choice.
     container.setdefault("readinessProbe", _probe("/readyz", period_seconds=2, failures=1))
     container.setdefault("startupProbe", _probe("/livez", period_seconds=1, failures=120))
-    authority = spec.redis.tls.ca_secret_ref if spec.redis.tls else None
-    if authority is not None:
-        volume = {"name": _CA_VOLUME, "secret": {"secretName": authority.name}}
-        _add(pod, "volumes", [volume])
-        mount = {"name": _CA_VOLUME, "mountPath": _CA_FOLDER, "readOnly": True}
+    files = [file for file in _secret_files(spec) if not _is_set(container, file)]
+    _add(container, "env", ({"name": file.variable, "value": file.path} for file in files))
+    for secret in dict.fromkeys(file.secret for file in files):
+        volume = f"identtqueue-{secret.replace('.', '-')}"[:63].rstrip("-")
+        _add(pod, "volumes", [{"name": volume, "secret": {"secretName": secret}}])
+        mount = {"name": volume, "mountPath": f"{_FOLDER}/{secret}", "readOnly": True}
         _add(container, "volumeMounts", [mount])
     return pod
+
+
+@dataclass(frozen=True)
+class _SecretFile:
+    """A key of a Secret as a file: unlike an environment variable it follows a rotation."""
+
+    setting: str
+    secret: str
+    key: str
+
+    @property
+    def variable(self) -> str:
+        return f"IDENTTQUEUE_REDIS_{self.setting}_FILE"
+
+    @property
+    def path(self) -> str:
+        return f"{_FOLDER}/{self.secret}/{self.key}"
+
+
+def _secret_files(spec: TaskQueueSpec) -> Iterator[_SecretFile]:
+    """What the worker reads at each login."""
+    redis = spec.redis
+    logins = [("", redis.credentials_secret_ref)]
+    if redis.sentinel:
+        logins.append(("SENTINEL_", redis.sentinel.credentials_secret_ref))
+    for prefix, login in logins:
+        if login is not None:
+            yield _SecretFile(f"{prefix}PASSWORD", login.name, login.password_key)
+            if login.username_key is not None:
+                yield _SecretFile(f"{prefix}USERNAME", login.name, login.username_key)
+    if redis.tls and redis.tls.ca_secret_ref:
+        yield _SecretFile("TLS_CA", redis.tls.ca_secret_ref.name, redis.tls.ca_secret_ref.key)
+    if redis.tls and redis.tls.client_cert_secret_ref:
+        pair = redis.tls.client_cert_secret_ref
+        yield _SecretFile("TLS_CERT", pair.name, pair.cert_key)
+        yield _SecretFile("TLS_KEY", pair.name, pair.key_key)
+
+
+def _is_set(container: Json, file: _SecretFile) -> bool:
+    """Whether the user has given it, by a file or by value."""
+    names = {item.get("name") for item in container.get("env") or []}
+    return bool(names & {file.variable, file.variable.removesuffix("_FILE")})
 
 
 def environment(spec: TaskQueueSpec, container: str) -> list[Json]:
@@ -107,22 +151,9 @@ def environment(spec: TaskQueueSpec, container: str) -> list[Json]:
         "GRACE_SECONDS": str(spec.drain.timeout_seconds),
         "HTTP_PORT": str(HTTP_PORT),
     }
-    if spec.redis.tls and spec.redis.tls.ca_secret_ref:
-        values["REDIS_TLS_CA_FILE"] = f"{_CA_FOLDER}/{spec.redis.tls.ca_secret_ref.key}"
-    secrets = dict[str, str]()
-    credentials = spec.redis.credentials_secret_ref
-    if credentials is not None:
-        secrets["REDIS_PASSWORD"] = credentials.password_key
-        if credentials.username_key is not None:
-            secrets["REDIS_USERNAME"] = credentials.username_key
     return [
         *(_variable(n, {"fieldRef": {"fieldPath": path}}) for n, path in fields.items()),
         *({"name": f"IDENTTQUEUE_{name}", "value": value} for name, value in values.items()),
-        *(
-            _variable(n, {"secretKeyRef": {"name": credentials.name, "key": secret_key}})
-            for n, secret_key in secrets.items()
-            if credentials is not None
-        ),
     ]
 
 

@@ -7,6 +7,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
+from identtqueue.admin import RedisSettings
 from identtqueue.worker.settings import HEAVIEST
 from identtqueue_operator.api import crd
 from identtqueue_operator.api.v1alpha1 import Redis, TaskQueueSpec
@@ -137,6 +138,20 @@ def test_every_field_of_the_spec_that_is_not_plain_is_described():
             {"redis": {"address": "r", "tls": {"enabled": False, "caSecretRef": {"name": "c"}}}},
             "caSecretRef needs tls.enabled",
         ),
+        (
+            {
+                "redis": {
+                    "address": "r",
+                    "tls": {"enabled": False, "clientCertSecretRef": {"name": "c"}},
+                }
+            },
+            "clientCertSecretRef needs tls.enabled",
+        ),
+        ({"redis": {}}, "exactly one of address, sentinel and cluster must be given"),
+        (
+            {"redis": {"address": "r", "cluster": {"addresses": ["r"]}}},
+            "exactly one of address, sentinel and cluster must be given",
+        ),
         ({"queues": [{"name": "a"}, {"name": "a"}]}, "queues must have different names"),
     ],
 )
@@ -159,10 +174,16 @@ def test_bad_queue_names_are_refused(name):
         ({"address": "rediss://redis:6379"}, "rediss://redis:6379"),
         ({"address": "redis:6379", "tls": {}}, "rediss://redis:6379"),
         ({"address": "rediss://redis", "tls": {"enabled": False}}, "redis://redis"),
+        (
+            {"sentinel": {"addresses": ["a:1", "b"], "masterName": "m", "database": 2}},
+            "redis+sentinel://a:1,b/m/2",
+        ),
+        ({"cluster": {"addresses": ["a:1", "b"]}, "tls": {}}, "rediss+cluster://a:1,b"),
     ],
 )
 def test_the_address_becomes_a_url(redis, url):
     assert Redis.model_validate(redis).url == url
+    RedisSettings(address=url)  # the library can read it
 
 
 def test_credentials_in_the_address_are_refused():

@@ -70,25 +70,74 @@ def test_weights_are_told_in_the_form_that_the_command_reads():
     assert weighted_queues(word.split(",")) == (["mrz", "default"], {"mrz": 3})
 
 
-def test_credentials_come_from_the_secret_and_never_stand_in_the_template():
-    redis = {
-        "address": "redis:6379",
-        "credentialsSecretRef": {"name": "redis", "usernameKey": "user"},
-        "tls": {"caSecretRef": {"name": "ca", "key": "root.pem"}},
+REDIS = {
+    "address": "redis:6379",
+    "credentialsSecretRef": {"name": "redis", "usernameKey": "user"},
+    "tls": {
+        "caSecretRef": {"name": "redis.ca", "key": "root.pem"},
+        "clientCertSecretRef": {"name": "redis-client"},
+    },
+}
+
+
+def files_by_variable(deployment):
+    """Variable -> (Secret, key), as the pod would find them."""
+    pod = deployment["spec"]["template"]["spec"]
+    secrets = {volume["name"]: volume["secret"]["secretName"] for volume in pod["volumes"]}
+    folders = {
+        mount["mountPath"]: secrets[mount["name"]]
+        for mount in container(deployment)["volumeMounts"]
+        if mount["readOnly"]
     }
-    found = render(PLAIN, redis=redis)
+    return {
+        name.removeprefix("IDENTTQUEUE_REDIS_"): (
+            folders[variable["value"].rpartition("/")[0]],
+            variable["value"].rpartition("/")[2],
+        )
+        for name, variable in variables(container(deployment)).items()
+        if name.endswith("_FILE")
+    }
+
+
+def test_credentials_are_mounted_as_files_and_never_stand_in_the_template():
+    """As files, since what a Secret's rotation changes is not the environment of a process."""
+    found = render(PLAIN, redis=REDIS)
+    assert files_by_variable(found) == {
+        "PASSWORD_FILE": ("redis", "password"),
+        "USERNAME_FILE": ("redis", "user"),
+        "TLS_CA_FILE": ("redis.ca", "root.pem"),
+        "TLS_CERT_FILE": ("redis-client", "tls.crt"),
+        "TLS_KEY_FILE": ("redis-client", "tls.key"),
+    }
     variables_found = variables(container(found))
-    assert variables_found["IDENTTQUEUE_REDIS_PASSWORD"]["valueFrom"] == {
-        "secretKeyRef": {"name": "redis", "key": "password"}
-    }
-    assert variables_found["IDENTTQUEUE_REDIS_USERNAME"]["valueFrom"] == {
-        "secretKeyRef": {"name": "redis", "key": "user"}
-    }
     assert variables_found["IDENTTQUEUE_REDIS_ADDRESS"]["value"] == "rediss://redis:6379"
-    path = variables_found["IDENTTQUEUE_REDIS_TLS_CA_FILE"]["value"]
-    (mount,) = container(found)["volumeMounts"]
-    assert path == f"{mount['mountPath']}/root.pem"
-    assert found["spec"]["template"]["spec"]["volumes"][0]["secret"]["secretName"] == "ca"
+    assert not {"IDENTTQUEUE_REDIS_PASSWORD", "IDENTTQUEUE_REDIS_USERNAME"} & set(variables_found)
+
+
+def test_a_worker_may_have_a_login_of_its_own():
+    own = {"name": "IDENTTQUEUE_REDIS_PASSWORD", "value": "mine"}
+    pod = {"containers": [{"name": "worker", "env": [own]}]}
+    found = variables(container(render({"spec": pod}, redis=REDIS)))
+    assert found["IDENTTQUEUE_REDIS_PASSWORD"] == own
+    assert "IDENTTQUEUE_REDIS_PASSWORD_FILE" not in found
+
+
+def test_sentinels_and_clusters_are_named_to_the_worker():
+    sentinel = {
+        "addresses": ["a:26379", "b"],
+        "masterName": "mrz",
+        "credentialsSecretRef": {"name": "sentinel", "usernameKey": "user"},
+    }
+    found = render(PLAIN, redis={"sentinel": sentinel})
+    address = variables(container(found))["IDENTTQUEUE_REDIS_ADDRESS"]["value"]
+    assert address == "redis+sentinel://a:26379,b/mrz/0"
+    assert files_by_variable(found) == {
+        "SENTINEL_PASSWORD_FILE": ("sentinel", "password"),
+        "SENTINEL_USERNAME_FILE": ("sentinel", "user"),
+    }
+    found = render(PLAIN, redis={"cluster": {"addresses": ["a:1", "b"]}, "tls": {}})
+    address = variables(container(found))["IDENTTQUEUE_REDIS_ADDRESS"]["value"]
+    assert address == "rediss+cluster://a:1,b"
 
 
 def test_what_the_user_gave_stays():

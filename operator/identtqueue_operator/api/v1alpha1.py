@@ -40,8 +40,14 @@ CronText = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9A-Za-z*,/#-]+( +[0-9A-Za-z*,/#-]+){4}$", max_length=128),
 ]
+ServerAddress = Annotated[
+    str, StringConstraints(pattern=r"^[^\s/@,?#]+$", min_length=1, max_length=261)
+]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339 in UTC, as Kubernetes writes it: `2026-01-31T12:00:00Z`."""
+
+
+ONE_REDIS = "exactly one of address, sentinel and cluster must be given"
 
 
 def cel(*rules: tuple[str, str]) -> dict[str, Any]:
@@ -149,12 +155,26 @@ class SecretKeyRef(ApiModel):
     key: SecretKey = "ca.crt"
 
 
+class ClientCertSecretRef(ApiModel):
+    """A Secret with a client certificate, in the form of type kubernetes.io/tls."""
+
+    name: ObjectName
+    cert_key: SecretKey = "tls.crt"
+    """Key of the PEM certificate (with its chain)."""
+    key_key: SecretKey = "tls.key"
+    """Key of the PEM private key, not encrypted."""
+
+
 class Tls(ApiModel):
-    """TLS to Redis."""
+    """TLS to Redis, and to its Sentinels."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
             ("self.enabled || !has(self.caSecretRef)", "caSecretRef needs tls.enabled"),
+            (
+                "self.enabled || !has(self.clientCertSecretRef)",
+                "clientCertSecretRef needs tls.enabled",
+            ),
         )
     )
 
@@ -162,26 +182,70 @@ class Tls(ApiModel):
     ca_secret_ref: SecretKeyRef | None = None
     """PEM bundle of the authority that signed the server's certificate. Without it the system's
     authorities are trusted."""
+    client_cert_secret_ref: ClientCertSecretRef | None = None
+    """Client certificate, for a server that wants one."""
+
+
+class Sentinel(ApiModel):
+    """Sentinels, which are asked where the master is, at every connection."""
+
+    addresses: Annotated[list[ServerAddress], Field(min_length=1, max_length=16)]
+    """`host:port` of the Sentinels; without a port, 26379."""
+    master_name: Annotated[
+        str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)
+    ]
+    """By which the Sentinels know the master."""
+    database: Annotated[int, Field(ge=0, le=999)] = 0
+    """Number of the database."""
+    credentials_secret_ref: CredentialsSecretRef | None = None
+    """The Sentinels' own login, if they want one."""
+
+
+class RedisCluster(ApiModel):
+    """A Redis Cluster."""
+
+    addresses: Annotated[list[ServerAddress], Field(min_length=1, max_length=64)]
+    """`host:port` of some of its nodes, the others are found; without a port, 6379."""
 
 
 class Redis(ApiModel):
-    """The Redis that holds the queues."""
+    """The Redis that holds the queues: one server, a master behind Sentinels, or a cluster."""
 
-    address: Annotated[
-        str,
-        StringConstraints(pattern=r"^(rediss?://)?[^\s/@]+(/[0-9]{1,3})?/?$", max_length=512),
-    ]
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (
+                "[has(self.address), has(self.sentinel), has(self.cluster)].filter(x, x).size() == 1",
+                ONE_REDIS,
+            ),
+        )
+    )
+
+    address: (
+        Annotated[
+            str,
+            StringConstraints(pattern=r"^(rediss?://)?[^\s/@]+(/[0-9]{1,3})?/?$", max_length=512),
+        ]
+        | None
+    ) = None
     """`host:port`, or a URL `redis://host:port/db`. Credentials do not belong here (they would be
     readable by everyone who can read the resource): use credentialsSecretRef."""
+    sentinel: Sentinel | None = None
+    cluster: RedisCluster | None = None
     credentials_secret_ref: CredentialsSecretRef | None = None
     tls: Tls | None = None
 
     @property
     def url(self) -> str:
-        """The address as a URL, `rediss://` where TLS is on."""
-        host = self.address.removeprefix("redis://").removeprefix("rediss://")
-        tls = self.tls.enabled if self.tls else self.address.startswith("rediss://")
-        return f"{'rediss' if tls else 'redis'}://{host}"
+        """The address as the library wants it, `rediss://` where TLS is on."""
+        address = self.address or ""
+        tls = self.tls.enabled if self.tls else address.startswith("rediss://")
+        scheme = "rediss" if tls else "redis"
+        if self.sentinel:
+            hosts, name = ",".join(self.sentinel.addresses), self.sentinel.master_name
+            return f"{scheme}+sentinel://{hosts}/{name}/{self.sentinel.database}"
+        if self.cluster:
+            return f"{scheme}+cluster://{','.join(self.cluster.addresses)}"
+        return f"{scheme}://{address.removeprefix('redis://').removeprefix('rediss://')}"
 
 
 # --- spec: how to scale ---------------------------------------------------------------------------
@@ -432,8 +496,7 @@ def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
         scaling.on_source_error.replicas is not None
     ):
         yield "policy Fixed needs replicas, and only it may have them"
-    if spec.redis.tls and not spec.redis.tls.enabled and spec.redis.tls.ca_secret_ref:
-        yield "caSecretRef needs tls.enabled"
+    yield from _broken_redis_rules(spec.redis)
     if len(set(spec.queue_names)) != len(spec.queues):
         yield "queues must have different names"
     yield from _broken_schedule_rules(scaling)
@@ -457,6 +520,16 @@ def _broken_schedule_rules(scaling: Scaling) -> Iterable[str]:
             except InvalidInput as error:
                 yield f"{where}: {error}"
                 break
+
+
+def _broken_redis_rules(redis: Redis) -> Iterable[str]:
+    if sum(where is not None for where in (redis.address, redis.sentinel, redis.cluster)) != 1:
+        yield ONE_REDIS
+    if redis.tls and not redis.tls.enabled:
+        if redis.tls.ca_secret_ref:
+            yield "caSecretRef needs tls.enabled"
+        if redis.tls.client_cert_secret_ref:
+            yield "clientCertSecretRef needs tls.enabled"
 
 
 # --- status ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ RETRY_FOR_SECONDS: Final = 30.0
 """How long a client's call outlasts a Redis outage: a restart with AOF, or a failover."""
 
 _ENVIRONMENT: Final = "IDENTTQUEUE_REDIS_"
-_FROM_FILES: Final = ("username", "password", "sentinel_password")
+_FROM_FILES: Final = ("username", "password", "sentinel_username", "sentinel_password")
 """What may stand in a file instead."""
 
 
@@ -33,8 +33,8 @@ class RedisSettings:
         username, password: used where the address has none.
         username_file, password_file: files that hold them, read at each login and used where
             `username` and `password` are not given: so a rotated password is picked up.
-        sentinel_username, sentinel_password, sentinel_password_file: for the Sentinels, which have
-            accounts of their own.
+        sentinel_username, sentinel_username_file, sentinel_password, sentinel_password_file: the
+            same for the Sentinels, which have accounts of their own.
         tls_ca_file: PEM file of the authority that signed the server's certificate.
         tls_cert_file, tls_key_file: client certificate, if the server wants one. All three are
             read at each connection.
@@ -49,6 +49,7 @@ class RedisSettings:
     username_file: str | None = None
     password_file: str | None = None
     sentinel_username: str | None = None
+    sentinel_username_file: str | None = None
     sentinel_password: str | None = field(default=None, repr=False)
     sentinel_password_file: str | None = None
     tls_ca_file: str | None = None
@@ -129,8 +130,8 @@ class RedisSettings:
     @property
     def rereads_credentials(self) -> bool:
         """Whether a login that is refused may succeed later, because a file will have changed."""
-        files = (self.username_file, self.password_file, self.sentinel_password_file)
-        return any(files) or (self.uses_tls and bool(self.tls_ca_file or self.tls_cert_file))
+        files = any(getattr(self, f"{name}_file") for name in _FROM_FILES)
+        return files or (self.uses_tls and bool(self.tls_ca_file or self.tls_cert_file))
 
     def connection_arguments(self, server: Server | None = None) -> dict[str, Any]:
         """Keyword arguments for redis-py's connection classes, blocking and asyncio alike.
@@ -158,13 +159,11 @@ class RedisSettings:
         """
         options = self.place.options.items()
         arguments = {name: value for name, value in options if name.startswith("ssl_")}
-        password = self.sentinel_password or _content(
-            self.sentinel_password_file, "sentinel_password_file"
-        )
-        if self.sentinel_username:
-            arguments["username"] = self.sentinel_username
-        if password:
-            arguments["password"] = password
+        for name in ("username", "password"):
+            own, file = f"sentinel_{name}", f"sentinel_{name}_file"
+            value = getattr(self, own) or _content(getattr(self, file), file)
+            if value:
+                arguments[name] = value
         return arguments | self._tls_arguments()
 
     def _where(self, server: Server | None) -> dict[str, Any]:
