@@ -25,6 +25,8 @@ from identtqueue.errors import (
     IdenttqueueError,
     RedisAuthFailed,
     RedisFull,
+    RedisTlsFailed,
+    RedisTopologyMismatch,
     RedisUnavailable,
 )
 
@@ -79,6 +81,7 @@ class Endpoint:
         self.admin = Admin(settings, retry_for_seconds=0)
         self._loop = asyncio.get_running_loop()
         self._health = _Health()
+        self._deaf: IdenttqueueError | None = None
         self._queues: dict[str, _Queue] = {}
         self._names: dict[Key, tuple[str, ...]] = {}
         self._changes: asyncio.Queue[str] = asyncio.Queue()
@@ -157,7 +160,10 @@ class Endpoint:
         """See whether Redis answers, and note since when it can be trusted.
 
         A look at a queue is part of it: a server that says hello and refuses the rest is no help.
+        So is the doorbell: polling alone would hide that an ACL forbids it.
         """
+        if self._deaf is not None:
+            raise self._deaf
         server = await self.admin.server()
         await self.admin.depths(list(self._queues)[:1])
         now = self._loop.time()
@@ -195,12 +201,26 @@ class Endpoint:
             gone = [name for name in names if name not in self._queues]
             come = [name for name in names if name in self._queues]
             await self._doorbell.remove(*gone)
-            if come:
-                await self._doorbell.add(*come)
+            if come and not await self._hears(come):
+                await asyncio.sleep(RECONNECT_SECONDS[1])
+                continue
             # What was enqueued before the subscription held did not ring.
             for name in come:
                 if name in self._queues:
                     self._queues[name].ring()
+
+    async def _hears(self, names: Sequence[str]) -> bool:
+        """Listen to these queues; if Redis refuses that, it is tried again."""
+        try:
+            await self._doorbell.add(*names)
+        except IdenttqueueError as error:
+            self._deaf = error
+            self.failed(error)
+            for name in names:
+                self._changes.put_nowait(name)
+        else:
+            self._deaf = None
+        return self._deaf is None
 
     # --- the poll ---
 
@@ -245,10 +265,16 @@ def _fingerprint(depth: QueueDepth) -> tuple[int, ...]:
     return (depth.queued, depth.in_flight, depth.scheduled, depth.dead, int(depth.paused))
 
 
+_TROUBLES = (
+    (RedisAuthFailed, SourceTrouble.AUTH_FAILED),
+    (RedisTlsFailed, SourceTrouble.TLS_FAILED),
+    (RedisTopologyMismatch, SourceTrouble.TOPOLOGY_MISMATCH),
+    (RedisUnavailable, SourceTrouble.UNREACHABLE),
+    (RedisFull, SourceTrouble.FULL),
+)
+
+
 def trouble_of(error: IdenttqueueError) -> SourceTrouble:
     """The condition's reason for an error of the library."""
-    if isinstance(error, RedisAuthFailed):
-        return SourceTrouble.AUTH_FAILED
-    if isinstance(error, RedisUnavailable):
-        return SourceTrouble.UNREACHABLE
-    return SourceTrouble.FULL if isinstance(error, RedisFull) else SourceTrouble.INCOMPATIBLE
+    fits = (trouble for kind, trouble in _TROUBLES if isinstance(error, kind))
+    return next(fits, SourceTrouble.INCOMPATIBLE)

@@ -173,6 +173,8 @@ class SourceTrouble(StrEnum):
 
     UNREACHABLE = "RedisUnreachable"
     AUTH_FAILED = "RedisAuthFailed"
+    TLS_FAILED = "RedisTlsFailed"
+    TOPOLOGY_MISMATCH = "RedisTopologyMismatch"
     FULL = "RedisFull"
     INCOMPATIBLE = "RedisIncompatible"
     SECRET_MISSING = "SecretMissing"  # noqa: S105 - the name of a condition

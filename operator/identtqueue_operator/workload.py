@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .api.v1alpha1 import API_VERSION, KIND, TaskQueueSpec
+from .api.v1alpha1 import API_VERSION, KIND, Queue, TaskQueueSpec
 from .model import Key
 from .views import TEMPLATE_HASH
 

@@ -1,11 +1,16 @@
 """What is wrong is told, nothing is lowered, and it goes on by itself when it is right again."""
 
 import base64
+from pathlib import Path
 
 import pytest
 
 from identtqueue.admin import Admin
+from identtqueue.protocol import roles
+from identtqueue.protocol.roles import Role
 from identtqueue_operator import autoscalers
+from support.redis_server import free_port
+from support.tls import Certificates
 from support.waiting import eventually
 
 
@@ -56,6 +61,53 @@ async def test_a_missing_secret_and_then_a_wrong_and_the_right_password(
     everything = str(setup.api.objects) + str(setup.api.requests)
     assert "wrong-guess" not in everything
     assert "sesame" not in everything
+
+
+async def test_an_acl_that_forbids_the_doorbell(operator, setup, new_redis_server):
+    """Polling alone would work, more slowly: so it must be told."""
+    server = new_redis_server()
+    rules = roles.rules(Role.OPERATOR)
+    with server.client() as raw:
+        deaf = [rule for rule in rules if not rule.startswith("&")]
+        raw.execute_command("ACL", "SETUSER", "op", "on", ">sesame", *deaf)
+        setup.api.put("secrets", "redis", secret(password="sesame", user="op"))
+        login = {"credentialsSecretRef": {"name": "redis", "usernameKey": "user"}}
+        setup.fleet.create(3)
+        setup.create({"pollPeriodSeconds": 1}, redis={"address": server.address, **login})
+        await setup.reason("RedisAuthFailed")
+        assert "channel" in setup.status["conditions"][1]["message"]
+        raw.execute_command("ACL", "SETUSER", "op", *rules)
+    await setup.told("RedisRecovered")
+    await eventually(lambda: setup.condition("Ready")[0] == "True")
+
+
+async def test_tls_with_a_client_certificate_that_is_replaced(
+    operator, setup, new_redis_server, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("identtqueue_operator.endpoints.REREAD_SECONDS", 0.1)
+    certificates, port = Certificates(tmp_path), free_port()
+    new_redis_server(options=certificates.server_options(port))
+
+    def holding(**files):
+        return secret(**{key: Path(file).read_text() for key, file in files.items()})
+
+    def pair(files):
+        return holding(**{"tls.crt": files[0], "tls.key": files[1]})
+
+    setup.api.put("secrets", "ca", holding(**{"ca.crt": certificates.other_ca}))
+    setup.api.put("secrets", "client", pair(certificates.expired_client))
+    tls = {"caSecretRef": {"name": "ca"}, "clientCertSecretRef": {"name": "client"}}
+    setup.fleet.create(3)
+    setup.create({"pollPeriodSeconds": 1}, redis={"address": f"localhost:{port}", "tls": tls})
+    await setup.reason("RedisTlsFailed")
+    assert "check tls_ca_file" in setup.status["conditions"][1]["message"]
+    setup.api.change("secrets", "ca", holding(**{"ca.crt": certificates.ca}))
+    await eventually(lambda: "has expired" in setup.status["conditions"][1]["message"])
+    assert setup.fleet.replicas == 3
+    setup.api.change("secrets", "client", pair(certificates.client))
+    await setup.told("RedisRecovered")
+    await eventually(lambda: setup.condition("Ready")[0] == "True")
+    assert "PRIVATE KEY" not in str(setup.api.get("taskqueues", setup.name))
 
 
 async def test_redis_goes_away_and_comes_back(operator, setup, new_redis_server):

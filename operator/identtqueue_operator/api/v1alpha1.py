@@ -47,6 +47,9 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339 in UTC, as Kubernetes writes it: `2026-01-31T12:00:00Z`."""
 
 
+_EXACTLY_ONE_REDIS = (
+    "[has(self.address), has(self.sentinel), has(self.cluster)].filter(x, x).size() == 1"
+)
 ONE_REDIS = "exactly one of address, sentinel and cluster must be given"
 
 
@@ -213,10 +216,7 @@ class Redis(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            (
-                "[has(self.address), has(self.sentinel), has(self.cluster)].filter(x, x).size() == 1",
-                ONE_REDIS,
-            ),
+            (_EXACTLY_ONE_REDIS, ONE_REDIS),
         )
     )
 
