@@ -10,7 +10,7 @@ from identtqueue.errors import InvalidInput, TaskNotFound
 from identtqueue.protocol import commands, keys
 from identtqueue.protocol.commands import QueueDepth, Recovery, Replayed
 from identtqueue.task import TaskInfo, check_queue_name
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
@@ -77,7 +77,7 @@ class Admin(AsyncConnected):
         self, redis: str | RedisSettings | None = None, *, retry_for_seconds: float = 0
     ) -> None:
         self._settings = RedisSettings.of(redis)
-        self._redis = AsyncRedis(
+        self._redis = async_redis(
             self._settings, client_name="identtqueue-admin", retry_for_seconds=retry_for_seconds
         )
 

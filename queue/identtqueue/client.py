@@ -13,7 +13,7 @@ from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
 from identtqueue.protocol.submission import Submission, in_batches, new_task
 from identtqueue.results import Results, cancel_all
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
@@ -49,7 +49,7 @@ class Client(AsyncConnected):
         settings = RedisSettings.of(redis_address)
         self.client_id = secrets.token_hex(8)
         outage = Outage()
-        self._redis = AsyncRedis(
+        self._redis = async_redis(
             settings,
             client_name="identtqueue-client",
             retry_for_seconds=retry_for_seconds,

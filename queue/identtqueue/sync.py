@@ -16,7 +16,7 @@ from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Cancelled, Receipt
 from identtqueue.protocol.submission import Submission, in_batches, new_task
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
-from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 
 
@@ -27,7 +27,7 @@ class _Connections:
         self.pid = os.getpid()
         self._settings = settings
         self._retry_for = retry_for_seconds
-        self.redis = SyncRedis(
+        self.redis = blocking_redis(
             settings, client_name="identtqueue-client", retry_for_seconds=retry_for_seconds
         )
         self._lock = threading.Lock()

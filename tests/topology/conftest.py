@@ -6,8 +6,8 @@ import pytest
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
-from identtqueue.transport.aio import AsyncRedis
-from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.settings import RedisSettings
 from support.tls import Certificates
 
@@ -20,12 +20,12 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 async def first_error(settings: RedisSettings, how: str) -> RedisError:
     """What a first call gives, by either transport, without any retry."""
     if how == "blocking":
-        blocking = SyncRedis(settings, client_name="tests", retry_for_seconds=0)
+        blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
         with pytest.raises(RedisError) as caught:
             blocking.run(commands.depth("q"))
         blocking.close()
         return caught.value
-    asyncio_ = AsyncRedis(settings, client_name="tests", retry_for_seconds=0)
+    asyncio_ = async_redis(settings, client_name="tests", retry_for_seconds=0)
     with pytest.raises(RedisError) as caught:
         await asyncio_.run(commands.depth("q"))
     await asyncio_.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from identtqueue.errors import (
     RedisUnavailable,
 )
 from identtqueue.protocol import commands
+from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
@@ -141,6 +143,27 @@ async def test_sentinels_with_a_password(quiet_group: Sentinels, how: str, queue
     else:
         async with Client(settings) as client:
             assert await client.queue_length(queue) == 0
+
+
+async def test_the_rights_of_a_role_are_enough(
+    new_group: Callable[..., Sentinels], how: str
+) -> None:
+    group, words = new_group(), rules(Role.PRODUCER)
+    account = ("on", ">sesame")
+    with group.master.client() as raw:
+        raw.execute_command("ACL", "SETUSER", "me", *account, *words)
+        without = [word for word in words if word != "+role"]
+        raw.execute_command("ACL", "SETUSER", "you", *account, *without)
+    settings = RedisSettings(address=group.address, username="me", password="sesame")
+    if how == "blocking":
+        with SyncClient(settings) as blocking:
+            assert blocking.queue_length("q") == 0
+    else:
+        async with Client(settings) as client:
+            assert await client.queue_length("q") == 0
+    error = await first_error(replace(settings, username="you"), how)
+    assert type(error) is RedisAuthFailed
+    assert "in `ROLE`" in str(error)
 
 
 # --- what can be wrong ---

@@ -39,6 +39,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         args: ARGV of a script, or the words after the keys of a plain command.
         parse: reply -> value.
         is_script: which of the two it is.
+        merge: of a command that each node of a cluster answers for itself: what they say together.
         repeatable: sending it twice does no harm. False for `claim` alone: whoever loses its
             reply must ask what it owns now.
     """
@@ -49,6 +50,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     parse: Callable[[Any], T]
     is_script: bool = True
     repeatable: bool = True
+    merge: Callable[[Sequence[T]], T] | None = None
 
 
 class Ack(enum.Enum):
@@ -711,6 +713,7 @@ def connected(workers: Sequence[str]) -> Call[list[bool]]:
         ("NUMSUB", *(keys.control_channel(worker) for worker in workers)),
         lambda reply: [reply[i + 1] > 0 for i in range(0, len(reply), 2)],
         is_script=False,
+        merge=lambda answers: [any(each) for each in zip(*answers, strict=True)],
     )
 
 
@@ -721,7 +724,15 @@ def server_info() -> Call[dict[str, str]]:
         lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
         return {name: value for name, _, value in lines}
 
-    return Call("INFO", (), ("server",), parse, is_script=False)
+    def newest(answers: Sequence[dict[str, str]]) -> dict[str, str]:
+        return min(answers, key=lambda info: int(info.get("uptime_in_seconds", 0)))
+
+    return Call("INFO", (), ("server",), parse, is_script=False, merge=newest)
+
+
+def cluster_slots() -> Call[Sequence[Any]]:
+    """Which node has which slots."""
+    return Call("CLUSTER", (), ("SLOTS",), list, is_script=False)
 
 
 def role() -> Call[list[Any]]:

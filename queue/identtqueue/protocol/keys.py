@@ -76,6 +76,11 @@ def queue_keys(queue: str) -> QueueKeys:
     return QueueKeys(queue)
 
 
+def absent(key: str) -> str:
+    """A key beside this one, of the same queue, that never exists (see `wire.words`)."""
+    return key[: key.index("}:") + 2] + "absent"
+
+
 CONTROL_PREFIX: Final = f"{ROOT}:control:"
 """Channel prefix: what is said to one worker incarnation (drain, cancel)."""
 

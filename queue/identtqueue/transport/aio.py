@@ -24,11 +24,12 @@ from redis.asyncio.connection import (
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Word
-from identtqueue.transport import wire
+from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.sentinel import find_master
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.slots import SlotMap
 from identtqueue.transport.tls import find_trouble
 
 T = TypeVar("T")
@@ -57,19 +58,27 @@ def new_connection(
 
 
 async def open_connection(
-    settings: RedisSettings, client_name: str, server: Server | None = None
+    settings: RedisSettings,
+    client_name: str,
+    server: Server | None = None,
+    *,
+    key: str | None = None,
 ) -> AbstractConnection:
     """An open connection, logged in, to a server that is new enough and has the expected role.
 
     Args:
         settings: where Redis is.
         client_name: shown by `CLIENT LIST`.
-        server: of a cluster; None: what the address means, asking the Sentinels if need be.
+        server: of a cluster; None: what the address means, asking Sentinels or nodes if need be.
+        key: of a cluster, whoever has this key; None: any primary.
 
     Raises:
         RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch: it
             is not to be had.
     """
+    if settings.topology is Topology.CLUSTER and server is None:
+        found = await fetch_slots(settings)
+        server = found.of(commands.server_info()) if key is None else found.of_key(key)
     connection: AbstractConnection | None = None
     try:
         async with asyncio.timeout(settings.connect_timeout_seconds):
@@ -91,6 +100,32 @@ async def open_connection(
     return connection
 
 
+async def fetch_slots(settings: RedisSettings) -> SlotMap:
+    """Which node has which slots, as the first that answers sees it.
+
+    Raises:
+        RedisUnavailable: no node answers.
+        RedisError: the first node refuses us.
+    """
+    reason: RedisError = RedisUnavailable("Redis can't be reached: no node is known")
+    for server in slots.candidates(settings):
+        try:
+            connection = await open_connection(settings, "identtqueue-slots", server)
+        except RedisUnavailable as error:
+            reason = error
+            continue
+        try:
+            async with asyncio.timeout(settings.response_timeout_seconds):
+                return slots.learn(
+                    settings, await _ask(connection, commands.cluster_slots()), server
+                )
+        except (RedisUnavailable, *wire.CONNECTION_LOST) as error:
+            reason = wire.translate(error)
+        finally:
+            await connection.disconnect(nowait=True)
+    raise reason
+
+
 async def _fail(settings: RedisSettings, server: Server | None, error: Exception) -> NoReturn:
     """Raise the translated error; if TLS may be the trouble, look closer."""
     translated: RedisError = wire.translate(error)
@@ -110,12 +145,14 @@ async def _ask(connection: AbstractConnection, call: Call[T]) -> T:
 
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
+class Waiting:
     """A call on its way, and who waits for it."""
 
     call: Call[Any]
     future: asyncio.Future[Any]
     deadline: float  # monotonic: no retry after it
+    redirects: int = 0  # by the nodes of a cluster
+    asking: bool = False  # for once, a node that does not have the slot yet
 
 
 class AsyncRedis:
@@ -140,7 +177,7 @@ class AsyncRedis:
         self._client_name = client_name
         self._retry_for = retry_for_seconds
         self._outage = outage or Outage()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
         self._wanted = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
         self._connection: AbstractConnection | None = None
@@ -155,14 +192,18 @@ class AsyncRedis:
         """
         await self.run(commands.server_info())
 
-    async def run(self, call: Call[T]) -> T:
+    async def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
         """Send one call; gives its parsed reply.
+
+        Args:
+            call: to be sent.
+            retry_for_seconds: instead of the client's own.
 
         Raises:
             RedisUnavailable: not reached within `retry_for_seconds`.
             RedisError: Redis refused it; or what the call's parser raises.
         """
-        return call.parse(await self._submit(call))
+        return call.parse(await self._submit(call, retry_for_seconds))
 
     async def run_all(self, calls: Iterable[Call[T]]) -> list[T]:
         """Send many calls in one batch; gives their parsed replies in order."""
@@ -207,16 +248,23 @@ class AsyncRedis:
         self._waiting.clear()
         await self._drop()
 
-    def _submit(self, call: Call[Any]) -> asyncio.Future[Any]:
-        loop = asyncio.get_running_loop()
+    def _submit(
+        self, call: Call[Any], retry_for_seconds: float | None = None
+    ) -> asyncio.Future[Any]:
         if self._closed:
             raise RedisUnavailable("the client was closed")
+        patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.put(Waiting(call, future, time.monotonic() + patience))
+        return future
+
+    def put(self, item: Waiting) -> None:
+        """Send it with the next batch."""
+        loop = asyncio.get_running_loop()
         if self._pump_task is None or self._pump_task.done():
             self._pump_task = loop.create_task(self._pump(), name=f"redis {self._client_name}")
-        future: asyncio.Future[Any] = loop.create_future()
-        self._waiting.append(_Waiting(call, future, time.monotonic() + self._retry_for))
+        self._waiting.append(item)
         self._wanted.set()
-        return future
 
     async def _pump(self) -> None:
         """Send what has gathered, for ever."""
@@ -237,28 +285,34 @@ class AsyncRedis:
                 await self._drop()
                 raise
 
-    def _take(self) -> list[_Waiting]:
+    def _take(self) -> list[Waiting]:
         """The next batch, without calls whose callers have gone."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         while self._waiting and len(batch) < BATCH_CALLS:
             item = self._waiting.popleft()
             if not item.future.done():
                 batch.append(item)
         return batch
 
-    async def _exchange(self, batch: list[_Waiting]) -> None:
+    async def _exchange(self, batch: list[Waiting]) -> None:
         """Send a batch and hand out its replies; load scripts that Redis does not have."""
         if self._connection is None:
-            self._connection = await open_connection(self.settings, self._client_name)
+            self._connection = await self._open()
         self._failures = 0
-        replies = await self._talk([wire.words(item.call) for item in batch])
+        replies = await self._send(batch)
         missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
         if missing:
             wire.check_loaded(await self._talk(wire.load_words()))
-            again = await self._talk([wire.words(batch[i].call) for i in missing])
+            again = await self._send([batch[i] for i in missing])
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         await self._deliver(batch, replies)
+
+    async def _open(self) -> AbstractConnection:
+        return await open_connection(self.settings, self._client_name)
+
+    async def _send(self, batch: list[Waiting]) -> list[Any]:
+        return await self._talk([wire.words(item.call) for item in batch])
 
     async def _talk(self, batch: Sequence[tuple[Word, ...]]) -> list[Any]:
         connection = self._connection
@@ -272,8 +326,8 @@ class AsyncRedis:
             wire.fail(error)
         return replies
 
-    async def _deliver(self, batch: list[_Waiting], replies: list[Any]) -> None:
-        passing: list[_Waiting] = []
+    async def _deliver(self, batch: list[Waiting], replies: list[Any]) -> None:
+        passing: list[Waiting] = []
         reason: RedisError | None = None
         for item, reply in zip(batch, replies, strict=True):
             if item.future.done():
@@ -294,7 +348,7 @@ class AsyncRedis:
             await self._after_loss(passing, reason, sent=False)
 
     async def _after_loss(
-        self, batch: list[_Waiting], error: RedisError, *, sent: bool = True
+        self, batch: list[Waiting], error: RedisError, *, sent: bool = True
     ) -> None:
         """Keep what may be sent again, fail the rest, and wait before the next attempt."""
         now = time.monotonic()
@@ -317,7 +371,7 @@ class AsyncRedis:
             self._outage.gave_up(self._client_name)
 
     @staticmethod
-    def _fail(batch: list[_Waiting], error: BaseException) -> None:
+    def _fail(batch: list[Waiting], error: BaseException) -> None:
         for item in batch:
             if not item.future.done():
                 item.future.set_exception(error)

@@ -17,11 +17,12 @@ from redis.connection import (
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Word
-from identtqueue.transport import wire
+from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.combine import Combiner
 from identtqueue.transport.sentinel import find_master_blocking
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.slots import SlotMap
 from identtqueue.transport.tls import find_trouble
 
 T = TypeVar("T")
@@ -30,7 +31,7 @@ T = TypeVar("T")
 def open_blocking(
     settings: RedisSettings, client_name: str, server: Server | None = None
 ) -> AbstractConnection:
-    """As `aio.open_connection`.
+    """As `aio.open_connection`; of a cluster, name the server.
 
     Raises:
         RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch: it
@@ -51,6 +52,24 @@ def open_blocking(
             connection.disconnect()
         _fail(settings, server, error)
     return cast("AbstractConnection", connection)
+
+
+def fetch_slots_blocking(settings: RedisSettings) -> SlotMap:
+    """As `aio.fetch_slots`."""
+    reason: RedisError = RedisUnavailable("Redis can't be reached: no node is known")
+    for server in slots.candidates(settings):
+        try:
+            connection = open_blocking(settings, "identtqueue-slots", server)
+        except RedisUnavailable as error:
+            reason = error
+            continue
+        try:
+            return slots.learn(settings, _ask(connection, commands.cluster_slots()), server)
+        except (RedisUnavailable, *wire.CONNECTION_LOST) as error:
+            reason = wire.translate(error)
+        finally:
+            connection.disconnect()
+    raise reason
 
 
 def _fail(settings: RedisSettings, server: Server | None, error: Exception) -> NoReturn:
@@ -145,19 +164,7 @@ class SyncRedis:
 
     def _exchange(self, calls: Sequence[Call[Any]]) -> list[Any]:
         """Send them and read the replies; what Redis refuses is an error in its reply's place."""
-        if self._connection is None:
-            self._connection = open_blocking(self.settings, self._client_name)
-        try:
-            replies = self._talk([wire.words(call) for call in calls])
-            missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
-            if missing:
-                wire.check_loaded(self._talk(wire.load_words()))
-                again = self._talk([wire.words(calls[i]) for i in missing])
-                for i, reply in zip(missing, again, strict=True):
-                    replies[i] = reply
-        except BaseException:  # also an interrupt: its reply must not answer the next call
-            self._drop()
-            raise
+        replies = self._replies(calls)
         for i, (call, reply) in enumerate(zip(calls, replies, strict=True)):
             if isinstance(reply, Exception):
                 replies[i] = error = wire.translate(reply, call)
@@ -165,6 +172,29 @@ class SyncRedis:
                 if isinstance(error, RedisUnavailable):
                     self._drop()
         return replies
+
+    def _replies(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """Replies and error replies; scripts that Redis does not have are loaded."""
+        if self._connection is None:
+            self._connection = self._open()
+        try:
+            replies = self._talk([self._words(call) for call in calls])
+            missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
+            if missing:
+                wire.check_loaded(self._talk(wire.load_words()))
+                again = self._talk([self._words(calls[i]) for i in missing])
+                for i, reply in zip(missing, again, strict=True):
+                    replies[i] = reply
+        except BaseException:  # also an interrupt: its reply must not answer the next call
+            self._drop()
+            raise
+        return replies
+
+    def _open(self) -> AbstractConnection:
+        return open_blocking(self.settings, self._client_name)
+
+    def _words(self, call: Call[Any]) -> tuple[Word, ...]:
+        return wire.words(call)
 
     def _talk(self, batch: Sequence[tuple[Word, ...]]) -> list[Any]:
         connection = self._connection

@@ -20,6 +20,7 @@ from identtqueue.errors import (
     RedisTopologyMismatch,
     RedisUnavailable,
 )
+from identtqueue.protocol import keys
 from identtqueue.protocol.commands import Call, Word
 from identtqueue.protocol.scripts import names, script
 from identtqueue.transport.address import Server, Topology
@@ -41,6 +42,7 @@ _PASSING: Final = (
     redis_errors.ClusterDownError,  # MASTERDOWN too
     redis_errors.ReadOnlyError,
     redis_errors.TryAgainError,
+    redis_errors.AskError,  # MOVED too: only where it can't be followed
 )
 _PASSING_TEXT: Final = re.compile(r"(BUSY|UNKILLABLE|UNBLOCKED|NOREPLICAS) |.* -READONLY ")
 """Without a class in redis-py: a script that runs for too long; a blocked call on a master that is
@@ -60,13 +62,22 @@ def backoff_seconds(failures: int) -> float:
     return float(_BACKOFF.compute(min(failures, 16)))  # 2**16 is past the cap
 
 
-def words(call: Call[Any]) -> tuple[Word, ...]:
-    """The command as Redis wants it."""
+def words(call: Call[Any], *, in_cluster: bool = False) -> tuple[Word, ...]:
+    """The command as Redis wants it.
+
+    In a cluster, a script names one more key, one that never exists. While a slot is on its way
+    from node to node, key by key, Redis refuses a command with several keys if one is missing
+    (TRYAGAIN). That is what we want: a script also uses keys that it does not name, and would fail
+    half way at the first that has left. So a queue stands still while it moves.
+    """
     if not call.is_script:
         return (call.name, *call.keys, *call.args)
     loaded = script(call.name)
     if len(call.keys) != loaded.key_count:
         raise ValueError(f"{call.name} takes {loaded.key_count} keys, got {len(call.keys)}")
+    if in_cluster:
+        guard = keys.absent(call.keys[0])
+        return ("EVALSHA", loaded.sha, loaded.key_count + 1, *call.keys, guard, *call.args)
     return ("EVALSHA", loaded.sha, loaded.key_count, *call.keys, *call.args)
 
 

@@ -12,15 +12,15 @@ import logging
 from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any, Final
 
-from redis.asyncio.connection import AbstractConnection
-
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Claim
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
-from identtqueue.transport.aio import AsyncRedis, open_connection
+from identtqueue.transport.address import Topology
+from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
+from identtqueue.worker.bells import Bells
 from identtqueue.worker.order import QueueOrder
 from identtqueue.worker.slots import Slots
 
@@ -69,7 +69,10 @@ class Fetcher:
         self._on_refused = on_refused
         self._loop = asyncio.get_running_loop()
         self._next_due: dict[str, float] = {}  # queue -> loop time of its next scheduled task
-        self._connection: AbstractConnection | None = None
+        self._bells = Bells(redis.settings, on_late=self._late)
+        # In a cluster one node may be away while the others work: no claim waits for it.
+        in_cluster = redis.settings.topology is Topology.CLUSTER
+        self._claim_patience = 0.0 if in_cluster else None
         self._may_fetch = asyncio.Event()
         self._may_fetch.set()
 
@@ -98,7 +101,7 @@ class Fetcher:
                     if not self._may_fetch.is_set():  # told to drain while it blocked
                         await self._guarded(self.pass_on())
         finally:
-            await self._drop()
+            await self._bells.drop()
 
     async def pass_on(self) -> None:
         """Ring for others: this worker may have swallowed a token that it does not act on."""
@@ -137,7 +140,7 @@ class Fetcher:
             self._outage.worked("fetching")
         except RedisError as error:
             self._outage.failed("fetching", error)
-            await self._drop()
+            await self._bells.drop()
             self._order.look_everywhere()
             await asyncio.sleep(wire.backoff_seconds(4))
 
@@ -162,7 +165,8 @@ class Fetcher:
 
     async def _claim(self, queue: str, limit: int) -> Claim | None:
         """Claim, and start what it gives at once; gives the refusal, if it is one."""
-        claimed = await self._redis.run(commands.claim(queue, self._worker_id, limit))
+        call = commands.claim(queue, self._worker_id, limit)
+        claimed = await self._redis.run(call, retry_for_seconds=self._claim_patience)
         if claimed.status in (Claim.LOST, Claim.DRAINING):
             return claimed.status
         if claimed.next_due_ms is None:
@@ -177,21 +181,18 @@ class Fetcher:
 
     async def _block(self) -> None:
         """Sleep until a queue rings, a scheduled task falls due, or the time-out."""
-        if self._connection is None:
-            self._connection = await open_connection(self._redis.settings, "identtqueue-fetch")
-        seconds = self._block_seconds()
-        call = commands.block_for_work(self._order.to_block_on(), seconds)
-        try:
-            await self._connection.send_command(*wire.words(call), check_health=False)
-            async with asyncio.timeout(seconds + self._redis.settings.response_timeout_seconds):
-                reply = await self._connection.read_response(disconnect_on_error=False)
-        except Exception as error:  # noqa: BLE001 - translated
-            wire.fail(error)
-        rung = call.parse(reply)
-        if rung is None:
-            self._order.look_everywhere()
+        rung = await self._bells.wait(self._order.to_block_on(), self._block_seconds())
+        if len(rung) == 1:
+            self._order.rung(rung[0], self._loop.time())
         else:
-            self._order.rung(rung, self._loop.time())
+            self._order.look_everywhere()
+
+    def _late(self, queue: str) -> None:
+        """A token that came while this worker was busy: look, or ring for another one."""
+        if self._may_fetch.is_set() and self._slots.free:
+            self._order.look_everywhere()
+        elif not self._redis.closed:
+            self._redis.send(commands.wake(queue), lambda _: None)
 
     def _block_seconds(self) -> float:
         if not self._next_due:
@@ -199,8 +200,3 @@ class Fetcher:
         left = min(self._next_due.values()) - self._loop.time()
         # 0 would block for ever; 1 ms is Redis' resolution.
         return min(BLOCK_SECONDS, max(0.001, left))
-
-    async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)

@@ -18,7 +18,7 @@ from typing import Final
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Lease
-from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 
@@ -57,7 +57,7 @@ class Heartbeat:
         self._on_beat = on_beat
         self._outage = outage
         self._ended = threading.Event()
-        self._redis = SyncRedis(
+        self._redis = blocking_redis(
             settings, client_name="identtqueue-lease", retry_for_seconds=0, pause=self._ended.wait
         )
         self._steady_since = time.monotonic()

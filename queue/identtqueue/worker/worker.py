@@ -12,6 +12,7 @@ from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.child import is_child
@@ -123,7 +124,7 @@ class Worker:
                 'if __name__ == "__main__":'
             )
         outage = Outage()
-        redis = AsyncRedis(
+        redis = async_redis(
             self.redis_settings,
             client_name="identtqueue-worker",
             retry_for_seconds=FOR_EVER,

@@ -1,0 +1,138 @@
+"""The blocking connection to a Redis Cluster; see `cluster`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from redis import exceptions as redis_errors
+from redis.connection import AbstractConnection
+
+from identtqueue.errors import RedisError, RedisUnavailable
+from identtqueue.protocol.commands import Call, Word
+from identtqueue.transport import wire
+from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.blocking import SyncRedis, fetch_slots_blocking, open_blocking
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.slots import MOST_REDIRECTS, SlotMap
+
+_PENDING: Final = object()
+
+
+def blocking_redis(
+    settings: RedisSettings,
+    *,
+    client_name: str,
+    retry_for_seconds: float,
+    pause: Callable[[float], object] = time.sleep,
+) -> SyncRedis:
+    """The blocking connection that fits the address."""
+    kind = SyncClusterRedis if settings.topology is Topology.CLUSTER else SyncRedis
+    return kind(settings, client_name=client_name, retry_for_seconds=retry_for_seconds, pause=pause)
+
+
+class SyncClusterRedis(SyncRedis):
+    """Runs calls on a cluster, one node after the other; see `SyncRedis` for the arguments.
+
+    Where a node is away the rest of a batch is run all the same: a lease that can be renewed is.
+    """
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        client_name: str,
+        retry_for_seconds: float,
+        pause: Callable[[float], object] = time.sleep,
+    ) -> None:
+        super().__init__(
+            settings, client_name=client_name, retry_for_seconds=retry_for_seconds, pause=pause
+        )
+        self._map: SlotMap | None = None
+        self._nodes: dict[Server, _SyncNode] = {}
+
+    def _exchange(self, calls: Sequence[Call[Any]]) -> list[Any]:
+        """As `SyncRedis._exchange`."""
+        replies: list[Any] = [_PENDING] * len(calls)
+        for _ in range(MOST_REDIRECTS):
+            left = [i for i, reply in enumerate(replies) if reply is _PENDING]
+            if not left:
+                break
+            for server, positions in self._by_node(calls, left).items():
+                try:
+                    answers = self._node(server).ask([calls[i] for i in positions])
+                except RedisError as error:
+                    answers = [error] * len(positions)
+                for i, answer in zip(positions, answers, strict=True):
+                    replies[i] = self._followed(calls[i], answer)
+        return [self._final(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def _final(self, call: Call[Any], reply: Any) -> Any:
+        if reply is _PENDING:
+            reply = RedisUnavailable("Redis can't be reached: the nodes of the cluster disagree")
+        if not isinstance(reply, Exception):
+            return reply
+        error = wire.translate(reply, call)
+        if isinstance(error, RedisUnavailable):
+            self._map = None  # look at the slots anew
+        return error
+
+    def _by_node(
+        self, calls: Sequence[Call[Any]], positions: Sequence[int]
+    ) -> dict[Server, list[int]]:
+        found = self._map or fetch_slots_blocking(self.settings)
+        self._map = None  # should somebody have no node
+        groups: dict[Server, list[int]] = {}
+        for i in positions:
+            groups.setdefault(found.of(calls[i]), []).append(i)
+        self._map = found
+        return groups
+
+    def _followed(self, call: Call[Any], answer: Any) -> Any:
+        """The reply, after going where the node says; _PENDING: ask the map again."""
+        if isinstance(answer, redis_errors.MovedError) and self._map is not None:
+            self._map.moved(answer)
+            return _PENDING
+        if isinstance(answer, redis_errors.AskError):
+            try:
+                return self._node(Server(*answer.node_addr)).ask([call], asking=True)[0]
+            except RedisError as error:
+                return error
+        return answer
+
+    def _node(self, server: Server) -> _SyncNode:
+        node = self._nodes.get(server)
+        if node is None:
+            node = self._nodes[server] = _SyncNode(self.settings, self._client_name, server)
+        return node
+
+    def _drop(self) -> None:
+        nodes, self._nodes = self._nodes, {}
+        for node in nodes.values():
+            node.close()
+
+
+class _SyncNode(SyncRedis):
+    """The connection to one node."""
+
+    def __init__(self, settings: RedisSettings, client_name: str, server: Server) -> None:
+        super().__init__(settings, client_name=client_name, retry_for_seconds=0)
+        self._server = server
+
+    def ask(self, calls: Sequence[Call[Any]], *, asking: bool = False) -> list[Any]:
+        """Replies and error replies."""
+        if not asking:
+            return self._replies(calls)
+        self._connection = self._connection or self._open()
+        try:
+            return self._talk([("ASKING",), self._words(calls[0])])[1:]
+        except BaseException:
+            self._drop()
+            raise
+
+    def _open(self) -> AbstractConnection:
+        return open_blocking(self.settings, self._client_name, self._server)
+
+    def _words(self, call: Call[Any]) -> tuple[Word, ...]:
+        return wire.words(call, in_cluster=True)

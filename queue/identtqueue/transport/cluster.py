@@ -1,0 +1,232 @@
+"""Calls to a Redis Cluster: each goes to the node that has its queue, and follows it when it moves.
+
+One pipelined connection per node. A queue is one slot, so every call has one right place; a node
+that is asked for another one says where to go (MOVED, ASK), or that it can't tell at the moment
+(TRYAGAIN, CLUSTERDOWN). All of these mean that nothing was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from redis import exceptions as redis_errors
+from redis.asyncio.connection import AbstractConnection
+
+from identtqueue.errors import RedisError, RedisUnavailable
+from identtqueue.protocol.commands import Call, Word
+from identtqueue.transport import wire
+from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.aio import AsyncRedis, Waiting, fetch_slots, open_connection
+from identtqueue.transport.outage import Outage
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.slots import MOST_REDIRECTS, SlotMap
+
+T = TypeVar("T")
+
+
+def async_redis(
+    settings: RedisSettings,
+    *,
+    client_name: str,
+    retry_for_seconds: float,
+    outage: Outage | None = None,
+) -> AsyncRedis:
+    """The asyncio connection that fits the address."""
+    kind = ClusterRedis if settings.topology is Topology.CLUSTER else AsyncRedis
+    return kind(
+        settings, client_name=client_name, retry_for_seconds=retry_for_seconds, outage=outage
+    )
+
+
+class ClusterRedis(AsyncRedis):
+    """Runs calls on a cluster; see `AsyncRedis` for the arguments."""
+
+    def __init__(
+        self,
+        settings: RedisSettings,
+        *,
+        client_name: str,
+        retry_for_seconds: float,
+        outage: Outage | None = None,
+    ) -> None:
+        super().__init__(
+            settings, client_name=client_name, retry_for_seconds=retry_for_seconds, outage=outage
+        )
+        self._map: SlotMap | None = None
+        self._nodes: dict[Server, _Node] = {}
+        self._lost: list[Waiting] = []  # until the slots are known (again)
+        self._looking: asyncio.Task[None] | None = None
+
+    async def connect(self) -> None:
+        """Find the nodes now, to fail early; as `AsyncRedis.connect`."""
+        self._map = await fetch_slots(self.settings)
+
+    async def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
+        """As `AsyncRedis.run`; what each node answers for itself is asked of all."""
+        if call.merge is None:
+            return await super().run(call, retry_for_seconds=retry_for_seconds)
+        self._map = await fetch_slots(self.settings)
+        nodes = [self._node(server) for server in self._map.nodes]
+        futures = [node.ask(call) for node in nodes]
+        answers = await asyncio.gather(*futures, return_exceptions=True)
+        found = []
+        for node, answer in zip(nodes, answers, strict=True):
+            # A replica that is away has nothing to say: who listens, listens to a primary.
+            if isinstance(answer, BaseException) and node.server in self._map.primaries:
+                raise answer
+            if not isinstance(answer, BaseException):
+                found.append(call.parse(answer))
+        return call.merge(found)
+
+    async def close(self) -> None:
+        """As `AsyncRedis.close`."""
+        self._closed = True
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+        await asyncio.gather(*(node.close() for node in self._nodes.values()))
+        self._fail(self._lost, RedisUnavailable("the client was closed"))
+
+    def put(self, item: Waiting) -> None:
+        """Send it to its node."""
+        if self._map is None:
+            self._wait_for_map(item)
+            return
+        try:
+            server = self._map.of(item.call)
+        except RedisUnavailable as error:
+            self.put_off(item, error)
+        else:
+            self._node(server).put(item)
+
+    def follow(self, item: Waiting, error: redis_errors.AskError) -> None:
+        """Send it where the node says."""
+        item.redirects += 1
+        if item.redirects % MOST_REDIRECTS == 0:
+            self.put_off(item, wire.translate(error))
+        elif isinstance(error, redis_errors.MovedError):
+            if self._map is not None:
+                self._map.moved(error)
+            self.put(item)
+        else:
+            item.asking = True
+            self._node(Server(*error.node_addr)).put(item)
+
+    def put_off(self, item: Waiting, error: RedisError) -> None:
+        """Send it again later, wherever its queue is then; too late: fail."""
+        left = item.deadline - time.monotonic()
+        if left <= 0 or self._closed:
+            self._fail([item], error)
+            self._outage.gave_up(self._client_name)
+            return
+        self._outage.failed(self._client_name, error)
+        item.asking = False
+        item.redirects += 1
+        pause = min(wire.backoff_seconds(min(item.redirects, 4)), left)
+        asyncio.get_running_loop().call_later(pause, self._wait_for_map, item)
+
+    def _wait_for_map(self, item: Waiting) -> None:
+        """Look at the slots anew, then send it."""
+        if self._closed:
+            self._fail([item], RedisUnavailable("the client was closed"))
+            return
+        self._lost.append(item)
+        if self._looking is None or self._looking.done():
+            loop = asyncio.get_running_loop()
+            self._looking = loop.create_task(self._look(), name=f"slots {self._client_name}")
+
+    async def _look(self) -> None:
+        try:
+            self._map = await fetch_slots(self.settings)
+        except RedisError as error:
+            lost, self._lost = self._lost, []
+            for item in lost:
+                if isinstance(error, RedisUnavailable):
+                    self.put_off(item, error)
+                else:
+                    self._fail([item], error)
+            return
+        lost, self._lost = self._lost, []
+        for item in lost:
+            self.put(item)
+        for server in self._nodes.keys() - self._map.nodes:
+            await self._nodes.pop(server).retire()
+
+    def _node(self, server: Server) -> _Node:
+        node = self._nodes.get(server)
+        if node is None:
+            node = self._nodes[server] = _Node(self, server, self._client_name, self._outage)
+        return node
+
+
+class _Node(AsyncRedis):
+    """The connection to one node: it does not try again by itself, the cluster does."""
+
+    def __init__(
+        self, cluster: ClusterRedis, server: Server, client_name: str, outage: Outage
+    ) -> None:
+        super().__init__(
+            cluster.settings, client_name=client_name, retry_for_seconds=0, outage=outage
+        )
+        self.server = server
+        self._cluster = cluster
+
+    def ask(self, call: Call[Any]) -> asyncio.Future[Any]:
+        """Send one call to this node, and once; gives the raw reply."""
+        return self._submit(call)
+
+    async def retire(self) -> None:
+        """The node has left the cluster: what waits for it goes elsewhere."""
+        waiting, self._waiting = list(self._waiting), type(self._waiting)()
+        await self.close()
+        for item in waiting:
+            self._cluster.put(item)
+
+    async def _open(self) -> AbstractConnection:
+        return await open_connection(self.settings, self._client_name, self.server)
+
+    async def _send(self, batch: list[Waiting]) -> list[Any]:
+        words: list[tuple[Word, ...]] = []
+        ours: list[bool] = []
+        for item in batch:
+            if item.asking:
+                words.append(("ASKING",))
+                ours.append(False)
+            words.append(wire.words(item.call, in_cluster=True))
+            ours.append(True)
+        replies = await self._talk(words)
+        return [reply for reply, is_ours in zip(replies, ours, strict=True) if is_ours]
+
+    async def _deliver(self, batch: list[Waiting], replies: list[Any]) -> None:
+        for item, reply in zip(batch, replies, strict=True):
+            item.asking = False
+            if item.future.done():
+                continue
+            if not isinstance(reply, Exception):
+                item.future.set_result(reply)
+                self._outage.worked(self._client_name)
+            elif isinstance(reply, redis_errors.AskError):
+                self._cluster.follow(item, reply)
+            else:
+                error = wire.translate(reply, item.call)
+                if isinstance(error, RedisUnavailable):
+                    self._cluster.put_off(item, error)
+                else:
+                    item.future.set_exception(error)
+
+    async def _after_loss(
+        self, batch: list[Waiting], error: RedisError, *, sent: bool = True
+    ) -> None:
+        """Hand back all that may be sent again: the queue may be elsewhere by then."""
+        waiting: Sequence[Waiting] = list(self._waiting)
+        self._waiting.clear()
+        passing = isinstance(error, RedisUnavailable)
+        for item in (*batch, *waiting):
+            not_sent = not sent or item not in batch
+            if passing and not item.future.done() and (item.call.repeatable or not_sent):
+                self._cluster.put_off(item, error)
+            else:
+                self._fail([item], error)

@@ -1,0 +1,102 @@
+"""Which node of a cluster has which keys."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any, Final
+
+from redis import exceptions as redis_errors
+from redis.crc import key_slot
+
+from identtqueue.errors import RedisUnavailable
+from identtqueue.protocol.commands import Call
+from identtqueue.transport.address import Server
+from identtqueue.transport.settings import RedisSettings
+
+MOST_REDIRECTS: Final = 5
+"""Of one call, without a pause; then the nodes disagree, and it waits like in an outage."""
+
+_KNOWN: Final[dict[RedisSettings, tuple[Server, ...]]] = {}
+"""The nodes last seen: those that the address names may be gone by now."""
+
+
+class SlotMap:
+    """The nodes as one of them sees them.
+
+    Args:
+        reply: of `CLUSTER SLOTS`.
+        asked: who gave it; nodes that don't know their own address leave it out.
+    """
+
+    def __init__(self, reply: Sequence[Any], asked: Server) -> None:
+        self._primaries: dict[int, Server] = {}
+        self.nodes: set[Server] = set()
+        for first, last, *nodes in reply:
+            servers = [_server(node, asked) for node in nodes]
+            self.nodes.update(servers)
+            self._primaries.update(dict.fromkeys(range(first, last + 1), servers[0]))
+
+    @property
+    def primaries(self) -> set[Server]:
+        """Those that have slots."""
+        return set(self._primaries.values())
+
+    def of(self, call: Call[Any]) -> Server:
+        """Whoever is to run the call.
+
+        Raises:
+            RedisUnavailable: nobody has the slot.
+        """
+        if not call.keys:
+            return random.choice(sorted(self.primaries, key=str))
+        return self.of_key(call.keys[0])
+
+    def of_key(self, key: str) -> Server:
+        """Whoever has the key.
+
+        Raises:
+            RedisUnavailable: nobody does.
+        """
+        server = self._primaries.get(slot_of(key))
+        if server is None:
+            raise RedisUnavailable(
+                f"Redis can't be reached: no node of the cluster has slot {slot_of(key)}"
+            )
+        return server
+
+    def moved(self, error: redis_errors.MovedError) -> None:
+        """Note what a node has told."""
+        server = Server(*error.node_addr)
+        self._primaries[error.slot_id] = server
+        self.nodes.add(server)
+
+
+def slot_of(key: str) -> int:
+    """The slot of a key, which is that of its hash tag: CRC16 mod 16384."""
+    return int(key_slot(key.encode()))
+
+
+def candidates(settings: RedisSettings) -> list[Server]:
+    """Whom to ask about the slots: the nodes last seen, in any order, then those of the address."""
+    known = list(_KNOWN.get(settings, ()))
+    random.shuffle(known)
+    return list(dict.fromkeys((*known, *settings.place.servers)))
+
+
+def learn(settings: RedisSettings, reply: Sequence[Any], asked: Server) -> SlotMap:
+    """The map from a node's answer; later connections will know its nodes.
+
+    Raises:
+        RedisUnavailable: the node knows of no slots.
+    """
+    found = SlotMap(reply, asked)
+    if not found.primaries:
+        raise RedisUnavailable(f"Redis can't be reached: {asked} knows of no slots of the cluster")
+    _KNOWN[settings] = tuple(found.nodes)
+    return found
+
+
+def _server(node: Sequence[Any], asked: Server) -> Server:
+    host = node[0].decode() if node[0] else ""
+    return Server(asked.host if host in ("", "?") else host, node[1])

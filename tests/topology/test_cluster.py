@@ -1,0 +1,321 @@
+"""A Redis Cluster: every call finds its node, also while slots move and nodes die."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from identtqueue import Client, SyncClient, Worker
+from identtqueue.admin import Admin
+from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import NewTask
+from identtqueue.protocol.roles import Role, rules
+from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.settings import RedisSettings
+from protocol.machine import QueueMachine, machine_settings
+from support.accounts import balance
+from support.ledger import Ledger
+from support.processes import WorkerProcess
+from support.redis_cluster import OneNodeCluster, RedisCluster
+from support.redis_server import RedisServer
+from support.serving import serving
+from support.waiting import eventually
+from topology.conftest import first_error
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[RedisCluster]:
+    """Three primaries; each test has queues of its own."""
+    cluster = RedisCluster().start()
+    yield cluster
+    cluster.destroy()
+
+
+@pytest.fixture
+def new_cluster() -> Iterator[Callable[..., RedisCluster]]:
+    made: list[RedisCluster] = []
+
+    def make(**settings: object) -> RedisCluster:
+        made.append(RedisCluster(**settings))
+        return made[-1].start()
+
+    yield make
+    for cluster in made:
+        cluster.destroy()
+
+
+def a_queue_on_each(cluster: RedisCluster, prefix: str) -> list[str]:
+    """Queues on three nodes, so in three slots."""
+    return [
+        cluster.queue_on(node, f"{prefix}-{name}")
+        for name, node in zip("abc", cluster.nodes[:3], strict=True)
+    ]
+
+
+async def double(_ctx: object, number: int) -> int:
+    return 2 * number
+
+
+# --- the protocol ---
+
+
+def test_every_script_in_random_order_keeps_to_its_slot() -> None:
+    """The machine of `tests/protocol`, on a server that knows the slots."""
+    node = OneNodeCluster().start()
+
+    class Machine(QueueMachine):
+        server = node
+
+    try:
+        run_state_machine_as_test(Machine, settings=machine_settings(share=0.2))
+    finally:
+        node.destroy()
+
+
+async def test_accounts_with_the_rights_of_their_roles(
+    new_cluster: Callable[..., RedisCluster], queue: str
+) -> None:
+    cluster = new_cluster()
+    queues = a_queue_on_each(cluster, queue)
+    for node in cluster.nodes:
+        with node.client() as raw:
+            for role in Role:
+                words = ("on", ">sesame", *rules(role, queues))
+                raw.execute_command("ACL", "SETUSER", role.value, *words)
+            raw.execute_command("ACL", "SETUSER", "default", "off")
+
+    def account(role: Role) -> RedisSettings:
+        return RedisSettings(address=cluster.address, username=role.value, password="sesame")
+
+    worker = Worker({"double": double}, account(Role.WORKER), queue_names=queues)
+    async with (
+        serving(worker),
+        Client(account(Role.PRODUCER)) as client,
+        Admin(account(Role.ADMIN)) as admin,
+    ):
+        ids = [await client.enqueue_job(name, "double", 4) for name in queues]
+        assert [r.value for r in await client.wait_many(ids, 60)] == [8, 8, 8]
+        assert (await admin.workers(queues[0]))[0].connected
+        rung: set[str] = set()
+        async with Admin(account(Role.OPERATOR)) as operator:
+            doorbell = operator.doorbell(rung.add)
+            await doorbell.add(*queues)
+            await client.enqueue_job(queues[2], "double", 4)
+            await eventually(lambda: queues[2] in rung, "it has rung")
+            await doorbell.close()
+
+
+# --- everything works ---
+
+
+async def test_one_worker_for_queues_of_three_nodes(cluster: RedisCluster, queue: str) -> None:
+    queues = a_queue_on_each(cluster, queue)
+    worker = Worker({"double": double}, cluster.address, queue_names=queues, concurrency=4)
+    async with (
+        serving(worker),
+        Client(cluster.address) as client,
+        Admin(cluster.address) as admin,
+    ):
+        ids = [await client.enqueue_job(queues[i % 3], "double", i) for i in range(60)]
+        results = await client.wait_many(ids, 60)
+        assert [result.value for result in results] == [2 * i for i in range(60)]
+        depths = await admin.depths(queues)
+        assert [depth.counters["succeeded"] for depth in depths.values()] == [20, 20, 20]
+        for name in queues:
+            (row,) = await admin.workers(name)
+            assert row.connected, "whichever node its control connection is at"
+        assert (await admin.server()).uptime_seconds >= 0
+
+
+async def test_an_idle_worker_hears_each_of_its_queues(cluster: RedisCluster, queue: str) -> None:
+    """Long before its block runs out, though Redis blocks on one slot only."""
+    queues = a_queue_on_each(cluster, queue)
+    worker = Worker({"double": double}, cluster.address, queue_names=queues, concurrency=1)
+    async with serving(worker), Client(cluster.address) as client:
+        for i in range(30):
+            task_id = await client.enqueue_job(queues[i % 3], "double", i)
+            assert await client.wait_for_result(task_id, 60) == 2 * i
+
+
+async def test_the_blocking_client(cluster: RedisCluster, queue: str) -> None:
+    queues = a_queue_on_each(cluster, queue)
+    worker = Worker({"double": double}, cluster.address, queue_names=queues)
+
+    def work() -> list[int]:
+        with SyncClient(cluster.address) as client:
+            ids = [client.enqueue_job(name, "double", 3) for name in queues]
+            assert client.queue_length(queues[0]) >= 0
+            return [client.wait_for_result(task_id, 60) for task_id in ids]
+
+    async with serving(worker):
+        assert await asyncio.to_thread(work) == [6, 6, 6]
+
+
+async def test_the_doorbell_of_every_queue_is_heard(cluster: RedisCluster, queue: str) -> None:
+    queues, rung = a_queue_on_each(cluster, queue), set[str]()
+    async with Admin(cluster.address) as admin, Client(cluster.address) as client:
+        doorbell = admin.doorbell(rung.add)
+        await doorbell.add(*queues)
+        for name in queues:
+            await client.enqueue_job(name, "double", 1)
+        await eventually(lambda: rung == set(queues), "all have rung")
+        await doorbell.close()
+
+
+# --- a queue moves to another node ---
+
+
+@pytest.mark.parametrize("some_keys_first", [False, True], ids=["at once", "key by key"])
+async def test_a_queue_that_moves(
+    cluster: RedisCluster, queue: str, how: str, some_keys_first: bool
+) -> None:
+    """While its keys are on two nodes it stands still; then it goes on at the other one."""
+    settings = RedisSettings(address=cluster.address)
+    name = cluster.queue_on(cluster.nodes[0], queue)
+    target = cluster.nodes[1]
+    task = NewTask(f"{name}:late", b"", "job")
+
+    redis = async_redis(settings, client_name="tests", retry_for_seconds=60)
+    blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=60)
+    first = [NewTask(f"{name}:{i}", b"", "job") for i in range(5)]
+    await redis.run(commands.enqueue(name, first))
+    assert blocking.run(commands.depth(name)).queued == 5
+
+    source = cluster.begin_to_move(name, target)
+    if some_keys_first:
+        cluster.move_keys(name, source, target, 2)
+        impatient = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
+        with pytest.raises(RedisUnavailable):
+            impatient.run(commands.enqueue(name, [task]))
+        impatient.close()
+        for i in range(5):  # a single key is found wherever it is
+            assert (await redis.run(commands.task_info(f"{name}:{i}"))) is not None
+            assert blocking.run(commands.task_info(f"{name}:{i}")) is not None
+    if how == "asyncio":
+        late = asyncio.ensure_future(redis.run(commands.enqueue(name, [task])))
+    else:
+        late = asyncio.ensure_future(
+            asyncio.to_thread(blocking.run, commands.enqueue(name, [task]))
+        )
+    while await asyncio.to_thread(cluster.move_keys, name, source, target, 3):
+        pass
+    cluster.end_move(name, target)
+    await late
+    assert cluster.primary_of(name) is target
+    assert (await redis.run(commands.depth(name))).queued == 6
+    assert blocking.run(commands.depth(name)).queued == 6
+    await redis.close()
+    blocking.close()
+
+
+async def test_a_queue_moves_while_workers_work(
+    cluster: RedisCluster, queue: str, tmp_path: Path
+) -> None:
+    """There and back; nothing is lost, nothing stops, and the other queues go on."""
+    moving = cluster.queue_on(cluster.nodes[0], f"{queue}-moving")
+    other = cluster.queue_on(cluster.nodes[2], f"{queue}-other")
+    ledger = Ledger(tmp_path / "ledger")
+    workers = [
+        WorkerProcess(cluster.address, [moving, other], ledger, concurrency=4) for _ in range(2)
+    ]
+    ids: dict[str, list[str]] = {moving: [], other: []}
+    enough = asyncio.Event()
+
+    async def produce(client: Client, name: str) -> None:
+        while not enough.is_set():
+            ids[name].append(await client.enqueue_job(name, "journal"))
+
+    try:
+        for worker in workers:
+            await worker.started()
+        async with Client(cluster.address, retry_for_seconds=60) as client:
+            producers = [asyncio.create_task(produce(client, name)) for name in ids]
+            for target in (cluster.nodes[1], cluster.nodes[0]):
+                before = len(ids[moving])
+                await eventually(lambda n=before: len(ids[moving]) > n + 50, "it flows")
+                source = cluster.begin_to_move(moving, target)
+                while await asyncio.to_thread(cluster.move_keys, moving, source, target, 20):
+                    pass
+                cluster.end_move(moving, target)
+            before = len(ids[moving])
+            await eventually(lambda: len(ids[moving]) > before + 50, "it flows again")
+            enough.set()
+            await asyncio.gather(*producers)
+            async with Admin(cluster.address, retry_for_seconds=60) as admin:
+                for name, enqueued in ids.items():
+                    await balance(client, admin, name, enqueued, seconds=100)
+        for worker in workers:
+            await worker.terminate()
+    finally:
+        for worker in workers:
+            worker.destroy()
+
+
+# --- a node dies ---
+
+
+async def test_a_primary_is_killed_under_load(
+    new_cluster: Callable[..., RedisCluster], queue: str, tmp_path: Path
+) -> None:
+    """Its replica takes over; workers and clients find it, and what was replicated is there."""
+    cluster = new_cluster(replicas=1)
+    victim = cluster.nodes[0]
+    name = cluster.queue_on(victim, f"{queue}-hit")
+    other = cluster.queue_on(cluster.nodes[1], f"{queue}-other")
+    ledger, gate = Ledger(tmp_path / "ledger"), tmp_path / "gate"
+    worker = WorkerProcess(cluster.address, [name, other], ledger, concurrency=8)
+    try:
+        await worker.started()
+        async with Client(cluster.address, retry_for_seconds=60) as client:
+            running = [await client.enqueue_job(name, "journal", str(gate)) for _ in range(4)]
+            await ledger.wait_for(lambda led: len(led.starts()) == 4, "four run")
+            queued = [await client.enqueue_job(name, "journal") for _ in range(20)]
+            with victim.client() as raw:
+                assert raw.wait(1, 10_000) == 1, "all of it is replicated"
+            victim.kill()
+            elsewhere = [await client.enqueue_job(other, "journal") for _ in range(20)]
+            late = [await client.enqueue_job(name, "journal") for _ in range(10)]
+            gate.touch()
+            async with Admin(cluster.address, retry_for_seconds=60) as admin:
+                await balance(client, admin, name, [*running, *queued, *late], seconds=100)
+                await balance(client, admin, other, elsewhere, seconds=100)
+        await worker.terminate()
+    finally:
+        worker.destroy()
+
+
+# --- what can be wrong ---
+
+
+async def test_a_node_where_a_server_was_expected(cluster: RedisCluster, how: str) -> None:
+    error = await first_error(RedisSettings(address=cluster.nodes[0].address), how)
+    assert type(error) is RedisTopologyMismatch, error
+    assert "is a node of a Redis Cluster: use redis+cluster://" in str(error)
+
+
+async def test_a_server_where_a_cluster_was_expected(redis_server: RedisServer, how: str) -> None:
+    address = f"redis+cluster://127.0.0.1:{redis_server.port}"
+    error = await first_error(RedisSettings(address=address), how)
+    assert type(error) is RedisTopologyMismatch, error
+    assert "is no node of a Redis Cluster" in str(error)
+
+
+async def test_no_node_answers(how: str) -> None:
+    error = await first_error(RedisSettings(address="redis+cluster://127.0.0.1:1,127.0.0.1:2"), how)
+    assert type(error) is RedisUnavailable, error
+
+
+async def test_a_cluster_that_is_not_whole(
+    new_redis_server: Callable[..., RedisServer], how: str
+) -> None:
+    """A node without slots, as before `redis-cli --cluster create`."""
+    node = new_redis_server(options=("--cluster-enabled", "yes"))
+    error = await first_error(RedisSettings(address=f"redis+cluster://127.0.0.1:{node.port}"), how)
+    assert type(error) is RedisUnavailable, error
+    assert "knows of no slots of the cluster" in str(error)
