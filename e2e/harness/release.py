@@ -109,7 +109,7 @@ def helm(release: Release, verb: str, *words: str) -> str:
         *("--set", "redis.persistence.enabled=false,redis.appendfsync=always"),
         *("--set", f"nodeSelector.{pin},redis.nodeSelector.{pin}"),
         # What the tests' own TaskQueues refer to.
-        *("--set", "rbac.secretNames={late-secret}"),
+        *("--set", "rbac.secretNames={late-secret,secured-login,secured-client,secured-ca}"),
         *words,
         timeout=300,
     )

@@ -371,6 +371,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert (depth.workers, depth.paused) == (len(model.workers), model.paused)
         rows = self.call(commands.workers(self.bench.queue), version)
         assert {row.worker_id: row.in_flight for row in rows} == in_flight
+        lacking = self.call(commands.permitted(self.bench.queue, ["HSET", "TIME"]), version)
+        assert lacking == []
         expired = self.call(commands.expired(self.bench.queue, self.bench.now_ms(), 99), version)
         assert set(expired) == {w for w, listed in model.workers.items() if listed.lapsed}
 

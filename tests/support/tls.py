@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,18 +12,24 @@ import trustme
 class Certificates:
     """PEM files in a folder.
 
+    Args:
+        folder: where they are written.
+        server_hosts: names and addresses of the server.
+
     Attributes:
         ca: of the authority that has signed the server's and the client's certificate.
         other_ca: of one that has nothing to do with them.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, server_hosts: Sequence[str] = ("127.0.0.1", "localhost")
+    ) -> None:
         self._folder = folder
         self._authority = trustme.CA(organization_name="idenTTqueue tests")
         self._other = trustme.CA(organization_name="somebody else")
         self.ca = self._write("ca.crt", self._authority.cert_pem)
         self.other_ca = self._write("other-ca.crt", self._other.cert_pem)
-        self.server = self._issue("server", self._authority, "127.0.0.1", "localhost")
+        self.server = self._issue("server", self._authority, *server_hosts)
         self.client = self._issue("client", self._authority, "client.invalid")
         self.foreign_client = self._issue("foreign-client", self._other, "client.invalid")
         self.expired_client = self._issue(
