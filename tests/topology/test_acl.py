@@ -145,6 +145,7 @@ def look_after(user: Account, bench: Bench) -> None:
     q, run = bench.queue, user.run
     bench.enqueue("due", delay=HOUR_MS)
     bench.fall_due("due")
+    bench.raw.script_flush()  # whoever finds one missing loads them all
     run(commands.server_info())
     user.listen(bench.keys.doorbell)
     run(commands.promote(q))
