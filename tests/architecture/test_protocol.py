@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, scripts
 from identtqueue.protocol.commands import Call, NewTask
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS, Transition
@@ -181,10 +182,13 @@ def test_every_fragment_is_included_somewhere() -> None:
 
 
 READS = {
-    *("EXISTS", "GET", "HGET", "HGETALL", "HMGET", "LINDEX", "LLEN", "LRANGE", "SISMEMBER"),
-    *("TIME", "ZCARD", "ZCOUNT", "ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
+    *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HMGET", "LINDEX", "LLEN"),
+    *("LRANGE", "SCARD", "SISMEMBER", "SRANDMEMBER", "TIME", "ZCARD", "ZCOUNT", "ZRANGE"),
+    *("ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
 }
-WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:end_task|promote|ring)\(")
+WRITE = re.compile(
+    rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:end_task|promote|ring|vacate|admit|note_held)\("
+)
 
 
 def blocks(source: str) -> list[str]:
@@ -209,7 +213,7 @@ def test_all_guards_come_before_the_first_write(name: str) -> None:
         assert not set(returned) & refusals, f"{returned} after the first write:\n{after}"
 
 
-@pytest.mark.parametrize("name", ["depth", "workers", "permitted"])
+@pytest.mark.parametrize("name", ["depth", "workers", "permitted", "limits"])
 def test_what_only_looks_writes_nothing(name: str) -> None:
     called = re.findall(r"redis\.call\('(\w+)'", scripts.script(name).source)
     assert set(called) <= READS
@@ -238,7 +242,7 @@ CALLS: dict[str, Call[Any]] = {
     "cancel": commands.cancel("q:a"),
     "replay": commands.replay("q:a"),
     "discard": commands.discard("q:a"),
-    "register": commands.register("q", "w", 1, {}),
+    "register": commands.register("q", "w", 1, {}, {"job": JobLimits(max_running=1)}),
     "extend": commands.extend("q", "w", 1),
     "leave": commands.leave("q", "w"),
     "drain": commands.drain("q", ["w"], stop=True),
@@ -249,6 +253,7 @@ CALLS: dict[str, Call[Any]] = {
     "depth": commands.depth("q"),
     "workers": commands.workers("q"),
     "permitted": commands.permitted("q", ["GET"]),
+    "limits": commands.limits("q"),
 }
 
 

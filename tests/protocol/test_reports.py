@@ -76,7 +76,9 @@ def test_everything_that_retry_writes(bench: Bench) -> None:
         "scheduled": {"a": TIME},
         "wake": ["1"],
         "stats": CLAIMED | {"retried": 1, "run_ms": MS},
-        "task:a": STARTED | {"state": "scheduled", "failures": 1, "error": "ValueError"},
+        "task:a": STARTED
+        | {"state": "scheduled", "failures": 1, "error": "ValueError"}
+        | {"retried": "1"},
     }
 
 

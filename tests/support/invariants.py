@@ -79,6 +79,11 @@ _KINDS: Final = {
     "draining": "set",
     "paused": "string",
     "unique": "string",
+    "limits": "hash",
+    "rates": "hash",
+    "blocked": "zset",
+    "held": "list",
+    "running": "set",
 }
 """Which keys a queue may have."""
 

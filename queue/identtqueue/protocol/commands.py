@@ -13,6 +13,7 @@ from typing import Any, Final, Generic, TypeVar
 import msgspec
 
 from identtqueue.errors import InvalidInput, PayloadUndecodable, ProtocolMismatch
+from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec, keys
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Progress, Result, State, TaskInfo, queue_of
@@ -132,7 +133,15 @@ class Claim(enum.Enum):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What a claim gave. `next_due_ms`: until the next scheduled task; None: there is none."""
+    """What a claim gave.
+
+    Attributes:
+        status: whether the worker may claim.
+        attempts: what it got.
+        next_due_ms: until the next scheduled task, or the next one held by a rate limit, may
+            start; None: there is none.
+        pending: more that may start now (of held ones, one per job is counted).
+    """
 
     status: Claim
     attempts: tuple[Attempt, ...] = ()
@@ -161,9 +170,22 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """What is in a queue at one moment. `counters` only grow.
+    """What is in a queue at one moment.
 
-    `due_soon` is how many of the scheduled tasks fall due within the time that was asked about.
+    Attributes:
+        queued: tasks that are pending.
+        in_flight, scheduled, dead: tasks that run, whose time has not come, dead letters.
+        oldest_wait_ms: of the queued tasks that may start, how long the oldest has waited.
+        next_due_in_ms: until the next scheduled task; None: there is none.
+        due_soon: how many of the scheduled tasks fall due within the time that was asked about.
+        paused: no task may start.
+        workers: registered incarnations.
+        counters: since the queue's beginning; they only grow.
+        held: how many of the queued tasks may not start now, because their job is at a limit.
+            Exact up to 200 tasks that no worker has looked at; of more, the first 200 stand for
+            all.
+        next_held_in_ms: until a rate limit lets one of the held tasks start (0: one may now);
+            None: none is held, or only by `max_running`.
     """
 
     queued: int
@@ -176,6 +198,27 @@ class QueueDepth:
     paused: bool
     workers: int
     counters: Mapping[str, int]
+    held: int = 0
+    next_held_in_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsInUse:
+    """The limits of one job of a queue, and how far they are used.
+
+    Attributes:
+        job: its name.
+        limits: as the newest registration has them; empty: taken away, while tasks were held.
+        running: tasks that count towards `max_running`.
+        held: tasks that a worker has looked at and that may not start yet.
+        next_start_in_ms: until one more may start (0: now); None: when one of those that run ends.
+    """
+
+    job: str
+    limits: JobLimits
+    running: int
+    held: int
+    next_start_in_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,8 +308,8 @@ def cancel(task_id: str) -> Call[Cancelled]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "cancel",
-        (k.pending, k.scheduled, k.stats),
-        (k.task_prefix, k.unique_prefix, task_id, CANCELLED, keys.CONTROL_PREFIX),
+        (k.pending, k.scheduled, k.stats, k.blocked),
+        (k.task_prefix, k.unique_prefix, task_id, CANCELLED, keys.CONTROL_PREFIX, k.held_prefix),
         Cancelled,
     )
 
@@ -341,8 +384,14 @@ def parse_progress(message: bytes) -> Progress:
 # --- worker ---------------------------------------------------------------------------------
 
 
-def register(queue: str, worker: str, lease_ms: int, info: Mapping[str, Any]) -> Call[int]:
-    """Take the first lease; gives Redis' time.
+def register(
+    queue: str,
+    worker: str,
+    lease_ms: int,
+    info: Mapping[str, Any],
+    limits: Mapping[str, JobLimits] | None = None,
+) -> Call[int]:
+    """Take the first lease, and say what limits each job has; gives Redis' time.
 
     Raises (from parse):
         ProtocolMismatch: the queue was written by another major version.
@@ -353,10 +402,13 @@ def register(queue: str, worker: str, lease_ms: int, info: Mapping[str, Any]) ->
         _check_protocol(reply)
         return int(reply[1])
 
+    args: list[Word] = [worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION]
+    for job, limit in (limits or {}).items():
+        args += (job, _pack_limits(limit))
     return Call(
         "register",
-        (k.workers, k.info, k.meta),
-        (worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION),
+        (k.workers, k.info, k.meta, k.limits, k.blocked, k.rates, k.wake),
+        tuple(args),
         parse,
     )
 
@@ -367,6 +419,17 @@ def permitted(queue: str, names: Sequence[str]) -> Call[list[str]]:
     return Call(
         "permitted", (k.doorbell,), tuple(names), lambda reply: [name.decode() for name in reply]
     )
+
+
+def _pack_limits(limits: JobLimits) -> bytes:
+    """As `lua/lib/limits.lua` reads them; the last three are for people (`limits_in_use`)."""
+    packed: dict[str, float] = {}
+    if limits.max_running is not None:
+        packed["max"] = limits.max_running
+    if (rate := limits.rate_limit) is not None:
+        packed |= {"interval": rate.interval_ms, "burst": rate.burst_size}
+        packed |= {"count": rate.count, "per_seconds": rate.per_seconds}
+    return codec.encode_plain(packed) if packed else b""
 
 
 def extend(queue: str, worker: str, lease_ms: int) -> Call[Lease]:
@@ -400,8 +463,21 @@ def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
             k.paused,
             k.draining,
             k.wake,
+            k.limits,
+            k.blocked,
+            k.rates,
         ),
-        (k.task_prefix, k.unique_prefix, worker, limit, k.doorbell, EXPIRED, CANCELLED),
+        (
+            k.task_prefix,
+            k.unique_prefix,
+            worker,
+            limit,
+            k.doorbell,
+            EXPIRED,
+            CANCELLED,
+            k.held_prefix,
+            k.running_prefix,
+        ),
         lambda reply: _parse_claim(queue, reply),
         repeatable=False,
     )
@@ -452,10 +528,10 @@ def _acks(reply: list[bytes]) -> list[Ack]:
 def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> Call[list[Ack]]:
     """Record results (id, attempt, encoded value), once each."""
     k = queue_keys(queue)
-    args: list[Word] = [k.task_prefix, k.unique_prefix, worker]
+    args: list[Word] = [k.task_prefix, k.unique_prefix, worker, k.running_prefix]
     for triple in done:
         args += triple
-    return Call("finish", (k.inflight(worker), k.stats), tuple(args), _acks)
+    return Call("finish", (k.inflight(worker), k.stats, k.blocked, k.wake), tuple(args), _acks)
 
 
 def retry(
@@ -465,8 +541,8 @@ def retry(
     k = queue_keys(queue)
     return Call(
         "retry",
-        (k.inflight(worker), k.scheduled, k.stats, k.wake),
-        (k.task_prefix, worker, task_id, attempt, delay_ms, failure),
+        (k.inflight(worker), k.scheduled, k.stats, k.wake, k.blocked),
+        (k.task_prefix, worker, task_id, attempt, delay_ms, failure, k.running_prefix),
         Ack,
     )
 
@@ -476,8 +552,17 @@ def bury(queue: str, worker: str, task_id: str, attempt: int, failure: bytes) ->
     k = queue_keys(queue)
     return Call(
         "bury",
-        (k.inflight(worker), k.dead, k.stats),
-        (k.task_prefix, k.unique_prefix, worker, task_id, attempt, failure, DEAD_LETTER_TTL_MS),
+        (k.inflight(worker), k.dead, k.stats, k.blocked, k.wake),
+        (
+            k.task_prefix,
+            k.unique_prefix,
+            worker,
+            task_id,
+            attempt,
+            failure,
+            DEAD_LETTER_TTL_MS,
+            k.running_prefix,
+        ),
         Ack,
     )
 
@@ -487,8 +572,8 @@ def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
     k = queue_keys(queue)
     return Call(
         "abort",
-        (k.inflight(worker), k.stats),
-        (k.task_prefix, k.unique_prefix, worker, task_id, attempt, CANCELLED),
+        (k.inflight(worker), k.stats, k.blocked, k.wake),
+        (k.task_prefix, k.unique_prefix, worker, task_id, attempt, CANCELLED, k.running_prefix),
         Ack,
     )
 
@@ -496,10 +581,15 @@ def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
 def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Call[list[Ack]]:
     """Give tasks (id, attempt) back to the head of the queue; nothing is charged."""
     k = queue_keys(queue)
-    args: list[Word] = [k.task_prefix, worker, k.doorbell]
+    args: list[Word] = [k.task_prefix, worker, k.doorbell, k.held_prefix, k.running_prefix]
     for pair in attempts:
         args += pair
-    return Call("release", (k.inflight(worker), k.pending, k.wake, k.stats), tuple(args), _acks)
+    return Call(
+        "release",
+        (k.inflight(worker), k.pending, k.wake, k.stats, k.blocked),
+        tuple(args),
+        _acks,
+    )
 
 
 def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) -> Call[Ack]:
@@ -515,21 +605,21 @@ def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) 
 
 
 def wake(queue: str) -> Call[int]:
-    """Ring for another idle worker if tasks are pending; gives their number."""
+    """Ring for another idle worker if tasks may start; gives their number (as `Claimed`)."""
     k = queue_keys(queue)
-    return Call("wake", (k.pending, k.wake), (), int)
+    return Call("wake", (k.pending, k.wake, k.blocked), (), int)
 
 
 # --- upkeep and administration ----------------------------------------------------------------
 
 
 def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
-    """Make due tasks pending; forget dead letters that have expired."""
+    """Make due tasks pending; forget dead letters that have expired; look after held tasks."""
     k = queue_keys(queue)
     return Call(
         "promote",
-        (k.scheduled, k.pending, k.wake, k.dead),
-        (k.task_prefix, k.doorbell, limit, DEAD_LETTER_TTL_MS),
+        (k.scheduled, k.pending, k.wake, k.dead, k.blocked, k.limits, k.rates),
+        (k.task_prefix, k.doorbell, limit, DEAD_LETTER_TTL_MS, k.running_prefix),
         lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2]),
     )
 
@@ -579,6 +669,7 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             k.wake,
             k.dead,
             k.stats,
+            k.blocked,
         ),
         (
             k.task_prefix,
@@ -590,6 +681,8 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             codec.encode_failure(lost),
             CANCELLED,
             DEAD_LETTER_TTL_MS,
+            k.held_prefix,
+            k.running_prefix,
         ),
         _parse_recovery,
     )
@@ -625,7 +718,7 @@ def pause(queue: str, *, stop: bool) -> Call[bool]:
     k = queue_keys(queue)
     return Call(
         "pause",
-        (k.paused, k.pending, k.wake),
+        (k.paused, k.pending, k.wake, k.blocked),
         ("pause" if stop else "resume", k.doorbell),
         bool,
     )
@@ -664,14 +757,24 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
     k = queue_keys(queue)
     return Call(
         "depth",
-        (k.pending, k.workers, k.scheduled, k.dead, k.stats, k.paused),
-        (k.task_prefix, k.inflight_prefix, within_ms),
+        (
+            k.pending,
+            k.workers,
+            k.scheduled,
+            k.dead,
+            k.stats,
+            k.paused,
+            k.limits,
+            k.blocked,
+            k.rates,
+        ),
+        (k.task_prefix, k.inflight_prefix, within_ms, k.held_prefix, k.running_prefix),
         _parse_depth,
     )
 
 
 def _parse_depth(reply: list[Any]) -> QueueDepth:
-    counters = {reply[i].decode(): int(reply[i + 1]) for i in range(10, len(reply), 2)}
+    counters = {reply[i].decode(): int(reply[i + 1]) for i in range(12, len(reply), 2)}
     return QueueDepth(
         queued=reply[0],
         in_flight=reply[1],
@@ -683,7 +786,44 @@ def _parse_depth(reply: list[Any]) -> QueueDepth:
         paused=bool(reply[7]),
         workers=reply[8],
         counters=counters,
+        held=reply[10],
+        next_held_in_ms=_maybe(reply[11]),
     )
+
+
+def limits(queue: str) -> Call[list[LimitsInUse]]:
+    """The limits of a queue's jobs, and how far they are used, by name."""
+    k = queue_keys(queue)
+    return Call(
+        "limits",
+        (k.limits, k.blocked, k.rates),
+        (k.held_prefix, k.running_prefix),
+        _parse_limits,
+    )
+
+
+def _parse_limits(reply: list[Any]) -> list[LimitsInUse]:
+    found = [
+        LimitsInUse(
+            job=reply[i].decode(),
+            limits=_unpack_limits(reply[i + 1]),
+            running=reply[i + 2],
+            held=reply[i + 3],
+            next_start_in_ms=_maybe(reply[i + 4]),
+        )
+        for i in range(0, len(reply), 5)
+    ]
+    return sorted(found, key=lambda limits: limits.job)
+
+
+def _unpack_limits(packed: bytes) -> JobLimits:
+    fields = codec.decode_value(packed) if packed else {}
+    rate = (
+        RateLimit(fields["count"], fields["per_seconds"], fields["burst"])
+        if "count" in fields
+        else None
+    )
+    return JobLimits(max_running=fields.get("max"), rate_limit=rate)
 
 
 def workers(queue: str) -> Call[list[WorkerRow]]:

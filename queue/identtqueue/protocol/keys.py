@@ -18,15 +18,20 @@ class QueueKeys:
     """The keys of one queue."""
 
     __slots__ = (
+        "blocked",
         "dead",
         "doorbell",
         "draining",
+        "held_prefix",
         "inflight_prefix",
         "info",
+        "limits",
         "meta",
         "paused",
         "pending",
         "progress_prefix",
+        "rates",
+        "running_prefix",
         "scheduled",
         "stats",
         "task_prefix",
@@ -51,6 +56,11 @@ class QueueKeys:
         self.inflight_prefix = base + "inflight:"  # LIST per incarnation: the ids it owns
         self.unique_prefix = base + "unique:"  # STRING per unique key -> id, with a TTL
         self.progress_prefix = base + "progress:"  # channel per id: what its job reports
+        self.limits = base + "limits"  # HASH job -> its limits (msgpack)
+        self.blocked = base + "blocked"  # ZSET job with held tasks -> when one may start (ms)
+        self.held_prefix = base + "held:"  # LIST per job: pending ids that its limits keep back
+        self.running_prefix = base + "running:"  # SET per job with max_running: ids that count
+        self.rates = base + "rates"  # HASH job with a rate limit -> theoretical arrival time (ms)
         self.doorbell = base + "doorbell"  # channel: `pending` was empty and is not any more
 
     def task(self, task_id: str) -> str:

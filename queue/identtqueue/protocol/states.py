@@ -40,8 +40,8 @@ TRANSITIONS: Final = (
         "claim",
         (State.PENDING,),
         (State.RUNNING, State.CANCELLED),
-        "worker has a lease and is not draining; queue not paused; a task that expired unstarted, "
-        "or was cancelled while it ran, is cancelled",
+        "worker has a lease and is not draining; queue not paused; the job is below its limits; a "
+        "task that expired unstarted, or was cancelled while it ran, is cancelled",
         "fetch",
     ),
     Transition(
@@ -74,7 +74,8 @@ TRANSITIONS: Final = (
 )
 
 SERVICE_SCRIPTS: Final = {
-    "register": "a worker incarnation takes its first lease; checks the protocol version",
+    "register": "a worker incarnation takes its first lease and declares its jobs' limits; checks "
+    "the protocol version",
     "extend": "renews the lease of a worker that still has one",
     "leave": "gives the lease back when nothing is in flight",
     "drain": "tells workers to stop fetching, or calls them back",
@@ -85,5 +86,6 @@ SERVICE_SCRIPTS: Final = {
     "depth": "counts, and the oldest wait; writes nothing",
     "workers": "who works, on how much; writes nothing",
     "permitted": "which commands the caller's ACL lacks; writes nothing",
+    "limits": "the limits of jobs, and how far they are used; writes nothing",
 }
 """Scripts that move no task."""

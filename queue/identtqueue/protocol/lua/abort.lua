@@ -1,15 +1,17 @@
 -- abort: running -> cancelled, by its owner, which was asked to
--- KEYS  1 inflight:<worker>  2 stats
+-- KEYS  1 inflight:<worker>  2 stats  3 blocked  4 wake
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 id  5 attempt  6 encoded reason
+--       7 running prefix
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
 -- include lib/owned.lua
+-- include lib/slots.lua
 -- include lib/end_task.lua
 local id, key = ARGV[4], ARGV[1] .. ARGV[4]
-local ack = owned(key, ARGV[3], ARGV[5], 'cancelled')
+local ack, task = owned(key, ARGV[3], ARGV[5], 'cancelled')
 if ack ~= 'ok' then return ack end
 redis.call('LREM', KEYS[1], 1, id)
-local ttl = redis.call('HGET', key, 'ttl') or 3600000
-end_task(key, id, 'cancelled', 'error', ARGV[6], now_ms(), ttl, ARGV[2])
+if task[8] then vacate(ARGV[7], KEYS[3], KEYS[4], key, id, task[8]) end
+end_task(key, id, 'cancelled', 'error', ARGV[6], now_ms(), task[5] or 3600000, ARGV[2])
 redis.call('HINCRBY', KEYS[2], 'cancelled', 1)
 return ack

@@ -1,29 +1,40 @@
 -- claim: pending -> running, up to N; due tasks are promoted first. -> cancelled instead: a task
--- that expired before it ever started, or that was cancelled while it ran and then came back
+-- that expired before it ever started, or that was cancelled while it ran and then came back. One
+-- whose job is at a limit is held; once it may start, it comes before all that are not
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
---       8 wake
+--       8 wake  9 limits  10 blocked  11 rates
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 limit  5 doorbell  6 error of an expired task
---       7 error of a cancelled one
--- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled task or -1,
---         Redis time, number left pending, then per attempt: id, number, failures, losses,
---         enqueued at, ms waited, payload}
+--       7 error of a cancelled one  8 held prefix  9 running prefix
+-- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled or held task may
+--         start or -1, Redis time, number left that may start (of held ones: one per job), then
+--         per attempt: id, number, failures, losses, enqueued at, ms waited, payload}
 -- include lib/now.lua
 -- include lib/promote.lua
 -- include lib/end_task.lua
+-- include lib/limits.lua
+-- include lib/held.lua
+-- include lib/due_held.lua
+-- include lib/slots.lua
 if not redis.call('ZSCORE', KEYS[3], ARGV[3]) then return {'lost'} end
 if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
-if redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
+-- A queue that is neither paused nor limited, as most are, pays for no more than one look.
+local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10]) > 0
+if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
-local now, limit = now_ms(), math.min(tonumber(ARGV[4]), 1000)  -- what `unpack` can take
+local now, most = now_ms(), math.min(tonumber(ARGV[4]), 1000)  -- what `unpack` can take
 local _, next_due = promote(KEYS[4], KEYS[1], KEYS[8], ARGV[1], ARGV[5], now, 1000)
 local reply = {'ok', next_due, now, 0}
-local claimed, waited = 0, 0
+local claimed, waited, looked = 0, 0, 0
+local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pending_since', 'payload',
+  'expires_at', 'ttl', 'cancel'}
+local keys = special and {KEYS[9], KEYS[11], ARGV[9]}
+if keys then fields[11], fields[12] = 'function', 'slot' end
 
-local function start(id)  -- false: it is not to run
+local function start(id)  -- false: it is not to run, or not now
   local key = ARGV[1] .. id
-  local task = redis.call('HMGET', key, 'state', 'attempt', 'failures', 'losses', 'enqueued_at',
-    'pending_since', 'payload', 'expires_at', 'ttl', 'cancel')
+  local task = redis.call('HMGET', key, unpack(fields))
   if task[1] ~= 'pending' then return false end  -- its hash was removed by hand
+  if task[12] then vacate(ARGV[9], KEYS[10], KEYS[8], key, id, task[12]) end
   local expired = task[8] and not task[2] and tonumber(task[8]) <= now
   if expired or task[10] then
     local reason = expired and ARGV[6] or ARGV[7]
@@ -31,6 +42,7 @@ local function start(id)  -- false: it is not to run
     redis.call('HINCRBY', KEYS[5], 'cancelled', 1)
     return false
   end
+  if keys and not admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
   -- A hash written by hand may lack its times: an error here would lose what was popped.
   local number, enqueued = tonumber(task[2] or 0) + 1, task[5] or now
   local wait = now - tonumber(task[6] or enqueued)
@@ -43,19 +55,30 @@ local function start(id)  -- false: it is not to run
   return true
 end
 
-for _ = 1, 100 do  -- more than one round only when tasks were cancelled
-  local ids = limit > claimed and redis.call('LPOP', KEYS[1], limit - claimed) or {}
-  if not ids or #ids == 0 then break end
-  redis.call('RPUSH', KEYS[2], unpack(ids))
+local function take(list, number)  -- whether to go on: bounded, when few of them start
+  local ids = number > 0 and looked < 2000 and redis.call('LPOP', list, number) or {}
+  if #ids > 0 then redis.call('RPUSH', KEYS[2], unpack(ids)) end
   for _, id in ipairs(ids) do
     if not start(id) then redis.call('LREM', KEYS[2], -1, id) end
   end
+  looked = looked + #ids
+  return #ids > 0
 end
+
+for _, job in ipairs(keys and redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now) or {}) do
+  local free, again
+  repeat free, again = allowance(limit_of(keys, job, now), now)
+  until not take(ARGV[8] .. job, math.min(free, most - claimed))
+  note_held(KEYS[10], ARGV[8], job, again)
+end
+repeat until not take(KEYS[1], most - claimed)
 if claimed > 0 then
   redis.call('HINCRBY', KEYS[5], 'claimed', claimed)
   redis.call('HINCRBY', KEYS[5], 'wait_ms', waited)
 end
--- Pass the baton: exactly one more worker wakes while tasks are left.
-reply[4] = redis.call('LLEN', KEYS[1])
+-- Pass the baton: exactly one more worker wakes while tasks are left that may start.
+local startable = 0
+if keys then startable, reply[2] = due_held(KEYS[10], now, next_due) end
+reply[4] = redis.call('LLEN', KEYS[1]) + startable
 if reply[4] == 0 then redis.call('DEL', KEYS[8]) else ring(KEYS[1], KEYS[8], ARGV[5], reply[4]) end
 return reply

@@ -1,25 +1,60 @@
 -- depth: what is in a queue; writes nothing
--- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused
--- ARGV  1 task prefix  2 inflight prefix  3 how far to look ahead (ms)
--- Returns {pending, in flight, scheduled, dead, ms that the head has waited or -1,
---         ms until the next scheduled or -1, scheduled that fall due within ARGV 3, paused 0|1,
---         workers, Redis time, then counters}
+-- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused  7 limits  8 blocked  9 rates
+-- ARGV  1 task prefix  2 inflight prefix  3 how far to look ahead (ms)  4 held prefix
+--       5 running prefix
+-- Returns {pending, in flight, scheduled, dead, ms that the oldest which may start has waited or
+--         -1, ms until the next scheduled or -1, scheduled that fall due within ARGV 3, paused 0|1,
+--         workers, Redis time, how many of the pending may not start now, ms until a held one may
+--         or -1, then counters}
 -- include lib/now.lua
+-- include lib/limits.lua
+-- include lib/due_held.lua
 local now, in_flight = now_ms(), 0
 local workers = redis.call('ZRANGE', KEYS[2], 0, -1)
 for _, worker in ipairs(workers) do
   in_flight = in_flight + redis.call('LLEN', ARGV[2] .. worker)
 end
-local oldest, head = -1, redis.call('LINDEX', KEYS[1], 0)
-if head then
+
+local function waited(list)
+  local head = redis.call('LINDEX', list, 0)
+  if not head then return -1 end
   local since = redis.call('HMGET', ARGV[1] .. head, 'pending_since', 'enqueued_at')
-  oldest = math.max(0, now - tonumber(since[1] or since[2] or now))
+  return math.max(0, now - tonumber(since[1] or since[2] or now))
 end
+
+local length, oldest = redis.call('LLEN', KEYS[1]), waited(KEYS[1])
+local pending, startable, free = length, length, {}
+
+local function free_for(job)
+  free[job] = free[job] or (allowance(limit_of({KEYS[7], KEYS[9], ARGV[5]}, job, now), now))
+  return free[job]
+end
+
+if redis.call('EXISTS', KEYS[7], KEYS[8]) > 0 then
+  startable = 0
+  for _, job in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
+    local held = redis.call('LLEN', ARGV[4] .. job)
+    local may = math.max(0, math.min(held, free_for(job)))
+    if may > 0 then oldest = math.max(oldest, waited(ARGV[4] .. job)) end
+    pending, startable, free[job] = pending + held, startable + may, free_for(job) - may
+  end
+  -- What has not been looked at by a claim yet: its head stands for the rest.
+  local sample, found = redis.call('LRANGE', KEYS[1], 0, 199), {}
+  for _, id in ipairs(sample) do
+    local job = redis.call('HGET', ARGV[1] .. id, 'function') or ''
+    found[job] = (found[job] or 0) + 1
+  end
+  for job, number in pairs(found) do
+    startable = startable + math.max(0, math.min(number * length / #sample, free_for(job)))
+  end
+end
+
 local next_due, first = -1, redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 if #first > 0 then next_due = math.max(0, tonumber(first[2]) - now) end
-local reply = {redis.call('LLEN', KEYS[1]), in_flight, redis.call('ZCARD', KEYS[3]),
-  redis.call('ZCARD', KEYS[4]), oldest, next_due,
-  redis.call('ZCOUNT', KEYS[3], '-inf', now + tonumber(ARGV[3])), redis.call('EXISTS', KEYS[6]),
-  #workers, now}
+local due, next_held = due_held(KEYS[8], now)
+local reply = {pending, in_flight, redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]),
+  oldest, next_due, redis.call('ZCOUNT', KEYS[3], '-inf', now + tonumber(ARGV[3])),
+  redis.call('EXISTS', KEYS[6]), #workers, now, pending - math.ceil(startable),
+  due > 0 and 0 or next_held}
 for _, value in ipairs(redis.call('HGETALL', KEYS[5])) do reply[#reply + 1] = value end
 return reply

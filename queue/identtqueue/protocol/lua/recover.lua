@@ -1,12 +1,15 @@
--- recover: running -> pending (head) / failed / cancelled, for all tasks of a lost worker
+-- recover: running -> pending (head) / failed / cancelled, for all tasks of a lost worker; those
+-- whose job has held tasks go to the head of these
 -- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining  5 pending  6 wake  7 dead  8 stats
+--       9 blocked
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 doorbell  5 "waive" (its death is certain) or
 --       "expired" (its lease must have run out)  6 losses allowed before a task is buried
 --       7 encoded failure of a buried task  8 encoded reason of a cancelled one
---       9 how long dead letters are kept (ms)
+--       9 how long dead letters are kept (ms)  10 held prefix  11 running prefix
 -- Returns {"unknown"} | {"alive"} | {"ok", then pairs: id, "pending" | "failed" | "cancelled"}
 -- include lib/now.lua
--- include lib/pending.lua
+-- include lib/slots.lua
+-- include lib/put_back.lua
 -- include lib/end_task.lua
 local now, worker = now_ms(), ARGV[3]
 local lease = redis.call('ZSCORE', KEYS[2], worker)
@@ -22,7 +25,8 @@ redis.call('SREM', KEYS[4], worker)
 
 local function fate(id, key)
   local losses = redis.call('HINCRBY', key, 'losses', 1)
-  local task = redis.call('HMGET', key, 'cancel', 'ttl')
+  local task = redis.call('HMGET', key, 'cancel', 'ttl', 'slot', 'function')
+  if task[3] then vacate(ARGV[11], KEYS[9], KEYS[6], key, id, task[3]) end
   if task[1] then
     end_task(key, id, 'cancelled', 'error', ARGV[8], now, task[2] or 3600000, ARGV[2])
     redis.call('HINCRBY', KEYS[8], 'cancelled', 1)
@@ -34,7 +38,7 @@ local function fate(id, key)
     redis.call('HINCRBY', KEYS[8], 'failed', 1)
     return 'failed'
   end
-  redis.call('LPUSH', KEYS[5], id)
+  put_back(KEYS[5], ARGV[10], KEYS[9], id, task[4])
   redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
   redis.call('HDEL', key, 'owner')  -- so that its own late release is told `lost`, not `done`
   requeued = requeued + 1

@@ -1,22 +1,26 @@
--- release: running -> pending (head, in their old order); nothing is charged
--- KEYS  1 inflight:<worker>  2 pending  3 wake  4 stats
--- ARGV  1 task prefix  2 worker  3 doorbell  4.. pairs: id, attempt
+-- release: running -> pending (head, in their old order; those whose job has held tasks go to the
+-- head of these); nothing is charged
+-- KEYS  1 inflight:<worker>  2 pending  3 wake  4 stats  5 blocked
+-- ARGV  1 task prefix  2 worker  3 doorbell  4 held prefix  5 running prefix
+--       6.. pairs: id, attempt
 -- Returns per attempt, in order: "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
 -- include lib/owned.lua
--- include lib/pending.lua
+-- include lib/slots.lua
+-- include lib/put_back.lua
 local now, before = now_ms(), redis.call('LLEN', KEYS[2])
 local acks, released = {}, 0
-for i = #ARGV - 1, 4, -2 do
+for i = #ARGV - 1, 6, -2 do
   local id, key = ARGV[i], ARGV[1] .. ARGV[i]
-  local ack = owned(key, ARGV[2], ARGV[i + 1], 'pending')
+  local ack, task = owned(key, ARGV[2], ARGV[i + 1], 'pending')
   if ack == 'ok' then
     redis.call('LREM', KEYS[1], 1, id)
-    redis.call('LPUSH', KEYS[2], id)
+    if task[8] then vacate(ARGV[5], KEYS[5], KEYS[3], key, id, task[8]) end
+    put_back(KEYS[2], ARGV[4], KEYS[5], id, redis.call('HGET', key, 'function'))
     redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
     released = released + 1
   end
-  acks[(i - 4) / 2 + 1] = ack
+  acks[(i - 6) / 2 + 1] = ack
 end
 if released > 0 then
   redis.call('HINCRBY', KEYS[4], 'released', released)

@@ -1,19 +1,24 @@
 -- retry: running -> scheduled, after a failure
--- KEYS  1 inflight:<worker>  2 scheduled  3 stats  4 wake
+-- KEYS  1 inflight:<worker>  2 scheduled  3 stats  4 wake  5 blocked
 -- ARGV  1 task prefix  2 worker  3 id  4 attempt  5 delay (ms)  6 encoded failure
+--       7 running prefix
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
 -- include lib/owned.lua
--- include lib/pending.lua
+-- include lib/slots.lua
 local id, key = ARGV[3], ARGV[1] .. ARGV[3]
-local ack = owned(key, ARGV[2], ARGV[4], 'scheduled')
+local ack, task = owned(key, ARGV[2], ARGV[4], 'scheduled')
+if ack == 'lost' and task[3] == ARGV[2] and redis.call('HGET', key, 'retried') == ARGV[4] then
+  return 'done'  -- and the task has been promoted since
+end
 if ack ~= 'ok' then return ack end
 local now = now_ms()
 redis.call('LREM', KEYS[1], 1, id)
+if task[8] then vacate(ARGV[7], KEYS[5], KEYS[4], key, id, task[8]) end
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), id)
-redis.call('HSET', key, 'state', 'scheduled', 'error', ARGV[6])
+redis.call('HSET', key, 'state', 'scheduled', 'error', ARGV[6], 'retried', ARGV[4])
 redis.call('HINCRBY', key, 'failures', 1)
 redis.call('HINCRBY', KEYS[3], 'retried', 1)
-redis.call('HINCRBY', KEYS[3], 'run_ms', now - tonumber(redis.call('HGET', key, 'started_at')))
+redis.call('HINCRBY', KEYS[3], 'run_ms', now - tonumber(task[4]))
 if redis.call('ZRANK', KEYS[2], id) == 0 then ring_for_schedule(KEYS[4]) end
 return ack

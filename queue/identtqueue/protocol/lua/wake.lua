@@ -1,8 +1,11 @@
--- wake: rings for one idle worker when tasks are pending; a worker that was woken and may not
+-- wake: rings for one idle worker when tasks may start; a worker that was woken and may not
 -- claim (it drains, its lease is lost) passes the call on
--- KEYS  1 pending  2 wake
+-- KEYS  1 pending  2 wake  3 blocked
 -- ARGV  none
--- Returns the number of tasks pending
-local pending = redis.call('LLEN', KEYS[1])
-if pending > 0 and redis.call('EXISTS', KEYS[2]) == 0 then redis.call('RPUSH', KEYS[2], '1') end
-return pending
+-- Returns the number of tasks that may start (of held ones: one per job)
+-- include lib/now.lua
+-- include lib/pending.lua
+-- include lib/due_held.lua
+local startable = redis.call('LLEN', KEYS[1]) + due_held(KEYS[3], now_ms())
+if startable > 0 then wake_one(KEYS[2]) end
+return startable

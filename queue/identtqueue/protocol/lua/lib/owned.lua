@@ -1,10 +1,10 @@
 -- The fence: an attempt is ours while the task runs under its number and this worker owns it.
 -- Returns 'ok' (ours), 'done' (the same report arrived before: a repeat after a lost reply),
 -- 'lost' (recovered; perhaps running elsewhere) or 'missing'; and what it read on the way, for the
--- callers that need it: {state, attempt, owner, started_at, ttl, waiters, unique}.
+-- callers that need it: {state, attempt, owner, started_at, ttl, waiters, unique, slot}.
 local function owned(task_key, worker, attempt, done_state)
   local task = redis.call('HMGET', task_key, 'state', 'attempt', 'owner', 'started_at', 'ttl',
-    'waiters', 'unique')
+    'waiters', 'unique', 'slot')
   if not task[1] then return 'missing', task end
   if task[2] ~= attempt then return 'lost', task end
   if task[1] == 'running' and task[3] == worker then return 'ok', task end

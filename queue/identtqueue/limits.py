@@ -1,0 +1,82 @@
+"""Pure: what the limits of a job say, checked. Redis holds them (`protocol/lua/lib/limits.lua`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from identtqueue.errors import LONGEST_SECONDS, InvalidInput
+
+PACED_MS: Final = 10.0
+"""The default burst: as many tasks as fall into this time. Rates up to 100/s are paced one by one;
+above, a worker need not ask more than 100 times a second."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How often tasks of a job may start: the generic cell rate algorithm (GCRA, ITU-T I.371).
+
+    Starts are paced: `per_seconds / count` apart, but up to `burst` at once after a rest. So in
+    any window of `per_seconds`, wherever it begins, at most `count + burst - 1` tasks start: with
+    `burst=1` never more than `count`. Each attempt is a start, a repeated one too.
+
+    Attributes:
+        count: starts …
+        per_seconds: … in so many seconds.
+        burst: starts at once after a rest. Default: as many as fall into 10 ms, at least 1; so up
+            to 100/s there is no burst.
+    """
+
+    count: int
+    per_seconds: float
+    burst: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, value in (("count", self.count), ("burst", self.burst)):
+            if value is not None and not _is_count(value):
+                raise InvalidInput(f"RateLimit: {name}={value!r} must be a whole number, 1 or more")
+        seconds = self.per_seconds
+        if not isinstance(seconds, float | int) or not 0 < seconds <= LONGEST_SECONDS:
+            raise InvalidInput(f"RateLimit: per_seconds={seconds!r} must be more than 0")
+
+    @property
+    def interval_ms(self) -> float:
+        """Between two starts: GCRA's increment T."""
+        return self.per_seconds * 1000 / self.count
+
+    @property
+    def burst_size(self) -> int:
+        """Starts at once: GCRA's tolerance is `(burst_size - 1) * interval_ms`."""
+        return self.burst or max(1, round(PACED_MS / self.interval_ms))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobLimits:
+    """What holds for one job of one queue, all workers together.
+
+    Attributes:
+        max_running: tasks that run at the same time; None: any number.
+        rate_limit: how often one may start; None: at any time.
+    """
+
+    max_running: int | None = None
+    rate_limit: RateLimit | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_running is not None and not _is_count(self.max_running):
+            raise InvalidInput(
+                f"max_running={self.max_running!r}: must be a whole number, 1 or more "
+                "(to stop a queue altogether, pause it)"
+            )
+        if self.rate_limit is not None and not isinstance(self.rate_limit, RateLimit):
+            raise InvalidInput(
+                f"rate_limit={self.rate_limit!r}: give RateLimit(100, per_seconds=60)"
+            )
+
+    def __bool__(self) -> bool:
+        """Whether anything is limited."""
+        return self.max_running is not None or self.rate_limit is not None
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**53

@@ -1,0 +1,31 @@
+-- Held tasks: pending ones whose job is at a limit, in a list per job. `blocked` says of each job
+-- that has some when the next may start: a time (in the past: now), or +inf: when one of the job's
+-- tasks stops running.
+
+-- Lets a task start and counts that; or holds it, and answers false.
+local function admit(keys, blocked, held_prefix, key, id, job, now)
+  local limit = job and limit_of(keys, job, now)
+  if not limit then return true end
+  local free, again = allowance(limit, now)
+  if free <= 0 then
+    redis.call('RPUSH', held_prefix .. job, id)
+    redis.call('ZADD', blocked, again, job)
+    return false
+  end
+  if limit.max then
+    limit.running = limit.running + redis.call('SADD', keys[3] .. job, id)
+    redis.call('HSET', key, 'slot', job)
+  end
+  if limit.interval then
+    limit.arrival = math.max(limit.arrival, now) + limit.interval
+    redis.call('HSET', keys[2], job, limit.arrival)
+  end
+  return true
+end
+
+-- After tasks were taken from a job's list: when the next may start, if any is left.
+-- ZREM comes first: it is allowed at maxmemory.
+local function note_held(blocked, held_prefix, job, again)
+  redis.call('ZREM', blocked, job)
+  if redis.call('EXISTS', held_prefix .. job) == 1 then redis.call('ZADD', blocked, again, job) end
+end
