@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from identtqueue.errors import TaskExpired as TaskExpired
     from identtqueue.errors import TaskFailed as TaskFailed
     from identtqueue.errors import TaskNotFound as TaskNotFound
+    from identtqueue.limits import RateLimit as RateLimit
     from identtqueue.retry import RetryPolicy as RetryPolicy
     from identtqueue.schedule import Cron as Cron
     from identtqueue.sync import SyncClient as SyncClient
@@ -44,6 +45,7 @@ _HOME = {
     "InvalidInput": "errors",
     "Job": "worker.registry",
     "Outcome": "worker.outcome",
+    "RateLimit": "limits",
     "RedisSettings": "transport.settings",
     "RedisUnavailable": "errors",
     "ResultTimeout": "errors",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from identtqueue.errors import InvalidInput, TaskNotFound
 from identtqueue.protocol import commands, keys
-from identtqueue.protocol.commands import QueueDepth, Recovery, Replayed
+from identtqueue.protocol.commands import LimitsInUse, QueueDepth, Recovery, Replayed
 from identtqueue.task import TaskInfo, check_queue_name
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.lifecycle import AsyncConnected
@@ -18,6 +18,7 @@ from identtqueue.transport.subscriber import Subscriber
 __all__ = [
     "Admin",
     "Doorbell",
+    "LimitsInUse",
     "QueueDepth",
     "Recovery",
     "RedisSettings",
@@ -118,6 +119,10 @@ class Admin(AsyncConnected):
             self._redis.run_all([commands.depth(queue, within_ms) for queue in queues]),
         )
         return dict(zip(queues, found, strict=True))
+
+    async def limits(self, queue: str) -> list[LimitsInUse]:
+        """The limits of the queue's jobs, by name, and how far they are used."""
+        return await self._redis.run(commands.limits(queue))
 
     async def workers(self, queue: str) -> list[WorkerInfo]:
         """Who works on the queue."""

@@ -30,6 +30,7 @@ from typing import (
 
 from identtqueue.client import Client
 from identtqueue.errors import InvalidInput, NotConnected
+from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec
 from identtqueue.protocol.submission import Submission
 from identtqueue.retry import RetryPolicy
@@ -149,6 +150,7 @@ class AppJob(Generic[P, R]):
         timeout_seconds: float | None,
         retry: RetryPolicy | None,
         run_in: RunIn | None = None,
+        limits: JobLimits,
     ) -> None:
         self.app = app
         self.function = function
@@ -157,6 +159,7 @@ class AppJob(Generic[P, R]):
         self.timeout_seconds = timeout_seconds
         self.retry = retry
         self.run_in = run_in
+        self.limits = limits
         self.task_options: TaskOptions | None = None
         self._signature = inspect.signature(function)
         self.__name__ = name
@@ -314,6 +317,8 @@ class App(AsyncConnected):
         max_retries: int | None = None,
         retry: RetryPolicy | None = None,
         run_in: RunIn | None = None,
+        max_running: int | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> _Decorator: ...
 
     @overload
@@ -331,7 +336,9 @@ class App(AsyncConnected):
             function: `async def f(ctx, …)`, or a plain `def`, which runs in a thread.
             **settings: `queue` (default: the app's), `name` (default: the function's),
                 `run_in` ("process" for code that keeps a CPU busy; default: "loop" or "thread"),
-                `timeout_seconds`, and `max_retries` or a `retry` policy.
+                `timeout_seconds`, `max_retries` or a `retry` policy; and, for all workers of a
+                queue together, `max_running` (tasks of the job at the same time) and `rate_limit`
+                (how often one may start).
 
         Raises:
             InvalidInput: a setting breaks a rule, or the name is taken.
@@ -446,6 +453,8 @@ class App(AsyncConnected):
                 run_in=job.run_in,
                 timeout_seconds=job.timeout_seconds,
                 retry=job.retry,
+                max_running=job.limits.max_running,
+                rate_limit=job.limits.rate_limit,
                 types=job.argument_types(),
             )
             for job in self.jobs.values()
@@ -472,6 +481,8 @@ class App(AsyncConnected):
         max_retries: int | None = None,
         retry: RetryPolicy | None = None,
         run_in: RunIn | None = None,
+        max_running: int | None = None,
+        rate_limit: RateLimit | None = None,
     ) -> AppJob[Any, Any]:
         if max_retries is not None and retry is not None:
             raise InvalidInput("give max_retries or retry, not both")
@@ -487,6 +498,7 @@ class App(AsyncConnected):
             timeout_seconds=timeout_seconds,
             retry=retry,
             run_in=run_in,
+            limits=JobLimits(max_running=max_running, rate_limit=rate_limit),
         )
         if not list(inspect.signature(function).parameters):
             raise InvalidInput(f"job {job.name}: its first parameter must be the context")

@@ -15,7 +15,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from identtqueue.admin import Admin
+from identtqueue.admin import Admin, LimitsInUse
 from identtqueue.app import App
 from identtqueue.errors import IdenttqueueError
 from identtqueue.protocol.roles import Role, rules
@@ -146,6 +146,7 @@ def depth(address: str, queues: tuple[str, ...], as_json: bool) -> None:
             row = {
                 "queue": queue,
                 "queued": d.queued,
+                "held": d.held,
                 "in_flight": d.in_flight,
                 "scheduled": d.scheduled,
                 "dead": d.dead,
@@ -183,6 +184,34 @@ def workers(address: str, queue: str) -> None:
                 )
 
     _run(show())
+
+
+@main.command()
+@click.argument("queue")
+@click.pass_obj
+def limits(address: str, queue: str) -> None:
+    """Show the limits of a queue's jobs, and how far they are used."""
+
+    async def show() -> None:
+        async with Admin(_settings(address)) as admin:
+            for job in await admin.limits(queue):
+                click.echo(_limits_row(job))
+
+    _run(show())
+
+
+def _limits_row(job: LimitsInUse) -> str:
+    words = [job.job]
+    if job.limits.max_running is not None:
+        words.append(f"running {job.running}/{job.limits.max_running}")
+    if (rate := job.limits.rate_limit) is not None:
+        words.append(f"rate {rate.count} per {rate.per_seconds:g} s, burst {rate.burst_size}")
+    words.append(f"held {job.held}")
+    if job.next_start_in_ms is None:
+        words.append("next start when one ends")
+    else:
+        words.append(f"next start in {job.next_start_in_ms / 1000:.3f} s")
+    return "  ".join(words)
 
 
 @main.command()

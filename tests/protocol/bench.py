@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import redis
 
+from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Call, Enqueued, NewTask
 from identtqueue.protocol.keys import queue_keys
@@ -73,8 +74,8 @@ class Bench:
     def id(self, name: str) -> str:
         return f"{self.queue}:{name}"
 
-    def task(self, name: str, **options: Any) -> NewTask:
-        return NewTask(self.id(name), codec.encode_task(Task("job", (name,))), "job", options)
+    def task(self, name: str, job: str = "job", **options: Any) -> NewTask:
+        return NewTask(self.id(name), codec.encode_task(Task(job, (name,))), job, options)
 
     def enqueue(self, *names: str, **options: Any) -> None:
         receipts = self.run(
@@ -82,9 +83,9 @@ class Bench:
         )
         assert [receipt.status for receipt in receipts] == [Enqueued.OK] * len(names)
 
-    def register(self, *workers: str) -> None:
+    def register(self, *workers: str, **limits: JobLimits) -> None:
         for worker in workers:
-            self.run(commands.register(self.queue, worker, LEASE_MS, {"host": worker}))
+            self.run(commands.register(self.queue, worker, LEASE_MS, {"host": worker}, limits))
 
     def claim(self, worker: str, limit: int = 10) -> list[Attempt]:
         return list(self.run(commands.claim(self.queue, worker, limit)).attempts)
@@ -114,6 +115,13 @@ class Bench:
     def fall_due(self, name: str) -> None:
         assert self.raw.zadd(self.keys.scheduled, {self.id(name): 1}, xx=True, ch=True) == 1
 
+    def pass_time(self, job: str) -> None:
+        """The job's rate limit lets its next task start: it is long since one did."""
+        self.raw.hdel(self.keys.rates, job)
+        due = self.raw.zscore(self.keys.blocked, job)
+        if due is not None and due < float("inf"):
+            self.raw.zadd(self.keys.blocked, {job: 1}, xx=True)
+
     def lapse(self, worker: str) -> None:
         """The worker's lease ran out long ago."""
         self.raw.zadd(self.keys.workers, {worker: 1}, xx=True)
@@ -133,6 +141,15 @@ class Bench:
 
     def pending(self) -> list[str]:
         return self.names(item.decode() for item in self.raw.lrange(self.keys.pending, 0, -1))
+
+    def held(self, job: str) -> list[str]:
+        ids = self.raw.lrange(self.keys.held_prefix + job, 0, -1)
+        return self.names(item.decode() for item in ids)
+
+    def counted(self, job: str) -> set[str]:
+        """Who counts towards the job's max_running."""
+        ids = self.raw.smembers(self.keys.running_prefix + job)
+        return set(self.names(item.decode() for item in ids))
 
     def field(self, name: str, field: str) -> str | None:
         value = self.raw.hget(self.keys.task(self.id(name)), field)
@@ -164,6 +181,13 @@ class Bench:
     def _show(self, key: str, value: Any) -> Any:
         if key in ("scheduled", "dead", "workers"):
             return {self._short(member): TIME for member in value}
+        if key == "blocked":
+            return {job: due if due in (0, float("inf")) else TIME for job, due in value.items()}
+        if key in ("limits", "rates"):
+            return {
+                job: codec.decode_value(data) if key == "limits" else TIME
+                for job, data in value.items()
+            }
         if key.startswith("task:"):
             return {field: self._show_field(field, data) for field, data in value.items()}
         if key == "stats":
@@ -175,6 +199,8 @@ class Bench:
             return {worker: codec.decode_value(data) for worker, data in value.items()}
         if isinstance(value, list):
             return [self._short(item) for item in value]
+        if isinstance(value, set):
+            return {self._short(item) for item in value}
         if isinstance(value, dict):
             return {field: data.decode() for field, data in value.items()}
         return self._short(value.decode()) if isinstance(value, bytes) else value

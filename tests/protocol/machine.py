@@ -15,19 +15,39 @@ import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Ack, Call, Claim, Recovery
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
-from protocol.model import QueueModel, Submitted
-from support.invariants import check_invariants
+from protocol.model import Due, QueueModel, Submitted
+from support.invariants import check_invariants, held_tasks
 from support.redis_server import RedisServer
 
 T = TypeVar("T")
 
 LATER_MS = 3_600_000
-NAMES = st.sampled_from([f"t{i}" for i in range(6)])
+JOBS = ("job", "job", "job", "capped", "capped", "capped", "paced", "paced", "paced")
+"""Of the tasks t0, t1, …"""
+NAMES = st.sampled_from([f"t{i}" for i in range(len(JOBS))])
+AGES_SECONDS = 1_000_000
+"""Between two starts of a paced job: it passes when the machine says so."""
+LIMITS: list[dict[str, JobLimits]] = [
+    {},
+    {
+        "job": JobLimits(),
+        "capped": JobLimits(max_running=1),
+        "paced": JobLimits(rate_limit=RateLimit(1, AGES_SECONDS, burst=1)),
+    },
+    {
+        "capped": JobLimits(max_running=2),
+        "paced": JobLimits(max_running=1, rate_limit=RateLimit(1, AGES_SECONDS, burst=2)),
+    },
+    {"capped": JobLimits(max_running=1, rate_limit=RateLimit(1, AGES_SECONDS, burst=2))},
+    {"capped": JobLimits(), "paced": JobLimits()},
+]
+"""What workers declare. The first ones know nothing of the limited jobs."""
 UNIQUE = st.sampled_from([None, None, None, "red", "blue"])
 SOME = st.integers(0, 63)
 FEW = st.integers(0, 5)
@@ -65,8 +85,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.seen = self.bench.snapshot()
         # In the middle of things, where all the scripts have something to do.
         for worker in ("w0", "w1"):
-            self.register()
-            self.enqueue([(f"t{i}", "now", None) for i in range(len(self.known_workers) * 2)])
+            self.register(LIMITS[len(self.known_workers)])
+            self.enqueue([(f"t{i}", "now", None) for i in range(len(self.known_workers) * 3)])
             self._claim(worker, 1)
 
     def teardown(self) -> None:
@@ -123,7 +143,24 @@ class QueueMachine(RuleBasedStateMachine):
         stats = {name: int(n) for name, n in value(k.stats, {}).items() if not name.endswith("_ms")}
         assert stats == {name: n for name, n in model.stats.items() if n}
         # Whoever sleeps is woken: a token is there, unless a paused queue has swallowed it.
-        assert k.wake in seen or not model.pending or model.paused
+        startable = model.pending or Due.NOW in model.blocked.values()
+        assert k.wake in seen or not startable or model.paused
+
+    @invariant()
+    def limits_are_as_the_model_has_them(self) -> None:
+        model, k, value = self.model, self.bench.keys, self.value
+        assert held_tasks(self.seen, self.bench.queue) == model.held
+        now = self.bench.now_ms()
+        found = {
+            job: Due.SLOT if due == float("inf") else Due.TIME if due > now else Due.NOW
+            for job, due in value(k.blocked, {}).items()
+        }
+        assert found == {
+            job: Due.NOW if due is Due.PASSED else due for job, due in model.blocked.items()
+        }
+        assert set(value(k.limits, {})) == set(model.limits)
+        for job in set(JOBS):
+            assert value(k.running_prefix + job, set()) == model.running(job)
 
     # --- client ---
 
@@ -144,8 +181,9 @@ class QueueMachine(RuleBasedStateMachine):
             }.get(when, {})
             if unique is not None:
                 options |= {"unique": unique, "unique_ttl": LATER_MS}
-            tasks.append(self.bench.task(name, **options))
-            submitted.append(Submitted(self.id(name), when == "later", when == "late", unique))
+            job = JOBS[int(name[1:])]
+            tasks.append(self.bench.task(name, job, **options))
+            submitted.append(Submitted(self.id(name), job, when == "later", when == "late", unique))
         version = self.model.version
         expected = self.model.enqueue(submitted)
         receipts = self.call(commands.enqueue(self.bench.queue, tasks), version)
@@ -167,13 +205,13 @@ class QueueMachine(RuleBasedStateMachine):
     # --- worker ---
 
     @precondition(lambda self: len(self.model.workers) < 4)
-    @rule()
-    def register(self) -> None:
+    @rule(limits=st.sampled_from(LIMITS))
+    def register(self, limits: dict[str, JobLimits]) -> None:
         worker = f"w{len(self.known_workers)}"
         self.known_workers.append(worker)
         version = self.model.version
-        self.model.register(worker)
-        self.call(commands.register(self.bench.queue, worker, LEASE_MS, {}), version)
+        self.model.register(worker, limits)
+        self.call(commands.register(self.bench.queue, worker, LEASE_MS, {}, limits), version)
 
     @precondition(lambda self: self.known_workers)
     @rule(which=SOME)
@@ -192,14 +230,18 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.call(commands.leave(self.bench.queue, worker), version) is expected
 
     @precondition(lambda self: self.known_workers)
-    @rule(which=SOME, limit=st.integers(1, 4))
+    @rule(which=SOME, limit=st.integers(0, 4))
     def claim(self, which: int, limit: int) -> None:
         self._claim(self.pick(self.known_workers, which), limit)
 
     def _claim(self, worker: str, limit: int) -> Claim:
         version = self.model.version
-        status, expected = self.model.claim(worker, limit)
-        if status is Claim.OK and not self.model.pending and self.bench.keys.wake in self.seen:
+        due = sorted((score, job) for job, score in self.value(self.bench.keys.blocked, {}).items())
+        startable = self.model.startable_jobs()
+        jobs = [job for _, job in due if job in startable]
+        status, expected = self.model.claim(worker, limit, jobs)
+        left = len(self.model.pending) + len(self.model.startable_jobs())
+        if status is Claim.OK and not left and self.bench.keys.wake in self.seen:
             self.model.version += 1  # a token with nothing behind it (cancelled) is taken away
         claimed = self.call(commands.claim(self.bench.queue, worker, limit), version)
         assert claimed.status is status
@@ -209,8 +251,9 @@ class QueueMachine(RuleBasedStateMachine):
             assert (attempt.failures, attempt.losses) == (task.failures, task.losses)
             assert codec.decode_task(attempt.payload).args == (attempt.task_id.split(":")[1],)
         if status is Claim.OK:
-            assert claimed.pending == len(self.model.pending)
-            assert (claimed.next_due_ms is None) == (not self.model.scheduled)
+            assert claimed.pending == left
+            timed = self.model.scheduled or Due.TIME in self.model.blocked.values()
+            assert (claimed.next_due_ms is None) == (not timed)
         self.reports += ((worker, task_id, number) for task_id, number in expected)
         return status
 
@@ -227,8 +270,8 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def pass_on(self) -> None:
-        pending = self.call(commands.wake(self.bench.queue), version=-1)
-        assert pending == len(self.model.pending)
+        startable = self.call(commands.wake(self.bench.queue), version=-1)
+        assert startable == len(self.model.pending) + len(self.model.startable_jobs())
 
     # Reports on attempts that were claimed some time: now, again, or far too late. The sixth rule
     # says it for a worker that may not own the task, under a number that may not be right.
@@ -365,7 +408,16 @@ class QueueMachine(RuleBasedStateMachine):
         model, version = self.model, self.model.version
         depth = self.call(commands.depth(self.bench.queue), version)
         in_flight = {worker: len(listed.in_flight) for worker, listed in model.workers.items()}
-        assert depth.queued == len(model.pending)
+        assert depth.queued == len(model.pending) + sum(map(len, model.held.values()))
+        assert depth.held == model.held_back()
+        blocked = set(model.blocked.values())
+        assert (depth.next_held_in_ms is None) == (not blocked - {Due.SLOT})
+        assert (depth.next_held_in_ms == 0) == bool(model.startable_jobs())
+        shown = {job.job: job for job in self.call(commands.limits(self.bench.queue), version)}
+        assert {job: row.limits for job, row in shown.items() if row.limits} == model.limits
+        assert {job: row.held for job, row in shown.items() if row.held} == {
+            job: len(ids) for job, ids in model.held.items()
+        }
         assert depth.in_flight == sum(in_flight.values())
         assert (depth.scheduled, depth.dead) == (len(model.scheduled), len(model.dead))
         assert (depth.workers, depth.paused) == (len(model.workers), model.paused)
@@ -385,6 +437,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.times_due += 1
         self.bench.raw.zadd(self.bench.keys.scheduled, {task_id: self.times_due})
         self.model.due.append(task_id)
+        self.seen = self.bench.snapshot()
+
+    @rule(job=st.sampled_from(["capped", "paced"]))
+    def pass_time(self, job: str) -> None:
+        self.bench.pass_time(job)
+        self.model.pass_time(job)
         self.seen = self.bench.snapshot()
 
     @precondition(lambda self: self.model.workers)

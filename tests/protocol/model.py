@@ -7,10 +7,12 @@ in `identtqueue.protocol.states.TRANSITIONS` and refuses what is not in the tabl
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
+from identtqueue.limits import JobLimits
 from identtqueue.protocol.commands import Ack, Cancelled, Claim, Enqueued, Lease, Replayed
 from identtqueue.protocol.states import TRANSITIONS
 from identtqueue.task import State
@@ -18,15 +20,27 @@ from identtqueue.task import State
 _TABLE: Final = {row.script: row for row in TRANSITIONS}
 
 
+class Due(Enum):
+    """When a job's held tasks may start."""
+
+    NOW = "now"  # and somebody was rung
+    TIME = "when the time comes"
+    PASSED = "the time has come"  # for which nobody rings
+    SLOT = "when one of the job's tasks stops running"
+
+
 @dataclass(slots=True)
 class ModelTask:
     """One task."""
 
     state: State | None = None
+    job: str = ""
     attempt: int = 0
     failures: int = 0
     losses: int = 0
     owner: str | None = None  # who claimed it last
+    counted: bool = False  # towards its job's max_running
+    retried: tuple[str | None, int] | None = None  # by whom, in which attempt
     cancel_asked: bool = False
     expired: bool = False
     unique: str | None = None
@@ -48,6 +62,7 @@ class Submitted:
     """What the model needs to know of an enqueue."""
 
     task_id: str
+    job: str = "job"
     delayed: bool = False
     late: bool = False
     unique: str | None = None
@@ -63,6 +78,10 @@ class QueueModel:
         self.scheduled: list[str] = []
         self.due: list[str] = []  # those of `scheduled` whose time has come, in that order
         self.dead: set[str] = set()
+        self.limits: dict[str, JobLimits] = {}
+        self.held: dict[str, list[str]] = {}
+        self.blocked: dict[str, Due] = {}
+        self.started: Counter[str] = Counter()  # per job, since its rate limit let all it can
         self.unique: dict[str, str] = {}
         self.stats: Counter[str] = Counter()
         self.paused = False
@@ -81,8 +100,16 @@ class QueueModel:
             if task_id in container:
                 container.remove(task_id)
         self.dead.discard(task_id)
+        for job, ids in list(self.held.items()):
+            if task_id in ids:
+                ids.remove(task_id)
+                self._note_held(job, self.blocked[job])
         if task.state is State.RUNNING and task.owner in self.workers:
             self.workers[task.owner].in_flight.remove(task_id)
+        if task.counted and target is not State.RUNNING:
+            task.counted = False
+            if self.blocked.get(task.job) is Due.SLOT:
+                self.blocked[task.job] = Due.NOW
         task.state = target
         if target is None:
             del self.tasks[task_id]
@@ -98,8 +125,54 @@ class QueueModel:
 
     def _to_pending(self, script: str, task_id: str, *, head: bool = False) -> ModelTask:
         task = self._move(script, task_id, State.PENDING)
-        self.pending.insert(0 if head else len(self.pending), task_id)
+        if head:
+            self.held.get(task.job, self.pending).insert(0, task_id)
+        else:
+            self.pending.append(task_id)
         return task
+
+    # --- limits ---
+
+    def running(self, job: str) -> set[str]:
+        """Who counts towards its max_running."""
+        return {i for i, task in self.tasks.items() if task.job == job and task.counted}
+
+    def startable_jobs(self) -> set[str]:
+        """Those that have held tasks which may start now."""
+        return {job for job, due in self.blocked.items() if due in (Due.NOW, Due.PASSED)}
+
+    def _allowance(self, job: str) -> tuple[int, Due]:
+        limits = self.limits.get(job, JobLimits())
+        free = 99
+        if limits.max_running is not None:
+            free = limits.max_running - len(self.running(job))
+            if free <= 0:
+                return 0, Due.SLOT
+        if limits.rate_limit is not None:
+            free = min(free, limits.rate_limit.burst_size - self.started[job])
+            if free <= 0:
+                return 0, Due.TIME
+        return free, Due.NOW
+
+    def _note_held(self, job: str, due: Due) -> None:
+        if self.held.get(job):
+            self.blocked[job] = due
+        else:
+            self.held.pop(job, None)
+            self.blocked.pop(job, None)
+
+    def pass_time(self, job: str) -> None:
+        """Its rate limit lets as many start as it ever does."""
+        self.started[job] = 0
+        if self.blocked.get(job) is Due.TIME:
+            self.blocked[job] = Due.PASSED
+
+    def held_back(self) -> int:
+        """How many pending tasks may not start now."""
+        free = {task.job: self._allowance(task.job)[0] for task in self.tasks.values()}
+        waiting = Counter(self.tasks[task_id].job for task_id in self.pending)
+        waiting.update({job: len(ids) for job, ids in self.held.items()})
+        return sum(max(0, number - free[job]) for job, number in waiting.items())
 
     # --- client ---
 
@@ -118,6 +191,7 @@ class QueueModel:
             task = self._move("enqueue", item.task_id, State.SCHEDULED)
         else:
             task = self._to_pending("enqueue", item.task_id)
+        task.job = item.job
         if item.unique is not None:
             task.unique = item.unique
             self.unique[item.unique] = item.task_id
@@ -151,9 +225,18 @@ class QueueModel:
 
     # --- worker ---
 
-    def register(self, worker: str) -> None:
+    def register(self, worker: str, limits: Mapping[str, JobLimits]) -> None:
         self.version += 1
         self.workers[worker] = ModelWorker()
+        for job, declared in limits.items():
+            if self.limits.get(job, JobLimits()) == declared:
+                continue
+            self.limits[job] = declared
+            if not declared:
+                del self.limits[job]
+                self.started[job] = 0
+            if job in self.blocked:
+                self.blocked[job] = Due.NOW
 
     def extend(self, worker: str) -> Lease:
         listed = self.workers.get(worker)
@@ -173,12 +256,16 @@ class QueueModel:
         return True
 
     def promote(self, limit: int) -> int:
+        self.version += bool(self.startable_jobs())  # for whom it rings
         moving = self.due[:limit]
         for task_id in moving:
             self._to_pending("promote", task_id)
         return len(moving)
 
-    def claim(self, worker: str, limit: int) -> tuple[Claim, list[tuple[str, int]]]:
+    def claim(
+        self, worker: str, limit: int, jobs: Sequence[str] = ()
+    ) -> tuple[Claim, list[tuple[str, int]]]:
+        """`jobs`: the order in which those with startable held tasks are served."""
         listed = self.workers.get(worker)
         if listed is None:
             return Claim.LOST, []
@@ -187,19 +274,18 @@ class QueueModel:
         if self.paused:
             return Claim.PAUSED, []
         self.promote(1000)
-        claimed: list[tuple[str, int]] = []
-        while self.pending and len(claimed) < limit:
-            task_id = self.pending[0]
-            task = self.tasks[task_id]
-            if task.cancel_asked or (task.expired and task.attempt == 0):
-                self._move("claim", task_id, State.CANCELLED)
-                self.stats["cancelled"] += 1
-                continue
-            self._move("claim", task_id, State.RUNNING)
-            task.attempt += 1
-            task.owner = worker
-            listed.in_flight.append(task_id)
-            claimed.append((task_id, task.attempt))
+        assert set(jobs) == self.startable_jobs()
+        before = len(listed.in_flight)
+        for job in jobs:
+            self.version += 1
+            while self.held.get(job) and len(listed.in_flight) - before < limit:
+                if self._allowance(job)[0] == 0:
+                    break
+                self._start(worker, self.held[job][0])
+            self._note_held(job, self._allowance(job)[1])
+        while self.pending and len(listed.in_flight) - before < limit:
+            self._start(worker, self.pending[0])
+        claimed = [(task_id, self.tasks[task_id].attempt) for task_id in listed.in_flight[before:]]
         self.stats["claimed"] += len(claimed)
         return Claim.OK, claimed
 
@@ -214,12 +300,36 @@ class QueueModel:
         task.progress = (attempt, number)
         return Ack.OK
 
+    def _start(self, worker: str, task_id: str) -> None:
+        """The task runs, or is cancelled, or is held."""
+        task = self.tasks[task_id]
+        if task.cancel_asked or (task.expired and task.attempt == 0):
+            self._move("claim", task_id, State.CANCELLED)
+            self.stats["cancelled"] += 1
+            return
+        free, due = self._allowance(task.job)
+        if free == 0:
+            self.version += 1
+            self.pending.remove(task_id)
+            self.held.setdefault(task.job, []).append(task_id)
+            self.blocked[task.job] = due
+            return
+        self._move("claim", task_id, State.RUNNING)
+        limits = self.limits.get(task.job, JobLimits())
+        task.counted = limits.max_running is not None
+        self.started[task.job] += limits.rate_limit is not None
+        task.attempt += 1
+        task.owner = worker
+        self.workers[worker].in_flight.append(task_id)
+
     def report(self, script: str, worker: str, task_id: str, attempt: int) -> Ack:
         """finish, retry, bury, abort or release."""
         target, counter = _REPORTS[script]
         task = self.tasks.get(task_id)
         if task is None:
             return Ack.MISSING
+        if script == "retry" and task.retried == (worker, attempt) and task.owner == worker:
+            return Ack.DONE
         if task.attempt != attempt or task.owner != worker:
             return Ack.LOST
         if task.state is not State.RUNNING:
@@ -229,6 +339,8 @@ class QueueModel:
         else:
             self._move(script, task_id, target)
         task.failures += script in ("retry", "bury")
+        if script == "retry":
+            task.retried = (worker, attempt)
         self.stats[counter] += 1
         return Ack.OK
 

@@ -12,7 +12,7 @@ from identtqueue.admin import Admin
 from identtqueue.task import Result
 from support.waiting import LONG_SECONDS
 
-KEPT = ("stats", "meta", "dead", "task")
+KEPT = ("stats", "meta", "dead", "task", "limits", "rates")
 """What a queue without tasks and workers may hold."""
 
 

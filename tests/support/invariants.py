@@ -107,6 +107,7 @@ def check_invariants(server: redis.Redis, queue: str) -> Snapshot:
     _check_workers(seen, queue)
     _check_attempts(tasks, queue)
     _check_unique_keys(seen, tasks, queue)
+    _check_limits(seen, tasks, queue)
     wake = _value(seen, queue_keys(queue).wake, [])
     assert len(wake) <= 1, f"{len(wake)} tokens in wake"
     return seen
@@ -159,6 +160,11 @@ def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> No
     k = queue_keys(queue)
     places: list[tuple[str, State, str | None]] = [
         *((task_id, State.PENDING, None) for task_id in _value(seen, k.pending, [])),
+        *(
+            (task_id, State.PENDING, None)
+            for ids in held_tasks(seen, queue).values()
+            for task_id in ids
+        ),
         *((task_id, State.SCHEDULED, None) for task_id in _value(seen, k.scheduled, {})),
         *((task_id, State.FAILED, None) for task_id in _value(seen, k.dead, {})),
     ]
@@ -231,6 +237,42 @@ def _check_attempts(tasks: dict[str, Entry], queue: str) -> None:
         if before is not None and before[0] == born:
             assert attempt >= before[1], f"{task_id}: attempt fell from {before[1]} to {attempt}"
         _attempts[task_id] = (born, attempt)
+
+
+def held_tasks(seen: Snapshot, queue: str) -> dict[str, list[str]]:
+    """The ids that each job's limits keep back."""
+    prefix = queue_keys(queue).held_prefix
+    return {key.removeprefix(prefix): e.value for key, e in seen.items() if key.startswith(prefix)}
+
+
+def _check_limits(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
+    """Held tasks are of their list's job, which is in `blocked`. Who counts runs, and says so.
+
+    A job waits for the end of a running task (+inf) only while one runs that counts.
+    """
+    k = queue_keys(queue)
+    held, blocked = held_tasks(seen, queue), _value(seen, k.blocked, {})
+    assert set(held) == set(blocked), f"held: {held}, blocked: {blocked}"
+    for job, ids in held.items():
+        for task_id in ids:
+            assert tasks[task_id].value["function"].decode() == job, f"{task_id}: held for {job}"
+    counted = {
+        (task_id, key.removeprefix(k.running_prefix))
+        for key, entry in seen.items()
+        if key.startswith(k.running_prefix)
+        for task_id in entry.value
+    }
+    assert counted == {
+        (task_id, entry.value["slot"].decode())
+        for task_id, entry in tasks.items()
+        if "slot" in entry.value
+    }
+    for task_id, job in counted:
+        fields = tasks[task_id].value
+        assert (fields["state"], fields["function"].decode()) == (b"running", job), fields
+    waiting = {job for job, due in blocked.items() if due == float("inf")}
+    assert waiting <= {job for _, job in counted}, f"{waiting} wait for what will not come"
+    assert set(_value(seen, k.rates, {})) <= set(_value(seen, k.limits, {}))
 
 
 def _check_unique_keys(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:

@@ -11,11 +11,12 @@ import enum
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from identtqueue.errors import RedisAuthFailed
+from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, keys, roles
 from identtqueue.protocol.commands import Ack, Claim, Lease
 from identtqueue.protocol.roles import Role
@@ -76,6 +77,7 @@ class Incarnation:
         redis: for everything but blocking, the lease and the control channel.
         settings, identity: how and where it works.
         executor: runs attempts.
+        limits: of its jobs, declared to each queue.
         counters: where they are counted.
         outage: what all its connections tell the log through.
     """
@@ -86,6 +88,7 @@ class Incarnation:
         settings: WorkerSettings,
         identity: Identity,
         executor: Executor,
+        limits: Mapping[str, JobLimits],
         counters: Counters,
         outage: Outage,
     ) -> None:
@@ -95,6 +98,7 @@ class Incarnation:
         self._settings = settings
         self._identity = identity
         self._executor = executor
+        self._limits = limits
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._attempts: dict[str, _Running] = {}
@@ -204,7 +208,9 @@ class Incarnation:
         await self._control.add(keys.control_channel(self.worker_id))
         await self._redis.run_all(
             [
-                commands.register(queue, self.worker_id, self._settings.lease_ms, self._info())
+                commands.register(
+                    queue, self.worker_id, self._settings.lease_ms, self._info(), self._limits
+                )
                 for queue in self._settings.queues
             ]
         )

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from identtqueue.errors import BadArguments, InvalidInput, UnknownJob
+from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.worker.reference import reference_to
@@ -28,6 +29,8 @@ class Job:
         run_in: None: "loop" if the function is async, else "thread". A plain function can't run in
             the loop, which it would block, nor an async one in a thread; both run in a "process".
         timeout_seconds, retry: of this job; None: the worker's.
+        max_running, rate_limit: how many of its tasks run at the same time, and how often one
+            starts: in each queue, all workers together. None: no limit. See `JobLimits`.
         types: of the arguments by name, for those that are converted (typed jobs only).
     """
 
@@ -36,9 +39,12 @@ class Job:
     run_in: RunIn | None = None
     timeout_seconds: float | None = None
     retry: RetryPolicy | None = None
+    max_running: int | None = None
+    rate_limit: RateLimit | None = None
     types: Mapping[str, Any] = field(default_factory=dict)
     is_async: bool = field(init=False)
     reference: str | None = field(init=False, default=None)
+    limits: JobLimits = field(init=False, repr=False)
     _signature: inspect.Signature = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -50,6 +56,8 @@ class Job:
         self._place()
         if self.timeout_seconds is not None and not self.timeout_seconds > 0:
             raise InvalidInput(f"job {self.name}: timeout_seconds must be more than 0")
+        limits = JobLimits(max_running=self.max_running, rate_limit=self.rate_limit)
+        object.__setattr__(self, "limits", limits)
 
     def _place(self) -> None:
         run_in = self.run_in or ("loop" if self.is_async else "thread")
@@ -116,6 +124,11 @@ class Registry:
     def in_processes(self) -> list[Job]:
         """The jobs that run in processes of their own."""
         return [job for job in self._jobs.values() if job.run_in == "process"]
+
+    @property
+    def limits(self) -> Mapping[str, JobLimits]:
+        """Of each job, of one without limits too: it may have had some."""
+        return {name: job.limits for name, job in self._jobs.items()}
 
     def resolve(self, name: str) -> Job:
         """The job of that name.

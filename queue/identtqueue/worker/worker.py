@@ -214,7 +214,13 @@ class Worker:
         try:
             while end is End.LOST and not self._stops:
                 self._incarnation = Incarnation(
-                    redis, self.settings, identity, executor, self.counters, outage
+                    redis,
+                    self.settings,
+                    identity,
+                    executor,
+                    self._registry.limits,
+                    self.counters,
+                    outage,
                 )
                 end = await self._incarnation.live()
         finally:

@@ -56,7 +56,7 @@ local function start(id)  -- false: it is not to run, or not now
 end
 
 local function take(list, number)  -- whether to go on: bounded, when few of them start
-  local ids = number > 0 and looked < 2000 and redis.call('LPOP', list, number) or {}
+  local ids = number > 0 and looked < 500 and redis.call('LPOP', list, number) or {}
   if #ids > 0 then redis.call('RPUSH', KEYS[2], unpack(ids)) end
   for _, id in ipairs(ids) do
     if not start(id) then redis.call('LREM', KEYS[2], -1, id) end
