@@ -83,11 +83,12 @@ class QueueMachine(RuleBasedStateMachine):
         self.times_due = 0
         self.times_reported = 0
         self.seen = self.bench.snapshot()
-        # In the middle of things, where all the scripts have something to do.
-        for worker in ("w0", "w1"):
+        # In the middle of things, where all the scripts have something to do: one worker knows of
+        # no limits, and of the tasks that the other one meets some are held.
+        for worker, tasks, limit in (("w0", 2, 1), ("w1", len(JOBS), 5)):
             self.register(LIMITS[len(self.known_workers)])
-            self.enqueue([(f"t{i}", "now", None) for i in range(len(self.known_workers) * 3)])
-            self._claim(worker, 1)
+            self.enqueue([(f"t{i}", "now", None) for i in range(tasks)])
+            self._claim(worker, limit)
 
     def teardown(self) -> None:
         self.bench.close()

@@ -65,6 +65,8 @@ def check_full_server(bench: Bench) -> None:
     assert bench.run(commands.cancel(task_id("stopped"))) is Cancelled.ASKED
     assert bench.run(commands.cancel(task_id("unwanted"))) is Cancelled.OK
     assert bench.run(commands.drain(q, ["lost"], stop=True)) == ["lost"]
+    assert bench.run(commands.pause(q, stop=True)) is True
+    assert bench.run(commands.pause(q, stop=False)) is True
     done = [(task_id("done"), attempts["done"], codec.encode_value("x" * 50_000))]
     assert bench.run(commands.finish(q, "w", done)) == [Ack.OK]
     again = (task_id("again"), attempts["again"])

@@ -299,6 +299,26 @@ def test_a_retry_runs_again_when_it_is_due_and_counts_the_failure(bench: Bench) 
     assert again.payload == attempt.payload
 
 
+def test_a_retry_that_is_reported_again_is_recognised_however_late(bench: Bench) -> None:
+    """Its task may have been promoted, and may run again, since the first report."""
+    (attempt,) = bench.running("w", "a")
+    call = REPORTS["retry"](bench, "w", attempt.task_id, 1)
+    assert bench.run(call) is Ack.OK
+    bench.fall_due("a")
+    bench.run(commands.promote(bench.queue))
+    assert bench.refuses(call) is Ack.DONE
+    bench.claim("w")
+    assert bench.refuses(call) is Ack.DONE
+    bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 2, b"\xc0")]))
+    assert bench.refuses(call) is Ack.DONE
+
+
+def test_a_retry_that_was_not_reported_before_is_not(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a")
+    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    assert bench.refuses(REPORTS["retry"](bench, "w", attempt.task_id, 1)) is Ack.LOST
+
+
 def test_a_retry_without_delay_runs_again_at_once(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
     bench.run(commands.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE))
