@@ -32,8 +32,9 @@ class RateLimit:
     burst: int | None = None
 
     def __post_init__(self) -> None:
-        for name, value in (("count", self.count), ("burst", self.burst)):
-            if value is not None and not _is_count(value):
+        burst = 1 if self.burst is None else self.burst
+        for name, value in (("count", self.count), ("burst", burst)):
+            if not _is_count(value):
                 raise InvalidInput(f"RateLimit: {name}={value!r} must be a whole number, 1 or more")
         seconds = self.per_seconds
         if not isinstance(seconds, float | int) or not 0 < seconds <= LONGEST_SECONDS:

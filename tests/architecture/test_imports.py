@@ -15,17 +15,9 @@ ROOT = Path(__file__).parents[2]
 
 EXPORTED = [
     *("App", "Client", "Context", "Cron", "IdenttqueueError", "InvalidInput", "Job", "Outcome"),
-    *("RedisSettings", "RedisUnavailable", "ResultTimeout", "Retry", "RetryPolicy", "State"),
-    *(
-        "SyncClient",
-        "SyncTaskHandle",
-        "TaskCancelled",
-        "TaskExpired",
-        "TaskFailed",
-        "TaskHandle",
-        "TaskInfo",
-    ),
-    *("TaskNotFound", "TaskOptions", "Worker"),
+    *("RateLimit", "RedisSettings", "RedisUnavailable", "ResultTimeout", "Retry", "RetryPolicy"),
+    *("State", "SyncClient", "SyncTaskHandle", "TaskCancelled", "TaskExpired", "TaskFailed"),
+    *("TaskHandle", "TaskInfo", "TaskNotFound", "TaskOptions", "Worker"),
 ]
 """The public API. A name that is taken out breaks callers; a new one is a promise."""
 
