@@ -51,7 +51,7 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
         again = _next_look(spec, seen, evidence, None)
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
     current = seen.deployment.replicas
-    memory = _remember(seen, memory, current)
+    memory = _remember(spec, seen, memory, current)
     target, memory = choose(spec, seen, memory, current)
     drain = plan_drain(target.replicas, seen, spec.drain.timeout_seconds)
     scale_to = target.replicas if target.replicas > current else drain.replicas
@@ -81,7 +81,8 @@ def _wanted(spec: TaskQueueSpec, depth: Depth, memory: Memory) -> tuple[int, str
     """Replicas by the strategy alone, and the calculation in words."""
     paused = f" ({depth.paused} more wait in a paused queue)" if depth.paused else ""
     due = _due(depth)
-    counts = f"{depth.waiting} queued{paused}{due} + {depth.in_flight} in flight"
+    held = f" ({depth.held} more are held by the limits of their jobs)" if depth.held else ""
+    counts = f"{depth.waiting} queued{paused}{held}{due} + {depth.in_flight} in flight"
     wait_time = spec.scaling.strategy.wait_time
     if spec.scaling.strategy.type != "WaitTime" or wait_time is None:
         per_replica = spec.tasks_per_replica
@@ -257,7 +258,7 @@ def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
 # --- memory ---------------------------------------------------------------------------------------
 
 
-def _remember(seen: Observed, memory: Memory, current: int) -> Memory:
+def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int) -> Memory:
     """Take in what this look shows, before deciding."""
     if not memory.wanted:
         # After a restart what was wanted is unknown; what is there stands for it.
@@ -265,7 +266,10 @@ def _remember(seen: Observed, memory: Memory, current: int) -> Memory:
     memory = replace(memory, startup=measure_startup(memory.startup, seen.pods, seen.at))
     if seen.depth is None:
         return memory
-    if seen.depth.demand or memory.active_at is None:
+    # A rate limit lets tasks start one by one, and a look falls between two of them as a rule.
+    paced = seen.depth.next_held_seconds
+    soon = paced is not None and paced <= spec.scaling.scale_down.idle_seconds
+    if seen.depth.demand or soon or memory.active_at is None:
         memory = replace(memory, active_at=seen.at)
     return replace(memory, traffic=measure(memory.traffic, seen.depth, seen.at))
 
@@ -273,12 +277,17 @@ def _remember(seen: Observed, memory: Memory, current: int) -> Memory:
 def measure(before: Traffic | None, depth: Depth, at: float) -> Traffic:
     """Arrival rate and service time after one more look at the counters."""
     overall = depth.run_ms_total / depth.ended_total / 1000 if depth.ended_total else None
-    now = Traffic(at, depth.enqueued_total, depth.ended_total, depth.run_ms_total, arrived_at=at)
+    now = Traffic(
+        *(at, depth.enqueued_total, depth.ended_total, depth.run_ms_total),
+        arrived_at=at,
+        held=depth.held,
+    )
     if before is None or depth.enqueued_total < before.enqueued_total or at <= before.at:
         # The first look, or the counters began anew (or the clock was set back).
         return replace(now, service_seconds=overall)
     weight = 1 - math.exp(-(at - before.at) / TRAFFIC_MEMORY_SECONDS)
-    arrived = depth.enqueued_total - before.enqueued_total
+    came = depth.enqueued_total - before.enqueued_total
+    arrived = max(0, came - (depth.held - before.held))
     rate = before.arrivals_per_second
     rate += weight * (arrived / (at - before.at) - rate)
     if not arrived:
@@ -341,6 +350,8 @@ def _next_look(
         # Once when a pod must be started for it (or it is counted already), once when it is due.
         ahead = seen.depth.next_due_seconds - seen.depth.due_within_seconds
         looks.append(max(ahead if ahead > 0 else seen.depth.next_due_seconds, 0) + GRACE_SECONDS)
+    if seen.depth is not None and seen.depth.next_held_seconds is not None and not seen.workers:
+        looks.append(seen.depth.next_held_seconds + GRACE_SECONDS)  # nobody else will look
     boundary = next_boundary(spec.scaling.schedules, seen.at)
     if boundary is not None:
         looks.append(boundary - seen.at + GRACE_SECONDS)

@@ -262,7 +262,8 @@ class Endpoint:
 
 def _fingerprint(depth: QueueDepth) -> tuple[int, ...]:
     """What of a queue matters to scaling, so that a queue at rest stays at rest."""
-    return (depth.queued, depth.in_flight, depth.scheduled, depth.dead, int(depth.paused))
+    counts = (depth.queued, depth.held, depth.in_flight, depth.scheduled, depth.dead)
+    return (*counts, int(depth.paused))
 
 
 _TROUBLES = (

@@ -33,6 +33,7 @@ _NUMBERS: tuple[tuple[str, str, Callable[[Snapshot], float]], ...] = (
 )
 _QUEUE_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
     ("tasks_queued", "Tasks that wait.", lambda d: d.queued),
+    ("tasks_held", "Of these, held by their jobs' limits.", lambda d: d.held),
     ("tasks_in_flight", "Tasks that run.", lambda d: d.in_flight),
     ("tasks_scheduled", "Tasks for later.", lambda d: d.scheduled),
     ("tasks_due_soon", "Tasks for later that need their pod now.", lambda d: d.due_soon),

@@ -125,6 +125,10 @@ class Depth:
     dead: int = 0
     paused: int = 0
     """How many of the queued tasks wait in a queue that is paused; no worker may take them."""
+    held: int = 0
+    """How many of the queued tasks of other queues wait for their jobs' limits; likewise."""
+    next_held_seconds: float | None = None
+    """Until a rate limit lets one of these start; None: not by the passing of time."""
     oldest_wait_seconds: float | None = None
     workers: int = 0
     """Registered worker incarnations, counted once per queue."""
@@ -141,7 +145,7 @@ class Depth:
     @property
     def waiting(self) -> int:
         """Tasks that a worker could take now."""
-        return self.queued - self.paused
+        return self.queued - self.paused - self.held
 
     @property
     def demand(self) -> int:
@@ -242,6 +246,8 @@ class Traffic:
     """Mean run time of a task; None until one has ended."""
     arrived_at: float = 0.0
     """When the number of tasks that ever came was last seen to grow."""
+    held: int = 0
+    """Of those that came, how many may not start yet: they count as arriving when they may."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -119,12 +119,15 @@ def sum_up(depths: Iterable[QueueDepth], due_within_seconds: float = 0.0) -> Dep
     depths = list(depths)
     waits = [d.oldest_wait_ms for d in depths if d.oldest_wait_ms is not None and not d.paused]
     dues = [d.next_due_in_ms for d in depths if d.next_due_in_ms is not None]
+    limited = [d.next_held_in_ms for d in depths if d.next_held_in_ms is not None and not d.paused]
     return Depth(
         queued=sum(d.queued for d in depths),
         in_flight=sum(d.in_flight for d in depths),
         scheduled=sum(d.scheduled for d in depths),
         dead=sum(d.dead for d in depths),
         paused=sum(d.queued for d in depths if d.paused),
+        held=sum(d.held for d in depths if not d.paused),
+        next_held_seconds=min(limited) / 1000 if limited else None,
         workers=sum(d.workers for d in depths),
         oldest_wait_seconds=max(waits) / 1000 if waits else None,
         next_due_seconds=min(dues) / 1000 if dues else None,

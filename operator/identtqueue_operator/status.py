@@ -173,6 +173,7 @@ def _tasks(now: Round) -> Json | None:
     oldest = depth.oldest_wait_seconds
     return {
         "queued": depth.queued,
+        "held": depth.held,
         "inFlight": depth.in_flight,
         "scheduled": depth.scheduled,
         "dead": depth.dead,
@@ -294,6 +295,8 @@ def _verdicts(now: Round, reason: str, message: str) -> Iterable[Verdict]:
         text = f"{seen.depth.waiting} tasks wait, {seen.depth.in_flight} run"
         if seen.depth.due_soon:
             text += f", {seen.depth.due_soon} fall due soon"
+        if seen.depth.held:
+            text += f", {seen.depth.held} are held by limits"
         yield "Active", "True", "TasksPresent", text
     else:
         yield "Active", "False", "QueuesEmpty", "no task waits or runs"

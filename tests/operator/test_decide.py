@@ -550,3 +550,57 @@ def test_a_look_passes_over_the_workers_a_few_times_not_once_per_pod():
     seen = observed(50, queued=9, in_flight=50, pods=pods, workers=workers)
     decide(spec({"maxReplicas": 100, "concurrencyPerReplica": 4}), seen, Memory())
     assert 0 < passes < 10
+
+
+# --- limits of jobs ---
+
+
+def test_no_replica_is_wanted_for_tasks_that_may_not_start() -> None:
+    depth = Depth(queued=1000, held=996, in_flight=4, workers=4)
+    target, _ = choose(
+        spec(scaling={"maxReplicas": 50, "concurrencyPerReplica": 1}),
+        observed(depth=depth),
+        Memory(),
+        4,
+    )
+    assert target.replicas == 8
+    assert (
+        "4 queued (996 more are held by the limits of their jobs) + 4 in flight" in target.message
+    )
+
+
+@pytest.mark.parametrize(("next_held", "replicas"), [(0.1, 1), (59.0, 1), (61.0, 0), (None, 0)])
+def test_a_steady_trickle_under_a_rate_limit_keeps_one_replica(
+    next_held: float | None, replicas: int
+) -> None:
+    """Each look falls between two starts; a rest that is longer than idleSeconds is a rest."""
+    scaling = {"scaleDown": {"idleSeconds": 60, "stabilizationSeconds": 0}}
+    memory = Memory(wanted=((0.0, 0),), active_at=0.0)
+    seen = observed(
+        depth=Depth(queued=100, held=100, next_held_seconds=next_held),
+        deployment=deployment(replicas=1),
+    )
+    decision, memory = decide(spec(scaling=scaling), seen, memory)
+    assert decision.target.replicas == replicas
+    assert (memory.active_at == seen.at) == bool(replicas)
+
+
+def test_at_zero_the_operator_looks_when_a_rate_limit_lets_a_task_start() -> None:
+    depth = Depth(queued=5, held=5, next_held_seconds=7.0)
+    none = deployment(replicas=0)
+    decision, _ = decide(spec(), observed(depth=depth, deployment=none), Memory())
+    assert decision.target.replicas == 0
+    assert decision.next_look_seconds == pytest.approx(7.0, abs=0.5)
+    due = replace(depth, held=4, next_held_seconds=0.0)
+    decision, _ = decide(spec(), observed(depth=due, deployment=none), Memory())
+    assert decision.scale_to == 1
+
+
+def test_tasks_arrive_when_they_may_start() -> None:
+    """10 a second are enqueued, one a second may start: a WaitTime fleet is for the one."""
+    now = None
+    for second in range(300):
+        depth = Depth(enqueued_total=10 * second, held=9 * second, queued=9 * second)
+        now = measure(now, depth, 1000.0 + second)
+    assert now is not None
+    assert now.arrivals_per_second == pytest.approx(1.0, abs=0.05)

@@ -552,6 +552,8 @@ class Tasks(ApiModel):
     """The queues in numbers, summed; refreshed on a decision, else at most every 30 s."""
 
     queued: int
+    held: int = 0
+    """Of the queued tasks, those that their jobs' limits keep back for now."""
     in_flight: int
     scheduled: int
     dead: int
