@@ -47,7 +47,7 @@ SCRIPTS: Final = {
         ),
     ),
     Role.OPERATOR: (*_LOOKING, "recover", "drain"),
-    Role.ADMIN: (*_LOOKING, "recover", "drain", "pause", "replay", "discard"),
+    Role.ADMIN: (*_LOOKING, "recover", "drain", "pause", "replay", "discard", "limits"),
 }
 _PLAIN: Final = {
     Role.PRODUCER: ("hmget",),
