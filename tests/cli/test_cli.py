@@ -16,7 +16,7 @@ import pytest
 import redis
 from click.testing import CliRunner
 
-from identtqueue import Client, State, TaskFailed, Worker
+from identtqueue import Client, Job, RateLimit, State, TaskFailed, Worker
 from identtqueue.cli import main
 from support.processes import environment
 from support.redis_server import RedisServer, free_port
@@ -176,11 +176,43 @@ async def test_depth(client: Client, run: Run, queue: str) -> None:
     said = await run("depth", queue, f"{queue}-b")
     assert said.code == 0
     first, second = said.out.splitlines()
-    assert first.startswith(f"queue {queue}  queued 1  in_flight 0  scheduled 0  dead 0  workers 0")
+    assert first.startswith(
+        f"queue {queue}  queued 1  held 0  in_flight 0  scheduled 0  dead 0  workers 0"
+    )
     assert second.endswith("oldest_wait_ms -  paused False")
     said = await run("depth", "--json", queue)
     row = json.loads(said.out)
     assert (row["queue"], row["queued"], row["paused"]) == (queue, 1, False)
+
+
+async def test_limits(client: Client, redis_server: RedisServer, run: Run, queue: str) -> None:
+    async def job(_ctx):
+        return 1
+
+    jobs = [
+        Job(name="both", function=job, max_running=2, rate_limit=RateLimit(1, 3600)),
+        Job(name="free", function=job),
+        Job(name="one", function=job, max_running=1),
+    ]
+    async with serving(Worker(jobs, redis_server.address, queue)):
+        await client.wait_for_result(await client.enqueue_job(queue, "both"), 30)
+        await client.enqueue_job(queue, "both")
+
+        async def shown() -> list[str]:
+            said = await run("limits", queue)
+            assert said.code == 0
+            return said.out.splitlines()
+
+        both, one = await eventually(lambda: _when_held(shown()), "the second one is held")
+    assert both.startswith(
+        "both  running 0/2  rate 1 per 3600 s, burst 1  held 1  next start in 35"
+    )
+    assert one == "one  running 0/1  held 0  next start in 0.000 s"
+
+
+async def _when_held(lines: Awaitable[list[str]]) -> list[str] | None:
+    rows = await lines
+    return rows if "held 1" in rows[0] else None
 
 
 async def test_workers(client: Client, redis_server: RedisServer, run: Run, queue: str) -> None:

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from identtqueue import App, Context
+from identtqueue import App, Context, RateLimit
 from support.ledger import Ledger
 from support.waiting import eventually
 
@@ -88,3 +88,15 @@ async def poison(ctx: Context, how: str, cure: str) -> str:
         raise AssertionError(f"{len(hoard_of_pages)} MB were to be had")
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("SIGKILL returned")
+
+
+@app.task(max_running=2)
+async def capped(ctx: Context, gate: str | None = None) -> int:
+    """As `journal`; two at once at most, in all processes together."""
+    return await journal(ctx, gate)
+
+
+@app.task(rate_limit=RateLimit(25, per_seconds=1))
+async def paced(ctx: Context) -> int:
+    """As `journal`; one starts every 40 ms at most."""
+    return await journal(ctx)
