@@ -16,6 +16,7 @@ from identtqueue import Client, TaskOptions, Worker
 from identtqueue.admin import Admin
 from identtqueue.cli import main
 from identtqueue.errors import RedisAuthFailed
+from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import commands, keys, roles, scripts
 from identtqueue.protocol.commands import Call
 from identtqueue.protocol.roles import Role, rules
@@ -87,7 +88,10 @@ def produce(user: Account, bench: Bench) -> None:
     bench.register("w")
     bench.claim("w")
     run(commands.cancel(bench.id("b")))
+    limited(bench)
+    bench.enqueue("unseen")
     run(commands.depth(q))
+    run(commands.cancel(bench.id("held")))
 
 
 def work(user: Account, bench: Bench) -> None:
@@ -130,6 +134,27 @@ def work(user: Account, bench: Bench) -> None:
     run(commands.expired(q, bench.now_ms()))
     run(commands.recover(q, "lost", waive_lease=False, max_deliveries=5))
     run(commands.leave(q, "me"))
+    run(commands.register(q, "me", LEASE_MS, {}, LIMITS))
+    limited(bench)
+    run(commands.promote(q))
+    bench.enqueue("free")
+    bench.run(commands.enqueue(q, [bench.task("paced", "both")]))
+    bench.run(commands.cancel(bench.id("held")))
+    assert bench.recover("limited").lost
+    assert run(commands.claim(q, "me", 50)).attempts
+
+
+LIMITS: Final = {"both": JobLimits(max_running=1, rate_limit=RateLimit(9, 3600, burst=9))}
+
+
+def limited(bench: Bench) -> None:
+    """A job at its limit, with a task that is held."""
+    bench.register("limited", **LIMITS)
+    bench.run(
+        commands.enqueue(bench.queue, [bench.task(name, "both") for name in ("taken", "held")])
+    )
+    bench.claim("limited", 50)
+    assert bench.held("both") == ["held"]
 
 
 def orphans(bench: Bench, worker: str, *names: str) -> None:
@@ -148,9 +173,12 @@ def look_after(user: Account, bench: Bench) -> None:
     bench.raw.script_flush()  # whoever finds one missing loads them all
     run(commands.server_info())
     user.listen(bench.keys.doorbell)
+    limited(bench)
+    bench.enqueue("unseen")
     run(commands.promote(q))
     run(commands.depth(q))
     orphans(bench, "lost", "cancelled", "back")
+    run(commands.recover(q, "limited", waive_lease=True, max_deliveries=5))
     run(commands.workers(q))
     run(commands.connected(["lost"]))
     run(commands.drain(q, ["lost"], stop=True))
@@ -172,6 +200,7 @@ def administrate(user: Account, bench: Bench) -> None:
     operate(user, bench)
     run(commands.pause(q, stop=True))
     run(commands.pause(q, stop=False))
+    run(commands.limits(q))
     run(commands.dead_letters(q, 0, 10))
     run(commands.task_info(bench.id("dead-too")))
     run(commands.replay(bench.id("dead-too")))
@@ -307,7 +336,7 @@ def test_what_is_missing_is_said(server: RedisServer, new_bench: Callable[[], Be
     bench.register("w")
     user = Account(bench, server.address, rules(Role.PRODUCER))
     text = refused(user, commands.claim(bench.queue, "w", 1))
-    assert f"Redis refused ZSCORE in `claim` on {bench.keys.pending}" in text
+    assert f"Redis refused SISMEMBER in `claim` on {bench.keys.pending}" in text
     assert "docs/redis.md lists what each role needs" in text
     other = Account(bench, server.address, rules(Role.PRODUCER, ["elsewhere"]))
     assert f"in `depth` on {bench.keys.pending}" in refused(other, commands.depth(bench.queue))

@@ -90,7 +90,7 @@ def test_a_plain_command_is_sent_as_it_is() -> None:
 
 
 def test_a_script_with_the_wrong_keys_does_not_leave_the_house() -> None:
-    with pytest.raises(ValueError, match="wake takes 2 keys, got 1"):
+    with pytest.raises(ValueError, match="wake takes 3 keys, got 1"):
         wire.words(Call("wake", ("one",), (), parse=int))
 
 

@@ -7,8 +7,7 @@ local paused = redis.call('EXISTS', KEYS[1])
 if ARGV[1] == 'pause' then
   if paused == 1 then return 0 end
   redis.call('DEL', KEYS[1])  -- first: it is allowed at maxmemory
-  redis.call('SET', KEYS[1], '1')
-  return 1
+  return redis.call('SETNX', KEYS[1], '1')  -- a command that only administrators may use
 end
 redis.call('DEL', KEYS[1])
 if paused == 1 and redis.call('EXISTS', KEYS[2], KEYS[4]) > 0 then
