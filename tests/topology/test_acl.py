@@ -168,6 +168,7 @@ def orphans(bench: Bench, worker: str, *names: str) -> None:
 def look_after(user: Account, bench: Bench) -> None:
     """What operators and administrators have in common."""
     q, run = bench.queue, user.run
+    run(commands.depth(q))  # before anybody else has loaded the scripts
     bench.enqueue("due", delay=HOUR_MS)
     bench.fall_due("due")
     bench.raw.script_flush()  # whoever finds one missing loads them all
