@@ -97,6 +97,6 @@ async def capped(ctx: Context, gate: str | None = None) -> int:
 
 
 @app.task(rate_limit=RateLimit(25, per_seconds=1))
-async def paced(ctx: Context) -> int:
+async def paced(ctx: Context, gate: str | None = None) -> int:
     """As `journal`; one starts every 40 ms at most."""
-    return await journal(ctx)
+    return await journal(ctx, gate)

@@ -134,9 +134,14 @@ async def test_a_limited_job_does_not_stand_in_the_way_of_others(fleet: Fleet) -
 
 
 async def test_a_rate_holds_over_all_processes(fleet: Fleet, raw: redis.Redis) -> None:
-    """By Redis' clock, as noted at each claim: never more in a window than the limit says."""
-    await fleet.start(2, concurrency=5)
-    ids = await fleet.enqueue(40, "paced")
+    """By Redis' clock, as noted at each claim: never more in a window than the limit says.
+
+    No worker has slots for all of them.
+    """
+    await fleet.start(2, concurrency=20)
+    ids = await fleet.enqueue(40, "paced", str(fleet.gate))
+    await fleet.ledger.wait_for(lambda ledger: len(ledger.starts()) == 40, "all have started")
+    fleet.gate.touch()
     await fleet.settled()
     rate = paced.limits.rate_limit
     assert rate is not None
