@@ -125,6 +125,10 @@ async def test_another_autoscaler_is_left_alone(release, scene, figure):
         ({"recovery": {"leaseSeconds": 1}}, "leaseSeconds"),
         ({"queues": [{"name": "Not Valid"}]}, "queues"),
         ({"queues": []}, "queues"),
+        (
+            {"redis": {"cluster": {"addresses": ["redis:6379"]}}},
+            "exactly one of address, sentinel and cluster",
+        ),
     ],
 )
 def test_a_task_queue_that_breaks_a_rule_is_refused(release, name, change, says):
