@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -170,3 +172,24 @@ async def test_a_wrong_certificate_at_the_start_is_no_outage(
     settings = settings_for(server, certificates, tls_ca_file=certificates.other_ca)
     with pytest.raises(RedisError, match="check tls_ca_file"):
         await Worker({}, settings, queue).serve()
+
+
+def test_a_program_that_ends_leaves_no_socket_open(
+    server: TlsServer, certificates: Certificates
+) -> None:
+    """The server's farewell is not waited for, so its connection must not be left half closed."""
+    settings = settings_for(server, certificates)
+
+    async def program() -> None:
+        async with Client(settings) as client:
+            await client.queue_length("q")
+            server.pause()
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            asyncio.run(program())
+        finally:
+            server.resume()
+        gc.collect()
+    assert [w for w in caught if issubclass(w.category, ResourceWarning)] == []

@@ -93,7 +93,7 @@ async def open_connection(
             wire.note_login(settings)
     except BaseException as error:
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
         if isinstance(error, Exception):
             await _fail(settings, server, error)
         raise
@@ -122,7 +122,7 @@ async def fetch_slots(settings: RedisSettings) -> SlotMap:
         except (RedisUnavailable, *wire.CONNECTION_LOST) as error:
             reason = wire.translate(error)
         finally:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
     raise reason
 
 
@@ -134,6 +134,15 @@ async def _fail(settings: RedisSettings, server: Server | None, error: Exception
         found = await asyncio.to_thread(find_trouble, settings, server)
         translated = found or translated
     raise wire.as_outage(translated, settings) from error
+
+
+async def hang_up(connection: AbstractConnection) -> None:
+    """Close it at once, without TLS' farewell: the event loop may end before the server answers."""
+    writer = connection._writer  # noqa: SLF001 - redis-py can close a connection, but not abort it
+    await connection.disconnect(nowait=True)
+    if writer is not None:
+        writer.transport.abort()
+        await asyncio.sleep(0)  # for the loop to close the socket
 
 
 async def _ask(connection: AbstractConnection, call: Call[T]) -> T:
@@ -379,7 +388,7 @@ class AsyncRedis:
     async def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
 
 
 async def _reply(connection: AbstractConnection) -> Any:

@@ -20,7 +20,7 @@ from identtqueue.errors import (
     RedisTopologyMismatch,
 )
 from identtqueue.transport import wire
-from identtqueue.transport.aio import open_connection
+from identtqueue.transport.aio import hang_up, open_connection
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 
@@ -123,7 +123,7 @@ class Subscriber:
             try:
                 await connection.send_command(*words, check_health=False)
             except wire.CONNECTION_LOST:
-                await connection.disconnect(nowait=True)
+                await hang_up(connection)
 
     async def _run(self) -> None:
         failures = 0
@@ -156,7 +156,7 @@ class Subscriber:
         self._confirmed.clear()
         self._announce(up=False)
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
 
     def _announce(self, *, up: bool) -> None:
         if up:

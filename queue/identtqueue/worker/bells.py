@@ -18,7 +18,7 @@ from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
-from identtqueue.transport.aio import open_connection
+from identtqueue.transport.aio import hang_up, open_connection
 from identtqueue.transport.settings import RedisSettings
 
 
@@ -120,4 +120,4 @@ class _Bell:
         """Close the connection; a token that was on its way is lost, which costs one block."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            await connection.disconnect(nowait=True)
+            await hang_up(connection)
