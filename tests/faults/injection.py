@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ import redis
 
 from faults.orders import Order
 from faults.plan import Fault, Shape
-from faults.system import Member, System, WorkerMember
+from faults.system import MAX_DELIVERIES, Member, System, WorkerMember, insist
 from support.clock import LIBRARY
 from support.processes import LEASE_SECONDS
 from support.proxy import BOTH_WAYS, Way
+from support.waiting import eventually
 
 Injection = Callable[[System, Fault], Awaitable[list[int]]]
 
@@ -70,19 +72,80 @@ def _member(system: System, fault: Fault) -> Member:
 async def worker_killed(system: System, fault: Fault) -> list[int]:
     """SIGKILL."""
     worker = _worker(system, fault)
-    return [_signal(worker, signal.SIGKILL)]
+    return _signal(worker, signal.SIGKILL)
 
 
-def _signal(member: Member, number: signal.Signals) -> int:
-    member.hit, pid = True, member.process.pid
+def _signal(member: Member, number: signal.Signals) -> list[int]:
+    """Who was hit: the process, and its processes for jobs."""
+    member.hit, pids = True, _family(member)
     member.send(number)
-    return pid
+    return pids
+
+
+def _family(member: Member) -> list[int]:
+    jobs = member.job_processes() if isinstance(member, WorkerMember) else []
+    return [member.process.pid, *jobs]
+
+
+@kind("worker killed, and known to be dead", 2)
+async def worker_known_dead(system: System, fault: Fault) -> list[int]:
+    """SIGKILL; its tasks are recovered at once, as the operator does on the kubelet's word."""
+    worker = _worker(system, fault)
+    process, worker_id = worker.process, worker.worker_id
+    pids = _signal(worker, signal.SIGKILL)
+    await eventually(lambda: process.poll() is not None, "it has ended")
+    if worker_id is not None:
+        for queue in system.queues:
+            await insist(lambda q=queue: _recover(system, q, worker_id))
+    return pids
+
+
+async def _recover(system: System, queue: str, worker_id: str) -> None:
+    await system.admin.recover(queue, worker_id, waive_lease=True, max_deliveries=MAX_DELIVERIES)
+
+
+@kind("process of a job killed", 1.5)
+async def job_process_killed(system: System, fault: Fault) -> list[int]:
+    """SIGKILL: its attempt has failed, the worker goes on."""
+    pids = _worker(system, fault).job_processes()
+    if not pids:
+        return [-2]  # it had none
+    pid = pids[fault.victim % len(pids)]
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    return [pid]
+
+
+@kind("worker drained", 1, 1, 8)
+async def worker_drained(system: System, fault: Fault) -> list[int]:
+    """Told to stop fetching, and called back: a scale-down that was not carried out."""
+    worker = _worker(system, fault)
+    worker_id = worker.worker_id
+    if worker_id is not None:
+        for queue in system.queues:
+            await insist(lambda q=queue: system.admin.drain(q, [worker_id]))
+        await asyncio.sleep(fault.seconds)
+        for queue in system.queues:
+            await insist(lambda q=queue: system.admin.undrain(q, [worker_id]))
+    return _family(worker)
+
+
+@kind("queue paused", 1, 1, 8)
+async def queue_paused(system: System, fault: Fault) -> list[int]:
+    """No claims; then resumed."""
+    queue = system.queues[fault.victim % len(system.queues)]
+    await insist(lambda: system.admin.pause(queue))
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        await insist(lambda: system.admin.resume(queue))
+    return [-1]
 
 
 @kind("all workers killed", 0.5)
 async def all_workers_killed(system: System, _: Fault) -> list[int]:
     """SIGKILL, all of them at the same moment."""
-    return [_signal(worker, signal.SIGKILL) for worker in system.workers]
+    return [pid for worker in system.workers for pid in _signal(worker, signal.SIGKILL)]
 
 
 @kind("worker frozen past its lease", 2, LEASE_SECONDS + 1.5, LEASE_SECONDS + 6)
@@ -98,20 +161,20 @@ async def worker_frozen_shortly(system: System, fault: Fault) -> list[int]:
 
 
 async def _frozen(member: Member, fault: Fault) -> list[int]:
-    process = member.process
+    process, pids = member.process, _family(member)
     member.send(signal.SIGSTOP)
     try:
         await asyncio.sleep(fault.seconds)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGCONT)
-    return [process.pid]
+    return pids
 
 
 @kind("worker terminated", 2)
 async def worker_terminated(system: System, fault: Fault) -> list[int]:
     """SIGTERM."""
-    return [_signal(_worker(system, fault), signal.SIGTERM)]
+    return _signal(_worker(system, fault), signal.SIGTERM)
 
 
 @kind("storm of terminations", 0.7, 1, 3)
@@ -119,7 +182,8 @@ async def termination_storm(system: System, fault: Fault) -> list[int]:
     """SIGTERM to every worker, three times."""
     pids: set[int] = set()
     for _ in range(3):
-        pids |= {_signal(worker, signal.SIGTERM) for worker in system.workers}
+        for worker in system.workers:
+            pids.update(_signal(worker, signal.SIGTERM))
         await asyncio.sleep(fault.seconds / 3)
     return sorted(pids)
 
@@ -149,13 +213,13 @@ async def clock_jumps(system: System, fault: Fault) -> list[int]:
     worker = _worker(system, fault)
     if worker.clock is not None:
         worker.clock.jump(round((2 * fault.strength - 1) * 3600))
-    return [worker.process.pid]
+    return _family(worker)
 
 
 @kind("producer killed", 2)
 async def producer_killed(system: System, fault: Fault) -> list[int]:
     """SIGKILL; its next life enqueues again what it does not know to be accepted."""
-    return [_signal(system.producers[fault.victim % len(system.producers)], signal.SIGKILL)]
+    return _signal(system.producers[fault.victim % len(system.producers)], signal.SIGKILL)
 
 
 # --- Redis ------------------------------------------------------------------------------------
@@ -231,6 +295,41 @@ async def redis_full(system: System, fault: Fault) -> list[int]:
     return []
 
 
+@kind("Redis busy with a script", 1, 0.5, 8, of_redis=True)
+async def redis_busy(system: System, fault: Fault) -> list[int]:
+    """Somebody's script runs for up to 8 s: BUSY is the answer to all others."""
+    with system.primary.client(socket_timeout=60, retry=None) as raw:
+        raw.config_set("lua-time-limit", 200)
+        await asyncio.to_thread(raw.eval, _SPIN, 0, round(fault.seconds * 1000))
+        raw.config_set("lua-time-limit", 5000)
+    return []
+
+
+_SPIN = """
+local function ms()
+  local time = redis.call('TIME')
+  return time[1] * 1000 + time[2] / 1000
+end
+local ends = ms() + ARGV[1]
+while ms() < ends do end
+"""
+
+
+@kind("Redis takes no more clients", 1, 0.5, 8, of_redis=True)
+async def redis_crowded(system: System, fault: Fault) -> list[int]:
+    """It has reached maxclients; and all connections that there were are gone."""
+    with system.primary.client() as raw:
+        raw.ping()
+        raw.config_set("maxclients", 1)
+        try:
+            for kind_of_client in ("normal", "pubsub"):
+                raw.client_kill_filter(_type=kind_of_client, skipme=True)
+            await asyncio.sleep(fault.seconds)
+        finally:
+            raw.config_set("maxclients", 10_000)
+    return []
+
+
 @kind("scripts forgotten", 1, of_redis=True)
 async def scripts_forgotten(system: System, _: Fault) -> list[int]:
     """SCRIPT FLUSH."""
@@ -264,7 +363,7 @@ async def connections_cut(system: System, fault: Fault) -> list[int]:
     if fault.strength < 0.5:
         member = _member(system, fault)
         member.proxy.cut()
-        return [member.process.pid]
+        return _family(member)
     for member in system.members:
         member.proxy.cut()
     return []
@@ -279,7 +378,7 @@ async def connections_refused(system: System, fault: Fault) -> list[int]:
         await asyncio.sleep(fault.seconds)
     finally:
         member.proxy.accept()
-    return [member.process.pid]
+    return _family(member)
 
 
 @kind("bytes vanish", 2, 1, LEASE_SECONDS + 10)
@@ -292,7 +391,7 @@ async def bytes_vanish(system: System, fault: Fault) -> list[int]:
         await asyncio.sleep(fault.seconds)
     finally:
         member.proxy.stop_swallowing()
-    return [member.process.pid]
+    return _family(member)
 
 
 @kind("bytes come late", 2, 0.5, LEASE_SECONDS + 10)
@@ -304,7 +403,7 @@ async def bytes_late(system: System, fault: Fault) -> list[int]:
         await asyncio.sleep(fault.seconds)
     finally:
         member.proxy.release()
-    return [member.process.pid]
+    return _family(member)
 
 
 @kind("replies slow", 1, 1, 8)

@@ -66,6 +66,14 @@ def thread(ctx: Context, seconds: float) -> int:
         return ctx.attempt
 
 
+@app.task(run_in="process", retry=RetryPolicy(max_retries=50, **SOON))
+def process(ctx: Context, seconds: float) -> int:
+    """Wait, in a process; if that is killed the attempt has failed, so it has retries."""
+    with entries(ctx):
+        block(seconds)
+        return ctx.attempt
+
+
 @app.task
 async def bulky(ctx: Context) -> list[object]:
     """A result that is too big to be published: it is announced, and then read."""

@@ -26,6 +26,7 @@ WEIGHTS = {
     "flaky": 8.0,
     "slow": 7.0,
     "thread": 7.0,
+    "process": 2.0,
     "delayed": 8.0,
     "unique": 6.0,
     "cancelled": 6.0,
@@ -106,7 +107,7 @@ class _Maker:
                 details["args"] = (rng.randint(1, FLAKY_FAILURES),)
             case "slow":
                 details["args"] = (round(rng.uniform(0.1, 1.5), 2),)
-            case "thread":
+            case "thread" | "process":
                 details["args"] = (round(rng.uniform(0.01, 0.3), 2),)
             case "delayed":
                 details["delay_seconds"] = round(rng.uniform(0.2, 8.0), 1)

@@ -24,6 +24,8 @@ from identtqueue.protocol.commands import Enqueued, Receipt
 WAIT_SECONDS = 240.0
 """A result that does not come for so long, faults or not, will not come."""
 
+SENDS_AT_ONCE = 8
+
 THREADS = 64
 """Of the blocking client's calls."""
 
@@ -86,33 +88,44 @@ class BlockingCalls:
 
 
 class Producer:
-    """Sends the orders at a pace.
+    """Sends the orders at a pace; what an outage, or its own death, has delayed is caught up with.
 
     Args:
         client: asyncio or blocking.
         journal: what it knows.
-        per_second: tasks; what an outage delayed is caught up with.
+        begun: `time.monotonic()` of the first life's start.
+        per_second: tasks.
     """
 
-    def __init__(self, client: Any, journal: Journal, per_second: float) -> None:
+    def __init__(self, client: Any, journal: Journal, begun: float, per_second: float) -> None:
         self._client = client
         self._journal = journal
+        self._begun = begun
         self._per_second = per_second
         self._side_jobs: set[asyncio.Task[None]] = set()
-        self._waiting = asyncio.Semaphore(THREADS * 3 // 4)
+        self._sending = asyncio.Semaphore(SENDS_AT_ONCE)
+        self._waiting = asyncio.Semaphore(THREADS // 2)
 
     async def run(self, groups: Iterator[list[Order]]) -> None:
         """All of them."""
-        begun, sent = time.monotonic(), 0
-        for group in groups:
-            open_orders = [o for o in group if o.task_id not in self._journal.accepted]
-            if open_orders:
-                await asyncio.sleep(begun + sent / self._per_second - time.monotonic())
-                await self._send(open_orders)
-                sent += len(open_orders)
-            for order in group:
-                self._follow_up(order)
+        async with asyncio.TaskGroup() as sends:
+            number = 0
+            for group in groups:
+                await asyncio.sleep(self._begun + number / self._per_second - time.monotonic())
+                await self._sending.acquire()
+                sends.create_task(self._serve(group))
+                number += len(group)
         await asyncio.gather(*self._side_jobs)
+
+    async def _serve(self, group: list[Order]) -> None:
+        try:
+            unknown = [o for o in group if o.task_id not in self._journal.accepted]
+            if unknown:
+                await self._send(unknown)
+        finally:
+            self._sending.release()
+        for order in group:
+            self._follow_up(order)
 
     async def _send(self, orders: list[Order]) -> None:
         """Until they are accepted: an error may mean that they are, the same ids are safe."""
@@ -186,7 +199,7 @@ async def main(args: argparse.Namespace) -> None:
     async with AsyncExitStack() as exits:
         kind = BlockingCalls if args.blocking else Client
         client = await exits.enter_async_context(kind(args.address))
-        await Producer(client, journal, args.per_second).run(groups)
+        await Producer(client, journal, args.begun, args.per_second).run(groups)
 
 
 if __name__ == "__main__":
@@ -196,6 +209,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--producer", type=int, required=True)
     parser.add_argument("--tasks", type=int, required=True)
+    parser.add_argument("--begun", type=float, required=True)
     parser.add_argument("--per-second", type=float, required=True)
     parser.add_argument("--queue", action="append", required=True)
     parser.add_argument("--blocking", action="store_true")

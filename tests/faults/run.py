@@ -20,7 +20,6 @@ from faults.plan import Fault, make_plan
 from faults.producer import read_journal
 from faults.report import Injected
 from faults.system import ProducerMember, System, system
-from identtqueue.admin import Admin
 from identtqueue.errors import RedisError
 from support.invariants import check_containers
 from support.proxy import Proxy
@@ -80,19 +79,21 @@ class Run:
             AsyncExitStack() as exits,
             system(self._folder, self.queues, self._size.workers) as made,
         ):
-            admin = await exits.enter_async_context(Admin(made.address))
             await self._add_producers(made, exits)
-            watch = asyncio.create_task(self._watch(made, admin))
+            watch = asyncio.create_task(self._watch(made))
             try:
                 await eventually(made.ledger.lines, "the first task runs")
                 await self._inject_all(made)
                 self._say("all faults have stopped")
-                await self._drain(made, admin)
+                await self._drain(made)
             finally:
                 watch.cancel()
                 await asyncio.gather(watch, return_exceptions=True)
             for worker in made.workers:
                 await asyncio.wait_for(worker.stop(), 60)
+            with suppress(AssertionError):
+                await eventually(lambda: not made.left_running(), seconds=10)
+            self.problems += [f"still running: {each}" for each in made.left_running()]
             return await asyncio.to_thread(self._make_up, made)
 
     async def _add_producers(self, made: System, exits: AsyncExitStack) -> None:
@@ -101,6 +102,7 @@ class Run:
             share = self._share(number)
             options = [
                 *("--seed", str(self._size.seed), "--producer", str(number)),
+                *("--begun", str(time.monotonic())),
                 *("--tasks", str(share), "--per-second", f"{share / self._load_seconds():.3f}"),
                 *(word for queue in self.queues for word in ("--queue", queue)),
                 *(["--blocking"] if number == self._size.producers - 1 else []),
@@ -139,12 +141,12 @@ class Run:
 
     # --- watching ---
 
-    async def _watch(self, made: System, admin: Admin) -> None:
+    async def _watch(self, made: System) -> None:
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
             with suppress(RedisError, TimeoutError):
                 async with asyncio.timeout(2):
-                    await self._look(admin)
+                    await self._look(made)
             with suppress(redis.RedisError):
                 await asyncio.to_thread(self._check_containers, made)
             self._progress(made)
@@ -157,8 +159,8 @@ class Run:
                 except AssertionError as error:
                     self.problems.append(f"{queue}, while it was busy: {error}")
 
-    async def _look(self, admin: Admin) -> None:
-        depths = (await admin.depths(self.queues)).values()
+    async def _look(self, made: System) -> None:
+        depths = (await made.admin.depths(self.queues)).values()
         self._numbers = {
             "enqueued": sum(d.counters.get("enqueued", 0) for d in depths),
             "ended": sum(
@@ -184,14 +186,14 @@ class Run:
 
     # --- the end ---
 
-    async def _drain(self, made: System, admin: Admin) -> None:
+    async def _drain(self, made: System) -> None:
         """Everything ends, within a bounded time."""
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 for producer in made.producers:
                     await producer.ended()
                 await eventually(
-                    lambda: self._is_empty(admin), "the queues drain", seconds=DRAIN_SECONDS
+                    lambda: self._is_empty(made), "the queues drain", seconds=DRAIN_SECONDS
                 )
         except (TimeoutError, AssertionError):
             self.problems.append(
@@ -200,9 +202,9 @@ class Run:
             for producer in made.producers:
                 producer.destroy()
 
-    async def _is_empty(self, admin: Admin) -> bool:
+    async def _is_empty(self, made: System) -> bool:
         with suppress(RedisError):
-            await self._look(admin)
+            await self._look(made)
             return not any(self._numbers[name] for name in ("queued", "in flight", "scheduled"))
         return False
 

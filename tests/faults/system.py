@@ -6,22 +6,28 @@ Whatever process a fault has ended is started again; one that ends without a fau
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from faults.orders import Order
 from identtqueue import Client, IdenttqueueError
+from identtqueue.admin import Admin
 from support.clock import LIBRARY, HostClock
-from support.ledger import Ledger
+from support.ledger import VARIABLE, Ledger
 from support.processes import LEASE_SECONDS, WorkerProcess, environment
 from support.proxy import Proxy
 from support.redis_server import RedisServer
 from support.waiting import eventually
+
+T = TypeVar("T")
 
 MAX_DELIVERIES = 100
 """So that no innocent task becomes a dead letter, however often its workers are hit."""
@@ -137,6 +143,18 @@ class WorkerMember(Member):
     def launch(self) -> subprocess.Popen[bytes]:
         return self._worker.start().process
 
+    @property
+    def worker_id(self) -> str | None:
+        """Of the present incarnation; None: it has not registered yet."""
+        return (re.findall(r"worker (\S+): queues", self._worker.log) or [None])[-1]
+
+    def job_processes(self) -> list[int]:
+        """Pids of its processes for jobs."""
+        pid = self._process.pid
+        with contextlib.suppress(OSError):  # it has just ended
+            return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        return []
+
     def is_expected(self, code: int) -> bool:
         return code == EXITS_CODE or (self.hit and code in (0, -signal.SIGKILL, -signal.SIGTERM))
 
@@ -182,6 +200,15 @@ async def wait_for(process: subprocess.Popen[bytes]) -> int:
     return process.wait()
 
 
+async def insist(call: Callable[[], Awaitable[T]]) -> T:
+    """Its answer, when Redis has room and is there."""
+    while True:
+        try:
+            return await call()
+        except IdenttqueueError:
+            await asyncio.sleep(0.2)
+
+
 class System:
     """All of it. Use `system()`."""
 
@@ -197,6 +224,13 @@ class System:
         """Of the faults that are tasks themselves; accepted once `enqueue` has returned."""
         self._own_proxy = Proxy(self.primary.port)
         self._client: Client | None = None
+        self._admin: Admin | None = None
+
+    @property
+    def admin(self) -> Admin:
+        """Not hit by faults of the network."""
+        assert self._admin is not None
+        return self._admin
 
     @property
     def members(self) -> list[Member]:
@@ -208,29 +242,22 @@ class System:
         """All ways to Redis."""
         return [self._own_proxy, *(member.proxy for member in self.members)]
 
-    @property
-    def address(self) -> str:
-        """For who wants to look from outside: not hit by faults of the network."""
-        return self._own_proxy.address
-
     async def open(self, exits: AsyncExitStack) -> None:
         """Its own way to Redis."""
         await exits.enter_async_context(self._own_proxy)
         self._client = await exits.enter_async_context(
             Client(self._own_proxy.address, retry_for_seconds=120)
         )
+        self._admin = await exits.enter_async_context(
+            Admin(self._own_proxy.address, retry_for_seconds=120)
+        )
 
     async def enqueue(self, order: Order) -> None:
         """A task that is a fault."""
         assert self._client is not None
-        while True:
-            try:
-                await self._client.submit(order.submission())
-            except IdenttqueueError:
-                await asyncio.sleep(0.2)  # full, or away
-            else:
-                self.orders.append(order)
-                return
+        client = self._client
+        await insist(lambda: client.submit(order.submission()))
+        self.orders.append(order)
 
     async def fail_over(self) -> None:
         """As planned maintenance does it: the replica has all when it takes over."""
@@ -246,12 +273,29 @@ class System:
         old.destroy()
         self.replica = RedisServer(aof=True, replica_of=fresh.port).start()
 
+    def left_running(self) -> list[str]:
+        """Processes that were started by workers and are still there; asked when those are gone."""
+        mark = f"{VARIABLE}={self.ledger.path}".encode()
+        return [
+            f"pid {folder.name}: {command}"
+            for folder in Path("/proc").glob("[0-9]*")
+            if (command := _command_with(folder, mark)) is not None
+        ]
+
     def destroy(self) -> None:
         """End every process."""
         for member in self.members:
             member.destroy()
         for server in (self.primary, self.replica):
             server.destroy()
+
+
+def _command_with(folder: Path, mark: bytes) -> str | None:
+    """What runs in this folder of /proc, if its environment has the mark."""
+    with contextlib.suppress(OSError):  # it has ended, or is not ours
+        if mark in (folder / "environ").read_bytes().split(b"\0"):
+            return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    return None
 
 
 @asynccontextmanager
