@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from faults import books, report
-from faults.injection import available
+from faults.injection import KINDS, available
 from faults.run import Run, Size
 from support.processes import ROOT
 
@@ -48,7 +48,8 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--producers", type=int, default=3, help="the last one is blocking")
     parser.add_argument("--queues", type=int, default=3)
-    parser.add_argument("--only", nargs="+", metavar="KIND", choices=list(available()))
+    parser.add_argument("--only", nargs="+", metavar="KIND", choices=list(KINDS))
+    parser.add_argument("--old-redis", action="store_true", help="6.2, and its clock steps too")
     parser.add_argument("--plan", action="store_true", help="print the faults, and do nothing")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder for report and logs")
     parser.add_argument(
@@ -60,6 +61,9 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
             parser.error(f"--{name} must be 1 or more")
     if args.gap_seconds <= 0:
         parser.error("--gap-seconds must be more than 0")
+    missing = set(args.only or ()) - set(available(old_redis=args.old_redis))
+    if missing:
+        parser.error(f"can't be injected here: {', '.join(sorted(missing))}")
     if args.seed is None:
         args.seed = secrets.randbelow(1_000_000)
     return args
@@ -87,7 +91,7 @@ def summary(args: argparse.Namespace, run: Run, found: books.Books, seconds: flo
             **run.starts,
         },
         "costs": report.costs(run.injected, repeats),
-        "about": {name: kind.about for name, kind in available().items()},
+        "about": {name: kind.about for name, kind in KINDS.items()},
         "faults": [asdict(one) for one in run.injected],
         "problems": found.problems,
     }
@@ -101,6 +105,7 @@ def _facts(args: argparse.Namespace) -> dict[str, str]:
         check=False,
     )
     options = [f"--seed {args.seed} --tasks {args.tasks} --faults {args.faults}"]
+    options += ["--old-redis"] if args.old_redis else []
     options += [f"--only {' '.join(map(repr, args.only))}"] if args.only else []
     return {
         "date": datetime.now(UTC).date().isoformat(),
@@ -125,6 +130,7 @@ def main() -> int:
     args = arguments()
     folder: Path = args.output / "run"
     names = ("seed", "tasks", "faults", "gap_seconds", "workers", "producers", "queues")
+    names += ("old_redis",)
     size = Size(**{name: getattr(args, name) for name in names}, only=tuple(args.only or ()))
     run = Run(size, folder)
     if args.plan:

