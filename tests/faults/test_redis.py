@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import redis
@@ -167,6 +169,56 @@ async def test_redis_is_full_under_load(stage: Stage) -> None:
     await asyncio.gather(first, rest)
     await stage.settled(repeats=0)
     assert all(worker.process.returncode == 0 for worker in workers)
+
+
+@scenario(own_redis=True)
+async def test_redis_without_the_replicas_that_it_wants(stage: Stage) -> None:
+    """`min-replicas-to-write`: no write is taken until one is there."""
+    with stage.server.client() as raw:
+        await _refusing_writes(
+            stage,
+            lambda: raw.config_set("min-replicas-to-write", 1),
+            lambda: raw.config_set("min-replicas-to-write", 0),
+        )
+
+
+@scenario(own_redis=True)
+async def test_redis_that_can_not_save(stage: Stage) -> None:
+    """A snapshot has failed, as on a full disk: no write is taken until one succeeds."""
+    with stage.server.client() as raw:
+        in_the_way = Path(raw.config_get("dir")["dir"]) / "dump.rdb"
+
+        def fail_to_save() -> None:
+            in_the_way.mkdir()
+            raw.config_set("save", "3600 1")
+            raw.bgsave()
+
+        def save() -> None:
+            in_the_way.rmdir()
+            raw.bgsave()
+
+        await _refusing_writes(stage, fail_to_save, save)
+
+
+async def _refusing_writes(
+    stage: Stage, begin: Callable[[], object], end: Callable[[], object]
+) -> None:
+    """Who works waits, who starts waits, who enqueues waits; then all goes on."""
+    worker = await stage.worker().started()
+    await stage.enqueue("journal", stage.gate)
+    await stage.begun()
+    begin()
+    await eventually(lambda: "lease not renewed" in worker.log, "the worker has noticed")
+    enqueued = asyncio.create_task(stage.enqueue("journal"))
+    second = stage.worker().start()
+    stage.open_gate()
+    await eventually(lambda: "can't be reached" in second.log, "the second one has noticed")
+    assert not enqueued.done()
+    end()
+    await enqueued
+    await second.registered()
+    await stage.settled(repeats=0)
+    assert worker.process.returncode == second.process.returncode == 0
 
 
 @scenario(own_redis=True)

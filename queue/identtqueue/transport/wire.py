@@ -44,9 +44,12 @@ _PASSING: Final = (
     redis_errors.TryAgainError,
     redis_errors.AskError,  # MOVED too: only where it can't be followed
 )
-_PASSING_TEXT: Final = re.compile(r"(BUSY|UNKILLABLE|UNBLOCKED|NOREPLICAS) |.* -READONLY ")
+_PASSING_TEXT: Final = re.compile(
+    r"(BUSY|UNKILLABLE|UNBLOCKED|NOREPLICAS|MISCONF) |.* -(READONLY|NOREPLICAS|MISCONF) "
+)
 """Without a class in redis-py: a script that runs for too long; a blocked call on a master that is
-demoted; `min-replicas-to-write`; and how 6.2 quotes what a script was told."""
+demoted; `min-replicas-to-write`; a disk that takes no more; and how 6.2 quotes what a script was
+told."""
 _FORBIDDEN_TEXT: Final = re.compile(r"NOPERM|.*(ACL failure in script|executing the script can't)")
 """What the user's ACL lacks; inside a script, newer and older servers say it differently."""
 
