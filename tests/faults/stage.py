@@ -64,6 +64,7 @@ class Stage:
         self,
         *,
         address: str | None = None,
+        app: str = "support.jobs:app",
         environ: dict[str, str] | None = None,
         **options: float,
     ) -> WorkerProcess:
@@ -72,6 +73,7 @@ class Stage:
             address or self.server.address,
             [self.queue],
             self.ledger,
+            app=app,
             environ=environ,
             **options,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -47,6 +48,40 @@ async def test_clocks_that_jump_by_an_hour(stage: Stage) -> None:
     stage.open_gate()
     await stage.settled(repeats=1)
     assert "the lease is lost" not in early.log + late.log
+
+
+@scenario(own_redis=True)
+async def test_cron_under_clocks_that_jump(stage: Stage) -> None:
+    """Each second fires once, of Redis' own clock; also when one of the two workers dies."""
+    if LIBRARY is None:
+        pytest.skip("no libfaketime: `make setup` installs it on Debian")
+    stage.queue = "clockwork"  # an app's cron entries name their queue
+    clocks = [HostClock(stage.folder / f"clock-{n}") for n in range(2)]
+    victim, peer = [
+        await stage.worker(app="faults.clockwork:app", environ=clock.environ).started()
+        for clock in clocks
+    ]
+    await stage.begun(2)
+    for n, jump in enumerate((HOUR, -HOUR), 1):
+        clocks[0].jump(jump)
+        clocks[1].jump(-jump)
+        await stage.begun(2 + 2 * n)
+    await victim.kill()
+    await stage.begun(9)
+    await peer.terminate()
+    starts = stage.ledger.starts()
+    fired = sorted({_second_of(line.task_id) for line in starts})
+    assert fired == list(range(fired[0], fired[0] + len(fired))), "none is left out"
+    assert abs(fired[0] - time.time()) < 120
+    repeated = [line for line in starts if line.attempt > 1]
+    assert len(starts) - len(repeated) == len(fired)
+    assert len(repeated) <= 1, "what the victim had just begun"
+
+
+def _second_of(task_id: str) -> int:
+    """Unix time of the firing."""
+    text = task_id.rpartition(".")[2]
+    return round(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
 
 
 async def _seen_by_both(stage: Stage, jump: int) -> None:
