@@ -32,6 +32,9 @@ pace. A second or two where it is not."""
 STALL_SECONDS = 60.0
 """When all faults have stopped: time without any change, while something has not ended."""
 
+BLOCKING_SHARE = 10
+"""One task in so many comes from the blocking client."""
+
 PROGRESS_SECONDS = 5.0
 
 
@@ -124,8 +127,13 @@ class Run:
             made.producers[-1].start()
 
     def _share(self, producer: int) -> int:
-        tasks, producers = self._size.tasks, self._size.producers
-        return tasks // producers + (producer < tasks % producers)
+        """Its tasks; the last one, whose threads are slower than coroutines, has fewer."""
+        tasks, others = self._size.tasks, self._size.producers - 1
+        blocking = tasks // BLOCKING_SHARE if others else tasks
+        if producer == others:
+            return blocking
+        rest = tasks - blocking
+        return rest // others + (producer < rest % others)
 
     def _load_seconds(self) -> float:
         """The tasks are spread over the time of the faults; a part of it is lost to them."""
