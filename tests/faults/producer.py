@@ -21,8 +21,9 @@ from identtqueue import Client, IdenttqueueError, SyncClient
 from identtqueue.errors import RedisError, ResultTimeout
 from identtqueue.protocol.commands import Enqueued, Receipt
 
-WAIT_SECONDS = 240.0
-"""A result that does not come for so long, faults or not, will not come."""
+WAIT_SECONDS = 3600.0
+"""Longer than a run: a wait ends when its task does. One that does not keeps the producer from its
+end, and so the run from draining."""
 
 SENDS_AT_ONCE = 8
 
