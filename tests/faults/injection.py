@@ -16,6 +16,7 @@ import redis
 
 from faults.orders import Order
 from faults.plan import Fault, Shape
+from faults.report import task_name
 from faults.system import MAX_DELIVERIES, Member, System, WorkerMember, insist
 from support.clock import LIBRARY
 from support.processes import LEASE_SECONDS
@@ -204,7 +205,7 @@ async def job_blocks(system: System, fault: Fault) -> list[int]:
 
 async def _as_task(system: System, fault: Fault, function: str, args: tuple[object, ...]) -> None:
     queue = system.queues[fault.victim % len(system.queues)]
-    await system.enqueue(Order(f"{queue}:fault-{fault.number}", queue, function, function, args))
+    await system.enqueue(Order(f"{queue}:{task_name(fault)}", queue, function, function, args))
 
 
 @kind("clock jumps", 1.5)

@@ -42,6 +42,24 @@ def cause_of(before: Line, again: Line, injected: Sequence[Injected]) -> Injecte
     return max(own or general, key=lambda one: one.begun, default=None)
 
 
+def at_their_starts(injected: Iterable[Injected], lines: Iterable[Line]) -> None:
+    """A fault that is a task begins when that starts, and hits the process that runs it."""
+    starts: dict[str, list[Line]] = {}
+    for line in lines:
+        if line.event == "start":
+            starts.setdefault(line.task_id.partition(":")[2], []).append(line)
+    for one in injected:
+        found = starts.get(task_name(one.fault))
+        if found:
+            one.begun, one.ended = found[0].at, found[-1].at
+            one.pids = [line.pid for line in found]
+
+
+def task_name(fault: Fault) -> str:
+    """The unique part of the id of a fault's task."""
+    return f"fault-{fault.number}"
+
+
 def costs(
     injected: Sequence[Injected], repeats: Sequence[tuple[Line, Line]]
 ) -> dict[str, dict[str, float]]:

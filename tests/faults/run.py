@@ -18,7 +18,7 @@ from faults.injection import available
 from faults.orders import Order, orders_of
 from faults.plan import Fault, make_plan
 from faults.producer import read_journal
-from faults.report import Injected
+from faults.report import Injected, at_their_starts
 from faults.system import ProducerMember, System, system
 from identtqueue.errors import RedisError
 from support.invariants import check_containers
@@ -242,11 +242,13 @@ class Run:
     def _make_up(self, made: System) -> books.Books:
         self._say("making up the books")
         journals = chain.from_iterable(read_journal(p.journal) for p in made.producers)
+        lines = made.ledger.lines()
+        at_their_starts(self.injected, lines)
         with made.primary.client() as raw:
             found = books.make_up(
                 chain(self._orders(), made.orders),
                 journals if not made.orders else chain(journals, _accepted(made.orders)),
-                made.ledger.lines(),
+                lines,
                 raw,
                 self.queues,
             )

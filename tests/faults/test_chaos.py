@@ -14,7 +14,7 @@ from faults import books
 from faults.injection import KINDS
 from faults.orders import Order, orders_of
 from faults.plan import Fault, make_plan
-from faults.report import Injected, costs, markdown
+from faults.report import Injected, at_their_starts, costs, markdown
 from faults.stage import Stage, scenario
 from identtqueue.protocol import codec, commands
 from identtqueue.task import Failure
@@ -191,6 +191,10 @@ def test_what_a_fault_has_cost() -> None:
         (Line("start", "q:b", 1, 8, 9.0), Line("start", "q:b", 2, 8, 12.0)),
         (Line("start", "q:c", 1, 8, 40.0), Line("start", "q:c", 2, 8, 41.0)),
     ]
+    late = Injected(Fault(3, 0, "exits", 0, 0, 0, double=False), 1.0, 1.0, [-1])
+    at_their_starts([late], [Line("start", "q:fault-3", 1, 8, 40.5)])
+    assert (late.begun, late.ended, late.pids) == (40.5, 40.5, [8])
+    assert costs([late], repeats[2:])["exits"]["repeats"] == 1
     assert costs([first, second], repeats) == {
         "killed": {"injected": 1, "repeats": 1, "longest": 6.5},
         "paused": {"injected": 1, "repeats": 1, "longest": 1.0},
