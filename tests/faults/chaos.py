@@ -106,9 +106,11 @@ def _facts(args: argparse.Namespace) -> dict[str, str]:
     )
     standard = arguments([])
     options = [f"--seed {args.seed} --tasks {args.tasks} --faults {args.faults}"]
-    for name in ("gap_seconds", "workers", "producers", "queues"):
-        if (value := getattr(args, name)) != getattr(standard, name):
-            options.append(f"--{name.replace('_', '-')} {value}")
+    options += [
+        f"--{name.replace('_', '-')} {getattr(args, name)}"
+        for name in ("gap_seconds", "workers", "producers", "queues")
+        if getattr(args, name) != getattr(standard, name)
+    ]
     options += ["--old-redis"] if args.old_redis else []
     options += [f"--only {' '.join(map(repr, args.only))}"] if args.only else []
     return {
