@@ -128,13 +128,19 @@ TEXTS = {
 
 @pytest.mark.parametrize(("text", "told"), TEXTS.values(), ids=TEXTS.keys())
 async def test_texts_of_failures(
-    client: Client, serve: Serve, queue: str, text: str, told: str
+    client: Client,
+    serve: Serve,
+    queue: str,
+    text: str,
+    told: str,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def job(_ctx):
         raise ValueError(text)
 
     await serve({"job": job})
     assert (await failed(client, queue, "job")).remote_message == told
+    caplog.text.encode()  # a log file can take it
 
 
 async def test_a_huge_failure_is_cut(client: Client, serve: Serve, queue: str) -> None:

@@ -30,7 +30,7 @@ from identtqueue.retry import class_name
 from identtqueue.signature import argument_types
 from identtqueue.worker import pipe
 from identtqueue.worker.context import Context
-from identtqueue.worker.failure import describe
+from identtqueue.worker.failure import describe, printable
 from identtqueue.worker.reference import find
 from identtqueue.worker.registry import Job
 
@@ -226,7 +226,7 @@ class _ToWorker(logging.Handler):
                 pipe.Log(
                     record.name,
                     record.levelno,
-                    _printable(message),
+                    printable(message),
                     record.created,
                     os.getpid(),
                     fields,
@@ -234,8 +234,3 @@ class _ToWorker(logging.Handler):
             )
         except Exception:  # noqa: BLE001 - as logging itself: a log line must not fail the job
             self.handleError(record)
-
-
-def _printable(text: str) -> str:
-    """Without lone surrogates, which msgpack can't carry."""
-    return text.encode("utf-8", "backslashreplace").decode()

@@ -44,12 +44,17 @@ class RaisedElsewhere(Exception):
         self.after_seconds = after_seconds
 
 
+def printable(text: str) -> str:
+    """Without lone surrogates (from `os.fsdecode`, say), which no log or msgpack carries."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def describe(error: BaseException) -> Failure:
     """Type, message and traceback; the worker's own frames above the job's are left out."""
     if isinstance(error, RaisedElsewhere):
         return error.failure
     try:
-        message = str(error)
+        message = printable(str(error))
     except Exception:  # noqa: BLE001 - a broken __str__ must not hide the failure
         message = "(its text can't be shown)"
     name = class_name(type(error))
@@ -58,4 +63,5 @@ def describe(error: BaseException) -> Failure:
     frames = error.__traceback__
     while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_OURS):
         frames = frames.tb_next
-    return Failure(name, message, "".join(traceback.format_exception(type(error), error, frames)))
+    lines = traceback.format_exception(type(error), error, frames)
+    return Failure(name, message, printable("".join(lines)))
