@@ -4,6 +4,8 @@ SHELL := /bin/bash
 VENV := .venv
 PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
+# Test files at the same time: most of their time is waiting, for leases and time-outs.
+SIDE_BY_SIDE := 4
 
 .PHONY: help setup check test test-fast lint types imports demo bench bench-faults bench-operator bench-scaling chaos cluster-up cluster-down manifests lock clean
 
@@ -33,7 +35,7 @@ imports: $(VENV)/.ready ## the layers (import-linter)
 	$(VENV)/bin/lint-imports
 
 test-fast: setup ## unit, protocol, worker, operator and chart tests on a real Redis
-	$(VENV)/bin/pytest tests
+	$(VENV)/bin/pytest tests -n $(SIDE_BY_SIDE) --dist loadfile
 
 check: lint types imports test-fast ## the fast part, for every commit
 
