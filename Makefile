@@ -5,9 +5,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
 # Test files at the same time: most of their time is waiting, for leases and time-outs.
-SIDE_BY_SIDE := 4
+SIDE_BY_SIDE := 3
+TESTS := $(VENV)/bin/pytest tests -n $(SIDE_BY_SIDE) --dist loadfile
 
-.PHONY: help setup check test test-fast lint types imports demo bench bench-faults bench-operator bench-scaling chaos cluster-up cluster-down manifests lock clean
+.PHONY: help setup check test test-fast test-all lint types imports demo bench bench-faults bench-operator bench-scaling chaos cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -35,7 +36,10 @@ imports: $(VENV)/.ready ## the layers (import-linter)
 	$(VENV)/bin/lint-imports
 
 test-fast: setup ## unit, protocol, worker, operator and chart tests on a real Redis
-	$(VENV)/bin/pytest tests -n $(SIDE_BY_SIDE) --dist loadfile
+	$(TESTS) -m "not slow"
+
+test-all: setup ## those, and the slow ones: a short chaos run, Redis Cluster, Sentinels
+	$(TESTS)
 
 check: lint types imports test-fast ## the fast part, for every commit
 
@@ -45,7 +49,7 @@ cluster-up: ## a real three-node cluster (an existing one if KUBECONFIG is set)
 cluster-down: ## delete the cluster and end what was started for it
 	$(CLUSTER)/down.sh
 
-test: check cluster-up ## everything, the cluster included
+test: lint types imports test-all cluster-up ## everything, the cluster included
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e
 
 demo: setup cluster-up ## the main job on a real cluster: documents in, text out, a worker killed on the way

@@ -7,11 +7,26 @@ from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
 import redis
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from identtqueue.client import Client
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from support.redis_server import RedisServer
+
+
+class _ByFile(LoadFileScheduling):
+    """Side by side, a file stays in one process, and so do all fault scenarios: they are played at
+    once, by whoever runs the first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "tests/faults" if file.startswith("tests/faults/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
+    return _ByFile(config, log)
 
 
 @pytest.fixture(scope="session")

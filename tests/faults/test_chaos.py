@@ -26,6 +26,7 @@ from support.redis_server import RedisServer
 SHAPES = {name: kind.shape for name, kind in KINDS.items()}
 
 
+@pytest.mark.slow
 @scenario(long=True)
 async def test_a_short_run(stage: Stage) -> None:
     """Exit code 0: the books balance. The long form is `make chaos`."""

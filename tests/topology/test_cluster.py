@@ -28,6 +28,8 @@ from support.serving import serving
 from support.waiting import eventually
 from topology.conftest import first_error
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RedisCluster]:

@@ -30,6 +30,8 @@ from support.sentinels import NAME, Sentinels
 from support.waiting import eventually
 from topology.conftest import first_error
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def new_group() -> Iterator[Callable[..., Sentinels]]:
