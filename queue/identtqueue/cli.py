@@ -7,6 +7,7 @@ import importlib
 import json
 import logging
 import os
+import signal
 import sys
 from collections.abc import Coroutine
 from pathlib import Path
@@ -130,6 +131,9 @@ def worker(target: str, queues: tuple[str, ...], log_level: str, **settings: Any
         _load(target).worker(names or None, queue_weights=weights, **settings).run()
     except IdenttqueueError as error:
         raise click.ClickException(str(error)) from error
+    # It ended in order, and must not look killed because one more signal comes before it is gone.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
 
 
 @main.command()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 
 import pytest
 import redis
@@ -15,6 +17,8 @@ from identtqueue.protocol.scripts import script
 from identtqueue.protocol.submission import Submission
 from support.accounts import left_over
 from support.invariants import check_invariants
+from support.ledger import Ledger
+from support.processes import WorkerProcess, environment
 from support.proxy import Proxy
 from support.redis_server import RedisServer
 from support.serving import serving
@@ -132,6 +136,23 @@ async def test_while_redis_goes_away_during_the_start(
             await eventually(lambda: proxy.accepted >= 3, "it tries again")
             began = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - began < 20
+
+
+async def test_a_signal_after_the_end_changes_nothing(
+    redis_server: RedisServer, tmp_path: Path, queue: str
+) -> None:
+    """The last thing that the process does is to send one to itself."""
+    (tmp_path / "late.py").write_text(
+        "import atexit, os, signal\n"
+        "from identtqueue import App\n"
+        "app = App()\n"
+        "atexit.register(os.kill, os.getpid(), signal.SIGTERM)\n"
+    )
+    path = {"PYTHONPATH": os.pathsep.join([environment("")["PYTHONPATH"], str(tmp_path)])}
+    ledger = Ledger(tmp_path / "ledger")
+    worker = WorkerProcess(redis_server.address, [queue], ledger, app="late:app", environ=path)
+    await worker.started()
+    await worker.terminate()
 
 
 async def test_during_a_claim(redis_server: RedisServer, raw: redis.Redis, queue: str) -> None:

@@ -30,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 FOR_EVER: Final = float("inf")
 
+STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
 
 class Worker:
     """Fetches tasks and runs their jobs.
@@ -113,8 +115,13 @@ class Worker:
             logging.basicConfig(
                 level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
             )
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(self._run_with_signals())
+        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(self._run_with_signals())
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
 
     async def serve(self) -> None:
         """Work until `stop`, in the running loop. Signals are the caller's."""
@@ -155,13 +162,14 @@ class Worker:
 
     async def _run_with_signals(self) -> None:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
         try:
             await self.serve()
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
+            for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
+                signal.signal(number, signal.SIG_IGN)  # a late one has nothing to stop any more
 
     def _on_signal(self, number: int) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)
