@@ -9,6 +9,7 @@ import pytest
 
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Ack, Call
+from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 
@@ -89,6 +90,21 @@ def test_everything_that_bury_writes(bench: Bench) -> None:
         "task:a (expires)": STARTED
         | {"state": "failed", "failures": 1, "error": "ValueError", "finished_at": TIME},
     }
+
+
+@pytest.mark.parametrize("name", ["finish", "retry", "bury"])
+def test_counters_never_fall_when_the_clock_of_redis_steps_back(bench: Bench, name: str) -> None:
+    later = bench.now_ms() + DAY_MS
+    bench.register("w")
+    bench.enqueue("a")
+    key = queue_keys(bench.queue).task(bench.id("a"))
+    bench.raw.hset(key, mapping={"enqueued_at": later, "pending_since": later})
+    (attempt,) = bench.claim("w")
+    assert attempt.waited_ms == 0
+    bench.raw.hset(key, "started_at", later)
+    assert ack_of(bench.run(REPORTS[name](bench, "w", attempt.task_id, 1))) is Ack.OK
+    counters = bench.run(commands.depth(bench.queue)).counters
+    assert (counters["wait_ms"], counters["run_ms"]) == (0, 0)
 
 
 def test_everything_that_abort_writes(bench: Bench) -> None:

@@ -17,5 +17,5 @@ redis.call('HINCRBY', key, 'failures', 1)
 redis.call('ZADD', KEYS[2], now, id)
 end_task(key, id, 'failed', 'error', ARGV[6], now, ARGV[7], ARGV[2])
 redis.call('HINCRBY', KEYS[3], 'failed', 1)
-redis.call('HINCRBY', KEYS[3], 'run_ms', now - tonumber(task[4]))
+redis.call('HINCRBY', KEYS[3], 'run_ms', math.max(0, now - tonumber(task[4])))
 return ack

@@ -45,7 +45,7 @@ local function start(id)  -- false: it is not to run, or not now
   if keys and not admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
   -- A hash written by hand may lack its times: an error here would lose what was popped.
   local number, enqueued = tonumber(task[2] or 0) + 1, task[5] or now
-  local wait = now - tonumber(task[6] or enqueued)
+  local wait = math.max(0, now - tonumber(task[6] or enqueued))  -- its clock may step back
   redis.call('HSET', key, 'state', 'running', 'attempt', number, 'owner', ARGV[3],
     'started_at', now)
   claimed, waited = claimed + 1, waited + wait

@@ -17,7 +17,7 @@ for i = 5, #ARGV, 3 do
     if task[8] then vacate(ARGV[4], KEYS[3], KEYS[4], key, id, task[8]) end
     end_task(key, id, 'succeeded', 'result', ARGV[i + 2], now, task[5] or 3600000, ARGV[2],
       {task[6], task[7]})
-    finished, run_ms = finished + 1, run_ms + now - tonumber(task[4])
+    finished, run_ms = finished + 1, run_ms + math.max(0, now - tonumber(task[4]))
   end
   acks[#acks + 1] = ack
 end

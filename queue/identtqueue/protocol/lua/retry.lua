@@ -19,6 +19,6 @@ redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), id)
 redis.call('HSET', key, 'state', 'scheduled', 'error', ARGV[6], 'retried', ARGV[4])
 redis.call('HINCRBY', key, 'failures', 1)
 redis.call('HINCRBY', KEYS[3], 'retried', 1)
-redis.call('HINCRBY', KEYS[3], 'run_ms', now - tonumber(task[4]))
+redis.call('HINCRBY', KEYS[3], 'run_ms', math.max(0, now - tonumber(task[4])))
 if redis.call('ZRANK', KEYS[2], id) == 0 then ring_for_schedule(KEYS[4]) end
 return ack
