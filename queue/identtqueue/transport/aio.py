@@ -7,6 +7,7 @@ costs one round trip, and a thousand at once cost about two.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
@@ -141,7 +142,9 @@ async def hang_up(connection: AbstractConnection) -> None:
     writer = connection._writer  # noqa: SLF001 - redis-py can close a connection, but not abort it
     await connection.disconnect(nowait=True)
     if writer is not None:
-        writer.transport.abort()
+        # Before Python 3.11.4 a TLS transport that was closed twice has nothing left to abort.
+        with contextlib.suppress(AttributeError):
+            writer.transport.abort()
         await asyncio.sleep(0)  # for the loop to close the socket
 
 
