@@ -23,8 +23,8 @@ from benchmarks.harness.adapters.base import (
 
 promise = Promise(
     "at least once; tasks of a dead worker are reclaimed after 60 s",
-    "https://pypi.org/project/ardiq/",
-    {f"idle_timeout_ms={SILENCE_SECONDS * 1000}": "https://pypi.org/project/ardiq/"},
+    "https://github.com/17tayyy/ardiq",
+    {f"idle_timeout_ms={SILENCE_SECONDS * 1000}": "https://github.com/17tayyy/ardiq"},
 )
 
 options: dict[str, Any] = setup.given("concurrency")

@@ -28,7 +28,7 @@ from benchmarks.harness.adapters.base import (
 )
 
 CHECK_SECONDS = 0.01
-PAGE = "https://pypi.org/project/taskiq-redis/"
+PAGE = "https://github.com/taskiq-python/taskiq-redis"
 
 promise = Promise(
     "at least once; claimed again by the next new message after 600 s",
