@@ -182,7 +182,13 @@ async def test_tls_client_certificates_acl_users_and_a_rotated_password(
     async with Client(settings(redis_port, certificates, PRODUCER)) as client:
         task_id = await client.enqueue_job(name, "nap", seconds=0)
         assert await client.wait_for_result(task_id, 90) == 1
-        assert kubectl.condition(name, "RedisReachable")["status"] == "True"
+        # The Service may reach the operator's node later than the worker's.
+        await asyncio.to_thread(
+            wait_until,
+            "the operator reaches Redis",
+            lambda: kubectl.condition(name, "RedisReachable")["status"] == "True",
+            30,
+        )
         (pod,) = [p["metadata"]["name"] for p in kubectl.list("pods", f"app={name}")]
 
         # As the documentation says: both passwords, the Secret, then the new one alone.
