@@ -138,6 +138,12 @@ def figure():
     return _figures.append
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The time-out is for tests: the release is built before the first, and ends after the last."""
+    for item in items:
+        item.add_marker(pytest.mark.timeout(120, func_only=True))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
     """A failed test shows what a person would look at first."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from harness import redis_pods
 from harness.cluster import Kubectl, wait_until
 from harness.release import Release
 from harness.workload import pod_spec, task_queue
@@ -58,57 +59,21 @@ def redis_objects(certificates: Certificates, queue: str) -> list[dict]:
     queues = dict.fromkeys([*rules(Role.WORKER, [queue]), *rules(Role.OPERATOR, [queue])])
     # What resets comes first, once.
     words = sorted(queues, key=lambda word: not word.startswith(("reset", "-")))
-    config = CONFIG.format(producer=" ".join(rules(Role.PRODUCER, [queue])), queues=" ".join(words))
+    text = CONFIG.format(producer=" ".join(rules(Role.PRODUCER, [queue])), queues=" ".join(words))
     server = [Path(file).read_text() for file in certificates.server]
     files = secret(
         REDIS,
-        redis_conf=config,
+        redis_conf=text,
         server_crt=server[0],
         server_key=server[1],
         ca_crt=Path(certificates.ca).read_text(),
     )
-    labels = {"app": REDIS}
-    container = {
-        "name": "redis",
-        "image": "identtqueue/redis:dev",
-        "imagePullPolicy": "IfNotPresent",
-        "command": ["redis-server", "/etc/secured/redis.conf"],
-        "readinessProbe": {"tcpSocket": {"port": 6379}, "periodSeconds": 1},
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
-        "securityContext": pod_spec()["containers"][0]["securityContext"],
-        "volumeMounts": [
-            {"name": "config", "mountPath": "/etc/secured", "readOnly": True},
-            {"name": "data", "mountPath": "/data"},
-        ],
-    }
-    pod = {
-        "automountServiceAccountToken": False,
-        "securityContext": pod_spec()["securityContext"],
-        "containers": [container],
-        "volumes": [
-            {"name": "config", "secret": {"secretName": REDIS}},
-            {"name": "data", "emptyDir": {}},
-        ],
-    }
-    return [
-        files,
-        {
-            "apiVersion": "apps/v1",
-            "kind": "Deployment",
-            "metadata": {"name": REDIS},
-            "spec": {
-                "replicas": 1,
-                "selector": {"matchLabels": labels},
-                "template": {"metadata": {"labels": labels}, "spec": pod},
-            },
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "Service",
-            "metadata": {"name": REDIS},
-            "spec": {"selector": labels, "ports": [{"port": 6379}]},
-        },
-    ]
+    config = {"name": "config", "mountPath": "/etc/secured", "readOnly": True}
+    container = redis_pods.container(
+        "redis", ["redis-server", "/etc/secured/redis.conf"], redis_pods.PORT, config
+    )
+    volume = {"name": "config", "secret": {"secretName": REDIS}}
+    return [files, *redis_pods.servers(REDIS, 1, [container], volume)]
 
 
 @pytest.fixture
@@ -122,18 +87,18 @@ def redis_port(release: Release, certificates: Certificates, name: str) -> Itera
     kubectl = release.kubectl
     pair = [Path(file).read_text() for file in certificates.client]
     kubectl.apply(
-        *redis_objects(certificates, name),
         login("first-secret"),
         secret(CLIENT, tls_crt=pair[0], tls_key=pair[1]),
         secret(AUTHORITY, ca_crt=Path(certificates.ca).read_text()),
     )
     try:
-        kubectl("rollout", "status", f"deployment/{REDIS}", "--timeout=120s")
-        with kubectl.port_forward(f"svc/{REDIS}", 6379) as port:
+        with (
+            redis_pods.running(kubectl, REDIS, *redis_objects(certificates, name)),
+            kubectl.port_forward(f"svc/{REDIS}", redis_pods.PORT) as port,
+        ):
             yield port
     finally:
-        kubectl("delete", "deployment,service,secret", REDIS, "--ignore-not-found")
-        kubectl("delete", "secret", LOGIN, CLIENT, AUTHORITY, "--ignore-not-found")
+        kubectl("delete", "secret", REDIS, LOGIN, CLIENT, AUTHORITY, "--ignore-not-found")
 
 
 def settings(port: int, certificates: Certificates, user: str) -> RedisSettings:

@@ -8,18 +8,27 @@ from typing import Any
 from harness.release import Release
 
 JOBS = Path(__file__).with_name("jobs.py")
+PRODUCE = Path(__file__).with_name("produce.py")
 IMAGE = "identtqueue/operator:dev"
 """Holds the library; the jobs come in by a ConfigMap."""
 
 
 def jobs_config_map() -> dict[str, Any]:
-    """The module with the test jobs."""
+    """The module with the test jobs, and the script of a producer."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "e2e-jobs"},
-        "data": {"e2e_jobs.py": JOBS.read_text()},
+        "data": {"e2e_jobs.py": JOBS.read_text(), "produce.py": PRODUCE.read_text()},
     }
+
+
+def producer(name: str, redis_address: str) -> dict[str, Any]:
+    """A pod that waits for `kubectl exec … python /jobs/produce.py`."""
+    spec = pod_spec(env=[{"name": "IDENTTQUEUE_REDIS_ADDRESS", "value": redis_address}])
+    spec["containers"][0]["command"] = ["sleep", "infinity"]
+    spec["terminationGracePeriodSeconds"] = 0
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
 
 
 def pod_spec(

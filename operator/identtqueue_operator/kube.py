@@ -26,8 +26,9 @@ APPLY = "application/apply-patch+yaml"
 FIELD_MANAGER = "identtqueue-operator"
 CONNECTIONS = 32
 """At most; each TLS connection holds a quarter of a megabyte of buffers."""
-TELLING_AT_ONCE = 16
-"""Status and event writes under way at once: scaling never queues behind a storm of them."""
+TELLING_AT_ONCE = 4
+"""Status and event writes under way at once: in a storm most of the API server's time is for scaling.
+"""
 
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 

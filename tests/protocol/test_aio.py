@@ -184,6 +184,28 @@ async def test_a_half_open_connection_is_given_up(new_redis_server: NewServer, q
     await redis.close()
 
 
+async def test_who_waits_behind_a_lost_call_is_told_with_it(
+    new_redis_server: NewServer, queue: str
+) -> None:
+    """If it may not be tried again, it need not find out for itself, a time-out later."""
+    server = new_redis_server()
+    redis = new_redis(
+        server.address, retry_for=0, response_timeout_seconds=0.2, connect_timeout_seconds=LONG
+    )
+    await redis.connect()
+    server.pause()
+    sent = asyncio.ensure_future(redis.run(commands.depth(queue)))
+    await asyncio.sleep(0.05)  # not in one batch
+    behind = asyncio.ensure_future(redis.run(commands.depth(queue)))
+    patient = asyncio.ensure_future(redis.run(commands.depth(queue), retry_for_seconds=LONG))
+    for call in (sent, behind):
+        with pytest.raises(RedisUnavailable):
+            await asyncio.wait_for(call, LONG / 2)
+    server.resume()
+    assert (await patient).queued == 0
+    await redis.close()
+
+
 async def test_a_server_that_hangs_at_the_login_is_given_up(
     new_redis_server: NewServer, queue: str
 ) -> None:

@@ -373,6 +373,8 @@ class AsyncRedis:
         ]
         kept = set(map(id, again))
         self._fail([item for item in batch if id(item) not in kept], error)
+        if isinstance(error, RedisUnavailable):  # or each would wait for a time-out of its own
+            self._fail([item for item in self._waiting if item.deadline <= now], error)
         self._waiting.extendleft(reversed(again))
         if again:
             self._failures += 1
