@@ -27,8 +27,8 @@ FIELD_MANAGER = "identtqueue-operator"
 CONNECTIONS = 32
 """At most; each TLS connection holds a quarter of a megabyte of buffers."""
 TELLING_AT_ONCE = 4
-"""Status and event writes under way at once: in a storm most of the API server's time is for scaling.
-"""
+"""Status and event writes under way at once: in a storm, most of the API server's time is left to
+scaling."""
 
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
