@@ -26,6 +26,8 @@ MOST_WORKERS = 20
 DRAINED_TASKS = 100
 SHRINKING = {"stabilizationSeconds": 0, "idleSeconds": 2}
 END_SECONDS = 1800
+BUSY_SECONDS = 25
+"""Long enough for 20 pods to start."""
 
 
 @dataclass
@@ -52,10 +54,12 @@ class Ward:
         words = ("delete", "taskqueue,deployment", name, "--timeout=120s")
         await asyncio.to_thread(self.release.kubectl, *words)
 
-    async def enqueue(self, name: str, seconds: list[float]) -> list[str]:
-        """Tasks that take so long each, in one batch."""
+    async def enqueue(
+        self, name: str, number: int = 1, job: str = "nap", **arguments: float
+    ) -> list[str]:
+        """So many tasks of one kind (`e2e/harness/jobs.py`), in one batch."""
         receipts = await self.client.submit_many(
-            Submission(name, "nap", kwargs={"seconds": each}) for each in seconds
+            Submission(name, job, kwargs=arguments) for _ in range(number)
         )
         return [receipt.task_id for receipt in receipts]
 
@@ -86,7 +90,7 @@ async def ordinary_drain(here: Ward) -> dict[str, list[float]]:
     """100 tasks of 60 s, up to 20 workers: seconds until the last ended; tasks run twice."""
     await here.open("drain")
     begin = time.monotonic()
-    task_ids = await here.enqueue("drain", [TASK_SECONDS] * DRAINED_TASKS)
+    task_ids = await here.enqueue("drain", DRAINED_TASKS, seconds=TASK_SECONDS)
     repeated = await here.repeated(task_ids)
     ended = time.monotonic() - begin
     await here.replicas.at("drain", 0, 120)
@@ -99,7 +103,8 @@ async def to_zero(here: Ward, repetitions: int) -> dict[str, list[float]]:
     await here.open("zero")
     taken, repeated = [], 0.0
     for _ in range(repetitions):
-        task_ids = await here.enqueue("zero", [15] * MOST_WORKERS)
+        ends_at = time.time() + BUSY_SECONDS  # all at once: nobody is idle before the others
+        task_ids = await here.enqueue("zero", MOST_WORKERS, "nap_until", at=ends_at)
         repeated += await here.repeated(task_ids)
         begin = time.monotonic()
         assert here.replicas.now("zero") == MOST_WORKERS, "all were still there"
@@ -118,7 +123,7 @@ async def scale_downs(here: Ward, wanted: int) -> dict[str, list[float]]:
     while here.replicas.lowered("shrink") < wanted:
         task_ids: list[str] = []
         for _ in range(MOST_WORKERS):
-            task_ids += await here.enqueue("shrink", [TASK_SECONDS])
+            task_ids += await here.enqueue("shrink", seconds=TASK_SECONDS)
             await asyncio.sleep(4)  # the pace of the load
         repeated += await here.repeated(task_ids)
         tasks += len(task_ids)
@@ -138,7 +143,7 @@ async def node_loss(here: Ward) -> dict[str, list[float]]:
     )
     taken = []
     while not taken:
-        task_id = (await here.enqueue(name, [TASK_SECONDS]))[0]
+        task_id = (await here.enqueue(name, seconds=TASK_SECONDS))[0]
         node = await _node_of(here, task_id)
         if node != here.release.other_node:  # the operator and Redis are on that one
             await here.client.cancel(task_id)

@@ -16,6 +16,13 @@ async def nap(ctx: Context, seconds: float) -> int:
 
 
 @app.task
+async def nap_until(ctx: Context, at: float) -> int:
+    """Take until that time (seconds since the epoch), as `nap`."""
+    await asyncio.sleep(at - time.time())
+    return ctx.attempt
+
+
+@app.task
 async def slow_once(ctx: Context, seconds: float) -> int:
     """Take a while at the first attempt, none at the next: what a lost worker leaves behind."""
     if ctx.attempt == 1:
