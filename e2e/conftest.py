@@ -86,6 +86,14 @@ class Scene:
         """`wait_until`, beside the event loop."""
         return await asyncio.to_thread(wait_until, what, look, seconds)
 
+    async def until_told(self, *reasons: str) -> None:
+        """Events of the TaskQueue give all these reasons; they follow the status."""
+        await self.until(f"events {reasons}", lambda: self.told(*reasons), 20)
+
+    def told(self, *reasons: str) -> bool:
+        """Whether they do by now."""
+        return set(reasons) <= {reason for reason, _ in self.kubectl.events(self.name)}
+
     async def until_looked_after(self) -> None:
         """The operator has looked at the TaskQueue and listens to its doorbell."""
         await self.until(

@@ -65,7 +65,7 @@ async def test_killed_leader(operators, scene, watch, figure):
     for task in tasks:
         assert await scene.client.wait_for_result(task, 60) == 1
     await scene.until("zero", lambda: scene.replicas() == 0, 60)
-    await asyncio.to_thread(replicas.wait_for, lambda number: number == 0, after=1)
+    await asyncio.to_thread(replicas.wait_for, lambda number: number == 0, raised=True)
     assert replicas.steps[:2] == [0, 3], "raised once, in one step"
     assert replicas.steps[1:] == sorted(replicas.steps[1:], reverse=True), "then only lowered"
     assert len(replicas.generations) == len(replicas.steps), "each step was written once"
@@ -92,7 +92,7 @@ async def test_frozen_leader(operators, scene, watch, figure):
     for task in tasks:
         assert await scene.client.wait_for_result(task, 60) == 1
     await scene.until("zero", lambda: scene.replicas() == 0, 60)
-    await asyncio.to_thread(replicas.wait_for, lambda number: number == 0, after=1)
+    await asyncio.to_thread(replicas.wait_for, lambda number: number == 0, raised=True)
     assert leader(operators) == second
     assert replicas.steps[:3] == [0, 2, 3]
     assert len(replicas.generations) == len(replicas.steps), "each step was written once"

@@ -39,10 +39,7 @@ async def test_container_killed(release, scene, figure):
 
     figure(f"container SIGKILLed -> task running again: {took:.2f} s")
     assert took < 5
-    await scene.until(
-        "an event tells it",
-        lambda: any(reason == "TasksRequeued" for reason, _ in scene.kubectl.events(scene.name)),
-    )
+    await scene.until_told("TasksRequeued")
     await scene.until(
         "the status counts it",
         lambda: scene.kubectl.get("tq", scene.name)["status"]["recovered"]["total"] >= 1,
@@ -124,17 +121,13 @@ async def test_poison_task_ends_as_a_dead_letter(release, scene):
         await scene.until_running(task, attempt=attempt, seconds=90)
         await scene.kill(await scene.pod_of(task))
 
-    await scene.until(
-        "an event tells it",
-        lambda: any(reason == "TaskDeadLettered" for reason, _ in scene.kubectl.events(name)),
-        60,
-    )
+    await scene.until("its end is told", lambda: scene.told("TaskDeadLettered"), 60)
     info = await scene.client.get_task(task)
     assert info.failure is not None
     assert info.failure.type == "WorkerLost"
 
 
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(420, func_only=True)
 async def test_node_killed(release, scene, figure):
     """Power failure: no kubelet reports anything, so the lease decides."""
     task = await begin(release, scene, spread=True)

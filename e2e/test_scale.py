@@ -7,7 +7,8 @@ import time
 
 from harness.workload import deployment, task_queue
 
-from identtqueue import TaskOptions
+from identtqueue import State, TaskOptions
+from identtqueue.protocol.submission import Submission
 
 
 async def test_zero_to_n_in_one_step_and_back_to_zero(release, scene, watch, figure):
@@ -17,7 +18,10 @@ async def test_zero_to_n_in_one_step_and_back_to_zero(release, scene, watch, fig
     replicas = watch()
 
     enqueued_at = time.time()
-    tasks = [await scene.client.enqueue_job(name, "nap", seconds=2) for _ in range(6)]
+    receipts = await scene.client.submit_many(
+        Submission(name, "nap", kwargs={"seconds": 2}) for _ in range(6)
+    )
+    tasks = [receipt.task_id for receipt in receipts]
     patched_at = await asyncio.to_thread(replicas.wait_for, lambda number: number > 0)
     figure(
         f"first enqueue -> Deployment PATCHed (seen by a watch): {patched_at - enqueued_at:.3f} s"
@@ -26,22 +30,18 @@ async def test_zero_to_n_in_one_step_and_back_to_zero(release, scene, watch, fig
     figure(f"first enqueue -> 6 tasks of 2 s done, from zero: {time.time() - enqueued_at:.1f} s")
 
     done_at = time.time()
-    zero_at = await asyncio.to_thread(replicas.wait_for, lambda number: number == 0, 90, after=1)
+    zero_at = await asyncio.to_thread(
+        replicas.wait_for, lambda number: number == 0, 90, raised=True
+    )
     figure(f"last result -> 0 replicas (idleSeconds 2): {zero_at - done_at:.1f} s")
-    steps = [number for _, number in replicas.changes]
-    assert max(steps) <= 3
+    assert replicas.steps[:2] == [0, 3], "in one step"
+    assert max(replicas.steps) == 3
     info = [await scene.client.get_task(task) for task in tasks]
     assert all(task.attempt == 1 for task in info), "scaling down cost a task its attempt"
 
     decision = scene.kubectl.get("taskqueue", name)["status"]["lastDecision"]
     assert "ceil(" in decision["message"]
-    await scene.until(
-        "the events tell it",
-        lambda: (
-            {"ScaledUp", "ScaledToZero"} <= {reason for reason, _ in scene.kubectl.events(name)}
-        ),
-        20,
-    )
+    await scene.until_told("ScaledUp", "ScaledToZero")
 
 
 async def test_a_busy_worker_outlives_the_scale_down(release, scene):
@@ -53,11 +53,11 @@ async def test_a_busy_worker_outlives_the_scale_down(release, scene):
     long = await scene.client.enqueue_job(name, "nap", seconds=25)
     short = [await scene.client.enqueue_job(name, "nap", seconds=1) for _ in range(2)]
     await asyncio.gather(*(scene.client.wait_for_result(task, 90) for task in short))
-    owner = await scene.pod_of(long)
+    await scene.until_running(long)
 
-    await scene.until("shrunk to 1 while a task runs", lambda: scene.replicas() == 1, 60)
+    await scene.until("shrunk to 1", lambda: scene.replicas() == 1, 60)
+    assert await scene.client.get_status(long) is State.RUNNING
     assert await scene.client.wait_for_result(long, 60) == 1, "it ran once, to its end"
-    assert owner["metadata"]["name"]
     await scene.until("zero", lambda: scene.replicas() == 0, 60)
 
 
@@ -120,10 +120,7 @@ async def test_a_schedule_holds_workers(release, scene):
     await scene.until("the schedule is followed", lambda: scene.replicas() == 2, 30)
     await scene.until(
         "and told",
-        lambda: (
-            scene.kubectl.get("taskqueue", name)["status"]["lastDecision"]["limitedBy"]
-            == "Schedule"
-        ),
+        lambda: "Limited By:    Schedule" in scene.kubectl("describe", "tq", name),
     )
     scene.kubectl.apply(task_queue(release, name, name, scaling={"schedules": [bad]}))
     await scene.until(

@@ -6,8 +6,8 @@ import base64
 import time
 
 import pytest
-from harness.cluster import wait_until
-from harness.release import RELEASE
+from harness.cluster import ready_pods, run
+from harness.release import RELEASE, helm
 from harness.workload import deployment, task_queue
 
 
@@ -27,7 +27,7 @@ async def test_missing_deployment(release, scene):
     scene.kubectl.apply(task_queue(release, name, name))
     found = await told(scene, "WorkloadFound", "False")
     assert name in found["message"]
-    assert any(reason == "WorkloadMissing" for reason, _ in scene.kubectl.events(name))
+    await scene.until_told("WorkloadMissing")
 
     scene.kubectl.apply(deployment(release, name, name))
     await told(scene, "WorkloadFound", "True", seconds=20)
@@ -73,9 +73,8 @@ async def test_redis_down_holds_the_replicas(release, scene):
         lambda: "hold" in scene.kubectl("describe", "tq", name),
     )
     assert scene.replicas() == 1
-    assert any(reason == "RedisUnreachable" for reason, _ in scene.kubectl.events(name))
-    for text in (scene.kubectl("get", "tq", name, "-o", "yaml"),):
-        assert release.redis_password() not in text
+    await scene.until_told("RedisUnreachable")
+    assert release.redis_password() not in scene.kubectl("get", "tq", name, "-o", "yaml")
 
 
 async def test_another_autoscaler_is_left_alone(release, scene, figure):
@@ -104,7 +103,7 @@ async def test_another_autoscaler_is_left_alone(release, scene, figure):
             hpa, deployment(release, name, name, replicas=1), task_queue(release, name, name)
         )
         await told(scene, "Conflicting", "True")
-        assert any(reason == "ConflictingAutoscaler" for reason, _ in scene.kubectl.events(name))
+        await scene.until_told("ConflictingAutoscaler")
         assert scene.replicas() == 1
         scene.kubectl("delete", "hpa", name)
         await told(scene, "Conflicting", "False", seconds=10)
@@ -144,10 +143,8 @@ async def test_workload_ref_is_immutable(release, scene):
     assert "immutable" in scene.kubectl.refused(other)
 
 
+@pytest.mark.timeout(420, func_only=True)
 def test_helm_test_and_upgrade(release):
-    from harness.cluster import run
-    from harness.release import helm
-
     before = release.redis_password()
     run("helm", "-n", release.namespace, "test", RELEASE, "--timeout", "3m", timeout=240)
     helm(release, "upgrade", "--wait", "--timeout", "3m")
@@ -156,7 +153,6 @@ def test_helm_test_and_upgrade(release):
 
 def test_rights(release):
     """What the operator may do, and what workers may not."""
-    from harness.cluster import run
 
     def may(verb: str, what: str, account: str) -> bool:
         user = f"system:serviceaccount:{release.namespace}:{account}"
@@ -177,6 +173,4 @@ def test_rights(release):
     ):
         assert not may(verb, what, RELEASE), f"{verb} {what}"
     assert not may("get", "pods", "default")
-    assert wait_until(
-        "the operator is ready", lambda: release.kubectl.list("pods", release.operator_selector)
-    )
+    assert ready_pods(release.kubectl.list("pods", release.operator_selector)), "it does with that"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -98,7 +99,8 @@ class Kubectl:
         )
         try:
             assert process.stdout is not None
-            line = process.stdout.readline()
+            readable, _, _ = select.select([process.stdout], [], [], 60)
+            line = process.stdout.readline() if readable else "nothing within 60 s"
             assert "Forwarding from" in line, line
             yield int(line.split("127.0.0.1:")[1].split()[0])
         finally:
@@ -216,6 +218,16 @@ def kill_node(node: str) -> float:
 
 
 def revive_node(node: str) -> None:
-    """Start it again and wait until the cluster takes it back."""
+    """Start it again and wait until the cluster takes it back.
+
+    One that has just died is Ready in the API for 40 s more: only a new heartbeat tells.
+    """
+    before = _heartbeat(node)
     run("docker", "start", node)
+    wait_until(f"a heartbeat of {node}", lambda: _heartbeat(node) != before, 120)
     run("kubectl", "wait", "--for=condition=Ready", f"node/{node}", "--timeout=180s")
+
+
+def _heartbeat(node: str) -> str:
+    lease = ("get", "lease", node, "-o", "jsonpath={.spec.renewTime}")
+    return run("kubectl", "-n", "kube-node-lease", *lease)

@@ -85,13 +85,3 @@ def ask(kubectl: Kubectl, pod: str, *commands: str, port: int = PORT) -> list[st
     """What redis-cli answers in that pod, in lines; the commands go over one connection."""
     words = ("exec", "-i", pod, "--", "redis-cli", "-p", str(port))
     return kubectl(*words, stdin="\n".join(commands)).split("\n")[:-1]
-
-
-def replicated(kubectl: Kubectl, pod: str, key: str, replicas: int) -> bool:
-    """Whether so many replicas have all that this primary has written up to now.
-
-    Args:
-        key: to be written for that; in a cluster, one that belongs to this primary.
-    """
-    answers = ask(kubectl, pod, f"SET {key} 1 EX 60", f"WAIT {replicas} 10000")
-    return answers[0] == "OK" and int(answers[1]) >= replicas

@@ -35,21 +35,23 @@ class Topology:
 
     def primary_of(self, queue: str) -> str:
         """The pod of the server that has the queue now."""
+        return wait_until(f"a server that has {queue}", lambda: self._find(queue), 30)
+
+    def _find(self, queue: str) -> str | None:
         for pod in self.pods:
-            length, role, *_ = ask(self.kubectl, pod, f"LLEN {_key(queue)}", "ROLE")
+            try:
+                length, role, *_ = ask(self.kubectl, pod, f"LLEN idtq:{{{queue}}}:pending", "ROLE")
+            except AssertionError:
+                continue  # one that has just died, or is about to start
             if length.isdigit() and role == "master":
                 return pod
-        raise AssertionError(f"no server has {queue}")
+        return None
 
-    def replicate(self, queue: str) -> None:
-        """Return when the replica has all that the queue's primary has."""
+    def replicate(self, queue: str, primary: str) -> None:
+        """Return when the replica of the queue's primary has all that was written."""
         # WAIT speaks of what its own connection has written, and all before it.
-        primary, write = self.primary_of(queue), f"SET idtq:{{{queue}}}:e2e 1 EX 60"
+        write = f"SET idtq:{{{queue}}}:e2e 1 EX 60"
         assert ask(self.kubectl, primary, write, "WAIT 1 10000") == ["OK", "1"]
-
-
-def _key(queue: str) -> str:
-    return f"idtq:{{{queue}}}:pending"
 
 
 # Servers go by their addresses: Sentinels that look up names stand still for half a minute ("TILT")

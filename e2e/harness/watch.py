@@ -54,12 +54,14 @@ class DeploymentWatch:
             self._changed.notify_all()
 
     def wait_for(
-        self, wanted: Callable[[int], bool], seconds: float = 60, *, after: int = 0
+        self, wanted: Callable[[int], bool], seconds: float = 60, *, raised: bool = False
     ) -> float:
-        """When the replicas were first as wanted, the first `after` changes left out."""
+        """When the replicas were first as wanted; `raised`: after they had been above zero."""
 
         def found() -> list[float]:
-            return [at for at, number in self.changes[after:] if wanted(number)]
+            above = (i for i, (_, number) in enumerate(self.changes) if number > 0)
+            begin = next(above, len(self.changes)) if raised else 0
+            return [at for at, number in self.changes[begin:] if wanted(number)]
 
         with self._changed:
             assert self._changed.wait_for(found, seconds), self.changes
