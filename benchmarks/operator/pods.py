@@ -93,6 +93,7 @@ async def ordinary_drain(here: Ward) -> dict[str, list[float]]:
     task_ids = await here.enqueue("drain", DRAINED_TASKS, seconds=TASK_SECONDS)
     repeated = await here.repeated(task_ids)
     ended = time.monotonic() - begin
+    say(f"{DRAINED_TASKS} tasks of {TASK_SECONDS} s done in {ended:.0f} s")
     await here.replicas.at("drain", 0, 120)
     await here.shut("drain")
     return {"ended_s": [ended], "repeated": [repeated]}
@@ -109,6 +110,7 @@ async def to_zero(here: Ward, repetitions: int) -> dict[str, list[float]]:
         begin = time.monotonic()
         assert here.replicas.now("zero") == MOST_WORKERS, "all were still there"
         taken.append(await here.replicas.at("zero", 0) - begin)
+        say(f"{MOST_WORKERS} idle workers gone in {taken[-1]:.1f} s")
     await here.shut("zero")
     return {"zero_s": taken, "repeated": [repeated]}
 
@@ -153,6 +155,7 @@ async def node_loss(here: Ward) -> dict[str, list[float]]:
         try:
             await _attempt(here, task_id, 2)
             taken.append(time.monotonic() - begin)
+            say(f"node killed, its task runs elsewhere after {taken[-1]:.1f} s")
         finally:
             await asyncio.to_thread(revive_node, node)
         await here.client.cancel(task_id)
