@@ -10,8 +10,8 @@ knows whether an incarnation still has its control connection: a worker subscrib
 registers, and when its process ends, by whatever means, the kernel closes the socket. What they say
 separately and together:
 
-dead          the pod is ending or over, and the container terminated: the kubelet starts nothing in
-              such a pod again
+dead          the pod is ending or over, and the container terminated after the incarnation
+              registered: the kubelet starts nothing in such a pod again
 dead          the container ended or restarted in a pod that lives on, and Redis sees no connection:
               the next incarnation has the same pod UID, but is connected, and registered after the
               end. While Redis still sees a connection, look again in 0.2 s: report and close race
@@ -29,6 +29,9 @@ does: a cut-off node cannot close it (no packet arrives; Redis would notice only
 of minutes), and a living worker with a working network is back within a second. Together, and
 lasting, they are sound. Connections that end for other reasons (Redis restarted, a proxy reset all)
 are ruled out by `Source.trusted_seconds`: without an unbroken lease of it, this case is not used.
+
+*A worker that does not know its container's name* may live in any container of its pod. So all of
+them must have ended since it registered: that a sidecar restarted once says nothing about it.
 
 *`ContainerStatusUnknown`* is the kubelet saying that it does not know the container; `views.py`
 does not count it as an end.
@@ -69,12 +72,12 @@ def weigh(seen: Observed, lease_seconds: float) -> Evidence:
 def _cause(worker: Worker, pod: Pod, at: float, *, trusted: bool) -> str | None:
     """How the worker died; empty if that is not certain yet; None if nothing speaks for it."""
     containers = _containers(worker, pod)
-    ended = [c for c in containers if c.ended_at is not None]
+    ended = bool(containers) and all(_ended_since(worker, c) for c in containers)
     over = pod.gone_at is not None or pod.deleting or pod.phase in ("Succeeded", "Failed")
-    if over and containers and all(not c.running and c.ended_at is not None for c in containers):
-        return _words(ended, "pod deleted" if pod.gone_at or pod.deleting else "pod ended")
-    if any(_before(worker, container) for container in ended):
-        return "" if worker.connected else _words(ended, "container ended")
+    if ended and over and not any(c.running for c in containers):
+        return _words(containers, "pod deleted" if pod.gone_at or pod.deleting else "pod ended")
+    if ended:
+        return "" if worker.connected else _words(containers, "container ended")
     if pod.gone_at is None or not trusted:
         return None
     if worker.connected:
@@ -89,12 +92,13 @@ def _containers(worker: Worker, pod: Pod) -> Sequence[Container]:
     return mine or pod.containers
 
 
-def _before(worker: Worker, container: Container) -> bool:
-    """Whether the worker registered before the container's process ended.
+def _ended_since(worker: Worker, container: Container) -> bool:
+    """Whether the container's process ended, and the worker had registered before that.
 
     Both times are of the node's clock: the worker's own, and the kubelet's.
     """
-    assert container.ended_at is not None
+    if container.ended_at is None:
+        return False
     return worker.registered_at < container.ended_at + CLOCK_GRAIN_SECONDS
 
 

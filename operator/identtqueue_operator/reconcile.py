@@ -229,7 +229,8 @@ class Reconciler:
             )
         kept = await self._owned.keep(spec) if spec.template is not None else Kept()
         if kept.problem is not None:
-            now = Round(at, self._generation, self.workload.name, problem=kept.problem)
+            where, paused = self.workload.name, spec.paused
+            now = Round(at, self._generation, where, problem=kept.problem, paused=paused)
             await self._reporter.report(now)
             return float(spec.scaling.poll_period_seconds)
         endpoint = await self._find_endpoint(spec)

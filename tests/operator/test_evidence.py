@@ -96,6 +96,25 @@ def test_a_worker_without_the_downward_api_is_found_by_its_host_name():
     assert verdict(a_pod, unaware).startswith("pod ended")
 
 
+def test_of_a_worker_without_a_container_name_all_containers_must_have_ended():
+    """A sidecar that restarted once, long ago, must not make every cut connection a death."""
+    sidecar = replace(RESTARTED, name="sidecar")
+    a_pod = pod("p", containers=(sidecar, Container("worker", running=True)))
+    unaware = worker(a_pod, container=None, registered_at=900.0, connected=False)
+    assert verdict(a_pod, unaware) == "lease"
+    both = replace(a_pod, containers=(sidecar, RESTARTED))
+    assert verdict(both, unaware).startswith("container ended (sidecar: Error")
+    ended = replace(a_pod, phase="Failed", containers=(replace(sidecar, running=False), ENDED))
+    assert verdict(ended, unaware).startswith("pod ended")
+
+
+def test_a_deleted_pod_whose_container_was_restarted_before_the_report():
+    """The status still says that it waits to be restarted; the new incarnation already works."""
+    a_pod = pod("p", deleting=True, containers=(replace(ENDED, how="Error, exit code 1"),))
+    assert verdict(a_pod, worker(a_pod, registered_at=997.0)) == "lease"
+    assert verdict(a_pod, worker(a_pod, registered_at=900.0)).startswith("pod deleted")
+
+
 def test_leases_are_acted_on_only_when_redis_was_there_for_one():
     a_pod = pod("p")
     late = worker(a_pod, lease_left_seconds=-0.1)

@@ -110,6 +110,13 @@ async def test_somebody_who_insists_is_answered_now_and_then_and_not_at_once(ope
     await eventually(lambda: image(setup) == "one")
 
 
+async def test_a_refused_deployment_of_a_paused_taskqueue_is_not_told_as_unpaused(operator, setup):
+    setup.api.forbidden = f"deployments/{setup.name}"
+    setup.create(workloadRef=None, template=TEMPLATE, paused=True)
+    await setup.reason("WorkloadRefused")
+    assert setup.condition("Paused") == ("True", "SpecPaused")
+
+
 def by_hand(setup, *, image: str) -> None:
     pod = {"spec": {"containers": [{"name": "worker", "image": image}]}}
     setup.api.change("deployments", setup.name, {"spec": {"template": pod}})

@@ -155,8 +155,8 @@ class ApiServer:
             body = json.loads(await request.read() or "null")
             if request.method != "GET":
                 self.requests.append((request.method, request.path, body))
-            if self.forbidden and request.path.endswith(self.forbidden):
-                raise Refusal(403, "Forbidden", f"{self.forbidden} is forbidden for a test")
+                if self.forbidden and request.path.endswith(self.forbidden):
+                    raise Refusal(403, "Forbidden", f"{self.forbidden} is forbidden for a test")
             if "watch" in request.query:
                 return await self._watch(request)
             if request.method == "GET":
