@@ -88,12 +88,27 @@ def _pod(spec: TaskQueueSpec) -> Json:
     container.setdefault("startupProbe", _probe("/livez", period_seconds=1, failures=120))
     files = [file for file in _secret_files(spec) if not _is_set(container, file)]
     _add(container, "env", ({"name": file.variable, "value": file.path} for file in files))
-    for secret in dict.fromkeys(file.secret for file in files):
-        volume = f"identtqueue-{secret.replace('.', '-')}"[:63].rstrip("-")
+    for secret, volume in _volumes(file.secret for file in files).items():
         _add(pod, "volumes", [{"name": volume, "secret": {"secretName": secret}}])
         mount = {"name": volume, "mountPath": f"{_FOLDER}/{secret}", "readOnly": True}
         _add(container, "volumeMounts", [mount])
     return pod
+
+
+def _volumes(secrets: Iterable[str]) -> dict[str, str]:
+    """Secret -> name of its volume, which has no dots and at most 63 characters.
+
+    Two Secrets may become alike by that; only the later one gets a digest, since another name
+    would roll out every Deployment that has been well.
+    """
+    names: dict[str, str] = {}
+    for secret in dict.fromkeys(secrets):
+        name = f"identtqueue-{secret.replace('.', '-')}"[:63].rstrip("-")
+        if name in names.values():
+            digest = hashlib.sha256(secret.encode()).hexdigest()[:8]
+            name = f"{name[:54]}-{digest}"
+        names[secret] = name
+    return names
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,9 @@
 """The Deployment that is made from a template."""
 
+import re
+
+import pytest
+
 from identtqueue.worker.settings import weighted_queues
 from identtqueue_operator import workload
 from identtqueue_operator.model import Key
@@ -112,6 +116,28 @@ def test_credentials_are_mounted_as_files_and_never_stand_in_the_template():
     variables_found = variables(container(found))
     assert variables_found["IDENTTQUEUE_REDIS_ADDRESS"]["value"] == "rediss://redis:6379"
     assert not {"IDENTTQUEUE_REDIS_PASSWORD", "IDENTTQUEUE_REDIS_USERNAME"} & set(variables_found)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("redis.tls", "redis-tls"), ("r" * 60 + "-login", "r" * 60 + "-ca")],
+)
+def test_secrets_whose_names_become_alike_have_a_volume_each(first, second):
+    redis = {
+        "address": "redis:6379",
+        "credentialsSecretRef": {"name": first},
+        "tls": {"caSecretRef": {"name": second}},
+    }
+    found = render(PLAIN, redis=redis)
+    assert files_by_variable(found) == {
+        "PASSWORD_FILE": (first, "password"),
+        "TLS_CA_FILE": (second, "ca.crt"),
+    }
+    volumes = [volume["name"] for volume in found["spec"]["template"]["spec"]["volumes"]]
+    assert all(re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", name) for name in volumes)
+    alone = render(PLAIN, redis={"address": "r", "credentialsSecretRef": {"name": first}})
+    (volume,) = alone["spec"]["template"]["spec"]["volumes"]
+    assert volume["name"] == volumes[0], "as ever: another name would roll the Deployment out"
 
 
 def test_a_worker_may_have_a_login_of_its_own():
