@@ -152,6 +152,12 @@ def test_every_field_of_the_spec_that_is_not_plain_is_described():
             {"redis": {"address": "r", "cluster": {"addresses": ["r"]}}},
             "exactly one of address, sentinel and cluster must be given",
         ),
+        ({"redis": {"address": "redis:99999"}}, "'redis://redis:99999' can't be read"),
+        (
+            {"redis": {"sentinel": {"addresses": ["a:1", "b:99999"], "masterName": "m"}}},
+            "can't be read",
+        ),
+        ({"redis": {"cluster": {"addresses": ["a:99999"]}}}, "can't be read"),
         ({"queues": [{"name": "a"}, {"name": "a"}]}, "queues must have different names"),
     ],
 )
@@ -186,6 +192,23 @@ def test_the_address_becomes_a_url(redis, url):
     RedisSettings(address=url)  # the library can read it
 
 
-def test_credentials_in_the_address_are_refused():
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("redis://user:secret@redis:6379", "redis:port", "redis:6379:6379", "redis:"),
+        *("a:6379,b:6379", "redis?x=1", "redis#1", "re dis", "redis/1/2"),
+    ],
+)
+def test_what_is_no_address_is_refused(address):
     with pytest.raises(ValidationError):
-        Redis.model_validate({"address": "redis://user:secret@redis:6379"})
+        Redis.model_validate({"address": address})
+    with pytest.raises(ValidationError):
+        Redis.model_validate({"cluster": {"addresses": [address]}})
+    with pytest.raises(ValidationError):
+        Redis.model_validate({"sentinel": {"addresses": [address], "masterName": "m"}})
+
+
+@pytest.mark.parametrize("address", ["redis", "10.0.0.1:6379", "[fd00::1]:6379", "[fd00::1]"])
+def test_addresses_by_name_and_number(address):
+    for redis in ({"address": address}, {"cluster": {"addresses": [address]}}):
+        RedisSettings(address=Redis.model_validate(redis).url)

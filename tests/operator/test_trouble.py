@@ -159,6 +159,7 @@ BAD_SCHEDULE = {"name": "s", "start": "0 25 * * *", "durationSeconds": 60, "minR
         {"queues": [{"name": "Not Valid"}]},
         {"template": {"spec": {}}},
         {"scaling": {"schedules": [BAD_SCHEDULE]}},
+        {"redis": {"address": "redis:99999"}},
     ],
 )
 async def test_a_spec_that_should_not_have_got_in(operator, setup, spec):
@@ -166,8 +167,14 @@ async def test_a_spec_that_should_not_have_got_in(operator, setup, spec):
     setup.create(**spec)
     await setup.reason("InvalidSpec")
     assert setup.condition("Ready") == ("False", "InvalidSpec")
-    assert any(word in setup.status["message"] for word in ("spec", "exactly one", "Bad hour"))
-    good = {"queues": [{"name": setup.queue}], "template": None, "scaling": {"schedules": None}}
+    words = ("spec", "exactly one", "Bad hour", "can't be read")
+    assert any(word in setup.status["message"] for word in words)
+    good = {
+        "queues": [{"name": setup.queue}],
+        "template": None,
+        "scaling": {"schedules": None},
+        "redis": {"address": setup.address},
+    }
     setup.api.change("taskqueues", setup.name, {"spec": good})
     await setup.reason("Idle")
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
+from identtqueue.admin import RedisSettings
 from identtqueue.errors import InvalidInput
 from identtqueue.schedule import CronExpression
 
@@ -40,8 +41,9 @@ CronText = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9A-Za-z*,/#-]+( +[0-9A-Za-z*,/#-]+){4}$", max_length=128),
 ]
+_HOST_AND_PORT = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]\s/@,:?#]+)(:[0-9]{1,5})?"
 ServerAddress = Annotated[
-    str, StringConstraints(pattern=r"^[^\s/@,?#]+$", min_length=1, max_length=261)
+    str, StringConstraints(pattern=f"^{_HOST_AND_PORT}$", min_length=1, max_length=261)
 ]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
 """RFC 3339 in UTC, as Kubernetes writes it: `2026-01-31T12:00:00Z`."""
@@ -224,7 +226,9 @@ class Redis(ApiModel):
     address: (
         Annotated[
             str,
-            StringConstraints(pattern=r"^(rediss?://)?[^\s/@]+(/[0-9]{1,3})?/?$", max_length=512),
+            StringConstraints(
+                pattern=f"^(rediss?://)?{_HOST_AND_PORT}(/[0-9]{{1,3}})?/?$", max_length=512
+            ),
         ]
         | None
     ) = None
@@ -526,6 +530,11 @@ def _broken_schedule_rules(scaling: Scaling) -> Iterable[str]:
 def _broken_redis_rules(redis: Redis) -> Iterable[str]:
     if sum(where is not None for where in (redis.address, redis.sentinel, redis.cluster)) != 1:
         yield ONE_REDIS
+    else:
+        try:
+            RedisSettings(address=redis.url)
+        except InvalidInput as error:  # a port beyond 65535, say, which no pattern finds
+            yield str(error)
     if redis.tls and not redis.tls.enabled:
         if redis.tls.ca_secret_ref:
             yield "caSecretRef needs tls.enabled"
