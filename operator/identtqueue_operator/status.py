@@ -5,7 +5,8 @@ and are written at once. Numbers change all the time; they are written along wit
 most every 30 s. `Told.fingerprint` is what makes a status worth writing at once.
 
 Events follow from the difference between two statuses and from what was done, so an operator that
-restarts does not repeat them.
+restarts does not repeat them. A condition that was not looked at is Unknown and keeps the reason it
+had: what is found afterwards is news only if it is something else.
 """
 
 import math
@@ -13,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .model import Decision, Observed, Outcome, Startup
+from .model import Decision, Observed, Outcome, SourceTrouble, Startup
 from .views import rfc3339
 
 Json = dict[str, Any]
@@ -73,7 +74,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
         "workload": now.workload or None,
         "reason": reason,
         "message": message,
-        "replicas": _replicas(now) or previous.get("replicas"),
+        "replicas": _replicas(now, previous),
         "tasks": _tasks(now) or previous.get("tasks"),
         "lastDecision": _last_decision(now, previous),
         "lastScaleTime": _last_scale_time(now, previous),
@@ -152,11 +153,15 @@ def _count(number: int, noun: str) -> str:
 # --- numbers --------------------------------------------------------------------------------------
 
 
-def _replicas(now: Round) -> Json | None:
+def _replicas(now: Round, previous: Mapping[str, Any]) -> Json | None:
+    before: Json | None = previous.get("replicas")
     if now.seen is None or now.decision is None or now.seen.deployment is None:
-        return None
-    workers = now.seen.workers_by_pod().values()
-    draining = sum(any(worker.draining for worker in of_one) for of_one in workers)
+        return before
+    if now.seen.depth is None:  # nor are the workers known
+        draining = (before or {}).get("draining", 0)
+    else:
+        workers = now.seen.workers_by_pod().values()
+        draining = sum(any(worker.draining for worker in of_one) for of_one in workers)
     scaled = now.outcome.scaled_to
     return {
         "desired": now.decision.target.replicas,
@@ -242,9 +247,14 @@ def _fingerprint(status: Json) -> tuple[Any, ...]:
 
 
 def _words_of(condition: Json) -> tuple[str, ...]:
-    """What of a condition is news. Its message is, where it says what to mend."""
-    broken = condition["type"] in ("RedisReachable", "WorkloadFound") and (
-        condition["status"] == "False"
+    """What of a condition is news. Its message is, where it says what to mend.
+
+    That a Redis can't be reached says it all; which node of a cluster was tried last is chance.
+    """
+    broken = (
+        condition["type"] in ("RedisReachable", "WorkloadFound")
+        and condition["status"] == "False"
+        and condition["reason"] != SourceTrouble.UNREACHABLE
     )
     return (
         condition["type"],
@@ -256,6 +266,8 @@ def _words_of(condition: Json) -> tuple[str, ...]:
 
 # --- conditions -----------------------------------------------------------------------------------
 
+Finding = tuple[str, str, str]
+"""Status, reason, message."""
 Verdict = tuple[str, str, str, str]
 """Type, status, reason, message."""
 
@@ -270,8 +282,11 @@ def _conditions(now: Round, previous: Mapping[str, Any], reason: str, message: s
 
 def _condition(verdict: Verdict, before: Mapping[str, Any] | None, now: Round) -> Json:
     kind, status, reason, message = verdict
-    same = before is not None and before["status"] == status
-    since = before["lastTransitionTime"] if same and before is not None else rfc3339(now.at)
+    since = rfc3339(now.at)
+    if before is not None and before["status"] == status:
+        since = before["lastTransitionTime"]
+    if before is not None and status == "Unknown":
+        reason = before["reason"]
     return {
         "type": kind,
         "status": status,
@@ -282,38 +297,19 @@ def _condition(verdict: Verdict, before: Mapping[str, Any] | None, now: Round) -
     }
 
 
+_UNKNOWN = ("Unknown", "NotObserved", "it was not looked at, see Ready")
+
+
 def _verdicts(now: Round, reason: str, message: str) -> Iterable[Verdict]:
-    seen, decision = now.seen, now.decision
-    unknown = ("Unknown", "NotObserved", "it was not looked at, see Ready")
     broken = now.problem is not None or _trouble(now) is not None
     yield "Ready", "False" if broken else "True", reason, message
-    yield "RedisReachable", *(_redis(seen) if seen else unknown)
-    yield "WorkloadFound", *_workload(now, unknown)
-    if seen is None or seen.depth is None:
-        yield "Active", *unknown
-    elif seen.depth.demand:
-        text = f"{seen.depth.waiting} tasks wait, {seen.depth.in_flight} run"
-        if seen.depth.due_soon:
-            text += f", {seen.depth.due_soon} fall due soon"
-        if seen.depth.held:
-            text += f", {seen.depth.held} are held by limits"
-        yield "Active", "True", "TasksPresent", text
-    else:
-        yield "Active", "False", "QueuesEmpty", "no task waits or runs"
-    limits = decision.target.limited_by if decision else ()
-    if limits and decision:
-        yield "ScalingLimited", "True", limits[0], decision.target.message
-    else:
-        yield "ScalingLimited", "False", "NotLimited", "the wanted number is the number decided on"
-    yield "Draining", *_draining(seen, decision)
-    if now.paused:
-        yield "Paused", "True", "SpecPaused", "spec.paused is true: replicas are left alone"
-    else:
-        yield "Paused", "False", "NotPaused", "spec.paused is false"
-    if seen is not None and seen.conflict:
-        yield "Conflicting", "True", "AnotherScaler", seen.conflict
-    else:
-        yield "Conflicting", "False", "OnlyScaler", "nothing else is known to scale the workload"
+    yield "RedisReachable", *_redis(now.seen)
+    yield "WorkloadFound", *_workload(now)
+    yield "Active", *_active(now.seen)
+    yield "ScalingLimited", *_limited(now.decision)
+    yield "Draining", *_draining(now.seen, now.decision)
+    yield "Paused", *_paused(now)
+    yield "Conflicting", *_conflicting(now.seen)
 
 
 def _trouble(now: Round) -> str | None:
@@ -330,30 +326,70 @@ def _trouble(now: Round) -> str | None:
     return "ActionFailed" if now.failing and now.outcome.failure else None
 
 
-def _redis(seen: Observed) -> tuple[str, str, str]:
+def _redis(seen: Observed | None) -> Finding:
+    if seen is None:
+        return _UNKNOWN
     if seen.source.trouble is None:
         return "True", "Reachable", "Redis answers"
     return "False", str(seen.source.trouble), seen.source.message
 
 
-def _workload(now: Round, unknown: tuple[str, str, str]) -> tuple[str, str, str]:
+def _workload(now: Round) -> Finding:
     if now.problem is not None and now.problem[0].startswith("Workload"):
         return "False", *now.problem
     if now.seen is None:
-        return unknown
+        return _UNKNOWN
     if now.seen.deployment is None:
         return "False", "WorkloadMissing", f"Deployment {now.workload} does not exist"
     return "True", "Found", f"Deployment {now.workload} exists"
 
 
-def _draining(seen: Observed | None, decision: Decision | None) -> tuple[str, str, str]:
-    victims = decision.drain.victims if decision and seen else ()
-    workers = seen.workers_by_pod() if seen and victims else {}
-    told = [pod for pod in victims if workers[pod.uid]]
+def _active(seen: Observed | None) -> Finding:
+    if seen is None or seen.depth is None:
+        return _UNKNOWN
+    if not seen.depth.demand:
+        return "False", "QueuesEmpty", "no task waits or runs"
+    text = f"{seen.depth.waiting} tasks wait, {seen.depth.in_flight} run"
+    if seen.depth.due_soon:
+        text += f", {seen.depth.due_soon} fall due soon"
+    if seen.depth.held:
+        text += f", {seen.depth.held} are held by limits"
+    return "True", "TasksPresent", text
+
+
+def _limited(decision: Decision | None) -> Finding:
+    if decision is None:
+        return _UNKNOWN
+    if decision.target.limited_by:
+        return "True", decision.target.limited_by[0], decision.target.message
+    return "False", "NotLimited", "the wanted number is the number decided on"
+
+
+def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
+    if seen is None or decision is None or seen.depth is None:
+        return _UNKNOWN
+    workers = seen.workers_by_pod()
+    told = [pod for pod in decision.drain.victims if workers[pod.uid]]
     if not told:
         return "False", "NobodyDrains", "no worker was told to go"
     names = ", ".join(sorted(pod.key.name for pod in told)[:MAX_IDS_IN_EVENT])
     return "True", "ScaleDown", f"finishing what they hold: {names}"
+
+
+def _paused(now: Round) -> Finding:
+    if now.problem is not None:
+        return _UNKNOWN
+    if now.paused:
+        return "True", "SpecPaused", "spec.paused is true: replicas are left alone"
+    return "False", "NotPaused", "spec.paused is false"
+
+
+def _conflicting(seen: Observed | None) -> Finding:
+    if seen is None:
+        return _UNKNOWN
+    if seen.conflict:
+        return "True", "AnotherScaler", seen.conflict
+    return "False", "OnlyScaler", "nothing else is known to scale the workload"
 
 
 # --- events ---------------------------------------------------------------------------------------
@@ -409,20 +445,18 @@ def _condition_events(
     def turned(kind: str, status: str) -> bool:
         """Whether a condition became so, or stayed so for another reason."""
         was, now = before.get(kind, {}), after[kind]
-        return now["status"] == status and (was.get("status"), was.get("reason")) != (
-            status,
-            now["reason"],
-        )
+        return bool(now["status"] == status and was.get("reason") != now["reason"])
 
     redis = after["RedisReachable"]
     if turned("RedisReachable", "False"):
         yield Event("Warning", redis["reason"], redis["message"])
-    if redis["status"] == "True" and before.get("RedisReachable", {}).get("status") == "False":
+    first_look = before.get("RedisReachable", {}).get("reason") in (None, _UNKNOWN[1])
+    if turned("RedisReachable", "True") and not first_look:
         yield Event("Normal", "RedisRecovered", "Redis answers again; scaling goes on")
     found = after["WorkloadFound"]
     if turned("WorkloadFound", "False") and found["reason"] == "WorkloadMissing":
         yield Event("Warning", "WorkloadMissing", found["message"])
     if turned("Conflicting", "True"):
         yield Event("Warning", "ConflictingAutoscaler", after["Conflicting"]["message"])
-    if before.get("Draining", {}).get("status") != "True" and after["Draining"]["status"] == "True":
+    if turned("Draining", "True"):
         yield Event("Normal", "DrainStarted", after["Draining"]["message"])

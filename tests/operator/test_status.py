@@ -151,6 +151,74 @@ def test_only_words_are_worth_a_write_at_once():
     assert moved.status["tasks"] != before.status["tasks"]
 
 
+def test_which_node_of_a_cluster_was_tried_last_is_not_worth_a_write():
+    def told(trouble, message, previous):
+        source = Source(trouble, message, 4)
+        return tell(a_round(observed(2, depth=None, source=source)), previous)
+
+    first = told(SourceTrouble.UNREACHABLE, "node a refuses", {})
+    other = told(SourceTrouble.UNREACHABLE, "node b refuses", first.status)
+    assert other.fingerprint == first.fingerprint
+    assert conditions(other)["RedisReachable"]["message"] == "node b refuses"
+    wrong_ca = told(SourceTrouble.TLS_FAILED, "unknown authority", other.status)
+    expired = told(SourceTrouble.TLS_FAILED, "has expired", wrong_ca.status)
+    assert expired.fingerprint != wrong_ca.fingerprint, "this says what to mend next"
+
+
+INVALID = Round(500.0, 4, "worker", problem=("InvalidSpec", "spec: wrong"))
+NOT_LOOKED_AT = {
+    *("RedisReachable", "WorkloadFound", "Active", "ScalingLimited", "Draining"),
+    *("Paused", "Conflicting"),
+}
+
+
+def test_what_was_not_looked_at_is_unknown():
+    told = tell(INVALID, {})
+    unknown = {kind for kind, c in conditions(told).items() if c["status"] == "Unknown"}
+    assert unknown == NOT_LOOKED_AT
+    assert {conditions(told)[kind]["reason"] for kind in unknown} == {"NotObserved"}
+    assert reasons(told) == ["InvalidSpec"]
+
+
+def test_without_redis_nobody_knows_who_drains():
+    pods = (pod("p0"), pod("p1"))
+    workers = (worker(pods[0], in_flight=1, draining=True), worker(pods[1], in_flight=2))
+    one = spec(QUIET | {"maxReplicas": 1})
+    draining = tell(a_round(observed(2, in_flight=3, pods=pods, workers=workers), None, one), {})
+    source = Source(SourceTrouble.UNREACHABLE, "no route", 4)
+    away = tell(a_round(observed(2, depth=None, source=source, pods=pods)), draining.status)
+    assert conditions(away)["Draining"]["status"] == "Unknown"
+    assert away.status["replicas"]["draining"] == 1
+    again = a_round(observed(2, in_flight=3, pods=pods, workers=workers), None, one)
+    assert reasons(tell(again, away.status)) == ["RedisRecovered"]
+
+
+@pytest.mark.parametrize(
+    ("seen", "event"),
+    [
+        (observed(3, conflict="HPA x scales it too"), "ConflictingAutoscaler"),
+        (
+            observed(2, depth=None, source=Source(SourceTrouble.AUTH_FAILED, "wrong", 5)),
+            "RedisAuthFailed",
+        ),
+        (observed(0, deployment=None), "WorkloadMissing"),
+    ],
+)
+def test_what_was_so_before_it_was_unknown_is_no_news(seen, event):
+    before = tell(a_round(seen), {})
+    assert reasons(before) == [event]
+    unknown = tell(INVALID, before.status)
+    assert reasons(unknown) == ["InvalidSpec"]
+    assert reasons(tell(a_round(seen), unknown.status)) == []
+
+
+def test_redis_may_recover_while_nobody_looks():
+    down = observed(2, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no route", 4))
+    unknown = tell(INVALID, tell(a_round(down), {}).status)
+    assert reasons(tell(a_round(observed(2)), unknown.status)) == ["RedisRecovered"]
+    assert reasons(tell(a_round(observed(2)), tell(INVALID, {}).status)) == []
+
+
 def test_nothing_stored_is_empty():
     def values(node):
         if isinstance(node, dict):
