@@ -11,10 +11,10 @@ The order matters:
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import replace
 
-from identtqueue.admin import Admin
+from identtqueue.admin import Admin, Recovery
 from identtqueue.errors import IdenttqueueError
 
 from . import views
@@ -45,8 +45,8 @@ async def act(
         if decision.scale_to is not None and decision.scale_to > decision.current:
             outcome = await _scale(decision, seen, outcome, cluster, kube)
         if isinstance(endpoint, Endpoint) and seen.depth is not None:
-            recovered = await _recover(decision, seen, endpoint.admin, max_deliveries)
-            outcome = replace(outcome, recovered=recovered)
+            async for item in _recover(decision, seen, endpoint.admin, max_deliveries):
+                outcome = replace(outcome, recovered=(*outcome.recovered, item))
             await _drain(decision, endpoint.admin)
         await _annotate(decision, seen.at, kube)
         if decision.scale_to is not None and decision.scale_to < decision.current:
@@ -95,29 +95,26 @@ async def _refresh(seen: Deployment, cluster: Cluster, kube: Kube) -> None:
 
 async def _recover(
     decision: Decision, seen: Observed, admin: Admin, max_deliveries: int
-) -> tuple[Requeued, ...]:
-    found: list[Requeued] = []
+) -> AsyncIterator[Requeued]:
+    """One by one, so that what came back is known when a later queue fails."""
     for death in decision.evidence.deaths:
         for queue in death.worker.queues:
             recovery = await admin.recover(
                 queue, death.worker.worker_id, waive_lease=True, max_deliveries=max_deliveries
             )
-            found.append(
-                Requeued(
-                    queue, tuple(recovery.requeued), tuple(recovery.dead), death.pod, death.cause
-                )
-            )
+            if recovery.requeued or recovery.dead:
+                yield _requeued(queue, recovery, death.pod, death.cause)
     if decision.evidence.leases_expired:
         late = [worker for worker in seen.workers if worker.lease_left_seconds <= 0]
         hosts = ", ".join(sorted({worker.host for worker in late}))
         for queue in sorted({queue for worker in late for queue in worker.queues}):
             recovery = await admin.recover_expired(queue, max_deliveries=max_deliveries)
-            found.append(
-                Requeued(
-                    queue, tuple(recovery.requeued), tuple(recovery.dead), hosts, "lease ran out"
-                )
-            )
-    return tuple(item for item in found if item.requeued or item.dead)
+            if recovery.requeued or recovery.dead:
+                yield _requeued(queue, recovery, hosts, "lease ran out")
+
+
+def _requeued(queue: str, recovery: Recovery, pod: str, cause: str) -> Requeued:
+    return Requeued(queue, tuple(recovery.requeued), tuple(recovery.dead), pod, cause)
 
 
 # --- draining -------------------------------------------------------------------------------------

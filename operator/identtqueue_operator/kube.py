@@ -51,6 +51,11 @@ class ApiError(Exception):
         """The object is not what the request took it for."""
         return self.status == 409
 
+    @property
+    def temporary(self) -> bool:
+        """The same request may succeed soon."""
+        return self.status in (0, 429) or self.status >= 500
+
 
 def in_cluster() -> bool:
     """Whether this process runs in a pod with a service account."""

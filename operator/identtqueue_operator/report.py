@@ -1,14 +1,14 @@
 """Telling: write the status once, at the end of a round, and then the events.
 
-A write that fails is made good in the next round; events of a status that was not written are not
-sent, because the next round finds the same difference again.
+A write that fails is made good in the next round. What was done in this one (tasks brought back, a
+number changed) no later look would find again, so the status that was to be written is what the
+next one starts from, and events wait until they are sent.
 """
 
-import asyncio
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .api.v1alpha1 import API_VERSION, KIND
@@ -26,6 +26,8 @@ AGGREGATE_SECONDS = 600.0
 """An event that is repeated within this time is counted up instead of written anew."""
 MAX_MESSAGE = 1024
 """The API server's limit on an event's message."""
+MAX_UNSENT = 50
+"""So many events wait for an API server that takes none; of more, the latest."""
 
 Json = dict[str, Any]
 
@@ -53,9 +55,13 @@ class Reporter:
         self._uid = uid
         self._reporter = reporter
         self._written = _pack(status)
+        self._unwritten: bytes | None = None
+        """The status that a write which failed was to bring."""
         self._fingerprint: tuple[Any, ...] | None = None
         self._written_at = float("-inf")
+        self._unsent: tuple[Event, ...] = ()
         self._counted: dict[str, tuple[float, int]] = {}
+        """When an event was first sent, and how often since, by its name."""
 
     async def report(self, now: Round) -> float | None:
         """Write what is worth it.
@@ -67,18 +73,20 @@ class Reporter:
             ApiError: the status could not be written.
             TaskQueueGone: there is nothing to write it to.
         """
-        before: Json = json.loads(self._written)
-        told = tell(now, before)
-        if told.fingerprint == self._fingerprint and not told.events:
-            if told.status == before:
-                return None
+        written: Json = json.loads(self._written)
+        told = tell(now, json.loads(self._unwritten) if self._unwritten else written)
+        self._take_up(told.events)
+        wait = None
+        if told.status != written:
             wait = self._written_at + NUMBERS_SECONDS - now.at
-            if wait > 0:
-                return wait
-        await self._write(told, difference(before, told.status), now.at)
-        return None
+        if told.events or told.fingerprint != self._fingerprint or (wait is not None and wait <= 0):
+            await self._write(told, difference(written, told.status), now.at)
+            wait = None
+        await self._send_events(now.at)
+        return wait
 
     async def _write(self, told: Told, patch: Json, at: float) -> None:
+        self._fingerprint, self._unwritten = None, _pack(told.status)
         if patch:
             try:
                 await self._kube.patch_status(self._key, patch)
@@ -86,31 +94,49 @@ class Reporter:
                 if error.missing:
                     raise TaskQueueGone from None
                 raise
-            self._written, self._written_at = _pack(told.status), at
-        self._fingerprint = told.fingerprint
-        await asyncio.gather(*(self._send(event, at) for event in told.events))
+            self._written, self._written_at = self._unwritten, at
+        self._fingerprint, self._unwritten = told.fingerprint, None
 
     # --- events ---
 
+    def _take_up(self, events: Sequence[Event]) -> None:
+        for event in events:
+            told = about(self._key, event.reason)
+            logger.info("%s: %s: %s", self._key, event.reason, event.message, extra=told)
+        self._unsent = (*self._unsent, *events)[-MAX_UNSENT:]
+
+    async def _send_events(self, at: float) -> None:
+        """Send what waits, in order, until the API server has no time for more."""
+        while self._unsent:
+            event = self._unsent[0]
+            try:
+                await self._send(event, at)
+            except ApiError as error:
+                text = "%s: event %s was not sent: %s"
+                told = about(self._key, event.reason)
+                logger.warning(text, self._key, event.reason, error, extra=told)
+                if error.temporary:
+                    return
+            self._unsent = self._unsent[1:]
+
     async def _send(self, event: Event, at: float) -> None:
-        """Create an event, or count it up. One that can't be sent is logged: it is no state."""
-        told = about(self._key, event.reason)
-        logger.info("%s: %s: %s", self._key, event.reason, event.message, extra=told)
+        """Create an event, or count it up."""
         message = event.message[:MAX_MESSAGE]
         digest = hashlib.sha256(f"{self._uid}{event.reason}{message}".encode()).hexdigest()[:16]
         name = f"{self._key.name[:200]}.{digest}"
         self._forget_old(at)
         started, count = self._counted.get(name, (at, 0))
-        self._counted[name] = (started, count + 1)
-        try:
-            if count:
-                patch = {"count": count + 1, "lastTimestamp": rfc3339(at)}
+        if count:
+            patch = {"count": count + 1, "lastTimestamp": rfc3339(at)}
+            try:
                 await self._kube.patch_event(Key(self._key.namespace, name), patch)
-            else:
-                await self._create(name, event, message, at)
-        except ApiError as error:
-            text = "%s: event %s was not sent: %s"
-            logger.warning(text, self._key, event.reason, error, extra=told)
+            except ApiError as error:
+                if not error.missing:
+                    raise
+                started, count = at, 0  # somebody has cleared it away
+        if not count:
+            await self._create(name, event, message, at)
+        self._counted[name] = (started, count + 1)
 
     async def _create(self, name: str, event: Event, message: str, at: float) -> None:
         namespace, time = self._key.namespace, rfc3339(at)
