@@ -94,7 +94,9 @@ class Meter:
             registry=self._registry,
         )
         self._failures = Counter(
-            PREFIX + "round_failures", "Rounds that were cut off.", registry=self._registry
+            PREFIX + "round_failures",
+            "Rounds cut off, or not all carried out.",
+            registry=self._registry,
         )
         self.leading = Gauge(
             PREFIX + "leading", "1 while this replica is the leader.", registry=self._registry
@@ -111,16 +113,18 @@ class Meter:
         writes.set_function(api_writes)
 
     def round_done(self, decision: Decision, outcome: Outcome, seconds: float) -> None:
-        """A round ended."""
+        """A round came to its end, whether or not it could be told."""
         self._rounds.observe(seconds)
-        if outcome.failure:
-            self._failures.inc()
         if outcome.scaled_to is not None:
             self._decisions.labels(decision.target.reason).inc()
         for item in outcome.recovered:
             cause = item.cause.partition(" (")[0]
             self._recovered.labels(cause, "requeued").inc(len(item.requeued))
             self._recovered.labels(cause, "dead").inc(len(item.dead))
+
+    def round_failed(self) -> None:
+        """A round was cut off, or did not do all it had decided."""
+        self._failures.inc()
 
     def rung_to_patched(self, seconds: float) -> None:
         """A doorbell led to more replicas."""

@@ -215,6 +215,7 @@ class Reconciler:
         first, longest = BACKOFF_SECONDS
         pause = min(longest, first * float(2 ** min(self._failures, 10)))
         self._failures += 1
+        self._tools.meter.round_failed()
         return pause * (0.75 + random.random() / 2)
 
     # --- one round ---
@@ -235,21 +236,22 @@ class Reconciler:
             return float(spec.scaling.poll_period_seconds)
         endpoint = await self._find_endpoint(spec)
         seen, decision, outcome = await self._observe_decide_act(spec, endpoint, at, rung_at)
-        report_in = await self._reporter.report(
-            Round(
-                at,
-                self._generation,
-                self.workload.name,
-                paused=spec.paused,
-                failing=self._failures + 1 >= FAILURES_TO_TELL,
-                seen=seen,
-                decision=decision,
-                outcome=outcome,
-                startup=self._memory.startup,
-                reverted=kept.reverted,
-            )
+        now = Round(
+            at,
+            self._generation,
+            self.workload.name,
+            paused=spec.paused,
+            failing=self._failures + 1 >= FAILURES_TO_TELL,
+            seen=seen,
+            decision=decision,
+            outcome=outcome,
+            startup=self._memory.startup,
+            reverted=kept.reverted,
         )
-        self._tools.meter.round_done(decision, outcome, perf_counter() - started)
+        try:
+            report_in = await self._reporter.report(now)
+        finally:
+            self._tools.meter.round_done(decision, outcome, perf_counter() - started)
         if outcome.failure:
             logger.info("%s: %s", self.key, outcome.failure, extra=about(self.key))
             return self._backoff()
