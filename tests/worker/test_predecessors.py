@@ -1,8 +1,10 @@
-"""A container that restarts in its pod recovers what its earlier self held, at once."""
+"""A worker that starts recovers at once what is certainly dead, in its container or on its host."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,8 @@ from identtqueue.protocol.commands import NewTask
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
+from support.ledger import Ledger
+from support.processes import WorkerProcess
 from support.redis_server import RedisServer
 from support.serving import Serve
 
@@ -115,6 +119,35 @@ async def test_one_that_is_still_connected_is_not_dead(
     await client.wait_for_result(other, 30)
     assert await client.get_status(task_id) is State.RUNNING
     await alive.close()
+
+
+async def test_a_process_of_this_host_that_is_gone(
+    client: Client, redis_server: RedisServer, queue: str, tmp_path: Path
+) -> None:
+    """Killed, and started again: as systemd does. Its lease would last for an hour."""
+    ledger, gate = Ledger(tmp_path / "ledger"), tmp_path / "gate"
+    workers = [
+        WorkerProcess(redis_server.address, [queue], ledger, lease_seconds=3600) for _ in range(3)
+    ]
+    try:
+        lost, alive, fresh = workers
+        await lost.started()
+        taken = await client.enqueue_job(queue, "journal", str(gate))
+        await ledger.wait_for(lambda led: len(led.starts()) == 1, "it runs")
+        lost.send(signal.SIGSTOP)  # so that the next task goes to the other one
+        await alive.started()
+        kept = await client.enqueue_job(queue, "journal", str(gate))
+        await ledger.wait_for(lambda led: len(led.starts()) == 2, "that runs too")
+        await lost.kill()
+        await fresh.started()
+        await ledger.wait_for(lambda led: len(led.starts()) == 3, "the first one runs again")
+        gate.touch()
+        for task_id, losses in ((taken, 1), (kept, 0)):
+            await client.wait_for_result(task_id, 30)
+            assert (await client.get_task(task_id)).losses == losses
+    finally:
+        for worker in workers:
+            worker.destroy()
 
 
 async def test_without_a_pod_nothing_is_assumed(

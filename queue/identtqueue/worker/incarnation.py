@@ -242,6 +242,8 @@ class Incarnation:
             "pod_name": self._identity.pod_name,
             "container": self._identity.container,
             "boot": self._identity.boot,
+            "domain": self._identity.domain,
+            "process": self._identity.process,
             "concurrency": self._settings.concurrency,
             "registered_at_ms": round(time.time() * 1000),
         }

@@ -12,6 +12,7 @@ from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.task import check_queue_name
+from identtqueue.worker import kernel
 from identtqueue.worker.hooks import Hooks
 
 QueueOrderName = Literal["fair", "strict"]
@@ -149,6 +150,7 @@ class Identity:
         pod_name, container: `IDENTTQUEUE_POD_NAME`, `IDENTTQUEUE_CONTAINER`.
         host: the host's name; in a pod, the pod's.
         boot: tells one start of the container from the next: when its first process started.
+        domain, process: tell one process from any other of the host (`kernel`).
     """
 
     host: str
@@ -156,6 +158,8 @@ class Identity:
     pod_name: str | None = None
     container: str | None = None
     boot: str | None = None
+    domain: str | None = None
+    process: str | None = None
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Identity:
@@ -165,19 +169,11 @@ class Identity:
             pod_uid=environment.get("IDENTTQUEUE_POD_UID") or None,
             pod_name=environment.get("IDENTTQUEUE_POD_NAME") or None,
             container=environment.get("IDENTTQUEUE_CONTAINER") or None,
-            boot=_first_process_start(),
+            boot=kernel.started(1),
+            domain=kernel.domain(),
+            process=kernel.itself(),
         )
 
     def worker_id(self, nonce: str) -> str:
         """The id of one incarnation: `<pod UID or host>.<boot nonce>`."""
         return f"{self.pod_uid or self.host}.{nonce}"
-
-
-def _first_process_start() -> str | None:
-    """Start time of PID 1, in clock ticks: field 22 of /proc/1/stat (proc(5))."""
-    try:
-        with open("/proc/1/stat", encoding="ascii", errors="replace") as stat:  # noqa: PTH123
-            # The name (field 2) may hold spaces; what follows its ')' starts with field 3.
-            return stat.read().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return None

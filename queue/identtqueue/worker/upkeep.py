@@ -18,6 +18,7 @@ from identtqueue.schedule import Cron
 from identtqueue.task import Task
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
+from identtqueue.worker import kernel
 from identtqueue.worker.settings import Identity
 
 logger = logging.getLogger(__name__)
@@ -77,13 +78,11 @@ class Upkeep:
             await asyncio.sleep(PERIOD_SECONDS * random.uniform(0.75, 1.25))
 
     async def recover_predecessors(self, me: Identity) -> None:
-        """Recover earlier starts of this very container at once: they are certainly dead.
+        """Recover at once what certainly is dead, without waiting for its lease.
 
-        Certain means: same pod, same container, another first process, and Redis sees no process
-        behind the incarnation's control channel.
+        Certain means that Redis sees nobody behind the incarnation's control channel, and that it
+        was an earlier start of this very container, or a process of this host that is gone.
         """
-        if me.pod_uid is None or me.boot is None:
-            return
         for queue in self._queues:
             rows = await self._redis.run(commands.workers(queue))
             earlier = [row.worker_id for row in rows if _is_predecessor(row, me)]
@@ -125,8 +124,12 @@ class Upkeep:
 
 def _is_predecessor(row: WorkerRow, me: Identity) -> bool:
     info = row.info
+    if me.domain is not None and info.get("domain") == me.domain and info.get("process"):
+        return kernel.is_gone(info["process"])
     return (
-        info.get("pod_uid") == me.pod_uid
+        me.pod_uid is not None
+        and me.boot is not None
+        and info.get("pod_uid") == me.pod_uid
         and info.get("container") == me.container
         and info.get("boot") not in (None, me.boot)
     )
