@@ -20,6 +20,37 @@ say() { printf '%s\n' "$*" >&2; }
 step() { printf '[%4ds] %s\n' "$SECONDS" "$*" >&2; }
 die() { printf 'error: %s\n' "$*" >&2; exit 1; }
 
+# start_job COMMAND...: starts it in the background, with a process group of its own; the group's
+# number is $!. In our group a background job would ignore Ctrl-C: it would outlive the script and
+# the lock, and work on in a folder that the next run clears.
+start_job() {
+  set -m
+  "$@" </dev/null &
+  set +m
+}
+
+# end_job GROUP: ends it with all that it has started, and returns when it has ended.
+end_job() {
+  kill -- "-$1" 2>/dev/null || return 0
+  wait_for 10 "a job to end" job_has_ended "$1" || kill -9 -- "-$1" 2>/dev/null || true
+}
+
+job_has_ended() { ! kill -0 -- "-$1"; }
+
+# guard_job GROUP: from now on it is ended before this script is, whatever ends the script.
+guard_job() {
+  local signal
+  # shellcheck disable=SC2064  # the group is known now
+  for signal in INT TERM HUP; do
+    # By the same signal, or the shell around this one would take it for handled and go on.
+    trap "end_job $1; trap - $signal; kill -$signal \$BASHPID" "$signal"
+  done
+  # shellcheck disable=SC2064
+  trap "end_job $1" EXIT
+}
+
+unguard_job() { trap - INT TERM HUP EXIT; }
+
 # quietly LABEL COMMAND...: runs a long command with its output in a log, tells every
 # 20 seconds that it is still at it, and shows the end of the log if it fails.
 quietly() {
@@ -28,13 +59,15 @@ quietly() {
   mkdir -p "$CACHE_DIR/logs"
   log=$CACHE_DIR/logs/${label//[^a-zA-Z0-9.-]/-}.log
   step "$label"
-  "$@" >"$log" 2>&1 9>&- &
+  start_job "$@" >"$log" 2>&1 9>&-
   pid=$!
+  guard_job "$pid"
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
     waited=$((waited + 1))
     ((waited % 100)) || step "  ... $label ($((waited / 5)) s)"
   done
+  unguard_job
   wait "$pid" && return
   tail -n 25 "$log" >&2
   die "$label failed; the whole log is $log"

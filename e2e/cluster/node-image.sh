@@ -39,10 +39,12 @@ pull() {
 # Debian's base is made while the compiler runs: one waits for the network, the other does not.
 build_node_image() {
   local image=$1 debian_job programs
-  debian_image >/dev/null &
+  start_job debian_image >/dev/null
   debian_job=$!
+  guard_job "$debian_job"
   for programs in kubernetes etcd coredns pause; do go_programs "$programs" >/dev/null; done
   wait "$debian_job"
+  unguard_job
   make_node_image "$image" "$(debian_image)"
 }
 
