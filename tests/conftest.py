@@ -32,9 +32,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """One server for all tests that leave it alive; each test uses queues of its own."""
-    server = RedisServer().start()
-    yield server
-    server.destroy()
+    server = RedisServer()
+    try:
+        yield server.start()
+    finally:
+        server.destroy()
 
 
 @pytest.fixture

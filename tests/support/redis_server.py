@@ -21,12 +21,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def free_node_port() -> int:
-    """One for a node of a cluster: its bus listens 10,000 ports higher."""
-    port = free_port()
-    while port > 55_535:
-        port = free_port()
-    return port
+BUS_OFFSET = 10_000
+"""A node of a cluster listens to the others so many ports higher."""
+
+
+def reserve(*, with_bus: bool) -> list[socket.socket]:
+    """A port that is nobody else's until it is closed; the first socket has it, the second its
+    bus's."""
+    while True:
+        held = [socket.socket() for _ in range(1 + with_bus)]
+        try:
+            held[0].bind(("127.0.0.1", 0))
+            for bus in held[1:]:
+                bus.bind(("127.0.0.1", held[0].getsockname()[1] + BUS_OFFSET))
+        except (OSError, OverflowError):  # taken; or beyond the last port
+            _close(held)
+        else:
+            return held
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    while sockets:
+        sockets.pop().close()
 
 
 def find_server() -> str:
@@ -60,7 +76,8 @@ class RedisServer:
         options: tuple[str, ...] = (),
     ) -> None:
         self.executable = executable or find_server()
-        self.port = free_node_port() if "--cluster-enabled" in options else free_port()
+        self._reserved = reserve(with_bus="--cluster-enabled" in options)
+        self.port = int(self._reserved[0].getsockname()[1])
         self.address = f"redis://127.0.0.1:{self.port}"
         self._folder = Path(tempfile.mkdtemp(prefix="identtqueue-redis-"))
         self._options = (
@@ -78,6 +95,7 @@ class RedisServer:
         """Start it and wait until it answers."""
         follow = () if self._replica_of is None else ("127.0.0.1", str(self._replica_of))
         command = [self.executable, *self._options, *(follow and ("--replicaof", *follow))]
+        _close(self._reserved)
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(command, env=self._environment, stdout=log, stderr=log)
         self._wait_until_it_answers()
@@ -155,6 +173,17 @@ class RedisServer:
         rewriting = about["aof_rewrite_in_progress"] or about["aof_rewrite_scheduled"]
         return not rewriting and bool(about["slave_repl_offset"] >= offset)
 
+    def replicated(self, timeout_ms: int, key: str = "written-last") -> int:
+        """How many replicas have all that was written until now.
+
+        WAIT speaks of what its own connection has written, so that must be the last. In a cluster,
+        the key must be one of this node's.
+        """
+        with self.client() as client, client.pipeline(transaction=False) as batch:
+            batch.set(key, 1)
+            batch.wait(1, timeout_ms)
+            return int(batch.execute()[1])
+
     def _end(self, number: signal.Signals) -> None:
         process, self._process = self._process, None
         if process is not None:
@@ -164,5 +193,6 @@ class RedisServer:
 
     def destroy(self) -> None:
         """End it and remove its data."""
+        _close(self._reserved)
         self._end(signal.SIGKILL)
         shutil.rmtree(self._folder, ignore_errors=True)
