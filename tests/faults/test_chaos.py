@@ -37,11 +37,25 @@ async def test_a_short_run(stage: Stage) -> None:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    said, _ = await chaos.communicate()
+    try:
+        said, _ = await chaos.communicate()
+    finally:
+        if chaos.returncode is None:
+            await _interrupt(chaos)
     assert chaos.returncode == 0, said.decode()
     numbers = json.loads((stage.folder / "report.json").read_text())["numbers"]
     assert numbers["accepted"] > 1900
     assert (numbers["faults"], numbers["lost"], numbers["problems"]) == (8, 0, 0)
+
+
+async def _interrupt(chaos: asyncio.subprocess.Process) -> None:
+    """In order, so that its servers and workers end with it."""
+    chaos.terminate()
+    try:
+        async with asyncio.timeout(30):
+            await chaos.wait()
+    except TimeoutError:
+        chaos.kill()
 
 
 # --- the plan ---------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import redis
 
 from faults.stage import Stage, scenario
 from identtqueue import Client, TaskNotFound, TaskOptions
@@ -126,7 +125,7 @@ async def test_redis_pauses_its_clients(stage: Stage) -> None:
     with stage.server.client() as raw:
         raw.client_pause(10_000)
         enqueued = asyncio.create_task(stage.enqueue("journal"))
-        raw.ping()  # is answered when the pause is over
+        await asyncio.to_thread(raw.ping)  # is answered when the pause is over
     await enqueued
     stage.open_gate()
     await stage.settled()
@@ -224,7 +223,7 @@ async def _refusing_writes(
 @scenario(own_redis=True)
 async def test_a_planned_failover(stage: Stage) -> None:
     """Writes are paused until the replica has all, then it takes over: nothing is lost."""
-    replica = RedisServer(aof=True, replica_of=stage.server.port).start()
+    replica = _a_replica(stage)
     async with Proxy(stage.server.port) as proxy, Client(proxy.address) as client:
         for _ in range(2):
             await stage.worker(address=proxy.address, concurrency=4).started()
@@ -250,17 +249,16 @@ async def test_a_failover_to_a_replica_that_lags(stage: Stage) -> None:
     What a WAIT had confirmed runs. What was acknowledged without one may be lost; the client then
     gets TaskNotFound, and enqueues it again under the same id.
     """
-    replica = RedisServer(aof=True, replica_of=stage.server.port).start()
+    replica = _a_replica(stage)
     async with Proxy(stage.server.port) as proxy, Client(proxy.address) as client:
         await eventually(replica.is_in_step, "the replica follows")
         await stage.enqueue_many(20, "journal")
         options = TaskOptions(task_id=f"{stage.queue}:late")
-        with stage.server.client() as raw:
-            assert _replicated(raw, 10_000) == 1
-            with replica.client() as follower:
-                follower.replicaof("127.0.0.1", free_port())  # its link is broken from here on
-            await stage.enqueue("journal", task_options=options)
-            assert _replicated(raw, 100) == 0
+        assert await asyncio.to_thread(stage.server.replicated, 10_000) == 1
+        with replica.client() as follower:
+            follower.replicaof("127.0.0.1", free_port())  # its link is broken from here on
+        await stage.enqueue("journal", task_options=options)
+        assert await asyncio.to_thread(stage.server.replicated, 100) == 0
         stage.server.kill()
         await _take_over(stage, replica, proxy)
         for _ in range(2):
@@ -271,15 +269,11 @@ async def test_a_failover_to_a_replica_that_lags(stage: Stage) -> None:
         await stage.settled(repeats=0, client=client)
 
 
-def _replicated(raw: redis.Redis, timeout_ms: int) -> int:
-    """How many replicas have all that was written until now.
-
-    WAIT speaks of what its own connection has written, so that must be the last.
-    """
-    with raw.pipeline(transaction=False) as batch:
-        batch.set("written-last", 1)
-        batch.wait(1, timeout_ms)
-        return int(batch.execute()[1])
+def _a_replica(stage: Stage) -> RedisServer:
+    """It ends with the scenario, whether it has taken over by then or not."""
+    replica = RedisServer(aof=True, replica_of=stage.server.port)
+    stage.exits.callback(replica.destroy)
+    return replica.start()
 
 
 async def _take_over(stage: Stage, replica: RedisServer, proxy: Proxy) -> None:

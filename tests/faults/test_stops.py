@@ -63,9 +63,12 @@ async def test_terminated_twice(stage: Stage) -> None:
     await stage.settled(repeats=1)
 
 
-@scenario()
+@scenario(own_redis=True)
 async def test_terminated_while_it_starts(stage: Stage) -> None:
-    """At different moments of the start; none leaves anything behind."""
+    """At different moments of the start; none leaves anything behind.
+
+    Other scenarios' workers have the same name, so it has a Redis of its own.
+    """
     await stage.enqueue("journal")
     with stage.server.client() as raw:
         for moment in ("python", "connection", "registration"):
