@@ -135,7 +135,11 @@ async def test_one_replica_leads_and_another_takes_over(api, setup, replica):
     first = replica("first")
     await setup.reason("Idle")
     second = replica("second")
-    await eventually(lambda: second.answer("/readyz"), "the second answers")
+
+    async def answers() -> bool:
+        return (await second.answer("/readyz"))[0] != 0
+
+    await eventually(answers, "the second answers")
     await eventually(lambda: any("waiting for the Lease" in x["message"] for x in second.lines))
     assert holder(api) == "first"
     told = len(setup.api.writes("/status"))
