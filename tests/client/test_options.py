@@ -42,10 +42,10 @@ async def test_task_id_breaks_the_rule(client: Client, queue: str, bad: str) -> 
 
 
 async def test_delay(client: Client, serve: Serve, queue: str) -> None:
-    await serve({"echo": echo})
     options = TaskOptions(delay_seconds=0.3)
     task_id = await client.enqueue_job(queue, "echo", 7, task_options=options)
     assert await client.get_status(task_id) is State.SCHEDULED
+    await serve({"echo": echo})
     assert await client.wait_for_result(task_id, 30) == 7
     info = await client.get_task(task_id)
     assert info.started_at_ms - info.enqueued_at_ms >= 300
@@ -149,11 +149,13 @@ async def test_unique_seconds(client: Client, raw: redis.Redis, queue: str) -> N
     assert await client.enqueue_job(queue, "echo", task_options=options) != first
 
 
-async def test_result_ttl(client: Client, serve: Serve, queue: str) -> None:
-    await serve({"echo": echo})
+async def test_result_ttl(client: Client, raw: redis.Redis, serve: Serve, queue: str) -> None:
     options = TaskOptions(result_ttl_seconds=0.2)
     task_id = await client.enqueue_job(queue, "echo", 5, task_options=options)
     waiting = asyncio.create_task(client.wait_for_result(task_id, 30))
+    key = f"idtq:{{{queue}}}:task:{task_id}"
+    await eventually(lambda: raw.hexists(key, "waiters"), "the wait is registered")
+    await serve({"echo": echo})
     assert await waiting == 5
     await eventually(lambda: _forgotten(client, task_id), "the result has expired")
 

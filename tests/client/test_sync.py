@@ -107,7 +107,7 @@ async def test_threads_share_it(redis_server: RedisServer, serve: Serve, queue: 
     start = threading.Barrier(8)
 
     def work(thread: int) -> list[int]:
-        start.wait()
+        start.wait(60)
         ids = [client.enqueue_job(queue, "echo", thread, n) for n in range(10)]
         return [client.wait_for_result(task_id, 60)[0] for task_id in ids]
 
@@ -242,11 +242,11 @@ async def test_it_is_used_after_a_fork(redis_server: RedisServer, serve: Serve, 
 async def test_closing_ends_open_waits(redis_server: RedisServer, queue: str) -> None:
     client = SyncClient(redis_server.address)
     task_id = client.enqueue_job(queue, "echo")
-    waits = [asyncio.create_task(asyncio.to_thread(client.wait, task_id)) for _ in range(3)]
-    values = client.watch(task_id)
+    waits = [asyncio.create_task(asyncio.to_thread(client.wait, task_id, 60)) for _ in range(3)]
+    values = client.watch(task_id, 60)
     watch = asyncio.create_task(asyncio.to_thread(next, values))
     with redis_server.client() as raw:
-        await asyncio.to_thread(_until_subscribed, raw)
+        await eventually(lambda: raw.pubsub_channels("idtq:reply:*"), "they are subscribed")
     await asyncio.to_thread(client.close)
     for end in (*waits, watch):
         with pytest.raises(RedisUnavailable, match="the client was closed"):
@@ -305,7 +305,7 @@ async def test_a_wait_gives_up_when_redis_stays_away(
     settings = RedisSettings(address=server.address, connect_timeout_seconds=0.5)
     with SyncClient(settings, retry_for_seconds=0.5) as client:
         task_id = client.enqueue_job("q", "echo")
-        wait = asyncio.create_task(asyncio.to_thread(client.wait, task_id))
+        wait = asyncio.create_task(asyncio.to_thread(client.wait, task_id, 60))
         with server.client() as raw:
             key = f"idtq:{{q}}:task:{task_id}"
             await eventually(lambda: raw.hexists(key, "waiters"), "the wait is registered")
@@ -320,16 +320,11 @@ async def test_a_wait_survives_a_restart(new_redis_server: Callable[..., RedisSe
         task_id = client.enqueue_job("q", "echo", 1)
         wait = asyncio.create_task(asyncio.to_thread(client.wait_for_result, task_id, 60))
         with server.client() as raw:
-            await asyncio.to_thread(_until_subscribed, raw)
+            await eventually(lambda: raw.pubsub_channels("idtq:reply:*"), "it is subscribed")
         server.kill()
         server.start()
         async with serving(Worker(JOBS, server.address, "q")):
             assert await wait == [[1], {}]
-
-
-def _until_subscribed(raw: redis.Redis) -> None:
-    while not raw.pubsub_channels("idtq:reply:*"):
-        pass
 
 
 def test_enqueue_is_retried_through_a_restart(

@@ -190,12 +190,13 @@ async def test_who_waits_behind_a_lost_call_is_told_with_it(
     """If it may not be tried again, it need not find out for itself, a time-out later."""
     server = new_redis_server()
     redis = new_redis(
-        server.address, retry_for=0, response_timeout_seconds=0.2, connect_timeout_seconds=LONG
+        server.address, retry_for=0, response_timeout_seconds=1, connect_timeout_seconds=LONG
     )
     await redis.connect()
     server.pause()
     sent = asyncio.ensure_future(redis.run(commands.depth(queue)))
-    await asyncio.sleep(0.05)  # not in one batch
+    await asyncio.sleep(0)  # it is submitted
+    await eventually(lambda: not redis._waiting, "its batch has left without the others")
     behind = asyncio.ensure_future(redis.run(commands.depth(queue)))
     patient = asyncio.ensure_future(redis.run(commands.depth(queue), retry_for_seconds=LONG))
     for call in (sent, behind):

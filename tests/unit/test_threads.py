@@ -79,7 +79,7 @@ async def test_an_abandoned_thread_is_counted_and_not_reused(
         release.wait()
 
     call = asyncio.ensure_future(threads.run(hang))
-    await asyncio.to_thread(started.wait)
+    assert await asyncio.to_thread(started.wait, 60)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
@@ -146,7 +146,7 @@ def test_a_call_that_outlives_the_loop() -> None:
 
     async def scenario() -> None:
         call = asyncio.ensure_future(Threads(Counters()).run(hang))
-        await asyncio.to_thread(started.wait)
+        assert await asyncio.to_thread(started.wait, 60)
         call.cancel()
 
     asyncio.run(scenario())

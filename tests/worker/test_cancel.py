@@ -67,7 +67,7 @@ async def test_running_in_a_thread(client: Client, serve: Serve, queue: str) -> 
 
     worker = await serve({"job": job})
     task_id = await client.enqueue_job(queue, "job")
-    await asyncio.to_thread(started.wait)
+    assert await asyncio.to_thread(started.wait, 60)
     await cancelled(client, task_id)
     assert worker.counters.abandoned_threads == 1
     release.set()

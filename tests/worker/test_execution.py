@@ -264,7 +264,11 @@ async def test_a_thread_that_hangs_is_left_behind_and_counted(
     def quick(_ctx):
         return "quick"
 
-    worker = await serve({"job": job, "quick": quick}, timeout_seconds=0.2, concurrency=1)
+    jobs = [
+        Job(name="job", function=job, timeout_seconds=0.2),
+        Job(name="quick", function=quick),
+    ]
+    worker = await serve(jobs, concurrency=1)
     told = await failed(client, queue, "job")
     assert told.remote_message == "job ran longer than 0.2 s"
     assert worker.counters.abandoned_threads == 1

@@ -70,26 +70,26 @@ async def test_probes_and_metrics(client: Client, serve: Serve, queue: str) -> N
 
 async def test_a_busy_loop_still_answers(client: Client, serve: Serve, queue: str) -> None:
     """A CPU-bound async job is the worker's trouble, not a reason to kill the pod."""
-    port, seen, release = free_port(), [], threading.Event()
+    port, seen = free_port(), []
+    blocked, release = threading.Event(), threading.Event()
 
     async def blocks(_ctx):
-        seen.append(1)
+        blocked.set()
         release.wait(60)  # that is the point
 
     def probe() -> None:
-        while not seen:
-            pass
+        blocked.wait(60)
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/livez", timeout=30) as answer:
             seen.append(answer.status)
         release.set()
 
     await serve({"blocks": blocks}, http_port=port)
-    prober = threading.Thread(target=probe)
+    prober = threading.Thread(target=probe, daemon=True)
     prober.start()
     task_id = await client.enqueue_job(queue, "blocks")
     await client.wait_for_result(task_id, 60)
-    await asyncio.to_thread(prober.join)
-    assert seen == [1, 200]
+    await asyncio.to_thread(prober.join, 60)
+    assert seen == [200]
 
 
 async def test_not_ready_before_it_is_registered_and_while_it_stops(
