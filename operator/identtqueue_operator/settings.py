@@ -15,7 +15,7 @@ What the operator needs from the API server, in the namespaces it serves:
 |---|---|---|
 | identtqueue.dev | taskqueues | get, list, watch |
 | identtqueue.dev | taskqueues/status | patch |
-| apps | deployments | get, list, watch; create, update, patch for `template` |
+| apps | deployments | get, list, watch; create, patch for `template` |
 | apps | deployments/scale | patch |
 | core | pods | get, list, watch, patch (the deletion cost) |
 | core | secrets | get, by name |

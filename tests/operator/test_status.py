@@ -1,9 +1,14 @@
 """What is told: one round as a status, and as events."""
 
+import ast
+import re
+from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import identtqueue_operator
 from identtqueue_operator.decide import decide
 from identtqueue_operator.model import Depth, Memory, Outcome, Requeued, Source, SourceTrouble
 from identtqueue_operator.report import difference
@@ -235,3 +240,50 @@ def test_the_patch_holds_what_changed():
     after = {"a": 1, "b": {"x": 1, "z": 3}, "c": [2]}
     assert difference(before, after) == {"b": {"y": None, "z": 3}, "c": [2], "gone": None}
     assert difference(after, after) == {}
+
+
+# --- what the documentation says ------------------------------------------------------------------
+
+DOCS = (Path(__file__).parents[2] / "docs" / "operator.md").read_text()
+A_REASON = re.compile("[A-Z][a-z]+[A-Z][A-Za-z]+")
+
+
+def constants(node: ast.AST) -> set[str]:
+    """The texts in a piece of source that look like a reason."""
+    found = {n.value for n in ast.walk(node) if isinstance(n, ast.Constant)}
+    return {text for text in found if isinstance(text, str) and A_REASON.fullmatch(text)}
+
+
+def sources(*names: str) -> Iterator[ast.AST]:
+    for name in names:
+        file = Path(identtqueue_operator.__file__).with_name(f"{name}.py")
+        yield from ast.walk(ast.parse(file.read_text()))
+
+
+def reasons_of_events() -> set[str]:
+    """What `status` sends by name, the troubles with Redis, and the problems of a round."""
+    found = {str(trouble) for trouble in SourceTrouble}
+    for node in sources("status"):
+        if isinstance(node, ast.FunctionDef) and node.name.endswith("_events"):
+            found |= constants(node)
+    for node in sources("reconcile", "owned"):
+        if isinstance(node, ast.Tuple) and len(node.elts) == 2:
+            found |= constants(node.elts[0])
+    return found - {"RedisReachable", "WorkloadFound"}  # names of conditions
+
+
+def table_row(start: str) -> set[str]:
+    (row,) = [line for line in DOCS.splitlines() if line.startswith(f"| {start} |")]
+    return set(A_REASON.findall(row)) - {start.strip("`")}
+
+
+def test_the_documentation_lists_every_event():
+    topics = ("scaling", "tasks", "Redis", "the resource, its Deployment")
+    listed = set[str]().union(*(table_row(topic) for topic in topics))
+    assert listed == reasons_of_events()
+
+
+def test_the_documentation_lists_every_trouble():
+    assert table_row("`RedisReachable`") == {str(trouble) for trouble in SourceTrouble}
+    broken = {reason for reason in reasons_of_events() if reason.startswith("Workload")}
+    assert table_row("`WorkloadFound`") == broken - {"WorkloadReverted"}
