@@ -69,7 +69,7 @@ class Admin(AsyncConnected):
     """Administers the queues of one Redis; one instance serves any number of coroutines.
 
     Args:
-        redis: address, settings, or None: from the environment.
+        redis: address or settings, see `Client`.
         retry_for_seconds: how long a call is retried while Redis can't be reached. 0: it raises
             RedisUnavailable at once.
     """

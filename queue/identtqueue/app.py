@@ -238,7 +238,7 @@ class App(AsyncConnected):
         app.worker(queues=["mrz"], concurrency=32).run()
 
     Args:
-        redis_address: `redis://host:port/db`, settings, or None: from the environment.
+        redis_address: see `Client`.
         default_queue: of jobs that name none.
         on_startup, on_shutdown: hooks of its workers; or decorate them, as below.
         **client_settings: see `Client`.
@@ -469,7 +469,7 @@ class App(AsyncConnected):
         )
 
     def _settings(self, instead: str | RedisSettings | None = None) -> RedisSettings:
-        return RedisSettings.of(instead or self._redis_address).with_environment_credentials()
+        return RedisSettings.of(instead or self._redis_address)
 
     def _add(
         self,

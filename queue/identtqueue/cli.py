@@ -21,7 +21,6 @@ from identtqueue.app import App
 from identtqueue.errors import IdenttqueueError
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.task import TaskInfo, queue_of
-from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.settings import weighted_queues
 
 
@@ -40,10 +39,6 @@ from identtqueue.worker.settings import weighted_queues
 def main(context: click.Context, redis_address: str) -> None:
     """A task queue on Redis lists for Python services on Kubernetes."""
     context.obj = redis_address
-
-
-def _settings(address: str) -> RedisSettings:
-    return RedisSettings(address=address).with_environment_credentials()
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
@@ -144,7 +139,7 @@ def depth(address: str, queues: tuple[str, ...], as_json: bool) -> None:
     """Show what is in the queues."""
 
     async def show() -> None:
-        async with Admin(_settings(address)) as admin:
+        async with Admin(address) as admin:
             found = await admin.depths(queues)
         for queue, d in found.items():
             row = {
@@ -177,7 +172,7 @@ def workers(address: str, queue: str) -> None:
     """Show who works on a queue."""
 
     async def show() -> None:
-        async with Admin(_settings(address)) as admin:
+        async with Admin(address) as admin:
             for w in await admin.workers(queue):
                 state = "draining" if w.draining else "fetching"
                 lease = w.lease_expires_in_ms / 1000
@@ -197,7 +192,7 @@ def limits(address: str, queue: str) -> None:
     """Show the limits of a queue's jobs, and how far they are used."""
 
     async def show() -> None:
-        async with Admin(_settings(address)) as admin:
+        async with Admin(address) as admin:
             for job in await admin.limits(queue):
                 click.echo(_limits_row(job))
 
@@ -225,7 +220,7 @@ def task(address: str, task_id: str) -> None:
     """Show one task."""
 
     async def show() -> None:
-        async with Admin(_settings(address)) as admin:
+        async with Admin(address) as admin:
             _show_task(await admin.task(task_id))
 
     _run(show())
@@ -259,7 +254,7 @@ def resume(address: str, queue: str) -> None:
 
 
 async def _with_admin(address: str, call: Any, yes: str, no: str) -> None:
-    async with Admin(_settings(address)) as admin:
+    async with Admin(address) as admin:
         click.echo(yes if await call(admin) else no)
 
 
@@ -277,7 +272,7 @@ def dead_list(address: str, queue: str, offset: int, limit: int) -> None:
     """Show dead letters, the newest first, each with its reason."""
 
     async def show() -> None:
-        async with Admin(_settings(address)) as admin:
+        async with Admin(address) as admin:
             async for info in admin.dead_letters(queue, offset=offset, limit=limit):
                 _show_task(info)
 
@@ -303,7 +298,7 @@ def dead_discard(address: str, task_ids: tuple[str, ...]) -> None:
 async def _change_dead(address: str, task_ids: tuple[str, ...], verb: str) -> None:
     for task_id in task_ids:
         queue_of(task_id)
-    async with Admin(_settings(address)) as admin:
+    async with Admin(address) as admin:
         changed = set(await getattr(admin, verb)(task_ids))
     for task_id in task_ids:
         click.echo(f"{task_id}  {verb + 'ed' if task_id in changed else 'is no dead letter'}")
@@ -329,7 +324,7 @@ def selftest(address: str, queue: str, timeout_seconds: float) -> None:
     from identtqueue.client import Client  # noqa: PLC0415 - the other commands don't need it
 
     async def prove() -> None:
-        async with Client(_settings(address)) as client:
+        async with Client(address) as client:
             task_id = await client.enqueue_job(queue, "echo", "hello")
             answer = await client.wait_for_result(task_id, timeout_seconds)
             info = await client.get_task(task_id)

@@ -32,8 +32,9 @@ class Client(AsyncConnected):
         result = await client.wait_for_result(task_id)
 
     Args:
-        redis_address: `redis://host:port/db`, settings, or None: from the environment
-            (`IDENTTQUEUE_REDIS_ADDRESS`, `…_USERNAME`, `…_PASSWORD`).
+        redis_address: `redis://host:port/db`; or None: `IDENTTQUEUE_REDIS_ADDRESS`. The login, if
+            the address holds none, and TLS files are the environment's (`…_USERNAME`,
+            `…_PASSWORD`, and so on). Or settings, which are taken as they are.
         retry_for_seconds: how long a call is retried while Redis can't be reached; then it
             raises RedisUnavailable. Retrying is safe: an id is enqueued once.
         max_payload_bytes: larger arguments are refused.

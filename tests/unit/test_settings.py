@@ -319,14 +319,38 @@ def test_what_callers_may_say(monkeypatch: pytest.MonkeyPatch) -> None:
     assert RedisSettings.of(None).address == "redis://from-environment"
 
 
-def test_credentials_of_the_environment_fill_gaps_only(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def credentials_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IDENTTQUEUE_REDIS_ADDRESS", "redis://elsewhere")
     monkeypatch.setenv("IDENTTQUEUE_REDIS_USERNAME", "me")
     monkeypatch.setenv("IDENTTQUEUE_REDIS_PASSWORD", SECRET)
-    filled = RedisSettings(address="redis://given", username="you").with_environment_credentials()
-    assert (filled.address, filled.username, filled.password) == ("redis://given", "you", SECRET)
-    own = RedisSettings(address="redis://given", password_file="f").with_environment_credentials()
-    assert (own.username, own.password, own.password_file) == ("me", None, "f")
+    monkeypatch.setenv("IDENTTQUEUE_REDIS_SENTINEL_PASSWORD_FILE", "/sentinel")
+    monkeypatch.setenv("IDENTTQUEUE_REDIS_TLS_CA_FILE", "/ca.crt")
+
+
+@pytest.mark.usefixtures("credentials_of_the_environment")
+def test_a_plain_address_has_the_environments_credentials() -> None:
+    assert RedisSettings.of("redis://given") == RedisSettings(
+        address="redis://given",
+        username="me",
+        password=SECRET,
+        sentinel_password_file="/sentinel",
+        tls_ca_file="/ca.crt",
+    )
+
+
+@pytest.mark.usefixtures("credentials_of_the_environment")
+@pytest.mark.parametrize("login", [":own@", "you:own@", "you@"])
+def test_an_address_with_a_login_gets_no_part_of_another(login: str) -> None:
+    assert RedisSettings.of(f"redis://{login}given") == RedisSettings(
+        address=f"redis://{login}given", sentinel_password_file="/sentinel", tls_ca_file="/ca.crt"
+    )
+
+
+@pytest.mark.usefixtures("credentials_of_the_environment")
+def test_settings_are_taken_as_they_are() -> None:
+    settings = RedisSettings(address="redis://given", username="you")
+    assert RedisSettings.of(settings) is settings
 
 
 # --- workers ---

@@ -29,7 +29,7 @@ class RedisSettings:
         address: `redis://host:port/db`, `rediss://…` for TLS, `unix:///path`;
             `redis+sentinel://host:port,host:port/master-name/db` (hosts and ports of Sentinels);
             `redis+cluster://host:port,host:port` (some nodes; the others are found). Credentials
-            may stand in it; in a pod, prefer the environment (`from_environment`).
+            may stand in it; in a pod, prefer the environment (`of`).
         username, password: used where the address has none.
         username_file, password_file: files that hold them, read at each login and used where
             `username` and `password` are not given: so a rotated password is picked up.
@@ -76,31 +76,31 @@ class RedisSettings:
 
     @classmethod
     def of(cls, redis: str | RedisSettings | None) -> RedisSettings:
-        """Settings from an address; None: from the environment."""
+        """Settings as they are given, or from an address; None: from the environment.
+
+        What a plain address does not say (logins, TLS files) is the environment's. One that holds
+        a login of its own gets no part of another.
+
+        Raises:
+            InvalidInput: the address or the environment breaks a rule.
+        """
         if isinstance(redis, RedisSettings):
             return redis
-        return cls.from_environment() if redis is None else cls(address=redis)
+        found = cls.from_environment()
+        if redis is None:
+            return found
+        settings = replace(found, address=redis)
+        if settings.place.options.keys() & {"username", "password"}:
+            return replace(
+                settings, username=None, username_file=None, password=None, password_file=None
+            )
+        return settings
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> RedisSettings:
         """`IDENTTQUEUE_REDIS_ADDRESS`, `…_PASSWORD_FILE`, and so on: each text field's name."""
         found = {name: environment.get(_ENVIRONMENT + name.upper()) for name in _TEXT_FIELDS}
         return cls(**{name: value for name, value in found.items() if value})  # type: ignore[arg-type]  # only text
-
-    def with_environment_credentials(self) -> RedisSettings:
-        """The same address, with the environment's credentials where it has none of its own."""
-        found = RedisSettings.from_environment(
-            {name: value for name, value in os.environ.items() if name != _ENVIRONMENT + "ADDRESS"}
-        )
-        given = {
-            name for name in _FROM_FILES if getattr(self, name) or getattr(self, f"{name}_file")
-        }
-        gaps = {
-            name: getattr(found, name)
-            for name in _TEXT_FIELDS
-            if not getattr(self, name) and name.removesuffix("_file") not in given
-        }
-        return replace(self, **gaps)
 
     @property
     def place(self) -> Address:

@@ -45,7 +45,7 @@ class Worker:
     Args:
         jobs: name -> `async def job(ctx, …)` (or a plain `def`, which runs in a thread; or a `Job`,
             which can also run in a process).
-        redis_address: `redis://host:port/db`, settings, or None: from the environment.
+        redis_address: see `Client`.
         queue_name, queue_names: one queue, or several (see `queue_order`, `queue_weights`).
         max_retries: shorthand for `retry=RetryPolicy(max_retries=…)`.
         on_startup, on_shutdown, before_task, after_task, on_process_startup: hooks (a function, or
