@@ -67,7 +67,8 @@ class Controller:
             cluster=self.cluster,
             endpoints=self._endpoints,
             meter=meter,
-            conflict=self._conflict,
+            autoscaler=self._autoscalers.scaling,
+            rival=self._rival,
             look_for_others=self._autoscalers.look_anew,
             clock=clock,
             identity=settings.identity,
@@ -200,16 +201,13 @@ class Controller:
         for key in self._by_workload.get(workload, ()):
             self._reconcilers[key].look()
 
-    def _conflict(self, key: Key, workload: Key) -> str:
-        """Who else scales the Deployment; of several TaskQueues the oldest one may."""
-        other = self._autoscalers.scaling(workload)
-        if other:
-            return other
-        rivals = self._by_workload.get(workload, {key})
-        first = min(rivals, key=lambda rival: self._reconcilers[rival].created)
-        if first == key:
+    def _rival(self, created: tuple[str, str], workload: Key) -> str:
+        """Of several TaskQueues with one Deployment the oldest one scales it."""
+        ages = (self._reconcilers[key].created for key in self._by_workload.get(workload, ()))
+        oldest = min(ages, default=created)
+        if oldest >= created:
             return ""
-        return f"TaskQueue {first.name} is older and scales Deployment {workload.name} too"
+        return f"TaskQueue {oldest[1]} is older and scales Deployment {workload.name} too"
 
     # --- resync ---
 

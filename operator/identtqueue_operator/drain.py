@@ -9,6 +9,14 @@ middle, or meets another wish in the middle, simply goes on from there:
 * a pod that was not chosen went instead: the chosen one is no longer surplus, and is called back;
 * nobody needs to go (paused, another autoscaler): every drained worker of ours is called back.
 
+Nothing is undone on half a picture, as there is while Redis is away, or before all pods are known
+to an operator that has just started. Nor where an older TaskQueue looks after the same Deployment:
+what is drained there, it has drained.
+
+A worker of several queues is told in each. One is enough for it to fetch from none, so whoever was
+told in any of them (a round may be cut off in between) is called back from all; but only one that
+was told in all is sure to take nothing more.
+
 Which pods go, the ReplicaSet decides when the number is lowered. Its order is known (see
 `replicaset_order`): not ready before ready, then lower deletion cost. So a victim turns not ready
 and gets a low cost, and the number is lowered only by as many pods as stand *first in that order
@@ -33,6 +41,8 @@ _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
     """Whom to stop, whom to call back, and how far down the Deployment can go now."""
     assert seen.deployment is not None
+    if seen.rival or seen.depth is None:
+        return Drain()
     current = seen.deployment.replicas
     pods = [pod for pod in seen.pods if pod.active]
     workers = seen.workers_by_pod()
@@ -47,16 +57,13 @@ def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
     )
     free = {pod.uid for pod in pods if _holds_nothing(workers[pod.uid])}
     free.update(pod.uid for pod in late)
+    kept = [pod for pod in pods if pod.uid not in chosen] if _all_known(pods, seen) else []
     return Drain(
         victims=victims,
-        stop=tuple(w for pod in victims for w in workers[pod.uid] if not w.draining),
-        call_back=tuple(
-            w for pod in pods if pod.uid not in chosen for w in workers[pod.uid] if w.draining
-        ),
+        stop=tuple(w for pod in victims for w in workers[pod.uid] if not w.told_everywhere),
+        call_back=tuple(w for pod in kept for w in workers[pod.uid] if w.draining),
         mark=tuple(pod for pod in victims if pod.draining_since is None and workers[pod.uid]),
-        unmark=tuple(
-            pod for pod in pods if pod.draining_since is not None and pod.uid not in chosen
-        ),
+        unmark=tuple(pod for pod in kept if pod.draining_since is not None),
         advance=_advance(victims, free),
         timed_out=late,
         replicas=_lower_to(target, seen, pods, free, len(late)),
@@ -123,8 +130,8 @@ def _lower_to(
     assert seen.deployment is not None
     if target >= seen.deployment.replicas:
         return None
-    if len(pods) < seen.deployment.existing:
-        return None  # pods exist that were not seen yet: who they are must be known first
+    if not _all_known(pods, seen):
+        return None
     first = 0
     # Of those that stand equal, any may be chosen: so the busy ones are counted first.
     for pod in sorted(pods, key=lambda pod: (replicaset_order(pod), pod.uid in free)):
@@ -136,9 +143,15 @@ def _lower_to(
     return lowest if lowest < seen.deployment.replicas else None
 
 
+def _all_known(pods: Sequence[Pod], seen: Observed) -> bool:
+    """Whether no pod exists that was not seen yet."""
+    assert seen.deployment is not None
+    return len(pods) >= seen.deployment.existing
+
+
 def _holds_nothing(workers: tuple[Worker, ...]) -> bool:
     """Whether these workers hold no task and will not take one."""
-    return all(w.draining and not w.in_flight for w in workers)
+    return all(w.told_everywhere and not w.in_flight for w in workers)
 
 
 def _holds_tasks(workers: tuple[Worker, ...]) -> bool:

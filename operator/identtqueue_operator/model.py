@@ -163,13 +163,23 @@ class Worker:
     pod_uid: str | None = None
     container: str | None = None
     in_flight: int = 0
-    draining: bool = False
-    """Told to stop fetching, in every queue."""
+    draining_in: tuple[str, ...] = ()
+    """The queues in which it was told to stop fetching."""
     connected: bool = True
     """Whether Redis has a connection of it."""
     lease_left_seconds: float = 15.0
     registered_at: float = 0.0
     """On its node's clock."""
+
+    @property
+    def draining(self) -> bool:
+        """Whether it was told to stop: one queue is enough for it to fetch from none."""
+        return bool(self.draining_in)
+
+    @property
+    def told_everywhere(self) -> bool:
+        """Whether every queue refuses its claims, also while it has not heard of it yet."""
+        return len(self.draining_in) == len(self.queues)
 
 
 class SourceTrouble(StrEnum):
@@ -213,6 +223,8 @@ class Observed:
     """The Deployment's pods, and those that vanished a short while ago."""
     conflict: str = ""
     """Who else scales the same Deployment, in words."""
+    rival: bool = False
+    """It is an older TaskQueue, which tells workers to go, and calls them back, by itself."""
 
     def workers_by_pod(self) -> dict[str, tuple[Worker, ...]]:
         """The incarnations that live in each of the pods, by the pod's UID.

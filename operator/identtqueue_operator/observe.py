@@ -26,7 +26,8 @@ async def observe(
     cluster: Cluster,
     kube: Kube,
     at: float,
-    conflict: str,
+    conflict: str = "",
+    rival: bool = False,
     due_within_seconds: float = 0.0,
 ) -> Observed:
     """Look at everything.
@@ -39,6 +40,7 @@ async def observe(
         kube: for what the cache does not have.
         at: the time, seconds since the epoch.
         conflict: who else scales the Deployment.
+        rival: whether that is an older TaskQueue.
         due_within_seconds: how far ahead to look for tasks that fall due.
 
     Raises:
@@ -54,6 +56,7 @@ async def observe(
         deployment=deployment,
         pods=cluster.pods(deployment) if deployment else (),
         conflict=conflict,
+        rival=rival,
     )
 
 
@@ -79,14 +82,15 @@ async def _queues(
     try:
         found = await endpoint.admin.depths(queues, due_within_seconds=due_within_seconds)
         busy = [queue for queue, depth in found.items() if depth.workers]
-        workers = await _workers(endpoint.admin, busy)
+        workers = await read_workers(endpoint.admin, busy)
     except IdenttqueueError as error:
         endpoint.failed(error)
         return None, (), endpoint.source
     return sum_up(found.values(), due_within_seconds), workers, endpoint.source
 
 
-async def _workers(admin: Admin, queues: Sequence[str]) -> tuple[Worker, ...]:
+async def read_workers(admin: Admin, queues: Sequence[str]) -> tuple[Worker, ...]:
+    """Who works on these queues."""
     rows: dict[str, list[tuple[str, WorkerInfo]]] = defaultdict(list)
     for queue, found in zip(
         queues, await asyncio.gather(*(admin.workers(queue) for queue in queues)), strict=True
@@ -107,7 +111,7 @@ def _merge(rows: Sequence[tuple[str, WorkerInfo]]) -> Worker:
         pod_uid=first.pod_uid,
         container=first.container,
         in_flight=sum(info.in_flight for info in infos),
-        draining=all(info.draining for info in infos),
+        draining_in=tuple(queue for queue, info in rows if info.draining),
         connected=any(info.connected for info in infos),
         lease_left_seconds=min(info.lease_expires_in_ms for info in infos) / 1000,
         registered_at=first.registered_at_ms / 1000,

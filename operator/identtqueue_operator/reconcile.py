@@ -69,10 +69,12 @@ class Tools:
     cluster: Cluster
     endpoints: Endpoints
     meter: Meter
-    conflict: Callable[[Key, Key], str]
-    """(TaskQueue, Deployment): who else scales it, in words."""
+    autoscaler: Callable[[Key], str]
+    """(Deployment): which other autoscaler scales it, in words; empty: none."""
+    rival: Callable[[tuple[str, str], Key], str]
+    """(age of a TaskQueue, Deployment): which older TaskQueue scales it, in words."""
     look_for_others: Callable[[], Awaitable[None]]
-    """Makes sure that `conflict` knows of everybody who scales something now."""
+    """Makes sure that `autoscaler` knows of everybody who scales something now."""
     clock: Callable[[], float]
     """Seconds since the epoch."""
     identity: str
@@ -264,8 +266,7 @@ class Reconciler:
     async def _observe_decide_act(
         self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float, rung_at: float | None
     ) -> tuple[Observed, Decision, Outcome]:
-        conflict = self._tools.conflict(self.key, self.workload)
-        seen = await self._observe(spec, endpoint, at, conflict)
+        seen = await self._observe(spec, endpoint, at)
         decision, self._memory = decide(spec, seen, self._memory)
         self.seen, self.decision = seen, decision
         outcome = await self._act(decision, seen, endpoint, spec)
@@ -276,9 +277,10 @@ class Reconciler:
         return seen, decision, outcome
 
     async def _observe(
-        self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float, conflict: str = ""
+        self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float
     ) -> Observed:
         tools = self._tools
+        rival = tools.rival(self.created, self.workload)
         return await observe(
             self.workload,
             spec.queue_names,
@@ -286,7 +288,8 @@ class Reconciler:
             cluster=tools.cluster,
             kube=tools.kube,
             at=at,
-            conflict=conflict,
+            conflict=tools.autoscaler(self.workload) or rival,
+            rival=bool(rival),
             due_within_seconds=startup_seconds(spec, self._memory.startup),
         )
 
@@ -329,6 +332,8 @@ class Reconciler:
         """The TaskQueue is gone and its workers stay: call back those that were told to go."""
         spec, endpoint = self._spec, self._endpoint
         if spec is None or spec.template is not None or endpoint is None:
+            return
+        if self._tools.rival(self.created, self.workload):
             return
         try:
             async with asyncio.timeout(RELEASE_SECONDS):

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identtqueue_operator.drain import FIRST_COST, VICTIM_COST, plan_drain, replicaset_order
+from identtqueue_operator.model import Drain
 from support.taskqueues import deployment, observed, pod, worker
 
 
@@ -18,7 +19,7 @@ def fleet(*loads, **more):
 
 def told(seen, *names, marked=True):
     """The same, after these were told to stop and marked."""
-    workers = tuple(replace(w, draining=w.host in names) for w in seen.workers)
+    workers = tuple(replace(w, draining_in=w.queues * (w.host in names)) for w in seen.workers)
     pods = tuple(
         replace(p, deletion_cost=VICTIM_COST, draining_since=990.0)
         if marked and p.key.name in names
@@ -149,6 +150,47 @@ def test_a_ready_pod_that_redis_does_not_know_goes_last():
     assert names(plan_drain(1, seen, 600).victims) == ["p0"]
 
 
+def of_two_queues(seen, *told_in):
+    """The same, where everybody works on two queues and the last one was told in some of them."""
+    *others, last = (replace(w, queues=("q1", "q2")) for w in seen.workers)
+    return replace(seen, workers=(*others, replace(last, draining_in=told_in)))
+
+
+def test_a_worker_that_was_told_in_one_of_its_queues_is_told_in_the_other_and_not_yet_free():
+    seen = of_two_queues(told(fleet(3, 0), "p1"), "q1")
+    plan = plan_drain(1, seen, 600)
+    assert names(plan.victims) == ["p1"]
+    assert hosts(plan.stop) == ["p1"]
+    assert plan.replicas is None
+    assert plan_drain(1, of_two_queues(seen, "q1", "q2"), 600).replicas == 1
+
+
+def test_a_worker_that_was_told_in_one_of_its_queues_is_chosen_first_and_called_back():
+    seen = of_two_queues(fleet(1, 1, 1), "q2")
+    assert names(plan_drain(2, seen, 600).victims) == ["p2"]
+    assert hosts(plan_drain(3, seen, 600).call_back) == ["p2"]
+
+
+def test_nothing_is_undone_while_redis_is_away():
+    """Each failover would begin the time of every drain anew."""
+    seen = replace(told(fleet(3, 2), "p1"), depth=None, workers=())
+    assert plan_drain(2, seen, 600) == Drain()
+
+
+def test_nothing_is_undone_before_all_pods_are_known():
+    seen = replace(told(fleet(2, 1), "p1"), deployment=deployment(9, existing=9))
+    plan = plan_drain(6, seen, 600)
+    assert (plan.call_back, plan.unmark) == ((), ())
+    plan = plan_drain(6, replace(seen, deployment=deployment(9, existing=2)), 600)
+    assert (hosts(plan.call_back), names(plan.unmark)) == (["p1"], ["p1"])
+
+
+def test_what_an_older_taskqueue_has_drained_is_its_own_business():
+    seen = told(fleet(3, 2), "p1")
+    assert hosts(plan_drain(2, seen, 600).call_back) == ["p1"]  # another autoscaler
+    assert plan_drain(2, replace(seen, rival=True), 600) == Drain()
+
+
 @settings(deadline=None)
 @given(
     st.lists(
@@ -172,7 +214,7 @@ def test_whatever_is_seen_nobody_who_holds_a_task_is_ended(rows, target):
         for i, (_, draining, ready, cost) in enumerate(rows)
     )
     workers = tuple(
-        worker(p, in_flight=held, draining=draining)
+        worker(p, in_flight=held, draining_in=("mrz",) * draining)
         for p, (held, draining, *_) in zip(pods, rows, strict=True)
     )
     seen = observed(len(rows), pods=pods, workers=workers)
@@ -185,5 +227,5 @@ def test_whatever_is_seen_nobody_who_holds_a_task_is_ended(rows, target):
     for maybe_gone in pods:
         if replicaset_order(maybe_gone) <= replicaset_order(last):
             for each in by_pod[maybe_gone.uid]:
-                assert each.draining
+                assert each.told_everywhere
                 assert each.in_flight == 0

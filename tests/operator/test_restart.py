@@ -104,6 +104,7 @@ class Run:
         self.setup = setup
         self.operator = operator
         self.crash = crash
+        self.queues = [setup.queue]
         self._admin = admin
 
     @property
@@ -113,8 +114,8 @@ class Run:
 
     async def draining(self) -> list[str]:
         """Pods whose workers are told to go."""
-        found = await self._admin.workers(self.setup.queue)
-        return [info.pod_name for info in found if info.draining]
+        found = [info for queue in self.queues for info in await self._admin.workers(queue)]
+        return sorted({info.pod_name for info in found if info.draining})
 
     async def nobody_drains(self) -> None:
         async def look() -> bool:
@@ -198,6 +199,13 @@ async def calls_back(run: Run) -> None:
     assert run.scaled_to == []
 
 
+async def calls_back_from_two_queues(run: Run) -> None:
+    """Cut off between the queues, the worker is told in one of them: it fetches from none."""
+    run.setup.fleet.more_queues = (f"{run.setup.queue}-too",)
+    run.queues += run.setup.fleet.more_queues
+    await calls_back(run)
+
+
 async def until_one_drains(run: Run) -> str:
     """Two busy workers, of which one is to go; the name of its pod."""
     run.setup.fleet.create(2)
@@ -205,7 +213,7 @@ async def until_one_drains(run: Run) -> str:
     await run.setup.enqueue(2)
     for worker in run.setup.fleet.workers.values():
         await worker.claim()
-    run.setup.create({"maxReplicas": 1})
+    run.setup.create({"maxReplicas": 1}, queues=[{"name": queue} for queue in run.queues])
     (chosen,) = await eventually(run.draining, "a worker is told to go")
     return chosen
 
@@ -252,7 +260,13 @@ async def keeps_its_deployment(run: Run) -> None:
 
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("scenario", [grows, shrinks, calls_back, recovers, keeps_its_deployment])
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        *(grows, shrinks, calls_back, calls_back_from_two_queues),
+        *(recovers, keeps_its_deployment),
+    ],
+)
 async def test_killed_at_each_of_its_writes(calls, client, redis_server, scenario, when):
     for number in range(MOST_WRITES):
         async with a_run(calls, client, redis_server.address, number, when) as run:

@@ -1,14 +1,20 @@
 """What is wrong is told, nothing is lowered, and it goes on by itself when it is right again."""
 
 import base64
+import secrets
 from pathlib import Path
 
 import pytest
 
 from identtqueue.admin import Admin
+from identtqueue.client import Client
 from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.settings import RedisSettings
 from identtqueue_operator import autoscalers
+from support.fleet import Fleet
+from support.operating import Setup
 from support.redis_server import free_port
 from support.tls import Certificates
 from support.waiting import eventually
@@ -24,6 +30,42 @@ def locked_redis(new_redis_server):
     with server.client() as client:
         client.config_set("requirepass", "sesame")
     return server
+
+
+@pytest.fixture
+def server(new_redis_server):
+    """One that can be stopped, and keeps what it has."""
+    return new_redis_server(aof=True)
+
+
+@pytest.fixture
+async def apart(api, queue, server):
+    """A TaskQueue, its Deployment and its queue in that server."""
+    calls = AsyncRedis(
+        RedisSettings(address=server.address), client_name="tests", retry_for_seconds=10
+    )
+    fleet = Fleet(api, f"worker-{secrets.token_hex(3)}", calls, queue)
+    async with Client(server.address) as client:
+        yield Setup(api, fleet, client, queue, server.address)
+    await fleet.close()
+    await calls.close()
+
+
+async def one_drains(setup):
+    """Two busy workers, of which one is to go; the name of its pod."""
+    setup.fleet.create(2)
+    await setup.fleet.settle()
+    await setup.enqueue(2)
+    for worker in setup.fleet.workers.values():
+        await worker.claim()
+    setup.create({"maxReplicas": 1, "pollPeriodSeconds": 1})
+    await setup.reason("Draining")
+    (chosen,) = await eventually(lambda: [p for p in setup.fleet.pods if annotations(p)])
+    return chosen["metadata"]["name"]
+
+
+def annotations(pod):
+    return pod["metadata"].get("annotations") or {}
 
 
 CREDENTIALS = {"credentialsSecretRef": {"name": "redis"}}
@@ -228,6 +270,37 @@ async def test_of_two_taskqueues_with_one_deployment_the_older_one_scales(operat
     await eventually(lambda: reason() == "Idle")
 
 
+async def test_the_newer_of_two_taskqueues_leaves_the_drain_of_the_older_one_alone(
+    operator, setup, api
+):
+    chosen = await one_drains(setup)
+    newer = f"{setup.name}-too"
+    setup.create(name=newer)
+    await eventually(lambda: (api.get("taskqueues", newer).get("status") or {}).get("reason"))
+    marks = len(setup.api.writes("/pods/"))
+    for _ in range(3):
+        await operator.looks()
+    api.remove("taskqueues", newer)
+    await eventually(lambda: len(operator.controller._reconcilers) == 1)
+    await eventually(lambda: not operator.controller._ending)
+    await operator.looks()
+    assert len(setup.api.writes("/pods/")) == marks == 1
+    await setup.fleet.workers[chosen].finish()
+    await setup.replicas(1)
+
+
+async def test_a_drain_outlives_an_outage_of_redis(operator, apart, server):
+    """Else each failover would begin `drain.timeoutSeconds` anew."""
+    await one_drains(apart)
+    server.stop()
+    await apart.reason("RedisUnreachable")
+    await operator.looks()
+    server.start()
+    await apart.told("RedisRecovered")
+    await operator.looks()
+    assert len(apart.api.writes("/pods/")) == 1
+
+
 async def test_an_api_server_that_is_away_is_waited_for(operator, setup):
     setup.fleet.create()
     setup.create()
@@ -254,13 +327,7 @@ async def test_a_deleted_taskqueue_is_forgotten(operator, setup):
 async def test_a_taskqueue_that_is_deleted_in_the_middle_of_a_drain_calls_its_workers_back(
     operator, setup
 ):
-    setup.fleet.create(2)
-    await setup.fleet.settle()
-    await setup.enqueue(2)
-    for worker in setup.fleet.workers.values():
-        await worker.claim()
-    setup.create({"maxReplicas": 1})
-    await setup.reason("Draining")
+    await one_drains(setup)
     setup.api.remove("taskqueues", setup.name)
     async with Admin(setup.address) as admin:
 
@@ -268,9 +335,7 @@ async def test_a_taskqueue_that_is_deleted_in_the_middle_of_a_drain_calls_its_wo
             return not any(info.draining for info in await admin.workers(setup.queue))
 
         await eventually(nobody, "all called back")
-    await eventually(
-        lambda: not any((pod["metadata"].get("annotations") or {}) for pod in setup.fleet.pods)
-    )
+    await eventually(lambda: not any(map(annotations, setup.fleet.pods)))
     await eventually(lambda: not operator.controller._endpoints._endpoints)
     assert setup.fleet.replicas == 2
 

@@ -8,6 +8,7 @@ when the test says so.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,9 +26,12 @@ def now() -> str:
 class FleetWorker:
     """One worker incarnation in a pod."""
 
-    def __init__(self, redis: AsyncRedis, queue: str, pod: dict[str, Any]) -> None:
+    def __init__(
+        self, redis: AsyncRedis, queue: str, pod: dict[str, Any], more_queues: Sequence[str] = ()
+    ) -> None:
         self._redis = redis
         self._queue = queue
+        self._queues = (queue, *more_queues)
         self.pod_name: str = pod["metadata"]["name"]
         self._uid: str = pod["metadata"]["uid"]
         self.worker_id = f"{self._uid}.{secrets.token_hex(4)}"
@@ -46,7 +50,8 @@ class FleetWorker:
             "registered_at_ms": int(datetime.now(UTC).timestamp() * 1000),
         }
         lease_ms = int(lease_seconds * 1000)
-        await self._redis.run(commands.register(self._queue, self.worker_id, lease_ms, info))
+        for queue in self._queues:
+            await self._redis.run(commands.register(queue, self.worker_id, lease_ms, info))
         return self
 
     async def claim(self, limit: int = 1) -> list[str]:
@@ -60,6 +65,11 @@ class FleetWorker:
         done = [(a.task_id, a.number, codec.encode_value(None)) for a in self._attempts]
         self._attempts.clear()
         return await self._redis.run(commands.finish(self._queue, self.worker_id, done))
+
+    async def leave(self) -> None:
+        """Give the leases back."""
+        for queue in self._queues:
+            await self._redis.run(commands.leave(queue, self.worker_id))
 
     async def die(self) -> None:
         """The process is gone: its kernel closes the connection, and that is all."""
@@ -81,6 +91,8 @@ class Fleet:
         self._labels = {"app": name}
         self._redis = redis
         self._queue = queue
+        self.more_queues: tuple[str, ...] = ()
+        """On which the workers register too; they claim from `queue` only."""
         self._made = 0
         self.workers: dict[str, FleetWorker] = {}
 
@@ -146,7 +158,8 @@ class Fleet:
         return await self.start_worker(pod, lease_seconds)
 
     async def start_worker(self, pod: dict[str, Any], lease_seconds: float = 60) -> FleetWorker:
-        worker = await FleetWorker(self._redis, self._queue, pod).start(lease_seconds)
+        worker = FleetWorker(self._redis, self._queue, pod, self.more_queues)
+        await worker.start(lease_seconds)
         self.workers[worker.pod_name] = worker
         return worker
 
@@ -173,7 +186,7 @@ class Fleet:
         self._api.change("pods", pod, {"metadata": {"deletionTimestamp": now()}})
         worker = self.workers.pop(pod, None)
         if worker is not None:
-            await self._redis.run(commands.leave(self._queue, worker.worker_id))
+            await worker.leave()
             await worker.die()
         self.container_ended(pod, code=0)
         self._api.remove("pods", pod)

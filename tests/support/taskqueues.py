@@ -62,4 +62,5 @@ def pod(name: str, **more: Any) -> Pod:
 def worker(of: Pod, **more: Any) -> Worker:
     more.setdefault("worker_id", f"{of.uid}.1")
     more.setdefault("container", "worker")
-    return Worker(queues=("mrz",), host=of.key.name, pod_uid=of.uid, **more)
+    more.setdefault("queues", ("mrz",))
+    return Worker(host=of.key.name, pod_uid=of.uid, **more)
