@@ -28,6 +28,7 @@ class _Link:
     server: asyncio.StreamWriter | None = None
     lost: set[Way] = field(default_factory=set)  # what goes this way never arrives
     pumps: list[asyncio.Future[None]] = field(default_factory=list)
+    replies: asyncio.Event = field(default_factory=asyncio.Event)  # set: they pass
 
     def cut(self) -> None:
         for end in (self.client, self.server):
@@ -56,6 +57,7 @@ class Proxy:
         for flow in self._flows.values():
             flow.set()
         self._hold_at: tuple[bytes, Way] = (b"", Way.REPLIES)
+        self._hold_link_at = b""
         self._swallowing: frozenset[Way] = frozenset()
         self._delay_seconds = 0.0
         self._refusing = False
@@ -113,6 +115,10 @@ class Proxy:
         """The next request that contains the word still arrives; then as `hold_replies`."""
         self._hold_at = (word, Way.REPLIES)
 
+    def hold_its_replies(self, word: bytes) -> None:
+        """As `hold_replies_to`, but only on the connection of that request."""
+        self._hold_link_at = word
+
     def hold_request(self, word: bytes) -> None:
         """The next request that contains the word, and all behind it, are kept on the way.
 
@@ -138,6 +144,8 @@ class Proxy:
     def release_replies(self) -> None:
         """Hand out what was held back."""
         self._flows[Way.REPLIES].set()
+        for link in self._links:
+            link.replies.set()
 
     def release_requests(self) -> None:
         """Deliver what was held back."""
@@ -172,6 +180,7 @@ class Proxy:
             writer.transport.abort()
             return
         link = _Link(writer, lost=set(self._swallowing))
+        link.replies.set()
         self._links.add(link)
         task = asyncio.get_running_loop().create_task(self._serve(link, reader))
         self._tasks.add(task)
@@ -197,8 +206,10 @@ class Proxy:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
-                self._look_at(way, data)
+                self._look_at(link, way, data)
                 await self._flows[way].wait()
+                if way is Way.REPLIES:
+                    await link.replies.wait()
                 if way is Way.REPLIES and self._delay_seconds:
                     await asyncio.sleep(self._delay_seconds)
                 if way not in link.lost:
@@ -207,7 +218,10 @@ class Proxy:
         if way not in link.lost:
             link.cut()
 
-    def _look_at(self, way: Way, data: bytes) -> None:
+    def _look_at(self, link: _Link, way: Way, data: bytes) -> None:
+        if way is Way.REQUESTS and self._hold_link_at and self._hold_link_at in data:
+            self._hold_link_at = b""
+            link.replies.clear()
         word, held = self._hold_at
         if way is Way.REQUESTS and word and word in data:
             self._hold_at = (b"", held)

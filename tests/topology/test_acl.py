@@ -117,6 +117,7 @@ def work(user: Account, bench: Bench) -> None:
     claimed = {a.task_id: a.number for a in run(commands.claim(q, "me", 10)).attempts}
     run(commands.in_flight(q, "me"))
     run(commands.task_info(bench.id("done")))
+    run(commands.cancel_asked(bench.id("done")))
     run(commands.progress("me", bench.id("done"), claimed[bench.id("done")], 1, b"\xc0"))
 
     def one(name: str) -> tuple[str, int]:

@@ -8,10 +8,16 @@ import threading
 import pytest
 import redis
 
-from identtqueue import Client, State, TaskCancelled, TaskOptions
+from identtqueue import Client, State, TaskCancelled, TaskOptions, Worker
+from identtqueue.admin import Admin
+from identtqueue.protocol import commands
+from identtqueue.protocol.scripts import script
 from support.accounts import left_over
 from support.invariants import check_invariants
-from support.serving import Serve
+from support.proxy import Proxy
+from support.redis_server import RedisServer
+from support.serving import Serve, serving
+from support.waiting import eventually
 
 
 async def fine(_ctx):
@@ -105,3 +111,58 @@ async def test_two_at_once(client: Client, serve: Serve, queue: str) -> None:
     assert await asyncio.gather(client.cancel(task_id), client.cancel(task_id)) == [True, True]
     with pytest.raises(TaskCancelled):
         await client.wait_for_result(task_id, 30)
+
+
+async def test_asked_while_the_claims_reply_is_on_its_way(
+    client: Client, redis_server: RedisServer, queue: str
+) -> None:
+    """The worker is told of a task that it knows nothing of yet."""
+
+    async def job(_ctx):
+        await asyncio.Event().wait()
+
+    async with (
+        Proxy(redis_server.port) as proxy,
+        Admin(redis_server.address) as admin,
+        serving(Worker({"job": job, "fine": fine}, proxy.address, queue)) as worker,
+    ):
+        await client.wait_for_result(await client.enqueue_job(queue, "fine"), 30)
+        (row,) = await admin.workers(queue)
+        proxy.hold_its_replies(script("claim").sha.encode())
+        task_id = await client.enqueue_job(queue, "job")
+        await eventually(lambda: _is_running(client, task_id), "it is claimed")
+        assert await client.cancel(task_id) is True
+        await admin.drain(queue, [row.worker_id])  # a message behind the other one
+        await eventually(lambda: worker.counters.draining, "both messages have arrived")
+        assert worker.counters.running == 0
+        proxy.release_replies()
+        with pytest.raises(TaskCancelled):
+            await client.wait_for_result(task_id, 30)
+
+
+async def test_asked_while_the_control_channel_reconnects(
+    client: Client, raw: redis.Redis, serve: Serve, queue: str
+) -> None:
+    started = asyncio.Event()
+
+    async def job(_ctx):
+        started.set()
+        await asyncio.Event().wait()
+
+    await serve({"job": job})
+    task_id = await client.enqueue_job(queue, "job")
+    await started.wait()
+    call = commands.cancel(task_id)
+    cancel = script("cancel")
+    raw.script_load(cancel.source)
+    (control,) = [c["id"] for c in raw.client_list() if c["name"] == "identtqueue-control"]
+    with raw.pipeline(transaction=True) as pipe:
+        pipe.execute_command("CLIENT", "KILL", "ID", control)
+        pipe.evalsha(cancel.sha, cancel.key_count, *call.keys, *call.args)
+        assert pipe.execute() == [1, b"asked"]
+    with pytest.raises(TaskCancelled):
+        await client.wait_for_result(task_id, 30)
+
+
+async def _is_running(client: Client, task_id: str) -> bool:
+    return await client.get_status(task_id) is State.RUNNING

@@ -359,6 +359,17 @@ def task_info(task_id: str) -> Call[TaskInfo | None]:
     return Call("HMGET", (key,), _INFO_FIELDS, parse, is_script=False)
 
 
+def cancel_asked(task_id: str) -> Call[int | None]:
+    """The number of the attempt whose owner was asked to cancel it, or None."""
+
+    def parse(reply: list[bytes | None]) -> int | None:
+        asked, attempt = reply
+        return int(attempt) if asked and attempt else None
+
+    key = queue_keys(queue_of(task_id)).task(task_id)
+    return Call("HMGET", (key,), ("cancel", "attempt"), parse, is_script=False)
+
+
 def last_progress(task_id: str) -> Call[Progress | None]:
     """What the task's last attempt has reported last, if it has."""
 

@@ -107,7 +107,7 @@ class Incarnation:
         self._nothing_runs.set()
         self._end: asyncio.Future[End] = self._loop.create_future()
         self._hurry = asyncio.Event()
-        self._draining = False
+        self._draining = counters.draining = False
         self._slots = Slots(settings.concurrency)
         self._fetcher = Fetcher(
             redis,
@@ -136,7 +136,7 @@ class Incarnation:
             settings.queues,
             max_deliveries=settings.max_deliveries,
             may_recover=lambda: self.heartbeat.steady_for(settings.lease_seconds),
-            tidy_up=self._fetcher.give_back_unknown,
+            tidy_up=self._tidy_up,
             outage=outage,
             cron=settings.cron,
         )
@@ -374,9 +374,25 @@ class Incarnation:
             self._set_draining(value=False)
         elif verb == "cancel":
             task_id, _, number = rest.partition(" ")
-            entry = self._attempts.get(task_id)
-            if entry is not None and str(entry.attempt.number) == number:
-                self._cancel_attempt(entry, Cancelled())
+            self._on_cancel(task_id, int(number))
+
+    def _on_cancel(self, task_id: str, number: int) -> None:
+        entry = self._attempts.get(task_id)
+        if entry is not None and entry.attempt.number == number:
+            self._cancel_attempt(entry, Cancelled())
+
+    async def _tidy_up(self) -> None:
+        """Put right what a lost reply or a lost message has left behind.
+
+        A request to cancel is published once. It is missed while the control channel reconnects,
+        or while the reply of the very claim is on its way.
+        """
+        await self._fetcher.give_back_unknown()
+        running = [i for i, entry in self._attempts.items() if not (entry.cut_off or entry.ended)]
+        asked = await self._redis.run_all([commands.cancel_asked(i) for i in running])
+        for task_id, number in zip(running, asked, strict=True):
+            if number is not None:
+                self._on_cancel(task_id, number)
 
     def _on_refused(self, claim: Claim) -> None:
         if claim is Claim.LOST:
