@@ -7,12 +7,15 @@ import re
 from datetime import UTC, datetime
 
 import pytest
+import redis
 
 from identtqueue import Client, Cron, InvalidInput, Worker
 from identtqueue.admin import Admin
 from identtqueue.errors import NotSerializable
+from identtqueue.protocol.roles import Role, rules
+from identtqueue.transport.settings import RedisSettings
 from support.redis_server import RedisServer
-from support.serving import Serve
+from support.serving import Serve, serving
 from support.waiting import eventually
 
 
@@ -79,6 +82,27 @@ async def test_an_entry_on_its_own_queue(client: Client, serve: Serve, queue: st
     await serve({"tick": tick}, queue_names=[queue, other], cron=[entry])
     async with asyncio.timeout(30):
         assert await ran.get() == other
+
+
+async def test_an_entry_that_is_refused_stops_no_other(
+    redis_server: RedisServer, raw: redis.Redis, queue: str
+) -> None:
+    """The worker may touch its own queue only, and has the whole app's schedule."""
+    ran = asyncio.Event()
+
+    async def tick(_ctx):
+        ran.set()
+
+    raw.execute_command("ACL", "SETUSER", queue, "on", ">sesame", *rules(Role.WORKER, [queue]))
+    settings = RedisSettings(address=redis_server.address, username=queue, password="sesame")
+    entries = [
+        Cron(name="tick", function_name="tick", expression="* * * * * *", queue=name)
+        for name in (f"{queue}-other", queue)
+    ]
+    async with serving(Worker({"tick": tick}, settings, queue, cron=entries)):
+        async with asyncio.timeout(30):
+            await ran.wait()
+    raw.execute_command("ACL", "DELUSER", queue)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class Upkeep:
         queues: those that it keeps.
         max_deliveries: lost workers per task before it is a dead letter.
         may_recover: whether expired leases are evidence now (`Heartbeat.steady_for`).
-        tidy_up: what this worker has to put right of its own (`Fetcher.give_back_unknown`).
+        tidy_up: puts right what is this worker's own.
         outage: tells the log.
         cron: the schedule.
     """
@@ -102,8 +102,18 @@ class Upkeep:
                 for worker_id in await self._redis.run(commands.expired(queue, now_ms)):
                     if worker_id != self._worker_id:
                         await self._recover(queue, worker_id, waive_lease=False)
+        await self._tick(now_ms)
+
+    async def _tick(self, now_ms: int) -> None:
+        """Every entry, also behind one that is refused (an ACL per queue, say)."""
+        refusal: RedisError | None = None
         for schedule in self._schedules:
-            await schedule.tick(self._redis, now_ms)
+            try:
+                await schedule.tick(self._redis, now_ms)
+            except RedisError as error:
+                refusal = refusal or error
+        if refusal is not None:
+            raise refusal
 
     async def _recover(self, queue: str, worker_id: str, *, waive_lease: bool) -> Recovery:
         recovery = await self._redis.run(
