@@ -155,6 +155,31 @@ def logs(ctx: Context) -> None:
         logging.getLogger("service").exception("odd: %s", "caf\udce9")
 
 
+@dataclass(frozen=True)
+class Page:
+    number: int
+
+
+@in_process
+def logs_oddly(ctx: Context) -> str:
+    """With what can be encoded, and not decoded again: a map as the key of a map."""
+    ctx.logger.warning("pages read", extra={"pages": {Page(1): "ok"}})
+    return "done"
+
+
+class LaterPerhaps(Retry):
+    """Its author has not read what the type of the seconds is."""
+
+    after_seconds = "60"  # type: ignore[assignment]
+
+    def __init__(self) -> None: ...
+
+
+@in_process
+def answers_oddly(_ctx: Context) -> None:
+    raise LaterPerhaps
+
+
 @in_process
 def reports(ctx: Context, gate: str) -> None:
     ctx.report_progress({"page": 1})

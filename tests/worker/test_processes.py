@@ -7,6 +7,7 @@ import ctypes
 import functools
 import logging
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -249,6 +250,23 @@ async def test_retries_are_judged_as_anywhere(client: Client, start: Start, queu
     assert await attempts(client, bad.task_id) == 1
 
 
+async def test_what_can_not_be_read_harms_nobody(
+    client: Client, start: Start, queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A log record comes without its fields; an answer fails its attempt in its own words."""
+    worker = await start(max_retries=5)
+    assert await ran(client, queue, "logs_oddly") == "done"
+    (record,) = [r for r in caplog.records if r.getMessage() == "pages read"]
+    assert (record.levelname, record.name) == ("WARNING", "identtqueue.job.logs_oddly")
+    told = await failed(client, queue, "answers_oddly")
+    assert told.remote_type == "identtqueue.errors.PayloadUndecodable"
+    assert re.match("what the process of job answers_oddly answered can't", told.remote_message)
+    assert await attempts(client, told.task_id) == 1, "it would be the same again"
+    assert await ran(client, queue, "echo") == [[], {}]
+    assert worker.counters.processes == 1
+    assert worker.counters.died_processes == 0
+
+
 # --- it dies ---
 
 DEATHS = {
@@ -402,6 +420,29 @@ async def test_cut_off_while_its_process_starts(
     (tmp_path / "slow").unlink()
     assert await ran(client, queue, "echo") == [[], {}]
     assert worker.counters.killed_processes == 0
+
+
+async def test_cut_off_while_its_process_starts_and_others_wait(
+    client: Client, start: Start, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that starts is waited for: there are never more processes than `concurrency`."""
+    monkeypatch.setenv(TROUBLE, str(tmp_path))
+    worker = await start(concurrency=1)
+    os.kill((await ran(client, queue, "where"))[0], signal.SIGKILL)
+    await eventually(lambda: worker.counters.processes == 0, "there is none")
+    (tmp_path / "slow").touch()
+    for _ in range(3):
+        task_id = await client.enqueue_job(queue, "echo")
+        await eventually(lambda: worker.counters.running == 1, "it waits for a process")
+        await client.cancel(task_id)
+        with pytest.raises(TaskCancelled):
+            await client.wait_for_result(task_id, 60)
+    task_id = await client.enqueue_job(queue, "echo")
+    await eventually(lambda: worker.counters.running == 1, "it waits for a process")
+    assert worker.counters.processes == 1
+    (tmp_path / "slow").unlink()
+    assert await client.wait_for_result(task_id, 60) == [[], {}]
+    assert worker.counters.processes == 1
 
 
 # --- it can't start ---

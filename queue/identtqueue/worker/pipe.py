@@ -14,6 +14,9 @@ import msgspec
 
 LENGTH: Final = struct.Struct("!I")
 
+UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
+"""What a decoder raises."""
+
 
 class Setup(msgspec.Struct, array_like=True, tag="setup"):
     """How to become a process of this worker.
@@ -84,6 +87,16 @@ class Log(msgspec.Struct, array_like=True, tag="log"):
     fields: dict[str, Any]
 
 
+class _LogHead(msgspec.Struct, array_like=True, tag="log"):
+    """A log record without its fields: what is behind the last one is passed over, unread."""
+
+    name: str
+    level: int
+    message: str
+    created: float
+    process: int
+
+
 Order = Setup | Run
 Answer = Ready | Done | Raised
 Message = Answer | Progress | Log
@@ -91,6 +104,7 @@ Message = Answer | Progress | Log
 _encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)
 _messages: msgspec.msgpack.Decoder[Message] = msgspec.msgpack.Decoder(Message)
+_log_heads: msgspec.msgpack.Decoder[_LogHead] = msgspec.msgpack.Decoder(_LogHead)
 
 
 def pack(message: msgspec.Struct) -> bytes:
@@ -105,5 +119,16 @@ def read_order(body: bytes) -> Order:
 
 
 def read_message(body: bytes) -> Message:
-    """What the process said."""
-    return _messages.decode(body)
+    """What the process said.
+
+    A log record's fields are anything that can be encoded. Some can't be decoded (a map with a map
+    as a key, say): then the record comes without them.
+
+    Raises:
+        msgspec.DecodeError, ValueError, RecursionError: it is no message.
+    """
+    try:
+        return _messages.decode(body)
+    except UNREADABLE:
+        head = _log_heads.decode(body)
+        return Log(head.name, head.level, head.message, head.created, head.process, {})

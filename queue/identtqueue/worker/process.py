@@ -13,7 +13,7 @@ import sys
 import threading
 from typing import Any, Final
 
-from identtqueue.errors import ProcessDied, ProcessNotStarted
+from identtqueue.errors import PayloadUndecodable, ProcessDied, ProcessNotStarted
 from identtqueue.protocol import codec
 from identtqueue.worker import pipe
 from identtqueue.worker.child import BOOTSTRAP
@@ -204,11 +204,20 @@ class JobProcess:
         try:
             while True:
                 (length,) = pipe.LENGTH.unpack(await self._receive(pipe.LENGTH.size))
-                self._hear(pipe.read_message(bytes(await self._receive(length))))
+                self._hear_one(bytes(await self._receive(length)))
         except (EOFError, ConnectionError):
             return
         except Exception:
             logger.exception("process %d can't be understood", self.pid)
+
+    def _hear_one(self, body: bytes) -> None:
+        try:
+            message = pipe.read_message(body)
+        except pipe.UNREADABLE as error:  # the next one begins where this one ends
+            logger.warning("process %d said what can't be read: %s", self.pid, error)
+            self._settle(PayloadUndecodable(f"what {self._what} answered can't be read: {error}"))
+        else:
+            self._hear(message)
 
     def _hear(self, message: pipe.Message) -> None:
         if isinstance(message, pipe.Log):
@@ -217,9 +226,16 @@ class JobProcess:
             if self._context is not None:
                 self._context.send_progress(message.data)
         else:
-            answer, self._answer = self._answer, None
-            if answer is not None and not answer.done():
-                answer.set_result(message)
+            self._settle(message)
+
+    def _settle(self, found: pipe.Answer | Exception) -> None:
+        answer, self._answer = self._answer, None
+        if answer is None or answer.done():
+            return
+        if isinstance(found, Exception):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
 
     async def _receive(self, length: int) -> bytearray:
         data = bytearray(length)

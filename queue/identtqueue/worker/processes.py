@@ -56,6 +56,7 @@ class Processes:
         self._counters = counters
         self._all: set[JobProcess] = set()
         self._idle: list[JobProcess] = []
+        self._left: list[asyncio.Future[JobProcess]] = []  # start, and nobody waits for them
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -65,12 +66,12 @@ class Processes:
             ProcessDied, ProcessNotStarted: it did not become ready.
             RaisedElsewhere: what an import or a hook raised.
         """
-        self._idle.append(await self._fresh())
+        self._idle.append(await self._ready())
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[JobProcess]:
         """A process for one attempt; raises as `start`."""
-        process = self._take() or await self._fresh()
+        process = await self._ready()
         try:
             yield process
         finally:
@@ -85,40 +86,54 @@ class Processes:
         """Let all end; those that don't are killed."""
         self._idle.clear()
         await asyncio.gather(*self._background, *(process.end() for process in self._all))
+        if self._left:
+            await asyncio.wait(self._left)
 
-    def _take(self) -> JobProcess | None:
-        """The one that was used last: its memory is warm."""
+    async def _ready(self) -> JobProcess:
+        """One that is idle, else one that starts and that nobody waits for, else a fresh one."""
         while self._idle:
-            process = self._idle.pop()
+            process = self._idle.pop()  # the one that was used last: its memory is warm
             if process.usable:
                 return process
-        return None
+        starting = self._left.pop() if self._left else self._fresh()
+        try:
+            return await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # Cut off while it started: that is not the process's fault, the next attempt has it.
+            self._left.append(starting)
+            if starting.done():
+                self._started(starting)
+            raise
 
-    async def _fresh(self) -> JobProcess:
+    def _fresh(self) -> asyncio.Future[JobProcess]:
         process = JobProcess(self._setup, self._counters)
         self._all.add(process)
         process.gone.add_done_callback(lambda _: self._all.discard(process))
-        starting = asyncio.ensure_future(process.start())
-        try:
-            await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # Cut off while it started: that is not the process's fault, the next attempt has it.
-            self._in_background(self._keep(starting, process))
-            raise
-        return process
+        starting = asyncio.ensure_future(_start(process))
+        starting.add_done_callback(self._started)
+        return starting
 
-    async def _keep(self, starting: asyncio.Future[None], process: JobProcess) -> None:
-        try:
-            await starting
-        except Exception as error:  # noqa: BLE001 - nobody waits for it any more
+    def _started(self, starting: asyncio.Future[JobProcess]) -> None:
+        """Keep it, if nobody waits for it any more."""
+        if starting not in self._left:
+            return
+        self._left.remove(starting)
+        if starting.cancelled():  # with all the loop's tasks
+            return
+        if (error := starting.exception()) is not None:
             logger.warning("a process for jobs: %s", error)
         else:
-            self._idle.append(process)
+            self._idle.append(starting.result())
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
+
+
+async def _start(process: JobProcess) -> JobProcess:
+    await process.start()
+    return process
 
 
 def _log_levels() -> dict[str, int]:
