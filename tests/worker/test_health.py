@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import threading
 import urllib.error
 import urllib.request
@@ -18,10 +19,10 @@ from support.serving import Serve, serving
 from support.waiting import eventually
 
 
-async def ask(port: int, path: str) -> tuple[int, str]:
+async def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
     def get() -> tuple[int, str]:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=30) as answer:
+            with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=30) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -66,6 +67,19 @@ async def test_probes_and_metrics(client: Client, serve: Serve, queue: str) -> N
     assert found["identtqueue_running"] == 0
     assert found["identtqueue_draining"] == 0
     assert found["process_resident_memory_bytes"] > 0
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+async def test_on_ipv6_and_ipv4(serve: Serve) -> None:
+    """A probe comes to the pod's address, of whichever family that is."""
+
+    async def fine(_ctx): ...
+
+    port = free_port()
+    await serve({"fine": fine}, http_port=port)
+    await eventually(lambda: _answers(port), "the probes answer")
+    for host in ("127.0.0.1", "[::1]"):
+        assert await ask(port, "/livez", host) == (200, "ok\n")
 
 
 async def test_a_busy_loop_still_answers(client: Client, serve: Serve, queue: str) -> None:
@@ -224,3 +238,24 @@ async def test_the_drain_holds_even_if_its_message_was_missed(
     task_id = await client.enqueue_job(queue, "job")
     await eventually(lambda: worker.counters.draining, "it has noticed")
     assert await client.get_status(task_id) is State.PENDING
+
+
+async def test_a_worker_that_starts_over_is_not_draining(
+    client: Client, raw: redis.Redis, serve: Serve, queue: str
+) -> None:
+    """Its lease was lost while it drained: the new incarnation fetches, and says so."""
+
+    async def job(_ctx):
+        return "fine"
+
+    worker = await serve({"job": job}, lease_seconds=5)
+    await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)
+    (worker_id,) = raw.zrange(f"idtq:{{{queue}}}:workers", 0, -1)
+    raw.sadd(f"idtq:{{{queue}}}:draining", worker_id)
+    await eventually(lambda: worker.counters.draining, "it has noticed")
+    with raw.pipeline(transaction=True) as pipe:  # as a recovery does
+        pipe.zrem(f"idtq:{{{queue}}}:workers", worker_id)
+        pipe.srem(f"idtq:{{{queue}}}:draining", worker_id)
+        pipe.execute()
+    assert await client.wait_for_result(await client.enqueue_job(queue, "job"), 60) == "fine"
+    assert not worker.counters.draining

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -17,12 +18,12 @@ class HealthServer:
     """A small HTTP server.
 
     Args:
-        port: to listen on, on all addresses; 0: any free one.
+        port: to listen on, on all addresses, IPv6 and IPv4; 0: any free one.
         live, ready: the checks.
         collector: an object with `collect()`, for Prometheus.
 
     Raises:
-        InvalidInput: the port is taken.
+        InvalidInput: the port is taken, or is none.
     """
 
     def __init__(self, port: int, *, live: Check, ready: Check, collector: Any) -> None:
@@ -54,9 +55,10 @@ class HealthServer:
                 """Probes come every few seconds; they are not worth a line."""
 
         try:
-            self._server = ThreadingHTTPServer(("", port), Handler)
-        except OSError as error:
-            raise InvalidInput(f"http_port={port}: {error.strerror}") from error
+            self._server = _listen(port, Handler)
+        except (OSError, OverflowError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise InvalidInput(f"http_port={port}: {why}") from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(
             target=self._server.serve_forever,
@@ -78,6 +80,23 @@ class HealthServer:
         """Stop answering."""
         self._server.shutdown()
         self._server.server_close()
+
+
+class _DualStack(ThreadingHTTPServer):
+    """IPv6, and IPv4 through mapped addresses: a pod may have one of them only, or both."""
+
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
+
+
+def _listen(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    try:
+        return _DualStack(("", port), handler)
+    except OSError:  # no IPv6 here; or what is the matter with IPv4 too
+        return ThreadingHTTPServer(("", port), handler)
 
 
 def _answer(problem: str | None) -> tuple[int, bytes]:
