@@ -443,6 +443,8 @@ class App(AsyncConnected):
         Raises:
             InvalidInput: a setting breaks a rule.
         """
+        if isinstance(queues, str):
+            raise InvalidInput(f"give a list: queues=[{queues!r}]")
         from identtqueue.worker.registry import Job  # noqa: PLC0415 - clients never need it
         from identtqueue.worker.worker import Worker as RealWorker  # noqa: PLC0415
 

@@ -41,6 +41,11 @@ LONGEST_SECONDS: Final = 100 * 365 * 86_400.0
 """Of any duration. Redis counts ms in 64 bits: what would overflow there is refused before."""
 
 
+def is_number(value: object, kind: type[float] = float) -> bool:
+    """Whether it is one (an int passes for a float) within 0 and LONGEST_SECONDS; nan is not."""
+    return isinstance(value, kind | int) and 0 <= value <= LONGEST_SECONDS
+
+
 class IdenttqueueError(Exception):
     """Base of all errors of this library."""
 
@@ -256,14 +261,22 @@ class BadArguments(IdenttqueueError):
 class Retry(IdenttqueueError):
     """Raise it inside a job to run the task again later.
 
-    Counts against `max_retries` like any failure. `after_seconds` overrides the back-off;
-    `retry_on` and `give_up_on` are not asked.
+    Counts against `max_retries` like any failure; `retry_on` and `give_up_on` are not asked.
+
+    Args:
+        message: why, for the task's failure.
+        after_seconds: until the next run, instead of the back-off; None: the back-off.
+
+    Raises:
+        InvalidInput: `after_seconds` is no number within 0 and 100 years.
     """
+
+    after_seconds: float | None = None  # also of a subclass that does not call our __init__
 
     def __init__(
         self, message: str = "retry requested", after_seconds: float | None = None
     ) -> None:
         super().__init__(message)
-        if after_seconds is not None and not 0 <= after_seconds <= LONGEST_SECONDS:
-            raise InvalidInput(f"Retry(after_seconds={after_seconds}): must be 0 to 100 years")
+        if not (after_seconds is None or is_number(after_seconds)):
+            raise InvalidInput(f"Retry(after_seconds={after_seconds!r}): must be 0 to 100 years")
         self.after_seconds = after_seconds

@@ -6,7 +6,7 @@ import random
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from identtqueue.errors import LONGEST_SECONDS, InvalidInput, Retry
+from identtqueue.errors import InvalidInput, Retry, is_number
 
 
 def class_name(kind: type) -> str:
@@ -33,6 +33,17 @@ class RetryPolicy:
     jitter spreads the retries of many tasks that failed together best (Brooker, "Exponential
     Backoff And Jitter", AWS Architecture Blog, 2015). `floor_fraction` of that time is always
     waited, so that a retry is never immediate.
+
+    Attributes:
+        max_retries: how often a failed task runs again; a task's own `max_retries` goes first.
+        first_delay_seconds, max_delay_seconds: bounds of the time above, before the jitter.
+        floor_fraction: 0 to 1.
+        retry_on: a tuple of exception classes: errors of these (and of their subclasses) are worth
+            a retry, others make a dead letter at once.
+        give_up_on: a tuple of exception classes that are not, whatever `retry_on` says.
+
+    Raises:
+        InvalidInput: one of them breaks a rule.
     """
 
     max_retries: int = 0
@@ -43,14 +54,18 @@ class RetryPolicy:
     give_up_on: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.max_retries < 0:
-            raise InvalidInput(f"max_retries={self.max_retries}: must be 0 or more")
-        if not 0 <= self.floor_fraction <= 1:
-            raise InvalidInput(f"floor_fraction={self.floor_fraction}: must be within 0 and 1")
-        if not 0 < self.first_delay_seconds <= self.max_delay_seconds <= LONGEST_SECONDS:
+        if not is_number(self.max_retries, int):
+            raise InvalidInput(f"max_retries={self.max_retries!r}: must be 0 or more, a number")
+        if not (is_number(self.floor_fraction) and self.floor_fraction <= 1):
+            raise InvalidInput(f"floor_fraction={self.floor_fraction!r}: must be within 0 and 1")
+        first, longest = self.first_delay_seconds, self.max_delay_seconds
+        if not (is_number(first) and is_number(longest) and 0 < first <= longest):
             raise InvalidInput(
+                f"first_delay_seconds={first!r}, max_delay_seconds={longest!r}: "
                 "0 < first_delay_seconds <= max_delay_seconds <= 100 years must hold"
             )
+        _check_kinds("retry_on", self.retry_on)
+        _check_kinds("give_up_on", self.give_up_on)
 
     def delay_seconds(
         self,
@@ -83,3 +98,14 @@ class RetryPolicy:
         if is_one_of(error, (Retry,)):
             return True  # the job asks for it
         return is_one_of(error, self.retry_on) and not is_one_of(error, self.give_up_on)
+
+
+def _check_kinds(name: str, kinds: object) -> None:
+    """What `isinstance` takes besides (a bare class, a union) has no names for other processes."""
+    good = isinstance(kinds, tuple) and all(
+        isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
+    )
+    if not good:
+        raise InvalidInput(
+            f"{name}={kinds!r}: give a tuple of exception classes, as (OSError, ValueError)"
+        )

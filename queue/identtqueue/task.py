@@ -17,13 +17,13 @@ from typing import Any, Final
 import msgspec
 
 from identtqueue.errors import (
-    LONGEST_SECONDS,
     InvalidInput,
     InvalidQueueName,
     InvalidTaskId,
     TaskCancelled,
     TaskExpired,
     TaskFailed,
+    is_number,
 )
 
 QUEUE_NAME: Final = re.compile(r"[a-z0-9._-]{1,63}")
@@ -31,7 +31,17 @@ UNIQUE_PART: Final = re.compile(r"[\x21-\x7e]{1,128}")
 
 
 class State(enum.StrEnum):
-    """Where a task is. The transitions are in `identtqueue.protocol.states`."""
+    """Where a task is. The transitions are in `identtqueue.protocol.states`.
+
+    Attributes:
+        SCHEDULED: its time has not come: it was enqueued with a delay, or waits for a retry.
+        PENDING: it waits in its queue for a worker; also while its job is at a limit.
+        RUNNING: a worker owns it.
+        SUCCEEDED: it has a result.
+        FAILED: it is a dead letter: the job failed for good, or the task cost too many workers.
+            It can be replayed or discarded.
+        CANCELLED: it was cancelled, or did not start before its `expires_seconds`.
+    """
 
     SCHEDULED = "scheduled"
     PENDING = "pending"
@@ -87,7 +97,7 @@ class TaskOptions:
             one task. Default: random.
         delay_seconds: earliest start, from now.
         at: earliest start, as an aware datetime (instead of `delay_seconds`).
-        timeout_seconds: longest run of one attempt; default: the worker's.
+        timeout_seconds: longest run of one attempt; default: the job's, then the worker's.
         max_retries: how often a failed run is repeated; default: the job's, then the worker's.
         expires_seconds: dropped (TaskExpired) unless it has started by then.
         unique_key: at most one unfinished task of the queue has this key; a second enqueue
@@ -111,25 +121,20 @@ class TaskOptions:
             raise InvalidInput("give delay_seconds or at, not both")
         if not (self.at is None or (isinstance(self.at, datetime) and self.at.tzinfo)):
             raise InvalidInput("at must be an aware datetime: datetime.now(timezone.utc) + …")
-        if not (self.max_retries is None or _is_number(self.max_retries, int)):
+        if not (self.max_retries is None or is_number(self.max_retries, int)):
             raise InvalidInput(f"max_retries={self.max_retries!r}: must be a number, 0 or more")
         if not (self.unique_key is None or _is_unique_part(self.unique_key)):
             raise InvalidInput(f"unique_key={self.unique_key!r}: 1 to 128 printable ASCII")
-        if not (self.delay_seconds is None or _is_number(self.delay_seconds)):
+        if not (self.delay_seconds is None or is_number(self.delay_seconds)):
             raise InvalidInput(f"delay_seconds={self.delay_seconds!r}: must be 0 to 100 years")
         for name in ("timeout_seconds", "expires_seconds", "unique_seconds", "result_ttl_seconds"):
             value = getattr(self, name)
-            if not (value is None or (_is_number(value) and value)):
+            if not (value is None or (is_number(value) and value)):
                 raise InvalidInput(f"{name}={value!r}: must be more than 0, at most 100 years")
 
 
 def _is_unique_part(value: object) -> bool:
     return isinstance(value, str) and UNIQUE_PART.fullmatch(value) is not None
-
-
-def _is_number(value: object, kind: type[float] = float) -> bool:
-    """Whether it is one (an int passes for a float) within 0 and LONGEST_SECONDS; nan is not."""
-    return isinstance(value, kind | int) and 0 <= value <= LONGEST_SECONDS
 
 
 class Failure(msgspec.Struct, frozen=True):
@@ -207,7 +212,19 @@ class Progress(msgspec.Struct, frozen=True):
 class TaskInfo:
     """All that is known of a task. Times are Redis time, in ms since 1970; None: not yet.
 
-    `progress` is the latest value that the last attempt reported; None: it reported nothing (yet).
+    Attributes:
+        task_id: `<queue>:<unique part>`.
+        queue: where it was enqueued.
+        state: where it is; FAILED means a dead letter.
+        function_name: the job that it calls.
+        attempt: how often it was started: the number of the last attempt; 0: never.
+        failures: attempts whose job failed. A replay begins again at 0, as for `losses`.
+        losses: attempts whose worker was lost.
+        enqueued_at_ms: when the caller enqueued it.
+        started_at_ms, finished_at_ms: when the last attempt began; when the task ended.
+        owner: the worker (incarnation) that took it last.
+        failure: why the last attempt failed, or why the task was cancelled; None: it was not.
+        progress: the latest value that the last attempt reported; None: it reported nothing (yet).
     """
 
     task_id: str

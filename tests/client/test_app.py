@@ -236,6 +236,33 @@ async def test_a_job_is_still_a_function(app: App) -> None:
     assert double.__name__ == "double"
 
 
+class Plain:
+    """No dataclass, no model."""
+
+
+async def test_a_type_that_nothing_can_be_converted_to(
+    redis_server: RedisServer, queue: str
+) -> None:
+    """It may have a default, so the declaration stands. A task that brings a value is told."""
+    async with App(redis_server.address, default_queue=queue) as app:
+
+        @app.task(max_retries=3)
+        async def known(_ctx: Context, what: Plain | None = None) -> bool:
+            return what is None
+
+        @app.task(max_retries=3)
+        async def two(_ctx: Context, what: Plain | complex) -> None: ...
+
+        async with serving(app.worker()):
+            assert await (await known.enqueue()).result(timeout_seconds=30)
+            for job in (known, two):
+                task_id = await app.client.enqueue_job(queue, job.name, {"a": 1})
+                with pytest.raises(TaskFailed, match="nothing can be converted to its type") as e:
+                    await app.client.wait_for_result(task_id, 30)
+                assert e.value.remote_type == "identtqueue.errors.BadArguments"
+                assert (await app.client.get_task(task_id)).attempt == 1
+
+
 def test_declarations_that_break_a_rule() -> None:
     app = App("redis://nowhere")
 
@@ -252,6 +279,8 @@ def test_declarations_that_break_a_rule() -> None:
         app.task(queue="No Name")(lambda ctx: None)
     with pytest.raises(InvalidInput, match="queue name"):
         App(default_queue="No Name")
+    with pytest.raises(InvalidInput, match=r"give a list: queues=\['default'\]"):
+        app.worker("default")
     assert list(app.jobs) == ["taken"], "what was refused is not there"
 
 

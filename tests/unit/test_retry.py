@@ -98,9 +98,23 @@ def test_a_task_may_forbid_retries() -> None:
     assert RetryPolicy(max_retries=9).delay_seconds(ValueError(), 0, max_retries=0) is None
 
 
+@pytest.mark.parametrize("name", ["retry_on", "give_up_on"])
+@pytest.mark.parametrize(
+    "kinds", [[OSError], OSError, OSError | ValueError, ("OSError",), (int,), None]
+)
+def test_classes_are_given_as_a_tuple(name: str, kinds: Any) -> None:
+    with pytest.raises(InvalidInput, match=rf"{name}=.*as \(OSError, ValueError\)"):
+        RetryPolicy(**{name: kinds})
+
+
 @pytest.mark.parametrize(
     "setting",
     [
+        {"max_retries": "3"},
+        {"max_retries": 2.5},
+        {"first_delay_seconds": "1"},
+        {"max_delay_seconds": None},
+        {"floor_fraction": "0"},
         {"max_retries": -1},
         {"first_delay_seconds": 0},
         {"first_delay_seconds": -1},

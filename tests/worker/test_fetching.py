@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import redis
 
-from identtqueue import Client, InvalidInput, State, TaskOptions, Worker
+from identtqueue import Client, InvalidInput, Job, State, TaskOptions, Worker
 from identtqueue.admin import Admin
 from identtqueue.protocol.submission import Submission
 from identtqueue.worker.order import LOOK_ABOVE_SECONDS
@@ -268,6 +268,7 @@ async def test_pause_and_resume(
         ({}, "give queue_name or queue_names"),
         ({"queue_name": "a", "queue_names": ["b"]}, "give queue_name or queue_names"),
         ({"queue_names": []}, "a worker needs a queue"),
+        ({"queue_names": "default"}, r"give a list: queue_names=\['default'\]"),
         ({"queue_names": ["a", "b", "a"]}, "a queue is named twice: a, b, a"),
         ({"queue_name": "No Name"}, "queue name 'No Name' is not valid"),
         ({"queue_name": "a", "concurrency": 0}, "concurrency=0: must be 1 or more"),
@@ -277,6 +278,19 @@ async def test_pause_and_resume(
         ({"queue_name": "a", "timeout_seconds": 0}, "timeout_seconds=0: must be more than 0"),
         ({"queue_name": "a", "timeout_seconds": float("nan")}, "timeout_seconds=nan"),
         ({"queue_name": "a", "lease_seconds": float("nan")}, "lease_seconds=nan"),
+        ({"queue_name": "a", "concurrency": "8"}, "concurrency='8': must be 1 or more, a whole"),
+        ({"queue_name": "a", "concurrency": 2.5}, "concurrency=2.5: must be 1 or more, a whole"),
+        ({"queue_name": "a", "max_deliveries": None}, "max_deliveries=None: must be 1"),
+        ({"queue_name": "a", "max_tasks_per_process": 0}, "max_tasks_per_process=0: must be 1"),
+        ({"queue_name": "a", "max_payload_bytes": "1M"}, "max_payload_bytes='1M': must be 1"),
+        ({"queue_name": "a", "lease_seconds": "15"}, "lease_seconds='15': must be 5 or more"),
+        ({"queue_name": "a", "lease_seconds": 1e10}, "lease_seconds=1.*at most 100 years"),
+        ({"queue_name": "a", "grace_seconds": "25"}, "grace_seconds='25': must be 0 or more"),
+        ({"queue_name": "a", "timeout_seconds": "60"}, "timeout_seconds='60': must be more"),
+        ({"queue_name": "a", "max_retries": "3"}, "max_retries='3': must be 0 or more"),
+        ({"queue_name": "a", "http_port": 70_000}, "http_port=70000: must be 0 to 65535"),
+        ({"queue_name": "a", "http_port": -1}, "http_port=-1: must be 0 to 65535"),
+        ({"queue_name": "a", "http_port": "8080"}, "http_port='8080': must be 0 to 65535"),
         ({"queue_name": "a", "max_retries": -1}, "max_retries=-1: must be 0 or more"),
         ({"queue_name": "a", "queue_order": "random"}, "'random': must be 'fair' or 'strict'"),
         ({"queue_name": "a", "queue_weights": {"b": 2}}, "names 'b', which is none of the"),
@@ -300,3 +314,10 @@ def test_bad_settings(settings: dict[str, object], why: str) -> None:
 def test_bad_jobs() -> None:
     with pytest.raises(InvalidInput, match="job 'job' is not callable"):
         Worker({"job": 5}, "redis://nowhere", "q")
+
+    async def read(_ctx): ...
+
+    with pytest.raises(InvalidInput, match=r"jobs: <function .*read .* is no Job: give names"):
+        Worker([read], "redis://nowhere", "q")
+    with pytest.raises(InvalidInput, match="job read: timeout_seconds='60': must be more than 0"):
+        Job(name="read", function=read, timeout_seconds="60")

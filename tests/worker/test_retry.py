@@ -65,7 +65,7 @@ async def test_it_counts_as_a_failure(client: Client, serve: Serve, queue: str) 
     assert (await client.get_task(task_id)).attempt == 3
 
 
-@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e300])
+@pytest.mark.parametrize("seconds", [-1, float("nan"), float("inf"), 1e300, "60"])
 async def test_bad_seconds_are_the_jobs_failure(
     client: Client, serve: Serve, queue: str, seconds: float
 ) -> None:
@@ -79,6 +79,55 @@ async def test_bad_seconds_are_the_jobs_failure(
     task_id = await client.enqueue_job(queue, "job")
     with pytest.raises(TaskFailed, match="InvalidInput"):
         await client.wait_for_result(task_id, 30)
+
+
+async def test_a_subclass_with_an_init_of_its_own(client: Client, serve: Serve, queue: str) -> None:
+    class Later(Retry):
+        def __init__(self) -> None: ...
+
+    async def job(ctx):
+        if ctx.failures == 0:
+            raise Later
+        return ctx.attempt
+
+    await serve({"job": job}, retry=RetryPolicy(max_retries=1, first_delay_seconds=0.01))
+    assert await client.wait_for_result(await client.enqueue_job(queue, "job"), 30) == 2
+
+
+async def test_a_failure_that_can_not_be_judged_ends_the_attempt(
+    client: Client, serve: Serve, queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(type):
+        def __instancecheck__(cls, _instance):
+            raise TypeError("no idea")
+
+    class NeverKnown(Exception, metaclass=Broken): ...
+
+    class Soon(Retry):
+        after_seconds = "soon"
+
+        def __init__(self) -> None: ...
+
+    async def fails(_ctx):
+        raise ValueError("the page is empty")
+
+    async def waits(_ctx):
+        raise Soon
+
+    worker = await serve(
+        {"fails": fails, "waits": waits},
+        retry=RetryPolicy(max_retries=5, retry_on=(NeverKnown,)),
+        concurrency=1,
+    )
+    task_id = await client.enqueue_job(queue, "fails")
+    with pytest.raises(TaskFailed, match="ValueError: the page is empty"):
+        await client.wait_for_result(task_id, 30)
+    assert "no idea" in caplog.text
+    assert f"{task_id} attempt 1: judging its failure" in caplog.text
+    with pytest.raises(TaskFailed, match="Soon"):
+        await client.wait_for_result(await client.enqueue_job(queue, "waits"), 30)
+    assert "after_seconds='soon'" in caplog.text
+    assert worker.counters.running == 0
 
 
 async def test_while_it_waits_it_is_scheduled_and_says_why(

@@ -365,7 +365,9 @@ def test_cron_of_an_unknown_job() -> None:
     async def known(_ctx): ...
 
     entry = app.cron("* * * * *", known)
-    with pytest.raises(Exception, match="no job named 'known'"):
+    with pytest.raises(
+        InvalidInput, match="cron known: this worker has no job 'known'; it has: echo"
+    ):
         Worker({"echo": echo}, "redis://nowhere", "q", cron=[entry])
     with pytest.raises(InvalidInput, match="two cron entries of one queue have the same name"):
         Worker({"known": echo}, "redis://nowhere", "q", cron=[entry, entry])

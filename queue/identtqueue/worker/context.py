@@ -38,10 +38,13 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         attempt: grows with every execution of the task and never falls. Pass it on as a fencing
             token when the job writes elsewhere: a lower number is a ghost.
         failures: earlier attempts that raised.
-        enqueued_at: when the caller enqueued it (Redis time).
+        enqueued_at_ms: when the caller enqueued it (Redis time), in ms since 1970; as a datetime:
+            `enqueued_at`.
         deadline: event-loop or `time.monotonic()` time at which the attempt is cut off; None:
             never.
-        state: what the start-up hook put there (a database pool, a model), shared by all jobs.
+        state: what the start-up hook put there (a database pool, a model), shared by all jobs of
+            the worker. In a process for jobs it is that process's own, with what
+            `on_process_startup` put there.
         logger: `identtqueue.job.<function name>`.
         send_progress: takes what `report_progress` has encoded; may be called from any thread.
     """

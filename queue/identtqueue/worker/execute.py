@@ -8,10 +8,10 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
-from identtqueue.errors import Retry, TimedOut
+from identtqueue.errors import InvalidInput, Retry, TimedOut, is_number
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy, is_one_of
-from identtqueue.task import Attempt, Task
+from identtqueue.task import Attempt, Failure, Task
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
 from identtqueue.worker.hooks import Hooks
@@ -20,6 +20,8 @@ from identtqueue.worker.outcome import Failed, Outcome, Retried, Succeeded
 from identtqueue.worker.processes import Processes
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.threads import Threads
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -98,7 +100,7 @@ class Executor:
             outcome = Succeeded(await self._call(run))
         except BaseException as error:  # noqa: BLE001 - an attempt must end, also by SystemExit
             # Whatever the job made of its cancellation.
-            outcome = cut_off() or self._failed(error, run)
+            outcome = cut_off() or self._judge(error, run)
         if self._hooks.after_task and run.context is not None:
             await self._hooks.after(run.context, outcome, self._counters)
         return outcome
@@ -159,8 +161,18 @@ class Executor:
             send_progress=run.send_progress,
         )
 
-    def _failed(self, error: BaseException, run: _Run) -> Outcome:
-        failure = describe(error)
+    def _judge(self, error: BaseException, run: _Run) -> Outcome:
+        """What its failure means. An error in that must not leave the attempt without an end."""
+        failure: Failure | None = None
+        try:
+            failure = describe(error)
+            return self._failed(error, failure, run)
+        except Exception as broken:
+            attempt = run.attempt
+            logger.exception("%s attempt %d: judging its failure", attempt.task_id, attempt.number)
+            return Failed(failure or describe(broken))
+
+    def _failed(self, error: BaseException, failure: Failure, run: _Run) -> Outcome:
         raised: BaseException | frozenset[str] = error
         after = error.after_seconds if isinstance(error, Retry) else None
         if isinstance(error, RaisedElsewhere):
@@ -173,6 +185,8 @@ class Executor:
         )
         if delay is None:
             return Failed(failure)
+        if not (after is None or is_number(after)):
+            raise InvalidInput(f"after_seconds={after!r} of {failure.type}")
         return Retried(failure, delay if after is None else after)
 
     def _logger(self, name: str) -> logging.Logger:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from identtqueue.errors import BadArguments, InvalidInput, UnknownJob
+from identtqueue.errors import BadArguments, InvalidInput, UnknownJob, is_number
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
@@ -54,8 +54,12 @@ class Job:
         if self.types:
             object.__setattr__(self, "_signature", inspect.signature(self.function))
         self._place()
-        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
-            raise InvalidInput(f"job {self.name}: timeout_seconds must be more than 0")
+        seconds = self.timeout_seconds
+        if not (seconds is None or (is_number(seconds) and seconds)):
+            raise InvalidInput(
+                f"job {self.name}: timeout_seconds={seconds!r}: must be more than 0, at most 100 "
+                "years"
+            )
         limits = JobLimits(max_running=self.max_running, rate_limit=self.rate_limit)
         object.__setattr__(self, "limits", limits)
 
@@ -84,7 +88,8 @@ class Job:
         """Arguments in the types that the job declares.
 
         Raises:
-            BadArguments: they don't fit the signature, or a value doesn't fit its type.
+            BadArguments: they don't fit the signature, a value doesn't fit its type, or the type
+                is none that values can be converted to.
         """
         if not self.types:
             return args, dict(kwargs)
@@ -98,6 +103,12 @@ class Job:
                     bound.arguments[name] = codec.convert(bound.arguments[name], target)
                 except msgspec.ValidationError as error:
                     raise BadArguments(self.name, f"{name}: {error}") from error
+                except (NotImplementedError, TypeError) as error:
+                    raise BadArguments(
+                        self.name,
+                        f"{name}: nothing can be converted to its type ({error}): declare a plain "
+                        "type, a dataclass, a msgspec struct or a pydantic model",
+                    ) from error
         return bound.args[1:], bound.kwargs
 
 
@@ -112,6 +123,11 @@ class Registry:
             ]
         self._jobs: dict[str, Job] = {}
         for job in jobs:
+            if not isinstance(job, Job):
+                raise InvalidInput(
+                    f"jobs: {job!r} is no Job: give names, as in {{'read_mrz': read_mrz}}, or "
+                    "Job(name='read_mrz', function=read_mrz)"
+                )
             if not callable(job.function):
                 raise InvalidInput(f"job {job.name!r} is not callable: {job.function!r}")
             if job.name in self._jobs:

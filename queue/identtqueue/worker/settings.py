@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from identtqueue.errors import LONGEST_SECONDS, InvalidInput
+from identtqueue.errors import InvalidInput, is_number
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
@@ -19,6 +19,8 @@ QueueOrderName = Literal["fair", "strict"]
 
 HEAVIEST: Final = 1_000
 """The largest weight of a queue; the same in the TaskQueue resource."""
+
+HIGHEST_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class WorkerSettings:
             renewed three times as often. At least 5.
         grace_seconds: after SIGTERM, the time that running attempts have to end; those that do
             not are given back. Keep it below the pod's terminationGracePeriodSeconds.
-        http_port: serves /livez, /readyz and /metrics; None: nothing.
+        http_port: serves /livez, /readyz and /metrics, on IPv6 and IPv4; None: nothing.
         max_payload_bytes: larger results fail the task.
         max_tasks_per_process: attempts after which a process for jobs is replaced (against code
             that leaks); None: never.
@@ -70,19 +72,27 @@ class WorkerSettings:
         if len(set(self.queues)) < len(self.queues):
             raise InvalidInput(f"a queue is named twice: {', '.join(self.queues)}")
         self._check_order()
+        self._check_numbers()
+        names = [(cron.queue or self.queues[0], cron.name) for cron in self.cron]
+        if len(set(names)) < len(names):
+            raise InvalidInput("two cron entries of one queue have the same name")
+
+    def _check_numbers(self) -> None:
         _at_least("concurrency", self.concurrency, 1)
         if self.max_tasks_per_process is not None:
             _at_least("max_tasks_per_process", self.max_tasks_per_process, 1)
         _at_least("max_deliveries", self.max_deliveries, 1)
-        _at_least("lease_seconds", self.lease_seconds, 5)
-        _at_least("grace_seconds", self.grace_seconds, 0)
-        if self.timeout_seconds is not None and not self.timeout_seconds > 0:
-            raise InvalidInput(f"timeout_seconds={self.timeout_seconds}: must be more than 0")
-        if self.lease_seconds > LONGEST_SECONDS:
-            raise InvalidInput(f"lease_seconds={self.lease_seconds}: at most 100 years")
-        names = [(cron.queue or self.queues[0], cron.name) for cron in self.cron]
-        if len(set(names)) < len(names):
-            raise InvalidInput("two cron entries of one queue have the same name")
+        _at_least("max_payload_bytes", self.max_payload_bytes, 1)
+        _at_least("lease_seconds", self.lease_seconds, 5, float)
+        _at_least("grace_seconds", self.grace_seconds, 0, float)
+        seconds = self.timeout_seconds
+        if not (seconds is None or (is_number(seconds) and seconds)):
+            raise InvalidInput(
+                f"timeout_seconds={seconds!r}: must be more than 0, at most 100 years"
+            )
+        port = self.http_port
+        if not (port is None or (is_number(port, int) and port <= HIGHEST_PORT)):
+            raise InvalidInput(f"http_port={port!r}: must be 0 to {HIGHEST_PORT}")
 
     def _check_order(self) -> None:
         if self.queue_order not in ("fair", "strict"):
@@ -136,9 +146,10 @@ def weighted_queues(words: Iterable[str]) -> tuple[list[str], dict[str, int]]:
     return names, weights
 
 
-def _at_least(name: str, value: float, least: float) -> None:
-    if not value >= least:  # so written, it refuses nan too
-        raise InvalidInput(f"{name}={value}: must be {least} or more")
+def _at_least(name: str, value: float, least: int, kind: type[float] = int) -> None:
+    if not (is_number(value, kind) and value >= least):
+        what = "a whole number" if kind is int else "a number, at most 100 years"
+        raise InvalidInput(f"{name}={value!r}: must be {least} or more, {what}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,11 +75,13 @@ class Worker:
     ) -> None:
         if (queue_name is None) == (queue_names is None):
             raise InvalidInput("give queue_name or queue_names, one of them")
+        if isinstance(queue_names, str):
+            raise InvalidInput(f"give a list: queue_names=[{queue_names!r}]")
         if retry is not None and max_retries is not None:
             raise InvalidInput("give max_retries or retry, not both")
         self.settings = WorkerSettings(
             queues=tuple(queue_names or ()) if queue_name is None else (queue_name,),
-            retry=retry or RetryPolicy(max_retries=max_retries or 0),
+            retry=retry or RetryPolicy(max_retries=0 if max_retries is None else max_retries),
             cron=tuple(cron),
             hooks=Hooks.of(
                 on_startup=on_startup,
@@ -99,7 +101,12 @@ class Worker:
             for hook in self.settings.hooks.on_process_startup
         ]
         for entry in self.settings.cron:
-            self._registry.resolve(entry.function_name)
+            if entry.function_name not in self._registry:
+                known = ", ".join(sorted(self._registry.limits)) or "none"
+                raise InvalidInput(
+                    f"cron {entry.name}: this worker has no job {entry.function_name!r}; it has: "
+                    f"{known}"
+                )
         self._incarnation: Incarnation | None = None
         self._starting: asyncio.Future[None] | None = None
         self._stops = 0
@@ -108,8 +115,8 @@ class Worker:
         """Work until SIGTERM or SIGINT. Uses uvloop where it is installed.
 
         Raises:
-            RedisAuthFailed, RedisTooOld, ProtocolMismatch: at the start; later troubles with
-                Redis are waited out.
+            RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld, ProtocolMismatch:
+                at the start; later troubles with Redis are waited out.
         """
         if not logging.getLogger().handlers:
             logging.basicConfig(
