@@ -258,11 +258,11 @@ async def test_somebody_elses_write_in_between_is_noticed(operator, setup):
     setup.api.change("deployments", setup.name, {"metadata": {"labels": {"touched": "yes"}}})
     await setup.enqueue(2)
     await setup.replicas(2)
+    setup.api.listeners[:] = listeners
     first, *others = [body["metadata"]["resourceVersion"] for body in setup.api.writes("/scale")]
     assert first == stale, "the write names the version that was seen"
     assert others
     assert stale not in others
-    setup.api.listeners[:] = listeners
 
 
 def endpoint_of(operator):
