@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from functools import cache
 from pathlib import Path
@@ -256,9 +257,42 @@ CALLS: dict[str, Call[Any]] = {
     "limits": commands.limits("q"),
 }
 
+PLAIN: dict[str, Call[Any]] = {
+    "task_info": commands.task_info("q:a"),
+    "last_progress": commands.last_progress("q:a"),
+    "in_flight": commands.in_flight("q", "w"),
+    "expired": commands.expired("q", 0),
+    "block_for_work": commands.block_for_work(["q"], 1),
+    "dead_letters": commands.dead_letters("q", 0, 1),
+    "connected": commands.connected(["w"]),
+    "server_info": commands.server_info(),
+    "cluster_slots": commands.cluster_slots(),
+    "role": commands.role(),
+}
+
 
 def test_every_script_has_one_command() -> None:
     assert sorted(CALLS) == ALL
+
+
+def test_no_command_is_left_out_here() -> None:
+    made = {
+        name
+        for name, function in vars(commands).items()
+        if inspect.isfunction(function)
+        and str(function.__annotations__.get("return")).startswith("Call[")
+    }
+    scripts_of = {"await": "await_result"}
+    assert made == {scripts_of.get(name, name) for name in CALLS} | PLAIN.keys()
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_plain_command_finds_its_node(name: str) -> None:
+    """By its keys: in a cluster, one without keys may be answered by any node."""
+    call = PLAIN[name]
+    assert not call.is_script
+    assert all(key.startswith("idtq:{q}:") for key in call.keys), "one slot of a cluster"
+    assert not [word for word in call.args if str(word).startswith("idtq:{")], "keys among args"
 
 
 @pytest.mark.parametrize("name", CALLS)

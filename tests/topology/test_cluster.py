@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from identtqueue import Client, SyncClient, Worker
+from identtqueue import Client, Context, SyncClient, Worker
 from identtqueue.admin import Admin
 from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable
 from identtqueue.protocol import commands
@@ -160,6 +161,30 @@ async def test_the_blocking_client(cluster: RedisCluster, queue: str) -> None:
 
     async with serving(worker):
         assert await asyncio.to_thread(work) == [6, 6, 6]
+
+
+async def test_progress_is_read_where_the_task_is(cluster: RedisCluster, queue: str) -> None:
+    async def count(ctx: Context, to: int) -> None:
+        for n in range(to):
+            await ctx.report_progress(n)
+
+    queues = a_queue_on_each(cluster, queue)
+
+    def read(ids: list[str]) -> set[Any]:
+        with SyncClient(cluster.address, retry_for_seconds=0) as client:
+            return {client.get_progress(task_id) for task_id in ids}
+
+    async with (
+        serving(Worker({"count": count}, cluster.address, queue_names=queues)),
+        Client(cluster.address) as client,
+    ):
+        ids = [await client.enqueue_job(name, "count", 5) for name in queues]
+        for task_id in ids:
+            assert [value async for value in client.watch(task_id, 60)][-1] == 4
+        often = 20 * ids  # whoever asks any node, and again where that sends it, fails at times
+        async with Client(cluster.address, retry_for_seconds=0) as impatient:
+            assert {await impatient.get_progress(task_id) for task_id in often} == {4}
+        assert await asyncio.to_thread(read, often) == {4}
 
 
 async def test_the_doorbell_of_every_queue_is_heard(cluster: RedisCluster, queue: str) -> None:

@@ -377,7 +377,7 @@ def last_progress(task_id: str) -> Call[Progress | None]:
         return _progress_of(int(reply[0] or 0), reply[1])
 
     key = queue_keys(queue_of(task_id)).task(task_id)
-    return Call("HMGET", (), (key, "attempt", "progress"), parse, is_script=False)
+    return Call("HMGET", (key,), ("attempt", "progress"), parse, is_script=False)
 
 
 def _progress_of(attempt: int, stored: bytes | None) -> Progress | None:
