@@ -173,6 +173,24 @@ async def test_calls_wait_no_longer_than_asked(new_redis_server: NewServer, queu
     await redis.close()
 
 
+async def test_who_is_let_in_and_refused_tries_less_and_less_often(
+    new_redis_server: NewServer, queue: str
+) -> None:
+    """A fleet's logins must not be what keeps a Redis in trouble busy."""
+    server = new_redis_server(options=("--min-replicas-to-write", "1"))
+    redis = new_redis(server.address, retry_for=2)
+    task = commands.NewTask(f"{queue}:1", b"", "job")
+    with server.client() as raw:
+        before = raw.info("stats")["total_connections_received"]
+        with pytest.raises(RedisUnavailable, match="NOREPLICAS"):
+            await redis.run(commands.enqueue(queue, [task]))
+        logins = raw.info("stats")["total_connections_received"] - before
+        assert 2 <= logins <= 8, "at most 7 pauses that double fit into 2 s"
+        raw.config_set("min-replicas-to-write", 0)
+    assert (await redis.run(commands.enqueue(queue, [task])))[0].created
+    await redis.close()
+
+
 async def test_a_half_open_connection_is_given_up(new_redis_server: NewServer, queue: str) -> None:
     server = new_redis_server()
     redis = new_redis(server.address, retry_for=0, response_timeout_seconds=0.2)

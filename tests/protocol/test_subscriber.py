@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 import pytest
 import redis
 
+from identtqueue.errors import RedisAuthFailed, RedisError
 from identtqueue.transport import subscriber as subscriber_module
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
@@ -87,6 +88,52 @@ async def test_without_channels_it_is_connected_all_the_same(listener: Listener)
     listener.subscriber.start()
     listener.subscriber.start()
     await listener.until(True)
+
+
+async def test_a_late_confirmation_of_a_channel_that_was_removed_counts_for_nothing(
+    proxy: Proxy,
+    listener: Listener,
+    raw: redis.Redis,
+    queue: str,
+    publish: Callable[[str, str], int],
+) -> None:
+    gone, other = f"{queue}-1", f"{queue}-2"
+    await listener.subscriber.add(other)
+    proxy.hold_replies()
+    adding = asyncio.ensure_future(listener.subscriber.add(gone))
+    await eventually(lambda: raw.pubsub_numsub(gone)[0][1] == 1, "Redis has subscribed it")
+    adding.cancel()
+    await listener.subscriber.remove(gone)
+    proxy.release_replies()
+    await listener.subscriber.add(f"{queue}-3")  # confirmed after the other
+    assert not listener.subscriber.hears(gone)
+    await listener.subscriber.add(gone)
+    assert publish(gone, "x") == 1
+    await listener.hears(gone, b"x")
+
+
+async def test_who_is_let_in_and_refused_tries_less_and_less_often(
+    new_redis_server: NewServer, queue: str
+) -> None:
+    server = new_redis_server()
+    refused: list[RedisError] = []
+    subscriber = Subscriber(
+        RedisSettings(address=server.address, username="listener", password="x"),
+        client_name="tests",
+        on_message=lambda *_: None,
+        on_refused=refused.append,
+    )
+    with server.client() as raw:
+        raw.execute_command("ACL", "SETUSER", "listener", "on", ">x", "+@all", f"&{queue}")
+        await subscriber.add(queue)
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        raw.execute_command("ACL", "SETUSER", "listener", "resetchannels")
+        raw.client_kill_filter(user="listener")
+        await eventually(lambda: len(refused) >= 6, "it has been refused six times")
+    assert all(isinstance(error, RedisAuthFailed) for error in refused)
+    assert loop.time() - start >= 1.5, "five pauses that double"
+    await subscriber.close()
 
 
 async def test_after_a_cut_all_channels_are_subscribed_again_before_it_says_so(

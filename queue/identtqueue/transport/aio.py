@@ -310,7 +310,6 @@ class AsyncRedis:
         """Send a batch and hand out its replies; load scripts that Redis does not have."""
         if self._connection is None:
             self._connection = await self._open()
-        self._failures = 0
         replies = await self._send(batch)
         missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
         if missing:
@@ -354,6 +353,7 @@ class AsyncRedis:
             else:
                 item.future.set_exception(error)
         if reason is None:
+            self._failures = 0  # not before: who is let in may be refused all the same
             self._outage.worked(self._client_name)
         else:
             await self._drop()  # after a failover the same name may lead to the new master

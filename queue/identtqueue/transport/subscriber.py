@@ -66,6 +66,7 @@ class Subscriber:
         self._connection: AbstractConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._announced = False
+        self._failures = 0
 
     def start(self) -> None:
         """Begin to listen; does nothing the second time."""
@@ -126,22 +127,20 @@ class Subscriber:
                 await hang_up(connection)
 
     async def _run(self) -> None:
-        failures = 0
         while True:
             try:
                 self._connection = await open_connection(self._settings, self._client_name)
-                failures = 0
                 if self._channels:
                     await self._send("SUBSCRIBE", *self._channels)
                 else:
                     self._announce(up=True)
                 await self._listen(self._connection)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
-                failures += 1
+                self._failures += 1
                 await self._failed(wire.translate(error))
             finally:
                 await self._lost()
-            await asyncio.sleep(wire.backoff_seconds(failures))
+            await asyncio.sleep(wire.backoff_seconds(self._failures))
 
     async def _failed(self, error: RedisError) -> None:
         self._outage.failed(self._client_name, error)
@@ -161,6 +160,7 @@ class Subscriber:
     def _announce(self, *, up: bool) -> None:
         if up:
             self._refusal = None
+            self._failures = 0  # not before: who is let in may be refused the channels
             self._outage.worked(self._client_name)
         if up != self._announced:
             self._announced = up
@@ -187,8 +187,10 @@ class Subscriber:
             except Exception:  # one message that can't be read must not silence the rest
                 logger.exception("message on %s", reply[1].decode())
         elif kind == b"subscribe":
+            channel = reply[1].decode()
             async with self._changed:
-                self._confirmed.add(reply[1].decode())
+                if channel in self._channels:  # else it was removed before this came
+                    self._confirmed.add(channel)
                 self._changed.notify_all()
             if self._confirmed.issuperset(self._channels):
                 self._announce(up=True)
