@@ -26,7 +26,7 @@ from support.processes import WorkerProcess
 from support.redis_cluster import OneNodeCluster, RedisCluster
 from support.redis_server import RedisServer
 from support.serving import serving
-from support.waiting import eventually
+from support.waiting import LONG_SECONDS, eventually
 from topology.conftest import first_error
 
 pytestmark = pytest.mark.slow
@@ -317,6 +317,78 @@ async def test_a_primary_is_killed_under_load(
         await worker.terminate()
     finally:
         worker.destroy()
+
+
+async def test_a_call_to_a_primary_that_hangs_goes_to_its_replica(
+    new_cluster: Callable[..., RedisCluster], queue: str
+) -> None:
+    """As soon as it has taken over: long before anybody gives up the reply of the other."""
+    cluster = new_cluster(replicas=1)
+    victim, source, target = cluster.nodes[:3]
+    name, moving = cluster.queue_on(victim, queue), cluster.queue_on(source, f"{queue}-moving")
+    settings = RedisSettings(
+        address=cluster.address, connect_timeout_seconds=1, response_timeout_seconds=600
+    )
+    redis = async_redis(settings, client_name="tests", retry_for_seconds=600)
+    assert (await redis.run(commands.depth(name))).queued == 0
+    tasks = [NewTask(f"{moving}:{i}", b"", "job") for i in range(5)]
+    await redis.run(commands.enqueue(moving, tasks))
+    cluster.begin_to_move(moving, target)
+    cluster.move_keys(moving, source, target, 2)
+
+    victim.pause()
+    sent = asyncio.ensure_future(redis.run(commands.enqueue(name, [NewTask(f"{name}:1", b"", "")])))
+    # This one can't be answered yet, so the client looks at the slots again and again.
+    waits = asyncio.ensure_future(redis.run(commands.depth(moving)))
+    (receipt,) = await asyncio.wait_for(sent, LONG_SECONDS)
+    assert receipt.created
+    await redis.close()
+    with pytest.raises(RedisUnavailable, match="the client was closed"):
+        await waits
+
+
+# --- nobody is there ---
+
+
+async def test_who_starts_while_the_cluster_is_away_waits_for_it(queue: str) -> None:
+    node = OneNodeCluster().start()
+    try:
+        node.kill()
+        client = Client(node.address, retry_for_seconds=600)
+        connecting = asyncio.ensure_future(client.connect())
+        async with serving(Worker({"double": double}, node.address, queue)):
+            with pytest.raises(RedisUnavailable):
+                await Client(node.address, retry_for_seconds=0.1).connect()
+            RedisServer.start(node)
+            await connecting
+            task_id = await client.enqueue_job(queue, "double", 4)
+            assert await client.wait_for_result(task_id, 60) == 8
+        await client.close()
+    finally:
+        node.destroy()
+
+
+async def test_what_is_asked_of_all_nodes_waits_for_a_primary_that_is_away(
+    new_cluster: Callable[..., RedisCluster],
+) -> None:
+    cluster = new_cluster()
+    victim = cluster.nodes[2]
+    settings = RedisSettings(address=cluster.address)
+    redis = async_redis(settings, client_name="tests", retry_for_seconds=600)
+    assert await redis.run(commands.connected(["w"])) == [False]
+    victim.kill()
+    with pytest.raises(RedisUnavailable):
+        await redis.run(commands.connected(["w"]), retry_for_seconds=0.1)
+    waits = asyncio.ensure_future(redis.run(commands.connected(["w"])))
+    closed = async_redis(settings, client_name="tests", retry_for_seconds=600)
+    gone = asyncio.ensure_future(closed.run(commands.connected(["w"])))
+    await asyncio.sleep(0)
+    await closed.close()
+    with pytest.raises(RedisUnavailable, match="the client was closed"):
+        await gone
+    victim.start()
+    assert await waits == [False]
+    await redis.close()
 
 
 # --- what can be wrong ---

@@ -190,6 +190,7 @@ class AsyncRedis:
         self._retry_for = retry_for_seconds
         self._outage = outage or Outage()
         self._waiting: deque[Waiting] = deque()
+        self._sent: list[Waiting] = []  # the batch on its way
         self._wanted = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
         self._connection: AbstractConnection | None = None
@@ -256,7 +257,7 @@ class AsyncRedis:
         if self._pump_task is not None:
             self._pump_task.cancel()
             await asyncio.gather(self._pump_task, return_exceptions=True)
-        self._fail(list(self._waiting), RedisUnavailable("the client was closed"))
+        self._fail([*self._sent, *self._waiting], RedisUnavailable("the client was closed"))
         self._waiting.clear()
         await self._drop()
 
@@ -282,7 +283,7 @@ class AsyncRedis:
         """Send what has gathered, for ever."""
         while True:
             await self._wanted.wait()
-            batch = self._take()
+            batch = self._sent = self._take()
             if not batch:
                 self._wanted.clear()
                 continue
@@ -293,7 +294,9 @@ class AsyncRedis:
                 await self._after_loss(batch, error)
             except BaseException as error:
                 closed = isinstance(error, asyncio.CancelledError)
-                self._fail(batch, RedisUnavailable("the client was closed") if closed else error)
+                self._fail(
+                    self._sent, RedisUnavailable("the client was closed") if closed else error
+                )
                 await self._drop()
                 raise
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from redis import exceptions as redis_errors
@@ -62,20 +62,52 @@ class ClusterRedis(AsyncRedis):
 
     async def connect(self) -> None:
         """Find the nodes now, to fail early; as `AsyncRedis.connect`."""
-        self._map = await fetch_slots(self.settings)
+        await self._insist(self._find_nodes, self._retry_for)
 
     async def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
         """As `AsyncRedis.run`; what each node answers for itself is asked of all."""
         if call.merge is None:
             return await super().run(call, retry_for_seconds=retry_for_seconds)
-        self._map = await fetch_slots(self.settings)
-        nodes = [self._node(server) for server in self._map.nodes]
+        patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
+        return await self._insist(lambda: self._ask_all(call), patience)
+
+    async def _insist(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
+        """What is asked of no one node, so that no node's pump tries it again."""
+        deadline, failures = time.monotonic() + patience, 0
+        while True:
+            if self._closed:
+                raise RedisUnavailable("the client was closed")
+            try:
+                found = await attempt()
+            except RedisUnavailable as error:
+                failures += 1
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    self._outage.gave_up(self._client_name)
+                    raise
+                self._outage.failed(self._client_name, error)
+            else:
+                self._outage.worked(self._client_name)
+                return found
+            await asyncio.sleep(min(wire.backoff_seconds(failures), left))
+
+    async def _find_nodes(self) -> SlotMap:
+        found = await fetch_slots(self.settings)
+        if self._closed:  # meanwhile: nobody would close what is opened now
+            raise RedisUnavailable("the client was closed")
+        self._map = found
+        return found
+
+    async def _ask_all(self, call: Call[T]) -> T:
+        slots = await self._find_nodes()
+        assert call.merge is not None
+        nodes = [self._node(server) for server in slots.nodes]
         futures = [node.ask(call) for node in nodes]
         answers = await asyncio.gather(*futures, return_exceptions=True)
         found = []
         for node, answer in zip(nodes, answers, strict=True):
             # A replica that is away has nothing to say: who listens, listens to a primary.
-            if isinstance(answer, BaseException) and node.server in self._map.primaries:
+            if isinstance(answer, BaseException) and node.server in slots.primaries:
                 raise answer
             if not isinstance(answer, BaseException):
                 found.append(call.parse(answer))
@@ -140,7 +172,7 @@ class ClusterRedis(AsyncRedis):
 
     async def _look(self) -> None:
         try:
-            self._map = await fetch_slots(self.settings)
+            found = await self._find_nodes()
         except RedisError as error:
             lost, self._lost = self._lost, []
             for item in lost:
@@ -149,11 +181,11 @@ class ClusterRedis(AsyncRedis):
                 else:
                     self._fail([item], error)
             return
-        lost, self._lost = self._lost, []
+        for server in self._nodes.keys() - found.nodes:
+            await self._nodes.pop(server).retire()
+        lost, self._lost = self._lost, []  # last: who comes while this task lives is not looked for
         for item in lost:
             self.put(item)
-        for server in self._nodes.keys() - self._map.nodes:
-            await self._nodes.pop(server).retire()
 
     def _node(self, server: Server) -> _Node:
         node = self._nodes.get(server)
@@ -179,11 +211,15 @@ class _Node(AsyncRedis):
         return self._submit(call)
 
     async def retire(self) -> None:
-        """The node has left the cluster: what waits for it goes elsewhere."""
-        waiting, self._waiting = list(self._waiting), type(self._waiting)()
-        await self.close()
+        """The node has left the cluster: what waits for it, or may be repeated, goes elsewhere."""
+        sent, self._sent = self._sent, []
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        gone = RedisUnavailable(f"Redis can't be reached: {self.server} has left the cluster")
+        await self._after_loss(sent, gone)
         for item in waiting:
             self._cluster.put(item)
+        await self.close()
 
     async def _open(self) -> AbstractConnection:
         return await open_connection(self.settings, self._client_name, self.server)
