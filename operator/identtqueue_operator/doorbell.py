@@ -12,6 +12,10 @@ TaskQueue when there is something to look at:
 
 It also keeps the account of outages that `evidence` needs: for how long Redis was reachable, and
 up, without a break.
+
+Trouble is the endpoint's, and so every TaskQueue's, when Redis can't be reached or refuses the
+login. What it refuses of one queue (an ACL that lacks its keys or its channel, a key of another
+type) is the trouble of the TaskQueues with that queue, and nobody else notices.
 """
 
 import asyncio
@@ -26,11 +30,12 @@ from identtqueue.errors import (
     RedisAuthFailed,
     RedisFull,
     RedisTlsFailed,
+    RedisTooOld,
     RedisTopologyMismatch,
     RedisUnavailable,
 )
 
-from .model import Key, Source, SourceTrouble
+from .model import Source, SourceTrouble
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +46,9 @@ TICK_SECONDS = 0.5
 RECONNECT_SECONDS = (0.25, 1.0)
 """First and longest pause between attempts to reach Redis again."""
 
+DEAF_SECONDS = 5.0
+"""A doorbell that Redis refuses is tried again after so long."""
+
 Ring = Callable[[], None]
 
 
@@ -49,10 +57,15 @@ class _Queue:
     """A queue that is listened to and polled."""
 
     due_at: float
-    listeners: dict[Key, tuple[float, Ring]] = field(default_factory=dict)
-    """Per TaskQueue: its poll period, and how to ring it."""
+    listeners: dict[str, tuple[float, Ring]] = field(default_factory=dict)
+    """Per TaskQueue, by UID: its poll period, and how to ring it."""
     fingerprint: tuple[int, ...] = (0, 0, 0, 0, 0)
     """As of an empty queue: one that is empty at the first poll gives no reason to ring."""
+    deaf: IdenttqueueError | None = None
+    """Why its doorbell can't be heard."""
+    refused: bool = False
+    """The poll was refused. It leaves the queue to the rounds of its TaskQueues, which tell, and
+    does without it, so that it does not spoil the look at the others."""
 
     @property
     def period_seconds(self) -> float:
@@ -65,7 +78,7 @@ class _Queue:
 
 @dataclass(slots=True)
 class _Health:
-    """Whether Redis answers, and since when; on the loop's clock."""
+    """Whether Redis answers, all or one TaskQueue, and since when; on the loop's clock."""
 
     trouble: SourceTrouble | None = None
     message: str = ""
@@ -81,9 +94,9 @@ class Endpoint:
         self.admin = Admin(settings, retry_for_seconds=0)
         self._loop = asyncio.get_running_loop()
         self._health = _Health()
-        self._deaf: IdenttqueueError | None = None
+        self._healths: dict[str, _Health] = {}
         self._queues: dict[str, _Queue] = {}
-        self._names: dict[Key, tuple[str, ...]] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
         self._changes: asyncio.Queue[str] = asyncio.Queue()
         self._doorbell = self.admin.doorbell(self._rung, self._connected)
         self._tasks: list[asyncio.Task[None]] = []
@@ -105,14 +118,21 @@ class Endpoint:
         await self._doorbell.close()
         await self.admin.close()
 
-    def listen(self, owner: Key, queues: Iterable[str], period_seconds: float, ring: Ring) -> None:
+    def listen(self, owner: str, queues: Iterable[str], period_seconds: float, ring: Ring) -> None:
         """Ring a TaskQueue whenever there is something to look at in one of these queues.
 
         Again for the same owner: it may be with other queues or another period.
+
+        Args:
+            owner: UID of the TaskQueue. Not its name: one that is made anew listens before the old
+                one has stopped.
+            queues: their names.
+            period_seconds: of the poll.
+            ring: called without an argument.
         """
         names = tuple(queues)
         if self._names.get(owner, names) != names:
-            self.forget(owner)
+            self._leave(owner)
         self._names[owner] = names
         for name in names:
             if name not in self._queues:
@@ -122,8 +142,12 @@ class Endpoint:
                 self._changes.put_nowait(name)
             self._queues[name].listeners[owner] = (period_seconds, ring)
 
-    def forget(self, owner: Key) -> None:
+    def forget(self, owner: str) -> None:
         """Stop ringing a TaskQueue."""
+        self._healths.pop(owner, None)
+        self._leave(owner)
+
+    def _leave(self, owner: str) -> None:
         for name in self._names.pop(owner, ()):
             queue = self._queues[name]
             del queue.listeners[owner]
@@ -139,39 +163,81 @@ class Endpoint:
     # --- health ---
 
     @property
-    def source(self) -> Source:
-        """The state of the connection, as one round takes it in."""
-        health, now = self._health, self._loop.time()
-        if health.trouble is None:
-            return Source(trusted_seconds=now - health.since)
-        return Source(health.trouble, health.message, now - health.since, trusted_seconds=0.0)
+    def in_trouble(self) -> bool:
+        """Whether nobody can be served; the poll finds out when that is over, and rings."""
+        return self._health.trouble is not None
 
-    def failed(self, error: IdenttqueueError) -> None:
-        """A command failed: there is trouble until the poll reaches Redis again."""
-        trouble, before = trouble_of(error), self._health
+    def source(self, owner: str) -> Source:
+        """The state of the connection, as one round of a TaskQueue takes it in."""
+        shared, own, now = self._health, self._healths.get(owner, _Health()), self._loop.time()
+        worse = own if shared.trouble is None else shared
+        if worse.trouble is None:
+            return Source(trusted_seconds=now - max(shared.since, own.since))
+        return Source(worse.trouble, worse.message, now - worse.since, trusted_seconds=0.0)
+
+    def check_doorbell(self, owner: str) -> None:
+        """Raise what keeps a doorbell of the TaskQueue from being heard.
+
+        Polling alone would hide it, and be slower.
+        """
+        for name in self._names.get(owner, ()):
+            deaf = self._queues[name].deaf
+            if deaf is not None:
+                raise deaf
+
+    def failed(self, error: IdenttqueueError, owner: str | None = None) -> None:
+        """A command failed. If that is not everybody's trouble, it is the owner's."""
+        if _is_shared(error):
+            self._fail(error)
+        elif owner is not None:
+            before = self._healths.get(owner, _Health())
+            self._healths[owner] = self._after(before, error)
+
+    def answered(self, owner: str) -> None:
+        """A round of the TaskQueue got all it asked for."""
+        if self._healths.get(owner, _Health()).trouble is not None:
+            self.distrust(owner)
+        for name in self._names.get(owner, ()):
+            self._queues[name].refused = False
+
+    def distrust(self, owner: str) -> None:
+        """The TaskQueue has had trouble until now, here or at another endpoint.
+
+        Its workers may have had it too, and could not renew their leases.
+        """
+        self._healths[owner] = _Health(since=self._loop.time())
+
+    def _fail(self, error: IdenttqueueError) -> None:
+        """There is trouble for all until the poll reaches Redis again."""
+        before, self._health = self._health, self._after(self._health, error)
+        if before.trouble != self._health.trouble:
+            self._ring_all()
+
+    def _after(self, before: _Health, error: IdenttqueueError) -> _Health:
+        trouble = trouble_of(error)
         since = self._loop.time() if before.trouble is None else before.since
         message = f"{self.settings.safe_address}: {error}"
-        self._health = _Health(trouble, message, since)
         if before.trouble != trouble:
             logger.warning("%s: %s", trouble, message)
-            self._ring_all()
+        return _Health(trouble, message, since)
 
     async def _reach(self) -> None:
         """See whether Redis answers, and note since when it can be trusted.
 
-        A look at a queue is part of it: a server that says hello and refuses the rest is no help.
-        So is the doorbell: polling alone would hide that an ACL forbids it.
+        A look at the queues is part of it: a server that says hello and is loading its data, or
+        takes no writes, is no help.
         """
-        if self._deaf is not None:
-            raise self._deaf
         server = await self.admin.server()
-        await self.admin.depths(list(self._queues)[:1])
+        await self._look(list(self._queues))
         now = self._loop.time()
         if self._health.trouble is None:
             self._health = _Health(since=now - server.uptime_seconds)
             return
         logger.info("redis reachable again: %s", self.settings.safe_address)
         self._health = _Health(since=now)
+        for name, queue in self._queues.items():
+            if queue.deaf is not None:
+                self._changes.put_nowait(name)
         self._ring_all()
 
     # --- the doorbell ---
@@ -184,8 +250,12 @@ class Endpoint:
     def _connected(self, connected: bool) -> None:
         # A ring may be missed while the connection is away, so look now. A lost connection is not
         # yet trouble: whether Redis answers, the look itself finds out.
-        if not connected and self._health.trouble is None:
-            self._health = _Health(since=self._loop.time())
+        if not connected:
+            if self._health.trouble is None:
+                self._health = _Health(since=self._loop.time())
+            # Perhaps it was ended by a change of the ACL, which may now refuse some of them.
+            for name in self._queues:
+                self._changes.put_nowait(name)
         self._ring_all()
 
     def _ring_all(self) -> None:
@@ -201,26 +271,47 @@ class Endpoint:
             gone = [name for name in names if name not in self._queues]
             come = [name for name in names if name in self._queues]
             await self._doorbell.remove(*gone)
-            if come and not await self._hears(come):
-                await asyncio.sleep(RECONNECT_SECONDS[1])
-                continue
-            # What was enqueued before the subscription held did not ring.
-            for name in come:
-                if name in self._queues:
-                    self._queues[name].ring()
+            for start in range(0, len(come), POLL_BATCH):
+                await self._hear(come[start : start + POLL_BATCH])
 
-    async def _hears(self, names: Sequence[str]) -> bool:
-        """Listen to these queues; if Redis refuses that, it is tried again."""
-        try:
-            await self._doorbell.add(*names)
-        except IdenttqueueError as error:
-            self._deaf = error
-            self.failed(error)
+    async def _hear(self, names: Sequence[str]) -> None:
+        """Listen to these queues, as far as Redis allows it.
+
+        A subscription that is refused ends the connection, and with it those to all the others. So
+        each channel is tried first by ringing it, for which the same permission is needed.
+        """
+        refusals = dict(zip(names, await asyncio.gather(*map(self._refusal, names)), strict=True))
+        if any(error is not None and _is_shared(error) for error in refusals.values()):
+            await asyncio.sleep(RECONNECT_SECONDS[1])  # the poll tells
             for name in names:
                 self._changes.put_nowait(name)
-        else:
-            self._deaf = None
-        return self._deaf is None
+            return
+        allowed = [name for name in names if refusals[name] is None]
+        await self._doorbell.remove(*(set(names) - set(allowed)))
+        try:
+            if allowed:
+                await self._doorbell.add(*allowed)
+        except IdenttqueueError as error:
+            refusals |= dict.fromkeys(allowed, error)
+        for name in names:
+            self._heard(name, refusals[name])
+
+    async def _refusal(self, name: str) -> IdenttqueueError | None:
+        try:
+            await self.admin.ring(name)
+        except IdenttqueueError as error:
+            return error
+        return None
+
+    def _heard(self, name: str, refusal: IdenttqueueError | None) -> None:
+        """A doorbell is heard from now on, or is tried again later."""
+        queue = self._queues.get(name)
+        if queue is None:
+            return  # removed meanwhile
+        queue.deaf = refusal
+        queue.ring()  # what was enqueued before the subscription held did not
+        if refusal is not None:
+            self._loop.call_later(DEAF_SECONDS, self._changes.put_nowait, name)
 
     # --- the poll ---
 
@@ -236,18 +327,37 @@ class Endpoint:
                 pause = RECONNECT_SECONDS[0]
                 await asyncio.sleep(TICK_SECONDS)
             except IdenttqueueError as error:
-                self.failed(error)
+                self._fail(error)
                 await asyncio.sleep(pause * (0.75 + random.random() / 2))
                 pause = min(pause * 2, RECONNECT_SECONDS[1])
 
     async def _poll_due(self) -> None:
         now = self._loop.time()
-        due = [name for name, queue in self._queues.items() if queue.due_at <= now]
-        for start in range(0, len(due), POLL_BATCH):
-            await self._poll_batch(due[start : start + POLL_BATCH])
+        await self._look([name for name, queue in self._queues.items() if queue.due_at <= now])
 
-    async def _poll_batch(self, names: Sequence[str]) -> None:
-        depths = await self.admin.depths(names)
+    async def _look(self, names: Iterable[str]) -> None:
+        sound = [name for name in names if not self._queues[name].refused]
+        for start in range(0, len(sound), POLL_BATCH):
+            await self._look_at(sound[start : start + POLL_BATCH])
+
+    async def _look_at(self, names: Sequence[str]) -> None:
+        """Ring where the numbers moved. If that is refused, find out for which of the queues.
+
+        Raises:
+            IdenttqueueError: it is everybody's trouble.
+        """
+        try:
+            depths = await self.admin.depths(names)
+        except IdenttqueueError as error:
+            if _is_shared(error):
+                raise
+            await self.admin.server()  # or is the login refused?
+            if len(names) > 1:
+                await asyncio.gather(*(self._look_at([name]) for name in names))
+            elif names[0] in self._queues:
+                self._queues[names[0]].refused = True
+                self._queues[names[0]].ring()
+            return
         now = self._loop.time()
         for name, depth in depths.items():
             queue = self._queues.get(name)
@@ -279,3 +389,13 @@ def trouble_of(error: IdenttqueueError) -> SourceTrouble:
     """The condition's reason for an error of the library."""
     fits = (trouble for kind, trouble in _TROUBLES if isinstance(error, kind))
     return next(fits, SourceTrouble.INCOMPATIBLE)
+
+
+def _is_shared(error: IdenttqueueError) -> bool:
+    """Whether it concerns everybody at this Redis.
+
+    A login that is refused does too, but can't be told from a queue that is; the poll asks.
+    """
+    return isinstance(
+        error, RedisUnavailable | RedisTlsFailed | RedisTopologyMismatch | RedisTooOld
+    )

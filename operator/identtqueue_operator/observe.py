@@ -19,6 +19,7 @@ from .model import Deployment, Depth, Key, Observed, Source, Worker
 
 
 async def observe(
+    owner: str,
     workload: Key,
     queues: Sequence[str],
     endpoint: Endpoint | Source,
@@ -33,6 +34,7 @@ async def observe(
     """Look at everything.
 
     Args:
+        owner: UID of the TaskQueue.
         workload: the Deployment.
         queues: whose tasks it runs.
         endpoint: where the queues are; or why that is not known.
@@ -47,7 +49,7 @@ async def observe(
         ApiError: the API server could not be asked.
     """
     deployment = await find_deployment(workload, cluster, kube)
-    depth, workers, source = await _queues(endpoint, queues, due_within_seconds)
+    depth, workers, source = await _queues(owner, endpoint, queues, due_within_seconds)
     return Observed(
         at=at,
         source=source,
@@ -73,20 +75,22 @@ async def find_deployment(workload: Key, cluster: Cluster, kube: Kube) -> Deploy
 
 
 async def _queues(
-    endpoint: Endpoint | Source, queues: Sequence[str], due_within_seconds: float
+    owner: str, endpoint: Endpoint | Source, queues: Sequence[str], due_within_seconds: float
 ) -> tuple[Depth | None, tuple[Worker, ...], Source]:
     if isinstance(endpoint, Source):
         return None, (), endpoint
-    if endpoint.source.trouble is not None:
-        return None, (), endpoint.source  # its poll finds out when that is over, and rings
+    if endpoint.in_trouble:
+        return None, (), endpoint.source(owner)
     try:
+        endpoint.check_doorbell(owner)
         found = await endpoint.admin.depths(queues, due_within_seconds=due_within_seconds)
         busy = [queue for queue, depth in found.items() if depth.workers]
         workers = await read_workers(endpoint.admin, busy)
     except IdenttqueueError as error:
-        endpoint.failed(error)
-        return None, (), endpoint.source
-    return sum_up(found.values(), due_within_seconds), workers, endpoint.source
+        endpoint.failed(error, owner)
+        return None, (), endpoint.source(owner)
+    endpoint.answered(owner)
+    return sum_up(found.values(), due_within_seconds), workers, endpoint.source(owner)
 
 
 async def read_workers(admin: Admin, queues: Sequence[str]) -> tuple[Worker, ...]:

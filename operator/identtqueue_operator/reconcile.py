@@ -183,7 +183,7 @@ class Reconciler:
             if self.gone:
                 await self._release()
             if self._endpoint is not None:
-                self._endpoint.forget(self.key)
+                self._endpoint.forget(self._uid)
                 await self._tools.endpoints.drop_if_idle(self._endpoint)
 
     async def _wait(self, seconds: float | None) -> None:
@@ -282,6 +282,7 @@ class Reconciler:
         tools = self._tools
         rival = tools.rival(self.created, self.workload)
         return await observe(
+            self._uid,
             self.workload,
             spec.queue_names,
             endpoint,
@@ -312,7 +313,7 @@ class Reconciler:
     async def _find_endpoint(self, spec: TaskQueueSpec) -> Endpoint | Source:
         """Where the queues are; the doorbell follows when that is another place than before."""
         before = self._endpoint
-        in_trouble = before is None or before.source.trouble is not None
+        in_trouble = before is None or before.source(self._uid).trouble is not None
         try:
             endpoint = await self._tools.endpoints.find(
                 self.key.namespace, spec.redis, in_trouble=in_trouble
@@ -322,10 +323,12 @@ class Reconciler:
         if endpoint is not before:
             self._endpoint = endpoint
             if before is not None:
-                before.forget(self.key)
+                if in_trouble:
+                    endpoint.distrust(self._uid)
+                before.forget(self._uid)
                 await self._tools.endpoints.drop_if_idle(before)
         period = spec.scaling.poll_period_seconds
-        endpoint.listen(self.key, spec.queue_names, period, self.ring)
+        endpoint.listen(self._uid, spec.queue_names, period, self.ring)
         return endpoint
 
     async def _release(self) -> None:

@@ -231,6 +231,14 @@ class Admin(AsyncConnected):
         answers = await self._redis.run_all([command(task_id) for task_id in ids])
         return [t for t, answer in zip(ids, answers, strict=True) if answer is Replayed.OK]
 
+    async def ring(self, queue: str) -> None:
+        """Ring the doorbell of a queue, as its first task does.
+
+        Raises:
+            RedisAuthFailed: the user may not use its channel, nor listen to it.
+        """
+        await self._redis.run(commands.ring(queue))
+
     def doorbell(
         self,
         on_ring: Callable[[str], None],

@@ -371,9 +371,9 @@ async def test_a_redis_that_refuses_its_work_does_not_flap(operator, setup, new_
     setup.fleet.create(2)
     setup.create({"pollPeriodSeconds": 1})
     await setup.reason("RedisAuthFailed")
-    (endpoint,) = operator.controller._endpoints._endpoints.values()
-    before = endpoint.source.outage_seconds
-    await eventually(lambda: endpoint.source.outage_seconds > before + 1.5)
+    (reconciler,) = operator.controller._reconcilers.values()
+    before = reconciler.seen.source.outage_seconds
+    await eventually(lambda: reconciler.seen.source.outage_seconds > before + 1.5)
     assert setup.events("RedisRecovered") == []
     with server.client() as client:
         client.execute_command("ACL", "SETUSER", "default", "+@all")

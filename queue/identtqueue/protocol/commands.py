@@ -635,6 +635,11 @@ def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
     )
 
 
+def ring(queue: str) -> Call[int]:
+    """Ring the doorbell; gives how many listen, in a cluster on one node."""
+    return Call("PUBLISH", (queue_keys(queue).doorbell,), (b"1",), int, is_script=False)
+
+
 def expired(queue: str, now_ms: int, limit: int = 16) -> Call[list[str]]:
     """Workers whose lease had run out at `now_ms` (Redis time); `recover` checks it again."""
     return Call(
