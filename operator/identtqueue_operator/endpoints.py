@@ -3,16 +3,19 @@
 Endpoints are shared: whoever names the same address with the same credentials gets the same one.
 Secrets are read when first needed and again while the connection is in trouble, which is how a
 rotated password is picked up (connections that are already logged in live on). What a Secret holds
-goes into `RedisSettings`, whose repr hides it, and nowhere else.
+goes into `RedisSettings`, whose repr hides it, and into a file where TLS wants one; it is kept as
+long as a TaskQueue names the Secret.
 """
 
 import asyncio
 import base64
 import binascii
 import hashlib
+import ssl
 import tempfile
-from collections import defaultdict
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from identtqueue.admin import RedisSettings
@@ -30,7 +33,15 @@ REREAD_SECONDS = 5.0
 
 
 class SecretMissing(Exception):
-    """A Secret, or a key in it, is not there; the message says which."""
+    """A Secret, or a key in it, is not there or not usable; the message says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """A look at a Secret."""
+
+    at: float
+    found: dict[str, bytes] | SecretMissing
 
 
 class Endpoints:
@@ -45,14 +56,17 @@ class Endpoints:
         self._kube = kube
         self._clock = clock
         self._endpoints: dict[RedisSettings, Endpoint] = {}
-        self._secrets: dict[Key, tuple[float, dict[str, bytes]]] = {}
+        self._secrets: dict[Key, _Read] = {}
         self._locks: dict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._named: dict[str, frozenset[Key]] = {}
+        self._uses: Counter[Key] = Counter()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
-    async def find(self, namespace: str, redis: Redis, *, in_trouble: bool) -> Endpoint:
-        """The endpoint that a TaskQueue of this namespace means.
+    async def find(self, owner: str, namespace: str, redis: Redis, *, in_trouble: bool) -> Endpoint:
+        """The endpoint that a TaskQueue means.
 
         Args:
+            owner: UID of the TaskQueue.
             namespace: of the TaskQueue and its Secrets.
             redis: what its spec says.
             in_trouble: its present endpoint does not work, so Secrets are worth another look.
@@ -61,6 +75,7 @@ class Endpoints:
             SecretMissing: a Secret or a key in it is not there.
             ApiError: the API server refused, or could not be reached.
         """
+        self._note_use(owner, frozenset(Key(namespace, name) for name in _secret_names(redis)))
         settings = await self._settings(namespace, redis, in_trouble=in_trouble)
         endpoint = self._endpoints.get(settings)
         if endpoint is None:
@@ -72,7 +87,24 @@ class Endpoints:
         """Close an endpoint that nobody listens to any more."""
         if endpoint.idle and self._endpoints.get(endpoint.settings) is endpoint:
             del self._endpoints[endpoint.settings]
+            self._drop_files()
             await endpoint.close()
+
+    def forget(self, owner: str) -> None:
+        """A TaskQueue is gone: drop the Secrets that only it named."""
+        self._note_use(owner, frozenset())
+
+    def _note_use(self, owner: str, secrets: frozenset[Key]) -> None:
+        before = self._named.pop(owner, frozenset())
+        if secrets:
+            self._named[owner] = secrets
+        self._uses.update(secrets - before)
+        for secret in before - secrets:
+            self._uses[secret] -= 1
+            if not self._uses[secret]:
+                del self._uses[secret]
+                self._secrets.pop(secret, None)
+                self._locks.pop(secret, None)
 
     async def close(self) -> None:
         """Close all."""
@@ -91,12 +123,12 @@ class Endpoints:
         tls = redis.tls if redis.tls and redis.tls.enabled else None
         if tls is not None and tls.ca_secret_ref is not None:
             key = Key(namespace, tls.ca_secret_ref.name)
-            ca_file = await self._file(key, tls.ca_secret_ref.key, fresh=in_trouble)
+            ca_file = await self._file(key, tls.ca_secret_ref.key, _certificate, fresh=in_trouble)
         if tls is not None and tls.client_cert_secret_ref is not None:
             pair = tls.client_cert_secret_ref
             key = Key(namespace, pair.name)
-            cert_file = await self._file(key, pair.cert_key, fresh=in_trouble)
-            key_file = await self._file(key, pair.key_key, fresh=in_trouble)
+            cert_file = await self._file(key, pair.cert_key, _certificate, fresh=in_trouble)
+            key_file = await self._file(key, pair.key_key, _private_key, fresh=in_trouble)
         return RedisSettings(
             address=redis.url,
             username=login[0],
@@ -130,40 +162,84 @@ class Endpoints:
 
     async def _value(self, secret: Key, name: str, *, fresh: bool) -> bytes:
         async with self._locks[secret]:  # many TaskQueues, one request
-            read_at, data = self._secrets.get(secret, (float("-inf"), {}))
-            worth_it = fresh or name not in data
-            if secret not in self._secrets or (
-                worth_it and self._clock() - read_at >= REREAD_SECONDS
+            read = self._secrets.get(secret)
+            if read is None or (
+                (fresh or isinstance(read.found, SecretMissing) or name not in read.found)
+                and self._clock() - read.at >= REREAD_SECONDS
             ):
-                data = await self._read(secret)
-                self._secrets[secret] = (self._clock(), data)
-        if name not in data:
+                read = self._secrets[secret] = _Read(self._clock(), await self._read(secret))
+        found = read.found
+        if isinstance(found, SecretMissing):
+            raise SecretMissing(*found.args)
+        if name not in found:
             raise SecretMissing(f"Secret {secret.name} has no key {name}")
-        return data[name]
+        return found[name]
 
-    async def _read(self, secret: Key) -> dict[str, bytes]:
+    async def _read(self, secret: Key) -> dict[str, bytes] | SecretMissing:
         try:
             body = await self._kube.get_secret(secret)
         except ApiError as error:
             if error.status == 404:
-                raise SecretMissing(f"Secret {secret.name} does not exist") from None
+                return SecretMissing(f"Secret {secret.name} does not exist")
             if error.status == 403:
-                raise SecretMissing(
-                    f"the operator may not read Secret {secret.name}: allow its service account "
-                    "to get it by name"
-                ) from None
+                return SecretMissing(
+                    f"the operator may not read Secret {secret.name}: name it in the chart's "
+                    "rbac.secretNames"
+                )
             raise
         try:
-            return {k: base64.b64decode(v) for k, v in (body.get("data") or {}).items()}
-        except binascii.Error:
-            raise SecretMissing(f"Secret {secret.name} can't be decoded") from None
+            data = body.get("data") or {}
+            return {key: base64.b64decode(value, validate=True) for key, value in data.items()}
+        except (binascii.Error, TypeError, ValueError):
+            return SecretMissing(f"Secret {secret.name} is not base64")
 
-    async def _file(self, secret: Key, name: str, *, fresh: bool) -> str:
+    async def _file(
+        self, secret: Key, name: str, check: Callable[[bytes], None], *, fresh: bool
+    ) -> str:
         """A file with the value, named by its content: what was rotated has another name."""
         pem = await self._value(secret, name, fresh=fresh)
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="identtqueue-tls-")  # mode 0700
         path = Path(self._folder.name) / f"{hashlib.sha256(pem).hexdigest()[:16]}.pem"
         if not path.exists():
+            try:
+                check(pem)
+            except ValueError as error:
+                raise SecretMissing(f"Secret {secret.name}: {name} {error}") from None
             path.write_bytes(pem)
         return str(path)
+
+    def _drop_files(self) -> None:
+        """Remove the files of endpoints that are closed; whoever was about to use one makes it."""
+        used = {
+            file
+            for settings in self._endpoints
+            for file in (settings.tls_ca_file, settings.tls_cert_file, settings.tls_key_file)
+        }
+        if self._folder is not None:
+            for path in Path(self._folder.name).iterdir():
+                if str(path) not in used:
+                    path.unlink()
+
+
+def _secret_names(redis: Redis) -> Iterator[str]:
+    """All that a spec names."""
+    sentinel = redis.sentinel.credentials_secret_ref if redis.sentinel else None
+    tls = (redis.tls.ca_secret_ref, redis.tls.client_cert_secret_ref) if redis.tls else ()
+    for reference in (redis.credentials_secret_ref, sentinel, *tls):
+        if reference is not None:
+            yield reference.name
+
+
+def _certificate(pem: bytes) -> None:
+    """Raise ValueError unless it is one, or several."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=pem.decode())
+    except (ssl.SSLError, ValueError):
+        raise ValueError("is no certificate in PEM form") from None
+
+
+def _private_key(pem: bytes) -> None:
+    """Raise ValueError unless it looks like one; whether it fits, the first connection tells."""
+    if b"PRIVATE KEY-----" not in pem or b"ENCRYPTED" in pem:
+        raise ValueError("is no private key in PEM form, not encrypted")

@@ -182,6 +182,7 @@ class Reconciler:
         finally:
             if self.gone:
                 await self._release()
+            self._tools.endpoints.forget(self._uid)
             if self._endpoint is not None:
                 self._endpoint.forget(self._uid)
                 await self._tools.endpoints.drop_if_idle(self._endpoint)
@@ -316,7 +317,7 @@ class Reconciler:
         in_trouble = before is None or before.source(self._uid).trouble is not None
         try:
             endpoint = await self._tools.endpoints.find(
-                self.key.namespace, spec.redis, in_trouble=in_trouble
+                self._uid, self.key.namespace, spec.redis, in_trouble=in_trouble
             )
         except SecretMissing as error:
             return Source(SourceTrouble.SECRET_MISSING, str(error), trusted_seconds=0.0)

@@ -12,6 +12,7 @@ import contextlib
 import copy
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -47,10 +48,14 @@ class ApiServer:
         self.objects: dict[tuple[str, str, str], Json] = {}
         self.requests: list[tuple[str, str, Json | None]] = []
         """Method, path and body of every request that was not a GET."""
+        self.reads: Counter[str] = Counter()
+        """How often each path was asked for."""
         self.down = False
         """Answer everything with 503."""
         self.forbidden = ""
         """Refuse writes to paths that end so, as for want of a permission."""
+        self.unreadable: dict[str, int] = {}
+        """Refuse reads of paths that end so, with this status."""
         self.listeners: list[Callable[[str, str, Json], None]] = []
         """Called with event, plural and object for each change, as a watch would."""
         self.around_write: Callable[[str, Callable[[], Json]], Json] = lambda path, write: write()
@@ -153,7 +158,9 @@ class ApiServer:
             if self.down:
                 raise Refusal(503, "ServiceUnavailable", "down for a test")
             body = json.loads(await request.read() or "null")
-            if request.method != "GET":
+            if request.method == "GET":
+                self._note_read(request.path)
+            else:
                 self.requests.append((request.method, request.path, body))
                 if self.forbidden and request.path.endswith(self.forbidden):
                     raise Refusal(403, "Forbidden", f"{self.forbidden} is forbidden for a test")
@@ -166,6 +173,12 @@ class ApiServer:
         except Refusal as refusal:
             return web.json_response(refusal.body, status=refusal.body["code"])
         return web.json_response(answer)
+
+    def _note_read(self, path: str) -> None:
+        self.reads[path] += 1
+        for end, status in self.unreadable.items():
+            if path.endswith(end):
+                raise Refusal(status, "Refused", f"{end} is not to be read, for a test")
 
     def _answer(self, request: web.Request, body: Json | None) -> Json:
         parts = request.path.strip("/").split("/")
