@@ -543,6 +543,15 @@ def test_the_depth_of_many_is_told_from_the_first(bench: Bench) -> None:
     assert (depth.queued, depth.held) == (1_000, 748)
 
 
+def test_the_depth_of_many_jobs_adds_up(bench: Bench) -> None:
+    """Twentieths of 206 are not whole, and as floats more than 206 together."""
+    bench.register("w", two=TWO)
+    for i in range(206):
+        enqueue(bench, f"job-{i % 20}", f"t{i}")
+    depth = bench.refuses(commands.depth(bench.queue))
+    assert (depth.queued, depth.held) == (206, 0)
+
+
 def test_limits_are_shown_with_their_use(bench: Bench) -> None:
     both = JobLimits(max_running=2, rate_limit=RateLimit(60, 7_200_000, burst=1))
     bench.register("w", two=TWO, both=both, free=JobLimits(), idle=HOURLY)

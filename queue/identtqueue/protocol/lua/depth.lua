@@ -39,14 +39,16 @@ if redis.call('EXISTS', KEYS[7], KEYS[8]) > 0 then
     pending, startable, free[job] = pending + held, startable + may, free_for(job) - may
   end
   -- What has not been looked at by a claim yet: its head stands for the rest.
-  local sample, found = redis.call('LRANGE', KEYS[1], 0, 199), {}
+  local sample, found, shares = redis.call('LRANGE', KEYS[1], 0, 199), {}, 0
   for _, id in ipairs(sample) do
     local job = redis.call('HGET', ARGV[1] .. id, 'function') or ''
     found[job] = (found[job] or 0) + 1
   end
   for job, number in pairs(found) do
-    startable = startable + math.max(0, math.min(number * length / #sample, free_for(job)))
+    shares = shares + math.max(0, math.min(number * length, free_for(job) * #sample))
   end
+  -- Divided once: a sum of quotients can be a little more than the whole.
+  if #sample > 0 then startable = startable + math.ceil(shares / #sample) end
 end
 
 local next_due, first = -1, redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
@@ -54,7 +56,7 @@ if #first > 0 then next_due = math.max(0, tonumber(first[2]) - now) end
 local due, next_held = due_held(KEYS[8], now)
 local reply = {pending, in_flight, redis.call('ZCARD', KEYS[3]), redis.call('ZCARD', KEYS[4]),
   oldest, next_due, redis.call('ZCOUNT', KEYS[3], '-inf', now + tonumber(ARGV[3])),
-  redis.call('EXISTS', KEYS[6]), #workers, now, pending - math.ceil(startable),
+  redis.call('EXISTS', KEYS[6]), #workers, now, pending - startable,
   due > 0 and 0 or next_held}
 for _, value in ipairs(redis.call('HGETALL', KEYS[5])) do reply[#reply + 1] = value end
 return reply
