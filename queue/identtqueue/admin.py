@@ -217,7 +217,10 @@ class Admin(AsyncConnected):
                 yield info
 
     async def replay(self, task_ids: Iterable[str]) -> list[str]:
-        """Run dead letters again, with fresh counts; gives the ids that were dead letters."""
+        """Run dead letters again, with fresh counts; gives the ids of those that do.
+
+        One whose `unique_key` another unfinished task has stays a dead letter.
+        """
         return await self._each(task_ids, commands.replay)
 
     async def discard(self, task_ids: Iterable[str]) -> list[str]:

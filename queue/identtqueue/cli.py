@@ -300,8 +300,11 @@ async def _change_dead(address: str, task_ids: tuple[str, ...], verb: str) -> No
         queue_of(task_id)
     async with Admin(address) as admin:
         changed = set(await getattr(admin, verb)(task_ids))
+    refusal = "is no dead letter"
+    if verb == "replay":
+        refusal += ", or another task has its unique key"
     for task_id in task_ids:
-        click.echo(f"{task_id}  {verb + 'ed' if task_id in changed else 'is no dead letter'}")
+        click.echo(f"{task_id}  {verb + 'ed' if task_id in changed else refusal}")
 
 
 @main.command()

@@ -258,7 +258,7 @@ async def test_dead_letters(client: Client, run: Run, queue: str, dead_letter: s
     said = await run("dead", "replay", dead_letter, other)
     assert said.out.splitlines() == [
         f"{dead_letter}  replayed",
-        f"{other}  is no dead letter",
+        f"{other}  is no dead letter, or another task has its unique key",
     ]
     assert await client.get_status(dead_letter) is State.PENDING
     assert (await run("dead", "list", queue)).out == ""

@@ -59,6 +59,7 @@ def test_the_way_of_a_task(bench: Bench) -> None:
             "owner": "w",
             "ttl": LATER_MS,
             "unique": "key",
+            "unique_ttl": LATER_MS,
             "enqueued_at": TIME,
             "started_at": TIME,
             "finished_at": TIME,

@@ -33,7 +33,7 @@ MS: Final = "ms"
 FAILURE: Final = codec.encode_failure(Failure("ValueError", "no", "trace"))
 
 _TIMES: Final = {"enqueued_at", "started_at", "finished_at", "pending_since", "expires_at"}
-_NUMBERS: Final = {"attempt", "failures", "losses", "ttl"}
+_NUMBERS: Final = {"attempt", "failures", "losses", "ttl", "unique_ttl"}
 
 
 class Bench:

@@ -389,8 +389,12 @@ class QueueModel:
 
     def replay(self, task_id: str) -> Replayed:
         refusal = self._not_dead(task_id)
+        if refusal is None and self.tasks[task_id].unique in self.unique:
+            refusal = Replayed.UNIQUE
         if refusal is None:
             task = self._to_pending("replay", task_id)
+            if task.unique is not None:
+                self.unique[task.unique] = task_id
             task.failures = task.losses = 0
             task.cancel_asked = task.expired = False
             self.stats["replayed"] += 1

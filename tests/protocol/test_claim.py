@@ -121,6 +121,7 @@ def test_an_expired_task_is_cancelled_and_the_next_one_is_taken(bench: Bench) ->
         "expires_at": TIME,
         "finished_at": TIME,
         "unique": "key",
+        "unique_ttl": LATER_MS,
     }
     stats = bench.dump()["stats"]
     assert (stats["claimed"], stats["cancelled"]) == (1, 1)

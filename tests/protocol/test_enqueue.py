@@ -43,6 +43,7 @@ def test_everything_that_a_delayed_enqueue_writes(bench: Bench) -> None:
             "ttl": 5_000,
             "expires_at": TIME,
             "unique": "key",
+            "unique_ttl": LATER_MS,
         },
     }
 

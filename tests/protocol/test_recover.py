@@ -138,6 +138,7 @@ def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: Bench) -> No
             "attempt": 3,
             "losses": 3,
             "unique": "key",
+            "unique_ttl": LATER_MS,
         },
     }
     result = bench.run(commands.await_result(bench.id("poison")))

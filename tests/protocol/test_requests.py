@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Cancelled, Replayed
+from identtqueue.protocol.commands import Cancelled, Enqueued, Replayed
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 
@@ -38,6 +38,7 @@ def test_everything_that_a_cancel_writes(bench: Bench, options: dict[str, int]) 
             "enqueued_at": TIME,
             "finished_at": TIME,
             "unique": "key",
+            "unique_ttl": LATER_MS,
         },
     }
 
@@ -190,6 +191,31 @@ def test_everything_that_a_replay_writes(bench: Bench) -> None:
     }
     (attempt,) = bench.claim("w")
     assert (attempt.number, attempt.failures) == (2, 0)
+
+
+def test_a_replayed_task_takes_its_unique_key_back(bench: Bench) -> None:
+    unique = {"unique": "key", "unique_ttl": LATER_MS}
+    (attempt,) = bench.running("w", "a", **unique)
+    bench.run(commands.bury(bench.queue, "w", attempt.task_id, attempt.number, FAILURE))
+
+    bench.enqueue("rival", **unique)
+    assert bench.refuses(commands.replay(attempt.task_id)) is Replayed.UNIQUE
+    bench.run(commands.cancel(bench.id("rival")))
+    assert bench.run(commands.replay(attempt.task_id)) is Replayed.OK
+
+    key = bench.keys.unique_prefix + "key"
+    assert bench.raw.get(key) == attempt.task_id.encode()
+    assert 0 < bench.raw.pttl(key) <= LATER_MS
+    (receipt,) = bench.refuses(commands.enqueue(bench.queue, [bench.task("late", **unique)]))
+    assert (receipt.task_id, receipt.status) == (attempt.task_id, Enqueued.UNIQUE)
+
+
+def test_a_replayed_task_of_an_older_client_has_its_unique_key_for_a_day(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a", unique="key", unique_ttl=LATER_MS)
+    bench.raw.hdel(bench.keys.task(attempt.task_id), "unique_ttl")
+    bench.run(commands.bury(bench.queue, "w", attempt.task_id, attempt.number, FAILURE))
+    assert bench.run(commands.replay(attempt.task_id)) is Replayed.OK
+    assert LATER_MS < bench.raw.pttl(bench.keys.unique_prefix + "key") <= 24 * LATER_MS
 
 
 def test_a_replayed_task_neither_expires_nor_remembers_a_cancellation(bench: Bench) -> None:

@@ -91,6 +91,7 @@ class Replayed(enum.Enum):
     OK = b"ok"
     MISSING = b"missing"
     NOT_DEAD = b"not dead"
+    UNIQUE = b"unique"  # another unfinished task has its unique key
 
 
 class Enqueued(enum.Enum):
@@ -741,12 +742,12 @@ def pause(queue: str, *, stop: bool) -> Call[bool]:
 
 
 def replay(task_id: str) -> Call[Replayed]:
-    """Run a dead letter again, with fresh counts of failures and losses."""
+    """Run a dead letter again, with fresh counts of failures and losses, and its unique key."""
     k = queue_keys(queue_of(task_id))
     return Call(
         "replay",
         (k.dead, k.pending, k.wake, k.stats),
-        (k.task_prefix, k.doorbell, task_id),
+        (k.task_prefix, k.doorbell, task_id, k.unique_prefix),
         Replayed,
     )
 

@@ -69,7 +69,13 @@ TRANSITIONS: Final = (
         "not started; a running task's owner is asked instead",
         "client",
     ),
-    Transition("replay", (State.FAILED,), (State.PENDING,), "is a dead letter", "admin"),
+    Transition(
+        "replay",
+        (State.FAILED,),
+        (State.PENDING,),
+        "is a dead letter; unique key free",
+        "admin",
+    ),
     Transition("discard", (State.FAILED,), (NONE,), "is a dead letter", "admin"),
 )
 

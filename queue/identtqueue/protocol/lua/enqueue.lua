@@ -30,7 +30,7 @@ local function accept(id, key, payload, name, options)
   if options.ttl then redis.call('HSET', key, 'ttl', options.ttl) end
   if options.expires then redis.call('HSET', key, 'expires_at', now + options.expires) end
   if options.unique then
-    redis.call('HSET', key, 'unique', options.unique)
+    redis.call('HSET', key, 'unique', options.unique, 'unique_ttl', options.unique_ttl)
     redis.call('SET', ARGV[2] .. options.unique, id, 'PX', options.unique_ttl)
   end
   accepted = accepted + 1

@@ -1,13 +1,19 @@
--- replay: failed -> pending; its failures and losses start again at 0, its attempts go on
+-- replay: failed -> pending; its failures and losses start again at 0, its attempts go on. It takes
+-- its unique key back; while another task has that, it stays where it is
 -- KEYS  1 dead  2 pending  3 wake  4 stats
--- ARGV  1 task prefix  2 doorbell  3 id
--- Returns "ok" | "missing" | "not dead"
+-- ARGV  1 task prefix  2 doorbell  3 id  4 unique prefix
+-- Returns "ok" | "missing" | "not dead" | "unique"
 -- include lib/now.lua
 -- include lib/pending.lua
 local id, key = ARGV[3], ARGV[1] .. ARGV[3]
-local task = redis.call('HMGET', key, 'state', 'payload')
+local task = redis.call('HMGET', key, 'state', 'payload', 'unique', 'unique_ttl')
 if not task[1] then return 'missing' end
 if task[1] ~= 'failed' or not task[2] then return 'not dead' end
+if task[3] then
+  local unique = ARGV[4] .. task[3]
+  if redis.call('SETNX', unique, id) == 0 then return 'unique' end
+  redis.call('PEXPIRE', unique, task[4] or 86400000)  -- older clients kept no time: a day
+end
 local before = redis.call('LLEN', KEYS[2])
 redis.call('ZREM', KEYS[1], id)
 redis.call('PERSIST', key)
