@@ -69,14 +69,24 @@ async def measure_crowd(times: Repetitions) -> Numbers:
         }
 
 
-async def measure_pods(times: Repetitions) -> Numbers:
+async def measure_zero(times: Repetitions) -> Numbers:
     async with pods.ward() as here:
-        return {
-            "zero": await pods.to_zero(here, times.to_zero),
-            "node": await pods.node_loss(here),
-            "drain": await pods.ordinary_drain(here),
-            "shrink": await pods.scale_downs(here, times.scale_downs),
-        }
+        return {"zero": await pods.to_zero(here, times.to_zero)}
+
+
+async def measure_node(_: Repetitions) -> Numbers:
+    async with pods.ward() as here:
+        return {"node": await pods.node_loss(here)}
+
+
+async def measure_drain(_: Repetitions) -> Numbers:
+    async with pods.ward() as here:
+        return {"drain": await pods.ordinary_drain(here)}
+
+
+async def measure_shrink(times: Repetitions) -> Numbers:
+    async with pods.ward() as here:
+        return {"shrink": await pods.scale_downs(here, times.scale_downs)}
 
 
 PARTS: dict[str, Callable[[Repetitions], Awaitable[Numbers]]] = {
@@ -84,7 +94,10 @@ PARTS: dict[str, Callable[[Repetitions], Awaitable[Numbers]]] = {
     "deaths": measure_deaths,
     "outages": measure_outages,
     "crowd": measure_crowd,
-    "pods": measure_pods,
+    "zero": measure_zero,
+    "node": measure_node,
+    "drain": measure_drain,
+    "shrink": measure_shrink,
 }
 
 
