@@ -4,12 +4,16 @@ Two autoscalers on one Deployment undo each other's work for ever, so the operat
 and keeps its hands off what they scale. They are rare and change rarely: one list per namespace
 every twenty seconds is enough, and costs nothing while a queue is being served. But no TaskQueue is
 decided on before a list that is younger than it: its Deployment may have been scaled by another
-hand all along. A HorizontalPodAutoscaler that comes, goes or turns to another Deployment is heard
-of by a watch and causes a look at once; KEDA makes one for each ScaledObject that is active.
+hand all along. A list that fails says nothing: what the last one said holds, and it is tried again
+soon. One that is refused (no permission, no such kind) means that there is nothing to look for. A
+HorizontalPodAutoscaler that comes, goes or turns to another Deployment is heard of by a watch and
+causes a look at once; KEDA makes one for each ScaledObject that is active.
 """
 
 import asyncio
+import contextlib
 import logging
+import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +24,10 @@ from .views import key_of
 logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS = 20.0
+RETRY_SECONDS = (0.2, PERIOD_SECONDS)
+"""First and longest pause after a look that failed."""
+FAILURES_TO_TELL = 4
+"""So many looks in a row must fail before whoever waits for one is told."""
 
 _List = Callable[[str | None], Awaitable[list[dict[str, Any]]]]
 
@@ -39,9 +47,12 @@ class Autoscalers:
         self._namespaces = namespaces
         self._on_change = on_change
         self._found: dict[Key, str] = {}
+        self._answers: dict[tuple[str, str | None], dict[Key, str]] = {}
         self._heard: dict[Key, str] = {}
         self._refused: set[str] = set()
         self._begun = self._ended = 0  # looks
+        self._failures = 0
+        self._failure = ""
         self._wanted = asyncio.Event()
         self._one_ended = asyncio.Condition()
 
@@ -63,47 +74,74 @@ class Autoscalers:
         while True:
             self._wanted.clear()
             await self.look()
-            try:
+            if self._failures:
+                await asyncio.sleep(self._pause())
+                continue
+            with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_SECONDS):
                     await self._wanted.wait()
-            except TimeoutError:
-                continue
 
-    async def look_anew(self) -> None:
-        """Have `run` look; returns when a look that began after this call has ended."""
+    def _pause(self) -> float:
+        first, longest = RETRY_SECONDS
+        pause = min(longest, first * float(2 ** min(self._failures - 1, 10)))
+        return pause * (0.75 + random.random() / 2)
+
+    async def look_anew(self) -> str:
+        """Have `run` look; returns when a look that began after this call has ended.
+
+        Returns:
+            Empty, if that look succeeded. Else why looks fail, again and again.
+        """
         number = self._begun + 1
         self._wanted.set()
         async with self._one_ended:
-            await self._one_ended.wait_for(lambda: self._ended >= number)
+            await self._one_ended.wait_for(
+                lambda: (
+                    self._ended >= number
+                    and (not self._failures or self._failures >= FAILURES_TO_TELL)
+                )
+            )
+        return self._failure
 
     async def look(self) -> None:
         """Look once."""
         self._begun += 1
         found: dict[Key, str] = {}
+        failure = ""
         for namespace in self._namespaces:
             for kind, listing in (
                 ("HorizontalPodAutoscaler", self._kube.list_autoscalers),
+                # KEDA makes an HPA of its own; the ScaledObject, found later, is the better name.
                 ("ScaledObject", self._kube.list_scaled_objects),
             ):
-                for body in await self._list(kind, listing, namespace):
-                    _add(found, kind, body)
+                try:
+                    self._answers[kind, namespace] = await self._list(kind, listing, namespace)
+                except ApiError as error:
+                    failure = f"can't look for {kind}s in {namespace or 'the cluster'}: {error}"
+                found |= self._answers.get((kind, namespace), {})
         before, self._found = self._found, found
         for key in before.keys() ^ found.keys():
             self._on_change(key)
+        if failure and not self._failures:
+            logger.warning("%s; what was seen last holds", failure)
         async with self._one_ended:
-            self._ended += 1
+            self._ended, self._failure = self._begun, failure
+            self._failures = self._failures + 1 if failure else 0
             self._one_ended.notify_all()
 
-    async def _list(self, kind: str, listing: _List, namespace: str | None) -> list[dict[str, Any]]:
+    async def _list(self, kind: str, listing: _List, namespace: str | None) -> dict[Key, str]:
         try:
-            return await listing(namespace)
+            bodies = await listing(namespace)
         except ApiError as error:
+            if error.status not in (403, 404):
+                raise
             # Not being allowed to look is no reason not to scale; it is said once.
             what = f"{kind} in {namespace or 'the cluster'}: {error.status}"
             if what not in self._refused:
                 self._refused.add(what)
                 logger.warning("can't look for other autoscalers: %s: %s", what, error)
-            return []
+            return {}
+        return dict(_entry(kind, body) for body in bodies if _target(body))
 
 
 def _target(body: Mapping[str, Any]) -> str | None:
@@ -112,11 +150,7 @@ def _target(body: Mapping[str, Any]) -> str | None:
     return target.get("name") if target.get("kind", "Deployment") == "Deployment" else None
 
 
-def _add(found: dict[Key, str], kind: str, body: dict[str, Any]) -> None:
-    target = _target(body)
-    if not target:
-        return
-    namespace, name = body["metadata"]["namespace"], body["metadata"]["name"]
-    key = Key(namespace, target)
-    # KEDA makes an HPA of its own; the ScaledObject, found later, is the better name for both.
-    found[key] = f"{kind} {name} scales Deployment {key.name} too"
+def _entry(kind: str, body: dict[str, Any]) -> tuple[Key, str]:
+    """The Deployment, and who scales it."""
+    deployment = Key(body["metadata"]["namespace"], str(_target(body)))
+    return deployment, f"{kind} {body['metadata']['name']} scales Deployment {deployment.name} too"

@@ -73,8 +73,8 @@ class Tools:
     """(Deployment): which other autoscaler scales it, in words; empty: none."""
     rival: Callable[[tuple[str, str], Key], str]
     """(age of a TaskQueue, Deployment): which older TaskQueue scales it, in words."""
-    look_for_others: Callable[[], Awaitable[None]]
-    """Makes sure that `autoscaler` knows of everybody who scales something now."""
+    look_for_others: Callable[[], Awaitable[str]]
+    """Makes sure that `autoscaler` knows of everybody who scales something now; or says why not."""
     clock: Callable[[], float]
     """Seconds since the epoch."""
     identity: str
@@ -169,7 +169,7 @@ class Reconciler:
     async def run(self) -> None:
         """Round after round, until cancelled or the TaskQueue is gone."""
         try:
-            await self._tools.look_for_others()
+            await self._know_the_others()
             async with self._tools.first_looks:
                 self._dirty.clear()
                 pause = await self._round_or_backoff()
@@ -186,6 +186,16 @@ class Reconciler:
             if self._endpoint is not None:
                 self._endpoint.forget(self._uid)
                 await self._tools.endpoints.drop_if_idle(self._endpoint)
+
+    async def _know_the_others(self) -> None:
+        """Nothing is decided before it is known who else scales; what prevents that is told."""
+        while failure := await self._tools.look_for_others():
+            problem = ("AutoscalersUnknown", failure)
+            now = Round(self._tools.clock(), self._generation, self.workload.name, problem=problem)
+            try:
+                await self._reporter.report(now)
+            except ApiError as error:
+                logger.warning("%s: %s", self.key, error, extra=about(self.key))
 
     async def _wait(self, seconds: float | None) -> None:
         """Until something changed, or so many seconds passed."""

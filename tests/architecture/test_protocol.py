@@ -262,6 +262,7 @@ PLAIN: dict[str, Call[Any]] = {
     "last_progress": commands.last_progress("q:a"),
     "in_flight": commands.in_flight("q", "w"),
     "expired": commands.expired("q", 0),
+    "ring": commands.ring("q"),
     "block_for_work": commands.block_for_work(["q"], 1),
     "dead_letters": commands.dead_letters("q", 0, 1),
     "connected": commands.connected(["w"]),

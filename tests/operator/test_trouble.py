@@ -255,6 +255,58 @@ async def test_an_autoscaler_that_comes_later_is_heard_of_at_once(operator, setu
     await setup.reason("Idle")
 
 
+HPAS = "/horizontalpodautoscalers"
+
+
+@pytest.mark.parametrize("status", [503, 429, 500])
+async def test_a_list_of_autoscalers_that_fails_says_nothing(operator, setup, monkeypatch, status):
+    monkeypatch.setattr(autoscalers, "PERIOD_SECONDS", 0.05)
+    monkeypatch.setattr(autoscalers, "RETRY_SECONDS", (0.01, 0.05))
+    await operator.stop()
+    await operator.start()
+    setup.fleet.create()
+    target = {"scaleTargetRef": {"kind": "Deployment", "name": setup.name}}
+    setup.api.put("horizontalpodautoscalers", "theirs", {"spec": target})
+    setup.create()
+    await setup.reason("Conflicting")
+    setup.api.unreadable[HPAS] = status
+    await eventually(lambda: operator.controller._autoscalers._failures > 1)
+    await setup.enqueue(2)
+    await operator.looks()
+    assert (setup.status["reason"], setup.fleet.replicas) == ("Conflicting", 0)
+    setup.api.unreadable.clear()
+    setup.api.remove("horizontalpodautoscalers", "theirs")
+    await setup.replicas(2)
+
+
+async def test_nothing_is_decided_before_it_is_known_who_else_scales(operator, setup, monkeypatch):
+    monkeypatch.setattr(autoscalers, "RETRY_SECONDS", (0.01, 0.05))
+    await operator.stop()
+    setup.api.unreadable[HPAS] = 503
+    await operator.start()
+    await setup.enqueue(2)
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("AutoscalersUnknown")
+    assert setup.condition("Ready") == ("False", "AutoscalersUnknown")
+    assert "HorizontalPodAutoscalers in ns: 503" in await setup.told("AutoscalersUnknown")
+    assert setup.fleet.replicas == 0
+    setup.api.unreadable.clear()
+    await setup.replicas(2)
+    assert len(setup.events("AutoscalersUnknown")) == 1
+
+
+@pytest.mark.parametrize("status", [403, 404])
+async def test_autoscalers_that_may_not_be_listed_are_done_without(operator, setup, status):
+    await operator.stop()
+    setup.api.unreadable[HPAS] = status
+    await operator.start()
+    await setup.enqueue(2)
+    setup.fleet.create()
+    setup.create()
+    await setup.replicas(2)
+
+
 async def test_of_two_taskqueues_with_one_deployment_the_older_one_scales(operator, setup, api):
     setup.fleet.create()
     setup.create()
