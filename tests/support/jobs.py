@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -48,6 +50,18 @@ async def hoard(ctx: Context, megabytes: int) -> int:
     """Take memory, and use it."""
     Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
     return len(bytearray(megabytes << 20)) >> 20
+
+
+@app.task
+async def stays(ctx: Context, where: str) -> None:
+    """Never end, whatever is asked: in the loop, or in a thread of asyncio's."""
+    ledger = Ledger.of_this_process()
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    if where == "thread":
+        await asyncio.to_thread(threading.Event().wait)
+    while True:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
 
 
 @app.task

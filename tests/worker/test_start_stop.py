@@ -211,6 +211,31 @@ async def test_twice_in_a_row_hurries(
     assert (info.state, info.losses, info.failures) == (State.PENDING, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("where", "what"), [("loop", "{task_id}"), ("thread", "asyncio.to_thread")]
+)
+async def test_what_does_not_end_is_left_behind(
+    client: Client,
+    redis_server: RedisServer,
+    raw: redis.Redis,
+    tmp_path: Path,
+    queue: str,
+    where: str,
+    what: str,
+) -> None:
+    """The task goes back, the lease too, and the process ends."""
+    ledger = Ledger(tmp_path / "ledger")
+    worker = WorkerProcess(redis_server.address, [queue], ledger, grace_seconds=0)
+    await worker.started()
+    task_id = await client.enqueue_job(queue, "stays", where)
+    await ledger.wait_for(lambda found: found.starts(), "it runs")
+    await worker.terminate()
+    assert f"left behind, they do not end: {what.format(task_id=task_id)}" in worker.log
+    info = await client.get_task(task_id)
+    assert (info.state, info.failures, info.losses) == (State.PENDING, 0, 0)
+    assert left_over(raw, queue) == [f"idtq:{{{queue}}}:pending", f"idtq:{{{queue}}}:wake"]
+
+
 async def test_in_order(
     client: Client, redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:

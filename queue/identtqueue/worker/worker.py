@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
@@ -19,7 +22,7 @@ from identtqueue.worker.child import is_child
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
 from identtqueue.worker.hooks import AfterTasks, BeforeTasks, Hooks, StateHooks
-from identtqueue.worker.incarnation import End, Incarnation
+from identtqueue.worker.incarnation import CUT_OFF_SECONDS, End, Incarnation
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.processes import Processes
 from identtqueue.worker.reference import reference_to
@@ -114,6 +117,9 @@ class Worker:
     def run(self) -> None:
         """Work until SIGTERM or SIGINT. Uses uvloop where it is installed.
 
+        Tasks of the loop and threads of `asyncio.to_thread` that do not end in time, although they
+        are told to, are left behind: the process then exits here.
+
         Raises:
             RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld, ProtocolMismatch:
                 at the start; later troubles with Redis are waited out.
@@ -171,12 +177,18 @@ class Worker:
         loop = asyncio.get_running_loop()
         for number in STOP_SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
+        error: BaseException | None = None
         try:
             await self.serve()
+        except BaseException as raised:
+            error = raised
+            raise
         finally:
             for number in STOP_SIGNALS:
                 loop.remove_signal_handler(number)
                 signal.signal(number, signal.SIG_IGN)  # a late one has nothing to stop any more
+            if stuck := await _end_the_rest():
+                _exit_without(stuck, error)
 
     def _on_signal(self, number: int) -> None:
         logger.info("%s: stopping", signal.Signals(number).name)
@@ -268,6 +280,35 @@ class Worker:
         if incarnation.draining:
             return "draining"
         return None
+
+
+async def _end_the_rest() -> list[str]:
+    """End what runs besides, as `asyncio.Runner` does; gives what does not end in time."""
+    rest = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in rest:
+        task.cancel()
+    stuck: set[asyncio.Task[Any]] = set()
+    if rest:
+        _, stuck = await asyncio.wait(rest, timeout=CUT_OFF_SECONDS)
+    if not stuck:
+        loop = asyncio.get_running_loop()
+        ending = loop.create_task(loop.shutdown_default_executor(), name="asyncio.to_thread")
+        _, stuck = await asyncio.wait([ending], timeout=CUT_OFF_SECONDS)
+    return sorted(task.get_name() for task in stuck)
+
+
+def _exit_without(stuck: Sequence[str], error: BaseException | None) -> NoReturn:
+    """End the process at once.
+
+    All that a stop does has been done, hooks and leases included, so after a stop in order the
+    exit code is 0. Returning would wait for them: a loop and an interpreter end with all they have.
+    """
+    logger.error("left behind, they do not end: %s", ", ".join(stuck), exc_info=error)
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+            stream.flush()
+    os._exit(0 if error is None else 1)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
