@@ -41,6 +41,7 @@ render() {
 #
 # The TaskQueue resource and the operator, for one namespace that it creates and serves:
 #   kubectl apply --server-side -f install.yaml
+# The image is not published yet: build it (e2e/cluster/images.sh) and name it below.
 # For other namespaces, a Redis to try it with, or alerts, install the chart.
 ---
 apiVersion: v1

@@ -1,6 +1,7 @@
 """The values: documented, typed, and refused in words that help."""
 
 import json
+import shlex
 from typing import Any
 
 import pytest
@@ -80,6 +81,38 @@ REFUSED = {
     "resources.limits.memory=lots": "at '/resources/limits/memory'",
     "podDisruptionBudget.maxUnavailable=half": "at '/podDisruptionBudget/maxUnavailable'",
     "metrics.serviceMonitor.interval=often": "at '/metrics/serviceMonitor/interval'",
+    "redis.auth.key=pass word": "at '/redis/auth/key': 'pass word' does not match pattern",
+    "redis.auth.key=": "at '/redis/auth/key': '' does not match pattern",
+    "redis.persistence.size=big": "at '/redis/persistence/size': 'big' does not match pattern",
+    "redis.persistence.size=0Gi": "at '/redis/persistence/size': '0Gi' does not match pattern",
+    "redis.persistence.size=500m": "at '/redis/persistence/size': '500m' does not match pattern",
+    "redis.persistence.size=-1": "at '/redis/persistence/size': minimum: got -1, want 1",
+    "resources.requests.cpu=-1": "at '/resources/requests/cpu': minimum: got -1, want 0",
+    # parts of pods
+    "imagePullSecrets[0].secret=registry": "at '/imagePullSecrets/0': missing property 'name'",
+    "imagePullSecrets={registry}": "at '/imagePullSecrets/0': got string, want object",
+    "imagePullSecrets[0].name=Registry": "at '/imagePullSecrets/0/name'",
+    "probes.startup.periodSeconds=0": "at '/probes/startup/periodSeconds': minimum: got 0, want 1",
+    "probes.liveness.timeoutSeconds=5s": "at '/probes/liveness/timeoutSeconds': got string",
+    "probes.readiness.failures=3": "at '/probes/readiness': additional properties 'failures'",
+    "topologySpread.maxSkew=0": "at '/topologySpread/maxSkew': minimum: got 0, want 1",
+    "topologySpread.topologyKey=the zone": "at '/topologySpread/topologyKey'",
+    "topologySpread.whenUnsatisfiable=Maybe": "must be one of 'DoNotSchedule', 'ScheduleAnyway'",
+    "extraEnv[0].value=x": "at '/extraEnv/0': missing property 'name'",
+    "extraEnv[0].name=HTTP PROXY": "at '/extraEnv/0/name': 'HTTP PROXY' does not match pattern",
+    "extraEnv[0].name=A,extraEnv[0].value=1": "at '/extraEnv/0/value': got number, want string",
+    "extraEnv[0].name=A,extraEnv[0].valueFrom.secretRef.name=s": "properties 'secretRef'",
+    "extraEnv[0].name=A,extraEnv[0].value=x,extraEnv[0].valueFrom.fieldRef.fieldPath=y": (
+        "at '/extraEnv/0': 'not' failed"
+    ),
+    # parts of network policies
+    "networkPolicy.metricsFrom[0].pods=all": "additional properties 'pods' not allowed",
+    "networkPolicy.redisFrom[0].ipBlock.cidr=10.0.0.1": "/redisFrom/0/ipBlock/cidr'",
+    "networkPolicy.redisFrom[0].ipBlock.except={10.0.0.0/24}": "missing property 'cidr'",
+    "networkPolicy.egress[0].from[0].podSelector.x=y": "additional properties 'from' not allowed",
+    "networkPolicy.egress[0].ports[0].port=70000": "maximum: got 70,000, want 65,535",
+    "networkPolicy.egress[0].ports[0].protocol=HTTP": "must be one of 'TCP', 'UDP', 'SCTP'",
+    "networkPolicy.enabled=1": "at '/networkPolicy/enabled': got number, want boolean",
     # every Secret, and a password where everybody can read it
     "rbac.secretNames={*}": "at '/rbac/secretNames/0': '*' does not match pattern",
     "test.redis.address=redis://:hunter2@redis": "at '/test/redis/address'",
@@ -96,6 +129,36 @@ def test_bad_values_are_refused_and_named(values: str) -> None:
     result = helm.run("template", "identtqueue", str(helm.CHART), "--set", values)
     assert result.returncode != 0
     assert REFUSED[values] in result.stderr
+
+
+def documented_installs() -> list[list[str]]:
+    """The arguments of every `helm install` that the documentation has one type."""
+    found = []
+    for file in ("README.md", "charts/identtqueue/README.md", "examples/document-ocr/README.md"):
+        text = (helm.ROOT / file).read_text().replace("\\\n", " ")
+        commands = [
+            shlex.split(line) for line in text.splitlines() if line.startswith("helm install")
+        ]
+        assert commands, file
+        found += [words[2:] for words in commands]
+    return found
+
+
+@pytest.mark.parametrize("arguments", documented_installs(), ids=" ".join)
+def test_documented_installs_name_an_image_that_exists(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is published: the default tag can't be pulled from anywhere."""
+    monkeypatch.chdir(helm.ROOT)
+    result = helm.run("template", *(word for word in arguments if word != "--create-namespace"))
+    assert result.returncode == 0, result.stderr
+    images = {
+        container["image"]
+        for document in yaml.safe_load_all(result.stdout)
+        if document and document["kind"] == "Deployment"
+        for container in document["spec"]["template"]["spec"]["containers"]
+    }
+    assert images == {"identtqueue/operator:dev"}
 
 
 def test_works_as_a_dependency(tmp_path: Any) -> None:
