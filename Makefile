@@ -21,8 +21,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@touch $@
 
 setup: $(VENV)/.ready ## Python environment, redis-server, faketime and helm for the fast checks
-	@command -v redis-server >/dev/null || { echo "setup: redis-server"; apt-get update -qq && apt-get install -y -qq redis-tools; }
-	@compgen -G '/usr/lib/*/faketime' >/dev/null || { command -v apt-get >/dev/null && echo "setup: faketime" && apt-get update -qq && apt-get install -y -qq faketime; } || echo "setup: no libfaketime: the test of jumping clocks is skipped"
+	@requirements/system.sh
 	@$(CLUSTER)/tools.sh helm
 
 lint: $(VENV)/.ready ## ruff: rules and format
