@@ -120,9 +120,14 @@ def _requeued(queue: str, recovery: Recovery, pod: str, cause: str) -> Requeued:
 # --- draining -------------------------------------------------------------------------------------
 
 
-async def _drain(decision: Decision, admin: Admin) -> None:
-    for queue, ids in _by_queue(decision.drain.call_back):
+async def call_back(workers: Iterable[Worker], admin: Admin) -> None:
+    """Let workers fetch again from all these queues of theirs."""
+    for queue, ids in _by_queue(workers):
         await admin.undrain(queue, ids)
+
+
+async def _drain(decision: Decision, admin: Admin) -> None:
+    await call_back(decision.drain.call_back, admin)
     for queue, ids in _by_queue(decision.drain.stop):
         await admin.drain(queue, ids)
 

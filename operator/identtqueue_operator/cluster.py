@@ -43,6 +43,7 @@ class Cluster:
         self._missing: dict[Key, float] = {}
         self._pods: dict[str, dict[str, tuple[Pod, Labels]]] = defaultdict(dict)
         self._seen_at: dict[str, float] = {}
+        self._wanted: set[Key] = set()
         self._watched: dict[Key, _Watched] = {}
         self._by_label: dict[tuple[str, str, str], set[Key]] = defaultdict(set)
 
@@ -67,9 +68,17 @@ class Cluster:
             del watched.pods[uid]
         return tuple(watched.pods.values())
 
+    def watch(self, key: Key) -> None:
+        """Keep account of which pods belong to the Deployment, until `unwatch`."""
+        self._wanted.add(key)
+
     def unwatch(self, key: Key) -> None:
-        """Forget which pods belong to the Deployment."""
+        """Forget which pods belong to the Deployment. Whoever asks once more leaves no trace."""
+        self._wanted.discard(key)
         self._missing.pop(key, None)
+        self._forget(key)
+
+    def _forget(self, key: Key) -> None:
         watched = self._watched.pop(key, None)
         if watched is not None:
             for label in _index(key.namespace, watched.selector):
@@ -78,11 +87,13 @@ class Cluster:
                     del self._by_label[label]
 
     def _watch(self, deployment: Deployment) -> "_Watched":
-        self.unwatch(deployment.key)
+        self._forget(deployment.key)
         watched = _Watched(deployment.selector)
         for pod, labels in self._pods[deployment.key.namespace].values():
             if deployment.selector.matches(labels):
                 watched.pods[pod.uid] = pod
+        if deployment.key not in self._wanted:
+            return watched
         self._watched[deployment.key] = watched
         for label in _index(deployment.key.namespace, deployment.selector):
             self._by_label[label].add(deployment.key)
@@ -110,7 +121,8 @@ class Cluster:
 
     def note_missing(self, key: Key) -> None:
         """Take in that the API server knows no such Deployment."""
-        self._missing[key] = self._clock()
+        if key in self._wanted:
+            self._missing[key] = self._clock()
 
     def put_pod(self, pod: Pod, labels: Labels) -> None:
         """Take in a pod."""

@@ -192,6 +192,7 @@ class Controller:
             else:
                 self._look_at_workload(before)  # perhaps no longer contested
         if workload is not None:
+            self.cluster.watch(workload)
             self._workload_of[key] = workload
             self._by_workload[workload].add(key)
             if len(self._by_workload[workload]) > 1:

@@ -17,8 +17,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from identtqueue.errors import IdenttqueueError, RedisUnavailable
+
 from . import views
-from .act import act
+from .act import act, call_back
 from .api.v1alpha1 import TaskQueueSpec
 from .cluster import Cluster
 from .decide import decide
@@ -39,7 +41,7 @@ from .model import (
     Startup,
     Target,
 )
-from .observe import observe
+from .observe import observe, read_workers
 from .owned import Kept, OwnedDeployment
 from .report import Reporter, TaskQueueGone
 from .startup import startup_seconds
@@ -57,8 +59,14 @@ empties its queue all the time, and then each task rings. The first task of a fl
 looked at immediately."""
 RELEASE_SECONDS = 10.0
 """How long calling workers back may take after the TaskQueue is gone."""
+RELEASE_RETRY_SECONDS = 1.0
+"""Between two attempts at it, if nothing rings."""
 FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something: what came of it is worth a look."""
+
+
+class RoundFailed(Exception):
+    """What was decided could not be carried out; the status tells it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,10 @@ class Reconciler:
         )
         self._owned = OwnedDeployment(self.key, self._uid, tools.cluster, tools.kube, tools.clock)
         self._failures = 0
+        self._spec: TaskQueueSpec | None = None
+        """The last valid one."""
+        self._dropped: set[str] = set()
+        """Queues that have left the spec, where workers may still be told to go."""
         self._take(body)
 
     # --- what comes from outside ---
@@ -152,7 +164,6 @@ class Reconciler:
     def _take(self, body: Mapping[str, Any]) -> None:
         self._generation: int = body["metadata"]["generation"]
         self._problem: tuple[str, str] | None = None
-        self._spec: TaskQueueSpec | None = None
         try:
             spec = TaskQueueSpec.model_validate(body.get("spec") or {})
         except ValidationError as error:
@@ -161,8 +172,10 @@ class Reconciler:
         problems = spec.problems()
         if problems:
             self._problem = ("InvalidSpec", "; ".join(problems))
-        else:
-            self._spec = spec
+            return
+        if self._spec is not None:
+            self._dropped = (self._dropped | set(self._spec.queue_names)) - set(spec.queue_names)
+        self._spec = spec
 
     # --- the loop ---
 
@@ -198,14 +211,18 @@ class Reconciler:
                 logger.warning("%s: %s", self.key, error, extra=about(self.key))
 
     async def _wait(self, seconds: float | None) -> None:
-        """Until something changed, or so many seconds passed."""
+        """Until something changed, or so many seconds passed; after a failed round, all of them.
+
+        A fleet at work rings all the time: that must not cut the pause short.
+        """
         working = self.seen is not None and self.seen.deployment and self.seen.deployment.replicas
-        rest = asyncio.get_running_loop().time() + REST_SECONDS if working else None
+        rest = seconds if self._failures else REST_SECONDS if working else None
+        begun = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(seconds):
                 await self._dirty.wait()
                 if rest is not None:
-                    await asyncio.sleep(rest - asyncio.get_running_loop().time())
+                    await asyncio.sleep(begun + rest - asyncio.get_running_loop().time())
         except TimeoutError:
             pass
         self._dirty.clear()
@@ -214,15 +231,18 @@ class Reconciler:
         """One round; the seconds until the next one that no event would cause."""
         try:
             pause = await self._round()
-        except ApiError as error:
-            logger.warning("%s: %s", self.key, error, extra=about(self.key))
-            return self._backoff()
         except TaskQueueGone:
             raise
+        except RoundFailed as failure:
+            logger.info("%s: %s", self.key, failure, extra=about(self.key))
+        except ApiError as error:
+            logger.warning("%s: %s", self.key, error, extra=about(self.key))
         except Exception:
             logger.exception("%s: a round failed", self.key, extra=about(self.key))
-            return self._backoff()
-        return pause
+        else:
+            self._failures = 0
+            return pause
+        return self._backoff()
 
     def _backoff(self) -> float:
         first, longest = BACKOFF_SECONDS
@@ -236,11 +256,11 @@ class Reconciler:
     async def _round(self) -> float | None:
         started, rung_at, self._rung_at = perf_counter(), self._rung_at, None
         spec, at = self._spec, self._tools.clock()
-        if spec is None:
-            assert self._problem is not None
+        if self._problem is not None:
             return await self._reporter.report(
                 Round(at, self._generation, "", problem=self._problem)
             )
+        assert spec is not None
         kept = await self._owned.keep(spec) if spec.template is not None else Kept()
         if kept.problem is not None:
             where, paused = self.workload.name, spec.paused
@@ -266,9 +286,7 @@ class Reconciler:
         finally:
             self._tools.meter.round_done(decision, outcome, perf_counter() - started)
         if outcome.failure:
-            logger.info("%s: %s", self.key, outcome.failure, extra=about(self.key))
-            return self._backoff()
-        self._failures = 0
+            raise RoundFailed(outcome.failure)
         looks = [decision.next_look_seconds, report_in, kept.again_in]
         if decision.drain.stop or decision.drain.call_back or outcome.scaled_to is not None:
             looks.append(FOLLOW_UP_SECONDS)
@@ -285,6 +303,7 @@ class Reconciler:
             self._memory = self._memory.scaled(at)
             if rung_at is not None and outcome.scaled_to > decision.current:
                 self._tools.meter.rung_to_patched(perf_counter() - rung_at)
+        await self._leave_dropped(seen, endpoint)
         return seen, decision, outcome
 
     async def _observe(
@@ -342,24 +361,64 @@ class Reconciler:
         endpoint.listen(self._uid, spec.queue_names, period, self.ring)
         return endpoint
 
+    # --- letting go ---
+
+    async def _leave_dropped(self, seen: Observed, endpoint: Endpoint | Source) -> None:
+        """Call workers back in the queues that have left the spec: nobody looks at them any more.
+
+        One queue in which a worker is told to go keeps it from fetching anywhere.
+        """
+        dropped = frozenset(self._dropped)
+        if not dropped or seen.rival or seen.depth is None or isinstance(endpoint, Source):
+            return
+        try:
+            there = replace(seen, workers=await read_workers(endpoint.admin, sorted(dropped)))
+            await call_back(call_all_back(there).call_back, endpoint.admin)
+        except RedisUnavailable:
+            return  # the next round tries again
+        except IdenttqueueError as error:
+            text = "%s: workers may not have been called back in %s: %s"
+            names = ", ".join(sorted(dropped))
+            logger.warning(text, self.key, names, error, extra=about(self.key))
+        self._dropped -= dropped
+
     async def _release(self) -> None:
-        """The TaskQueue is gone and its workers stay: call back those that were told to go."""
-        spec, endpoint = self._spec, self._endpoint
-        if spec is None or spec.template is not None or endpoint is None:
+        """The TaskQueue is gone and its workers stay: call back those that were told to go.
+
+        An older TaskQueue with the same Deployment goes on with them.
+        """
+        spec = self._spec
+        if spec is None or spec.template is not None:
             return
         if self._tools.rival(self.created, self.workload):
             return
         try:
             async with asyncio.timeout(RELEASE_SECONDS):
-                seen = await self._observe(spec, endpoint, self._tools.clock())
-                if seen.deployment is None:
-                    return
-                current = seen.deployment.replicas
-                left = Decision(Target(current, "Deleted", "the TaskQueue is gone"), current)
-                await self._act(replace(left, drain=call_all_back(seen)), seen, endpoint, spec)
+                while not await self._call_all_back(spec):
+                    await self._wait(RELEASE_RETRY_SECONDS)
+        except TimeoutError:
+            text = "%s: deleted, and workers that were told to go could not be called back"
+            logger.warning(text, self.key, extra=about(self.key))
         except Exception:
             text = "%s: its workers were not called back"
             logger.exception(text, self.key, extra=about(self.key))
+
+    async def _call_all_back(self, spec: TaskQueueSpec) -> bool:
+        """Whether nobody is told to go any more; else Redis or the API server is away."""
+        try:
+            endpoint = await self._find_endpoint(spec)
+            seen = await self._observe(spec, endpoint, self._tools.clock())
+        except ApiError:
+            return False
+        if seen.deployment is None:
+            return True
+        if seen.depth is None:
+            return False
+        current = seen.deployment.replicas
+        left = Decision(Target(current, "Deleted", "the TaskQueue is gone"), current)
+        drain = call_all_back(seen)
+        outcome = await self._act(replace(left, drain=drain), seen, endpoint, spec)
+        return not outcome.failure
 
 
 def _readable(error: ValidationError) -> str:

@@ -377,7 +377,7 @@ def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
 
 
 def _paused(now: Round) -> Finding:
-    if now.problem is not None:
+    if now.problem is not None and now.problem[0] == "InvalidSpec":
         return _UNKNOWN
     if now.paused:
         return "True", "SpecPaused", "spec.paused is true: replicas are left alone"

@@ -30,9 +30,11 @@ def told():
 
 @pytest.fixture
 def cluster(clock, told):
-    return Cluster(
+    cluster = Cluster(
         lambda key: told.append(("deployment", key)), lambda key: told.append(("pods", key)), clock
     )
+    cluster.watch(WORKLOAD)
+    return cluster
 
 
 def body(a_pod):
@@ -102,4 +104,8 @@ def test_unwatched_pods_are_not_told(cluster, told):
     cluster.unwatch(WORKLOAD)
     cluster.unwatch(Key("ns", "never watched"))
     cluster.put_pod(pod("p"), LABELS)
+    assert [p.key.name for p in cluster.pods(deployment(1))] == ["p"]  # a last look
+    cluster.put_pod(pod("later"), LABELS)
+    cluster.note_missing(WORKLOAD)
     assert told == []
+    assert not cluster.is_missing(WORKLOAD)

@@ -187,7 +187,7 @@ def test_what_was_not_looked_at_is_unknown():
 
 def test_without_redis_nobody_knows_who_drains():
     pods = (pod("p0"), pod("p1"))
-    workers = (worker(pods[0], in_flight=1, draining=True), worker(pods[1], in_flight=2))
+    workers = (worker(pods[0], in_flight=1, draining_in=("mrz",)), worker(pods[1], in_flight=2))
     one = spec(QUIET | {"maxReplicas": 1})
     draining = tell(a_round(observed(2, in_flight=3, pods=pods, workers=workers), None, one), {})
     source = Source(SourceTrouble.UNREACHABLE, "no route", 4)

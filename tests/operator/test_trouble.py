@@ -1,7 +1,9 @@
 """What is wrong is told, nothing is lowered, and it goes on by itself when it is right again."""
 
+import asyncio
 import base64
 import secrets
+import time
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from identtqueue_operator import autoscalers
+from identtqueue_operator import autoscalers, reconcile
 from support.fleet import Fleet
 from support.operating import Setup
 from support.redis_server import free_port
@@ -51,14 +53,14 @@ async def apart(api, queue, server):
     await calls.close()
 
 
-async def one_drains(setup):
+async def one_drains(setup, **spec):
     """Two busy workers, of which one is to go; the name of its pod."""
     setup.fleet.create(2)
     await setup.fleet.settle()
     await setup.enqueue(2)
     for worker in setup.fleet.workers.values():
         await worker.claim()
-    setup.create({"maxReplicas": 1, "pollPeriodSeconds": 1})
+    setup.create({"maxReplicas": 1, "pollPeriodSeconds": 1}, **spec)
     await setup.reason("Draining")
     (chosen,) = await eventually(lambda: [p for p in setup.fleet.pods if annotations(p)])
     return chosen["metadata"]["name"]
@@ -376,20 +378,76 @@ async def test_a_deleted_taskqueue_is_forgotten(operator, setup):
     assert setup.fleet.replicas == 2
 
 
+async def nobody_drains(setup, queue=None):
+    async with Admin(setup.address) as admin:
+
+        async def nobody() -> bool:
+            return not any(info.draining for info in await admin.workers(queue or setup.queue))
+
+        await eventually(nobody, "all called back")
+
+
 async def test_a_taskqueue_that_is_deleted_in_the_middle_of_a_drain_calls_its_workers_back(
     operator, setup
 ):
     await one_drains(setup)
     setup.api.remove("taskqueues", setup.name)
-    async with Admin(setup.address) as admin:
-
-        async def nobody() -> bool:
-            return not any(info.draining for info in await admin.workers(setup.queue))
-
-        await eventually(nobody, "all called back")
+    await nobody_drains(setup)
     await eventually(lambda: not any(map(annotations, setup.fleet.pods)))
     await eventually(lambda: not operator.controller._endpoints._endpoints)
     assert setup.fleet.replicas == 2
+    assert operator.controller.cluster._watched == {}, "its pods are not kept account of"
+
+
+async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers_back_later(
+    operator, apart, server, monkeypatch
+):
+    monkeypatch.setattr(reconcile, "RELEASE_SECONDS", 60.0)
+    await one_drains(apart)
+    server.stop()
+    await apart.reason("RedisUnreachable")
+    apart.api.remove("taskqueues", apart.name)
+    await eventually(lambda: operator.controller._ending)
+    server.start()
+    await nobody_drains(apart)
+    await eventually(lambda: not any(map(annotations, apart.fleet.pods)))
+
+
+async def test_workers_that_could_not_be_called_back_are_told_of(
+    operator, apart, server, monkeypatch, caplog
+):
+    monkeypatch.setattr(reconcile, "RELEASE_SECONDS", 0.1)
+    await one_drains(apart)
+    server.stop()
+    await apart.reason("RedisUnreachable")
+    apart.api.remove("taskqueues", apart.name)
+    await eventually(lambda: "could not be called back" in caplog.text)
+
+
+async def test_a_taskqueue_that_is_deleted_with_an_invalid_spec_calls_its_workers_back(
+    operator, setup
+):
+    await one_drains(setup)
+    invalid = {"scaling": {"schedules": [BAD_SCHEDULE]}}
+    setup.api.change("taskqueues", setup.name, {"spec": invalid})
+    await setup.reason("InvalidSpec")
+    setup.api.remove("taskqueues", setup.name)
+    await nobody_drains(setup)
+
+
+async def test_a_queue_that_leaves_the_spec_in_the_middle_of_a_drain_keeps_nobody_told(
+    operator, setup
+):
+    """One queue in which a worker is told to go keeps it from fetching anywhere."""
+    left = f"{setup.queue}-left"
+    setup.fleet.more_queues = (left,)
+    await one_drains(setup, queues=[{"name": setup.queue}, {"name": left}])
+    async with Admin(setup.address) as admin:
+        assert sum(info.draining for info in await admin.workers(left)) == 1
+        setup.api.change("taskqueues", setup.name, {"spec": {"queues": [{"name": setup.queue}]}})
+        await nobody_drains(setup, left)
+        assert sum(info.draining for info in await admin.workers(setup.queue)) == 1
+    assert len(setup.api.writes("/pods/")) == 1
 
 
 async def test_a_deletion_that_no_watch_told_of(operator, setup):
@@ -447,3 +505,21 @@ async def test_a_permission_that_is_missing_is_told_and_not_hammered_on(operator
     setup.api.forbidden = ""
     await setup.replicas(2)
     await eventually(lambda: setup.condition("Ready")[0] == "True")
+
+
+async def test_a_fleet_at_work_does_not_cut_the_pause_after_a_failure_short(operator, setup):
+    setup.fleet.create(1)
+    await setup.fleet.settle()
+    setup.create({"minReplicas": 1})
+    await setup.reason("Idle")
+    (reconciler,) = operator.controller._reconcilers.values()
+    setup.api.forbidden = "/scale"
+    await setup.enqueue(2)
+    moments = []
+    while len(moments) < 7:
+        reconciler.ring()
+        await asyncio.sleep(0.01)
+        if reconciler._failures > len(moments):
+            moments.append(time.monotonic())
+    first, _ = reconcile.BACKOFF_SECONDS
+    assert moments[-1] - moments[0] > 0.7 * first * (2**6 - 1)
