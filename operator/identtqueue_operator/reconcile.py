@@ -414,6 +414,7 @@ class Reconciler:
             return True
         if seen.depth is None:
             return False
+        await self._leave_dropped(seen, endpoint)
         current = seen.deployment.replicas
         left = Decision(Target(current, "Deleted", "the TaskQueue is gone"), current)
         drain = call_all_back(seen)
