@@ -164,6 +164,21 @@ async def test_a_key_of_another_type(operator, setup, other, raw):
     await other.replicas(1)
 
 
+async def test_the_poll_sees_the_other_queues_beside_a_refused_one(operator, setup, other, user):
+    user(*roles.rules(Role.OPERATOR, [setup.queue]), "allchannels")
+    create(other)
+    create(setup)
+    await other.reason("RedisAuthFailed")
+    await setup.reason("Idle")
+    (endpoint,) = operator.controller._endpoints._endpoints.values()
+    subscriber = endpoint._doorbell._subscriber
+    await eventually(lambda: len(subscriber._confirmed) == 2)
+    endpoint._doorbell = endpoint.admin.doorbell(lambda _: None)  # so that nobody adds it again
+    await subscriber.close()
+    await setup.enqueue(2)
+    await setup.replicas(2)
+
+
 async def test_a_login_that_is_refused_is_everybodys_trouble(operator, setup, other, user, raw):
     user(*roles.rules(Role.OPERATOR))
     create(setup)

@@ -3,6 +3,7 @@
 import time
 
 from identtqueue_operator.owned import MEND_SECONDS
+from support.api_server import Refusal
 from support.waiting import eventually
 
 TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "one"}]}}
@@ -108,6 +109,21 @@ async def test_somebody_who_insists_is_answered_now_and_then_and_not_at_once(ope
     ahead = MEND_SECONDS
     await setup.enqueue(1)
     await eventually(lambda: image(setup) == "one")
+
+
+async def test_a_deployment_that_the_api_server_does_not_take(operator, setup):
+    def refuse(path, write):
+        if path.endswith(f"deployments/{setup.name}"):
+            raise Refusal(422, "Invalid", "spec.containers[0].image: Required value")
+        return write()
+
+    setup.api.around_write = refuse
+    setup.create({"pollPeriodSeconds": 1}, workloadRef=None, template=TEMPLATE)
+    await setup.reason("WorkloadRefused")
+    assert setup.condition("WorkloadFound") == ("False", "WorkloadRefused")
+    assert "image: Required value" in await setup.told("WorkloadRefused")
+    setup.api.around_write = lambda path, write: write()
+    await setup.reason("Idle")
 
 
 async def test_a_refused_deployment_of_a_paused_taskqueue_is_not_told_as_unpaused(operator, setup):

@@ -490,6 +490,35 @@ async def test_a_redis_that_refuses_its_work_does_not_flap(operator, setup, new_
     await setup.told("RedisRecovered")
 
 
+async def test_a_redis_that_is_full_keeps_the_operator_from_nothing(operator, setup, raw):
+    """It looks, drains and takes tasks back: that frees memory, and must not wait for it."""
+    setup.fleet.create(2)
+    await setup.fleet.settle()
+    setup.create({"minReplicas": 2, "pollPeriodSeconds": 1})
+    await setup.reason("Idle")
+    raw.config_set("maxmemory", 1)
+    try:
+        setup.api.change("taskqueues", setup.name, {"spec": {"scaling": {"minReplicas": 1}}})
+        await setup.told("DrainStarted")
+        await setup.replicas(1)
+    finally:
+        raw.config_set("maxmemory", 0)
+    assert setup.events("RedisFull") == []
+
+
+async def test_an_address_that_means_another_kind_of_server(operator, setup, redis_server):
+    setup.fleet.create(1)
+    nodes = {"addresses": [f"127.0.0.1:{redis_server.port}"]}
+    setup.create(redis={"cluster": nodes})
+    await setup.reason("RedisTopologyMismatch")
+    assert setup.condition("RedisReachable") == ("False", "RedisTopologyMismatch")
+    assert "this server is no node of a Redis Cluster" in await setup.told("RedisTopologyMismatch")
+    assert setup.fleet.replicas == 1
+    right = {"address": setup.address, "cluster": None}
+    setup.api.change("taskqueues", setup.name, {"spec": {"redis": right}})
+    await setup.told("RedisRecovered")
+
+
 async def test_a_permission_that_is_missing_is_told_and_not_hammered_on(operator, setup):
     setup.fleet.create()
     setup.create()
