@@ -163,18 +163,19 @@ class OurScaler:
     def _see_worker(self, pod: Pod) -> Worker:
         """As Redis has it: what the worker holds, and whether it was told to stop."""
         state = (len(pod.running), pod.draining_since)
+        queues = ("simulated",)
         known = self._workers.get(pod.number)
         if known is None or known[0] != state:
             known = (
                 state,
                 Worker(
                     worker_id=str(pod.number),
-                    queues=("simulated",),
+                    queues=queues,
                     host=str(pod.number),
                     pod_uid=str(pod.number),
                     container="worker",
                     in_flight=len(pod.running),
-                    draining=pod.draining_since is not None,
+                    draining_in=() if pod.draining_since is None else queues,
                 ),
             )
             self._workers[pod.number] = known
