@@ -175,23 +175,24 @@ class Endpoint:
             return Source(trusted_seconds=now - max(shared.since, own.since))
         return Source(worse.trouble, worse.message, now - worse.since, trusted_seconds=0.0)
 
-    def check_doorbell(self, owner: str) -> None:
-        """Raise what keeps a doorbell of the TaskQueue from being heard.
+    def hears(self, owner: str) -> bool:
+        """Whether all doorbells of the TaskQueue can be heard; if not, that is its trouble.
 
         Polling alone would hide it, and be slower.
         """
         for name in self._names.get(owner, ()):
             deaf = self._queues[name].deaf
             if deaf is not None:
-                raise deaf
+                self._blame(owner, deaf)
+                return False
+        return True
 
     def failed(self, error: IdenttqueueError, owner: str | None = None) -> None:
         """A command failed. If that is not everybody's trouble, it is the owner's."""
         if _is_shared(error):
             self._fail(error)
         elif owner is not None:
-            before = self._healths.get(owner, _Health())
-            self._healths[owner] = self._after(before, error)
+            self._blame(owner, error)
 
     def answered(self, owner: str) -> None:
         """A round of the TaskQueue got all it asked for."""
@@ -213,6 +214,9 @@ class Endpoint:
         if before.trouble != self._health.trouble:
             self._ring_all()
 
+    def _blame(self, owner: str, error: IdenttqueueError) -> None:
+        self._healths[owner] = self._after(self._healths.get(owner, _Health()), error)
+
     def _after(self, before: _Health, error: IdenttqueueError) -> _Health:
         trouble = trouble_of(error)
         since = self._loop.time() if before.trouble is None else before.since
@@ -231,7 +235,7 @@ class Endpoint:
         await self._look(list(self._queues))
         now = self._loop.time()
         if self._health.trouble is None:
-            self._health = _Health(since=now - server.uptime_seconds)
+            self._health.since = max(self._health.since, now - server.uptime_seconds)
             return
         logger.info("redis reachable again: %s", self.settings.safe_address)
         self._health = _Health(since=now)

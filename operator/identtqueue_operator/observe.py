@@ -79,10 +79,9 @@ async def _queues(
 ) -> tuple[Depth | None, tuple[Worker, ...], Source]:
     if isinstance(endpoint, Source):
         return None, (), endpoint
-    if endpoint.in_trouble:
+    if endpoint.in_trouble or not endpoint.hears(owner):
         return None, (), endpoint.source(owner)
     try:
-        endpoint.check_doorbell(owner)
         found = await endpoint.admin.depths(queues, due_within_seconds=due_within_seconds)
         busy = [queue for queue, depth in found.items() if depth.workers]
         workers = await read_workers(endpoint.admin, busy)

@@ -197,6 +197,20 @@ async def test_a_login_that_is_refused_is_everybodys_trouble(operator, setup, ot
     await other.told("RedisRecovered")
 
 
+async def test_only_new_connections_are_refused(operator, setup, user, raw):
+    """The one for commands lives on after a rotation; the doorbell's broke and can't come back."""
+    user(*roles.rules(Role.OPERATOR))
+    create(setup)
+    await setup.reason("Idle")
+    user("resetpass", ">changed")
+    raw.client_kill_filter(_type="pubsub", skipme=True)
+    await setup.reason("RedisAuthFailed")
+    await long_refused(operator, setup)
+    assert "refused the login" in setup.status["message"]
+    user()
+    await setup.told("RedisRecovered")
+
+
 async def test_after_a_lock_out_leases_are_not_acted_on_at_once(
     operator, setup, user, raw, monkeypatch
 ):
