@@ -110,7 +110,7 @@ async def staged() -> AsyncIterator[Stage]:
     redis = RedisServer(aof=True).start()
     try:
         async with await Api.open() as api, Client(redis.address) as client:
-            await _ensure_crd(api)
+            ours = await _ensure_crd(api)
             await api.create(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
             with tempfile.TemporaryDirectory(prefix="identtqueue-bench-") as folder:
                 operator = Operator(namespace, Path(folder) / "operator.log")
@@ -119,15 +119,26 @@ async def staged() -> AsyncIterator[Stage]:
                 finally:
                     await operator.stop()
                     await api.delete(f"{CORE}/namespaces/{namespace}")
+                    if ours:
+                        await _remove_crd(api, namespace)
     finally:
         redis.destroy()
 
 
-async def _ensure_crd(api: Api) -> None:
-    """The CRD of this commit, unless one is there already: then it is somebody's."""
+async def _ensure_crd(api: Api) -> bool:
+    """The CRD of this commit, unless one is there already: then it is somebody's, and this False."""
     try:
         await api.create(CRDS, yaml.safe_load(CRD.read_text()))
     except ApiError as error:
         if not error.conflict:
             raise
         say("uses the CRD that is in the cluster")
+        return False
+    return True
+
+
+async def _remove_crd(api: Api, namespace: str) -> None:
+    """Take it away again, if nobody has TaskQueues but this namespace, which ends anyway."""
+    found = (await api.get(f"{OURS}/taskqueues"))["items"]
+    if all(item["metadata"]["namespace"] == namespace for item in found):
+        await api.delete(f"{CRDS}/taskqueues.identtqueue.dev")
