@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import contextlib
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
@@ -13,6 +12,7 @@ from identtqueue.client import Client
 from identtqueue.errors import RedisUnavailable
 
 T = TypeVar("T")
+_Living = tuple[Client, asyncio.AbstractEventLoop, asyncio.Event]
 
 END_SECONDS: Final = 5.0
 """How long closing waits for the thread; it is a daemon, the program can end without."""
@@ -23,19 +23,25 @@ class Background:
 
     Args:
         make: the client; called in the thread.
+
+    Raises:
+        RedisUnavailable: the thread can't have an event loop (no file descriptor is left, say).
     """
 
     def __init__(self, make: Callable[[], Client]) -> None:
         self._make = make
         self._lock = threading.Lock()  # nothing is handed over after the end
         self._closed = False
-        self._ready: concurrent.futures.Future[tuple[Client, asyncio.Event]] = (
-            concurrent.futures.Future()
-        )
-        self._loop: asyncio.AbstractEventLoop | None = None
+        ready: concurrent.futures.Future[_Living] = concurrent.futures.Future()
         # A daemon: a program that forgets to close its client ends all the same.
-        self._thread = threading.Thread(target=self._main, daemon=True, name="identtqueue waits")
+        self._thread = threading.Thread(
+            target=self._main, args=(ready,), daemon=True, name="identtqueue waits"
+        )
         self._thread.start()
+        try:
+            self._client, self._loop, self._stop = ready.result()
+        except OSError as error:
+            raise RedisUnavailable(f"there is no way to wait for Redis: {error}") from error
 
     def run(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
         """What the coroutine returns or raises; an interrupt of this thread cancels it.
@@ -43,12 +49,10 @@ class Background:
         Raises:
             RedisUnavailable: the client was closed.
         """
-        client, _ = self._ready.result()
         with self._lock:
             if self._closed:
                 raise RedisUnavailable("the client was closed")
-            assert self._loop is not None
-            future = asyncio.run_coroutine_threadsafe(work(client), self._loop)
+            future = asyncio.run_coroutine_threadsafe(work(self._client), self._loop)
         try:
             return future.result()
         except concurrent.futures.CancelledError:
@@ -60,9 +64,12 @@ class Background:
             del future  # it holds the error, whose traceback holds this frame
 
     def iterate(self, start: Callable[[Client], AsyncIterator[T]]) -> Iterator[T]:
-        """The values of an asynchronous iterator, one by one."""
-        client, _ = self._ready.result()
-        values = start(client)
+        """The values of an asynchronous generator, one by one.
+
+        Who leaves half way drops the generator, and the loop closes it. Nothing is waited for then:
+        a garbage collection may drop it in any thread, also in the loop's own.
+        """
+        values = start(self._client)
 
         async def step() -> list[T]:
             try:
@@ -70,35 +77,31 @@ class Background:
             except StopAsyncIteration:
                 return []
 
-        async def end() -> None:
-            await values.aclose()  # type: ignore[attr-defined]  # they are generators
-
-        try:
-            while value := self.run(lambda _: step()):
-                yield value[0]
-        finally:
-            with contextlib.suppress(RedisUnavailable):
-                self.run(lambda _: end())
+        while value := self.run(lambda _: step()):
+            yield value[0]
 
     def close(self) -> None:
         """Close the client and end the thread; waits fail with RedisUnavailable."""
-        _, stop = self._ready.result()
         with self._lock:
             if self._closed:
                 return
             self._closed = True
-            assert self._loop is not None
-            self._loop.call_soon_threadsafe(stop.set)
-        self._thread.join(END_SECONDS)
+            self._loop.call_soon_threadsafe(self._stop.set)
+        if threading.current_thread() is not self._thread:  # as it is if a collected client ends
+            self._thread.join(END_SECONDS)
 
-    def _main(self) -> None:
-        with asyncio.Runner() as runner:  # which cancels what is left
-            runner.run(self._live())
+    def _main(self, ready: concurrent.futures.Future[_Living]) -> None:
+        try:
+            with asyncio.Runner() as runner:  # which cancels what is left
+                runner.run(self._live(ready))
+        except Exception as error:
+            if ready.done():
+                raise
+            ready.set_exception(error)
 
-    async def _live(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    async def _live(self, ready: concurrent.futures.Future[_Living]) -> None:
         stop = asyncio.Event()
         client = self._make()
-        self._ready.set_result((client, stop))
+        ready.set_result((client, asyncio.get_running_loop(), stop))
         await stop.wait()
         await client.close()

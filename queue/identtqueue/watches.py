@@ -66,10 +66,12 @@ class Watches:
             while not ended.done():
                 changed = asyncio.ensure_future(watch.changed.wait())
                 left = None if deadline == math.inf else max(0.0, deadline - loop.time())
-                await asyncio.wait(
-                    {ended, changed}, timeout=left, return_when=asyncio.FIRST_COMPLETED
-                )
-                changed.cancel()
+                try:
+                    await asyncio.wait(
+                        {ended, changed}, timeout=left, return_when=asyncio.FIRST_COMPLETED
+                    )
+                finally:
+                    changed.cancel()
                 if watch.changed.is_set():
                     yield watch.take()
                 elif not ended.done():

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
+import os
+import resource
 import signal
 import sys
 import threading
@@ -33,7 +36,7 @@ from identtqueue.protocol.submission import Submission
 from support.processes import environment
 from support.redis_server import RedisServer
 from support.serving import Serve, serving
-from support.waiting import eventually
+from support.waiting import LONG_SECONDS, eventually
 
 
 async def echo(_ctx, *args, **kwargs):
@@ -268,6 +271,83 @@ async def test_a_client_that_is_dropped_is_closed(redis_server: RedisServer, que
     del client
     gc.collect()
     assert _waiting_threads() == 0
+
+
+# asyncio does not close the loop that it has half made, and fails to when that is collected.
+@pytest.mark.filterwarnings("ignore:unclosed event loop")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_without_file_descriptors_a_wait_raises_and_a_later_one_works(
+    redis_server: RedisServer, queue: str
+) -> None:
+    with SyncClient(redis_server.address) as client:
+        task_id = client.enqueue_job(queue, "echo")
+        client.cancel(task_id)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        taken: list[int] = []
+        failed: list[str] = []
+
+        def wait() -> None:
+            try:
+                client.wait(task_id)
+            except RedisUnavailable as error:
+                failed.append(str(error))
+
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (min(limits[0], 512), limits[1]))
+            with contextlib.suppress(OSError):
+                while True:
+                    taken.append(os.dup(0))
+            for _ in range(2):
+                thread = threading.Thread(target=wait, daemon=True)
+                thread.start()
+                thread.join(LONG_SECONDS)
+                assert not thread.is_alive()
+        finally:
+            for number in taken:
+                os.close(number)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        gc.collect()
+        assert ["Too many open files" in text for text in failed] == [True, True]
+        assert client.wait(task_id, LONG_SECONDS).state is State.CANCELLED
+
+
+@pytest.mark.parametrize("collected", [False, True], ids=["left", "collected"])
+async def test_an_iteration_that_is_not_finished_leaves_nothing_behind(
+    redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str, collected: bool
+) -> None:
+    """Also if the waiting thread happens to be the one whose garbage collection meets it."""
+
+    async def report(ctx):
+        await ctx.report_progress("begun")
+        await asyncio.sleep(3600)
+
+    client = SyncClient(redis_server.address)
+    task_id = await asyncio.to_thread(client.enqueue_job, queue, "report")
+    channel = f"idtq:{{{queue}}}:progress:{task_id}"
+
+    def leave_half_way() -> None:
+        values = client.watch(task_id)
+        assert next(values) == "begun"
+        assert raw.pubsub_numsub(channel)[0][1] == 1
+        if collected:
+            cycle: list[object] = [values]
+            cycle.append(cycle)
+
+    await serve({"report": report})
+    gc.collect()
+    gc.disable()
+    try:
+        await asyncio.to_thread(leave_half_way)
+        if collected:
+            loop = client._connections.waits._loop
+            loop.call_soon_threadsafe(gc.collect)
+        await eventually(lambda: raw.pubsub_numsub(channel)[0][1] == 0, "it is unsubscribed")
+    finally:
+        gc.enable()
+    client.cancel(task_id)
+    result = await asyncio.to_thread(client.wait, task_id, LONG_SECONDS)
+    assert result.state is State.CANCELLED
+    client.close()
 
 
 def _waiting_threads() -> int:

@@ -278,6 +278,21 @@ async def test_watches_end(client: Client, queue: str) -> None:
     assert await watch == []
 
 
+async def test_a_watch_that_is_cancelled_leaves_nothing_behind(client: Client, queue: str) -> None:
+    task_id = await client.enqueue_job(queue, "job")
+    with pytest.raises(ResultTimeout):
+        await collect(client.watch(task_id, 0.1))  # what the client keeps running runs now
+    before = asyncio.all_tasks()
+    watch = asyncio.create_task(collect(client.watch(task_id, 60)))
+    channel = queue_keys(queue).progress_channel(task_id)
+    await eventually(lambda: client._subscriber.hears(channel), "it has begun")
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
+    await eventually(
+        lambda: asyncio.all_tasks() <= before, lambda: f"{asyncio.all_tasks() - before}"
+    )
+
+
 async def test_watching_through_a_lost_connection(
     redis_server: RedisServer, client: Client, serve: Serve, queue: str
 ) -> None:
