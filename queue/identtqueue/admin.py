@@ -210,7 +210,18 @@ class Admin(AsyncConnected):
     async def dead_letters(
         self, queue: str, *, offset: int = 0, limit: int = 100
     ) -> AsyncIterator[TaskInfo]:
-        """Dead letters, the newest first."""
+        """Dead letters, the newest first.
+
+        Args:
+            queue: of the tasks.
+            offset: how many to skip, 0 or more.
+            limit: how many at most, 1 or more.
+
+        Raises:
+            InvalidInput: one of them is not.
+        """
+        if offset < 0 or limit < 1:
+            raise InvalidInput(f"offset={offset}, limit={limit}: 0 or more, and 1 or more")
         ids = await self._redis.run(commands.dead_letters(queue, offset, limit))
         for info in await self._redis.run_all([commands.task_info(task_id) for task_id in ids]):
             if info is not None:

@@ -52,10 +52,21 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 def _load(target: str) -> App:
     """The app at MODULE:NAME."""
     module_name, _, attribute = target.partition(":")
+    if not module_name or module_name.startswith("."):
+        raise click.BadParameter(
+            f"{target!r} names no module: write it as in `import`, say tasks:app",
+            param_hint="MODULE:APP",
+        )
     sys.path.insert(0, str(Path.cwd()))
     try:
-        found = getattr(importlib.import_module(module_name), attribute or "app")
-    except (ImportError, AttributeError) as error:
+        module = importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if not f"{module_name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports what is not: its traceback says where
+        raise click.BadParameter(f"{target}: {error}", param_hint="MODULE:APP") from error
+    try:
+        found = getattr(module, attribute or "app")
+    except AttributeError as error:
         raise click.BadParameter(f"{target}: {error}", param_hint="MODULE:APP") from error
     if not isinstance(found, App):
         raise click.BadParameter(f"{target} is no identtqueue.App", param_hint="MODULE:APP")
@@ -265,8 +276,8 @@ def dead() -> None:
 
 @dead.command("list")
 @click.argument("queue")
-@click.option("--offset", default=0)
-@click.option("--limit", default=100)
+@click.option("--offset", type=click.IntRange(min=0), default=0)
+@click.option("--limit", type=click.IntRange(min=1), default=100)
 @click.pass_obj
 def dead_list(address: str, queue: str, offset: int, limit: int) -> None:
     """Show dead letters, the newest first, each with its reason."""

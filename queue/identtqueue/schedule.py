@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 from identtqueue.errors import InvalidInput
-from identtqueue.task import check_queue_name
+from identtqueue.task import QUEUE_NAME, check_queue_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,10 @@ class Cron:
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        check_queue_name(self.name)  # the same alphabet: the name is part of a task id
+        if not (isinstance(self.name, str) and QUEUE_NAME.fullmatch(self.name)):
+            raise InvalidInput(  # the name is part of a task id
+                f"cron name {self.name!r} is not valid: use 1 to 63 of a-z, 0-9, '.', '_' and '-'"
+            )
         if self.queue is not None:
             check_queue_name(self.queue)
         try:

@@ -100,6 +100,9 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
         (("task", "q:never"), "no task q:never: never enqueued, or its result has expired"),
         (("dead", "replay", "no-id"), "task id 'no-id' is not valid"),
         (("dead", "list", "No Name"), "queue name 'No Name' is not valid"),
+        (("dead", "list", "q", "--limit", "0"), "0 is not in the range x>=1"),
+        (("dead", "list", "q", "--limit", "-1"), "-1 is not in the range x>=1"),
+        (("dead", "list", "q", "--offset", "-1"), "-1 is not in the range x>=0"),
         (("pause", "No Name"), "queue name 'No Name' is not valid"),
         (("bury",), "No such command 'bury'"),
         (("--redis-address", "http://x", "depth", "q"), "redis_address 'http://x'"),
@@ -108,6 +111,9 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
             "no result of task nobody:",
         ),
         (("worker", "no_such_module:app"), "No module named 'no_such_module'"),
+        (("worker", "no_such_package.tasks:app"), "No module named 'no_such_package'"),
+        (("worker", ":app"), "':app' names no module"),
+        (("worker", ".tasks:app"), "'.tasks:app' names no module"),
         (("worker", "apps:missing"), "has no attribute 'missing'"),
         (("worker", "apps:no_app"), "apps:no_app is no identtqueue.App"),
         (("worker", "apps:app", "--queue", "No Name"), "queue name 'No Name' is not valid"),
@@ -126,6 +132,17 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
 )
 async def test_errors_are_one_line(run: Run, words: tuple[str, ...], why: str) -> None:
     assert why in one_line(await run(*words))
+
+
+async def test_what_fails_within_the_apps_module_says_where(
+    redis_server: RedisServer, tmp_path: Path
+) -> None:
+    (tmp_path / "broken.py").write_text("import no_such_library\n")
+    environ = {"PYTHONPATH": str(tmp_path)}
+    said = await ended(await start(redis_server.address, "worker", "broken:app", **environ))
+    assert said.code != 0
+    assert "broken.py" in said.err
+    assert said.err.strip().endswith("No module named 'no_such_library'")
 
 
 async def test_nobody_there(run: Run) -> None:

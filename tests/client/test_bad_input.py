@@ -9,6 +9,7 @@ import pytest
 import redis
 
 from identtqueue import Client, InvalidInput, RedisSettings
+from identtqueue.admin import Admin
 from identtqueue.errors import (
     InvalidQueueName,
     InvalidTaskId,
@@ -151,3 +152,13 @@ async def test_another_protocol_version(client: Client, raw: redis.Redis, queue:
     with pytest.raises(ProtocolMismatch, match="uses protocol version 9, this library speaks 1"):
         await client.enqueue_job(queue, "echo")
     assert not raw.exists(f"idtq:{{{queue}}}:pending")
+
+
+@pytest.mark.parametrize("settings", [{"limit": 0}, {"limit": -1}, {"offset": -1}])
+async def test_a_range_of_dead_letters(
+    redis_server: RedisServer, queue: str, settings: dict[str, int]
+) -> None:
+    """Redis counts from the end what is below 0."""
+    async with Admin(redis_server.address) as admin:
+        with pytest.raises(InvalidInput, match=r"offset=.*, limit=.*: 0 or more, and 1 or more"):
+            await anext(admin.dead_letters(queue, **settings))

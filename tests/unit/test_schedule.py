@@ -180,10 +180,15 @@ def test_a_timezone_that_does_not_exist(zone: str) -> None:
         cron("* * * * *", zone)
 
 
-@pytest.mark.parametrize("setting", [{"name": "Nightly job"}, {"name": ""}, {"queue": "MRZ"}])
-def test_names_that_break_the_rule(setting: dict[str, str]) -> None:
+@pytest.mark.parametrize("name", ["Nightly job", "", "x" * 64, None])
+def test_a_name_that_breaks_the_rule(name: str) -> None:
+    with pytest.raises(InvalidInput, match=f"cron name {name!r} is not valid"):
+        cron("* * * * *", name=name)
+
+
+def test_a_queue_name_that_breaks_the_rule() -> None:
     with pytest.raises(InvalidQueueName):
-        cron("* * * * *", **setting)
+        cron("* * * * *", queue="MRZ")
 
 
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25", "2026-06-15"])

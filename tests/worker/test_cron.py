@@ -111,8 +111,8 @@ async def test_an_entry_that_is_refused_stops_no_other(
         ({"expression": "every day"}, "cron c: 'every day'"),
         ({"expression": "61 * * * *"}, r"cron c: '61 \* \* \* \*'"),
         ({"timezone": "Europe/Atlantis"}, "no timezone 'Europe/Atlantis'"),
-        ({"name": "No Name"}, "name 'No Name' is not valid"),
-        ({"queue": "No Name"}, "name 'No Name' is not valid"),
+        ({"name": "Nightly"}, "cron name 'Nightly' is not valid"),
+        ({"queue": "No Name"}, "queue name 'No Name' is not valid"),
     ],
 )
 def test_bad_entries(settings: dict[str, str], why: str) -> None:
