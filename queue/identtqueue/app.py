@@ -28,15 +28,17 @@ from typing import (
     overload,
 )
 
+import msgspec
+
 from identtqueue.client import Client
-from identtqueue.errors import InvalidInput, NotConnected
+from identtqueue.errors import BadResult, InvalidInput, NotConnected
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec
 from identtqueue.protocol.submission import Submission
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.signature import argument_types, declared_types
-from identtqueue.task import State, TaskOptions, check_queue_name
+from identtqueue.task import Result, State, TaskOptions, check_queue_name
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
 
@@ -89,11 +91,12 @@ class TaskHandle(_Handle[R_co]):
         """The job's return value, in its own type.
 
         Raises:
-            TaskFailed, TaskCancelled, TaskExpired, ResultTimeout, TaskNotFound: see
-                `Client.wait_for_result`.
+            TaskFailed, TaskCancelled, TaskExpired, ResultTimeout, TaskNotFound,
+            RedisUnavailable: see `Client.wait_for_result`.
+            BadResult: it doesn't fit that type.
         """
         result = await self._job.app.client.wait(self.task_id, timeout_seconds)
-        return self._job.convert_result(result.unwrap())
+        return self._job.convert_result(result)
 
     def progress(self, timeout_seconds: float | None = None) -> AsyncIterator[Any]:
         """What the job reports, until the task has ended: see `Client.watch`."""
@@ -114,7 +117,7 @@ class SyncTaskHandle(_Handle[R_co]):
     def result(self, timeout_seconds: float | None = None) -> R_co:
         """See `TaskHandle.result`."""
         result = self._job.app.sync_client.wait(self.task_id, timeout_seconds)
-        return self._job.convert_result(result.unwrap())
+        return self._job.convert_result(result)
 
     def progress(self, timeout_seconds: float | None = None) -> Iterator[Any]:
         """See `TaskHandle.progress`."""
@@ -191,7 +194,8 @@ class AppJob(Generic[P, R]):
         """Enqueue one task.
 
         Raises:
-            InvalidInput, RedisUnavailable, RedisFull: see `Client.enqueue_job`.
+            InvalidInput, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
+                `Client.enqueue_job`.
         """
         return (await self.app.enqueue_many([self.call(*args, **kwargs)]))[0]
 
@@ -199,14 +203,25 @@ class AppJob(Generic[P, R]):
         """Enqueue one task from code without a loop: see `App.sync_client`.
 
         Raises:
-            InvalidInput, RedisUnavailable, RedisFull: see `Client.enqueue_job`.
+            InvalidInput, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
+                `Client.enqueue_job`.
         """
         return self.app.enqueue_many_sync([self.call(*args, **kwargs)])[0]
 
-    def convert_result(self, value: Any) -> R:
-        """A plain value in the type that the function declares to return."""
-        target = self._types.get("return", Any)
-        return cast("R", value if target is Any else codec.convert(value, target))
+    def convert_result(self, result: Result) -> R:
+        """The value in the type that the function declares to return.
+
+        Raises:
+            BadResult: it doesn't fit.
+            TaskFailed, TaskCancelled, TaskExpired: there is none.
+        """
+        value, target = result.unwrap(), self._types.get("return", Any)
+        if target is Any:
+            return cast("R", value)
+        try:
+            return cast("R", codec.convert(value, target))
+        except (msgspec.ValidationError, NotImplementedError, TypeError) as error:
+            raise BadResult(result.task_id, _name_of(target), str(error)) from error
 
     def argument_types(self) -> Mapping[str, Any]:
         """Declared types of the arguments that are to be converted.
@@ -219,6 +234,10 @@ class AppJob(Generic[P, R]):
     @cached_property
     def _types(self) -> dict[str, Any]:
         return declared_types(self.name, self.function)
+
+
+def _name_of(target: Any) -> str:
+    return target.__qualname__ if isinstance(target, type) else str(target)
 
 
 class App(AsyncConnected):
@@ -291,7 +310,8 @@ class App(AsyncConnected):
         """Connect; does nothing the second time.
 
         Raises:
-            RedisUnavailable, RedisAuthFailed, RedisTooOld: Redis is not to be had.
+            RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
+                Redis is not to be had.
         """
         if self._client is None:
             client = Client(self._settings(), **self._client_settings)
@@ -408,7 +428,8 @@ class App(AsyncConnected):
         """Enqueue many tasks, one round trip per batch (1,000 tasks of one queue).
 
         Raises:
-            InvalidInput, RedisUnavailable, RedisFull: see `Client.enqueue_job`.
+            InvalidInput, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
+                `Client.enqueue_job`.
         """
         wanted = list(calls)
         receipts = await self.client.submit_many([call.submission for call in wanted])

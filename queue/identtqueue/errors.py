@@ -22,6 +22,7 @@
     │   ├── TaskFailed                  the job raised; remote type, message and traceback
     │   └── TaskCancelled
     │       └── TaskExpired             it did not start before `expires_seconds`
+    ├── BadResult                       it doesn't fit the type that the job declares to return
     ├── PayloadUndecodable              bytes that can't be read: met by a worker, a dead letter
     ├── TimedOut                        an attempt ran longer than its timeout_seconds
     ├── ProcessDied                     a job's process ended by itself, or by somebody's kill
@@ -189,6 +190,17 @@ class TaskExpired(TaskCancelled):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(task_id, f"task {task_id} expired before a worker took it")
+
+
+class BadResult(IdenttqueueError):
+    """The task succeeded, but its result doesn't fit the type that the job declares here."""
+
+    def __init__(self, task_id: str, target: object, why: str) -> None:
+        super().__init__(
+            f"the result of task {task_id} is no {target}: {why}. Its worker's job returned "
+            "something else than this program declares; `Client.wait_for_result` gives it as it is"
+        )
+        self.task_id = task_id
 
 
 class PayloadUndecodable(IdenttqueueError):

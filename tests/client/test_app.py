@@ -26,7 +26,7 @@ from identtqueue import (
     TaskFailed,
     TaskHandle,
 )
-from identtqueue.errors import NotConnected, NotSerializable
+from identtqueue.errors import BadResult, NotConnected, NotSerializable
 from support.redis_server import RedisServer
 from support.serving import serving
 from support.waiting import eventually
@@ -174,6 +174,27 @@ async def test_values_of_the_wrong_type_fail_at_the_worker(app: App) -> None:
     assert caught.value.remote_message == "job read: page: Expected `str`, got `int` - at `$.path`"
     assert (await app.client.get_task(task_id)).attempt == 1, "it would end the same way"
     assert calls == []
+
+
+async def test_a_result_of_the_wrong_type_is_an_error_of_ours(app: App) -> None:
+    """The worker may run another release than the caller."""
+
+    @app.task
+    async def read(_ctx: Context) -> Page:
+        return {"path": 5}  # type: ignore[return-value]
+
+    @app.task
+    async def make(_ctx: Context) -> Plain:
+        return {}  # type: ignore[return-value]
+
+    async with serving(app.worker()):
+        task = await read.enqueue()
+        with pytest.raises(BadResult, match=f"result of task {task.task_id} is no Page: ") as e:
+            await task.result(30)
+        assert "Expected `str`, got `int` - at `$.path`" in str(e.value)
+        assert await app.client.wait_for_result(task.task_id, 30) == {"path": 5}
+        with pytest.raises(BadResult, match="is no Plain: "):
+            await (await make.enqueue()).result(30)
 
 
 async def test_options(app: App) -> None:
