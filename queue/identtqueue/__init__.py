@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from identtqueue.app import App as App
+    from identtqueue.app import AppJob as AppJob
+    from identtqueue.app import JobCall as JobCall
     from identtqueue.app import SyncTaskHandle as SyncTaskHandle
     from identtqueue.app import TaskHandle as TaskHandle
     from identtqueue.client import Client as Client
@@ -20,13 +22,17 @@ if TYPE_CHECKING:
     from identtqueue.errors import ResultTimeout as ResultTimeout
     from identtqueue.errors import Retry as Retry
     from identtqueue.errors import TaskCancelled as TaskCancelled
+    from identtqueue.errors import TaskError as TaskError
     from identtqueue.errors import TaskExpired as TaskExpired
     from identtqueue.errors import TaskFailed as TaskFailed
     from identtqueue.errors import TaskNotFound as TaskNotFound
     from identtqueue.limits import RateLimit as RateLimit
+    from identtqueue.protocol.commands import Receipt as Receipt
+    from identtqueue.protocol.submission import Submission as Submission
     from identtqueue.retry import RetryPolicy as RetryPolicy
     from identtqueue.schedule import Cron as Cron
     from identtqueue.sync import SyncClient as SyncClient
+    from identtqueue.task import Result as Result
     from identtqueue.task import State as State
     from identtqueue.task import TaskInfo as TaskInfo
     from identtqueue.task import TaskOptions as TaskOptions
@@ -38,23 +44,29 @@ if TYPE_CHECKING:
 
 _HOME = {
     "App": "app",
+    "AppJob": "app",
     "Client": "client",
     "Context": "worker.context",
     "Cron": "schedule",
     "IdenttqueueError": "errors",
     "InvalidInput": "errors",
     "Job": "worker.registry",
+    "JobCall": "app",
     "Outcome": "worker.outcome",
     "RateLimit": "limits",
+    "Receipt": "protocol.commands",
     "RedisSettings": "transport.settings",
     "RedisUnavailable": "errors",
+    "Result": "task",
     "ResultTimeout": "errors",
     "Retry": "errors",
     "RetryPolicy": "retry",
     "State": "task",
+    "Submission": "protocol.submission",
     "SyncClient": "sync",
     "SyncTaskHandle": "app",
     "TaskCancelled": "errors",
+    "TaskError": "errors",
     "TaskExpired": "errors",
     "TaskFailed": "errors",
     "TaskHandle": "app",

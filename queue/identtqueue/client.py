@@ -73,7 +73,8 @@ class Client(AsyncConnected):
         """Connect now, to fail early; otherwise the first call connects.
 
         Raises:
-            RedisUnavailable, RedisAuthFailed, RedisTooOld: Redis is not to be had.
+            RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
+                Redis is not to be had.
         """
         await self._redis.connect()
 
@@ -97,6 +98,8 @@ class Client(AsyncConnected):
             InvalidInput: queue name, options or arguments break a rule; nothing was written.
             RedisUnavailable, RedisFull: not accepted. (After RedisUnavailable it may have been:
                 enqueue again under the same `task_id` to be sure.)
+            RedisAuthFailed: Redis refuses the login, or the user may not enqueue.
+            ProtocolMismatch: the queue was written by another major version.
         """
         receipt = await self.submit(
             Submission(queue_name, function_name, args, kwargs, task_options)
@@ -135,8 +138,10 @@ class Client(AsyncConnected):
         Raises:
             TaskFailed, TaskCancelled, TaskExpired: how the task ended instead.
             ResultTimeout: not within `timeout_seconds`; the task goes on.
-            RedisAuthFailed: Redis refuses the login meanwhile.
             TaskNotFound: no such task, or its result has expired.
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
+            RedisUnavailable: not reached for `retry_for_seconds`, or the client was closed.
+            RedisAuthFailed: Redis refuses the login meanwhile.
         """
         return (await self.wait(task_id, timeout_seconds)).unwrap()
 
@@ -144,7 +149,8 @@ class Client(AsyncConnected):
         """How the task ended, as a value.
 
         Raises:
-            ResultTimeout, TaskNotFound: as `wait_for_result`.
+            ResultTimeout, TaskNotFound, InvalidTaskId, RedisUnavailable, RedisAuthFailed: as
+                `wait_for_result`.
         """
         queue_of(task_id)
         try:
@@ -161,7 +167,7 @@ class Client(AsyncConnected):
         """How the tasks ended, in the given order; none is raised.
 
         Raises:
-            ResultTimeout, TaskNotFound: for the first that has no result.
+            ResultTimeout, TaskNotFound: for the first that has no result; others as `wait`.
         """
         waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
         try:
@@ -175,7 +181,7 @@ class Client(AsyncConnected):
         """How the tasks ended, each as soon as it has.
 
         Raises:
-            ResultTimeout, TaskNotFound: for the first that has no result.
+            ResultTimeout, TaskNotFound: for the first that has no result; others as `wait`.
         """
         waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
         try:
@@ -233,8 +239,8 @@ class Client(AsyncConnected):
     async def cancel(self, task_id: str) -> bool:
         """Cancel the task. True: it is cancelled, or its worker was asked to; False: it had ended.
 
-        A running async job gets a CancelledError; a job in a thread can't be interrupted, its
-        result is dropped.
+        A running async job gets a CancelledError; the process of a job that runs in one is killed;
+        a job in a thread can't be interrupted, its result is dropped.
 
         Raises:
             TaskNotFound: no such task, or its result has expired.

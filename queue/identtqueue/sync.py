@@ -97,7 +97,8 @@ class SyncClient:
         """Connect now, to fail early.
 
         Raises:
-            RedisUnavailable, RedisAuthFailed, RedisTooOld: Redis is not to be had.
+            RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
+                Redis is not to be had.
         """
         self._here.redis.run(commands.server_info())
 

@@ -14,10 +14,11 @@ import identtqueue
 ROOT = Path(__file__).parents[2]
 
 EXPORTED = [
-    *("App", "Client", "Context", "Cron", "IdenttqueueError", "InvalidInput", "Job", "Outcome"),
-    *("RateLimit", "RedisSettings", "RedisUnavailable", "ResultTimeout", "Retry", "RetryPolicy"),
-    *("State", "SyncClient", "SyncTaskHandle", "TaskCancelled", "TaskExpired", "TaskFailed"),
-    *("TaskHandle", "TaskInfo", "TaskNotFound", "TaskOptions", "Worker"),
+    *("App", "AppJob", "Client", "Context", "Cron", "IdenttqueueError", "InvalidInput", "Job"),
+    *("JobCall", "Outcome", "RateLimit", "Receipt", "RedisSettings", "RedisUnavailable", "Result"),
+    *("ResultTimeout", "Retry", "RetryPolicy", "State", "Submission", "SyncClient"),
+    *("SyncTaskHandle", "TaskCancelled", "TaskError", "TaskExpired", "TaskFailed", "TaskHandle"),
+    *("TaskInfo", "TaskNotFound", "TaskOptions", "Worker"),
 ]
 """The public API. A name that is taken out breaks callers; a new one is a promise."""
 

@@ -20,7 +20,13 @@ _DEFAULT: Final = TaskOptions()
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """A call of a job that is to be enqueued."""
+    """A call of a job that is to be enqueued.
+
+    Attributes:
+        queue_name, function_name: where to, and which job of its workers.
+        args, kwargs: handed to the job after its context; anything with a msgpack form.
+        options: how the task is to be run; None: the defaults of `TaskOptions`.
+    """
 
     queue_name: str
     function_name: str

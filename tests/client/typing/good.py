@@ -2,7 +2,18 @@
 
 from typing import assert_type
 
-from identtqueue import App, Context, SyncTaskHandle, TaskHandle
+from identtqueue import (
+    App,
+    AppJob,
+    Client,
+    Context,
+    JobCall,
+    Receipt,
+    Result,
+    Submission,
+    SyncTaskHandle,
+    TaskHandle,
+)
 
 app = App("redis://redis")
 
@@ -34,3 +45,16 @@ def use_without_a_loop() -> None:
     assert_type(task.result(timeout_seconds=10), list[str])
     tasks = app.enqueue_many_sync(in_a_thread.call(n) for n in (1, 2))
     assert_type(tasks, list[SyncTaskHandle[float]])
+
+
+def double(job: AppJob[[int], float]) -> list[JobCall[float]]:
+    return [job.call(1), job.call(2)]
+
+
+async def plainly(client: Client, submission: Submission) -> None:
+    receipt = await client.submit(submission)
+    assert_type(receipt, Receipt)
+    assert_type(await client.wait_many([receipt.task_id]), list[Result])
+
+
+calls = double(in_a_thread)
