@@ -126,7 +126,7 @@ async def staged() -> AsyncIterator[Stage]:
 
 
 async def _ensure_crd(api: Api) -> bool:
-    """The CRD of this commit, unless one is there already: then it is somebody's, and this False."""
+    """Bring the CRD of this commit; False: one is there already, so it is somebody's."""
     try:
         await api.create(CRDS, yaml.safe_load(CRD.read_text()))
     except ApiError as error:
