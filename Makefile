@@ -48,6 +48,7 @@ cluster-up: ## a real three-node cluster (an existing one if KUBECONFIG is set)
 cluster-down: ## delete the cluster and end what was started for it
 	$(CLUSTER)/down.sh
 
+test: export IDENTTQUEUE_NO_SKIPS := 1  # a test that lacks something here fails, and says what
 test: lint types imports test-all cluster-up ## everything, the cluster included
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e
 
