@@ -51,6 +51,9 @@ logger = logging.getLogger(__name__)
 
 BACKOFF_SECONDS = (0.05, 30.0)
 """First and longest pause after a round that failed. Most failures are writes overtaken once."""
+REST_AFTER_FAILURE_SECONDS = 5.0
+"""After a round that failed, events are heard again after its pause, or so long at the latest: a
+fleet at work rings all the time, and must not hammer; whoever mends something need not wait."""
 FAILURES_TO_TELL = 4
 """So many rounds in a row must fail to carry out a decision before the status says so."""
 REST_SECONDS = 0.1
@@ -211,12 +214,11 @@ class Reconciler:
                 logger.warning("%s: %s", self.key, error, extra=about(self.key))
 
     async def _wait(self, seconds: float | None) -> None:
-        """Until something changed, or so many seconds passed; after a failed round, all of them.
-
-        A fleet at work rings all the time: that must not cut the pause short.
-        """
+        """Until something changed and the rest between two rounds is over, or so many seconds."""
         working = self.seen is not None and self.seen.deployment and self.seen.deployment.replicas
-        rest = seconds if self._failures else REST_SECONDS if working else None
+        rest = REST_SECONDS if working else None
+        if self._failures and seconds is not None:
+            rest = min(seconds, REST_AFTER_FAILURE_SECONDS)
         begun = asyncio.get_running_loop().time()
         try:
             async with asyncio.timeout(seconds):
