@@ -114,6 +114,8 @@ async def test_accounts_with_the_rights_of_their_roles(
             await doorbell.add(*queues)
             await client.enqueue_job(queues[2], "double", 4)
             await eventually(lambda: queues[2] in rung, "it has rung")
+            await operator.ring(queues[0])
+            await eventually(lambda: queues[0] in rung, "it was rung")
             await doorbell.close()
 
 
@@ -195,6 +197,9 @@ async def test_the_doorbell_of_every_queue_is_heard(cluster: RedisCluster, queue
         for name in queues:
             await client.enqueue_job(name, "double", 1)
         await eventually(lambda: rung == set(queues), "all have rung")
+        rung.clear()
+        await asyncio.gather(*map(admin.ring, queues))
+        await eventually(lambda: rung == set(queues), "all were rung")
         await doorbell.close()
 
 
