@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 PERIOD_SECONDS = 20.0
 RETRY_SECONDS = (0.2, PERIOD_SECONDS)
 """First and longest pause after a look that failed."""
-FAILURES_TO_TELL = 4
+FAILURES_TO_TELL = 6
 """So many looks in a row must fail before whoever waits for one is told."""
 
 _List = Callable[[str | None], Awaitable[list[dict[str, Any]]]]
