@@ -93,7 +93,7 @@ class Endpoint:
         self.settings = settings
         self.admin = Admin(settings, retry_for_seconds=0)
         self._loop = asyncio.get_running_loop()
-        self._health = _Health()
+        self._health = _Health(since=self._loop.time())  # the first look says since when really
         self._healths: dict[str, _Health] = {}
         self._queues: dict[str, _Queue] = {}
         self._names: dict[str, tuple[str, ...]] = {}
@@ -235,7 +235,7 @@ class Endpoint:
         await self._look(list(self._queues))
         now = self._loop.time()
         if self._health.trouble is None:
-            self._health.since = max(self._health.since, now - server.uptime_seconds)
+            self._health = _Health(since=now - server.uptime_seconds)
             return
         logger.info("redis reachable again: %s", self.settings.safe_address)
         self._health = _Health(since=now)

@@ -2,9 +2,11 @@
 
 import base64
 import secrets
+import time
 
 import pytest
 
+from identtqueue.admin import RedisSettings
 from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
 from identtqueue_operator import doorbell
@@ -219,11 +221,21 @@ async def test_after_a_lock_out_leases_are_not_acted_on_at_once(
     user(*roles.rules(Role.OPERATOR))
     create(setup)
     await setup.reason("Idle")
-    trusted = source(operator, setup).trusted_seconds
     raw.execute_command("ACL", "SETUSER", USER, "resetpass", ">changed")
     raw.client_kill_filter(_type="normal", skipme=True)
     await setup.reason("RedisAuthFailed")
+    locked_out_until = time.monotonic()
     data = {"password": base64.b64encode(b"changed").decode()}
     setup.api.change("secrets", "redis", {"data": data})
     await setup.told("RedisRecovered")
-    assert source(operator, setup).trusted_seconds < trusted
+    assert source(operator, setup).trusted_seconds < time.monotonic() - locked_out_until
+
+
+async def test_before_redis_has_said_since_when_it_is_up_leases_do_not_count(redis_server):
+    endpoint = doorbell.Endpoint(RedisSettings(address=redis_server.address))
+    assert endpoint.source("anybody").trusted_seconds < 5
+    await endpoint._reach()
+    with redis_server.client() as raw:
+        uptime = raw.info("server")["uptime_in_seconds"]
+    assert abs(endpoint.source("anybody").trusted_seconds - uptime) < 5
+    await endpoint.close()
