@@ -86,7 +86,8 @@ class Admin(AsyncConnected):
         """Connect now, to fail early.
 
         Raises:
-            RedisUnavailable, RedisAuthFailed, RedisTooOld: Redis is not to be had.
+            RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
+                Redis is not to be had.
         """
         await self._redis.connect()
 

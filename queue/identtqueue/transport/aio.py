@@ -201,7 +201,8 @@ class AsyncRedis:
         """Open the connection now, to fail early.
 
         Raises:
-            RedisUnavailable, RedisAuthFailed, RedisTooOld: it is not to be had.
+            RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
+                it is not to be had.
         """
         await self.run(commands.server_info())
 
