@@ -120,7 +120,10 @@ async def test_a_schedule_holds_workers(release, scene):
     await scene.until("the schedule is followed", lambda: scene.replicas() == 2, 30)
     await scene.until(
         "and told",
-        lambda: "Limited By:    Schedule" in scene.kubectl("describe", "tq", name),
+        lambda: (
+            "Schedule"
+            in scene.kubectl("get", "tq", name, "-o", "jsonpath={.status.lastDecision.limitedBy}")
+        ),
     )
     scene.kubectl.apply(task_queue(release, name, name, scaling={"schedules": [bad]}))
     await scene.until(
