@@ -16,7 +16,7 @@ from benchmarks.harness import command
 from benchmarks.host import host_facts
 from benchmarks.operator import crowd, deaths, outages, pods, push
 from benchmarks.operator.report import Numbers, markdown
-from benchmarks.operator.stage import say, staged
+from benchmarks.operator.stage import definition, say, staged
 
 NAME = "operator"
 
@@ -126,6 +126,11 @@ async def measure(args: argparse.Namespace) -> None:
         command.publish("operator results", text)
 
 
+async def main(args: argparse.Namespace) -> None:
+    async with definition():
+        await measure(args)
+
+
 if __name__ == "__main__":
     command.end_in_order()
-    asyncio.run(measure(arguments()))
+    asyncio.run(main(arguments()))

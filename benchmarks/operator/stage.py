@@ -26,6 +26,8 @@ from support.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+PREFIX = "bench-"
+"""Of the namespaces' names."""
 CRD = ROOT / "manifests" / "crd.yaml"
 
 
@@ -106,11 +108,10 @@ def task_queue(name: str, address: str, scaling: Json) -> Json:
 @asynccontextmanager
 async def staged() -> AsyncIterator[Stage]:
     """Set it all up, without TaskQueues and with the operator not started; and clear it away."""
-    namespace = f"bench-{secrets.token_hex(3)}"
+    namespace = f"{PREFIX}{secrets.token_hex(3)}"
     redis = RedisServer(aof=True).start()
     try:
         async with await Api.open() as api, Client(redis.address) as client:
-            ours = await _ensure_crd(api)
             await api.create(f"{CORE}/namespaces", {"metadata": {"name": namespace}})
             with tempfile.TemporaryDirectory(prefix="identtqueue-bench-") as folder:
                 operator = Operator(namespace, Path(folder) / "operator.log")
@@ -119,26 +120,28 @@ async def staged() -> AsyncIterator[Stage]:
                 finally:
                     await operator.stop()
                     await api.delete(f"{CORE}/namespaces/{namespace}")
-                    if ours:
-                        await _remove_crd(api, namespace)
     finally:
         redis.destroy()
 
 
-async def _ensure_crd(api: Api) -> bool:
-    """Bring the CRD of this commit; False: one is there already, so it is somebody's."""
-    try:
-        await api.create(CRDS, yaml.safe_load(CRD.read_text()))
-    except ApiError as error:
-        if not error.conflict:
-            raise
-        say("uses the CRD that is in the cluster")
-        return False
-    return True
+@asynccontextmanager
+async def definition() -> AsyncIterator[None]:
+    """The CRD of this commit, for the time of the run; one that is there already stays.
 
-
-async def _remove_crd(api: Api, namespace: str) -> None:
-    """Take it away again, if nobody has TaskQueues but this namespace, which ends anyway."""
-    found = (await api.get(f"{OURS}/taskqueues"))["items"]
-    if all(item["metadata"]["namespace"] == namespace for item in found):
-        await api.delete(f"{CRDS}/taskqueues.identtqueue.dev")
+    Helm would refuse to change what somebody else brought.
+    """
+    async with await Api.open() as api:
+        try:
+            await api.create(CRDS, yaml.safe_load(CRD.read_text()))
+        except ApiError as error:
+            if not error.conflict:
+                raise
+            say("uses the CRD that is in the cluster")
+            yield
+            return
+        try:
+            yield
+        finally:
+            found = (await api.get(f"{OURS}/taskqueues"))["items"]
+            if all(item["metadata"]["namespace"].startswith(PREFIX) for item in found):
+                await api.delete(f"{CRDS}/taskqueues.identtqueue.dev")
