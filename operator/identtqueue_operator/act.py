@@ -66,28 +66,36 @@ async def act(
 async def _scale(
     decision: Decision, seen: Observed, outcome: Outcome, cluster: Cluster, kube: Kube
 ) -> Outcome:
-    """Write the number, on condition that the Deployment is the one that was seen."""
-    assert seen.deployment is not None
-    assert decision.scale_to is not None
+    """Write the number, on condition that the Deployment is the one that was seen.
+
+    Its status is written all the time. If nothing else has changed, growing is as right as before;
+    lowering rests on more, so that is for the next round.
+    """
+    deployment, wanted = seen.deployment, decision.scale_to
+    assert deployment is not None
+    assert wanted is not None
     try:
-        version = await kube.scale(seen.deployment, decision.scale_to)
+        version = await kube.scale(deployment, wanted)
     except ApiError as error:
-        if error.conflict or error.missing:
-            await _refresh(seen.deployment, cluster, kube)
-        raise
-    cluster.put_deployment(
-        replace(seen.deployment, resource_version=version, replicas=decision.scale_to)
-    )
-    return replace(outcome, scaled_from=decision.current, scaled_to=decision.scale_to)
+        if not (error.conflict or error.missing):
+            raise
+        fresh = await _refresh(deployment, cluster, kube)
+        same = fresh and (fresh.uid, fresh.replicas) == (deployment.uid, decision.current)
+        if fresh is None or not same or wanted < decision.current:
+            raise
+        deployment, version = fresh, await kube.scale(fresh, wanted)
+    cluster.put_deployment(replace(deployment, resource_version=version, replicas=wanted))
+    return replace(outcome, scaled_from=decision.current, scaled_to=wanted)
 
 
-async def _refresh(seen: Deployment, cluster: Cluster, kube: Kube) -> None:
-    """The cache was behind: ask, so that the next round decides on the truth."""
+async def _refresh(seen: Deployment, cluster: Cluster, kube: Kube) -> Deployment | None:
+    """The cache was behind: ask for the truth."""
     fresh = await kube.get_deployment(seen.key)
     if fresh is None:
         cluster.drop_deployment(seen.key)
     else:
         cluster.put_deployment(fresh)
+    return fresh
 
 
 # --- tasks of dead workers ------------------------------------------------------------------------

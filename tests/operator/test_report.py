@@ -84,12 +84,9 @@ async def test_a_status_that_may_not_be_written_counts_as_failed_rounds(operator
     setup.api.forbidden = "/status"
     setup.create()
 
-    def failures() -> float:
-        lines = operator.meter.exposition().decode().splitlines()
-        name = "identtqueue_operator_round_failures_total "
-        return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
-
-    await eventually(lambda: failures() >= 3, lambda: f"3 failures, there are {failures()}")
+    await eventually(
+        lambda: operator.failed_rounds >= 3, lambda: f"3, not {operator.failed_rounds}"
+    )
 
 
 # --- the reporter by itself -----------------------------------------------------------------------

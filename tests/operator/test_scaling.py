@@ -4,6 +4,8 @@ import asyncio
 import time
 from itertools import pairwise
 
+import pytest
+
 from identtqueue import TaskOptions
 from identtqueue.admin import Admin
 from identtqueue_operator import reconcile
@@ -248,14 +250,22 @@ async def test_paused_leaves_replicas_alone(operator, setup):
     await setup.replicas(9)
 
 
-async def test_somebody_elses_write_in_between_is_noticed(operator, setup):
-    """The Deployment's version is behind in the cache: the write is refused, and tried anew."""
+@pytest.mark.parametrize(
+    ("change", "failed_rounds"),
+    [({"metadata": {"labels": {"touched": "yes"}}}, 0), ({"spec": {"replicas": 1}}, 1)],
+    ids=["a label", "the number"],
+)
+async def test_somebody_elses_write_in_between_is_noticed(operator, setup, change, failed_rounds):
+    """The Deployment's version is behind in the cache: the write is refused, and tried anew.
+
+    At once, if it is still right; else in the next round, which decides on the new number.
+    """
     setup.fleet.create()
     setup.create()
     await setup.reason("Idle")
     listeners, setup.api.listeners[:] = list(setup.api.listeners), []
     stale = setup.api.get("deployments", setup.name)["metadata"]["resourceVersion"]
-    setup.api.change("deployments", setup.name, {"metadata": {"labels": {"touched": "yes"}}})
+    setup.api.change("deployments", setup.name, change)
     await setup.enqueue(2)
     await setup.replicas(2)
     setup.api.listeners[:] = listeners
@@ -263,6 +273,7 @@ async def test_somebody_elses_write_in_between_is_noticed(operator, setup):
     assert first == stale, "the write names the version that was seen"
     assert others
     assert stale not in others
+    assert operator.failed_rounds == failed_rounds
 
 
 def endpoint_of(operator):

@@ -49,6 +49,13 @@ class Operator:
         self._running.cancel()
         await asyncio.gather(self._running, self.controller.close(), return_exceptions=True)
 
+    @property
+    def failed_rounds(self) -> float:
+        """As its metric has it."""
+        lines = self.meter.exposition().decode().splitlines()
+        name = "identtqueue_operator_round_failures_total "
+        return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
+
     async def looks(self) -> None:
         """Let every reconciler finish one more round, unless the operator is killed meanwhile."""
         controller = self.controller
