@@ -137,8 +137,7 @@ class Controller:
         task = self._tasks.pop(key)
         self._ending.add(task)
         task.add_done_callback(self._ending.discard)
-        if task is not asyncio.current_task():  # else it found out itself, and is ending
-            task.cancel()
+        task.cancel()
 
     def deployment_changed(self, body: Body) -> None:
         """A Deployment is there, or has changed."""

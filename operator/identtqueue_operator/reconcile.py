@@ -1,4 +1,4 @@
-"""One coroutine per TaskQueue: dirty -> observe -> decide -> act -> report, and again.
+"""One coroutine per TaskQueue: dirty -> observe -> decide -> act, and again; beside it, telling.
 
 Level-based: events, the doorbell and timers only say that it is worth looking. What to do follows
 from what is seen, so a round may run at any time, may be cut off anywhere, and may be repeated.
@@ -127,6 +127,7 @@ class Reconciler:
             startup=Startup(tools.clock(), status.get("startupSeconds")),
         )
         self._owned = OwnedDeployment(self.key, self._uid, tools.cluster, tools.kube, tools.clock)
+        self._telling: asyncio.Task[None] | None = None
         self._failures = 0
         self._spec: TaskQueueSpec | None = None
         """The last valid one."""
@@ -192,10 +193,10 @@ class Reconciler:
             while True:
                 await self._wait(pause)
                 pause = await self._round_or_backoff()
-        except TaskQueueGone:
-            self.gone = True
-            self._on_gone(self.key)
         finally:
+            if self._telling is not None:
+                self._telling.cancel()
+                await asyncio.gather(self._telling, return_exceptions=True)
             if self.gone:
                 await self._release()
             self._tools.endpoints.forget(self._uid)
@@ -208,10 +209,7 @@ class Reconciler:
         while failure := await self._tools.look_for_others():
             problem = ("AutoscalersUnknown", failure)
             now = Round(self._tools.clock(), self._generation, self.workload.name, problem=problem)
-            try:
-                await self._reporter.report(now)
-            except ApiError as error:
-                logger.warning("%s: %s", self.key, error, extra=about(self.key))
+            self._report(now)
 
     async def _wait(self, seconds: float | None) -> None:
         """Until something changed and the rest between two rounds is over, or so many seconds."""
@@ -233,8 +231,6 @@ class Reconciler:
         """One round; the seconds until the next one that no event would cause."""
         try:
             pause = await self._round()
-        except TaskQueueGone:
-            raise
         except RoundFailed as failure:
             logger.info("%s: %s", self.key, failure, extra=about(self.key))
         except ApiError as error:
@@ -247,11 +243,43 @@ class Reconciler:
         return self._backoff()
 
     def _backoff(self) -> float:
-        first, longest = BACKOFF_SECONDS
-        pause = min(longest, first * float(2 ** min(self._failures, 10)))
         self._failures += 1
         self._tools.meter.round_failed()
-        return pause * (0.75 + random.random() / 2)
+        return _pause_after(self._failures)
+
+    # --- telling ---
+
+    def _report(self, now: Round) -> float | None:
+        """Have a round told. Whoever rings meanwhile need not wait until it is.
+
+        Returns:
+            Seconds until numbers that were held back should be written; None if there are none.
+        """
+        again_in = self._reporter.note(now)
+        if self._reporter.due and self._telling is None:
+            loop = asyncio.get_running_loop()
+            self._telling = loop.create_task(self._tell(), name=f"tell {self.key}")
+        return again_in
+
+    async def _tell(self) -> None:
+        """Until nothing is left to tell."""
+        failures = 0
+        try:
+            while self._reporter.due:
+                try:
+                    await self._reporter.tell()
+                    failures = 0
+                except ApiError as error:
+                    logger.warning("%s: %s", self.key, error, extra=about(self.key))
+                    self._tools.meter.round_failed()
+                    failures += 1
+                    await asyncio.sleep(_pause_after(failures))
+        except TaskQueueGone:
+            self._on_gone(self.key)
+        except Exception:
+            logger.exception("%s: telling failed", self.key, extra=about(self.key))
+        finally:
+            self._telling = None
 
     # --- one round ---
 
@@ -259,15 +287,13 @@ class Reconciler:
         started, rung_at, self._rung_at = perf_counter(), self._rung_at, None
         spec, at = self._spec, self._tools.clock()
         if self._problem is not None:
-            return await self._reporter.report(
-                Round(at, self._generation, "", problem=self._problem)
-            )
+            return self._report(Round(at, self._generation, "", problem=self._problem))
         assert spec is not None
         kept = await self._owned.keep(spec) if spec.template is not None else Kept()
         if kept.problem is not None:
             where, paused = self.workload.name, spec.paused
             now = Round(at, self._generation, where, problem=kept.problem, paused=paused)
-            await self._reporter.report(now)
+            self._report(now)
             return float(spec.scaling.poll_period_seconds)
         endpoint = await self._find_endpoint(spec)
         seen, decision, outcome = await self._observe_decide_act(spec, endpoint, at, rung_at)
@@ -283,10 +309,8 @@ class Reconciler:
             startup=self._memory.startup,
             reverted=kept.reverted,
         )
-        try:
-            report_in = await self._reporter.report(now)
-        finally:
-            self._tools.meter.round_done(decision, outcome, perf_counter() - started)
+        report_in = self._report(now)
+        self._tools.meter.round_done(decision, outcome, perf_counter() - started)
         if outcome.failure:
             raise RoundFailed(outcome.failure)
         looks = [decision.next_look_seconds, report_in, kept.again_in]
@@ -422,6 +446,13 @@ class Reconciler:
         drain = call_all_back(seen)
         outcome = await self._act(replace(left, drain=drain), seen, endpoint, spec)
         return not outcome.failure
+
+
+def _pause_after(failures: int) -> float:
+    """Seconds after so many failures in a row."""
+    first, longest = BACKOFF_SECONDS
+    pause = min(longest, first * float(2 ** min(failures - 1, 10)))
+    return pause * (0.75 + random.random() / 2)
 
 
 def _readable(error: ValidationError) -> str:

@@ -1,8 +1,9 @@
-"""Telling: write the status once, at the end of a round, and then the events.
+"""Telling: write the status, and then the events, beside the rounds that have something to tell.
 
-A write that fails is made good in the next round. What was done in this one (tasks brought back, a
-number changed) no later look would find again, so the status that was to be written is what the
-next one starts from, and events wait until they are sent.
+A round notes what it has seen and done; nothing waits for the API server to be told. What several
+rounds have noted meanwhile is one write. One that fails is made good by the next: what was done
+(tasks brought back, a number changed) no later look would find again, so the status that was to be
+written is what the next round starts from, and events wait until they are sent.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from .api.v1alpha1 import API_VERSION, KIND
 from .kube import ApiError, Kube
 from .logs import about
 from .model import Key
-from .status import Event, Round, Told, tell
+from .status import Event, Round, tell
 from .views import rfc3339
 
 logger = logging.getLogger(__name__)
@@ -56,46 +57,64 @@ class Reporter:
         self._reporter = reporter
         self._written = _pack(status)
         self._unwritten: bytes | None = None
-        """The status that a write which failed was to bring."""
+        """The status that is to be written."""
         self._fingerprint: tuple[Any, ...] | None = None
-        self._written_at = float("-inf")
+        """Of the status that is written, or to be written."""
+        self._noted_at = self._written_at = float("-inf")
         self._unsent: tuple[Event, ...] = ()
         self._counted: dict[str, tuple[float, int]] = {}
         """When an event was first sent, and how often since, by its name."""
+        self.due = False
+        """There is something to `tell`."""
 
-    async def report(self, now: Round) -> float | None:
-        """Write what is worth it.
+    def note(self, now: Round) -> float | None:
+        """Take in a round.
 
         Returns:
             Seconds until numbers that were held back should be written; None if there are none.
-
-        Raises:
-            ApiError: the status could not be written.
-            TaskQueueGone: there is nothing to write it to.
         """
-        written: Json = json.loads(self._written)
-        told = tell(now, json.loads(self._unwritten) if self._unwritten else written)
+        before: Json = json.loads(self._unwritten or self._written)
+        told = tell(now, before)
         self._take_up(told.events)
         wait = None
-        if told.status != written:
-            wait = self._written_at + NUMBERS_SECONDS - now.at
+        if told.status != before:
+            wait = NUMBERS_SECONDS + (0.0 if self._unwritten else self._written_at - now.at)
         if told.events or told.fingerprint != self._fingerprint or (wait is not None and wait <= 0):
-            await self._write(told, difference(written, told.status), now.at)
+            self._unwritten, self._fingerprint = _pack(told.status), told.fingerprint
             wait = None
-        await self._send_events(now.at)
+        self._noted_at = now.at
+        self.due = self._unwritten is not None or bool(self._unsent)
         return wait
 
-    async def _write(self, told: Told, patch: Json, at: float) -> None:
-        self._fingerprint, self._unwritten = None, _pack(told.status)
+    async def tell(self) -> None:
+        """Write what was noted.
+
+        Raises:
+            ApiError: the status could not be written; it is still due.
+            TaskQueueGone: there is nothing to write it to.
+        """
+        self.due = False
+        events, self._unsent = self._unsent, ()
+        try:
+            if self._unwritten is not None:
+                await self._write(self._unwritten, self._noted_at)
+            events = await self._send_all(events, self._noted_at)
+        finally:
+            self._unsent = (*events, *self._unsent)[-MAX_UNSENT:]
+
+    async def _write(self, status: bytes, at: float) -> None:
+        patch = difference(json.loads(self._written), json.loads(status))
         if patch:
             try:
                 await self._kube.patch_status(self._key, patch)
             except ApiError as error:
                 if error.missing:
                     raise TaskQueueGone from None
+                self.due = True
                 raise
-            self._written, self._written_at = self._unwritten, at
-        self._fingerprint, self._unwritten = told.fingerprint, None
+            self._written, self._written_at = status, at
+        if self._unwritten is status:  # no later round has replaced it
+            self._unwritten = None
 
     # --- events ---
 
@@ -105,10 +124,10 @@ class Reporter:
             logger.info("%s: %s: %s", self._key, event.reason, event.message, extra=told)
         self._unsent = (*self._unsent, *events)[-MAX_UNSENT:]
 
-    async def _send_events(self, at: float) -> None:
-        """Send what waits, in order, until the API server has no time for more."""
-        while self._unsent:
-            event = self._unsent[0]
+    async def _send_all(self, events: tuple[Event, ...], at: float) -> tuple[Event, ...]:
+        """Send them in order, until the API server has no time for more; those that are left."""
+        while events:
+            event = events[0]
             try:
                 await self._send(event, at)
             except ApiError as error:
@@ -116,8 +135,9 @@ class Reporter:
                 told = about(self._key, event.reason)
                 logger.warning(text, self._key, event.reason, error, extra=told)
                 if error.temporary:
-                    return
-            self._unsent = self._unsent[1:]
+                    break
+            events = events[1:]
+        return events
 
     async def _send(self, event: Event, at: float) -> None:
         """Create an event, or count it up."""

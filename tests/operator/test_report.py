@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from dataclasses import replace
 
@@ -89,6 +90,24 @@ async def test_a_status_that_may_not_be_written_counts_as_failed_rounds(operator
     )
 
 
+async def test_who_rings_while_the_status_hangs_is_served(operator, setup):
+    """A storm of status writes is no reason to let tasks wait; one write makes up for all."""
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("Idle")
+    written = setup.api.held["/status"] = asyncio.Event()
+    before = len(setup.api.writes("/status"))
+    await setup.enqueue(1)
+    await setup.replicas(1)
+    await setup.enqueue(1)
+    await setup.replicas(2)
+    assert setup.events("ScaledUp") == [], "events follow the status"
+    written.set()
+    await eventually(lambda: len(setup.events("ScaledUp")) == 2)
+    assert setup.status["lastDecision"]["to"] == 2
+    assert len(setup.api.writes("/status")) <= before + 2
+
+
 # --- the reporter by itself -----------------------------------------------------------------------
 
 
@@ -104,49 +123,54 @@ async def reporter(api, kube) -> Reporter:
     return Reporter(Key("ns", "mrz"), body["metadata"]["uid"], {}, kube, "operator")
 
 
+async def report(reporter: Reporter, now: Round) -> None:
+    reporter.note(now)
+    await reporter.tell()
+
+
 UP = Outcome(scaled_from=0, scaled_to=5)
 
 
 async def test_an_event_that_is_refused_for_good_is_not_counted_up(api, reporter):
     refusal = Refusal(403, "Forbidden", "the namespace is being deleted")
     refusing = Refusing(api, "/events", 1, refusal)
-    await reporter.report(a_round(100.0, UP))
+    await report(reporter, a_round(100.0, UP))
     assert api.all("events") == []
-    await reporter.report(a_round(110.0, UP))
+    await report(reporter, a_round(110.0, UP))
     (event,) = api.all("events")
     assert event["count"] == 1
     assert refusing.left == 0
-    await reporter.report(a_round(120.0, UP))
+    await report(reporter, a_round(120.0, UP))
     assert api.all("events")[0]["count"] == 2
 
 
 async def test_an_event_that_was_cleared_away_is_created_anew(api, reporter):
-    await reporter.report(a_round(100.0, UP))
+    await report(reporter, a_round(100.0, UP))
     (event,) = api.all("events")
     api.remove("events", event["metadata"]["name"])
-    await reporter.report(a_round(110.0, UP))
+    await report(reporter, a_round(110.0, UP))
     assert [event["count"] for event in api.all("events")] == [1]
 
 
 async def test_only_so_many_events_wait(api, reporter):
     refusing = Refusing(api, "/events", MAX_UNSENT + 10)
     for number in range(MAX_UNSENT + 10):
-        await reporter.report(a_round(100.0 + number, UP, queued=number + 1))
+        await report(reporter, a_round(100.0 + number, UP, queued=number + 1))
     assert api.all("events") == []
     assert refusing.left == 0
-    await reporter.report(a_round(200.0))
+    await report(reporter, a_round(200.0))
     told = [event["message"] for event in api.all("events")]
     assert len(told) == MAX_UNSENT
     assert f"({MAX_UNSENT + 10} queued" in told[-1], "of more, the latest"
 
 
 async def test_waiting_events_do_not_have_the_numbers_written_more_often(api, reporter):
-    await reporter.report(a_round(100.0))
+    await report(reporter, a_round(100.0))
     refusing = Refusing(api, "/events", 3)
-    await reporter.report(a_round(101.0, UP))
+    await report(reporter, a_round(101.0, UP))
     writes = len(api.writes("/status"))
     for number in range(2):
-        await reporter.report(a_round(102.0 + number, queued=6 + number))
+        await report(reporter, a_round(102.0 + number, queued=6 + number))
     assert refusing.left == 0
     assert len(api.writes("/status")) == writes
 

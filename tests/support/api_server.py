@@ -54,6 +54,8 @@ class ApiServer:
         """Answer everything with 503."""
         self.forbidden = ""
         """Refuse writes to paths that end so, as for want of a permission."""
+        self.held: dict[str, asyncio.Event] = {}
+        """Take writes to paths that end so only once the event is set."""
         self.unreadable: dict[str, int] = {}
         """Refuse reads of paths that end so, with this status."""
         self.listeners: list[Callable[[str, str, Json], None]] = []
@@ -164,6 +166,9 @@ class ApiServer:
                 self.requests.append((request.method, request.path, body))
                 if self.forbidden and request.path.endswith(self.forbidden):
                     raise Refusal(403, "Forbidden", f"{self.forbidden} is forbidden for a test")
+                for end, event in self.held.items():
+                    if request.path.endswith(end):
+                        await event.wait()
             if "watch" in request.query:
                 return await self._watch(request)
             if request.method == "GET":
