@@ -64,6 +64,8 @@ RELEASE_SECONDS = 10.0
 """How long calling workers back may take after the TaskQueue is gone."""
 RELEASE_RETRY_SECONDS = 1.0
 """Between two attempts at it, if nothing rings."""
+FIRST_TELLING_SECONDS = 1.0
+"""A first look waits so long until it is told, lest thousands wait for that in memory."""
 FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something: what came of it is worth a look."""
 
@@ -190,6 +192,8 @@ class Reconciler:
             async with self._tools.first_looks:
                 self._dirty.clear()
                 pause = await self._round_or_backoff()
+                if self._telling is not None:
+                    await asyncio.wait([self._telling], timeout=FIRST_TELLING_SECONDS)
             while True:
                 await self._wait(pause)
                 pause = await self._round_or_backoff()
