@@ -86,6 +86,13 @@ class Scene:
         """`wait_until`, beside the event loop."""
         return await asyncio.to_thread(wait_until, what, look, seconds)
 
+    async def until_async(self, what: str, look, seconds: float = 60) -> None:
+        """The same with a coroutine, as for what Redis knows: it tells nobody."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while not await look():
+            assert asyncio.get_running_loop().time() < deadline, f"not within {seconds:g} s: {what}"
+            await asyncio.sleep(0.1)
+
     async def until_told(self, *reasons: str) -> None:
         """Events of the TaskQueue give all these reasons; they follow the status."""
         await self.until(f"events {reasons}", lambda: self.told(*reasons), 20)

@@ -55,7 +55,7 @@ async def test_silent_node(release, scene, figure):
                 uid = zombie["metadata"]["uid"]
                 return any(w.pod_uid == uid and w.worker_id != owner for w in found)
 
-            await until(zombie_is_back, "the zombie starts over as another incarnation", 60)
+            await scene.until_async("the zombie starts over as another incarnation", zombie_is_back)
             assert (await scene.client.get_task(lost)).attempt == 2
             assert await scene.client.wait_for_result(lost, 60) == 2, (
                 "the zombie's late 1 is refused"
@@ -69,10 +69,3 @@ async def test_silent_node(release, scene, figure):
         assert (counters["succeeded"], counters["recovered"]) == (2, 1)
     finally:
         scene.kubectl("delete", "deployment", f"{name}-spare", "--ignore-not-found")
-
-
-async def until(look, what: str, seconds: float) -> None:
-    deadline = time.monotonic() + seconds
-    while not await look():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        await asyncio.sleep(0.1)

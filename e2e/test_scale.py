@@ -61,6 +61,66 @@ async def test_a_busy_worker_outlives_the_scale_down(release, scene):
     await scene.until("zero", lambda: scene.replicas() == 0, 60)
 
 
+async def test_busy_workers_that_were_told_to_go_are_called_back(release, scene):
+    """Work returns in the middle of a drain: nobody is restarted, and nothing is interrupted."""
+    name = scene.name
+
+    def of(most: int) -> dict:
+        scaling = {"maxReplicas": most, "concurrencyPerReplica": 1}
+        return task_queue(release, name, name, scaling=scaling, drain={"timeoutSeconds": 100})
+
+    async def until_draining(number: int) -> None:
+        async def look() -> bool:
+            found = await scene.admin.workers(name)
+            return sum(worker.draining for worker in found) == number
+
+        await scene.until_async(f"{number} workers are told to go", look, 30)
+
+    scene.kubectl.apply(deployment(release, name, name, grace_seconds=120), of(3))
+    naps = [await scene.client.enqueue_job(name, "nap", seconds=30) for _ in range(3)]
+    await asyncio.gather(*(scene.until_running(task) for task in naps))
+    before = {pod["metadata"]["uid"] for pod in scene.pods()}
+    assert len(before) == 3
+
+    scene.kubectl.apply(of(1))
+    await until_draining(2)
+    assert scene.replicas() == 3, "they are busy"
+    scene.kubectl.apply(of(3))
+    await until_draining(0)
+
+    for task in naps:
+        assert await scene.client.wait_for_result(task, 60) == 1
+    assert {pod["metadata"]["uid"] for pod in scene.pods()} == before
+    assert not any(
+        status["restartCount"]
+        for pod in scene.pods()
+        for status in pod["status"]["containerStatuses"]
+    )
+
+
+async def test_as_many_workers_as_the_waiting_time_needs(release, scene):
+    """Strategy WaitTime: more tasks than one worker gets done in time."""
+    name = scene.name
+    strategy = {"type": "WaitTime", "waitTime": {"targetSeconds": 10}}
+    scene.kubectl.apply(
+        deployment(release, name, name),
+        task_queue(release, name, name, scaling={"strategy": strategy, "maxReplicas": 3}),
+    )
+    await scene.until_looked_after()
+    first = await scene.client.enqueue_job(name, "nap", seconds=2)
+    assert await scene.client.wait_for_result(first, 60) == 1  # so the run time is known
+    tasks = [await scene.client.enqueue_job(name, "nap", seconds=2) for _ in range(20)]
+    await scene.until("all that may be", lambda: scene.replicas() == 3, 30)
+    await scene.until(
+        "told with its formula",
+        lambda: any("left of 10 s" in message for _, message in scene.kubectl.events(name)),
+        20,
+    )
+    for result in await scene.client.wait_many(tasks, 90):
+        assert result.unwrap() == 1
+    await scene.until("zero", lambda: scene.replicas() == 0, 60)
+
+
 async def test_what_kubectl_shows(release, scene):
     name = scene.name
     scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
