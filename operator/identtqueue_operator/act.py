@@ -80,8 +80,9 @@ async def _scale(
         if not (error.conflict or error.missing):
             raise
         fresh = await _refresh(deployment, cluster, kube)
-        same = fresh and (fresh.uid, fresh.replicas) == (deployment.uid, decision.current)
-        if fresh is None or not same or wanted < decision.current:
+        if fresh is None or wanted < decision.current:
+            raise
+        if (fresh.uid, fresh.replicas) != (deployment.uid, decision.current):
             raise
         deployment, version = fresh, await kube.scale(fresh, wanted)
     cluster.put_deployment(replace(deployment, resource_version=version, replicas=wanted))

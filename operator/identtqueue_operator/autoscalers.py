@@ -13,10 +13,10 @@ causes a look at once; KEDA makes one for each ScaledObject that is active.
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
+from .backoff import pause_after
 from .kube import ApiError, Kube
 from .model import Key
 from .views import key_of
@@ -75,16 +75,11 @@ class Autoscalers:
             self._wanted.clear()
             await self.look()
             if self._failures:
-                await asyncio.sleep(self._pause())
+                await asyncio.sleep(pause_after(self._failures, RETRY_SECONDS))
                 continue
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(PERIOD_SECONDS):
                     await self._wanted.wait()
-
-    def _pause(self) -> float:
-        first, longest = RETRY_SECONDS
-        pause = min(longest, first * float(2 ** min(self._failures - 1, 10)))
-        return pause * (0.75 + random.random() / 2)
 
     async def look_anew(self) -> str:
         """Have `run` look; returns when a look that began after this call has ended.

@@ -35,6 +35,7 @@ from identtqueue.errors import (
     RedisUnavailable,
 )
 
+from .backoff import pause_after
 from .model import Source, SourceTrouble
 
 logger = logging.getLogger(__name__)
@@ -320,7 +321,7 @@ class Endpoint:
     # --- the poll ---
 
     async def _poll(self) -> None:
-        pause = RECONNECT_SECONDS[0]
+        failures = 0
         reached = False
         while True:
             try:
@@ -328,12 +329,12 @@ class Endpoint:
                     await self._reach()
                     reached = True
                 await self._poll_due()
-                pause = RECONNECT_SECONDS[0]
+                failures = 0
                 await asyncio.sleep(TICK_SECONDS)
             except IdenttqueueError as error:
                 self._fail(error)
-                await asyncio.sleep(pause * (0.75 + random.random() / 2))
-                pause = min(pause * 2, RECONNECT_SECONDS[1])
+                failures += 1
+                await asyncio.sleep(pause_after(failures, RECONNECT_SECONDS))
 
     async def _poll_due(self) -> None:
         now = self._loop.time()

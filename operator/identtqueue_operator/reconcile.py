@@ -9,7 +9,6 @@ the TaskQueue is gone or the operator stops.
 
 import asyncio
 import logging
-import random
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from time import perf_counter
@@ -22,6 +21,7 @@ from identtqueue.errors import IdenttqueueError, RedisUnavailable
 from . import views
 from .act import act, call_back
 from .api.v1alpha1 import TaskQueueSpec
+from .backoff import pause_after
 from .cluster import Cluster
 from .decide import decide
 from .doorbell import Endpoint
@@ -249,7 +249,7 @@ class Reconciler:
     def _backoff(self) -> float:
         self._failures += 1
         self._tools.meter.round_failed()
-        return _pause_after(self._failures)
+        return pause_after(self._failures, BACKOFF_SECONDS)
 
     # --- telling ---
 
@@ -277,7 +277,7 @@ class Reconciler:
                     logger.warning("%s: %s", self.key, error, extra=about(self.key))
                     self._tools.meter.round_failed()
                     failures += 1
-                    await asyncio.sleep(_pause_after(failures))
+                    await asyncio.sleep(pause_after(failures, BACKOFF_SECONDS))
         except TaskQueueGone:
             self._on_gone(self.key)
         except Exception:
@@ -450,13 +450,6 @@ class Reconciler:
         drain = call_all_back(seen)
         outcome = await self._act(replace(left, drain=drain), seen, endpoint, spec)
         return not outcome.failure
-
-
-def _pause_after(failures: int) -> float:
-    """Seconds after so many failures in a row."""
-    first, longest = BACKOFF_SECONDS
-    pause = min(longest, first * float(2 ** min(failures - 1, 10)))
-    return pause * (0.75 + random.random() / 2)
 
 
 def _readable(error: ValidationError) -> str:

@@ -1,0 +1,14 @@
+"""How long to wait before the next attempt at something that fails."""
+
+import random
+
+
+def pause_after(failures: int, bounds: tuple[float, float]) -> float:
+    """Seconds to wait, jittered by a quarter either way so that thousands don't return in step.
+
+    Args:
+        failures: in a row, 1 or more.
+        bounds: the first pause and the longest, in seconds; in between it doubles.
+    """
+    first, longest = bounds
+    return min(longest, first * float(2 ** min(failures - 1, 10))) * (0.75 + random.random() / 2)
