@@ -24,7 +24,8 @@ from identtqueue.task import TaskInfo, queue_of
 from identtqueue.worker.settings import weighted_queues
 
 
-@click.group(context_settings={"auto_envvar_prefix": "IDENTTQUEUE", "show_default": True})
+# Without auto_envvar_prefix: only variables that are named here and in docs/library.md count.
+@click.group(context_settings={"show_default": True})
 @click.version_option(package_name="identtqueue")
 @click.option(
     "--redis-address",

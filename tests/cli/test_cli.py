@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
 import pytest
 import redis
 from click.testing import CliRunner
@@ -24,6 +25,7 @@ from support.serving import serving
 from support.waiting import eventually
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,49 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
         assert f"  {command} " in said.out
     assert "IDENTTQUEUE_REDIS_ADDRESS" in said.out
     assert "version 0." in (await run("--version")).out
+
+
+def all_commands() -> list[tuple[tuple[str, ...], click.Command]]:
+    """Each command with its words, the groups among them."""
+    found: list[tuple[tuple[str, ...], click.Command]] = [((), main)]
+    for words, command in found:
+        if isinstance(command, click.Group):
+            found += [((*words, name), sub) for name, sub in command.commands.items()]
+    return found
+
+
+def test_only_documented_variables_mean_something() -> None:
+    """An option's name makes no variable: IDENTTQUEUE_VERSION is an image's label, say."""
+    documented = (ROOT / "docs" / "library.md").read_text()
+    derived = {"IDENTTQUEUE_VERSION", "IDENTTQUEUE_HELP"}
+    parameters = [
+        (words, parameter)
+        for words, command in all_commands()
+        for parameter in (*command.params, command.get_help_option(click.Context(command)))
+        if parameter is not None
+    ]
+    for words, parameter in parameters:
+        name = parameter.name.upper()
+        derived |= {
+            "_".join(["IDENTTQUEUE", *(w.upper() for w in words[i:]), name]) for i in (0, 1)
+        }
+    meant = {str(p.envvar) for _, p in parameters if p.envvar}
+    assert {name for name in meant if f"`{name}`" not in documented} == set()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in derived - meant:
+            patch.setenv(name, "1")
+        for words, parameter in parameters:
+            context = make_context(words)
+            assert parameter.envvar or parameter.value_from_envvar(context) is None, parameter.name
+
+
+def make_context(words: tuple[str, ...]) -> click.Context:
+    """As click makes it when the command is called by these words."""
+    context, command = click.Context(main, info_name="identtqueue", **main.context_settings), main
+    for word in words:
+        command = command.commands[word]
+        context = click.Context(command, parent=context, info_name=word, **command.context_settings)
+    return context
 
 
 @pytest.mark.parametrize(
@@ -161,9 +206,29 @@ async def test_wrong_password(new_redis_server: Callable[..., RedisServer]) -> N
         assert "Redis refused the login" in message
         assert "wrong" not in message.replace("WRONGPASS", "")
     said = await ended(
-        await start(server.address, "depth", "q", IDENTTQUEUE_REDIS_PASSWORD="right")
+        await start(server.address, "depth", "q", IDENTTQUEUE_REDIS_PASSWORD="right\n")
     )
     assert said.code == 0, said.err
+
+
+@pytest.mark.parametrize("mark", ["#", "?"])
+async def test_a_password_that_is_not_escaped(run: Run, mark: str) -> None:
+    address = f"redis://me:12{mark}cr3t@127.0.0.1:6379"
+    for words in (("depth", "q"), ("worker", "apps:app")):
+        for said in (
+            await run("--redis-address", address, *words),
+            await run(*words, IDENTTQUEUE_REDIS_ADDRESS=address),
+        ):
+            message = one_line(said)
+            assert "IDENTTQUEUE_REDIS_PASSWORD" in message
+            assert "cr3t" not in message
+            assert "12" not in message.replace("127.0.0.1", "")
+
+
+async def test_a_variable_that_click_would_derive(run: Run, queue: str) -> None:
+    """It once made each command print its version and end."""
+    said = await run("depth", queue, IDENTTQUEUE_VERSION="1", IDENTTQUEUE_DEPTH_AS_JSON="1")
+    assert said.out.startswith(f"queue {queue}  queued 0")
 
 
 async def test_the_port_is_taken(redis_server: RedisServer, queue: str) -> None:

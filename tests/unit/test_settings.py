@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,47 @@ def test_the_password_is_not_shown_when_the_address_can_not_be_read(address: str
         error = None if error.__suppress_context__ else error.__cause__ or error.__context__
 
 
+SCHEMES = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://", "unix://", ""]
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("mark", "#?/")
+@pytest.mark.parametrize("user", ["", "me"])
+@pytest.mark.parametrize("first", ["s3", "12", "", "12@s3"], ids=repr)
+@pytest.mark.parametrize("tail", ["", ":6379", "/0", ":6379/mrz/0", "?db=1"])
+def test_a_password_that_is_not_escaped_is_never_shown_nor_taken_for_a_host(
+    scheme: str, mark: str, user: str, first: str, tail: str
+) -> None:
+    """Whatever it cuts off: a port of digits, a path, an option, a fragment."""
+    address = f"{scheme}{user}:{first}{mark}cr3t@redis{tail}"
+    if scheme == "unix://" and mark == "/":
+        address = address.replace("/cr3t", "%2Fcr3t")  # what stands there is a path
+        assert "cr3t" not in repr(RedisSettings(address=address))
+        return
+    with pytest.raises(InvalidInput, match="IDENTTQUEUE_REDIS_PASSWORD") as caught:
+        RedisSettings(address=address)
+    said = str(caught.value)
+    assert "cr3t" not in said
+    assert "s3" not in said.replace("redis", "")
+    assert "12" not in said
+    assert "%23" in said
+
+
+@pytest.mark.parametrize("address", [f"redis://me:{SECRET}", f":{SECRET}", f"redis://:{SECRET}/0"])
+def test_a_password_without_a_host_is_not_shown(address: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        RedisSettings(address=address)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_password_may_hold_anything_that_is_escaped() -> None:
+    settings = RedisSettings(address="redis://me:%23%3F%2F%40%3A@redis")
+    assert settings.connection_arguments()["password"] == "#?/@:"
+    assert RedisSettings(address="unix:///run/a@b.sock").connection_arguments() == {
+        "path": "/run/a@b.sock"
+    }
+
+
 # --- environment ---
 
 
@@ -304,6 +346,20 @@ def test_the_environment() -> None:
         sentinel_username="watcher",
         sentinel_password_file="/sentinel",
     )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"], ids=repr)
+def test_a_line_break_at_the_end_is_no_part_of_a_variable(end: str, tmp_path: Path) -> None:
+    """Variables and files follow one rule: a Secret made with `echo` holds one."""
+    names = [field.name for field in fields(RedisSettings) if field.type != "float"]
+    values = {name: "redis://redis" if name == "address" else f" {name} " for name in names}
+    for name in ("username", "password", "sentinel_username", "sentinel_password"):
+        del values[f"{name}_file"]
+    environment = {f"IDENTTQUEUE_REDIS_{k.upper()}": v + end for k, v in values.items()}
+    assert RedisSettings.from_environment(environment) == RedisSettings(**values)
+    (tmp_path / "password").write_text(f" {SECRET} {end}")
+    settings = RedisSettings(password_file=str(tmp_path / "password"))
+    assert settings.connection_arguments()["password"] == f" {SECRET} "
 
 
 @pytest.mark.parametrize("environment", [{}, {"IDENTTQUEUE_REDIS_ADDRESS": ""}])

@@ -65,12 +65,23 @@ class Address:
 
 
 def without_credentials(address: str) -> str:
-    """The address as it may be shown, also if it can't be read."""
+    """The address as it may be shown, also if it can't be read.
+
+    Where it is not certain which part is the password, only the scheme is shown.
+    """
     scheme, _, rest = address.partition("://")
     before, _, after = rest.rpartition("@")
-    if "?" in before:  # of an option, or of a password that should have been escaped
+    if re.search("[?#]", before):  # of an option, or of a password that should have been escaped
         return f"{scheme}://…"
-    return f"{scheme}://{re.split('[?#]', after)[0]}"
+    shown = re.split("[?#]", after)[0]
+    hosts = shown.partition("/")[0].split(",")
+    if not all(_HOST.fullmatch(host) for host in hosts):  # perhaps `user:password` without a host
+        return f"{scheme}://…"
+    return f"{scheme}://{shown}"
+
+
+_HOST: Final = re.compile(r"(\[[^\]]*\]?|[^:\[\]]*)(:\d+)?")
+"""A name, an IPv4 or an IPv6 address, with a port or without."""
 
 
 @lru_cache(maxsize=256)
@@ -82,6 +93,13 @@ def parse(address: str) -> Address:
     """
     try:
         return _parse(address)
+    except _Unescaped:
+        raise InvalidInput(
+            f"redis_address {without_credentials(address)!r} can't be read: it has a '#', or an "
+            "'@' behind a '/' or '?'. In a password percent-encode them ('#' as %23, '?' as %3F, "
+            "'/' as %2F, '@' as %40), or give the password in IDENTTQUEUE_REDIS_PASSWORD, where "
+            f"it needs no encoding; expected {FORMS}"
+        ) from None
     except ValueError:  # without the reason: it may quote a password
         raise InvalidInput(
             f"redis_address {without_credentials(address)!r} can't be read: expected {FORMS}, "
@@ -89,8 +107,25 @@ def parse(address: str) -> Address:
         ) from None
 
 
+class _Unescaped(ValueError):
+    """A character of the password ends the address's host part too early."""
+
+
+def _check_escaped(scheme: str, rest: str) -> None:
+    """Refuse an address that would be cut where its password has a special character.
+
+    `redis://me:12#34@host` is, by the rules of URLs, port 12 of a host `me`: the password would be
+    sent to the resolver and be shown in errors.
+    """
+    ends = "?#" if scheme == "unix" else "/?#"  # the name of a socket file may hold an '@'
+    behind = re.split(f"[{ends}]", rest, maxsplit=1)[1:]
+    if "#" in rest or any("@" in text for text in behind):
+        raise _Unescaped
+
+
 def _parse(address: str) -> Address:
     scheme, _, rest = address.partition("://")
+    _check_escaped(scheme, rest)
     base, _, kind = scheme.partition("+")
     if not kind:
         return _plain(address, Topology.STANDALONE)
@@ -140,7 +175,8 @@ def _check_complete(
 ) -> None:
     """Refuse what redis-py overlooks: a database that is no number, an unknown option."""
     parts = urlsplit(address)
-    names = parse_qs(parts.query).keys() - {"db", "username", "password"}
+    given = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
+    names = given.keys() - {"db", "username", "password"}
     database = "" if is_file else parts.path.strip("/")
     if database and options.get("db") != int(database):
         raise ValueError("database")

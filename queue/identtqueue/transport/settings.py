@@ -98,8 +98,15 @@ class RedisSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> RedisSettings:
-        """`IDENTTQUEUE_REDIS_ADDRESS`, `…_PASSWORD_FILE`, and so on: each text field's name."""
-        found = {name: environment.get(_ENVIRONMENT + name.upper()) for name in _TEXT_FIELDS}
+        """Read `IDENTTQUEUE_REDIS_ADDRESS`, `…_PASSWORD_FILE` and so on: each text field's name.
+
+        A line break at the end is left out, as in a credentials file: `base64` of a text that
+        `echo` wrote has one.
+        """
+        found = {
+            name: environment.get(_ENVIRONMENT + name.upper(), "").rstrip("\r\n")
+            for name in _TEXT_FIELDS
+        }
         return cls(**{name: value for name, value in found.items() if value})  # type: ignore[arg-type]  # only text
 
     @property
