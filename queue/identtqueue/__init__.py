@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from identtqueue.errors import TaskExpired as TaskExpired
     from identtqueue.errors import TaskFailed as TaskFailed
     from identtqueue.errors import TaskNotFound as TaskNotFound
+    from identtqueue.errors import TimedOut as TimedOut
     from identtqueue.limits import RateLimit as RateLimit
     from identtqueue.protocol.commands import Receipt as Receipt
     from identtqueue.protocol.submission import Submission as Submission
@@ -73,6 +74,7 @@ _HOME = {
     "TaskInfo": "task",
     "TaskNotFound": "errors",
     "TaskOptions": "task",
+    "TimedOut": "errors",
     "Worker": "worker.worker",
 }
 

@@ -24,7 +24,7 @@
     │       └── TaskExpired             it did not start before `expires_seconds`
     ├── BadResult                       it doesn't fit the type that the job declares to return
     ├── PayloadUndecodable              bytes that can't be read: met by a worker, a dead letter
-    ├── TimedOut                        an attempt ran longer than its timeout_seconds
+    ├── TimedOut (TimeoutError)         an attempt ran longer than its timeout_seconds
     ├── ProcessDied                     a job's process ended by itself, or by somebody's kill
     ├── ProcessNotStarted               a process for jobs took too long to start
     ├── NotConnected                    an App is used before `connect`
@@ -36,7 +36,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Final
+from typing import Any, Final
 
 LONGEST_SECONDS: Final = 100 * 365 * 86_400.0
 """Of any duration. Redis counts ms in 64 bits: what would overflow there is refused before."""
@@ -48,7 +48,27 @@ def is_number(value: object, kind: type[float] = float) -> bool:
 
 
 class IdenttqueueError(Exception):
-    """Base of all errors of this library."""
+    """Base of all errors of this library.
+
+    Every one of them survives `pickle` and `copy` with its text, attributes and notes, so that a
+    process pool can hand it to the process that waits for it.
+    """
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Describe how to rebuild it: without `__init__`, which makes the text from other values.
+
+        `BaseException` would call `__init__` with the finished text.
+        """
+        state = self.__dict__.copy()
+        if "__notes__" in state:  # a list: a copy must not share it
+            state["__notes__"] = list(state["__notes__"])
+        return _rebuild, (type(self), self.args), state
+
+
+def _rebuild(kind: type[IdenttqueueError], args: tuple[Any, ...]) -> IdenttqueueError:
+    error = kind.__new__(kind, *args)
+    error.args = args  # a subclass of OSError, as TimeoutError is, leaves that to `__init__`
+    return error
 
 
 class InvalidInput(IdenttqueueError, ValueError):
@@ -159,6 +179,10 @@ class TaskError(IdenttqueueError):
 class TaskFailed(TaskError):
     """The job failed for good.
 
+    Its text is one that may be shown to a user: it does not hold the traceback, which names files
+    and source lines of the worker. The traceback is a note (`add_note`), so Python and `logging`
+    print it below the local one.
+
     Attributes:
         remote_type: qualified name of the exception raised in the worker.
         remote_message: its text.
@@ -172,10 +196,8 @@ class TaskFailed(TaskError):
         self.remote_type = remote_type
         self.remote_message = remote_message
         self.remote_traceback = remote_traceback
-
-    def __str__(self) -> str:
-        text = super().__str__()
-        return f"{text}\n\n{self.remote_traceback}" if self.remote_traceback else text
+        if remote_traceback:
+            self.add_note(f"\nIn the worker:\n{remote_traceback}")
 
 
 class TaskCancelled(TaskError):
@@ -207,8 +229,11 @@ class PayloadUndecodable(IdenttqueueError):
     """The stored bytes are no envelope, or no result, that this version can read."""
 
 
-class TimedOut(IdenttqueueError):
-    """The attempt ran longer than its `timeout_seconds`."""
+class TimedOut(IdenttqueueError, TimeoutError):
+    """The attempt ran longer than its `timeout_seconds`.
+
+    It is a `TimeoutError`, and so an `OSError`: `retry_on=(TimeoutError,)` takes it in.
+    """
 
 
 class ProcessDied(IdenttqueueError):

@@ -18,7 +18,7 @@ EXPORTED = [
     *("JobCall", "Outcome", "RateLimit", "Receipt", "RedisSettings", "RedisUnavailable", "Result"),
     *("ResultTimeout", "Retry", "RetryPolicy", "State", "Submission", "SyncClient"),
     *("SyncTaskHandle", "TaskCancelled", "TaskError", "TaskExpired", "TaskFailed", "TaskHandle"),
-    *("TaskInfo", "TaskNotFound", "TaskOptions", "Worker"),
+    *("TaskInfo", "TaskNotFound", "TaskOptions", "TimedOut", "Worker"),
 ]
 """The public API. A name that is taken out breaks callers; a new one is a promise."""
 

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import io
+import logging
+import multiprocessing
+import pickle
 import re
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 
+import identtqueue
 from identtqueue import errors
-from identtqueue.errors import IdenttqueueError
+from identtqueue.errors import IdenttqueueError, Retry, TaskFailed, TimedOut
+from support.raising import classes, example, raise_example, raise_given
 
 LINE = re.compile(r"    ([│├└─ ]*)(\w+)(?: \((\w+)\))?(?:  +.*)?")
 
@@ -53,13 +64,106 @@ def test_every_error_says_what_it_means(name: str) -> None:
     assert vars(errors)[name].__doc__
 
 
-def test_a_failed_task_shows_the_remote_traceback() -> None:
-    error = errors.TaskFailed("q:1", "ValueError", "no", "Traceback…")
-    assert str(error) == "task q:1 failed: ValueError: no\n\nTraceback…"
-    assert str(errors.TaskFailed("q:1", "WorkerLost", "gone", "")) == (
-        "task q:1 failed: WorkerLost: gone"
-    )
+# --- they cross the borders of processes ---
+
+COPIES: dict[str, Callable[[IdenttqueueError], IdenttqueueError]] = {
+    "copy": copy.copy,
+    "deepcopy": copy.deepcopy,
+} | {
+    f"pickle {number}": lambda error, number=number: pickle.loads(pickle.dumps(error, number))
+    for number in range(pickle.HIGHEST_PROTOCOL + 1)
+}
+
+
+def assert_same(found: BaseException, error: IdenttqueueError) -> None:
+    assert type(found) is type(error)
+    assert (str(found), repr(found), found.args) == (str(error), repr(error), error.args)
+    assert vars(found) == vars(error)
+
+
+@pytest.mark.parametrize("way", COPIES)
+@pytest.mark.parametrize("name", classes())
+def test_every_error_survives(name: str, way: str) -> None:
+    error = example(name)
+    found = COPIES[way](error)
+    assert found is not error
+    assert_same(found, error)
+    assert_same(COPIES[way](found), error)
+    found.add_note("of the copy")
+    assert "of the copy" not in error.__notes__
+
+
+class PageMissing(Retry):
+    """As users derive theirs: its parameters are not those of its base, which it does not call."""
+
+    def __init__(self, book: str, page: int) -> None:
+        self.page = page
+        self.args = (f"{book} has no page {page}",)
+
+
+@pytest.mark.parametrize("way", COPIES)
+def test_a_subclass_with_an_init_of_its_own_survives(way: str) -> None:
+    error = PageMissing("atlas", 7)
+    assert_same(COPIES[way](error), error)
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        yield pool
+
+
+@pytest.mark.parametrize("name", classes())
+async def test_it_comes_out_of_a_process_pool_executor(
+    executor: ProcessPoolExecutor, name: str
+) -> None:
+    with pytest.raises(classes()[name]) as caught:
+        await asyncio.wrap_future(executor.submit(raise_example, name))
+    assert_same(caught.value, example(name))
+    with pytest.raises(classes()[name]) as caught:
+        await asyncio.wrap_future(executor.submit(raise_given, example(name)))
+    assert_same(caught.value, example(name))
+
+
+def test_all_come_out_of_a_multiprocessing_pool() -> None:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        for name, kind in classes().items():
+            with pytest.raises(kind) as caught:
+                pool.apply_async(raise_example, (name,)).get(60)
+            assert_same(caught.value, example(name))
+
+
+# --- what they say ---
+
+REMOTE = 'Traceback (most recent call last):\n  File "/srv/jobs.py", line 7\nValueError: no'
+
+
+def test_a_failed_task_keeps_the_remote_traceback_out_of_its_text() -> None:
+    """Its text ends up in answers of web services: no path, no source line of the worker."""
+    error = TaskFailed("q:1", "ValueError", "no", REMOTE)
+    assert str(error) == "task q:1 failed: ValueError: no"
+    assert "/srv" not in f"{error} {error!r} {error.args}"
     assert (error.task_id, error.remote_type, error.remote_message) == ("q:1", "ValueError", "no")
+    assert error.remote_traceback == REMOTE
+    assert not hasattr(TaskFailed("q:1", "WorkerLost", "gone", ""), "__notes__")
+
+
+@pytest.mark.parametrize("way", ["as it is", *COPIES])
+def test_the_interpreter_and_the_log_show_the_remote_traceback(way: str) -> None:
+    error = COPIES.get(way, lambda same: same)(TaskFailed("q:1", "ValueError", "no", REMOTE))
+    assert "".join(traceback.format_exception(error)).count(REMOTE) == 1
+    log = logging.Logger("test")
+    log.addHandler(logging.StreamHandler(stream := io.StringIO()))
+    try:
+        raise error
+    except TaskFailed:
+        log.exception("in a view")
+    assert stream.getvalue().count(REMOTE) == 1
+
+
+def test_a_time_out_of_a_job_is_a_timeout_error() -> None:
+    assert identtqueue.TimedOut is TimedOut
+    assert issubclass(TimedOut, TimeoutError)
 
 
 @pytest.mark.parametrize(
