@@ -12,6 +12,7 @@ from identtqueue.protocol.commands import LimitsInUse, QueueDepth, Recovery, Rep
 from identtqueue.task import TaskInfo, check_queue_name
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.lifecycle import AsyncConnected
+from identtqueue.transport.server import own_name
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 
@@ -29,10 +30,17 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Which Redis answers, and since when."""
+    """Which server answers, and since when.
+
+    Attributes:
+        version: as its makers count: Valkey's own, not that of the Redis it is compatible with.
+        uptime_seconds: since it was started.
+        name: "Redis", "Valkey" or what else it calls itself.
+    """
 
     version: str
     uptime_seconds: int
+    name: str = "Redis"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +104,10 @@ class Admin(AsyncConnected):
         await self._redis.close()
 
     async def server(self) -> ServerInfo:
-        """Version and uptime of the server."""
+        """Name, version and uptime of the server."""
         info = await self._redis.run(commands.server_info())
-        return ServerInfo(
-            info.get("redis_version", "unknown"), int(info.get("uptime_in_seconds", "0"))
-        )
+        name, version = own_name(info)
+        return ServerInfo(version, int(info.get("uptime_in_seconds", "0")), name)
 
     async def depths(
         self, queues: Sequence[str], *, due_within_seconds: float = 0

@@ -268,6 +268,7 @@ PLAIN: dict[str, Call[Any]] = {
     "dead_letters": commands.dead_letters("q", 0, 1),
     "connected": commands.connected(["w"]),
     "server_info": commands.server_info(),
+    "memory_info": commands.memory_info(),
     "cluster_slots": commands.cluster_slots(),
     "role": commands.role(),
 }

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Iterator
 
 import pytest
 
+from identtqueue.admin import Admin
+from identtqueue.client import Client
 from identtqueue.errors import (
     RedisAuthFailed,
     RedisError,
@@ -15,13 +18,17 @@ from identtqueue.errors import (
 )
 from identtqueue.protocol import commands, scripts
 from identtqueue.protocol.commands import Ack
+from identtqueue.protocol.roles import Role, rules
+from identtqueue.sync import SyncClient
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
+from identtqueue.worker.worker import Worker
 from protocol.bench import Bench
 from protocol.servers import check_full_server, fill, old_redis
 from support.redis_server import RedisServer, free_port
+from support.serving import serving
 
 NewServer = Callable[..., RedisServer]
 
@@ -64,6 +71,46 @@ def test_a_full_server_can_load_the_scripts(new_redis_server: NewServer, queue: 
     done = [(attempt.task_id, attempt.number, b"\xc0")]
     assert bench.run(commands.finish(bench.queue, "w", done)) == [Ack.OK]
     bench.close()
+
+
+# --- one that evicts ---
+
+
+@pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "noeviction"])
+async def test_a_policy_that_deletes_tasks_is_warned_of_once(
+    new_redis_server: NewServer, policy: str, queue: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By whatever connects, with the rights of its role only; again after a restart."""
+    server = new_redis_server(options=("--maxmemory-policy", policy))
+
+    def warnings() -> list[str]:
+        return [r.getMessage() for r in caplog.records if "maxmemory-policy" in r.getMessage()]
+
+    async def connect_all() -> None:
+        with server.client() as raw:
+            for role in Role:
+                raw.execute_command("ACL", "SETUSER", role.value, "on", ">pw", *rules(role))
+        for role in Role:
+            settings = RedisSettings(address=f"redis://{role.value}:pw@127.0.0.1:{server.port}")
+            async with Client(settings), Admin(settings) as admin:
+                await admin.server()
+        worker = Worker({"job": print}, RedisSettings(address=server.address), queue)
+        async with serving(worker):
+            pass
+        with SyncClient(settings) as client:
+            await asyncio.to_thread(client.connect)
+
+    await connect_all()
+    expected = 0 if policy == "noeviction" else 1
+    assert len(warnings()) == expected
+    if expected:
+        assert f"Redis at 127.0.0.1:{server.port} has maxmemory-policy {policy}" in warnings()[0]
+        assert "docs/redis.md" in warnings()[0]
+    server.stop()
+    server.start()
+    with SyncClient(server.address) as client:
+        await asyncio.to_thread(client.connect)
+    assert len(warnings()) == 2 * expected
 
 
 # --- too old ---

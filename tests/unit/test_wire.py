@@ -10,6 +10,7 @@ from identtqueue.errors import (
     RedisError,
     RedisFull,
     RedisTooOld,
+    RedisTopologyMismatch,
     RedisUnavailable,
     ResultTimeout,
 )
@@ -17,6 +18,7 @@ from identtqueue.protocol import commands, keys
 from identtqueue.protocol.commands import Call
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
+from identtqueue.transport.server import check_server, own_name
 
 QUOTED = "Error running script (call to f_0a): @user_script:7: @user_script: 7: "
 """How Redis 6.2 shows an error that a command inside a script met."""
@@ -71,13 +73,38 @@ def test_our_own_errors_stay_what_they_are() -> None:
     "version", ["6.2.0", "6.2", "7.0.15", "10.0.0", "8", "unknown", "", "255.255.255"]
 )
 def test_versions_that_will_do(version: str) -> None:
-    wire.check_server({"redis_version": version}, Topology.STANDALONE)
+    check_server({"redis_version": version}, Topology.STANDALONE)
 
 
 @pytest.mark.parametrize("version", ["6.0.16", "6.1.240", "5.0.6", "2.8", "0.1"])
 def test_versions_that_are_too_old(version: str) -> None:
     with pytest.raises(RedisTooOld, match=f"version {version}, idenTTqueue needs 6.2 or newer"):
-        wire.check_server({"redis_version": version}, Topology.STANDALONE)
+        check_server({"redis_version": version}, Topology.STANDALONE)
+
+
+VALKEY = {"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "9.1.2"}
+
+
+@pytest.mark.parametrize("field", ["redis_mode", "server_mode"])
+def test_the_topology_is_seen_under_either_name(field: str) -> None:
+    """Valkey 9 says `server_mode` only."""
+    for mode, right in (("standalone", Topology.STANDALONE), ("cluster", Topology.CLUSTER)):
+        for expected in Topology:
+            info = VALKEY | {field: mode}
+            if expected is right or (mode == "standalone" and expected is Topology.SENTINEL):
+                check_server(info, expected)
+            else:
+                with pytest.raises(RedisTopologyMismatch):
+                    check_server(info, expected)
+    with pytest.raises(RedisTopologyMismatch, match="is a Sentinel"):
+        check_server({field: "sentinel"}, Topology.STANDALONE)
+
+
+def test_a_server_has_its_own_name() -> None:
+    assert own_name({"redis_version": "7.0.15"}) == ("Redis", "7.0.15")
+    assert own_name(VALKEY) == ("Valkey", "9.1.2")
+    assert own_name({"redis_version": "7.2.4", "server_name": "new"}) == ("New", "7.2.4")
+    assert own_name({}) == ("Redis", "unknown")
 
 
 def test_pauses_grow_and_end_at_two_seconds() -> None:

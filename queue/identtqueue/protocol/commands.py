@@ -877,14 +877,20 @@ def connected(workers: Sequence[str]) -> Call[list[bool]]:
 def server_info() -> Call[dict[str, str]]:
     """The `server` section of INFO."""
 
-    def parse(reply: bytes) -> dict[str, str]:
-        lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
-        return {name: value for name, _, value in lines}
-
     def newest(answers: Sequence[dict[str, str]]) -> dict[str, str]:
         return min(answers, key=lambda info: int(info.get("uptime_in_seconds", 0)))
 
-    return Call("INFO", (), ("server",), parse, is_script=False, merge=newest)
+    return Call("INFO", (), ("server",), _parse_info, is_script=False, merge=newest)
+
+
+def memory_info() -> Call[dict[str, str]]:
+    """The `memory` section of INFO: one section per call, 6.2 knows no more."""
+    return Call("INFO", (), ("memory",), _parse_info, is_script=False)
+
+
+def _parse_info(reply: bytes) -> dict[str, str]:
+    lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
+    return {name: value for name, _, value in lines}
 
 
 def cluster_slots() -> Call[Sequence[Any]]:

@@ -29,6 +29,7 @@ from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.sentinel import find_master
+from identtqueue.transport.server import check_server, introduce, is_new
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.slots import SlotMap
 from identtqueue.transport.tls import find_trouble
@@ -88,7 +89,10 @@ async def open_connection(
             connection = new_connection(settings, client_name, server)
             await connection.connect()
             info = await _ask(connection, commands.server_info())
-            wire.check_server(info, settings.topology)
+            check_server(info, settings.topology)
+            if is_new(info):
+                memory = await _ask(connection, commands.memory_info())
+                introduce(info, memory, settings, server)
             if settings.topology is Topology.SENTINEL and server is not None:
                 wire.check_master(await _ask(connection, commands.role()), server)
             wire.note_login(settings)

@@ -21,6 +21,7 @@ from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.combine import Combiner
 from identtqueue.transport.sentinel import find_master_blocking
+from identtqueue.transport.server import check_server, introduce, is_new
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.slots import SlotMap
 from identtqueue.transport.tls import find_trouble
@@ -43,7 +44,11 @@ def open_blocking(
             server = find_master_blocking(settings)
         connection = _new_connection(settings, client_name, server)
         connection.connect()
-        wire.check_server(_ask(connection, commands.server_info()), settings.topology)
+        info = _ask(connection, commands.server_info())
+        check_server(info, settings.topology)
+        if is_new(info):
+            memory = _ask(connection, commands.memory_info())
+            introduce(info, memory, settings, server)
         if settings.topology is Topology.SENTINEL and server is not None:
             wire.check_master(_ask(connection, commands.role()), server)
         wire.note_login(settings)

@@ -16,18 +16,13 @@ from identtqueue.errors import (
     RedisError,
     RedisFull,
     RedisTlsFailed,
-    RedisTooOld,
-    RedisTopologyMismatch,
     RedisUnavailable,
 )
 from identtqueue.protocol import keys
 from identtqueue.protocol.commands import Call, Word
 from identtqueue.protocol.scripts import names, script
-from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.address import Server
 from identtqueue.transport.settings import RedisSettings
-
-OLDEST_REDIS: Final = (6, 2)
-"""BLMOVE-era server: LPOP with a count, and effects replication by default."""
 
 CONNECTION_LOST: Final = (
     redis_errors.ConnectionError,
@@ -203,33 +198,6 @@ def as_outage(error: RedisError, settings: RedisSettings) -> RedisError:
     if isinstance(error, RedisAuthFailed | RedisTlsFailed) and settings in _LOGGED_IN:
         return RedisUnavailable(f"{error}; its file is read again")
     return error
-
-
-def check_server(info: dict[str, str], expected: Topology) -> None:
-    """Refuse a server that lacks what the scripts use, or that the address does not mean.
-
-    Raises:
-        RedisTooOld: older than 6.2.
-        RedisTopologyMismatch: a cluster's node, or a Sentinel, where none was expected.
-    """
-    mode = info.get("redis_mode", "")
-    if mode == "sentinel":
-        raise RedisTopologyMismatch(
-            "this server is a Sentinel: use redis+sentinel://host:port/master-name"
-        )
-    if mode == "cluster" and expected is not Topology.CLUSTER:
-        raise RedisTopologyMismatch(
-            "this server is a node of a Redis Cluster: use redis+cluster://host:port"
-        )
-    if mode == "standalone" and expected is Topology.CLUSTER:
-        raise RedisTopologyMismatch(
-            "this server is no node of a Redis Cluster: use redis://, or "
-            "redis+sentinel:// if Sentinels watch over it"
-        )
-    version = info.get("redis_version", "")
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
-    if numbers and numbers < OLDEST_REDIS:
-        raise RedisTooOld(version, ".".join(map(str, OLDEST_REDIS)))
 
 
 def check_master(role: list[Any], server: Server) -> None:

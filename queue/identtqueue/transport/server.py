@@ -1,0 +1,104 @@
+"""The server that answers: what it calls itself, whether it will do, and what to warn of."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from typing import Final
+
+from identtqueue.errors import RedisTooOld, RedisTopologyMismatch
+from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.settings import RedisSettings
+
+logger = logging.getLogger(__name__)
+
+OLDEST_REDIS: Final = (6, 2)
+"""The first with LPOP of several elements, BLMOVE, and ACL rules for pub/sub channels."""
+
+SAFE_POLICY: Final = "noeviction"
+
+_SEEN: Final[set[str]] = set()
+_SEEN_LOCK: Final = threading.Lock()
+
+
+def own_name(info: Mapping[str, str]) -> tuple[str, str]:
+    """Name and version as the server's makers count them, from INFO's `server` section.
+
+    Valkey also claims to be the Redis 7.2 that it is compatible with (`redis_version`).
+    """
+    name = info.get("server_name", "redis")
+    version = info.get(f"{name}_version") or info.get("redis_version", "unknown")
+    return name.capitalize(), version
+
+
+def check_server(info: Mapping[str, str], expected: Topology) -> None:
+    """Refuse a server that lacks what the scripts use, or that the address does not mean.
+
+    Args:
+        info: INFO's `server` section.
+        expected: what the address means.
+
+    Raises:
+        RedisTooOld: older than 6.2.
+        RedisTopologyMismatch: a cluster's node, or a Sentinel, where none was expected.
+    """
+    mode = info.get("redis_mode") or info.get("server_mode", "")  # Valkey 9 has only the second
+    if mode == "sentinel":
+        raise RedisTopologyMismatch(
+            "this server is a Sentinel: use redis+sentinel://host:port/master-name"
+        )
+    if mode == "cluster" and expected is not Topology.CLUSTER:
+        raise RedisTopologyMismatch(
+            "this server is a node of a Redis Cluster: use redis+cluster://host:port"
+        )
+    if mode == "standalone" and expected is Topology.CLUSTER:
+        raise RedisTopologyMismatch(
+            "this server is no node of a Redis Cluster: use redis://, or "
+            "redis+sentinel:// if Sentinels watch over it"
+        )
+    version = info.get("redis_version", "")
+    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if numbers and numbers < OLDEST_REDIS:
+        raise RedisTooOld(version, ".".join(map(str, OLDEST_REDIS)))
+
+
+def is_new(info: Mapping[str, str]) -> bool:
+    """Whether this process has not logged this run of the server yet: see `introduce`."""
+    return info.get("run_id", "") not in _SEEN
+
+
+def introduce(
+    info: Mapping[str, str],
+    memory: Mapping[str, str],
+    settings: RedisSettings,
+    server: Server | None = None,
+) -> None:
+    """Log what a server is, and warn of a setting that deletes tasks: once per run of the server.
+
+    A server that has restarted or was promoted may have other settings, so it is looked at again.
+
+    Args:
+        info: INFO's `server` section.
+        memory: INFO's `memory` section, which any user that may connect can read.
+        settings: by which it was reached.
+        server: which one, if the address leads to several.
+    """
+    run_id = info.get("run_id", "")
+    with _SEEN_LOCK:  # connections open side by side, in threads too
+        if run_id in _SEEN:
+            return
+        _SEEN.add(run_id)
+    name, version = own_name(info)
+    where = server or next(iter(settings.place.servers), settings.safe_address)
+    logger.info("connected to %s %s at %s", name, version, where)
+    policy = memory.get("maxmemory_policy", SAFE_POLICY)
+    if policy != SAFE_POLICY:
+        logger.warning(
+            "%s at %s has maxmemory-policy %s: when its memory is full, it deletes tasks and "
+            "results without an error. Set maxmemory-policy %s (see docs/redis.md)",
+            name,
+            where,
+            policy,
+            SAFE_POLICY,
+        )
