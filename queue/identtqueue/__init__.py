@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from identtqueue.errors import Retry as Retry
     from identtqueue.errors import TaskCancelled as TaskCancelled
     from identtqueue.errors import TaskError as TaskError
+    from identtqueue.errors import TaskExists as TaskExists
     from identtqueue.errors import TaskExpired as TaskExpired
     from identtqueue.errors import TaskFailed as TaskFailed
     from identtqueue.errors import TaskNotFound as TaskNotFound
@@ -68,6 +69,7 @@ _HOME = {
     "SyncTaskHandle": "app",
     "TaskCancelled": "errors",
     "TaskError": "errors",
+    "TaskExists": "errors",
     "TaskExpired": "errors",
     "TaskFailed": "errors",
     "TaskHandle": "app",

@@ -21,6 +21,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Concatenate,
+    Final,
     Generic,
     ParamSpec,
     TypeVar,
@@ -57,6 +58,9 @@ R_co = TypeVar("R_co", covariant=True)
 Hook = TypeVar("Hook", bound="StateHook")
 BeforeHook = TypeVar("BeforeHook", bound="BeforeTask")
 AfterHook = TypeVar("AfterHook", bound="AfterTask")
+
+_STARTS: Final = frozenset({"at", "delay_seconds"})
+"""Options that say when a task may start: one of them at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,21 +168,30 @@ class AppJob(Generic[P, R]):
         self.run_in = run_in
         self.limits = limits
         self.task_options: TaskOptions | None = None
+        self._given: dict[str, Any] = {}
         self._signature = inspect.signature(function)
         self.__name__ = name
         self.__doc__ = function.__doc__
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """The function itself, run here: for tests and for calls from other jobs."""
         return self.function(*args, **kwargs)
 
-    def options(self, **options: Any) -> AppJob[P, R]:
-        """The same job with `TaskOptions` for what it enqueues."""
+    def options(self, /, **options: Any) -> AppJob[P, R]:
+        """The same job with `TaskOptions` for what it enqueues.
+
+        Options that were given before are kept, unless they are given again. `at` and
+        `delay_seconds` replace each other.
+
+        Raises:
+            InvalidInput: an option breaks a rule.
+        """
         same = copy.copy(self)
-        same.task_options = TaskOptions(**options)
+        same._given = _merged(self._given, options)  # noqa: SLF001 - a copy of our own
+        same.task_options = TaskOptions(**same._given)  # noqa: SLF001
         return same
 
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> JobCall[R]:
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> JobCall[R]:
         """The job with arguments, to be enqueued by `App.enqueue_many`.
 
         Raises:
@@ -190,7 +203,7 @@ class AppJob(Generic[P, R]):
             raise InvalidInput(f"{self.name}: {error}") from error
         return JobCall(self, Submission(self.queue, self.name, args, kwargs, self.task_options))
 
-    async def enqueue(self, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
+    async def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
         """Enqueue one task.
 
         Raises:
@@ -199,7 +212,7 @@ class AppJob(Generic[P, R]):
         """
         return (await self.app.enqueue_many([self.call(*args, **kwargs)]))[0]
 
-    def enqueue_sync(self, *args: P.args, **kwargs: P.kwargs) -> SyncTaskHandle[R]:
+    def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> SyncTaskHandle[R]:
         """Enqueue one task from code without a loop: see `App.sync_client`.
 
         Raises:
@@ -234,6 +247,12 @@ class AppJob(Generic[P, R]):
     @cached_property
     def _types(self) -> dict[str, Any]:
         return declared_types(self.name, self.function)
+
+
+def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a task, the newer ones first; one moment to start at replaces the other."""
+    dropped = _STARTS if _STARTS & now.keys() else set()
+    return {name: value for name, value in before.items() if name not in dropped} | dict(now)
 
 
 def _name_of(target: Any) -> str:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any
+from typing import Any, overload
 
 from identtqueue.errors import RedisError, ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
-from identtqueue.protocol.submission import Submission, in_batches, new_task
+from identtqueue.protocol.submission import (
+    Submission,
+    in_batches,
+    new_task,
+    refuse_existing,
+    submission_of,
+)
 from identtqueue.results import Results, cancel_all
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.cluster import async_redis
@@ -84,53 +90,82 @@ class Client(AsyncConnected):
         await self._subscriber.close()
         await self._redis.close()
 
+    @overload
     async def enqueue_job(
         self,
         queue_name: str,
         function_name: str,
+        /,
         *args: Any,
         task_options: TaskOptions | None = None,
         **kwargs: Any,
+    ) -> str: ...
+
+    @overload
+    async def enqueue_job(
+        self,
+        /,
+        *,
+        queue_name: str,
+        function_name: str,
+        task_options: TaskOptions | None = None,
+        **kwargs: Any,
+    ) -> str: ...
+
+    async def enqueue_job(
+        self, /, *args: Any, task_options: TaskOptions | None = None, **kwargs: Any
     ) -> str:
-        """Enqueue one task; gives its id.
+        """Enqueue one task and return its id.
+
+        Args:
+            *args: the queue's name, the job's name, then the job's positional arguments. Both
+                names may also be given as `queue_name` and `function_name`; given by position,
+                they leave these two words to the job.
+            task_options: how the task is to be run.
+            **kwargs: the job's keyword arguments. The names of `TaskOptions` are refused here, as
+                `delay_seconds=5` would reach the job and delay nothing. Use `submit` for a job
+                that has such an argument, and to learn whether the task is new.
 
         Raises:
             InvalidInput: queue name, options or arguments break a rule; nothing was written.
+            TaskExists: the id is taken, and `on_existing="raise"` was asked for.
             RedisUnavailable, RedisFull: not accepted. (After RedisUnavailable it may have been:
                 enqueue again under the same `task_id` to be sure.)
             RedisAuthFailed: Redis refuses the login, or the user may not enqueue.
             ProtocolMismatch: the queue was written by another major version.
         """
-        receipt = await self.submit(
-            Submission(queue_name, function_name, args, kwargs, task_options)
-        )
+        receipt = await self.submit(submission_of(args, kwargs, task_options))
         return receipt.task_id
 
     async def submit(self, submission: Submission) -> Receipt:
-        """Enqueue one task; the receipt says whether it was new.
+        """Enqueue one task; `Receipt.created` of what it returns tells whether it is new.
 
         Raises:
             As `enqueue_job`.
         """
         task = new_task(submission, self._max_payload_bytes)
-        return (await self._redis.run(commands.enqueue(submission.queue_name, [task])))[0]
+        receipts = await self._redis.run(commands.enqueue(submission.queue_name, [task]))
+        refuse_existing([submission], receipts)
+        return receipts[0]
 
     async def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
         """Enqueue many tasks, one round trip per batch; receipts in the given order.
 
         Raises:
-            As `enqueue_job`; all are checked before the first is written.
+            As `enqueue_job`; all are checked before the first is written. TaskExists comes when
+                all have been sent, so what is new is enqueued.
         """
-        prepared = [
-            (item.queue_name, new_task(item, self._max_payload_bytes)) for item in submissions
-        ]
+        items = list(submissions)
+        prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
         receipts: list[Receipt | None] = [None] * len(prepared)
         for queue, positions in in_batches(prepared):
             batch: Sequence[NewTask] = [prepared[i][1] for i in positions]
             taken = await self._redis.run(commands.enqueue(queue, batch))
             for i, receipt in zip(positions, taken, strict=True):
                 receipts[i] = receipt
-        return [receipt for receipt in receipts if receipt is not None]
+        complete = [receipt for receipt in receipts if receipt is not None]
+        refuse_existing(items, complete)
+        return complete
 
     async def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
         """The task's result, when it is there. Waits without polling.

@@ -18,6 +18,7 @@
     │   └── ProtocolMismatch            the queue was written by an incompatible major version
     ├── ResultTimeout (TimeoutError)    the result did not come in time; the task goes on
     ├── TaskNotFound (LookupError)      never enqueued, or its result has expired
+    ├── TaskExists                      an id enqueued with `on_existing="raise"` is taken
     ├── TaskError                       how a task ended, raised at whoever waits for it
     │   ├── TaskFailed                  the job raised; remote type, message and traceback
     │   └── TaskCancelled
@@ -43,8 +44,13 @@ LONGEST_SECONDS: Final = 100 * 365 * 86_400.0
 
 
 def is_number(value: object, kind: type[float] = float) -> bool:
-    """Whether it is one (an int passes for a float) within 0 and LONGEST_SECONDS; nan is not."""
-    return isinstance(value, kind | int) and 0 <= value <= LONGEST_SECONDS
+    """Tell whether it is a number within 0 and LONGEST_SECONDS.
+
+    An int passes for a float. A bool, nan and None are no numbers.
+    """
+    if not isinstance(value, kind | int) or isinstance(value, bool):
+        return False
+    return 0 <= value <= LONGEST_SECONDS
 
 
 class IdenttqueueError(Exception):
@@ -90,12 +96,12 @@ class InvalidTaskId(InvalidInput):
     def __init__(self, task_id: object, why: str) -> None:
         super().__init__(
             f"task id {task_id!r} is not valid: {why}. A task id is '<queue>:<unique part>', "
-            "the unique part 1 to 128 printable ASCII characters without spaces"
+            "the unique part 1 to 255 characters without control characters and line breaks"
         )
 
 
 class NotSerializable(InvalidInput):
-    """An argument (or a result) has no msgpack form."""
+    """An argument (or a result) has no msgpack form, or would arrive as another value."""
 
 
 class PayloadTooLarge(InvalidInput):
@@ -165,6 +171,14 @@ class TaskNotFound(IdenttqueueError, LookupError):
 
     def __init__(self, task_id: str) -> None:
         super().__init__(f"no task {task_id}: never enqueued, or its result has expired")
+        self.task_id = task_id
+
+
+class TaskExists(IdenttqueueError):
+    """A task of that id, enqueued with `on_existing="raise"`, exists already."""
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(f"task {task_id} exists already: it was left as it is")
         self.task_id = task_id
 
 

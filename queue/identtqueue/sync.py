@@ -7,14 +7,20 @@ import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, overload
 
 from identtqueue.background import Background
 from identtqueue.client import Client
 from identtqueue.errors import TaskNotFound
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Cancelled, Receipt
-from identtqueue.protocol.submission import Submission, in_batches, new_task
+from identtqueue.protocol.submission import (
+    Submission,
+    in_batches,
+    new_task,
+    refuse_existing,
+    submission_of,
+)
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
@@ -118,17 +124,33 @@ class SyncClient:
     ) -> None:
         self.close()
 
+    @overload
     def enqueue_job(
         self,
         queue_name: str,
         function_name: str,
+        /,
         *args: Any,
         task_options: TaskOptions | None = None,
         **kwargs: Any,
+    ) -> str: ...
+
+    @overload
+    def enqueue_job(
+        self,
+        /,
+        *,
+        queue_name: str,
+        function_name: str,
+        task_options: TaskOptions | None = None,
+        **kwargs: Any,
+    ) -> str: ...
+
+    def enqueue_job(
+        self, /, *args: Any, task_options: TaskOptions | None = None, **kwargs: Any
     ) -> str:
         """See `Client.enqueue_job`."""
-        submission = Submission(queue_name, function_name, args, kwargs, task_options)
-        return self.submit(submission).task_id
+        return self.submit(submission_of(args, kwargs, task_options)).task_id
 
     def submit(self, submission: Submission) -> Receipt:
         """See `Client.submit`."""
@@ -136,15 +158,16 @@ class SyncClient:
 
     def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
         """See `Client.submit_many`."""
-        prepared = [
-            (item.queue_name, new_task(item, self._max_payload_bytes)) for item in submissions
-        ]
+        items = list(submissions)
+        prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
         receipts: dict[int, Receipt] = {}
         for queue, positions in in_batches(prepared):
             batch = [prepared[i][1] for i in positions]
             taken = self._here.redis.run(commands.enqueue(queue, batch))
             receipts.update(zip(positions, taken, strict=True))
-        return [receipts[i] for i in range(len(prepared))]
+        complete = [receipts[i] for i in range(len(prepared))]
+        refuse_existing(items, complete)
+        return complete
 
     def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
         """See `Client.wait_for_result`."""

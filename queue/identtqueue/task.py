@@ -10,9 +10,9 @@ import enum
 import re
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -27,7 +27,13 @@ from identtqueue.errors import (
 )
 
 QUEUE_NAME: Final = re.compile(r"[a-z0-9._-]{1,63}")
-UNIQUE_PART: Final = re.compile(r"[\x21-\x7e]{1,128}")
+LONGEST_UNIQUE_PART: Final = 255
+UNIQUE_PART: Final = re.compile(
+    rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{{1,{LONGEST_UNIQUE_PART}}}"
+)
+"""An id of the caller's own: any text on one line that UTF-8 can carry."""
+
+OnExisting = Literal["keep", "replace", "raise"]
 
 
 class State(enum.StrEnum):
@@ -93,8 +99,12 @@ class TaskOptions:
     """How one task is to be run.
 
     Attributes:
-        task_id: `<queue>:<unique part>` or just the unique part; enqueueing one id twice is
-            one task. Default: random.
+        task_id: an id of your own (`order:42`, a URL); `<queue>:` is put in front of it unless it
+            begins with that. Enqueueing one id twice is one task. Default: random.
+        on_existing: what happens if the id is taken. `keep`: the existing task stays as it is,
+            whether it waits, runs or has ended. `replace`: a task that has ended (its result or
+            its dead letter) makes room for the new one; one that has not ended stays. `raise`:
+            TaskExists.
         delay_seconds: earliest start, from now.
         at: earliest start, as an aware datetime (instead of `delay_seconds`).
         timeout_seconds: longest run of one attempt; default: the job's, then the worker's.
@@ -107,6 +117,7 @@ class TaskOptions:
     """
 
     task_id: str | None = None
+    on_existing: OnExisting = "keep"
     delay_seconds: float | None = None
     at: datetime | None = None
     timeout_seconds: float | None = None
@@ -117,20 +128,43 @@ class TaskOptions:
     result_ttl_seconds: float = 3_600
 
     def __post_init__(self) -> None:
+        self._check_words()
         if self.delay_seconds is not None and self.at is not None:
             raise InvalidInput("give delay_seconds or at, not both")
-        if not (self.at is None or (isinstance(self.at, datetime) and self.at.tzinfo)):
+        if not (self.at is None or _is_aware(self.at)):
             raise InvalidInput("at must be an aware datetime: datetime.now(timezone.utc) + …")
         if not (self.max_retries is None or is_number(self.max_retries, int)):
             raise InvalidInput(f"max_retries={self.max_retries!r}: must be a number, 0 or more")
-        if not (self.unique_key is None or _is_unique_part(self.unique_key)):
-            raise InvalidInput(f"unique_key={self.unique_key!r}: 1 to 128 printable ASCII")
         if not (self.delay_seconds is None or is_number(self.delay_seconds)):
             raise InvalidInput(f"delay_seconds={self.delay_seconds!r}: must be 0 to 100 years")
-        for name in ("timeout_seconds", "expires_seconds", "unique_seconds", "result_ttl_seconds"):
-            value = getattr(self, name)
-            if not (value is None or (is_number(value) and value)):
-                raise InvalidInput(f"{name}={value!r}: must be more than 0, at most 100 years")
+        for name in ("timeout_seconds", "expires_seconds"):
+            if (value := getattr(self, name)) is not None:
+                _check_duration(name, value)
+        for name in ("unique_seconds", "result_ttl_seconds"):
+            _check_duration(name, getattr(self, name))
+
+    def _check_words(self) -> None:
+        if not (self.task_id is None or isinstance(self.task_id, str)):
+            raise InvalidTaskId(self.task_id, "it is no text")
+        if self.on_existing not in ("keep", "replace", "raise"):
+            raise InvalidInput(f"on_existing={self.on_existing!r}: must be keep, replace or raise")
+        if not (self.unique_key is None or _is_unique_part(self.unique_key)):
+            raise InvalidInput(
+                f"unique_key={self.unique_key!r}: must be 1 to 255 characters without control "
+                "characters and line breaks"
+            )
+
+
+OPTION_NAMES: Final = frozenset(entry.name for entry in fields(TaskOptions))
+
+
+def _check_duration(name: str, value: object) -> None:
+    if not (is_number(value) and value):
+        raise InvalidInput(f"{name}={value!r}: must be a number, more than 0, at most 100 years")
+
+
+def _is_aware(value: object) -> bool:
+    return isinstance(value, datetime) and value.utcoffset() is not None
 
 
 def _is_unique_part(value: object) -> bool:

@@ -17,7 +17,15 @@ EXPORTED = [
     *("App", "AppJob", "Client", "Context", "Cron", "IdenttqueueError", "InvalidInput", "Job"),
     *("JobCall", "Outcome", "RateLimit", "Receipt", "RedisSettings", "RedisUnavailable", "Result"),
     *("ResultTimeout", "Retry", "RetryPolicy", "State", "Submission", "SyncClient"),
-    *("SyncTaskHandle", "TaskCancelled", "TaskError", "TaskExpired", "TaskFailed", "TaskHandle"),
+    *(
+        "SyncTaskHandle",
+        "TaskCancelled",
+        "TaskError",
+        "TaskExists",
+        "TaskExpired",
+        "TaskFailed",
+        "TaskHandle",
+    ),
     *("TaskInfo", "TaskNotFound", "TaskOptions", "TimedOut", "Worker"),
 ]
 """The public API. A name that is taken out breaks callers; a new one is a promise."""

@@ -25,6 +25,7 @@ from identtqueue import (
     TaskCancelled,
     TaskFailed,
     TaskHandle,
+    TaskOptions,
 )
 from identtqueue.errors import BadResult, NotConnected, NotSerializable
 from support.redis_server import RedisServer
@@ -219,6 +220,26 @@ async def test_options(app: App) -> None:
         tasks = await app.enqueue_many([*many, read.call("d")])
         assert len({task.task_id for task in tasks}) == 2
         assert [await task.result(30) for task in tasks] == ["c", "c", "c", "d"]
+
+
+def test_options_add_up() -> None:
+    app = App("redis://nowhere")
+
+    @app.task
+    async def read(_ctx: Context, path: str) -> str:
+        return path
+
+    first = read.options(max_retries=3, delay_seconds=60)
+    both = first.options(timeout_seconds=5).options(max_retries=4)
+    assert both.task_options == TaskOptions(max_retries=4, delay_seconds=60, timeout_seconds=5)
+    at = datetime(2030, 1, 1, tzinfo=UTC)
+    assert first.options(at=at).task_options == TaskOptions(max_retries=3, at=at)
+    assert first.options(at=at).options(delay_seconds=1).task_options.at is None
+    assert first.options(delay_seconds=None).task_options == TaskOptions(max_retries=3)
+    assert first.task_options == TaskOptions(max_retries=3, delay_seconds=60)
+    assert read.task_options is None
+    with pytest.raises(InvalidInput, match="delay_seconds or at"):
+        read.options(at=at, delay_seconds=1)
 
 
 async def test_settings_of_a_job(app: App) -> None:

@@ -47,7 +47,7 @@ async def test_function_names(client: Client, raw: redis.Redis, queue: str, name
     assert nothing_of(raw, queue)
 
 
-@pytest.mark.parametrize("task_id", ["", "noqueue", "Q:1", "q:", "q:a b", None, 7])
+@pytest.mark.parametrize("task_id", ["", "noqueue", "Q:1", "q:", "q:a\nb", None, 7])
 async def test_task_ids(client: Client, task_id: object) -> None:
     for call in (
         client.wait_for_result,

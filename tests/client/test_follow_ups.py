@@ -6,16 +6,20 @@ import logging
 import re
 from pathlib import Path
 
+import pytest
 import redis
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from identtqueue import Client, Context, State
+from identtqueue import Client, Context, InvalidInput, State, Submission, TaskOptions
+from identtqueue.protocol.submission import new_task
 from support.redis_server import RedisServer
 from support.serving import serving
 
 LIBRARY = Path(__file__).parents[2] / "docs/library.md"
 
 
-def example(address: str, queue: str) -> dict[str, object]:
+def documented(address: str, queue: str) -> dict[str, object]:
     """The example's names, with this test's Redis and queues in the place of its own."""
     blocks = re.findall(r"^```python\n(.*?)^```", LIBRARY.read_text(), re.MULTILINE | re.DOTALL)
     (code,) = [block for block in blocks if "follow_up_id" in block]
@@ -48,29 +52,64 @@ def context(task_id: str, attempt: int) -> Context:
 async def test_the_documented_example(
     redis_server: RedisServer, client: Client, queue: str
 ) -> None:
-    names = example(redis_server.address, queue)
+    names = documented(redis_server.address, queue)
     app, read_mrz = names["app"], names["read_mrz"]
     async with serving(app.worker()):
         await app.connect()
         task = await read_mrz.options(task_id="42").enqueue("a.jpg")
         assert await task.result(30) == "the line in a.jpg"
-        assert await client.wait_for_result(f"{queue}-checks:42-check", 30) is True
+        check = f"{queue}-checks:{queue}/42/check"
+        assert await client.wait_for_result(check, 30) is True
 
 
 async def test_however_often_the_first_runs_there_is_one_follow_up(
     redis_server: RedisServer, client: Client, raw: redis.Redis, queue: str
 ) -> None:
     """A worker that was lost behind the enqueue, and a ghost that comes back after the end."""
-    names = example(redis_server.address, queue)
+    names = documented(redis_server.address, queue)
     app, read_mrz = names["app"], names["read_mrz"]
     checks = f"{queue}-checks"
     async with app:
         for attempt in (1, 2, 3):
             await read_mrz(context(f"{queue}:4:2", attempt), "a.jpg")
-        assert raw.lrange(f"idtq:{{{checks}}}:pending", 0, -1) == [f"{checks}:4/2-check".encode()]
+        one = f"{checks}:{queue}/4:2/check"
+        assert raw.lrange(f"idtq:{{{checks}}}:pending", 0, -1) == [one.encode()]
         async with serving(app.worker(queues=[checks])):
-            assert await client.wait_for_result(f"{checks}:4/2-check", 30) is True
+            assert await client.wait_for_result(one, 30) is True
         await app.connect()  # the worker's shut-down has closed it
         await read_mrz(context(f"{queue}:4:2", 1), "a.jpg")
     assert await client.queue_length(checks) == 0
-    assert await client.get_status(f"{checks}:4/2-check") is State.SUCCEEDED
+    assert await client.get_status(one) is State.SUCCEEDED
+
+
+UNIQUE = st.text(st.sampled_from("a/:-%2F ü"), min_size=1, max_size=6) | st.text(
+    st.sampled_from("a/"), min_size=240, max_size=255
+)
+PARENTS = st.tuples(st.sampled_from(["a", "a-b", "2f"]), UNIQUE)
+
+
+@given(st.lists(st.tuples(PARENTS, UNIQUE), min_size=2, max_size=8, unique=True))
+@example([(("ocr", "42"), "mail"), (("face", "42"), "mail")])
+@example([(("ocr", "order-1"), "2-mail"), (("ocr", "order-1-2"), "mail")])
+@example([(("ocr", "a/b"), "c"), (("ocr", "a"), "b/c")])
+@example([(("ocr", "a"), "b/c"), (("ocr", "a"), "b%2Fc")])
+@example([(("ocr", "z" * 255), "mail"), (("ocr", "z" * 255), "male")])
+def test_two_follow_ups_never_share_an_id(
+    asked: list[tuple[tuple[str, str], str]],
+) -> None:
+    """Whatever their queue is, also if it is that of one of the parents."""
+    for target in ("a", "ocr", "mails"):
+        ids = set()
+        for (queue, unique), name in asked:
+            own = context(f"{queue}:{unique}", 1).follow_up_id(name)
+            options = TaskOptions(task_id=own)
+            task_id = new_task(Submission(target, "mail", options=options), 1_000).task_id
+            assert task_id == f"{target}:{own}"
+            ids.add(task_id)
+        assert len(ids) == len(asked)
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", None, 5, "x" * 256])
+def test_names_that_no_follow_up_has(name: object) -> None:
+    with pytest.raises(InvalidInput, match="follow_up_id"):
+        context("q:1", 1).follow_up_id(name)

@@ -8,7 +8,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import redis
 
-from identtqueue import Client, InvalidInput, State, TaskExpired, TaskFailed, TaskOptions
+from identtqueue import (
+    Client,
+    InvalidInput,
+    State,
+    TaskCancelled,
+    TaskExists,
+    TaskExpired,
+    TaskFailed,
+    TaskOptions,
+)
 from identtqueue.errors import InvalidTaskId
 from identtqueue.protocol.commands import Enqueued
 from identtqueue.protocol.submission import Submission
@@ -34,7 +43,83 @@ async def test_task_id_may_carry_the_queue(client: Client, queue: str) -> None:
     assert await client.enqueue_job(queue, "echo", task_options=TaskOptions(task_id=full)) == full
 
 
-@pytest.mark.parametrize("bad", ["other:1", ":", "", "a b", "x" * 129, "ü"])
+NATURAL = ["order:42", "index/http://a.b/c?d=e%20f", "two words", "Müller", "🦉", "a}:b{", ":"]
+
+
+@pytest.mark.parametrize("own", NATURAL)
+async def test_natural_ids(client: Client, serve: Serve, queue: str, own: str) -> None:
+    """All that is done by id: one id, spelled as the caller spelled it, everywhere."""
+    go = asyncio.Event()
+
+    async def slow(ctx, n):
+        await ctx.report_progress(n)
+        await go.wait()
+        return ctx.task_id
+
+    options = TaskOptions(task_id=own, unique_key=own)
+    task_id = await client.enqueue_job(queue, "slow", 1, task_options=options)
+    assert task_id == f"{queue}:{own}"
+    again = await client.submit(Submission(queue, "slow", (2,), options=options))
+    assert (again.task_id, again.created) == (task_id, False)
+    rival = TaskOptions(unique_key=own)
+    assert await client.enqueue_job(queue, "slow", 3, task_options=rival) == task_id
+    await serve({"slow": slow})
+    seen = aiter(client.watch(task_id, 30))
+    assert await anext(seen) == 1
+    info = await client.get_task(task_id)
+    assert (info.task_id, info.queue, info.state) == (task_id, queue, State.RUNNING)
+    go.set()
+    assert await client.wait_for_result(task_id, 30) == task_id
+    go.clear()
+    running = await client.enqueue_job(
+        queue, "slow", 4, task_options=TaskOptions(task_id=own + "!")
+    )
+    watch = client.watch(running, 30)
+    assert await anext(watch) == 4
+    assert await client.cancel(running) is True
+    with pytest.raises(TaskCancelled):
+        await client.wait_for_result(running, 30)
+
+
+async def test_on_existing(client: Client, serve: Serve, raw: redis.Redis, queue: str) -> None:
+    """What an own id means once its task has ended: `keep`, unless something else is asked for."""
+    await serve({"echo": echo})
+    keep = TaskOptions(task_id="report")
+    replace = TaskOptions(task_id="report", on_existing="replace")
+    refuse = TaskOptions(task_id="report", on_existing="raise")
+    task_id = await client.enqueue_job(queue, "echo", 1, task_options=refuse)
+    assert await client.wait_for_result(task_id, 30) == 1
+
+    assert await client.enqueue_job(queue, "echo", 2, task_options=keep) == task_id
+    assert await client.wait_for_result(task_id, 30) == 1
+    with pytest.raises(TaskExists, match=f"task {task_id} exists already") as caught:
+        await client.enqueue_job(queue, "echo", 3, task_options=refuse)
+    assert caught.value.task_id == task_id
+    receipt = await client.submit(Submission(queue, "echo", (4,), options=replace))
+    assert (receipt.task_id, receipt.created) == (task_id, True)
+    assert await client.wait_for_result(task_id, 30) == 4
+    assert (await client.get_task(task_id)).attempt == 2, "the fencing number goes on"
+
+
+async def test_on_existing_in_a_batch(client: Client, queue: str) -> None:
+    """All others are enqueued when the error comes."""
+    once = TaskOptions(task_id="once", on_existing="raise")
+    with pytest.raises(TaskExists, match=f"{queue}:once"):
+        await client.submit_many(
+            [Submission(queue, "echo", (n,), options=once if n < 2 else None) for n in range(4)]
+        )
+    assert await client.queue_length(queue) == 3
+
+
+async def test_on_existing_for_a_task_that_has_not_ended(client: Client, queue: str) -> None:
+    replace = TaskOptions(task_id="a", on_existing="replace")
+    receipts = [
+        await client.submit(Submission(queue, "echo", (n,), options=replace)) for n in range(2)
+    ]
+    assert [receipt.created for receipt in receipts] == [True, False]
+
+
+@pytest.mark.parametrize("bad", ["", "a\nb", "x" * 256, "caf\udce9"])
 async def test_task_id_breaks_the_rule(client: Client, queue: str, bad: str) -> None:
     with pytest.raises(InvalidTaskId, match="is not valid"):
         await client.enqueue_job(queue, "echo", task_options=TaskOptions(task_id=bad))
@@ -176,7 +261,7 @@ BAD = {
     "expired from the start": {"expires_seconds": 0},
     "kept for longer than Redis can count": {"result_ttl_seconds": 1e18},
     "negative retries": {"max_retries": -1},
-    "key with a space": {"unique_key": "a b"},
+    "key of two lines": {"unique_key": "a\nb"},
     "key held for no time": {"unique_key": "a", "unique_seconds": 0},
 }
 

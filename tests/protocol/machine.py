@@ -48,6 +48,7 @@ LIMITS: list[dict[str, JobLimits]] = [
     {"capped": JobLimits(), "paced": JobLimits()},
 ]
 """What workers declare. The first ones know nothing of the limited jobs."""
+WHENS = ("now", "now", "later", "late", "expires", "replace")
 UNIQUE = st.sampled_from([None, None, None, "red", "blue"])
 SOME = st.integers(0, 63)
 FEW = st.integers(0, 5)
@@ -167,7 +168,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(
         batch=st.lists(
-            st.tuples(NAMES, st.sampled_from(["now", "now", "later", "late", "expires"]), UNIQUE),
+            st.tuples(NAMES, st.sampled_from(WHENS), UNIQUE),
             min_size=1,
             max_size=4,
         )
@@ -179,12 +180,17 @@ class QueueMachine(RuleBasedStateMachine):
                 "later": {"delay": LATER_MS},
                 "late": {"at": 1, "late_refused": True},
                 "expires": {"expires": LATER_MS},
+                "replace": {"replace": True},
             }.get(when, {})
             if unique is not None:
                 options |= {"unique": unique, "unique_ttl": LATER_MS}
             job = JOBS[int(name[1:])]
             tasks.append(self.bench.task(name, job, **options))
-            submitted.append(Submitted(self.id(name), job, when == "later", when == "late", unique))
+            submitted.append(
+                Submitted(
+                    self.id(name), job, when == "later", when == "late", unique, when == "replace"
+                )
+            )
         version = self.model.version
         expected = self.model.enqueue(submitted)
         receipts = self.call(commands.enqueue(self.bench.queue, tasks), version)

@@ -66,6 +66,7 @@ class Submitted:
     delayed: bool = False
     late: bool = False
     unique: str | None = None
+    replace: bool = False
 
 
 class QueueModel:
@@ -180,13 +181,16 @@ class QueueModel:
         return [self._enqueue_one(item) for item in batch]
 
     def _enqueue_one(self, item: Submitted) -> tuple[str, Enqueued]:
-        if item.task_id in self.tasks:
+        old = self.tasks.get(item.task_id)
+        if old is not None and not (item.replace and old.state and old.state.ended):
             return item.task_id, Enqueued.EXISTS
         if item.late:
             return item.task_id, Enqueued.LATE
         if item.unique in self.unique:
             assert item.unique is not None
             return self.unique[item.unique], Enqueued.UNIQUE
+        if old is not None:  # all that stays of it is its number
+            self.tasks[item.task_id] = ModelTask(state=old.state, attempt=old.attempt)
         if item.delayed:
             task = self._move("enqueue", item.task_id, State.SCHEDULED)
         else:

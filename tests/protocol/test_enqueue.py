@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import redis
 
-from identtqueue.errors import ProtocolMismatch
+from identtqueue.errors import ProtocolMismatch, RedisFull
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Enqueued, Receipt
 from protocol.bench import FAILURE, TIME, Bench
+from protocol.servers import fill
 
 LATER_MS = 3_600_000
 
@@ -81,6 +82,64 @@ def test_an_id_that_is_running_or_has_ended_exists_too(bench: Bench) -> None:
     tasks = [bench.task(name) for name in ("running", "done", "dead")]
     receipts = bench.refuses(commands.enqueue(bench.queue, tasks))
     assert {receipt.status for receipt in receipts} == {Enqueued.EXISTS}
+
+
+ENDS = {
+    "succeeded": lambda b, a: commands.finish(b.queue, "w", [(a.task_id, a.number, b"\xc0")]),
+    "failed": lambda b, a: commands.bury(b.queue, "w", a.task_id, a.number, FAILURE),
+    "cancelled": lambda b, a: commands.abort(b.queue, "w", a.task_id, a.number),
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("options", [{}, {"delay": LATER_MS}])
+def test_a_task_that_has_ended_can_be_replaced(
+    bench: Bench, end: str, options: dict[str, int]
+) -> None:
+    """Nothing of it stays but its number: no report about the old one fits the new one."""
+    (old,) = bench.running("w", "a", ttl=5_000, expires=LATER_MS, unique="k", unique_ttl=LATER_MS)
+    bench.run(commands.progress("w", old.task_id, old.number, 1, b"\xc0"))
+    bench.run(ENDS[end](bench, old))
+
+    again = commands.enqueue(bench.queue, [bench.task("a", replace=True, **options)])
+    assert bench.run(again) == [Receipt(bench.id("a"), Enqueued.OK)]
+    assert bench.dump()["task:a"] == {
+        "state": "scheduled" if options else "pending",
+        "payload": "a",
+        "function": "job",
+        "enqueued_at": TIME,
+        "attempt": old.number,
+    }
+    assert bench.raw.zcard(bench.keys.dead) == 0
+    bench.refuses(ENDS[end](bench, old))
+    if options:
+        bench.fall_due("a")
+        bench.run(commands.promote(bench.queue))
+    (new,) = bench.claim("w")
+    assert (new.number, new.failures, new.losses) == (old.number + 1, 0, 0)
+
+
+@pytest.mark.parametrize("state", ["scheduled", "pending", "running"])
+def test_a_task_that_has_not_ended_is_not_replaced(bench: Bench, state: str) -> None:
+    if state == "running":
+        bench.running("w", "a")
+    else:
+        bench.enqueue("a", **({"delay": LATER_MS} if state == "scheduled" else {}))
+    again = commands.enqueue(bench.queue, [bench.task("a", replace=True)])
+    assert bench.refuses(again) == [Receipt(bench.id("a"), Enqueued.EXISTS)]
+
+
+def test_a_full_redis_replaces_nothing(bench: Bench) -> None:
+    (old,) = bench.running("w", "a")
+    bench.run(commands.finish(bench.queue, "w", [(old.task_id, old.number, b"\xc0")]))
+    before = bench.snapshot()
+    fill(bench.raw)
+    try:
+        with pytest.raises(RedisFull):
+            bench.redis.run(commands.enqueue(bench.queue, [bench.task("a", replace=True)]))
+    finally:
+        bench.raw.config_set("maxmemory", 0)
+    assert bench.snapshot() == before
 
 
 def test_a_batch_may_be_mixed(bench: Bench) -> None:

@@ -237,7 +237,10 @@ class WorkerRow:
 
 
 def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
-    """Put tasks into a queue; an id that exists already is left alone.
+    """Put tasks into a queue.
+
+    An id that exists already is left alone, unless the new task's option `replace` is set and the
+    old one has ended.
 
     Raises (from parse):
         ProtocolMismatch: the queue was written by another major version.
@@ -252,7 +255,9 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
         _check_protocol(reply)
         return [_receipt(task.task_id, status) for task, status in zip(tasks, reply, strict=True)]
 
-    return Call("enqueue", (k.pending, k.wake, k.scheduled, k.stats, k.meta), tuple(args), parse)
+    return Call(
+        "enqueue", (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead), tuple(args), parse
+    )
 
 
 _TAKEN: Final = {how.value.encode(): how for how in Enqueued}

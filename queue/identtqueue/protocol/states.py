@@ -28,9 +28,9 @@ class Transition:
 TRANSITIONS: Final = (
     Transition(
         "enqueue",
-        (NONE,),
+        (NONE, State.SUCCEEDED, State.FAILED, State.CANCELLED),
         (State.PENDING, State.SCHEDULED),
-        "id absent; unique key free",
+        "id absent, or ended and to be replaced; unique key free",
         "client, cron",
     ),
     Transition(

@@ -7,10 +7,17 @@ from typing import Any, Final
 
 import msgspec
 
-from identtqueue.errors import InvalidInput, InvalidTaskId
+from identtqueue.errors import InvalidInput, TaskExists
 from identtqueue.protocol import codec
-from identtqueue.protocol.commands import NewTask
-from identtqueue.task import Task, TaskOptions, check_queue_name, new_task_id, queue_of
+from identtqueue.protocol.commands import NewTask, Receipt
+from identtqueue.task import (
+    OPTION_NAMES,
+    Task,
+    TaskOptions,
+    check_queue_name,
+    new_task_id,
+    queue_of,
+)
 
 BATCH_TASKS: Final = 1_000
 BATCH_BYTES: Final = 4 * 1024 * 1024
@@ -43,6 +50,8 @@ def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
     """
     queue = check_queue_name(submission.queue_name)
     name = submission.function_name
+    if not (submission.options is None or isinstance(submission.options, TaskOptions)):
+        raise InvalidInput(f"options={submission.options!r}: give TaskOptions(…)")
     if not isinstance(name, str) or not name or len(name) > 255:
         raise InvalidInput(f"function_name {name!r} is not valid: 1 to 255 characters")
     options = submission.options or _DEFAULT
@@ -63,12 +72,59 @@ def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
 def _task_id(queue: str, given: str | None) -> str:
     if given is None:
         return new_task_id(queue)
-    if not isinstance(given, str):
-        raise InvalidTaskId(given, "it is no text")
-    task_id = given if ":" in given else f"{queue}:{given}"
-    if queue_of(task_id) != queue:
-        raise InvalidTaskId(given, f"it belongs to another queue than {queue!r}")
+    task_id = given if given.startswith(f"{queue}:") else f"{queue}:{given}"
+    queue_of(task_id)
     return task_id
+
+
+def submission_of(
+    names: Sequence[Any], kwargs: dict[str, Any], options: TaskOptions | None
+) -> Submission:
+    """Sort out what was passed to `enqueue_job`.
+
+    Args:
+        names: queue and job, if they were given by position, and the job's positional arguments.
+        kwargs: queue and job, if they were given by name, and the job's keyword arguments.
+        options: of the task.
+
+    Raises:
+        InvalidInput: a name is missing, or an option of the task stands among the arguments of
+            its job.
+    """
+    rest = dict(kwargs)
+    given = list(names[:2])
+    for name in ("queue_name", "function_name")[len(given) :]:
+        if name not in rest:
+            raise InvalidInput(f"enqueue_job: give {name}")
+        given.append(rest.pop(name))
+    refuse_options("enqueue_job", rest)
+    return Submission(given[0], given[1], names[2:], rest, options)
+
+
+def refuse_options(what: str, kwargs: Mapping[str, Any]) -> None:
+    """Refuse keyword arguments that are named as options of a task.
+
+    Raises:
+        InvalidInput: there is one.
+    """
+    if (taken := OPTION_NAMES.intersection(kwargs)) and (name := min(taken)):
+        raise InvalidInput(
+            f"{what}: {name} is an option of the task, not an argument of its job: give "
+            f"task_options=TaskOptions({name}=…). (An untyped job with an argument of that name "
+            f"gets it by submit(Submission(queue_name, function_name, kwargs={{{name!r}: …}})).)"
+        )
+
+
+def refuse_existing(submissions: Sequence[Submission], receipts: Sequence[Receipt]) -> None:
+    """Raise for the first submission that wants no existing task and met one.
+
+    Raises:
+        TaskExists: there is one. What was new is enqueued.
+    """
+    for submission, receipt in zip(submissions, receipts, strict=True):
+        options = submission.options
+        if options is not None and options.on_existing == "raise" and not receipt.created:
+            raise TaskExists(receipt.task_id)
 
 
 def _wire_options(options: TaskOptions) -> dict[str, int | str | bool]:
@@ -82,6 +138,8 @@ def _wire_options(options: TaskOptions) -> dict[str, int | str | bool]:
         wire["expires"] = _ms(options.expires_seconds)
     if options.result_ttl_seconds != _DEFAULT.result_ttl_seconds:
         wire["ttl"] = _ms(options.result_ttl_seconds)
+    if options.on_existing == "replace":
+        wire["replace"] = True
     if options.unique_key is not None:
         wire["unique"] = options.unique_key
         wire["unique_ttl"] = _ms(options.unique_seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Generator, MutableMapping
 from datetime import UTC, datetime
@@ -9,7 +10,9 @@ from typing import Any
 
 import msgspec
 
+from identtqueue.errors import InvalidInput
 from identtqueue.protocol import codec
+from identtqueue.task import LONGEST_UNIQUE_PART, UNIQUE_PART
 
 
 class _OneTurn:
@@ -83,11 +86,24 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
 
             await check.options(task_id=ctx.follow_up_id("check")).enqueue(…)
 
+        The id is `<this task's queue>/<its unique part>/<name>`, so the follow-ups of two tasks
+        never share one. If that is too long for an id, a hash stands for the last two parts.
+
         Args:
             name: of the follow-up; another for each that one task has.
+
+        Raises:
+            InvalidInput: the name is no text that an id can hold.
         """
-        # A bare unique part holds no colon: with one, it would name a queue.
-        return f"{self.task_id.partition(':')[2].replace(':', '/')}-{name}"
+        if not (isinstance(name, str) and UNIQUE_PART.fullmatch(name)):
+            raise InvalidInput(f"follow_up_id({name!r}): give 1 to 255 characters on one line")
+        queue, _, unique = self.task_id.partition(":")
+        # A queue's name and the escaped name of the follow-up hold no slash. So the first and the
+        # last one tell the three parts apart, whatever stands between them.
+        tail = f"{unique}/{name.replace('%', '%25').replace('/', '%2F')}"
+        if len(queue) + 1 + len(tail) > LONGEST_UNIQUE_PART:
+            tail = hashlib.sha256(tail.encode()).hexdigest()  # no slash: no other id looks so
+        return f"{queue}/{tail}"
 
     @property
     def enqueued_at(self) -> datetime:

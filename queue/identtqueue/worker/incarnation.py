@@ -373,7 +373,7 @@ class Incarnation:
         elif verb == "undrain":
             self._set_draining(value=False)
         elif verb == "cancel":
-            task_id, _, number = rest.partition(" ")
+            task_id, _, number = rest.rpartition(" ")  # the id may hold spaces
             self._on_cancel(task_id, int(number))
 
     def _on_cancel(self, task_id: str, number: int) -> None:

@@ -1,8 +1,9 @@
--- enqueue: (none) -> pending / scheduled, for a batch
--- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta
+-- enqueue: (none) / succeeded / failed / cancelled -> pending / scheduled, for a batch
+-- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta  6 dead
 -- ARGV  1 task prefix  2 unique prefix  3 doorbell  4 protocol version
 --       5.. per task: id, payload, function name, options (msgpack map, or empty)
--- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); late_refused (cron)
+-- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); late_refused (cron); replace (an
+--          ended task of the same id makes room)
 -- Returns per task, in order: "ok" | "exists" | "late" | "unique" .. the id that has the key;
 --         or {"protocol", the version found}
 -- include lib/now.lua
@@ -13,6 +14,16 @@ local now = now_ms()
 local before = redis.call('LLEN', KEYS[1])
 local queued, accepted, earliest = 0, 0, false
 local replies = {}
+
+-- The attempt number stays, as it never falls. HSET comes first: a full Redis refuses it, as it
+-- refuses every enqueue, and nothing is deleted.
+local function make_room(id, key)
+  local attempt = redis.call('HGET', key, 'attempt')
+  redis.call('HSET', key, 'state', 'pending')
+  redis.call('DEL', key)
+  if attempt then redis.call('HSET', key, 'attempt', attempt) end
+  redis.call('ZREM', KEYS[6], id)
+end
 
 local function accept(id, key, payload, name, options)
   local due = options.at or (options.delay and now + options.delay) or 0
@@ -39,11 +50,14 @@ end
 
 local function verdict(id, payload, name, packed)
   local key = ARGV[1] .. id
-  if redis.call('EXISTS', key) == 1 then return 'exists' end
+  local state = redis.call('HGET', key, 'state')
   local options = packed ~= '' and cmsgpack.unpack(packed) or {}
+  local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
+  if state and not (options.replace and ended) then return 'exists' end
   if options.late_refused and options.at <= now then return 'late' end
   local holder = options.unique and redis.call('GET', ARGV[2] .. options.unique)
   if holder then return 'unique' .. holder end
+  if state then make_room(id, key) end
   return accept(id, key, payload, name, options)
 end
 
