@@ -31,6 +31,13 @@ class _Envelope(msgspec.Struct, array_like=True):
     max_retries: int | None = None
 
 
+class _Head(msgspec.Struct, array_like=True):
+    """The envelope's beginning; what stands behind it is skipped, not decoded."""
+
+    version: int
+    function_name: str
+
+
 class _FailureWire(msgspec.Struct, array_like=True):
     type: str
     message: str
@@ -54,6 +61,7 @@ def _decode_foreign(target: type, value: Any) -> Any:
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=_encode_foreign)
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
+_head_decoder = msgspec.msgpack.Decoder(_Head)
 _failure_decoder = msgspec.msgpack.Decoder(_FailureWire)
 _value_decoder = msgspec.msgpack.Decoder()
 
@@ -115,6 +123,14 @@ def decode_task(payload: bytes) -> Task:
         envelope.timeout_seconds,
         envelope.max_retries,
     )
+
+
+def function_name_of(payload: bytes) -> str:
+    """The job that an envelope names, without decoding its arguments; "" if it can't be read."""
+    try:
+        return _head_decoder.decode(payload).function_name
+    except _UNREADABLE:
+        return ""
 
 
 def encode_value(value: Any, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:

@@ -12,6 +12,7 @@ from identtqueue.errors import InvalidInput, Retry, TimedOut, is_number
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy, is_one_of
 from identtqueue.task import Attempt, Failure, Task
+from identtqueue.worker.attempt_log import fields_of
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
 from identtqueue.worker.hooks import Hooks
@@ -169,7 +170,12 @@ class Executor:
             return self._failed(error, failure, run)
         except Exception as broken:
             attempt = run.attempt
-            logger.exception("%s attempt %d: judging its failure", attempt.task_id, attempt.number)
+            logger.exception(
+                "%s attempt %d: judging its failure",
+                attempt.task_id,
+                attempt.number,
+                extra=fields_of(attempt),
+            )
             return Failed(failure or describe(broken))
 
     def _failed(self, error: BaseException, failure: Failure, run: _Run) -> Outcome:

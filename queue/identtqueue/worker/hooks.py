@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from identtqueue.errors import InvalidInput
+from identtqueue.worker.attempt_log import fields_of_context
 from identtqueue.worker.context import Context
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.outcome import Outcome
@@ -82,7 +83,12 @@ class Hooks:
                 await _call(hook, context, outcome)
             except BaseException:
                 counters.hook_errors += 1
-                logger.exception("after_task of %s attempt %d", context.task_id, context.attempt)
+                logger.exception(
+                    "after_task of %s attempt %d",
+                    context.task_id,
+                    context.attempt,
+                    extra=fields_of_context(context),
+                )
 
 
 async def _call(hook: Callable[..., Any], *arguments: Any) -> None:

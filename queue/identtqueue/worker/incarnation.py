@@ -24,6 +24,7 @@ from identtqueue.task import Attempt
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.subscriber import Subscriber
+from identtqueue.worker import attempt_log
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher, Report
@@ -338,31 +339,14 @@ class Incarnation:
     def _log(self, attempt: Attempt, outcome: Outcome, ran: float) -> None:
         waited = attempt.waited_ms / 1000
         self._counters.ended_one(attempt.queue, outcome.name, waited, ran)
-        level = logging.INFO if isinstance(outcome, Succeeded) else logging.WARNING
-        if logger.isEnabledFor(level):
-            failure = outcome.failure
-            logger.log(
-                level,
-                "%s attempt %d %s: waited %.3f s, ran %.3f s%s",
-                attempt.task_id,
-                attempt.number,
-                outcome.name,
-                waited,
-                ran,
-                f": {failure.type}: {_one_line(failure.message)}" if failure else "",
-            )
+        attempt_log.log_end(attempt, outcome, waited, ran)
 
     def _on_ack(self, report: Report, ack: Ack) -> None:
         entry = self._attempts.get(report.attempt.task_id)
         if entry is not None and entry.attempt is report.attempt:
             del self._attempts[report.attempt.task_id]
         if not ack.recorded:
-            logger.warning(
-                "%s attempt %d: the report was refused (%s): the task is not ours any more",
-                report.attempt.task_id,
-                report.attempt.number,
-                ack.name.lower(),
-            )
+            attempt_log.log_refusal(report.attempt, ack)
 
     # --- what others say ---
 
@@ -429,11 +413,6 @@ def _order(settings: WorkerSettings) -> QueueOrder:
     if settings.queue_order == "strict":
         return StrictOrder(settings.queues)
     return FairOrder(settings.queues, settings.queue_weights)
-
-
-def _one_line(text: str) -> str:
-    """For the log; the whole text is in the task's failure."""
-    return " ".join(text[:500].split())
 
 
 def _report(attempt: Attempt, outcome: Outcome) -> Report:

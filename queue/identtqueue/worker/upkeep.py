@@ -31,6 +31,10 @@ CRON_AHEAD_MS: Final = 10_000
 """Firings are enqueued this long ahead (and the next one always), so a late round skips none."""
 
 
+MOST_NAMED: Final = 20
+"""Dead letters that one log line names."""
+
+
 class Upkeep:
     """The upkeep loop of one worker incarnation.
 
@@ -122,14 +126,22 @@ class Upkeep:
             )
         )
         if recovery.requeued or recovery.dead:
-            logger.warning(
-                "%s: worker %s is lost: %d tasks requeued, %d dead letters",
+            logger.log(
+                logging.ERROR if recovery.dead else logging.WARNING,
+                "%s: worker %s is lost: %d tasks requeued, %d dead letters%s",
                 queue,
                 worker_id,
                 len(recovery.requeued),
                 len(recovery.dead),
+                _named(recovery.dead),
             )
         return recovery
+
+
+def _named(dead: Sequence[str]) -> str:
+    """The first few ids: a lost worker may have had thousands."""
+    more = ", …" if len(dead) > MOST_NAMED else ""
+    return f": {', '.join(dead[:MOST_NAMED])}{more}" if dead else ""
 
 
 def _is_predecessor(row: WorkerRow, me: Identity) -> bool:

@@ -1,0 +1,111 @@
+"""What the worker's log says of attempts.
+
+Every record about an attempt carries the same fields (`extra` of the logging module), for logs that
+are searched by field. Their names are part of the interface: docs/library.md lists them.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Final
+
+from identtqueue.protocol import codec
+from identtqueue.protocol.commands import Ack
+from identtqueue.task import Attempt, Failure
+from identtqueue.worker.context import Context
+from identtqueue.worker.outcome import Failed, Outcome, Succeeded
+
+logger = logging.getLogger("identtqueue.worker")
+
+LONGEST_TRACEBACK: Final = 16_000
+"""Characters. A longer one loses its middle; more of it is in the task's failure."""
+
+
+def fields_of(attempt: Attempt) -> dict[str, Any]:
+    """The fields of records about an attempt."""
+    return {
+        "task_id": attempt.task_id,
+        "job": codec.function_name_of(attempt.payload),
+        "queue": attempt.queue,
+        "attempt": attempt.number,
+    }
+
+
+def fields_of_context(context: Context) -> dict[str, Any]:
+    """The same fields, for an attempt whose job was called."""
+    return {
+        "task_id": context.task_id,
+        "job": context.function_name,
+        "queue": context.queue,
+        "attempt": context.attempt,
+    }
+
+
+def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_seconds: float) -> None:
+    """Log how an attempt ended: INFO, or WARNING if it may run again, or ERROR if it is dead."""
+    level = _level(outcome)
+    if not logger.isEnabledFor(level):
+        return
+    failure = outcome.failure
+    fields = fields_of(attempt) | {
+        "outcome": outcome.name,
+        "waited_seconds": round(waited_seconds, 3),
+        "ran_seconds": round(ran_seconds, 3),
+    }
+    if failure is not None:
+        fields["error"] = failure.type
+    _log(
+        level,
+        f"{attempt.task_id} attempt {attempt.number} {outcome.name}: "
+        f"waited {waited_seconds:.3f} s, ran {ran_seconds:.3f} s{_reason(failure)}",
+        fields,
+    )
+
+
+def log_refusal(attempt: Attempt, ack: Ack) -> None:
+    """Log that Redis refused the report of an attempt, because the task has moved on."""
+    _log(
+        logging.WARNING,
+        f"{attempt.task_id} attempt {attempt.number}: the report was refused "
+        f"({ack.name.lower()}): the task is not ours any more",
+        fields_of(attempt),
+    )
+
+
+def _level(outcome: Outcome) -> int:
+    if isinstance(outcome, Succeeded):
+        return logging.INFO
+    return logging.ERROR if isinstance(outcome, Failed) else logging.WARNING
+
+
+def _reason(failure: Failure | None) -> str:
+    """The failure in one line, with its traceback in the lines below."""
+    if failure is None:
+        return ""
+    line = f": {failure.type}: {' '.join(failure.message[:500].split())}"
+    text = failure.traceback.rstrip()
+    if len(text) > LONGEST_TRACEBACK:
+        half = LONGEST_TRACEBACK // 2  # the outer frames, and what was raised
+        text = f"{text[:half]}\n…\n{text[-half:]}"
+    return f"{line}\n{text}" if text else line
+
+
+def _log(level: int, text: str, fields: dict[str, Any]) -> None:
+    """Log, whatever the application's logging does: an attempt must not be left without an end.
+
+    `logging` refuses a field that a record has already: an application's own record factory may
+    have set a `task_id`. A filter may raise.
+    """
+    try:
+        logger.log(level, "%s", text, extra=fields)
+    except Exception:  # noqa: BLE001 - see above
+        _log_without_fields(level, text)
+
+
+def _log_without_fields(level: int, text: str) -> None:
+    try:
+        logger.log(level, "%s", text)
+    except Exception as error:  # noqa: BLE001 - see above
+        if logging.lastResort is not None:
+            broken = f"logging is broken ({type(error).__name__}): {text}"
+            logging.lastResort.handle(logging.makeLogRecord({"msg": broken, "levelno": level}))
