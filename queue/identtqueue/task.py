@@ -192,8 +192,10 @@ class Task(msgspec.Struct, frozen=True):
 class Attempt(msgspec.Struct, frozen=True):
     """One execution, as claimed by a worker.
 
-    `number` grows with every claim of the task and never falls: it is the fencing token,
-    in Redis and for the job's own writes.
+    Attributes:
+        number: counts the claims of the task. With the worker's id it is what Redis checks a
+            report against.
+        fencing_token: for the job's own writes; see `Context`.
     """
 
     task_id: str
@@ -205,6 +207,7 @@ class Attempt(msgspec.Struct, frozen=True):
     started_at_ms: int
     waited_ms: int
     payload: bytes
+    fencing_token: int
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -259,6 +262,7 @@ class TaskInfo:
         owner: the worker (incarnation) that took it last.
         failure: why the last attempt failed, or why the task was cancelled; None: it was not.
         progress: the latest value that the last attempt reported; None: it reported nothing (yet).
+        fencing_token: of the last attempt, see `Context`; None: it was never started.
     """
 
     task_id: str
@@ -274,3 +278,4 @@ class TaskInfo:
     owner: str | None
     failure: Failure | None
     progress: Any = None
+    fencing_token: int | None = None

@@ -104,6 +104,7 @@ def context(ctx: Context) -> dict[str, Any]:
         "queue": ctx.queue,
         "function_name": ctx.function_name,
         "attempt": ctx.attempt,
+        "fencing_token": ctx.fencing_token,
         "failures": ctx.failures,
         "left": left,
         "logger": ctx.logger.name,

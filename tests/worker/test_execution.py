@@ -45,6 +45,7 @@ async def test_the_context(client: Client, serve: Serve, queue: str) -> None:
     (ctx,) = seen
     assert (ctx.task_id, ctx.queue, ctx.function_name) == (task_id, queue, "job")
     assert (ctx.attempt, ctx.failures) == (1, 0)
+    assert ctx.fencing_token == (await client.get_task(task_id)).fencing_token > 0
     assert abs((ctx.enqueued_at - before).total_seconds()) < 30
     assert 0 < ctx.deadline - time.monotonic() <= 20
     assert ctx.logger.name == "identtqueue.job.job"

@@ -109,6 +109,7 @@ async def test_arguments_results_and_what_the_job_sees(
     assert seen["queue"] == queue
     assert seen["task_id"].startswith(f"{queue}:")
     assert (seen["function_name"], seen["attempt"], seen["failures"]) == ("context", 1, 0)
+    assert seen["fencing_token"] == (await client.get_task(seen["task_id"])).fencing_token
     assert 0 < seen["left"] <= 50
     assert seen["logger"] == "identtqueue.job.context"
     assert seen["state_pid"] == seen["pid"] != os.getpid()

@@ -332,6 +332,7 @@ _INFO_FIELDS: Final = (
     "owner",
     "error",
     "progress",
+    "fence",
 )
 
 
@@ -341,7 +342,7 @@ def task_info(task_id: str) -> Call[TaskInfo | None]:
 
     def parse(reply: list[bytes | None]) -> TaskInfo | None:
         state, function, attempt, failures, losses, enqueued, started, finished = reply[:8]
-        owner, error, progress = reply[8:]
+        owner, error, progress, fence = reply[8:]
         if state is None:
             return None
         said = _progress_of(int(attempt or 0), progress)
@@ -359,6 +360,7 @@ def task_info(task_id: str) -> Call[TaskInfo | None]:
             owner=owner.decode() if owner else None,
             failure=codec.decode_failure(error) if error else None,
             progress=said.value if said else None,
+            fencing_token=max(int(started), int(fence or 0)) if started else None,
         )
 
     key = queue_keys(queue).task(task_id)
@@ -500,11 +502,15 @@ def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
     )
 
 
+_NO_NEWS: Final[Mapping[bytes, Any]] = {}
+
+
 def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
     status = Claim(reply[0])
     if status is not Claim.OK:
         return Claimed(status)
-    now = reply[2]
+    now, news = reply[2], reply[4]
+    told = dict(zip(news[::2], news[1::2], strict=True)) if news else _NO_NEWS
     attempts = tuple(
         Attempt(
             task_id=reply[i].decode(),
@@ -516,8 +522,9 @@ def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
             started_at_ms=now,
             waited_ms=reply[i + 5],
             payload=reply[i + 6],
+            fencing_token=told.get(b"fence " + reply[i], now) if told else now,
         )
-        for i in range(4, len(reply), 7)
+        for i in range(5, len(reply), 7)
     )
     return Claimed(status, attempts, _maybe(reply[1]), reply[3])
 

@@ -165,6 +165,7 @@ class Process:
             state=self._state,
             logger=logging.getLogger(f"identtqueue.job.{run.job}"),
             send_progress=lambda data: self.send(pipe.Progress(data)),
+            fencing_token=run.fencing_token,
         )
         value = self._finish(job.function(context, *args, **kwargs))
         return pipe.Done(codec.encode_value(value, self._max_payload_bytes))

@@ -38,8 +38,12 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         task_id: `<queue>:<unique part>`.
         queue: where it was enqueued.
         function_name: of the job.
-        attempt: grows with every execution of the task and never falls. Pass it on as a fencing
-            token when the job writes elsewhere: a lower number is a ghost.
+        attempt: counts the executions of the task, from 1. After a failover of Redis that lost the
+            last writes, a number may come again.
+        fencing_token: grows with every execution of the task and never comes again. Pass it on when
+            the job writes elsewhere, and have a write with a lower token refused: it is a ghost's.
+            It is the Redis time of the start in ms, or one more than the last token, if that clock
+            has not moved on; so it fits in 53 bits.
         failures: earlier attempts that raised.
         enqueued_at_ms: when the caller enqueued it (Redis time), in ms since 1970; as a datetime:
             `enqueued_at`.
@@ -62,6 +66,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     state: MutableMapping[str, Any]
     logger: logging.Logger
     send_progress: Callable[[bytes], None] = _to_nobody
+    fencing_token: int = 0
 
     def report_progress(self, value: Any) -> Awaitable[None]:
         """Tell whoever watches how far this attempt is.

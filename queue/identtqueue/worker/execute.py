@@ -160,6 +160,7 @@ class Executor:
             state=self._state,
             logger=self._logger(job.name),
             send_progress=run.send_progress,
+            fencing_token=attempt.fencing_token,
         )
 
     def _judge(self, error: BaseException, run: _Run) -> Outcome:

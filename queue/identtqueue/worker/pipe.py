@@ -50,6 +50,7 @@ class Run(msgspec.Struct, array_like=True, tag="run"):
     enqueued_at_ms: int
     deadline: float | None  # time.monotonic(): one clock for all processes of a machine
     payload: bytes
+    fencing_token: int
 
 
 class Ready(msgspec.Struct, array_like=True, tag="ready"):

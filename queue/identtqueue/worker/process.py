@@ -104,6 +104,7 @@ class JobProcess:
             enqueued_at_ms=context.enqueued_at_ms,
             deadline=context.deadline,
             payload=payload,
+            fencing_token=context.fencing_token,
         )
         done = await self._ask(run)
         assert isinstance(done, pipe.Done)

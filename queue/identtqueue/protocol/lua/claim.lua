@@ -6,8 +6,9 @@
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 limit  5 doorbell  6 error of an expired task
 --       7 error of a cancelled one  8 held prefix  9 running prefix
 -- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled or held task may
---         start or -1, Redis time, number left that may start (of held ones: one per job), then
---         per attempt: id, number, failures, losses, enqueued at, ms waited, payload}
+--         start or -1, Redis time, number left that may start (of held ones: one per job), news,
+--         then per attempt: id, number, failures, losses, enqueued at, ms waited, payload}
+-- News  pairs, seldom any: "fence <id>", its fencing token where that is not the Redis time
 -- include lib/now.lua
 -- include lib/promote.lua
 -- include lib/end_task.lua
@@ -15,6 +16,7 @@
 -- include lib/held.lua
 -- include lib/due_held.lua
 -- include lib/slots.lua
+-- include lib/fence.lua
 if not redis.call('ZSCORE', KEYS[3], ARGV[3]) then return {'lost'} end
 if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
 -- A queue that is neither paused nor limited, as most are, pays for no more than one look.
@@ -23,8 +25,8 @@ if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
 local now, most = now_ms(), math.min(tonumber(ARGV[4]), 1000)  -- what `unpack` can take
 local _, next_due = promote(KEYS[4], KEYS[1], KEYS[8], ARGV[1], ARGV[5], now, 1000)
-local reply = {'ok', next_due, now, 0}
-local claimed, waited, looked = 0, 0, 0
+local news, claimed, waited, looked = {}, 0, 0, 0
+local reply = {'ok', next_due, now, 0, news}
 local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pending_since', 'payload',
   'expires_at', 'ttl', 'cancel'}
 local keys = special and {KEYS[9], KEYS[11], ARGV[9]}
@@ -46,6 +48,7 @@ local function start(id)  -- false: it is not to run, or not now
   -- A hash written by hand may lack its times: an error here would lose what was popped.
   local number, enqueued = tonumber(task[2] or 0) + 1, task[5] or now
   local wait = math.max(0, now - tonumber(task[6] or enqueued))  -- its clock may step back
+  if task[2] then fence(id, key, now, news) end
   redis.call('HSET', key, 'state', 'running', 'attempt', number, 'owner', ARGV[3],
     'started_at', now)
   claimed, waited = claimed + 1, waited + wait
@@ -77,8 +80,7 @@ if claimed > 0 then
   redis.call('HINCRBY', KEYS[5], 'wait_ms', waited)
 end
 -- Pass the baton: exactly one more worker wakes while tasks are left that may start.
-local startable = 0
-if keys then startable, reply[2] = due_held(KEYS[10], now, next_due) end
-reply[4] = redis.call('LLEN', KEYS[1]) + startable
+if keys then reply[4], reply[2] = due_held(KEYS[10], now, next_due) end
+reply[4] = reply[4] + redis.call('LLEN', KEYS[1])
 if reply[4] == 0 then redis.call('DEL', KEYS[8]) else ring(KEYS[1], KEYS[8], ARGV[5], reply[4]) end
 return reply
