@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Collection
+from asyncio import CancelledError
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
+
+import msgspec
 
 from identtqueue.errors import InvalidInput, Retry, is_number
 
@@ -16,13 +20,49 @@ def class_name(kind: type) -> str:
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
-def is_one_of(
-    error: BaseException | Collection[str], kinds: tuple[type[BaseException], ...]
-) -> bool:
+class Kinds(msgspec.Struct, frozen=True, array_like=True):
+    """What the policy looks at of an error that was raised in another process.
+
+    Attributes:
+        names: of its class and of that one's bases (`class_name`).
+        parts: the same of each error in an exception group.
+    """
+
+    names: frozenset[str]
+    parts: tuple[Kinds, ...] = ()
+
+    @classmethod
+    def of(cls, error: BaseException) -> Kinds:
+        """Name the classes of an error."""
+        names = frozenset(class_name(kind) for kind in type(error).__mro__)
+        return cls(names, tuple(cls.of(part) for part in _exceptions(error)))
+
+
+def is_one_of(error: BaseException | Kinds, kinds: tuple[type[BaseException], ...]) -> bool:
     """As `isinstance`, also for an error of which only the names of its classes are known."""
-    if isinstance(error, BaseException):
-        return isinstance(error, kinds)
-    return any(class_name(kind) in error for kind in kinds)
+    if isinstance(error, Kinds):
+        return any(class_name(kind) in error.names for kind in kinds)
+    return isinstance(error, kinds)
+
+
+def _exceptions(error: BaseException) -> Sequence[BaseException]:
+    """The errors in an exception group; none of any other error."""
+    return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
+
+
+def _parts(error: BaseException | Kinds) -> Sequence[BaseException | Kinds]:
+    return error.parts if isinstance(error, Kinds) else _exceptions(error)
+
+
+def asked_seconds(error: BaseException) -> Any:
+    """How long the job asks to wait before the next run, if it does: the longest time in a group.
+
+    It is what the job wrote, so it may be anything.
+    """
+    if isinstance(error, Retry):
+        return error.after_seconds
+    asked = [asked_seconds(part) for part in _exceptions(error)]
+    return max((seconds for seconds in asked if seconds is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,8 +79,13 @@ class RetryPolicy:
         first_delay_seconds, max_delay_seconds: bounds of the time above, before the jitter.
         floor_fraction: 0 to 1.
         retry_on: a tuple of exception classes: errors of these (and of their subclasses) are worth
-            a retry, others make a dead letter at once.
+            a retry, others make a dead letter at once. By default every `Exception`, and the
+            `CancelledError` of something that the job awaited; not `SystemExit`, say.
         give_up_on: a tuple of exception classes that are not, whatever `retry_on` says.
+
+    An exception group is worth a retry if each of the errors in it is. Only if a class of groups is
+    named itself, as in `retry_on=(ScanErrors,)` or `give_up_on=(ExceptionGroup,)`, a group of that
+    class is taken as one error; `give_up_on` still looks into it.
 
     Raises:
         InvalidInput: one of them breaks a rule.
@@ -50,7 +95,7 @@ class RetryPolicy:
     first_delay_seconds: float = 1.0
     max_delay_seconds: float = 300.0
     floor_fraction: float = 0.5
-    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    retry_on: tuple[type[BaseException], ...] = (Exception, CancelledError)
     give_up_on: tuple[type[BaseException], ...] = ()
 
     def __post_init__(self) -> None:
@@ -69,7 +114,7 @@ class RetryPolicy:
 
     def delay_seconds(
         self,
-        error: BaseException | Collection[str],
+        error: BaseException | Kinds,
         failures: int,
         *,
         max_retries: int | None = None,
@@ -78,8 +123,7 @@ class RetryPolicy:
         """Seconds until the next run, or None: give up.
 
         Args:
-            error: what the attempt raised; or the names of its class and bases (`class_name`), if
-                that was in another process.
+            error: what the attempt raised; or what is known of it, if that was in another process.
             failures: earlier failed attempts of this task.
             max_retries: the task's own limit, if it has one.
             rng: source of the jitter; default: the module's.
@@ -94,10 +138,26 @@ class RetryPolicy:
         jitter = (rng or random).uniform(self.floor_fraction, 1.0)
         return ceiling * jitter
 
-    def _is_worth_it(self, error: BaseException | Collection[str]) -> bool:
+    def _is_worth_it(self, error: BaseException | Kinds) -> bool:
         if is_one_of(error, (Retry,)):
             return True  # the job asks for it
-        return is_one_of(error, self.retry_on) and not is_one_of(error, self.give_up_on)
+        if self._is_given_up(error):
+            return False
+        parts = _parts(error)
+        if parts and not is_one_of(error, _groups(self.retry_on)):
+            return all(self._is_worth_it(part) for part in parts)
+        return is_one_of(error, self.retry_on)
+
+    def _is_given_up(self, error: BaseException | Kinds) -> bool:
+        if is_one_of(error, (Retry,)):
+            return False
+        parts = _parts(error)
+        kinds = _groups(self.give_up_on) if parts else self.give_up_on
+        return is_one_of(error, kinds) or any(self._is_given_up(part) for part in parts)
+
+
+def _groups(kinds: tuple[type[BaseException], ...]) -> tuple[type[BaseException], ...]:
+    return tuple(kind for kind in kinds if issubclass(kind, BaseExceptionGroup))
 
 
 def _check_kinds(name: str, kinds: object) -> None:

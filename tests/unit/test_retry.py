@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identtqueue.errors import LONGEST_SECONDS, InvalidInput, Retry
-from identtqueue.retry import RetryPolicy
+from identtqueue.errors import LONGEST_SECONDS, InvalidInput, Retry, TimedOut
+from identtqueue.retry import Kinds, RetryPolicy, asked_seconds
 
 SECONDS = st.floats(0.001, LONGEST_SECONDS)
 FRACTIONS = st.floats(0, 1)
@@ -144,3 +146,81 @@ def test_a_job_can_not_ask_for_nonsense(seconds: float) -> None:
 def test_a_job_may_ask_for_its_own_delay(seconds: float | None) -> None:
     retry = Retry("not yet", after_seconds=seconds)
     assert (str(retry), retry.after_seconds) == ("not yet", seconds)
+
+
+# --- exception groups, and what is known of an error from another process ---
+
+
+class ScanErrors(ExceptionGroup[Exception]):
+    """A class of groups of the service's own."""
+
+
+OS, VALUE, KEY = OSError("os"), ValueError("value"), KeyError("key")
+WORTH_IT: dict[str, tuple[BaseException, dict[str, Any], bool]] = {
+    "all are worth it": (ExceptionGroup("", [OS, TimeoutError()]), {"retry_on": (OSError,)}, True),
+    "one is not": (ExceptionGroup("", [OS, VALUE]), {"retry_on": (OSError,)}, False),
+    "a group in a group": (
+        ExceptionGroup("", [OS, ExceptionGroup("", [VALUE])]),
+        {"retry_on": (OSError,)},
+        False,
+    ),
+    "one is given up": (ExceptionGroup("", [OS, KEY]), {"give_up_on": (LookupError,)}, False),
+    "none is given up": (ExceptionGroup("", [OS, VALUE]), {"give_up_on": (LookupError,)}, True),
+    "default": (ExceptionGroup("", [OS, VALUE]), {}, True),
+    "default, one that exits": (BaseExceptionGroup("", [OS, SystemExit()]), {}, False),
+    "its class is named": (ScanErrors("", [VALUE]), {"retry_on": (ScanErrors,)}, True),
+    "another class is named": (ExceptionGroup("", [VALUE]), {"retry_on": (ScanErrors,)}, False),
+    "its class is named, one is given up": (
+        ScanErrors("", [VALUE, KEY]),
+        {"retry_on": (ScanErrors,), "give_up_on": (KeyError,)},
+        False,
+    ),
+    "its class is given up": (ScanErrors("", [VALUE]), {"give_up_on": (ExceptionGroup,)}, False),
+    "all ask for it": (ExceptionGroup("", [Retry()]), {"give_up_on": (Exception,)}, True),
+    "one asks, one is given up": (
+        ExceptionGroup("", [Retry(), VALUE]),
+        {"give_up_on": (ValueError,)},
+        False,
+    ),
+    "one asks, one is worth it": (
+        ExceptionGroup("", [Retry(), OS]),
+        {"retry_on": (OSError,)},
+        True,
+    ),
+    "a time-out by its builtin": (TimedOut("late"), {"retry_on": (TimeoutError,)}, True),
+    "a time-out given up": (TimedOut("late"), {"give_up_on": (TimeoutError,)}, False),
+    "a cancelled part": (asyncio.CancelledError(), {}, True),
+    "a cancelled part, given up": (
+        asyncio.CancelledError(),
+        {"give_up_on": (asyncio.CancelledError,)},
+        False,
+    ),
+    "a cancelled part, exceptions only": (
+        asyncio.CancelledError(),
+        {"retry_on": (Exception,)},
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WORTH_IT)
+def test_what_is_worth_a_retry_here_and_from_another_process(case: str) -> None:
+    error, setting, worth_it = WORTH_IT[case]
+    policy = RetryPolicy(max_retries=9, **setting)
+    assert (policy.delay_seconds(error, 0) is not None) is worth_it
+    kinds = msgspec.msgpack.decode(msgspec.msgpack.encode(Kinds.of(error)), type=Kinds)
+    assert (policy.delay_seconds(kinds, 0) is not None) is worth_it
+
+
+@pytest.mark.parametrize(
+    ("error", "seconds"),
+    [
+        (ValueError(), None),
+        (Retry(after_seconds=3), 3),
+        (ExceptionGroup("", [Retry(after_seconds=3), Retry(), Retry(after_seconds=7)]), 7),
+        (ExceptionGroup("", [ExceptionGroup("", [Retry(after_seconds=3)]), ValueError()]), 3),
+        (ExceptionGroup("", [ValueError()]), None),
+    ],
+)
+def test_the_longest_wait_that_is_asked_for_counts(error: Exception, seconds: float | None) -> None:
+    assert asked_seconds(error) == seconds

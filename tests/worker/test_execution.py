@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from identtqueue import Client, Context, Job, RetryPolicy, State, TaskFailed, TaskOptions
+from identtqueue import Client, Context, Job, RetryPolicy, TaskFailed, TaskOptions
 from support.serving import Serve
 from support.waiting import eventually
 
@@ -53,60 +53,11 @@ async def test_the_context(client: Client, serve: Serve, queue: str) -> None:
         ctx.attempt = 2
 
 
-class OfMyOwn(BaseException):
-    pass
-
-
-class Unprintable(Exception):
-    def __str__(self):
-        raise ValueError("no text")
-
-
 def raising(error: Callable[[], BaseException]) -> Callable[[object], object]:
     async def job(_ctx):
         raise error()
 
     return job
-
-
-RAISED = {
-    "ValueError": lambda: ValueError("x"),
-    "SystemExit": lambda: SystemExit(3),
-    "KeyboardInterrupt": KeyboardInterrupt,
-    "CancelledError": asyncio.CancelledError,
-    "StopIteration": lambda: StopIteration(7),
-    "StopAsyncIteration": StopAsyncIteration,
-    "GeneratorExit": GeneratorExit,
-    "TimeoutError": lambda: TimeoutError("the job's own"),
-    "OfMyOwn": lambda: OfMyOwn("x"),
-    "ExceptionGroup": lambda: ExceptionGroup("two", [ValueError(1), KeyError(2)]),
-    "Unprintable": Unprintable,
-    "RecursionError": lambda: RecursionError("deep"),
-}
-
-
-@pytest.mark.parametrize("in_thread", [False, True], ids=["async", "thread"])
-async def test_whatever_a_job_raises_is_its_failure(
-    client: Client, serve: Serve, queue: str, in_thread: bool
-) -> None:
-    """It is told to the caller, the worker goes on, and the task ends."""
-
-    def in_a_thread(error):
-        def job(_ctx):
-            raise error()
-
-        return job
-
-    make = in_a_thread if in_thread else raising
-    # What `await` itself is made of can't pass through it.
-    unlucky = {"StopIteration", "GeneratorExit"} if in_thread else {"StopIteration"}
-    await serve({name: make(error) for name, error in RAISED.items()} | {"fine": fine})
-    for name in RAISED:
-        told = await failed(client, queue, name)
-        kind = "RuntimeError" if name in unlucky else name
-        assert told.remote_type.rpartition(".")[2] == kind
-        assert await client.get_status(told.task_id) is State.FAILED
-    assert await ran(client, queue, "fine") == "fine"
 
 
 async def test_a_job_that_cancels_itself(client: Client, serve: Serve, queue: str) -> None:

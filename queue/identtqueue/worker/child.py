@@ -24,9 +24,8 @@ from typing import Any, Final
 
 import msgspec
 
-from identtqueue.errors import Retry
 from identtqueue.protocol import codec
-from identtqueue.retry import class_name
+from identtqueue.retry import Kinds, asked_seconds
 from identtqueue.signature import argument_types
 from identtqueue.worker import pipe
 from identtqueue.worker.context import Context
@@ -101,6 +100,7 @@ class Process:
         self._jobs: dict[tuple[str, str], Job] = {}
         self._max_payload_bytes = 0
         self._runner: asyncio.Runner | None = None
+        self._hopeless = False  # what is raised now would be raised by another run too
 
     def serve(self) -> None:
         """Start, then run what comes, until the worker has nothing more to say."""
@@ -130,10 +130,11 @@ class Process:
 
     def _answer(self, make: Callable[[Any], msgspec.Struct], order: msgspec.Struct) -> bool:
         """Whether it could be made; else what was raised is the answer."""
+        self._hopeless = False
         try:
             message = make(order)
         except BaseException as error:  # noqa: BLE001 - whatever a job raises
-            self.send(_raised(error))
+            self.send(_raised(error, hopeless=self._hopeless))
             return False
         self.send(message)
         return True
@@ -152,8 +153,10 @@ class Process:
 
     def _run(self, run: pipe.Run) -> pipe.Done:
         job = self._job(run)
+        self._hopeless = True
         task = codec.decode_task(run.payload)
         args, kwargs = job.bind(task.args, task.kwargs)
+        self._hopeless = False
         context = Context(
             task_id=run.task_id,
             queue=run.queue,
@@ -168,6 +171,7 @@ class Process:
             fencing_token=run.fencing_token,
         )
         value = self._finish(job.function(context, *args, **kwargs))
+        self._hopeless = True
         return pipe.Done(codec.encode_value(value, self._max_payload_bytes))
 
     def _job(self, run: pipe.Run) -> Job:
@@ -201,12 +205,12 @@ def _import_main(setup: pipe.Setup) -> None:
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
 
 
-def _raised(error: BaseException) -> pipe.Raised:
-    return pipe.Raised(
-        codec.encode_failure(describe(error)),
-        [class_name(kind) for kind in type(error).__mro__],
-        error.after_seconds if isinstance(error, Retry) else None,
-    )
+def _raised(error: BaseException, *, hopeless: bool) -> pipe.Raised:
+    failure = codec.encode_failure(describe(error))
+    try:
+        return pipe.Raised(failure, Kinds.of(error), asked_seconds(error), hopeless)
+    except BaseException as broken:  # noqa: BLE001 - its class has strange ways: it is not retried
+        return pipe.Raised(failure, Kinds.of(broken), None, hopeless=True)
 
 
 class _ToWorker(logging.Handler):

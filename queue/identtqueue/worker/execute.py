@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeVar
 
-from identtqueue.errors import InvalidInput, Retry, TimedOut, is_number
+from identtqueue.errors import InvalidInput, TimedOut, is_number
 from identtqueue.protocol import codec
-from identtqueue.retry import RetryPolicy, is_one_of
+from identtqueue.retry import RetryPolicy, asked_seconds
 from identtqueue.task import Attempt, Failure, Task
 from identtqueue.worker.attempt_log import fields_of
 from identtqueue.worker.context import Context
@@ -27,14 +28,25 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class _Stage(enum.Enum):
+    """How far an attempt has come."""
+
+    BEFORE = enum.auto()
+    """Neither its job nor a hook has been called."""
+    JOB = enum.auto()
+    AFTER = enum.auto()
+    """Its job has returned."""
+
+
 class _Run:
     """One attempt on its way: what is known of it so far."""
 
-    __slots__ = ("attempt", "context", "job", "send_progress", "task")
+    __slots__ = ("attempt", "context", "job", "send_progress", "stage", "task")
 
     def __init__(self, attempt: Attempt, send_progress: Callable[[bytes], None]) -> None:
         self.attempt = attempt
         self.send_progress = send_progress
+        self.stage = _Stage.BEFORE
         self.task: Task | None = None
         self.job: Job | None = None
         self.context: Context | None = None
@@ -124,6 +136,7 @@ class Executor:
             return self._threads.run(lambda: job.function(context, *args, **kwargs))
 
         value = await self._in_time(run, task, job, start)
+        run.stage = _Stage.AFTER
         return codec.encode_value(value, self._max_payload_bytes)
 
     async def _in_time(
@@ -132,17 +145,20 @@ class Executor:
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
         context = run.context = self._context(run, job, seconds)
         if seconds is None:
-            return await self._hooked(context, start)
+            return await self._hooked(run, context, start)
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                return await self._hooked(context, start)
+                return await self._hooked(run, context, start)
         except TimeoutError as error:
             if limit.expired():
                 raise TimedOut(f"{job.name} ran longer than {seconds:g} s") from error
             raise  # the job's own
 
-    async def _hooked(self, context: Context, start: Callable[[Context], Awaitable[T]]) -> T:
+    async def _hooked(
+        self, run: _Run, context: Context, start: Callable[[Context], Awaitable[T]]
+    ) -> T:
+        run.stage = _Stage.JOB  # an error of `before_task` counts as one of the job
         if self._hooks.before_task:
             await self._hooks.before(context)
         return await start(context)
@@ -164,34 +180,39 @@ class Executor:
         )
 
     def _judge(self, error: BaseException, run: _Run) -> Outcome:
-        """What its failure means. An error in that must not leave the attempt without an end."""
-        failure: Failure | None = None
+        """Decide what its failure means.
+
+        An error in that, of a class in `retry_on` say, must not leave the attempt without an end.
+        Nothing here awaits, so what is caught is never a cancellation of the attempt.
+        """
+        failure = describe(error)
         try:
-            failure = describe(error)
             return self._failed(error, failure, run)
-        except Exception as broken:
-            attempt = run.attempt
-            logger.exception(
-                "%s attempt %d: judging its failure",
+        except BaseException as broken:  # noqa: BLE001 - as the error's own methods may raise
+            attempt, why = run.attempt, describe(broken)
+            logger.error(  # not `exception`: formatting what it has seen may raise again
+                "%s attempt %d: judging its failure: %s: %s\n%s",
                 attempt.task_id,
                 attempt.number,
+                why.type,
+                why.message,
+                why.traceback,
                 extra=fields_of(attempt),
             )
-            return Failed(failure or describe(broken))
+            return Failed(failure)
 
     def _failed(self, error: BaseException, failure: Failure, run: _Run) -> Outcome:
-        raised: BaseException | frozenset[str] = error
-        after = error.after_seconds if isinstance(error, Retry) else None
-        if isinstance(error, RaisedElsewhere):
-            raised, after = error.kinds, error.after_seconds
-        if is_one_of(raised, HOPELESS):
+        if _is_hopeless(error, run):
             return Failed(failure)
         policy = (run.job.retry if run.job else None) or self._retry
         delay = policy.delay_seconds(
-            raised, run.attempt.failures, max_retries=run.task.max_retries if run.task else None
+            error.kinds if isinstance(error, RaisedElsewhere) else error,
+            run.attempt.failures,
+            max_retries=run.task.max_retries if run.task else None,
         )
         if delay is None:
             return Failed(failure)
+        after = error.after_seconds if isinstance(error, RaisedElsewhere) else asked_seconds(error)
         if not (after is None or is_number(after)):
             raise InvalidInput(f"after_seconds={after!r} of {failure.type}")
         return Retried(failure, delay if after is None else after)
@@ -201,3 +222,16 @@ class Executor:
         if logger is None:
             logger = self._loggers[name] = logging.getLogger(f"identtqueue.job.{name}")
         return logger
+
+
+def _is_hopeless(error: BaseException, run: _Run) -> bool:
+    """Whether another run would end the same way, whatever the policy says of such errors.
+
+    A result that can't be stored is one: the job has done its work, and doing it again changes
+    nothing. What the job itself raises never is.
+    """
+    if isinstance(error, RaisedElsewhere):
+        return error.hopeless
+    if run.stage is _Stage.BEFORE:
+        return isinstance(error, HOPELESS)
+    return run.stage is _Stage.AFTER

@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
+from identtqueue.retry import Kinds
+
 LENGTH: Final = struct.Struct("!I")
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
@@ -64,11 +66,19 @@ class Done(msgspec.Struct, array_like=True, tag="done"):
 
 
 class Raised(msgspec.Struct, array_like=True, tag="raised"):
-    """What was raised: for the caller, for the retry policy, and what a `Retry` asked for."""
+    """An error.
+
+    Attributes:
+        failure: what the caller is shown, encoded.
+        kinds: what the retry policy looks at.
+        after_seconds: what a `Retry` asked for.
+        hopeless: the job was not called, or had returned: another run would end the same way.
+    """
 
     failure: bytes
-    kinds: list[str]
+    kinds: Kinds
     after_seconds: float | None
+    hopeless: bool
 
 
 class Progress(msgspec.Struct, array_like=True, tag="progress"):

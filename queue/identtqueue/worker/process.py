@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from identtqueue.errors import PayloadUndecodable, ProcessDied, ProcessNotStarted
 from identtqueue.protocol import codec
+from identtqueue.retry import Kinds
 from identtqueue.worker import pipe
 from identtqueue.worker.child import BOOTSTRAP
 from identtqueue.worker.context import Context
-from identtqueue.worker.failure import RaisedElsewhere
+from identtqueue.worker.failure import RaisedElsewhere, describe
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.registry import Job
 
@@ -162,7 +163,10 @@ class JobProcess:
         found = await answer
         if isinstance(found, pipe.Raised):
             raise RaisedElsewhere(
-                codec.decode_failure(found.failure), frozenset(found.kinds), found.after_seconds
+                codec.decode_failure(found.failure),
+                found.kinds,
+                found.after_seconds,
+                hopeless=found.hopeless,
             )
         return found
 
@@ -216,7 +220,8 @@ class JobProcess:
             message = pipe.read_message(body)
         except pipe.UNREADABLE as error:  # the next one begins where this one ends
             logger.warning("process %d said what can't be read: %s", self.pid, error)
-            self._settle(PayloadUndecodable(f"what {self._what} answered can't be read: {error}"))
+            unread = PayloadUndecodable(f"what {self._what} answered can't be read: {error}")
+            self._settle(RaisedElsewhere(describe(unread), Kinds.of(unread), hopeless=True))
         else:
             self._hear(message)
 

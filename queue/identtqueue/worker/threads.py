@@ -43,7 +43,9 @@ class _Call:
         try:
             self.value = self.context.run(self.function)
         except (StopIteration, GeneratorExit) as stop:  # these mean something to `await`
-            self.error = RuntimeError(f"the job raised {stop!r}")
+            kind = "StopIteration" if issubclass(type(stop), StopIteration) else "GeneratorExit"
+            self.error = RuntimeError(f"the job raised {kind}")
+            self.error.__cause__ = stop
         except BaseException as raised:  # noqa: BLE001 - whatever a job raises
             self.error = raised
 
