@@ -11,8 +11,9 @@ from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Enqueued
 from identtqueue.protocol.scripts import script
-from identtqueue.transport.aio import BATCH_CALLS, AsyncRedis
+from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.wire import BATCH_CALLS
 from protocol.bench import Bench
 from support.proxy import Proxy
 from support.redis_server import RedisServer

@@ -5,9 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import socket
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
+
+READ_BYTES = 65_536
 
 
 class Way(enum.Enum):
@@ -60,6 +63,7 @@ class Proxy:
         self._hold_link_at = b""
         self._swallowing: frozenset[Way] = frozenset()
         self._delay_seconds = 0.0
+        self._bytes_per_second = 0.0
         self._refusing = False
         self.accepted = 0
 
@@ -69,7 +73,10 @@ class Proxy:
         return f"redis://127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        listener = socket.create_server(("127.0.0.1", 0))
+        # Small, as a slow link holds little: else megabytes would seem to have arrived.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * READ_BYTES)
+        self._server = await asyncio.start_server(self._accept, sock=listener)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -155,6 +162,10 @@ class Proxy:
         """From now on each takes so much longer; 0: no longer."""
         self._delay_seconds = seconds
 
+    def throttle(self, bytes_per_second: float) -> None:
+        """Be a slow link, on each connection and each way; 0: no longer."""
+        self._bytes_per_second = bytes_per_second
+
     # --- bytes that never come ---
 
     def swallow(self, ways: frozenset[Way] = BOTH_WAYS) -> None:
@@ -205,8 +216,10 @@ class Proxy:
         self, link: _Link, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(65536):
+            while data := await reader.read(READ_BYTES):
                 self._look_at(link, way, data)
+                if self._bytes_per_second:
+                    await asyncio.sleep(len(data) / self._bytes_per_second)
                 await self._flows[way].wait()
                 if way is Way.REPLIES:
                     await link.replies.wait()

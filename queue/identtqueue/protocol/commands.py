@@ -41,6 +41,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
         parse: reply -> value.
         is_script: which of the two it is.
         merge: of a command that each node of a cluster answers for itself: what they say together.
+        reply_bytes: how large the reply will be, where that is known and matters.
         repeatable: sending it twice does no harm. False for `claim` alone: whoever loses its
             reply must ask what it owns now.
     """
@@ -52,6 +53,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     is_script: bool = True
     repeatable: bool = True
     merge: Callable[[Sequence[T]], T] | None = None
+    reply_bytes: int = 0
 
 
 class Ack(enum.Enum):

@@ -1,18 +1,17 @@
 """The asyncio connection: any number of coroutines share it, calls are pipelined by themselves.
 
 While one batch is on its way, new calls gather; they leave together in the next. So a lone call
-costs one round trip, and a thousand at once cost about two.
+costs one round trip, and a thousand at once cost about two. A batch is bounded, in calls and in
+bytes, and small calls go before big ones (`lanes`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import logging
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, TypeVar, cast
 
 from redis import exceptions as redis_errors
 from redis.asyncio.connection import (
@@ -24,9 +23,11 @@ from redis.asyncio.connection import (
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call, Word
+from identtqueue.protocol.commands import Call
 from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.lanes import Lanes, Waiting
+from identtqueue.transport.link import Link, hang_up
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.sentinel import find_master
 from identtqueue.transport.server import check_server, introduce, is_new
@@ -34,10 +35,9 @@ from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.slots import SlotMap
 from identtqueue.transport.tls import find_trouble
 
-T = TypeVar("T")
+logger = logging.getLogger(__name__)
 
-BATCH_CALLS: Final = 512
-"""Calls in one batch at most: bounds the reply that has to be held, and others' waiting."""
+T = TypeVar("T")
 
 
 def new_connection(
@@ -141,34 +141,12 @@ async def _fail(settings: RedisSettings, server: Server | None, error: Exception
     raise wire.as_outage(translated, settings) from error
 
 
-async def hang_up(connection: AbstractConnection) -> None:
-    """Close it at once, without TLS' farewell: the event loop may end before the server answers."""
-    writer = connection._writer  # noqa: SLF001 - redis-py can close a connection, but not abort it
-    await connection.disconnect(nowait=True)
-    if writer is not None:
-        # Before Python 3.11.4 a TLS transport that was closed twice has nothing left to abort.
-        with contextlib.suppress(AttributeError):
-            writer.transport.abort()
-        await asyncio.sleep(0)  # for the loop to close the socket
-
-
 async def _ask(connection: AbstractConnection, call: Call[T]) -> T:
     await connection.send_command(*wire.words(call), check_health=False)
     try:
         return call.parse(await connection.read_response())
     except redis_errors.NoPermissionError as error:
         raise wire.translate(error, call) from error
-
-
-@dataclass(slots=True, eq=False)
-class Waiting:
-    """A call on its way, and who waits for it."""
-
-    call: Call[Any]
-    future: asyncio.Future[Any]
-    deadline: float  # monotonic: no retry after it
-    redirects: int = 0  # by the nodes of a cluster
-    asking: bool = False  # for once, a node that does not have the slot yet
 
 
 class AsyncRedis:
@@ -193,11 +171,11 @@ class AsyncRedis:
         self._client_name = client_name
         self._retry_for = retry_for_seconds
         self._outage = outage or Outage()
-        self._waiting: deque[Waiting] = deque()
+        self._waiting = Lanes()
         self._sent: list[Waiting] = []  # the batch on its way
         self._wanted = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
-        self._connection: AbstractConnection | None = None
+        self._link: Link | None = None
         self._failures = 0
         self._closed = False
 
@@ -218,38 +196,57 @@ class AsyncRedis:
             retry_for_seconds: instead of the client's own.
 
         Raises:
+            InvalidInput: the call can't be encoded; nothing was sent.
             RedisUnavailable: not reached within `retry_for_seconds`.
             RedisError: Redis refused it; or what the call's parser raises.
         """
-        return call.parse(await self._submit(call, retry_for_seconds))
+        return call.parse(await self._submit(call, self._pack(call), retry_for_seconds))
 
     async def run_all(self, calls: Iterable[Call[T]]) -> list[T]:
-        """Send many calls in one batch; gives their parsed replies in order."""
-        pending = [(call, self._submit(call)) for call in calls]
-        replies = await asyncio.gather(*(future for _, future in pending), return_exceptions=True)
-        for reply in replies:
-            if isinstance(reply, BaseException):
-                raise reply
-        return [call.parse(reply) for (call, _), reply in zip(pending, replies, strict=True)]
+        """Send many calls together; gives their parsed replies in order.
+
+        Raises:
+            InvalidInput, RedisUnavailable, RedisError: for the first that has no reply; see `run`.
+        """
+        answers = await self.run_each(calls)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return cast("list[T]", answers)
+
+    async def run_each(
+        self, calls: Iterable[Call[T]], *, retry_for_seconds: float | None = None
+    ) -> list[T | Exception]:
+        """Send many calls together; gives what `run` would give or raise for each, in order.
+
+        Raises:
+            InvalidInput: one can't be encoded; none was sent.
+        """
+        packed = [(call, self._pack(call)) for call in calls]
+        sent = [(call, self._submit(call, data, retry_for_seconds)) for call, data in packed]
+        await asyncio.gather(*(future for _, future in sent), return_exceptions=True)
+        return [_answer(call, future) for call, future in sent]
 
     def send(self, call: Call[T], on_answer: Callable[[T | Exception], None]) -> None:
         """Send one call behind those before it, and don't wait.
 
         Args:
             call: to be sent.
-            on_answer: told the parsed reply, or the error that `run` would raise.
+            on_answer: told the parsed reply, or the error that `run` would raise. An error of its
+                own is logged.
 
         Raises:
+            InvalidInput: the call can't be encoded.
             RedisUnavailable: the client was closed.
         """
 
         def answer(future: asyncio.Future[Any]) -> None:
             try:
-                on_answer(call.parse(future.result()))
-            except RedisError as error:
-                on_answer(error)
+                on_answer(_answer(call, future))
+            except Exception:
+                logger.exception("the answer to %s can't be handled", call.name)
 
-        self._submit(call).add_done_callback(answer)
+        self._submit(call, self._pack(call)).add_done_callback(answer)
 
     @property
     def closed(self) -> bool:
@@ -266,14 +263,17 @@ class AsyncRedis:
         self._waiting.clear()
         await self._drop()
 
+    def _pack(self, call: Call[Any]) -> bytes:
+        return wire.pack(call)
+
     def _submit(
-        self, call: Call[Any], retry_for_seconds: float | None = None
+        self, call: Call[Any], data: bytes, retry_for_seconds: float | None = None
     ) -> asyncio.Future[Any]:
         if self._closed:
             raise RedisUnavailable("the client was closed")
         patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.put(Waiting(call, future, time.monotonic() + patience))
+        self.put(Waiting(call, data, future, time.monotonic() + patience))
         return future
 
     def put(self, item: Waiting) -> None:
@@ -281,14 +281,14 @@ class AsyncRedis:
         loop = asyncio.get_running_loop()
         if self._pump_task is None or self._pump_task.done():
             self._pump_task = loop.create_task(self._pump(), name=f"redis {self._client_name}")
-        self._waiting.append(item)
+        self._waiting.put(item)
         self._wanted.set()
 
     async def _pump(self) -> None:
         """Send what has gathered, for ever."""
         while True:
             await self._wanted.wait()
-            batch = self._sent = self._take()
+            batch = self._sent = self._waiting.take()
             if not batch:
                 self._wanted.clear()
                 continue
@@ -305,24 +305,15 @@ class AsyncRedis:
                 await self._drop()
                 raise
 
-    def _take(self) -> list[Waiting]:
-        """The next batch, without calls whose callers have gone."""
-        batch: list[Waiting] = []
-        while self._waiting and len(batch) < BATCH_CALLS:
-            item = self._waiting.popleft()
-            if not item.future.done():
-                batch.append(item)
-        return batch
-
     async def _exchange(self, batch: list[Waiting]) -> None:
         """Send a batch and hand out its replies; load scripts that Redis does not have."""
-        if self._connection is None:
-            self._connection = await self._open()
-        replies = await self._send(batch)
+        if self._link is None:
+            self._link = Link(await self._open(), self.settings.response_timeout_seconds)
+        replies = await self._send(self._link, batch)
         missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
         if missing:
-            wire.check_loaded(await self._talk(wire.load_words()))
-            again = await self._send([batch[i] for i in missing])
+            wire.check_loaded(await self._link.exchange(wire.pack_load()))
+            again = await self._send(self._link, [batch[i] for i in missing])
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         await self._deliver(batch, replies)
@@ -330,24 +321,13 @@ class AsyncRedis:
     async def _open(self) -> AbstractConnection:
         return await open_connection(self.settings, self._client_name)
 
-    async def _send(self, batch: list[Waiting]) -> list[Any]:
-        return await self._talk([wire.words(item.call) for item in batch])
-
-    async def _talk(self, batch: Sequence[tuple[Word, ...]]) -> list[Any]:
-        connection = self._connection
-        assert connection is not None
-        replies: list[Any] = []
-        try:
-            async with asyncio.timeout(self.settings.response_timeout_seconds):
-                await connection.send_packed_command(wire.pack(batch), check_health=False)
-                replies.extend([await _reply(connection) for _ in batch])
-        except wire.CONNECTION_LOST as error:
-            wire.fail(error)
-        return replies
+    async def _send(self, link: Link, batch: list[Waiting]) -> list[Any]:
+        return await link.exchange([item.data for item in batch])
 
     async def _deliver(self, batch: list[Waiting], replies: list[Any]) -> None:
         passing: list[Waiting] = []
         reason: RedisError | None = None
+        stays = True
         for item, reply in zip(batch, replies, strict=True):
             if item.future.done():
                 continue
@@ -355,16 +335,18 @@ class AsyncRedis:
                 item.future.set_result(reply)
                 continue
             error = wire.translate(reply, item.call)
+            stays = stays and wire.keeps_connection(reply)
             if isinstance(error, RedisUnavailable):  # LOADING, READONLY: nothing was done
                 passing.append(item)
                 reason = error
             else:
                 item.future.set_exception(error)
+        if not stays:
+            await self._drop()  # after a failover the same name may lead to the new master
         if reason is None:
             self._failures = 0  # not before: who is let in may be refused all the same
             self._outage.worked(self._client_name)
         else:
-            await self._drop()  # after a failover the same name may lead to the new master
             await self._after_loss(passing, reason, sent=False)
 
     async def _after_loss(
@@ -383,7 +365,7 @@ class AsyncRedis:
         self._fail([item for item in batch if id(item) not in kept], error)
         if isinstance(error, RedisUnavailable):  # or each would wait for a time-out of its own
             self._fail([item for item in self._waiting if item.deadline <= now], error)
-        self._waiting.extendleft(reversed(again))
+        self._waiting.put_back(again)
         if again:
             self._failures += 1
             pause = min(wire.backoff_seconds(self._failures), max(0.0, again[0].deadline - now))
@@ -399,16 +381,14 @@ class AsyncRedis:
                 item.future.set_exception(error)
 
     async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await hang_up(connection)
+        link, self._link = self._link, None
+        if link is not None:
+            await link.close()
 
 
-async def _reply(connection: AbstractConnection) -> Any:
-    """One reply; an error reply as a value, so that it does not hide the ones behind it."""
+def _answer(call: Call[Any], future: asyncio.Future[Any]) -> Any:
+    """The parsed reply, or the error that `run` would raise."""
     try:
-        return await connection.read_response(disconnect_on_error=False)
-    except wire.CONNECTION_LOST:
-        raise
-    except Exception as error:  # noqa: BLE001 - redis-py raises what Redis replied
+        return call.parse(future.result())
+    except Exception as error:  # noqa: BLE001 - it belongs to this call's caller alone
         return error

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from redis import exceptions as redis_errors
 from redis.connection import (
@@ -16,7 +17,7 @@ from redis.connection import (
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call, Word
+from identtqueue.protocol.commands import Call
 from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.combine import Combiner
@@ -27,6 +28,12 @@ from identtqueue.transport.slots import SlotMap
 from identtqueue.transport.tls import find_trouble
 
 T = TypeVar("T")
+
+PIECE_BYTES: Final = 64 * 1024
+"""What the socket is given at once: as much has to move within the response time-out."""
+
+KNOCK_SECONDS: Final = 0.25
+"""The longest time for which all threads take the refusal that one of them has met for theirs."""
 
 
 def open_blocking(
@@ -110,6 +117,18 @@ def _ask(connection: Any, call: Call[T]) -> T:
         raise wire.translate(error, call) from error
 
 
+class Packed(NamedTuple):
+    """A call, and what goes over the wire for it."""
+
+    call: Call[Any]
+    data: bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """How much it moves, as far as that is known beforehand."""
+        return len(self.data) + self.call.reply_bytes
+
+
 class SyncRedis:
     """Runs calls, one batch at a time. Threads may share it: they share round trips, too.
 
@@ -132,13 +151,17 @@ class SyncRedis:
         self._client_name = client_name
         self._retry_for = retry_for_seconds
         self._pause = pause
-        self._combiner = Combiner(self._exchange)
+        self._combiner = Combiner(self._exchange, lambda item: item.size_bytes)
         self._connection: AbstractConnection | None = None
+        self._failures = 0  # in a row
+        self._refusal = ""  # why the last attempt to connect failed
+        self._not_before = 0.0
 
     def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
         """Send one call; gives its parsed reply.
 
         Raises:
+            InvalidInput: the call can't be encoded; nothing was sent.
             RedisUnavailable: not reached within `retry_for_seconds`.
             RedisError: Redis refused it.
         """
@@ -149,79 +172,136 @@ class SyncRedis:
     ) -> list[T]:
         """Send many calls in one batch; gives their parsed replies in order."""
         patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
-        deadline, failures = time.monotonic() + patience, 0
+        packed = [Packed(call, self._pack(call)) for call in calls]
+        deadline = time.monotonic() + patience
         while True:
             try:
-                replies = self._combiner.run(calls)
+                replies = self._combiner.run(packed)
                 _raise_first(replies)
                 break
             except RedisUnavailable:
-                failures += 1
                 left = deadline - time.monotonic()
                 if left <= 0 or not all(call.repeatable for call in calls):
                     raise
-                self._pause(min(left, wire.backoff_seconds(failures)))
+                self._pause(min(left, wire.backoff_seconds(max(1, self._failures))))
         return [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
 
     def close(self) -> None:
         """Close the connection; it opens again on the next call."""
         self._combiner.alone(self._drop)
 
-    def _exchange(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def _exchange(self, batch: Sequence[Packed]) -> list[Any]:
         """Send them and read the replies; what Redis refuses is an error in its reply's place."""
-        replies = self._replies(calls)
-        for i, (call, reply) in enumerate(zip(calls, replies, strict=True)):
+        replies = self._replies(batch)
+        passing = False
+        for i, (item, reply) in enumerate(zip(batch, replies, strict=True)):
             if isinstance(reply, Exception):
-                replies[i] = error = wire.translate(reply, call)
+                replies[i] = error = wire.translate(reply, item.call)
                 error.__cause__ = reply
-                if isinstance(error, RedisUnavailable):
+                passing = passing or isinstance(error, RedisUnavailable)
+                if not wire.keeps_connection(reply):
                     self._drop()
+        self._failures = self._failures + 1 if passing else 0
         return replies
 
-    def _replies(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def _replies(self, batch: Sequence[Packed]) -> list[Any]:
         """Replies and error replies; scripts that Redis does not have are loaded."""
         if self._connection is None:
-            self._connection = self._open()
+            self._connection = self._connect()
         try:
-            replies = self._talk([self._words(call) for call in calls])
+            replies = self._talk([item.data for item in batch])
             missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
             if missing:
-                wire.check_loaded(self._talk(wire.load_words()))
-                again = self._talk([self._words(calls[i]) for i in missing])
+                wire.check_loaded(self._talk(wire.pack_load()))
+                again = self._talk([batch[i].data for i in missing])
                 for i, reply in zip(missing, again, strict=True):
                     replies[i] = reply
         except BaseException:  # also an interrupt: its reply must not answer the next call
+            self._failures += 1
             self._drop()
             raise
         return replies
 
+    def _connect(self) -> AbstractConnection:
+        """Open the connection, but not sooner after a failure than one caller alone would.
+
+        Each thread tries again for itself. Without this, a hundred of them would knock a hundred
+        times as often.
+        """
+        if time.monotonic() < self._not_before:
+            raise RedisUnavailable(self._refusal)
+        try:
+            connection = self._open()
+        except RedisUnavailable as error:
+            self._failures += 1
+            self._refusal = str(error)
+            pause = min(wire.backoff_seconds(self._failures) / 2, KNOCK_SECONDS)
+            self._not_before = time.monotonic() + pause
+            raise
+        return connection
+
     def _open(self) -> AbstractConnection:
         return open_blocking(self.settings, self._client_name)
 
-    def _words(self, call: Call[Any]) -> tuple[Word, ...]:
-        return wire.words(call)
+    def _pack(self, call: Call[Any]) -> bytes:
+        return wire.pack(call)
 
-    def _talk(self, batch: Sequence[tuple[Word, ...]]) -> list[Any]:
+    def _talk(self, commands: Sequence[bytes]) -> list[Any]:
         connection = self._connection
         assert connection is not None
-        replies: list[Any] = []
         try:
-            connection.send_packed_command(wire.pack(batch), check_health=False)
-            for _ in batch:
-                try:
-                    replies.append(connection.read_response(disconnect_on_error=False))
-                except wire.CONNECTION_LOST:
-                    raise
-                except Exception as error:  # noqa: BLE001 - redis-py raises what Redis replied
-                    replies.append(error)
-        except wire.CONNECTION_LOST as error:
+            unsent = _send(connection, b"".join(commands))
+            return [_reply(connection, unsent) for _ in commands]
+        except (*wire.CONNECTION_LOST, redis_errors.InvalidResponse) as error:
             wire.fail(error)
-        return replies
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.disconnect()
+
+
+def _send(connection: AbstractConnection, data: bytes) -> int:
+    """Send in pieces, each with a time-out of its own; gives what the kernel still holds of it.
+
+    Python's `sendall` has one time-out for all that it is given, however well it gets on.
+    """
+    if len(data) <= PIECE_BYTES:
+        connection.send_packed_command([data], check_health=False)
+        return 0
+    view = memoryview(data)
+    for start in range(0, len(data), PIECE_BYTES):
+        connection.send_packed_command([view[start : start + PIECE_BYTES]], check_health=False)
+    return wire.unsent_bytes(_socket_of(connection).fileno())
+
+
+def _reply(connection: AbstractConnection, unsent: int) -> Any:
+    """One reply; an error reply as a value. Silence counts from the last byte that moved."""
+    while True:
+        try:
+            return _read(connection)
+        except redis_errors.TimeoutError:
+            left = wire.unsent_bytes(_socket_of(connection).fileno()) if unsent else 0
+            if left >= unsent:
+                raise
+            unsent = left
+
+
+def _read(connection: AbstractConnection) -> Any:
+    try:
+        return connection.read_response(disconnect_on_error=False)
+    except redis_errors.BusyLoadingError as error:
+        return error  # redis-py takes it for a lost connection
+    except wire.CONNECTION_LOST:
+        raise
+    except redis_errors.InvalidResponse:
+        raise
+    except Exception as error:  # noqa: BLE001 - redis-py raises what Redis replied
+        return error
+
+
+def _socket_of(connection: AbstractConnection) -> socket.socket:
+    return cast("Any", connection)._sock  # type: ignore[no-any-return]  # noqa: SLF001
 
 
 def _raise_first(replies: Sequence[Any]) -> None:

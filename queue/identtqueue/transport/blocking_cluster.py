@@ -10,14 +10,20 @@ from redis import exceptions as redis_errors
 from redis.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
-from identtqueue.protocol.commands import Call, Word
+from identtqueue.protocol.commands import Call
 from identtqueue.transport import wire
 from identtqueue.transport.address import Server, Topology
-from identtqueue.transport.blocking import SyncRedis, fetch_slots_blocking, open_blocking
+from identtqueue.transport.blocking import (
+    Packed,
+    SyncRedis,
+    fetch_slots_blocking,
+    open_blocking,
+)
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.slots import MOST_REDIRECTS, SlotMap
 
 _PENDING: Final = object()
+_ASKING: Final = wire.pack_words("ASKING")
 
 
 def blocking_redis(
@@ -52,8 +58,9 @@ class SyncClusterRedis(SyncRedis):
         self._map: SlotMap | None = None
         self._nodes: dict[Server, _SyncNode] = {}
 
-    def _exchange(self, calls: Sequence[Call[Any]]) -> list[Any]:
+    def _exchange(self, batch: Sequence[Packed]) -> list[Any]:
         """As `SyncRedis._exchange`."""
+        calls = [item.call for item in batch]
         replies: list[Any] = [_PENDING] * len(calls)
         for _ in range(MOST_REDIRECTS):
             left = [i for i, reply in enumerate(replies) if reply is _PENDING]
@@ -61,12 +68,15 @@ class SyncClusterRedis(SyncRedis):
                 break
             for server, positions in self._by_node(calls, left).items():
                 try:
-                    answers = self._node(server).ask([calls[i] for i in positions])
+                    answers = self._node(server).ask([batch[i] for i in positions])
                 except RedisError as error:
                     answers = [error] * len(positions)
                 for i, answer in zip(positions, answers, strict=True):
-                    replies[i] = self._followed(calls[i], answer)
-        return [self._final(call, reply) for call, reply in zip(calls, replies, strict=True)]
+                    replies[i] = self._followed(batch[i], answer)
+        found = [self._final(call, reply) for call, reply in zip(calls, replies, strict=True)]
+        failed = any(isinstance(reply, RedisUnavailable) for reply in found)
+        self._failures = self._failures + 1 if failed else 0
+        return found
 
     def _final(self, call: Call[Any], reply: Any) -> Any:
         if reply is _PENDING:
@@ -89,14 +99,14 @@ class SyncClusterRedis(SyncRedis):
         self._map = found
         return groups
 
-    def _followed(self, call: Call[Any], answer: Any) -> Any:
+    def _followed(self, item: Packed, answer: Any) -> Any:
         """The reply, after going where the node says; _PENDING: ask the map again."""
         if isinstance(answer, redis_errors.MovedError) and self._map is not None:
             self._map.moved(answer)
             return _PENDING
         if isinstance(answer, redis_errors.AskError):
             try:
-                return self._node(Server(*answer.node_addr)).ask([call], asking=True)[0]
+                return self._node(Server(*answer.node_addr)).ask([item], asking=True)[0]
             except RedisError as error:
                 return error
         return answer
@@ -106,6 +116,9 @@ class SyncClusterRedis(SyncRedis):
         if node is None:
             node = self._nodes[server] = _SyncNode(self.settings, self._client_name, server)
         return node
+
+    def _pack(self, call: Call[Any]) -> bytes:
+        return wire.pack(call, in_cluster=True)
 
     def _drop(self) -> None:
         nodes, self._nodes = self._nodes, {}
@@ -120,19 +133,16 @@ class _SyncNode(SyncRedis):
         super().__init__(settings, client_name=client_name, retry_for_seconds=0)
         self._server = server
 
-    def ask(self, calls: Sequence[Call[Any]], *, asking: bool = False) -> list[Any]:
+    def ask(self, batch: Sequence[Packed], *, asking: bool = False) -> list[Any]:
         """Replies and error replies."""
         if not asking:
-            return self._replies(calls)
-        self._connection = self._connection or self._open()
+            return self._replies(batch)
+        self._connection = self._connection or self._connect()
         try:
-            return self._talk([("ASKING",), self._words(calls[0])])[1:]
+            return self._talk([_ASKING, batch[0].data])[1:]
         except BaseException:
             self._drop()
             raise
 
     def _open(self) -> AbstractConnection:
         return open_blocking(self.settings, self._client_name, self._server)
-
-    def _words(self, call: Call[Any]) -> tuple[Word, ...]:
-        return wire.words(call, in_cluster=True)

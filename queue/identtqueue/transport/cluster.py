@@ -10,21 +10,25 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
-from identtqueue.protocol.commands import Call, Word
+from identtqueue.protocol.commands import Call
 from identtqueue.transport import wire
 from identtqueue.transport.address import Server, Topology
-from identtqueue.transport.aio import AsyncRedis, Waiting, fetch_slots, open_connection
+from identtqueue.transport.aio import AsyncRedis, fetch_slots, open_connection
+from identtqueue.transport.lanes import Waiting
+from identtqueue.transport.link import Link
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.slots import MOST_REDIRECTS, SlotMap
 
 T = TypeVar("T")
+
+_ASKING: Final = wire.pack_words("ASKING")
 
 
 def async_redis(
@@ -112,6 +116,9 @@ class ClusterRedis(AsyncRedis):
             if not isinstance(answer, BaseException):
                 found.append(call.parse(answer))
         return call.merge(found)
+
+    def _pack(self, call: Call[Any]) -> bytes:
+        return wire.pack(call, in_cluster=True)
 
     async def close(self) -> None:
         """As `AsyncRedis.close`."""
@@ -208,7 +215,7 @@ class _Node(AsyncRedis):
 
     def ask(self, call: Call[Any]) -> asyncio.Future[Any]:
         """Send one call to this node, and once; gives the raw reply."""
-        return self._submit(call)
+        return self._submit(call, self._pack(call))
 
     async def retire(self) -> None:
         """The node has left the cluster: what waits for it, or may be repeated, goes elsewhere."""
@@ -221,19 +228,22 @@ class _Node(AsyncRedis):
             self._cluster.put(item)
         await self.close()
 
+    def _pack(self, call: Call[Any]) -> bytes:
+        return wire.pack(call, in_cluster=True)
+
     async def _open(self) -> AbstractConnection:
         return await open_connection(self.settings, self._client_name, self.server)
 
-    async def _send(self, batch: list[Waiting]) -> list[Any]:
-        words: list[tuple[Word, ...]] = []
+    async def _send(self, link: Link, batch: list[Waiting]) -> list[Any]:
+        commands: list[bytes] = []
         ours: list[bool] = []
         for item in batch:
             if item.asking:
-                words.append(("ASKING",))
+                commands.append(_ASKING)
                 ours.append(False)
-            words.append(wire.words(item.call, in_cluster=True))
+            commands.append(item.data)
             ours.append(True)
-        replies = await self._talk(words)
+        replies = await link.exchange(commands)
         return [reply for reply, is_ours in zip(replies, ours, strict=True) if is_ours]
 
     async def _deliver(self, batch: list[Waiting], replies: list[Any]) -> None:

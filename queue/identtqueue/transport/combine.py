@@ -16,16 +16,21 @@ from identtqueue.errors import RedisUnavailable
 Item = TypeVar("Item")
 
 BATCH_ITEMS: Final = 512
+BATCH_SIZE: Final = 1024 * 1024
 """In one batch at most, unless a single caller has more: bounds what the others wait for."""
+
+SMALL_SIZE: Final = 64 * 1024
+"""Callers with less go first."""
 
 
 class _Waiter(Generic[Item]):
     """One thread's part of a batch, and what became of it."""
 
-    __slots__ = ("answers", "error", "items", "leads", "turn")
+    __slots__ = ("answers", "error", "items", "leads", "size", "turn")
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[Item], size: int = 0) -> None:
         self.items = items
+        self.size = size
         self.answers: list[Any] | None = None
         self.error: BaseException | None = None
         self.leads = False
@@ -37,10 +42,16 @@ class Combiner(Generic[Item]):
 
     Args:
         work: items -> as many answers; what it raises is raised to all that are in the batch.
+        size_of: how much of `BATCH_SIZE` an item takes; default: nothing.
     """
 
-    def __init__(self, work: Callable[[list[Item]], list[Any]]) -> None:
+    def __init__(
+        self,
+        work: Callable[[list[Item]], list[Any]],
+        size_of: Callable[[Item], int] = lambda _: 0,
+    ) -> None:
         self._work = work
+        self._size_of = size_of
         self._mutex = threading.Lock()
         self._queue: list[_Waiter[Item]] = []
         self._led = False
@@ -53,7 +64,7 @@ class Combiner(Generic[Item]):
             RedisUnavailable: the thread that sent them was interrupted (by Ctrl-C, say); they may
                 have arrived.
         """
-        waiter = _Waiter(items)
+        waiter = _Waiter(items, sum(map(self._size_of, items)))
         try:
             self._arrive(waiter)
             if waiter.leads:
@@ -90,7 +101,7 @@ class Combiner(Generic[Item]):
 
     def _lead(self, waiter: _Waiter[Item]) -> None:
         """Do the work of all that wait, wake them, and let the next one lead."""
-        batch = [waiter, *self._take(BATCH_ITEMS - len(waiter.items))]
+        batch = [waiter, *self._take(waiter)]
         try:
             answers = self._work([item for one in batch for item in one.items])
         except Exception as error:  # noqa: BLE001 - it belongs to all of them
@@ -111,13 +122,26 @@ class Combiner(Generic[Item]):
             # Behind them: what they want next can go along with the next batch.
             self._leave(waiter)
 
-    def _take(self, number: int) -> list[_Waiter[Item]]:
+    def _take(self, leader: _Waiter[Item]) -> list[_Waiter[Item]]:
+        """Choose who goes along with the leader: small ones first, then big ones if they fit.
+
+        So a small call waits for one bounded batch, however many big ones have gathered. Big ones
+        move on all the same: the leader is always the one that has waited longest.
+        """
         with self._mutex:
-            count = 0
-            while count < len(self._queue) and number >= len(self._queue[count].items):
-                number -= len(self._queue[count].items)
-                count += 1
-            taken, self._queue = self._queue[:count], self._queue[count:]
+            number, room = BATCH_ITEMS - len(leader.items), BATCH_SIZE
+            taken: list[_Waiter[Item]] = []
+            for small in (True, False):
+                for one in self._queue:
+                    if (one.size <= SMALL_SIZE) is not small:
+                        continue
+                    if len(one.items) > number or one.size > room:
+                        break
+                    taken.append(one)
+                    number, room = number - len(one.items), room - one.size
+                room -= leader.size
+            gone = set(map(id, taken))
+            self._queue = [one for one in self._queue if id(one) not in gone]
             return taken
 
     def _leave(self, waiter: _Waiter[Item]) -> None:

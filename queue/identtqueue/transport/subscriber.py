@@ -20,7 +20,8 @@ from identtqueue.errors import (
     RedisTopologyMismatch,
 )
 from identtqueue.transport import wire
-from identtqueue.transport.aio import hang_up, open_connection
+from identtqueue.transport.aio import open_connection
+from identtqueue.transport.link import Link, hang_up
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 
@@ -97,6 +98,8 @@ class Subscriber:
             return
         self.start()
         fresh = [channel for channel in channels if channel not in self._channels]
+        if fresh:
+            wire.pack_words("SUBSCRIBE", *fresh)  # a bad name must not fail the next reconnect
         self._channels.update(fresh)
         if fresh:
             await self._send("SUBSCRIBE", *fresh)
@@ -118,11 +121,12 @@ class Subscriber:
             await self._send("UNSUBSCRIBE", *gone)
 
     async def _send(self, *words: str) -> None:
-        """Tell Redis, if it listens; a reconnect subscribes all channels anyway."""
+        """Send a command if the connection is up; a reconnect subscribes all channels anyway."""
         connection = self._connection
         if connection is not None:
             try:
-                await connection.send_command(*words, check_health=False)
+                async with asyncio.timeout(self._settings.response_timeout_seconds):
+                    await connection.send_command(*words, check_health=False)
             except wire.CONNECTION_LOST:
                 await hang_up(connection)
 
@@ -130,11 +134,12 @@ class Subscriber:
         while True:
             try:
                 self._connection = await open_connection(self._settings, self._client_name)
+                link = Link(self._connection, self._settings.response_timeout_seconds)
                 if self._channels:
                     await self._send("SUBSCRIBE", *self._channels)
                 else:
                     self._announce(up=True)
-                await self._listen(self._connection)
+                await self._listen(link)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
                 self._failures += 1
                 await self._failed(wire.translate(error))
@@ -148,7 +153,7 @@ class Subscriber:
             async with self._changed:
                 self._refusal = error
                 self._changed.notify_all()
-            self._on_refused(error)
+            self._tell(self._on_refused, error)
 
     async def _lost(self) -> None:
         connection, self._connection = self._connection, None
@@ -164,12 +169,21 @@ class Subscriber:
             self._outage.worked(self._client_name)
         if up != self._announced:
             self._announced = up
-            self._on_connected(up)
+            self._tell(self._on_connected, up)
 
-    async def _listen(self, connection: AbstractConnection) -> None:
+    def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
+        """Call it. Its errors are its own: they must not silence all that listen."""
+        try:
+            callback(*arguments)
+        except Exception:
+            logger.exception("%s: a callback failed", self._client_name)
+
+    async def _listen(self, link: Link) -> None:
         silent = False
         while True:
-            reply = await connection.read_response(timeout=PING_SECONDS, disconnect_on_error=False)
+            reply = await link.receive(PING_SECONDS)
+            if isinstance(reply, Exception):
+                raise reply
             if reply is not None:
                 silent = False
                 await self._handle(reply)
@@ -177,15 +191,12 @@ class Subscriber:
                 raise TimeoutError(f"no sign of life from Redis for {2 * PING_SECONDS:g} s")
             else:
                 silent = True
-                await connection.send_command("PING", check_health=False)
+                await self._send("PING")
 
     async def _handle(self, reply: Any) -> None:
         kind = reply[0] if isinstance(reply, list) else None
         if kind == b"message":
-            try:
-                self._on_message(reply[1].decode(), reply[2])
-            except Exception:  # one message that can't be read must not silence the rest
-                logger.exception("message on %s", reply[1].decode())
+            self._tell(self._on_message, reply[1].decode(), reply[2])
         elif kind == b"subscribe":
             channel = reply[1].decode()
             async with self._changed:

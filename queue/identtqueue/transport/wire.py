@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+import struct
+from collections.abc import Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 import hiredis
@@ -12,6 +13,7 @@ from redis import exceptions as redis_errors
 from redis.backoff import EqualJitterBackoff
 
 from identtqueue.errors import (
+    InvalidInput,
     RedisAuthFailed,
     RedisError,
     RedisFull,
@@ -23,6 +25,20 @@ from identtqueue.protocol.commands import Call, Word
 from identtqueue.protocol.scripts import names, script
 from identtqueue.transport.address import Server
 from identtqueue.transport.settings import RedisSettings
+
+try:
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+except ImportError:  # not on Windows
+    ioctl = None  # type: ignore[assignment]
+
+BATCH_CALLS: Final = 512
+BATCH_BYTES: Final = 1024 * 1024
+"""One batch at most, unless a single call is larger. It bounds what the calls behind it wait for,
+and what has to be sent again when the connection is lost in the middle of it."""
+
+SMALL_BYTES: Final = 64 * 1024
+"""A larger call is a big one: it lets the small ones go first."""
 
 CONNECTION_LOST: Final = (
     redis_errors.ConnectionError,
@@ -79,17 +95,32 @@ def words(call: Call[Any], *, in_cluster: bool = False) -> tuple[Word, ...]:
     return ("EVALSHA", loaded.sha, loaded.key_count, *call.keys, *call.args)
 
 
-def pack(batch: Iterable[tuple[Word, ...]]) -> list[bytes]:
-    """Commands as they go over the wire.
+def pack(call: Call[Any], *, in_cluster: bool = False) -> bytes:
+    """Encode a call as it goes over the wire.
 
-    By hiredis: redis-py's own packing took a quarter of a busy worker's time.
+    Callers do this before a call joins others, so that one that can't be encoded fails alone.
+
+    Raises:
+        InvalidInput: an argument has no form that Redis takes (text with a lone surrogate, say).
     """
-    return [hiredis.pack_command(words) for words in batch]  # type: ignore[arg-type]  # its stub
+    try:
+        return hiredis.pack_command(words(call, in_cluster=in_cluster))  # type: ignore[arg-type, no-any-return]  # its stub
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInput(f"`{call.name}` can't be sent to Redis: {error}") from error
 
 
-def load_words() -> list[tuple[Word, ...]]:
+def pack_words(*command: Word) -> bytes:
+    """Encode a command: redis-py's own packing took a quarter of a busy worker's time.
+
+    Raises:
+        InvalidInput: as `pack`.
+    """
+    return pack(Call(str(command[0]), (), command[1:], parse=bytes, is_script=False))
+
+
+def pack_load() -> list[bytes]:
     """SCRIPT LOAD for all: one that is missing among others is called after those behind it."""
-    return [("SCRIPT", "LOAD", script(name).source) for name in names()]
+    return [pack_words("SCRIPT", "LOAD", script(name).source) for name in names()]
 
 
 def check_loaded(replies: Sequence[Any]) -> None:
@@ -101,9 +132,36 @@ def check_loaded(replies: Sequence[Any]) -> None:
             )
 
 
+def unsent_bytes(socket_number: int) -> int:
+    """How much of what was sent the other side has not confirmed; 0 where the kernel can't say.
+
+    A slow link drains megabytes from the kernel's buffer long after they were written. This shows
+    that they move.
+    """
+    if ioctl is None:
+        return 0
+    try:
+        return int(struct.unpack("i", ioctl(socket_number, TIOCOUTQ, bytes(4)))[0])
+    except OSError:
+        return 0
+
+
 def is_missing_script(reply: object) -> bool:
     """Redis forgot its scripts (restart, failover, SCRIPT FLUSH); the call did nothing."""
     return isinstance(reply, redis_errors.NoScriptError)
+
+
+def keeps_connection(error: Exception) -> bool:
+    """Whether the connection is as good as before an error reply.
+
+    A server that loads its data, or runs a long script, is the right one: a fleet that logged in
+    again for each retry would only keep it busy. One that lost its rank may not be, and the same
+    name may lead to another.
+    """
+    if isinstance(error, redis_errors.BusyLoadingError) or str(error).startswith("BUSY "):
+        return True
+    refused = isinstance(error, redis_errors.ConnectionError)  # the login too
+    return not refused and not isinstance(translate(error), RedisUnavailable)
 
 
 def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError:

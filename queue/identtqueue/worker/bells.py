@@ -18,7 +18,8 @@ from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
-from identtqueue.transport.aio import hang_up, open_connection
+from identtqueue.transport.aio import open_connection
+from identtqueue.transport.link import hang_up
 from identtqueue.transport.settings import RedisSettings
 
 

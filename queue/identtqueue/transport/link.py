@@ -1,0 +1,179 @@
+"""An open asyncio connection: it sends, reads, and gives itself up when Redis falls silent.
+
+A time-out guards against silence, not against size. A megabyte over a slow link takes its time,
+and each byte that moves, either way, shows that the other side lives. A half-open connection moves
+none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import hiredis
+from redis import exceptions as redis_errors
+from redis.asyncio.connection import AbstractConnection, DefaultParser
+
+from identtqueue.transport import wire
+
+READ_BYTES: Final = 65_536
+LOOKS_PER_SILENCE: Final = 4
+"""The link looks this often within the time that it may be silent, so silence is noticed at most a
+quarter late."""
+
+_NOTHING: Final = object()
+
+
+class Link:
+    """An open connection, logged in, with nothing on its way.
+
+    Args:
+        connection: what to send and read on; from now on it is the link's.
+        silence_seconds: how long neither side may move a byte while a reply is awaited.
+        on_lost: called when the connection ends while nobody uses it, unless it was closed here.
+    """
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        silence_seconds: float,
+        on_lost: Callable[[], None] | None = None,
+    ) -> None:
+        # redis-py opens connections well, and reads one reply with five coroutines. A busy worker
+        # reads tens of thousands a second, so this takes its streams and reads for itself.
+        self._connection = connection
+        self._reader: asyncio.StreamReader = connection._reader  # type: ignore[assignment]  # noqa: SLF001
+        self._writer: asyncio.StreamWriter = connection._writer  # type: ignore[assignment]  # noqa: SLF001
+        self._parser = hiredis.Reader(
+            protocolError=redis_errors.InvalidResponse,
+            replyError=DefaultParser.parse_error,
+            notEnoughData=_NOTHING,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._silence = silence_seconds
+        self._on_lost = on_lost
+        self._received = 0
+        self._busy = False
+        self._silent = False
+        self._sign: object = None  # changes with each byte that moves
+        self._alive_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._end = self._loop.create_task(self._wait_for_end(), name="link")
+
+    async def exchange(self, commands: Sequence[bytes], replies: int | None = None) -> list[Any]:
+        """Send packed commands and read their replies; error replies are values among them.
+
+        Args:
+            commands: to be sent together.
+            replies: how many to read; default: one for each command.
+
+        Raises:
+            RedisUnavailable: the connection ended, or Redis was silent for too long.
+        """
+        self._begin()
+        try:
+            self._writer.writelines(commands)
+            await self._writer.drain()
+            return await self._read(len(commands) if replies is None else replies)
+        except redis_errors.InvalidResponse as error:
+            wire.fail(redis_errors.ConnectionError(f"no reply of Redis: {error}"))
+        except wire.CONNECTION_LOST as error:
+            silent = TimeoutError(f"no sign of life from Redis for {self._silence:g} s")
+            wire.fail(silent if self._silent else error)
+        finally:
+            self._busy = False
+
+    async def receive(self, seconds: float) -> Any:
+        """Read what Redis sends unasked: a reply, or None after so long without a byte.
+
+        Raises:
+            OSError, redis.ConnectionError: the connection ended.
+        """
+        while (reply := self._parser.gets()) is _NOTHING:
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._feed()
+            except TimeoutError:
+                return None
+        return reply
+
+    async def close(self) -> None:
+        """Close it at once, without TLS' farewell."""
+        self._on_lost = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end.cancel()
+        await hang_up(self._connection)
+
+    async def _read(self, number: int) -> list[Any]:
+        replies: list[Any] = []
+        gets = self._parser.gets
+        while len(replies) < number:
+            reply = gets()
+            if reply is not _NOTHING:
+                replies.append(reply)
+                continue
+            await self._feed()
+        return replies
+
+    async def _feed(self) -> None:
+        data = await self._reader.read(READ_BYTES)
+        if not data:
+            raise redis_errors.ConnectionError("Connection closed by server.")
+        self._received += len(data)
+        self._parser.feed(data)
+
+    # --- signs of life ---
+
+    def _begin(self) -> None:
+        """Count the silence from now on. The timer of the exchange before may still run."""
+        self._busy = True
+        self._alive_at = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._silence / LOOKS_PER_SILENCE, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._busy:
+            return
+        sign, now = self._moved(), self._loop.time()
+        if sign != self._sign:
+            self._sign, self._alive_at = sign, now
+        left = self._alive_at + self._silence - now
+        if left <= 0:
+            self._silent = True
+            _abort(self._writer)
+            return
+        pause = min(left, self._silence / LOOKS_PER_SILENCE)
+        self._timer = self._loop.call_later(pause, self._look)
+
+    def _moved(self) -> tuple[int, int, int]:
+        """What has come, and what waits to be sent: here, and in the kernel."""
+        transport = self._writer.transport
+        plain: socket.socket | None = transport.get_extra_info("socket")
+        unsent = 0 if plain is None else wire.unsent_bytes(plain.fileno())
+        return self._received, transport.get_write_buffer_size(), unsent
+
+    async def _wait_for_end(self) -> None:
+        with contextlib.suppress(OSError):
+            await self._writer.wait_closed()
+        if self._on_lost is not None and not self._busy:
+            self._on_lost()
+
+
+async def hang_up(connection: AbstractConnection) -> None:
+    """Close it at once, without TLS' farewell: the event loop may end before the server answers."""
+    writer = connection._writer  # noqa: SLF001 - redis-py can close a connection, but not abort it
+    await connection.disconnect(nowait=True)
+    if writer is not None:
+        _abort(writer)
+        await asyncio.sleep(0)  # for the loop to close the socket
+
+
+def _abort(writer: asyncio.StreamWriter) -> None:
+    # Before Python 3.11.4 a TLS transport that was closed twice has nothing left to abort.
+    with contextlib.suppress(AttributeError):
+        writer.transport.abort()
