@@ -39,8 +39,9 @@ class RedisSettings:
         tls_cert_file, tls_key_file: client certificate, if the server wants one. All three are
             read at each connection.
         connect_timeout_seconds: for the TCP and TLS handshake and the login.
-        response_timeout_seconds: a reply that takes longer counts as a lost connection: this is
-            how a half-open connection is noticed.
+        response_timeout_seconds: how long Redis may be silent while a reply is awaited, before the
+            connection counts as lost. Each byte that moves, either way, starts it anew: a slow
+            link is not a lost one.
     """
 
     address: str = DEFAULT_ADDRESS
