@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from identtqueue.errors import InvalidInput, TaskNotFound
-from identtqueue.protocol import commands, keys
+from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import LimitsInUse, QueueDepth, Recovery, Replayed
-from identtqueue.task import TaskInfo, check_queue_name
+from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.server import own_name
@@ -214,6 +214,18 @@ class Admin(AsyncConnected):
         if info is None:
             raise TaskNotFound(task_id)
         return info
+
+    async def arguments(self, task_id: str) -> Task | None:
+        """What a task was called with: its job, arguments and options, as plain values.
+
+        Returns:
+            None if it is not kept any more: the task has succeeded or was cancelled, or is unknown.
+
+        Raises:
+            PayloadUndecodable: it can't be read.
+        """
+        payload = await self._redis.run(commands.task_payload(task_id))
+        return None if payload is None else codec.decode_task(payload)
 
     async def dead_letters(
         self, queue: str, *, offset: int = 0, limit: int = 100

@@ -501,6 +501,11 @@ class App(AsyncConnected):
             )
             for job in self.jobs.values()
         ]
+        if not jobs:
+            raise InvalidInput(
+                "this app has no jobs: import the modules that declare them before its worker is "
+                "made (on the command line: --import MODULE)"
+            )
         names = list(dict.fromkeys(queues or [job.queue for job in self.jobs.values()]))
         return RealWorker(
             jobs,

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
-import logging
 import os
 import signal
-import sys
 from collections.abc import Coroutine
-from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from identtqueue import display, launch
 from identtqueue.admin import Admin, LimitsInUse
-from identtqueue.app import App
-from identtqueue.errors import IdenttqueueError
+from identtqueue.errors import IdenttqueueError, PayloadUndecodable
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.task import TaskInfo, queue_of
 from identtqueue.worker.settings import weighted_queues
@@ -50,30 +46,6 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         raise click.ClickException(str(error)) from error
 
 
-def _load(target: str) -> App:
-    """The app at MODULE:NAME."""
-    module_name, _, attribute = target.partition(":")
-    if not module_name or module_name.startswith("."):
-        raise click.BadParameter(
-            f"{target!r} names no module: write it as in `import`, say tasks:app",
-            param_hint="MODULE:APP",
-        )
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        module = importlib.import_module(module_name)
-    except ModuleNotFoundError as error:
-        if not f"{module_name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports what is not: its traceback says where
-        raise click.BadParameter(f"{target}: {error}", param_hint="MODULE:APP") from error
-    try:
-        found = getattr(module, attribute or "app")
-    except AttributeError as error:
-        raise click.BadParameter(f"{target}: {error}", param_hint="MODULE:APP") from error
-    if not isinstance(found, App):
-        raise click.BadParameter(f"{target} is no identtqueue.App", param_hint="MODULE:APP")
-    return found
-
-
 @main.command()
 @click.argument("target", metavar="MODULE:APP")
 @click.option(
@@ -91,6 +63,14 @@ def _load(target: str) -> App:
     envvar="IDENTTQUEUE_QUEUE_ORDER",
     show_envvar=True,
     help="strict: nothing of a queue while one named before it has tasks.",
+)
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import this module after the app's: one that declares jobs and that the app's module "
+    "does not import. Repeatable.",
 )
 @click.option("--concurrency", default=10, envvar="IDENTTQUEUE_CONCURRENCY", show_envvar=True)
 @click.option("--timeout-seconds", type=float, help="Longest run of one attempt.")
@@ -118,24 +98,29 @@ def _load(target: str) -> App:
     envvar="IDENTTQUEUE_LOG_LEVEL",
     show_envvar=True,
 )
-def worker(target: str, queues: tuple[str, ...], log_level: str, **settings: Any) -> None:
+def worker(
+    target: str, queues: tuple[str, ...], modules: tuple[str, ...], log_level: str, **settings: Any
+) -> None:
     """Run a worker until SIGTERM.
 
     What runs then has the grace seconds to end; the rest is cut off and goes back to its queue. A
     second signal cuts off at once.
     """
-    logging.basicConfig(
-        level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-    )
-    root = click.get_current_context().find_root()
+    context = click.get_current_context()
+    root = context.find_root()
     if root.get_parameter_source("redis_address") is ParameterSource.COMMANDLINE:
         settings["redis_address"] = root.obj  # else the app knows: its own, or the environment's
     # click splits a multiple option's environment variable at spaces; ours has commas.
     from_environment = os.environ.get("IDENTTQUEUE_QUEUES", "")
     words = queues or [word for word in from_environment.split(",") if word.strip()]
+    level_given = context.get_parameter_source("log_level") is not ParameterSource.DEFAULT
     try:
         names, weights = weighted_queues(words)
-        _load(target).worker(names or None, queue_weights=weights, **settings).run()
+        app = launch.load_app(target, modules)
+        launch.set_up_logging(log_level.upper() if level_given else None)
+        made = app.worker(names or None, queue_weights=weights, **settings)
+        launch.announce(app, made)
+        made.run()
     except IdenttqueueError as error:
         raise click.ClickException(str(error)) from error
     # It ended in order, and must not look killed because one more signal comes before it is gone.
@@ -227,26 +212,28 @@ def _limits_row(job: LimitsInUse) -> str:
 
 @main.command()
 @click.argument("task_id")
+@click.option("--json", "as_json", is_flag=True)
 @click.pass_obj
-def task(address: str, task_id: str) -> None:
-    """Show one task."""
+def task(address: str, task_id: str, as_json: bool) -> None:
+    """Show one task: its job and arguments, its times, and why it failed."""
 
     async def show() -> None:
         async with Admin(address) as admin:
-            _show_task(await admin.task(task_id))
+            await _show_task(admin, await admin.task(task_id), as_json=as_json)
 
     _run(show())
 
 
-def _show_task(info: TaskInfo) -> None:
-    click.echo(
-        f"{info.task_id}  {info.function_name}  {info.state}  attempt {info.attempt}  "
-        f"failures {info.failures}  losses {info.losses}"
-    )
-    if info.progress is not None:
-        click.echo(f"  progress: {info.progress!r}")
-    if info.failure is not None:
-        click.echo(f"  {info.failure.type}: {info.failure.message}")
+async def _show_task(admin: Admin, info: TaskInfo, *, as_json: bool) -> None:
+    called: display.Called
+    try:
+        called = await admin.arguments(info.task_id)
+    except PayloadUndecodable as error:
+        called = error
+    if as_json:
+        click.echo(display.task_json(info, called))
+    else:
+        click.echo("\n".join(display.task_lines(info, called)))
 
 
 @main.command()
@@ -279,14 +266,15 @@ def dead() -> None:
 @click.argument("queue")
 @click.option("--offset", type=click.IntRange(min=0), default=0)
 @click.option("--limit", type=click.IntRange(min=1), default=100)
+@click.option("--json", "as_json", is_flag=True, help="One line for each.")
 @click.pass_obj
-def dead_list(address: str, queue: str, offset: int, limit: int) -> None:
-    """Show dead letters, the newest first, each with its reason."""
+def dead_list(address: str, queue: str, offset: int, limit: int, as_json: bool) -> None:
+    """Show dead letters, the newest first, each as `identtqueue task` shows it."""
 
     async def show() -> None:
         async with Admin(address) as admin:
             async for info in admin.dead_letters(queue, offset=offset, limit=limit):
-                _show_task(info)
+                await _show_task(admin, info, as_json=as_json)
 
     _run(show())
 

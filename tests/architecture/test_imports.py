@@ -106,7 +106,7 @@ def test_an_app_that_only_enqueues_does_not_load_the_worker() -> None:
 
 
 def test_a_worker_loads_no_kubernetes() -> None:
-    code = "import identtqueue; identtqueue.Worker({}, 'redis://localhost', 'mrz')"
+    code = "import identtqueue; identtqueue.Worker({'job': print}, 'redis://localhost', 'mrz')"
     assert loaded(code, tops=HEAVY - {"uvloop"}) == []
 
 

@@ -259,6 +259,7 @@ CALLS: dict[str, Call[Any]] = {
 
 PLAIN: dict[str, Call[Any]] = {
     "task_info": commands.task_info("q:a"),
+    "task_payload": commands.task_payload("q:a"),
     "cancel_asked": commands.cancel_asked("q:a"),
     "last_progress": commands.last_progress("q:a"),
     "in_flight": commands.in_flight("q", "w"),

@@ -7,6 +7,7 @@ from identtqueue import App, Context
 app = App()
 named = App()
 fixed = App("redis://127.0.0.1:1")
+no_jobs = App()
 no_app = 5
 
 

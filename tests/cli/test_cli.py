@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 import urllib.request
@@ -75,7 +76,8 @@ def one_line(said: Said, start: str = "Error: ") -> str:
     assert said.code != 0
     assert said.out == ""
     *usage, message = said.err.strip().splitlines()
-    assert all(line.startswith(("Usage: ", "Try ")) or not line for line in usage), said.err
+    before = [line for line in usage if " INFO identtqueue." not in line]  # of a worker that starts
+    assert all(line.startswith(("Usage: ", "Try ")) or not line for line in before), said.err
     assert message.startswith(start), said.err
     return message
 
@@ -161,6 +163,10 @@ def make_context(words: tuple[str, ...]) -> click.Context:
         (("worker", ".tasks:app"), "'.tasks:app' names no module"),
         (("worker", "apps:missing"), "has no attribute 'missing'"),
         (("worker", "apps:no_app"), "apps:no_app is no identtqueue.App"),
+        (("worker", "apps:no_jobs"), "this app has no jobs: import the modules that declare them"),
+        (("worker", "apps:no_jobs"), "--import MODULE"),
+        (("worker", "apps:no_jobs", "--import", "no_such_jobs"), "named 'no_such_jobs'"),
+        (("worker", "apps:no_jobs", "--import", ".jobs"), "--import '.jobs' names no module"),
         (("worker", "apps:app", "--queue", "No Name"), "queue name 'No Name' is not valid"),
         (("worker", "apps:app", "--queue", "mrz:x"), "queue 'mrz:x': expected NAME or NAME:WEIGHT"),
         (("worker", "apps:app", "--queue", "mrz:0"), "weight of queue 'mrz' is 0"),
@@ -243,11 +249,11 @@ async def test_the_port_is_taken(redis_server: RedisServer, queue: str) -> None:
 async def dead_letter(client: Client, redis_server: RedisServer, queue: str) -> str:
     """The id of one."""
 
-    async def read(_ctx):
+    async def read(_ctx, _path, _data, *, page):
         raise ValueError("too dark")
 
     async with serving(Worker({"read": read}, redis_server.address, queue)):
-        task_id = await client.enqueue_job(queue, "read")
+        task_id = await client.enqueue_job(queue, "read", "s3://bucket/a.jpg", b"\0", page=3)
         with pytest.raises(TaskFailed):
             await client.wait_for_result(task_id, 30)
     return task_id
@@ -311,12 +317,80 @@ async def test_workers(client: Client, redis_server: RedisServer, run: Run, queu
     assert (await run("workers", queue)).out == ""
 
 
-async def test_task(run: Run, queue: str, dead_letter: str) -> None:
+async def test_task(client: Client, run: Run, queue: str, dead_letter: str) -> None:
     said = await run("task", dead_letter)
-    assert said.out.splitlines() == [
-        f"{dead_letter}  read  failed  attempt 1  failures 1  losses 0",
-        "  ValueError: too dark",
-    ]
+    first, *rows = said.out.splitlines()
+    assert first == dead_letter
+    shown = {row[2:12].rstrip(): row[13:] for row in rows if row[2] != " "}
+    assert shown["job"] == "read"
+    assert shown["state"] == "failed (a dead letter)"
+    assert shown["arguments"] == "'s3://bucket/a.jpg', b'\\x00', page=3"
+    assert shown["attempts"] == "1  (failures 1, losses 0)"
+    for name in ("enqueued", "started", "ended"):
+        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC", shown[name])
+    assert shown["worker"] == (await client.get_task(dead_letter)).owner
+    assert shown["failure"] == "ValueError: too dark"
+    below = said.out.partition("ValueError: too dark\n")[2]
+    assert below.startswith("    Traceback (most recent call last):\n")
+    assert "in read" in below
+    assert below.endswith("    ValueError: too dark\n")
+
+
+async def test_task_as_json(run: Run, queue: str, dead_letter: str) -> None:
+    row = json.loads((await run("task", "--json", dead_letter)).out)
+    assert (row["task_id"], row["queue"], row["job"]) == (dead_letter, queue, "read")
+    assert (row["state"], row["attempt"], row["failures"], row["losses"]) == ("failed", 1, 1, 0)
+    assert (row["args"], row["kwargs"]) == (["s3://bucket/a.jpg", "AA=="], {"page": 3})
+    assert row["enqueued_at_ms"] <= row["started_at_ms"] <= row["finished_at_ms"]
+    assert row["failure"]["type"] == "ValueError"
+    assert "in read" in row["failure"]["traceback"]
+
+
+async def test_a_task_that_waits(client: Client, run: Run, queue: str) -> None:
+    task_id = await client.enqueue_job(queue, "job")
+    said = await run("task", task_id)
+    assert "  state      pending\n  arguments  (none)\n  attempts   0  (failures" in said.out
+    assert not {"started", "ended", "worker", "failure"} & set(said.out.split())
+
+
+async def test_nothing_that_a_task_holds_reaches_the_terminal_as_a_command(
+    client: Client, redis_server: RedisServer, run: Run, queue: str
+) -> None:
+    evil = "\x1b[2J\x1b]0;owned\x07\r\x9b"
+
+    async def read(ctx, _text):
+        await ctx.report_progress(evil)
+        raise ValueError(evil)
+
+    async with serving(Worker({evil: read}, redis_server.address, queue)):
+        task_id = await client.enqueue_job(queue, evil, evil)
+        with pytest.raises(TaskFailed):
+            await client.wait_for_result(task_id, 30)
+    for words in (("task", task_id), ("dead", "list", queue), ("task", "--json", task_id)):
+        out = (await run(*words)).out
+        assert "owned" in out
+        assert {char for char in out if not char.isprintable()} == {"\n"}
+
+
+async def test_arguments_that_can_not_be_read(
+    client: Client, run: Run, raw: redis.Redis, queue: str
+) -> None:
+    task_id = await client.enqueue_job(queue, "job")
+    raw.hset(f"idtq:{{{queue}}}:task:{task_id}", "payload", b"\xc1")
+    said = await run("task", task_id)
+    assert "arguments  (the payload (1 bytes) is no task envelope" in said.out
+    row = json.loads((await run("task", "--json", task_id)).out)
+    assert row["args"] is None
+    assert "no task envelope" in row["payload_error"]
+
+
+async def test_huge_arguments_are_cut_for_people_only(client: Client, run: Run, queue: str) -> None:
+    task_id = await client.enqueue_job(queue, "job", "x" * 100_000)
+    said = await run("task", task_id)
+    assert len(said.out) < 6_000
+    assert "… (100002 characters; --json shows all)" in said.out
+    row = json.loads((await run("task", "--json", task_id)).out)
+    assert row["args"] == ["x" * 100_000]
 
 
 async def test_progress(client: Client, redis_server: RedisServer, run: Run, queue: str) -> None:
@@ -327,13 +401,18 @@ async def test_progress(client: Client, redis_server: RedisServer, run: Run, que
         task_id = await client.enqueue_job(queue, "read")
         await client.wait_for_result(task_id, 30)
     said = await run("task", task_id)
-    assert said.out.splitlines()[1:] == ["  progress: {'page': 3}"]
+    assert "  progress   {'page': 3}\n" in said.out
+    assert "  arguments  (deleted: " in said.out
+    assert json.loads((await run("task", "--json", task_id)).out)["progress"] == {"page": 3}
 
 
 async def test_dead_letters(client: Client, run: Run, queue: str, dead_letter: str) -> None:
     said = await run("dead", "list", queue)
-    assert said.out.splitlines()[0].startswith(dead_letter)
-    assert said.out.splitlines()[1] == "  ValueError: too dark"
+    assert said.out == (await run("task", dead_letter)).out
+    assert "arguments  's3://bucket/a.jpg'" in said.out
+    assert "Traceback" in said.out
+    (row,) = (await run("dead", "list", queue, "--json")).out.splitlines()
+    assert json.loads(row)["task_id"] == dead_letter
     assert (await run("dead", "list", queue, "--offset", "1")).out == ""
 
     other = f"{queue}:never"
@@ -458,3 +537,93 @@ async def test_the_queues_of_the_app(redis_server: RedisServer) -> None:
     worker = await start(redis_server.address, "worker", "apps")
     assert await said_at_start(worker) == "from-the-app"
     assert worker.returncode == 0
+
+
+# --- what a worker says ---
+
+
+Log = Callable[..., Awaitable[list[str]]]
+
+
+@pytest.fixture
+def log(redis_server: RedisServer, queue: str, tmp_path: Path) -> Log:
+    """`await log("setup code", "--log-level", …)`: of a worker whose jobs' module runs that code.
+
+    Its app is in a module that does not import them.
+    """
+    (tmp_path / "service.py").write_text("from identtqueue import App\napp = App()\n")
+
+    async def run_one(code: str, *words: str, **environ: str) -> list[str]:
+        (tmp_path / "late_jobs.py").write_text(
+            f"{code}\nfrom service import app\n\n"
+            "@app.task(queue='from-the-app')\n"
+            "async def late(_ctx, name):\n    return f'late {name}'\n\n"
+            "@app.task(queue='from-the-app', run_in='process')\n"
+            "def heavy(_ctx):\n    return 1\n"
+        )
+        process = await start(
+            *(redis_server.address, "worker", "service", "--import", "late_jobs"),
+            *("--queue", f"{queue}:2", *words),
+            PYTHONPATH=os.pathsep.join([str(tmp_path), environment("")["PYTHONPATH"]]),
+            **environ,
+        )
+        async with Client(redis_server.address) as client:
+            task_id = await client.enqueue_job(queue, "late", "you")
+            assert await client.wait_for_result(task_id, 60) == "late you"
+        process.terminate()
+        said = await ended(process)
+        assert (said.code, said.out) == (0, "")
+        return said.err.splitlines()
+
+    return run_one
+
+
+async def test_a_worker_names_its_jobs_queues_and_server(
+    log: Log, queue: str, redis_server: RedisServer
+) -> None:
+    lines = await log("")
+    assert re.match(r"\d{4}-\d\d-\d\d [\d:,]+ INFO identtqueue\.launch: ", lines[0])
+    assert lines[0].endswith(
+        f": starting with 2 jobs (heavy (in a process), late) for queues {queue}:2"
+    )
+    assert any(
+        re.search(rf": connected to \w+ [\d.]+ at 127.0.0.1:{redis_server.port}$", line)
+        for line in lines
+    )
+
+
+OWN = "import logging; logging.basicConfig(level='INFO', format='OWN %(levelname)s %(message)s')"
+OWN_BY_DICT = """
+import identtqueue.transport.aio  # loggers that exist are disabled by dictConfig, by default
+import logging.config
+logging.config.dictConfig({
+    "version": 1,
+    "formatters": {"f": {"format": "OWN %(levelname)s %(message)s"}},
+    "handlers": {"h": {"class": "logging.StreamHandler", "formatter": "f"}},
+    "root": {"level": "INFO", "handlers": ["h"]},
+})
+"""
+
+
+@pytest.mark.parametrize("code", [OWN, OWN_BY_DICT], ids=["basicConfig", "dictConfig"])
+async def test_the_applications_logging_is_respected(log: Log, code: str) -> None:
+    lines = await log(code)
+    assert [line for line in lines if not line.startswith("OWN ")] == []
+    assert len(lines) == len(set(lines)), "nothing twice"
+    for words in ("starting with 2 jobs", "connected to", "succeeded", "SIGTERM: stopping"):
+        assert any(words in line for line in lines), (words, lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "environ"),
+    [(("--log-level", "warning"), {}), ((), {"IDENTTQUEUE_LOG_LEVEL": "warning"})],
+    ids=["option", "variable"],
+)
+@pytest.mark.parametrize("code", ["", OWN, OWN_BY_DICT], ids=["none", "basicConfig", "dictConfig"])
+async def test_a_level_that_is_given_counts(
+    log: Log,
+    code: str,
+    words: tuple[str, ...],
+    environ: dict[str, str],
+) -> None:
+    assert await log(code, *words, **environ) == []

@@ -373,7 +373,7 @@ async def test_a_worker_that_lacks_something_says_so_at_the_start(
         r"lacks .*LPOP, LPUSH, .*: `identtqueue acl worker --queue .*` prints what a worker needs"
     )
     with pytest.raises(RedisAuthFailed, match=lacks):
-        await Worker({}, user.settings, bench.queue).serve()
+        await Worker({"job": print}, user.settings, bench.queue).serve()
     user.close()
 
 

@@ -171,7 +171,7 @@ async def test_a_wrong_certificate_at_the_start_is_no_outage(
     """A worker waits for a Redis that is away, but says at once what never will do."""
     settings = settings_for(server, certificates, tls_ca_file=certificates.other_ca)
     with pytest.raises(RedisError, match="check tls_ca_file"):
-        await Worker({}, settings, queue).serve()
+        await Worker({"job": print}, settings, queue).serve()
 
 
 def test_a_program_that_ends_leaves_no_socket_open(

@@ -369,6 +369,16 @@ def task_info(task_id: str) -> Call[TaskInfo | None]:
     return Call("HMGET", (key,), _INFO_FIELDS, parse, is_script=False)
 
 
+def task_payload(task_id: str) -> Call[bytes | None]:
+    """The envelope of a task: kept until it has succeeded or was cancelled, then None."""
+
+    def parse(reply: list[bytes | None]) -> bytes | None:
+        return reply[0]
+
+    key = queue_keys(queue_of(task_id)).task(task_id)
+    return Call("HMGET", (key,), ("payload",), parse, is_script=False)
+
+
 def cancel_asked(task_id: str) -> Call[int | None]:
     """The number of the attempt whose owner was asked to cancel it, or None."""
 

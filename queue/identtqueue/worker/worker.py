@@ -99,6 +99,8 @@ class Worker:
         self.state: MutableMapping[str, Any] = {}
         self.counters = Counters(concurrency=self.settings.concurrency)
         self._registry = Registry(jobs)
+        if not self._registry.limits:
+            raise InvalidInput("a worker needs a job: jobs is empty")
         self._process_hooks = [
             reference_to("on_process_startup", hook)
             for hook in self.settings.hooks.on_process_startup

@@ -1,0 +1,134 @@
+"""How the command line shows a task: for people, or as JSON."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from identtqueue.errors import PayloadUndecodable
+from identtqueue.task import Failure, State, Task, TaskInfo
+
+LONGEST_ARGUMENTS: Final = 4_000
+"""Characters that are shown to people; JSON has them all."""
+
+GONE: Final = "(deleted: they are kept until a task has succeeded or was cancelled)"
+
+Called = Task | PayloadUndecodable | None
+"""What a task was called with; or why that can't be read; or None: it is not kept any more."""
+
+
+def task_lines(info: TaskInfo, called: Called) -> list[str]:
+    """Describe a task for people: its id, and below it one line for each thing that is known."""
+    rows: dict[str, str | None] = {
+        "job": info.function_name,
+        "state": "failed (a dead letter)" if info.state is State.FAILED else str(info.state),
+        "arguments": _arguments(called),
+        "attempts": f"{info.attempt}  (failures {info.failures}, losses {info.losses})",
+        "enqueued": _time(info.enqueued_at_ms),
+        "started": _started(info),
+        "ended": _ended(info),
+        "worker": info.owner,
+        "progress": None if info.progress is None else _short(repr(info.progress)),
+        "failure": f"{info.failure.type}: {info.failure.message}" if info.failure else None,
+    }
+    lines = [info.task_id]
+    for name, value in rows.items():
+        if value is not None:
+            first, *more = _printable(value).splitlines() or [""]
+            lines += [f"  {name:<10} {first}".rstrip(), *(f"{'':13}{line}" for line in more)]
+    if info.failure is not None and info.failure.traceback:
+        lines += [f"    {line}" for line in _printable(info.failure.traceback).splitlines()]
+    return lines
+
+
+def task_json(info: TaskInfo, called: Called) -> str:
+    """Describe a task in one line of JSON. Times are ms since 1970, bytes are base64."""
+    row: dict[str, Any] = {
+        "task_id": info.task_id,
+        "queue": info.queue,
+        "job": info.function_name,
+        "state": str(info.state),
+        "args": None,
+        "kwargs": None,
+        "attempt": info.attempt,
+        "failures": info.failures,
+        "losses": info.losses,
+        "enqueued_at_ms": info.enqueued_at_ms,
+        "started_at_ms": info.started_at_ms,
+        "finished_at_ms": info.finished_at_ms,
+        "worker": info.owner,
+        "progress": info.progress,
+        "failure": _failure(info.failure),
+    }
+    if isinstance(called, Task):
+        row |= {"args": called.args, "kwargs": called.kwargs}
+    elif called is not None:
+        row["payload_error"] = str(called)
+    return json.dumps(_plain(row))
+
+
+def _failure(failure: Failure | None) -> dict[str, str] | None:
+    if failure is None:
+        return None
+    return {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
+
+
+def _arguments(called: Called) -> str:
+    if called is None:
+        return GONE
+    if isinstance(called, PayloadUndecodable):
+        return f"({called})"
+    words = [repr(value) for value in called.args]
+    words += [f"{name}={value!r}" for name, value in called.kwargs.items()]
+    return _short(", ".join(words)) or "(none)"
+
+
+def _short(text: str) -> str:
+    if len(text) <= LONGEST_ARGUMENTS:
+        return text
+    return f"{text[:LONGEST_ARGUMENTS]}… ({len(text)} characters; --json shows all)"
+
+
+def _started(info: TaskInfo) -> str | None:
+    if info.started_at_ms is None:
+        return None
+    which = "" if info.attempt < 2 else f"  (attempt {info.attempt})"
+    return f"{_time(info.started_at_ms)}{which}"
+
+
+def _ended(info: TaskInfo) -> str | None:
+    if info.finished_at_ms is None:
+        return None
+    if info.started_at_ms is None:
+        return _time(info.finished_at_ms)
+    ran = (info.finished_at_ms - info.started_at_ms) / 1000
+    return f"{_time(info.finished_at_ms)}  ({ran:.3f} s after the last start)"
+
+
+def _time(ms: int) -> str:
+    """Redis' time, to the millisecond."""
+    moment = datetime.fromtimestamp(ms / 1000, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{ms % 1000:03} UTC"
+
+
+def _printable(text: str) -> str:
+    """Escape what would move the cursor or change colours: jobs and callers choose these texts."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value of the wire format in what JSON has."""
+    if isinstance(value, bool | int | float | str) or value is None:
+        return value
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else repr(key): _plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(item) for item in value]
+    return str(value)
