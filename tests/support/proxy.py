@@ -62,6 +62,8 @@ class Proxy:
         self._hold_at: tuple[bytes, Way] = (b"", Way.REPLIES)
         self._hold_link_at = b""
         self._swallowing: frozenset[Way] = frozenset()
+        self._swallow_links_at = (b"", 0)
+        self.swallowed = 0
         self._delay_seconds = 0.0
         self._bytes_per_second = 0.0
         self._refusing = False
@@ -179,6 +181,14 @@ class Proxy:
         for link in self._links:
             link.lost |= ways
 
+    def swallow_requests_with(self, word: bytes, links: int) -> None:
+        """The next so many connections that send the word go silent with it, both ways.
+
+        `swallowed` counts them.
+        """
+        self.swallowed = 0
+        self._swallow_links_at = (word, links)
+
     def stop_swallowing(self) -> None:
         """New connections work."""
         self._swallowing = frozenset()
@@ -235,6 +245,11 @@ class Proxy:
         if way is Way.REQUESTS and self._hold_link_at and self._hold_link_at in data:
             self._hold_link_at = b""
             link.replies.clear()
+        word, links = self._swallow_links_at
+        if way is Way.REQUESTS and links and word in data and not link.lost:
+            link.lost |= BOTH_WAYS
+            self.swallowed += 1
+            self._swallow_links_at = (word, links - 1)
         word, held = self._hold_at
         if way is Way.REQUESTS and word and word in data:
             self._hold_at = (b"", held)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +135,20 @@ async def test_a_dead_sentinel_is_passed_over(
     else:
         async with Client(group.address, retry_for_seconds=0) as client:
             assert await client.queue_length(queue) == 0
+
+
+async def test_by_name_with_a_full_executor(quiet_group: Sentinels, queue: str) -> None:
+    """Jobs may fill the loop's default executor: looking up the Sentinels does not need it."""
+
+    class Full(ThreadPoolExecutor):
+        def submit(self, *_: object, **__: object) -> Future[Any]:
+            raise AssertionError("the default executor is asked")
+
+    asyncio.get_running_loop().set_default_executor(Full())
+    address = quiet_group.address.replace("127.0.0.1", "localhost")
+    settings = RedisSettings(address=address, sentinel_password="theirs")
+    async with Client(settings, retry_for_seconds=0) as client:
+        assert await client.queue_length(queue) == 0
 
 
 # --- credentials of their own ---

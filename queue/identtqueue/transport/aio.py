@@ -14,20 +14,17 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn, TypeVar, cast
 
 from redis import exceptions as redis_errors
-from redis.asyncio.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call
 from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.dial import AsyncConnection, AsyncTlsConnection
 from identtqueue.transport.lanes import Lanes, Waiting
 from identtqueue.transport.link import Link, hang_up
+from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.sentinel import find_master
 from identtqueue.transport.server import check_server, introduce, is_new
@@ -44,9 +41,9 @@ def new_connection(
     settings: RedisSettings, client_name: str, server: Server | None = None
 ) -> AbstractConnection:
     """A connection that is not open yet; time-outs are the caller's (one per batch)."""
-    kind: type[AbstractConnection] = Connection
+    kind: type[AbstractConnection] = AsyncConnection
     if settings.uses_tls:
-        kind = SSLConnection
+        kind = AsyncTlsConnection
     elif settings.uses_socket_file:
         kind = UnixDomainSocketConnection
     return kind(
@@ -136,7 +133,7 @@ async def _fail(settings: RedisSettings, server: Server | None, error: Exception
     translated: RedisError = wire.translate(error)
     server = server or next(iter(settings.place.servers), None)
     if settings.uses_tls and isinstance(translated, RedisUnavailable) and server is not None:
-        found = await asyncio.to_thread(find_trouble, settings, server)
+        found = await offload(find_trouble, settings, server)
         translated = found or translated
     raise wire.as_outage(translated, settings) from error
 

@@ -8,12 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple, NoReturn, TypeVar, cast
 
 from redis import exceptions as redis_errors
-from redis.connection import (
-    AbstractConnection,
-    Connection,
-    SSLConnection,
-    UnixDomainSocketConnection,
-)
+from redis.connection import AbstractConnection, UnixDomainSocketConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
@@ -21,6 +16,7 @@ from identtqueue.protocol.commands import Call
 from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.combine import Combiner
+from identtqueue.transport.dial import BlockingConnection, BlockingTlsConnection
 from identtqueue.transport.sentinel import find_master_blocking
 from identtqueue.transport.server import check_server, introduce, is_new
 from identtqueue.transport.settings import RedisSettings
@@ -94,9 +90,9 @@ def _fail(settings: RedisSettings, server: Server | None, error: Exception) -> N
 
 
 def _new_connection(settings: RedisSettings, client_name: str, server: Server | None) -> Any:
-    kind: type[Connection | UnixDomainSocketConnection] = Connection
+    kind: type[BlockingConnection | UnixDomainSocketConnection] = BlockingConnection
     if settings.uses_tls:
-        kind = SSLConnection
+        kind = BlockingTlsConnection
     elif settings.uses_socket_file:
         kind = UnixDomainSocketConnection
     return kind(

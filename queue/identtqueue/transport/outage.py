@@ -31,6 +31,8 @@ class Outage:
         self._since = 0.0
         self._quiet_until = float("-inf")
         self._told = False
+        self.calm_since = float("-inf")
+        """Since when all have worked; infinity while one fails."""
 
     def failed(self, who: str, error: BaseException) -> None:
         """Whoever it is will try again."""
@@ -38,6 +40,7 @@ class Outage:
             now = self._clock()
             if not self._failing:
                 self._since, self._told = now, False
+                self.calm_since = float("inf")
             self._failing.add(who)
             if now < self._quiet_until:
                 return
@@ -54,7 +57,7 @@ class Outage:
         if who not in self._failing:
             return
         with self._lock:
-            self._failing.discard(who)
+            self._forget(who)
             if self._failing or not self._told:
                 return
             seconds = self._clock() - self._since
@@ -63,4 +66,10 @@ class Outage:
     def gave_up(self, who: str) -> None:
         """Whoever it is does not try again; its caller is told."""
         with self._lock:
+            self._forget(who)
+
+    def _forget(self, who: str) -> None:
+        if who in self._failing:
             self._failing.discard(who)
+            if not self._failing:
+                self.calm_since = self._clock()

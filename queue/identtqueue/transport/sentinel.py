@@ -25,6 +25,7 @@ from identtqueue.errors import (
 )
 from identtqueue.transport import wire
 from identtqueue.transport.address import Server
+from identtqueue.transport.dial import AsyncConnection, AsyncTlsConnection
 from identtqueue.transport.settings import RedisSettings
 
 _REFUSED: Final = (*wire.CONNECTION_LOST, redis_errors.RedisError)
@@ -40,7 +41,10 @@ async def find_master(settings: RedisSettings) -> Server:
     """
     arguments = _arguments(settings) | {"retry": AsyncRetry(NoBackoff(), 0)}
     name = settings.place.master_name
+    kind = AsyncTlsConnection if settings.uses_tls else AsyncConnection
     async with asyncio_sentinel.Sentinel(_pairs(settings), sentinel_kwargs=arguments) as sentinel:
+        for client in sentinel.sentinels:
+            client.connection_pool.connection_class = kind
         try:
             return Server(*await sentinel.discover_master(name))
         except _REFUSED:  # why?

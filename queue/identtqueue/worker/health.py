@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 from typing import Any
 
 from identtqueue.errors import InvalidInput
@@ -82,7 +83,18 @@ class HealthServer:
         self._server.server_close()
 
 
-class _DualStack(ThreadingHTTPServer):
+class _Server(ThreadingHTTPServer):
+    """IPv4, without the standard library's look-up of the host's own name.
+
+    A name server that does not answer would hold up the worker's start, in its event loop.
+    """
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+
+class _DualStack(_Server):
     """IPv6, and IPv4 through mapped addresses: a pod may have one of them only, or both."""
 
     address_family = socket.AF_INET6
@@ -96,7 +108,7 @@ def _listen(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPSe
     try:
         return _DualStack(("", port), handler)
     except OSError:  # no IPv6 here; or what is the matter with IPv4 too
-        return ThreadingHTTPServer(("", port), handler)
+        return _Server(("", port), handler)
 
 
 def _answer(problem: str | None) -> tuple[int, bytes]:

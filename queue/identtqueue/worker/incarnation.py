@@ -7,6 +7,7 @@ and heartbeat each own what is theirs and meet only through the callbacks given 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 import secrets
@@ -22,6 +23,7 @@ from identtqueue.protocol.commands import Ack, Claim, Lease
 from identtqueue.protocol.roles import Role
 from identtqueue.task import Attempt
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker import attempt_log
@@ -51,6 +53,12 @@ CUT_OFF_SECONDS: Final = 5.0
 
 FLUSH_SECONDS: Final = 5.0
 """How long the last reports may take at shutdown; if Redis is away, the lease decides."""
+
+HEARTBEAT_SECONDS: Final = 1.0
+"""How long the heartbeat's thread may take to end; it may be stuck in a dead connection."""
+
+WIND_DOWN_SECONDS: Final = 4 * CUT_OFF_SECONDS + 3 * FLUSH_SECONDS + HEARTBEAT_SECONDS
+"""How long the stop order may take besides the grace time: the sum of its bounds."""
 
 
 class End(enum.Enum):
@@ -94,7 +102,8 @@ class Incarnation:
         outage: Outage,
     ) -> None:
         self.worker_id = identity.worker_id(secrets.token_hex(6))
-        self.registered = False
+        self._registered = False
+        self.lost_at: float | None = None  # set in the heartbeat's thread as well
         self._redis = redis
         self._settings = settings
         self._identity = identity
@@ -128,6 +137,7 @@ class Incarnation:
             self.worker_id,
             settings.queues,
             settings.lease_seconds,
+            may_renew=lambda: True,
             on_beat=self._from_thread,
             outage=outage,
         )
@@ -147,6 +157,11 @@ class Incarnation:
             on_message=lambda _, data: self._on_control(data.decode()),
             outage=outage,
         )
+
+    @property
+    def registered(self) -> bool:
+        """Whether it has a lease in every queue; False from the moment that one is lost."""
+        return self._registered and self.lost_at is None
 
     @property
     def draining(self) -> bool:
@@ -178,7 +193,11 @@ class Incarnation:
                 loops = self._start_loops()
                 await self._watch(loops)
             if self._end.result() is End.LOST:
-                logger.warning("%s: the lease is lost; starting over", self.worker_id)
+                logger.warning(
+                    "%s: the lease is lost (%s); starting over",
+                    self.worker_id,
+                    self.heartbeat.account,
+                )
                 self._hurry.set()
             await self._wind_down(begin, *loops[:1])
             return self._end.result()
@@ -188,9 +207,9 @@ class Incarnation:
             await self._wind_down(begin, *loops[:1])
             raise
         finally:
-            self.registered = False
+            self._registered = False
             await _cancel([begin, *loops])
-            await self._control.close()
+            await bounded("closing the control channel", self._control.close(), CUT_OFF_SECONDS)
 
     def _start_loops(self) -> list[asyncio.Task[None]]:
         """The background loops; fetching is the first."""
@@ -216,7 +235,7 @@ class Incarnation:
             ]
         )
         self.heartbeat.start()
-        self.registered = True
+        self._registered = True
         await self._upkeep.recover_predecessors(self._identity)
         logger.info("worker %s: queues %s", self.worker_id, self._settings.order_text)
 
@@ -262,20 +281,22 @@ class Incarnation:
         """Stop in order. Each step relies on the one before."""
         # 1 Stop fetching: nothing new may start.
         await _cancel(fetching)
-        if self.registered:
-            await _bounded(self._fetcher.hand_on(), FLUSH_SECONDS)
+        if self._registered:
+            await bounded("handing on what is not ours", self._fetcher.hand_on(), FLUSH_SECONDS)
         # 2 Let running attempts end, until the grace deadline or a second signal.
         await self._wait_for_attempts(self._settings.grace_seconds)
         # 3 Cut off the rest; they go back to the head of their queue, uncharged.
         lost = self._end.done() and self._end.result() is End.LOST
         await self._cut_off(Disowned() if lost else Released())
         # 4 Flush the reports. The heartbeat goes on until then: we still own them.
-        await _bounded(self._finisher.flushed(), FLUSH_SECONDS)
+        await bounded("recording the last outcomes", self._finisher.flushed(), FLUSH_SECONDS)
         # 5 Stop the heartbeat, 6 give the lease back (refused while something is in flight:
         # then the lease runs out and a peer recovers it).
-        await asyncio.to_thread(self.heartbeat.stop)
+        self.heartbeat.stop()
+        ending = offload(self.heartbeat.join, HEARTBEAT_SECONDS)
+        await bounded("ending the heartbeat", ending, 2 * HEARTBEAT_SECONDS)
         calls = [commands.leave(queue, self.worker_id) for queue in self._settings.queues]
-        await _bounded(self._redis.run_all(calls), FLUSH_SECONDS)
+        await bounded("giving the lease back", self._redis.run_all(calls), FLUSH_SECONDS)
 
     async def _wait_for_attempts(self, seconds: float) -> None:
         waits = [
@@ -385,7 +406,9 @@ class Incarnation:
             self._set_draining(value=True)
 
     def _from_thread(self, lease: Lease) -> None:
-        if not self._loop.is_closed():
+        if lease is Lease.LOST:
+            self._note_loss()  # at once, whenever the loop comes round to the rest
+        with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._on_beat, lease)
 
     def _on_beat(self, lease: Lease) -> None:
@@ -395,8 +418,13 @@ class Incarnation:
             self._set_draining(value=lease is Lease.DRAINING)
 
     def _lose(self) -> None:
+        self._note_loss()
         if not self._end.done():
             self._end.set_result(End.LOST)
+
+    def _note_loss(self) -> None:
+        if self.lost_at is None:
+            self.lost_at = time.monotonic()
 
     def _set_draining(self, *, value: bool) -> None:
         if value == self._draining:
@@ -426,13 +454,26 @@ def _report(attempt: Attempt, outcome: Outcome) -> Report:
     return Report(attempt, failure=outcome.failure, retry_seconds=retry_seconds)
 
 
-async def _bounded(work: Coroutine[Any, Any, Any], seconds: float) -> None:
+async def bounded(what: str, work: Coroutine[Any, Any, Any], seconds: float) -> None:
     """Do it if it can be done in time; at shutdown nothing may wait for ever."""
+    limit, us = asyncio.timeout(seconds), asyncio.current_task()
+    cancellations = us.cancelling() if us else 0
     try:
-        async with asyncio.timeout(seconds):
+        async with limit:
             await work
-    except Exception as error:  # noqa: BLE001 - the lease covers what did not get through
-        logger.warning("shutdown: %s", error or type(error).__name__)
+    except (
+        Exception,
+        asyncio.CancelledError,
+    ) as error:  # the lease covers what did not get through
+        if us and us.cancelling() > cancellations:
+            raise
+        why = f"not done within {seconds:g} s" if limit.expired() else explain(error)
+        logger.warning("shutdown: %s: %s", what, why)
+
+
+def explain(error: BaseException) -> str:
+    """The text of an error for the log; its class where it has none."""
+    return str(error) or type(error).__name__
 
 
 async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:

@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, NoReturn
 
@@ -16,13 +17,20 @@ from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.child import is_child
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
 from identtqueue.worker.hooks import AfterTasks, BeforeTasks, Hooks, StateHooks
-from identtqueue.worker.incarnation import CUT_OFF_SECONDS, End, Incarnation
+from identtqueue.worker.incarnation import (
+    CUT_OFF_SECONDS,
+    WIND_DOWN_SECONDS,
+    End,
+    Incarnation,
+    bounded,
+)
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.processes import Processes
 from identtqueue.worker.reference import reference_to
@@ -34,6 +42,15 @@ logger = logging.getLogger(__name__)
 FOR_EVER: Final = float("inf")
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
+
+PROCESSES_SECONDS: Final = 15.0
+"""How long all processes for jobs may take to end: each is killed after five."""
+
+STOP_SECONDS: Final = WIND_DOWN_SECONDS + PROCESSES_SECONDS + 2 * CUT_OFF_SECONDS
+"""How long a stop may take besides the grace time: the sum of its bounds."""
+
+START_OVER_SECONDS: Final = 60.0
+"""How long a worker that has lost its lease may take to have one again, while Redis answers."""
 
 
 class Worker:
@@ -113,8 +130,11 @@ class Worker:
                     f"{known}"
                 )
         self._incarnation: Incarnation | None = None
-        self._starting: asyncio.Future[None] | None = None
+        self._stopped = asyncio.Event()
+        self._outage = Outage()
         self._stops = 0
+        self._lost_at: float | None = None
+        self._stop_by = float("inf")  # monotonic: later than that, a stop is stuck
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT. Uses uvloop where it is installed.
@@ -145,12 +165,11 @@ class Worker:
                 "a process for jobs has imported a module that runs a worker: put the call behind "
                 'if __name__ == "__main__":'
             )
-        outage = Outage()
         redis = async_redis(
             self.redis_settings,
             client_name="identtqueue-worker",
             retry_for_seconds=FOR_EVER,
-            outage=outage,
+            outage=self._outage,
         )
         processes = self._processes()
         health = self._health_server()
@@ -158,22 +177,24 @@ class Worker:
             if await self._unless_stopped(self._start(redis)):
                 try:
                     if await self._unless_stopped(self._start_process(processes)):
-                        await self._live(redis, processes, outage)
+                        await self._live(redis, processes)
                 finally:
                     await self.settings.hooks.shut_down(self.state)
         finally:
-            await processes.close()
-            await redis.close()
+            await bounded("ending the processes for jobs", processes.close(), PROCESSES_SECONDS)
+            await bounded("closing the connection", redis.close(), CUT_OFF_SECONDS)
             if health is not None:
-                await asyncio.to_thread(health.close)
+                closing = offload(health.close)
+                await bounded("closing the health server", closing, CUT_OFF_SECONDS)
 
     def stop(self) -> None:
         """Stop in order; the second call cuts off what runs. Call it in the worker's loop."""
         self._stops += 1
+        if self._stops == 1:
+            self._stop_by = time.monotonic() + self.settings.grace_seconds + STOP_SECONDS
         if self._incarnation is not None:
             self._incarnation.stop()
-        elif self._starting is not None:
-            self._starting.cancel()
+        self._stopped.set()
 
     async def _run_with_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -197,16 +218,21 @@ class Worker:
         self.stop()
 
     async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Do it; False if `stop` came first."""
-        self._starting = asyncio.ensure_future(work)
-        if self._stops:
-            self._starting.cancel()
+        """Do it; False if `stop` came first. What refuses to be cancelled is left behind."""
+        starting = asyncio.ensure_future(work)
+        stopping = asyncio.ensure_future(self._stopped.wait())
         try:
-            await self._starting
-        except asyncio.CancelledError:
+            first: list[asyncio.Future[Any]] = [starting, stopping]
             if not self._stops:
-                raise
+                await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopping.cancel()
+            if not starting.done():
+                starting.cancel()
+                await asyncio.wait([starting], timeout=CUT_OFF_SECONDS)
+        if self._stops and (starting.cancelled() or not starting.done()):
             return False
+        starting.result()
         return True
 
     async def _start(self, redis: AsyncRedis) -> None:
@@ -227,7 +253,7 @@ class Worker:
         if self._registry.in_processes():
             await processes.start()
 
-    async def _live(self, redis: AsyncRedis, processes: Processes, outage: Outage) -> None:
+    async def _live(self, redis: AsyncRedis, processes: Processes) -> None:
         executor = Executor(
             self._registry,
             timeout_seconds=self.settings.timeout_seconds,
@@ -249,9 +275,10 @@ class Worker:
                     executor,
                     self._registry.limits,
                     self.counters,
-                    outage,
+                    self._outage,
                 )
                 end = await self._incarnation.live()
+                self._lost_at = self._incarnation.lost_at
         finally:
             executor.close()
 
@@ -268,17 +295,24 @@ class Worker:
         return server
 
     def _live_problem(self) -> str | None:
-        incarnation = self._incarnation
-        if incarnation is not None and incarnation.registered and not incarnation.heartbeat.alive:
-            return "the heartbeat has ended"
-        return None
+        now, incarnation = time.monotonic(), self._incarnation
+        if now > self._stop_by:
+            return "the stop is overdue"
+        if incarnation is None or self._stops:
+            return None
+        if incarnation.registered:
+            return None if incarnation.heartbeat.alive else "the heartbeat has ended"
+        lost_at = incarnation.lost_at or self._lost_at
+        if lost_at is None or now - max(lost_at, self._outage.calm_since) < START_OVER_SECONDS:
+            return None
+        return f"the lease was lost {now - lost_at:.0f} s ago, and there is no new one"
 
     def _ready_problem(self) -> str | None:
         incarnation = self._incarnation
         if self._stops:
             return "stopping"
         if incarnation is None or not incarnation.registered:
-            return "not registered yet"
+            return "no lease" if incarnation and incarnation.lost_at else "not registered yet"
         if incarnation.draining:
             return "draining"
         return None
