@@ -85,7 +85,9 @@ async def _scale(
         if (fresh.uid, fresh.replicas) != (deployment.uid, decision.current):
             raise
         deployment, version = fresh, await kube.scale(fresh, wanted)
-    cluster.put_deployment(replace(deployment, resource_version=version, replicas=wanted))
+    cluster.put_deployment(
+        replace(deployment, resource_version=version, replicas=wanted, lagging=True)
+    )
     return replace(outcome, scaled_from=decision.current, scaled_to=wanted)
 
 

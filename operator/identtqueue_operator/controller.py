@@ -20,6 +20,7 @@ from .kube import ApiError, Kube
 from .metrics import Meter, Snapshot
 from .model import Key
 from .reconcile import Reconciler, Tools
+from .replicasets import ReplicaSets
 from .settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -66,6 +67,7 @@ class Controller:
             kube=kube,
             cluster=self.cluster,
             endpoints=self._endpoints,
+            replica_sets=ReplicaSets(kube, time.monotonic),
             meter=meter,
             autoscaler=self._autoscalers.scaling,
             rival=self._rival,

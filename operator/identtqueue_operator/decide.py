@@ -9,6 +9,7 @@ list below, and puts its name into `limited_by`:
 4. stabilizationSeconds  shrink only to the highest number wanted in the window
 5. idleSeconds           keep one replica until nothing was waiting or running for so long
 6. scaleDown.maxStep     at most so many fewer per poll period
+7. a rollout             shrink only when it has ended; see `drain`
 
 Three cases never get so far: a paused TaskQueue and one whose Deployment somebody else scales keep
 their replicas, and without data from Redis no number is ever lowered.
@@ -18,7 +19,7 @@ import math
 from dataclasses import replace
 
 from .api.v1alpha1 import TaskQueueSpec
-from .drain import plan_drain
+from .drain import plan_drain, waits_for_rollout
 from .evidence import weigh
 from .model import Decision, Depth, Evidence, Memory, Observed, Target, Traffic
 from .schedules import in_force, next_boundary
@@ -215,6 +216,10 @@ def _limit_shrinking(
             "ScaleDownMaxStep",
             f"scaleDown.maxStep {rules.max_step} per {spec.scaling.poll_period_seconds} s",
         )
+    if waits_for_rollout(clamps.value, seen):
+        assert seen.deployment is not None
+        news = f"{seen.deployment.updated} of {seen.deployment.existing} pods are new"
+        clamps.to(current, "Rollout", f"a rollout under way ({news})")
 
 
 def _scaled_just_now(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> bool:

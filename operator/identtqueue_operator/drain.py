@@ -13,6 +13,16 @@ Nothing is undone on half a picture, as there is while Redis is away, or before 
 to an operator that has just started. Nor where an older TaskQueue looks after the same Deployment:
 what is drained there, it has drained.
 
+**A rollout goes first.** While pods of an older template are there, the Deployment's controller
+takes pods away by itself, and only as new ones become available. A new pod that is drained never
+becomes ready, and the rollout would wait for it for ever. So during a rollout no worker is told to
+go, all who were told are called back, and the number is not lowered. One thing is allowed: to go to
+zero, if no worker holds anything and all can go at once. A rollout that is stuck would otherwise
+keep its pods for ever. A paused Deployment with the pods of a single ReplicaSet does not roll out.
+
+A write that the Deployment's controller has not yet acted on (`lagging`) may begin a rollout. Until
+it has, nobody new is told to go and the number is not lowered.
+
 A worker of several queues is told in each. One is enough for it to fetch from none, so whoever was
 told in any of them (a round may be cut off in between) is called back from all; but only one that
 was told in all is sure to take nothing more.
@@ -28,7 +38,7 @@ pod's grace period.
 
 from collections.abc import Sequence
 
-from .model import Drain, Observed, Pod, Worker
+from .model import Deployment, Drain, Observed, Pod, Worker
 
 VICTIM_COST = -1_000_000
 """`controller.kubernetes.io/pod-deletion-cost` of a victim; below what a user would set."""
@@ -43,10 +53,9 @@ def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
     assert seen.deployment is not None
     if seen.rival or seen.depth is None:
         return Drain()
-    current = seen.deployment.replicas
-    pods = [pod for pod in seen.pods if pod.active]
+    pods = seen.own_pods
     workers = seen.workers_by_pod()
-    victims = choose_victims(pods, workers, target, current)
+    victims = choose_victims(pods, workers, target, seen.deployment)
     chosen = {pod.uid for pod in victims}
     late = tuple(
         pod
@@ -55,7 +64,7 @@ def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
         and seen.at - pod.draining_since >= timeout_seconds
         and _holds_tasks(workers[pod.uid])
     )
-    free = {pod.uid for pod in pods if _holds_nothing(workers[pod.uid])}
+    free = {pod.uid for pod in pods if _may_go(pod, workers[pod.uid])}
     free.update(pod.uid for pod in late)
     kept = [pod for pod in pods if pod.uid not in chosen] if _all_known(pods, seen) else []
     return Drain(
@@ -72,7 +81,7 @@ def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
 
 def call_all_back(seen: Observed) -> Drain:
     """Nobody needs to go any more: undo all that was begun."""
-    pods = [pod for pod in seen.pods if pod.active]
+    pods = seen.own_pods
     workers = seen.workers_by_pod()
     return Drain(
         call_back=tuple(w for pod in pods for w in workers[pod.uid] if w.draining),
@@ -80,16 +89,35 @@ def call_all_back(seen: Observed) -> Drain:
     )
 
 
+def waits_for_rollout(target: int, seen: Observed) -> bool:
+    """Whether a rollout has to end before the number may be lowered to the target."""
+    if not _mixed(seen):
+        return False
+    workers = seen.workers_by_pod()
+    return (
+        target > 0
+        or not _all_known(seen.own_pods, seen)
+        or not all(_is_idle(pod, workers[pod.uid]) for pod in seen.own_pods)
+    )
+
+
 def choose_victims(
-    pods: Sequence[Pod], workers: dict[str, tuple[Worker, ...]], target: int, current: int
+    pods: Sequence[Pod],
+    workers: dict[str, tuple[Worker, ...]],
+    target: int,
+    deployment: Deployment,
 ) -> tuple[Pod, ...]:
     """The pods that should go: first those that already drain, then those that hold least.
 
-    Without the wish to shrink nobody is chosen anew; but the number may just have been lowered and
-    the pods not yet gone, so drained pods in excess of it stay chosen.
+    Without the wish to shrink nobody is chosen anew. But the number may just have been lowered:
+    what the ReplicaSets have in excess of it stays chosen until they have followed. In a rollout
+    they have more than the number by design.
     """
-    surplus = max(0, len(pods) - target)
-    if target >= current:
+    if target < deployment.replicas:
+        surplus = len(pods) - target
+    else:
+        surplus = 0 if deployment.rolling else deployment.existing - deployment.replicas
+    if target >= deployment.replicas or deployment.lagging:
         pods = [pod for pod in pods if any(w.draining for w in workers[pod.uid])]
 
     def price(pod: Pod) -> tuple[int, int, float, str]:
@@ -100,7 +128,7 @@ def choose_victims(
         kind = (1 if any(w.draining for w in mine) else 2) if mine else (3 if pod.ready else 0)
         return kind, sum(w.in_flight for w in mine), -pod.created_at, pod.key.name
 
-    return tuple(sorted(pods, key=price)[:surplus])
+    return tuple(sorted(pods, key=price)[: max(0, surplus)])
 
 
 def replicaset_order(pod: Pod) -> tuple[bool, int, bool, int]:
@@ -128,7 +156,7 @@ def _lower_to(
 ) -> int | None:
     """The lowest number that ends nobody who holds a task (or whose time is not over)."""
     assert seen.deployment is not None
-    if target >= seen.deployment.replicas:
+    if target >= seen.deployment.replicas or seen.deployment.lagging:
         return None
     if not _all_known(pods, seen):
         return None
@@ -140,6 +168,8 @@ def _lower_to(
         first += 1
     # A victim whose time is over goes, even if the ReplicaSet might choose somebody else.
     lowest = max(target, len(pods) - max(first, late))
+    if lowest > 0 and _mixed(seen):
+        return None
     return lowest if lowest < seen.deployment.replicas else None
 
 
@@ -149,9 +179,27 @@ def _all_known(pods: Sequence[Pod], seen: Observed) -> bool:
     return len(pods) >= seen.deployment.existing
 
 
-def _holds_nothing(workers: tuple[Worker, ...]) -> bool:
-    """Whether these workers hold no task and will not take one."""
-    return all(w.told_everywhere and not w.in_flight for w in workers)
+def _mixed(seen: Observed) -> bool:
+    """Whether a rollout is under way: the controller, not the number, says which pods go."""
+    deployment = seen.deployment
+    assert deployment is not None
+    if not deployment.rolling:
+        return False
+    # Paused, with the pods of one ReplicaSet: its number is the Deployment's.
+    return not deployment.paused or len({pod.replica_set for pod in seen.own_pods}) > 1
+
+
+def _may_go(pod: Pod, workers: tuple[Worker, ...]) -> bool:
+    """Whether the pod holds no task and will not take one."""
+    return _is_idle(pod, workers) and all(w.told_everywhere for w in workers)
+
+
+def _is_idle(pod: Pod, workers: tuple[Worker, ...]) -> bool:
+    """Whether the pod holds no task now.
+
+    One that is ready and not known to Redis may be about to register, or be no worker at all.
+    """
+    return not _holds_tasks(workers) if workers else not pod.ready
 
 
 def _holds_tasks(workers: tuple[Worker, ...]) -> bool:

@@ -16,7 +16,7 @@ from kubernetes.aio import client, config
 
 from .api.v1alpha1 import GROUP, PLURAL, VERSION
 from .model import Deployment, Key
-from .views import deployment
+from .views import deployment, owner_uid
 
 Json = dict[str, Any]
 
@@ -127,6 +127,17 @@ class Kube:
             if error.missing:
                 return None
             raise
+
+    async def get_replica_set_owner(self, key: Key) -> tuple[str, str | None] | None:
+        """UID of a ReplicaSet and of what controls it; None if there is no such ReplicaSet."""
+        path = f"/apis/apps/v1/namespaces/{key.namespace}/replicasets/{key.name}"
+        try:
+            body = await self._call("GET", path)
+        except ApiError as error:
+            if error.missing:
+                return None
+            raise
+        return body["metadata"]["uid"], owner_uid(body)
 
     async def apply_deployment(self, wanted: Json, seen: Deployment | None) -> Deployment:
         """Create a Deployment, or make it what it should be (server-side apply).

@@ -64,12 +64,30 @@ class Deployment:
     existing: int = 0
     """Pods that are there and not on their way out, as the Deployment's controller counted."""
     ready: int = 0
+    updated: int | None = None
+    """How many of the existing ones have the current template. None: all of them."""
+    lagging: bool = False
+    """The Deployment's controller has not yet acted on the specification as it is now."""
+    paused: bool = False
+    """Its controller follows the number of replicas, and does not roll out."""
     owner_uid: str | None = None
     template_hash: str | None = None
     """Of the template that the operator last wrote; None for a Deployment it did not write."""
     shape: str | None = None
     """Digest of all that somebody might have changed in a Deployment that the operator wrote: its
     specification without the replicas, and its labels."""
+
+    @property
+    def rolling(self) -> bool:
+        """Whether pods of an older template are still there."""
+        return self.updated is not None and self.updated < self.existing
+
+
+class ReplicaSet(NamedTuple):
+    """The ReplicaSet that controls a pod."""
+
+    uid: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +119,10 @@ class Pod:
     deletion_cost: int = 0
     draining_since: float | None = None
     """From the operator's own annotation."""
+    replica_set: ReplicaSet | None = None
+    """None: something else controls it, or nothing does."""
+    foreign: bool = False
+    """It has the Deployment's labels, and does not belong to it."""
     gone_at: float | None = None
     """When the object vanished from the API server; the rest is how it was last seen."""
 
@@ -220,11 +242,16 @@ class Observed:
     workers: tuple[Worker, ...] = ()
     deployment: Deployment | None = None
     pods: tuple[Pod, ...] = ()
-    """The Deployment's pods, and those that vanished a short while ago."""
+    """All pods with the Deployment's labels, and those that vanished a short while ago."""
     conflict: str = ""
     """Who else scales the same Deployment, in words."""
     rival: bool = False
     """It is an older TaskQueue, which tells workers to go, and calls them back, by itself."""
+
+    @property
+    def own_pods(self) -> tuple[Pod, ...]:
+        """The pods that the Deployment's ReplicaSets count."""
+        return tuple(pod for pod in self.pods if pod.active and not pod.foreign)
 
     def workers_by_pod(self) -> dict[str, tuple[Worker, ...]]:
         """The incarnations that live in each of the pods, by the pod's UID.

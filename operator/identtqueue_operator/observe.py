@@ -16,6 +16,7 @@ from .cluster import Cluster
 from .doorbell import Endpoint
 from .kube import Kube
 from .model import Deployment, Depth, Key, Observed, Source, Worker
+from .replicasets import ReplicaSets
 
 
 async def observe(
@@ -26,6 +27,7 @@ async def observe(
     *,
     cluster: Cluster,
     kube: Kube,
+    replica_sets: ReplicaSets,
     at: float,
     conflict: str = "",
     rival: bool = False,
@@ -40,6 +42,7 @@ async def observe(
         endpoint: where the queues are; or why that is not known.
         cluster: the watches' cache.
         kube: for what the cache does not have.
+        replica_sets: says which pods belong to the Deployment.
         at: the time, seconds since the epoch.
         conflict: who else scales the Deployment.
         rival: whether that is an older TaskQueue.
@@ -49,6 +52,9 @@ async def observe(
         ApiError: the API server could not be asked.
     """
     deployment = await find_deployment(workload, cluster, kube)
+    pods = cluster.pods(deployment) if deployment else ()
+    if deployment is not None:
+        pods = await replica_sets.tell_apart(pods, deployment)
     depth, workers, source = await _queues(owner, endpoint, queues, due_within_seconds)
     return Observed(
         at=at,
@@ -56,7 +62,7 @@ async def observe(
         depth=depth,
         workers=workers,
         deployment=deployment,
-        pods=cluster.pods(deployment) if deployment else (),
+        pods=pods,
         conflict=conflict,
         rival=rival,
     )

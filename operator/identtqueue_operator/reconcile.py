@@ -43,6 +43,7 @@ from .model import (
 )
 from .observe import observe, read_workers
 from .owned import Kept, OwnedDeployment
+from .replicasets import ReplicaSets
 from .report import Reporter, TaskQueueGone
 from .startup import startup_seconds
 from .status import Round
@@ -81,6 +82,7 @@ class Tools:
     kube: Kube
     cluster: Cluster
     endpoints: Endpoints
+    replica_sets: ReplicaSets
     meter: Meter
     autoscaler: Callable[[Key], str]
     """(Deployment): which other autoscaler scales it, in words; empty: none."""
@@ -348,6 +350,7 @@ class Reconciler:
             endpoint,
             cluster=tools.cluster,
             kube=tools.kube,
+            replica_sets=tools.replica_sets,
             at=at,
             conflict=tools.autoscaler(self.workload) or rival,
             rival=bool(rival),

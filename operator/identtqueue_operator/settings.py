@@ -17,6 +17,7 @@ What the operator needs from the API server, in the namespaces it serves:
 | identtqueue.dev | taskqueues/status | patch |
 | apps | deployments | get, list, watch; create, patch for `template` |
 | apps | deployments/scale | patch |
+| apps | replicasets | get |
 | core | pods | get, list, watch, patch (the deletion cost) |
 | core | secrets | get, by name |
 | core | events | create, patch |

@@ -104,6 +104,7 @@ _LIMITS = {
     "ActivationThreshold": "BelowThreshold",
     "ScaleUpMaxStep": "ScalingUp",
     "ScaleDownMaxStep": "ScalingDown",
+    "Rollout": "RollingOut",
 }
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .model import Container, Deployment, Key, Pod, Selector
+from .model import Container, Deployment, Key, Pod, ReplicaSet, Selector
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 DRAINING_SINCE = "identtqueue.dev/draining-since"
@@ -26,10 +26,13 @@ def key_of(body: Body) -> Key:
 
 def owner_uid(body: Body) -> str | None:
     """UID of the controlling owner."""
-    for owner in body["metadata"].get("ownerReferences") or ():
-        if owner.get("controller"):
-            return str(owner["uid"])
-    return None
+    owner = _controller(body)
+    return None if owner is None else str(owner["uid"])
+
+
+def _controller(body: Body) -> Body | None:
+    owners: Iterable[Body] = body["metadata"].get("ownerReferences") or ()
+    return next((owner for owner in owners if owner.get("controller")), None)
 
 
 def deployment(body: Body) -> Deployment:
@@ -44,6 +47,9 @@ def deployment(body: Body) -> Deployment:
         replicas=1 if spec.get("replicas") is None else spec["replicas"],
         existing=status.get("replicas") or 0,
         ready=status.get("readyReplicas") or 0,
+        updated=status.get("updatedReplicas") or 0,
+        lagging=(status.get("observedGeneration") or 0) < (metadata.get("generation") or 0),
+        paused=bool(spec.get("paused")),
         owner_uid=owner_uid(body),
         template_hash=template_hash,
         shape=None if template_hash is None else _shape(body),
@@ -84,8 +90,18 @@ def pod(body: Body, gone_at: float | None = None) -> Pod:
         containers=tuple(_containers(status.get("containerStatuses") or ())),
         deletion_cost=_integer(annotations.get(DELETION_COST)),
         draining_since=timestamp(annotations.get(DRAINING_SINCE)),
+        replica_set=_replica_set(body),
         gone_at=gone_at,
     )
+
+
+def _replica_set(body: Body) -> ReplicaSet | None:
+    owner = _controller(body)
+    if owner is None or owner.get("kind") != "ReplicaSet":
+        return None
+    if not str(owner.get("apiVersion")).startswith("apps/"):
+        return None
+    return ReplicaSet(str(owner["uid"]), str(owner["name"]))
 
 
 def _is_ready(condition: Body) -> bool:

@@ -13,6 +13,7 @@ ALLOWED = {
     ("identtqueue.dev", "taskqueues/status"): {"patch"},
     ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
     ("apps", "deployments/scale"): {"patch"},
+    ("apps", "replicasets"): {"get"},
     ("", "pods"): {"get", "list", "watch", "patch"},
     ("", "secrets"): {"get"},
     ("", "events"): {"create", "patch"},

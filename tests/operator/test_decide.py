@@ -604,3 +604,19 @@ def test_tasks_arrive_when_they_may_start() -> None:
         now = measure(now, depth, 1000.0 + second)
     assert now is not None
     assert now.arrivals_per_second == pytest.approx(1.0, abs=0.05)
+
+
+# --- a rollout ---
+
+
+def test_a_rollout_holds_shrinking_back_and_not_growth():
+    rules = {"maxReplicas": 20, "concurrencyPerReplica": 1}
+    the_spec = spec(rules | {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}})
+    rolling = replace(deployment(4, existing=5), updated=2)
+    pods = tuple(pod(f"p{i}") for i in range(5))
+    workers = tuple(worker(each, in_flight=1) for each in pods)
+    seen = observed(4, in_flight=2, deployment=rolling, pods=pods, workers=workers)
+    held = target(the_spec, seen)
+    assert (held.replicas, held.limited_by) == (4, ("Rollout",))
+    assert "a rollout under way (2 of 5 pods are new) makes it 4" in held.message
+    assert target(the_spec, replace(seen, depth=Depth(queued=6, in_flight=2))).replicas == 8

@@ -5,8 +5,14 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identtqueue_operator.drain import FIRST_COST, VICTIM_COST, plan_drain, replicaset_order
-from identtqueue_operator.model import Drain
+from identtqueue_operator.drain import (
+    FIRST_COST,
+    VICTIM_COST,
+    plan_drain,
+    replicaset_order,
+    waits_for_rollout,
+)
+from identtqueue_operator.model import Drain, ReplicaSet
 from support.taskqueues import deployment, observed, pod, worker
 
 
@@ -109,10 +115,15 @@ def test_growing_calls_everybody_back():
 
 
 def test_after_the_number_was_lowered_the_victim_stays_told_until_it_is_gone():
-    seen = replace(told(fleet(1, 0), "p1"), deployment=deployment(1))
+    seen = replace(told(fleet(1, 0), "p1"), deployment=deployment(1, existing=2))
     plan = plan_drain(1, seen, 600)
     assert hosts(plan.call_back) == []
     assert names(plan.victims) == ["p1"]
+
+
+def test_one_that_is_still_there_when_the_replicasets_have_followed_is_called_back():
+    seen = replace(told(fleet(1, 0), "p1"), deployment=deployment(2))
+    assert hosts(plan_drain(2, seen, 600).call_back) == ["p1"]
 
 
 def test_the_wrong_one_went_so_the_chosen_one_is_called_back():
@@ -229,3 +240,72 @@ def test_whatever_is_seen_nobody_who_holds_a_task_is_ended(rows, target):
             for each in by_pod[maybe_gone.uid]:
                 assert each.told_everywhere
                 assert each.in_flight == 0
+
+
+# --- a rollout goes first ---
+
+
+def rolling(seen, updated, **more):
+    """The same, while only so many of its pods have the current template."""
+    return replace(seen, deployment=replace(seen.deployment, updated=updated, **more))
+
+
+def test_in_a_rollout_nobody_is_told_to_go_and_all_are_called_back():
+    seen = rolling(told(fleet(1, 0), "p1"), updated=1)
+    assert waits_for_rollout(1, seen)
+    plan = plan_drain(2, seen, 600)  # `decide` keeps the number
+    assert (plan.stop, plan.victims, plan.replicas) == ((), (), None)
+    assert hosts(plan.call_back) == ["p1"]
+    assert names(plan.unmark) == ["p1"]
+
+
+def test_what_a_rollout_has_beyond_the_number_is_not_surplus():
+    seen = told(fleet(1, 1, 0), "p2")
+    seen = replace(seen, deployment=deployment(2, existing=3))
+    assert hosts(plan_drain(2, seen, 600).call_back) == []
+    assert hosts(plan_drain(2, rolling(seen, updated=1), 600).call_back) == ["p2"]
+
+
+def test_an_idle_fleet_goes_to_zero_in_a_rollout_at_once_or_not_at_all():
+    seen = rolling(fleet(0, 0), updated=1)
+    assert not waits_for_rollout(0, seen)
+    plan = plan_drain(0, seen, 600)
+    assert (hosts(plan.stop), plan.replicas) == (["p1", "p0"], None)
+    assert plan_drain(0, told(seen, "p0", "p1"), 600).replicas == 0
+    assert plan_drain(0, told(seen, "p0"), 600).replicas is None  # not one by one
+    assert waits_for_rollout(0, rolling(fleet(0, 1), updated=1))
+    stranger = replace(seen, workers=seen.workers[:1])
+    assert waits_for_rollout(0, stranger), "it could never be told to go"
+
+
+def test_a_paused_deployment_with_pods_of_one_replicaset_shrinks():
+    seen = rolling(fleet(1, 0), updated=0, paused=True)
+    assert not waits_for_rollout(1, seen)
+    assert hosts(plan_drain(1, seen, 600).stop) == ["p1"]
+    assert plan_drain(1, told(seen, "p1"), 600).replicas == 1
+    new = replace(seen.pods[1], replica_set=ReplicaSet("new", "worker-2"))
+    assert waits_for_rollout(1, replace(seen, pods=(seen.pods[0], new)))
+
+
+def test_before_the_last_write_was_acted_on_nobody_new_is_told_and_nothing_is_lowered():
+    seen = fleet(1, 0, 0)
+    lagging = replace(seen, deployment=replace(seen.deployment, lagging=True))
+    assert plan_drain(1, lagging, 600).stop == ()
+    plan = plan_drain(1, told(lagging, "p1"), 600)
+    assert (names(plan.victims), plan.replicas) == (["p1"], None)
+    assert plan.call_back == ()
+
+
+def test_foreign_pods_do_not_count():
+    seen = fleet(1, 0, 0)
+    foreign = replace(seen.pods[2], foreign=True)
+    seen = replace(seen, pods=(*seen.pods[:2], foreign), deployment=deployment(2))
+    assert names(plan_drain(1, seen, 600).victims) == ["p1"]
+    assert names(plan_drain(0, seen, 600).victims) == ["p1", "p0"]
+
+
+def test_a_ready_pod_that_redis_does_not_know_is_not_free():
+    seen = replace(fleet(0), workers=())
+    assert plan_drain(0, seen, 600).replicas is None
+    starting = replace(seen.pods[0], ready=False)
+    assert plan_drain(0, replace(seen, pods=(starting,)), 600).replicas == 0

@@ -23,6 +23,17 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
+def controlled_by(owner: dict[str, Any]) -> dict[str, Any]:
+    """An owner reference to the controlling object."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+    }
+
+
 class FleetWorker:
     """One worker incarnation in a pod."""
 
@@ -88,7 +99,7 @@ class Fleet:
     def __init__(self, api: ApiServer, name: str, redis: AsyncRedis, queue: str) -> None:
         self._api = api
         self.name = name
-        self._labels = {"app": name}
+        self.labels = {"app": name}
         self._redis = redis
         self._queue = queue
         self.more_queues: tuple[str, ...] = ()
@@ -98,17 +109,16 @@ class Fleet:
 
     def create(self, replicas: int = 0) -> None:
         """The Deployment, with no pods yet."""
-        self._api.put(
-            "deployments",
-            self.name,
-            {
-                "spec": {
-                    "replicas": replicas,
-                    "selector": {"matchLabels": self._labels},
-                    "template": {"metadata": {"labels": self._labels}, "spec": {"containers": []}},
-                },
-                "status": {},
-            },
+        template = {"metadata": {"labels": self.labels}, "spec": {"containers": []}}
+        spec = {
+            "replicas": replicas,
+            "selector": {"matchLabels": self.labels},
+            "template": template,
+        }
+        made = self._api.put("deployments", self.name, {"spec": spec, "status": {}})
+        owner = controlled_by(made)
+        self._replica_set = self._api.put(
+            "replicasets", f"{self.name}-1a2b3c", {"metadata": {"ownerReferences": [owner]}}
         )
 
     @property
@@ -122,7 +132,7 @@ class Fleet:
         return [
             body
             for body in self._api.all("pods")
-            if body["metadata"].get("labels") == self._labels
+            if body["metadata"].get("ownerReferences") == [controlled_by(self._replica_set)]
             and "deletionTimestamp" not in body["metadata"]
         ]
 
@@ -142,7 +152,10 @@ class Fleet:
             "pods",
             f"{self.name}-{self._made}",
             {
-                "metadata": {"labels": self._labels},
+                "metadata": {
+                    "labels": self.labels,
+                    "ownerReferences": [controlled_by(self._replica_set)],
+                },
                 "spec": {"nodeName": "node"},
                 "status": {
                     "phase": "Running",
@@ -166,9 +179,13 @@ class Fleet:
     def count(self) -> None:
         """Let the Deployment's status say how many pods there are."""
         count = len(self.pods)
-        self._api.change(
-            "deployments", self.name, {"status": {"replicas": count, "readyReplicas": count}}
-        )
+        status = {
+            "replicas": count,
+            "readyReplicas": count,
+            "updatedReplicas": count,
+            "observedGeneration": self._api.get("deployments", self.name)["metadata"]["generation"],
+        }
+        self._api.change("deployments", self.name, {"status": status})
 
     def container_ended(self, pod: str, *, restarted: bool = False, code: int = 137) -> None:
         """The kubelet reports that the worker's process ended."""
