@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rewrites the three lock files from pyproject.toml. Hashed requirement files,
+# Rewrites the lock files from pyproject.toml. Hashed requirement files,
 # not uv.lock: they name no registry host. Needs uv (`pip install uv`).
 # The locks are resolved for Python 3.11, the oldest version supported.
 set -euo pipefail
@@ -11,3 +11,7 @@ compile() {
 compile --extra fast -o requirements/worker.txt
 compile --extra operator -o requirements/operator.txt
 compile --extra fast --extra operator --group dev -o requirements/dev.txt
+# Unpacked, not installed: what they depend on is not needed.
+uv pip compile --quiet --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command requirements/lock.sh --group pyproject.toml:servers \
+  -o requirements/servers.txt

