@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -267,12 +268,28 @@ class Run:
                 yield from group
 
     def _tracebacks(self) -> Iterator[str]:
-        """No fault of these is one that a worker may not expect."""
+        """No fault of these is one that a worker may not expect; only jobs may fail."""
         for log in sorted(self._folder.glob("*.log")):
             text = log.read_text(errors="replace")
-            if "Traceback" in text:
-                start = text.index("Traceback")
-                yield f"{log.name}: {text[max(0, start - 300) : start + 3000]}"
+            found = next(unexpected_tracebacks(text), None)
+            if found is not None:
+                yield f"{log.name}: {text[max(0, found - 300) : found + 3000]}"
+
+
+_OF_A_JOB = re.compile(
+    r".* attempt \d+ (failed|retried): .*"
+    r"|During handling of the above .*|The above exception was .*"
+)
+"""The line of a worker's log above the traceback of a job; or between those of a chain, whose first
+one is judged."""
+
+
+def unexpected_tracebacks(log: str) -> Iterator[int]:
+    """Where a log has a traceback that is no job's own."""
+    for found in re.finditer(r"^.*Traceback \(most recent call last\):", log, re.MULTILINE):
+        above = log[: found.start()].rstrip().splitlines()[-1:]
+        if not (above and _OF_A_JOB.fullmatch(above[0])):
+            yield found.start()
 
 
 def _accepted(orders: list[Order]) -> Iterator[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ from faults.injection import KINDS
 from faults.orders import Order, orders_of
 from faults.plan import Fault, make_plan
 from faults.report import Injected, at_their_starts, costs, markdown
+from faults.run import unexpected_tracebacks
 from faults.stage import Stage, scenario
 from identtqueue.protocol import codec, commands
 from identtqueue.task import Failure
@@ -81,6 +82,21 @@ def test_a_seed_is_a_list_of_orders() -> None:
     assert ids(7, 0) != ids(8, 0)
     names = [order.task_id for producer in (0, 1) for order in ids(7, producer)]
     assert len(set(names)) == len(names) == 1000
+
+
+# --- the logs ---
+
+
+def test_only_tracebacks_of_jobs_are_expected() -> None:
+    trace = "Traceback (most recent call last):\n  File x\nValueError: too dark\n"
+    job = f"12:00 ERROR identtqueue.worker: q:1 attempt 2 failed: waited 0.1 s: ValueError\n{trace}"
+    assert list(unexpected_tracebacks(job * 3)) == []
+    chain = job + f"\nDuring handling of the above exception, another occurred:\n\n{trace}"
+    assert list(unexpected_tracebacks(chain)) == []
+    ours = f"12:00 ERROR identtqueue.worker.hooks: after_task of q:1 attempt 2\n{trace}"
+    (start,) = unexpected_tracebacks(job + ours + job)
+    assert (job + ours)[start:].startswith("Traceback")
+    assert len(list(unexpected_tracebacks(trace + ours))) == 2
 
 
 # --- the books --------------------------------------------------------------------------------
