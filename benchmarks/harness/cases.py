@@ -32,7 +32,7 @@ class Case:
     @property
     def label(self) -> str:
         if self.style == "default":
-            return "default"
+            return f"default c={self.concurrency}" if self.concurrency else "default"
         return f"c={self.concurrency} {self.loop if self.library.loops else 'threads'}"
 
     def words(self, role: str, *rest: object) -> list[str]:
@@ -85,3 +85,8 @@ class Case:
 def defaults(library: Library) -> Case:
     """As the library's own first example has it."""
     return replace(Case(library), style="default", concurrency=None)
+
+
+def as_shown(library: Library) -> Case:
+    """The same, but for the number of tasks at the same time, where the library lets it be set."""
+    return replace(defaults(library), concurrency=None if library.one_at_a_time else 32)

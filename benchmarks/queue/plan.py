@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from benchmarks.harness.cases import Case, defaults
+from benchmarks.harness.cases import Case, as_shown, defaults
 from benchmarks.harness.libraries import ALL, MAIN, OURS, Library
 from benchmarks.queue import measures
 from benchmarks.queue.bench import Bench
+from benchmarks.queue.report import SHOWN
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Mode:
         rounds: of each measure; the median counts.
         seconds: that one run should take.
         most: tasks in one run.
-        with_defaults: measure style `default` too, in the first round.
+        with_defaults: measure each library's own number of tasks at the same time too, in the
+            first round.
         processes: numbers of worker processes on one queue.
         queues: numbers of queues on one worker.
         tasks_pending: in the long queue; 0: leave it out.
@@ -50,6 +52,7 @@ QUICK = Mode(
     queues=(1, 16),
     tasks_pending=0,
 )
+
 
 Numbers = dict[str, Any]
 
@@ -79,15 +82,24 @@ class Step:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a library does per second, roughly; `default`: works off in that style, if measured."""
+    """What a library does per second, roughly.
+
+    Attributes:
+        work, enqueue: at its best settings.
+        shown: works off with its defaults, at 32 at the same time.
+        default: the same, at its own number; 0: not measured.
+    """
 
     work: float
     enqueue: float
+    shown: float
     default: float = 0.0
 
-    def to_work(self, mode: Mode, style: str) -> int:
+    def to_work(self, mode: Mode, case: Case) -> int:
         """Tasks that keep a worker busy for the mode's time, if they are enqueued soon enough."""
-        work = self.default if style == "default" else self.work
+        work = self.work
+        if case.style == "default":
+            work = self.shown if case == as_shown(case.library) else self.default
         return _round_number(min(work, 3 * self.enqueue) * mode.seconds, mode)
 
     def to_enqueue(self, mode: Mode) -> int:
@@ -134,7 +146,8 @@ def _rates(bench: Bench, library: Library, with_defaults: bool) -> Rates:
     if not worked["stored"]:
         raise RuntimeError("its results were not found in Redis")
     enqueued = measures.enqueue(bench, Case(library), "single", CALIBRATION_TASKS)
-    rates = Rates(worked["per_second"], enqueued["per_second"])
+    shown = measures.work(bench, as_shown(library), CALIBRATION_TASKS // 4)
+    rates = Rates(worked["per_second"], enqueued["per_second"], shown["per_second"])
     if not with_defaults:
         return rates
     by_default = measures.work(bench, defaults(library), CALIBRATION_TASKS // 4)
@@ -145,6 +158,16 @@ def _round(
     bench: Bench, mode: Mode, libraries: list[Library], rates: dict[str, Rates]
 ) -> Iterator[Step]:
     """One run of each measure of each library, library by library within a measure."""
+    for library in libraries:
+        number = rates[library.name].to_work(mode, as_shown(library))
+        yield _work_of(bench, as_shown(library), SHOWN, number)
+    for library in libraries:
+        number = rates[library.name].to_enqueue(mode)
+        yield _enqueue(bench, as_shown(library), "single", number, " default")
+    for library in libraries:
+        yield _enqueue(bench, as_shown(library), "batched", mode.most, " default")
+    for library in libraries:
+        yield _latency(bench, mode, as_shown(library))
     for library in libraries:
         yield _work(bench, mode, Case(library), rates)
     for library in libraries:
@@ -160,19 +183,21 @@ def _round(
     if mode.with_defaults:
         for library in libraries:
             yield _work(bench, mode, defaults(library), rates)
-        for library in libraries:
-            yield _latency(bench, mode, defaults(library))
 
 
 def _work(bench: Bench, mode: Mode, case: Case, rates: dict[str, Rates]) -> Step:
-    number = rates[case.library.name].to_work(mode, case.style)
-    return Step(case.library.name, f"work {case.label}", lambda: measures.work(bench, case, number))
+    number = rates[case.library.name].to_work(mode, case)
+    return _work_of(bench, case, f"work {case.label}", number)
 
 
-def _enqueue(bench: Bench, case: Case, role: str, number: int) -> Step:
+def _work_of(bench: Bench, case: Case, name: str, number: int) -> Step:
+    return Step(case.library.name, name, lambda: measures.work(bench, case, number))
+
+
+def _enqueue(bench: Bench, case: Case, role: str, number: int, style: str = "") -> Step:
     return Step(
         case.library.name,
-        f"enqueue {role}",
+        f"enqueue {role}{style}",
         lambda: measures.enqueue(bench, case, role, number),
     )
 
@@ -188,7 +213,7 @@ def _only_ours(bench: Bench, mode: Mode, rates: dict[str, Rates]) -> Iterator[St
     if OURS.name not in rates:
         return
     case = Case(OURS)
-    number = rates[OURS.name].to_work(mode, case.style)
+    number = rates[OURS.name].to_work(mode, case)
     few = rates[OURS.name].to_enqueue(mode) // 8
     for _ in range(mode.rounds):
         for count in mode.processes:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.harness.tables import NONE, about, table
 
 OURS = "identtqueue"
-RUST_PEER = "ardiq"
+LOW_LEVEL = "identtqueue: `Worker`, `Client`"
+SHOWN = "work as shown"
+"""The first measure: 32 tasks at the same time, everything else as the library's README has it."""
 PLOT = "![The same as bars, on logarithmic scales](queue.png)"
 
 
@@ -32,8 +35,8 @@ class Report:
         return statistics.median(values) if values else None
 
     def libraries(self) -> list[str]:
-        """Ours first, then the fastest first."""
-        rates = {name: self.work(name) or 0 for name in self._runs}
+        """Ours first, then the fastest first, as their READMEs have them."""
+        rates = {name: self.work_as_shown(name) or 0 for name in self._runs}
         return sorted(rates, key=lambda name: (name != OURS, -rates[name]))
 
     def work(self, library: str, concurrency: int = 32) -> float | None:
@@ -43,20 +46,20 @@ class Report:
                 return self.median(library, measure, "per_second")
         return None
 
+    def work_as_shown(self, library: str) -> float | None:
+        """Tasks per second as its README has it, 32 at the same time."""
+        return self.median(library, SHOWN, "per_second")
+
+    def best_peer(self, value_of: Callable[[str], float | None], *, least: bool) -> float | None:
+        """The lowest or the highest value that any peer has."""
+        found = [value_of(name) for name in self._runs if name != OURS]
+        known = [value for value in found if value is not None]
+        return (min if least else max)(known, default=None)
+
     def work_measure(self, library: str) -> str:
         """The measure that costs are taken from."""
         found = [name for name in self._runs[library] if name.startswith("work c=32 ")]
         return found[0] if found else ""
-
-    def fastest_peer(self) -> float | None:
-        """Work per second of the fastest peer in pure Python, whatever its settings."""
-        rates = [
-            self.median(name, measure, "per_second")
-            for name, measures in self._runs.items()
-            for measure in measures
-            if name not in (OURS, RUST_PEER) and measure.startswith("work ")
-        ]
-        return max((rate for rate in rates if rate), default=None)
 
     # --- tables ---
 
@@ -64,6 +67,7 @@ class Report:
         """All of it."""
         parts = [
             about(self._facts, self._missing),
+            self._shown(),
             self._speed(),
             self._cost(),
             self._targets(),
@@ -71,31 +75,54 @@ class Report:
         ]
         return "\n\n".join(part for part in parts if part) + "\n"
 
+    def _shown(self) -> str:
+        head = (
+            "library",
+            "work/s, c=32",
+            "work/s, its own c",
+            "enqueue/s, 32 callers",
+            "enqueue/s, batches",
+            "latency p50 / p99 (ms)",
+            "worker CPU (µs a task)",
+        )
+        rows = [
+            (
+                name,
+                _count(self.work_as_shown(name)),
+                _count(self.median(name, "work default", "per_second")),
+                _count(self.median(name, "enqueue single default", "per_second")),
+                _count(self.median(name, "enqueue batched default", "per_second")),
+                self._latency(name, "latency default"),
+                _decimal(self.median(name, SHOWN, "worker_us")),
+            )
+            for name in self.libraries()
+        ]
+        return (
+            "### As each README has it\n\n"
+            "idenTTqueue: `App`, `@app.task` and its default log.\n\n" + table(head, rows)
+        )
+
     def _speed(self) -> str:
         head = (
             "library",
             "work/s, c=32",
             "work/s, c=100 uvloop",
-            "work/s, defaults",
             "enqueue/s, 32 callers",
             "enqueue/s, batches",
             "latency p50 / p99 (ms)",
-            "the same, defaults",
         )
         rows = [
             (
-                name,
+                LOW_LEVEL if name == OURS else name,
                 _count(self.work(name)),
                 _count(self.work(name, 100)),
-                _count(self.median(name, "work default", "per_second")),
                 _count(self.median(name, "enqueue single", "per_second")),
                 _count(self.median(name, "enqueue batched", "per_second")),
                 self._latency(name, "latency"),
-                self._latency(name, "latency default"),
             )
             for name in self.libraries()
         ]
-        return "### Speed\n\n" + table(head, rows)
+        return "### Each at its best settings, no log line per task\n\n" + table(head, rows)
 
     def _latency(self, name: str, measure: str) -> str:
         p50, p99 = (self.median(name, measure, n) for n in ("p50_ms", "p99_ms"))
@@ -116,7 +143,7 @@ class Report:
             measure = self.work_measure(name)
             rows.append(
                 (
-                    name,
+                    LOW_LEVEL if name == OURS else name,
                     _decimal(self.median(name, measure, "worker_us")),
                     _decimal(self.median(name, measure, "redis_us")),
                     _decimal(self.median(name, measure, "commands")),
@@ -126,7 +153,7 @@ class Report:
                 )
             )
         return (
-            "### Cost of one task (work, c=32)\n\n"
+            "### Cost of one task at best settings (work, c=32)\n\n"
             + table(head, rows)
             + "\n\nCommands are those that Redis executed, inside scripts too; reads are what it "
             "took off its sockets, so a pipeline counts once."
@@ -199,33 +226,37 @@ def targets(report: Report) -> list[Target]:
         return report.median(OURS, measure, number)
 
     return [
-        Target("work/s, c=32 asyncio, ≥ 15,000", report.work(OURS), 15_000),
         Target(
-            "… ≥ 2 times ardiq", _ratio(report.work(OURS), report.work(RUST_PEER)), 2, unit=" times"
-        ),
-        Target(
-            "… ≥ 8 times the fastest pure-Python peer",
-            _ratio(report.work(OURS), report.fastest_peer()),
-            8,
+            "as shown: work/s, c=32: ≥ 1.1 times every peer",
+            _ratio(report.work_as_shown(OURS), report.best_peer(report.work_as_shown, least=False)),
+            1.1,
             unit=" times",
         ),
-        Target("work/s, c=100 uvloop, ≥ 20,000", report.work(OURS, 100), 20_000),
         Target(
-            "… ≥ 2 times ardiq",
-            _ratio(report.work(OURS, 100), report.work(RUST_PEER, 100)),
-            2,
+            "as shown: enqueue/s, batches: ≥ 1.5 times every peer",
+            _ratio(
+                ours("enqueue batched default"),
+                report.best_peer(
+                    lambda name: report.median(name, "enqueue batched default", "per_second"),
+                    least=False,
+                ),
+            ),
+            1.5,
             unit=" times",
         ),
-        Target("enqueue/s, one at a time, ≥ 14,000", ours("enqueue single"), 14_000),
-        Target("enqueue/s, batches of 1,000, ≥ 100,000", ours("enqueue batched"), 100_000),
-        Target("latency p50 ≤ 0.8 ms", ours("latency", "p50_ms"), 0.8, True, " ms"),
-        Target("latency p99 ≤ 2 ms", ours("latency", "p99_ms"), 2, True, " ms"),
         Target(
-            "latency p50 below every peer's: ratio to the lowest ≤ 1",
-            _ratio(ours("latency", "p50_ms"), _lowest_latency(report)),
+            "as shown: latency p50: below every peer's, at whatever settings: ratio to the lowest",
+            _ratio(
+                ours("latency default", "p50_ms"), report.best_peer(_latency_of(report), least=True)
+            ),
             1,
             True,
         ),
+        Target("low level: work/s, c=32 asyncio, ≥ 15,000", report.work(OURS), 15_000),
+        Target("low level: work/s, c=100 uvloop, ≥ 20,000", report.work(OURS, 100), 20_000),
+        Target("low level: enqueue/s, one at a time, ≥ 14,000", ours("enqueue single"), 14_000),
+        Target("low level: enqueue/s, batches, ≥ 100,000", ours("enqueue batched"), 100_000),
+        Target("low level: latency p99 ≤ 2 ms", ours("latency", "p99_ms"), 2, True, " ms"),
         Target("worker CPU ≤ 50 µs a task", ours(cost, "worker_us"), 50, True, " µs"),
         Target("Redis CPU ≤ 25 µs a task", ours(cost, "redis_us"), 25, True, " µs"),
         Target("Redis reads ≤ 1 a task when busy", ours(cost, "reads"), 1, True),
@@ -246,14 +277,14 @@ def targets(report: Report) -> list[Target]:
     ]
 
 
-def _lowest_latency(report: Report) -> float | None:
-    found = [
-        report.median(name, measure, "p50_ms")
-        for name in report.libraries()
-        if name != OURS
-        for measure in ("latency", "latency default")
-    ]
-    return min((value for value in found if value is not None), default=None)
+def _latency_of(report: Report) -> Callable[[str], float | None]:
+    """A library's lowest median, at its best settings or its own."""
+
+    def lowest(name: str) -> float | None:
+        found = [report.median(name, m, "p50_ms") for m in ("latency", "latency default")]
+        return min((value for value in found if value is not None), default=None)
+
+    return lowest
 
 
 def _growth(report: Report) -> float | None:

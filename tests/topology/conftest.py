@@ -9,11 +9,14 @@ from identtqueue.protocol import commands
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.settings import RedisSettings
+from support import servers
 from support.tls import Certificates
 
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    if not servers.has_tls(servers.chosen()):
+        pytest.skip("this server was built without TLS")
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 

@@ -8,9 +8,9 @@ does both. `enqueue_hold` gives an id, `outcome` says of an id whether an end is
 SUCCEEDED, FAILED or None. All of these are coroutines or plain functions, as the library's own are;
 for plain ones the agent uses threads where it would use coroutines.
 
-Three styles. `default`: as the library's own first example has it. `best`: what its documentation
-offers for speed, and no log line per task. `reliable`: the defaults, and what its documentation
-offers for faults. Results are stored in all of them.
+Three styles. `default`: as the library's own first example has it, with its log. `best`: what its
+documentation offers for speed, and no log line per task. `reliable`: the defaults, and what its
+documentation offers for faults. Results are stored in all of them.
 """
 
 from __future__ import annotations

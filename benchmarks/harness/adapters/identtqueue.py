@@ -1,4 +1,7 @@
-"""idenTTqueue. Best: concurrency. Default: as without the extra `fast`, on asyncio's own loop."""
+"""idenTTqueue. Default and reliable: the typed `App` of its README, with its log, on asyncio's own
+loop, as without the extra `fast`. Best: `Worker` and `Client`, the level below, and no log line per
+task.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from benchmarks.harness.adapters.base import (
     setup,
     tally,
 )
-from identtqueue import Client, Job, State, SyncClient, Worker
+from identtqueue import App, Client, Context, Job, State, SyncClient, Worker
 from identtqueue.protocol.submission import Submission
 
 QUEUE = "bench"
@@ -26,9 +29,22 @@ promise = Promise(
 )
 
 
-async def noop(ctx: Any, value: int) -> int:
+def queue_names() -> list[str]:
+    return [QUEUE, *(f"{QUEUE}{i}" for i in range(1, setup.queues))]
+
+
+app = App(setup.redis, default_queue=QUEUE)
+
+
+@app.task
+async def noop(ctx: Context, value: int) -> int:
     tally.count()
     return value
+
+
+@app.task
+async def hold(ctx: Context, label: str, seconds: float) -> str:
+    return await ledger.hold(label, seconds)
 
 
 def plain_noop(ctx: Any, value: int) -> int:
@@ -36,35 +52,51 @@ def plain_noop(ctx: Any, value: int) -> int:
     return value
 
 
-async def hold(ctx: Any, label: str, seconds: float) -> str:
-    return await ledger.hold(label, seconds)
-
-
-def queue_names() -> list[str]:
-    return [QUEUE, *(f"{QUEUE}{i}" for i in range(1, setup.queues))]
-
-
 def the_noop() -> Job:
     if setup.job == "async":
-        return Job(name="noop", function=noop)
+        return Job(name="noop", function=noop.function)
     return Job(name="noop", function=plain_noop, run_in=setup.job)
 
 
 def work() -> None:
-    worker = Worker(
-        {"noop": the_noop(), "hold": hold},
-        setup.redis,
-        queue_names=queue_names(),
-        **setup.given("concurrency"),
-    )
-    if setup.best:
-        quiet()
-    else:
-        logging.basicConfig(level=logging.INFO)  # as `Worker.run` does
+    if not setup.best:
+        logging.basicConfig(level=logging.INFO)  # as the command does
+        run(app.worker(queue_names(), **setup.given("concurrency"))._run_with_signals)
+        return
+    quiet()
+    jobs = {"noop": the_noop(), "hold": hold.function}
+    worker = Worker(jobs, setup.redis, queue_names=queue_names(), **setup.given("concurrency"))
     run(worker._run_with_signals)
 
 
-class Producer:
+class TypedProducer:
+    """As the README has it."""
+
+    async def open(self) -> None:
+        await app.connect()
+
+    async def close(self) -> None:
+        await app.close()
+
+    async def enqueue(self, value: int) -> Any:
+        return await noop.enqueue(value)
+
+    async def enqueue_many(self, values: range) -> None:
+        await app.enqueue_many([noop.call(value) for value in values])
+
+    async def result(self, task: Any) -> int:
+        return await task.result(30)
+
+    async def enqueue_hold(self, label: str, seconds: float) -> str:
+        return (await hold.enqueue(label, seconds)).task_id
+
+    async def outcome(self, task_id: str) -> str | None:
+        return _outcome(await app.client.get_status(task_id))
+
+
+class LowLevelProducer:
+    """The level below, for many queues too."""
+
     async def open(self) -> None:
         quiet()
         self.client = Client(setup.redis)
@@ -90,10 +122,16 @@ class Producer:
         return await self.client.enqueue_job(QUEUE, "hold", label, seconds)
 
     async def outcome(self, task_id: str) -> str | None:
-        state = await self.client.get_status(task_id)
-        if state is None or not state.ended:
-            return None
-        return SUCCEEDED if state is State.SUCCEEDED else FAILED
+        return _outcome(await self.client.get_status(task_id))
+
+
+Producer = LowLevelProducer if setup.best else TypedProducer
+
+
+def _outcome(state: State | None) -> str | None:
+    if state is None or not state.ended:
+        return None
+    return SUCCEEDED if state is State.SUCCEEDED else FAILED
 
 
 class BlockingProducer:

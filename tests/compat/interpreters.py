@@ -1,0 +1,78 @@
+"""Versions of Python that are on this machine, each with an environment for the tests."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+FOLDER: Final = ROOT / ".tools" / "pythons"
+REQUIREMENTS: Final = ROOT / "requirements" / "dev.txt"
+
+OLDEST: Final = (3, 11)
+
+_ASK: Final = "import sys; print(*sys.version_info[:3], sys.implementation.name)"
+
+
+def find() -> dict[str, str]:
+    """The newest of each minor version: "3.12.1" -> its program.
+
+    Looked for on PATH, and where pyenv and uv keep what they install.
+    """
+    newest: dict[tuple[int, int], tuple[tuple[int, ...], str]] = {}
+    for program in dict.fromkeys(_candidates()):
+        version = _version(program)
+        if version is not None and version[:2] >= OLDEST:
+            known = newest.get(version[:2])
+            if known is None or version > known[0]:
+                newest[version[0], version[1]] = (version, program)
+    return {
+        ".".join(map(str, version)): program for _, (version, program) in sorted(newest.items())
+    }
+
+
+def _candidates() -> Iterator[str]:
+    yield sys.executable  # has its environment already
+    for folder in os.get_exec_path():
+        yield from map(str, sorted(Path(folder).glob("python3.[0-9]*[0-9]")))
+    home = Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv"))
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", home / ".local" / "share" / "uv" / "python"))
+    for root in (pyenv / "versions", uv):
+        yield from map(str, sorted(root.glob("*/bin/python3")))
+
+
+def _version(program: str) -> tuple[int, ...] | None:
+    """None: it does not run (a shim of pyenv's, say), or is no CPython."""
+    try:
+        asked = subprocess.run(
+            [program, "-c", _ASK], check=False, capture_output=True, text=True, timeout=30
+        )
+    except OSError:
+        return None
+    words = asked.stdout.split()
+    if asked.returncode or words[3:] != ["cpython"]:
+        return None
+    return tuple(map(int, words[:3]))
+
+
+def prepare(version: str, program: str) -> str:
+    """An interpreter of that version with all that the tests need; made once."""
+    if program == sys.executable:
+        return program
+    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
+    folder = FOLDER / f"{version}-{digest}"
+    python, ready = folder / "bin" / "python", folder / ".ready"
+    if not ready.exists():
+        subprocess.run([program, "-m", "venv", "--clear", str(folder)], check=True)
+        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*install, "--require-hashes", "-r", str(REQUIREMENTS)], check=True)
+        own = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
+        subprocess.run([*install, *own], check=True)
+        ready.touch()
+    return str(python)

@@ -1,0 +1,140 @@
+"""`make matrix`: the tests of protocol, worker, client and topology on each server and each Python.
+
+Every server is tried with one Python, and every Python with one server. The table in
+docs/compatibility.md is written anew, unless only a part was asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from compat import interpreters
+from identtqueue.transport.server import own_name
+from support import servers
+from support.redis_server import RedisServer
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PAGE: Final = ROOT / "docs" / "compatibility.md"
+ON_SERVERS: Final = ("protocol", "worker", "client", "topology", "compat")
+ON_PYTHONS: Final = ("unit", "cli", "architecture", *ON_SERVERS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of the tests."""
+
+    what: str
+    passed: int
+    failed: int
+    skipped: dict[str, int]
+    seconds: float
+
+    def __str__(self) -> str:
+        left_out = "; ".join(f"{number}: {why}" for why, number in sorted(self.skipped.items()))
+        failed = str(self.failed) if not self.failed else f"**{self.failed}**"
+        return (
+            f"| {self.what} | {self.passed} | {failed} | {left_out or 'none'} "
+            f"| {self.seconds / 60:.1f} min |"
+        )
+
+
+def run(what: str, python: str, server: str, folders: Iterable[str], more: list[str]) -> Row:
+    """Run tests; a run that ends without a report counts as one failure."""
+    print(f"\n== {what}", flush=True)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        tests = [f"tests/{name}" for name in folders]
+        subprocess.run(
+            [python, "-m", "pytest", "-q", "--no-header", f"--junitxml={report}", *tests, *more],
+            cwd=ROOT,
+            env=os.environ | {servers.VARIABLE: server},
+            check=False,
+        )
+        passed, failed, skipped = _read(report)
+    return Row(what, passed, failed, skipped, time.monotonic() - begun)
+
+
+def _read(report: Path) -> tuple[int, int, dict[str, int]]:
+    if not report.exists():
+        return 0, 1, {}
+    (suite,) = ET.parse(report).getroot().iter("testsuite")
+    failed = int(suite.get("failures", 0)) + int(suite.get("errors", 0))
+    skipped: dict[str, int] = {}
+    for skip in suite.iter("skipped"):
+        why = re.sub(r"^Skipped: ", "", skip.get("message", ""))
+        skipped[why] = skipped.get(why, 0) + 1
+    return int(suite.get("tests", 0)) - failed - sum(skipped.values()), failed, skipped
+
+
+def name_of(server: str) -> str:
+    """What a server calls itself."""
+    running = RedisServer(executable=servers.executable(server))
+    try:
+        with running.start().client() as client:
+            text = {name: str(value) for name, value in client.info("server").items()}
+    finally:
+        running.destroy()
+    return " ".join(own_name(text))
+
+
+def table(rows: list[Row], title: str) -> str:
+    """In Markdown."""
+    head = f"| {title} | passed | failed | left out | took |\n|---|---|---|---|---|"
+    return "\n".join([head, *map(str, rows)])
+
+
+def publish(about: str, tables: list[str]) -> None:
+    """Replace what stands between the marks of the page."""
+    begin, end = "<!-- begin: make matrix -->", "<!-- end: make matrix -->"
+    before, _, rest = PAGE.read_text().partition(begin)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(f"{before}{begin}\n" + "\n\n".join([about, *tables]) + f"\n{end}{after}")
+
+
+def main() -> int:
+    """Run all that was asked for; gives the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--server", action="append", choices=servers.NAMES, help="only this one")
+    parser.add_argument("--python", action="append", metavar="3.12", help="only these versions")
+    parser.add_argument("--jobs", default="2", help="test files at the same time")
+    parser.add_argument("tests", nargs="*", help="options for pytest, behind --")
+    options = parser.parse_args()
+    more = ["-n", options.jobs, "--dist", "loadfile", *options.tests]
+    partly = bool(options.server or options.python or options.tests)
+
+    found = interpreters.find()
+    if options.python:
+        found = {v: p for v, p in found.items() if v.rpartition(".")[0] in options.python}
+    mine = ".".join(map(str, sys.version_info[:3]))
+    by_server = [] if options.python and not options.server else options.server or servers.NAMES
+    by_python = {} if options.server and not options.python else found
+    on_server = [run(name_of(name), sys.executable, name, ON_SERVERS, more) for name in by_server]
+    on_python = [
+        run(f"Python {v}", interpreters.prepare(v, p), servers.SYSTEM, ON_PYTHONS, more)
+        for v, p in by_python.items()
+    ]
+    tables = [
+        table(on_server, f"with Python {mine}"),
+        table(on_python, f"with {name_of(servers.SYSTEM)}"),
+    ]
+    print("\n\n".join(["", *tables]))
+    if not partly:
+        day = time.strftime("%Y-%m-%d", time.gmtime())
+        publish(f"Measured by `make matrix` on {day}, {os.cpu_count()} cores.", tables)
+    return 1 if any(row.failed for row in (*on_server, *on_python)) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
