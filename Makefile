@@ -8,7 +8,7 @@ CLUSTER := e2e/cluster
 SIDE_BY_SIDE := 3
 TESTS := $(VENV)/bin/pytest tests -n $(SIDE_BY_SIDE) --dist loadfile
 
-.PHONY: help setup check test test-fast test-all lint types imports demo bench bench-faults bench-operator bench-scaling chaos cluster-up cluster-down manifests lock clean
+.PHONY: help setup check test test-fast test-all lint types imports demo bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -70,6 +70,9 @@ bench-scaling: $(VENV)/.ready ## the operator's decisions beside KEDA's, simulat
 
 chaos: setup ## random faults on real processes, and books that must balance (CHAOS="--seed 7 …")
 	PYTHONPATH=tests $(PY) -m faults.chaos $(CHAOS)
+
+matrix: setup ## the tests on each server and each Python that is found (MATRIX="--server redis-6.2 --python 3.13")
+	PYTHONPATH=tests:queue:operator $(PY) -m compat.matrix $(MATRIX)
 
 manifests: setup ## regenerate the CRD and the manifests from the models and the chart
 	charts/generate.sh

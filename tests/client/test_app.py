@@ -433,7 +433,7 @@ async def test_hooks_and_cron_of_the_app(redis_server: RedisServer, queue: str) 
     app.cron("* * * * * *", tick, "ti", times=2)
     with pytest.raises(InvalidInput, match="cron tick: "):
         app.cron("every day", tick, "ti", times=2)
-    with pytest.raises(InvalidInput, match="tick: missing a required argument: 'times'"):
+    with pytest.raises(InvalidInput, match=r"tick: missing a required .*argument: 'times'"):
         app.cron("* * * * *", tick, "ti")
     async with serving(app.worker()):
         async with asyncio.timeout(30):

@@ -146,6 +146,7 @@ async def test_a_signal_after_the_end_changes_nothing(
         "import atexit, os, signal\n"
         "from identtqueue import App\n"
         "app = App()\n"
+        "app.task(name='job')(lambda _ctx: 1)\n"
         "atexit.register(os.kill, os.getpid(), signal.SIGTERM)\n"
     )
     path = {"PYTHONPATH": os.pathsep.join([environment("")["PYTHONPATH"], str(tmp_path)])}
