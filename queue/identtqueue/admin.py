@@ -10,7 +10,9 @@ from identtqueue.errors import InvalidInput, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import LimitsInUse, QueueDepth, Recovery, Replayed
 from identtqueue.task import Task, TaskInfo, check_queue_name
+from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.server import own_name
 from identtqueue.transport.settings import RedisSettings
@@ -86,9 +88,16 @@ class Admin(AsyncConnected):
         self, redis: str | RedisSettings | None = None, *, retry_for_seconds: float = 0
     ) -> None:
         self._settings = RedisSettings.of(redis)
-        self._redis = async_redis(
-            self._settings, client_name="identtqueue-admin", retry_for_seconds=retry_for_seconds
+        self._home = Home(
+            lambda: async_redis(
+                self._settings, client_name="identtqueue-admin", retry_for_seconds=retry_for_seconds
+            ),
+            "Admin",
         )
+
+    @property
+    def _redis(self) -> AsyncRedis:
+        return self._home.here
 
     async def connect(self) -> None:
         """Connect now, to fail early.

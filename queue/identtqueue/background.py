@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, Final, TypeVar
 
 from identtqueue.client import Client
-from identtqueue.errors import RedisUnavailable
+from identtqueue.errors import InvalidInput, RedisUnavailable
+from identtqueue.transport.home import fork_number
 
 T = TypeVar("T")
 _Living = tuple[Client, asyncio.AbstractEventLoop, asyncio.Event]
@@ -32,6 +33,7 @@ class Background:
         self._make = make
         self._lock = threading.Lock()  # nothing is handed over after the end
         self._closed = False
+        self._fork = fork_number()
         ready: concurrent.futures.Future[_Living] = concurrent.futures.Future()
         # A daemon: a program that forgets to close its client ends all the same.
         self._thread = threading.Thread(
@@ -48,7 +50,10 @@ class Background:
 
         Raises:
             RedisUnavailable: the client was closed.
+            InvalidInput: the thread is the parent process's.
         """
+        if self._fork != fork_number():
+            raise InvalidInput("this iteration was begun before the fork: begin another one")
         with self._lock:
             if self._closed:
                 raise RedisUnavailable("the client was closed")

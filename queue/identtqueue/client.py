@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
-from typing import Any, overload
+from contextlib import aclosing
+from typing import Any, Literal, overload
 
 from identtqueue.errors import RedisError, ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
@@ -19,7 +20,9 @@ from identtqueue.protocol.submission import (
 )
 from identtqueue.results import Results, cancel_all
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
+from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
@@ -53,27 +56,18 @@ class Client(AsyncConnected):
         retry_for_seconds: float = RETRY_FOR_SECONDS,
         max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES,
     ) -> None:
-        settings = RedisSettings.of(redis_address)
-        self.client_id = secrets.token_hex(8)
-        outage = Outage()
-        self._redis = async_redis(
-            settings,
-            client_name="identtqueue-client",
-            retry_for_seconds=retry_for_seconds,
-            outage=outage,
-        )
+        self._settings = RedisSettings.of(redis_address)
+        self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes
-        self._subscriber = Subscriber(
-            settings,
-            client_name="identtqueue-results",
-            on_message=self._on_message,
-            on_connected=self._on_connected,
-            on_refused=self._on_refused,
-            outage=outage,
-        )
-        channel = keys.reply_channel(self.client_id)
-        self._results = Results(self._redis, self._subscriber, channel, retry_for_seconds)
-        self._watches = Watches(self._redis, self._subscriber, self._results)
+        self._home = Home(lambda: _Connections(self._settings, self._retry_for), "Client")
+
+    @property
+    def _redis(self) -> AsyncRedis:
+        return self._home.here.redis
+
+    @property
+    def _subscriber(self) -> Subscriber:
+        return self._home.here.subscriber
 
     async def connect(self) -> None:
         """Connect now, to fail early; otherwise the first call connects.
@@ -86,9 +80,7 @@ class Client(AsyncConnected):
 
     async def close(self) -> None:
         """Close the connections. Waits that are open fail with RedisUnavailable."""
-        await self._results.close()
-        await self._subscriber.close()
-        await self._redis.close()
+        await self._home.here.close()
 
     @overload
     async def enqueue_job(
@@ -181,47 +173,127 @@ class Client(AsyncConnected):
         return (await self.wait(task_id, timeout_seconds)).unwrap()
 
     async def wait(self, task_id: str, timeout_seconds: float | None = None) -> Result:
-        """How the task ended, as a value.
+        """Wait until the task has ended; gives how it ended, as a value.
 
         Raises:
             ResultTimeout, TaskNotFound, InvalidTaskId, RedisUnavailable, RedisAuthFailed: as
                 `wait_for_result`.
         """
         queue_of(task_id)
+        results = self._home.here.results
+        if timeout_seconds is not None and timeout_seconds <= 0:
+            found = await results.look(task_id)
+            if found is None:
+                raise ResultTimeout(task_id, timeout_seconds)
+            return found
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._results.wait(task_id)
+                return await results.wait(task_id)
         except TimeoutError as error:
             if isinstance(error, ResultTimeout) or timeout_seconds is None:
                 raise
             raise ResultTimeout(task_id, timeout_seconds) from None
 
+    @overload
     async def wait_many(
-        self, task_ids: Sequence[str], timeout_seconds: float | None = None
-    ) -> list[Result]:
-        """How the tasks ended, in the given order; none is raised.
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> list[Result]: ...
+
+    @overload
+    async def wait_many(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[True],
+    ) -> list[Result | NoResult]: ...
+
+    async def wait_many(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Result] | list[Result | NoResult]:
+        """Wait until all tasks have ended; gives how each ended, in the given order.
+
+        A failed or cancelled task is a `Result` as well. One that can't be waited for is not.
+
+        Args:
+            task_ids: of tasks of any queues.
+            timeout_seconds: for all of them together; 0 looks once.
+            return_exceptions: as of `asyncio.gather`. True: a ResultTimeout or TaskNotFound stands
+                in its task's place, and the other results are kept.
 
         Raises:
-            ResultTimeout, TaskNotFound: for the first that has no result; others as `wait`.
+            ResultTimeout, TaskNotFound: for the first that has no result, as soon as that is
+                certain, without `return_exceptions`.
+            InvalidTaskId, RedisUnavailable, RedisAuthFailed: as `wait`.
         """
         waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
         try:
-            return list(await asyncio.gather(*waits))
+            if not return_exceptions:
+                return list(await asyncio.gather(*waits))
+            return list(await asyncio.gather(*map(_kept, waits)))
         finally:
             await cancel_all(waits)
 
+    @overload
+    def as_completed(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> AsyncIterator[Result]: ...
+
+    @overload
+    def as_completed(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[True],
+    ) -> AsyncIterator[Result | NoResult]: ...
+
     async def as_completed(
-        self, task_ids: Sequence[str], timeout_seconds: float | None = None
-    ) -> AsyncIterator[Result]:
-        """How the tasks ended, each as soon as it has.
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> AsyncIterator[Result | NoResult]:
+        """Iterate over how the tasks ended, each as soon as it has.
+
+        Args:
+            task_ids: of tasks of any queues.
+            timeout_seconds: for all of them together; 0 looks once.
+            return_exceptions: True: a ResultTimeout or TaskNotFound is given instead of raised.
+                Its `task_id` says whose it is.
 
         Raises:
-            ResultTimeout, TaskNotFound: for the first that has no result; others as `wait`.
+            ResultTimeout, TaskNotFound: for the first that has no result, behind all results that
+                are there by then, without `return_exceptions`.
+            InvalidTaskId, RedisUnavailable, RedisAuthFailed: as `wait`.
         """
         waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
+        ended: asyncio.Queue[asyncio.Future[Result]] = asyncio.Queue()
+        for wait in waits:
+            wait.add_done_callback(ended.put_nowait)
         try:
-            for next_ended in asyncio.as_completed(waits):
-                yield await next_ended
+            left = len(waits)
+            while left:
+                ready = [await ended.get()]
+                while not ended.empty():
+                    ready.append(ended.get_nowait())
+                left -= len(ready)
+                ready.sort(key=lambda wait: wait.exception() is not None)  # results first
+                for one in ready:
+                    yield await (_kept(one) if return_exceptions else one)
         finally:
             await cancel_all(waits)
 
@@ -233,7 +305,7 @@ class Client(AsyncConnected):
         Raises:
             TaskFailed, TaskCancelled, TaskExpired: how the task ended instead.
         """
-        found = await self._redis.run(commands.await_result(task_id))
+        found = await self._home.here.results.ask(task_id)
         return found.unwrap() if isinstance(found, Result) else None
 
     async def get_status(self, task_id: str) -> State | None:
@@ -253,7 +325,7 @@ class Client(AsyncConnected):
         found = await self._redis.run(commands.last_progress(task_id))
         return found.value if found else None
 
-    def watch(self, task_id: str, timeout_seconds: float | None = None) -> AsyncIterator[Any]:
+    async def watch(self, task_id: str, timeout_seconds: float | None = None) -> AsyncIterator[Any]:
         """What the task's job reports, from its latest value on, until the task has ended.
 
         ::
@@ -269,7 +341,9 @@ class Client(AsyncConnected):
             ResultTimeout: the task has not ended within `timeout_seconds`.
             TaskNotFound: no such task, or its result has expired.
         """
-        return self._watches.watch(task_id, timeout_seconds)
+        async with aclosing(self._home.here.watches.watch(task_id, timeout_seconds)) as values:
+            async for value in values:
+                yield value
 
     async def cancel(self, task_id: str) -> bool:
         """Cancel the task. True: it is cancelled, or its worker was asked to; False: it had ended.
@@ -289,17 +363,59 @@ class Client(AsyncConnected):
         """Tasks pending in the queue."""
         return (await self._redis.run(commands.depth(check_queue_name(queue_name)))).queued
 
+
+NoResult = ResultTimeout | TaskNotFound
+"""Why a task has no result (yet)."""
+
+
+async def _kept(wait: asyncio.Future[Result]) -> Result | NoResult:
+    """The result, or why there is none."""
+    try:
+        return await wait
+    except (ResultTimeout, TaskNotFound) as error:
+        return error
+
+
+class _Connections:
+    """What a client has open in one event loop."""
+
+    def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
+        outage = Outage()
+        self.redis = async_redis(
+            settings,
+            client_name="identtqueue-client",
+            retry_for_seconds=retry_for_seconds,
+            outage=outage,
+        )
+        self.subscriber = Subscriber(
+            settings,
+            client_name="identtqueue-results",
+            on_message=self._on_message,
+            on_connected=self._on_connected,
+            on_refused=self._on_refused,
+            outage=outage,
+        )
+        channel = keys.reply_channel(secrets.token_hex(8))
+        self.results = Results(self.redis, self.subscriber, channel, retry_for_seconds)
+        self.watches = Watches(self.redis, self.subscriber, self.results)
+        self.redis.on_change = self.results.look_again_soon
+        self.results.on_look = self.watches.look_again
+
+    async def close(self) -> None:
+        await self.results.close()
+        await self.watches.close()
+        await self.subscriber.close()
+        await self.redis.close()
+
     def _on_message(self, channel: str, message: bytes) -> None:
-        if channel == self._results.channel:
-            self._results.on_message(message)
+        if channel == self.results.channel:
+            self.results.on_message(message)
         else:
-            self._watches.on_message(channel, message)
+            self.watches.on_message(channel, message)
 
     def _on_connected(self, up: bool) -> None:
-        """What was published meanwhile is lost: look."""
-        self._results.on_connected(up)
-        if up:
-            self._watches.look_again()
+        """Look at the state itself: what was published meanwhile is lost."""
+        self.results.on_connected(up)
 
     def _on_refused(self, error: RedisError) -> None:
-        self._results.fail(error)
+        self.results.fail(error)

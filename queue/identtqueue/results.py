@@ -1,18 +1,43 @@
-"""Waits for results: any number of them on one subscription."""
+"""Waits for results: any number of them on one subscription.
+
+A wait learns of the end from a message. Messages can be lost: a failover may lose the registration
+of the wait, a key may be evicted or deleted, a connection may be cut. So nothing rests on messages
+alone: all open waits are asked for again now and then, and whenever a connection has changed.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable
+import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from identtqueue.errors import RedisUnavailable, TaskNotFound
 from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Announced
 from identtqueue.task import Result, State
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
+
+LOOK_AGAIN_SECONDS: Final = (30.0, 50.0)
+"""Between two looks at all open waits, at random. A wait whose task is gone ends within a minute,
+and a fleet of clients does not ask in step."""
+
+SPREAD_SECONDS: Final = 1.0
+"""How long a look waits at most when a connection has changed: the whole fleet's may have."""
+
+LOOK_TASKS: Final = 500
+"""Tasks that are asked for together."""
+
+LOOK_ONCE_SECONDS: Final = 5.0
+"""How long a look at a result is tried, whatever the client's patience: its caller won't wait."""
+
+ASKS_IN_A_ROW: Final = 3
+"""How often a wait asks again because others have joined it meanwhile."""
+
+Answer = Result | State | None
 
 
 @dataclass(slots=True, eq=False)
@@ -21,18 +46,19 @@ class _Wait:
 
     future: asyncio.Future[Result]
     users: int = 0
+    asking: bool = False
+    joined: bool = False  # somebody has, since it was asked
 
 
 class Results:
     """Waits for any number of results on one connection.
 
-    A wait subscribes first and asks then, so an answer can't slip between the two; after a
-    reconnect it asks again, since what was published meanwhile is lost.
+    A wait subscribes first and asks then, so an answer can't slip between the two.
 
     Args:
-        redis: for asking.
-        subscriber: the client's.
-        channel: where the client hears.
+        redis: runs the queries.
+        subscriber: the client's shared pub/sub connection.
+        channel: the client's reply channel.
         patience_seconds: how long a wait outlasts a lost subscription.
     """
 
@@ -45,11 +71,14 @@ class Results:
         self._giving_up: asyncio.TimerHandle | None = None
         self._subscriber = subscriber
         self.channel = channel
+        self.on_look: Callable[[], None] = lambda: None  # called whenever all are asked for again
         self._waits: dict[str, _Wait] = {}
         self._asking: set[asyncio.Task[None]] = set()
+        self._look = asyncio.Event()
+        self._looking: asyncio.Task[None] | None = None
 
     async def wait(self, task_id: str) -> Result:
-        """How the task ended.
+        """Wait until the task has ended; gives how.
 
         Raises:
             TaskNotFound: no such task, or its result has expired.
@@ -58,7 +87,8 @@ class Results:
         entry = self._waits.get(task_id)
         if entry is None:
             entry = self._waits[task_id] = _Wait(asyncio.get_running_loop().create_future())
-            self._ask(task_id)
+        self._ask(task_id, entry)  # also if it joins: what it joins may have missed the end
+        self._keep_looking()
         entry.users += 1
         try:
             return await asyncio.shield(entry.future)
@@ -68,9 +98,41 @@ class Results:
                 del self._waits[task_id]
                 entry.future.cancel()
 
+    async def look(self, task_id: str) -> Result | None:
+        """Look once; gives how the task ended, or None if it has not.
+
+        Raises:
+            TaskNotFound: no such task, or its result has expired.
+            RedisError: it can't be asked for.
+        """
+        found = await self.ask(task_id, patience_seconds=min(self._patience, LOOK_ONCE_SECONDS))
+        if found is None:
+            raise TaskNotFound(task_id)
+        return found if isinstance(found, Result) else None
+
+    async def ask(
+        self, task_id: str, channel: str = "", *, patience_seconds: float | None = None
+    ) -> Answer:
+        """Ask Redis for the result; a big one is fetched where it stops no small call.
+
+        Args:
+            task_id: whose.
+            channel: registered with a task that goes on.
+            patience_seconds: how long it is tried; default: as all calls.
+        """
+        call = commands.await_result(task_id, channel)
+        found = await self._redis.run(call, retry_for_seconds=patience_seconds)
+        if isinstance(found, Announced):
+            call = commands.await_result(task_id, size_bytes=found.size_bytes)
+            found = await self._redis.run(call, retry_for_seconds=patience_seconds)
+        assert not isinstance(found, Announced)
+        return found
+
     async def close(self) -> None:
         """Let the waits fail."""
         self._stop_giving_up()
+        if self._looking is not None:
+            await cancel_all([self._looking])
         await cancel_all(self._asking)
         self.fail(RedisUnavailable("the client was closed"))
 
@@ -79,28 +141,37 @@ class Results:
         for task_id in list(self._waits):
             self._settle(task_id, error)
 
-    def _ask(self, task_id: str) -> None:
-        task = asyncio.get_running_loop().create_task(self._ask_now(task_id))
+    # --- one wait ---
+
+    def _ask(self, task_id: str, entry: _Wait) -> None:
+        if entry.asking:
+            entry.joined = True
+            return
+        entry.asking = True
+        task = asyncio.get_running_loop().create_task(self._ask_now(task_id, entry))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
-    async def _ask_now(self, task_id: str) -> None:
-        try:
-            if self._subscriber.hears(self.channel):
-                found = await self._redis.run(commands.await_result(task_id, self.channel))
-            else:
-                found = await self._subscribe_and_ask(task_id)
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
-            self._settle(task_id, error)
-            return
-        if found is None:
-            self._settle(task_id, TaskNotFound(task_id))
-        elif isinstance(found, Result):
-            self._settle(task_id, found)
+    async def _ask_now(self, task_id: str, entry: _Wait) -> None:
+        answer: Answer | Exception = None
+        for _ in range(ASKS_IN_A_ROW):
+            entry.joined = False
+            try:
+                if self._subscriber.hears(self.channel):
+                    answer = await self.ask(task_id, self.channel)
+                else:
+                    answer = await self._subscribe_and_ask(task_id)
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+                answer = error
+            # A wait that joined may be for a task that was enqueued after this answer was given.
+            if isinstance(answer, Result | State) or not entry.joined:
+                break
+        entry.asking = False
+        self._take(task_id, entry, answer)
 
-    async def _subscribe_and_ask(self, task_id: str) -> Result | State | None:
+    async def _subscribe_and_ask(self, task_id: str) -> Answer:
         """A look comes first: it fails if Redis can't be reached, where a subscription waits."""
-        found = await self._redis.run(commands.await_result(task_id))
+        found = await self.ask(task_id)
         if found is None or isinstance(found, Result):
             return found
         try:
@@ -108,7 +179,16 @@ class Results:
                 await self._subscriber.add(self.channel)
         except TimeoutError:
             raise self._unavailable() from None
-        return await self._redis.run(commands.await_result(task_id, self.channel))
+        return await self.ask(task_id, self.channel)
+
+    def _take(self, task_id: str, entry: _Wait, answer: Answer | Exception) -> None:
+        """Act on an answer, if the wait that asked is still there."""
+        if self._waits.get(task_id) is not entry:
+            return
+        if answer is None:
+            self._settle(task_id, TaskNotFound(task_id))
+        elif not isinstance(answer, State):
+            self._settle(task_id, answer)
 
     def _settle(self, task_id: str, result: Result | Exception) -> None:
         entry = self._waits.pop(task_id, None)
@@ -119,13 +199,66 @@ class Results:
         else:
             entry.future.set_exception(result)
 
+    # --- all waits ---
+
+    def look_again(self) -> None:
+        """Ask again for all open waits."""
+        self._look.set()
+
+    def look_again_soon(self) -> None:
+        """Ask again for all open waits, a little later: other clients have the same cause."""
+        if self._waits:
+            pause = random.uniform(0, SPREAD_SECONDS)
+            asyncio.get_running_loop().call_later(pause, self._look.set)
+
+    def _keep_looking(self) -> None:
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(
+                self._look_now_and_then(), name="look at open waits"
+            )
+
+    async def _look_now_and_then(self) -> None:
+        """Ask for all open waits, until there are none."""
+        self._look.clear()
+        while self._waits:
+            try:
+                async with asyncio.timeout(random.uniform(*LOOK_AGAIN_SECONDS)):
+                    await self._look.wait()
+            except TimeoutError:
+                pass
+            self._look.clear()
+            if self._subscriber.hears(self.channel):  # else it asks when it listens again
+                self.on_look()
+                await self._ask_all()
+
+    async def _ask_all(self) -> None:
+        entries = list(self._waits.items())
+        for start in range(0, len(entries), LOOK_TASKS):
+            asked = [
+                (task_id, entry)
+                for task_id, entry in entries[start : start + LOOK_TASKS]
+                if self._waits.get(task_id) is entry and not entry.asking
+            ]
+            answers = await self._redis.run_each(
+                [commands.await_result(task_id, self.channel) for task_id, _ in asked],
+                retry_for_seconds=self._patience,
+            )
+            for (task_id, entry), answer in zip(asked, answers, strict=True):
+                if isinstance(answer, Announced):
+                    self._ask(task_id, entry)
+                elif not entry.asking:  # else somebody has joined and asks anew
+                    self._take(task_id, entry, answer)
+
+    # --- the subscription ---
+
     def on_message(self, message: bytes) -> None:
-        """What was published on the channel."""
+        """Act on what was published on the channel."""
         task_id, result = commands.parse_reply(message)
-        if task_id not in self._waits:
+        entry = self._waits.get(task_id)
+        if entry is None:
             return
         if result is None:  # not in the message: read it
-            self._ask(task_id)
+            self._ask(task_id, entry)
         else:
             self._settle(task_id, result)
 
@@ -133,8 +266,7 @@ class Results:
         """The channel is subscribed again, or the subscription is lost."""
         self._stop_giving_up()
         if up:
-            for task_id in self._waits:
-                self._ask(task_id)
+            self.look_again()
         elif self._patience < math.inf:
             loop = asyncio.get_running_loop()
             self._giving_up = loop.call_later(self._patience, self._give_up)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, overload
+from typing import Any, Literal, Self, overload
 
 from identtqueue.background import Background
-from identtqueue.client import Client
+from identtqueue.client import Client, NoResult
 from identtqueue.errors import TaskNotFound
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Cancelled, Receipt
+from identtqueue.protocol.commands import Announced, Cancelled, Receipt
 from identtqueue.protocol.submission import (
     Submission,
     in_batches,
@@ -23,6 +22,7 @@ from identtqueue.protocol.submission import (
 )
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.home import fork_number, leave_behind
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 
 
@@ -30,7 +30,7 @@ class _Connections:
     """What one process has open: a connection for calls, and one client that waits."""
 
     def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
-        self.pid = os.getpid()
+        self.fork = fork_number()
         self._settings = settings
         self._retry_for = retry_for_seconds
         self.redis = blocking_redis(
@@ -50,7 +50,7 @@ class _Connections:
             return self._waits
 
     def close(self) -> None:
-        if self.pid != os.getpid():
+        if self.fork != fork_number():
             return  # the parent's: to close them would be to speak on its connections
         self.redis.close()
         with self._lock:
@@ -79,25 +79,25 @@ class SyncClient:
         self._settings = RedisSettings.of(redis_address)
         self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes
-        self._connections = self._connect_here()
-        self._of_parents: list[_Connections] = []
+        self._by_fork: dict[int, _Connections] = {}
 
     @property
     def _here(self) -> _Connections:
-        """This process's connections."""
-        here = self._connections
-        if here.pid != os.getpid():
-            # We were forked. What the parent had open is the parent's, locks and all: it is kept
-            # as it is, so that nothing closes it.
-            self._of_parents.append(here)
-            here = self._connections = self._connect_here()
-        return here
-
-    def _connect_here(self) -> _Connections:
-        """Connections that are closed with this client, also if it is just dropped."""
+        """This process's connections, which are closed with this client, also if it is dropped."""
+        number = fork_number()
+        here = self._by_fork.get(number)
+        if here is not None:
+            return here
+        # In a forked process what the parent had open is the parent's, locks and all. And no lock
+        # is taken here: a thread of the parent may have held it at the fork.
+        for inherited in list(self._by_fork.values()):
+            if inherited.fork != number:
+                leave_behind(inherited)
         made = _Connections(self._settings, self._retry_for)
-        weakref.finalize(self, made.close)
-        return made
+        here = self._by_fork.setdefault(number, made)  # another thread may have been faster
+        if here is made:
+            weakref.finalize(self, made.close)
+        return here
 
     def connect(self) -> None:
         """Connect now, to fail early.
@@ -178,19 +178,73 @@ class SyncClient:
         queue_of(task_id)
         return self._here.waits.run(lambda client: client.wait(task_id, timeout_seconds))
 
+    @overload
     def wait_many(
-        self, task_ids: Sequence[str], timeout_seconds: float | None = None
-    ) -> list[Result]:
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> list[Result]: ...
+
+    @overload
+    def wait_many(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[True],
+    ) -> list[Result | NoResult]: ...
+
+    def wait_many(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Result] | list[Result | NoResult]:
         """See `Client.wait_many`."""
-        return self._here.waits.run(lambda client: client.wait_many(task_ids, timeout_seconds))
+        waits = self._here.waits
+        if return_exceptions:
+            return waits.run(
+                lambda client: client.wait_many(task_ids, timeout_seconds, return_exceptions=True)
+            )
+        return waits.run(lambda client: client.wait_many(task_ids, timeout_seconds))
+
+    @overload
+    def as_completed(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> Iterator[Result]: ...
+
+    @overload
+    def as_completed(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[True],
+    ) -> Iterator[Result | NoResult]: ...
 
     def as_completed(
-        self, task_ids: Sequence[str], timeout_seconds: float | None = None
-    ) -> Iterator[Result]:
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> Iterator[Result | NoResult]:
         """See `Client.as_completed`."""
-        return self._here.waits.iterate(
-            lambda client: client.as_completed(task_ids, timeout_seconds)
-        )
+        waits = self._here.waits
+        if return_exceptions:
+            return waits.iterate(
+                lambda client: client.as_completed(
+                    task_ids, timeout_seconds, return_exceptions=True
+                )
+            )
+        return waits.iterate(lambda client: client.as_completed(task_ids, timeout_seconds))
 
     def watch(self, task_id: str, timeout_seconds: float | None = None) -> Iterator[Any]:
         """See `Client.watch`."""
@@ -199,7 +253,10 @@ class SyncClient:
 
     def get_result(self, task_id: str) -> Any | None:
         """See `Client.get_result`."""
-        found = self._here.redis.run(commands.await_result(task_id))
+        redis = self._here.redis
+        found = redis.run(commands.await_result(task_id))
+        if isinstance(found, Announced):
+            found = redis.run(commands.await_result(task_id, size_bytes=found.size_bytes))
         return found.unwrap() if isinstance(found, Result) else None
 
     def get_status(self, task_id: str) -> State | None:

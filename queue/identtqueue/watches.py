@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 from identtqueue.errors import RedisAuthFailed, RedisError, ResultTimeout
 from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
-from identtqueue.results import Results, cancel_all
+from identtqueue.results import LOOK_TASKS, Results, cancel_all
 from identtqueue.task import Progress, queue_of
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
@@ -53,8 +53,12 @@ class Watches:
         self._by_channel: dict[str, set[_Watch]] = {}
         self._looking: set[asyncio.Task[None]] = set()
 
-    async def watch(self, task_id: str, timeout_seconds: float | None) -> AsyncIterator[Any]:
+    async def watch(self, task_id: str, timeout_seconds: float | None) -> AsyncGenerator[Any, None]:
         """See `Client.watch`."""
+        if timeout_seconds is not None and timeout_seconds <= 0:
+            async for value in self._look_once(task_id, timeout_seconds):
+                yield value
+            return
         channel = queue_keys(queue_of(task_id)).progress_channel(task_id)
         loop = asyncio.get_running_loop()
         deadline = math.inf if timeout_seconds is None else loop.time() + timeout_seconds
@@ -92,13 +96,35 @@ class Watches:
             for watch in watches:
                 watch.hear(progress)
 
+    async def close(self) -> None:
+        """End what is under way; watches end with their wait for the task's end."""
+        await cancel_all(self._looking)
+
     def look_again(self) -> None:
-        """The channels are subscribed again."""
-        for watches in self._by_channel.values():
-            for watch in watches:
-                task = asyncio.get_running_loop().create_task(self._look(watch))
-                self._looking.add(task)
-                task.add_done_callback(self._looking.discard)
+        """Read the progress of all watched tasks: what was published may have been missed."""
+        if self._by_channel:
+            task = asyncio.get_running_loop().create_task(self._look_at_all())
+            self._looking.add(task)
+            task.add_done_callback(self._looking.discard)
+
+    async def _look_at_all(self) -> None:
+        watches = [watch for group in self._by_channel.values() for watch in group]
+        for start in range(0, len(watches), LOOK_TASKS):
+            part = watches[start : start + LOOK_TASKS]
+            answers = await self._redis.run_each(
+                [commands.last_progress(watch.task_id) for watch in part]
+            )
+            for watch, answer in zip(part, answers, strict=True):
+                if not isinstance(answer, Exception):  # else the wait for the end says so
+                    watch.hear(answer)
+
+    async def _look_once(self, task_id: str, timeout_seconds: float) -> AsyncIterator[Any]:
+        found = await self._results.look(task_id)
+        progress = await self._redis.run(commands.last_progress(task_id))
+        if progress is not None:
+            yield progress.value
+        if found is None:
+            raise ResultTimeout(task_id, timeout_seconds)
 
     async def _begin(self, channel: str, watch: _Watch) -> None:
         try:

@@ -85,9 +85,7 @@ def test_the_header_says_what_the_table_says(name: str) -> None:
 @pytest.mark.parametrize("name", SERVICE_SCRIPTS)
 def test_a_service_script_moves_nothing(name: str) -> None:
     assert "->" not in header(name)[0]
-    assert not re.search(
-        r"'HSET', [^)]*'state'|\b(end_task|end_cancelled|begin|promote)\(", body(name)
-    )
+    assert not re.search(r"'HSET', [^)]*'state'|\b(end_task|promote)\(", body(name))
 
 
 def test_every_state_can_be_reached_and_left() -> None:
@@ -189,12 +187,9 @@ READS = {
     *("LRANGE", "SCARD", "SISMEMBER", "SRANDMEMBER", "TIME", "ZCARD", "ZCOUNT", "ZRANGE"),
     *("ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
 }
-CHANGERS = (
-    *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "promote", "ring", "vacate"),
-    *("admit", "note_held", "put_back", "remove_tombstones"),
+WRITE = re.compile(
+    rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:end_task|promote|ring|vacate|admit|note_held)\("
 )
-"""Functions of `lua/lib` that write."""
-WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CHANGERS)})\(")
 
 
 def blocks(source: str) -> list[str]:

@@ -211,7 +211,7 @@ async def test_threads_share_round_trips(new_redis_server: Callable[..., RedisSe
         server.pause()
         with ThreadPoolExecutor(20) as pool:
             calls = [pool.submit(client.enqueue_job, "q", "echo", n) for n in range(20)]
-            combiner = client._connections.redis._combiner
+            combiner = client._here.redis._combiner
             await eventually(lambda: len(combiner._queue) == 19, "they gather")
             server.resume()
             before = raw.info("stats")["total_reads_processed"]
@@ -339,7 +339,7 @@ async def test_an_iteration_that_is_not_finished_leaves_nothing_behind(
     try:
         await asyncio.to_thread(leave_half_way)
         if collected:
-            loop = client._connections.waits._loop
+            loop = client._here.waits._loop
             loop.call_soon_threadsafe(gc.collect)
         await eventually(lambda: raw.pubsub_numsub(channel)[0][1] == 0, "it is unsubscribed")
     finally:

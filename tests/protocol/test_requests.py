@@ -6,7 +6,7 @@ import pytest
 import redis
 
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Cancelled, Enqueued, Replayed
+from identtqueue.protocol.commands import Announced, Cancelled, Enqueued, Replayed
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 
@@ -152,6 +152,9 @@ def test_a_big_result_is_only_announced(bench: Bench, size: int) -> None:
     assert task_id == attempt.task_id
     assert (result is None) == (len(data) > 65_536)
     stored = bench.run(commands.await_result(attempt.task_id))
+    if result is None:
+        assert stored == Announced(len(data)), "also to who asks"
+        stored = bench.run(commands.await_result(attempt.task_id, size_bytes=len(data)))
     assert isinstance(stored, Result)
     assert stored.value == b"x" * size
 

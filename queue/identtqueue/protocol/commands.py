@@ -24,6 +24,9 @@ PROTOCOL_VERSION: Final = "1"
 DEAD_LETTER_TTL_MS: Final = 7 * 86_400_000
 """How long dead letters are kept: a week, so that a Monday can look at a Friday night."""
 
+MOST_INLINE_BYTES: Final = 64 * 1024
+"""A larger result is announced with its size, and fetched in its own time (see `await_result`)."""
+
 EXPIRED: Final = codec.encode_failure(Failure("Expired", "not started before expires_seconds"))
 CANCELLED: Final = codec.encode_failure(Failure("Cancelled", "cancelled on request"))
 
@@ -103,6 +106,12 @@ class Enqueued(enum.Enum):
     EXISTS = "exists"  # this id had been enqueued: it is one task
     LATE = "late"  # a cron firing whose time has passed
     UNIQUE = "unique"  # another unfinished task has the unique key
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """The size of a result that is too big to be sent unasked."""
+
+    size_bytes: int
 
 
 class Receipt(msgspec.Struct, frozen=True):
@@ -258,10 +267,7 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
         return [_receipt(task.task_id, status) for task, status in zip(tasks, reply, strict=True)]
 
     return Call(
-        "enqueue",
-        (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead, k.tombstones),
-        tuple(args),
-        parse,
+        "enqueue", (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead), tuple(args), parse
     )
 
 
@@ -279,16 +285,35 @@ def _check_protocol(reply: list[Any]) -> None:
         raise ProtocolMismatch(reply[1].decode(), PROTOCOL_VERSION)
 
 
-def await_result(task_id: str, reply_channel: str = "") -> Call[Result | State | None]:
-    """The result; or the state of a task that goes on (registering the channel); or None."""
+def await_result(
+    task_id: str, reply_channel: str = "", *, size_bytes: int | None = None
+) -> Call[Result | State | Announced | None]:
+    """Ask for the result.
 
-    def parse(reply: list[bytes]) -> Result | State | None:
+    Gives the state of a task that goes on, and registers the channel with it; None if there is no
+    such task; and only the size of a result that is not small.
+
+    Args:
+        task_id: whose.
+        reply_channel: where the end is to be told; empty: nowhere.
+        size_bytes: of a result that was announced. It is then sent, whatever its size is by now.
+    """
+
+    def parse(reply: list[Any]) -> Result | State | Announced | None:
         if reply[0] == b"missing":
             return None
         state = State(reply[0].decode())
-        return parse_result(task_id, state, reply[1]) if state.ended else state
+        if not state.ended:
+            return state
+        return Announced(reply[2]) if reply[1] is None else parse_result(task_id, state, reply[1])
 
-    return Call("await", (queue_keys(queue_of(task_id)).task(task_id),), (reply_channel,), parse)
+    return Call(
+        "await",
+        (queue_keys(queue_of(task_id)).task(task_id),),
+        (reply_channel, MOST_INLINE_BYTES if size_bytes is None else -1),
+        parse,
+        reply_bytes=size_bytes or 0,
+    )
 
 
 def parse_result(task_id: str, state: State, data: bytes) -> Result:
@@ -319,7 +344,7 @@ def cancel(task_id: str) -> Call[Cancelled]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "cancel",
-        (k.pending, k.scheduled, k.stats, k.blocked, k.tombstones),
+        (k.pending, k.scheduled, k.stats, k.blocked),
         (k.task_prefix, k.unique_prefix, task_id, CANCELLED, keys.CONTROL_PREFIX, k.held_prefix),
         Cancelled,
     )
@@ -500,7 +525,6 @@ def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
             k.limits,
             k.blocked,
             k.rates,
-            k.tombstones,
         ),
         (
             k.task_prefix,
@@ -626,7 +650,7 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
         args += pair
     return Call(
         "release",
-        (k.inflight(worker), k.pending, k.wake, k.stats, k.blocked, k.tombstones),
+        (k.inflight(worker), k.pending, k.wake, k.stats, k.blocked),
         tuple(args),
         _acks,
     )
@@ -647,7 +671,7 @@ def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) 
 def wake(queue: str) -> Call[int]:
     """Ring for another idle worker if tasks may start; gives their number (as `Claimed`)."""
     k = queue_keys(queue)
-    return Call("wake", (k.pending, k.wake, k.blocked, k.tombstones), (k.task_prefix,), int)
+    return Call("wake", (k.pending, k.wake, k.blocked), (), int)
 
 
 # --- upkeep and administration ----------------------------------------------------------------
@@ -658,7 +682,7 @@ def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
     k = queue_keys(queue)
     return Call(
         "promote",
-        (k.scheduled, k.pending, k.wake, k.dead, k.blocked, k.limits, k.rates, k.tombstones),
+        (k.scheduled, k.pending, k.wake, k.dead, k.blocked, k.limits, k.rates),
         (k.task_prefix, k.doorbell, limit, DEAD_LETTER_TTL_MS, k.running_prefix),
         lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2]),
     )
@@ -715,7 +739,6 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             k.dead,
             k.stats,
             k.blocked,
-            k.tombstones,
         ),
         (
             k.task_prefix,
@@ -775,7 +798,7 @@ def replay(task_id: str) -> Call[Replayed]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "replay",
-        (k.dead, k.pending, k.wake, k.stats, k.tombstones),
+        (k.dead, k.pending, k.wake, k.stats),
         (k.task_prefix, k.doorbell, task_id, k.unique_prefix),
         Replayed,
     )
@@ -813,7 +836,6 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.limits,
             k.blocked,
             k.rates,
-            k.tombstones,
         ),
         (k.task_prefix, k.inflight_prefix, within_ms, k.held_prefix, k.running_prefix),
         _parse_depth,
@@ -843,8 +865,8 @@ def limits(queue: str) -> Call[list[LimitsInUse]]:
     k = queue_keys(queue)
     return Call(
         "limits",
-        (k.limits, k.blocked, k.rates, k.tombstones),
-        (k.held_prefix, k.running_prefix, k.task_prefix),
+        (k.limits, k.blocked, k.rates),
+        (k.held_prefix, k.running_prefix),
         _parse_limits,
     )
 

@@ -154,6 +154,10 @@ class AsyncRedis:
         client_name: shown by `CLIENT LIST`.
         retry_for_seconds: how long a call is retried while Redis can't be reached. 0: not at all.
         outage: tells the log; shared with other connections.
+
+    Attributes:
+        on_change: called when the connection was lost or opened again: Redis may not be what it
+            was, after a failover or a restart.
     """
 
     def __init__(
@@ -173,6 +177,8 @@ class AsyncRedis:
         self._wanted = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
         self._link: Link | None = None
+        self._opened = False
+        self.on_change: Callable[[], None] | None = None
         self._failures = 0
         self._closed = False
 
@@ -283,29 +289,36 @@ class AsyncRedis:
 
     async def _pump(self) -> None:
         """Send what has gathered, for ever."""
-        while True:
-            await self._wanted.wait()
-            batch = self._sent = self._waiting.take()
-            if not batch:
-                self._wanted.clear()
-                continue
-            try:
-                await self._exchange(batch)
-            except RedisError as error:
-                await self._drop()
-                await self._after_loss(batch, error)
-            except BaseException as error:
-                closed = isinstance(error, asyncio.CancelledError)
-                self._fail(
-                    self._sent, RedisUnavailable("the client was closed") if closed else error
-                )
-                await self._drop()
-                raise
+        try:
+            while True:
+                await self._wanted.wait()
+                batch = self._sent = self._waiting.take()
+                if not batch:
+                    self._wanted.clear()
+                    continue
+                try:
+                    await self._exchange(batch)
+                except RedisError as error:
+                    await self._drop()
+                    await self._after_loss(batch, error)
+        except GeneratorExit:  # its loop was closed under it: there is nothing to wait with
+            raise
+        except BaseException as error:  # closed, its loop ends, or an error of ours
+            closed = isinstance(error, asyncio.CancelledError)
+            self._fail(self._sent, RedisUnavailable("the client was closed") if closed else error)
+            await self._drop()
+            raise
 
     async def _exchange(self, batch: list[Waiting]) -> None:
         """Send a batch and hand out its replies; load scripts that Redis does not have."""
+        if self._link is not None and self._link.lost:  # while nobody used it
+            await self._drop()
         if self._link is None:
-            self._link = Link(await self._open(), self.settings.response_timeout_seconds)
+            connection = await self._open()
+            self._link = Link(connection, self.settings.response_timeout_seconds, self._changed)
+            if self._opened:
+                self._changed()
+            self._opened = True
         replies = await self._send(self._link, batch)
         missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
         if missing:
@@ -314,6 +327,10 @@ class AsyncRedis:
             for i, reply in zip(missing, again, strict=True):
                 replies[i] = reply
         await self._deliver(batch, replies)
+
+    def _changed(self) -> None:
+        if self.on_change is not None and not self._closed:
+            self.on_change()
 
     async def _open(self) -> AbstractConnection:
         return await open_connection(self.settings, self._client_name)

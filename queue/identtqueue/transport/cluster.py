@@ -60,6 +60,7 @@ class ClusterRedis(AsyncRedis):
             settings, client_name=client_name, retry_for_seconds=retry_for_seconds, outage=outage
         )
         self._map: SlotMap | None = None
+        self._known: SlotMap | None = None  # the last one, also if it is doubted
         self._nodes: dict[Server, _Node] = {}
         self._lost: list[Waiting] = []  # until the slots are known (again)
         self._looking: asyncio.Task[None] | None = None
@@ -99,7 +100,9 @@ class ClusterRedis(AsyncRedis):
         found = await fetch_slots(self.settings)
         if self._closed:  # meanwhile: nobody would close what is opened now
             raise RedisUnavailable("the client was closed")
-        self._map = found
+        if self._known is not None and not found.agrees_with(self._known):
+            self._changed()
+        self._map = self._known = found
         return found
 
     async def _ask_all(self, call: Call[T]) -> T:
@@ -149,6 +152,7 @@ class ClusterRedis(AsyncRedis):
         elif isinstance(error, redis_errors.MovedError):
             if self._map is not None:
                 self._map.moved(error)
+                self._changed()
             self.put(item)
         else:
             item.asking = True
@@ -198,6 +202,7 @@ class ClusterRedis(AsyncRedis):
         node = self._nodes.get(server)
         if node is None:
             node = self._nodes[server] = _Node(self, server, self._client_name, self._outage)
+            node.on_change = self._changed
         return node
 
 

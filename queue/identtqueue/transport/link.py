@@ -61,7 +61,13 @@ class Link:
         self._sign: object = None  # changes with each byte that moves
         self._alive_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._end = self._loop.create_task(self._wait_for_end(), name="link")
+        # asyncio tells the reader, and nobody else, that the other side has hung up.
+        self._reader.feed_eof, self._feed_eof = self._note_end, self._reader.feed_eof  # type: ignore[method-assign]
+
+    @property
+    def lost(self) -> bool:
+        """Whether the connection has ended while nobody used it."""
+        return self._reader.at_eof() or self._reader.exception() is not None
 
     async def exchange(self, commands: Sequence[bytes], replies: int | None = None) -> list[Any]:
         """Send packed commands and read their replies; error replies are values among them.
@@ -105,7 +111,6 @@ class Link:
         self._on_lost = None
         if self._timer is not None:
             self._timer.cancel()
-        self._end.cancel()
         await hang_up(self._connection)
 
     async def _read(self, number: int) -> list[Any]:
@@ -157,11 +162,11 @@ class Link:
         unsent = 0 if plain is None else wire.unsent_bytes(plain.fileno())
         return self._received, transport.get_write_buffer_size(), unsent
 
-    async def _wait_for_end(self) -> None:
-        with contextlib.suppress(OSError):
-            await self._writer.wait_closed()
+    def _note_end(self) -> None:
+        self._feed_eof()
         if self._on_lost is not None and not self._busy:
             self._on_lost()
+            self._on_lost = None
 
 
 async def hang_up(connection: AbstractConnection) -> None:

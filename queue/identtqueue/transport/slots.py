@@ -42,6 +42,10 @@ class SlotMap:
         """Those that have slots."""
         return set(self._primaries.values())
 
+    def agrees_with(self, other: SlotMap) -> bool:
+        """Whether each slot is where the other map has it."""
+        return self._primaries == other._primaries
+
     def of(self, call: Call[Any]) -> Server:
         """Whoever is to run the call.
 

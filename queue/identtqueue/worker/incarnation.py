@@ -125,7 +125,6 @@ class Incarnation:
             settings.queues,
             order=_order(settings),
             slots=self._slots,
-            obstacles=executor.obstacles,
             owned=self._attempts.keys(),
             start=self._start,
             outage=outage,
