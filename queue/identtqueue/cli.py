@@ -85,6 +85,14 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     help="Of jobs with run_in='process': attempts after which a process is replaced.",
 )
 @click.option(
+    "--max-abandoned-threads",
+    type=int,
+    envvar="IDENTTQUEUE_MAX_ABANDONED_THREADS",
+    show_envvar=True,
+    help="Threads left behind by cut-off jobs, with which no more tasks are taken. Default: as "
+    "many as --concurrency, at least 10.",
+)
+@click.option(
     "--http-port",
     type=int,
     envvar="IDENTTQUEUE_HTTP_PORT",

@@ -18,7 +18,13 @@ from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Task
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.settings import RedisSettings
-from support.invariants import Snapshot, check_invariants, snapshot
+from support.invariants import (
+    Snapshot,
+    check_invariants,
+    held_tasks,
+    pending_tasks,
+    snapshot,
+)
 from support.redis_server import RedisServer
 
 T = TypeVar("T")
@@ -140,11 +146,11 @@ class Bench:
         return [task_id.removeprefix(f"{self.queue}:") for task_id in ids]
 
     def pending(self) -> list[str]:
-        return self.names(item.decode() for item in self.raw.lrange(self.keys.pending, 0, -1))
+        """Without those that were cancelled."""
+        return self.names(pending_tasks(self.snapshot(), self.queue))
 
     def held(self, job: str) -> list[str]:
-        ids = self.raw.lrange(self.keys.held_prefix + job, 0, -1)
-        return self.names(item.decode() for item in ids)
+        return self.names(held_tasks(self.snapshot(), self.queue).get(job, []))
 
     def counted(self, job: str) -> set[str]:
         """Who counts towards the job's max_running."""
@@ -188,6 +194,8 @@ class Bench:
                 job: codec.decode_value(data) if key == "limits" else TIME
                 for job, data in value.items()
             }
+        if key.startswith("tombstones"):
+            return {self._short(field): int(number) for field, number in value.items()}
         if key.startswith("task:"):
             return {field: self._show_field(field, data) for field, data in value.items()}
         if key == "stats":

@@ -69,9 +69,9 @@ def test_everything_that_a_claim_at_its_limits_writes(bench: Bench) -> None:
         "stats": {"enqueued": 4, "claimed": 2, "wait_ms": MS},
         "meta": {"protocol": "1"},
         "task:a": running | {"payload": "a", "function": "one", "slot": "one"},
-        "task:b": held | {"payload": "b", "function": "one"},
+        "task:b": held | {"payload": "b", "function": "one", "held": "one"},
         "task:c": running | {"payload": "c", "function": "hourly"},
-        "task:d": held | {"payload": "d", "function": "hourly"},
+        "task:d": held | {"payload": "d", "function": "hourly", "held": "hourly"},
     }
 
 

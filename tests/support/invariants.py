@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, Final
 
@@ -65,6 +65,16 @@ def _plain(kind: bytes, value: Any) -> Any:
     return value
 
 
+def without_dead(seen: Snapshot, queue: str) -> Snapshot:
+    """The same without cancelled ids in lists, which any script may take away."""
+    k = queue_keys(queue)
+    lists = {k.held_prefix + job: ids for job, ids in held_tasks(seen, queue).items()}
+    lists[k.pending] = pending_tasks(seen, queue)
+    changed = {key: replace(seen[key], value=ids) for key, ids in lists.items() if ids}
+    dead = (k.tombstones, k.pending, k.held_prefix)
+    return {key: entry for key, entry in seen.items() if not key.startswith(dead)} | changed
+
+
 _KINDS: Final = {
     "pending": "list",
     "wake": "list",
@@ -83,6 +93,7 @@ _KINDS: Final = {
     "rates": "hash",
     "blocked": "zset",
     "held": "list",
+    "tombstones": "hash",
     "running": "set",
 }
 """Which keys a queue may have."""
@@ -119,7 +130,7 @@ local found = {redis.call('LRANGE', KEYS[1], 0, -1), redis.call('ZRANGE', KEYS[2
 for _, worker in ipairs(redis.call('ZRANGE', KEYS[4], 0, -1)) do
   found[#found + 1] = redis.call('LRANGE', ARGV[1] .. worker, 0, -1)
 end
-return found
+return {found, redis.call('HGETALL', KEYS[5])}
 """
 
 
@@ -130,8 +141,10 @@ def check_containers(server: redis.Redis, queue: str) -> None:
         AssertionError: an id is in two places, or twice in one.
     """
     k = queue_keys(queue)
-    keys = (k.pending, k.scheduled, k.dead, k.workers)
-    ids = Counter(chain.from_iterable(server.eval(_READ_CONTAINERS, 4, *keys, k.inflight_prefix)))
+    keys = (k.pending, k.scheduled, k.dead, k.workers, k.tombstones)
+    lists, dead = server.eval(_READ_CONTAINERS, len(keys), *keys, k.inflight_prefix)
+    ids = Counter(chain.from_iterable(lists))
+    ids.subtract({dead[i]: int(dead[i + 1]) for i in range(0, len(dead), 2)})
     several = [task_id.decode() for task_id, number in ids.items() if number > 1]
     assert not several, f"in several places: {several}"
 
@@ -159,7 +172,7 @@ def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> No
     """Each id is in one container, and its hash agrees."""
     k = queue_keys(queue)
     places: list[tuple[str, State, str | None]] = [
-        *((task_id, State.PENDING, None) for task_id in _value(seen, k.pending, [])),
+        *((task_id, State.PENDING, None) for task_id in pending_tasks(seen, queue)),
         *(
             (task_id, State.PENDING, None)
             for ids in held_tasks(seen, queue).values()
@@ -240,9 +253,37 @@ def _check_attempts(tasks: dict[str, Entry], queue: str) -> None:
 
 
 def held_tasks(seen: Snapshot, queue: str) -> dict[str, list[str]]:
-    """The ids that each job's limits keep back."""
-    prefix = queue_keys(queue).held_prefix
-    return {key.removeprefix(prefix): e.value for key, e in seen.items() if key.startswith(prefix)}
+    """The ids that each job's limits keep back, without those that were cancelled."""
+    k = queue_keys(queue)
+    lists = {
+        key.removeprefix(k.held_prefix): _living(
+            seen, key, f"{k.tombstones}:{key[len(k.held_prefix) :]}"
+        )
+        for key in seen
+        if key.startswith(k.held_prefix)
+    }
+    return {job: ids for job, ids in lists.items() if ids}
+
+
+def pending_tasks(seen: Snapshot, queue: str) -> list[str]:
+    """The ids in `pending`, without those that were cancelled."""
+    k = queue_keys(queue)
+    return _living(seen, k.pending, k.tombstones)
+
+
+def _living(seen: Snapshot, key: str, tombstones: str) -> list[str]:
+    """The ids of a list that have no tombstone. Each tombstone has its id, and they are counted."""
+    dead = {task_id: int(number) for task_id, number in _value(seen, tombstones, {}).items()}
+    total = dead.pop("", 0)
+    assert total == sum(dead.values()), f"{tombstones}: {dead}, in all {total}"
+    living = []
+    for task_id in _value(seen, key, []):
+        if dead.get(task_id, 0):
+            dead[task_id] -= 1
+        else:
+            living.append(task_id)
+    assert not any(dead.values()), f"{tombstones}: {dead}, and not in the list"
+    return living
 
 
 def _check_limits(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
@@ -252,10 +293,22 @@ def _check_limits(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
     """
     k = queue_keys(queue)
     held, blocked = held_tasks(seen, queue), _value(seen, k.blocked, {})
-    assert set(held) == set(blocked), f"held: {held}, blocked: {blocked}"
+    lists = {key.removeprefix(k.held_prefix) for key in seen if key.startswith(k.held_prefix)}
+    assert lists == set(blocked), f"held: {lists}, blocked: {blocked}"
+    for key in seen:
+        if key.startswith(k.tombstones):
+            listed = (
+                k.held_prefix + key[len(k.tombstones) + 1 :] if key != k.tombstones else k.pending
+            )
+            assert listed in seen, f"{key}: there is no list"
     for job, ids in held.items():
         for task_id in ids:
-            assert tasks[task_id].value["function"].decode() == job, f"{task_id}: held for {job}"
+            fields = tasks[task_id].value
+            assert fields["function"].decode() == job, f"{task_id}: held for {job}"
+            assert fields["held"].decode() == job, f"{task_id}: {fields}"
+    for task_id, entry in tasks.items():
+        if "held" in entry.value and not State(entry.value["state"].decode()).ended:
+            assert task_id in held.get(entry.value["held"].decode(), ()), f"{task_id} is not held"
     counted = {
         (task_id, key.removeprefix(k.running_prefix))
         for key, entry in seen.items()

@@ -85,9 +85,14 @@ def produce(user: Account, bench: Bench) -> None:
     run(commands.task_info(bench.id("a")))
     run(commands.cancel(bench.id("a")))
     run(commands.cancel(bench.id("later")))
+    bench.enqueue("dead", "last")
+    for name in ("dead", "b", "last"):  # with those before it and behind it the list is empty
+        run(commands.cancel(bench.id(name)))
+    assert not bench.raw.exists(bench.keys.pending)
     bench.register("w")
+    bench.enqueue("running")
     bench.claim("w")
-    run(commands.cancel(bench.id("b")))
+    run(commands.cancel(bench.id("running")))
     limited(bench)
     bench.enqueue("unseen")
     run(commands.depth(q))
@@ -143,6 +148,10 @@ def work(user: Account, bench: Bench) -> None:
     bench.run(commands.cancel(bench.id("held")))
     assert bench.recover("limited").lost
     assert run(commands.claim(q, "me", 50)).attempts
+    leave_a_dead_id(bench)
+    bench.raw.delete(bench.keys.task(bench.id("dead-id")))
+    bench.enqueue("dead-id")
+    assert run(commands.claim(q, "me", 50)).attempts
 
 
 LIMITS: Final = {"both": JobLimits(max_running=1, rate_limit=RateLimit(9, 3600, burst=9))}
@@ -158,6 +167,15 @@ def limited(bench: Bench) -> None:
     assert bench.held("both") == ["held"]
 
 
+def leave_a_dead_id(bench: Bench) -> None:
+    """One that was cancelled, at the head of a list, for others to take away."""
+    bench.register("first")
+    bench.enqueue("first-id", "dead-id", "last-id")
+    for name in ("dead-id", "last-id"):
+        bench.run(commands.cancel(bench.id(name)))
+    assert bench.names(a.task_id for a in bench.claim("first", 1)) == ["first-id"]
+
+
 def orphans(bench: Bench, worker: str, *names: str) -> None:
     """Tasks in the hands of a worker that is as good as dead; the first has a unique key."""
     bench.register(worker)
@@ -170,6 +188,8 @@ def look_after(user: Account, bench: Bench) -> None:
     """What operators and administrators have in common."""
     q, run = bench.queue, user.run
     run(commands.depth(q))  # before anybody else has loaded the scripts
+    leave_a_dead_id(bench)
+    run(commands.promote(q))
     bench.enqueue("due", delay=HOUR_MS)
     bench.fall_due("due")
     bench.raw.script_flush()  # whoever finds one missing loads them all
@@ -338,7 +358,7 @@ def test_what_is_missing_is_said(server: RedisServer, new_bench: Callable[[], Be
     bench.register("w")
     user = Account(bench, server.address, rules(Role.PRODUCER))
     text = refused(user, commands.claim(bench.queue, "w", 1))
-    assert f"Redis refused SISMEMBER in `claim` on {bench.keys.pending}" in text
+    assert f"Redis refused ZSCORE in `claim` on {bench.keys.pending}" in text
     assert "docs/redis.md lists what each role needs" in text
     other = Account(bench, server.address, rules(Role.PRODUCER, ["elsewhere"]))
     assert f"in `depth` on {bench.keys.pending}" in refused(other, commands.depth(bench.queue))

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import socket
 import threading
-import urllib.error
 import urllib.request
 
 import pytest
@@ -14,21 +13,10 @@ import redis
 
 from identtqueue import Client, InvalidInput, State, TaskFailed, Worker
 from identtqueue.admin import Admin
+from support.probes import ask
 from support.redis_server import RedisServer, free_port
 from support.serving import Serve, serving
 from support.waiting import eventually
-
-
-async def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
-    def get() -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://{host}:{port}{path}", timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            with error:
-                return error.code, error.read().decode()
-
-    return await asyncio.to_thread(get)
 
 
 def metrics(text: str) -> dict[str, float]:

@@ -267,7 +267,10 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
         return [_receipt(task.task_id, status) for task, status in zip(tasks, reply, strict=True)]
 
     return Call(
-        "enqueue", (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead), tuple(args), parse
+        "enqueue",
+        (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead, k.tombstones),
+        tuple(args),
+        parse,
     )
 
 
@@ -344,7 +347,7 @@ def cancel(task_id: str) -> Call[Cancelled]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "cancel",
-        (k.pending, k.scheduled, k.stats, k.blocked),
+        (k.pending, k.scheduled, k.stats, k.blocked, k.tombstones),
         (k.task_prefix, k.unique_prefix, task_id, CANCELLED, keys.CONTROL_PREFIX, k.held_prefix),
         Cancelled,
     )
@@ -525,6 +528,7 @@ def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
             k.limits,
             k.blocked,
             k.rates,
+            k.tombstones,
         ),
         (
             k.task_prefix,
@@ -650,7 +654,7 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
         args += pair
     return Call(
         "release",
-        (k.inflight(worker), k.pending, k.wake, k.stats, k.blocked),
+        (k.inflight(worker), k.pending, k.wake, k.stats, k.blocked, k.tombstones),
         tuple(args),
         _acks,
     )
@@ -671,7 +675,7 @@ def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) 
 def wake(queue: str) -> Call[int]:
     """Ring for another idle worker if tasks may start; gives their number (as `Claimed`)."""
     k = queue_keys(queue)
-    return Call("wake", (k.pending, k.wake, k.blocked), (), int)
+    return Call("wake", (k.pending, k.wake, k.blocked, k.tombstones), (k.task_prefix,), int)
 
 
 # --- upkeep and administration ----------------------------------------------------------------
@@ -682,7 +686,7 @@ def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
     k = queue_keys(queue)
     return Call(
         "promote",
-        (k.scheduled, k.pending, k.wake, k.dead, k.blocked, k.limits, k.rates),
+        (k.scheduled, k.pending, k.wake, k.dead, k.blocked, k.limits, k.rates, k.tombstones),
         (k.task_prefix, k.doorbell, limit, DEAD_LETTER_TTL_MS, k.running_prefix),
         lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2]),
     )
@@ -739,6 +743,7 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             k.dead,
             k.stats,
             k.blocked,
+            k.tombstones,
         ),
         (
             k.task_prefix,
@@ -798,7 +803,7 @@ def replay(task_id: str) -> Call[Replayed]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "replay",
-        (k.dead, k.pending, k.wake, k.stats),
+        (k.dead, k.pending, k.wake, k.stats, k.tombstones),
         (k.task_prefix, k.doorbell, task_id, k.unique_prefix),
         Replayed,
     )
@@ -836,6 +841,7 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.limits,
             k.blocked,
             k.rates,
+            k.tombstones,
         ),
         (k.task_prefix, k.inflight_prefix, within_ms, k.held_prefix, k.running_prefix),
         _parse_depth,
@@ -865,8 +871,8 @@ def limits(queue: str) -> Call[list[LimitsInUse]]:
     k = queue_keys(queue)
     return Call(
         "limits",
-        (k.limits, k.blocked, k.rates),
-        (k.held_prefix, k.running_prefix),
+        (k.limits, k.blocked, k.rates, k.tombstones),
+        (k.held_prefix, k.running_prefix, k.task_prefix),
         _parse_limits,
     )
 

@@ -35,6 +35,7 @@ class QueueKeys:
         "scheduled",
         "stats",
         "task_prefix",
+        "tombstones",
         "unique_prefix",
         "wake",
         "workers",
@@ -42,7 +43,9 @@ class QueueKeys:
 
     def __init__(self, queue: str) -> None:
         base = f"{ROOT}:{{{check_queue_name(queue)}}}:"
-        self.pending = base + "pending"  # LIST of ids, FIFO; its LLEN is the queue's length
+        self.pending = base + "pending"  # LIST of ids, FIFO; some may be dead: see tombstones
+        self.tombstones = base + "tombstones"  # HASH id -> times it lies in `pending` cancelled,
+        # "" -> their sum; `tombstones:<job>` is the same for `held:<job>`
         self.wake = base + "wake"  # LIST of at most one token: what an idle worker blocks on
         self.scheduled = base + "scheduled"  # ZSET id -> due time (ms)
         self.dead = base + "dead"  # ZSET id -> time of death (ms)

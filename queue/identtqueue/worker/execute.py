@@ -18,7 +18,8 @@ from identtqueue.worker.context import Context
 from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
 from identtqueue.worker.hooks import Hooks
 from identtqueue.worker.metrics import Counters
-from identtqueue.worker.outcome import Failed, Outcome, Retried, Succeeded
+from identtqueue.worker.obstacles import CannotStart, Obstacles
+from identtqueue.worker.outcome import Failed, Outcome, Released, Retried, Succeeded
 from identtqueue.worker.processes import Processes
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.threads import Threads
@@ -64,6 +65,8 @@ class Executor:
         processes: for jobs that run in one.
         hooks: called around each attempt.
         counters: where threads and hooks count what went wrong.
+        most_abandoned_threads: with so many the worker takes no more tasks.
+        obstacles: where it is said that no thread or process can be had.
     """
 
     def __init__(
@@ -77,7 +80,10 @@ class Executor:
         processes: Processes,
         hooks: Hooks,
         counters: Counters,
+        most_abandoned_threads: int,
+        obstacles: Obstacles,
     ) -> None:
+        self.obstacles = obstacles
         self._registry = registry
         self._timeout = timeout_seconds
         self._retry = retry
@@ -87,7 +93,7 @@ class Executor:
         self._hooks = hooks
         self._loggers: dict[str, logging.Logger] = {}
         self._counters = counters
-        self._threads = Threads(counters)
+        self._threads = Threads(counters, most_abandoned_threads, obstacles)
 
     def close(self) -> None:
         """Let idle threads end."""
@@ -111,6 +117,9 @@ class Executor:
         outcome: Outcome
         try:
             outcome = Succeeded(await self._call(run))
+        except CannotStart as why:
+            self.obstacles.not_started(why)
+            outcome = cut_off() or Released()
         except BaseException as error:  # noqa: BLE001 - an attempt must end, also by SystemExit
             # Whatever the job made of its cancellation.
             outcome = cut_off() or self._judge(error, run)
@@ -133,7 +142,7 @@ class Executor:
         def start(context: Context) -> Awaitable[Any]:
             if job.is_async:
                 return job.function(context, *args, **kwargs)  # type: ignore[no-any-return]
-            return self._threads.run(lambda: job.function(context, *args, **kwargs))
+            return self._threads.run(job.name, lambda: job.function(context, *args, **kwargs))
 
         value = await self._in_time(run, task, job, start)
         run.stage = _Stage.AFTER

@@ -21,6 +21,7 @@ from identtqueue.transport.address import Topology
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker.bells import Bells
+from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import QueueOrder
 from identtqueue.worker.slots import Slots
 
@@ -39,6 +40,7 @@ class Fetcher:
         queues: of this worker.
         order: decides from which of them, and how much.
         slots: bounds each claim.
+        obstacles: while there is one, nothing is claimed.
         owned: ids that this worker knows it owns.
         start: gets each attempt; its slot is taken already.
         outage: tells the log.
@@ -53,6 +55,7 @@ class Fetcher:
         *,
         order: QueueOrder,
         slots: Slots,
+        obstacles: Obstacles,
         owned: Container[str],
         start: Callable[[Attempt], None],
         outage: Outage,
@@ -63,6 +66,7 @@ class Fetcher:
         self._queues = tuple(queues)
         self._order = order
         self._slots = slots
+        self._obstacles = obstacles
         self._owned = owned
         self._start = start
         self._outage = outage
@@ -90,18 +94,26 @@ class Fetcher:
         try:
             while True:
                 await self._may_fetch.wait()
+                await self._no_obstacle()
                 await self._slots.wait()
                 # One turn of the loop: attempts that end together free their slots together.
                 await asyncio.sleep(0)
+                if self._obstacles:  # one that the last attempts have met
+                    continue
                 plan = self._order.plan(self._slots.free, self._loop.time())
                 if plan:
                     await self._guarded(self._claim_all(plan))
                 else:
                     await self._guarded(self._block())
-                    if not self._may_fetch.is_set():  # told to drain while it blocked
+                    if self._obstacles or not self._may_fetch.is_set():  # since it blocked
                         await self._guarded(self.pass_on())
         finally:
             await self._bells.drop()
+
+    async def _no_obstacle(self) -> None:
+        if self._obstacles:
+            await self._obstacles.gone()
+            self._order.look_everywhere()  # tokens that came meanwhile were passed on
 
     async def pass_on(self) -> None:
         """Ring for others: this worker may have swallowed a token that it does not act on."""
@@ -189,7 +201,7 @@ class Fetcher:
 
     def _late(self, queue: str) -> None:
         """A token that came while this worker was busy: look, or ring for another one."""
-        if self._may_fetch.is_set() and self._slots.free:
+        if self._may_fetch.is_set() and self._slots.free and not self._obstacles:
             self._order.look_everywhere()
         elif not self._redis.closed:
             self._redis.send(commands.wake(queue), lambda _: None)

@@ -9,8 +9,8 @@ were given; a plain one must not block. Their errors:
   `before_task` was called, however it ended.
 - `on_shutdown`: logged; the stop goes on.
 - `on_process_startup`: called in each process for jobs, before its first one, with that process's
-  own `state`. The first such process is started with the worker, which stops with the error; later
-  ones fail the attempt that they were started for.
+  own `state`. The first such process is started with the worker, which stops with the error. Later
+  the task that needed one goes back uncharged, and the worker pauses before it tries again.
 """
 
 from __future__ import annotations

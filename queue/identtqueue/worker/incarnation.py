@@ -125,6 +125,7 @@ class Incarnation:
             settings.queues,
             order=_order(settings),
             slots=self._slots,
+            obstacles=executor.obstacles,
             owned=self._attempts.keys(),
             start=self._start,
             outage=outage,

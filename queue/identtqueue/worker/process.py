@@ -21,6 +21,7 @@ from identtqueue.worker.child import BOOTSTRAP
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import RaisedElsewhere, describe
 from identtqueue.worker.metrics import Counters
+from identtqueue.worker.obstacles import CannotStart
 from identtqueue.worker.registry import Job
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ class JobProcess:
         pid: of the process, and of its session and group.
         gone: its end; done when nothing is left of it.
         ran: attempts so far.
+
+    Raises:
+        CannotStart: the system refuses one.
     """
 
     def __init__(self, setup: pipe.Setup, counters: Counters) -> None:
@@ -55,16 +59,18 @@ class JobProcess:
         self._context: Context | None = None
         self._told_to_end = False
         self.ran = 0
-        self._process = self._spawn()
+        try:
+            self._process = self._spawn()
+        except (OSError, RuntimeError, MemoryError) as error:  # no memory, descriptor, thread
+            raise CannotStart(f"a process for jobs can't be started: {error}") from error
         self.pid = self._process.pid
         counters.processes += 1
-        threading.Thread(target=self._wait, daemon=True, name="identtqueue process").start()
         self.gone = self._loop.create_task(self._watch(), name=f"process {self.pid}")
 
     @property
     def usable(self) -> bool:
         """Whether it waits for an attempt."""
-        return self._answer is None and not self._exit_code.done()
+        return self._answer is None and not self._has_ended()
 
     async def start(self) -> None:
         """Return when it is ready; it is gone otherwise.
@@ -87,9 +93,12 @@ class JobProcess:
         """Run one attempt; gives the encoded result. Cancelled, this is not usable any more.
 
         Raises:
+            CannotStart: it had ended before: the job was not called.
             ProcessDied: it ended before the job did.
             RaisedElsewhere: what the job raised.
         """
+        if self._has_ended():  # while a hook ran
+            raise CannotStart(f"process {self.pid} has ended before its job was called")
         self.ran += 1
         self._context = context
         self._what = f"the process of job {job.name}"
@@ -124,15 +133,20 @@ class JobProcess:
         if not self._exit_code.done():
             self._told_to_end = True
             self._counters.killed_processes += 1
-            self._kill_group()
+            _kill_group(self.pid)
         await asyncio.wait([self.gone], timeout=END_SECONDS)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        self._socket, theirs = socket.socketpair()
-        self._socket.setblocking(False)
-        lifeline, self._lifeline = os.pipe()
-        try:
-            return subprocess.Popen(  # noqa: S603 - this very interpreter
+        """Start the process, and the thread that waits for its end; leave nothing of a failure."""
+        with contextlib.ExitStack() as both, contextlib.ExitStack() as ours:
+            self._socket, theirs = socket.socketpair()
+            ours.callback(self._socket.close)
+            both.callback(theirs.close)
+            self._socket.setblocking(False)
+            lifeline, self._lifeline = os.pipe()
+            ours.callback(os.close, self._lifeline)
+            both.callback(os.close, lifeline)
+            process = subprocess.Popen(  # noqa: S603 - this very interpreter
                 [
                     *(sys.executable, "-P", "-c", BOOTSTRAP),
                     *(str(theirs.fileno()), str(lifeline), *sys.path),
@@ -141,17 +155,25 @@ class JobProcess:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        except OSError:
-            self._socket.close()
-            os.close(self._lifeline)
-            raise
-        finally:
-            theirs.close()
-            os.close(lifeline)
+            ours.callback(process.wait)
+            ours.callback(_kill_group, process.pid)
+            threading.Thread(
+                target=self._wait, args=(process,), daemon=True, name="identtqueue process"
+            ).start()
+            ours.pop_all()
+            return process
 
-    def _kill_group(self) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+    def _has_ended(self) -> bool:
+        """Look whether it has ended, also if the thread that waits for that could not say so yet.
+
+        An attempt must not be lent a process that was killed a moment ago, and be charged for it.
+        """
+        if self._exit_code.done():
+            return True
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # that thread was faster
+            return True
 
     async def _ask(self, message: pipe.Order) -> pipe.Ready | pipe.Done:
         if self._exit_code.done():
@@ -172,18 +194,18 @@ class JobProcess:
 
     # --- what it says, and its end ---
 
-    def _wait(self) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         """In a thread of its own: the one way to hear of an end on every system and event loop."""
-        code = self._process.wait()
+        code = process.wait()
         # What its job has left running. The group's number is not given to others while it has a
         # member; without one, this comes before the numbers have gone round.
-        self._kill_group()
+        _kill_group(process.pid)
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._exit_code.set_result, code)
         # To the first process of a container they are children now, and zombies until waited for.
         with contextlib.suppress(ChildProcessError):  # there is none (any more)
             while True:
-                os.waitpid(-self.pid, 0)
+                os.waitpid(-process.pid, 0)
 
     async def _watch(self) -> None:
         listening = self._loop.create_task(self._listen())
@@ -192,7 +214,7 @@ class JobProcess:
         if not self._exit_code.done():  # it has closed its end of the pipe: it is about to exit
             await asyncio.wait([self._exit_code], timeout=END_SECONDS)
         if not self._exit_code.done():
-            self._kill_group()
+            _kill_group(self.pid)
         code = await self._exit_code
         await asyncio.wait([listening], timeout=END_SECONDS)  # what it had said before
         listening.cancel()
@@ -254,8 +276,23 @@ class JobProcess:
         return data
 
 
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def _log(line: pipe.Log) -> None:
-    """Hand it to the worker's handlers."""
+    """Hand a record to the worker's handlers. Their errors are not the process's."""
+    try:
+        _handle(line)
+    except Exception as error:  # noqa: BLE001 - the application's filters may raise anything
+        broken = f"logging is broken ({type(error).__name__}): {line.message}"
+        if logging.lastResort is not None:
+            record = logging.makeLogRecord({"msg": broken, "levelno": line.level})
+            logging.lastResort.handle(record)
+
+
+def _handle(line: pipe.Log) -> None:
     log = logging.getLogger(line.name)
     if log.isEnabledFor(line.level):
         record = logging.makeLogRecord(

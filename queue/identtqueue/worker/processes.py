@@ -15,8 +15,11 @@ from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from identtqueue.errors import ProcessDied, ProcessNotStarted
 from identtqueue.worker import pipe
+from identtqueue.worker.failure import RaisedElsewhere
 from identtqueue.worker.metrics import Counters
+from identtqueue.worker.obstacles import CannotStart, Obstacles
 from identtqueue.worker.process import JobProcess
 from identtqueue.worker.reference import main_source
 
@@ -32,6 +35,7 @@ class Processes:
         max_payload_bytes: larger results fail the task.
         max_tasks: attempts after which a process is replaced; None: never.
         counters: where they are counted.
+        obstacles: where it is said that one has started.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class Processes:
         max_payload_bytes: int,
         max_tasks: int | None,
         counters: Counters,
+        obstacles: Obstacles,
     ) -> None:
         module, path = main_source() if needs_main else (None, None)
         self._setup = pipe.Setup(
@@ -54,6 +59,7 @@ class Processes:
         )
         self._max_tasks = max_tasks
         self._counters = counters
+        self._obstacles = obstacles
         self._all: set[JobProcess] = set()
         self._idle: list[JobProcess] = []
         self._left: list[asyncio.Future[JobProcess]] = []  # start, and nobody waits for them
@@ -65,13 +71,21 @@ class Processes:
         Raises:
             ProcessDied, ProcessNotStarted: it did not become ready.
             RaisedElsewhere: what an import or a hook raised.
+            CannotStart: the system refuses a process.
         """
         self._idle.append(await self._ready())
 
     @asynccontextmanager
     async def lend(self) -> AsyncIterator[JobProcess]:
-        """A process for one attempt; raises as `start`."""
-        process = await self._ready()
+        """Lend a process to one attempt.
+
+        Raises:
+            CannotStart: there is none. The attempt is not to blame: its job was not called.
+        """
+        try:
+            process = await self._ready()
+        except (ProcessDied, ProcessNotStarted, RaisedElsewhere) as error:
+            raise CannotStart(_start_failed(error)) from error
         try:
             yield process
         finally:
@@ -109,9 +123,14 @@ class Processes:
         process = JobProcess(self._setup, self._counters)
         self._all.add(process)
         process.gone.add_done_callback(lambda _: self._all.discard(process))
-        starting = asyncio.ensure_future(_start(process))
+        starting = asyncio.ensure_future(self._start(process))
         starting.add_done_callback(self._started)
         return starting
+
+    async def _start(self, process: JobProcess) -> JobProcess:
+        await process.start()
+        self._obstacles.started()
+        return process
 
     def _started(self, starting: asyncio.Future[JobProcess]) -> None:
         """Keep it, if nobody waits for it any more."""
@@ -121,7 +140,7 @@ class Processes:
         if starting.cancelled():  # with all the loop's tasks
             return
         if (error := starting.exception()) is not None:
-            logger.warning("a process for jobs: %s", error)
+            logger.warning("a process for jobs has not started: %s", error)
         else:
             self._idle.append(starting.result())
 
@@ -131,9 +150,11 @@ class Processes:
         task.add_done_callback(self._background.discard)
 
 
-async def _start(process: JobProcess) -> JobProcess:
-    await process.start()
-    return process
+def _start_failed(error: Exception) -> str:
+    if isinstance(error, RaisedElsewhere):
+        failure = error.failure
+        return f"a process for jobs has not started: {failure.type}: {failure.message}"
+    return f"a process for jobs has not started: {error}"
 
 
 def _log_levels() -> dict[str, int]:

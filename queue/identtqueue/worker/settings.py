@@ -42,6 +42,8 @@ class WorkerSettings:
         grace_seconds: after SIGTERM, the time that running attempts have to end; those that do
             not are given back. Keep it below the pod's terminationGracePeriodSeconds.
         http_port: serves /livez, /readyz and /metrics, on IPv6 and IPv4; None: nothing.
+        max_abandoned_threads: with so many threads left behind by cut-off jobs, the worker takes no
+            more tasks until some have ended; None: as many as `concurrency`, at least 10.
         max_payload_bytes: larger results fail the task.
         max_tasks_per_process: attempts after which a process for jobs is replaced (against code
             that leaks); None: never.
@@ -61,6 +63,7 @@ class WorkerSettings:
     http_port: int | None = None
     max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES
     max_tasks_per_process: int | None = None
+    max_abandoned_threads: int | None = None
     hooks: Hooks = field(default_factory=Hooks)
     cron: tuple[Cron, ...] = ()
 
@@ -81,6 +84,8 @@ class WorkerSettings:
         _at_least("concurrency", self.concurrency, 1)
         if self.max_tasks_per_process is not None:
             _at_least("max_tasks_per_process", self.max_tasks_per_process, 1)
+        if self.max_abandoned_threads is not None:
+            _at_least("max_abandoned_threads", self.max_abandoned_threads, 1)
         _at_least("max_deliveries", self.max_deliveries, 1)
         _at_least("max_payload_bytes", self.max_payload_bytes, 1)
         _at_least("lease_seconds", self.lease_seconds, 5, float)
@@ -121,6 +126,11 @@ class WorkerSettings:
         weights = self.queue_weights
         names = (f"{name}:{weights[name]}" if name in weights else name for name in self.queues)
         return ", ".join(names) + (", in strict order" if self.queue_order == "strict" else "")
+
+    @property
+    def most_abandoned_threads(self) -> int:
+        """`max_abandoned_threads`, or its default."""
+        return self.max_abandoned_threads or max(10, self.concurrency)
 
     @property
     def lease_ms(self) -> int:

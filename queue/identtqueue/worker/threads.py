@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -18,28 +19,42 @@ from queue import SimpleQueue
 from typing import Any, Final
 
 from identtqueue.worker.metrics import Counters
+from identtqueue.worker.obstacles import CannotStart, Obstacles
 
 LOOK_SECONDS: Final = 0.001
 """How long a call may wait to begin behind others, and to come back together with others. The
 shortest time that an event loop sleeps."""
 
+OBSTACLE: Final = "threads"
+
 
 class _Call:
-    """A call on its way through a thread, and who waits for it."""
+    """A call on its way through a thread, and who waits for it.
 
-    __slots__ = ("abandoned", "context", "ended", "error", "function", "future", "left", "value")
+    An exception holds the frames that it went through, and they hold their local variables: those
+    of a job may be large. So nothing that such a frame can reach may hold the exception. Otherwise
+    they keep each other until Python's collector finds them, which counts objects, not bytes.
+    """
 
-    def __init__(self, function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+    __slots__ = (
+        *("abandoned", "context", "ended", "error", "function", "future", "left", "name"),
+        *("thread", "value"),
+    )
+
+    def __init__(self, name: str, function: Callable[[], Any], future: asyncio.Future[Any]) -> None:
+        self.name = name
         self.function = function
-        self.future = future
+        self.future: asyncio.Future[Any] | None = future
         self.context = contextvars.copy_context()  # what a hook has set, a trace for instance
         self.value: Any = None
         self.error: BaseException | None = None
+        self.thread: int | None = None  # that runs it
         self.ended = False  # the loop knows
         self.abandoned = False  # nobody waits any more
         self.left = False  # its thread has ended with it
 
     def run(self) -> None:
+        self.thread = threading.get_ident()
         try:
             self.value = self.context.run(self.function)
         except (StopIteration, GeneratorExit) as stop:  # these mean something to `await`
@@ -49,43 +64,71 @@ class _Call:
         except BaseException as raised:  # noqa: BLE001 - whatever a job raises
             self.error = raised
 
+    def settle(self) -> None:
+        """Hand the outcome to the one who waits, and keep nothing of it."""
+        future, error, value = self.future, self.error, self.value
+        self.future = self.error = self.value = None
+        if future is None or future.done():  # cancelled in this turn of the loop
+            return
+        if error is not None:
+            future.set_exception(error)
+        else:
+            future.set_result(value)
+
 
 class Threads:
     """The threads of one worker: as many as calls have run at once, and those left behind.
 
     Args:
         counters: where abandoned threads are counted.
+        most_abandoned: with so many of them the worker takes no more tasks.
+        obstacles: where that is said.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, most_abandoned: int, obstacles: Obstacles) -> None:
         self._counters = counters
+        self._most_abandoned = most_abandoned
+        self._obstacles = obstacles
         self._loop = asyncio.get_running_loop()
         self._calls: deque[_Call] = deque()
         self._ended: deque[_Call] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()  # True: look for calls; False: end
-        self._threads = 0  # the loop's own, as the next two
+        self._threads = 0  # the loop's own, as the next three
         self._running = 0  # calls that somebody waits for: never more than threads
+        self._abandoned: set[_Call] = set()
         self._ringing = False
         self._waking = False
         self._looking: asyncio.TimerHandle | None = None
 
-    async def run(self, function: Callable[[], Any]) -> Any:
-        """What the function returns, or raises. Cancelled, it leaves the function behind."""
-        call = _Call(function, self._loop.create_future())
+    async def run(self, name: str, function: Callable[[], Any]) -> Any:
+        """Call the function in a thread; give what it returns, or raise what it raises.
+
+        Cancelled, it leaves the function behind.
+
+        Args:
+            name: of the job, for the log.
+            function: is called.
+
+        Raises:
+            CannotStart: it takes one more thread, and the system refuses it.
+        """
+        if self._running == self._threads:
+            self._start_one()
+        future = self._loop.create_future()
+        call = _Call(name, function, future)
         self._running += 1
-        if self._running > self._threads:
-            self._threads += 1
-            threading.Thread(target=self._serve, daemon=True, name="identtqueue job").start()
         self._calls.append(call)
         if not self._ringing:
             self._ringing = True
             self._loop.call_soon(self._ring)
         try:
-            return await call.future
+            return await future
         except asyncio.CancelledError:
             if not call.ended:
                 self._abandon(call)
             raise
+        finally:
+            del call, future  # see `_Call`: the future has the exception
 
     def close(self) -> None:
         """Let idle threads end; one that runs a job ends with it."""
@@ -94,6 +137,15 @@ class Threads:
         self._threads = 0
         if self._looking is not None:
             self._looking.cancel()
+
+    def _start_one(self) -> None:
+        thread = threading.Thread(target=self._serve, daemon=True, name="identtqueue job")
+        try:
+            thread.start()
+        except (RuntimeError, MemoryError) as error:  # "can't start new thread"
+            raise CannotStart(f"a thread for jobs can't be started: {error}") from error
+        self._threads += 1
+        self._obstacles.started()
 
     def _ring(self) -> None:
         self._ringing = False
@@ -117,7 +169,31 @@ class Threads:
             self._calls.remove(call)
         except ValueError:  # a thread has it
             self._threads -= 1
-            self._counters.abandoned_threads += 1
+            self._abandoned.add(call)
+            self._count_abandoned()
+
+    def _count_abandoned(self) -> None:
+        number = self._counters.abandoned_threads = len(self._abandoned)
+        if number < self._most_abandoned:
+            self._obstacles.remove(OBSTACLE)
+            return
+        self._obstacles.put(
+            OBSTACLE,
+            f"threads left behind by cut-off attempts: {number} "
+            f"(max_abandoned_threads={self._most_abandoned})",
+            self._places(),
+        )
+
+    def _places(self) -> str:
+        """Say where the abandoned threads are, each place once."""
+        frames, found = sys._current_frames(), dict[str, int]()  # noqa: SLF001 - documented
+        for call in self._abandoned:
+            frame = frames.get(call.thread or 0)
+            where = f"{frame.f_code.co_filename}:{frame.f_lineno}" if frame else "ending"
+            place = f"job {call.name} in {where}"
+            found[place] = found.get(place, 0) + 1
+        del frames
+        return ", ".join(f"{place} ({number})" for place, number in found.items())
 
     def _settle(self) -> None:
         """Hand out what has ended. Called by a look, or because a thread has woken the loop."""
@@ -133,16 +209,12 @@ class Threads:
     def _settle_one(self, call: _Call) -> None:
         call.ended = True
         if call.abandoned:
-            self._counters.abandoned_threads -= 1
             self._threads += not call.left
-            return
-        self._running -= 1
-        if call.future.done():  # cancelled in this turn of the loop
-            return
-        if call.error is not None:
-            call.future.set_exception(call.error)
+            self._abandoned.discard(call)
+            self._count_abandoned()
         else:
-            call.future.set_result(call.value)
+            self._running -= 1
+        call.settle()
 
     # --- in the threads ---
 
@@ -156,7 +228,9 @@ class Threads:
                     break
                 call.run()
                 call.left = call.abandoned
-                if not self._hand_back(call) or call.left:
+                goes_on = self._hand_back(call) and not call.left
+                del call  # an idle thread must not keep what its last call was about
+                if not goes_on:
                     return
 
     def _hand_back(self, call: _Call) -> bool:

@@ -20,6 +20,7 @@ from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.worker import threads
 from identtqueue.worker.child import is_child
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
@@ -32,6 +33,7 @@ from identtqueue.worker.incarnation import (
     bounded,
 )
 from identtqueue.worker.metrics import Counters
+from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.processes import Processes
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.registry import Job, Registry
@@ -129,6 +131,7 @@ class Worker:
                     f"cron {entry.name}: this worker has no job {entry.function_name!r}; it has: "
                     f"{known}"
                 )
+        self._obstacles = Obstacles()
         self._incarnation: Incarnation | None = None
         self._stopped = asyncio.Event()
         self._outage = Outage()
@@ -247,6 +250,7 @@ class Worker:
             max_payload_bytes=self.settings.max_payload_bytes,
             max_tasks=self.settings.max_tasks_per_process,
             counters=self.counters,
+            obstacles=self._obstacles,
         )
 
     async def _start_process(self, processes: Processes) -> None:
@@ -263,6 +267,8 @@ class Worker:
             processes=processes,
             hooks=self.settings.hooks,
             counters=self.counters,
+            most_abandoned_threads=self.settings.most_abandoned_threads,
+            obstacles=self._obstacles,
         )
         identity = Identity.from_environment()
         end = End.LOST
@@ -301,7 +307,9 @@ class Worker:
         if incarnation is None or self._stops:
             return None
         if incarnation.registered:
-            return None if incarnation.heartbeat.alive else "the heartbeat has ended"
+            if not incarnation.heartbeat.alive:
+                return "the heartbeat has ended"
+            return self._stuck_problem()
         lost_at = incarnation.lost_at or self._lost_at
         if lost_at is None or now - max(lost_at, self._outage.calm_since) < START_OVER_SECONDS:
             return None
@@ -315,7 +323,12 @@ class Worker:
             return "no lease" if incarnation and incarnation.lost_at else "not registered yet"
         if incarnation.draining:
             return "draining"
-        return None
+        return self._obstacles.text
+
+    def _stuck_problem(self) -> str | None:
+        """Say that this worker does nothing any more, and that a new one would."""
+        text = self._obstacles.text_of(threads.OBSTACLE)
+        return f"nothing runs, and {text}" if text and not self.counters.running else None
 
 
 async def _end_the_rest() -> list[str]:

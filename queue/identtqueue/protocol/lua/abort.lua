@@ -6,12 +6,11 @@
 -- include lib/now.lua
 -- include lib/owned.lua
 -- include lib/slots.lua
--- include lib/end_task.lua
+-- include lib/end_cancelled.lua
 local id, key = ARGV[4], ARGV[1] .. ARGV[4]
 local ack, task = owned(key, ARGV[3], ARGV[5], 'cancelled')
 if ack ~= 'ok' then return ack end
 redis.call('LREM', KEYS[1], 1, id)
 if task[8] then vacate(ARGV[7], KEYS[3], KEYS[4], key, id, task[8]) end
-end_task(key, id, 'cancelled', 'error', ARGV[6], now_ms(), task[5] or 3600000, ARGV[2])
-redis.call('HINCRBY', KEYS[2], 'cancelled', 1)
+end_cancelled(key, id, ARGV[6], now_ms(), task[5], ARGV[2], KEYS[2])
 return ack

@@ -1,13 +1,13 @@
 -- cancel: scheduled / pending -> cancelled; the owner of a running task is asked
--- KEYS  1 pending  2 scheduled  3 stats  4 blocked
+-- KEYS  1 pending  2 scheduled  3 stats  4 blocked  5 tombstones
 -- ARGV  1 task prefix  2 unique prefix  3 id  4 encoded reason  5 control channel prefix
 --       6 held prefix
--- Returns "missing" | "ended" | "asked" | "ok". LREM walks the list: O(tasks pending).
+-- Returns "missing" | "ended" | "asked" | "ok"
 -- include lib/now.lua
--- include lib/end_task.lua
+-- include lib/end_cancelled.lua
 -- include lib/unqueue.lua
 local id, key = ARGV[3], ARGV[1] .. ARGV[3]
-local task = redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl', 'function')
+local task = redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl', 'held')
 local state = task[1]
 if not state then return 'missing' end
 if state == 'succeeded' or state == 'failed' or state == 'cancelled' then return 'ended' end
@@ -17,8 +17,7 @@ if state == 'running' then
   redis.call('PUBLISH', ARGV[5] .. task[2], 'cancel ' .. id .. ' ' .. task[3])
   return 'asked'
 end
-if state == 'pending' then unqueue(KEYS[1], KEYS[4], ARGV[6], id, task[5])
+end_cancelled(key, id, ARGV[4], now_ms(), task[4], ARGV[2], KEYS[3])
+if state == 'pending' then unqueue(KEYS[1], KEYS[5], KEYS[4], ARGV[6], ARGV[1], id, task[5])
 else redis.call('ZREM', KEYS[2], id) end
-end_task(key, id, 'cancelled', 'error', ARGV[4], now_ms(), task[4] or 3600000, ARGV[2])
-redis.call('HINCRBY', KEYS[3], 'cancelled', 1)
 return 'ok'

@@ -1,5 +1,6 @@
 -- depth: what is in a queue; writes nothing
 -- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused  7 limits  8 blocked  9 rates
+--       10 tombstones
 -- ARGV  1 task prefix  2 inflight prefix  3 how far to look ahead (ms)  4 held prefix
 --       5 running prefix
 -- Returns {pending, in flight, scheduled, dead, ms that the oldest which may start has waited or
@@ -9,20 +10,31 @@
 -- include lib/now.lua
 -- include lib/limits.lua
 -- include lib/due_held.lua
+-- include lib/tombstones.lua
 local now, in_flight = now_ms(), 0
 local workers = redis.call('ZRANGE', KEYS[2], 0, -1)
 for _, worker in ipairs(workers) do
   in_flight = in_flight + redis.call('LLEN', ARGV[2] .. worker)
 end
 
-local function waited(list)
-  local head = redis.call('LINDEX', list, 0)
-  if not head then return -1 end
+-- The first ids of a list that are not dead. Those behind many dead ones are not seen.
+local function first_ids(list, tombstones, most)
+  local ids, found = redis.call('LRANGE', list, 0, most - 1), {}
+  local dead = redis.call('EXISTS', tombstones) == 1 and find_dead(tombstones, ids) or {}
+  for i, id in ipairs(ids) do
+    if not dead[i] then found[#found + 1] = id end
+  end
+  return found
+end
+
+local function waited(list, tombstones)
+  local head = first_ids(list, tombstones, 1)[1] or first_ids(list, tombstones, 1000)[1]
+  if not head then return living(list, tombstones, ARGV[1]) > 0 and 0 or -1 end
   local since = redis.call('HMGET', ARGV[1] .. head, 'pending_since', 'enqueued_at')
   return math.max(0, now - tonumber(since[1] or since[2] or now))
 end
 
-local length, oldest = redis.call('LLEN', KEYS[1]), waited(KEYS[1])
+local length, oldest = living(KEYS[1], KEYS[10], ARGV[1]), waited(KEYS[1], KEYS[10])
 local pending, startable, free = length, length, {}
 
 local function free_for(job)
@@ -33,13 +45,14 @@ end
 if redis.call('EXISTS', KEYS[7], KEYS[8]) > 0 then
   startable = 0
   for _, job in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
-    local held = redis.call('LLEN', ARGV[4] .. job)
+    local list, dead = ARGV[4] .. job, KEYS[10] .. ':' .. job
+    local held = living(list, dead, ARGV[1])
     local may = math.max(0, math.min(held, free_for(job)))
-    if may > 0 then oldest = math.max(oldest, waited(ARGV[4] .. job)) end
+    if may > 0 then oldest = math.max(oldest, waited(list, dead)) end
     pending, startable, free[job] = pending + held, startable + may, free_for(job) - may
   end
   -- What has not been looked at by a claim yet: its head stands for the rest.
-  local sample, found, shares = redis.call('LRANGE', KEYS[1], 0, 199), {}, 0
+  local sample, found, shares = first_ids(KEYS[1], KEYS[10], 200), {}, 0
   for _, id in ipairs(sample) do
     local job = redis.call('HGET', ARGV[1] .. id, 'function') or ''
     found[job] = (found[job] or 0) + 1

@@ -1,5 +1,5 @@
 -- enqueue: (none) / succeeded / failed / cancelled -> pending / scheduled, for a batch
--- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta  6 dead
+-- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta  6 dead  7 tombstones
 -- ARGV  1 task prefix  2 unique prefix  3 doorbell  4 protocol version
 --       5.. per task: id, payload, function name, options (msgpack map, or empty)
 -- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); late_refused (cron); replace (an
@@ -8,10 +8,11 @@
 --         or {"protocol", the version found}
 -- include lib/now.lua
 -- include lib/pending.lua
+-- include lib/tombstones.lua
 local protocol = redis.call('HGET', KEYS[5], 'protocol')
 if protocol and protocol ~= ARGV[4] then return {'protocol', protocol} end
 local now = now_ms()
-local before = redis.call('LLEN', KEYS[1])
+local before = living(KEYS[1], KEYS[7], ARGV[1])
 local queued, accepted, earliest = 0, 0, false
 local replies = {}
 

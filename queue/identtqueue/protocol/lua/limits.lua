@@ -1,10 +1,11 @@
 -- limits: what limits the jobs of a queue have, and how far they are used; writes nothing
--- KEYS  1 limits  2 blocked  3 rates
--- ARGV  1 held prefix  2 running prefix
+-- KEYS  1 limits  2 blocked  3 rates  4 tombstones
+-- ARGV  1 held prefix  2 running prefix  3 task prefix
 -- Returns per job: name, its limits (msgpack, or empty: none any more), running (of those that
 --         count towards max), held, ms until one more may start or -1 (when one stops running)
 -- include lib/now.lua
 -- include lib/limits.lua
+-- include lib/tombstones.lua
 local now, names, reply = now_ms(), redis.call('HKEYS', KEYS[1]), {}
 for _, job in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
   if redis.call('HEXISTS', KEYS[1], job) == 0 then names[#names + 1] = job end
@@ -15,7 +16,7 @@ for _, job in ipairs(names) do
   reply[#reply + 1] = job
   reply[#reply + 1] = redis.call('HGET', KEYS[1], job) or ''
   reply[#reply + 1] = limit and limit.running or 0
-  reply[#reply + 1] = redis.call('LLEN', ARGV[1] .. job)
+  reply[#reply + 1] = living(ARGV[1] .. job, KEYS[4] .. ':' .. job, ARGV[3])
   reply[#reply + 1] = again == '+inf' and -1 or again - now
 end
 return reply

@@ -1,14 +1,18 @@
 -- promote: scheduled -> pending, for tasks that are due; forgets dead letters that have expired;
 -- looks after held tasks, so that none waits for what will not come
 -- KEYS  1 scheduled  2 pending  3 wake  4 dead  5 blocked  6 limits  7 rates
+--       8 tombstones
 -- ARGV  1 task prefix  2 doorbell  3 limit  4 how long dead letters are kept (ms)  5 running prefix
 -- Returns {number moved, ms until the next is due or -1, Redis time in ms}
 -- include lib/now.lua
 -- include lib/promote.lua
 -- include lib/due_held.lua
 -- include lib/limits.lua
+-- include lib/sweep.lua
 local now = now_ms()
-local moved, next_due = promote(KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], now, tonumber(ARGV[3]))
+local moved, next_due = promote(KEYS[1], KEYS[2], KEYS[8], KEYS[3], ARGV[1], ARGV[2], now,
+  tonumber(ARGV[3]))
+sweep(KEYS[2], KEYS[8], ARGV[1], 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[4]))
 
 -- Who counts towards max_running but does not run: its hash was removed by hand, or it was

@@ -1,7 +1,7 @@
 -- recover: running -> pending (head) / failed / cancelled, for all tasks of a lost worker; those
 -- whose job has held tasks go to the head of these
 -- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining  5 pending  6 wake  7 dead  8 stats
---       9 blocked
+--       9 blocked  10 tombstones
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 doorbell  5 "waive" (its death is certain) or
 --       "expired" (its lease must have run out)  6 losses allowed before a task is buried
 --       7 encoded failure of a buried task  8 encoded reason of a cancelled one
@@ -10,14 +10,15 @@
 -- include lib/now.lua
 -- include lib/slots.lua
 -- include lib/put_back.lua
--- include lib/end_task.lua
+-- include lib/end_cancelled.lua
+-- include lib/tombstones.lua
 local now, worker = now_ms(), ARGV[3]
 local lease = redis.call('ZSCORE', KEYS[2], worker)
 if not lease then return {'unknown'} end
 if ARGV[5] ~= 'waive' and tonumber(lease) > now then return {'alive'} end
 
 local ids = redis.call('LRANGE', KEYS[1], 0, -1)
-local before, requeued, reply = redis.call('LLEN', KEYS[5]), 0, {'ok'}
+local before, requeued, reply = living(KEYS[5], KEYS[10], ARGV[1]), 0, {'ok'}
 redis.call('DEL', KEYS[1])
 redis.call('ZREM', KEYS[2], worker)
 redis.call('HDEL', KEYS[3], worker)
@@ -28,8 +29,7 @@ local function fate(id, key)
   local task = redis.call('HMGET', key, 'cancel', 'ttl', 'slot', 'function')
   if task[3] then vacate(ARGV[11], KEYS[9], KEYS[6], key, id, task[3]) end
   if task[1] then
-    end_task(key, id, 'cancelled', 'error', ARGV[8], now, task[2] or 3600000, ARGV[2])
-    redis.call('HINCRBY', KEYS[8], 'cancelled', 1)
+    end_cancelled(key, id, ARGV[8], now, task[2], ARGV[2], KEYS[8])
     return 'cancelled'
   end
   if losses >= tonumber(ARGV[6]) then
@@ -38,7 +38,7 @@ local function fate(id, key)
     redis.call('HINCRBY', KEYS[8], 'failed', 1)
     return 'failed'
   end
-  put_back(KEYS[5], ARGV[10], KEYS[9], id, task[4])
+  put_back(KEYS[5], ARGV[10], KEYS[9], key, id, task[4])
   redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
   redis.call('HDEL', key, 'owner')  -- so that its own late release is told `lost`, not `done`
   requeued = requeued + 1

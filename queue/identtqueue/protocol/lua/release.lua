@@ -1,6 +1,6 @@
 -- release: running -> pending (head, in their old order; those whose job has held tasks go to the
 -- head of these); nothing is charged
--- KEYS  1 inflight:<worker>  2 pending  3 wake  4 stats  5 blocked
+-- KEYS  1 inflight:<worker>  2 pending  3 wake  4 stats  5 blocked  6 tombstones
 -- ARGV  1 task prefix  2 worker  3 doorbell  4 held prefix  5 running prefix
 --       6.. pairs: id, attempt
 -- Returns per attempt, in order: "ok" | "done" (a repeat) | "lost" | "missing"
@@ -8,7 +8,8 @@
 -- include lib/owned.lua
 -- include lib/slots.lua
 -- include lib/put_back.lua
-local now, before = now_ms(), redis.call('LLEN', KEYS[2])
+-- include lib/tombstones.lua
+local now, before = now_ms(), living(KEYS[2], KEYS[6], ARGV[1])
 local acks, released = {}, 0
 for i = #ARGV - 1, 6, -2 do
   local id, key = ARGV[i], ARGV[1] .. ARGV[i]
@@ -16,7 +17,7 @@ for i = #ARGV - 1, 6, -2 do
   if ack == 'ok' then
     redis.call('LREM', KEYS[1], 1, id)
     if task[8] then vacate(ARGV[5], KEYS[5], KEYS[3], key, id, task[8]) end
-    put_back(KEYS[2], ARGV[4], KEYS[5], id, redis.call('HGET', key, 'function'))
+    put_back(KEYS[2], ARGV[4], KEYS[5], key, id, redis.call('HGET', key, 'function'))
     redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
     released = released + 1
   end

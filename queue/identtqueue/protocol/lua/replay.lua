@@ -1,10 +1,11 @@
 -- replay: failed -> pending; its failures and losses start again at 0, its attempts go on. It takes
 -- its unique key back; while another task has that, it stays where it is
--- KEYS  1 dead  2 pending  3 wake  4 stats
+-- KEYS  1 dead  2 pending  3 wake  4 stats  5 tombstones
 -- ARGV  1 task prefix  2 doorbell  3 id  4 unique prefix
 -- Returns "ok" | "missing" | "not dead" | "unique"
 -- include lib/now.lua
 -- include lib/pending.lua
+-- include lib/tombstones.lua
 local id, key = ARGV[3], ARGV[1] .. ARGV[3]
 local task = redis.call('HMGET', key, 'state', 'payload', 'unique', 'unique_ttl')
 if not task[1] then return 'missing' end
@@ -14,7 +15,7 @@ if task[3] then
   if redis.call('SETNX', unique, id) == 0 then return 'unique' end
   redis.call('PEXPIRE', unique, task[4] or 86400000)  -- older clients kept no time: a day
 end
-local before = redis.call('LLEN', KEYS[2])
+local before = living(KEYS[2], KEYS[5], ARGV[1])
 redis.call('ZREM', KEYS[1], id)
 redis.call('PERSIST', key)
 redis.call('HDEL', key, 'error', 'finished_at', 'failures', 'losses', 'cancel', 'expires_at')

@@ -1,3 +1,4 @@
+-- include lib/sweep.lua
 -- Held tasks: pending ones whose job is at a limit, in a list per job. `blocked` says of each job
 -- that has some when the next may start: a time (in the past: now), or +inf: when one of the job's
 -- tasks stops running.
@@ -9,6 +10,7 @@ local function admit(keys, blocked, held_prefix, key, id, job, now)
   local free, again = allowance(limit, now)
   if free <= 0 then
     redis.call('RPUSH', held_prefix .. job, id)
+    redis.call('HSET', key, 'held', job)
     redis.call('ZADD', blocked, again, job)
     return false
   end
@@ -25,7 +27,8 @@ end
 
 -- After tasks were taken from a job's list: when the next may start, if any is left.
 -- ZREM comes first: it is allowed at maxmemory.
-local function note_held(blocked, held_prefix, job, again)
+local function note_held(blocked, held_prefix, tombstones, task_prefix, job, again)
+  sweep(held_prefix .. job, tombstones .. ':' .. job, task_prefix, 100)
   redis.call('ZREM', blocked, job)
   if redis.call('EXISTS', held_prefix .. job) == 1 then redis.call('ZADD', blocked, again, job) end
 end

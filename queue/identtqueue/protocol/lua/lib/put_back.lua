@@ -1,6 +1,7 @@
 -- A task that had started goes back to the head: of those of its job that are held, if there are
 -- any, as they were enqueued behind it.
-local function put_back(pending, held_prefix, blocked, id, job)
+local function put_back(pending, held_prefix, blocked, task_key, id, job)
   local held = job and redis.call('ZSCORE', blocked, job)
   redis.call('LPUSH', held and held_prefix .. job or pending, id)
+  if held then redis.call('HSET', task_key, 'held', job) end
 end

@@ -1,9 +1,15 @@
--- Takes a pending task out of the list it is in: `pending`, or that of the held tasks of its job.
-local function unqueue(pending, blocked, held_prefix, id, job)
-  local held = job and redis.call('ZSCORE', blocked, job) and held_prefix .. job
-  if held and redis.call('LREM', held, 1, id) == 1 then
-    if redis.call('EXISTS', held) == 0 then redis.call('ZREM', blocked, job) end
+-- include lib/sweep.lua
+-- Takes a pending task out of its list: `pending`, or the list of the held tasks of the job that its
+-- hash names in `held`. It stays there under a tombstone, unless it is the last one.
+local function unqueue(pending, tombstones, blocked, held_prefix, task_prefix, id, held)
+  local list = held and held_prefix .. held or pending
+  local dead = held and tombstones .. ':' .. held or tombstones
+  if redis.call('LINDEX', list, -1) == id then
+    redis.call('RPOP', list)
   else
-    redis.call('LREM', pending, 1, id)
+    redis.call('HINCRBY', dead, id, 1)
+    redis.call('HINCRBY', dead, '', 1)
   end
+  sweep(list, dead, task_prefix, 10)
+  if held and redis.call('EXISTS', list) == 0 then redis.call('ZREM', blocked, held) end
 end
