@@ -195,6 +195,7 @@ class Admin(AsyncConnected):
             requeued=tuple(t for recovery in recoveries for t in recovery.requeued),
             dead=tuple(t for recovery in recoveries for t in recovery.dead),
             cancelled=tuple(t for recovery in recoveries for t in recovery.cancelled),
+            isolated=tuple(t for recovery in recoveries for t in recovery.isolated),
         )
 
     async def drain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:

@@ -196,6 +196,7 @@ class Attempt(msgspec.Struct, frozen=True):
         number: counts the claims of the task. With the worker's id it is what Redis checks a
             report against.
         fencing_token: for the job's own writes; see `Context`.
+        alone: the task may be what has killed workers: nothing else may run beside it.
     """
 
     task_id: str
@@ -208,6 +209,7 @@ class Attempt(msgspec.Struct, frozen=True):
     waited_ms: int
     payload: bytes
     fencing_token: int
+    alone: bool = False
 
 
 class Result(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,13 +65,14 @@ class Stage:
         *,
         address: str | None = None,
         app: str = "support.jobs:app",
+        queues: Sequence[str] | None = None,
         environ: dict[str, str] | None = None,
         **options: float,
     ) -> WorkerProcess:
         """One more worker, not started yet."""
         worker = WorkerProcess(
             address or self.server.address,
-            [self.queue],
+            queues or [self.queue],
             self.ledger,
             app=app,
             environ=environ,

@@ -111,6 +111,11 @@ async def test_a_task_that_kills_its_worker_again_becomes_a_dead_letter(operator
     await setup.reason("Working")
     await worker.die()
     setup.fleet.container_ended(worker.pod_name, restarted=True)
+    await setup.told("TasksRequeued")
+    successor = await setup.fleet.start_worker(setup.api.get("pods", worker.pod_name))
+    assert await successor.claim() == [task_id]
+    await successor.die()
+    setup.fleet.container_ended(worker.pod_name, restarted=True)
     message = await setup.told("TaskDeadLettered")
     assert task_id in message
 

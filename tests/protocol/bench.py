@@ -93,8 +93,9 @@ class Bench:
         for worker in workers:
             self.run(commands.register(self.queue, worker, LEASE_MS, {"host": worker}, limits))
 
-    def claim(self, worker: str, limit: int = 10) -> list[Attempt]:
-        return list(self.run(commands.claim(self.queue, worker, limit)).attempts)
+    def claim(self, worker: str, limit: int = 10, *, idle: bool = False) -> list[Attempt]:
+        """`idle`: the worker may take a suspect."""
+        return list(self.run(commands.claim(self.queue, worker, limit, idle=idle)).attempts)
 
     def running(self, worker: str, *names: str, **options: Any) -> list[Attempt]:
         """Fresh tasks in the hands of a fresh worker."""
@@ -127,6 +128,11 @@ class Bench:
         due = self.raw.zscore(self.keys.blocked, job)
         if due is not None and due < float("inf"):
             self.raw.zadd(self.keys.blocked, {job: 1}, xx=True)
+
+    def wait_long(self, ids: Iterable[str]) -> None:
+        """These tasks have been pending for an hour."""
+        for task_id in ids:
+            self.raw.hset(self.keys.task(task_id), "pending_since", self.now_ms() - 3_600_000)
 
     def lapse(self, worker: str) -> None:
         """The worker's lease ran out long ago."""

@@ -122,6 +122,8 @@ class QueueMachine(RuleBasedStateMachine):
     def redis_is_as_the_model(self) -> None:
         model, k, seen, value = self.model, self.bench.keys, self.seen, self.value
         assert pending_tasks(self.seen, self.bench.queue) == model.pending
+        assert value(k.suspects, []) == model.suspects
+        assert value(k.isolating, b"").decode() == (model.isolating or "")
         assert set(value(k.scheduled, {})) == set(model.scheduled)
         assert set(value(k.dead, {})) == model.dead
         assert set(value(k.workers, {})) == set(model.workers)
@@ -147,7 +149,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert held == model.unique
         stats = {name: int(n) for name, n in value(k.stats, {}).items() if not name.endswith("_ms")}
         assert stats == {name: n for name, n in model.stats.items() if n}
-        # Whoever sleeps is woken: a token is there, unless a paused queue has swallowed it.
+        # Whoever sleeps is woken: a token is there, unless a paused queue has swallowed it. (For
+        # suspects upkeep rings again: a busy worker may have taken it.)
         startable = model.pending or Due.NOW in model.blocked.values()
         assert k.wake in seen or not startable or model.paused
 
@@ -240,20 +243,25 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.call(commands.leave(self.bench.queue, worker), version) is expected
 
     @precondition(lambda self: self.known_workers)
-    @rule(which=SOME, limit=st.integers(0, 4))
-    def claim(self, which: int, limit: int) -> None:
-        self._claim(self.pick(self.known_workers, which), limit)
+    @rule(which=SOME, limit=st.integers(0, 4), idle=st.booleans())
+    def claim(self, which: int, limit: int, idle: bool) -> None:
+        self._claim(self.pick(self.known_workers, which), limit, idle=idle)
 
-    def _claim(self, worker: str, limit: int) -> Claim:
+    def _claim(self, worker: str, limit: int, *, idle: bool = False) -> Claim:
+        listed = self.model.workers.get(worker)
+        idle = idle and (listed is None or not listed.in_flight)
         version = self.model.version
         due = sorted((score, job) for job, score in self.value(self.bench.keys.blocked, {}).items())
+        waiting = bool(self.model.suspects) and self.model.next_suspect() is None
         startable = self.model.startable_jobs()
         jobs = [job for _, job in due if job in startable]
-        status, expected = self.model.claim(worker, limit, jobs)
+        status, expected = self.model.claim(worker, limit, jobs, idle=idle)
         left = len(self.model.pending) + len(self.model.startable_jobs())
+        if self.model.alone:
+            left += len(self.model.suspects)
         if status is Claim.OK and not left and self.bench.keys.wake in self.seen:
             self.model.version += 1  # a token with nothing behind it (cancelled) is taken away
-        claimed = self.call(commands.claim(self.bench.queue, worker, limit), version)
+        claimed = self.call(commands.claim(self.bench.queue, worker, limit, idle=idle), version)
         assert claimed.status is status
         assert [(a.task_id, a.number) for a in claimed.attempts] == expected
         for attempt in claimed.attempts:
@@ -262,7 +270,17 @@ class QueueMachine(RuleBasedStateMachine):
             assert codec.decode_task(attempt.payload).args == (attempt.task_id.split(":")[1],)
         if status is Claim.OK:
             assert claimed.pending == left
+            assert claimed.suspects == len(self.model.suspects)
+            assert [a.task_id for a in claimed.attempts if a.alone] == (
+                [self.model.alone] if self.model.alone else []
+            )
+            assert (claimed.hold_ms is not None) == (
+                not idle
+                and self.model.isolating == worker
+                and self.model.next_suspect() is not None
+            )
             timed = self.model.scheduled or Due.TIME in self.model.blocked.values()
+            timed = timed or (waiting and self.model.next_suspect() is None)
             assert (claimed.next_due_ms is None) == (not timed)
         self.reports += ((worker, task_id, number) for task_id, number in expected)
         return status
@@ -281,7 +299,9 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def pass_on(self) -> None:
         startable = self.call(commands.wake(self.bench.queue), version=-1)
-        assert startable == len(self.model.pending) + len(self.model.startable_jobs())
+        model = self.model
+        expected = len(model.pending) + len(model.suspects) + len(model.startable_jobs())
+        assert startable == expected
 
     # Reports on attempts that were claimed some time: now, again, or far too late. The sixth rule
     # says it for a worker that may not own the task, under a number that may not be right.
@@ -380,11 +400,14 @@ class QueueMachine(RuleBasedStateMachine):
         by_fate: dict[State, list[str]] = {}
         for task_id, fate in (fates or {}).items():
             by_fate.setdefault(fate, []).append(task_id)
+        requeued = by_fate.get(State.PENDING, [])
+        isolated = [task_id for task_id in requeued if self.model.tasks[task_id].suspect]
         assert recovery == Recovery(
             fates is not None,
             tuple(by_fate.get(State.PENDING, ())),
             tuple(by_fate.get(State.FAILED, ())),
             tuple(by_fate.get(State.CANCELLED, ())),
+            tuple(isolated),
         )
 
     @precondition(lambda self: self.known_workers)
@@ -418,7 +441,8 @@ class QueueMachine(RuleBasedStateMachine):
         model, version = self.model, self.model.version
         depth = self.call(commands.depth(self.bench.queue), version)
         in_flight = {worker: len(listed.in_flight) for worker, listed in model.workers.items()}
-        assert depth.queued == len(model.pending) + sum(map(len, model.held.values()))
+        waiting = len(model.pending) + len(model.suspects)
+        assert depth.queued == waiting + sum(map(len, model.held.values()))
         assert depth.held == model.held_back()
         blocked = set(model.blocked.values())
         assert (depth.next_held_in_ms is None) == (not blocked - {Due.SLOT})
@@ -453,6 +477,17 @@ class QueueMachine(RuleBasedStateMachine):
     def pass_time(self, job: str) -> None:
         self.bench.pass_time(job)
         self.model.pass_time(job)
+        self.seen = self.bench.snapshot()
+
+    @precondition(lambda self: self.model.suspects)
+    @rule()
+    def a_suspect_waits_for_long(self) -> None:
+        """And whoever was to become idle for it has not managed to."""
+        self.bench.wait_long(self.model.suspects)
+        self.bench.raw.delete(self.bench.keys.isolating)
+        self.model.isolating = None
+        for task_id in self.model.suspects:
+            self.model.tasks[task_id].waited_long = True
         self.seen = self.bench.snapshot()
 
     @precondition(lambda self: self.model.workers)

@@ -39,6 +39,8 @@ class ModelTask:
     failures: int = 0
     losses: int = 0
     owner: str | None = None  # who claimed it last
+    suspect: bool = False
+    waited_long: bool = False  # since it is pending
     counted: bool = False  # towards its job's max_running
     retried: tuple[str | None, int] | None = None  # by whom, in which attempt
     cancel_asked: bool = False
@@ -76,6 +78,8 @@ class QueueModel:
         self.tasks: dict[str, ModelTask] = {}
         self.workers: dict[str, ModelWorker] = {}
         self.pending: list[str] = []
+        self.suspects: list[str] = []
+        self.isolating: str | None = None  # who becomes idle for it
         self.scheduled: list[str] = []
         self.due: list[str] = []  # those of `scheduled` whose time has come, in that order
         self.dead: set[str] = set()
@@ -97,7 +101,7 @@ class QueueModel:
         row = _TABLE[script]
         assert task.state in row.sources, f"{script}: {task_id} is {task.state}"
         assert target in row.targets, f"{script} makes nothing {target}"
-        for container in (self.pending, self.scheduled, self.due):
+        for container in (self.pending, self.suspects, self.scheduled, self.due):
             if task_id in container:
                 container.remove(task_id)
         self.dead.discard(task_id)
@@ -107,7 +111,8 @@ class QueueModel:
                 self._note_held(job, self.blocked[job])
         if task.state is State.RUNNING and task.owner in self.workers:
             self.workers[task.owner].in_flight.remove(task_id)
-        if task.counted and target is not State.RUNNING:
+        stays = target is State.PENDING and task.suspect
+        if task.counted and target is not State.RUNNING and not stays:
             task.counted = False
             if self.blocked.get(task.job) is Due.SLOT:
                 self.blocked[task.job] = Due.NOW
@@ -126,7 +131,10 @@ class QueueModel:
 
     def _to_pending(self, script: str, task_id: str, *, head: bool = False) -> ModelTask:
         task = self._move(script, task_id, State.PENDING)
-        if head:
+        task.waited_long = False
+        if task.suspect:
+            self.suspects.insert(0 if head else len(self.suspects), task_id)
+        elif head:
             self.held.get(task.job, self.pending).insert(0, task_id)
         else:
             self.pending.append(task_id)
@@ -168,9 +176,49 @@ class QueueModel:
         if self.blocked.get(job) is Due.TIME:
             self.blocked[job] = Due.PASSED
 
+    def next_suspect(self) -> str | None:
+        """The first that may start."""
+        for task_id in self.suspects[:20]:
+            task = self.tasks[task_id]
+            own, task.counted = task.counted, False
+            free, _ = self._allowance(task.job)
+            task.counted = own
+            if free > 0:
+                return task_id
+        return None
+
+    def _serve_suspects(self, worker: str, limit: int, *, idle: bool) -> tuple[int, str | None]:
+        """How many tasks may start in all, and the one that did alone."""
+        task_id = self.next_suspect()
+        if task_id is None:
+            return limit, None
+        if not idle:
+            if self.isolating == worker:
+                return 0, None
+            holder = self.workers.get(self.isolating or "")
+            if not self.tasks[task_id].waited_long or (holder is not None and not holder.draining):
+                return limit, None
+            self.isolating = worker
+            self.version += 1
+            return 0, None
+        if limit == 0:
+            return limit, None
+        self.version += 1
+        task = self.tasks[task_id]
+        if task.counted and self.blocked.get(task.job) is Due.SLOT:
+            self.blocked[task.job] = Due.NOW  # it gives its slot back, and takes it again
+        task.counted = False
+        self._start(worker, task_id)
+        if task.state is not State.RUNNING:
+            return limit, None
+        if self.isolating == worker or not self.suspects:
+            self.isolating = None
+        return 1, task_id
+
     def held_back(self) -> int:
         """How many pending tasks may not start now."""
         free = {task.job: self._allowance(task.job)[0] for task in self.tasks.values()}
+        # Suspects are counted as if they could start: each is one worker's work.
         waiting = Counter(self.tasks[task_id].job for task_id in self.pending)
         waiting.update({job: len(ids) for job, ids in self.held.items()})
         return sum(max(0, number - free[job]) for job, number in waiting.items())
@@ -260,16 +308,17 @@ class QueueModel:
         return True
 
     def promote(self, limit: int) -> int:
-        self.version += bool(self.startable_jobs())  # for whom it rings
+        self.version += bool(self.startable_jobs() or self.suspects)  # for whom it rings
         moving = self.due[:limit]
         for task_id in moving:
             self._to_pending("promote", task_id)
         return len(moving)
 
     def claim(
-        self, worker: str, limit: int, jobs: Sequence[str] = ()
+        self, worker: str, limit: int, jobs: Sequence[str] = (), *, idle: bool = False
     ) -> tuple[Claim, list[tuple[str, int]]]:
         """`jobs`: the order in which those with startable held tasks are served."""
+        self.alone: str | None = None
         listed = self.workers.get(worker)
         if listed is None:
             return Claim.LOST, []
@@ -280,6 +329,9 @@ class QueueModel:
         self.promote(1000)
         assert set(jobs) == self.startable_jobs()
         before = len(listed.in_flight)
+        limit, self.alone = self._serve_suspects(worker, limit, idle=idle)
+        if self.alone:
+            jobs = [*jobs, *sorted(self.startable_jobs() - set(jobs))]
         for job in jobs:
             self.version += 1
             while self.held.get(job) and len(listed.in_flight) - before < limit:
@@ -345,6 +397,8 @@ class QueueModel:
         task.failures += script in ("retry", "bury")
         if script == "retry":
             task.retried = (worker, attempt)
+            if task.suspect:
+                task.suspect, task.losses = False, 0
         self.stats[counter] += 1
         return Ack.OK
 
@@ -357,17 +411,19 @@ class QueueModel:
             return None
         self.version += 1
         fates: dict[str, State] = {}
+        alone = len(listed.in_flight) == 1
         for task_id in reversed(list(listed.in_flight)):
             task = self.tasks[task_id]
             task.losses += 1
             if task.cancel_asked:
                 self._move("recover", task_id, State.CANCELLED)
                 self.stats["cancelled"] += 1
-            elif task.losses >= limit:
+            elif task.losses >= limit and task.suspect and alone:
                 self._move("recover", task_id, State.FAILED)
                 self.stats["failed"] += 1
             else:
-                self._to_pending("recover", task_id, head=True)
+                task.suspect = task.suspect or task.losses >= min(2, limit - 1)
+                self._to_pending("recover", task_id, head=not task.suspect)
                 task.owner = None
                 self.stats["recovered"] += 1
             assert task.state is not None
@@ -400,6 +456,7 @@ class QueueModel:
             if task.unique is not None:
                 self.unique[task.unique] = task_id
             task.failures = task.losses = 0
+            task.suspect = False
             task.cancel_asked = task.expired = False
             self.stats["replayed"] += 1
         return refusal or Replayed.OK

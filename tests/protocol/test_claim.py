@@ -89,7 +89,7 @@ def test_every_claim_of_a_task_has_a_higher_number(bench: Bench) -> None:
         bench.register(worker)
         if not numbers:
             bench.enqueue("a")
-        (attempt,) = bench.claim(worker)
+        (attempt,) = bench.claim(worker, idle=True)
         numbers.append((attempt.number, attempt.losses))
         bench.recover(worker)
     assert numbers == [(1, 0), (2, 1), (3, 2)]

@@ -160,7 +160,13 @@ def test_a_lost_worker_gives_its_slots_back(bench: Bench) -> None:
     assert bench.held("two") == ["a", "b", "c", "d"], "before those that had not started"
     assert bench.pending() == []
     assert claim(bench) == ["a", "b"]
-    assert bench.recover("w", limit=2).dead == (bench.id("b"), bench.id("a"))
+    assert bench.recover("w", limit=2).isolated == (bench.id("b"), bench.id("a"))
+    for number, name in enumerate("ba"):
+        worker = f"u{number}"
+        bench.register(worker, two=TWO)
+        (attempt,) = bench.claim(worker, idle=True)
+        assert attempt.task_id == bench.id(name)
+        assert bench.recover(worker, limit=2).dead == (bench.id(name),)
     bench.register("w", two=TWO)
     assert claim(bench) == ["c", "d"]
 

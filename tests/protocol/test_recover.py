@@ -107,19 +107,21 @@ def test_expired_leases_are_listed_oldest_first_and_limited(bench: Bench) -> Non
     assert bench.refuses(commands.expired(bench.queue, now_ms, limit=1)) == ["v"]
 
 
-# --- the limit of deliveries ---
+# --- the limit of deliveries (see test_suspects) ---
 
 
 def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: Bench) -> None:
     bench.enqueue("poison", unique="key", unique_ttl=LATER_MS)
-    for worker in ("w1", "w2"):
+    poison = (bench.id("poison"),)
+    for worker, isolated in (("w1", ()), ("w2", poison)):
         bench.register(worker)
         bench.claim(worker)
-        assert bench.recover(worker, limit=3).requeued == (bench.id("poison"),)
+        recovery = bench.recover(worker, limit=3)
+        assert recovery == Recovery(lost=True, requeued=poison, isolated=isolated)
     bench.register("w3")
-    bench.claim("w3")
+    bench.claim("w3", idle=True)
 
-    assert bench.recover("w3", limit=3) == Recovery(lost=True, dead=(bench.id("poison"),))
+    assert bench.recover("w3", limit=3) == Recovery(lost=True, dead=poison)
 
     assert bench.dump() == {
         "dead": {"poison": TIME},
@@ -137,6 +139,7 @@ def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: Bench) -> No
             "owner": "w3",
             "attempt": 3,
             "losses": 3,
+            "suspect": "1",
             "unique": "key",
             "unique_ttl": LATER_MS,
         },
@@ -145,13 +148,19 @@ def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: Bench) -> No
     assert isinstance(result, Result)
     assert result.failure is not None
     assert result.failure.message == (
-        "the worker was lost 3 times while it ran this task (max_deliveries=3); last on w3"
+        "the worker was lost 3 times or more while it ran this task, at last with nothing else to "
+        "run (max_deliveries=3); last on w3"
     )
 
 
-def test_a_limit_of_one_buries_at_the_first_loss(bench: Bench) -> None:
+def test_a_limit_of_one_buries_at_the_first_loss_for_which_nothing_else_can_be_blamed(
+    bench: Bench,
+) -> None:
     bench.running("w", "a")
-    assert bench.recover("w", limit=1).dead == (bench.id("a"),)
+    assert bench.recover("w", limit=1).isolated == (bench.id("a"),)
+    bench.register("w2")
+    assert [attempt.alone for attempt in bench.claim("w2", idle=True)] == [True]
+    assert bench.recover("w2", limit=1).dead == (bench.id("a"),)
 
 
 def test_each_task_is_judged_by_its_own_losses(bench: Bench) -> None:
@@ -160,9 +169,9 @@ def test_each_task_is_judged_by_its_own_losses(bench: Bench) -> None:
     bench.enqueue("new")
     bench.register("w")
     bench.claim("w")
-    recovery = bench.recover("w", limit=2)
-    assert recovery.dead == (bench.id("old"),)
-    assert recovery.requeued == (bench.id("new"),)
+    recovery = bench.recover("w", limit=3)
+    assert recovery.requeued == (bench.id("new"), bench.id("old"))
+    assert recovery.isolated == (bench.id("old"),)
 
 
 def test_releases_and_failures_are_no_losses(bench: Bench) -> None:
@@ -171,17 +180,21 @@ def test_releases_and_failures_are_no_losses(bench: Bench) -> None:
     bench.claim("w")
     bench.run(commands.retry(bench.queue, "w", attempt.task_id, 2, 0, b"\x93\xa1x\xa1y\xa0"))
     bench.claim("w")
-    assert bench.recover("w", limit=2).requeued == (attempt.task_id,)
+    recovery = bench.recover("w", limit=3)
+    assert (recovery.requeued, recovery.isolated) == ((attempt.task_id,), ())
 
 
 def test_a_replayed_dead_letter_starts_with_fresh_losses(bench: Bench) -> None:
     bench.running("w", "a")
     bench.recover("w", limit=1)
+    bench.register("w1")
+    bench.claim("w1", idle=True)
+    assert bench.recover("w1", limit=1).dead
     bench.run(commands.replay(bench.id("a")))
     bench.register("w2")
     (attempt,) = bench.claim("w2")
-    assert (attempt.number, attempt.losses) == (2, 0)
-    assert bench.recover("w2", limit=2).requeued == (bench.id("a"),)
+    assert (attempt.number, attempt.losses, attempt.alone) == (3, 0, False)
+    assert bench.recover("w2", limit=3).isolated == ()
 
 
 @pytest.mark.parametrize("limit", [0, -1])
@@ -197,9 +210,9 @@ def test_a_task_whose_cancellation_was_asked_for_does_not_run_again(bench: Bench
     bench.running("w", "a", "b")
     bench.run(commands.cancel(bench.id("a")))
 
-    recovery = bench.recover("w", limit=1)
+    recovery = bench.recover("w")
 
-    assert recovery == Recovery(lost=True, dead=(bench.id("b"),), cancelled=(bench.id("a"),))
+    assert recovery == Recovery(lost=True, requeued=(bench.id("b"),), cancelled=(bench.id("a"),))
     result = bench.run(commands.await_result(bench.id("a")))
     assert isinstance(result, Result)
     assert result.state is State.CANCELLED

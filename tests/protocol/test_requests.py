@@ -134,6 +134,9 @@ def test_every_end_is_announced_to_all_who_wait(bench: Bench, how: str) -> None:
             bench.claim("w")
         else:
             bench.recover("w", limit=1)
+            bench.register("v")
+            bench.claim("v", idle=True)
+            bench.recover("v", limit=1)
         answers = [commands.parse_reply(_next(listener)) for _ in range(2)]
     stored = bench.run(commands.await_result(task_id))
     assert isinstance(stored, Result)

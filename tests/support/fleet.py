@@ -67,7 +67,9 @@ class FleetWorker:
 
     async def claim(self, limit: int = 1) -> list[str]:
         """Begin tasks."""
-        claimed = await self._redis.run(commands.claim(self._queue, self.worker_id, limit))
+        idle = not self._attempts
+        call = commands.claim(self._queue, self.worker_id, limit, idle=idle)
+        claimed = await self._redis.run(call)
         self._attempts += claimed.attempts
         return [attempt.task_id for attempt in claimed.attempts]
 

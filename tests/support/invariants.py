@@ -94,6 +94,8 @@ _KINDS: Final = {
     "blocked": "zset",
     "held": "list",
     "tombstones": "hash",
+    "suspects": "list",
+    "isolating": "string",
     "running": "set",
 }
 """Which keys a queue may have."""
@@ -173,6 +175,7 @@ def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> No
     k = queue_keys(queue)
     places: list[tuple[str, State, str | None]] = [
         *((task_id, State.PENDING, None) for task_id in pending_tasks(seen, queue)),
+        *((task_id, State.PENDING, None) for task_id in _value(seen, k.suspects, [])),
         *(
             (task_id, State.PENDING, None)
             for ids in held_tasks(seen, queue).values()
@@ -199,6 +202,8 @@ def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> No
         if worker is not None:
             assert fields["owner"].decode() == worker, f"{task_id}: in {worker}'s hands: {fields}"
 
+    for task_id in _value(seen, k.suspects, []):
+        assert "suspect" in tasks[task_id].value, f"{task_id}: no suspect: {tasks[task_id].value}"
     contained = {place[0] for place in places}
     for task_id, entry in tasks.items():
         state = State(entry.value["state"].decode())
@@ -322,7 +327,9 @@ def _check_limits(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
     }
     for task_id, job in counted:
         fields = tasks[task_id].value
-        assert (fields["state"], fields["function"].decode()) == (b"running", job), fields
+        # A suspect keeps its slot while it waits.
+        state = b"pending" if task_id in _value(seen, k.suspects, []) else b"running"
+        assert (fields["state"], fields["function"].decode()) == (state, job), fields
     waiting = {job for job, due in blocked.items() if due == float("inf")}
     assert waiting <= {job for _, job in counted}, f"{waiting} wait for what will not come"
     assert set(_value(seen, k.rates, {})) <= set(_value(seen, k.limits, {}))

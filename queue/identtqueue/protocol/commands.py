@@ -153,12 +153,17 @@ class Claimed(msgspec.Struct, frozen=True):
         next_due_ms: until the next scheduled task, or the next one held by a rate limit, may
             start; None: there is none.
         pending: more that may start now (of held ones, one per job is counted).
+        suspects: how many tasks wait for a worker that runs nothing else.
+        hold_ms: the worker is to start nothing for so long, or until it runs nothing and asks for
+            a suspect; None: it need not.
     """
 
     status: Claim
     attempts: tuple[Attempt, ...] = ()
     next_due_ms: int | None = None
     pending: int = 0
+    suspects: int = 0
+    hold_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,12 +177,20 @@ class Promoted:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """The tasks taken from a lost worker; `lost` is False if it was unknown or alive."""
+    """The tasks taken from a lost worker.
+
+    Attributes:
+        lost: False if the worker was unknown or alive.
+        requeued, dead, cancelled: what became of its tasks.
+        isolated: those of the requeued ones that run alone the next time, since they may be what
+            kills their workers.
+    """
 
     lost: bool
     requeued: tuple[str, ...] = ()
     dead: tuple[str, ...] = ()
     cancelled: tuple[str, ...] = ()
+    isolated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,8 +360,24 @@ def cancel(task_id: str) -> Call[Cancelled]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "cancel",
-        (k.pending, k.scheduled, k.stats, k.blocked, k.tombstones),
-        (k.task_prefix, k.unique_prefix, task_id, CANCELLED, keys.CONTROL_PREFIX, k.held_prefix),
+        (
+            k.pending,
+            k.scheduled,
+            k.stats,
+            k.blocked,
+            k.tombstones,
+            k.suspects,
+            k.wake,
+        ),
+        (
+            k.task_prefix,
+            k.unique_prefix,
+            task_id,
+            CANCELLED,
+            keys.CONTROL_PREFIX,
+            k.held_prefix,
+            k.running_prefix,
+        ),
         Cancelled,
     )
 
@@ -511,8 +540,16 @@ def leave(queue: str, worker: str) -> Call[bool]:
     )
 
 
-def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
-    """Take up to `limit` pending tasks."""
+def claim(queue: str, worker: str, limit: int, *, idle: bool = False) -> Call[Claimed]:
+    """Take up to `limit` pending tasks.
+
+    Args:
+        queue: where the tasks are.
+        worker: who is to run them.
+        limit: tasks at most.
+        idle: the worker runs nothing, in any queue, and makes no other claim at the same time. So
+            it may get a suspect (an attempt that is `alone`), and must run nothing beside it.
+    """
     k = queue_keys(queue)
     return Call(
         "claim",
@@ -529,6 +566,8 @@ def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
             k.blocked,
             k.rates,
             k.tombstones,
+            k.suspects,
+            k.isolating,
         ),
         (
             k.task_prefix,
@@ -540,6 +579,7 @@ def claim(queue: str, worker: str, limit: int) -> Call[Claimed]:
             CANCELLED,
             k.held_prefix,
             k.running_prefix,
+            int(idle),
         ),
         lambda reply: _parse_claim(queue, reply),
         repeatable=False,
@@ -567,10 +607,18 @@ def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
             waited_ms=reply[i + 5],
             payload=reply[i + 6],
             fencing_token=told.get(b"fence " + reply[i], now) if told else now,
+            alone=b"alone" in told,
         )
         for i in range(5, len(reply), 7)
     )
-    return Claimed(status, attempts, _maybe(reply[1]), reply[3])
+    return Claimed(
+        status,
+        attempts,
+        _maybe(reply[1]),
+        reply[3],
+        suspects=told.get(b"suspects", 0),
+        hold_ms=told.get(b"hold"),
+    )
 
 
 def _maybe(number: int) -> int | None:
@@ -654,7 +702,15 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
         args += pair
     return Call(
         "release",
-        (k.inflight(worker), k.pending, k.wake, k.stats, k.blocked, k.tombstones),
+        (
+            k.inflight(worker),
+            k.pending,
+            k.wake,
+            k.stats,
+            k.blocked,
+            k.tombstones,
+            k.suspects,
+        ),
         tuple(args),
         _acks,
     )
@@ -675,7 +731,12 @@ def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) 
 def wake(queue: str) -> Call[int]:
     """Ring for another idle worker if tasks may start; gives their number (as `Claimed`)."""
     k = queue_keys(queue)
-    return Call("wake", (k.pending, k.wake, k.blocked, k.tombstones), (k.task_prefix,), int)
+    return Call(
+        "wake",
+        (k.pending, k.wake, k.blocked, k.tombstones, k.suspects),
+        (k.task_prefix,),
+        int,
+    )
 
 
 # --- upkeep and administration ----------------------------------------------------------------
@@ -686,7 +747,17 @@ def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
     k = queue_keys(queue)
     return Call(
         "promote",
-        (k.scheduled, k.pending, k.wake, k.dead, k.blocked, k.limits, k.rates, k.tombstones),
+        (
+            k.scheduled,
+            k.pending,
+            k.wake,
+            k.dead,
+            k.blocked,
+            k.limits,
+            k.rates,
+            k.tombstones,
+            k.suspects,
+        ),
         (k.task_prefix, k.doorbell, limit, DEAD_LETTER_TTL_MS, k.running_prefix),
         lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2]),
     )
@@ -728,8 +799,8 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
     k = queue_keys(queue)
     lost = Failure(
         "WorkerLost",
-        f"the worker was lost {max_deliveries} times while it ran this task "
-        f"(max_deliveries={max_deliveries}); last on {worker}",
+        f"the worker was lost {max_deliveries} times or more while it ran this task, at last with "
+        f"nothing else to run (max_deliveries={max_deliveries}); last on {worker}",
     )
     return Call(
         "recover",
@@ -744,6 +815,7 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             k.stats,
             k.blocked,
             k.tombstones,
+            k.suspects,
         ),
         (
             k.task_prefix,
@@ -766,13 +838,19 @@ def _parse_recovery(reply: list[bytes]) -> Recovery:
     if reply[0] != b"ok":
         return Recovery(lost=False)
     fates: dict[bytes, list[str]] = {b"pending": [], b"failed": [], b"cancelled": []}
+    isolated = []
     for i in range(1, len(reply), 2):
-        fates[reply[i + 1]].append(reply[i].decode())
+        task_id, fate = reply[i].decode(), reply[i + 1]
+        if fate == b"suspect":
+            isolated.append(task_id)
+            fate = b"pending"
+        fates[fate].append(task_id)
     return Recovery(
         lost=True,
         requeued=tuple(fates[b"pending"]),
         dead=tuple(fates[b"failed"]),
         cancelled=tuple(fates[b"cancelled"]),
+        isolated=tuple(isolated),
     )
 
 
@@ -792,7 +870,7 @@ def pause(queue: str, *, stop: bool) -> Call[bool]:
     k = queue_keys(queue)
     return Call(
         "pause",
-        (k.paused, k.pending, k.wake, k.blocked),
+        (k.paused, k.pending, k.wake, k.blocked, k.suspects),
         ("pause" if stop else "resume", k.doorbell),
         bool,
     )
@@ -842,6 +920,7 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.blocked,
             k.rates,
             k.tombstones,
+            k.suspects,
         ),
         (k.task_prefix, k.inflight_prefix, within_ms, k.held_prefix, k.running_prefix),
         _parse_depth,

@@ -25,6 +25,7 @@ class QueueKeys:
         "held_prefix",
         "inflight_prefix",
         "info",
+        "isolating",
         "limits",
         "meta",
         "paused",
@@ -34,6 +35,7 @@ class QueueKeys:
         "running_prefix",
         "scheduled",
         "stats",
+        "suspects",
         "task_prefix",
         "tombstones",
         "unique_prefix",
@@ -64,6 +66,8 @@ class QueueKeys:
         self.held_prefix = base + "held:"  # LIST per job: pending ids that its limits keep back
         self.running_prefix = base + "running:"  # SET per job with max_running: ids that count
         self.rates = base + "rates"  # HASH job with a rate limit -> theoretical arrival time (ms)
+        self.suspects = base + "suspects"  # LIST of pending ids that may have killed their workers
+        self.isolating = base + "isolating"  # STRING: the worker that becomes idle for a suspect
         self.doorbell = base + "doorbell"  # channel: `pending` was empty and is not any more
 
     def task(self, task_id: str) -> str:

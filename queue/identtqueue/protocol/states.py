@@ -59,7 +59,8 @@ TRANSITIONS: Final = (
         "recover",
         (State.RUNNING,),
         (State.PENDING, State.FAILED, State.CANCELLED),
-        "lease expired, or waived on evidence of death; losses reaching the limit are buried",
+        "lease expired, or waived on evidence of death; losses reaching the limit are buried, "
+        "of a task that ran alone",
         "upkeep, operator",
     ),
     Transition(

@@ -8,8 +8,9 @@ time-out. A worker never claims more than it can start, so LLEN(pending) is the 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from identtqueue.errors import RedisError
@@ -21,6 +22,7 @@ from identtqueue.transport.address import Topology
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker.bells import Bells
+from identtqueue.worker.isolation import ASK_SECONDS, Isolation
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import QueueOrder
 from identtqueue.worker.slots import Slots
@@ -41,7 +43,7 @@ class Fetcher:
         order: decides from which of them, and how much.
         slots: bounds each claim.
         obstacles: while there is one, nothing is claimed.
-        owned: ids that this worker knows it owns.
+        owned: ids that this worker knows it owns; call `note_idle` when there is none left.
         start: gets each attempt; its slot is taken already.
         outage: tells the log.
         on_refused: told when a claim was refused because the lease is lost or we drain.
@@ -56,7 +58,7 @@ class Fetcher:
         order: QueueOrder,
         slots: Slots,
         obstacles: Obstacles,
-        owned: Container[str],
+        owned: Collection[str],
         start: Callable[[Attempt], None],
         outage: Outage,
         on_refused: Callable[[Claim], None],
@@ -79,6 +81,8 @@ class Fetcher:
         self._claim_patience = 0.0 if in_cluster else None
         self._may_fetch = asyncio.Event()
         self._may_fetch.set()
+        self._isolation = Isolation()
+        self._idle = asyncio.Event()
 
     def hold(self) -> None:
         """Fetch nothing until `resume`: this worker drains."""
@@ -100,8 +104,13 @@ class Fetcher:
                 await asyncio.sleep(0)
                 if self._obstacles:  # one that the last attempts have met
                     continue
+                if self._isolation.alone or self._isolation.holding(self._loop.time()):
+                    await self._guarded(self._isolate())
+                    continue
                 plan = self._order.plan(self._slots.free, self._loop.time())
-                if plan:
+                if (queue := self._suspects_of(plan)) is not None:
+                    await self._guarded(self._claim_all({queue: self._slots.free}))
+                elif plan:
                     await self._guarded(self._claim_all(plan))
                 else:
                     await self._guarded(self._block())
@@ -114,6 +123,36 @@ class Fetcher:
         if self._obstacles:
             await self._obstacles.gone()
             self._order.look_everywhere()  # tokens that came meanwhile were passed on
+
+    def note_idle(self) -> None:
+        """This worker owns nothing any more, as far as it knows."""
+        self._idle.set()
+
+    def _suspects_of(self, plan: Mapping[str, int]) -> str | None:
+        if self._owned or not self._isolation.any_known:
+            return None
+        return self._isolation.to_ask(self._queues, others=bool(plan))
+
+    async def _isolate(self) -> None:
+        """Start nothing: an attempt is to be alone here, or this worker is to become idle."""
+        if self._owned:
+            self._idle.clear()
+            # While it only holds back it asks from time to time: another worker may be faster.
+            limit = None if self._isolation.alone else ASK_SECONDS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit):
+                    await self._idle.wait()
+        if self._isolation.alone:
+            if not self._owned:
+                self._isolation.released()
+        elif (queue := self._isolation.holding(self._loop.time())) is not None:
+            await self._claim_all({queue: 0 if self._owned else self._slots.free})
+
+    @property
+    def _can_start(self) -> bool:
+        """Whether a task of any queue could start here now."""
+        may = self._may_fetch.is_set() and not (self._obstacles or self._isolation.alone)
+        return may and self._slots.free > 0
 
     async def pass_on(self) -> None:
         """Ring for others: this worker may have swallowed a token that it does not act on."""
@@ -154,13 +193,14 @@ class Fetcher:
             self._outage.failed("fetching", error)
             await self._bells.drop()
             self._order.look_everywhere()
+            self._isolation.forget()
             await asyncio.sleep(wire.backoff_seconds(4))
 
     async def _claim_all(self, plan: Mapping[str, int]) -> None:
         """One round trip. What one queue answers is acted on, whatever becomes of the others."""
         if len(plan) == 1:
             refusals: list[Claim | BaseException | None] = [
-                await self._claim(*item) for item in plan.items()
+                await self._claim(*item, idle=not self._owned) for item in plan.items()
             ]
         else:
             refusals = await asyncio.gather(
@@ -175,9 +215,9 @@ class Fetcher:
             if isinstance(refusal, BaseException):
                 raise refusal
 
-    async def _claim(self, queue: str, limit: int) -> Claim | None:
+    async def _claim(self, queue: str, limit: int, *, idle: bool = False) -> Claim | None:
         """Claim, and start what it gives at once; gives the refusal, if it is one."""
-        call = commands.claim(queue, self._worker_id, limit)
+        call = commands.claim(queue, self._worker_id, limit, idle=idle)
         claimed = await self._redis.run(call, retry_for_seconds=self._claim_patience)
         if claimed.status in (Claim.LOST, Claim.DRAINING):
             return claimed.status
@@ -186,6 +226,7 @@ class Fetcher:
         else:
             self._next_due[queue] = self._loop.time() + claimed.next_due_ms / 1000
         self._order.note(queue, len(claimed.attempts), claimed.pending)
+        self._isolation.note(queue, claimed, self._loop.time())
         self._slots.take(len(claimed.attempts))
         for attempt in claimed.attempts:
             self._start(attempt)
@@ -201,14 +242,15 @@ class Fetcher:
 
     def _late(self, queue: str) -> None:
         """A token that came while this worker was busy: look, or ring for another one."""
-        if self._may_fetch.is_set() and self._slots.free and not self._obstacles:
+        if self._can_start:
             self._order.look_everywhere()
         elif not self._redis.closed:
             self._redis.send(commands.wake(queue), lambda _: None)
 
     def _block_seconds(self) -> float:
+        longest = ASK_SECONDS if self._isolation.any_known else BLOCK_SECONDS
         if not self._next_due:
-            return BLOCK_SECONDS
+            return longest
         left = min(self._next_due.values()) - self._loop.time()
         # 0 would block for ever; 1 ms is Redis' resolution.
-        return min(BLOCK_SECONDS, max(0.001, left))
+        return min(longest, max(0.001, left))

@@ -329,6 +329,13 @@ class Incarnation:
     # --- attempts ---
 
     def _start(self, attempt: Attempt) -> None:
+        if attempt.alone:
+            logger.warning(
+                "%s attempt %d runs alone: it was running when workers were lost, %d times",
+                attempt.task_id,
+                attempt.number,
+                attempt.losses,
+            )
         entry = _Running(attempt)
         self._attempts[attempt.task_id] = entry
         self._nothing_runs.clear()
@@ -367,6 +374,8 @@ class Incarnation:
         entry = self._attempts.get(report.attempt.task_id)
         if entry is not None and entry.attempt is report.attempt:
             del self._attempts[report.attempt.task_id]
+            if not self._attempts:
+                self._fetcher.note_idle()
         if not ack.recorded:
             attempt_log.log_refusal(report.attempt, ack)
 

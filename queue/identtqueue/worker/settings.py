@@ -36,7 +36,8 @@ class WorkerSettings:
         concurrency: attempts that run at the same time.
         timeout_seconds: longest run of one attempt, unless the job or the task says otherwise.
         retry: what happens after a failure, unless the job says otherwise.
-        max_deliveries: workers a task may lose before it becomes a dead letter.
+        max_deliveries: workers a task may lose before it becomes a dead letter. Only a worker that
+            ran nothing else counts as the last one.
         lease_seconds: time without a sign of life after which a worker's tasks are recovered;
             renewed three times as often. At least 5.
         grace_seconds: after SIGTERM, the time that running attempts have to end; those that do

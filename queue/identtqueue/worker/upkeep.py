@@ -128,10 +128,11 @@ class Upkeep:
         if recovery.requeued or recovery.dead:
             logger.log(
                 logging.ERROR if recovery.dead else logging.WARNING,
-                "%s: worker %s is lost: %d tasks requeued, %d dead letters%s",
+                "%s: worker %s is lost: %d tasks requeued (%d to run alone), %d dead letters%s",
                 queue,
                 worker_id,
                 len(recovery.requeued),
+                len(recovery.isolated),
                 len(recovery.dead),
                 _named(recovery.dead),
             )

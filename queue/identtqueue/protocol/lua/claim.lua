@@ -2,13 +2,16 @@
 -- that expired before it ever started, or that was cancelled while it ran and then came back. One
 -- whose job is at a limit is held; once it may start, it comes before all that are not
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
---       8 wake  9 limits  10 blocked  11 rates  12 tombstones
+--       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 limit  5 doorbell  6 error of an expired task
 --       7 error of a cancelled one  8 held prefix  9 running prefix
+--       10 whether the worker runs nothing, in any queue: 0|1
 -- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled or held task may
 --         start or -1, Redis time, number left that may start (of held ones: one per job), news,
 --         then per attempt: id, number, failures, losses, enqueued at, ms waited, payload}
--- News  pairs, seldom any: "fence <id>", its fencing token where that is not the Redis time
+-- News  pairs, seldom any: "fence <id>", its fencing token where that is not the Redis time;
+--       "suspects", their number; "alone", 1: a suspect, beside which nothing may run in this
+--       worker; "hold", ms for which it is to start nothing more, so that it can take a suspect
 -- include lib/now.lua
 -- include lib/promote.lua
 -- include lib/end_cancelled.lua
@@ -19,11 +22,12 @@
 -- include lib/slots.lua
 -- include lib/lies_elsewhere.lua
 -- include lib/sweep.lua
+-- include lib/suspects.lua
 if not redis.call('ZSCORE', KEYS[3], ARGV[3]) then return {'lost'} end
 if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
--- A queue that is neither paused nor limited, and where nothing was cancelled, as in most, pays for
--- no more than one look.
-local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12]) > 0
+-- A queue that is neither paused nor limited, without suspects and with nothing cancelled, as most
+-- are, pays for no more than one look.
+local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[13]) > 0
 if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
 local now, most = now_ms(), math.min(tonumber(ARGV[4]), 1000)  -- what `unpack` can take
@@ -43,8 +47,7 @@ local function start(list, ids, i, dead)  -- false: it is not to run, or not now
   if task[12] then vacate(ARGV[9], KEYS[10], KEYS[8], key, id, task[12]) end
   local expired = task[8] and not task[2] and tonumber(task[8]) <= now
   if expired or task[10] then
-    local reason = expired and ARGV[6] or ARGV[7]
-    end_cancelled(key, id, reason, now, task[9], ARGV[2], KEYS[5])
+    end_cancelled(key, id, expired and ARGV[6] or ARGV[7], now, task[9], ARGV[2], KEYS[5])
     return false
   end
   if keys and not admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
@@ -67,6 +70,11 @@ local function take(list, tombstones, number)  -- whether to go on: bounded, whe
   return #ids > 0
 end
 
+if special and redis.call('EXISTS', KEYS[13]) == 1 then
+  local at = {suspects = KEYS[13], isolating = KEYS[14], inflight = KEYS[2], workers = KEYS[3],
+    draining = KEYS[7], task_prefix = ARGV[1], worker = ARGV[3], idle = ARGV[10] == '1'}
+  most, next_due, reply[4] = serve_suspects(at, keys, most, next_due, now, news, start)
+end
 for _, job in ipairs(keys and redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now) or {}) do
   local free, again
   repeat free, again = allowance(limit_of(keys, job, now), now)
@@ -75,12 +83,9 @@ for _, job in ipairs(keys and redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now)
 end
 if special then sweep(KEYS[1], KEYS[12], ARGV[1], 1000) end
 repeat until not take(KEYS[1], KEYS[12], most - claimed)
-if claimed > 0 then
-  redis.call('HINCRBY', KEYS[5], 'claimed', claimed)
-  redis.call('HINCRBY', KEYS[5], 'wait_ms', waited)
-end
+if claimed > 0 then count_claims(KEYS[5], claimed, waited) end
 -- Pass the baton: exactly one more worker wakes while tasks are left that may start.
-if keys then reply[4], reply[2] = due_held(KEYS[10], now, next_due) end
+if keys then reply[4], reply[2] = due_held(KEYS[10], now, next_due, reply[4]) end
 reply[4] = reply[4] + living(KEYS[1], special and KEYS[12], ARGV[1])
 if reply[4] == 0 then redis.call('DEL', KEYS[8]) else ring(KEYS[1], KEYS[8], ARGV[5], reply[4]) end
 return reply

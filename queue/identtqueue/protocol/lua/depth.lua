@@ -1,6 +1,6 @@
 -- depth: what is in a queue; writes nothing
 -- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused  7 limits  8 blocked  9 rates
---       10 tombstones
+--       10 tombstones  11 suspects
 -- ARGV  1 task prefix  2 inflight prefix  3 how far to look ahead (ms)  4 held prefix
 --       5 running prefix
 -- Returns {pending, in flight, scheduled, dead, ms that the oldest which may start has waited or
@@ -20,7 +20,8 @@ end
 -- The first ids of a list that are not dead. Those behind many dead ones are not seen.
 local function first_ids(list, tombstones, most)
   local ids, found = redis.call('LRANGE', list, 0, most - 1), {}
-  local dead = redis.call('EXISTS', tombstones) == 1 and find_dead(tombstones, ids) or {}
+  local some = tombstones and redis.call('EXISTS', tombstones) == 1
+  local dead = some and find_dead(tombstones, ids) or {}
   for i, id in ipairs(ids) do
     if not dead[i] then found[#found + 1] = id end
   end
@@ -63,6 +64,10 @@ if redis.call('EXISTS', KEYS[7], KEYS[8]) > 0 then
   -- Divided once: a sum of quotients can be a little more than the whole.
   if #sample > 0 then startable = startable + math.ceil(shares / #sample) end
 end
+
+local suspects = redis.call('LLEN', KEYS[11])  -- among which none is dead
+pending, startable = pending + suspects, startable + suspects
+if suspects > 0 then oldest = math.max(oldest, waited(KEYS[11])) end
 
 local next_due, first = -1, redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 if #first > 0 then next_due = math.max(0, tonumber(first[2]) - now) end

@@ -1,5 +1,5 @@
 -- pause: stops all claims of a queue, or resumes them
--- KEYS  1 paused  2 pending  3 wake  4 blocked
+-- KEYS  1 paused  2 pending  3 wake  4 blocked  5 suspects
 -- ARGV  1 "pause" | "resume"  2 doorbell
 -- Returns 1 if that changed anything, else 0
 -- include lib/pending.lua
@@ -10,7 +10,7 @@ if ARGV[1] == 'pause' then
   return redis.call('SETNX', KEYS[1], '1')  -- a command that only administrators may use
 end
 redis.call('DEL', KEYS[1])
-if paused == 1 and redis.call('EXISTS', KEYS[2], KEYS[4]) > 0 then
+if paused == 1 and redis.call('EXISTS', KEYS[2], KEYS[4], KEYS[5]) > 0 then
   ring(KEYS[2], KEYS[3], ARGV[2], 0)
 end
 return paused

@@ -1,12 +1,15 @@
 -- recover: running -> pending (head) / failed / cancelled, for all tasks of a lost worker; those
--- whose job has held tasks go to the head of these
+-- whose job has held tasks go to the head of these. One that has lost two workers (or enough to be
+-- buried, but for this) becomes a suspect. Only what ran alone is buried: else it is not certain
+-- which of the tasks is to blame
 -- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining  5 pending  6 wake  7 dead  8 stats
---       9 blocked  10 tombstones
+--       9 blocked  10 tombstones  11 suspects
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 doorbell  5 "waive" (its death is certain) or
 --       "expired" (its lease must have run out)  6 losses allowed before a task is buried
 --       7 encoded failure of a buried task  8 encoded reason of a cancelled one
 --       9 how long dead letters are kept (ms)  10 held prefix  11 running prefix
--- Returns {"unknown"} | {"alive"} | {"ok", then pairs: id, "pending" | "failed" | "cancelled"}
+-- Returns {"unknown"} | {"alive"} | {"ok", then pairs: id, "pending" | "suspect" (which is pending,
+--         too) | "failed" | "cancelled"}
 -- include lib/now.lua
 -- include lib/slots.lua
 -- include lib/put_back.lua
@@ -24,25 +27,33 @@ redis.call('ZREM', KEYS[2], worker)
 redis.call('HDEL', KEYS[3], worker)
 redis.call('SREM', KEYS[4], worker)
 
+local alone, most = #ids == 1, tonumber(ARGV[6])
 local function fate(id, key)
   local losses = redis.call('HINCRBY', key, 'losses', 1)
-  local task = redis.call('HMGET', key, 'cancel', 'ttl', 'slot', 'function')
-  if task[3] then vacate(ARGV[11], KEYS[9], KEYS[6], key, id, task[3]) end
+  local task = redis.call('HMGET', key, 'cancel', 'ttl', 'slot', 'function', 'suspect')
+  local guilty = alone and task[5] and losses >= most
+  local suspect = not task[1] and not guilty and (task[5] or losses >= math.min(2, most - 1))
+  if task[3] and not suspect then vacate(ARGV[11], KEYS[9], KEYS[6], key, id, task[3]) end
   if task[1] then
     end_cancelled(key, id, ARGV[8], now, task[2], ARGV[2], KEYS[8])
     return 'cancelled'
   end
-  if losses >= tonumber(ARGV[6]) then
+  if guilty then
     redis.call('ZADD', KEYS[7], now, id)
     end_task(key, id, 'failed', 'error', ARGV[7], now, ARGV[9], ARGV[2])
     redis.call('HINCRBY', KEYS[8], 'failed', 1)
     return 'failed'
   end
-  put_back(KEYS[5], ARGV[10], KEYS[9], key, id, task[4])
+  if suspect then
+    redis.call('RPUSH', KEYS[11], id)
+    redis.call('HSET', key, 'suspect', 1)
+  else
+    put_back(KEYS[5], ARGV[10], KEYS[9], key, id, task[4])
+  end
   redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
   redis.call('HDEL', key, 'owner')  -- so that its own late release is told `lost`, not `done`
   requeued = requeued + 1
-  return 'pending'
+  return suspect and 'suspect' or 'pending'
 end
 
 for i = #ids, 1, -1 do  -- from the last, so that LPUSH keeps their order

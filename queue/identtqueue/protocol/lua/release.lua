@@ -1,6 +1,6 @@
 -- release: running -> pending (head, in their old order; those whose job has held tasks go to the
--- head of these); nothing is charged
--- KEYS  1 inflight:<worker>  2 pending  3 wake  4 stats  5 blocked  6 tombstones
+-- head of these, suspects to the head of the suspects); nothing is charged
+-- KEYS  1 inflight:<worker>  2 pending  3 wake  4 stats  5 blocked  6 tombstones  7 suspects
 -- ARGV  1 task prefix  2 worker  3 doorbell  4 held prefix  5 running prefix
 --       6.. pairs: id, attempt
 -- Returns per attempt, in order: "ok" | "done" (a repeat) | "lost" | "missing"
@@ -16,8 +16,9 @@ for i = #ARGV - 1, 6, -2 do
   local ack, task = owned(key, ARGV[2], ARGV[i + 1], 'pending')
   if ack == 'ok' then
     redis.call('LREM', KEYS[1], 1, id)
-    if task[8] then vacate(ARGV[5], KEYS[5], KEYS[3], key, id, task[8]) end
-    put_back(KEYS[2], ARGV[4], KEYS[5], key, id, redis.call('HGET', key, 'function'))
+    local more = redis.call('HMGET', key, 'function', 'suspect')
+    if task[8] and not more[2] then vacate(ARGV[5], KEYS[5], KEYS[3], key, id, task[8]) end
+    put_back(KEYS[2], ARGV[4], KEYS[5], key, id, more[1], more[2] and KEYS[7])
     redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
     released = released + 1
   end

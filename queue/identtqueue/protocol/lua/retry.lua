@@ -1,4 +1,5 @@
--- retry: running -> scheduled, after a failure
+-- retry: running -> scheduled, after a failure. A suspect that fails has not killed its worker: it
+-- is none any more, and its losses were not its doing
 -- KEYS  1 inflight:<worker>  2 scheduled  3 stats  4 wake  5 blocked
 -- ARGV  1 task prefix  2 worker  3 id  4 attempt  5 delay (ms)  6 encoded failure
 --       7 running prefix
@@ -18,6 +19,7 @@ if task[8] then vacate(ARGV[7], KEYS[5], KEYS[4], key, id, task[8]) end
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), id)
 redis.call('HSET', key, 'state', 'scheduled', 'error', ARGV[6], 'retried', ARGV[4])
 redis.call('HINCRBY', key, 'failures', 1)
+if redis.call('HDEL', key, 'suspect') == 1 then redis.call('HDEL', key, 'losses') end
 redis.call('HINCRBY', KEYS[3], 'retried', 1)
 redis.call('HINCRBY', KEYS[3], 'run_ms', math.max(0, now - tonumber(task[4])))
 if redis.call('ZRANK', KEYS[2], id) == 0 then ring_for_schedule(KEYS[4]) end

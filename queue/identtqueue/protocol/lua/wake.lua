@@ -1,12 +1,13 @@
 -- wake: rings for one idle worker when tasks may start; a worker that was woken and may not
 -- claim (it drains, its lease is lost) passes the call on
--- KEYS  1 pending  2 wake  3 blocked  4 tombstones
+-- KEYS  1 pending  2 wake  3 blocked  4 tombstones  5 suspects
 -- ARGV  1 task prefix
 -- Returns the number of tasks that may start (of held ones: one per job)
 -- include lib/now.lua
 -- include lib/pending.lua
 -- include lib/due_held.lua
 -- include lib/tombstones.lua
-local startable = living(KEYS[1], KEYS[4], ARGV[1]) + due_held(KEYS[3], now_ms())
+local startable = living(KEYS[1], KEYS[4], ARGV[1]) + redis.call('LLEN', KEYS[5])
+  + due_held(KEYS[3], now_ms())
 if startable > 0 then wake_one(KEYS[2]) end
 return startable

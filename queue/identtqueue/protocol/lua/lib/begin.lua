@@ -11,3 +11,8 @@ local function begin(key, id, worker, task, now, news)
   if task[13] then redis.call('HDEL', key, 'held') end
   return {id, number, task[3] or 0, task[4] or 0, enqueued, wait, task[7] or ''}
 end
+
+local function count_claims(stats, claimed, waited)
+  redis.call('HINCRBY', stats, 'claimed', claimed)
+  redis.call('HINCRBY', stats, 'wait_ms', waited)
+end

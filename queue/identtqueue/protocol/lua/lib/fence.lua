@@ -1,6 +1,6 @@
--- The fencing token that jobs get is the time of the start: so it grows also when a failover has lost
--- the number of the last attempt. If the clock has not moved on since the last start, it is one more
--- than the last token, and stored.
+-- The fencing token that jobs get is the time of the start. So it grows also when a failover has
+-- lost the number of the last attempt. If the clock has not moved on since the last start, it is one
+-- more than the last token, and stored.
 -- `news` gets it then.
 local function fence(id, key, now, news)
   local last = redis.call('HMGET', key, 'started_at', 'fence')

@@ -1,0 +1,65 @@
+-- Suspects: tasks that were running when workers were lost, so often that they may be the cause.
+-- They wait in a list of their own. Each runs alone in its worker, so that the next loss names the
+-- culprit. A suspect keeps its slot of `max_running` while it waits, so that nothing overtakes it.
+
+-- Of the first suspects the one that may start: its id, its job, and since when it waits. Without
+-- one: nil, and when to ask again.
+local function next_suspect(suspects, task_prefix, keys, now)
+  local sooner
+  for _, id in ipairs(redis.call('LRANGE', suspects, 0, 19)) do
+    local task = redis.call('HMGET', task_prefix .. id, 'function', 'slot', 'pending_since')
+    local limit = keys and task[1] and limit_of(keys, task[1], now)
+    local own = limit and limit.max and task[2] == task[1] and 1 or 0
+    if own > 0 then limit.running = limit.running - own end
+    local free, again = allowance(limit, now)
+    if own > 0 then limit.running = limit.running + own end
+    if free > 0 then return id, task[1], tonumber(task[3] or now) end
+    if again ~= '+inf' then sooner = math.min(sooner or again, again) end
+  end
+  return nil, sooner or now + 1000
+end
+
+-- Busy workers may never be idle by themselves. So when a suspect has waited for 3 s, one of them
+-- claims nothing more until it is idle: for at most as long as the suspect has waited already, and
+-- then it is another one's turn. Returns for how many ms the caller is that one, or nil.
+local function reserve(at, since, now)
+  local holder, waited = redis.call('GET', at.isolating), now - since
+  if holder == at.worker then return math.max(1, redis.call('PTTL', at.isolating)) end
+  if waited < 3000 then return nil end
+  if holder and redis.call('ZSCORE', at.workers, holder)
+    and redis.call('SISMEMBER', at.draining, holder) == 0 then return nil end
+  local ms = math.min(math.max(waited, 5000), 3600000)
+  redis.call('DEL', at.isolating)  -- first: it is allowed at maxmemory
+  redis.call('SET', at.isolating, at.worker, 'PX', ms)
+  return ms
+end
+
+-- Starts a suspect, if the worker runs nothing. Returns how many tasks the claim may start in all,
+-- the ms until something is due, and how many more suspects another idle worker may start.
+local function serve_suspects(at, keys, most, next_due, now, news, start)
+  local function tell(what, number) news[#news + 1], news[#news + 2] = what, number end
+  local id, job, since = next_suspect(at.suspects, at.task_prefix, keys, now)
+  local more = 0
+  if not id then
+    local ms = math.max(0, job - now)
+    next_due = next_due < 0 and ms or math.min(next_due, ms)
+  elseif not at.idle then
+    local hold = reserve(at, since, now)
+    if hold then most = 0; tell('hold', hold) end
+  elseif most > 0 then
+    redis.call('LREM', at.suspects, 1, id)
+    redis.call('RPUSH', at.inflight, id)
+    known_limits[job] = nil  -- it gives its slot back and takes it again: count anew
+    if start(at.suspects, {id}, 1) then
+      most, more = 1, redis.call('LLEN', at.suspects)
+      if more == 0 or redis.call('GET', at.isolating) == at.worker then
+        redis.call('DEL', at.isolating)
+      end
+      tell('alone', 1)
+    else
+      redis.call('LREM', at.inflight, -1, id)
+    end
+  end
+  tell('suspects', redis.call('LLEN', at.suspects))
+  return most, next_due, more
+end
