@@ -120,7 +120,7 @@ ERRORS: dict[str, Callable[[], BaseException]] = {
     for kind in (
         *(OfMyOwn, StrRaisesValueError, StrRaisesSystemExit, StrRaisesCancelledError, StrIsNone),
         *(StrRaisesKeyboardInterrupt, StrIsOdd, ReprRaises, ReduceRaises, TracebackRaises),
-        *(Nameless, OddNotes),
+        *(ClassRaises, Nameless, OddNotes),
     )
 }
 ERRORS["OddGroup"] = lambda: OddGroup("two", [ValueError(1), KeyError(2)])

@@ -6,11 +6,9 @@ it is killed when the worker has gone, or an attempt is to be cut off.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import faulthandler
 import fcntl
-import inspect
 import logging
 import os
 import runpy
@@ -20,6 +18,7 @@ import sys
 import threading
 import types
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -30,8 +29,11 @@ from identtqueue.signature import argument_types
 from identtqueue.worker import pipe
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import describe, printable
+from identtqueue.worker.job_loop import JobLoop, Scope
 from identtqueue.worker.reference import find
 from identtqueue.worker.registry import Job
+
+logger = logging.getLogger(__name__)
 
 BOOTSTRAP: Final = (
     "import sys; pipe, lifeline, *sys.path[:] = sys.argv[1:]; "
@@ -99,19 +101,18 @@ class Process:
         self._state: dict[str, Any] = {}
         self._jobs: dict[tuple[str, str], Job] = {}
         self._max_payload_bytes = 0
-        self._runner: asyncio.Runner | None = None
+        self._loop = JobLoop()
         self._hopeless = False  # what is raised now would be raised by another run too
 
     def serve(self) -> None:
         """Start, then run what comes, until the worker has nothing more to say."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while (message := self._next()) is not None:
-                if isinstance(message, pipe.Run):
-                    self._answer(self._run, message)
-                elif not self._answer(self._set_up, message):
+                goes_on = self._attempt if isinstance(message, pipe.Run) else self._start
+                if not goes_on(message):
                     break
-        if self._runner is not None:
-            self._runner.close()
+                del message  # an idle process must not keep what its last task was about
+        self._loop.close()
 
     def send(self, message: msgspec.Struct) -> None:
         """From any thread. Not from what the job forks: that would garble the worker's reading."""
@@ -128,18 +129,43 @@ class Process:
         body = self._input.read(length)
         return pipe.read_order(body) if len(body) == length else None
 
-    def _answer(self, make: Callable[[Any], msgspec.Struct], order: msgspec.Struct) -> bool:
-        """Whether it could be made; else what was raised is the answer."""
-        self._hopeless = False
+    def _start(self, setup: Any) -> bool:
+        """Set this process up; False if it can't be used."""
         try:
-            message = make(order)
-        except BaseException as error:  # noqa: BLE001 - whatever a job raises
-            self.send(_raised(error, hopeless=self._hopeless))
+            self._set_up(setup)
+        except BaseException as error:  # noqa: BLE001 - whatever an import or a hook raises
+            self.send(_raised(error, hopeless=False))
             return False
-        self.send(message)
+        self.send(pipe.Ready())
         return True
 
-    def _set_up(self, setup: pipe.Setup) -> pipe.Ready:
+    def _attempt(self, run: Any) -> bool:
+        """Run one attempt; False if something of it is left that does not end.
+
+        The answer goes out first: what an attempt has left behind does not delay it.
+        """
+        scope = self._loop.scope()
+        answer = self._answer(run, scope)
+        left = self._loop.left(scope)
+        answer.tidy = not left
+        self.send(answer)
+        if left:
+            logger.warning(
+                "%s attempt %d has left behind: %s", run.task_id, run.attempt, ", ".join(left)
+            )
+            left = self._loop.tidy(scope)
+            self.send(pipe.Tidied(left))
+        scope.close()
+        return not left
+
+    def _answer(self, run: pipe.Run, scope: Scope) -> pipe.Done | pipe.Raised:
+        self._hopeless = False
+        try:
+            return self._run(run, scope)
+        except BaseException as error:  # noqa: BLE001 - whatever a job raises
+            return _raised(error, hopeless=self._hopeless)
+
+    def _set_up(self, setup: pipe.Setup) -> None:
         self._max_payload_bytes = setup.max_payload_bytes
         sys.argv[:] = setup.argv
         root = logging.getLogger()
@@ -148,10 +174,9 @@ class Process:
             logging.getLogger(name).setLevel(level)
         _import_main(setup)
         for reference in setup.hooks:
-            self._finish(find(reference)(self._state))
-        return pipe.Ready()
+            self._loop.call(find(reference), self._state)
 
-    def _run(self, run: pipe.Run) -> pipe.Done:
+    def _run(self, run: pipe.Run, scope: Scope) -> pipe.Done:
         job = self._job(run)
         self._hopeless = True
         task = codec.decode_task(run.payload)
@@ -167,10 +192,10 @@ class Process:
             deadline=run.deadline,
             state=self._state,
             logger=logging.getLogger(f"identtqueue.job.{run.job}"),
-            send_progress=lambda data: self.send(pipe.Progress(data)),
+            send_progress=lambda data: self.send(pipe.Progress(data, run.number)),
             fencing_token=run.fencing_token,
         )
-        value = self._finish(job.function(context, *args, **kwargs))
+        value = self._loop.run(scope, partial(job.function, context, *args, **kwargs))
         self._hopeless = True
         return pipe.Done(codec.encode_value(value, self._max_payload_bytes))
 
@@ -182,14 +207,6 @@ class Process:
             job = Job(name=run.job, function=function, types=types)
             self._jobs[run.job, run.reference] = job
         return job
-
-    def _finish(self, value: Any) -> Any:
-        """The value; a coroutine's too. One loop runs all: what a hook has opened stays usable."""
-        if not inspect.iscoroutine(value):
-            return value
-        if self._runner is None:
-            self._runner = asyncio.Runner()
-        return self._runner.run(value)
 
 
 def _import_main(setup: pipe.Setup) -> None:

@@ -1,8 +1,9 @@
 """What a worker and the processes of its jobs say to each other: msgpack, with its length in front.
 
 The worker: `Setup` once, then `Run`, one at a time. The process: `Ready` once, then `Done` or
-`Raised` to each; `Raised` in the place of `Ready` if it could not start; `Progress` before `Done`
-or `Raised`; `Log` at any time. Tasks and results are the bytes that Redis has; nothing is pickled.
+`Raised` to each; `Raised` in the place of `Ready` if it could not start; `Tidied` after a `Done` or
+`Raised` that is not `tidy`; `Progress` and `Log` at any time. Tasks and results are the bytes that
+Redis has; nothing is pickled.
 """
 
 from __future__ import annotations
@@ -40,8 +41,13 @@ class Setup(msgspec.Struct, array_like=True, tag="setup"):
 
 
 class Run(msgspec.Struct, array_like=True, tag="run"):
-    """One attempt: what becomes its `Context`, and the task as it came from Redis."""
+    """One attempt: what becomes its `Context`, and the task as it came from Redis.
 
+    Attributes:
+        number: counts the attempts of this process.
+    """
+
+    number: int
     job: str
     reference: str
     typed: bool
@@ -60,9 +66,15 @@ class Ready(msgspec.Struct, array_like=True, tag="ready"):
 
 
 class Done(msgspec.Struct, array_like=True, tag="done"):
-    """The encoded result."""
+    """A result.
+
+    Attributes:
+        data: the result, encoded.
+        tidy: nothing of the attempt is left; otherwise `Tidied` comes when that is so.
+    """
 
     data: bytes
+    tidy: bool = True
 
 
 class Raised(msgspec.Struct, array_like=True, tag="raised"):
@@ -73,18 +85,36 @@ class Raised(msgspec.Struct, array_like=True, tag="raised"):
         kinds: what the retry policy looks at.
         after_seconds: what a `Retry` asked for.
         hopeless: the job was not called, or had returned: another run would end the same way.
+        tidy: as of `Done`.
     """
 
     failure: bytes
     kinds: Kinds
     after_seconds: float | None
     hopeless: bool
+    tidy: bool = True
+
+
+class Tidied(msgspec.Struct, array_like=True, tag="tidied"):
+    """The process has ended what the last attempt had left behind.
+
+    Attributes:
+        left: what it could not end; the process can't be used any more.
+    """
+
+    left: list[str]
 
 
 class Progress(msgspec.Struct, array_like=True, tag="progress"):
-    """What the job reports, encoded."""
+    """What the job reports.
+
+    Attributes:
+        data: the progress, encoded.
+        number: of the `Run`: a thread that an earlier attempt has left may report too.
+    """
 
     data: bytes
+    number: int
 
 
 class Log(msgspec.Struct, array_like=True, tag="log"):
@@ -110,7 +140,7 @@ class _LogHead(msgspec.Struct, array_like=True, tag="log"):
 
 Order = Setup | Run
 Answer = Ready | Done | Raised
-Message = Answer | Progress | Log
+Message = Answer | Tidied | Progress | Log
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)

@@ -20,6 +20,7 @@ from identtqueue.worker import pipe
 from identtqueue.worker.child import BOOTSTRAP
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import RaisedElsewhere, describe
+from identtqueue.worker.job_loop import TIDY_SECONDS
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart
 from identtqueue.worker.registry import Job
@@ -57,6 +58,7 @@ class JobProcess:
         self._answer: asyncio.Future[pipe.Answer] | None = None
         self._exit_code: asyncio.Future[int] = self._loop.create_future()
         self._context: Context | None = None
+        self._tidied: asyncio.Future[bool] | None = None  # of the last attempt; None: at once
         self._told_to_end = False
         self.ran = 0
         try:
@@ -70,7 +72,13 @@ class JobProcess:
     @property
     def usable(self) -> bool:
         """Whether it waits for an attempt."""
-        return self._answer is None and not self._has_ended()
+        is_tidy = self._tidied is None or (self._tidied.done() and self._tidied.result())
+        return self._answer is None and is_tidy and not self._has_ended()
+
+    @property
+    def tidies(self) -> bool:
+        """Whether it ends what its last attempt has left behind."""
+        return self._tidied is not None and not self._tidied.done()
 
     async def start(self) -> None:
         """Return when it is ready; it is gone otherwise.
@@ -100,10 +108,11 @@ class JobProcess:
         if self._has_ended():  # while a hook ran
             raise CannotStart(f"process {self.pid} has ended before its job was called")
         self.ran += 1
-        self._context = context
+        self._context, self._tidied = context, None
         self._what = f"the process of job {job.name}"
         assert job.reference is not None
         run = pipe.Run(
+            number=self.ran,
             job=job.name,
             reference=job.reference,
             typed=bool(job.types),
@@ -119,6 +128,14 @@ class JobProcess:
         done = await self._ask(run)
         assert isinstance(done, pipe.Done)
         return done.data
+
+    async def tidied(self) -> None:
+        """Return when it is usable again, or certainly not."""
+        if self._tidied is not None:
+            await asyncio.wait([self._tidied], timeout=TIDY_SECONDS + END_SECONDS)
+        if self.tidies:
+            logger.warning("process %d does not tidy up after %s: killing it", self.pid, self._what)
+            await self.kill()
 
     async def end(self) -> None:
         """Let it end by itself; kill it if it does not."""
@@ -182,7 +199,10 @@ class JobProcess:
         self._answer = answer
         with contextlib.suppress(ConnectionError):  # it has died: the answer will say so
             await self._loop.sock_sendall(self._socket, pipe.pack(message))
-        found = await answer
+        try:
+            found = await answer
+        finally:
+            del answer, message  # what is raised holds this frame
         if isinstance(found, pipe.Raised):
             raise RaisedElsewhere(
                 codec.decode_failure(found.failure),
@@ -224,8 +244,9 @@ class JobProcess:
         self._counters.processes -= 1
         if not self._told_to_end:
             self._counters.died_processes += 1
-        if self._answer is not None and not self._answer.done():
-            self._answer.set_exception(ProcessDied(self._what, code))
+        if self._tidied is not None and not self._tidied.done():
+            self._tidied.set_result(False)
+        self._settle(ProcessDied(self._what, code))
 
     async def _listen(self) -> None:
         try:
@@ -251,13 +272,28 @@ class JobProcess:
         if isinstance(message, pipe.Log):
             _log(message)
         elif isinstance(message, pipe.Progress):
-            if self._context is not None:
+            if self._context is not None and message.number == self.ran:
                 self._context.send_progress(message.data)
+        elif isinstance(message, pipe.Tidied):
+            self._hear_tidied(message.left)
         else:
+            if not (isinstance(message, pipe.Ready) or message.tidy):
+                self._tidied = self._loop.create_future()
             self._settle(message)
 
+    def _hear_tidied(self, left: list[str]) -> None:
+        if left:
+            logger.warning(
+                "process %d is replaced: %s has left behind what does not end: %s",
+                self.pid,
+                self._what,
+                ", ".join(left),
+            )
+        if self._tidied is not None and not self._tidied.done():
+            self._tidied.set_result(not left)
+
     def _settle(self, found: pipe.Answer | Exception) -> None:
-        answer, self._answer = self._answer, None
+        answer, self._answer, self._context = self._answer, None, None
         if answer is None or answer.done():
             return
         if isinstance(found, Exception):

@@ -62,7 +62,7 @@ class Processes:
         self._obstacles = obstacles
         self._all: set[JobProcess] = set()
         self._idle: list[JobProcess] = []
-        self._left: list[asyncio.Future[JobProcess]] = []  # start, and nobody waits for them
+        self._left: list[asyncio.Future[JobProcess]] = []  # start or tidy up; nobody waits
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
@@ -89,12 +89,14 @@ class Processes:
         try:
             yield process
         finally:
-            if not process.usable:
-                await process.kill()
-            elif self._max_tasks is not None and process.ran >= self._max_tasks:
+            if process.tidies:
+                self._expect(self._tidied(process))
+            elif self._may_go_on(process):
+                self._idle.append(process)
+            elif process.usable:
                 self._in_background(process.end())
             else:
-                self._idle.append(process)
+                await process.kill()
 
     async def close(self) -> None:
         """Let all end; those that don't are killed."""
@@ -102,47 +104,70 @@ class Processes:
         await asyncio.gather(*self._background, *(process.end() for process in self._all))
         if self._left:
             await asyncio.wait(self._left)
+        await asyncio.gather(*self._background)
 
     async def _ready(self) -> JobProcess:
-        """One that is idle, else one that starts and that nobody waits for, else a fresh one."""
-        while self._idle:
-            process = self._idle.pop()  # the one that was used last: its memory is warm
-            if process.usable:
+        """Give one that is idle, else one that will be and that nobody waits for, else a fresh one.
+
+        So there are never more than attempts that run at once.
+        """
+        while True:
+            while self._idle:
+                process = self._idle.pop()  # the one that was used last: its memory is warm
+                if process.usable:
+                    return process
+            coming = self._left.pop() if self._left else self._fresh()
+            try:
+                process = await asyncio.shield(coming)
+            except asyncio.CancelledError:
+                # Cut off while it came: that is not the process's fault, the next attempt has it.
+                self._left.append(coming)
+                if coming.done():
+                    self._arrived(coming)
+                raise
+            if process.ran == 0 or self._may_go_on(process):
                 return process
-        starting = self._left.pop() if self._left else self._fresh()
-        try:
-            return await asyncio.shield(starting)
-        except asyncio.CancelledError:
-            # Cut off while it started: that is not the process's fault, the next attempt has it.
-            self._left.append(starting)
-            if starting.done():
-                self._started(starting)
-            raise
+
+    def _may_go_on(self, process: JobProcess) -> bool:
+        has_run_its_share = self._max_tasks is not None and process.ran >= self._max_tasks
+        return process.usable and not has_run_its_share
 
     def _fresh(self) -> asyncio.Future[JobProcess]:
         process = JobProcess(self._setup, self._counters)
         self._all.add(process)
         process.gone.add_done_callback(lambda _: self._all.discard(process))
-        starting = asyncio.ensure_future(self._start(process))
-        starting.add_done_callback(self._started)
-        return starting
+        coming = asyncio.ensure_future(self._start(process))
+        coming.add_done_callback(self._arrived)
+        return coming
+
+    def _expect(self, coming: Coroutine[Any, Any, JobProcess]) -> None:
+        """Have a process that will be usable, and that nobody waits for yet."""
+        future = asyncio.ensure_future(coming)
+        self._left.append(future)
+        future.add_done_callback(self._arrived)
+
+    async def _tidied(self, process: JobProcess) -> JobProcess:
+        await process.tidied()
+        if not self._may_go_on(process):
+            self._in_background(process.end())
+        return process
 
     async def _start(self, process: JobProcess) -> JobProcess:
         await process.start()
         self._obstacles.started()
         return process
 
-    def _started(self, starting: asyncio.Future[JobProcess]) -> None:
-        """Keep it, if nobody waits for it any more."""
-        if starting not in self._left:
+    def _arrived(self, coming: asyncio.Future[JobProcess]) -> None:
+        """Keep it, if nobody waits for it."""
+        if coming not in self._left:
             return
-        self._left.remove(starting)
-        if starting.cancelled():  # with all the loop's tasks
+        self._left.remove(coming)
+        if coming.cancelled():  # with all the loop's tasks
             return
-        if (error := starting.exception()) is not None:
+        if (error := coming.exception()) is not None:
             logger.warning("a process for jobs has not started: %s", error)
-        else:
-            self._idle.append(starting.result())
+        elif self._may_go_on(coming.result()):
+            self._idle.append(coming.result())
 
     def _in_background(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -1,0 +1,306 @@
+"""The event loop of a process for jobs: one for its hooks and all its attempts, tidied after each.
+
+What `on_process_startup` has opened, a pool of connections for instance, is bound to the loop, so
+the loop stays. What an attempt has begun ends with it: tasks, async generators, calls in the
+default executor, the timer of `signal.alarm`. An attempt runs in a copy of the hooks' context: it
+sees what they have set, and leaves no context variable behind.
+
+What belongs to an attempt is told by a context variable, which everything inherits that its code
+begins. A task that a pool began in a hook, and what that task begins later, are the pool's own.
+Callbacks that an attempt's code has scheduled (`call_later`) are left alone: a pool closes idle
+connections by them. They can't harm another attempt.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import signal
+import sys
+import weakref
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import AsyncGeneratorType
+from typing import Any, Final
+
+from identtqueue.worker.failure import describe
+
+logger = logging.getLogger(__name__)
+
+TIDY_SECONDS: Final = 5.0
+"""How long what an attempt has left behind may take to end. Then the process is replaced."""
+
+NO_TIMER: Final = (0.0, 0.0)
+
+_begun_by: Final[contextvars.ContextVar[Scope | None]] = contextvars.ContextVar(
+    "identtqueue_begun_by", default=None
+)
+
+
+class Scope:
+    """What one attempt has begun.
+
+    Args:
+        context: that it runs in.
+    """
+
+    def __init__(self, context: contextvars.Context) -> None:
+        self.context = context
+        self.ran_in_loop = False
+        self._over = False
+        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._generators: weakref.WeakSet[AsyncGeneratorType[Any, Any]] = weakref.WeakSet()
+        self._calls: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        self._timer = signal.getitimer(signal.ITIMER_REAL)
+        context.run(_begun_by.set, self)
+
+    def add_task(self, task: asyncio.Task[Any]) -> None:
+        """Note a task. One that is begun when all has been tidied up, by a timer, is not wanted."""
+        self._tasks.add(task)
+        if self._over:
+            task.cancel()
+
+    def add_call(self, call: Future[Any]) -> None:
+        """Note a call in the default executor."""
+        self._calls.add(call)
+
+    def add_generator(self, generator: AsyncGeneratorType[Any, Any]) -> None:
+        """Note an async generator that is iterated for the first time."""
+        self._generators.add(generator)
+
+    def stop_timer(self) -> None:
+        """Stop a timer of the process that the attempt has started: it would end another one."""
+        if self._timer == NO_TIMER and signal.getitimer(signal.ITIMER_REAL) != NO_TIMER:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def close(self) -> None:
+        """Note that the attempt has ended, and let go of what its context variables hold."""
+        self._over = True
+        self.context = contextvars.Context()  # the old one holds this scope: that was a cycle
+
+    def left(self) -> list[str]:
+        """Name what has not ended."""
+        tasks = [f"task {task.get_name()}" for task in self._pending()]
+        calls = ["a call in the default executor" for call in self._calls if not call.done()]
+        generators = [
+            f"async generator {generator.__qualname__}" for generator in self._suspended()
+        ]
+        return sorted(tasks) + calls + sorted(generators)
+
+    async def end(self) -> None:
+        """Cancel all tasks and calls, close all generators, and wait for them within bounds.
+
+        Tasks are cancelled a second time when half of the time is over. Those in which a generator
+        closes are not cancelled before.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        for call in self._calls:
+            call.cancel()  # one that waits for a thread never begins
+        calls = [asyncio.wrap_future(call) for call in self._calls if not call.done()]
+        last = began + TIDY_SECONDS
+        for until in (began + TIDY_SECONDS / 2, last):
+            for task in self._pending():
+                if until == last or not _closes_a_generator(task):
+                    task.cancel()
+            while (rest := self._pending() + [c for c in calls if not c.done()]) and (
+                (seconds := until - loop.time()) > 0
+            ):
+                await asyncio.wait(rest, timeout=seconds)
+        for generator in self._suspended():
+            closing = loop.create_task(_close(generator))
+            self._tasks.discard(closing)
+            await asyncio.wait([closing], timeout=last - loop.time())
+            closing.cancel()
+
+    def _pending(self) -> list[asyncio.Task[Any]]:
+        return [task for task in self._tasks if not task.done()]
+
+    def _suspended(self) -> list[AsyncGeneratorType[Any, Any]]:
+        return [generator for generator in self._generators if generator.ag_frame is not None]
+
+
+def _closes_a_generator(task: asyncio.Task[Any]) -> bool:
+    """Whether it is one that the loop has begun, since nobody holds the generator any more."""
+    return not inspect.iscoroutine(task.get_coro())
+
+
+async def _close(generator: AsyncGeneratorType[Any, Any]) -> None:
+    try:
+        await generator.aclose()
+    except Exception:
+        logger.exception("closing async generator %s", generator.__qualname__)
+
+
+class _Executor(ThreadPoolExecutor):
+    """The loop's default executor (`asyncio.to_thread`); notes whose calls it has."""
+
+    def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        call = super().submit(function, *args, **kwargs)
+        scope = _begun_by.get()
+        if scope is not None:
+            scope.add_call(call)
+        return call
+
+
+class JobLoop:
+    """Calls functions, plain or async, in one event loop that is made when it is needed."""
+
+    def __init__(self) -> None:
+        self._hooks = contextvars.copy_context()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._make: Callable[..., Any] = _make_task
+        self._factory = self._make_noted_task
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a hook: what it begins goes on."""
+        return self._finish(self._hooks, function, arguments)
+
+    def scope(self) -> Scope:
+        """Make a scope for one attempt."""
+        return Scope(self._hooks.copy())
+
+    def run(self, scope: Scope, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call the function of an attempt; give or raise what becomes of it."""
+        try:
+            return self._finish(scope.context, function, arguments)
+        finally:
+            scope.stop_timer()
+
+    def left(self, scope: Scope) -> list[str]:
+        """Name what the attempt has left behind."""
+        if scope.ran_in_loop:
+            # One turn, in which generators that nobody holds any more begin to close.
+            self._drive(asyncio.sleep(0), scope.context, blamed=False)
+        return scope.left()
+
+    def tidy(self, scope: Scope) -> list[str]:
+        """End what the attempt has left behind; name what does not end."""
+        self._drive(scope.end(), scope.context, blamed=False)
+        return scope.left()
+
+    def close(self) -> None:
+        """End everything."""
+        if self._loop is None:
+            return
+        loop = self._loop
+        rest = asyncio.all_tasks(loop)
+        for task in rest:
+            task.cancel()
+        if rest:
+            self._drive(_wait(rest), self._hooks, blamed=False)
+        self._drive(loop.shutdown_asyncgens(), self._hooks, blamed=False)
+        self._drive(loop.shutdown_default_executor(), self._hooks, blamed=False)
+        loop.close()
+
+    def _finish(
+        self, context: contextvars.Context, function: Callable[..., Any], arguments: Any
+    ) -> Any:
+        value = context.run(function, *arguments)
+        if not inspect.iscoroutine(value):
+            return value
+        scope = context.get(_begun_by)
+        if scope is not None:
+            scope.ran_in_loop = True
+        return self._drive(value, context)
+
+    def _drive(
+        self,
+        coroutine: Coroutine[Any, Any, Any],
+        context: contextvars.Context,
+        *,
+        blamed: bool = True,
+    ) -> Any:
+        """Run the loop until the coroutine ends, whatever else in the loop raises.
+
+        A `SystemExit` of a task leaves the loop at once, as does what a signal handler raises. The
+        coroutine fails with it, if it is blamed and both are of one attempt. Otherwise, as one of a
+        hook's task or of an earlier attempt, it is logged.
+        """
+        loop = self._open()
+        main = loop.create_task(coroutine, context=context)
+        main.add_done_callback(lambda _: loop.stop())
+        scope = context.get(_begun_by)
+        stray: BaseException | None = None
+        try:
+            while not main.done():
+                loop.call_soon(_note_generators)
+                try:
+                    loop.run_forever()
+                except BaseException as error:  # noqa: BLE001 - see above
+                    if main.done():  # its own
+                        break
+                    if not blamed or _raised_in(error, otherwise=scope) is not scope:
+                        _log_stray(error)
+                    elif stray is None:
+                        stray = error
+                        main.cancel()
+            if stray is not None:
+                raise stray
+            return main.result()
+        finally:
+            del main, stray  # they hold what was raised, and that holds this frame
+
+    def _open(self) -> asyncio.AbstractEventLoop:
+        loop = self._loop
+        if loop is None:
+            loop = self._loop = asyncio.new_event_loop()
+            asyncio.set_event_loop(loop)
+            loop.set_default_executor(_Executor(thread_name_prefix="asyncio"))
+        factory = loop.get_task_factory()
+        if factory is not self._factory:  # none yet, or one that a hook has set
+            self._make = factory or _make_task
+            loop.set_task_factory(self._factory)
+        return loop
+
+    def _make_noted_task(
+        self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+    ) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = self._make(loop, coroutine, **options)
+        scope = _begun_by.get()
+        if scope is not None:
+            scope.add_task(task)
+        return task
+
+
+def _make_task(
+    loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
+) -> asyncio.Task[Any]:
+    return asyncio.Task(coroutine, loop=loop, **options)
+
+
+def _note_generators() -> None:
+    """Note async generators as they are begun. The loop puts its own hooks back when it stops."""
+    first = sys.get_asyncgen_hooks().firstiter
+
+    def note(generator: Any) -> None:
+        if first is not None:
+            first(generator)
+        scope = _begun_by.get()
+        if scope is not None:
+            scope.add_generator(generator)
+
+    sys.set_asyncgen_hooks(firstiter=note)
+
+
+def _raised_in(error: BaseException, otherwise: Scope | None) -> Scope | None:
+    """Find the scope whose task or callback raised what has left the loop."""
+    traceback = error.__traceback__
+    while traceback is not None:
+        frame = traceback.tb_frame
+        if frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - who else would know?
+            context = getattr(frame.f_locals.get("self"), "_context", None)
+            return otherwise if context is None else context.get(_begun_by)
+        traceback = traceback.tb_next
+    return otherwise
+
+
+def _log_stray(error: BaseException) -> None:
+    what = describe(error)
+    logger.error("not of this attempt: %s: %s\n%s", what.type, what.message, what.traceback)
+
+
+async def _wait(tasks: set[asyncio.Task[Any]]) -> None:
+    await asyncio.wait(tasks)
