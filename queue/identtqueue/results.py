@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from identtqueue.errors import RedisUnavailable, TaskNotFound
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Announced
+from identtqueue.protocol.commands import Announced, Expiring
 from identtqueue.task import Result, State
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
@@ -37,7 +37,10 @@ LOOK_ONCE_SECONDS: Final = 5.0
 ASKS_IN_A_ROW: Final = 3
 """How often a wait asks again because others have joined it meanwhile."""
 
-Answer = Result | State | None
+AFTER_EXPIRY_SECONDS: Final = 0.05
+"""How long after a task expires its wait asks again."""
+
+Answer = Result | Expiring | State | None
 
 
 @dataclass(slots=True, eq=False)
@@ -48,6 +51,7 @@ class _Wait:
     users: int = 0
     asking: bool = False
     joined: bool = False  # somebody has, since it was asked
+    expiry: asyncio.TimerHandle | None = None  # asks again when the task has expired
 
 
 class Results:
@@ -97,6 +101,7 @@ class Results:
             if entry.users == 0 and self._waits.get(task_id) is entry:
                 del self._waits[task_id]
                 entry.future.cancel()
+                _stop(entry.expiry)
 
     async def look(self, task_id: str) -> Result | None:
         """Look once; gives how the task ended, or None if it has not.
@@ -164,7 +169,7 @@ class Results:
             except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
                 answer = error
             # A wait that joined may be for a task that was enqueued after this answer was given.
-            if isinstance(answer, Result | State) or not entry.joined:
+            if isinstance(answer, Result | Expiring | State) or not entry.joined:
                 break
         entry.asking = False
         self._take(task_id, entry, answer)
@@ -187,12 +192,20 @@ class Results:
             return
         if answer is None:
             self._settle(task_id, TaskNotFound(task_id))
+        elif isinstance(answer, Expiring):  # whoever looks first then ends it
+            _stop(entry.expiry)
+            entry.expiry = asyncio.get_running_loop().call_later(
+                answer.expires_in_ms / 1000 + AFTER_EXPIRY_SECONDS, self._ask, task_id, entry
+            )
         elif not isinstance(answer, State):
             self._settle(task_id, answer)
 
     def _settle(self, task_id: str, result: Result | Exception) -> None:
         entry = self._waits.pop(task_id, None)
-        if entry is None or entry.future.done():
+        if entry is None:
+            return
+        _stop(entry.expiry)
+        if entry.future.done():
             return
         if isinstance(result, Result):
             entry.future.set_result(result)
@@ -282,6 +295,11 @@ class Results:
         if self._giving_up is not None:
             self._giving_up.cancel()
             self._giving_up = None
+
+
+def _stop(timer: asyncio.TimerHandle | None) -> None:
+    if timer is not None:
+        timer.cancel()
 
 
 async def cancel_all(waits: Iterable[asyncio.Future[Any]]) -> None:

@@ -142,6 +142,7 @@ class Bench:
     def expire(self, name: str) -> None:
         """The task's `expires_seconds` ran out long ago."""
         assert self.raw.hset(self.keys.task(self.id(name)), "expires_at", 1) == 0
+        self.raw.zadd(self.keys.expiring, {self.id(name): 1}, xx=True)
 
     # --- looking ---
 
@@ -191,7 +192,7 @@ class Bench:
         return text.replace(f"{self.queue}:", "")
 
     def _show(self, key: str, value: Any) -> Any:
-        if key in ("scheduled", "dead", "workers"):
+        if key in ("scheduled", "dead", "workers", "expiring"):
             return {self._short(member): TIME for member in value}
         if key == "blocked":
             return {job: due if due in (0, float("inf")) else TIME for job, due in value.items()}

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Call, Claim, Recovery
+from identtqueue.protocol.commands import Ack, Call, Claim, Expiring, Recovery
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
@@ -48,7 +48,7 @@ LIMITS: list[dict[str, JobLimits]] = [
     {"capped": JobLimits(), "paced": JobLimits()},
 ]
 """What workers declare. The first ones know nothing of the limited jobs."""
-WHENS = ("now", "now", "later", "late", "expires", "replace")
+WHENS = ("now", "now", "later", "late", "expires", "replace", "replace, expires")
 UNIQUE = st.sampled_from([None, None, None, "red", "blue"])
 SOME = st.integers(0, 63)
 FEW = st.integers(0, 5)
@@ -187,6 +187,7 @@ class QueueMachine(RuleBasedStateMachine):
                 "late": {"at": 1, "late_refused": True},
                 "expires": {"expires": LATER_MS},
                 "replace": {"replace": True},
+                "replace, expires": {"replace": True, "expires": LATER_MS},
             }.get(when, {})
             if unique is not None:
                 options |= {"unique": unique, "unique_ttl": LATER_MS}
@@ -194,7 +195,7 @@ class QueueMachine(RuleBasedStateMachine):
             tasks.append(self.bench.task(name, job, **options))
             submitted.append(
                 Submitted(
-                    self.id(name), job, when == "later", when == "late", unique, when == "replace"
+                    self.id(name), job, when == "later", when == "late", unique, "replace" in when
                 )
             )
         version = self.model.version
@@ -213,7 +214,7 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version
         expected = self.model.wait(self.id(name), channel)
         found = self.call(commands.await_result(self.id(name), channel), version)
-        assert (found.state if isinstance(found, Result) else found) is expected
+        assert (found.state if isinstance(found, Result | Expiring) else found) is expected
 
     # --- worker ---
 
@@ -441,9 +442,11 @@ class QueueMachine(RuleBasedStateMachine):
         model, version = self.model, self.model.version
         depth = self.call(commands.depth(self.bench.queue), version)
         in_flight = {worker: len(listed.in_flight) for worker, listed in model.workers.items()}
-        waiting = len(model.pending) + len(model.suspects)
-        assert depth.queued == waiting + sum(map(len, model.held.values()))
-        assert depth.held == model.held_back()
+        waiting = [*model.pending, *(task_id for ids in model.held.values() for task_id in ids)]
+        expired = [task_id for task_id in waiting if model.has_expired(task_id)]
+        assert depth.queued == len(waiting) + len(model.suspects) - len(expired)
+        if not expired:
+            assert depth.held == model.held_back()
         blocked = set(model.blocked.values())
         assert (depth.next_held_in_ms is None) == (not blocked - {Due.SLOT})
         assert (depth.next_held_in_ms == 0) == bool(model.startable_jobs())

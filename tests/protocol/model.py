@@ -44,6 +44,7 @@ class ModelTask:
     counted: bool = False  # towards its job's max_running
     retried: tuple[str | None, int] | None = None  # by whom, in which attempt
     cancel_asked: bool = False
+    started: bool = False
     expired: bool = False
     unique: str | None = None
     waiters: set[str] = field(default_factory=set)
@@ -270,7 +271,9 @@ class QueueModel:
         if task is None:
             return None
         assert task.state is not None
-        if not task.state.ended and channel not in task.waiters:
+        if self.has_expired(task_id):
+            self._cancel("await", task_id)
+        elif not task.state.ended and channel not in task.waiters:
             task.waiters.add(channel)
             self.version += 1
         return task.state
@@ -308,7 +311,24 @@ class QueueModel:
         return True
 
     def promote(self, limit: int) -> int:
+        self._end_expired()
         self.version += bool(self.startable_jobs() or self.suspects)  # for whom it rings
+        return self._promote_due(limit)
+
+    def _end_expired(self) -> None:
+        for task_id in [t for t in self.tasks if self.has_expired(t)]:
+            self._cancel("promote", task_id)
+
+    def has_expired(self, task_id: str) -> bool:
+        task = self.tasks[task_id]
+        waits = task.state in (State.PENDING, State.SCHEDULED)
+        return waits and task.expired and not task.started
+
+    def _cancel(self, script: str, task_id: str) -> None:
+        self._move(script, task_id, State.CANCELLED)
+        self.stats["cancelled"] += 1
+
+    def _promote_due(self, limit: int) -> int:
         moving = self.due[:limit]
         for task_id in moving:
             self._to_pending("promote", task_id)
@@ -326,7 +346,8 @@ class QueueModel:
             return Claim.DRAINING, []
         if self.paused:
             return Claim.PAUSED, []
-        self.promote(1000)
+        self.version += bool(self.startable_jobs() or self.suspects)  # for whom it rings
+        self._promote_due(1000)
         assert set(jobs) == self.startable_jobs()
         before = len(listed.in_flight)
         limit, self.alone = self._serve_suspects(worker, limit, idle=idle)
@@ -359,9 +380,8 @@ class QueueModel:
     def _start(self, worker: str, task_id: str) -> None:
         """The task runs, or is cancelled, or is held."""
         task = self.tasks[task_id]
-        if task.cancel_asked or (task.expired and task.attempt == 0):
-            self._move("claim", task_id, State.CANCELLED)
-            self.stats["cancelled"] += 1
+        if task.cancel_asked or self.has_expired(task_id):
+            self._cancel("claim", task_id)
             return
         free, due = self._allowance(task.job)
         if free == 0:
@@ -375,6 +395,7 @@ class QueueModel:
         task.counted = limits.max_running is not None
         self.started[task.job] += limits.rate_limit is not None
         task.attempt += 1
+        task.started = True
         task.owner = worker
         self.workers[worker].in_flight.append(task_id)
 

@@ -32,6 +32,7 @@ def test_everything_that_a_delayed_enqueue_writes(bench: Bench) -> None:
 
     assert bench.dump() == {
         "scheduled": {"a": TIME},
+        "expiring": {"a": TIME},
         "wake": ["1"],
         "stats": {"enqueued": 1},
         "meta": {"protocol": "1"},

@@ -80,6 +80,7 @@ _KINDS: Final = {
     "wake": "list",
     "inflight": "list",
     "scheduled": "zset",
+    "expiring": "zset",
     "dead": "zset",
     "workers": "zset",
     "info": "hash",
@@ -117,6 +118,7 @@ def check_invariants(server: redis.Redis, queue: str) -> Snapshot:
     _check_keys(seen, queue)
     _check_containers(seen, tasks, queue)
     _check_ends(tasks)
+    _check_expiring(seen, tasks, queue)
     _check_workers(seen, queue)
     _check_attempts(tasks, queue)
     _check_unique_keys(seen, tasks, queue)
@@ -211,6 +213,18 @@ def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> No
         assert free != (task_id in contained), (
             f"{task_id} is {state} and {'in a' if free else 'in no'} container"
         )
+
+
+def _check_expiring(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
+    """In `expiring` are those tasks that have to start by a time and have not started."""
+    waiting = {
+        task_id: float(entry.value["expires_at"])
+        for task_id, entry in tasks.items()
+        if "expires_at" in entry.value
+        and "started_at" not in entry.value
+        and not State(entry.value["state"].decode()).ended
+    }
+    assert _value(seen, queue_keys(queue).expiring, {}) == waiting
 
 
 def _check_ends(tasks: dict[str, Entry]) -> None:

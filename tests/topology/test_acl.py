@@ -190,6 +190,9 @@ def look_after(user: Account, bench: Bench) -> None:
     run(commands.depth(q))  # before anybody else has loaded the scripts
     leave_a_dead_id(bench)
     run(commands.promote(q))
+    bench.enqueue("too-late", expires=HOUR_MS)
+    bench.expire("too-late")
+    run(commands.promote(q))
     bench.enqueue("due", delay=HOUR_MS)
     bench.fall_due("due")
     bench.raw.script_flush()  # whoever finds one missing loads them all

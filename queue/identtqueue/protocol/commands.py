@@ -27,6 +27,9 @@ DEAD_LETTER_TTL_MS: Final = 7 * 86_400_000
 MOST_INLINE_BYTES: Final = 64 * 1024
 """A larger result is announced with its size, and fetched in its own time (see `await_result`)."""
 
+PROMOTED_AT_ONCE: Final = 200
+"""Due tasks that one script call makes pending: Redis does nothing else meanwhile."""
+
 EXPIRED: Final = codec.encode_failure(Failure("Expired", "not started before expires_seconds"))
 CANCELLED: Final = codec.encode_failure(Failure("Cancelled", "cancelled on request"))
 
@@ -135,6 +138,13 @@ class NewTask(msgspec.Struct, frozen=True):
     options: Mapping[str, int | str | bool] = msgspec.field(default_factory=dict)
 
 
+class Expiring(msgspec.Struct, frozen=True):
+    """A task that has not started, and is cancelled unless it does in so long."""
+
+    state: State
+    expires_in_ms: int
+
+
 class Claim(enum.Enum):
     """Whether the worker may claim."""
 
@@ -168,11 +178,12 @@ class Claimed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What a promotion did."""
+    """What a promotion did; `more`: it left something, so ask again at once."""
 
     moved: int
     next_due_ms: int | None
     now_ms: int
+    more: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +292,7 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
 
     return Call(
         "enqueue",
-        (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead, k.tombstones),
+        (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead, k.tombstones, k.expiring),
         tuple(args),
         parse,
     )
@@ -303,30 +314,40 @@ def _check_protocol(reply: list[Any]) -> None:
 
 def await_result(
     task_id: str, reply_channel: str = "", *, size_bytes: int | None = None
-) -> Call[Result | State | Announced | None]:
+) -> Call[Result | Expiring | State | Announced | None]:
     """Ask for the result.
 
     Gives the state of a task that goes on, and registers the channel with it; None if there is no
-    such task; and only the size of a result that is not small.
+    such task; and only the size of a result that is not small. A task that has expired is ended.
 
     Args:
         task_id: whose.
         reply_channel: where the end is to be told; empty: nowhere.
         size_bytes: of a result that was announced. It is then sent, whatever its size is by now.
     """
+    k = queue_keys(queue_of(task_id))
 
-    def parse(reply: list[Any]) -> Result | State | Announced | None:
+    def parse(reply: list[Any]) -> Result | Expiring | State | Announced | None:
         if reply[0] == b"missing":
             return None
         state = State(reply[0].decode())
         if not state.ended:
-            return state
+            return state if reply[1] < 0 else Expiring(state, reply[1])
         return Announced(reply[2]) if reply[1] is None else parse_result(task_id, state, reply[1])
 
+    most_bytes = MOST_INLINE_BYTES if size_bytes is None else -1
     return Call(
         "await",
-        (queue_keys(queue_of(task_id)).task(task_id),),
-        (reply_channel, MOST_INLINE_BYTES if size_bytes is None else -1),
+        (k.task(task_id), k.pending, k.scheduled, k.stats, k.blocked, k.tombstones, k.expiring),
+        (
+            reply_channel,
+            most_bytes,
+            k.task_prefix,
+            k.unique_prefix,
+            k.held_prefix,
+            task_id,
+            EXPIRED,
+        ),
         parse,
         reply_bytes=size_bytes or 0,
     )
@@ -368,6 +389,7 @@ def cancel(task_id: str) -> Call[Cancelled]:
             k.tombstones,
             k.suspects,
             k.wake,
+            k.expiring,
         ),
         (
             k.task_prefix,
@@ -568,6 +590,7 @@ def claim(queue: str, worker: str, limit: int, *, idle: bool = False) -> Call[Cl
             k.tombstones,
             k.suspects,
             k.isolating,
+            k.expiring,
         ),
         (
             k.task_prefix,
@@ -742,7 +765,7 @@ def wake(queue: str) -> Call[int]:
 # --- upkeep and administration ----------------------------------------------------------------
 
 
-def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
+def promote(queue: str, limit: int = PROMOTED_AT_ONCE) -> Call[Promoted]:
     """Make due tasks pending; forget dead letters that have expired; look after held tasks."""
     k = queue_keys(queue)
     return Call(
@@ -757,9 +780,20 @@ def promote(queue: str, limit: int = 1000) -> Call[Promoted]:
             k.rates,
             k.tombstones,
             k.suspects,
+            k.expiring,
+            k.stats,
         ),
-        (k.task_prefix, k.doorbell, limit, DEAD_LETTER_TTL_MS, k.running_prefix),
-        lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2]),
+        (
+            k.task_prefix,
+            k.doorbell,
+            limit,
+            DEAD_LETTER_TTL_MS,
+            k.running_prefix,
+            k.unique_prefix,
+            k.held_prefix,
+            EXPIRED,
+        ),
+        lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2], bool(reply[3])),
     )
 
 
@@ -921,6 +955,7 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.rates,
             k.tombstones,
             k.suspects,
+            k.expiring,
         ),
         (k.task_prefix, k.inflight_prefix, within_ms, k.held_prefix, k.running_prefix),
         _parse_depth,

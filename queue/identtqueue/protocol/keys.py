@@ -22,6 +22,7 @@ class QueueKeys:
         "dead",
         "doorbell",
         "draining",
+        "expiring",
         "held_prefix",
         "inflight_prefix",
         "info",
@@ -54,6 +55,7 @@ class QueueKeys:
         self.workers = base + "workers"  # ZSET worker incarnation -> lease expiry (ms)
         self.info = base + "info"  # HASH worker incarnation -> who it is (msgpack)
         self.draining = base + "draining"  # SET of incarnations told to stop fetching
+        self.expiring = base + "expiring"  # ZSET id that has not started -> when it expires (ms)
         self.paused = base + "paused"  # STRING, present: no claims
         self.meta = base + "meta"  # HASH protocol -> major version
         self.stats = base + "stats"  # HASH of monotone counters

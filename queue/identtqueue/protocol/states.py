@@ -34,7 +34,11 @@ TRANSITIONS: Final = (
         "client, cron",
     ),
     Transition(
-        "promote", (State.SCHEDULED,), (State.PENDING,), "due; batch-limited", "upkeep, operator"
+        "promote",
+        (State.SCHEDULED, State.PENDING),
+        (State.PENDING, State.CANCELLED),
+        "due; or expired before it ever started: cancelled; batch-limited",
+        "upkeep, operator",
     ),
     Transition(
         "claim",
@@ -71,6 +75,13 @@ TRANSITIONS: Final = (
         "client",
     ),
     Transition(
+        "await",
+        (State.SCHEDULED, State.PENDING),
+        (State.CANCELLED,),
+        "expired before it ever started",
+        "client",
+    ),
+    Transition(
         "replay",
         (State.FAILED,),
         (State.PENDING,),
@@ -87,7 +98,6 @@ SERVICE_SCRIPTS: Final = {
     "leave": "gives the lease back when nothing is in flight",
     "drain": "tells workers to stop fetching, or calls them back",
     "pause": "stops or resumes claims of the whole queue",
-    "await": "reads a result, or registers who waits for it",
     "progress": "stores what a running attempt says of its progress, and tells who watches",
     "wake": "rings for one idle worker when tasks are pending",
     "depth": "counts, and the oldest wait; writes nothing",

@@ -27,6 +27,9 @@ PERIOD_SECONDS: Final = 2.0
 """Between rounds, on average. With the lease it bounds the recovery of a lost worker's tasks;
 blocked fetchers promote due tasks at once, this is for when all workers are busy."""
 
+PROMOTIONS: Final = 100
+"""Calls per queue and round at most, where thousands of tasks are due or expire at once."""
+
 CRON_AHEAD_MS: Final = 10_000
 """Firings are enqueued this long ahead (and the next one always), so a late round skips none."""
 
@@ -98,8 +101,7 @@ class Upkeep:
                     await self._recover(queue, worker_id, waive_lease=True)
 
     async def _round(self) -> None:
-        promoted = await self._redis.run_all([commands.promote(q) for q in self._queues])
-        now_ms = promoted[0].now_ms
+        now_ms = await self._promote()
         await self._tidy_up()
         if self._may_recover():
             for queue in self._queues:
@@ -107,6 +109,17 @@ class Upkeep:
                     if worker_id != self._worker_id:
                         await self._recover(queue, worker_id, waive_lease=False)
         await self._tick(now_ms)
+
+    async def _promote(self) -> int:
+        """Promote in all queues, call by call where much is due; gives Redis' time."""
+        now_ms, left = 0, list(self._queues)
+        for _ in range(PROMOTIONS):
+            promoted = await self._redis.run_all([commands.promote(queue) for queue in left])
+            now_ms = promoted[0].now_ms
+            left = [queue for queue, done in zip(left, promoted, strict=True) if done.more]
+            if not left:
+                break
+        return now_ms
 
     async def _tick(self, now_ms: int) -> None:
         """Every entry, also behind one that is refused (an ACL per queue, say)."""

@@ -1,5 +1,6 @@
 -- cancel: scheduled / pending -> cancelled; the owner of a running task is asked
 -- KEYS  1 pending  2 scheduled  3 stats  4 blocked  5 tombstones  6 suspects  7 wake
+--       8 expiring
 -- ARGV  1 task prefix  2 unique prefix  3 id  4 encoded reason  5 control channel prefix
 --       6 held prefix  7 running prefix
 -- Returns "missing" | "ended" | "asked" | "ok"
@@ -8,7 +9,8 @@
 -- include lib/unqueue.lua
 -- include lib/slots.lua
 local id, key = ARGV[3], ARGV[1] .. ARGV[3]
-local task = redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl', 'held', 'suspect', 'slot')
+local task = redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl', 'held', 'suspect', 'slot',
+  'expires_at')
 local state = task[1]
 if not state then return 'missing' end
 if state == 'succeeded' or state == 'failed' or state == 'cancelled' then return 'ended' end
@@ -18,6 +20,7 @@ if state == 'running' then
   redis.call('PUBLISH', ARGV[5] .. task[2], 'cancel ' .. id .. ' ' .. task[3])
   return 'asked'
 end
+if task[8] then redis.call('ZREM', KEYS[8], id) end
 end_cancelled(key, id, ARGV[4], now_ms(), task[4], ARGV[2], KEYS[3])
 -- A suspect has kept its slot.
 if task[7] then vacate(ARGV[7], KEYS[4], KEYS[7], key, id, task[7]) end

@@ -3,6 +3,7 @@
 -- whose job is at a limit is held; once it may start, it comes before all that are not
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
+--       15 expiring
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 limit  5 doorbell  6 error of an expired task
 --       7 error of a cancelled one  8 held prefix  9 running prefix
 --       10 whether the worker runs nothing, in any queue: 0|1
@@ -16,6 +17,7 @@
 -- include lib/promote.lua
 -- include lib/end_cancelled.lua
 -- include lib/begin.lua
+-- include lib/expiry.lua
 -- include lib/limits.lua
 -- include lib/held.lua
 -- include lib/due_held.lua
@@ -30,8 +32,8 @@ if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
 local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[13]) > 0
 if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
-local now, most = now_ms(), math.min(tonumber(ARGV[4]), 1000)  -- what `unpack` can take
-local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 1000)
+local now, most = now_ms(), math.min(tonumber(ARGV[4]), 200)  -- Redis does nothing else meanwhile
+local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 100)
 local news, claimed, waited, looked = {}, 0, 0, 0
 local reply = {'ok', next_due, now, 0, news}
 local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pending_since', 'payload',
@@ -45,13 +47,14 @@ local function start(list, ids, i, dead)  -- false: it is not to run, or not now
   if task[1] ~= 'pending' then return false end  -- cancelled; or its hash was removed by hand
   if dead and lies_elsewhere({list, KEYS[1], ARGV[8] .. task[11]}, ids, i) then return false end
   if task[12] then vacate(ARGV[9], KEYS[10], KEYS[8], key, id, task[12]) end
-  local expired = task[8] and not task[2] and tonumber(task[8]) <= now
+  local expired = has_expired(key, task[8], task[2], now)
   if expired or task[10] then
+    if task[8] then redis.call('ZREM', KEYS[15], id) end
     end_cancelled(key, id, expired and ARGV[6] or ARGV[7], now, task[9], ARGV[2], KEYS[5])
     return false
   end
   if keys and not admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
-  local attempt = begin(key, id, ARGV[3], task, now, news)
+  local attempt = begin(key, id, ARGV[3], KEYS[15], task, now, news)
   claimed, waited = claimed + 1, waited + attempt[6]
   for _, value in ipairs(attempt) do reply[#reply + 1] = value end
   return true
@@ -75,7 +78,7 @@ if special and redis.call('EXISTS', KEYS[13]) == 1 then
     draining = KEYS[7], task_prefix = ARGV[1], worker = ARGV[3], idle = ARGV[10] == '1'}
   most, next_due, reply[4] = serve_suspects(at, keys, most, next_due, now, news, start)
 end
-for _, job in ipairs(keys and redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now) or {}) do
+for _, job in ipairs(keys and due_jobs(KEYS[10], now) or {}) do
   local free, again
   repeat free, again = allowance(limit_of(keys, job, now), now)
   until not take(ARGV[8] .. job, KEYS[12] .. ':' .. job, math.min(free, most - claimed))

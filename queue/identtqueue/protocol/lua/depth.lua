@@ -1,6 +1,6 @@
 -- depth: what is in a queue; writes nothing
 -- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused  7 limits  8 blocked  9 rates
---       10 tombstones  11 suspects
+--       10 tombstones  11 suspects  12 expiring
 -- ARGV  1 task prefix  2 inflight prefix  3 how far to look ahead (ms)  4 held prefix
 --       5 running prefix
 -- Returns {pending, in flight, scheduled, dead, ms that the oldest which may start has waited or
@@ -11,21 +11,12 @@
 -- include lib/limits.lua
 -- include lib/due_held.lua
 -- include lib/tombstones.lua
+-- include lib/first_ids.lua
+-- include lib/count_expired.lua
 local now, in_flight = now_ms(), 0
 local workers = redis.call('ZRANGE', KEYS[2], 0, -1)
 for _, worker in ipairs(workers) do
   in_flight = in_flight + redis.call('LLEN', ARGV[2] .. worker)
-end
-
--- The first ids of a list that are not dead. Those behind many dead ones are not seen.
-local function first_ids(list, tombstones, most)
-  local ids, found = redis.call('LRANGE', list, 0, most - 1), {}
-  local some = tombstones and redis.call('EXISTS', tombstones) == 1
-  local dead = some and find_dead(tombstones, ids) or {}
-  for i, id in ipairs(ids) do
-    if not dead[i] then found[#found + 1] = id end
-  end
-  return found
 end
 
 local function waited(list, tombstones)
@@ -35,8 +26,9 @@ local function waited(list, tombstones)
   return math.max(0, now - tonumber(since[1] or since[2] or now))
 end
 
-local length, oldest = living(KEYS[1], KEYS[10], ARGV[1]), waited(KEYS[1], KEYS[10])
-local pending, startable, free = length, length, {}
+local expired, expired_held = count_expired(KEYS[12], ARGV[1], now)
+local length = math.max(0, living(KEYS[1], KEYS[10], ARGV[1]) - expired)
+local oldest, pending, startable, free = waited(KEYS[1], KEYS[10]), length, length, {}
 
 local function free_for(job)
   free[job] = free[job] or (allowance(limit_of({KEYS[7], KEYS[9], ARGV[5]}, job, now), now))
@@ -63,6 +55,8 @@ if redis.call('EXISTS', KEYS[7], KEYS[8]) > 0 then
   end
   -- Divided once: a sum of quotients can be a little more than the whole.
   if #sample > 0 then startable = startable + math.ceil(shares / #sample) end
+  pending = math.max(0, pending - expired_held)
+  startable = math.min(startable, pending)
 end
 
 local suspects = redis.call('LLEN', KEYS[11])  -- among which none is dead

@@ -1,5 +1,6 @@
 -- enqueue: (none) / succeeded / failed / cancelled -> pending / scheduled, for a batch
 -- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta  6 dead  7 tombstones
+--       8 expiring
 -- ARGV  1 task prefix  2 unique prefix  3 doorbell  4 protocol version
 --       5.. per task: id, payload, function name, options (msgpack map, or empty)
 -- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); late_refused (cron); replace (an
@@ -40,7 +41,10 @@ local function accept(id, key, payload, name, options)
     queued = queued + 1
   end
   if options.ttl then redis.call('HSET', key, 'ttl', options.ttl) end
-  if options.expires then redis.call('HSET', key, 'expires_at', now + options.expires) end
+  if options.expires then
+    redis.call('HSET', key, 'expires_at', now + options.expires)
+    redis.call('ZADD', KEYS[8], now + options.expires, id)
+  end
   if options.unique then
     redis.call('HSET', key, 'unique', options.unique, 'unique_ttl', options.unique_ttl)
     redis.call('SET', ARGV[2] .. options.unique, id, 'PX', options.unique_ttl)

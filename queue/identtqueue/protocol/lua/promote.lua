@@ -1,37 +1,30 @@
--- promote: scheduled -> pending, for tasks that are due; forgets dead letters that have expired;
--- looks after held tasks, so that none waits for what will not come
+-- promote: scheduled / pending -> pending, for tasks that are due; -> cancelled, for those that
+-- expired before they ever started. Forgets dead letters that have expired; looks after held tasks,
+-- so that none waits for what will not come. Does a bounded part of it
 -- KEYS  1 scheduled  2 pending  3 wake  4 dead  5 blocked  6 limits  7 rates
---       8 tombstones  9 suspects
--- ARGV  1 task prefix  2 doorbell  3 limit  4 how long dead letters are kept (ms)  5 running prefix
--- Returns {number moved, ms until the next is due or -1, Redis time in ms}
+--       8 tombstones  9 suspects  10 expiring  11 stats
+-- ARGV  1 task prefix  2 doorbell  3 limit  4 how long dead letters are kept (ms)
+--       5 running prefix  6 unique prefix  7 held prefix  8 error of an expired task
+-- Returns {number moved, ms until the next is due or -1, Redis time in ms, 1 if something is left
+--         to do at once, else 0}
 -- include lib/now.lua
 -- include lib/promote.lua
 -- include lib/due_held.lua
--- include lib/limits.lua
+-- include lib/unblock.lua
 -- include lib/sweep.lua
-local now = now_ms()
-local moved, next_due = promote(KEYS[1], KEYS[2], KEYS[8], KEYS[3], ARGV[1], ARGV[2], now,
-  tonumber(ARGV[3]))
+-- include lib/expire.lua
+local now, limit = now_ms(), tonumber(ARGV[3])
+local at = {task_prefix = ARGV[1], unique_prefix = ARGV[6], held_prefix = ARGV[7],
+  pending = KEYS[2], scheduled = KEYS[1], stats = KEYS[11], blocked = KEYS[5],
+  tombstones = KEYS[8], expiring = KEYS[10], reason = ARGV[8]}
+local expired = redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now, 'LIMIT', 0, 100)
+for _, id in ipairs(expired) do expire(at, id, now) end
+
+local moved, next_due = promote(KEYS[1], KEYS[2], KEYS[8], KEYS[3], ARGV[1], ARGV[2], now, limit)
 sweep(KEYS[2], KEYS[8], ARGV[1], 1000)
-redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[4]))
-
--- Who counts towards max_running but does not run: its hash was removed by hand, or it was
--- recovered by a version that knows no limits.
-local function strike_off(job)
-  for _, id in ipairs(redis.call('SRANDMEMBER', ARGV[5] .. job, 100)) do
-    local task = redis.call('HMGET', ARGV[1] .. id, 'state', 'slot', 'suspect')
-    local counts = task[1] == 'running' or (task[1] == 'pending' and task[3])
-    if not counts or task[2] ~= job then redis.call('SREM', ARGV[5] .. job, id) end
-  end
-end
-
-for _, job in ipairs(redis.call('ZRANGEBYSCORE', KEYS[5], '+inf', '+inf', 'LIMIT', 0, 100)) do
-  strike_off(job)
-  local limit = limit_of({KEYS[6], KEYS[7], ARGV[5]}, job, now)
-  if not (limit and limit.max and limit.running >= limit.max) then
-    redis.call('ZREM', KEYS[5], job)  -- first: it is allowed at maxmemory
-    redis.call('ZADD', KEYS[5], 0, job)
-  end
-end
+local old = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[4]), 'LIMIT', 0, 1000)
+if #old > 0 then redis.call('ZREM', KEYS[4], unpack(old)) end
+unblock(KEYS[5], {KEYS[6], KEYS[7], ARGV[5]}, ARGV[1], now)
 if redis.call('EXISTS', KEYS[9]) == 1 or due_held(KEYS[5], now) > 0 then wake_one(KEYS[3]) end
-return {moved, next_due, now}
+local more = moved >= limit or #expired == 100 or #old == 1000
+return {moved, next_due, now, more and 1 or 0}

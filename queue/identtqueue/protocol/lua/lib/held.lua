@@ -25,6 +25,11 @@ local function admit(keys, blocked, held_prefix, key, id, job, now)
   return true
 end
 
+-- Jobs whose held tasks may start: the first 50. Served ones go to the end, see `note_held`.
+local function due_jobs(blocked, now)
+  return redis.call('ZRANGEBYSCORE', blocked, '-inf', now, 'LIMIT', 0, 50)
+end
+
 -- After tasks were taken from a job's list: when the next may start, if any is left.
 -- ZREM comes first: it is allowed at maxmemory.
 local function note_held(blocked, held_prefix, tombstones, task_prefix, job, again)

@@ -1,0 +1,16 @@
+-- include lib/end_cancelled.lua
+-- include lib/expiry.lua
+-- include lib/unqueue.lua
+-- Ends a task that has expired: scheduled / pending -> cancelled. `at` names the keys and prefixes.
+-- ZREM comes first: it is allowed at maxmemory. Returns whether it did.
+local function expire(at, id, now)
+  redis.call('ZREM', at.expiring, id)
+  local key = at.task_prefix .. id
+  local task = redis.call('HMGET', key, 'state', 'expires_at', 'attempt', 'ttl', 'held')
+  if task[1] ~= 'pending' and task[1] ~= 'scheduled' then return false end
+  if not has_expired(key, task[2], task[3], now) then return false end
+  end_cancelled(key, id, at.reason, now, task[4], at.unique_prefix, at.stats)
+  if task[1] == 'scheduled' then redis.call('ZREM', at.scheduled, id)
+  else unqueue(at.pending, at.tombstones, at.blocked, at.held_prefix, at.task_prefix, id, task[5]) end
+  return true
+end
