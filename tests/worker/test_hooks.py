@@ -198,7 +198,7 @@ async def test_what_never_ends_does_not_keep_the_task(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A hook that hangs, and a job that refuses to be cancelled: the tasks go back uncharged."""
-    monkeypatch.setattr("identtqueue.worker.incarnation.CUT_OFF_SECONDS", 0.2)
+    monkeypatch.setattr("identtqueue.worker.attempts.CLEAN_UP_SECONDS", 0.2)
     started, for_ever = [], asyncio.Event()
 
     async def hangs(_ctx, _outcome):

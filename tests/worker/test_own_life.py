@@ -199,7 +199,7 @@ async def test_an_overdue_stop_fails_the_liveness_probe(
     queue: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("identtqueue.worker.worker.STOP_SECONDS", 0.0)
+    monkeypatch.setattr("identtqueue.worker.worker.STOP_SECONDS", -60.0)
     started, release, port = asyncio.Event(), asyncio.Event(), free_port()
 
     async def closes(_state):

@@ -82,7 +82,8 @@ def _reason(failure: Failure | None) -> str:
     """The failure in one line, with its traceback in the lines below."""
     if failure is None:
         return ""
-    line = f": {failure.type}: {' '.join(failure.message[:500].split())}"
+    message = " ".join(failure.message[:500].split())
+    line = f": {failure.type}: {message}" if message else f": {failure.type}"
     text = failure.traceback.rstrip()
     if len(text) > LONGEST_TRACEBACK:
         half = LONGEST_TRACEBACK // 2  # the outer frames, and what was raised

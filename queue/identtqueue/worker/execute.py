@@ -7,12 +7,12 @@ import enum
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from identtqueue.errors import InvalidInput, TimedOut, is_number
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy, asked_seconds
-from identtqueue.task import Attempt, Failure, Task
+from identtqueue.task import Failure, Task
 from identtqueue.worker.attempt_log import fields_of
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
@@ -22,11 +22,15 @@ from identtqueue.worker.obstacles import CannotStart, Obstacles
 from identtqueue.worker.outcome import Failed, Outcome, Released, Retried, Succeeded
 from identtqueue.worker.processes import Processes
 from identtqueue.worker.registry import Job, Registry
+from identtqueue.worker.running import Running
 from identtqueue.worker.threads import Threads
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+AFTER_TASK_SECONDS: Final = 10.0
+"""How long the `after_task` hooks of an attempt may take, all together."""
 
 
 class _Stage(enum.Enum):
@@ -42,10 +46,11 @@ class _Stage(enum.Enum):
 class _Run:
     """One attempt on its way: what is known of it so far."""
 
-    __slots__ = ("attempt", "context", "job", "send_progress", "stage", "task")
+    __slots__ = ("attempt", "context", "job", "running", "send_progress", "stage", "task")
 
-    def __init__(self, attempt: Attempt, send_progress: Callable[[bytes], None]) -> None:
-        self.attempt = attempt
+    def __init__(self, running: Running, send_progress: Callable[[bytes], None]) -> None:
+        self.running = running
+        self.attempt = running.attempt
         self.send_progress = send_progress
         self.stage = _Stage.BEFORE
         self.task: Task | None = None
@@ -99,21 +104,16 @@ class Executor:
         """Let idle threads end."""
         self._threads.close()
 
-    async def run(
-        self,
-        attempt: Attempt,
-        cut_off: Callable[[], Outcome | None],
-        send_progress: Callable[[bytes], None],
-    ) -> Outcome:
+    async def run(self, running: Running, send_progress: Callable[[bytes], None]) -> Outcome:
         """Run one attempt to its outcome, whatever its job raises.
 
         Args:
-            attempt: as it was claimed.
-            cut_off: what it means if this is cancelled from outside; None: it was not. A
+            running: the attempt; it is told here when it has to end, and how its job ended. A
                 cancellation without a meaning is a failure: the job's own doing.
             send_progress: takes what the job reports, encoded, from any thread.
         """
-        run = _Run(attempt, send_progress)
+        run = _Run(running, send_progress)
+        running.judge = lambda error: self._judge(error, run)
         outcome: Outcome
         try:
             outcome = Succeeded(await self._call(run))
@@ -122,8 +122,11 @@ class Executor:
             outcome = cut_off() or Released()
         except BaseException as error:  # noqa: BLE001 - an attempt must end, also by SystemExit
             # Whatever the job made of its cancellation.
-            outcome = cut_off() or self._judge(error, run)
+            outcome = running.meaning or self._judge(error, run)
+        running.end_by = None
         if self._hooks.after_task and run.context is not None:
+            running.outcome, running.reminders = outcome, 0
+            running.end_by = time.monotonic() + AFTER_TASK_SECONDS
             await self._hooks.after(run.context, outcome, self._counters)
         return outcome
 
@@ -155,14 +158,27 @@ class Executor:
         context = run.context = self._context(run, job, seconds)
         if seconds is None:
             return await self._hooked(run, context, start)
+        if run.running.end_by is None:  # else it was told to end already
+            run.running.end_by = context.deadline
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                return await self._hooked(run, context, start)
-        except TimeoutError as error:
+                value = await self._hooked(run, context, start)
+        except (TimeoutError, asyncio.CancelledError) as error:
+            # Told twice, it raises CancelledError: asyncio takes the second for somebody else's.
             if limit.expired():
                 raise TimedOut(f"{job.name} ran longer than {seconds:g} s") from error
             raise  # the job's own
+        if limit.expired():
+            logger.warning(
+                "%s attempt %d: ran longer than its time-out of %g s, and its job has caught the "
+                "CancelledError and returned: that is taken as its result",
+                run.attempt.task_id,
+                run.attempt.number,
+                seconds,
+                extra=fields_of(run.attempt),
+            )
+        return value
 
     async def _hooked(
         self, run: _Run, context: Context, start: Callable[[Context], Awaitable[T]]

@@ -74,7 +74,12 @@ class Finisher:
             await self._some.wait()
             self._some.clear()
             reports, self._reports = self._reports, []
-            await self._record(reports)
+            try:
+                await self._record(reports)
+            except asyncio.CancelledError:  # it may be run again, at the end of the event loop
+                self._reports[:0] = reports
+                self._some.set()
+                raise
             if not self._reports:
                 self._idle.set()
 

@@ -6,8 +6,9 @@ were given; a plain one must not block. Their errors:
 - `on_startup`: the worker stops with it, before it takes a task.
 - `before_task`: the attempt fails with it, as if the job had raised it; the job is not run.
 - `after_task`: logged and counted; the outcome stays what it is. Called for every attempt whose
-  `before_task` was called, however it ended.
-- `on_shutdown`: logged; the stop goes on.
+  `before_task` was called, however it ended; but not for one that is left behind because its job
+  does not end. All of them together have 10 s, then they are cancelled.
+- `on_shutdown`: logged; the stop goes on. Each has 10 s, then it is cancelled.
 - `on_process_startup`: called in each process for jobs, before its first one, with that process's
   own `state`. The first such process is started with the worker, which stops with the error. Later
   the task that needed one goes back uncharged, and the worker pauses before it tries again.
@@ -15,11 +16,12 @@ were given; a plain one must not block. Their errors:
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from identtqueue.errors import InvalidInput
 from identtqueue.worker.attempt_log import fields_of_context
@@ -37,6 +39,10 @@ AfterTask = Callable[[Context, Outcome], Awaitable[None] | None]
 StateHooks = StateHook | Sequence[StateHook] | None
 BeforeTasks = BeforeTask | Sequence[BeforeTask] | None
 AfterTasks = AfterTask | Sequence[AfterTask] | None
+
+
+SHUTDOWN_SECONDS: Final = 10.0
+"""How long each `on_shutdown` hook may take."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +70,16 @@ class Hooks:
             await _call(hook, state)
 
     async def shut_down(self, state: MutableMapping[str, Any]) -> None:
-        """After the last task."""
+        """After the last task. One that does not end is left behind, a second after its time."""
         for hook in self.on_shutdown:
+            calling = asyncio.ensure_future(_call_safely(hook, state))
             try:
-                await _call(hook, state)
-            except Exception:
-                logger.exception("on_shutdown")
+                await asyncio.wait([calling], timeout=SHUTDOWN_SECONDS)
+            finally:  # also if we are cancelled ourselves
+                if not calling.done():
+                    logger.error("on_shutdown: %r does not end: cancelling it", hook)
+                    calling.cancel()
+                    await asyncio.wait([calling], timeout=1.0)
 
     async def before(self, context: Context) -> None:
         """Before an attempt."""
@@ -95,6 +105,14 @@ async def _call(hook: Callable[..., Any], *arguments: Any) -> None:
     result = hook(*arguments)
     if inspect.isawaitable(result):
         await result
+
+
+async def _call_safely(hook: StateHook, state: MutableMapping[str, Any]) -> None:
+    """Nothing gets out, a SystemExit neither: in a task of its own it would end the event loop."""
+    try:
+        await _call(hook, state)
+    except BaseException:
+        logger.exception("on_shutdown")
 
 
 def _several(name: str, given: Any) -> tuple[Callable[..., Any], ...]:

@@ -1,7 +1,7 @@
 """One life of a worker: from its first lease until it stops, or is told that it was given up.
 
-Owner of each thing: `_attempts` and the slots are changed here only; fetcher, finisher, upkeep
-and heartbeat each own what is theirs and meet only through the callbacks given to them here.
+Attempts, fetcher, finisher, upkeep and heartbeat each own what is theirs, and meet only through the
+callbacks given to them here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import logging
 import secrets
 import time
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from identtqueue.errors import RedisAuthFailed
@@ -21,26 +20,18 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, keys, roles
 from identtqueue.protocol.commands import Ack, Claim, Lease
 from identtqueue.protocol.roles import Role
-from identtqueue.task import Attempt
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.subscriber import Subscriber
-from identtqueue.worker import attempt_log
+from identtqueue.worker.attempts import Attempts
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher, Report
 from identtqueue.worker.lease import Heartbeat
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
-from identtqueue.worker.outcome import (
-    Cancelled,
-    Disowned,
-    Outcome,
-    Released,
-    Retried,
-    Succeeded,
-)
+from identtqueue.worker.outcome import Disowned, Released
 from identtqueue.worker.progress import ProgressSender
 from identtqueue.worker.settings import Identity, WorkerSettings
 from identtqueue.worker.slots import Slots
@@ -49,7 +40,7 @@ from identtqueue.worker.upkeep import Upkeep
 logger = logging.getLogger(__name__)
 
 CUT_OFF_SECONDS: Final = 5.0
-"""How long a cancelled attempt may clean up before it is left behind."""
+"""How long what is cancelled may take to end before it is left behind."""
 
 FLUSH_SECONDS: Final = 5.0
 """How long the last reports may take at shutdown; if Redis is away, the lease decides."""
@@ -66,17 +57,6 @@ class End(enum.Enum):
 
     STOPPED = "stopped"
     LOST = "lost"
-
-
-@dataclass(slots=True, eq=False)
-class _Running:
-    """An attempt that runs, or whose report is on its way."""
-
-    attempt: Attempt
-    task: asyncio.Task[None] | None = None
-    begun: bool = False
-    ended: bool = False
-    cut_off: Outcome | None = None  # what its cancellation means
 
 
 class Incarnation:
@@ -107,18 +87,16 @@ class Incarnation:
         self._redis = redis
         self._settings = settings
         self._identity = identity
-        self._executor = executor
         self._limits = limits
         self._counters = counters
         self._loop = asyncio.get_running_loop()
-        self._attempts: dict[str, _Running] = {}
-        self._running = 0
-        self._nothing_runs = asyncio.Event()
-        self._nothing_runs.set()
+        self._owner: asyncio.Task[Any] | None = None  # whose cancellation ends this life
         self._end: asyncio.Future[End] = self._loop.create_future()
         self._hurry = asyncio.Event()
         self._draining = counters.draining = False
         self._slots = Slots(settings.concurrency)
+        progress = ProgressSender(redis, self.worker_id)
+        self._attempts = Attempts(executor, self._slots, progress, counters, self._torn_down)
         self._fetcher = Fetcher(
             redis,
             self.worker_id,
@@ -126,13 +104,13 @@ class Incarnation:
             order=_order(settings),
             slots=self._slots,
             obstacles=executor.obstacles,
-            owned=self._attempts.keys(),
-            start=self._start,
+            owned=self._attempts.ids,
+            start=self._attempts.start,
             outage=outage,
             on_refused=self._on_refused,
         )
-        self._progress = ProgressSender(redis, self.worker_id)
         self._finisher = Finisher(redis, self.worker_id, on_ack=self._on_ack, outage=outage)
+        self._attempts.report_to(self._finisher)
         self.heartbeat = Heartbeat(
             redis.settings,
             self.worker_id,
@@ -164,6 +142,10 @@ class Incarnation:
         """Whether it has a lease in every queue; False from the moment that one is lost."""
         return self._registered and self.lost_at is None
 
+    def _torn_down(self) -> bool:
+        """Whether this life ends by a cancellation; at the end of a loop, that of all its tasks."""
+        return self._owner is not None and self._owner.cancelling() > 0
+
     @property
     def draining(self) -> bool:
         """Whether it was told to stop fetching."""
@@ -184,6 +166,7 @@ class Incarnation:
             RedisAuthFailed: the ACL forbids what a worker does.
             Exception: a background loop ended by an error of ours.
         """
+        self._owner = asyncio.current_task()
         loops: list[asyncio.Task[None]] = []
         begin = self._loop.create_task(self._begin(), name="begin")
         try:
@@ -200,12 +183,12 @@ class Incarnation:
                     self.heartbeat.account,
                 )
                 self._hurry.set()
-            await self._wind_down(begin, *loops[:1])
+            await self._wind_down(begin, loops)
             return self._end.result()
         except BaseException:
-            # An error of ours, or whoever runs us cancelled us: give back what we can, at once.
+            # An error of ours, or we are cancelled: give back what we can, at once.
             self._hurry.set()
-            await self._wind_down(begin, *loops[:1])
+            await self._wind_down(begin, loops)
             raise
         finally:
             self._registered = False
@@ -220,6 +203,7 @@ class Incarnation:
                 ("fetch", self._fetcher.run()),
                 ("finish", self._finisher.run()),
                 ("upkeep", self._upkeep.run()),
+                ("overdue attempts", self._attempts.look_after()),
             )
         ]
 
@@ -278,18 +262,20 @@ class Incarnation:
                 loop.result()
                 raise RuntimeError(f"the {loop.get_name()} loop ended")
 
-    async def _wind_down(self, *fetching: asyncio.Task[None]) -> None:
+    async def _wind_down(self, begin: asyncio.Task[None], loops: list[asyncio.Task[None]]) -> None:
         """Stop in order. Each step relies on the one before."""
         # 1 Stop fetching: nothing new may start.
-        await _cancel(fetching)
+        await _cancel([begin, *loops[:1]])
         if self._registered:
             await bounded("handing on what is not ours", self._fetcher.hand_on(), FLUSH_SECONDS)
         # 2 Let running attempts end, until the grace deadline or a second signal.
         await self._wait_for_attempts(self._settings.grace_seconds)
         # 3 Cut off the rest; they go back to the head of their queue, uncharged.
         lost = self._end.done() and self._end.result() is End.LOST
-        await self._cut_off(Disowned() if lost else Released())
+        await self._attempts.cut_off(Disowned() if lost else Released())
         # 4 Flush the reports. The heartbeat goes on until then: we still own them.
+        if loops and loops[1].done():  # cancelled, with all tasks of the event loop
+            loops.append(self._loop.create_task(self._finisher.run(), name="finish"))
         await bounded("recording the last outcomes", self._finisher.flushed(), FLUSH_SECONDS)
         # 5 Stop the heartbeat, 6 give the lease back (refused while something is in flight:
         # then the lease runs out and a peer recovers it).
@@ -301,85 +287,18 @@ class Incarnation:
 
     async def _wait_for_attempts(self, seconds: float) -> None:
         waits = [
-            asyncio.ensure_future(self._nothing_runs.wait()),
+            asyncio.ensure_future(self._attempts.nothing_runs.wait()),
             asyncio.ensure_future(self._hurry.wait()),
         ]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         await _cancel(waits)
 
-    async def _cut_off(self, meaning: Outcome) -> None:
-        running = [r for r in self._attempts.values() if r.task is not None and not r.task.done()]
-        for entry in running:
-            self._cancel_attempt(entry, meaning)
-        tasks = [entry.task for entry in running if entry.task is not None]
-        if tasks:
-            logger.warning("cutting off %d attempts", len(tasks))
-            await asyncio.wait(tasks, timeout=CUT_OFF_SECONDS)
-        for entry in running:
-            if not entry.ended:  # left behind: the task need not wait for it
-                self._ended(entry, meaning, CUT_OFF_SECONDS)
-
-    @staticmethod
-    def _cancel_attempt(entry: _Running, meaning: Outcome) -> None:
-        if entry.cut_off is None and entry.task is not None:
-            entry.cut_off = meaning
-            if entry.begun:  # else it never reaches its first line; it looks there itself
-                entry.task.cancel()
-
-    # --- attempts ---
-
-    def _start(self, attempt: Attempt) -> None:
-        if attempt.alone:
-            logger.warning(
-                "%s attempt %d runs alone: it was running when workers were lost, %d times",
-                attempt.task_id,
-                attempt.number,
-                attempt.losses,
-            )
-        entry = _Running(attempt)
-        self._attempts[attempt.task_id] = entry
-        self._nothing_runs.clear()
-        self._running += 1
-        self._counters.running += 1
-        entry.task = self._loop.create_task(self._run(entry), name=attempt.task_id)
-
-    async def _run(self, entry: _Running) -> None:
-        entry.begun, started = True, time.monotonic()
-        progress = self._progress.of(entry.attempt)
-        try:
-            outcome = entry.cut_off or await self._executor.run(
-                entry.attempt, lambda: entry.cut_off, progress.put
-            )
-        finally:
-            progress.end()
-            self._running -= 1
-            self._counters.running -= 1
-            self._slots.give()
-            if self._running == 0:
-                self._nothing_runs.set()
-        if not entry.ended:
-            self._ended(entry, outcome, time.monotonic() - started)
-
-    def _ended(self, entry: _Running, outcome: Outcome, ran: float) -> None:
-        entry.ended = True
-        self._log(entry.attempt, outcome, ran)
-        self._finisher.put(_report(entry.attempt, outcome))
-
-    def _log(self, attempt: Attempt, outcome: Outcome, ran: float) -> None:
-        waited = attempt.waited_ms / 1000
-        self._counters.ended_one(attempt.queue, outcome.name, waited, ran)
-        attempt_log.log_end(attempt, outcome, waited, ran)
+    # --- what others say ---
 
     def _on_ack(self, report: Report, ack: Ack) -> None:
-        entry = self._attempts.get(report.attempt.task_id)
-        if entry is not None and entry.attempt is report.attempt:
-            del self._attempts[report.attempt.task_id]
-            if not self._attempts:
-                self._fetcher.note_idle()
-        if not ack.recorded:
-            attempt_log.log_refusal(report.attempt, ack)
-
-    # --- what others say ---
+        self._attempts.answered(report, ack)
+        if not self._attempts.ids:
+            self._fetcher.note_idle()
 
     def _on_control(self, message: str) -> None:
         verb, _, rest = message.partition(" ")
@@ -389,12 +308,7 @@ class Incarnation:
             self._set_draining(value=False)
         elif verb == "cancel":
             task_id, _, number = rest.rpartition(" ")  # the id may hold spaces
-            self._on_cancel(task_id, int(number))
-
-    def _on_cancel(self, task_id: str, number: int) -> None:
-        entry = self._attempts.get(task_id)
-        if entry is not None and entry.attempt.number == number:
-            self._cancel_attempt(entry, Cancelled())
+            self._attempts.cancel(task_id, int(number))
 
     async def _tidy_up(self) -> None:
         """Put right what a lost reply or a lost message has left behind.
@@ -403,11 +317,11 @@ class Incarnation:
         or while the reply of the very claim is on its way.
         """
         await self._fetcher.give_back_unknown()
-        running = [i for i, entry in self._attempts.items() if not (entry.cut_off or entry.ended)]
+        running = self._attempts.cancellable
         asked = await self._redis.run_all([commands.cancel_asked(i) for i in running])
         for task_id, number in zip(running, asked, strict=True):
             if number is not None:
-                self._on_cancel(task_id, number)
+                self._attempts.cancel(task_id, number)
 
     def _on_refused(self, claim: Claim) -> None:
         if claim is Claim.LOST:
@@ -451,17 +365,6 @@ def _order(settings: WorkerSettings) -> QueueOrder:
     if settings.queue_order == "strict":
         return StrictOrder(settings.queues)
     return FairOrder(settings.queues, settings.queue_weights)
-
-
-def _report(attempt: Attempt, outcome: Outcome) -> Report:
-    if isinstance(outcome, Succeeded):
-        return Report(attempt, data=outcome.data)
-    if isinstance(outcome, Cancelled):
-        return Report(attempt, aborted=True)
-    if isinstance(outcome, Released | Disowned):
-        return Report(attempt, released=True)
-    retry_seconds = outcome.retry_seconds if isinstance(outcome, Retried) else None
-    return Report(attempt, failure=outcome.failure, retry_seconds=retry_seconds)
 
 
 async def bounded(what: str, work: Coroutine[Any, Any, Any], seconds: float) -> None:

@@ -45,6 +45,8 @@ class Counters:
     running: int = 0
     concurrency: int = 0
     abandoned_threads: int = 0
+    abandoned_attempts: int = 0
+    left_attempts: int = 0
     hook_errors: int = 0
     processes: int = 0
     killed_processes: int = 0
@@ -77,6 +79,11 @@ class Counters:
         yield CounterMetricFamily(
             "identtqueue_hook_errors", "Errors of after_task hooks.", value=self.hook_errors
         )
+        yield CounterMetricFamily(
+            "identtqueue_left_attempts",
+            "Attempts that did not end although they were told to.",
+            value=self.left_attempts,
+        )
         ends = CounterMetricFamily(
             "identtqueue_process_ends",
             "Processes for jobs that ended early.",
@@ -100,6 +107,11 @@ class Counters:
                 "identtqueue_abandoned_threads",
                 "Threads of cut-off jobs.",
                 self.abandoned_threads,
+            ),
+            (
+                "identtqueue_abandoned_attempts",
+                "Attempts left behind that still run in the event loop.",
+                self.abandoned_attempts,
             ),
             ("identtqueue_processes", "Processes for jobs.", self.processes),
             ("identtqueue_draining", "1 while told to stop fetching.", int(self.draining)),

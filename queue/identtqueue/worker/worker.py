@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, NoReturn
 
 from identtqueue.errors import InvalidInput
@@ -22,9 +22,16 @@ from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker import threads
 from identtqueue.worker.child import is_child
+from identtqueue.worker.contain import exits_contained
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
-from identtqueue.worker.hooks import AfterTasks, BeforeTasks, Hooks, StateHooks
+from identtqueue.worker.hooks import (
+    SHUTDOWN_SECONDS,
+    AfterTasks,
+    BeforeTasks,
+    Hooks,
+    StateHooks,
+)
 from identtqueue.worker.incarnation import (
     CUT_OFF_SECONDS,
     WIND_DOWN_SECONDS,
@@ -177,10 +184,11 @@ class Worker:
         processes = self._processes()
         health = self._health_server()
         try:
-            if await self._unless_stopped(self._start(redis)):
+            if await self._unless_stopped(lambda: self._start(redis)):
                 try:
-                    if await self._unless_stopped(self._start_process(processes)):
-                        await self._live(redis, processes)
+                    if await self._unless_stopped(lambda: self._start_process(processes)):
+                        with exits_contained(asyncio.get_running_loop()):
+                            await self._live(redis, processes)
                 finally:
                     await self.settings.hooks.shut_down(self.state)
         finally:
@@ -194,7 +202,9 @@ class Worker:
         """Stop in order; the second call cuts off what runs. Call it in the worker's loop."""
         self._stops += 1
         if self._stops == 1:
-            self._stop_by = time.monotonic() + self.settings.grace_seconds + STOP_SECONDS
+            hooks_seconds = len(self.settings.hooks.on_shutdown) * (SHUTDOWN_SECONDS + 1)
+            seconds = self.settings.grace_seconds + hooks_seconds + STOP_SECONDS
+            self._stop_by = time.monotonic() + seconds
         if self._incarnation is not None:
             self._incarnation.stop()
         self._stopped.set()
@@ -220,9 +230,9 @@ class Worker:
         logger.info("%s: stopping", signal.Signals(number).name)
         self.stop()
 
-    async def _unless_stopped(self, work: Coroutine[Any, Any, None]) -> bool:
+    async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Do it; False if `stop` came first. What refuses to be cancelled is left behind."""
-        starting = asyncio.ensure_future(work)
+        starting = asyncio.ensure_future(_exit_of(work))
         stopping = asyncio.ensure_future(self._stopped.wait())
         try:
             first: list[asyncio.Future[Any]] = [starting, stopping]
@@ -235,7 +245,8 @@ class Worker:
                 await asyncio.wait([starting], timeout=CUT_OFF_SECONDS)
         if self._stops and (starting.cancelled() or not starting.done()):
             return False
-        starting.result()
+        if (error := starting.result()) is not None:
+            raise error
         return True
 
     async def _start(self, redis: AsyncRedis) -> None:
@@ -329,6 +340,15 @@ class Worker:
         """Say that this worker does nothing any more, and that a new one would."""
         text = self._obstacles.text_of(threads.OBSTACLE)
         return f"nothing runs, and {text}" if text and not self.counters.running else None
+
+
+async def _exit_of(work: Callable[[], Awaitable[None]]) -> BaseException | None:
+    """Hand on an exit as a value: raised in a task of its own it would end the event loop."""
+    try:
+        await work()
+    except (SystemExit, KeyboardInterrupt) as error:
+        return error
+    return None
 
 
 async def _end_the_rest() -> list[str]:
