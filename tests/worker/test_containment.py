@@ -266,6 +266,26 @@ async def test_a_left_attempt_is_retried_beside_itself(
     await first.ended.wait()
 
 
+@pytest.mark.usefixtures("short_patience")
+async def test_attempts_left_behind_are_bounded(
+    client: Client, serve: Serve, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the bound no more tasks are taken, and the probes say so; then it goes on."""
+    monkeypatch.setattr("identtqueue.worker.attempts.LEAST_MOST_LEFT", 2)
+    job = Stubborn(times=float("inf"))
+    worker = await serve({"job": job, "fine": fine}, concurrency=1, timeout_seconds=0.1)
+    ids = [await client.enqueue_job(queue, "job") for _ in range(2)]
+    await client.wait_many(ids, 30)
+    waiting = await client.enqueue_job(queue, "fine")
+    why = "2 attempts that were told to end have not ended"
+    await eventually(lambda: worker._ready_problem() == why, "it is not ready")
+    assert worker._live_problem() == f"nothing runs, and {why}"
+    assert await client.get_status(waiting) is State.PENDING
+    job.release.set()
+    assert await client.wait_for_result(waiting, 30) == "fine"
+    assert worker._live_problem() is worker._ready_problem() is None
+
+
 async def test_a_job_that_returns_although_it_was_told_to_end(
     client: Client, serve: Serve, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:

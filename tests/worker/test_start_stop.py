@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import signal
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -397,3 +400,46 @@ def test_cron_of_an_unknown_job() -> None:
         Worker({"echo": echo}, "redis://nowhere", "q", cron=[entry])
     with pytest.raises(InvalidInput, match="two cron entries of one queue have the same name"):
         Worker({"known": echo}, "redis://nowhere", "q", cron=[entry, entry])
+
+
+@pytest.mark.parametrize("how", ["returns", "raises", "ctrl-c"])
+def test_the_end_of_the_applications_loop_releases_what_runs(
+    redis_server: RedisServer, raw: redis.Redis, queue: str, how: str
+) -> None:
+    """asyncio cancels all tasks at once, those of the attempts too: uncharged, and at once."""
+    told: list[str] = []
+
+    async def slow(_ctx):
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        worker = Worker(
+            {"slow": slow},
+            redis_server.address,
+            queue,
+            after_task=lambda _ctx, outcome: told.append(outcome.name),
+        )
+        serving_ = asyncio.create_task(worker.serve())
+        async with Client(redis_server.address) as client:
+            for _ in range(3):
+                await client.enqueue_job(queue, "slow")
+            await eventually(lambda: worker.counters.running == 3, "three run")
+        if how == "raises":
+            raise ValueError("main")
+        if how == "ctrl-c":
+            os.kill(os.getpid(), signal.SIGINT)
+            await serving_
+
+    began = time.monotonic()
+    ending = {
+        "returns": contextlib.nullcontext(),
+        "raises": pytest.raises(ValueError, match="main"),
+    }
+    with ending.get(how) or pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert time.monotonic() - began < 5
+    assert told == ["released"] * 3
+    assert left_over(raw, queue) == [f"idtq:{{{queue}}}:pending", f"idtq:{{{queue}}}:wake"]
+    for task_id in raw.lrange(f"idtq:{{{queue}}}:pending", 0, -1):
+        row = raw.hgetall(f"idtq:{{{queue}}}:task:{task_id.decode()}")
+        assert (row.get(b"losses", b"0"), row.get(b"failures", b"0")) == (b"0", b"0")

@@ -33,6 +33,11 @@ CLEAN_UP_SECONDS: Final = 5.0
 """How long an attempt that was told to end may clean up before it is told again; and as long again
 before it is left behind. At the stop it is left behind after this, once."""
 
+LEAST_MOST_LEFT: Final = 10
+"""With so many attempts left behind, or as many as there are slots, no more tasks are taken."""
+
+OBSTACLE: Final = "attempts"
+
 LOOK_SECONDS: Final = 1.0
 """How often overdue attempts are looked for."""
 
@@ -62,6 +67,7 @@ class Attempts:
         self._progress = progress
         self._counters = counters
         self._torn_down = torn_down
+        self._most_left = max(LEAST_MOST_LEFT, slots.total)
         self._finisher: Finisher | None = None
         self._loop = asyncio.get_running_loop()
         self._all: dict[str, Running] = {}
@@ -101,7 +107,8 @@ class Attempts:
         self.nothing_runs.clear()
         self.running += 1
         self._counters.running += 1
-        entry.task = self._loop.create_task(self._run(entry), name=attempt.task_id)
+        # Not by the loop's task factory: it is for the tasks that attempts start.
+        entry.task = asyncio.Task(self._run(entry), loop=self._loop, name=attempt.task_id)
 
     def answered(self, report: Report, ack: Ack) -> None:
         """Forget an attempt: Redis has answered its report."""
@@ -153,10 +160,11 @@ class Attempts:
             outcome = entry.cut_off or await self._executor.run(entry, progress.put)
         except BaseException as error:  # noqa: BLE001 - an error of ours must not lose the attempt
             outcome = self._broken(entry, error)
+        entry.judge = None  # it holds the attempt, which would wait for the garbage collector
         progress.end()
         if entry.left:
             self._left.discard(entry)
-            self._counters.abandoned_attempts = len(self._left)
+            self._count_left()
             logger.warning("%s attempt %d: has ended at last", *_name(entry))
             return
         self._free()
@@ -236,7 +244,7 @@ class Attempts:
         """End it for everybody else; its task of the event loop goes on."""
         entry.left = True
         self._left.add(entry)
-        self._counters.abandoned_attempts = len(self._left)
+        self._count_left()
         self._counters.left_attempts += 1
         logger.error(
             "%s attempt %d: does not end although it was told to: it is left behind, and its slot "
@@ -247,6 +255,14 @@ class Attempts:
         )
         self._free()
         self._ended(entry, entry.outcome or outcome)
+
+    def _count_left(self) -> None:
+        number = self._counters.abandoned_attempts = len(self._left)
+        if number < self._most_left:
+            self._executor.obstacles.remove(OBSTACLE)
+        else:
+            text = f"{number} attempts that were told to end have not ended"
+            self._executor.obstacles.put(OBSTACLE, text)
 
     def _on_exit(self, entry: Running, error: BaseException) -> None:
         """Fail the attempt of which a task has raised SystemExit or KeyboardInterrupt."""

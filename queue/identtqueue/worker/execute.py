@@ -119,7 +119,7 @@ class Executor:
             outcome = Succeeded(await self._call(run))
         except CannotStart as why:
             self.obstacles.not_started(why)
-            outcome = cut_off() or Released()
+            outcome = running.meaning or Released()
         except BaseException as error:  # noqa: BLE001 - an attempt must end, also by SystemExit
             # Whatever the job made of its cancellation.
             outcome = running.meaning or self._judge(error, run)

@@ -31,10 +31,14 @@ class Running:
         started: monotonic time.
     """
 
-    __slots__ = (
-        *("attempt", "begun", "cut_off", "end_by", "ended", "exited", "judge", "left"),
-        *("outcome", "reminders", "started", "task", "torn_down"),
-    )
+    # One is made for each attempt, so all but a few fields start as the class's.
+    task: asyncio.Task[None] | None = None
+    begun = ended = left = False
+    cut_off: Outcome | None = None
+    outcome: Outcome | None = None
+    end_by: float | None = None
+    reminders = 0
+    judge: Callable[[BaseException], Outcome] | None = None
 
     def __init__(
         self,
@@ -45,14 +49,7 @@ class Running:
         self.attempt = attempt
         self.torn_down = torn_down
         self.exited = exited
-        self.task: asyncio.Task[None] | None = None
-        self.begun = self.ended = self.left = False
-        self.cut_off: Outcome | None = None
-        self.outcome: Outcome | None = None
-        self.end_by: float | None = None
-        self.reminders = 0
         self.started = time.monotonic()
-        self.judge: Callable[[BaseException], Outcome] | None = None
 
     @property
     def meaning(self) -> Outcome | None:

@@ -20,7 +20,7 @@ from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.worker import threads
+from identtqueue.worker import attempts, threads
 from identtqueue.worker.child import is_child
 from identtqueue.worker.contain import exits_contained
 from identtqueue.worker.execute import Executor
@@ -338,7 +338,8 @@ class Worker:
 
     def _stuck_problem(self) -> str | None:
         """Say that this worker does nothing any more, and that a new one would."""
-        text = self._obstacles.text_of(threads.OBSTACLE)
+        told = (self._obstacles.text_of(name) for name in (threads.OBSTACLE, attempts.OBSTACLE))
+        text = next(filter(None, told), None)
         return f"nothing runs, and {text}" if text and not self.counters.running else None
 
 
