@@ -813,13 +813,19 @@ def expired(queue: str, now_ms: int, limit: int = 16) -> Call[list[str]]:
     )
 
 
+SHORTEST_BLOCK_SECONDS: Final = 0.002
+
+
 def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
-    """Block until one of the queues rings; gives its name, or None after `seconds`."""
+    """Block until one of the queues rings; gives its name, or None after `seconds`.
+
+    Never for less than 2 ms: 0 would block for ever, and Redis 6.2 cuts 1 ms to 0.
+    """
     wakes = {queue_keys(queue).wake: queue for queue in queues}
     return Call(
         "BLPOP",
         tuple(wakes),
-        (seconds,),
+        (max(SHORTEST_BLOCK_SECONDS, seconds),),
         lambda reply: wakes[reply[0].decode()] if reply else None,
         is_script=False,
         repeatable=False,

@@ -252,5 +252,4 @@ class Fetcher:
         if not self._next_due:
             return longest
         left = min(self._next_due.values()) - self._loop.time()
-        # 0 would block for ever; 1 ms is Redis' resolution.
-        return min(longest, max(0.001, left))
+        return min(longest, max(commands.SHORTEST_BLOCK_SECONDS, left))
