@@ -26,6 +26,8 @@ class Mode:
         most: tasks in one run.
         with_defaults: measure each library's own number of tasks at the same time too, in the
             first round.
+        peers_at_best: measure the peers at their best settings too, not only as their READMEs have
+            them.
         processes: numbers of worker processes on one queue.
         queues: numbers of queues on one worker.
         tasks_pending: in the long queue; 0: leave it out.
@@ -36,6 +38,7 @@ class Mode:
     seconds: float = 4.0
     most: int = 100_000
     with_defaults: bool = True
+    peers_at_best: bool = True
     processes: tuple[int, ...] = (1, 2, 4, 8)
     queues: tuple[int, ...] = (1, 4, 16)
     tasks_pending: int = 1_000_000
@@ -48,6 +51,7 @@ QUICK = Mode(
     seconds=0.8,
     most=20_000,
     with_defaults=False,
+    peers_at_best=False,
     processes=(1, 8),
     queues=(1, 16),
     tasks_pending=0,
@@ -168,17 +172,18 @@ def _round(
         yield _enqueue(bench, as_shown(library), "batched", mode.most, " default")
     for library in libraries:
         yield _latency(bench, mode, as_shown(library))
-    for library in libraries:
+    best = libraries if mode.peers_at_best else [lib for lib in libraries if lib is OURS]
+    for library in best:
         yield _work(bench, mode, Case(library), rates)
-    for library in libraries:
+    for library in best:
         if not library.one_at_a_time:
             loop = "uvloop" if library.loops else "asyncio"
             yield _work(bench, mode, Case(library, concurrency=100, loop=loop), rates)
-    for library in libraries:
+    for library in best:
         yield _enqueue(bench, Case(library), "single", rates[library.name].to_enqueue(mode))
-    for library in libraries:
+    for library in best:
         yield _enqueue(bench, Case(library), "batched", mode.most)
-    for library in libraries:
+    for library in best:
         yield _latency(bench, mode, Case(library))
     if mode.with_defaults:
         for library in libraries:

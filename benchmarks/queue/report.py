@@ -121,6 +121,7 @@ class Report:
                 self._latency(name, "latency"),
             )
             for name in self.libraries()
+            if self.work(name) is not None
         ]
         return "### Each at its best settings, no log line per task\n\n" + table(head, rows)
 
@@ -141,6 +142,8 @@ class Report:
         rows = []
         for name in self.libraries():
             measure = self.work_measure(name)
+            if not measure:
+                continue
             rows.append(
                 (
                     LOW_LEVEL if name == OURS else name,
