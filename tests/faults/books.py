@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from faults.orders import DOOMED_RETRIES, Order
+from faults.orders import DOOMED_RETRIES, MAX_DELIVERIES, Order
 from identtqueue.protocol import codec
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import State
@@ -93,6 +93,13 @@ class Books:
             ]
         return found
 
+    def innocents_buried(self) -> int:
+        """Dead letters of tasks that are not meant to fail."""
+        return sum(
+            entry.state is State.FAILED and State.FAILED not in entry.order.may_end
+            for entry in self.tasks()
+        )
+
     def finished_twice(self) -> int:
         """Tasks whose job came to its end more than once: one result was recorded all the same."""
         return sum(len(entry.attempts("end")) > 1 for entry in self.tasks())
@@ -154,6 +161,8 @@ def _check_end(books: Books, entry: Entry) -> None:
     if entry.state is State.CANCELLED and entry.order.kind == "cancelled":
         if not entry.noted("cancel"):
             books.accuse(entry, "was cancelled, and nobody had asked for it")
+    elif entry.state is State.FAILED and State.FAILED not in entry.order.may_end:
+        books.accuse(entry, "BURIED: it is a dead letter, and nothing is wrong with it")
     elif entry.state not in entry.order.may_end:
         books.accuse(entry, f"LOST: it ended as {entry.state}")
 
@@ -173,7 +182,11 @@ def _check_runs(books: Books, entry: Entry) -> None:
             books.accuse(entry, f"the result of attempt {recorded} was recorded")
         if recorded not in ends:
             books.accuse(entry, f"attempt {recorded} has a result and never came to its end")
-    elif entry.state is State.FAILED:
+    elif entry.state is State.FAILED and entry.order.kind == "poison":
+        losses = entry.number("losses")
+        if losses < MAX_DELIVERIES or len(starts) > MAX_DELIVERIES + 1:
+            books.accuse(entry, f"it was buried after {losses} losses, {len(starts)} starts")
+    elif entry.state is State.FAILED and entry.order.kind == "doomed":
         failures = len(set(entry.attempts("fail")))
         if failures <= DOOMED_RETRIES or entry.number("failures") != DOOMED_RETRIES + 1:
             books.accuse(entry, f"it was given up after {failures} failures")

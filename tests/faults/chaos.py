@@ -82,6 +82,7 @@ def summary(args: argparse.Namespace, run: Run, found: books.Books, seconds: flo
             "failed": ends["failed"],
             "cancelled": ends["cancelled"],
             "lost": sum("LOST" in problem for problem in found.problems),
+            "buried": found.innocents_buried(),
             "problems": len(found.problems),
             "repeats": len(repeats),
             "finished_twice": found.finished_twice(),

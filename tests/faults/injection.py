@@ -14,10 +14,10 @@ from dataclasses import dataclass
 
 import redis
 
-from faults.orders import Order
+from faults.orders import MAX_DELIVERIES, Order
 from faults.plan import Fault, Shape
 from faults.report import task_name
-from faults.system import MAX_DELIVERIES, Member, System, WorkerMember, insist
+from faults.system import Member, System, WorkerMember, insist
 from support.clock import LIBRARY
 from support.processes import LEASE_SECONDS
 from support.proxy import BOTH_WAYS, Way
@@ -194,6 +194,36 @@ async def job_exits(system: System, fault: Fault) -> list[int]:
     """A task that exits as an out-of-memory kill does, once or twice, then succeeds."""
     await _as_task(system, fault, "exits", (1 + round(fault.strength),))
     return [-1]  # whoever gets it
+
+
+@kind("a task kills every worker", 0.4)
+async def poison(system: System, fault: Fault) -> list[int]:
+    """A task that exits in each attempt, among innocent ones, until it is a dead letter."""
+    await _as_task(system, fault, "poison", ())
+    return [-1]
+
+
+@kind("executor exhausted", 1, 1, LEASE_SECONDS + 5)
+async def executor_exhausted(system: System, fault: Fault) -> list[int]:
+    """A job fills asyncio's default executor by asyncio.to_thread, of one worker."""
+    await _as_task(system, fault, "fill_the_executor", (fault.seconds,))
+    await asyncio.sleep(fault.seconds)
+    return [-1]
+
+
+@kind("job blocks the loop for good", 0.7)
+async def job_blocks_for_good(system: System, fault: Fault) -> list[int]:
+    """An async job that never returns; its worker is killed, as a liveness probe does it."""
+    await _as_task(system, fault, "block_for_good", ())
+    task = system.orders[-1].task_id
+    starts = await eventually(
+        lambda: [x for x in system.ledger.starts() if x.task_id == task], "it runs", seconds=120
+    )
+    await asyncio.sleep(LEASE_SECONDS)
+    for worker in system.workers:
+        if worker.process.pid == starts[0].pid:
+            _signal(worker, signal.SIGKILL)
+    return [starts[0].pid]
 
 
 @kind("job blocks the loop", 1)
@@ -427,6 +457,18 @@ async def replies_slow(system: System, fault: Fault) -> list[int]:
         for member in members:
             member.proxy.delay_replies(0)
     return []
+
+
+@kind("link slow", 2, 2, LEASE_SECONDS + 10)
+async def link_slow(system: System, fault: Fault) -> list[int]:
+    """One process' connections carry 30 kB to 1 MB per second, each way."""
+    member = _member(system, fault)
+    member.proxy.throttle(30_000 + 1_000_000 * fault.strength**2)
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        member.proxy.throttle(0)
+    return _family(member)
 
 
 def available(*, old_redis: bool = False) -> dict[str, Kind]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,13 @@ def entries(ctx: Context) -> Iterator[None]:
 @app.task
 async def quick(ctx: Context) -> int:
     """Nothing."""
+    with entries(ctx):
+        return ctx.attempt
+
+
+@app.task
+async def novel(ctx: Context) -> int:
+    """Nothing; workers of the release before don't have it (`faults.jobs_before`)."""
     with entries(ctx):
         return ctx.attempt
 
@@ -103,6 +111,46 @@ async def exits(ctx: Context, times: int) -> int:
     ledger.write("start", ctx.task_id, ctx.attempt)
     if ctx.attempt <= times:
         os._exit(137)
+    ledger.write("end", ctx.task_id, ctx.attempt)
+    return ctx.attempt
+
+
+@app.task
+async def poison(ctx: Context) -> None:
+    """End the whole process in each attempt: a dead letter, in the end, and the only one."""
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    os._exit(137)
+
+
+@app.task(retry=RetryPolicy(max_retries=3, retry_on=(BaseException,), **SOON))
+async def exits_in_a_child(ctx: Context) -> int:
+    """Call sys.exit in a task of its own, in the first attempt: that is this job's failure."""
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    if ctx.failures == 0:
+        ledger.write("fail", ctx.task_id, ctx.attempt)
+        await asyncio.gather(_exit(), asyncio.sleep(5))
+    ledger.write("end", ctx.task_id, ctx.attempt)
+    return ctx.attempt
+
+
+async def _exit() -> None:
+    sys.exit(3)
+
+
+@app.task
+async def fill_the_executor(ctx: Context, seconds: float) -> int:
+    """Keep all threads of asyncio's default executor busy, and more calls waiting for them."""
+    with entries(ctx):
+        await asyncio.gather(*(asyncio.to_thread(block, seconds / 2) for _ in range(64)))
+        return ctx.attempt
+
+
+@app.task
+async def block_for_good(ctx: Context) -> int:
+    """Never give the event loop back, in the first attempt."""
+    ledger.write("start", ctx.task_id, ctx.attempt)
+    if ctx.attempt == 1:
+        block(3600)
     ledger.write("end", ctx.task_id, ctx.attempt)
     return ctx.attempt
 

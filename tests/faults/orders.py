@@ -17,6 +17,9 @@ from identtqueue.task import State, TaskOptions
 RESULT_TTL_SECONDS = 86_400
 """Results outlast the run: its books are made up from them."""
 
+MAX_DELIVERIES = 10
+"""Few, as in production: a task that kills its worker costs so many, and takes no other with it."""
+
 FLAKY_FAILURES = 2
 DOOMED_RETRIES = 1
 
@@ -32,12 +35,14 @@ WEIGHTS = {
     "cancelled": 6.0,
     "expiring": 3.0,
     "doomed": 3.0,
+    "novel": 4.0,
     "bulky": 0.6,
 }
 
 MAY_END = {
     "flaky": {State.SUCCEEDED},
     "doomed": {State.FAILED},
+    "poison": {State.FAILED},
     "cancelled": {State.SUCCEEDED, State.CANCELLED},
     "expiring": {State.SUCCEEDED, State.CANCELLED},
 }

@@ -87,6 +87,7 @@ def markdown(saved: Mapping[str, Any]) -> str:
         "failed": "dead letters",
         "cancelled": "cancelled",
         "lost": "lost",
+        "buried": "innocents buried",
         "problems": "problems",
         "repeats": "runs repeated",
         "finished_twice": "finished twice, recorded once",

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from faults.orders import Order
+from faults.orders import MAX_DELIVERIES, Order
 from identtqueue import Client, IdenttqueueError
 from identtqueue.admin import Admin
 from support import servers
@@ -29,9 +29,6 @@ from support.redis_server import RedisServer
 from support.waiting import eventually
 
 T = TypeVar("T")
-
-MAX_DELIVERIES = 100
-"""So that no innocent task becomes a dead letter, however often its workers are hit."""
 
 GRACE_SECONDS = 3.0
 GIVE_UP_AT = 3
@@ -129,11 +126,17 @@ class WorkerMember(Member):
     def __init__(self, number: int, proxy: Proxy, queues: list[str], ledger: Ledger) -> None:
         super().__init__(f"worker {number}", proxy)
         self.clock = HostClock(ledger.path.parent / f"clock-{number}") if LIBRARY else None
-        self._worker = WorkerProcess(
-            proxy.address,
-            queues,
-            ledger,
-            app="faults.jobs:app",
+        self.is_old = False
+        """Whether its next process is of the release before."""
+        self._ledger, self._queues = ledger, queues
+        self._worker = self._of_release()
+
+    def _of_release(self) -> WorkerProcess:
+        return WorkerProcess(
+            self.proxy.address,
+            self._queues,
+            self._ledger,
+            app="faults.jobs_before:app" if self.is_old else "faults.jobs:app",
             environ=self.clock.environ if self.clock else {},
             concurrency=16,
             lease_seconds=LEASE_SECONDS,
@@ -142,6 +145,7 @@ class WorkerMember(Member):
         )
 
     def launch(self) -> subprocess.Popen[bytes]:
+        self._worker = self._of_release()
         return self._worker.start().process
 
     @property

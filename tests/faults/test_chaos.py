@@ -173,6 +173,12 @@ WRONGS: dict[str, Callable[[Story], object]] = {
     "LOST: it ended as succeeded": lambda s: s.orders.__setitem__(
         0, replace(s.orders[0], kind="doomed")
     ),
+    "BURIED: it is a dead letter, and nothing is wrong with it": lambda s: s.orders.__setitem__(
+        2, replace(s.orders[2], kind="quick")
+    ),
+    "it was buried after 0 losses, 2 starts": lambda s: s.orders.__setitem__(
+        2, replace(s.orders[2], kind="poison")
+    ),
     "nobody had asked for it": lambda s: s.unjournal("cancel"),
     "was never enqueued": lambda s: s.note("start", "ghost", 1),
     "started twice": lambda s: s.note("start", "done", 1),
@@ -231,7 +237,16 @@ def test_what_a_fault_has_cost() -> None:
         "paused": {"injected": 1, "repeats": 1, "longest": 1.0},
         "(none of them)": {"injected": 0, "repeats": 1, "longest": 0.0},
     }
-    names = ["accepted", "succeeded", "failed", "cancelled", "lost", "problems", "repeats"]
+    names = [
+        "accepted",
+        "succeeded",
+        "failed",
+        "cancelled",
+        "lost",
+        "buried",
+        "problems",
+        "repeats",
+    ]
     names += ["finished_twice", "faults", "double", "worker_starts", "producer_starts"]
     numbers = dict.fromkeys([*names, "orders_resent", "seconds"], 1234)
     facts = dict.fromkeys(("date", "commit", "command", "machine"), "x")
