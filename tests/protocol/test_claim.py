@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Ack, Cancelled, Claim, Claimed
 from identtqueue.task import Result, State
@@ -46,6 +47,39 @@ def test_first_in_first_out_over_several_workers(bench: Bench) -> None:
     bench.enqueue("c", "d", "e")
     taken = [*bench.claim("v", 2), *bench.claim("w", 1), *bench.claim("v", 9)]
     assert bench.names(attempt.task_id for attempt in taken) == list("abcde")
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["pending", "held"])
+def test_a_claim_of_big_payloads_stops_at_a_megabyte(bench: Bench, held: bool) -> None:
+    """What is left stays where it was, and the claim says so."""
+    names = list("abcdefgh")
+    bench.register("w")
+    bench.enqueue(*names)
+    for name in names:
+        bench.raw.hset(bench.keys.task(bench.id(name)), "payload", b"x" * 400_000)
+    if held:
+        limits = {"job": JobLimits(max_running=1)}
+        bench.run(commands.register(bench.queue, "w", 60_000, {}, limits))
+        (first,) = bench.claim("w", 8)
+        unlimited = {"job": JobLimits(max_running=100)}
+        bench.run(commands.register(bench.queue, "w", 60_000, {}, unlimited))
+        bench.run(commands.finish(bench.queue, "w", [(first.task_id, 1, b"")]))
+        names.remove("a")
+    taken: list[list[str]] = []
+    while not taken or taken[-1]:
+        claimed = bench.run(commands.claim(bench.queue, "w", 100))
+        taken.append(bench.names(attempt.task_id for attempt in claimed.attempts))
+        assert (claimed.pending > 0) is (sum(map(len, taken)) < len(names))
+    assert [name for part in taken for name in part] == names
+    assert [len(part) for part in taken] == ([3, 3, 1, 0] if held else [3, 3, 2, 0])
+
+
+def test_a_payload_of_more_than_a_megabyte_is_claimed_alone(bench: Bench) -> None:
+    bench.register("w")
+    bench.enqueue("a", "b")
+    bench.raw.hset(bench.keys.task(bench.id("a")), "payload", b"x" * 2_000_000)
+    assert bench.names(a.task_id for a in bench.claim("w", 9)) == ["a"]
+    assert bench.pending() == ["b"]
 
 
 def test_a_worker_without_a_lease_gets_nothing(bench: Bench) -> None:

@@ -1,9 +1,13 @@
-"""Outcome -> command: gathered per turn of the loop, sent in one batch, repeated until answered."""
+"""Outcome -> command: gathered per turn of the loop, sent in one batch, repeated until answered.
+
+Big results are sent beside the small ones: over a slow link a task that has ended is not held up by
+another's megabyte.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +35,14 @@ class Report(msgspec.Struct, frozen=True):
     released: bool = False
 
 
+class _Batch(msgspec.Struct, frozen=True):
+    """One call, and what it reports; `size_bytes` counts where it is big."""
+
+    call: Call[list[Ack]]
+    reports: Sequence[Report]
+    size_bytes: int = 0
+
+
 class Finisher:
     """The finish loop of one worker incarnation.
 
@@ -53,7 +65,8 @@ class Finisher:
         self._worker_id = worker_id
         self._on_ack = on_ack
         self._outage = outage
-        self._reports: list[Report] = []
+        self._reports: list[Report] = []  # not sent yet
+        self._unrecorded: dict[int, Report] = {}
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -61,6 +74,7 @@ class Finisher:
     def put(self, report: Report) -> None:
         """Record it soon."""
         self._reports.append(report)
+        self._unrecorded[id(report)] = report
         self._some.set()
         self._idle.clear()
 
@@ -69,55 +83,79 @@ class Finisher:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Record, until cancelled."""
-        while True:
-            await self._some.wait()
-            self._some.clear()
-            reports, self._reports = self._reports, []
-            try:
-                await self._record(reports)
-            except asyncio.CancelledError:  # it may be run again, at the end of the event loop
-                self._reports[:0] = reports
+        """Record, until cancelled. What is not recorded by then is sent if it is run again."""
+        try:
+            async with asyncio.TaskGroup() as big:
+                while True:
+                    await self._some.wait()
+                    self._some.clear()
+                    reports, self._reports = self._reports, []
+                    small: list[_Batch] = []
+                    for batch in self._batches(reports):
+                        if batch.size_bytes > wire.SMALL_BYTES:
+                            big.create_task(self._record([batch]))
+                        else:
+                            small.append(batch)
+                    await self._record(small)
+        except asyncio.CancelledError:
+            self._reports = list(self._unrecorded.values())
+            if self._reports:
                 self._some.set()
-                raise
-            if not self._reports:
-                self._idle.set()
+            raise
 
-    async def _record(self, reports: list[Report]) -> None:
+    async def _record(self, batches: list[_Batch]) -> None:
         """Repeat until Redis answers: a report may be sent twice, it counts once."""
         failures = 0
-        while reports:
-            batches = self._batches(reports)
+        while batches:
             try:
-                replies = await self._redis.run_all([call for call, _ in batches])
-            except RedisError as error:
+                answers = await self._redis.run_each([batch.call for batch in batches])
+            except RedisError as error:  # the connection was closed
+                answers = [error] * len(batches)
+            failed: list[_Batch] = []
+            for batch, answer in zip(batches, answers, strict=True):
+                if isinstance(answer, RedisError):
+                    failed.append(batch)
+                    self._outage.failed("results", answer)
+                elif isinstance(answer, Exception):
+                    raise answer
+                else:
+                    self._acknowledge(batch.reports, answer)
+            batches = failed
+            if failed:
                 failures += 1
-                self._outage.failed("results", error)
                 await asyncio.sleep(wire.backoff_seconds(failures))
-                continue
-            self._outage.worked("results")
-            for (_, sent), acks in zip(batches, replies, strict=True):
-                for report, ack in zip(sent, acks, strict=True):
-                    self._on_ack(report, ack)
-            return
-
-    def _batches(self, reports: Sequence[Report]) -> list[tuple[Call[list[Ack]], Sequence[Report]]]:
-        results: dict[str, list[Report]] = {}
-        released: dict[str, list[Report]] = {}
-        batches: list[tuple[Call[list[Ack]], Sequence[Report]]] = []
-        for report in reports:
-            if report.data is not None:
-                results.setdefault(report.attempt.queue, []).append(report)
-            elif report.released:
-                released.setdefault(report.attempt.queue, []).append(report)
             else:
-                batches.append((self._single(report), (report,)))
-        for queue, group in results.items():
-            done = [(r.attempt.task_id, r.attempt.number, r.data or b"") for r in group]
-            batches.append((commands.finish(queue, self._worker_id, done), group))
+                self._outage.worked("results")
+
+    def _acknowledge(self, reports: Sequence[Report], acks: Sequence[Ack]) -> None:
+        for report, ack in zip(reports, acks, strict=True):
+            del self._unrecorded[id(report)]
+            self._on_ack(report, ack)
+        if not self._unrecorded:
+            self._idle.set()
+
+    def _batches(self, reports: Sequence[Report]) -> list[_Batch]:
+        """Calls for the reports. Results that are big share no call with small ones."""
+        results: dict[tuple[str, bool], list[Report]] = {}
+        released: dict[str, list[Report]] = {}
+        batches: list[_Batch] = []
+        for report in reports:
+            queue = report.attempt.queue
+            if report.data is not None:
+                is_big = len(report.data) > wire.SMALL_BYTES
+                results.setdefault((queue, is_big), []).append(report)
+            elif report.released:
+                released.setdefault(queue, []).append(report)
+            else:
+                batches.append(_Batch(self._single(report), (report,)))
+        for (queue, is_big), group in results.items():
+            for part, size in _parts(group, wire.BATCH_BYTES if is_big else wire.SMALL_BYTES):
+                done = [(r.attempt.task_id, r.attempt.number, r.data or b"") for r in part]
+                call = commands.finish(queue, self._worker_id, done)
+                batches.append(_Batch(call, part, size if is_big else 0))
         for queue, group in released.items():
             pairs = [(r.attempt.task_id, r.attempt.number) for r in group]
-            batches.append((commands.release(queue, self._worker_id, pairs), group))
+            batches.append(_Batch(commands.release(queue, self._worker_id, pairs), group))
         return batches
 
     def _single(self, report: Report) -> Call[list[Ack]]:
@@ -130,6 +168,21 @@ class Finisher:
         if report.retry_seconds is None:
             return _as_list(commands.bury(*where, failure))
         return _as_list(commands.retry(*where, round(report.retry_seconds * 1000), failure))
+
+
+def _parts(reports: list[Report], most_bytes: int) -> Iterator[tuple[list[Report], int]]:
+    """Results that go into one call, and their size: at most so many bytes, or one result."""
+    part: list[Report] = []
+    size = 0
+    for report in reports:
+        more = len(report.data or b"")
+        if part and size + more > most_bytes:
+            yield part, size
+            part, size = [], 0
+        part.append(report)
+        size += more
+    if part:
+        yield part, size
 
 
 def _as_list(call: Call[Ack]) -> Call[list[Ack]]:

@@ -1,6 +1,7 @@
--- claim: pending -> running, up to N; due tasks are promoted first. -> cancelled instead: a task
--- that expired before it ever started, or that was cancelled while it ran and then came back. One
--- whose job is at a limit is held; once it may start, it comes before all that are not
+-- claim: pending -> running, up to N, or 1 MiB of payloads; due tasks are promoted first.
+-- -> cancelled instead: a task that expired before it ever started, or that was cancelled while it
+-- ran and then came back. One whose job is at a limit is held; once it may start, it comes before
+-- all that are not
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
 --       15 expiring
@@ -18,6 +19,7 @@
 -- include lib/end_cancelled.lua
 -- include lib/begin.lua
 -- include lib/expiry.lua
+-- include lib/return_rest.lua
 -- include lib/limits.lua
 -- include lib/held.lua
 -- include lib/due_held.lua
@@ -34,7 +36,7 @@ if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
 local now, most = now_ms(), math.min(tonumber(ARGV[4]), 200)  -- Redis does nothing else meanwhile
 local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 100)
-local news, claimed, waited, looked = {}, 0, 0, 0
+local news, claimed, waited, looked, bytes = {}, 0, 0, 0, 0
 local reply = {'ok', next_due, now, 0, news}
 local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pending_since', 'payload',
   'expires_at', 'ttl', 'cancel'}
@@ -55,21 +57,21 @@ local function start(list, ids, i, dead)  -- false: it is not to run, or not now
   end
   if keys and not admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
   local attempt = begin(key, id, ARGV[3], KEYS[15], task, now, news)
-  claimed, waited = claimed + 1, waited + attempt[6]
+  claimed, waited, bytes = claimed + 1, waited + attempt[6], bytes + #attempt[7]
   for _, value in ipairs(attempt) do reply[#reply + 1] = value end
   return true
 end
 
 local function take(list, tombstones, number)  -- whether to go on: bounded, when few of them start
   local ids = number > 0 and looked < 500 and redis.call('LPOP', list, number) or {}
-  if #ids > 0 then redis.call('RPUSH', KEYS[2], unpack(ids)) end
+  if #ids > 0 then looked = looked + #ids redis.call('RPUSH', KEYS[2], unpack(ids)) end
   local dead, gone = special and find_dead(tombstones, ids) or {}, {}
   for i, id in ipairs(ids) do
+    if bytes >= MOST_BYTES then looked = 500 return_rest(list, KEYS[2], ids, i) break end
     if dead[i] then gone[#gone + 1] = id end
     if not start(list, ids, i, dead[i]) then redis.call('LREM', KEYS[2], -1, id) end
   end
   if special then remove_tombstones(list, tombstones, gone) end
-  looked = looked + #ids
   return #ids > 0
 end
 

@@ -1,0 +1,86 @@
+"""A worker behind a slow link: big payloads and results arrive, once, and hold nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+import redis
+
+from identtqueue import Client, RedisSettings, Worker
+from identtqueue.protocol.submission import Submission
+from support.proxy import Proxy
+from support.redis_server import RedisServer
+from support.serving import serving
+from support.waiting import LONG_SECONDS, eventually
+
+MEGABYTE = 1_000_000
+TASKS = 12
+SILENCE_SECONDS = 1.0
+"""Much less than what all of them take."""
+
+
+def attempts(raw: redis.Redis, queue: str) -> list[int]:
+    keys = raw.scan_iter(f"idtq:{{{queue}}}:task:*", count=1000)
+    return [int(raw.hget(key, "attempt") or 0) for key in keys]
+
+
+@pytest.mark.parametrize("what", ["payloads", "results"])
+async def test_each_is_sent_once(
+    redis_server: RedisServer, client: Client, raw: redis.Redis, queue: str, what: str
+) -> None:
+    all_run = asyncio.Event()
+    begun: list[int] = []
+
+    async def job(_ctx, number: int, data: bytes = b"") -> bytes:
+        begun.append(number)
+        if len(begun) == TASKS:
+            all_run.set()
+        if what == "payloads":
+            return b""
+        await all_run.wait()  # so that all results are there at once
+        return b"x" * MEGABYTE
+
+    async with Proxy(redis_server.port) as proxy:
+        settings = RedisSettings(address=proxy.address, response_timeout_seconds=SILENCE_SECONDS)
+        worker = Worker({"job": job}, settings, queue, concurrency=TASKS)
+        async with serving(worker):
+            proxy.throttle(4 * MEGABYTE)
+            before = raw.info("stats")
+            data = b"y" * MEGABYTE if what == "payloads" else b""
+            receipts = await client.submit_many(
+                Submission(queue, "job", (number, data)) for number in range(TASKS)
+            )
+            results = await client.wait_many([r.task_id for r in receipts], LONG_SECONDS)
+            after = raw.info("stats")
+            proxy.throttle(0)
+    assert [result.failure for result in results] == [None] * TASKS
+    assert sorted(begun) == list(range(TASKS))
+    assert attempts(raw, queue) == [1] * TASKS
+    direction = "total_net_output_bytes" if what == "payloads" else "total_net_input_bytes"
+    assert after[direction] - before[direction] < 2.5 * TASKS * MEGABYTE  # and the client's reading
+
+
+async def test_a_small_result_does_not_wait_for_big_ones(
+    redis_server: RedisServer, client: Client, queue: str
+) -> None:
+    sizes = [MEGABYTE] * TASKS
+
+    async def job(_ctx, size: int) -> bytes:
+        return b"x" * size
+
+    async with Proxy(redis_server.port) as proxy:
+        worker = Worker({"job": job}, proxy.address, queue, concurrency=TASKS + 1)
+        async with serving(worker):
+            proxy.throttle(4 * MEGABYTE)
+            big = [await client.enqueue_job(queue, "job", size) for size in sizes]
+            ended: list[str] = []
+            waits = [asyncio.ensure_future(client.wait(task_id)) for task_id in big]
+            for wait in waits:
+                wait.add_done_callback(lambda _: ended.append("big"))
+            await eventually(lambda: ended, "the first is recorded")
+            small = await client.enqueue_job(queue, "job", 1)
+            await client.wait(small, LONG_SECONDS)
+            assert len(ended) < TASKS - 3
+            await asyncio.gather(*waits)
+            proxy.throttle(0)
