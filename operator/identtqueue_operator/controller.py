@@ -22,6 +22,7 @@ from .model import Key
 from .reconcile import Reconciler, Tools
 from .replicasets import ReplicaSets
 from .settings import Settings
+from .shared import SharedQueues
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,10 @@ class Controller:
         self._ending: set[asyncio.Task[None]] = set()
         self._by_workload: dict[Key, set[Key]] = defaultdict(set)
         self._workload_of: dict[Key, Key] = {}
+        self._shared = SharedQueues()
+        self._me = Key(settings.own_namespace, settings.identity)
+        self._my_deployment = settings.identity.rsplit("-", 2)[0]
+        """By the pod's name, until the pod is seen: a long name is cut."""
         self._seen_at: dict[Key, float] = {}
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
@@ -71,6 +76,8 @@ class Controller:
             meter=meter,
             autoscaler=self._autoscalers.scaling,
             rival=self._rival,
+            shared=self._shared.others,
+            is_self=self._is_self,
             look_for_others=self._autoscalers.look_anew,
             clock=clock,
             identity=settings.identity,
@@ -127,6 +134,7 @@ class Controller:
             self._begin(key, Reconciler(body, self._tools, self.task_queue_deleted))
         elif reconciler.update(body):
             self._index(key, reconciler.workload)
+            self._note_queues(key, reconciler)
 
     def task_queue_deleted(self, key: Key) -> None:
         """A TaskQueue is gone. Its Deployment stays, or goes by its owner reference."""
@@ -135,6 +143,8 @@ class Controller:
         if reconciler is None:
             return
         self._index(key, None)
+        for other in self._shared.drop(key):
+            self._reconcilers[other].look()
         reconciler.gone = True
         task = self._tasks.pop(key)
         self._ending.add(task)
@@ -151,7 +161,10 @@ class Controller:
 
     def pod_changed(self, body: Body) -> None:
         """A pod is there, or has changed."""
-        self.cluster.put_pod(views.pod(body), body["metadata"].get("labels") or {})
+        pod = views.pod(body)
+        if pod.key == self._me and pod.replica_set is not None:
+            self._my_deployment = pod.replica_set.name.rpartition("-")[0]
+        self.cluster.put_pod(pod, body["metadata"].get("labels") or {})
 
     def pod_deleted(self, body: Body) -> None:
         """A pod is gone; the body is its last state."""
@@ -167,6 +180,7 @@ class Controller:
     def _begin(self, key: Key, reconciler: Reconciler) -> None:
         self._reconcilers[key] = reconciler
         self._index(key, reconciler.workload)
+        self._note_queues(key, reconciler)
         # Not in the watch's context: kopf keeps the whole resource in it, and a task (and each of
         # its callbacks) keeps its context for life.
         task = asyncio.get_running_loop().create_task(
@@ -198,6 +212,14 @@ class Controller:
             self._by_workload[workload].add(key)
             if len(self._by_workload[workload]) > 1:
                 self._look_at_workload(workload)
+
+    def _note_queues(self, key: Key, reconciler: Reconciler) -> None:
+        for other in self._shared.put(key, reconciler.queues, reconciler.workload):
+            self._reconcilers[other].look()
+
+    def _is_self(self, workload: Key) -> bool:
+        """Whether the Deployment runs this operator."""
+        return workload == Key(self._me.namespace, self._my_deployment)
 
     def _look_at_workload(self, workload: Key) -> None:
         for key in self._by_workload.get(workload, ()):

@@ -5,23 +5,24 @@ list below, and puts its name into `limited_by`:
 
 1. activationThreshold   stay at zero until so many tasks wait
 2. minReplicas, schedules, maxReplicas
-3. scaleUp.maxStep       at most so many more per poll period
+3. scaleUp.maxStep       at most so many more per poll period; none while all pods fail
 4. stabilizationSeconds  shrink only to the highest number wanted in the window
 5. idleSeconds           keep one replica until nothing was waiting or running for so long
 6. scaleDown.maxStep     at most so many fewer per poll period
 7. a rollout             shrink only when it has ended; see `drain`
 
-Three cases never get so far: a paused TaskQueue and one whose Deployment somebody else scales keep
-their replicas, and without data from Redis no number is ever lowered.
+Some cases never get so far. A paused TaskQueue, one whose Deployment somebody else scales, and one
+whose pods are no workers keep their replicas. Without data from Redis no number is ever lowered.
 """
 
 import math
 from dataclasses import replace
 
 from .api.v1alpha1 import TaskQueueSpec
-from .drain import plan_drain, waits_for_rollout
+from .drain import has_followed, plan_drain, waits_for_rollout
 from .evidence import weigh
-from .model import Decision, Depth, Evidence, Memory, Observed, Target, Traffic
+from .health import examine
+from .model import Decision, Depth, Evidence, Health, Memory, Observed, Target, Traffic
 from .schedules import in_force, next_boundary
 from .startup import measure as measure_startup
 from .startup import startup_seconds
@@ -53,16 +54,27 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
     current = seen.deployment.replicas
     memory = _remember(spec, seen, memory, current)
-    target, memory = choose(spec, seen, memory, current)
-    drain = plan_drain(target.replicas, seen, spec.drain.timeout_seconds)
+    health = examine(seen, memory.startup.seconds if memory.startup else None)
+    target, memory = choose(spec, seen, memory, current, health)
+    timeout = spec.drain.timeout_seconds
+    drain = plan_drain(target.replicas, seen, timeout, lowered=memory.lowered)
     scale_to = target.replicas if target.replicas > current else drain.replicas
+    if scale_to is not None and scale_to < current:
+        memory = replace(memory, lowered=True)
     changes = HOT_SECONDS if target.replicas != current else _changes_in(spec, seen, memory, target)
+    if seen.own_pods and not health.well:
+        period = float(spec.scaling.poll_period_seconds)  # its patience may end meanwhile
+        changes = period if changes is None else min(changes, period)
     again = _next_look(spec, seen, evidence, changes)
-    return Decision(target, current, scale_to, drain, evidence, again), memory
+    return Decision(target, current, scale_to, drain, evidence, again, health), memory
 
 
 def choose(
-    spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int
+    spec: TaskQueueSpec,
+    seen: Observed,
+    memory: Memory,
+    current: int,
+    health: Health = Health(),  # noqa: B008 - it never changes
 ) -> tuple[Target, Memory]:
     """The number of replicas that there should be, and why."""
     if seen.conflict:
@@ -71,8 +83,11 @@ def choose(
         return Target(current, "Paused", f"spec.paused keeps {current} replicas"), memory
     if seen.depth is None:
         return _without_data(spec, seen, current), memory
+    if health.strange:
+        message = f"hands off: {health.message}"
+        return Target(current, "NoWorkerRegistered", message, ("NoWorkerRegistered",)), memory
     clamps = _Clamps(*_wanted(spec, seen.depth, memory))
-    return _clamp(spec, seen, memory, current, clamps)
+    return _clamp(spec, seen, memory, current, clamps, health)
 
 
 # --- the strategies -------------------------------------------------------------------------------
@@ -154,7 +169,12 @@ class _Clamps:
 
 
 def _clamp(
-    spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int, clamps: _Clamps
+    spec: TaskQueueSpec,
+    seen: Observed,
+    memory: Memory,
+    current: int,
+    clamps: _Clamps,
+    health: Health,
 ) -> tuple[Target, Memory]:
     scaling, depth = spec.scaling, seen.depth
     assert depth is not None
@@ -167,6 +187,9 @@ def _clamp(
     memory = _note(memory, seen.at, clamps.value, scaling.scale_down.stabilization_seconds)
     if clamps.value > current:
         _limit_growth(spec, seen, memory, current, clamps)
+        if health.hopeless:
+            sentence = f"{health.reason}, which more pods would not change,"
+            clamps.to(current, "WorkersFailing", sentence)
     elif clamps.value < current:
         _limit_shrinking(spec, seen, memory, current, clamps)
     reason = _reason(spec, current, clamps)
@@ -216,6 +239,9 @@ def _limit_shrinking(
             "ScaleDownMaxStep",
             f"scaleDown.maxStep {rules.max_step} per {spec.scaling.poll_period_seconds} s",
         )
+    if memory.strange:
+        sentence = "a Deployment from which no worker has ever registered"
+        clamps.to(current, "NoWorkerRegistered", sentence)
     if waits_for_rollout(clamps.value, seen):
         assert seen.deployment is not None
         news = f"{seen.deployment.updated} of {seen.deployment.existing} pods are new"
@@ -268,9 +294,14 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
     if not memory.wanted:
         # After a restart what was wanted is unknown; what is there stands for it.
         memory = replace(memory, wanted=((seen.at, current),))
+    if memory.lowered and has_followed(seen):
+        memory = replace(memory, lowered=False)
     memory = replace(memory, startup=measure_startup(memory.startup, seen.pods, seen.at))
     if seen.depth is None:
         return memory
+    if memory.strange:
+        workers = seen.workers_by_pod()
+        memory = replace(memory, strange=not any(workers[pod.uid] for pod in seen.own_pods))
     # A rate limit lets tasks start one by one, and a look falls between two of them as a rule.
     paced = seen.depth.next_held_seconds
     soon = paced is not None and paced <= spec.scaling.scale_down.idle_seconds

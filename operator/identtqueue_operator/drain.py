@@ -48,14 +48,24 @@ FIRST_COST = 2 * VICTIM_COST
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
-def plan_drain(target: int, seen: Observed, timeout_seconds: float) -> Drain:
-    """Whom to stop, whom to call back, and how far down the Deployment can go now."""
+def plan_drain(
+    target: int, seen: Observed, timeout_seconds: float, *, lowered: bool = False
+) -> Drain:
+    """Whom to stop, whom to call back, and how far down the Deployment can go now.
+
+    Args:
+        target: the number of replicas that there should be.
+        seen: with a Deployment.
+        timeout_seconds: how long a victim may finish what it holds.
+        lowered: the number was lowered, and the ReplicaSets may not have followed yet. Also when it
+            was raised again since, they may be about to end those that were chosen.
+    """
     assert seen.deployment is not None
     if seen.rival or seen.depth is None:
         return Drain()
     pods = seen.own_pods
     workers = seen.workers_by_pod()
-    victims = choose_victims(pods, workers, target, seen.deployment)
+    victims = choose_victims(pods, workers, target, seen.deployment, lowered=lowered)
     chosen = {pod.uid for pod in victims}
     late = tuple(
         pod
@@ -101,11 +111,21 @@ def waits_for_rollout(target: int, seen: Observed) -> bool:
     )
 
 
+def has_followed(seen: Observed) -> bool:
+    """Whether the ReplicaSets have no more pods than the number says, or a rollout decides."""
+    deployment = seen.deployment
+    assert deployment is not None
+    followed = deployment.rolling or deployment.existing <= deployment.replicas
+    return followed and not deployment.lagging
+
+
 def choose_victims(
     pods: Sequence[Pod],
     workers: dict[str, tuple[Worker, ...]],
     target: int,
     deployment: Deployment,
+    *,
+    lowered: bool = False,
 ) -> tuple[Pod, ...]:
     """The pods that should go: first those that already drain, then those that hold least.
 
@@ -115,6 +135,8 @@ def choose_victims(
     """
     if target < deployment.replicas:
         surplus = len(pods) - target
+    elif lowered:
+        surplus = len(pods)
     else:
         surplus = 0 if deployment.rolling else deployment.existing - deployment.replicas
     if target >= deployment.replicas or deployment.lagging:

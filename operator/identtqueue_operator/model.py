@@ -70,6 +70,10 @@ class Deployment:
     """The Deployment's controller has not yet acted on the specification as it is now."""
     paused: bool = False
     """Its controller follows the number of replicas, and does not roll out."""
+    refusal: str = ""
+    """Why its ReplicaSets can't create pods, in the API server's words."""
+    stuck: str = ""
+    """Why its rollout does not get on: the progress deadline is over."""
     owner_uid: str | None = None
     template_hash: str | None = None
     """Of the template that the operator last wrote; None for a Deployment it did not write."""
@@ -100,6 +104,11 @@ class Container:
     """When its last process ended, on the node's clock, in whole seconds. None: no end was seen."""
     how: str = ""
     """How it ended: `OOMKilled, exit code 137`."""
+    waiting: str = ""
+    """Why it does not run, in the kubelet's word: `ImagePullBackOff`."""
+    restarts: int = 0
+    started_at: float | None = None
+    """Of the process that runs, on the node's clock."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +130,10 @@ class Pod:
     """From the operator's own annotation."""
     replica_set: ReplicaSet | None = None
     """None: something else controls it, or nothing does."""
+    unschedulable: str = ""
+    """Why no node takes it, in the scheduler's words."""
+    problem: tuple[str, str] | None = None
+    """(the kubelet's word, where) of an init container that keeps it from starting."""
     foreign: bool = False
     """It has the Deployment's labels, and does not belong to it."""
     gone_at: float | None = None
@@ -247,6 +260,10 @@ class Observed:
     """Who else scales the same Deployment, in words."""
     rival: bool = False
     """It is an older TaskQueue, which tells workers to go, and calls them back, by itself."""
+    queues: tuple[str, ...] = ()
+    """That the TaskQueue names."""
+    shared: str = ""
+    """Which other TaskQueue counts the same tasks, in words."""
 
     @property
     def own_pods(self) -> tuple[Pod, ...]:
@@ -313,10 +330,14 @@ class Memory:
     scaled_at: float | None = None
     traffic: Traffic | None = None
     startup: Startup | None = None
+    lowered: bool = False
+    """The number was lowered, and the ReplicaSets have not yet been seen to have followed."""
+    strange: bool = False
+    """No worker was ever seen in a pod of the Deployment, and the number was never changed."""
 
     def scaled(self, at: float) -> "Memory":
         """After the number was changed."""
-        return replace(self, scaled_at=at)
+        return replace(self, scaled_at=at, strange=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +389,40 @@ class Evidence:
     """A lease ran out, and may be acted on now."""
 
 
+SAME_FOR_ALL_PODS = {"CrashLoop", "OutOfMemory", "ImagePullFailed", "ContainerNotCreated"}
+"""Reasons that another pod of the same template would give too."""
+TROUBLES = {
+    *SAME_FOR_ALL_PODS,
+    *("QuotaExceeded", "PodSecurityViolated", "PodsRefused"),
+    *("PodsUnschedulable", "NotReady", "RolloutStuck", "NoWorkerRegistered", "QueueNotServed"),
+}
+"""Reasons that say that something is wrong, rather than on its way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """What was found."""
+
+    reason: str = "NoneNeeded"
+    message: str = "no replica is asked for"
+    working: int = 0
+    """Pods that work."""
+    hopeless: bool = False
+    """Another pod would not work either."""
+    strange: bool = False
+    """Nothing says that the Deployment is one of workers, and something says that it is not."""
+
+    @property
+    def trouble(self) -> bool:
+        """Whether something is wrong, rather than on its way."""
+        return self.reason in TROUBLES
+
+    @property
+    def well(self) -> bool:
+        """Whether all that should work does."""
+        return self.reason in ("NoneNeeded", "AllWork")
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What to do in this round."""
@@ -380,6 +435,8 @@ class Decision:
     evidence: Evidence = field(default_factory=Evidence)
     next_look_seconds: float | None = None
     """Look again after so long, whatever happens. None: the poll and the doorbell are enough."""
+    health: Health = field(default_factory=Health)
+    """Whether the workers work."""
 
 
 @dataclass(frozen=True, slots=True)

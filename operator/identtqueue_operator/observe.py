@@ -31,6 +31,7 @@ async def observe(
     at: float,
     conflict: str = "",
     rival: bool = False,
+    shared: str = "",
     due_within_seconds: float = 0.0,
 ) -> Observed:
     """Look at everything.
@@ -46,6 +47,7 @@ async def observe(
         at: the time, seconds since the epoch.
         conflict: who else scales the Deployment.
         rival: whether that is an older TaskQueue.
+        shared: which other TaskQueue counts the same tasks.
         due_within_seconds: how far ahead to look for tasks that fall due.
 
     Raises:
@@ -65,6 +67,8 @@ async def observe(
         pods=pods,
         conflict=conflict,
         rival=rival,
+        queues=tuple(queues),
+        shared=shared,
     )
 
 

@@ -71,6 +71,9 @@ FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something: what came of it is worth a look."""
 
 
+_IT_IS_ME = ("WorkloadIsOperator", "the Deployment runs this operator, which never scales itself")
+
+
 class RoundFailed(Exception):
     """What was decided could not be carried out; the status tells it."""
 
@@ -88,6 +91,10 @@ class Tools:
     """(Deployment): which other autoscaler scales it, in words; empty: none."""
     rival: Callable[[tuple[str, str], Key], str]
     """(age of a TaskQueue, Deployment): which older TaskQueue scales it, in words."""
+    shared: Callable[[Key], str]
+    """(TaskQueue): which other one counts the same tasks, in words."""
+    is_self: Callable[[Key], bool]
+    """(Deployment): whether it runs this operator."""
     look_for_others: Callable[[], Awaitable[str]]
     """Makes sure that `autoscaler` knows of everybody who scales something now; or says why not."""
     clock: Callable[[], float]
@@ -129,6 +136,7 @@ class Reconciler:
             active_at=views.timestamp(status.get("lastActiveTime")),
             scaled_at=views.timestamp(status.get("lastScaleTime")),
             startup=Startup(tools.clock(), status.get("startupSeconds")),
+            strange="lastScaleTime" not in status and "template" not in (body.get("spec") or {}),
         )
         self._owned = OwnedDeployment(self.key, self._uid, tools.cluster, tools.kube, tools.clock)
         self._telling: asyncio.Task[None] | None = None
@@ -146,6 +154,14 @@ class Reconciler:
         """The Deployment that is scaled."""
         reference = self._spec.workload_ref if self._spec else None
         return Key(self.key.namespace, reference.name if reference else self.key.name)
+
+    @property
+    def queues(self) -> frozenset[tuple[str, str]]:
+        """Address of the Redis and name of each queue."""
+        spec = self._spec
+        return (
+            frozenset((spec.redis.url, name) for name in spec.queue_names) if spec else frozenset()
+        )
 
     def is_of(self, body: Mapping[str, Any]) -> bool:
         """Whether this is the same object, rather than another one of that name."""
@@ -295,6 +311,8 @@ class Reconciler:
         if self._problem is not None:
             return self._report(Round(at, self._generation, "", problem=self._problem))
         assert spec is not None
+        if spec.workload_ref is not None and self._tools.is_self(self.workload):
+            return self._report(Round(at, self._generation, self.workload.name, problem=_IT_IS_ME))
         kept = await self._owned.keep(spec) if spec.template is not None else Kept()
         if kept.problem is not None:
             where, paused = self.workload.name, spec.paused
@@ -354,6 +372,7 @@ class Reconciler:
             at=at,
             conflict=tools.autoscaler(self.workload) or rival,
             rival=bool(rival),
+            shared=tools.shared(self.key),
             due_within_seconds=startup_seconds(spec, self._memory.startup),
         )
 

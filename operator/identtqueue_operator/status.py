@@ -14,12 +14,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .model import Decision, Observed, Outcome, SourceTrouble, Startup
-from .views import rfc3339
+from .model import TROUBLES, Decision, Observed, Outcome, SourceTrouble, Startup
+from .views import rfc3339, timestamp
 
 Json = dict[str, Any]
 
 MAX_IDS_IN_EVENT = 10
+NOBODY_WORKS_SECONDS = 60.0
+"""When nobody has worked for so long, for a reason that is known, the TaskQueue is not Ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
         now: the round.
         previous: the status before it, as stored.
     """
-    reason, message = headline(now)
+    reason, message = headline(now, previous)
     status: Json = {
         "observedGeneration": now.generation,
         "workload": now.workload or None,
@@ -108,7 +110,7 @@ _LIMITS = {
 }
 
 
-def headline(now: Round) -> tuple[str, str]:
+def headline(now: Round, previous: Mapping[str, Any]) -> tuple[str, str]:
     """What is going on: one word for the Reason column, and a sentence."""
     if now.problem is not None:
         return now.problem
@@ -129,7 +131,16 @@ def headline(now: Round) -> tuple[str, str]:
             f"{len(decision.drain.victims)} of {decision.current} pods are to go and still hold "
             f"{_count(held, 'task')}; {target.message}"
         )
-    return _trouble(now) or _at_work(seen, decision), target.message
+    return _otherwise(now, previous, seen, decision)
+
+
+def _otherwise(
+    now: Round, previous: Mapping[str, Any], seen: Observed, decision: Decision
+) -> tuple[str, str]:
+    health, target, trouble = decision.health, decision.target, _trouble(now, previous)
+    if health.trouble and not health.working and trouble in (None, health.reason):
+        return health.reason, f"{health.message}; {target.message}"
+    return trouble or _at_work(seen, decision), target.message
 
 
 def _at_work(seen: Observed, decision: Decision) -> str:
@@ -277,7 +288,7 @@ def _conditions(now: Round, previous: Mapping[str, Any], reason: str, message: s
     before = {c["type"]: c for c in previous.get("conditions") or ()}
     return [
         _condition(verdict, before.get(verdict[0]), now)
-        for verdict in _verdicts(now, reason, message)
+        for verdict in _verdicts(now, previous, reason, message)
     ]
 
 
@@ -301,20 +312,24 @@ def _condition(verdict: Verdict, before: Mapping[str, Any] | None, now: Round) -
 _UNKNOWN = ("Unknown", "NotObserved", "it was not looked at, see Ready")
 
 
-def _verdicts(now: Round, reason: str, message: str) -> Iterable[Verdict]:
-    broken = now.problem is not None or _trouble(now) is not None
+def _verdicts(
+    now: Round, previous: Mapping[str, Any], reason: str, message: str
+) -> Iterable[Verdict]:
+    broken = now.problem is not None or _trouble(now, previous) is not None
     yield "Ready", "False" if broken else "True", reason, message
     yield "RedisReachable", *_redis(now.seen)
     yield "WorkloadFound", *_workload(now)
+    yield "WorkersReady", *_workers(now.seen, now.decision)
     yield "Active", *_active(now.seen)
     yield "ScalingLimited", *_limited(now.decision)
     yield "Draining", *_draining(now.seen, now.decision)
     yield "Paused", *_paused(now)
     yield "Conflicting", *_conflicting(now.seen)
+    yield "QueueShared", *_shared(now.seen)
 
 
-def _trouble(now: Round) -> str | None:
-    """Why scaling does not work, if it does not."""
+def _trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
+    """Why scaling does not work, if it does not; or for long nobody."""
     seen = now.seen
     if seen is None:
         return None
@@ -324,7 +339,30 @@ def _trouble(now: Round) -> str | None:
         return "Conflicting"
     if seen.source.trouble is not None:
         return seen.source.trouble
-    return "ActionFailed" if now.failing and now.outcome.failure else None
+    if now.failing and now.outcome.failure:
+        return "ActionFailed"
+    return _nobody_works(now, previous)
+
+
+def _nobody_works(now: Round, previous: Mapping[str, Any]) -> str | None:
+    """Why nobody has worked for a while, if that is known."""
+    if now.decision is None or now.paused:
+        return None
+    health = now.decision.health
+    if health.strange:
+        return health.reason
+    if not health.trouble or health.working:
+        return None
+    since = next(
+        (
+            timestamp(condition["lastTransitionTime"])
+            for condition in previous.get("conditions") or ()
+            if condition["type"] == "WorkersReady" and condition["status"] == "False"
+        ),
+        None,
+    )
+    lasting = since is not None and now.at - since >= NOBODY_WORKS_SECONDS
+    return health.reason if lasting else None
 
 
 def _redis(seen: Observed | None) -> Finding:
@@ -343,6 +381,13 @@ def _workload(now: Round) -> Finding:
     if now.seen.deployment is None:
         return "False", "WorkloadMissing", f"Deployment {now.workload} does not exist"
     return "True", "Found", f"Deployment {now.workload} exists"
+
+
+def _workers(seen: Observed | None, decision: Decision | None) -> Finding:
+    if seen is None or decision is None or seen.deployment is None or seen.depth is None:
+        return _UNKNOWN
+    health = decision.health
+    return "True" if health.well else "False", health.reason, health.message
 
 
 def _active(seen: Observed | None) -> Finding:
@@ -393,6 +438,14 @@ def _conflicting(seen: Observed | None) -> Finding:
     return "False", "OnlyScaler", "nothing else is known to scale the workload"
 
 
+def _shared(seen: Observed | None) -> Finding:
+    if seen is None:
+        return _UNKNOWN
+    if seen.shared:
+        return "True", "AnotherTaskQueue", f"{seen.shared}: each starts workers for all its tasks"
+    return "False", "OnlyTaskQueue", "no other TaskQueue counts the same tasks"
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 
@@ -405,6 +458,7 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
         yield Event("Normal", "WorkloadReverted", text)
     yield from _recovery_events(now.outcome)
     yield from _condition_events(before, after)
+    yield from _worker_events(before, after)
     ready = after["Ready"]
     if ready["reason"] != before.get("Ready", {}).get("reason") and (
         now.problem is not None or ready["reason"] == "ActionFailed"
@@ -440,6 +494,14 @@ def _recovery_events(outcome: Outcome) -> Iterable[Event]:
             )
 
 
+def _worker_events(
+    before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
+) -> Iterable[Event]:
+    was, now = before.get("WorkersReady", {}), after["WorkersReady"]
+    if now["reason"] in TROUBLES and now["reason"] != was.get("reason"):
+        yield Event("Warning", now["reason"], now["message"])
+
+
 def _condition_events(
     before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
 ) -> Iterable[Event]:
@@ -459,5 +521,7 @@ def _condition_events(
         yield Event("Warning", "WorkloadMissing", found["message"])
     if turned("Conflicting", "True"):
         yield Event("Warning", "ConflictingAutoscaler", after["Conflicting"]["message"])
+    if turned("QueueShared", "True"):
+        yield Event("Warning", "QueueShared", after["QueueShared"]["message"])
     if turned("Draining", "True"):
         yield Event("Normal", "DrainStarted", after["Draining"]["message"])

@@ -50,10 +50,20 @@ def deployment(body: Body) -> Deployment:
         updated=status.get("updatedReplicas") or 0,
         lagging=(status.get("observedGeneration") or 0) < (metadata.get("generation") or 0),
         paused=bool(spec.get("paused")),
+        refusal=_condition(status, "ReplicaFailure", "True"),
+        stuck=_condition(status, "Progressing", "False"),
         owner_uid=owner_uid(body),
         template_hash=template_hash,
         shape=None if template_hash is None else _shape(body),
     )
+
+
+def _condition(status: Body, kind: str, value: str) -> str:
+    """Message of a condition, if it has that value."""
+    for condition in status.get("conditions") or ():
+        if condition["type"] == kind and condition["status"] == value:
+            return str(condition.get("message") or condition.get("reason") or kind)
+    return ""
 
 
 def _shape(body: Body) -> str:
@@ -91,6 +101,8 @@ def pod(body: Body, gone_at: float | None = None) -> Pod:
         deletion_cost=_integer(annotations.get(DELETION_COST)),
         draining_since=timestamp(annotations.get(DRAINING_SINCE)),
         replica_set=_replica_set(body),
+        unschedulable=_condition(status, "PodScheduled", "False"),
+        problem=_init_problem(status.get("initContainerStatuses") or ()),
         gone_at=gone_at,
     )
 
@@ -120,7 +132,19 @@ def _containers(statuses: Iterable[Body]) -> Iterable[Container]:
             running="running" in state,
             ended_at=timestamp(end.get("finishedAt")),
             how=_how(end),
+            waiting=(state.get("waiting") or {}).get("reason") or "",
+            restarts=status.get("restartCount") or 0,
+            started_at=timestamp((state.get("running") or {}).get("startedAt")),
         )
+
+
+def _init_problem(statuses: Iterable[Body]) -> tuple[str, str] | None:
+    """What keeps an init container from its end; `PodInitializing` is none."""
+    for status in statuses:
+        waiting = ((status.get("state") or {}).get("waiting") or {}).get("reason")
+        if waiting and waiting != "PodInitializing":
+            return waiting, f"init container {status['name']}"
+    return None
 
 
 def _how(end: Body) -> str:

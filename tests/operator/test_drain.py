@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from identtqueue_operator.drain import (
     FIRST_COST,
     VICTIM_COST,
+    has_followed,
     plan_drain,
     replicaset_order,
     waits_for_rollout,
@@ -309,3 +310,15 @@ def test_a_ready_pod_that_redis_does_not_know_is_not_free():
     assert plan_drain(0, seen, 600).replicas is None
     starting = replace(seen.pods[0], ready=False)
     assert plan_drain(0, replace(seen, pods=(starting,)), 600).replicas == 0
+
+
+def test_who_was_chosen_for_a_lowered_number_stays_told_until_a_raised_one_is_acted_on():
+    """The ReplicaSet may act on the lower number late: it must not find the chosen one called back
+    and take a busy one."""
+    seen = told(fleet(1, 0), "p1")
+    raised = replace(seen, deployment=replace(deployment(2), lagging=True))
+    plan = plan_drain(2, raised, 600, lowered=True)
+    assert (plan.call_back, plan.unmark) == ((), ())
+    assert not has_followed(raised)
+    assert has_followed(seen)
+    assert hosts(plan_drain(2, seen, 600).call_back) == ["p1"]

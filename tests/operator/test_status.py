@@ -10,7 +10,15 @@ import pytest
 
 import identtqueue_operator
 from identtqueue_operator.decide import decide
-from identtqueue_operator.model import Depth, Memory, Outcome, Requeued, Source, SourceTrouble
+from identtqueue_operator.model import (
+    TROUBLES,
+    Depth,
+    Memory,
+    Outcome,
+    Requeued,
+    Source,
+    SourceTrouble,
+)
 from identtqueue_operator.report import difference
 from identtqueue_operator.status import Round, tell
 from support.taskqueues import deployment, observed, pod, spec, worker
@@ -44,8 +52,8 @@ def reasons(told):
 def test_all_conditions_are_there_from_the_first_sight():
     told = tell(a_round(observed(0)), {})
     assert list(conditions(told)) == [
-        *("Ready", "RedisReachable", "WorkloadFound", "Active", "ScalingLimited"),
-        *("Draining", "Paused", "Conflicting"),
+        *("Ready", "RedisReachable", "WorkloadFound", "WorkersReady", "Active"),
+        *("ScalingLimited", "Draining", "Paused", "Conflicting", "QueueShared"),
     ]
     assert {c["observedGeneration"] for c in told.status["conditions"]} == {3}
     assert told.status["observedGeneration"] == 3
@@ -174,6 +182,8 @@ INVALID = Round(500.0, 4, "worker", problem=("InvalidSpec", "spec: wrong"))
 NOT_LOOKED_AT = {
     *("RedisReachable", "WorkloadFound", "Active", "ScalingLimited", "Draining"),
     *("Paused", "Conflicting"),
+    "WorkersReady",
+    "QueueShared",
 }
 
 
@@ -261,15 +271,15 @@ def sources(*names: str) -> Iterator[ast.AST]:
 
 
 def reasons_of_events() -> set[str]:
-    """What `status` sends by name, the troubles with Redis, and the problems of a round."""
-    found = {str(trouble) for trouble in SourceTrouble}
+    """What `status` sends by name, the troubles of Redis and workers, the problems of a round."""
+    found = {str(trouble) for trouble in SourceTrouble} | TROUBLES
     for node in sources("status"):
         if isinstance(node, ast.FunctionDef) and node.name.endswith("_events"):
             found |= constants(node)
     for node in sources("reconcile", "owned"):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
             found |= constants(node.elts[0])
-    return found - {"RedisReachable", "WorkloadFound"}  # names of conditions
+    return found - {"RedisReachable", "WorkloadFound", "WorkersReady"}  # names of conditions
 
 
 def table_row(start: str) -> set[str]:
@@ -278,12 +288,13 @@ def table_row(start: str) -> set[str]:
 
 
 def test_the_documentation_lists_every_event():
-    topics = ("scaling", "tasks", "Redis", "the resource, its Deployment")
+    topics = ("scaling", "tasks", "workers", "Redis", "the resource, its Deployment")
     listed = set[str]().union(*(table_row(topic) for topic in topics))
     assert listed == reasons_of_events()
 
 
 def test_the_documentation_lists_every_trouble():
     assert table_row("`RedisReachable`") == {str(trouble) for trouble in SourceTrouble}
+    assert table_row("`WorkersReady`") == TROUBLES
     broken = {reason for reason in reasons_of_events() if reason.startswith("Workload")}
     assert table_row("`WorkloadFound`") == broken - {"WorkloadReverted"}

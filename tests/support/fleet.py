@@ -150,9 +150,13 @@ class Fleet:
     async def add_pod(self, lease_seconds: float = 60) -> FleetWorker:
         """A pod that runs, with a worker in it."""
         self._made += 1
-        pod = self._api.put(
+        return await self.start_worker(self.put_pod(f"{self.name}-{self._made}"), lease_seconds)
+
+    def put_pod(self, name: str, *, ready: bool = True) -> dict[str, Any]:
+        """A pod that runs."""
+        return self._api.put(
             "pods",
-            f"{self.name}-{self._made}",
+            name,
             {
                 "metadata": {
                     "labels": self.labels,
@@ -162,7 +166,7 @@ class Fleet:
                 "status": {
                     "phase": "Running",
                     "conditions": [
-                        {"type": "Ready", "status": "True", "lastTransitionTime": now()}
+                        {"type": "Ready", "status": str(ready), "lastTransitionTime": now()}
                     ],
                     "containerStatuses": [
                         {"name": "worker", "restartCount": 0, "state": {"running": {}}}
@@ -170,7 +174,6 @@ class Fleet:
                 },
             },
         )
-        return await self.start_worker(pod, lease_seconds)
 
     async def start_worker(self, pod: dict[str, Any], lease_seconds: float = 60) -> FleetWorker:
         worker = FleetWorker(self._redis, self._queue, pod, self.more_queues)

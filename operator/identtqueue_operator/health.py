@@ -1,0 +1,178 @@
+"""Whether anybody works, pure: what stands between the replicas and their tasks.
+
+That a Deployment has its replicas says nothing about work. Its pods may crash again and again, lack
+their image, find no node, or be refused by a quota or by Pod Security. They may run something that
+is no worker, or a worker of other queues. Each of these is seen in the pods' states, in the
+Deployment's conditions, or in that Redis does not know the pods. The reason that concerns most pods
+is reported.
+
+A pod *works* if it is ready, or drains, and a worker in it is registered in one of the queues.
+
+Two findings hold scaling back:
+
+* no pod works, and each one fails in a way that another pod of the same template would too (or the
+  API server refuses more pods): the number is not raised;
+* pods have been ready for a while and no worker has registered from any of them: the Deployment may
+  be something else altogether, and is left alone.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+
+from .model import SAME_FOR_ALL_PODS, Container, Deployment, Health, Observed, Pod, Worker
+
+REGISTER_SECONDS = 60.0
+"""A pod that has been ready for so long without a worker is no worker's."""
+PENDING_SECONDS = 60.0
+"""A pod without a node is reported after so long: meanwhile the cluster may grow by itself."""
+NOT_READY_SECONDS = 120.0
+"""A pod that runs is expected to be ready within that, or within three times the usual start."""
+STEADY_SECONDS = 60.0
+"""A container that was restarted more than once counts as crashing until it has run for so long."""
+
+_IMAGE = {
+    *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"),
+    *("ImageInspectError", "RegistryUnavailable", "SignatureValidationFailed"),
+}
+_NOT_CREATED = {
+    *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
+    *("PreCreateHookError", "PreStartHookError", "PostStartHookError"),
+}
+
+
+def examine(seen: Observed, startup_seconds: float | None) -> Health:
+    """Look at all pods.
+
+    Args:
+        seen: with a Deployment.
+        startup_seconds: how long a pod usually takes; None: not known yet.
+    """
+    deployment, pods = seen.deployment, seen.own_pods
+    assert deployment is not None
+    if seen.depth is None:
+        return Health("NotObserved", "the workers are not known without Redis")
+    if not deployment.replicas and not pods:
+        return Health()
+    by_pod = seen.workers_by_pod()
+    patience = max(NOT_READY_SECONDS, 3 * (startup_seconds or 0.0))
+    causes = {pod.uid: _cause(pod, by_pod[pod.uid], seen.at, patience) for pod in pods}
+    working = sum(cause == _WORKS for cause in causes.values())
+    registered = any(by_pod[pod.uid] for pod in pods)
+    found = Counter(cause for cause in causes.values() if cause not in (_WORKS, _STARTS))
+    refused = _refusal(deployment)
+    if found and not (refused and working):
+        reason, message = found.most_common(1)[0][0]
+        count = found[reason, message]
+        alike = all(cause[0] in SAME_FOR_ALL_PODS for cause in causes.values())
+        return Health(
+            reason,
+            f"{count} of {len(pods)} pods: {message}",
+            working,
+            hopeless=not working and alike,
+            strange=reason == "NoWorkerRegistered" and not registered,
+        )
+    return _of_the_whole(seen, deployment, pods, working, refused)
+
+
+_Cause = tuple[str, str]
+_WORKS: _Cause = ("", "")
+_STARTS: _Cause = ("Starting", "")
+
+
+def _cause(pod: Pod, workers: Sequence[Worker], at: float, patience: float) -> _Cause:
+    """What keeps a pod from working, in a word and in a sentence."""
+    for container in pod.containers:
+        cause = _container_cause(container, at)
+        if cause is not None:
+            return cause
+    if pod.problem:
+        return _waiting_cause(*pod.problem)
+    if workers and (pod.ready or any(worker.draining for worker in workers)):
+        return _WORKS
+    if pod.ready:
+        since = at - (pod.ready_since or pod.created_at)
+        return _UNREGISTERED if since >= REGISTER_SECONDS else _STARTS
+    return _starting_cause(pod, at - pod.created_at, patience)
+
+
+def _starting_cause(pod: Pod, age: float, patience: float) -> _Cause:
+    if pod.unschedulable and age >= PENDING_SECONDS:
+        return "PodsUnschedulable", pod.unschedulable
+    if pod.phase == "Running" and age >= patience:
+        return "NotReady", "it runs and is not ready; can its worker reach Redis, and log in?"
+    return _STARTS
+
+
+_UNREGISTERED: _Cause = (
+    "NoWorkerRegistered",
+    "ready, and not registered as a worker of these queues at this Redis; see workloadRef, queues",
+)
+
+
+def _container_cause(container: Container, at: float) -> _Cause | None:
+    if container.waiting and container.waiting != "CrashLoopBackOff":
+        if container.waiting in _IMAGE | _NOT_CREATED:
+            return _waiting_cause(container.waiting, f"container {container.name}")
+        return None
+    restless = container.restarts > 1 and at - (container.started_at or at) < STEADY_SECONDS
+    if not container.waiting and not restless:
+        return None
+    how = f" ({container.how})" if container.how else ""
+    reason = "OutOfMemory" if container.how.startswith("OOMKilled") else "CrashLoop"
+    return reason, f"container {container.name} ends again and again{how}"
+
+
+def _waiting_cause(waiting: str, where: str) -> _Cause:
+    if waiting in _IMAGE:
+        return "ImagePullFailed", f"{where}: {waiting}"
+    if waiting in _NOT_CREATED:
+        return "ContainerNotCreated", f"{where}: {waiting}"
+    return "CrashLoop", f"{where}: {waiting}"
+
+
+def _refusal(deployment: Deployment) -> _Cause | None:
+    """Why the API server takes no more pods, if it does not."""
+    if not deployment.refusal or deployment.existing >= deployment.replicas:
+        return None
+    text = deployment.refusal
+    if "exceeded quota" in text:
+        return "QuotaExceeded", text
+    if "violates PodSecurity" in text:
+        return "PodSecurityViolated", text
+    return "PodsRefused", text
+
+
+def _of_the_whole(
+    seen: Observed,
+    deployment: Deployment,
+    pods: Sequence[Pod],
+    working: int,
+    refused: _Cause | None,
+) -> Health:
+    """With no pod in trouble by itself."""
+    counts = f"{working} of {deployment.replicas} pods work"
+    if refused:
+        reason, message = refused
+        return Health(reason, f"{counts}; the API server says: {message}", working, hopeless=True)
+    if deployment.stuck:
+        message = f"{counts}; the rollout does not get on: {deployment.stuck}"
+        return Health("RolloutStuck", message, working)
+    missing = _unserved(seen, pods)
+    if missing:
+        message = f"no worker serves {', '.join(missing)}, which spec.queues names"
+        return Health("QueueNotServed", message, working)
+    if working >= min(deployment.replicas, len(pods)) and len(pods) >= deployment.replicas:
+        return Health("AllWork", counts, working)
+    return Health("Starting", counts, working)
+
+
+def _unserved(seen: Observed, pods: Sequence[Pod]) -> list[str]:
+    """Queues of the TaskQueue that nobody serves, although workers had time to say what they do."""
+    served = {queue for worker in seen.workers for queue in worker.queues}
+    by_pod = seen.workers_by_pod()
+    settled = (
+        by_pod[pod.uid] and seen.at - (pod.ready_since or math.inf) >= REGISTER_SECONDS
+        for pod in pods
+    )
+    return sorted(set(seen.queues) - served) if any(settled) else []
