@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 from harness.workload import deployment, pod_spec, task_queue
 
+from identtqueue.protocol.submission import Submission
+
 ROLLING = {"type": "RollingUpdate"}
 SHAPES: dict[str, dict[str, Any]] = {
     "default": {},
@@ -36,10 +38,11 @@ def scaling(before: int, after: int) -> dict[str, Any]:
 async def busy(scene, count: int) -> tuple[list[str], float]:
     """So many tasks, all running, that end at intervals of two seconds; when the first one does."""
     first = time.time() + START_SECONDS + 2 * count
-    tasks = [
-        await scene.client.enqueue_job(scene.name, "nap_until", at=first + 2 * number)
+    receipts = await scene.client.submit_many(
+        Submission(scene.name, "nap_until", kwargs={"at": first + 2 * number})
         for number in range(count)
-    ]
+    )
+    tasks = [receipt.task_id for receipt in receipts]
     await asyncio.gather(*(scene.until_running(task) for task in tasks))
     return tasks, first
 

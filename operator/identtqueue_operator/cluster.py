@@ -27,7 +27,7 @@ class Cluster:
     Args:
         on_deployment: called with the key of a Deployment that changed, came or went.
         on_pods: called with the Deployment's key when one of its pods changed, came or went.
-        clock: seconds since the epoch.
+        clock: seconds, monotonic.
     """
 
     def __init__(

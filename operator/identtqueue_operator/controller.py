@@ -40,6 +40,7 @@ class Controller:
         kube: the API server.
         meter: counts what is done.
         clock: seconds since the epoch.
+        steady: seconds, monotonic.
     """
 
     def __init__(
@@ -48,8 +49,9 @@ class Controller:
         kube: Kube,
         meter: Meter,
         clock: Callable[[], float] = time.time,
+        steady: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._clock = clock
+        self._steady = steady
         self._kube = kube
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._reconcilers: dict[Key, Reconciler] = {}
@@ -65,14 +67,14 @@ class Controller:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._context = contextvars.copy_context()
-        self._endpoints = Endpoints(kube, time.monotonic)
+        self._endpoints = Endpoints(kube, steady)
         self._autoscalers = Autoscalers(kube, self._namespaces, self._look_at_workload)
-        self.cluster = Cluster(self._look_at_workload, self._look_at_workload, clock)
+        self.cluster = Cluster(self._look_at_workload, self._look_at_workload, steady)
         self._tools = Tools(
             kube=kube,
             cluster=self.cluster,
             endpoints=self._endpoints,
-            replica_sets=ReplicaSets(kube, time.monotonic),
+            replica_sets=ReplicaSets(kube, steady),
             meter=meter,
             autoscaler=self._autoscalers.scaling,
             rival=self._rival,
@@ -80,6 +82,7 @@ class Controller:
             is_self=self._is_self,
             look_for_others=self._autoscalers.look_anew,
             clock=clock,
+            steady=steady,
             identity=settings.identity,
         )
 
@@ -123,7 +126,7 @@ class Controller:
     def task_queue_changed(self, body: Body) -> None:
         """A TaskQueue is there, or has changed."""
         key = views.key_of(body)
-        self._seen_at[key] = self._clock()
+        self._seen_at[key] = self._steady()
         reconciler = self._reconcilers.get(key)
         if body["metadata"].get("deletionTimestamp"):
             self.task_queue_deleted(key)
@@ -168,7 +171,7 @@ class Controller:
 
     def pod_deleted(self, body: Body) -> None:
         """A pod is gone; the body is its last state."""
-        gone = views.pod(body, gone_at=self._clock())
+        gone = views.pod(body, gone_at=self._steady())
         self.cluster.drop_pod(gone, body["metadata"].get("labels") or {})
 
     def autoscaler_changed(self, body: Body, *, gone: bool) -> None:
@@ -247,7 +250,7 @@ class Controller:
 
     async def resync(self, namespace: str | None) -> None:
         """Compare everything known of a namespace with full lists."""
-        listed_at = self._clock()
+        listed_at = self._steady()
         self.cluster.resync_pods(namespace, await self._kube.list_pods(namespace), listed_at)
         deployments = await self._kube.list_deployments(namespace)
         self.cluster.resync_deployments(namespace, deployments, listed_at)

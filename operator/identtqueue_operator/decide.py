@@ -19,7 +19,7 @@ import math
 from dataclasses import replace
 
 from .api.v1alpha1 import TaskQueueSpec
-from .drain import has_followed, plan_drain, waits_for_rollout
+from .drain import drains_since, has_followed, plan_drain, waits_for_rollout
 from .evidence import weigh
 from .health import examine
 from .model import Decision, Depth, Evidence, Health, Memory, Observed, Target, Traffic
@@ -57,7 +57,8 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
     health = examine(seen, memory.startup.seconds if memory.startup else None)
     target, memory = choose(spec, seen, memory, current, health)
     timeout = spec.drain.timeout_seconds
-    drain = plan_drain(target.replicas, seen, timeout, lowered=memory.lowered)
+    late = {uid for uid, since in memory.drains.items() if seen.steady - since >= timeout}
+    drain = plan_drain(target.replicas, seen, late, lowered=memory.lowered)
     scale_to = target.replicas if target.replicas > current else drain.replicas
     if scale_to is not None and scale_to < current:
         memory = replace(memory, lowered=True)
@@ -184,7 +185,7 @@ def _clamp(
     least, *named = _least(spec, seen.at)
     clamps.to(max(clamps.value, least), *named)
     clamps.to(min(clamps.value, scaling.max_replicas), "MaxReplicas", "maxReplicas")
-    memory = _note(memory, seen.at, clamps.value, scaling.scale_down.stabilization_seconds)
+    memory = _note(memory, seen.steady, clamps.value, scaling.scale_down.stabilization_seconds)
     if clamps.value > current:
         _limit_growth(spec, seen, memory, current, clamps)
         if health.hopeless:
@@ -229,7 +230,7 @@ def _limit_shrinking(
         "StabilizationWindow",
         f"the highest number of the last {rules.stabilization_seconds} s",
     )
-    idle = seen.at - memory.active_at if memory.active_at is not None else 0.0
+    idle = seen.steady - memory.active_at if memory.active_at is not None else 0.0
     if clamps.value == 0 and idle < rules.idle_seconds:
         clamps.to(1, "IdleSeconds", f"idle for {idle:.0f} of {rules.idle_seconds} s")
     if rules.max_step is not None:
@@ -249,7 +250,7 @@ def _limit_shrinking(
 
 
 def _scaled_just_now(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> bool:
-    since = None if memory.scaled_at is None else seen.at - memory.scaled_at
+    since = None if memory.scaled_at is None else seen.steady - memory.scaled_at
     return since is not None and 0 <= since < spec.scaling.poll_period_seconds
 
 
@@ -293,10 +294,14 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
     """Take in what this look shows, before deciding."""
     if not memory.wanted:
         # After a restart what was wanted is unknown; what is there stands for it.
-        memory = replace(memory, wanted=((seen.at, current),))
+        memory = replace(memory, wanted=((seen.steady, current),))
     if memory.lowered and has_followed(seen):
         memory = replace(memory, lowered=False)
-    memory = replace(memory, startup=measure_startup(memory.startup, seen.pods, seen.at))
+    memory = replace(
+        memory,
+        startup=measure_startup(memory.startup, seen.pods, seen.at),
+        drains=drains_since(memory.drains, seen),
+    )
     if seen.depth is None:
         return memory
     if memory.strange:
@@ -306,8 +311,8 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
     paced = seen.depth.next_held_seconds
     soon = paced is not None and paced <= spec.scaling.scale_down.idle_seconds
     if seen.depth.demand or soon or memory.active_at is None:
-        memory = replace(memory, active_at=seen.at)
-    return replace(memory, traffic=measure(memory.traffic, seen.depth, seen.at))
+        memory = replace(memory, active_at=seen.steady)
+    return replace(memory, traffic=measure(memory.traffic, seen.depth, seen.steady))
 
 
 def measure(before: Traffic | None, depth: Depth, at: float) -> Traffic:
@@ -319,7 +324,7 @@ def measure(before: Traffic | None, depth: Depth, at: float) -> Traffic:
         held=depth.held,
     )
     if before is None or depth.enqueued_total < before.enqueued_total or at <= before.at:
-        # The first look, or the counters began anew (or the clock was set back).
+        # The first look, or the counters began anew.
         return replace(now, service_seconds=overall)
     weight = 1 - math.exp(-(at - before.at) / TRAFFIC_MEMORY_SECONDS)
     came = depth.enqueued_total - before.enqueued_total
@@ -356,8 +361,8 @@ def _changes_in(
     """Seconds until the target may be another one by the passing of time alone, if it may."""
     if spec.paused or seen.conflict or seen.depth is None:
         return None
-    scaling, at = spec.scaling, seen.at
-    if scaling.strategy.type == "WaitTime" and target.replicas > _least(spec, at)[0]:
+    scaling, at = spec.scaling, seen.steady
+    if scaling.strategy.type == "WaitTime" and target.replicas > _least(spec, seen.at)[0]:
         return HOT_SECONDS  # its averages forget
     step_ends = (at if memory.scaled_at is None else memory.scaled_at) + scaling.poll_period_seconds
     ends = {

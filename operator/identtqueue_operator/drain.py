@@ -36,7 +36,7 @@ ReplicaSet still choose another one, that worker's own SIGTERM drain keeps its t
 pod's grace period.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 
 from .model import Deployment, Drain, Observed, Pod, Worker
 
@@ -48,15 +48,13 @@ FIRST_COST = 2 * VICTIM_COST
 _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
-def plan_drain(
-    target: int, seen: Observed, timeout_seconds: float, *, lowered: bool = False
-) -> Drain:
+def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = False) -> Drain:
     """Whom to stop, whom to call back, and how far down the Deployment can go now.
 
     Args:
         target: the number of replicas that there should be.
         seen: with a Deployment.
-        timeout_seconds: how long a victim may finish what it holds.
+        over: UIDs of the pods whose time to finish is over, should they be victims.
         lowered: the number was lowered, and the ReplicaSets may not have followed yet. Also when it
             was raised again since, they may be about to end those that were chosen.
     """
@@ -70,9 +68,7 @@ def plan_drain(
     late = tuple(
         pod
         for pod in victims
-        if pod.draining_since is not None
-        and seen.at - pod.draining_since >= timeout_seconds
-        and _holds_tasks(workers[pod.uid])
+        if pod.draining_since is not None and pod.uid in over and _holds_tasks(workers[pod.uid])
     )
     free = {pod.uid for pod in pods if _may_go(pod, workers[pod.uid])}
     free.update(pod.uid for pod in late)
@@ -87,6 +83,21 @@ def plan_drain(
         timed_out=late,
         replicas=_lower_to(target, seen, pods, free, len(late)),
     )
+
+
+def drains_since(before: Mapping[str, float], seen: Observed) -> Mapping[str, float]:
+    """Since when each pod drains, on the monotonic clock.
+
+    The mark on a pod says it on the clock of the operator that made it, for operators that come
+    later. Each counts on by itself, so that a clock that is set ends no drain early or late.
+    """
+    marked = {
+        pod.uid: pod.draining_since for pod in seen.own_pods if pod.draining_since is not None
+    }
+    return {
+        uid: before[uid] if uid in before else seen.steady - max(0.0, seen.at - since)
+        for uid, since in marked.items()
+    }
 
 
 def call_all_back(seen: Observed) -> Drain:

@@ -58,7 +58,7 @@ def weigh(seen: Observed, lease_seconds: float) -> Evidence:
     workers = seen.workers_by_pod()
     for pod in seen.pods:
         for worker in workers[pod.uid]:
-            cause = _cause(worker, pod, seen.at, trusted=trusted)
+            cause = _cause(worker, pod, seen.steady, trusted=trusted)
             if cause is None:
                 continue
             if cause:

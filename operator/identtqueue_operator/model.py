@@ -2,7 +2,9 @@
 
 `observe` makes an `Observed`; `decide` turns it, with the spec and the `Memory` of earlier rounds,
 into a `Decision`; `act` carries that out; `report` tells. Times are seconds since the epoch on the
-operator's clock unless a name says otherwise.
+operator's clock unless a name says otherwise. That clock may be set, forward or back, so it is only
+compared with times that others wrote. What the operator itself remembers is on a monotonic clock:
+`Observed.steady`, and all of `Memory`.
 """
 
 from collections.abc import Mapping
@@ -137,7 +139,8 @@ class Pod:
     foreign: bool = False
     """It has the Deployment's labels, and does not belong to it."""
     gone_at: float | None = None
-    """When the object vanished from the API server; the rest is how it was last seen."""
+    """When the object vanished from the API server, on the monotonic clock; the rest is how it was
+    last seen."""
 
     @property
     def active(self) -> bool:
@@ -264,6 +267,13 @@ class Observed:
     """That the TaskQueue names."""
     shared: str = ""
     """Which other TaskQueue counts the same tasks, in words."""
+    steady_at: float | None = None
+    """The time on the monotonic clock. None: on the other clock, which nobody sets."""
+
+    @property
+    def steady(self) -> float:
+        """The time, for what is compared with other times of this process."""
+        return self.at if self.steady_at is None else self.steady_at
 
     @property
     def own_pods(self) -> tuple[Pod, ...]:
@@ -320,7 +330,11 @@ class Startup:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What one round must know of earlier ones. Losing it only delays shrinking."""
+    """What one round must know of earlier ones. Losing it only delays shrinking.
+
+    Times are on the monotonic clock, but for those in `startup`, which are compared with the
+    kubelets'.
+    """
 
     wanted: tuple[tuple[float, int], ...] = ()
     """(time, replicas): the numbers wanted in the stabilisation window, later and lower ones only
@@ -332,6 +346,8 @@ class Memory:
     startup: Startup | None = None
     lowered: bool = False
     """The number was lowered, and the ReplicaSets have not yet been seen to have followed."""
+    drains: Mapping[str, float] = field(default_factory=dict)
+    """Since when a pod drains, by its UID."""
     strange: bool = False
     """No worker was ever seen in a pod of the Deployment, and the number was never changed."""
 

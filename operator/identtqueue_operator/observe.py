@@ -29,6 +29,7 @@ async def observe(
     kube: Kube,
     replica_sets: ReplicaSets,
     at: float,
+    steady_at: float,
     conflict: str = "",
     rival: bool = False,
     shared: str = "",
@@ -45,6 +46,7 @@ async def observe(
         kube: for what the cache does not have.
         replica_sets: says which pods belong to the Deployment.
         at: the time, seconds since the epoch.
+        steady_at: the same on the monotonic clock.
         conflict: who else scales the Deployment.
         rival: whether that is an older TaskQueue.
         shared: which other TaskQueue counts the same tasks.
@@ -60,6 +62,7 @@ async def observe(
     depth, workers, source = await _queues(owner, endpoint, queues, due_within_seconds)
     return Observed(
         at=at,
+        steady_at=steady_at,
         source=source,
         depth=depth,
         workers=workers,

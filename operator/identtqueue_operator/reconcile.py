@@ -99,6 +99,8 @@ class Tools:
     """Makes sure that `autoscaler` knows of everybody who scales something now; or says why not."""
     clock: Callable[[], float]
     """Seconds since the epoch."""
+    steady: Callable[[], float]
+    """Seconds, monotonic."""
     identity: str
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     """Two thousand reconcilers that begin together do so some at a time."""
@@ -133,12 +135,12 @@ class Reconciler:
         status = body.get("status") or {}
         self._reporter = Reporter(self.key, self._uid, status, tools.kube, tools.identity)
         self._memory = Memory(
-            active_at=views.timestamp(status.get("lastActiveTime")),
-            scaled_at=views.timestamp(status.get("lastScaleTime")),
+            active_at=self._steadily(status.get("lastActiveTime")),
+            scaled_at=self._steadily(status.get("lastScaleTime")),
             startup=Startup(tools.clock(), status.get("startupSeconds")),
             strange="lastScaleTime" not in status and "template" not in (body.get("spec") or {}),
         )
-        self._owned = OwnedDeployment(self.key, self._uid, tools.cluster, tools.kube, tools.clock)
+        self._owned = OwnedDeployment(self.key, self._uid, tools.cluster, tools.kube, tools.steady)
         self._telling: asyncio.Task[None] | None = None
         self._failures = 0
         self._spec: TaskQueueSpec | None = None
@@ -146,6 +148,16 @@ class Reconciler:
         self._dropped: set[str] = set()
         """Queues that have left the spec, where workers may still be told to go."""
         self._take(body)
+
+    def _steadily(self, stored: str | None) -> float | None:
+        """A time of the status on the monotonic clock.
+
+        One in the future was written by a clock that has been set since, and counts as now.
+        """
+        at = views.timestamp(stored)
+        if at is None:
+            return None
+        return self._tools.steady() - max(0.0, self._tools.clock() - at)
 
     # --- what comes from outside ---
 
@@ -277,7 +289,7 @@ class Reconciler:
         Returns:
             Seconds until numbers that were held back should be written; None if there are none.
         """
-        again_in = self._reporter.note(now)
+        again_in = self._reporter.note(now, self._tools.steady())
         if self._reporter.due and self._telling is None:
             loop = asyncio.get_running_loop()
             self._telling = loop.create_task(self._tell(), name=f"tell {self.key}")
@@ -350,7 +362,7 @@ class Reconciler:
         self.seen, self.decision = seen, decision
         outcome = await self._act(decision, seen, endpoint, spec)
         if outcome.scaled_to is not None:
-            self._memory = self._memory.scaled(at)
+            self._memory = self._memory.scaled(seen.steady)
             if rung_at is not None and outcome.scaled_to > decision.current:
                 self._tools.meter.rung_to_patched(perf_counter() - rung_at)
         await self._leave_dropped(seen, endpoint)
@@ -370,6 +382,7 @@ class Reconciler:
             kube=tools.kube,
             replica_sets=tools.replica_sets,
             at=at,
+            steady_at=tools.steady(),
             conflict=tools.autoscaler(self.workload) or rival,
             rival=bool(rival),
             shared=tools.shared(self.key),

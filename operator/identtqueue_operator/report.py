@@ -60,15 +60,22 @@ class Reporter:
         """The status that is to be written."""
         self._fingerprint: tuple[Any, ...] | None = None
         """Of the status that is written, or to be written."""
-        self._noted_at = self._written_at = float("-inf")
+        self._noted_at = float("-inf")
+        """The time of the last round."""
+        self._steady_at = self._written_at = float("-inf")
+        """Of the last round, and of the last write, on the monotonic clock."""
         self._unsent: tuple[Event, ...] = ()
         self._counted: dict[str, tuple[float, int]] = {}
-        """When an event was first sent, and how often since, by its name."""
+        """When an event was first sent (monotonic), and how often since, by its name."""
         self.due = False
         """There is something to `tell`."""
 
-    def note(self, now: Round) -> float | None:
+    def note(self, now: Round, steady_at: float) -> float | None:
         """Take in a round.
+
+        Args:
+            now: the round.
+            steady_at: its time on the monotonic clock.
 
         Returns:
             Seconds until numbers that were held back should be written; None if there are none.
@@ -78,11 +85,11 @@ class Reporter:
         self._take_up(told.events)
         wait = None
         if told.status != before:
-            wait = NUMBERS_SECONDS + (0.0 if self._unwritten else self._written_at - now.at)
+            wait = NUMBERS_SECONDS + (0.0 if self._unwritten else self._written_at - steady_at)
         if told.events or told.fingerprint != self._fingerprint or (wait is not None and wait <= 0):
             self._unwritten, self._fingerprint = _pack(told.status), told.fingerprint
             wait = None
-        self._noted_at = now.at
+        self._noted_at, self._steady_at = now.at, steady_at
         self.due = self._unwritten is not None or bool(self._unsent)
         return wait
 
@@ -97,12 +104,12 @@ class Reporter:
         events, self._unsent = self._unsent, ()
         try:
             if self._unwritten is not None:
-                await self._write(self._unwritten, self._noted_at)
+                await self._write(self._unwritten, self._steady_at)
             events = await self._send_all(events, self._noted_at)
         finally:
             self._unsent = (*events, *self._unsent)[-MAX_UNSENT:]
 
-    async def _write(self, status: bytes, at: float) -> None:
+    async def _write(self, status: bytes, steady_at: float) -> None:
         patch = difference(json.loads(self._written), json.loads(status))
         if patch:
             try:
@@ -112,7 +119,7 @@ class Reporter:
                     raise TaskQueueGone from None
                 self.due = True
                 raise
-            self._written, self._written_at = status, at
+            self._written, self._written_at = status, steady_at
         if self._unwritten is status:  # no later round has replaced it
             self._unwritten = None
 
@@ -144,8 +151,8 @@ class Reporter:
         message = event.message[:MAX_MESSAGE]
         digest = hashlib.sha256(f"{self._uid}{event.reason}{message}".encode()).hexdigest()[:16]
         name = f"{self._key.name[:200]}.{digest}"
-        self._forget_old(at)
-        started, count = self._counted.get(name, (at, 0))
+        self._forget_old(self._steady_at)
+        started, count = self._counted.get(name, (self._steady_at, 0))
         if count:
             patch = {"count": count + 1, "lastTimestamp": rfc3339(at)}
             try:
@@ -153,7 +160,7 @@ class Reporter:
             except ApiError as error:
                 if not error.missing:
                     raise
-                started, count = at, 0  # somebody has cleared it away
+                started, count = self._steady_at, 0  # somebody has cleared it away
         if not count:
             await self._create(name, event, message, at)
         self._counted[name] = (started, count + 1)
@@ -187,9 +194,9 @@ class Reporter:
             # The operator before this one sent the same; it counts from here again.
             await self._kube.patch_event(Key(namespace, name), {"lastTimestamp": time})
 
-    def _forget_old(self, at: float) -> None:
+    def _forget_old(self, steady_at: float) -> None:
         for name in [
-            n for n, (start, _) in self._counted.items() if at - start > AGGREGATE_SECONDS
+            n for n, (start, _) in self._counted.items() if steady_at - start > AGGREGATE_SECONDS
         ]:
             del self._counted[name]
 

@@ -124,7 +124,7 @@ async def reporter(api, kube) -> Reporter:
 
 
 async def report(reporter: Reporter, now: Round) -> None:
-    reporter.note(now)
+    reporter.note(now, now.at)
     await reporter.tell()
 
 

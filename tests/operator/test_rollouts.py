@@ -106,6 +106,7 @@ class OperatorLoop:
             kube=self._kube,
             replica_sets=self._replica_sets,
             at=self._clock(),
+            steady_at=self._clock(),
         )
         assert seen.depth is not None
         decision, self._memory = decide(self._spec, seen, self._memory)
@@ -182,6 +183,9 @@ class Play:
             elif each == "replica sets":
                 self.controllers.step_replica_sets()
             elif each == "pods":
+                # A container takes longer to start than controllers to follow a number.
+                self.controllers.step_deployment()
+                self.controllers.step_replica_sets()
                 await self.controllers.step_pods()
             else:
                 changed |= await self.operator.round(self.controllers.name, self.queue)

@@ -90,7 +90,7 @@ async def test_replicas_and_status_are_no_change_of_the_template(operator, setup
 async def test_somebody_who_insists_is_answered_now_and_then_and_not_at_once(operator, setup):
     await operator.stop()
     ahead = 0.0
-    operator.clock = lambda: time.time() + ahead
+    operator.steady = lambda: time.monotonic() + ahead
     await operator.start()
     setup.create(workloadRef=None, template=TEMPLATE)
     await setup.reason("Idle")

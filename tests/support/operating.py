@@ -20,13 +20,16 @@ class Operator:
         self.api = api
         self.meter = Meter()
         self.clock = time.time
+        self.steady = time.monotonic
         self._kube = kube
         self._settings = Settings(namespaces=("ns",), own_namespace="ns", identity="operator")
         self.controller: Controller | None = None
 
     async def start(self) -> None:
         """Begin (again), with a look at what is there."""
-        self.controller = Controller(self._settings, self._kube, self.meter, self.clock)
+        self.controller = Controller(
+            self._settings, self._kube, self.meter, self.clock, self.steady
+        )
         self._running = asyncio.get_running_loop().create_task(self.controller.run())
         self.api.listeners.append(self._hear)
         for (plural, _, _), body in list(self.api.objects.items()):
