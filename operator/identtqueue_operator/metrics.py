@@ -29,6 +29,8 @@ _NUMBERS: tuple[tuple[str, str, Callable[[Snapshot], float]], ...] = (
     ("replicas_current", "Replicas asked for.", lambda s: s.decision.current),
     ("workers_draining", "Workers told to go.", lambda s: len(s.decision.drain.victims)),
     ("redis_reachable", "1 while Redis answers.", lambda s: s.seen.source.trouble is None),
+    ("workers_working", "Pods that are ready and registered.", lambda s: s.decision.health.working),
+    ("workers_failing", "1 while workers do not work.", lambda s: s.decision.health.trouble),
     ("conflicting", "1 while somebody else scales too.", lambda s: bool(s.seen.conflict)),
 )
 _QUEUE_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (

@@ -56,7 +56,7 @@ REST_AFTER_FAILURE_SECONDS = 5.0
 """After a round that failed, events are heard again after its pause, or so long at the latest: a
 fleet at work rings all the time, and must not hammer; whoever mends something need not wait."""
 FAILURES_TO_TELL = 4
-"""So many rounds in a row must fail to carry out a decision before the status says so."""
+"""So many rounds in a row must fail, with or without a decision, before the status says so."""
 REST_SECONDS = 0.1
 """At least so long between rounds that events cause, while workers are there. A fleet with room
 empties its queue all the time, and then each task rings. The first task of a fleet at zero is
@@ -269,12 +269,24 @@ class Reconciler:
             logger.info("%s: %s", self.key, failure, extra=about(self.key))
         except ApiError as error:
             logger.warning("%s: %s", self.key, error, extra=about(self.key))
-        except Exception:
+            self._tell_failure(str(error))
+        except Exception as error:
             logger.exception("%s: a round failed", self.key, extra=about(self.key))
+            self._tell_failure(f"{type(error).__name__}; the operator's log has the details")
         else:
             self._failures = 0
             return pause
         return self._backoff()
+
+    def _tell_failure(self, text: str) -> None:
+        """Have it told that rounds come to no decision; the exception may be the telling's own."""
+        if self._failures + 1 < FAILURES_TO_TELL:
+            return
+        at, problem = self._tools.clock(), ("RoundFailed", text)
+        try:
+            self._report(Round(at, self._generation, self.workload.name, problem=problem))
+        except Exception:
+            logger.exception("%s: telling failed", self.key, extra=about(self.key))
 
     def _backoff(self) -> float:
         self._failures += 1

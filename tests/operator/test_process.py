@@ -110,6 +110,7 @@ async def test_from_start_to_stop(api, setup, replica):
     for name in (
         *("tasks_queued", "tasks_in_flight", "tasks_scheduled", "tasks_dead"),
         *("oldest_wait_seconds", "replicas_current", "replicas_ready", "redis_reachable"),
+        *("workers_working", "workers_failing"),
     ):
         assert f"identtqueue_operator_{name}{labels} " in metrics, name
     assert 'identtqueue_operator_scalings_total{reason="BacklogAboveTarget"} 1.0' in metrics

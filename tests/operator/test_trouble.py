@@ -536,6 +536,29 @@ async def test_a_permission_that_is_missing_is_told_and_not_hammered_on(operator
     await eventually(lambda: setup.condition("Ready")[0] == "True")
 
 
+async def test_rounds_that_come_to_no_decision_are_told(operator, setup):
+    """A Deployment that is not as the operator expects it: its error is none that was foreseen."""
+    setup.api.put("deployments", setup.name, {"spec": None})
+    setup.create({"pollPeriodSeconds": 1})
+    message = await setup.told("RoundFailed")
+    assert "the operator's log has the details" in message
+    assert setup.condition("Ready") == ("False", "RoundFailed")
+    setup.api.remove("deployments", setup.name)
+    setup.fleet.create()
+    await setup.enqueue(2)
+    await setup.replicas(2)
+    await eventually(lambda: setup.condition("Ready")[0] == "True")
+
+
+async def test_an_api_server_that_refuses_to_be_asked_is_told(operator, setup):
+    setup.api.unreadable[f"deployments/{setup.name}"] = 403
+    setup.create({"pollPeriodSeconds": 1})
+    assert "403" in await setup.told("RoundFailed")
+    setup.api.unreadable.clear()
+    setup.fleet.create()
+    await setup.reason("Idle")
+
+
 async def test_a_fleet_at_work_does_not_cut_the_pause_after_a_failure_short(operator, setup):
     setup.fleet.create(1)
     await setup.fleet.settle()
