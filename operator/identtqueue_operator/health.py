@@ -28,6 +28,8 @@ PENDING_SECONDS = 60.0
 """A pod without a node is reported after so long: meanwhile the cluster may grow by itself."""
 NOT_READY_SECONDS = 120.0
 """A pod that runs is expected to be ready within that, or within three times the usual start."""
+RESTART_SECONDS = 10.0
+"""A container that has ended is started anew within that, or waits with a reason."""
 STEADY_SECONDS = 60.0
 """A container that was restarted more than once counts as crashing until it has run for so long."""
 
@@ -115,12 +117,18 @@ def _container_cause(container: Container, at: float) -> _Cause | None:
         if container.waiting in _IMAGE | _NOT_CREATED:
             return _waiting_cause(container.waiting, f"container {container.name}")
         return None
-    restless = container.restarts > 1 and at - (container.started_at or at) < STEADY_SECONDS
-    if not container.waiting and not restless:
+    if not container.waiting and not _is_restless(container, at):
         return None
     how = f" ({container.how})" if container.how else ""
     reason = "OutOfMemory" if container.how.startswith("OOMKilled") else "CrashLoop"
     return reason, f"container {container.name} ends again and again{how}"
+
+
+def _is_restless(container: Container, at: float) -> bool:
+    """Whether it has just started again, or lies there for a while after its end."""
+    if container.running:
+        return container.restarts > 1 and at - (container.started_at or at) < STEADY_SECONDS
+    return container.ended_at is not None and at - container.ended_at >= RESTART_SECONDS
 
 
 def _waiting_cause(waiting: str, where: str) -> _Cause:

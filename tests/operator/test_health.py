@@ -57,6 +57,7 @@ CASES = {
     "CrashLoop": fleet(failing("a", **CRASH), failing("b", **CRASH)),
     "CrashLoop, running just now": fleet(crashes_between_whiles("a")),
     "OutOfMemory": fleet(failing("a", **OOM)),
+    "OutOfMemory, not started anew": fleet(failing("a", ended_at=AT - 60, how="OOMKilled")),
     "ImagePullFailed": fleet(failing("a", **IMAGE)),
     "ContainerNotCreated": fleet(failing("a", **CONFIG)),
     "PodsUnschedulable": fleet(unschedulable("a")),
