@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from identtqueue.checks import check_patience
 from identtqueue.errors import InvalidInput, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import LimitsInUse, QueueDepth, Recovery, Replayed
@@ -87,6 +88,7 @@ class Admin(AsyncConnected):
     def __init__(
         self, redis: str | RedisSettings | None = None, *, retry_for_seconds: float = 0
     ) -> None:
+        check_patience("retry_for_seconds", retry_for_seconds)
         self._settings = RedisSettings.of(redis)
         self._home = Home(
             lambda: async_redis(

@@ -31,14 +31,14 @@ from typing import (
 
 import msgspec
 
-from identtqueue.client import Client
+from identtqueue.client import Client, check_client_settings
 from identtqueue.errors import BadResult, InvalidInput, NotConnected
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec
 from identtqueue.protocol.submission import Submission
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
-from identtqueue.signature import argument_types, declared_types
+from identtqueue.signature import RunIn, argument_types, check_job, declared_types, place
 from identtqueue.task import Result, State, TaskOptions, check_queue_name
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from identtqueue.sync import SyncClient
     from identtqueue.worker.context import Context
     from identtqueue.worker.hooks import AfterTask, BeforeTask, StateHook
-    from identtqueue.worker.registry import RunIn
     from identtqueue.worker.worker import Worker
 else:
     Context = Any  # the worker's modules are loaded by `App.worker` only
@@ -221,6 +220,20 @@ class AppJob(Generic[P, R]):
         """
         return self.app.enqueue_many_sync([self.call(*args, **kwargs)])[0]
 
+    def refuse_ambiguous(self, words: Iterable[str], args: tuple[Any, ...]) -> None:
+        """Refuse keyword arguments of `App.cron` that the job might be meant to get.
+
+        Raises:
+            InvalidInput: the job has an argument of that name, and none of `args` is it.
+        """
+        filled = self._signature.bind_partial(None, *args).arguments
+        for word in words:
+            if word in self._signature.parameters and word not in filled:
+                raise InvalidInput(
+                    f"cron {self.name}: {word!r} is ambiguous, as the job has an argument of that "
+                    f"name: give a call, as in app.cron(…, {self.name}.call({word}=…))"
+                )
+
     def convert_result(self, result: Result) -> R:
         """The value in the type that the function declares to return.
 
@@ -247,6 +260,23 @@ class AppJob(Generic[P, R]):
     @cached_property
     def _types(self) -> dict[str, Any]:
         return declared_types(self.name, self.function)
+
+
+def _hook(name: str, hook: Any) -> Any:
+    if not callable(hook):
+        raise InvalidInput(f"{name}: {hook!r} is not callable")
+    return hook
+
+
+def _checked(redis_address: object) -> str | RedisSettings | None:
+    """The address as it is; the environment completes it later, when something connects.
+
+    Raises:
+        InvalidInput: it is none.
+    """
+    if redis_address is None or isinstance(redis_address, RedisSettings):
+        return redis_address
+    return RedisSettings(address=redis_address).address  # type: ignore[arg-type]  # it says so
 
 
 def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,8 +324,9 @@ class App(AsyncConnected):
         self.default_queue = check_queue_name(default_queue)
         self.jobs: dict[str, AppJob[Any, Any]] = {}
         self.crons: list[Cron] = []
-        self._redis_address = redis_address
+        self._redis_address = _checked(redis_address)
         self._client_settings = client_settings
+        check_client_settings(**client_settings)
         self._client: Client | None = None
         self._hooks: dict[str, list[Any]] = defaultdict(list)
         if on_startup is not None:
@@ -389,7 +420,8 @@ class App(AsyncConnected):
     def cron(
         self,
         expression: str,
-        job: AppJob[Any, Any],
+        job: AppJob[Any, Any] | JobCall[Any],
+        /,
         *args: Any,
         name: str | None = None,
         timezone: str = "UTC",
@@ -397,19 +429,36 @@ class App(AsyncConnected):
     ) -> Cron:
         """Enqueue a job by the clock; every worker of the app keeps the schedule.
 
+        Args:
+            expression: when; see `Cron`.
+            job: the job, and its arguments behind it; or a call, `job.call(…)`, which also takes
+                arguments that are called `name` or `timezone`.
+            *args: of the job.
+            **kwargs: of the job.
+            name: of the schedule. Default: the job's.
+            timezone: IANA name.
+
         Raises:
             InvalidInput: the expression or the timezone can't be read, or the arguments don't
                 fit the job's signature.
         """
-        call = job.call(*args, **kwargs).submission
+        if isinstance(job, JobCall):
+            if args or kwargs:
+                raise InvalidInput("cron: a call has its arguments already: job.call(…)")
+            call = job
+        else:
+            call = job.call(*args, **kwargs)
+            given = {"name": name is not None, "timezone": timezone != "UTC"}
+            job.refuse_ambiguous([word for word, is_given in given.items() if is_given], args)
+        job, submission = call.job, call.submission
         entry = Cron(
-            name=name or job.name.lower(),
+            name=job.name.lower() if name is None else name,
             function_name=job.name,
             expression=expression,
             queue=job.queue,
             timezone=timezone,
-            args=tuple(call.args),
-            kwargs=call.kwargs,
+            args=tuple(submission.args),
+            kwargs=submission.kwargs,
         )
         self.crons.append(entry)
         return entry
@@ -420,27 +469,27 @@ class App(AsyncConnected):
         What an error in a hook does is told in `identtqueue.worker.hooks`. Several hooks of a
         kind are called in the order of their definition; each may be async.
         """
-        self._hooks["on_startup"].append(hook)
+        self._hooks["on_startup"].append(_hook("on_startup", hook))
         return hook
 
     def on_shutdown(self, hook: Hook) -> Hook:
         """Decorator: call it with the worker's `state` after the last task."""
-        self._hooks["on_shutdown"].append(hook)
+        self._hooks["on_shutdown"].append(_hook("on_shutdown", hook))
         return hook
 
     def before_task(self, hook: BeforeHook) -> BeforeHook:
         """Decorator: call it with the job's context before each attempt."""
-        self._hooks["before_task"].append(hook)
+        self._hooks["before_task"].append(_hook("before_task", hook))
         return hook
 
     def after_task(self, hook: AfterHook) -> AfterHook:
         """Decorator: call it with the job's context and the `Outcome` after each attempt."""
-        self._hooks["after_task"].append(hook)
+        self._hooks["after_task"].append(_hook("after_task", hook))
         return hook
 
     def on_process_startup(self, hook: Hook) -> Hook:
         """Decorator: call it with the process's own `state` in each process for jobs."""
-        self._hooks["on_process_startup"].append(hook)
+        self._hooks["on_process_startup"].append(_hook("on_process_startup", hook))
         return hook
 
     async def enqueue_many(self, calls: Iterable[JobCall[R]]) -> list[TaskHandle[R]]:
@@ -537,18 +586,22 @@ class App(AsyncConnected):
             retry = RetryPolicy(max_retries=max_retries)
         if isinstance(function, AppJob):  # another app's: the function is meant
             function = function.function
+        if name is None:
+            name = getattr(function, "__name__", None)
+            if name is None:  # a partial, a callable object
+                raise InvalidInput(f"{function!r} has no name: give it one, @app.task(name=…)")
+        check_job(name, function, timeout_seconds, retry)
+        place(name, function, run_in)
         job: AppJob[Any, Any] = AppJob(
             self,
             function,
-            name=name or function.__name__,
-            queue=check_queue_name(queue or self.default_queue),
+            name=name,
+            queue=self.default_queue if queue is None else check_queue_name(queue),
             timeout_seconds=timeout_seconds,
             retry=retry,
             run_in=run_in,
             limits=JobLimits(max_running=max_running, rate_limit=rate_limit),
         )
-        if not list(inspect.signature(function).parameters):
-            raise InvalidInput(f"job {job.name}: its first parameter must be the context")
         if job.name in self.jobs:
             raise InvalidInput(f"two jobs are named {job.name!r}: give one of them a name=")
         self.jobs[job.name] = job

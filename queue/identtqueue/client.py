@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, overload
 
+from identtqueue.checks import check_count, check_patience
 from identtqueue.errors import RedisError, ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
@@ -28,6 +29,19 @@ from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.watches import Watches
+
+
+def check_client_settings(
+    retry_for_seconds: object = RETRY_FOR_SECONDS,
+    max_payload_bytes: object = codec.DEFAULT_MAX_PAYLOAD_BYTES,
+) -> None:
+    """Check the settings of a client.
+
+    Raises:
+        InvalidInput: one breaks a rule.
+    """
+    check_patience("retry_for_seconds", retry_for_seconds)
+    check_count("max_payload_bytes", max_payload_bytes)
 
 
 class Client(AsyncConnected):
@@ -56,6 +70,7 @@ class Client(AsyncConnected):
         retry_for_seconds: float = RETRY_FOR_SECONDS,
         max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES,
     ) -> None:
+        check_client_settings(retry_for_seconds, max_payload_bytes)
         self._settings = RedisSettings.of(redis_address)
         self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from identtqueue.errors import LONGEST_SECONDS, InvalidInput
+from identtqueue.checks import check_duration
+from identtqueue.errors import InvalidInput
 
 PACED_MS: Final = 10.0
 """The default burst: as many tasks as fall into this time. Rates up to 100/s are paced one by one;
@@ -36,9 +37,7 @@ class RateLimit:
         for name, value in (("count", self.count), ("burst", burst)):
             if not _is_count(value):
                 raise InvalidInput(f"RateLimit: {name}={value!r} must be a whole number, 1 or more")
-        seconds = self.per_seconds
-        if not isinstance(seconds, float | int) or not 0 < seconds <= LONGEST_SECONDS:
-            raise InvalidInput(f"RateLimit: per_seconds={seconds!r} must be more than 0")
+        check_duration("RateLimit: per_seconds", self.per_seconds)
 
     @property
     def interval_ms(self) -> float:

@@ -7,7 +7,7 @@ host clocks can't fire twice either.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
 
+from identtqueue.checks import check_function_name
 from identtqueue.errors import InvalidInput
 from identtqueue.task import QUEUE_NAME, check_queue_name
 
@@ -36,6 +37,9 @@ class CronExpression:
     timezone: str = "UTC"
 
     def __post_init__(self) -> None:
+        for name in ("text", "timezone"):
+            if not isinstance(getattr(self, name), str):
+                raise InvalidInput(f"{name}={getattr(self, name)!r}: must be text")
         try:
             ZoneInfo(self.timezone)
         except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder, a long name
@@ -97,8 +101,13 @@ class Cron:
             raise InvalidInput(  # the name is part of a task id
                 f"cron name {self.name!r} is not valid: use 1 to 63 of a-z, 0-9, '.', '_' and '-'"
             )
+        check_function_name(self.function_name)
         if self.queue is not None:
             check_queue_name(self.queue)
+        if not (isinstance(self.args, Sequence) and isinstance(self.kwargs, Mapping)):
+            raise InvalidInput(
+                f"cron {self.name}: give a tuple as args and names with values as kwargs"
+            )
         try:
             CronExpression(self.expression, self.timezone)
         except InvalidInput as error:

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from identtqueue.background import Background
-from identtqueue.client import Client, NoResult
+from identtqueue.client import Client, NoResult, check_client_settings
 from identtqueue.errors import TaskNotFound
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Announced, Cancelled, Receipt
@@ -76,6 +76,7 @@ class SyncClient:
         retry_for_seconds: float = RETRY_FOR_SECONDS,
         max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES,
     ) -> None:
+        check_client_settings(retry_for_seconds, max_payload_bytes)
         self._settings = RedisSettings.of(redis_address)
         self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes

@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from identtqueue.checks import check_duration
 from identtqueue.errors import (
     InvalidInput,
     InvalidQueueName,
@@ -139,9 +140,9 @@ class TaskOptions:
             raise InvalidInput(f"delay_seconds={self.delay_seconds!r}: must be 0 to 100 years")
         for name in ("timeout_seconds", "expires_seconds"):
             if (value := getattr(self, name)) is not None:
-                _check_duration(name, value)
+                check_duration(name, value)
         for name in ("unique_seconds", "result_ttl_seconds"):
-            _check_duration(name, getattr(self, name))
+            check_duration(name, getattr(self, name))
 
     def _check_words(self) -> None:
         if not (self.task_id is None or isinstance(self.task_id, str)):
@@ -156,11 +157,6 @@ class TaskOptions:
 
 
 OPTION_NAMES: Final = frozenset(entry.name for entry in fields(TaskOptions))
-
-
-def _check_duration(name: str, value: object) -> None:
-    if not (is_number(value) and value):
-        raise InvalidInput(f"{name}={value!r}: must be a number, more than 0, at most 100 years")
 
 
 def _is_aware(value: object) -> bool:

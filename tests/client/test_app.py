@@ -222,6 +222,60 @@ async def test_options(app: App) -> None:
         assert [await task.result(30) for task in tasks] == ["c", "c", "c", "d"]
 
 
+def test_a_cron_job_may_have_arguments_of_any_name() -> None:
+    app = App("redis://nowhere")
+
+    @app.task
+    async def greet(_ctx: Context, name: str = "you", timezone: str = "UTC") -> None: ...
+
+    entry = app.cron("* * * * *", greet.call(name="me", timezone="CET"), name="hello")
+    assert (entry.name, entry.timezone) == ("hello", "UTC")
+    assert entry.kwargs == {"name": "me", "timezone": "CET"}
+    assert app.cron("* * * * *", greet, "me", name="hi").args == ("me",)
+    for word in ("name", "timezone"):
+        with pytest.raises(InvalidInput, match=f"cron greet: '{word}' is ambiguous"):
+            app.cron("* * * * *", greet, **{word: "CET"})
+    with pytest.raises(InvalidInput, match="a call has its arguments already"):
+        app.cron("* * * * *", greet.call(), "me")
+
+
+async def test_every_name_can_be_an_argument(app: App) -> None:
+    """Those of our own parameters, and those of a task's options, if the job declares them."""
+
+    @app.task
+    async def odd(
+        _ctx: Context,
+        self: int,
+        job: int,
+        args: int,
+        queue_name: int,
+        function_name: int,
+        task_options: int,
+        name: int,
+        timezone: int,
+        delay_seconds: int,
+        task_id: int,
+    ) -> list[int]:
+        return [self, job, args, queue_name, function_name, task_options, name, timezone]
+
+    @app.task
+    async def anything(_ctx: Context, **kwargs: int) -> dict[str, int]:
+        return kwargs
+
+    names = (
+        *("self", "job", "args", "queue_name", "function_name", "task_options", "name"),
+        *("timezone", "delay_seconds", "task_id"),
+    )
+    given = {name: n for n, name in enumerate(names)}
+    async with serving(app.worker()):
+        assert await (await odd.enqueue(**given)).result(30) == list(range(8))
+        free = {name: n for name, n in given.items() if name not in ("delay_seconds", "task_id")}
+        assert await (await anything.enqueue(**free)).result(30) == free
+        for name in ("delay_seconds", "task_id", "max_retries"):
+            with pytest.raises(InvalidInput, match=f"anything: {name} is an option of the task"):
+                await anything.enqueue(**{name: 5})
+
+
 def test_options_add_up() -> None:
     app = App("redis://nowhere")
 

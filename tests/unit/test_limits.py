@@ -44,9 +44,9 @@ def test_a_rate_of_no_number() -> None:
         RateLimit(None, 1)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1", None])
+@pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1", None, True])
 def test_a_period_that_is_none(seconds: object) -> None:
-    with pytest.raises(InvalidInput, match=r"RateLimit: per_seconds=.* must be more than 0"):
+    with pytest.raises(InvalidInput, match=r"RateLimit: per_seconds=.* must be a number, more"):
         RateLimit(1, seconds)  # type: ignore[arg-type]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from identtqueue.checks import check_function_name
 from identtqueue.errors import InvalidInput, TaskExists
 from identtqueue.protocol import codec
 from identtqueue.protocol.commands import NewTask, Receipt
@@ -49,11 +50,9 @@ def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
         InvalidInput: a name, an id, an option or an argument breaks a rule.
     """
     queue = check_queue_name(submission.queue_name)
-    name = submission.function_name
+    name = check_function_name(submission.function_name)
     if not (submission.options is None or isinstance(submission.options, TaskOptions)):
         raise InvalidInput(f"options={submission.options!r}: give TaskOptions(…)")
-    if not isinstance(name, str) or not name or len(name) > 255:
-        raise InvalidInput(f"function_name {name!r} is not valid: 1 to 255 characters")
     options = submission.options or _DEFAULT
     payload = codec.encode_task(
         Task(

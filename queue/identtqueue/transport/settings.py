@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
+from identtqueue.checks import check_duration
 from identtqueue.errors import InvalidInput, RedisAuthFailed, RedisTlsFailed
 from identtqueue.transport import address as addresses
 from identtqueue.transport.address import Address, Server, Topology
@@ -60,6 +61,11 @@ class RedisSettings:
     response_timeout_seconds: float = 10.0
 
     def __post_init__(self) -> None:
+        for name in ("connect_timeout_seconds", "response_timeout_seconds"):
+            check_duration(name, getattr(self, name))
+        for name in _TEXT_FIELDS[1:]:
+            if not (getattr(self, name) is None or isinstance(getattr(self, name), str)):
+                raise InvalidInput(f"{name} must be text, not {type(getattr(self, name)).__name__}")
         if not isinstance(self.address, str):
             raise InvalidInput(f"redis_address must be text, not {type(self.address).__name__}")
         if "://" not in self.address:

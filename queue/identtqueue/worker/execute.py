@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
@@ -41,6 +42,15 @@ class _Stage(enum.Enum):
     JOB = enum.auto()
     AFTER = enum.auto()
     """Its job has returned."""
+
+
+async def _value(value: T) -> T:
+    return value
+
+
+def _settled(value: Any) -> Awaitable[Any]:
+    """What a job in the loop gave: awaitable, unless it is a plain function around an async one."""
+    return value if inspect.isawaitable(value) else _value(value)
 
 
 class _Run:
@@ -143,13 +153,18 @@ class Executor:
         args, kwargs = job.bind(task.args, task.kwargs)
 
         def start(context: Context) -> Awaitable[Any]:
-            if job.is_async:
-                return job.function(context, *args, **kwargs)  # type: ignore[no-any-return]
-            return self._threads.run(job.name, lambda: job.function(context, *args, **kwargs))
+            if job.run_in == "loop":
+                return _settled(job.function(context, *args, **kwargs))
+            return self._in_thread(job.name, lambda: job.function(context, *args, **kwargs))
 
         value = await self._in_time(run, task, job, start)
         run.stage = _Stage.AFTER
         return codec.encode_value(value, self._max_payload_bytes)
+
+    async def _in_thread(self, name: str, call: Callable[[], Any]) -> Any:
+        """Call it in a thread. An awaitable that it returns is awaited here, in the loop."""
+        value = await self._threads.run(name, call)
+        return await value if inspect.isawaitable(value) else value
 
     async def _in_time(
         self, run: _Run, task: Task, job: Job, start: Callable[[Context], Awaitable[T]]

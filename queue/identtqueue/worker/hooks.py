@@ -19,7 +19,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -116,6 +116,8 @@ async def _call_safely(hook: StateHook, state: MutableMapping[str, Any]) -> None
 
 
 def _several(name: str, given: Any) -> tuple[Callable[..., Any], ...]:
+    if not (given is None or callable(given) or isinstance(given, Iterable)):
+        raise InvalidInput(f"{name}={given!r}: give a function, or a list of functions")
     hooks = () if given is None else (given,) if callable(given) else tuple(given)
     for hook in hooks:
         if not callable(hook):

@@ -20,7 +20,7 @@ import logging
 import signal
 import sys
 import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import AsyncGeneratorType
 from typing import Any, Final
@@ -127,6 +127,10 @@ def _closes_a_generator(task: asyncio.Task[Any]) -> bool:
     return not inspect.iscoroutine(task.get_coro())
 
 
+async def _awaited(value: Awaitable[Any]) -> Any:
+    return await value
+
+
 async def _close(generator: AsyncGeneratorType[Any, Any]) -> None:
     try:
         await generator.aclose()
@@ -199,12 +203,12 @@ class JobLoop:
         self, context: contextvars.Context, function: Callable[..., Any], arguments: Any
     ) -> Any:
         value = context.run(function, *arguments)
-        if not inspect.iscoroutine(value):
+        if not inspect.isawaitable(value):
             return value
         scope = context.get(_begun_by)
         if scope is not None:
             scope.ran_in_loop = True
-        return self._drive(value, context)
+        return self._drive(value if inspect.iscoroutine(value) else _awaited(value), context)
 
     def _drive(
         self,

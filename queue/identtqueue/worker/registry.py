@@ -5,18 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
-from identtqueue.errors import BadArguments, InvalidInput, UnknownJob, is_number
+from identtqueue.errors import BadArguments, InvalidInput, UnknownJob
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
+from identtqueue.signature import RunIn, check_job, is_async, place
 from identtqueue.worker.reference import reference_to
-
-RunIn = Literal["loop", "thread", "process"]
-"""What a job runs in: the worker's event loop, a thread of it, or a process of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +23,11 @@ class Job:
 
     Attributes:
         name: what callers say.
-        function: `async def f(ctx, …)` or a plain `def`.
+        function: `async def f(ctx, …)` or a plain `def`. If a plain one returns an awaitable (a
+            decorator around an async function, a lambda), that is awaited.
         run_in: None: "loop" if the function is async, else "thread". A plain function can't run in
-            the loop, which it would block, nor an async one in a thread; both run in a "process".
+            the loop, which it would block (unless it wraps an async one), nor an async one in a
+            thread; both run in a "process".
         timeout_seconds, retry: of this job; None: the worker's.
         max_running, rate_limit: how many of its tasks run at the same time, and how often one
             starts: in each queue, all workers together. None: no limit. See `JobLimits`.
@@ -48,39 +48,17 @@ class Job:
     _signature: inspect.Signature = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        call = getattr(self.function, "__call__", None)  # noqa: B004 - a callable object's method
-        is_async = inspect.iscoroutinefunction(self.function) or inspect.iscoroutinefunction(call)
-        object.__setattr__(self, "is_async", is_async)
+        check_job(self.name, self.function, self.timeout_seconds, self.retry)
+        object.__setattr__(self, "is_async", is_async(self.function))
         if self.types:
             object.__setattr__(self, "_signature", inspect.signature(self.function))
-        self._place()
-        seconds = self.timeout_seconds
-        if not (seconds is None or (is_number(seconds) and seconds)):
-            raise InvalidInput(
-                f"job {self.name}: timeout_seconds={seconds!r}: must be more than 0, at most 100 "
-                "years"
-            )
-        limits = JobLimits(max_running=self.max_running, rate_limit=self.rate_limit)
-        object.__setattr__(self, "limits", limits)
-
-    def _place(self) -> None:
-        run_in = self.run_in or ("loop" if self.is_async else "thread")
-        if run_in not in ("loop", "thread", "process"):
-            raise InvalidInput(f"job {self.name}: run_in={run_in!r}: loop, thread or process")
-        if run_in == "loop" and not self.is_async:
-            raise InvalidInput(
-                f"job {self.name}: a plain function would block the loop: run it in a thread or a "
-                "process, or make it async"
-            )
-        if run_in == "thread" and self.is_async:
-            raise InvalidInput(
-                f"job {self.name}: an async function runs in the loop or in a process, not in a "
-                "thread"
-            )
+        run_in = place(self.name, self.function, self.run_in)
         object.__setattr__(self, "run_in", run_in)
         if run_in == "process":
             reference = reference_to(f"job {self.name}", self.function)
             object.__setattr__(self, "reference", reference)
+        limits = JobLimits(max_running=self.max_running, rate_limit=self.rate_limit)
+        object.__setattr__(self, "limits", limits)
 
     def bind(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
@@ -128,8 +106,6 @@ class Registry:
                     f"jobs: {job!r} is no Job: give names, as in {{'read_mrz': read_mrz}}, or "
                     "Job(name='read_mrz', function=read_mrz)"
                 )
-            if not callable(job.function):
-                raise InvalidInput(f"job {job.name!r} is not callable: {job.function!r}")
             if job.name in self._jobs:
                 raise InvalidInput(f"two jobs are named {job.name!r}")
             self._jobs[job.name] = job

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from identtqueue.checks import check_duration
 from identtqueue.errors import InvalidInput, is_number
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
@@ -77,6 +78,10 @@ class WorkerSettings:
             raise InvalidInput(f"a queue is named twice: {', '.join(self.queues)}")
         self._check_order()
         self._check_numbers()
+        if not isinstance(self.retry, RetryPolicy):
+            raise InvalidInput(f"retry={self.retry!r}: give RetryPolicy(max_retries=3)")
+        if not all(isinstance(entry, Cron) for entry in self.cron):
+            raise InvalidInput(f"cron={self.cron!r}: give a list of Cron(…)")
         names = [(cron.queue or self.queues[0], cron.name) for cron in self.cron]
         if len(set(names)) < len(names):
             raise InvalidInput("two cron entries of one queue have the same name")
@@ -91,11 +96,8 @@ class WorkerSettings:
         _at_least("max_payload_bytes", self.max_payload_bytes, 1)
         _at_least("lease_seconds", self.lease_seconds, 5, float)
         _at_least("grace_seconds", self.grace_seconds, 0, float)
-        seconds = self.timeout_seconds
-        if not (seconds is None or (is_number(seconds) and seconds)):
-            raise InvalidInput(
-                f"timeout_seconds={seconds!r}: must be more than 0, at most 100 years"
-            )
+        if self.timeout_seconds is not None:
+            check_duration("timeout_seconds", self.timeout_seconds)
         port = self.http_port
         if not (port is None or (is_number(port, int) and port <= HIGHEST_PORT)):
             raise InvalidInput(f"http_port={port!r}: must be 0 to {HIGHEST_PORT}")
@@ -103,6 +105,8 @@ class WorkerSettings:
     def _check_order(self) -> None:
         if self.queue_order not in ("fair", "strict"):
             raise InvalidInput(f"queue_order={self.queue_order!r}: must be 'fair' or 'strict'")
+        if not isinstance(self.queue_weights, Mapping):
+            raise InvalidInput(f"queue_weights={self.queue_weights!r}: give {{'mrz': 3}}")
         if self.queue_weights and self.queue_order == "strict":
             raise InvalidInput(
                 "queue_weights have no meaning in strict order, which is that of the queues' "
@@ -114,8 +118,7 @@ class WorkerSettings:
                     f"queue_weights names {queue!r}, which is none of the worker's queues: "
                     f"{', '.join(self.queues)}"
                 )
-            is_number = isinstance(weight, int) and not isinstance(weight, bool)
-            if not (is_number and 1 <= weight <= HEAVIEST):
+            if not (is_number(weight, int) and 1 <= weight <= HEAVIEST):
                 raise InvalidInput(
                     f"the weight of queue {queue!r} is {weight!r}: must be a whole number, "
                     f"1 to {HEAVIEST}"

@@ -10,7 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
@@ -49,6 +49,8 @@ from identtqueue.worker.settings import Identity, WorkerSettings
 logger = logging.getLogger(__name__)
 
 FOR_EVER: Final = float("inf")
+
+T = TypeVar("T")
 
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -109,9 +111,9 @@ class Worker:
         if retry is not None and max_retries is not None:
             raise InvalidInput("give max_retries or retry, not both")
         self.settings = WorkerSettings(
-            queues=tuple(queue_names or ()) if queue_name is None else (queue_name,),
+            queues=_several("queue_names", queue_names) if queue_name is None else (queue_name,),
             retry=retry or RetryPolicy(max_retries=0 if max_retries is None else max_retries),
-            cron=tuple(cron),
+            cron=_several("cron", cron),
             hooks=Hooks.of(
                 on_startup=on_startup,
                 on_shutdown=on_shutdown,
@@ -379,6 +381,12 @@ def _exit_without(stuck: Sequence[str], error: BaseException | None) -> NoReturn
         with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or there is none
             stream.flush()
     os._exit(0 if error is None else 1)
+
+
+def _several(what: str, values: Iterable[T] | None) -> tuple[T, ...]:
+    if not isinstance(values, Iterable | None):
+        raise InvalidInput(f"{what}={values!r}: give a list")
+    return tuple(values or ())
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

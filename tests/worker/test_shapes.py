@@ -1,0 +1,55 @@
+"""Whatever gives an awaitable when it is called is awaited: the job's end is the end of that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from identtqueue import Client, Job, TaskFailed
+from support import shapes
+from support.serving import Serve
+
+SHAPES: dict[str, tuple[Callable[..., Any], str | None]] = {
+    "async": (shapes.plain, None),
+    "around an async one": (shapes.wrapped, None),
+    "around an async one, in the loop": (shapes.wrapped, "loop"),
+    "around an async one, needs the loop": (shapes.in_loop, "loop"),
+    "around an async one, blocking": (shapes.made_plain, None),
+    "gives an awaitable": (shapes.gives_awaitable, None),
+    "lambda": (shapes.anonymous, None),
+    "partial": (shapes.partial, None),
+    "object": (shapes.an_object, None),
+    "async, process": (shapes.plain, "process"),
+    "around an async one, process": (shapes.decorated, "process"),
+    "gives an awaitable, process": (shapes.gives_awaitable, "process"),
+}
+
+
+async def test_every_shape_of_a_job_runs(client: Client, serve: Serve, queue: str) -> None:
+    jobs = [Job(name=name, function=f, run_in=run_in) for name, (f, run_in) in SHAPES.items()]
+    await serve(jobs)
+    for name, (function, _) in SHAPES.items():
+        task_id = await client.enqueue_job(queue, name, 7)
+        attempt, in_main_thread, n = await client.wait_for_result(task_id, 60)
+        assert (attempt, n) == (1, 7), name
+        assert in_main_thread == (function is not shapes.made_plain), "awaited in the loop"
+
+
+@pytest.mark.parametrize("run_in", [None, "loop", "process"])
+async def test_what_is_awaited_may_fail_or_take_too_long(
+    client: Client, serve: Serve, queue: str, run_in: Any
+) -> None:
+    await serve(
+        [
+            Job(name="fails", function=shapes.fails, run_in=run_in),
+            Job(name="long", function=shapes.for_ever, run_in=run_in, timeout_seconds=0.5),
+        ]
+    )
+    failed = await client.enqueue_job(queue, "fails", 7)
+    with pytest.raises(TaskFailed, match="ValueError: no"):
+        await client.wait_for_result(failed, 60)
+    late = await client.enqueue_job(queue, "long", 7)
+    with pytest.raises(TaskFailed, match=r"long ran longer than 0\.5 s"):
+        await client.wait_for_result(late, 60)
