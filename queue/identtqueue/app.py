@@ -29,16 +29,22 @@ from typing import (
     overload,
 )
 
-import msgspec
-
 from identtqueue.client import Client, check_client_settings
-from identtqueue.errors import BadResult, InvalidInput, NotConnected
+from identtqueue.errors import BadResult, InvalidInput, NotConnected, NotSerializable
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import codec
+from identtqueue.protocol.conversion import Conversion, conversions
 from identtqueue.protocol.submission import Submission
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
-from identtqueue.signature import RunIn, argument_types, check_job, declared_types, place
+from identtqueue.signature import (
+    Parameters,
+    RunIn,
+    UnknownType,
+    argument_types,
+    check_job,
+    declared_types,
+    place,
+)
 from identtqueue.task import Result, State, TaskOptions, check_queue_name
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
@@ -168,7 +174,8 @@ class AppJob(Generic[P, R]):
         self.limits = limits
         self.task_options: TaskOptions | None = None
         self._given: dict[str, Any] = {}
-        self._signature = inspect.signature(function)
+        self._parameters = Parameters(name, function)
+        self._returns: Conversion | None = None
         self.__name__ = name
         self.__doc__ = function.__doc__
 
@@ -194,12 +201,15 @@ class AppJob(Generic[P, R]):
         """The job with arguments, to be enqueued by `App.enqueue_many`.
 
         Raises:
-            InvalidInput: the arguments don't fit the signature.
+            InvalidInput: the arguments don't fit the signature, or a value does not fit the type
+                that is declared.
+            NotSerializable: a value would not arrive as it is.
         """
-        try:
-            self._signature.bind(None, *args, **kwargs)
-        except TypeError as error:
-            raise InvalidInput(f"{self.name}: {error}") from error
+        if kwargs:
+            self._parameters.refuse_options(kwargs)
+        self._parameters.check(args, kwargs)
+        if self._conversions:
+            self._check_values(args, kwargs)
         return JobCall(self, Submission(self.queue, self.name, args, kwargs, self.task_options))
 
     async def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
@@ -226,9 +236,11 @@ class AppJob(Generic[P, R]):
         Raises:
             InvalidInput: the job has an argument of that name, and none of `args` is it.
         """
-        filled = self._signature.bind_partial(None, *args).arguments
+        free = inspect.signature(self.function).parameters.keys() - {
+            *self._parameters.by_place[: len(args)]
+        }
         for word in words:
-            if word in self._signature.parameters and word not in filled:
+            if word in free:
                 raise InvalidInput(
                     f"cron {self.name}: {word!r} is ambiguous, as the job has an argument of that "
                     f"name: give a call, as in app.cron(…, {self.name}.call({word}=…))"
@@ -242,12 +254,14 @@ class AppJob(Generic[P, R]):
             TaskFailed, TaskCancelled, TaskExpired: there is none.
         """
         value, target = result.unwrap(), self._types.get("return", Any)
-        if target is Any:
+        if target in (Any, object):
             return cast("R", value)
         try:
-            return cast("R", codec.convert(value, target))
-        except (msgspec.ValidationError, NotImplementedError, TypeError) as error:
-            raise BadResult(result.task_id, _name_of(target), str(error)) from error
+            if self._returns is None:
+                self._returns = Conversion(f"job {self.name}: its result", target)
+            return cast("R", self._returns.convert(value))
+        except InvalidInput as error:
+            raise BadResult(result.task_id, _name_of(target), str(error)) from None
 
     def argument_types(self) -> Mapping[str, Any]:
         """Declared types of the arguments that are to be converted.
@@ -260,6 +274,36 @@ class AppJob(Generic[P, R]):
     @cached_property
     def _types(self) -> dict[str, Any]:
         return declared_types(self.name, self.function)
+
+    @cached_property
+    def _conversions(self) -> Mapping[str, Conversion]:
+        """How each argument is converted; none, if a type is there for type checkers only."""
+        try:
+            declared = self.argument_types()
+        except UnknownType:  # the worker, which can't do without, says so
+            return {}
+        return conversions(self.name, declared)
+
+    def check_types(self) -> None:
+        """Look at the declared types, as far as they can be found yet.
+
+        Raises:
+            InvalidInput: nothing can be converted to one of them.
+        """
+        try:
+            declared = self.argument_types()
+        except UnknownType:  # it may be defined further down in its module
+            return
+        self.__dict__["_conversions"] = conversions(self.name, declared)
+
+    def _check_values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        known = self._conversions
+        for name, value in (*zip(self._parameters.by_place, args, strict=False), *kwargs.items()):
+            if (conversion := known.get(name)) is not None:
+                try:
+                    conversion.check(value)
+                except NotSerializable as error:
+                    raise NotSerializable(f"{self.name}: {name}: {error}") from None
 
 
 def _hook(name: str, hook: Any) -> Any:
@@ -602,6 +646,7 @@ class App(AsyncConnected):
             run_in=run_in,
             limits=JobLimits(max_running=max_running, rate_limit=rate_limit),
         )
+        job.check_types()
         if job.name in self.jobs:
             raise InvalidInput(f"two jobs are named {job.name!r}: give one of them a name=")
         self.jobs[job.name] = job

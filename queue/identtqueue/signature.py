@@ -17,6 +17,7 @@ import msgspec
 from identtqueue.checks import check_duration, check_function_name
 from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
+from identtqueue.task import OPTION_NAMES
 
 RunIn = Literal["loop", "thread", "process"]
 """What a job runs in: the worker's event loop, a thread of it, or a process of its own."""
@@ -26,6 +27,10 @@ _CONTEXT: Final = ("identtqueue.worker.context", "Context")
 
 _VALUES: Final = {"builtins", "datetime", "decimal", "enum", "pathlib", "uuid"}
 """Modules whose classes are values, and no context of a job."""
+
+
+class UnknownType(InvalidInput):
+    """An annotation names what its module does not have at run time, or not yet."""
 
 
 def check_function(name: str, function: Callable[..., Any]) -> None:
@@ -102,7 +107,8 @@ def declared_types(name: str, function: Callable[..., Any]) -> dict[str, Any]:
         function: `f(ctx, …)`.
 
     Raises:
-        InvalidInput: a type can't be found at run time.
+        UnknownType: a type can't be found at run time.
+        InvalidInput: an annotation can't be read.
     """
     declared = dict(getattr(_called(function), "__annotations__", {}))
     first = next(iter(inspect.signature(function).parameters.values()), None)
@@ -111,10 +117,12 @@ def declared_types(name: str, function: Callable[..., Any]) -> dict[str, Any]:
     try:
         return _evaluated(function, declared)
     except NameError as error:
-        raise InvalidInput(
+        raise UnknownType(
             f"job {name}: {error}. Its values are converted to the declared types, so "
             "import them outside `if TYPE_CHECKING:`"
         ) from error
+    except (TypeError, SyntaxError, AttributeError) as error:
+        raise InvalidInput(f"job {name}: an annotation can't be read: {error}") from error
 
 
 def argument_types(name: str, function: Callable[..., Any]) -> Mapping[str, Any]:
@@ -194,4 +202,80 @@ def _is_value(annotation: Any) -> bool:
 def _evaluated(function: Callable[..., Any], annotations: dict[str, Any]) -> dict[str, Any]:
     """Annotations that are text, read where the function stands."""
     names = getattr(inspect.unwrap(_called(function)), "__globals__", {})
-    return get_type_hints(SimpleNamespace(__annotations__=annotations), globalns=names)
+    holder = SimpleNamespace(__annotations__=annotations)
+    return get_type_hints(holder, globalns=names, include_extras=True)
+
+
+_ANYTHING: Final = inspect.signature(lambda _ctx, *_args, **_kwargs: None)
+
+
+class Parameters:
+    """The arguments that a job takes behind its context: read once, asked for each call.
+
+    Args:
+        name: of the job, for the errors.
+        function: `f(ctx, …)`.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self._name = name
+        try:
+            self._signature = inspect.signature(function)
+        except ValueError:  # some functions of C modules tell nothing
+            self._signature = _ANYTHING
+        parameters = list(self._signature.parameters.values())
+        kind = inspect.Parameter
+        if parameters and parameters[0].kind is not kind.VAR_POSITIONAL:
+            del parameters[0]  # the context
+        by_place = [p for p in parameters if p.kind <= kind.POSITIONAL_OR_KEYWORD]
+        self.by_place = tuple(p.name for p in by_place)
+        self._only_by_place = sum(p.kind is kind.POSITIONAL_ONLY for p in by_place)
+        self._needed_by_place = sum(p.default is p.empty for p in by_place)
+        by_name = [p for p in parameters if p.kind is kind.KEYWORD_ONLY]
+        self._needed_by_name = frozenset(p.name for p in by_name if p.default is p.empty)
+        self._names = frozenset([*self.by_place[self._only_by_place :], *(p.name for p in by_name)])
+        self._takes_more = any(p.kind is kind.VAR_POSITIONAL for p in parameters)
+        self._takes_any_name = any(p.kind is kind.VAR_KEYWORD for p in parameters)
+
+    def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        """Refuse arguments that the job does not take.
+
+        Raises:
+            InvalidInput: one is missing, or too many.
+        """
+        if not self._fit(args, kwargs):
+            try:
+                self._signature.bind(None, *args, **kwargs)
+            except TypeError as error:
+                raise InvalidInput(f"{self._name}: {error}") from None
+
+    def _fit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Whether they surely do; the signature has the last word, and words for what does not."""
+        count = len(args)
+        if count > len(self.by_place) and not self._takes_more:
+            return False
+        if not kwargs:
+            return count >= self._needed_by_place and not self._needed_by_name
+        names = self._names
+        return (
+            names.issuperset(kwargs)
+            and kwargs.keys().isdisjoint(self.by_place[:count])
+            and self._needed_by_name <= kwargs.keys()
+            and all(name in kwargs for name in self.by_place[count : self._needed_by_place])
+        )
+
+    def refuse_options(self, kwargs: Mapping[str, Any]) -> None:
+        """Refuse options of a task among the arguments, unless the job declares them.
+
+        Raises:
+            InvalidInput: there is one; a job with `**kwargs` would get it, and nothing would
+                come of it.
+        """
+        if not OPTION_NAMES.isdisjoint(kwargs) and (
+            taken := OPTION_NAMES.intersection(kwargs) - self._names
+        ):
+            option = min(taken)
+            raise InvalidInput(
+                f"{self._name}: {option} is an option of the task, not an argument of the job: "
+                f"give {self._name}.options({option}=…)"
+            )

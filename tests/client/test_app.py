@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -336,27 +336,31 @@ class Plain:
     """No dataclass, no model."""
 
 
-async def test_a_type_that_nothing_can_be_converted_to(
-    redis_server: RedisServer, queue: str
-) -> None:
-    """It may have a default, so the declaration stands. A task that brings a value is told."""
-    async with App(redis_server.address, default_queue=queue) as app:
+class Node:
+    """No dataclass either, and declared further down than the job that names it."""
 
-        @app.task(max_retries=3)
-        async def known(_ctx: Context, what: Plain | None = None) -> bool:
-            return what is None
 
-        @app.task(max_retries=3)
-        async def two(_ctx: Context, what: Plain | complex) -> None: ...
+def test_a_type_that_nothing_can_be_converted_to() -> None:
+    """Told where the job is declared, and not task by task by a worker."""
+    app = App("redis://nowhere")
 
-        async with serving(app.worker()):
-            assert await (await known.enqueue()).result(timeout_seconds=30)
-            for job in (known, two):
-                task_id = await app.client.enqueue_job(queue, job.name, {"a": 1})
-                with pytest.raises(TaskFailed, match="nothing can be converted to its type") as e:
-                    await app.client.wait_for_result(task_id, 30)
-                assert e.value.remote_type == "identtqueue.errors.BadArguments"
-                assert (await app.client.get_task(task_id)).attempt == 1
+    async def known(_ctx: Context, what: Plain | None = None) -> None: ...
+    async def two(_ctx: Context, what: Plain | complex) -> None: ...
+    async def inside(_ctx: Context, what: list[Plain]) -> None: ...
+    async def called(_ctx: Context, what: Callable[[], None]) -> None: ...
+    async def endless(_ctx: Context, what: Iterator[int]) -> None: ...
+
+    for function in (known, two, inside, called, endless):
+        with pytest.raises(InvalidInput, match=f"job {function.__name__}: what: nothing can be"):
+            app.task(function)
+    assert not app.jobs
+
+    @app.task
+    async def later(_ctx: Context, what: DefinedLater) -> None: ...  # noqa: F821 - not yet
+
+    globals().update(DefinedLater=Node)
+    with pytest.raises(InvalidInput, match="job later: what: nothing can be converted"):
+        app.worker()
 
 
 def test_declarations_that_break_a_rule() -> None:

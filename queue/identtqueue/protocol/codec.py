@@ -7,11 +7,14 @@ models. They arrive as plain values; a typed job (`@app.task`) gets them back in
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 import msgspec
 
 from identtqueue.errors import NotSerializable, PayloadTooLarge, PayloadUndecodable
+from identtqueue.protocol.foreign import to_plain
 from identtqueue.task import Failure, Task
 
 ENVELOPE_VERSION: Final = 1
@@ -44,28 +47,17 @@ class _FailureWire(msgspec.Struct, array_like=True):
     traceback: str = ""
 
 
-def _encode_foreign(value: Any) -> Any:
-    """Types that msgspec does not know. Pydantic is met by its method, not imported."""
-    dump = getattr(value, "model_dump", None)
-    if dump is not None:
-        return dump(mode="json")
-    raise NotImplementedError(f"{type(value).__module__}.{type(value).__qualname__}")
-
-
-def _decode_foreign(target: type, value: Any) -> Any:
-    validate = getattr(target, "model_validate", None)
-    if validate is not None:
-        return validate(value)
-    raise NotImplementedError(f"{target.__module__}.{target.__qualname__}")
-
-
-_encoder = msgspec.msgpack.Encoder(enc_hook=_encode_foreign)
+_encoder = msgspec.msgpack.Encoder(enc_hook=to_plain)
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _head_decoder = msgspec.msgpack.Decoder(_Head)
 _failure_decoder = msgspec.msgpack.Decoder(_FailureWire)
 _value_decoder = msgspec.msgpack.Decoder()
 
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+_AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, type(None)})
+"""Classes whose values need no second look once they are encoded."""
 
 
 def _encode(what: str, value: Any, limit_bytes: int) -> bytes:
@@ -75,10 +67,32 @@ def _encode(what: str, value: Any, limit_bytes: int) -> bytes:
         raise NotSerializable(
             f"{what} can't be serialised: {error or type(error).__name__}. Pass plain values, "
             "dataclasses, msgspec structs or pydantic models"
-        ) from error
+        ) from None
     if len(data) > limit_bytes:
         raise PayloadTooLarge(what, len(data), limit_bytes)
     return data
+
+
+def _check_readable(what: str, data: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> None:
+    """Refuse what can be written and not be read: a map with a map as a key, equal keys."""
+    try:
+        again = _encoder.encode(decoder.decode(data))
+    except _UNREADABLE as error:
+        raise NotSerializable(f"{what} could not be read again: {error}") from None
+    if again != data:
+        raise NotSerializable(
+            f"{what} would arrive as something else: two keys of a dict are the same once they are "
+            'encoded (`Colour.RED` and "red")'
+        )
+
+
+def plain(value: Any) -> Any:
+    """What arrives of a value where no type is declared.
+
+    Raises:
+        NotSerializable: it has no msgpack form.
+    """
+    return _value_decoder.decode(_encode("it", value, sys.maxsize))
 
 
 def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:
@@ -96,7 +110,16 @@ def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> byt
         task.timeout_seconds,
         task.max_retries,
     )
-    return _encode(f"arguments of {task.function_name!r}", envelope, limit_bytes)
+    what = f"arguments of {task.function_name!r}"
+    data = _encode(what, envelope, limit_bytes)
+    values = (*task.args, *task.kwargs.values()) if task.kwargs else task.args
+    if not (_AS_THEY_ARE.issuperset(map(type, values)) and _are_names(task.kwargs)):
+        _check_readable(what, data, _envelope_decoder)
+    return data
+
+
+def _are_names(kwargs: Mapping[Any, Any]) -> bool:
+    return not kwargs or {str}.issuperset(map(type, kwargs))
 
 
 def decode_task(payload: bytes) -> Task:
@@ -139,7 +162,10 @@ def encode_value(value: Any, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> by
     Raises:
         NotSerializable, PayloadTooLarge: as for arguments.
     """
-    return _encode("the result", value, limit_bytes)
+    data = _encode("the result", value, limit_bytes)
+    if type(value) not in _AS_THEY_ARE:
+        _check_readable("the result", data, _value_decoder)
+    return data
 
 
 def decode_value(data: bytes) -> Any:
@@ -162,10 +188,7 @@ def encode_progress(value: Any) -> bytes:
         PayloadTooLarge: it exceeds MAX_PROGRESS_BYTES.
     """
     data = _encode("the progress", value, MAX_PROGRESS_BYTES)
-    try:
-        _value_decoder.decode(data)
-    except _UNREADABLE as error:
-        raise NotSerializable(f"the progress could not be read again: {error}") from error
+    _check_readable("the progress", data, _value_decoder)
     return data
 
 
@@ -192,12 +215,3 @@ def decode_failure(data: bytes) -> Failure:
 def encode_plain(value: Any) -> bytes:
     """A small value of the protocol's own (worker info)."""
     return _encoder.encode(value)
-
-
-def convert(value: Any, target: Any) -> Any:
-    """A plain value in the type that a typed job declares.
-
-    Raises:
-        msgspec.ValidationError: it does not fit.
-    """
-    return msgspec.convert(value, target, strict=False, dec_hook=_decode_foreign)

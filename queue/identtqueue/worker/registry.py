@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import msgspec
-
-from identtqueue.errors import BadArguments, InvalidInput, UnknownJob
+from identtqueue.errors import BadArguments, InvalidInput, NotSerializable, UnknownJob
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import codec
+from identtqueue.protocol.conversion import Conversion, conversions
 from identtqueue.retry import RetryPolicy
-from identtqueue.signature import RunIn, check_job, is_async, place
+from identtqueue.signature import Parameters, RunIn, check_job, is_async, place
 from identtqueue.worker.reference import reference_to
 
 
@@ -45,13 +42,15 @@ class Job:
     is_async: bool = field(init=False)
     reference: str | None = field(init=False, default=None)
     limits: JobLimits = field(init=False, repr=False)
-    _signature: inspect.Signature = field(init=False, repr=False, compare=False)
+    _parameters: Parameters = field(init=False, repr=False, compare=False)
+    _conversions: Mapping[str, Conversion] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_job(self.name, self.function, self.timeout_seconds, self.retry)
         object.__setattr__(self, "is_async", is_async(self.function))
         if self.types:
-            object.__setattr__(self, "_signature", inspect.signature(self.function))
+            object.__setattr__(self, "_parameters", Parameters(self.name, self.function))
+            object.__setattr__(self, "_conversions", conversions(self.name, self.types))
         run_in = place(self.name, self.function, self.run_in)
         object.__setattr__(self, "run_in", run_in)
         if run_in == "process":
@@ -66,28 +65,27 @@ class Job:
         """Arguments in the types that the job declares.
 
         Raises:
-            BadArguments: they don't fit the signature, a value doesn't fit its type, or the type
-                is none that values can be converted to.
+            BadArguments: they don't fit the signature, or a value doesn't fit its type.
         """
         if not self.types:
             return args, dict(kwargs)
         try:
-            bound = self._signature.bind(None, *args, **kwargs)
-        except TypeError as error:
-            raise BadArguments(self.name, str(error)) from error
-        for name, target in self.types.items():
-            if name in bound.arguments:
-                try:
-                    bound.arguments[name] = codec.convert(bound.arguments[name], target)
-                except msgspec.ValidationError as error:
-                    raise BadArguments(self.name, f"{name}: {error}") from error
-                except (NotImplementedError, TypeError) as error:
-                    raise BadArguments(
-                        self.name,
-                        f"{name}: nothing can be converted to its type ({error}): declare a plain "
-                        "type, a dataclass, a msgspec struct or a pydantic model",
-                    ) from error
-        return bound.args[1:], bound.kwargs
+            self._parameters.check(args, kwargs)
+            places = zip(args, self._parameters.by_place, strict=False)
+            converted = [self._converted(name, value) for value, name in places]
+            by_name = {name: self._converted(name, value) for name, value in kwargs.items()}
+        except InvalidInput as error:
+            raise BadArguments(self.name, str(error).removeprefix(f"{self.name}: ")) from None
+        return (*converted, *args[len(converted) :]), by_name
+
+    def _converted(self, name: str, value: Any) -> Any:
+        conversion = self._conversions.get(name)
+        if conversion is None:
+            return value
+        try:
+            return conversion.convert(value)
+        except NotSerializable as error:
+            raise InvalidInput(f"{name}: {error}") from None
 
 
 class Registry:

@@ -1,0 +1,247 @@
+"""Plain values in the types that a typed job declares, and back: what goes in comes out.
+
+Types are looked at once, where a job is declared; a type that no plain value can become is refused
+there. No text here holds a value: these texts end in logs.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Collection, Iterator, Mapping, Set
+from types import NoneType
+from typing import Any, Final
+
+import msgspec
+from msgspec import inspect as types
+
+from identtqueue.errors import InvalidInput, NotSerializable
+from identtqueue.protocol import codec
+from identtqueue.protocol.foreign import (
+    Refused,
+    can_restore,
+    first_of,
+    from_plain,
+    is_model,
+    reasons,
+)
+from identtqueue.protocol.sameness import field_names, same
+
+_SCALARS: Final = (
+    *(types.StrType, types.IntType, types.FloatType, types.BoolType, types.BytesType),
+    *(types.NoneType, types.EnumType, types.LiteralType, types.UUIDType, types.DecimalType),
+    *(types.DateTimeType, types.DateType, types.TimeType, types.TimeDeltaType),
+    *(types.ByteArrayType, types.MemoryViewType, types.AnyType),
+)
+_RECORDS: Final = (types.DataclassType, types.StructType)
+_PATH: Final = re.compile(r" - at (?:`key` in )?`\$[^`]*`$")
+_QUOTING: Final = ("Invalid enum value", "Invalid value")
+"""msgspec's messages that hold the value."""
+
+
+class Conversion:
+    """How values become one declared type.
+
+    Args:
+        where: job and argument, for the error.
+        target: the declared type.
+
+    Raises:
+        InvalidInput: no plain value can become one.
+    """
+
+    __slots__ = ("_adapter", "_exact", "target")
+
+    def __init__(self, where: str, target: Any) -> None:
+        self.target = target
+        self._adapter: Any = None
+        try:
+            found = list(_nodes(types.type_info(target)))
+        except TypeError as error:
+            self._adapter = _pydantic_adapter(target)
+            if self._adapter is None:
+                raise InvalidInput(_refusal(where, str(error))) from None
+            self._exact = frozenset[type]()
+            return
+        for node in found:
+            if isinstance(node, types.CustomType) and not can_restore(node.cls):
+                raise InvalidInput(_refusal(where, f"{node.cls.__qualname__} has no plain form"))
+        self._exact = frozenset(_exact_classes(target))
+
+    def convert(self, value: Any) -> Any:
+        """The value in this type.
+
+        Raises:
+            NotSerializable: it does not fit; why is told without the value.
+        """
+        if type(value) in self._exact and type(value) in _AS_THEY_ARE:
+            return value
+        try:
+            if self._adapter is not None:
+                return self._adapted(value)
+            return msgspec.convert(value, self.target, strict=False, dec_hook=from_plain)
+        except Exception as error:  # noqa: BLE001 - also what the user's own classes raise
+            raise NotSerializable(_reason(error)) from None
+
+    def check(self, value: Any) -> None:
+        """Refuse a value that would not arrive as it is.
+
+        Raises:
+            NotSerializable: it has no plain form, does not fit, or would be another one.
+        """
+        if type(value) in self._exact:
+            return
+        back = self.convert(codec.plain(value))
+        if not _arrived(value, back):
+            raise NotSerializable(
+                f"a {type(value).__qualname__} would arrive as something else: pass just what is "
+                "declared, or declare the class that you pass"
+            )
+
+    def _adapted(self, value: Any) -> Any:
+        adapter = self._adapter
+        try:
+            return first_of(adapter.validate_python, adapter.validate_json, value)
+        except Exception as error:  # noqa: BLE001 - validators are the user's code
+            raise Refused(reasons(self.target, error)) from None
+
+
+_PLAIN: Final = (dict, list, str, int, float, bool, bytes)
+"""What a record becomes where Any is declared: nobody expects it to be of its class."""
+
+_AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, NoneType})
+"""Plain values that already are of their type."""
+
+
+def _exact_classes(target: Any) -> Iterator[type]:
+    """Classes whose own instances arrive as they are: no need to look at each."""
+    found = types.type_info(target)
+    members = found.types if isinstance(found, types.UnionType) else (found,)
+    plain: Mapping[type, type] = {
+        types.StrType: str,
+        types.IntType: int,
+        types.FloatType: float,
+        types.BoolType: bool,
+        types.BytesType: bytes,
+        types.NoneType: NoneType,
+    }
+    for member in members:
+        if type(member) in plain and not _is_constrained(member):
+            yield plain[type(member)]
+        elif isinstance(member, types.CustomType) and is_model(member.cls):
+            yield member.cls  # the encoder looks at each model itself
+        elif isinstance(member, types.EnumType):
+            yield member.cls
+        elif isinstance(member, _RECORDS) and all(
+            isinstance(node, _SCALARS) and not _is_constrained(node)
+            for field in member.fields
+            for node in _nodes(field.type)
+        ):
+            yield from _closed(member.cls)
+
+
+def _closed(kind: type) -> Iterator[type]:
+    """A record, unless it has fields that don't travel."""
+    names = field_names(kind) or []
+    if not any(name.startswith("_") for name in names):
+        yield kind
+
+
+def _is_constrained(node: Any) -> bool:
+    return any(
+        getattr(node, name, None) is not None
+        for name in ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length", "pattern")
+    )
+
+
+def _nodes(found: types.Type, seen: Set[Any] = frozenset()) -> Iterator[types.Type]:
+    """All parts of a type; each class once."""
+    kind = getattr(found, "cls", None)
+    if kind is not None and kind in seen:
+        return
+    yield found
+    seen = seen | {kind}
+    for name in ("item_type", "key_type", "value_type", "type"):
+        if isinstance(part := getattr(found, name, None), types.Type):
+            yield from _nodes(part, seen)
+    for name in ("types", "item_types"):
+        for part in getattr(found, name, ()):
+            yield from _nodes(part, seen)
+    for field in getattr(found, "fields", ()):
+        yield from _nodes(field.type, seen)
+
+
+def _pydantic_adapter(target: Any) -> Any:
+    """What pydantic makes of a type that msgspec can't read: a union of models, for instance.
+
+    Pydantic is loaded if one of its models is declared; else nothing is lost.
+    """
+    adapter = getattr(sys.modules.get("pydantic"), "TypeAdapter", None)
+    if adapter is None:
+        return None
+    try:
+        return adapter(target)
+    except Exception:  # noqa: BLE001 - it has errors of many kinds for this
+        return None
+
+
+def _arrived(sent: Any, back: Any) -> bool:
+    """Whether no record was lost or became another; conversions that are declared are no loss."""
+    if sent is back:
+        return True
+    if is_model(type(sent)):
+        return same(sent, back) or type(back) in _PLAIN
+    names = field_names(type(sent))
+    if names is not None:
+        return _record_arrived(sent, back, names)
+    if isinstance(sent, Mapping) and isinstance(back, Mapping):
+        return _all_arrived(sent.values(), back.values())
+    if isinstance(sent, list | tuple) and isinstance(back, list | tuple):
+        return _all_arrived(sent, back)
+    return not (isinstance(sent, str) and isinstance(back, bytes | bytearray | memoryview))
+
+
+def _record_arrived(sent: Any, back: Any, names: list[str]) -> bool:
+    if type(back) is not type(sent):
+        return type(back) in _PLAIN
+    nothing = object()
+    return all(
+        _arrived(getattr(sent, name, nothing), getattr(back, name, nothing)) for name in names
+    )
+
+
+def _all_arrived(sent: Collection[Any], back: Collection[Any]) -> bool:
+    return len(sent) == len(back) and all(map(_arrived, sent, back))
+
+
+def _reason(error: Exception) -> str:
+    text = str(error)
+    cause = error.__cause__
+    if isinstance(error, Refused):
+        return text
+    if not isinstance(error, msgspec.ValidationError):
+        return f"{type(error).__name__} in its validation"
+    place = _PATH.search(text)
+    path = place.group() if place else ""
+    if cause is not None and not isinstance(cause, Refused):  # the user's own class refused it
+        return f"{type(cause).__name__} in its validation{path}"
+    for start in _QUOTING:
+        if text.startswith(start):
+            return f"{start}{path}"
+    return text
+
+
+def _refusal(where: str, why: str) -> str:
+    return (
+        f"{where}: nothing can be converted to its type ({why}): declare a plain type, a "
+        "dataclass, a msgspec struct, a pydantic model, or Any"
+    )
+
+
+def conversions(job: str, declared: Mapping[str, Any]) -> dict[str, Conversion]:
+    """How each argument of a job is converted.
+
+    Raises:
+        InvalidInput: no plain value can become what one declares.
+    """
+    return {name: Conversion(f"job {job}: {name}", kind) for name, kind in declared.items()}
