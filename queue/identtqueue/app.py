@@ -15,7 +15,6 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
-from dataclasses import dataclass
 from functools import cached_property
 from typing import (
     TYPE_CHECKING,
@@ -28,6 +27,8 @@ from typing import (
     cast,
     overload,
 )
+
+import msgspec
 
 from identtqueue.client import Client, check_client_settings
 from identtqueue.errors import BadResult, InvalidInput, NotConnected, NotSerializable
@@ -64,12 +65,14 @@ Hook = TypeVar("Hook", bound="StateHook")
 BeforeHook = TypeVar("BeforeHook", bound="BeforeTask")
 AfterHook = TypeVar("AfterHook", bound="AfterTask")
 
+MOST_SHAPES: Final = 256
+"""Of calls of one job that are remembered to be good: their number of arguments, and classes."""
+
 _STARTS: Final = frozenset({"at", "delay_seconds"})
 """Options that say when a task may start: one of them at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobCall(Generic[R_co]):
+class JobCall(msgspec.Struct, Generic[R_co], frozen=True):
     """A job with its arguments, not enqueued yet: what `enqueue_many` takes."""
 
     job: AppJob[Any, R_co]
@@ -78,6 +81,8 @@ class JobCall(Generic[R_co]):
 
 class _Handle(Generic[R_co]):
     """What both kinds of handles are."""
+
+    __slots__ = ("_job", "created", "task_id")
 
     def __init__(self, job: AppJob[Any, R_co], task_id: str, *, created: bool) -> None:
         self._job = job
@@ -95,6 +100,8 @@ class TaskHandle(_Handle[R_co]):
         task_id: `<queue>:<unique part>`.
         created: False if the id (or the unique key) existed already: then this is that task.
     """
+
+    __slots__ = ()
 
     async def result(self, timeout_seconds: float | None = None) -> R_co:
         """The job's return value, in its own type.
@@ -122,6 +129,8 @@ class TaskHandle(_Handle[R_co]):
 
 class SyncTaskHandle(_Handle[R_co]):
     """`TaskHandle` for code without a loop: the same methods, blocking."""
+
+    __slots__ = ()
 
     def result(self, timeout_seconds: float | None = None) -> R_co:
         """See `TaskHandle.result`."""
@@ -175,6 +184,7 @@ class AppJob(Generic[P, R]):
         self.task_options: TaskOptions | None = None
         self._given: dict[str, Any] = {}
         self._parameters = Parameters(name, function)
+        self._good_shapes: set[tuple[object, ...]] = set()
         self._returns: Conversion | None = None
         self.__name__ = name
         self.__doc__ = function.__doc__
@@ -205,11 +215,11 @@ class AppJob(Generic[P, R]):
                 that is declared.
             NotSerializable: a value would not arrive as it is.
         """
-        if kwargs:
-            self._parameters.refuse_options(kwargs)
-        self._parameters.check(args, kwargs)
-        if self._conversions:
-            self._check_values(args, kwargs)
+        shape = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        if shape not in self._good_shapes:
+            self._check_call(args, kwargs)
+            if len(self._good_shapes) < MOST_SHAPES and self._are_exact(args, kwargs):
+                self._good_shapes.add(shape)
         return JobCall(self, Submission(self.queue, self.name, args, kwargs, self.task_options))
 
     async def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
@@ -219,7 +229,9 @@ class AppJob(Generic[P, R]):
             InvalidInput, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
                 `Client.enqueue_job`.
         """
-        return (await self.app.enqueue_many([self.call(*args, **kwargs)]))[0]
+        call = self.call(*args, **kwargs)
+        receipt = await self.app.client.submit(call.submission)
+        return TaskHandle(call.job, receipt.task_id, created=receipt.created)
 
     def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> SyncTaskHandle[R]:
         """Enqueue one task from code without a loop: see `App.sync_client`.
@@ -296,14 +308,30 @@ class AppJob(Generic[P, R]):
             return
         self.__dict__["_conversions"] = conversions(self.name, declared)
 
-    def _check_values(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+    def _check_call(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if kwargs:
+            self._parameters.refuse_options(kwargs)
+        self._parameters.check(args, kwargs)
+        for name, conversion, value in self._converted(args, kwargs):
+            try:
+                conversion.check(value)
+            except NotSerializable as error:
+                raise NotSerializable(f"{self.name}: {name}: {error}") from None
+
+    def _are_exact(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Whether all calls with values of these classes are as good as this one."""
+        return all(
+            type(v) in conversion.exact for _, conversion, v in self._converted(args, kwargs)
+        )
+
+    def _converted(
+        self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> Iterator[tuple[str, Conversion, Any]]:
+        """The arguments that are converted: name, how, value."""
         known = self._conversions
         for name, value in (*zip(self._parameters.by_place, args, strict=False), *kwargs.items()):
             if (conversion := known.get(name)) is not None:
-                try:
-                    conversion.check(value)
-                except NotSerializable as error:
-                    raise NotSerializable(f"{self.name}: {name}: {error}") from None
+                yield name, conversion, value
 
 
 def _hook(name: str, hook: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from identtqueue.errors import InvalidInput, is_number
 
 
@@ -41,14 +43,15 @@ def check_function_name(name: object) -> str:
     Raises:
         InvalidInput: it is no text of 1 to 255 characters, or UTF-8 can't carry it.
     """
-    if not isinstance(name, str) or not 1 <= len(name) <= 255 or not _is_text(name):
+    if not isinstance(name, str) or not _is_function_name(name):
         raise InvalidInput(f"function_name {name!r} is not valid: 1 to 255 characters")
     return name
 
 
-def _is_text(name: str) -> bool:
-    if name.isascii():
-        return True
+@lru_cache(maxsize=4096)
+def _is_function_name(name: str) -> bool:
+    if not 1 <= len(name) <= 255:
+        return False
     try:
         name.encode()
     except UnicodeEncodeError:

@@ -254,8 +254,6 @@ class Parameters:
         count = len(args)
         if count > len(self.by_place) and not self._takes_more:
             return False
-        if not kwargs:
-            return count >= self._needed_by_place and not self._needed_by_name
         names = self._names
         return (
             names.issuperset(kwargs)

@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 import msgspec
@@ -69,9 +70,14 @@ def check_queue_name(name: str) -> str:
     Raises:
         InvalidQueueName: it is not `[a-z0-9._-]{1,63}`.
     """
-    if not isinstance(name, str) or not QUEUE_NAME.fullmatch(name):
+    if not isinstance(name, str) or not _is_queue_name(name):
         raise InvalidQueueName(name)
     return name
+
+
+@lru_cache(maxsize=4096)
+def _is_queue_name(name: str) -> bool:
+    return QUEUE_NAME.fullmatch(name) is not None
 
 
 def new_task_id(queue: str) -> str:

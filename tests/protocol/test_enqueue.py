@@ -104,7 +104,9 @@ def test_a_task_that_has_ended_can_be_replaced(
 
     again = commands.enqueue(bench.queue, [bench.task("a", replace=True, **options)])
     assert bench.run(again) == [Receipt(bench.id("a"), Enqueued.OK)]
-    assert bench.dump()["task:a"] == {
+    left = bench.dump()["task:a"]
+    assert int(left.pop("fence")) >= old.fencing_token
+    assert left == {
         "state": "scheduled" if options else "pending",
         "payload": "a",
         "function": "job",
@@ -118,6 +120,7 @@ def test_a_task_that_has_ended_can_be_replaced(
         bench.run(commands.promote(bench.queue))
     (new,) = bench.claim("w")
     assert (new.number, new.failures, new.losses) == (old.number + 1, 0, 0)
+    assert new.fencing_token > old.fencing_token
 
 
 @pytest.mark.parametrize("state", ["scheduled", "pending", "running"])

@@ -46,11 +46,14 @@ class Conversion:
         where: job and argument, for the error.
         target: the declared type.
 
+    Attributes:
+        exact: classes whose values need no check: they arrive as they are.
+
     Raises:
         InvalidInput: no plain value can become one.
     """
 
-    __slots__ = ("_adapter", "_exact", "target")
+    __slots__ = ("_adapter", "exact", "target")
 
     def __init__(self, where: str, target: Any) -> None:
         self.target = target
@@ -61,12 +64,12 @@ class Conversion:
             self._adapter = _pydantic_adapter(target)
             if self._adapter is None:
                 raise InvalidInput(_refusal(where, str(error))) from None
-            self._exact = frozenset[type]()
+            self.exact = frozenset[type]()
             return
         for node in found:
             if isinstance(node, types.CustomType) and not can_restore(node.cls):
                 raise InvalidInput(_refusal(where, f"{node.cls.__qualname__} has no plain form"))
-        self._exact = frozenset(_exact_classes(target))
+        self.exact = frozenset(_exact_classes(target))
 
     def convert(self, value: Any) -> Any:
         """The value in this type.
@@ -74,7 +77,7 @@ class Conversion:
         Raises:
             NotSerializable: it does not fit; why is told without the value.
         """
-        if type(value) in self._exact and type(value) in _AS_THEY_ARE:
+        if type(value) in self.exact and type(value) in _AS_THEY_ARE:
             return value
         try:
             if self._adapter is not None:
@@ -89,7 +92,7 @@ class Conversion:
         Raises:
             NotSerializable: it has no plain form, does not fit, or would be another one.
         """
-        if type(value) in self._exact:
+        if type(value) in self.exact:
             return
         back = self.convert(codec.plain(value))
         if not _arrived(value, back):

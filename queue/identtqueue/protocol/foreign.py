@@ -181,7 +181,7 @@ def _model_to_plain(value: Any) -> msgspec.Raw:
     raise Refused(
         f"{_full_name(kind)} does not survive its own dump and validation: {why} (a secret, an "
         "excluded or private field, a subclass in a field of its base, an alias?). Give the field "
-        "a serializer whose output the model reads, or pass plain values"
+        "a serializer whose output the model reads"
     )
 
 

@@ -17,13 +17,16 @@ local before = living(KEYS[1], KEYS[7], ARGV[1])
 local queued, accepted, earliest = 0, 0, false
 local replies = {}
 
--- The attempt number stays, as it never falls. HSET comes first: a full Redis refuses it, as it
--- refuses every enqueue, and nothing is deleted.
+-- What never falls stays: the attempt number, and the last fencing token (see lib/fence.lua). HSET
+-- comes first: a full Redis refuses it, as it refuses every enqueue, and nothing is deleted.
 local function make_room(id, key)
-  local attempt = redis.call('HGET', key, 'attempt')
+  local old = redis.call('HMGET', key, 'attempt', 'started_at', 'fence')
   redis.call('HSET', key, 'state', 'pending')
   redis.call('DEL', key)
-  if attempt then redis.call('HSET', key, 'attempt', attempt) end
+  if old[1] then
+    local fence = math.max(tonumber(old[2] or 0), tonumber(old[3] or 0))
+    redis.call('HSET', key, 'attempt', old[1], 'fence', fence)
+  end
   redis.call('ZREM', KEYS[6], id)
 end
 
