@@ -6,11 +6,13 @@ import asyncio
 import secrets
 from dataclasses import dataclass
 
+import msgspec
 import pytest
 import redis
 
 from identtqueue import (
     Client,
+    RedisSettings,
     ResultTimeout,
     RetryPolicy,
     State,
@@ -20,7 +22,9 @@ from identtqueue import (
     TaskOptions,
 )
 from identtqueue.errors import PayloadUndecodable, RedisUnavailable
+from identtqueue.protocol import commands
 from identtqueue.protocol.submission import Submission
+from identtqueue.transport.blocking_cluster import blocking_redis
 from support.redis_server import RedisServer
 from support.serving import Serve
 from support.waiting import eventually
@@ -211,18 +215,21 @@ class Corner:
 
 
 async def test_a_result_that_cannot_be_read_does_not_silence_the_others(
-    client: Client, raw: redis.Redis, serve: Serve, queue: str
+    client: Client, redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
-    """A frozen value is a key in Python, is encoded as a map, and no dict has a map as its key."""
-
-    async def corners(_ctx):
-        return {Corner(1): 2}
-
+    """A worker in another language may end a task with a map that has a map as a key."""
     broken = await client.enqueue_job(queue, "corners")
     fine = await client.enqueue_job(queue, "echo", 7)
     waits = [asyncio.create_task(client.wait_for_result(t, 30)) for t in (broken, fine)]
     await eventually(lambda: _registered(raw, [broken, fine]), "the waits are registered")
-    await serve({"echo": echo, "corners": corners})
+    settings = RedisSettings(address=redis_server.address)
+    worker = blocking_redis(settings, client_name="another", retry_for_seconds=0)
+    worker.run(commands.register(queue, "another", 60_000, {}))
+    (attempt,) = worker.run(commands.claim(queue, "another", 1)).attempts
+    result = msgspec.msgpack.encode({Corner(1): 2})
+    worker.run(commands.finish(queue, "another", [(broken, attempt.number, result)]))
+    worker.close()
+    await serve({"echo": echo})
     assert await waits[1] == 7
     with pytest.raises(PayloadUndecodable, match=r"result can't be read: .*hashable"):
         await waits[0]
