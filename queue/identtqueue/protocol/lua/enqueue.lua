@@ -10,25 +10,13 @@
 -- include lib/now.lua
 -- include lib/pending.lua
 -- include lib/tombstones.lua
+-- include lib/make_room.lua
 local protocol = redis.call('HGET', KEYS[5], 'protocol')
 if protocol and protocol ~= ARGV[4] then return {'protocol', protocol} end
 local now = now_ms()
 local before = living(KEYS[1], KEYS[7], ARGV[1])
 local queued, accepted, earliest = 0, 0, false
 local replies = {}
-
--- What never falls stays: the attempt number, and the last fencing token (see lib/fence.lua). HSET
--- comes first: a full Redis refuses it, as it refuses every enqueue, and nothing is deleted.
-local function make_room(id, key)
-  local old = redis.call('HMGET', key, 'attempt', 'started_at', 'fence')
-  redis.call('HSET', key, 'state', 'pending')
-  redis.call('DEL', key)
-  if old[1] then
-    local fence = math.max(tonumber(old[2] or 0), tonumber(old[3] or 0))
-    redis.call('HSET', key, 'attempt', old[1], 'fence', fence)
-  end
-  redis.call('ZREM', KEYS[6], id)
-end
 
 local function accept(id, key, payload, name, options)
   local due = options.at or (options.delay and now + options.delay) or 0
@@ -65,7 +53,7 @@ local function verdict(id, payload, name, packed)
   if options.late_refused and options.at <= now then return 'late' end
   local holder = options.unique and redis.call('GET', ARGV[2] .. options.unique)
   if holder then return 'unique' .. holder end
-  if state then make_room(id, key) end
+  if state then make_room(KEYS[6], id, key) end
   return accept(id, key, payload, name, options)
 end
 
