@@ -28,6 +28,9 @@ from identtqueue.transport.slots import MOST_REDIRECTS, SlotMap
 
 T = TypeVar("T")
 
+CALM_SECONDS: Final = 5.0
+"""Without a look at the slots: then the next one is the first of a new trouble."""
+
 _ASKING: Final = wire.pack_words("ASKING")
 
 
@@ -64,6 +67,8 @@ class ClusterRedis(AsyncRedis):
         self._nodes: dict[Server, _Node] = {}
         self._lost: list[Waiting] = []  # until the slots are known (again)
         self._looking: asyncio.Task[None] | None = None
+        self._looks = 0  # in a row
+        self._look_at = 0.0  # not before
 
     async def connect(self) -> None:
         """Find the nodes now, to fail early; as `AsyncRedis.connect`."""
@@ -168,7 +173,7 @@ class ClusterRedis(AsyncRedis):
         self._outage.failed(self._client_name, error)
         item.asking = False
         item.redirects += 1
-        pause = min(wire.backoff_seconds(min(item.redirects, 4)), left)
+        pause = min(wire.backoff_seconds(item.redirects), left)
         asyncio.get_running_loop().call_later(pause, self._wait_for_map, item)
 
     def _wait_for_map(self, item: Waiting) -> None:
@@ -182,6 +187,13 @@ class ClusterRedis(AsyncRedis):
             self._looking = loop.create_task(self._look(), name=f"slots {self._client_name}")
 
     async def _look(self) -> None:
+        """Look at the slots anew, for all that wait for it; less and less often in a row."""
+        loop = asyncio.get_running_loop()
+        if loop.time() > self._look_at + CALM_SECONDS:
+            self._looks = 0
+        await asyncio.sleep(max(0.0, self._look_at - loop.time()))
+        self._looks += 1
+        self._look_at = loop.time() + wire.backoff_seconds(self._looks)
         try:
             found = await self._find_nodes()
         except RedisError as error:

@@ -33,6 +33,10 @@ BLOCK_SECONDS: Final = 5.0
 """The longest block. Bounds how long a half-open connection or a lost token can go unnoticed."""
 
 
+FIRST_BACKOFF: Final = 3
+"""Steps of the back-off that are left out: an idle worker can wait half a second."""
+
+
 class Fetcher:
     """The fetch loop of one worker incarnation.
 
@@ -79,6 +83,7 @@ class Fetcher:
         # In a cluster one node may be away while the others work: no claim waits for it.
         in_cluster = redis.settings.topology is Topology.CLUSTER
         self._claim_patience = 0.0 if in_cluster else None
+        self._failures = 0  # in a row
         self._may_fetch = asyncio.Event()
         self._may_fetch.set()
         self._isolation = Isolation()
@@ -188,13 +193,15 @@ class Fetcher:
         """A Redis outage never ends the loop."""
         try:
             await step
+            self._failures = 0
             self._outage.worked("fetching")
         except RedisError as error:
+            self._failures += 1
             self._outage.failed("fetching", error)
             await self._bells.drop()
             self._order.look_everywhere()
             self._isolation.forget()
-            await asyncio.sleep(wire.backoff_seconds(4))
+            await asyncio.sleep(wire.backoff_seconds(FIRST_BACKOFF + self._failures))
 
     async def _claim_all(self, plan: Mapping[str, int]) -> None:
         """One round trip. What one queue answers is acted on, whatever becomes of the others."""

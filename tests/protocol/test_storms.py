@@ -1,0 +1,91 @@
+"""A fleet that comes back keeps no Redis busy: it knocks ever less often, and logs in once."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import redis
+
+from identtqueue.protocol import commands
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.settings import RedisSettings
+from support.proxy import Proxy
+from support.redis_server import RedisServer
+from support.waiting import LONG_SECONDS, eventually
+
+NewServer = Callable[..., RedisServer]
+
+CLIENTS = 20
+THREADS = 10
+KEYS = 1_000
+
+
+async def test_who_waits_for_a_redis_that_loads_keeps_its_connection(
+    new_redis_server: NewServer,
+) -> None:
+    # Redis answers every 2 MB while it loads.
+    slow = ("--key-load-delay", "2000", "--rdbcompression", "no")
+    server = new_redis_server(options=slow)
+    with server.client() as raw:
+        pipe = raw.pipeline(transaction=False)
+        for number in range(KEYS):
+            pipe.set(f"key:{number}", "x" * 40_000)
+        pipe.execute()
+        raw.save()
+    server.kill()
+    starting = asyncio.ensure_future(asyncio.to_thread(server.start))
+    async with Proxy(server.port) as proxy:
+        await eventually(lambda: is_loading(server), "it loads its data")
+        settings = RedisSettings(address=proxy.address)
+        clients = [
+            AsyncRedis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
+            for _ in range(CLIENTS)
+        ]
+        shared = SyncRedis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
+        call = commands.depth("q")
+        with ThreadPoolExecutor(THREADS) as pool:
+            threads = [pool.submit(shared.run, call) for _ in range(THREADS)]
+            depths = await asyncio.gather(*(client.run(call) for client in clients))
+            depths += [await asyncio.wrap_future(thread) for thread in threads]
+        await starting
+        assert [depth.queued for depth in depths] == [0] * (CLIENTS + THREADS)
+        assert proxy.accepted == CLIENTS + 1
+        with server.client() as raw:
+            asked = raw.info("commandstats")["cmdstat_evalsha"]
+        assert asked["rejected_calls"] >= CLIENTS, "all have met the loading"
+        for client in clients:
+            await client.close()
+        shared.close()
+
+
+def is_loading(server: RedisServer) -> bool:
+    try:
+        with server.client() as raw:
+            return bool(raw.info("persistence")["loading"])
+    except redis.RedisError:  # it does not listen yet
+        return False
+
+
+async def test_threads_that_share_a_client_knock_as_one() -> None:
+    """Nobody is there: ten threads try hardly more often than one would."""
+    opened: list[str] = []
+    shared = SyncRedis(
+        RedisSettings(address="redis://127.0.0.1:1"), client_name="tests", retry_for_seconds=2
+    )
+    open_one = shared._open
+
+    def count() -> object:
+        opened.append("")
+        return open_one()
+
+    shared._open = count  # type: ignore[assignment, method-assign]
+    with ThreadPoolExecutor(THREADS) as pool:
+        threads = [pool.submit(shared.run, commands.depth("q")) for _ in range(THREADS)]
+        errors = await asyncio.gather(
+            *(asyncio.wrap_future(thread) for thread in threads), return_exceptions=True
+        )
+    assert {type(error).__name__ for error in errors} == {"RedisUnavailable"}
+    assert len(opened) <= 25
