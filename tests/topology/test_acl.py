@@ -97,6 +97,8 @@ def produce(user: Account, bench: Bench) -> None:
     bench.enqueue("unseen")
     run(commands.depth(q))
     run(commands.cancel(bench.id("held")))
+    suspected(bench, "taken")
+    run(commands.cancel(bench.id("taken")))
 
 
 def work(user: Account, bench: Bench) -> None:
@@ -113,10 +115,11 @@ def work(user: Account, bench: Bench) -> None:
     run(commands.enqueue(q, [bench.task("unique", **unique)]))
     run(commands.enqueue(q, [bench.task("unique-too", **unique)]))
     names = ("done", "again", "dead", "stopped", "back", "expired")
-    bench.enqueue(*names)
+    bench.enqueue(*names[:-1])
+    bench.enqueue("expired", expires=HOUR_MS)
     bench.enqueue("due", delay=HOUR_MS)
     bench.fall_due("due")
-    bench.raw.hset(bench.keys.task(bench.id("expired")), "expires_at", 1)
+    bench.expire("expired")
     for name in ("unique", *names):
         bench.run(commands.await_result(bench.id(name), keys.reply_channel("somebody")))
     claimed = {a.task_id: a.number for a in run(commands.claim(q, "me", 10)).attempts}
@@ -151,7 +154,27 @@ def work(user: Account, bench: Bench) -> None:
     leave_a_dead_id(bench)
     bench.raw.delete(bench.keys.task(bench.id("dead-id")))
     bench.enqueue("dead-id")
-    assert run(commands.claim(q, "me", 50)).attempts
+    assert run(commands.claim(q, "me", 1)).attempts
+    run(commands.claim(q, "me", 50))
+    bench.enqueue("too-late", expires=HOUR_MS)
+    bench.expire("too-late")
+    run(commands.promote(q))
+    hold_back(user, bench)
+
+
+def hold_back(user: Account, bench: Bench) -> None:
+    """Suspects have waited for long: a busy worker is to become idle for them, and asks again."""
+    orphans(bench, "lost-once", "shady")
+    bench.recover("lost-once")
+    bench.register("lost-again")
+    bench.claim("lost-again", 50)
+    bench.recover("lost-again")
+    suspects = bench.raw.lrange(bench.keys.suspects, 0, -1)
+    assert suspects
+    for task_id in suspects:
+        bench.raw.hset(bench.keys.task(task_id.decode()), "pending_since", 1)
+    for _ in range(2):
+        user.run(commands.claim(bench.queue, "me", 10))
 
 
 LIMITS: Final = {"both": JobLimits(max_running=1, rate_limit=RateLimit(9, 3600, burst=9))}
@@ -165,6 +188,15 @@ def limited(bench: Bench) -> None:
     )
     bench.claim("limited", 50)
     assert bench.held("both") == ["held"]
+
+
+def suspected(bench: Bench, name: str) -> None:
+    """What `limited` has taken has lost two workers: it is to run alone, and keeps its slot."""
+    bench.recover("limited")
+    bench.register("limited-too", **LIMITS)
+    bench.claim("limited-too", 50)
+    bench.recover("limited-too")
+    assert bench.raw.hmget(bench.keys.task(bench.id(name)), "suspect", "slot") == [b"1", b"both"]
 
 
 def leave_a_dead_id(bench: Bench) -> None:
@@ -218,6 +250,13 @@ def operate(user: Account, bench: Bench) -> None:
     look_after(user, bench)
     orphans(bench, "lost-too", "dead-too")
     user.run(commands.recover(bench.queue, "lost-too", waive_lease=True, max_deliveries=1))
+    for number in range(20):  # suspects run alone, one after the other
+        bench.register(f"alone-{number}")
+        if not bench.claim(f"alone-{number}", idle=True):
+            break
+        worker = f"alone-{number}"
+        user.run(commands.recover(bench.queue, worker, waive_lease=True, max_deliveries=1))
+    assert bench.raw.hget(bench.keys.task(bench.id("dead-too")), "state") == b"failed"
 
 
 def administrate(user: Account, bench: Bench) -> None:
@@ -361,7 +400,7 @@ def test_what_is_missing_is_said(server: RedisServer, new_bench: Callable[[], Be
     bench.register("w")
     user = Account(bench, server.address, rules(Role.PRODUCER))
     text = refused(user, commands.claim(bench.queue, "w", 1))
-    assert f"Redis refused ZSCORE in `claim` on {bench.keys.pending}" in text
+    assert f"Redis refused SISMEMBER in `claim` on {bench.keys.pending}" in text
     assert "docs/redis.md lists what each role needs" in text
     other = Account(bench, server.address, rules(Role.PRODUCER, ["elsewhere"]))
     assert f"in `depth` on {bench.keys.pending}" in refused(other, commands.depth(bench.queue))
@@ -392,9 +431,7 @@ async def test_a_worker_that_lacks_something_says_so_at_the_start(
 ) -> None:
     bench = new_bench()
     user = Account(bench, server.address, rules(Role.PRODUCER))
-    lacks = (
-        r"lacks .*LPOP, LPUSH, .*: `identtqueue acl worker --queue .*` prints what a worker needs"
-    )
+    lacks = r"lacks .*LPUSH, .*: `identtqueue acl worker --queue .*` prints what a worker needs"
     with server.client() as raw:
         if raw.info("server")["redis_version"].startswith("6."):  # can't be asked beforehand
             lacks = r"Redis refused SISMEMBER in `workers` on .*docs/redis.md"
