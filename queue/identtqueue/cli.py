@@ -75,6 +75,13 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 @click.option("--concurrency", default=10, envvar="IDENTTQUEUE_CONCURRENCY", show_envvar=True)
 @click.option("--timeout-seconds", type=float, help="Longest run of one attempt.")
 @click.option("--max-deliveries", default=5, envvar="IDENTTQUEUE_MAX_DELIVERIES", show_envvar=True)
+@click.option(
+    "--unrunnable-seconds",
+    default=600.0,
+    envvar="IDENTTQUEUE_UNRUNNABLE_SECONDS",
+    show_envvar=True,
+    help="How long a task waits for a worker that knows its job and takes its arguments.",
+)
 @click.option("--lease-seconds", default=15.0, envvar="IDENTTQUEUE_LEASE_SECONDS", show_envvar=True)
 @click.option("--grace-seconds", default=25.0, envvar="IDENTTQUEUE_GRACE_SECONDS", show_envvar=True)
 @click.option(

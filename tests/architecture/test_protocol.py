@@ -14,7 +14,7 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, scripts
 from identtqueue.protocol.commands import Call, NewTask
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS, Transition
-from identtqueue.task import State
+from identtqueue.task import Failure, State
 from identtqueue.transport import wire
 
 ROOT = Path(__file__).parents[2]
@@ -237,13 +237,15 @@ def test_time_is_redis_time(name: str) -> None:
 
 CALLS: dict[str, Call[Any]] = {
     "enqueue": commands.enqueue("q", [NewTask("q:a", b"", "f")]),
-    "promote": commands.promote("q"),
-    "claim": commands.claim("q", "w", 1),
+    "promote": commands.promote("q", serves=["s:job"]),
+    "claim": commands.claim("q", "w", 1, shelves=["s:job"]),
     "finish": commands.finish("q", "w", [("q:a", 1, b"")]),
     "retry": commands.retry("q", "w", "q:a", 1, 0, b""),
     "bury": commands.bury("q", "w", "q:a", 1, b""),
     "abort": commands.abort("q", "w", "q:a", 1),
     "release": commands.release("q", "w", [("q:a", 1)]),
+    "decline": commands.decline("q", "w", "q:a", 1, "s", Failure("T", "m")),
+    "give_up": commands.give_up("q", ["s:job"], 1),
     "recover": commands.recover("q", "w", waive_lease=True, max_deliveries=1),
     "cancel": commands.cancel("q:a"),
     "replay": commands.replay("q:a"),

@@ -164,7 +164,7 @@ async def test_values_of_the_wrong_type_fail_at_the_worker(app: App) -> None:
     async def read(_ctx: Context, page: Page) -> None:
         calls.append(page)
 
-    async with serving(app.worker()):
+    async with serving(app.worker(unrunnable_seconds=0)):
         task_id = await app.client.enqueue_job(read.queue, "read", {"path": 5, "number": "x"})
         with pytest.raises(TaskFailed) as caught:
             await app.client.wait_for_result(task_id, 30)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
 import hypothesis
@@ -19,10 +20,16 @@ from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Ack, Call, Claim, Expiring, Recovery
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
-from identtqueue.task import Result, State
+from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
 from protocol.model import Due, QueueModel, Submitted
-from support.invariants import check_invariants, held_tasks, pending_tasks, without_dead
+from support.invariants import (
+    check_invariants,
+    held_tasks,
+    pending_tasks,
+    shelved_tasks,
+    without_dead,
+)
 from support.redis_server import RedisServer
 
 T = TypeVar("T")
@@ -123,6 +130,12 @@ class QueueMachine(RuleBasedStateMachine):
         model, k, seen, value = self.model, self.bench.keys, self.seen, self.value
         assert pending_tasks(self.seen, self.bench.queue) == model.pending
         assert value(k.suspects, []) == model.suspects
+        assert {shelf: int(n) for shelf, n in value(k.shelves, {}).items()} == {
+            shelf: len(ids) for shelf, ids in model.shelves.items()
+        }
+        shelved = [task_id for ids in model.shelves.values() for task_id in ids]
+        assert sorted(shelved_tasks(seen, self.bench.queue)) == sorted(shelved)
+        assert set(value(k.served, {})) == model.served
         assert value(k.isolating, b"").decode() == (model.isolating or "")
         assert set(value(k.scheduled, {})) == set(model.scheduled)
         assert set(value(k.dead, {})) == model.dead
@@ -244,25 +257,31 @@ class QueueMachine(RuleBasedStateMachine):
         assert self.call(commands.leave(self.bench.queue, worker), version) is expected
 
     @precondition(lambda self: self.known_workers)
-    @rule(which=SOME, limit=st.integers(0, 4), idle=st.booleans())
-    def claim(self, which: int, limit: int, idle: bool) -> None:
-        self._claim(self.pick(self.known_workers, which), limit, idle=idle)
+    @rule(which=SOME, limit=st.integers(0, 4), idle=st.booleans(), asks=st.booleans())
+    def claim(self, which: int, limit: int, idle: bool, asks: bool) -> None:
+        shelves = sorted(self.model.shelves) if asks else []
+        self._claim(self.pick(self.known_workers, which), limit, idle=idle, shelves=shelves)
 
-    def _claim(self, worker: str, limit: int, *, idle: bool = False) -> Claim:
+    def _claim(
+        self, worker: str, limit: int, *, idle: bool = False, shelves: Sequence[str] = ()
+    ) -> Claim:
         listed = self.model.workers.get(worker)
         idle = idle and (listed is None or not listed.in_flight)
         version = self.model.version
         due = sorted((score, job) for job, score in self.value(self.bench.keys.blocked, {}).items())
         waiting = bool(self.model.suspects) and self.model.next_suspect() is None
+        asked = set(self.model.shelves)
         startable = self.model.startable_jobs()
         jobs = [job for _, job in due if job in startable]
-        status, expected = self.model.claim(worker, limit, jobs, idle=idle)
+        status, expected = self.model.claim(worker, limit, jobs, idle=idle, shelves=shelves)
         left = len(self.model.pending) + len(self.model.startable_jobs())
         if self.model.alone:
             left += len(self.model.suspects)
         if status is Claim.OK and not left and self.bench.keys.wake in self.seen:
             self.model.version += 1  # a token with nothing behind it (cancelled) is taken away
-        claimed = self.call(commands.claim(self.bench.queue, worker, limit, idle=idle), version)
+        claimed = self.call(
+            commands.claim(self.bench.queue, worker, limit, idle=idle, shelves=shelves), version
+        )
         assert claimed.status is status
         assert [(a.task_id, a.number) for a in claimed.attempts] == expected
         for attempt in claimed.attempts:
@@ -270,7 +289,9 @@ class QueueMachine(RuleBasedStateMachine):
             assert (attempt.failures, attempt.losses) == (task.failures, task.losses)
             assert codec.decode_task(attempt.payload).args == (attempt.task_id.split(":")[1],)
         if status is Claim.OK:
+            left += sum(map(self.model.shelf_left, shelves))
             assert claimed.pending == left
+            assert set(claimed.shelves) <= asked | set(self.model.shelves)
             assert claimed.suspects == len(self.model.suspects)
             assert [a.task_id for a in claimed.attempts if a.alone] == (
                 [self.model.alone] if self.model.alone else []
@@ -316,6 +337,30 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(which=SEVERAL)
     def release(self, which: list[int]) -> None:
         self._report("release", [self.pick(self.reports, -1 - position) for position in which])
+
+    @precondition(lambda self: self.reports)
+    @rule(which=FEW, signature=st.sampled_from(["unknown", "v1", "v2"]))
+    def decline(self, which: int, signature: str) -> None:
+        said = (*self.pick(self.reports, -1 - which), signature)
+        version = self.model.version
+        expected = self.model.decline(*said)
+        why = Failure("UnknownJob", "no such job")
+        answer = self.call(commands.decline(self.bench.queue, *said, why), version)
+        assert answer is expected
+
+    @precondition(lambda self: self.model.shelves)
+    @rule(which=SOME, long_ago=st.booleans())
+    def give_up(self, which: int, long_ago: bool) -> None:
+        shelf = self.pick(sorted(self.model.shelves), which)
+        if long_ago:
+            for task_id in self.model.shelves[shelf]:
+                self.bench.raw.hset(self.bench.keys.task(task_id), "declined_since", 1)
+                self.model.tasks[task_id].declined_long = True
+            self.seen = self.bench.snapshot()
+        version = self.model.version
+        expected = self.model.give_up(shelf)
+        answer = self.call(commands.give_up(self.bench.queue, [shelf], LATER_MS), version)
+        assert answer == expected
 
     @precondition(lambda self: self.reports)
     @rule(which=FEW)
@@ -383,11 +428,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     # --- upkeep and administration ---
 
-    @rule(limit=st.integers(1, 3))
-    def promote(self, limit: int) -> None:
-        version = self.model.version
+    @rule(limit=st.integers(1, 3), serves=st.booleans())
+    def promote(self, limit: int, serves: bool) -> None:
+        shelves = sorted(self.model.shelves) if serves else []
+        self.model.version += len(shelves)
+        version = self.model.version - len(shelves)
         expected = self.model.promote(limit)
-        promoted = self.call(commands.promote(self.bench.queue, limit), version)
+        self.model.served |= set(shelves) & set(self.model.shelves)
+        call = commands.promote(self.bench.queue, limit, serves=shelves)
+        promoted = self.call(call, version)
         assert promoted.moved == expected
         assert (promoted.next_due_ms is None) == (not self.model.scheduled)
 
@@ -442,11 +491,12 @@ class QueueMachine(RuleBasedStateMachine):
         model, version = self.model, self.model.version
         depth = self.call(commands.depth(self.bench.queue), version)
         in_flight = {worker: len(listed.in_flight) for worker, listed in model.workers.items()}
-        waiting = [*model.pending, *(task_id for ids in model.held.values() for task_id in ids)]
+        lists = [model.pending, *model.held.values(), *model.shelves.values()]
+        waiting = [task_id for ids in lists for task_id in ids]
         expired = [task_id for task_id in waiting if model.has_expired(task_id)]
         assert depth.queued == len(waiting) + len(model.suspects) - len(expired)
         if not expired:
-            assert depth.held == model.held_back()
+            assert depth.held == model.held_back() + model.shelved_back()
         blocked = set(model.blocked.values())
         assert (depth.next_held_in_ms is None) == (not blocked - {Due.SLOT})
         assert (depth.next_held_in_ms == 0) == bool(model.startable_jobs())

@@ -40,6 +40,9 @@ class ModelTask:
     losses: int = 0
     owner: str | None = None  # who claimed it last
     suspect: bool = False
+    declined: set[str] = field(default_factory=set)  # signatures
+    declined_long: bool = False
+    unstarted: int = 0  # the last attempt that was a decline, as all before it
     waited_long: bool = False  # since it is pending
     counted: bool = False  # towards its job's max_running
     retried: tuple[str | None, int] | None = None  # by whom, in which attempt
@@ -80,6 +83,8 @@ class QueueModel:
         self.workers: dict[str, ModelWorker] = {}
         self.pending: list[str] = []
         self.suspects: list[str] = []
+        self.shelves: dict[str, list[str]] = {}
+        self.served: set[str] = set()
         self.isolating: str | None = None  # who becomes idle for it
         self.scheduled: list[str] = []
         self.due: list[str] = []  # those of `scheduled` whose time has come, in that order
@@ -106,6 +111,9 @@ class QueueModel:
             if task_id in container:
                 container.remove(task_id)
         self.dead.discard(task_id)
+        for shelf, ids in list(self.shelves.items()):
+            if task_id in ids:
+                self._take_off(shelf, task_id)
         for job, ids in list(self.held.items()):
             if task_id in ids:
                 ids.remove(task_id)
@@ -140,6 +148,51 @@ class QueueModel:
         else:
             self.pending.append(task_id)
         return task
+
+    # --- shelves ---
+
+    def _take_off(self, shelf: str, task_id: str) -> None:
+        self.shelves[shelf].remove(task_id)
+        if not self.shelves[shelf]:
+            del self.shelves[shelf]
+            self.served.discard(shelf)
+
+    def decline(self, worker: str, task_id: str, attempt: int, signature: str) -> Ack:
+        refusal = self._not_running(worker, task_id, attempt, State.PENDING)
+        if refusal is not None:
+            return refusal
+        task = self.tasks[task_id]
+        if task.cancel_asked:
+            self._move("decline", task_id, State.CANCELLED)
+            self.stats["cancelled"] += 1
+            return Ack.OK
+        task.suspect = False  # it has its losses, and becomes one again
+        self._move("decline", task_id, State.PENDING)
+        task.declined.add(signature)
+        shelf = ",".join(sorted(task.declined)) + ":" + task.job
+        self.shelves.setdefault(shelf, []).append(task_id)
+        if attempt == 1 or task.unstarted == attempt - 1:
+            task.unstarted, task.started = attempt, False
+        self.stats["declined"] += 1
+        return Ack.OK
+
+    def give_up(self, shelf: str) -> list[str]:
+        dead: list[str] = []
+        if shelf in self.served:
+            return dead
+        for task_id in list(self.shelves.get(shelf, ())):
+            if not self.tasks[task_id].declined_long:
+                break
+            self._move("give_up", task_id, State.FAILED)
+            self.stats["failed"] += 1
+            dead.append(task_id)
+        return dead
+
+    def shelved_back(self) -> int:
+        """How many declined tasks no worker that is there can run."""
+        if not self.workers:
+            return 0
+        return sum(len(ids) for shelf, ids in self.shelves.items() if shelf not in self.served)
 
     # --- limits ---
 
@@ -335,7 +388,13 @@ class QueueModel:
         return len(moving)
 
     def claim(
-        self, worker: str, limit: int, jobs: Sequence[str] = (), *, idle: bool = False
+        self,
+        worker: str,
+        limit: int,
+        jobs: Sequence[str] = (),
+        *,
+        idle: bool = False,
+        shelves: Sequence[str] = (),
     ) -> tuple[Claim, list[tuple[str, int]]]:
         """`jobs`: the order in which those with startable held tasks are served."""
         self.alone: str | None = None
@@ -351,6 +410,8 @@ class QueueModel:
         assert set(jobs) == self.startable_jobs()
         before = len(listed.in_flight)
         limit, self.alone = self._serve_suspects(worker, limit, idle=idle)
+        for shelf in shelves:
+            self._serve_shelf(worker, shelf, limit - (len(listed.in_flight) - before))
         if self.alone:
             jobs = [*jobs, *sorted(self.startable_jobs() - set(jobs))]
         for job in jobs:
@@ -365,6 +426,17 @@ class QueueModel:
         claimed = [(task_id, self.tasks[task_id].attempt) for task_id in listed.in_flight[before:]]
         self.stats["claimed"] += len(claimed)
         return Claim.OK, claimed
+
+    def _serve_shelf(self, worker: str, shelf: str, number: int) -> None:
+        job = shelf.partition(":")[2]
+        number = min(number, self._allowance(job)[0])
+        for task_id in self.shelves.get(shelf, [])[: max(0, number)]:
+            self._take_off(shelf, task_id)
+            self._start(worker, task_id)
+
+    def shelf_left(self, shelf: str) -> bool:
+        """Whether more of it may start."""
+        return shelf in self.shelves and self._allowance(shelf.partition(":")[2])[0] > 0
 
     def progress(self, worker: str, task_id: str, attempt: int, number: int) -> Ack:
         task = self.tasks.get(task_id)
@@ -403,14 +475,13 @@ class QueueModel:
         """finish, retry, bury, abort or release."""
         target, counter = _REPORTS[script]
         task = self.tasks.get(task_id)
-        if task is None:
-            return Ack.MISSING
-        if script == "retry" and task.retried == (worker, attempt) and task.owner == worker:
+        done = task is not None and (task.retried, task.owner) == ((worker, attempt), worker)
+        if script == "retry" and done:
             return Ack.DONE
-        if task.attempt != attempt or task.owner != worker:
-            return Ack.LOST
-        if task.state is not State.RUNNING:
-            return Ack.DONE if task.state is target else Ack.LOST
+        refusal = self._not_running(worker, task_id, attempt, target)
+        if refusal is not None:
+            return refusal
+        assert task is not None
         if target is State.PENDING:
             self._to_pending(script, task_id, head=True)
         else:
@@ -422,6 +493,17 @@ class QueueModel:
                 task.suspect, task.losses = False, 0
         self.stats[counter] += 1
         return Ack.OK
+
+    def _not_running(self, worker: str, task_id: str, attempt: int, target: State) -> Ack | None:
+        """Why a report of the attempt is refused."""
+        task = self.tasks.get(task_id)
+        if task is None:
+            return Ack.MISSING
+        if task.attempt != attempt or task.owner != worker:
+            return Ack.LOST
+        if task.state is not State.RUNNING:
+            return Ack.DONE if task.state is target else Ack.LOST
+        return None
 
     # --- upkeep and administration ---
 
@@ -477,7 +559,9 @@ class QueueModel:
             if task.unique is not None:
                 self.unique[task.unique] = task_id
             task.failures = task.losses = 0
-            task.suspect = False
+            task.suspect = task.declined_long = False
+            task.declined.clear()
+            task.unstarted = 0
             task.cancel_asked = task.expired = False
             self.stats["replayed"] += 1
         return refusal or Replayed.OK

@@ -96,6 +96,9 @@ _KINDS: Final = {
     "held": "list",
     "tombstones": "hash",
     "suspects": "list",
+    "shelf": "list",
+    "shelves": "hash",
+    "served": "hash",
     "isolating": "string",
     "running": "set",
 }
@@ -183,6 +186,7 @@ def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> No
             for ids in held_tasks(seen, queue).values()
             for task_id in ids
         ),
+        *((task_id, State.PENDING, None) for task_id in shelved_tasks(seen, queue)),
         *((task_id, State.SCHEDULED, None) for task_id in _value(seen, k.scheduled, {})),
         *((task_id, State.FAILED, None) for task_id in _value(seen, k.dead, {})),
     ]
@@ -303,6 +307,24 @@ def _living(seen: Snapshot, key: str, tombstones: str) -> list[str]:
             living.append(task_id)
     assert not any(dead.values()), f"{tombstones}: {dead}, and not in the list"
     return living
+
+
+def shelved_tasks(seen: Snapshot, queue: str) -> list[str]:
+    """The ids that workers have declined; the shelves' lists may hold some that were cancelled."""
+    k = queue_keys(queue)
+    found: list[str] = []
+    for shelf, number in _value(seen, k.shelves, {}).items():
+        ids = [
+            task_id
+            for task_id in dict.fromkeys(_value(seen, k.shelf_prefix + shelf, []))
+            if k.task(task_id) in seen
+            and seen[k.task(task_id)].value.get("shelf", b"").decode() == shelf
+        ]
+        assert len(ids) == int(number) > 0, f"{shelf}: {number} tasks, {ids}"
+        found += ids
+    lists = {key.removeprefix(k.shelf_prefix) for key in seen if key.startswith(k.shelf_prefix)}
+    assert lists == set(_value(seen, k.shelves, {})) >= set(_value(seen, k.served, {}))
+    return found
 
 
 def _check_limits(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:

@@ -114,3 +114,10 @@ async def capped(ctx: Context, gate: str | None = None) -> int:
 async def paced(ctx: Context, gate: str | None = None) -> int:
     """As `journal`; one starts every 40 ms at most."""
     return await journal(ctx, gate)
+
+
+@app.task
+async def resize(ctx: Context, width: int, height: int) -> int:
+    """In `support.old_jobs` it has no height."""
+    await journal(ctx)
+    return width * height

@@ -1,4 +1,7 @@
-"""What a worker finds in the queue and can't run: a dead letter that says why, and it goes on."""
+"""What a worker finds in the queue and can't run: a dead letter that says why, and it goes on.
+
+What another worker may be able to run is in `test_rolling`.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,7 @@ async def goes_on(client: Client, queue: str) -> None:
 async def test_an_unknown_job(
     client: Client, raw: redis.Redis, serve: Serve, redis_server: RedisServer, queue: str
 ) -> None:
-    await serve({"fine": fine, "other": fine}, max_retries=5)
+    await serve({"fine": fine, "other": fine}, max_retries=5, unrunnable_seconds=0)
     task_id = await client.enqueue_job(queue, "fnie")
     with pytest.raises(TaskFailed) as caught:
         await client.wait_for_result(task_id, 30)
@@ -62,7 +65,7 @@ async def test_an_undecodable_payload(
         mapping={"state": "pending", "payload": payload, "function": "fine", "enqueued_at": "1"},
     )
     raw.rpush(f"idtq:{{{queue}}}:pending", task_id)
-    await serve({"fine": fine}, max_retries=5)
+    await serve({"fine": fine}, max_retries=5, unrunnable_seconds=0)
     await goes_on(client, queue)
     with pytest.raises(TaskFailed) as caught:
         await client.wait_for_result(task_id, 30)
@@ -102,7 +105,7 @@ async def test_an_id_without_a_hash(
 async def test_a_dead_letter_is_replayed_once_it_can_run(
     client: Client, serve: Serve, redis_server: RedisServer, queue: str
 ) -> None:
-    worker = await serve({"fine": fine})
+    worker = await serve({"fine": fine}, unrunnable_seconds=0)
     task_id = await client.enqueue_job(queue, "late")
     with pytest.raises(TaskFailed):
         await client.wait_for_result(task_id, 30)

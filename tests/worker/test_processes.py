@@ -214,7 +214,7 @@ async def test_hooks_are_called_in_the_worker(client: Client, start: Start, queu
 
 
 async def test_what_it_raises_is_told(client: Client, start: Start, queue: str) -> None:
-    await start()
+    await start(unrunnable_seconds=0)
     told = await failed(client, queue, "raises", "too dark")
     assert told.remote_type == "support.process_jobs.TooDark"
     assert told.remote_message == "the scan is too dark: caf\\udce9"

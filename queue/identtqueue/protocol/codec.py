@@ -50,6 +50,7 @@ class _FailureWire(msgspec.Struct, array_like=True):
 _encoder = msgspec.msgpack.Encoder(enc_hook=to_plain)
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 _head_decoder = msgspec.msgpack.Decoder(_Head)
+_parts_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _failure_decoder = msgspec.msgpack.Decoder(_FailureWire)
 _value_decoder = msgspec.msgpack.Decoder()
 
@@ -146,6 +147,15 @@ def decode_task(payload: bytes) -> Task:
         envelope.timeout_seconds,
         envelope.max_retries,
     )
+
+
+def is_newer(payload: bytes) -> bool:
+    """Whether it is an envelope of a version that is not known here yet."""
+    try:
+        version = msgspec.msgpack.decode(_parts_decoder.decode(payload)[0])
+    except (*_UNREADABLE, IndexError):
+        return False
+    return isinstance(version, int) and version > ENVELOPE_VERSION
 
 
 def function_name_of(payload: bytes) -> str:

@@ -164,6 +164,7 @@ class Claimed(msgspec.Struct, frozen=True):
             start; None: there is none.
         pending: more that may start now (of held ones, one per job is counted).
         suspects: how many tasks wait for a worker that runs nothing else.
+        shelves: names of the shelves that the queue has (see `worker/shelves.py`).
         hold_ms: the worker is to start nothing for so long, or until it runs nothing and asks for
             a suspect; None: it need not.
     """
@@ -174,16 +175,26 @@ class Claimed(msgspec.Struct, frozen=True):
     pending: int = 0
     suspects: int = 0
     hold_ms: int | None = None
+    shelves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What a promotion did; `more`: it left something, so ask again at once."""
+    """What a promotion did.
+
+    Attributes:
+        moved: how many tasks became pending.
+        next_due_ms: until the next one is due; None: there is none.
+        now_ms: Redis' time.
+        more: it left something, so ask again at once.
+        shelves: names of those that the queue has (see `worker/shelves.py`).
+    """
 
     moved: int
     next_due_ms: int | None
     now_ms: int
     more: bool = False
+    shelves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -390,6 +401,8 @@ def cancel(task_id: str) -> Call[Cancelled]:
             k.suspects,
             k.wake,
             k.expiring,
+            k.shelves,
+            k.served,
         ),
         (
             k.task_prefix,
@@ -399,6 +412,7 @@ def cancel(task_id: str) -> Call[Cancelled]:
             keys.CONTROL_PREFIX,
             k.held_prefix,
             k.running_prefix,
+            k.shelf_prefix,
         ),
         Cancelled,
     )
@@ -562,7 +576,9 @@ def leave(queue: str, worker: str) -> Call[bool]:
     )
 
 
-def claim(queue: str, worker: str, limit: int, *, idle: bool = False) -> Call[Claimed]:
+def claim(
+    queue: str, worker: str, limit: int, *, idle: bool = False, shelves: Sequence[str] = ()
+) -> Call[Claimed]:
     """Take up to `limit` pending tasks.
 
     Args:
@@ -571,6 +587,7 @@ def claim(queue: str, worker: str, limit: int, *, idle: bool = False) -> Call[Cl
         limit: tasks at most.
         idle: the worker runs nothing, in any queue, and makes no other claim at the same time. So
             it may get a suspect (an attempt that is `alone`), and must run nothing beside it.
+        shelves: those whose tasks it may run.
     """
     k = queue_keys(queue)
     return Call(
@@ -591,6 +608,8 @@ def claim(queue: str, worker: str, limit: int, *, idle: bool = False) -> Call[Cl
             k.suspects,
             k.isolating,
             k.expiring,
+            k.shelves,
+            k.served,
         ),
         (
             k.task_prefix,
@@ -603,6 +622,8 @@ def claim(queue: str, worker: str, limit: int, *, idle: bool = False) -> Call[Cl
             k.held_prefix,
             k.running_prefix,
             int(idle),
+            k.shelf_prefix,
+            *shelves,
         ),
         lambda reply: _parse_claim(queue, reply),
         repeatable=False,
@@ -641,6 +662,7 @@ def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
         reply[3],
         suspects=told.get(b"suspects", 0),
         hold_ms=told.get(b"hold"),
+        shelves=tuple(name.decode() for name in told.get(b"shelves", ())),
     )
 
 
@@ -739,6 +761,52 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
     )
 
 
+def decline(
+    queue: str, worker: str, task_id: str, attempt: int, signature: str, failure: Failure
+) -> Call[Ack]:
+    """Leave a task to workers that know its job, or take its arguments; nothing is charged.
+
+    Args:
+        queue: of the task.
+        worker: who owns it.
+        task_id: which one.
+        attempt: its number.
+        signature: what the worker knows of the job; workers with the same one will not be asked.
+        failure: why it cannot run there.
+    """
+    k = queue_keys(queue)
+    line = f"- {worker} ({signature}): {failure.type}: {' '.join(failure.message[:500].split())}"
+    return Call(
+        "decline",
+        (k.inflight(worker), k.stats, k.blocked, k.wake, k.shelves, k.expiring),
+        (
+            k.task_prefix,
+            k.unique_prefix,
+            worker,
+            task_id,
+            attempt,
+            signature,
+            codec.encode_failure(failure),
+            line.encode("utf-8", "backslashreplace"),
+            k.running_prefix,
+            k.shelf_prefix,
+            CANCELLED,
+        ),
+        Ack,
+    )
+
+
+def give_up(queue: str, shelves: Sequence[str], after_ms: int) -> Call[list[str]]:
+    """Make dead letters of what no worker has been able to run for so long; gives their ids."""
+    k = queue_keys(queue)
+    return Call(
+        "give_up",
+        (k.shelves, k.served, k.dead, k.stats),
+        (k.task_prefix, k.unique_prefix, k.shelf_prefix, after_ms, DEAD_LETTER_TTL_MS, *shelves),
+        lambda reply: [task_id.decode() for task_id in reply],
+    )
+
+
 def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) -> Call[Ack]:
     """Store the encoded value that an attempt has reported; `number` counts them."""
     k = queue_keys(queue_of(task_id))
@@ -765,8 +833,16 @@ def wake(queue: str) -> Call[int]:
 # --- upkeep and administration ----------------------------------------------------------------
 
 
-def promote(queue: str, limit: int = PROMOTED_AT_ONCE) -> Call[Promoted]:
-    """Make due tasks pending; forget dead letters that have expired; look after held tasks."""
+def promote(
+    queue: str, limit: int = PROMOTED_AT_ONCE, *, serves: Sequence[str] = ()
+) -> Call[Promoted]:
+    """Make due tasks pending; forget dead letters that have expired; look after held tasks.
+
+    Args:
+        queue: which one.
+        limit: tasks at most.
+        serves: shelves whose tasks the caller may run, so that they are not given up.
+    """
     k = queue_keys(queue)
     return Call(
         "promote",
@@ -782,6 +858,8 @@ def promote(queue: str, limit: int = PROMOTED_AT_ONCE) -> Call[Promoted]:
             k.suspects,
             k.expiring,
             k.stats,
+            k.shelves,
+            k.served,
         ),
         (
             k.task_prefix,
@@ -792,8 +870,16 @@ def promote(queue: str, limit: int = PROMOTED_AT_ONCE) -> Call[Promoted]:
             k.unique_prefix,
             k.held_prefix,
             EXPIRED,
+            k.shelf_prefix,
+            *serves,
         ),
-        lambda reply: Promoted(reply[0], _maybe(reply[1]), reply[2], bool(reply[3])),
+        lambda reply: Promoted(
+            moved=reply[0],
+            next_due_ms=_maybe(reply[1]),
+            now_ms=reply[2],
+            more=bool(reply[3]),
+            shelves=tuple(name.decode() for name in reply[4]),
+        ),
     )
 
 
@@ -962,8 +1048,17 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.tombstones,
             k.suspects,
             k.expiring,
+            k.shelves,
+            k.served,
         ),
-        (k.task_prefix, k.inflight_prefix, within_ms, k.held_prefix, k.running_prefix),
+        (
+            k.task_prefix,
+            k.inflight_prefix,
+            within_ms,
+            k.held_prefix,
+            k.running_prefix,
+            k.shelf_prefix,
+        ),
         _parse_depth,
     )
 

@@ -35,6 +35,9 @@ class QueueKeys:
         "rates",
         "running_prefix",
         "scheduled",
+        "served",
+        "shelf_prefix",
+        "shelves",
         "stats",
         "suspects",
         "task_prefix",
@@ -70,6 +73,11 @@ class QueueKeys:
         self.rates = base + "rates"  # HASH job with a rate limit -> theoretical arrival time (ms)
         self.suspects = base + "suspects"  # LIST of pending ids that may have killed their workers
         self.isolating = base + "isolating"  # STRING: the worker that becomes idle for a suspect
+        self.shelves = base + "shelves"  # HASH shelf -> how many tasks that some workers declined
+        self.served = (
+            base + "served"
+        )  # HASH shelf -> when one was last there that may run them (ms)
+        self.shelf_prefix = base + "shelf:"  # LIST per shelf: their ids
         self.doorbell = base + "doorbell"  # channel: `pending` was empty and is not any more
 
     def task(self, task_id: str) -> str:

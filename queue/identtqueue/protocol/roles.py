@@ -43,6 +43,8 @@ SCRIPTS: Final = {
             "bury",
             "abort",
             "release",
+            "decline",
+            "give_up",
             "recover",
         ),
     ),

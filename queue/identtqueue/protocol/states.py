@@ -60,6 +60,21 @@ TRANSITIONS: Final = (
     Transition("abort", (State.RUNNING,), (State.CANCELLED,), "as finish", "finish"),
     Transition("release", (State.RUNNING,), (State.PENDING,), "as finish", "shutdown, fetch"),
     Transition(
+        "decline",
+        (State.RUNNING,),
+        (State.PENDING, State.CANCELLED),
+        "as finish; the worker cannot run the task; one whose cancellation was asked for is "
+        "cancelled",
+        "finish",
+    ),
+    Transition(
+        "give_up",
+        (State.PENDING,),
+        (State.FAILED,),
+        "declined long ago, and since then no worker was there that had not",
+        "upkeep",
+    ),
+    Transition(
         "recover",
         (State.RUNNING,),
         (State.PENDING, State.FAILED, State.CANCELLED),

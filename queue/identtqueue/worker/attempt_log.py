@@ -13,7 +13,7 @@ from identtqueue.protocol import codec
 from identtqueue.protocol.commands import Ack
 from identtqueue.task import Attempt, Failure
 from identtqueue.worker.context import Context
-from identtqueue.worker.outcome import Failed, Outcome, Succeeded
+from identtqueue.worker.outcome import Declined, Failed, Outcome, Succeeded
 
 logger = logging.getLogger("identtqueue.worker")
 
@@ -75,6 +75,8 @@ def log_refusal(attempt: Attempt, ack: Ack) -> None:
 def _level(outcome: Outcome) -> int:
     if isinstance(outcome, Succeeded):
         return logging.INFO
+    if isinstance(outcome, Declined):
+        return logging.DEBUG  # the executor warns once
     return logging.ERROR if isinstance(outcome, Failed) else logging.WARNING
 
 

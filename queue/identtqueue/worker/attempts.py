@@ -22,7 +22,15 @@ from identtqueue.worker import attempt_log, contain
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.finish import Finisher, Report
 from identtqueue.worker.metrics import Counters
-from identtqueue.worker.outcome import Cancelled, Disowned, Outcome, Released, Retried, Succeeded
+from identtqueue.worker.outcome import (
+    Cancelled,
+    Declined,
+    Disowned,
+    Outcome,
+    Released,
+    Retried,
+    Succeeded,
+)
 from identtqueue.worker.progress import ProgressSender
 from identtqueue.worker.running import Running
 from identtqueue.worker.slots import Slots
@@ -289,5 +297,7 @@ def _report(attempt: Attempt, outcome: Outcome) -> Report:
         return Report(attempt, aborted=True)
     if isinstance(outcome, Released | Disowned):
         return Report(attempt, released=True)
+    if isinstance(outcome, Declined):
+        return Report(attempt, failure=outcome.failure, declined_as=outcome.signature)
     retry_seconds = outcome.retry_seconds if isinstance(outcome, Retried) else None
     return Report(attempt, failure=outcome.failure, retry_seconds=retry_seconds)

@@ -10,9 +10,9 @@ import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final, TypeVar
 
-from identtqueue.errors import InvalidInput, TimedOut, is_number
+from identtqueue.errors import BadArguments, InvalidInput, TimedOut, UnknownJob, is_number
 from identtqueue.protocol import codec
-from identtqueue.retry import RetryPolicy, asked_seconds
+from identtqueue.retry import RetryPolicy, asked_seconds, is_one_of
 from identtqueue.task import Failure, Task
 from identtqueue.worker.attempt_log import fields_of
 from identtqueue.worker.context import Context
@@ -20,10 +20,11 @@ from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
 from identtqueue.worker.hooks import Hooks
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
-from identtqueue.worker.outcome import Failed, Outcome, Released, Retried, Succeeded
+from identtqueue.worker.outcome import Declined, Failed, Outcome, Released, Retried, Succeeded
 from identtqueue.worker.processes import Processes
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.running import Running
+from identtqueue.worker.shelves import ENVELOPE_SIGNATURE, UNKNOWN_JOB
 from identtqueue.worker.threads import Threads
 
 logger = logging.getLogger(__name__)
@@ -82,6 +83,7 @@ class Executor:
         counters: where threads and hooks count what went wrong.
         most_abandoned_threads: with so many the worker takes no more tasks.
         obstacles: where it is said that no thread or process can be had.
+        declines: tasks that cannot run here are left to other workers. Else they fail.
     """
 
     def __init__(
@@ -97,7 +99,10 @@ class Executor:
         counters: Counters,
         most_abandoned_threads: int,
         obstacles: Obstacles,
+        declines: bool,
     ) -> None:
+        self._declines = declines
+        self._declined: set[tuple[str, str]] = set()
         self.obstacles = obstacles
         self._registry = registry
         self._timeout = timeout_seconds
@@ -109,6 +114,10 @@ class Executor:
         self._loggers: dict[str, logging.Logger] = {}
         self._counters = counters
         self._threads = Threads(counters, most_abandoned_threads, obstacles)
+
+    def may_run(self, name: str, declined_by: frozenset[str]) -> bool:
+        """Whether it may run a job's tasks that these signatures have declined."""
+        return self._registry.may_run(name, declined_by)
 
     def close(self) -> None:
         """Let idle threads end."""
@@ -242,6 +251,9 @@ class Executor:
             return Failed(failure)
 
     def _failed(self, error: BaseException, failure: Failure, run: _Run) -> Outcome:
+        signature = _cannot_run(error, run, self._registry)
+        if signature is not None:
+            return self._decline(failure, signature, run)
         if _is_hopeless(error, run):
             return Failed(failure)
         policy = (run.job.retry if run.job else None) or self._retry
@@ -257,11 +269,44 @@ class Executor:
             raise InvalidInput(f"after_seconds={after!r} of {failure.type}")
         return Retried(failure, delay if after is None else after)
 
+    def _decline(self, failure: Failure, signature: str, run: _Run) -> Outcome:
+        if run.job is not None and failure.type == "TypeError":  # it has no declared types
+            why = run.job.takes(run.task.args, run.task.kwargs) if run.task else None
+            failure = describe(BadArguments(run.job.name, why or failure.message))
+        if not self._declines:
+            return Failed(failure)
+        name = codec.function_name_of(run.attempt.payload)
+        if (name, signature) not in self._declined:  # not for each of what may be thousands
+            self._declined.add((name, signature))
+            logger.warning(
+                "%s: tasks of job %r are left to workers that can run them: %s: %s",
+                run.attempt.queue,
+                name,
+                failure.type,
+                failure.message,
+            )
+        return Declined(failure, signature)
+
     def _logger(self, name: str) -> logging.Logger:
         logger = self._loggers.get(name)
         if logger is None:
             logger = self._loggers[name] = logging.getLogger(f"identtqueue.job.{name}")
         return logger
+
+
+def _cannot_run(error: BaseException, run: _Run, registry: Registry) -> str | None:
+    """The signature under which this worker declines a task that another one may be able to run."""
+    if run.task is None:
+        return ENVELOPE_SIGNATURE if codec.is_newer(run.attempt.payload) else None
+    if run.job is None:
+        return UNKNOWN_JOB if isinstance(error, UnknownJob) else None
+    kinds = error.kinds if isinstance(error, RaisedElsewhere) else error
+    if is_one_of(kinds, (BadArguments,)):
+        bad = _is_hopeless(error, run)
+    else:  # without declared types the call itself finds out
+        called = run.stage is _Stage.JOB and is_one_of(kinds, (TypeError,))
+        bad = called and run.job.takes(run.task.args, run.task.kwargs) is not None
+    return registry.signature(run.job.name) if bad else None
 
 
 def _is_hopeless(error: BaseException, run: _Run) -> bool:

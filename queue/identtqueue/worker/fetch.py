@@ -25,6 +25,7 @@ from identtqueue.worker.bells import Bells
 from identtqueue.worker.isolation import ASK_SECONDS, Isolation
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import QueueOrder
+from identtqueue.worker.shelves import Shelves
 from identtqueue.worker.slots import Slots
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class Fetcher:
         slots: bounds each claim.
         obstacles: while there is one, nothing is claimed.
         owned: ids that this worker knows it owns; call `note_idle` when there is none left.
+        shelves: those whose tasks this worker may run.
         start: gets each attempt; its slot is taken already.
         outage: tells the log.
         on_refused: told when a claim was refused because the lease is lost or we drain.
@@ -63,6 +65,7 @@ class Fetcher:
         slots: Slots,
         obstacles: Obstacles,
         owned: Collection[str],
+        shelves: Shelves,
         start: Callable[[Attempt], None],
         outage: Outage,
         on_refused: Callable[[Claim], None],
@@ -74,6 +77,7 @@ class Fetcher:
         self._slots = slots
         self._obstacles = obstacles
         self._owned = owned
+        self._shelves = shelves
         self._start = start
         self._outage = outage
         self._on_refused = on_refused
@@ -132,6 +136,20 @@ class Fetcher:
     def note_idle(self) -> None:
         """This worker owns nothing any more, as far as it knows."""
         self._idle.set()
+
+    async def look_at_shelves(self, queue: str) -> None:
+        """Claim there, whatever the loop does: it may sleep, as nobody is rung for shelves."""
+        if not self._can_start or self._isolation.holding(self._loop.time()):
+            return
+        free = self._slots.free
+        self._slots.take(free)  # so that the loop does not claim for them too
+        try:
+            refusal = await self._claim(queue, free, reserved=free)
+        except RedisError:
+            self._slots.give(free)
+            raise
+        if refusal is not None:
+            self._slots.give(free)
 
     def _suspects_of(self, plan: Mapping[str, int]) -> str | None:
         if self._owned or not self._isolation.any_known:
@@ -222,9 +240,13 @@ class Fetcher:
             if isinstance(refusal, BaseException):
                 raise refusal
 
-    async def _claim(self, queue: str, limit: int, *, idle: bool = False) -> Claim | None:
+    async def _claim(
+        self, queue: str, limit: int, *, idle: bool = False, reserved: int = 0
+    ) -> Claim | None:
         """Claim, and start what it gives at once; gives the refusal, if it is one."""
-        call = commands.claim(queue, self._worker_id, limit, idle=idle)
+        call = commands.claim(
+            queue, self._worker_id, limit, idle=idle, shelves=self._shelves.of(queue)
+        )
         claimed = await self._redis.run(call, retry_for_seconds=self._claim_patience)
         if claimed.status in (Claim.LOST, Claim.DRAINING):
             return claimed.status
@@ -232,8 +254,11 @@ class Fetcher:
             self._next_due.pop(queue, None)
         else:
             self._next_due[queue] = self._loop.time() + claimed.next_due_ms / 1000
-        self._order.note(queue, len(claimed.attempts), claimed.pending)
+        unasked = self._shelves.note(queue, claimed.shelves)  # some that may have tasks for us
+        self._order.note(queue, len(claimed.attempts), claimed.pending + unasked)
         self._isolation.note(queue, claimed, self._loop.time())
+        if reserved:
+            self._slots.give(reserved)
         self._slots.take(len(claimed.attempts))
         for attempt in claimed.attempts:
             self._start(attempt)

@@ -24,7 +24,8 @@ from identtqueue.transport.outage import Outage
 class Report(msgspec.Struct, frozen=True):
     """What is to be recorded of an attempt: a result, or a failure, or that it goes back.
 
-    Exactly one of the fields besides `attempt` is set; `retry_seconds` only beside `failure`.
+    Exactly one of the fields besides `attempt` is set; `retry_seconds`, or `declined_as` (a
+    signature), only beside `failure`.
     """
 
     attempt: Attempt
@@ -33,6 +34,7 @@ class Report(msgspec.Struct, frozen=True):
     retry_seconds: float | None = None
     aborted: bool = False
     released: bool = False
+    declined_as: str | None = None
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -164,6 +166,8 @@ class Finisher:
         if report.aborted:
             return _as_list(commands.abort(*where))
         assert report.failure is not None
+        if report.declined_as is not None:
+            return _as_list(commands.decline(*where, report.declined_as, report.failure))
         failure = codec.encode_failure(report.failure)
         if report.retry_seconds is None:
             return _as_list(commands.bury(*where, failure))

@@ -34,6 +34,7 @@ from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.outcome import Disowned, Released
 from identtqueue.worker.progress import ProgressSender
 from identtqueue.worker.settings import Identity, WorkerSettings
+from identtqueue.worker.shelves import Shelves
 from identtqueue.worker.slots import Slots
 from identtqueue.worker.upkeep import Upkeep
 
@@ -97,6 +98,7 @@ class Incarnation:
         self._slots = Slots(settings.concurrency)
         progress = ProgressSender(redis, self.worker_id)
         self._attempts = Attempts(executor, self._slots, progress, counters, self._torn_down)
+        shelves = Shelves(executor.may_run)
         self._fetcher = Fetcher(
             redis,
             self.worker_id,
@@ -105,6 +107,7 @@ class Incarnation:
             slots=self._slots,
             obstacles=executor.obstacles,
             owned=self._attempts.ids,
+            shelves=shelves,
             start=self._attempts.start,
             outage=outage,
             on_refused=self._on_refused,
@@ -127,6 +130,9 @@ class Incarnation:
             max_deliveries=settings.max_deliveries,
             may_recover=lambda: self.heartbeat.steady_for(settings.lease_seconds),
             tidy_up=self._tidy_up,
+            shelves=shelves,
+            on_shelves=self._fetcher.look_at_shelves,
+            unrunnable_seconds=settings.unrunnable_seconds,
             outage=outage,
             cron=settings.cron,
         )

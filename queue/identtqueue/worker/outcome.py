@@ -15,6 +15,7 @@ class Outcome(msgspec.Struct, frozen=True):
     Attributes:
         name: `succeeded`; `failed` (a dead letter); `retried` (it failed and runs again);
             `cancelled`; `released` (cut off at shutdown: back to its queue, uncharged);
+            `declined` (this worker cannot run it: it goes to those that can, uncharged);
             `disowned` (cut off because the lease of a queue was lost).
     """
 
@@ -58,6 +59,19 @@ class Released(Outcome, frozen=True):
     """It was cut off at shutdown and goes back to the queue, uncharged."""
 
     name: ClassVar[str] = "released"
+
+
+class Declined(Outcome, frozen=True):
+    """This worker cannot run it: it goes to those that can, uncharged.
+
+    Attributes:
+        failure: why not.
+        signature: what this worker knows of the job.
+    """
+
+    name: ClassVar[str] = "declined"
+    failure: Failure
+    signature: str
 
 
 class Disowned(Outcome, frozen=True):

@@ -11,7 +11,9 @@ from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol.conversion import Conversion, conversions
 from identtqueue.retry import RetryPolicy
 from identtqueue.signature import Parameters, RunIn, check_job, is_async, place
+from identtqueue.worker.job_hash import signature_hash
 from identtqueue.worker.reference import reference_to
+from identtqueue.worker.shelves import ENVELOPE_SIGNATURE, UNKNOWN_JOB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,14 @@ class Job:
         limits = JobLimits(max_running=self.max_running, rate_limit=self.rate_limit)
         object.__setattr__(self, "limits", limits)
 
+    def takes(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
+        """Why the function can't be called with these arguments; None: it can."""
+        try:
+            Parameters(self.name, self.function).check(args, kwargs)
+        except InvalidInput as error:
+            return str(error).removeprefix(f"{self.name}: ")
+        return None
+
     def bind(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -98,6 +108,7 @@ class Registry:
                 for name, job in jobs.items()
             ]
         self._jobs: dict[str, Job] = {}
+        self._signatures: dict[str, str] = {}
         for job in jobs:
             if not isinstance(job, Job):
                 raise InvalidInput(
@@ -119,6 +130,19 @@ class Registry:
     def limits(self) -> Mapping[str, JobLimits]:
         """Of each job, of one without limits too: it may have had some."""
         return {name: job.limits for name, job in self._jobs.items()}
+
+    def signature(self, name: str) -> str:
+        """What this worker knows of a job: another one may take other arguments."""
+        job = self._jobs.get(name)
+        if job is None:
+            return UNKNOWN_JOB
+        if name not in self._signatures:  # seldom needed, and not cheap
+            self._signatures[name] = signature_hash(job.function, job.types)
+        return self._signatures[name]
+
+    def may_run(self, name: str, declined_by: frozenset[str]) -> bool:
+        """Whether this worker may run a job's tasks that these signatures have declined."""
+        return name in self._jobs and not declined_by & {self.signature(name), ENVELOPE_SIGNATURE}
 
     def resolve(self, name: str) -> Job:
         """The job of that name.

@@ -39,6 +39,9 @@ class WorkerSettings:
         retry: what happens after a failure, unless the job says otherwise.
         max_deliveries: workers a task may lose before it becomes a dead letter. Only a worker that
             ran nothing else counts as the last one.
+        unrunnable_seconds: how long a task waits for a worker that can run it, if those that have
+            met it cannot: they have no such job, or it takes other arguments there. Then it
+            becomes a dead letter. Longer than a rollout takes; 0: at once.
         lease_seconds: time without a sign of life after which a worker's tasks are recovered;
             renewed three times as often. At least 5.
         grace_seconds: after SIGTERM, the time that running attempts have to end; those that do
@@ -60,6 +63,7 @@ class WorkerSettings:
     timeout_seconds: float | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     max_deliveries: int = 5
+    unrunnable_seconds: float = 600.0
     lease_seconds: float = 15.0
     grace_seconds: float = 25.0
     http_port: int | None = None
@@ -95,6 +99,7 @@ class WorkerSettings:
         _at_least("max_deliveries", self.max_deliveries, 1)
         _at_least("max_payload_bytes", self.max_payload_bytes, 1)
         _at_least("lease_seconds", self.lease_seconds, 5, float)
+        _at_least("unrunnable_seconds", self.unrunnable_seconds, 0, float)
         _at_least("grace_seconds", self.grace_seconds, 0, float)
         if self.timeout_seconds is not None:
             check_duration("timeout_seconds", self.timeout_seconds)

@@ -21,9 +21,9 @@ class Slots:
         if self.free == 0:
             self._some.clear()
 
-    def give(self) -> None:
-        """Free one."""
-        self.free += 1
+    def give(self, number: int = 1) -> None:
+        """Free that many."""
+        self.free += number
         self._some.set()
 
     async def wait(self) -> None:

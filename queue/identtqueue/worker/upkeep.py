@@ -20,6 +20,7 @@ from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker import kernel
 from identtqueue.worker.settings import Identity
+from identtqueue.worker.shelves import Shelves
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,9 @@ class Upkeep:
         max_deliveries: lost workers per task before it is a dead letter.
         may_recover: whether expired leases are evidence now (`Heartbeat.steady_for`).
         tidy_up: puts right what is this worker's own.
+        shelves: of tasks that other workers have declined.
+        on_shelves: told a queue that has some which this worker did not know of.
+        unrunnable_seconds: how long tasks wait for a worker that can run them.
         outage: tells the log.
         cron: the schedule.
     """
@@ -61,6 +65,9 @@ class Upkeep:
         max_deliveries: int,
         may_recover: Callable[[], bool],
         tidy_up: Callable[[], Awaitable[None]],
+        shelves: Shelves,
+        on_shelves: Callable[[str], Awaitable[None]],
+        unrunnable_seconds: float,
         outage: Outage,
         cron: Sequence[Cron],
     ) -> None:
@@ -70,6 +77,9 @@ class Upkeep:
         self._max_deliveries = max_deliveries
         self._may_recover = may_recover
         self._tidy_up = tidy_up
+        self._shelves = shelves
+        self._on_shelves = on_shelves
+        self._unrunnable_ms = round(unrunnable_seconds * 1000)
         self._outage = outage
         self._schedules = [_Schedule(entry, entry.queue or queues[0]) for entry in cron]
 
@@ -101,8 +111,10 @@ class Upkeep:
                     await self._recover(queue, worker_id, waive_lease=True)
 
     async def _round(self) -> None:
-        now_ms = await self._promote()
+        now_ms, shelves = await self._promote()
         await self._tidy_up()
+        for queue, names in shelves.items():
+            await self._see_to_shelves(queue, names)
         if self._may_recover():
             for queue in self._queues:
                 for worker_id in await self._redis.run(commands.expired(queue, now_ms)):
@@ -110,16 +122,35 @@ class Upkeep:
                         await self._recover(queue, worker_id, waive_lease=False)
         await self._tick(now_ms)
 
-    async def _promote(self) -> int:
-        """Promote in all queues, call by call where much is due; gives Redis' time."""
+    async def _promote(self) -> tuple[int, dict[str, Sequence[str]]]:
+        """Promote in all queues, call by call where much is due; gives the time and the shelves."""
         now_ms, left = 0, list(self._queues)
+        shelves: dict[str, Sequence[str]] = {}
         for _ in range(PROMOTIONS):
-            promoted = await self._redis.run_all([commands.promote(queue) for queue in left])
+            promoted = await self._redis.run_all(
+                [commands.promote(queue, serves=self._shelves.of(queue)) for queue in left]
+            )
             now_ms = promoted[0].now_ms
+            shelves |= {q: done.shelves for q, done in zip(left, promoted, strict=True)}
             left = [queue for queue, done in zip(left, promoted, strict=True) if done.more]
             if not left:
                 break
-        return now_ms
+        return now_ms, shelves
+
+    async def _see_to_shelves(self, queue: str, names: Sequence[str]) -> None:
+        if self._shelves.note(queue, names):
+            await self._on_shelves(queue)
+        hopeless = [name for name in names if not self._shelves.serves(name)]
+        if hopeless and self._may_recover():  # a worker that can run them may have just started
+            dead = await self._redis.run(commands.give_up(queue, hopeless, self._unrunnable_ms))
+            if dead:
+                logger.error(
+                    "%s: no worker has been able to run %d tasks for %g s: dead letters%s",
+                    queue,
+                    len(dead),
+                    self._unrunnable_ms / 1000,
+                    _named(dead),
+                )
 
     async def _tick(self, now_ms: int) -> None:
         """Every entry, also behind one that is refused (an ACL per queue, say)."""

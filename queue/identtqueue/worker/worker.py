@@ -282,6 +282,7 @@ class Worker:
             counters=self.counters,
             most_abandoned_threads=self.settings.most_abandoned_threads,
             obstacles=self._obstacles,
+            declines=self.settings.unrunnable_seconds > 0,
         )
         identity = Identity.from_environment()
         end = End.LOST

@@ -4,39 +4,45 @@
 -- all that are not
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
---       15 expiring
+--       15 expiring  16 shelves  17 served
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 limit  5 doorbell  6 error of an expired task
 --       7 error of a cancelled one  8 held prefix  9 running prefix
---       10 whether the worker runs nothing, in any queue: 0|1
+--       10 whether the worker runs nothing, in any queue: 0|1  11 shelf prefix
+--       12.. shelves from which it may be given tasks
 -- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled or held task may
 --         start or -1, Redis time, number left that may start (of held ones: one per job), news,
 --         then per attempt: id, number, failures, losses, enqueued at, ms waited, payload}
 -- News  pairs, seldom any: "fence <id>", its fencing token where that is not the Redis time;
 --       "suspects", their number; "alone", 1: a suspect, beside which nothing may run in this
---       worker; "hold", ms for which it is to start nothing more, so that it can take a suspect
+--       worker; "hold", ms for which it is to start nothing more, so that it can take a suspect;
+--       "shelves", their names
 -- include lib/now.lua
 -- include lib/promote.lua
 -- include lib/end_cancelled.lua
 -- include lib/begin.lua
 -- include lib/expiry.lua
--- include lib/return_rest.lua
 -- include lib/limits.lua
 -- include lib/held.lua
 -- include lib/due_held.lua
 -- include lib/slots.lua
 -- include lib/lies_elsewhere.lua
 -- include lib/sweep.lua
+-- include lib/take.lua
 -- include lib/suspects.lua
+-- include lib/shelves.lua
+-- include lib/serve_shelf.lua
 if not redis.call('ZSCORE', KEYS[3], ARGV[3]) then return {'lost'} end
 if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
 -- A queue that is neither paused nor limited, without suspects and with nothing cancelled, as most
 -- are, pays for no more than one look.
-local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[13]) > 0
+local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[13],
+  KEYS[16]) > 0
 if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
 local now, most = now_ms(), math.min(tonumber(ARGV[4]), 200)  -- Redis does nothing else meanwhile
 local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 100)
-local news, claimed, waited, looked, bytes = {}, 0, 0, 0, 0
+local news, claimed, waited = {}, 0, 0
+local at = {inflight = KEYS[2], special = special, looked = 0, bytes = 0}
 local reply = {'ok', next_due, now, 0, news}
 local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pending_since', 'payload',
   'expires_at', 'ttl', 'cancel'}
@@ -57,22 +63,9 @@ local function start(list, ids, i, dead)  -- false: it is not to run, or not now
   end
   if keys and not admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
   local attempt = begin(key, id, ARGV[3], KEYS[15], task, now, news)
-  claimed, waited, bytes = claimed + 1, waited + attempt[6], bytes + #attempt[7]
+  claimed, waited, at.bytes = claimed + 1, waited + attempt[6], at.bytes + #attempt[7]
   for _, value in ipairs(attempt) do reply[#reply + 1] = value end
   return true
-end
-
-local function take(list, tombstones, number)  -- whether to go on: bounded, when few of them start
-  local ids = number > 0 and looked < 500 and redis.call('LPOP', list, number) or {}
-  if #ids > 0 then looked = looked + #ids redis.call('RPUSH', KEYS[2], unpack(ids)) end
-  local dead, gone = special and find_dead(tombstones, ids) or {}, {}
-  for i, id in ipairs(ids) do
-    if bytes >= MOST_BYTES then looked = 500 return_rest(list, KEYS[2], ids, i) break end
-    if dead[i] then gone[#gone + 1] = id end
-    if not start(list, ids, i, dead[i]) then redis.call('LREM', KEYS[2], -1, id) end
-  end
-  if special then remove_tombstones(list, tombstones, gone) end
-  return #ids > 0
 end
 
 if special and redis.call('EXISTS', KEYS[13]) == 1 then
@@ -80,17 +73,24 @@ if special and redis.call('EXISTS', KEYS[13]) == 1 then
     draining = KEYS[7], task_prefix = ARGV[1], worker = ARGV[3], idle = ARGV[10] == '1'}
   most, next_due, reply[4] = serve_suspects(at, keys, most, next_due, now, news, start)
 end
+if special then tell_shelves(KEYS[16], news) end
+local shelf_at, shelved = ARGV[12] and {KEYS[16], KEYS[17], ARGV[11], KEYS[2], ARGV[1]}, 0
+for i = 12, #ARGV do
+  shelved = shelved + serve_shelf(shelf_at, ARGV[i], most - claimed, at, keys, now, start)
+end
 for _, job in ipairs(keys and due_jobs(KEYS[10], now) or {}) do
   local free, again
   repeat free, again = allowance(limit_of(keys, job, now), now)
-  until not take(ARGV[8] .. job, KEYS[12] .. ':' .. job, math.min(free, most - claimed))
+  until not take(at, ARGV[8] .. job, KEYS[12] .. ':' .. job, math.min(free, most - claimed),
+    start)
   note_held(KEYS[10], ARGV[8], KEYS[12], ARGV[1], job, again)
 end
 if special then sweep(KEYS[1], KEYS[12], ARGV[1], 1000) end
-repeat until not take(KEYS[1], KEYS[12], most - claimed)
+repeat until not take(at, KEYS[1], KEYS[12], most - claimed, start)
 if claimed > 0 then count_claims(KEYS[5], claimed, waited) end
 -- Pass the baton: exactly one more worker wakes while tasks are left that may start.
 if keys then reply[4], reply[2] = due_held(KEYS[10], now, next_due, reply[4]) end
 reply[4] = reply[4] + living(KEYS[1], special and KEYS[12], ARGV[1])
 if reply[4] == 0 then redis.call('DEL', KEYS[8]) else ring(KEYS[1], KEYS[8], ARGV[5], reply[4]) end
+reply[4] = reply[4] + shelved  -- for which nobody is rung: it may be one that declines them
 return reply

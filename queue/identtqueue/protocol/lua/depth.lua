@@ -1,8 +1,8 @@
 -- depth: what is in a queue; writes nothing
 -- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused  7 limits  8 blocked  9 rates
---       10 tombstones  11 suspects  12 expiring
+--       10 tombstones  11 suspects  12 expiring  13 shelves  14 served
 -- ARGV  1 task prefix  2 inflight prefix  3 how far to look ahead (ms)  4 held prefix
---       5 running prefix
+--       5 running prefix  6 shelf prefix
 -- Returns {pending, in flight, scheduled, dead, ms that the oldest which may start has waited or
 --         -1, ms until the next scheduled or -1, scheduled that fall due within ARGV 3, paused 0|1,
 --         workers, Redis time, how many of the pending may not start now, ms until a held one may
@@ -13,6 +13,7 @@
 -- include lib/tombstones.lua
 -- include lib/first_ids.lua
 -- include lib/count_expired.lua
+-- include lib/each_shelf.lua
 local now, in_flight = now_ms(), 0
 local workers = redis.call('ZRANGE', KEYS[2], 0, -1)
 for _, worker in ipairs(workers) do
@@ -63,6 +64,10 @@ local suspects = redis.call('LLEN', KEYS[11])  -- among which none is dead
 pending, startable = pending + suspects, startable + suspects
 if suspects > 0 then oldest = math.max(oldest, waited(KEYS[11])) end
 
+each_shelf(KEYS[13], KEYS[14], now, #workers, function(shelf, number, served)
+  pending, startable = pending + number, startable + (served and number or 0)
+  if served then oldest = math.max(oldest, waited(ARGV[6] .. shelf)) end
+end)
 local next_due, first = -1, redis.call('ZRANGE', KEYS[3], 0, 0, 'WITHSCORES')
 if #first > 0 then next_due = math.max(0, tonumber(first[2]) - now) end
 local due, next_held = due_held(KEYS[8], now)

@@ -19,7 +19,7 @@ local before = living(KEYS[2], KEYS[5], ARGV[1])
 redis.call('ZREM', KEYS[1], id)
 redis.call('PERSIST', key)
 redis.call('HDEL', key, 'error', 'finished_at', 'failures', 'losses', 'cancel', 'expires_at',
-  'suspect')
+  'suspect', 'declined', 'declined_since', 'declines', 'unstarted')
 redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ms())
 redis.call('RPUSH', KEYS[2], id)
 redis.call('HINCRBY', KEYS[4], 'replayed', 1)

@@ -1,0 +1,23 @@
+-- include lib/sweep.lua
+-- include lib/return_rest.lua
+-- Takes so many ids from a list, and starts those that may. `at` is {inflight, special, looked,
+-- bytes}. Returns whether to go on: the number of ids looked at is bounded, when few of them start.
+local function take(at, list, tombstones, number, start)
+  local ids = number > 0 and at.looked < 500 and redis.call('LPOP', list, number) or {}
+  if #ids > 0 then
+    at.looked = at.looked + #ids
+    redis.call('RPUSH', at.inflight, unpack(ids))
+  end
+  local dead, gone = at.special and find_dead(tombstones, ids) or {}, {}
+  for i, id in ipairs(ids) do
+    if at.bytes >= MOST_BYTES then
+      at.looked = 500
+      return_rest(list, at.inflight, ids, i)
+      break
+    end
+    if dead[i] then gone[#gone + 1] = id end
+    if not start(list, ids, i, dead[i]) then redis.call('LREM', at.inflight, -1, id) end
+  end
+  if at.special then remove_tombstones(list, tombstones, gone) end
+  return #ids > 0
+end

@@ -1,0 +1,100 @@
+"""A rolling deploy: workers of the old and of the new release, and producers of the new one."""
+
+from __future__ import annotations
+
+import random
+import re
+
+from faults.stage import Stage, scenario
+from identtqueue.protocol.submission import Submission
+from identtqueue.task import State
+from support.processes import WorkerProcess
+from support.waiting import eventually
+
+OLD = "support.old_jobs:app"
+LONGEST_WAIT_SECONDS = 6.0
+"""For a worker that knows the job: one round of its upkeep, and a slow machine."""
+
+
+async def _accept(stage: Stage, submissions: list[Submission]) -> None:
+    receipts = await stage.client.submit_many(submissions)
+    stage.accepted += [receipt.task_id for receipt in receipts]
+
+
+async def _succeed(stage: Stage, seconds: float) -> None:
+    results = await stage.client.wait_many(stage.accepted, seconds)
+    assert {result.state for result in results} == {State.SUCCEEDED}
+
+
+@scenario()
+async def test_a_new_job_while_an_old_worker_is_there(stage: Stage) -> None:
+    """200 tasks that the old one does not know, and more for both."""
+    old = await stage.worker(app=OLD).started()
+    await stage.worker().started()
+    await _accept(stage, [Submission(stage.queue, "journal") for _ in range(200)])
+    await _succeed(stage, LONGEST_WAIT_SECONDS)
+    await stage.settled(repeats=0)
+    said = re.findall(r"WARNING .*left to workers that can run them", old.log)
+    assert len(said) == 1, "once, not for each"
+
+
+@scenario()
+async def test_other_arguments_in_mixed_order(stage: Stage) -> None:
+    """Each release gets those that it takes; neither passes the other's to and fro."""
+    await stage.worker(app=OLD).started()
+    await stage.worker().started()
+    tasks = [Submission(stage.queue, "resize", args) for args in [(2,), (2, 3)] * 25]
+    random.Random(5).shuffle(tasks)
+    await _accept(stage, tasks)
+    await _succeed(stage, LONGEST_WAIT_SECONDS)
+    attempts = [(await stage.admin.task(task_id)).attempt for task_id in stage.accepted]
+    assert max(attempts) <= 2, "declined once at most"
+    await stage.settled(repeats=0)
+
+
+@scenario()
+async def test_the_new_worker_comes_later(stage: Stage) -> None:
+    """It is there at its first claim, although nobody rings for what was declined."""
+    old = await stage.worker(app=OLD).started()
+    await _accept(stage, [Submission(stage.queue, "journal") for _ in range(50)])
+    await _declined(stage, 50)
+    claims = await _claims(stage)
+    await stage.worker().started()
+    await _succeed(stage, LONGEST_WAIT_SECONDS)
+    assert await _claims(stage) - claims == 50
+    await stage.settled(repeats=0)
+    assert old.process.returncode == 0
+
+
+@scenario(long=True)
+async def test_what_nobody_can_run(stage: Stage) -> None:
+    """A dead letter that says who declined it; until then it waits, and nobody spins."""
+    worker = await stage.worker(app=OLD, unrunnable_seconds=2).started()
+    task_id = await stage.enqueue("journal")
+    results = await stage.settled(repeats=0)
+    failure = results[task_id].failure
+    assert failure is not None
+    assert failure.type == "identtqueue.errors.UnknownJob"
+    assert "no worker has been able to run it for 2 s" in failure.message
+    assert _id(worker) in failure.message
+    assert "no job named 'journal'" in failure.message
+    assert (await stage.admin.task(task_id)).attempt == 1
+
+
+def _id(worker: WorkerProcess) -> str:
+    return re.findall(r"worker (\S+): queues", worker.log)[0]
+
+
+async def _counter(stage: Stage, name: str) -> int:
+    return (await stage.admin.depths([stage.queue]))[stage.queue].counters.get(name, 0)
+
+
+async def _claims(stage: Stage) -> int:
+    return await _counter(stage, "claimed")
+
+
+async def _declined(stage: Stage, number: int) -> None:
+    async def reached() -> bool:
+        return await _counter(stage, "declined") == number
+
+    await eventually(reached, f"{number} tasks are declined")
