@@ -54,7 +54,7 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
     current = seen.deployment.replicas
     memory = _remember(spec, seen, memory, current)
-    health = examine(seen, memory.startup.seconds if memory.startup else None)
+    health = examine(seen, memory)
     target, memory = choose(spec, seen, memory, current, health)
     timeout = spec.drain.timeout_seconds
     late = {uid for uid, since in memory.drains.items() if seen.steady - since >= timeout}
@@ -304,9 +304,9 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
     )
     if seen.depth is None:
         return memory
-    if memory.strange:
-        workers = seen.workers_by_pod()
-        memory = replace(memory, strange=not any(workers[pod.uid] for pod in seen.own_pods))
+    workers = seen.workers_by_pod()
+    if any(workers[pod.uid] for pod in seen.own_pods):
+        memory = replace(memory, strange=False, registered_at=seen.steady)
     # A rate limit lets tasks start one by one, and a look falls between two of them as a rule.
     paced = seen.depth.next_held_seconds
     soon = paced is not None and paced <= spec.scaling.scale_down.idle_seconds

@@ -20,7 +20,16 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from .model import SAME_FOR_ALL_PODS, Container, Deployment, Health, Observed, Pod, Worker
+from .model import (
+    SAME_FOR_ALL_PODS,
+    Container,
+    Deployment,
+    Health,
+    Memory,
+    Observed,
+    Pod,
+    Worker,
+)
 
 REGISTER_SECONDS = 60.0
 """A pod that has been ready for so long without a worker is no worker's."""
@@ -43,13 +52,8 @@ _NOT_CREATED = {
 }
 
 
-def examine(seen: Observed, startup_seconds: float | None) -> Health:
-    """Look at all pods.
-
-    Args:
-        seen: with a Deployment.
-        startup_seconds: how long a pod usually takes; None: not known yet.
-    """
+def examine(seen: Observed, memory: Memory) -> Health:
+    """Look at all pods of the Deployment."""
     deployment, pods = seen.deployment, seen.own_pods
     assert deployment is not None
     if seen.depth is None:
@@ -57,11 +61,17 @@ def examine(seen: Observed, startup_seconds: float | None) -> Health:
     if not deployment.replicas and not pods:
         return Health()
     by_pod = seen.workers_by_pod()
-    patience = max(NOT_READY_SECONDS, 3 * (startup_seconds or 0.0))
+    startup = memory.startup.seconds if memory.startup else None
+    patience = max(NOT_READY_SECONDS, 3 * (startup or 0.0))
     causes = {pod.uid: _cause(pod, by_pod[pod.uid], seen.at, patience) for pod in pods}
     working = sum(cause == _WORKS for cause in causes.values())
     registered = any(by_pod[pod.uid] for pod in pods)
-    found = Counter(cause for cause in causes.values() if cause not in (_WORKS, _STARTS))
+    fine = [_WORKS, _STARTS]
+    if not registered and memory.registered_at is not None:
+        # Redis may have lost all registrations at once; workers renew them within a lease.
+        lost_seconds = seen.steady - memory.registered_at
+        fine += [_UNREGISTERED] if lost_seconds < REGISTER_SECONDS else []
+    found = Counter(cause for cause in causes.values() if cause not in fine)
     refused = _refusal(deployment)
     if found and not (refused and working):
         reason, message = found.most_common(1)[0][0]
@@ -101,9 +111,11 @@ def _cause(pod: Pod, workers: Sequence[Worker], at: float, patience: float) -> _
 def _starting_cause(pod: Pod, age: float, patience: float) -> _Cause:
     if pod.unschedulable and age >= PENDING_SECONDS:
         return "PodsUnschedulable", pod.unschedulable
-    if pod.phase == "Running" and age >= patience:
+    if age < patience or not pod.assigned:
+        return _STARTS
+    if pod.phase == "Running":
         return "NotReady", "it runs and is not ready; can its worker reach Redis, and log in?"
-    return _STARTS
+    return "NotReady", "its containers are not up yet; kubectl describe pod says what they wait for"
 
 
 _UNREGISTERED: _Cause = (

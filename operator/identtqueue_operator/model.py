@@ -346,6 +346,8 @@ class Memory:
     startup: Startup | None = None
     lowered: bool = False
     """The number was lowered, and the ReplicaSets have not yet been seen to have followed."""
+    registered_at: float | None = None
+    """When a worker was last registered from a pod of the Deployment."""
     drains: Mapping[str, float] = field(default_factory=dict)
     """Since when a pod drains, by its UID."""
     strange: bool = False

@@ -6,7 +6,7 @@ import pytest
 
 from identtqueue_operator.decide import decide
 from identtqueue_operator.health import NOT_READY_SECONDS, REGISTER_SECONDS, examine
-from identtqueue_operator.model import TROUBLES, Container, Depth, Memory
+from identtqueue_operator.model import TROUBLES, Container, Depth, Memory, Startup
 from identtqueue_operator.status import NOBODY_WORKS_SECONDS, Round, tell
 from identtqueue_operator.views import pod as view_of_pod
 from support.taskqueues import deployment, observed, pod, spec, worker
@@ -33,6 +33,10 @@ def fleet(*pods, workers=(), replicas=None, depth=None, **more):
 def failing(name, **state):
     container = Container("worker", running=False, **state)
     return pod(name, ready=False, created_at=AT - 30, containers=(container,))
+
+
+def usual(startup_seconds):
+    return Memory(startup=Startup(AT, startup_seconds))
 
 
 CRASH = {"waiting": "CrashLoopBackOff", "ended_at": AT - 5, "restarts": 3}
@@ -62,6 +66,9 @@ CASES = {
     "ContainerNotCreated": fleet(failing("a", **CONFIG)),
     "PodsUnschedulable": fleet(unschedulable("a")),
     "NotReady": fleet(pod("a", ready=False, created_at=AT - NOT_READY_SECONDS - 1)),
+    "NotReady, a volume is missing": fleet(
+        pod("a", ready=False, phase="Pending", created_at=AT - 900, containers=())
+    ),
     "NoWorkerRegistered": fleet(pod("a", **READY)),
     "QuotaExceeded": fleet(replicas=2, refusal='pods "x" is forbidden: exceeded quota: small'),
     "PodSecurityViolated": fleet(
@@ -74,7 +81,7 @@ CASES = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_reason_is_found(case):
-    found = examine(CASES[case], None)
+    found = examine(CASES[case], Memory())
     assert found.reason == case.partition(",")[0]
     assert found.trouble
     assert found.working == 0
@@ -149,33 +156,45 @@ def test_it_passes_by_itself():
 
 def test_starting_is_no_trouble():
     starting = fleet(pod("a", ready=False, created_at=AT - 10), replicas=2)
-    assert (examine(starting, None).reason, examine(starting, None).trouble) == ("Starting", False)
+    assert (examine(starting, Memory()).reason, examine(starting, Memory()).trouble) == (
+        "Starting",
+        False,
+    )
     slow = fleet(pod("a", ready=False, created_at=AT - 300))
-    assert examine(slow, 200.0).reason == "Starting"
-    assert examine(slow, 20.0).reason == "NotReady"
+    assert examine(slow, usual(200.0)).reason == "Starting"
+    assert examine(slow, usual(20.0)).reason == "NotReady"
     just_ready = fleet(pod("a", ready_since=AT - 5))
-    assert examine(just_ready, None).reason == "Starting"
+    assert examine(just_ready, Memory()).reason == "Starting"
+
+
+def test_registrations_that_redis_lost_have_a_lease_of_time_to_come_back():
+    there = pod("a", **READY)
+    seen = fleet(there, workers=(worker(there),))
+    _, memory = decide(spec(QUICK), seen, Memory())
+    for second, reason in ((1, "Starting"), (30, "Starting"), (61, "NoWorkerRegistered")):
+        lost = replace(seen, at=AT + second, workers=())
+        assert examine(lost, memory).reason == reason
 
 
 def test_zero_replicas_are_as_they_should_be():
-    assert examine(fleet(), None).well
+    assert examine(fleet(), Memory()).well
 
 
 def test_a_worker_that_drains_works_although_it_is_not_ready():
     drains = pod("a", ready=False, created_at=AT - 900)
     seen = fleet(drains, workers=(worker(drains, draining_in=("mrz",)),))
-    assert examine(seen, None).reason == "AllWork"
+    assert examine(seen, Memory()).reason == "AllWork"
 
 
 def test_a_queue_that_nobody_serves_is_told():
     settled = pod("a", **READY)
     seen = replace(fleet(settled, workers=(worker(settled),)), queues=("mrz", "ocr"))
-    found = examine(seen, None)
+    found = examine(seen, Memory())
     assert (found.reason, found.hopeless, found.strange) == ("QueueNotServed", False, False)
     assert "ocr" in found.message
     young = replace(settled, ready_since=AT - 1)
     seen = replace(fleet(young, workers=(worker(young),)), queues=("mrz", "ocr"))
-    assert examine(seen, None).reason == "AllWork"
+    assert examine(seen, Memory()).reason == "AllWork"
 
 
 # --- a Deployment that is something else ---
@@ -240,4 +259,4 @@ def test_a_pod_is_read_with_all_that_keeps_it_from_working():
     assert found.unschedulable == "0/3 nodes are available"
     assert found.problem == ("ErrImagePull", "init container fetch")
     assert (found.containers[0].waiting, found.containers[0].restarts) == ("PodInitializing", 4)
-    assert examine(fleet(found), None).reason == "ImagePullFailed"
+    assert examine(fleet(found), Memory()).reason == "ImagePullFailed"
