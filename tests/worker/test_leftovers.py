@@ -69,5 +69,9 @@ async def test_a_process_that_can_not_be_tidied_is_replaced(
     if what == "task that blocks":
         assert f"process {pid} does not tidy up after the process of job leave" in caplog.text
     else:
-        left = "task left" if what == "task that refuses" else "a call in the default executor"
+        left = (
+            "task left (_refuse)"
+            if what == "task that refuses"
+            else "a call in the default executor"
+        )
         assert f"has left behind what does not end: {left}" in caplog.text

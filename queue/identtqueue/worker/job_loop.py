@@ -14,6 +14,7 @@ connections by them. They can't harm another attempt.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import inspect
 import logging
@@ -82,7 +83,7 @@ class Scope:
 
     def left(self) -> list[str]:
         """Name what has not ended."""
-        tasks = [f"task {task.get_name()}" for task in self._pending()]
+        tasks = [f"task {task.get_name()} ({_code_of(task)})" for task in self._pending()]
         calls = ["a call in the default executor" for call in self._calls if not call.done()]
         generators = [
             f"async generator {generator.__qualname__}" for generator in self._suspended()
@@ -120,6 +121,10 @@ class Scope:
 
     def _suspended(self) -> list[AsyncGeneratorType[Any, Any]]:
         return [generator for generator in self._generators if generator.ag_frame is not None]
+
+
+def _code_of(task: asyncio.Task[Any]) -> str:
+    return getattr(task.get_coro(), "__qualname__", "unknown")
 
 
 def _closes_a_generator(task: asyncio.Task[Any]) -> bool:
@@ -234,9 +239,10 @@ class JobLoop:
                 try:
                     loop.run_forever()
                 except BaseException as error:  # noqa: BLE001 - see above
+                    raised_in = _out_of_the_loop(error, otherwise=scope)
                     if main.done():  # its own
                         break
-                    if not blamed or _raised_in(error, otherwise=scope) is not scope:
+                    if not blamed or raised_in is not scope:
                         _log_stray(error)
                     elif stray is None:
                         stray = error
@@ -289,14 +295,24 @@ def _note_generators() -> None:
     sys.set_asyncgen_hooks(firstiter=note)
 
 
-def _raised_in(error: BaseException, otherwise: Scope | None) -> Scope | None:
-    """Find the scope whose task or callback raised what has left the loop."""
-    traceback = error.__traceback__
+def _out_of_the_loop(error: BaseException, otherwise: Scope | None) -> Scope | None:
+    """Find the scope whose task or callback raised what has left the loop.
+
+    The loop's own frames are cut off and cleared: they hold the task, and it holds the error.
+    """
+    traceback = sys.exc_info()[2]
     while traceback is not None:
         frame = traceback.tb_frame
         if frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - who else would know?
-            context = getattr(frame.f_locals.get("self"), "_context", None)
+            BaseException.with_traceback(error, traceback.tb_next)
+            names = frame.f_locals
+            context = getattr(names.get("self"), "_context", None)
+            frame.clear()
+            if isinstance(names, dict):  # before Python 3.13 the frame keeps that too
+                names.clear()
             return otherwise if context is None else context.get(_begun_by)
+        with contextlib.suppress(RuntimeError):  # `_drive` runs
+            frame.clear()
         traceback = traceback.tb_next
     return otherwise
 
