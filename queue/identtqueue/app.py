@@ -79,29 +79,24 @@ class JobCall(msgspec.Struct, Generic[R_co], frozen=True):
     submission: Submission
 
 
-class _Handle(Generic[R_co]):
+class _Handle(msgspec.Struct, Generic[R_co], frozen=True, eq=False, weakref=True):
     """What both kinds of handles are."""
 
-    __slots__ = ("_job", "created", "task_id")
-
-    def __init__(self, job: AppJob[Any, R_co], task_id: str, *, created: bool) -> None:
-        self._job = job
-        self.task_id = task_id
-        self.created = created
+    _job: AppJob[Any, R_co]
+    task_id: str
+    created: bool
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.task_id})"
 
 
-class TaskHandle(_Handle[R_co]):
+class TaskHandle(_Handle[R_co], frozen=True, eq=False):
     """An enqueued task, with the type of its result.
 
     Attributes:
         task_id: `<queue>:<unique part>`.
         created: False if the id (or the unique key) existed already: then this is that task.
     """
-
-    __slots__ = ()
 
     async def result(self, timeout_seconds: float | None = None) -> R_co:
         """The job's return value, in its own type.
@@ -127,10 +122,8 @@ class TaskHandle(_Handle[R_co]):
         return await self._job.app.client.cancel(self.task_id)
 
 
-class SyncTaskHandle(_Handle[R_co]):
+class SyncTaskHandle(_Handle[R_co], frozen=True, eq=False):
     """`TaskHandle` for code without a loop: the same methods, blocking."""
-
-    __slots__ = ()
 
     def result(self, timeout_seconds: float | None = None) -> R_co:
         """See `TaskHandle.result`."""
@@ -215,7 +208,9 @@ class AppJob(Generic[P, R]):
                 that is declared.
             NotSerializable: a value would not arrive as it is.
         """
-        shape = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        shape: tuple[object, ...] = tuple(map(type, args))
+        if kwargs:
+            shape += (*kwargs, *map(type, kwargs.values()))
         if shape not in self._good_shapes:
             self._check_call(args, kwargs)
             if len(self._good_shapes) < MOST_SHAPES and self._are_exact(args, kwargs):

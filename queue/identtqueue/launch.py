@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from identtqueue import logs
 from identtqueue.app import App
 from identtqueue.errors import InvalidInput
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from identtqueue.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
-
-LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def load_app(target: str, modules: Sequence[str] = ()) -> App:
@@ -61,7 +60,7 @@ def set_up_logging(level: str | None) -> None:
     """
     root = logging.getLogger()
     if not root.handlers:
-        logging.basicConfig(level=level or "INFO", format=LOG_FORMAT)
+        logs.set_up(level or "INFO")
     elif level:
         root.setLevel(level)
     # dictConfig and fileConfig disable the loggers that exist, by default: those of the library

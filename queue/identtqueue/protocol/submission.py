@@ -26,6 +26,8 @@ BATCH_BYTES: Final = 1024 * 1024
 
 _DEFAULT: Final = TaskOptions()
 
+_NAMES: Final = ("queue_name", "function_name")
+
 
 class Submission(msgspec.Struct, frozen=True):
     """A call of a job that is to be enqueued.
@@ -77,7 +79,7 @@ def _task_id(queue: str, given: str | None) -> str:
 
 
 def submission_of(
-    names: Sequence[Any], kwargs: dict[str, Any], options: TaskOptions | None
+    names: tuple[Any, ...], kwargs: dict[str, Any], options: TaskOptions | None
 ) -> Submission:
     """Sort out what was passed to `enqueue_job`.
 
@@ -90,14 +92,15 @@ def submission_of(
         InvalidInput: a name is missing, or an option of the task stands among the arguments of
             its job.
     """
-    rest = dict(kwargs)
-    given = list(names[:2])
-    for name in ("queue_name", "function_name")[len(given) :]:
-        if name not in rest:
-            raise InvalidInput(f"enqueue_job: give {name}")
-        given.append(rest.pop(name))
-    refuse_options("enqueue_job", rest)
-    return Submission(given[0], given[1], names[2:], rest, options)
+    if len(names) < len(_NAMES):
+        kwargs = dict(kwargs)
+        for name in _NAMES[len(names) :]:
+            if name not in kwargs:
+                raise InvalidInput(f"enqueue_job: give {name}")
+            names = (*names, kwargs.pop(name))
+    if kwargs:
+        refuse_options("enqueue_job", kwargs)
+    return Submission(names[0], names[1], names[2:], kwargs, options)
 
 
 def refuse_options(what: str, kwargs: Mapping[str, Any]) -> None:

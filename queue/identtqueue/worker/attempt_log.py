@@ -45,7 +45,7 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
     """Log how an attempt ended: INFO, or WARNING if it may run again, or ERROR if it is dead."""
     level = _level(outcome)
     if not logger.isEnabledFor(level):
-        return
+        return  # a line costs as much as a short job
     failure = outcome.failure
     fields = fields_of(attempt) | {
         "outcome": outcome.name,
@@ -72,6 +72,18 @@ def log_refusal(attempt: Attempt, ack: Ack) -> None:
     )
 
 
+def _record(level: int, text: str, fields: dict[str, Any]) -> logging.LogRecord:
+    """Make the record as `Logger.log` does, in half the time.
+
+    It does not look for the caller: that is always here. A field that the application's record
+    factory has set already is overwritten, where `logging` would refuse it.
+    """
+    make = logging.getLogRecordFactory()
+    record = make(logger.name, level, __file__, 0, text, (), None, "log_end")
+    record.__dict__.update(fields)
+    return record
+
+
 def _level(outcome: Outcome) -> int:
     if isinstance(outcome, Succeeded):
         return logging.INFO
@@ -96,18 +108,11 @@ def _reason(failure: Failure | None) -> str:
 def _log(level: int, text: str, fields: dict[str, Any]) -> None:
     """Log, whatever the application's logging does: an attempt must not be left without an end.
 
-    `logging` refuses a field that a record has already: an application's own record factory may
-    have set a `task_id`. A filter may raise.
+    A filter or a record factory of the application's may raise.
     """
     try:
-        logger.log(level, "%s", text, extra=fields)
-    except Exception:  # noqa: BLE001 - see above
-        _log_without_fields(level, text)
-
-
-def _log_without_fields(level: int, text: str) -> None:
-    try:
-        logger.log(level, "%s", text)
+        if logger.isEnabledFor(level):
+            logger.handle(_record(level, text, fields))
     except Exception as error:  # noqa: BLE001 - see above
         if logging.lastResort is not None:
             broken = f"logging is broken ({type(error).__name__}): {text}"

@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, NoReturn, TypeVar
 
+from identtqueue import logs
 from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
@@ -159,9 +160,7 @@ class Worker:
                 at the start; later troubles with Redis are waited out.
         """
         if not logging.getLogger().handlers:
-            logging.basicConfig(
-                level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-            )
+            logs.set_up(logging.INFO)
         before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
         try:
             with asyncio.Runner(loop_factory=_loop_factory()) as runner:
