@@ -300,6 +300,7 @@ STORIES = st.builds(
 )
 
 
+@pytest.mark.timeout(600)
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(story=STORIES)
 def test_whatever_happens_rollouts_end_and_nobody_busy_is_ended(redis_server, story):
