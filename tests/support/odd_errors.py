@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from identtqueue import Context, Job, Retry
@@ -168,11 +169,17 @@ def _fail(how: str) -> NoReturn:
     raise ExceptionGroup("parts", parts if how == "Retry in a group" else parts[:1])
 
 
+@dataclass(frozen=True)
+class _Point:
+    x: int
+
+
 RESULTS: dict[str, Callable[[], Any]] = {
     "no msgpack form": object,
     "too large": lambda: "x" * 20_000,
     "huge number": lambda: 2**70,
     "lone surrogate": lambda: "\ud800",
+    "a map as a key": lambda: {_Point(1): "ok"},
 }
 
 
