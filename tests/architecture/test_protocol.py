@@ -191,7 +191,7 @@ READS = {
 }
 CHANGERS = (
     *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "promote", "ring", "vacate"),
-    *("admit", "note_held", "put_back", "remove_tombstones"),
+    *("admit", "note_held", "put_back", "remove_tombstones", "make_room"),
 )
 """Functions of `lua/lib` that write."""
 WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CHANGERS)})\(")
