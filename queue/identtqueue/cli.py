@@ -85,6 +85,14 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
 @click.option("--lease-seconds", default=15.0, envvar="IDENTTQUEUE_LEASE_SECONDS", show_envvar=True)
 @click.option("--grace-seconds", default=25.0, envvar="IDENTTQUEUE_GRACE_SECONDS", show_envvar=True)
 @click.option(
+    "--max-loop-block-seconds",
+    default=30.0,
+    envvar="IDENTTQUEUE_MAX_LOOP_BLOCK_SECONDS",
+    show_envvar=True,
+    help="How long a job may block the event loop. Longer: its stack is logged, /livez fails. "
+    "Twice as long: the other attempts are given back, the lease is no longer renewed.",
+)
+@click.option(
     "--max-tasks-per-process",
     type=int,
     envvar="IDENTTQUEUE_MAX_TASKS_PER_PROCESS",

@@ -58,7 +58,12 @@ class Stage:
 
     def open_gate(self) -> None:
         """Let the jobs end."""
-        Path(self.gate).touch()
+        self.touch(self.gate)
+
+    @staticmethod
+    def touch(path: str) -> None:
+        """Make a file that jobs wait for."""
+        Path(path).touch()
 
     def worker(
         self,

@@ -53,9 +53,12 @@ async def test_terminated_twice(stage: Stage) -> None:
     await stage.begun()
     worker.send(signal.SIGTERM)
     await eventually(lambda: "SIGTERM: stopping" in worker.log, "it has heard")
+    assert "stopping: 1 attempt has 3600 s to end" in worker.log
+    assert "A second signal cuts off at once" in worker.log
     assert worker.process.poll() is None
     worker.send(signal.SIGTERM)
     assert await worker.ended() == 0
+    assert "SIGTERM again: cutting off 1 attempt" in worker.log
     info = await stage.admin.task(task_id)
     assert (info.state, info.losses) == (State.PENDING, 0)
     await stage.worker().started()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import signal
+import sys
 import threading
 import time
 from pathlib import Path
@@ -121,3 +123,31 @@ async def resize(ctx: Context, width: int, height: int) -> int:
     """In `support.old_jobs` it has no height."""
     await journal(ctx)
     return width * height
+
+
+@app.task
+async def block_the_loop(ctx: Context, cure: str, how: str = "lock") -> int:
+    """Stop the event loop until the cure (a file) exists, as a lock that nobody gives back does."""
+    Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
+    _block(Path(cure), how)
+    return ctx.attempt
+
+
+def _block(cure: Path, how: str) -> None:
+    lock = threading.Lock()
+    lock.acquire()
+    while not cure.exists():
+        if how == "lock":
+            lock.acquire(timeout=0.1)
+        else:  # native code that lets other threads run, and looks at no signal
+            ctypes.CDLL(None).sleep(600)
+
+
+@app.task
+async def leaves_the_loop(ctx: Context, how: str) -> str:
+    """End the program, or the event loop, in every way that is not a task's."""
+    loop, done = asyncio.get_running_loop(), asyncio.Event()
+    loop.call_soon(loop.stop if how == "stop" else sys.exit)
+    loop.call_later(0.2, done.set)
+    await done.wait()
+    return "goes on"

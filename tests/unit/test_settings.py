@@ -430,6 +430,8 @@ def test_the_defaults_of_a_worker() -> None:
         {"lease_seconds": math.inf},
         {"grace_seconds": -1},
         {"grace_seconds": math.nan},
+        {"max_loop_block_seconds": 0.5},
+        {"max_loop_block_seconds": None},
         {"timeout_seconds": 0},
         {"timeout_seconds": -1},
         {"timeout_seconds": math.nan},

@@ -18,6 +18,7 @@ from identtqueue import App, Client, InvalidInput, State, Worker
 from identtqueue.errors import ProtocolMismatch, RedisAuthFailed
 from identtqueue.protocol.scripts import script
 from identtqueue.protocol.submission import Submission
+from identtqueue.worker.incarnation import bounded
 from support.accounts import left_over
 from support.invariants import check_invariants
 from support.ledger import Ledger
@@ -443,3 +444,74 @@ def test_the_end_of_the_applications_loop_releases_what_runs(
     for task_id in raw.lrange(f"idtq:{{{queue}}}:pending", 0, -1):
         row = raw.hgetall(f"idtq:{{{queue}}}:task:{task_id.decode()}")
         assert (row.get(b"losses", b"0"), row.get(b"failures", b"0")) == (b"0", b"0")
+
+
+# --- where a worker can't be run ---
+
+
+async def test_run_inside_a_loop(redis_server: RedisServer, queue: str) -> None:
+    with pytest.raises(InvalidInput, match=r"use `await worker\.serve\(\)`"):
+        Worker({"echo": echo}, redis_server.address, queue).run()
+
+
+def test_run_in_another_thread(redis_server: RedisServer, queue: str) -> None:
+    told: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            Worker({"echo": echo}, redis_server.address, queue).run()
+        except InvalidInput as error:
+            told.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    (error,) = told
+    assert "use `asyncio.run(worker.serve())`" in str(error)
+
+
+async def test_in_another_thread_as_that_error_says(
+    client: Client, redis_server: RedisServer, queue: str
+) -> None:
+    """Served by `asyncio.run` in a thread, ended by `call_soon_threadsafe`."""
+    worker, loops = Worker({"echo": echo}, redis_server.address, queue), []
+
+    async def main() -> None:
+        loops.append(asyncio.get_running_loop())
+        await worker.serve()
+
+    thread = threading.Thread(target=asyncio.run, args=(main(),))
+    thread.start()
+    task_id = await client.enqueue_job(queue, "echo", 1)
+    assert await client.wait_for_result(task_id, 30) == 1
+    loops[0].call_soon_threadsafe(worker.stop)
+    await eventually(lambda: not thread.is_alive(), "it has ended")
+
+
+async def test_served_twice(redis_server: RedisServer, raw: redis.Redis, queue: str) -> None:
+    """At the same time, and one after the other: the first run is not harmed."""
+    worker = Worker({"echo": echo}, redis_server.address, queue)
+    async with serving(worker):
+        await eventually(lambda: raw.zcard(f"idtq:{{{queue}}}:workers"), "it is registered")
+        with pytest.raises(InvalidInput, match="a worker serves once"):
+            await worker.serve()
+        assert raw.zcard(f"idtq:{{{queue}}}:workers") == 1
+    with pytest.raises(InvalidInput, match="make another Worker"):
+        await worker.serve()
+
+
+# --- messages ---
+
+
+async def test_what_is_not_done_at_the_stop_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    """No message is empty, also if the error has no text."""
+
+    async def fails() -> None:
+        raise OSError
+
+    await bounded("one thing", asyncio.sleep(60), 0.01)
+    await bounded("another thing", fails(), 60)
+    assert [record.getMessage() for record in caplog.records] == [
+        "shutdown: one thing: not done within 0.01 s",
+        "shutdown: another thing: OSError",
+    ]

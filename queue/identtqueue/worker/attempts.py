@@ -97,6 +97,24 @@ class Attempts:
         """Ids of those that run, and were not told to end."""
         return [i for i, entry in self._all.items() if not (entry.cut_off or entry.ended)]
 
+    def of_task(self, task: asyncio.Task[object] | None) -> Running | None:
+        """The attempt that a task of the event loop belongs to. May be called in any thread."""
+        if task is None:
+            return None
+        coroutine = task.get_coro()
+        if isinstance(coroutine, contain.Contained):
+            return coroutine.owner
+        return next((entry for entry in list(self._all.values()) if entry.task is task), None)
+
+    def by_queue(self, but: Running) -> dict[str, list[tuple[str, int]]]:
+        """Ids and numbers of all but one, by queue. May be called in any thread."""
+        found: dict[str, list[tuple[str, int]]] = {}
+        for entry in list(self._all.values()):
+            if entry is not but:
+                pairs = found.setdefault(entry.attempt.queue, [])
+                pairs.append((entry.attempt.task_id, entry.attempt.number))
+        return found
+
     def report_to(self, finisher: Finisher) -> None:
         """Hand outcomes to this finisher, which calls `answered` in turn."""
         self._finisher = finisher

@@ -12,15 +12,17 @@ import enum
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
-from identtqueue.errors import RedisAuthFailed
+from identtqueue.errors import RedisAuthFailed, RedisError
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, keys, roles
 from identtqueue.protocol.commands import Ack, Claim, Lease
 from identtqueue.protocol.roles import Role
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.subscriber import Subscriber
@@ -33,6 +35,7 @@ from identtqueue.worker.metrics import Counters
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.outcome import Disowned, Released
 from identtqueue.worker.progress import ProgressSender
+from identtqueue.worker.running import Running
 from identtqueue.worker.settings import Identity, WorkerSettings
 from identtqueue.worker.shelves import Shelves
 from identtqueue.worker.slots import Slots
@@ -70,6 +73,7 @@ class Incarnation:
         limits: of its jobs, declared to each queue.
         counters: where they are counted.
         outage: what all its connections tell the log through.
+        may_renew: False: let the lease run out, for now. Called in the heartbeat's thread.
     """
 
     def __init__(
@@ -81,6 +85,7 @@ class Incarnation:
         limits: Mapping[str, JobLimits],
         counters: Counters,
         outage: Outage,
+        may_renew: Callable[[], bool],
     ) -> None:
         self.worker_id = identity.worker_id(secrets.token_hex(6))
         self._registered = False
@@ -119,7 +124,7 @@ class Incarnation:
             self.worker_id,
             settings.queues,
             settings.lease_seconds,
-            may_renew=lambda: True,
+            may_renew=may_renew,
             on_beat=self._from_thread,
             outage=outage,
         )
@@ -151,6 +156,34 @@ class Incarnation:
     def _torn_down(self) -> bool:
         """Whether this life ends by a cancellation; at the end of a loop, that of all its tasks."""
         return self._owner is not None and self._owner.cancelling() > 0
+
+    def attempt_of(self, task: asyncio.Task[Any] | None) -> Running | None:
+        """The attempt that a task of the event loop belongs to."""
+        return self._attempts.of_task(task)
+
+    def give_back_but(self, task: asyncio.Task[Any] | None) -> int:
+        """Release all attempts but that of this task, because the event loop is blocked by it.
+
+        In the watchdog's thread. If nobody knows whose task it is, nothing is given back: what
+        blocks must be charged, or it would block one worker after the other without end.
+        """
+        culprit = self._attempts.of_task(task)
+        if culprit is None:
+            return 0
+        settings = replace(
+            self._redis.settings, connect_timeout_seconds=1.0, response_timeout_seconds=1.0
+        )
+        redis = blocking_redis(settings, client_name="identtqueue-release", retry_for_seconds=0)
+        number = 0
+        try:
+            for queue, pairs in self._attempts.by_queue(culprit).items():
+                redis.run(commands.release(queue, self.worker_id, pairs))
+                number += len(pairs)
+        except RedisError as error:
+            logger.debug("not given back: %s", error)  # the lease runs out
+        finally:
+            redis.close()
+        return number
 
     @property
     def draining(self) -> bool:

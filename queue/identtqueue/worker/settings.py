@@ -46,6 +46,9 @@ class WorkerSettings:
             renewed three times as often. At least 5.
         grace_seconds: after SIGTERM, the time that running attempts have to end; those that do
             not are given back. Keep it below the pod's terminationGracePeriodSeconds.
+        max_loop_block_seconds: how long a job may block the event loop. Longer, and the stack is
+            logged and /livez fails; twice as long, and the other attempts are given back and the
+            lease is no longer renewed. At least 1.
         http_port: serves /livez, /readyz and /metrics, on IPv6 and IPv4; None: nothing.
         max_abandoned_threads: with so many threads left behind by cut-off jobs, the worker takes no
             more tasks until some have ended; None: as many as `concurrency`, at least 10.
@@ -66,6 +69,7 @@ class WorkerSettings:
     unrunnable_seconds: float = 600.0
     lease_seconds: float = 15.0
     grace_seconds: float = 25.0
+    max_loop_block_seconds: float = 30.0
     http_port: int | None = None
     max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES
     max_tasks_per_process: int | None = None
@@ -101,6 +105,7 @@ class WorkerSettings:
         _at_least("lease_seconds", self.lease_seconds, 5, float)
         _at_least("unrunnable_seconds", self.unrunnable_seconds, 0, float)
         _at_least("grace_seconds", self.grace_seconds, 0, float)
+        _at_least("max_loop_block_seconds", self.max_loop_block_seconds, 1, float)
         if self.timeout_seconds is not None:
             check_duration("timeout_seconds", self.timeout_seconds)
         port = self.http_port

@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-import sys
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 
 from identtqueue import logs
 from identtqueue.errors import InvalidInput
@@ -21,7 +19,7 @@ from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.worker import attempts, threads
+from identtqueue.worker import attempts, program, threads
 from identtqueue.worker.child import is_child
 from identtqueue.worker.contain import exits_contained
 from identtqueue.worker.execute import Executor
@@ -46,14 +44,13 @@ from identtqueue.worker.processes import Processes
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.settings import Identity, WorkerSettings
+from identtqueue.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
 
 FOR_EVER: Final = float("inf")
 
 T = TypeVar("T")
-
-STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 PROCESSES_SECONDS: Final = 15.0
 """How long all processes for jobs may take to end: each is killed after five."""
@@ -145,6 +142,10 @@ class Worker:
         self._incarnation: Incarnation | None = None
         self._stopped = asyncio.Event()
         self._outage = Outage()
+        self._watchdog: Watchdog | None = None
+        self._signals: Callable[[Watchdog], contextlib.AbstractContextManager[None]] = lambda _: (
+            contextlib.nullcontext()
+        )
         self._stops = 0
         self._lost_at: float | None = None
         self._stop_by = float("inf")  # monotonic: later than that, a stop is stuck
@@ -158,24 +159,41 @@ class Worker:
         Raises:
             RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld, ProtocolMismatch:
                 at the start; later troubles with Redis are waited out.
+            InvalidInput: a loop is running here already, or this is not the main thread, or the
+                worker has served before.
         """
+        program.check_place()
         if not logging.getLogger().handlers:
             logs.set_up(logging.INFO)
-        before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
-        try:
-            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-                runner.run(self._run_with_signals())
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler or signal.SIG_DFL)
+        program.run(self._run_with_signals)
 
     async def serve(self) -> None:
-        """Work until `stop`, in the running loop. Signals are the caller's."""
+        """Work until `stop`, in the running loop. Signals are the caller's.
+
+        Raises:
+            InvalidInput: it serves already, or has served before: a worker does so once.
+        """
         if is_child():
             raise RuntimeError(
                 "a process for jobs has imported a module that runs a worker: put the call behind "
                 'if __name__ == "__main__":'
             )
+        if self._watchdog is not None:
+            raise InvalidInput(
+                "this worker has served before, or does so now: a worker serves once. For another "
+                "run, make another Worker"
+            )
+        watchdog = self._watchdog = Watchdog(
+            self, self.settings.max_loop_block_seconds, self.settings.grace_seconds
+        )
+        watchdog.start()
+        try:
+            with self._signals(watchdog):
+                await self._serve()
+        finally:
+            watchdog.stop()
+
+    async def _serve(self) -> None:
         redis = async_redis(
             self.redis_settings,
             client_name="identtqueue-worker",
@@ -211,25 +229,42 @@ class Worker:
         self._stopped.set()
 
     async def _run_with_signals(self) -> None:
-        loop = asyncio.get_running_loop()
-        for number in STOP_SIGNALS:
-            loop.add_signal_handler(number, self._on_signal, number)
-        error: BaseException | None = None
-        try:
-            await self.serve()
-        except BaseException as raised:
-            error = raised
-            raise
-        finally:
-            for number in STOP_SIGNALS:
-                loop.remove_signal_handler(number)
-                signal.signal(number, signal.SIG_IGN)  # a late one has nothing to stop any more
-            if stuck := await _end_the_rest():
-                _exit_without(stuck, error)
+        self._signals = lambda watchdog: watchdog.hearing(program.STOP_SIGNALS, self._on_signal)
+        await self.serve()
 
     def _on_signal(self, number: int) -> None:
-        logger.info("%s: stopping", signal.Signals(number).name)
+        name = signal.Signals(number).name
+        running, seconds = self.counters.running, self.settings.grace_seconds
+        run = f"{running} attempt{'s' if running != 1 else ''}"
+        if self._stops == 0 and running:
+            have = "have" if running != 1 else "has"
+            logger.info(
+                "%s: stopping: %s %s %g s to end, then what is left goes back to its queue. A "
+                "second signal cuts off at once",
+                *(name, run, have, seconds),
+            )
+        elif self._stops == 0:
+            logger.info("%s: stopping: no attempt runs", name)
+        else:
+            logger.info("%s again: cutting off %s", name, run if running else "nothing, none runs")
         self.stop()
+
+    # --- what the watchdog asks, from its thread ---
+
+    def is_working(self) -> bool:
+        """Whether this worker has a lease."""
+        return self._incarnation is not None and self._incarnation.registered
+
+    def name_of(self, task: asyncio.Task[Any] | None) -> str:
+        """What a task of the event loop belongs to, in words."""
+        entry = self._incarnation.attempt_of(task) if self._incarnation else None
+        if entry is not None:
+            return f"task {entry.attempt.task_id} attempt {entry.attempt.number}"
+        return "a callback" if task is None else f"asyncio's task {task.get_name()!r}"
+
+    def give_back_but(self, task: asyncio.Task[Any] | None) -> int:
+        """Release all attempts but that of this task of the event loop."""
+        return self._incarnation.give_back_but(task) if self._incarnation else 0
 
     async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> bool:
         """Do it; False if `stop` came first. What refuses to be cancelled is left behind."""
@@ -283,7 +318,8 @@ class Worker:
             obstacles=self._obstacles,
             declines=self.settings.unrunnable_seconds > 0,
         )
-        identity = Identity.from_environment()
+        identity, watchdog = Identity.from_environment(), self._watchdog
+        assert watchdog is not None
         end = End.LOST
         try:
             while end is End.LOST and not self._stops:
@@ -295,6 +331,7 @@ class Worker:
                     self._registry.limits,
                     self.counters,
                     self._outage,
+                    may_renew=watchdog.may_renew,
                 )
                 end = await self._incarnation.live()
                 self._lost_at = self._incarnation.lost_at
@@ -314,16 +351,17 @@ class Worker:
         return server
 
     def _live_problem(self) -> str | None:
-        now, incarnation = time.monotonic(), self._incarnation
-        if now > self._stop_by:
+        if time.monotonic() > self._stop_by:
             return "the stop is overdue"
-        if incarnation is None or self._stops:
-            return None
+        blocked = self._watchdog.problem if self._watchdog else None
+        if blocked or self._incarnation is None or self._stops:
+            return blocked
+        return self._lease_problem(self._incarnation) or self._stuck_problem()
+
+    def _lease_problem(self, incarnation: Incarnation) -> str | None:
         if incarnation.registered:
-            if not incarnation.heartbeat.alive:
-                return "the heartbeat has ended"
-            return self._stuck_problem()
-        lost_at = incarnation.lost_at or self._lost_at
+            return None if incarnation.heartbeat.alive else "the heartbeat has ended"
+        now, lost_at = time.monotonic(), incarnation.lost_at or self._lost_at
         if lost_at is None or now - max(lost_at, self._outage.calm_since) < START_OVER_SECONDS:
             return None
         return f"the lease was lost {now - lost_at:.0f} s ago, and there is no new one"
@@ -336,7 +374,8 @@ class Worker:
             return "no lease" if incarnation and incarnation.lost_at else "not registered yet"
         if incarnation.draining:
             return "draining"
-        return self._obstacles.text
+        problem = self._watchdog.problem if self._watchdog else None
+        return problem or self._obstacles.text
 
     def _stuck_problem(self) -> str | None:
         """Say that this worker does nothing any more, and that a new one would."""
@@ -354,44 +393,7 @@ async def _exit_of(work: Callable[[], Awaitable[None]]) -> BaseException | None:
     return None
 
 
-async def _end_the_rest() -> list[str]:
-    """End what runs besides, as `asyncio.Runner` does; gives what does not end in time."""
-    rest = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in rest:
-        task.cancel()
-    stuck: set[asyncio.Task[Any]] = set()
-    if rest:
-        _, stuck = await asyncio.wait(rest, timeout=CUT_OFF_SECONDS)
-    if not stuck:
-        loop = asyncio.get_running_loop()
-        ending = loop.create_task(loop.shutdown_default_executor(), name="asyncio.to_thread")
-        _, stuck = await asyncio.wait([ending], timeout=CUT_OFF_SECONDS)
-    return sorted(task.get_name() for task in stuck)
-
-
-def _exit_without(stuck: Sequence[str], error: BaseException | None) -> NoReturn:
-    """End the process at once.
-
-    All that a stop does has been done, hooks and leases included, so after a stop in order the
-    exit code is 0. Returning would wait for them: a loop and an interpreter end with all they have.
-    """
-    logger.error("left behind, they do not end: %s", ", ".join(stuck), exc_info=error)
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or there is none
-            stream.flush()
-    os._exit(0 if error is None else 1)
-
-
 def _several(what: str, values: Iterable[T] | None) -> tuple[T, ...]:
     if not isinstance(values, Iterable | None):
         raise InvalidInput(f"{what}={values!r}: give a list")
     return tuple(values or ())
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - the extra `fast`
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -1,0 +1,266 @@
+"""A thread that sees whether the event loop lives, and hears signals when it does not.
+
+An async job that blocks (a lock, a call without a time-out, a long computation) stops everything in
+the loop: the other attempts, time-outs, cancellations, the orderly stop. The loop can't say so
+itself. So a thread asks it every second for a sign of life. With `max_loop_block_seconds` as N:
+
+- after N s without one, the stack of the loop's thread is logged, and /livez fails;
+- after 2 N s, all attempts but the one that blocks are given back, uncharged, and the lease is no
+  longer renewed: the one that blocks is recovered as from a lost worker, and charged;
+- a signal ends the process although the loop is blocked: when the grace time is over, or at once
+  after a second one, or if the loop has been blocked for N s.
+
+The thread needs the interpreter lock now and then. Native code that never gives it up stops this
+thread, the heartbeat and the probes as well: then the lease runs out, and only SIGKILL ends the
+process. Time that the whole process has stood still is not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any, Final, NoReturn, Protocol
+
+logger = logging.getLogger(__name__)
+
+TICK_SECONDS: Final = 1.0
+"""How often the loop is asked."""
+
+ASIDE_SECONDS: Final = 2.0
+"""How long a log line may take: the blocked thread may hold the log's lock."""
+
+SECOND_SIGNAL_SECONDS: Final = 2.0
+"""How long after a second signal a loop may be without sign of life."""
+
+
+class Patient(Protocol):
+    """What the watchdog asks about the worker, from its thread."""
+
+    def is_working(self) -> bool:
+        """Whether it has a lease. At the start and at the end, hooks may block the loop."""
+
+    def name_of(self, task: asyncio.Task[Any] | None) -> str:
+        """What this task of the loop belongs to."""
+
+    def give_back_but(self, task: asyncio.Task[Any] | None) -> int:
+        """Release all attempts but that of this task; gives their number."""
+
+
+class Watchdog:
+    """Watches over one event loop; made in it.
+
+    Args:
+        patient: the worker.
+        most_seconds: how long the loop may be blocked.
+        grace_seconds: how long after a first signal it may be blocked.
+    """
+
+    def __init__(self, patient: Patient, most_seconds: float, grace_seconds: float) -> None:
+        self._patient = patient
+        self._most = most_seconds
+        self._grace = grace_seconds
+        self._loop = asyncio.get_running_loop()
+        self._loop_thread = threading.get_ident()
+        self.blocked_seconds = 0.0
+        self._asked = False
+        self._told = self._gave_back = False
+        self._on_signal: Callable[[int], None] = lambda _: None
+        self._signalled: list[tuple[int, float]] = []
+        self._bell, self._ringer = socket.socketpair()
+        self._bell.settimeout(TICK_SECONDS)
+        self._ringer.setblocking(False)
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, daemon=True, name="identtqueue watchdog")
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns at once."""
+        self._ended = True
+        self._ring(0)
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong with the loop, for /livez; None: nothing."""
+        seconds = self.blocked_seconds
+        if seconds < self._most or not self._patient.is_working():
+            return None
+        return f"the event loop has been blocked for {seconds:.0f} s"
+
+    def may_renew(self) -> bool:
+        """Whether this worker should keep its lease."""
+        return self.blocked_seconds < 2 * self._most
+
+    # --- signals; in the main thread, which runs the loop ---
+
+    @contextlib.contextmanager
+    def hearing(self, numbers: tuple[int, ...], on_signal: Callable[[int], None]) -> Any:
+        """Have these signals told, in the loop, and heard here while the loop is blocked.
+
+        The kernel's notice goes to this thread (`set_wakeup_fd`), since Python's own handlers wait
+        for the main thread to come back from native code.
+        """
+        self._on_signal = on_signal
+        before = signal.set_wakeup_fd(self._ringer.fileno(), warn_on_full_buffer=False)
+        for number in numbers:
+            signal.signal(number, self._forward)
+            signal.siginterrupt(number, False)
+        try:
+            yield
+        finally:
+            for number in numbers:
+                signal.signal(number, signal.SIG_IGN)  # a late one has nothing to stop any more
+            ours = signal.set_wakeup_fd(before)
+            if ours not in (-1, self._ringer.fileno()):  # somebody else's, set meanwhile
+                signal.set_wakeup_fd(ours)
+
+    def _forward(self, number: int, _frame: object) -> None:
+        """Tell the thread, if somebody else (an event loop) has the kernel's notice now."""
+        now = signal.set_wakeup_fd(-1)
+        if now != -1:
+            signal.set_wakeup_fd(now, warn_on_full_buffer=False)
+        if now != self._ringer.fileno():
+            self._ring(number)
+
+    def _ring(self, number: int) -> None:
+        with contextlib.suppress(OSError):
+            self._ringer.send(bytes([number]))
+
+    # --- in the thread ---
+
+    def _run(self) -> None:
+        last = time.monotonic()
+        while not self._ended:
+            for number in self._wait():
+                self._hear(number)
+            now = time.monotonic()
+            if self._asked:
+                # Not what this thread has stood still for: nor has the loop's had a chance.
+                self.blocked_seconds += min(now - last, 2 * TICK_SECONDS)
+            else:
+                self._ask()
+            last = now
+            self._judge(now)
+        self._bell.close()
+        self._ringer.close()
+
+    def _wait(self) -> bytes:
+        try:
+            return self._bell.recv(64)
+        except TimeoutError:
+            return b""
+
+    def _ask(self) -> None:
+        self._asked = True
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._answer)
+
+    def _answer(self) -> None:
+        """Give a sign of life. In the loop."""
+        seconds, self.blocked_seconds = self.blocked_seconds, 0.0
+        self._asked = False
+        if self._told:
+            self._told = self._gave_back = False
+            logger.warning("the event loop goes on, after it was blocked for %.0f s", seconds)
+
+    def _hear(self, number: int) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            # Others' signals too: their handlers run when the loop wakes.
+            self._loop.call_soon_threadsafe(self._tell, number)
+        if number and signal.getsignal(number) == self._forward:
+            self._signalled.append((number, time.monotonic()))
+
+    def _tell(self, number: int) -> None:
+        if number and signal.getsignal(number) == self._forward:
+            self._on_signal(number)
+
+    def _judge(self, now: float) -> None:
+        if self._signalled and self._asked and self._is_hopeless(now):
+            self._end_the_process()
+        if not self._patient.is_working():
+            return
+        if self.blocked_seconds >= self._most and not self._told:
+            self._told = True
+            self._log_block()
+        if self.blocked_seconds >= 2 * self._most and not self._gave_back:
+            self._gave_back = True
+            self._give_back()
+
+    def _is_hopeless(self, now: float) -> bool:
+        """Whether a signal has been heard, and the loop will not stop in order."""
+        if self.blocked_seconds < TICK_SECONDS:
+            return False
+        if len(self._signalled) > 1 and now - self._signalled[-1][1] >= SECOND_SIGNAL_SECONDS:
+            return True
+        return self.blocked_seconds >= self._most or now - self._signalled[0][1] > self._grace
+
+    def _log_block(self) -> None:
+        where, stack = self._where()
+        _aside(
+            lambda: logger.error(
+                "the event loop has been blocked for %.0f s by %s. Nothing else runs in it, and no "
+                "time-out is applied. After %g s the other attempts are given back, and the lease "
+                "is not renewed any more. The loop's thread is at:\n%s",
+                self.blocked_seconds,
+                where,
+                2 * self._most,
+                stack,
+            )
+        )
+
+    def _give_back(self) -> None:
+        task = self._task()
+        number = self._patient.give_back_but(task)
+        _aside(
+            lambda: logger.error(
+                "the event loop has been blocked for %.0f s by %s: the other attempts (%d) were "
+                "given back, and the lease is not renewed any more",
+                self.blocked_seconds,
+                self._patient.name_of(task),
+                number,
+            )
+        )
+
+    def _end_the_process(self) -> NoReturn:
+        number = self._signalled[-1][0]
+        given_back = self._patient.give_back_but(self._task())
+        where, stack = self._where()
+        _aside(
+            lambda: logger.error(
+                "%s: exiting, although the event loop is blocked by %s; the other attempts (%d) "
+                "were given back. The loop's thread is at:\n%s",
+                signal.Signals(number).name,
+                where,
+                given_back,
+                stack,
+            )
+        )
+        _aside(logging.shutdown)
+        os._exit(1)
+
+    def _where(self) -> tuple[str, str]:
+        frame = sys._current_frames().get(self._loop_thread)  # noqa: SLF001 - documented
+        stack = "".join(traceback.format_stack(frame)) if frame is not None else "(not known)\n"
+        return self._patient.name_of(self._task()), stack.rstrip()
+
+    def _task(self) -> asyncio.Task[Any] | None:
+        return asyncio.current_task(self._loop)
+
+
+def _aside(function: Callable[[], object]) -> None:
+    """Call it in another thread, and wait a while: it may need what the blocked thread holds."""
+    with contextlib.suppress(RuntimeError):  # no thread can be started
+        thread = threading.Thread(target=function, daemon=True, name="identtqueue aside")
+        thread.start()
+        thread.join(ASIDE_SECONDS)
