@@ -158,10 +158,11 @@ async def test_tasks_of_the_application_are_left_alone(
     assert seen == {"name": "Contained", "code": child.__code__}
 
 
+@pytest.mark.parametrize("first", [0, 1])
 async def test_the_task_factory_of_the_application_stays(
-    redis_server: RedisServer, client: Client, queue: str
+    redis_server: RedisServer, client: Client, queue: str, first: int
 ) -> None:
-    """It makes all tasks as before, and two workers in one loop leave it as they found it."""
+    """It makes all tasks as before. Two workers in one loop, whichever ends first, leave it."""
     loop, made = asyncio.get_running_loop(), []
 
     def factory(loop_, coroutine, **options):
@@ -169,10 +170,14 @@ async def test_the_task_factory_of_the_application_stays(
         return asyncio.Task(coroutine, loop=loop_, **options)
 
     loop.set_task_factory(factory)
-    async with serving(Worker({"fine": fine}, redis_server.address, queue)):
-        async with serving(Worker({"fine": fine}, redis_server.address, f"{queue}-2")):
-            assert await ran(client, f"{queue}-2", "fine") == "fine"
-        assert await ran(client, queue, "fine") == "fine"
+    queues = (queue, f"{queue}-2")
+    workers = [Worker({"fine": fine}, redis_server.address, q) for q in queues]
+    tasks = [asyncio.create_task(worker.serve()) for worker in workers]
+    for n in (first, 1 - first):
+        assert await ran(client, queues[n], "fine") == "fine"
+        assert loop.get_task_factory() is not factory
+        workers[n].stop()
+        await tasks[n]
     assert made
     assert loop.get_task_factory() is factory
     loop.set_task_factory(None)

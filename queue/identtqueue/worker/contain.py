@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any, Final, NoReturn, cast
 from weakref import WeakKeyDictionary
 
@@ -27,7 +28,17 @@ EXITS: Final = (SystemExit, KeyboardInterrupt)
 current: Final[ContextVar[Running | None]] = ContextVar("identtqueue attempt", default=None)
 """The attempt whose code runs; its tasks, callbacks and threads inherit it."""
 
-_installed: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, int]] = WeakKeyDictionary()
+
+@dataclass
+class _Installed:
+    """Our task factory in one event loop."""
+
+    before: Factory | None
+    ours: Factory
+    workers: int = 0
+
+
+_installed: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Installed]] = WeakKeyDictionary()
 
 
 class Contained(Coroutine[Any, Any, Any]):
@@ -77,19 +88,20 @@ class Contained(Coroutine[Any, Any, Any]):
 @contextlib.contextmanager
 def exits_contained(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Contain exits of attempts in this loop, for so long. Several workers may share a loop."""
-    _installed[loop] = _installed.get(loop, 0) + 1
-    before = loop.get_task_factory()
-    ours: Factory | None = None
-    if _installed[loop] == 1:
-        ours = _factory(cast("Factory | None", before))
-        loop.set_task_factory(cast("Any", ours))
+    place = _installed.get(loop)
+    if place is None:
+        before = cast("Factory | None", loop.get_task_factory())
+        place = _installed[loop] = _Installed(before, _factory(before))
+        loop.set_task_factory(cast("Any", place.ours))
+    place.workers += 1
     try:
         yield
     finally:
-        _installed[loop] -= 1
-        # Somebody else's, set meanwhile, stays. Ours does, too, while another worker needs it.
-        if not _installed[loop] and ours is not None and loop.get_task_factory() is ours:
-            loop.set_task_factory(before)
+        place.workers -= 1
+        if not place.workers:
+            del _installed[loop]
+            if loop.get_task_factory() is place.ours:  # somebody else's, set meanwhile, stays
+                loop.set_task_factory(cast("Any", place.before))
 
 
 def _factory(before: Factory | None) -> Factory:
