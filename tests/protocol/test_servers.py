@@ -104,7 +104,7 @@ async def test_a_policy_that_deletes_tasks_is_warned_of_once(
     expected = 0 if policy == "noeviction" else 1
     assert len(warnings()) == expected
     if expected:
-        assert f"Redis at 127.0.0.1:{server.port} has maxmemory-policy {policy}" in warnings()[0]
+        assert f" at 127.0.0.1:{server.port} has maxmemory-policy {policy}" in warnings()[0]
         assert "docs/redis.md" in warnings()[0]
     server.stop()
     server.start()
