@@ -178,6 +178,20 @@ async def worker_terminated(system: System, fault: Fault) -> list[int]:
     return _signal(_worker(system, fault), signal.SIGTERM)
 
 
+@kind("worker of the release before", 1.5, 3, 15)
+async def rolling_deploy(system: System, fault: Fault) -> list[int]:
+    """A worker is replaced by an older one that lacks a job, beside new ones; and back."""
+    worker = _worker(system, fault)
+    worker.is_old = True
+    pids = _signal(worker, signal.SIGTERM)
+    try:
+        await asyncio.sleep(fault.seconds)
+    finally:
+        worker.is_old = False
+        pids += _signal(worker, signal.SIGTERM)
+    return pids
+
+
 @kind("storm of terminations", 0.7, 1, 3)
 async def termination_storm(system: System, fault: Fault) -> list[int]:
     """SIGTERM to every worker, three times."""
@@ -200,6 +214,13 @@ async def job_exits(system: System, fault: Fault) -> list[int]:
 async def poison(system: System, fault: Fault) -> list[int]:
     """A task that exits in each attempt, among innocent ones, until it is a dead letter."""
     await _as_task(system, fault, "poison", ())
+    return [-1]
+
+
+@kind("child task of a job exits", 1)
+async def child_exits(system: System, fault: Fault) -> list[int]:
+    """sys.exit inside asyncio.gather: the attempt has failed, the worker goes on."""
+    await _as_task(system, fault, "exits_in_a_child", ())
     return [-1]
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import redis
 
+import identtqueue.worker
 from identtqueue import Client, RetryPolicy, TaskCancelled, TaskFailed, TaskOptions, Worker
 from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
@@ -128,7 +131,8 @@ async def test_all_records_about_an_attempt_have_the_same_fields(
     async with serving(worker):
         await client.wait_for_result(await enqueue("fine"), 30)
         await dies(client, await enqueue("deep", "x"))
-        await dies(client, await enqueue("fine", 1, 2, 3))
+        declined = await enqueue("fine", 1, 2, 3)
+        await eventually(lambda: about(caplog, declined), "it is left to a worker that takes it")
         await dies(client, await enqueue("wait", timeout_seconds=0.05))
         cancelled = await enqueue("wait")
         await taken(cancelled)
@@ -138,16 +142,29 @@ async def test_all_records_about_an_attempt_have_the_same_fields(
         stolen = await enqueue("wait", timeout_seconds=60)
         owner = await taken(stolen)
         await calls.run(commands.recover(queue, owner, waive_lease=True, max_deliveries=1))
-        await eventually(lambda: about(caplog, stolen), "the loss is noticed", seconds=60)
-        released = await enqueue("wait")
-        await taken(released)
+        # It may be what its worker was lost for: it runs alone, and is released at the end.
+        await eventually(lambda: any("alone" in r.getMessage() for r in about(caplog, stolen)))
     for task_id, name in expected.items():
         records = about(caplog, task_id)
         assert records, f"nothing about {name}"
         for record in records:
             assert record.__dict__.keys() >= FIELDS, record.getMessage()
             assert (record.task_id, record.job) == (task_id, name)
-    assert about(caplog, released)[-1].outcome == "released"
+    assert about(caplog, stolen)[-1].outcome == "released"
+
+
+def test_no_line_about_an_attempt_is_written_without_the_fields() -> None:
+    """The kind, also where no test above comes by."""
+    bare = [
+        f"{file.name}:{node.lineno}"
+        for file in Path(identtqueue.worker.__file__).parent.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).startswith("logger.")
+        and any("attempt %d" in ast.unparse(argument) for argument in node.args)
+        and "extra" not in {keyword.arg for keyword in node.keywords}
+    ]
+    assert bare == []
 
 
 async def _owned(client: Client, task_id: str) -> str | None:
@@ -222,17 +239,19 @@ async def test_dead_letters_of_a_lost_worker_are_an_error(
     caplog: pytest.LogCaptureFixture,
     raw: redis.Redis,
 ) -> None:
-    await calls.run(commands.register(queue, "lost", 1, {}))
-    ids = [await client.enqueue_job(queue, "fine") for _ in range(2)]
-    await calls.run(commands.claim(queue, "lost", 2))
+    task_id = await client.enqueue_job(queue, "fine")
+    await calls.run(commands.register(queue, "before", 60_000, {}))
+    await calls.run(commands.claim(queue, "before", 1))
+    await calls.run(commands.recover(queue, "before", waive_lease=True, max_deliveries=1))
+    await calls.run(commands.register(queue, "lost", 60_000, {}))
+    await calls.run(commands.claim(queue, "lost", 1, idle=True))  # alone, so it is to blame
     raw.zadd(queue_keys(queue).workers, {"lost": 1}, xx=True)  # its lease ran out long ago
     worker = Worker(
         {"fine": lambda _ctx: 1}, redis_server.address, queue, max_deliveries=1, lease_seconds=5
     )
     async with serving(worker):
-        for task_id in ids:
-            await dies(client, task_id)
-        await eventually(lambda: about(caplog, ids[0]), "it is logged")
-    (record,) = about(caplog, ids[0])
+        await dies(client, task_id)
+        await eventually(lambda: about(caplog, task_id), "it is logged")
+    (record,) = about(caplog, task_id)
     assert record.levelname == "ERROR"
-    assert all(task_id in record.getMessage() for task_id in ids)
+    assert "1 dead letters" in record.getMessage()

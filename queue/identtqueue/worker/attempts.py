@@ -127,6 +127,7 @@ class Attempts:
                 attempt.task_id,
                 attempt.number,
                 attempt.losses,
+                extra=attempt_log.fields_of(attempt),
             )
         entry = Running(attempt, self._torn_down, self._on_exit)
         self._all[attempt.task_id] = entry
@@ -191,7 +192,11 @@ class Attempts:
         if entry.left:
             self._left.discard(entry)
             self._count_left()
-            logger.warning("%s attempt %d: has ended at last", *_name(entry))
+            logger.warning(
+                "%s attempt %d: has ended at last",
+                *_name(entry),
+                extra=attempt_log.fields_of(entry.attempt),
+            )
             return
         self._free()
         self._ended(entry, outcome)

@@ -151,7 +151,16 @@ class Process:
         self.send(answer)
         if left:
             logger.warning(
-                "%s attempt %d has left behind: %s", run.task_id, run.attempt, ", ".join(left)
+                "%s attempt %d has left behind: %s",
+                run.task_id,
+                run.attempt,
+                ", ".join(left),
+                extra={
+                    "task_id": run.task_id,
+                    "job": run.job,
+                    "queue": run.queue,
+                    "attempt": run.attempt,
+                },
             )
             left = self._loop.tidy(scope)
             self.send(pipe.Tidied(left))
