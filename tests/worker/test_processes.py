@@ -235,12 +235,13 @@ async def attempts(client: Client, task_id: str) -> int:
 async def test_retries_are_judged_as_anywhere(client: Client, start: Start, queue: str) -> None:
     """By class and base, `give_up_on` first; a `Retry` is always heard."""
     await start(
+        unrunnable_seconds=0,
         retry=RetryPolicy(
             max_retries=2,
             first_delay_seconds=0.01,
             retry_on=(ValueError, LookupError),
             give_up_on=(process_jobs.TooDark,),
-        )
+        ),
     )
     assert await ran(client, queue, "raises", "retry") == 2
     key = await failed(client, queue, "raises", "key")
