@@ -526,6 +526,7 @@ class App(AsyncConnected):
             timezone=timezone,
             args=tuple(submission.args),
             kwargs=submission.kwargs,
+            options=submission.options,
         )
         self.crons.append(entry)
         return entry

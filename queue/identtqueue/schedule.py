@@ -1,12 +1,13 @@
 """Pure: when a cron expression fires, and the id of each firing of a cron job.
 
-Every worker enqueues the *next* firing under an id made from the job's name and the firing's
+Every worker plans the *next* firing under an id made from the schedule's name and the firing's
 time. The id exists once, so the firing does, without a leader. All use Redis time, so skewed
 host clocks can't fire twice either.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from cronsim import CronSim, CronSimError
 
 from identtqueue.checks import check_function_name
 from identtqueue.errors import InvalidInput
-from identtqueue.task import QUEUE_NAME, check_queue_name
+from identtqueue.task import QUEUE_NAME, TaskOptions, check_queue_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,8 @@ class Cron:
         expression, timezone: when; see `CronExpression`.
         queue: default: the worker's first queue.
         args, kwargs: handed to the job.
+        options: of each firing, as of any task: `expires_seconds` counts from its time on, and a
+            `unique_key` leaves a firing out while another task has the key then.
     """
 
     name: str
@@ -95,6 +98,7 @@ class Cron:
     timezone: str = "UTC"
     args: tuple[Any, ...] = ()
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    options: TaskOptions | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and QUEUE_NAME.fullmatch(self.name)):
@@ -108,15 +112,39 @@ class Cron:
             raise InvalidInput(
                 f"cron {self.name}: give a tuple as args and names with values as kwargs"
             )
+        self._check_options()
         try:
             CronExpression(self.expression, self.timezone)
         except InvalidInput as error:
             raise InvalidInput(f"cron {self.name}: {error}") from error
 
+    def _check_options(self) -> None:
+        if self.options is None:
+            return
+        if not isinstance(self.options, TaskOptions):
+            raise InvalidInput(f"cron {self.name}: options={self.options!r}: give TaskOptions(…)")
+        default = TaskOptions()
+        for option in ("task_id", "delay_seconds", "at", "on_existing"):
+            if getattr(self.options, option) != getattr(default, option):
+                raise InvalidInput(
+                    f"cron {self.name}: {option} means nothing here: the schedule gives each "
+                    "firing its id and its time"
+                )
+
     def next_fire_ms(self, now_ms: int) -> int | None:
         """The first firing after `now_ms` (both ms since 1970), or None: never again."""
         fire = CronExpression(self.expression, self.timezone).next_after(now_ms / 1000)
         return None if fire is None else int(fire * 1000)
+
+    def definition(self, payload: bytes, options: Mapping[str, Any]) -> str:
+        """A hash of all that is declared, so that a new release is told from the old one.
+
+        Args:
+            payload: the encoded task.
+            options: of the task, encodable.
+        """
+        said = (self.expression, self.timezone, self.function_name, sorted(options.items()))
+        return hashlib.sha256(repr(said).encode() + payload).hexdigest()[:16]
 
     def task_id(self, queue: str, fire_ms: int) -> str:
         """The one id of that firing: `<queue>:cron.<name>.<UTC time>`."""

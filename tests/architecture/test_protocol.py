@@ -237,6 +237,7 @@ def test_time_is_redis_time(name: str) -> None:
 
 CALLS: dict[str, Call[Any]] = {
     "enqueue": commands.enqueue("q", [NewTask("q:a", b"", "f")]),
+    "schedule": commands.schedule("q", "n", "d", NewTask("q:a", b"", "f"), {"q:a": 1}),
     "promote": commands.promote("q", serves=["s:job"]),
     "claim": commands.claim("q", "w", 1, shelves=["s:job"]),
     "finish": commands.finish("q", "w", [("q:a", 1, b"")]),

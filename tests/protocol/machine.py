@@ -56,6 +56,8 @@ LIMITS: list[dict[str, JobLimits]] = [
 ]
 """What workers declare. The first ones know nothing of the limited jobs."""
 WHENS = ("now", "now", "later", "late", "expires", "replace", "replace, expires")
+FIRINGS = st.sampled_from(["c1", "c2", "c3"])
+"""Of the cron entry."""
 UNIQUE = st.sampled_from([None, None, None, "red", "blue"])
 SOME = st.integers(0, 63)
 FEW = st.integers(0, 5)
@@ -216,7 +218,19 @@ class QueueMachine(RuleBasedStateMachine):
         receipts = self.call(commands.enqueue(self.bench.queue, tasks), version)
         assert [(receipt.task_id, receipt.status) for receipt in receipts] == expected
 
-    @rule(name=NAMES)
+    @rule(
+        definition=st.sampled_from(["v1", "v2", "v3"]),
+        names=st.lists(FIRINGS, min_size=1, max_size=3, unique=True),
+    )
+    def schedule(self, definition: str, names: list[str]) -> None:
+        fires = {self.id(name): self.bench.now_ms() + LATER_MS for name in names}
+        version = self.model.version
+        expected = self.model.schedule(definition, list(fires))
+        task = self.bench.task("c0")
+        call = commands.schedule(self.bench.queue, "tick", definition, task, fires)
+        assert self.call(call, version) is expected
+
+    @rule(name=NAMES | FIRINGS)
     def cancel(self, name: str) -> None:
         version = self.model.version
         expected = self.model.cancel(self.id(name))
@@ -287,7 +301,8 @@ class QueueMachine(RuleBasedStateMachine):
         for attempt in claimed.attempts:
             task = self.model.tasks[attempt.task_id]
             assert (attempt.failures, attempt.losses) == (task.failures, task.losses)
-            assert codec.decode_task(attempt.payload).args == (attempt.task_id.split(":")[1],)
+            name = "c0" if task.firing else attempt.task_id.split(":")[1]
+            assert codec.decode_task(attempt.payload).args == (name,)
         if status is Claim.OK:
             left += sum(map(self.model.shelf_left, shelves))
             assert claimed.pending == left

@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol.commands import Ack, Cancelled, Claim, Enqueued, Lease, Replayed
+from identtqueue.protocol.commands import Ack, Cancelled, Claim, Enqueued, Lease, Planned, Replayed
 from identtqueue.protocol.states import TRANSITIONS
 from identtqueue.task import State
 
@@ -39,6 +39,7 @@ class ModelTask:
     failures: int = 0
     losses: int = 0
     owner: str | None = None  # who claimed it last
+    firing: bool = False  # of the cron entry
     suspect: bool = False
     declined: set[str] = field(default_factory=set)  # signatures
     declined_long: bool = False
@@ -52,6 +53,15 @@ class ModelTask:
     unique: str | None = None
     waiters: set[str] = field(default_factory=set)
     progress: tuple[int, int] | None = None  # attempt, number
+
+
+@dataclass(slots=True)
+class ModelCron:
+    """The cron entry."""
+
+    definition: str | None = None
+    replaced: set[str | None] = field(default_factory=set)
+    firings: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -82,6 +92,7 @@ class QueueModel:
         self.tasks: dict[str, ModelTask] = {}
         self.workers: dict[str, ModelWorker] = {}
         self.pending: list[str] = []
+        self.cron = ModelCron()
         self.suspects: list[str] = []
         self.shelves: dict[str, list[str]] = {}
         self.served: set[str] = set()
@@ -383,9 +394,40 @@ class QueueModel:
 
     def _promote_due(self, limit: int) -> int:
         moving = self.due[:limit]
+        firings = [t for t in moving if self.tasks[t].firing and not self.tasks[t].attempt]
         for task_id in moving:
-            self._to_pending("promote", task_id)
+            if task_id in firings[:-1]:  # missed: the last one of them runs
+                self._move("promote", task_id, State.CANCELLED)
+                self.stats["cancelled"] += 1
+            else:
+                self._to_pending("promote", task_id)
         return len(moving)
+
+    def schedule(self, definition: str, ids: Sequence[str]) -> Planned:
+        """The firings of one cron entry, all far ahead; its workers have just been there."""
+        cron = self.cron
+        if cron.definition != definition:
+            if definition in cron.replaced:
+                return Planned.REPLACED
+            self.version += 1
+            for task_id in sorted(cron.firings):
+                task = self.tasks.get(task_id)
+                if task is not None and task.state is State.SCHEDULED:
+                    self._move("schedule", task_id, None)
+                    self.stats["cancelled"] += 1
+                    cron.firings.discard(task_id)
+            cron.replaced |= {cron.definition} - {None}
+            cron.definition = definition
+        for task_id in ids:
+            if task_id in cron.firings:
+                continue
+            self.version += 1
+            cron.firings.add(task_id)
+            if task_id not in self.tasks:
+                task = self._move("schedule", task_id, State.SCHEDULED)
+                task.job, task.firing = "job", True
+                self.stats["enqueued"] += 1
+        return Planned.OK
 
     def claim(
         self,
@@ -514,7 +556,7 @@ class QueueModel:
             return None
         self.version += 1
         fates: dict[str, State] = {}
-        alone = len(listed.in_flight) == 1
+        alone, before = len(listed.in_flight) == 1, len(self.suspects)
         for task_id in reversed(list(listed.in_flight)):
             task = self.tasks[task_id]
             task.losses += 1
@@ -531,6 +573,7 @@ class QueueModel:
                 self.stats["recovered"] += 1
             assert task.state is not None
             fates[task_id] = task.state
+        self.suspects[before:] = reversed(self.suspects[before:])  # in their old order
         del self.workers[worker]
         return fates
 

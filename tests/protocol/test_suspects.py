@@ -67,6 +67,11 @@ def test_a_first_loss_isolates_nothing(bench: Bench) -> None:
     assert (bench.pending(), suspects(bench)) == (["a", "b"], [])
 
 
+def test_suspects_keep_their_order(bench: Bench) -> None:
+    make_suspects(bench, "a", "b", "c")
+    assert suspects(bench) == ["a", "b", "c"]
+
+
 @pytest.mark.parametrize("limit", [1, 2])
 def test_a_first_loss_that_would_bury_isolates(bench: Bench, limit: int) -> None:
     bench.enqueue("a", "b")

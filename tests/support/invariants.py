@@ -97,6 +97,7 @@ _KINDS: Final = {
     "tombstones": "hash",
     "suspects": "list",
     "shelf": "list",
+    "cron": "hash",
     "shelves": "hash",
     "served": "hash",
     "isolating": "string",

@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pytest
 import redis
 
-from identtqueue import Client, Cron, InvalidInput, Worker
+from identtqueue import App, Client, Cron, InvalidInput, TaskOptions, Worker
 from identtqueue.admin import Admin
 from identtqueue.errors import NotSerializable
+from identtqueue.protocol.keys import queue_keys
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.settings import RedisSettings
 from support.redis_server import RedisServer
@@ -105,12 +106,94 @@ async def test_an_entry_that_is_refused_stops_no_other(
     raw.execute_command("ACL", "DELUSER", queue)
 
 
+async def test_options_reach_the_firings(redis_server: RedisServer, queue: str) -> None:
+    """The key is taken when it fires, so the schedule is one task at a time; each is cut off."""
+    async with App(redis_server.address, default_queue=queue) as app:
+
+        @app.task
+        async def slow(_ctx) -> None:
+            await asyncio.Event().wait()
+
+        options = {"unique_key": "slow", "timeout_seconds": 0.1, "result_ttl_seconds": 77}
+        app.cron("* * * * * *", slow.options(**options))
+        ended: asyncio.Queue[str] = asyncio.Queue()
+
+        @app.after_task
+        async def note(ctx, outcome) -> None:
+            ended.put_nowait(outcome.failure.type)
+
+        async with serving(app.worker()), asyncio.timeout(30):
+            for _ in range(3):
+                assert await ended.get() == "identtqueue.errors.TimedOut"
+    with pytest.raises(InvalidInput, match="cron slow: delay_seconds means nothing here"):
+        app.cron("* * * * *", slow.options(delay_seconds=5))
+
+
+async def test_a_new_release_is_the_one_that_fires(
+    client: Client, serve: Serve, redis_server: RedisServer, queue: str
+) -> None:
+    """While workers of the old release are there, and after one of them started again."""
+    ran: list[tuple[str, str]] = []
+
+    async def report(ctx, to):
+        ran.append((ctx.task_id, to))
+
+    def release(to: str) -> list[Cron]:
+        every = {"expression": "* * * * * *"} if to == "new" else {"expression": "0 0 0 1 1 *"}
+        return [Cron(name="report", function_name="report", args=(to,), **every)]
+
+    async with Admin(redis_server.address) as admin:
+
+        async def scheduled() -> int:
+            return (await admin.depths([queue]))[queue].scheduled
+
+        await serve({"report": report}, cron=release("old"))
+        await eventually(scheduled, "the old release has planned its firing")
+        await serve({"report": report}, cron=release("new"))
+        await eventually(lambda: len(ran) > 1, "the new one fires")
+        await serve({"report": report}, cron=release("old"))
+        before = len(ran)
+        await eventually(lambda: len(ran) > before + 2, "and goes on")
+    assert {to for _, to in ran} == {"new"}
+    assert len({task_id for task_id, _ in ran}) == len(ran)
+    year = datetime.now(UTC).year + 1
+    assert await client.get_status(f"{queue}:cron.report.{year}0101T000000Z") is None
+
+
+async def test_a_firing_that_was_cancelled_is_not_planned_again(
+    client: Client, serve: Serve, raw: redis.Redis, queue: str
+) -> None:
+    """By no worker, and not when its hash is gone."""
+
+    async def yearly(_ctx): ...
+
+    entry = Cron(name="yearly", function_name="yearly", expression="0 0 1 1 *")
+    worker = await serve({"yearly": yearly}, cron=[entry])
+    task_id = f"{queue}:cron.yearly.{datetime.now(UTC).year + 1}0101T000000Z"
+
+    async def planned() -> bool:
+        return await client.get_status(task_id) == "scheduled"
+
+    await eventually(planned, "it is planned")
+    assert await client.cancel(task_id)
+    raw.delete(queue_keys(queue).task(task_id))
+    worker.stop()
+    await serve({"yearly": yearly}, cron=[entry])
+    await eventually(lambda: raw.zcard(queue_keys(queue).workers) == 1, "another one works")
+    seen = raw.hget(queue_keys(queue).cron, "yearly")
+    await eventually(lambda: raw.hget(queue_keys(queue).cron, "yearly") != seen, "and keeps it")
+    assert await client.get_status(task_id) is None
+
+
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
         ({"expression": "every day"}, "cron c: 'every day'"),
         ({"expression": "61 * * * *"}, r"cron c: '61 \* \* \* \*'"),
         ({"timezone": "Europe/Atlantis"}, "no timezone 'Europe/Atlantis'"),
+        ({"timezone": None}, "timezone=None: must be text"),
+        ({"options": {"max_retries": 1}}, "cron c: options="),
+        ({"options": TaskOptions(task_id="x")}, "cron c: task_id means nothing here"),
         ({"name": "Nightly"}, "cron name 'Nightly' is not valid"),
         ({"queue": "No Name"}, "queue name 'No Name' is not valid"),
     ],

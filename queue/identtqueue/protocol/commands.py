@@ -610,6 +610,7 @@ def claim(
             k.expiring,
             k.shelves,
             k.served,
+            k.cron,
         ),
         (
             k.task_prefix,
@@ -833,6 +834,52 @@ def wake(queue: str) -> Call[int]:
 # --- upkeep and administration ----------------------------------------------------------------
 
 
+SCHEDULE_KEPT_MS: Final = 30_000
+"""How long a definition of a schedule stands without a worker that has it, before an older one may
+come back. Workers say that they have it three times as often."""
+
+
+class Planned(enum.Enum):
+    """What became of a schedule's firings."""
+
+    OK = b"ok"
+    REPLACED = b"replaced"  # a worker with a newer definition keeps the schedule
+
+
+def schedule(
+    queue: str, name: str, definition: str, task: NewTask, firings: Mapping[str, int]
+) -> Call[Planned]:
+    """Plan the firings of a cron entry that lie ahead.
+
+    Args:
+        queue: where they run.
+        name: of the schedule.
+        definition: a hash of all that was declared; a new one replaces what is planned.
+        task: what each firing is; its id means nothing.
+        firings: id -> time, in ms since 1970.
+
+    Raises (from parse):
+        ProtocolMismatch: the queue was written by another major version.
+    """
+    k = queue_keys(queue)
+
+    def parse(reply: list[bytes]) -> Planned:
+        _check_protocol(reply)
+        return Planned(reply[0])
+
+    args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION]
+    args += (name, definition, task.payload, task.function_name)
+    args += (msgspec.msgpack.encode(task.options), SCHEDULE_KEPT_MS)
+    for task_id, fire_ms in firings.items():
+        args += (task_id, fire_ms)
+    return Call(
+        "schedule",
+        (k.cron, k.scheduled, k.stats, k.meta, k.wake, k.expiring),
+        tuple(args),
+        parse,
+    )
+
+
 def promote(
     queue: str, limit: int = PROMOTED_AT_ONCE, *, serves: Sequence[str] = ()
 ) -> Call[Promoted]:
@@ -860,6 +907,7 @@ def promote(
             k.stats,
             k.shelves,
             k.served,
+            k.cron,
         ),
         (
             k.task_prefix,

@@ -19,6 +19,7 @@ class QueueKeys:
 
     __slots__ = (
         "blocked",
+        "cron",
         "dead",
         "doorbell",
         "draining",
@@ -78,6 +79,7 @@ class QueueKeys:
             base + "served"
         )  # HASH shelf -> when one was last there that may run them (ms)
         self.shelf_prefix = base + "shelf:"  # LIST per shelf: their ids
+        self.cron = base + "cron"  # HASH schedule -> its definition, its firings ahead (msgpack)
         self.doorbell = base + "doorbell"  # channel: `pending` was empty and is not any more
 
     def task(self, task_id: str) -> str:

@@ -36,6 +36,7 @@ SCRIPTS: Final = {
         *("permitted", "register", "extend", "leave", "claim", "wake", "workers"),
         *(
             "enqueue",
+            "schedule",
             "promote",
             "progress",
             "finish",

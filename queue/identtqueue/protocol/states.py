@@ -34,6 +34,13 @@ TRANSITIONS: Final = (
         "client, cron",
     ),
     Transition(
+        "schedule",
+        (NONE, State.SCHEDULED),
+        (State.SCHEDULED, NONE),
+        "planned once; a new definition of the schedule takes back what the old one has planned",
+        "cron",
+    ),
+    Transition(
         "promote",
         (State.SCHEDULED, State.PENDING),
         (State.PENDING, State.CANCELLED),

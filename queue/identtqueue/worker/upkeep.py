@@ -13,9 +13,9 @@ from typing import Final
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Enqueued, NewTask, Recovery, WorkerRow
+from identtqueue.protocol.commands import SCHEDULE_KEPT_MS, Planned, Recovery, WorkerRow
+from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.schedule import Cron
-from identtqueue.task import Task
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker import kernel
@@ -32,7 +32,7 @@ PROMOTIONS: Final = 100
 """Calls per queue and round at most, where thousands of tasks are due or expire at once."""
 
 CRON_AHEAD_MS: Final = 10_000
-"""Firings are enqueued this long ahead (and the next one always), so a late round skips none."""
+"""Firings are planned this long ahead (and the next one always), so a late round skips none."""
 
 
 MOST_NAMED: Final = 20
@@ -203,31 +203,44 @@ def _is_predecessor(row: WorkerRow, me: Identity) -> bool:
 
 
 class _Schedule:
-    """One cron entry, and up to when its firings are enqueued."""
+    """One cron entry, and what Redis was last told of it."""
 
     def __init__(self, entry: Cron, queue: str) -> None:
         self._entry = entry
         self._queue = queue
-        self._until_ms = 0
-        task = Task(entry.function_name, entry.args, entry.kwargs)
-        self._payload = codec.encode_task(task)
+        self._task = new_task(
+            Submission(queue, entry.function_name, entry.args, entry.kwargs, entry.options),
+            codec.DEFAULT_MAX_PAYLOAD_BYTES,
+        )
+        self._definition = entry.definition(self._task.payload, self._task.options)
+        self._told: Sequence[int] = ()
+        self._told_at_ms = 0
+        self._replaced = False
 
     async def tick(self, redis: AsyncRedis, now_ms: int) -> None:
-        """Enqueue the firings of the time ahead, and in any case the next one."""
-        self._until_ms = max(self._until_ms, now_ms)
-        while (fire_ms := self._entry.next_fire_ms(self._until_ms)) is not None and self._is_due(
-            fire_ms, now_ms
-        ):
-            task = NewTask(
-                self._entry.task_id(self._queue, fire_ms),
-                self._payload,
-                self._entry.function_name,
-                {"at": fire_ms, "late_refused": True},
+        """Plan the firings of the time ahead, and in any case the next one."""
+        ahead = self._ahead(now_ms)
+        if ahead == self._told and now_ms < self._told_at_ms + SCHEDULE_KEPT_MS / 3:
+            return
+        firings = {self._entry.task_id(self._queue, fire_ms): fire_ms for fire_ms in ahead}
+        planned = await redis.run(
+            commands.schedule(self._queue, self._entry.name, self._definition, self._task, firings)
+        )
+        self._told, self._told_at_ms = ahead, now_ms
+        if (planned is Planned.REPLACED) != self._replaced:
+            self._replaced = planned is Planned.REPLACED
+            logger.info(
+                "cron %s: %s",
+                self._entry.name,
+                "workers with a newer definition keep it" if self._replaced else "kept again",
             )
-            receipt = (await redis.run(commands.enqueue(self._queue, [task])))[0]
-            if receipt.status is Enqueued.OK:
-                logger.debug("cron %s: next at %d", self._entry.name, fire_ms)
-            self._until_ms = fire_ms
 
-    def _is_due(self, fire_ms: int, now_ms: int) -> bool:
-        return fire_ms <= now_ms + CRON_AHEAD_MS or self._until_ms <= now_ms
+    def _ahead(self, now_ms: int) -> list[int]:
+        found: list[int] = []
+        until = now_ms
+        while (fire_ms := self._entry.next_fire_ms(until)) is not None:
+            if found and fire_ms > now_ms + CRON_AHEAD_MS:
+                break
+            found.append(fire_ms)
+            until = fire_ms
+        return found

@@ -4,7 +4,7 @@
 -- all that are not
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
---       15 expiring  16 shelves  17 served
+--       15 expiring  16 shelves  17 served  18 cron
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 limit  5 doorbell  6 error of an expired task
 --       7 error of a cancelled one  8 held prefix  9 running prefix
 --       10 whether the worker runs nothing, in any queue: 0|1  11 shelf prefix
@@ -40,7 +40,8 @@ local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[
 if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
 local now, most = now_ms(), math.min(tonumber(ARGV[4]), 200)  -- Redis does nothing else meanwhile
-local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 100)
+local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 100,
+  {KEYS[18], KEYS[5], ARGV[2], KEYS[15]})
 local news, claimed, waited = {}, 0, 0
 local at = {inflight = KEYS[2], special = special, looked = 0, bytes = 0}
 local reply = {'ok', next_due, now, 0, news}

@@ -3,6 +3,7 @@
 -- so that none waits for what will not come. Does a bounded part of it
 -- KEYS  1 scheduled  2 pending  3 wake  4 dead  5 blocked  6 limits  7 rates
 --       8 tombstones  9 suspects  10 expiring  11 stats  12 shelves  13 served
+--       14 cron
 -- ARGV  1 task prefix  2 doorbell  3 limit  4 how long dead letters are kept (ms)
 --       5 running prefix  6 unique prefix  7 held prefix  8 error of an expired task
 --       9 shelf prefix  10.. shelves from which the caller may run tasks
@@ -23,7 +24,8 @@ local at = {task_prefix = ARGV[1], unique_prefix = ARGV[6], held_prefix = ARGV[7
 local expired = redis.call('ZRANGEBYSCORE', KEYS[10], '-inf', now, 'LIMIT', 0, 100)
 for _, id in ipairs(expired) do expire(at, id, now) end
 
-local moved, next_due = promote(KEYS[1], KEYS[2], KEYS[8], KEYS[3], ARGV[1], ARGV[2], now, limit)
+local moved, next_due = promote(KEYS[1], KEYS[2], KEYS[8], KEYS[3], ARGV[1], ARGV[2], now, limit,
+  {KEYS[14], KEYS[11], ARGV[6], KEYS[10]})
 sweep(KEYS[2], KEYS[8], ARGV[1], 1000)
 local old = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[4]), 'LIMIT', 0, 1000)
 if #old > 0 then redis.call('ZREM', KEYS[4], unpack(old)) end

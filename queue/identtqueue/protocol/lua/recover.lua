@@ -27,7 +27,7 @@ redis.call('ZREM', KEYS[2], worker)
 redis.call('HDEL', KEYS[3], worker)
 redis.call('SREM', KEYS[4], worker)
 
-local alone, most = #ids == 1, tonumber(ARGV[6])
+local alone, most, suspects = #ids == 1, tonumber(ARGV[6]), {}
 local function fate(id, key)
   local losses = redis.call('HINCRBY', key, 'losses', 1)
   local task = redis.call('HMGET', key, 'cancel', 'ttl', 'slot', 'function', 'suspect')
@@ -45,7 +45,7 @@ local function fate(id, key)
     return 'failed'
   end
   if suspect then
-    redis.call('RPUSH', KEYS[11], id)
+    table.insert(suspects, 1, id)
     redis.call('HSET', key, 'suspect', 1)
   else
     put_back(KEYS[5], ARGV[10], KEYS[9], key, id, task[4])
@@ -63,6 +63,7 @@ for i = #ids, 1, -1 do  -- from the last, so that LPUSH keeps their order
     reply[#reply + 1] = fate(ids[i], key)
   end
 end
+for _, id in ipairs(suspects) do redis.call('RPUSH', KEYS[11], id) end
 if requeued > 0 then
   redis.call('HINCRBY', KEYS[8], 'recovered', requeued)
   ring(KEYS[5], KEYS[6], ARGV[4], before)

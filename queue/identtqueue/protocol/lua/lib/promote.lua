@@ -1,16 +1,22 @@
 -- include lib/pending.lua
 -- include lib/tombstones.lua
+-- include lib/fire.lua
 -- Moves due tasks to the end of pending, at most `limit`. ZREM comes first: it is allowed at
--- maxmemory, and after a first write Redis lets the script finish.
+-- maxmemory, and after a first write Redis lets the script finish. `at` is that of `left_out`.
 -- Returns how many moved, and the ms until the next one is due (-1: none waits).
-local function promote(scheduled, pending, tombstones, wake, task_prefix, doorbell, now, limit)
+local function promote(scheduled, pending, tombstones, wake, task_prefix, doorbell, now, limit, at)
   local due = redis.call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, limit)
   if #due > 0 then
     local before = living(pending, tombstones, task_prefix)
-    for _, id in ipairs(due) do
+    local left = left_out(at, scheduled, task_prefix, due, now)
+    for i, id in ipairs(due) do
       redis.call('ZREM', scheduled, id)
-      redis.call('RPUSH', pending, id)
-      redis.call('HSET', task_prefix .. id, 'state', 'pending', 'pending_since', now)
+      if left[i] then
+        leave_out(at, task_prefix .. id, id, left[i], now)
+      else
+        redis.call('RPUSH', pending, id)
+        redis.call('HSET', task_prefix .. id, 'state', 'pending', 'pending_since', now)
+      end
     end
     ring(pending, wake, doorbell, before)
   end

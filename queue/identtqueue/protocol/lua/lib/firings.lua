@@ -1,0 +1,49 @@
+-- include lib/end_task.lua
+-- The firings of a cron entry that lie ahead. Its entry in `cron` holds `definition`, when a worker
+-- with that was last seen, the definitions it has `replaced`, and `firings`: id -> when it fires. One
+-- that was cancelled stays there until its time is over, so nobody plans it again.
+
+local function forget_past(at)
+  for id, fires in pairs(at.entry.firings) do
+    if fires <= at.now then at.entry.firings[id], at.changed = nil, true end
+  end
+end
+
+-- Takes back what is planned. A client that waits for such a firing is told that it is cancelled.
+local function withdraw(at)
+  for id in pairs(at.entry.firings) do
+    local key = at.prefix .. id
+    local task = redis.call('HMGET', key, 'state', 'waiters')
+    if task[1] == 'scheduled' then
+      redis.call('ZREM', at.scheduled, id)
+      redis.call('ZREM', at.expiring, id)
+      local why = cmsgpack.pack({'Replaced', 'the schedule has a new definition', ''})
+      if task[2] then
+        end_task(key, id, 'cancelled', 'error', why, at.now, 60000, at.unique_prefix)
+      end
+      redis.call('DEL', key)
+      redis.call('HINCRBY', at.stats, 'cancelled', 1)
+      at.entry.firings[id] = nil
+    end
+  end
+end
+
+-- Plans a firing. False: that was done before, or its time is over.
+local function plan(at, id, fires, name, payload, job, options)
+  local key = at.prefix .. id
+  if fires <= at.now or at.entry.firings[id] then return false end
+  at.entry.firings[id], at.changed = fires, true
+  if redis.call('EXISTS', key) == 1 then return false end
+  redis.call('HSET', key, 'state', 'scheduled', 'payload', payload, 'function', job,
+    'enqueued_at', at.now, 'cron', name)
+  redis.call('ZADD', at.scheduled, fires, id)
+  if options.ttl then redis.call('HSET', key, 'ttl', options.ttl) end
+  if options.expires then
+    redis.call('HSET', key, 'expires_at', fires + options.expires)
+    redis.call('ZADD', at.expiring, fires + options.expires, id)
+  end
+  if options.unique then
+    redis.call('HSET', key, 'unique', options.unique, 'unique_ttl', options.unique_ttl)
+  end
+  return true
+end

@@ -1,0 +1,170 @@
+"""schedule: the firings of a cron entry, planned once, replaced by a new definition, and missed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Ack, Cancelled, Planned
+from identtqueue.task import Result, State
+from protocol.bench import FAILURE, Bench
+
+LATER_MS = 3_600_000
+
+
+def plan(
+    bench: Bench, definition: str, *names: str, entry: str = "tick", **options: Any
+) -> Planned:
+    fires = {bench.id(name): bench.now_ms() + LATER_MS for name in names}
+    task = bench.task(definition, **options)
+    return bench.run(commands.schedule(bench.queue, entry, definition, task, fires))
+
+
+def scheduled(bench: Bench) -> set[str]:
+    ids = bench.raw.zrange(bench.keys.scheduled, 0, -1)
+    return set(bench.names(item.decode() for item in ids))
+
+
+def state(bench: Bench, name: str) -> str | None:
+    return bench.field(name, "state")
+
+
+def due(bench: Bench, *names: str, late_ms: int = LATER_MS) -> None:
+    """They fire one after the other, the last one so long ago."""
+    for number, name in enumerate(names):
+        score = bench.now_ms() - late_ms - 1000 * (len(names) - number)
+        assert bench.raw.zadd(bench.keys.scheduled, {bench.id(name): score}, xx=True, ch=True)
+
+
+def test_a_firing_is_planned_once(bench: Bench) -> None:
+    assert plan(bench, "v1", "a", "b") is Planned.OK
+    assert plan(bench, "v1", "b", "c") is Planned.OK
+    assert scheduled(bench) == {"a", "b", "c"}
+    assert bench.run(commands.depth(bench.queue)).counters["enqueued"] == 3
+
+
+def test_a_new_definition_replaces_what_is_planned(bench: Bench) -> None:
+    """Times and arguments; and only of its own entry."""
+    plan(bench, "v1", "a", "b")
+    plan(bench, "v1", "other", entry="other")
+    plan(bench, "v2", "b", "c")
+    assert scheduled(bench) == {"b", "c", "other"}
+    bench.register("w")
+    due(bench, "b")
+    (attempt,) = bench.claim("w")
+    assert b"v2" in attempt.payload
+
+
+def test_an_old_definition_does_not_come_back_while_the_new_one_is_kept(bench: Bench) -> None:
+    """Old and new workers run side by side during a rollout, and old ones may restart."""
+    plan(bench, "v1", "a")
+    plan(bench, "v2", "b")
+    old = commands.schedule(bench.queue, "tick", "v1", bench.task("v1"), {bench.id("a"): 2**50})
+    assert bench.refuses(old) is Planned.REPLACED
+    assert scheduled(bench) == {"b"}
+
+
+def test_an_old_definition_comes_back_when_the_new_one_has_gone(bench: Bench) -> None:
+    """A rollback."""
+    plan(bench, "v1", "a")
+    plan(bench, "v2", "b")
+    forget(bench)
+    assert plan(bench, "v1", "a") is Planned.OK
+    assert scheduled(bench) == {"a"}
+    assert plan(bench, "v2", "b") is Planned.OK, "and is new again"
+
+
+def forget(bench: Bench) -> None:
+    """Nobody has kept the schedule for long: as `SCHEDULE_KEPT_MS` without a worker."""
+    script = (
+        "local e = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'tick')) e.seen = 1 "
+        "redis.call('HSET', KEYS[1], 'tick', cmsgpack.pack(e))"
+    )
+    bench.raw.eval(script, 1, bench.keys.cron)
+
+
+def test_a_cancelled_firing_stays_cancelled(bench: Bench) -> None:
+    """Also when its hash has expired, and under another definition."""
+    plan(bench, "v1", "a")
+    assert bench.run(commands.cancel(bench.id("a"))) is Cancelled.OK
+    plan(bench, "v1", "a")
+    assert state(bench, "a") == "cancelled"
+    bench.raw.delete(bench.keys.task(bench.id("a")))
+    plan(bench, "v1", "a")
+    plan(bench, "v2", "a")
+    assert scheduled(bench) == set()
+
+
+def test_who_waits_for_a_replaced_firing_is_told(bench: Bench) -> None:
+    plan(bench, "v1", "a")
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(bench.queue)
+        bench.run(commands.await_result(bench.id("a"), bench.queue))
+        plan(bench, "v2", "b")
+        message = None
+        while message is None:
+            message = listener.get_message(timeout=5)
+    task_id, result = commands.parse_reply(message["data"])
+    assert task_id == bench.id("a")
+    assert result is not None
+    assert result.state is State.CANCELLED
+
+
+def test_firings_that_were_missed_run_once(bench: Bench) -> None:
+    plan(bench, "v1", "a", "b", "c")
+    plan(bench, "v1", "other", entry="other")
+    due(bench, "other", "a", "b", "c")
+    bench.register("w")
+    ran = bench.names(attempt.task_id for attempt in bench.claim("w"))
+    assert ran == ["other", "c"]
+    result = bench.run(commands.await_result(bench.id("a")))
+    assert isinstance(result, Result)
+    assert result.failure is not None
+    assert result.failure.type == "Missed"
+
+
+def test_firings_that_are_hardly_late_all_run(bench: Bench) -> None:
+    """All workers may be busy for the time between two rounds of upkeep."""
+    plan(bench, "v1", "a", "b")
+    due(bench, "a", "b", late_ms=0)
+    assert bench.run(commands.promote(bench.queue)).moved == 2
+    assert bench.pending() == ["a", "b"]
+
+
+def test_a_retry_is_no_firing(bench: Bench) -> None:
+    plan(bench, "v1", "a", "b")
+    due(bench, "a")
+    bench.register("w")
+    (attempt,) = bench.claim("w")
+    bench.run(commands.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE))
+    due(bench, "a", "b")
+    assert bench.names(attempt.task_id for attempt in bench.claim("w")) == ["a", "b"]
+
+
+def test_a_unique_key_is_taken_when_it_fires(bench: Bench) -> None:
+    """Not when it is planned: then firings ahead would keep it from each other."""
+    plan(bench, "v1", "a", "b", "c", unique="key", unique_ttl=LATER_MS)
+    bench.register("w")
+    due(bench, "a")
+    (attempt,) = bench.claim("w")
+    due(bench, "b")
+    assert bench.claim("w") == []
+    assert state(bench, "b") == "cancelled"
+    assert bench.run(
+        commands.finish(bench.queue, "w", [(attempt.task_id, attempt.number, b"\xc0")])
+    ) == [Ack.OK]
+    due(bench, "c")
+    assert bench.names(attempt.task_id for attempt in bench.claim("w")) == ["c"]
+
+
+def test_expiry_counts_from_the_firing(bench: Bench) -> None:
+    plan(bench, "v1", "a", expires=1000, ttl=5000)
+    fires = int(bench.raw.zscore(bench.keys.scheduled, bench.id("a")) or 0)
+    assert bench.field("a", "expires_at") == str(fires + 1000)
+    assert bench.field("a", "ttl") == "5000"
+
+
+def test_a_time_that_has_passed_is_not_planned(bench: Bench) -> None:
+    past = commands.schedule(bench.queue, "tick", "v1", bench.task("v1"), {bench.id("a"): 1})
+    assert bench.run(past) is Planned.OK
+    assert scheduled(bench) == set()
