@@ -125,7 +125,7 @@ async def test_failed_renewals_are_spread_and_become_rarer(queue: str) -> None:
 
     fleet = [pauses() for _ in range(50)]
     first, last = [row[0] for row in fleet], [row[-1] for row in fleet]
-    assert all(0 < pause <= 0.75 for pause in first)
+    assert all(0 < pause <= 0.375 for pause in first)
     assert all(2.5 <= pause <= 5 for pause in last)
     assert max(last) - min(last) > 1, "they do not come in step"
 

@@ -30,11 +30,11 @@ logger = logging.getLogger(__name__)
 BEATS_PER_LEASE: Final = 3
 """Renewals in the time of one lease."""
 
-ANSWER_PART: Final = 1 / 6
+ANSWER_PART: Final = 1 / 5
 """Part of the lease that one answer may take. Two renewals in a row may fail by silence, with the
-pauses behind them, and a fifth of the lease is left for the third: 1/3 + 2 * 1/6 + 1/20 + 1/10."""
+pauses behind them, and a fifth of the lease is left for the third: 1/3 + 2 * 1/5 + 1/40 + 1/20."""
 
-PAUSE_PART: Final = 1 / 20
+PAUSE_PART: Final = 1 / 40
 """Part of the lease that the pause after a first failure takes at most. It doubles with each
 further failure, up to the time between two renewals."""
 
