@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from identtqueue.checks import check_patience
 from identtqueue.errors import InvalidInput, TaskNotFound
@@ -29,6 +30,10 @@ __all__ = [
     "ServerInfo",
     "WorkerInfo",
 ]
+
+
+RECOVERY_ROUNDS: Final = 1_000
+"""Rounds of 16 workers that one `recover_expired` takes at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,27 +183,28 @@ class Admin(AsyncConnected):
                 run out.
             max_deliveries: tasks that have lost so many workers become dead letters.
         """
-        return await self._redis.run(
-            commands.recover(
-                queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
-            )
+        call = commands.recover(
+            queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
         )
+        recovery = await self._redis.run(call)
+        while recovery.more:
+            recovery += await self._redis.run(call)
+        return recovery
 
     async def recover_expired(self, queue: str, *, max_deliveries: int) -> Recovery:
         """Take the tasks of all workers whose lease has run out."""
         now_ms = (await self._redis.run(commands.promote(queue))).now_ms
-        expired = await self._redis.run(commands.expired(queue, now_ms))
-        recoveries = [
-            await self.recover(queue, worker_id, waive_lease=False, max_deliveries=max_deliveries)
-            for worker_id in expired
-        ]
-        return Recovery(
-            lost=any(recovery.lost for recovery in recoveries),
-            requeued=tuple(t for recovery in recoveries for t in recovery.requeued),
-            dead=tuple(t for recovery in recoveries for t in recovery.dead),
-            cancelled=tuple(t for recovery in recoveries for t in recovery.cancelled),
-            isolated=tuple(t for recovery in recoveries for t in recovery.isolated),
-        )
+        recovered = Recovery(lost=False)
+        # Each round takes its workers away. It is bounded all the same: others may bring new ones.
+        for _ in range(RECOVERY_ROUNDS):
+            expired = await self._redis.run(commands.expired(queue, now_ms))
+            for worker_id in expired:
+                recovered += await self.recover(
+                    queue, worker_id, waive_lease=False, max_deliveries=max_deliveries
+                )
+            if not expired:
+                break
+        return recovered
 
     async def drain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
         """Tell workers to stop fetching; gives those that were not draining before."""

@@ -206,6 +206,7 @@ class Recovery:
         requeued, dead, cancelled: what became of its tasks.
         isolated: those of the requeued ones that run alone the next time, since they may be what
             kills their workers.
+        more: the worker has still more tasks: recover it again.
     """
 
     lost: bool
@@ -213,6 +214,18 @@ class Recovery:
     dead: tuple[str, ...] = ()
     cancelled: tuple[str, ...] = ()
     isolated: tuple[str, ...] = ()
+    more: bool = False
+
+    def __add__(self, other: Recovery) -> Recovery:
+        """Join what two calls have done."""
+        return Recovery(
+            self.lost or other.lost,
+            self.requeued + other.requeued,
+            self.dead + other.dead,
+            self.cancelled + other.cancelled,
+            self.isolated + other.isolated,
+            other.more,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -1009,7 +1022,7 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
 
 
 def _parse_recovery(reply: list[bytes]) -> Recovery:
-    if reply[0] != b"ok":
+    if reply[0] not in (b"ok", b"more"):
         return Recovery(lost=False)
     fates: dict[bytes, list[str]] = {b"pending": [], b"failed": [], b"cancelled": []}
     isolated = []
@@ -1021,6 +1034,7 @@ def _parse_recovery(reply: list[bytes]) -> Recovery:
         fates[fate].append(task_id)
     return Recovery(
         lost=True,
+        more=reply[0] == b"more",
         requeued=tuple(fates[b"pending"]),
         dead=tuple(fates[b"failed"]),
         cancelled=tuple(fates[b"cancelled"]),

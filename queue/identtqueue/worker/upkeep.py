@@ -28,6 +28,9 @@ PERIOD_SECONDS: Final = 2.0
 """Between rounds, on average. With the lease it bounds the recovery of a lost worker's tasks;
 blocked fetchers promote due tasks at once, this is for when all workers are busy."""
 
+RECOVERY_ROUNDS: Final = 100
+"""Rounds of 16 lost workers that one round of the upkeep takes at most."""
+
 PROMOTIONS: Final = 100
 """Calls per queue and round at most, where thousands of tasks are due or expire at once."""
 
@@ -117,9 +120,7 @@ class Upkeep:
             await self._see_to_shelves(queue, names)
         if self._may_recover():
             for queue in self._queues:
-                for worker_id in await self._redis.run(commands.expired(queue, now_ms)):
-                    if worker_id != self._worker_id:
-                        await self._recover(queue, worker_id, waive_lease=False)
+                await self._recover_expired(queue, now_ms)
         await self._tick(now_ms)
 
     async def _promote(self) -> tuple[int, dict[str, Sequence[str]]]:
@@ -152,6 +153,18 @@ class Upkeep:
                     _named(dead),
                 )
 
+    async def _recover_expired(self, queue: str, now_ms: int) -> None:
+        """Recover all peers whose lease has run out, some at a time."""
+        for _ in range(RECOVERY_ROUNDS):
+            expired = await self._redis.run(commands.expired(queue, now_ms))
+            found = [
+                await self._recover(queue, worker_id, waive_lease=False)
+                for worker_id in expired
+                if worker_id != self._worker_id
+            ]
+            if not any(recovery.lost for recovery in found):
+                break
+
     async def _tick(self, now_ms: int) -> None:
         """Every entry, also behind one that is refused (an ACL per queue, say)."""
         refusal: RedisError | None = None
@@ -164,11 +177,12 @@ class Upkeep:
             raise refusal
 
     async def _recover(self, queue: str, worker_id: str, *, waive_lease: bool) -> Recovery:
-        recovery = await self._redis.run(
-            commands.recover(
-                queue, worker_id, waive_lease=waive_lease, max_deliveries=self._max_deliveries
-            )
+        call = commands.recover(
+            queue, worker_id, waive_lease=waive_lease, max_deliveries=self._max_deliveries
         )
+        recovery = await self._redis.run(call)
+        while recovery.more:
+            recovery += await self._redis.run(call)
         if recovery.requeued or recovery.dead:
             logger.log(
                 logging.ERROR if recovery.dead else logging.WARNING,

@@ -7,6 +7,7 @@
 --         | {"failed" | "cancelled", failure}; or {state, nil, size} of a result that is larger
 -- include lib/now.lua
 -- include lib/expire.lua
+-- include lib/waiters.lua
 local task = redis.call('HMGET', KEYS[1], 'state', 'result', 'error', 'waiters', 'expires_at',
   'attempt')
 local state, waiters, expires_in = task[1], task[4], -1
@@ -27,8 +28,9 @@ if task[5] and state ~= 'running' then
   end
   expires_in = math.max(-1, tonumber(task[5]) - now)
 end
-if ARGV[1] ~= '' and not (waiters and string.find(waiters, ARGV[1], 1, true)) then
+local waits = waiters and string.find(waiters, ARGV[1], 1, true)
+if ARGV[1] ~= '' and not (waits and #waiters < 16384) then
   redis.call('HDEL', KEYS[1], 'waiters')  -- first: it is allowed at maxmemory
-  redis.call('HSET', KEYS[1], 'waiters', waiters and waiters .. ' ' .. ARGV[1] or ARGV[1])
+  redis.call('HSET', KEYS[1], 'waiters', waiters and with_waiter(waiters, ARGV[1]) or ARGV[1])
 end
 return {state, expires_in}

@@ -31,7 +31,7 @@
 -- include lib/suspects.lua
 -- include lib/shelves.lua
 -- include lib/serve_shelf.lua
-if not redis.call('ZSCORE', KEYS[3], ARGV[3]) then return {'lost'} end
+if tonumber(redis.call('ZSCORE', KEYS[3], ARGV[3]) or 0) == 0 then return {'lost'} end
 if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
 -- A queue that is neither paused nor limited, without suspects and with nothing cancelled, as most
 -- are, pays for no more than one look.
@@ -39,7 +39,7 @@ local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[
   KEYS[16]) > 0
 if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
-local now, most = now_ms(), math.min(tonumber(ARGV[4]), 200)  -- Redis does nothing else meanwhile
+local now, most = now_ms(), math.min(tonumber(ARGV[4]), 128)  -- Redis does nothing else meanwhile
 local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 100,
   {KEYS[18], KEYS[5], ARGV[2], KEYS[15]})
 local news, claimed, waited = {}, 0, 0
@@ -86,7 +86,7 @@ for _, job in ipairs(keys and due_jobs(KEYS[10], now) or {}) do
     start)
   note_held(KEYS[10], ARGV[8], KEYS[12], ARGV[1], job, again)
 end
-if special then sweep(KEYS[1], KEYS[12], ARGV[1], 1000) end
+if special then at.looked = at.looked + sweep(KEYS[1], KEYS[12], ARGV[1], 400) end
 repeat until not take(at, KEYS[1], KEYS[12], most - claimed, start)
 if claimed > 0 then count_claims(KEYS[5], claimed, waited) end
 -- Pass the baton: exactly one more worker wakes while tasks are left that may start.

@@ -38,7 +38,8 @@ end
 
 if redis.call('EXISTS', KEYS[7], KEYS[8]) > 0 then
   startable = 0
-  for _, job in ipairs(redis.call('ZRANGE', KEYS[8], 0, -1)) do
+  local jobs = redis.call('ZRANGE', KEYS[8], 0, 299)  -- more are not seen
+  for _, job in ipairs(jobs) do
     local list, dead = ARGV[4] .. job, KEYS[10] .. ':' .. job
     local held = living(list, dead, ARGV[1])
     local may = math.max(0, math.min(held, free_for(job)))

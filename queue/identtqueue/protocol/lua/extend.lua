@@ -4,7 +4,7 @@
 -- ARGV  1 worker  2 lease (ms)
 -- Returns "lost" | "draining" | "ok"
 -- include lib/now.lua
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 'lost' end
+if tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]) or 0) == 0 then return 'lost' end
 redis.call('ZREM', KEYS[1], ARGV[1])  -- first, for the sake of maxmemory
 redis.call('ZADD', KEYS[1], now_ms() + tonumber(ARGV[2]), ARGV[1])
 if redis.call('SISMEMBER', KEYS[2], ARGV[1]) == 1 then return 'draining' end

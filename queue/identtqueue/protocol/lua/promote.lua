@@ -26,7 +26,7 @@ for _, id in ipairs(expired) do expire(at, id, now) end
 
 local moved, next_due = promote(KEYS[1], KEYS[2], KEYS[8], KEYS[3], ARGV[1], ARGV[2], now, limit,
   {KEYS[14], KEYS[11], ARGV[6], KEYS[10]})
-sweep(KEYS[2], KEYS[8], ARGV[1], 1000)
+sweep(KEYS[2], KEYS[8], ARGV[1], 400)
 local old = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[4]), 'LIMIT', 0, 1000)
 if #old > 0 then redis.call('ZREM', KEYS[4], unpack(old)) end
 unblock(KEYS[5], {KEYS[6], KEYS[7], ARGV[5]}, ARGV[1], now)

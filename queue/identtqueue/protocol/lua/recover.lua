@@ -8,8 +8,8 @@
 --       "expired" (its lease must have run out)  6 losses allowed before a task is buried
 --       7 encoded failure of a buried task  8 encoded reason of a cancelled one
 --       9 how long dead letters are kept (ms)  10 held prefix  11 running prefix
--- Returns {"unknown"} | {"alive"} | {"ok", then pairs: id, "pending" | "suspect" (which is pending,
---         too) | "failed" | "cancelled"}
+-- Returns {"unknown"} | {"alive"} | {"ok" | "more" (call again for the rest), then pairs: id,
+--         "pending" | "suspect" (which is pending, too) | "failed" | "cancelled"}
 -- include lib/now.lua
 -- include lib/slots.lua
 -- include lib/put_back.lua
@@ -20,14 +20,23 @@ local lease = redis.call('ZSCORE', KEYS[2], worker)
 if not lease then return {'unknown'} end
 if ARGV[5] ~= 'waive' and tonumber(lease) > now then return {'alive'} end
 
-local ids = redis.call('LRANGE', KEYS[1], 0, -1)
+-- A long list is taken part by part, from its end. The first part gives the lease up (0), so that
+-- the worker is told `lost` from then on.
+local length, part = redis.call('LLEN', KEYS[1]), 200
+local alone, most = length == 1 and tonumber(lease) > 0, tonumber(ARGV[6])
+local ids = redis.call('LRANGE', KEYS[1], -part, -1)
 local before, requeued, reply = living(KEYS[5], KEYS[10], ARGV[1]), 0, {'ok'}
-redis.call('DEL', KEYS[1])
+redis.call('LTRIM', KEYS[1], 0, -part - 1)
 redis.call('ZREM', KEYS[2], worker)
-redis.call('HDEL', KEYS[3], worker)
-redis.call('SREM', KEYS[4], worker)
+if length > part then
+  reply[1] = 'more'
+  redis.call('ZADD', KEYS[2], 0, worker)
+else
+  redis.call('HDEL', KEYS[3], worker)
+  redis.call('SREM', KEYS[4], worker)
+end
 
-local alone, most, suspects = #ids == 1, tonumber(ARGV[6]), {}
+local suspects = {}
 local function fate(id, key)
   local losses = redis.call('HINCRBY', key, 'losses', 1)
   local task = redis.call('HMGET', key, 'cancel', 'ttl', 'slot', 'function', 'suspect')

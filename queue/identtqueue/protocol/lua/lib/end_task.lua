@@ -1,7 +1,8 @@
 -- The end of a task: state, times, expiry, unique key, and the answer to whoever waits. Its payload
 -- goes, unless it can be replayed.
 -- `field` is 'result' or 'error'. Answers over 64 KiB are only announced: a subscriber's output
--- buffer is bounded, the client then reads the hash.
+-- buffer is bounded, the client then reads the hash. So are smaller ones where hundreds wait: 2 MB is
+-- copied at most (a channel's name has about 30 bytes).
 -- `more` is {waiters, unique} of a caller that has read them already.
 local function end_task(task_key, id, state, field, data, now, ttl, unique_prefix, more)
   more = more or redis.call('HMGET', task_key, 'waiters', 'unique')
@@ -14,7 +15,7 @@ local function end_task(task_key, id, state, field, data, now, ttl, unique_prefi
   if more[1] then
     redis.call('HDEL', task_key, 'waiters')
     local answer = id .. '\n' .. state .. '\n'
-    if #data <= 65536 then answer = answer .. '=' .. data end
+    if #data <= 65536 and #data * #more[1] / 30 <= 2e6 then answer = answer .. '=' .. data end
     for channel in string.gmatch(more[1], '%S+') do redis.call('PUBLISH', channel, answer) end
   end
 end

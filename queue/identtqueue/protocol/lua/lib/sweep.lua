@@ -13,11 +13,11 @@ local function remove_tombstones(list, tombstones, ids)
   redis.call('HINCRBY', tombstones, '', -#ids)
 end
 
--- Takes dead ids from the head of the list, so many at most.
+-- Takes dead ids from the head of the list, so many at most. Returns how many.
 local function sweep(list, tombstones, task_prefix, most)
-  if redis.call('EXISTS', tombstones) == 0 then return end
+  if redis.call('EXISTS', tombstones) == 0 then return 0 end
   local head = redis.call('LINDEX', list, 0)
-  if head and redis.call('HEXISTS', tombstones, head) == 0 then return end
+  if head and redis.call('HEXISTS', tombstones, head) == 0 then return 0 end
   local ids, gone = redis.call('LRANGE', list, 0, most - 1), {}
   for i, dead in ipairs(find_dead(tombstones, ids)) do
     if not dead or redis.call('HGET', task_prefix .. ids[i], 'state') == 'pending' then break end
@@ -25,4 +25,5 @@ local function sweep(list, tombstones, task_prefix, most)
   end
   if #gone > 0 then redis.call('LPOP', list, #gone) end
   remove_tombstones(list, tombstones, gone)
+  return #gone
 end

@@ -3,7 +3,7 @@
 -- Takes so many ids from a list, and starts those that may. `at` is {inflight, special, looked,
 -- bytes}. Returns whether to go on: the number of ids looked at is bounded, when few of them start.
 local function take(at, list, tombstones, number, start)
-  local ids = number > 0 and at.looked < 500 and redis.call('LPOP', list, number) or {}
+  local ids = number > 0 and at.looked < 200 and redis.call('LPOP', list, number) or {}
   if #ids > 0 then
     at.looked = at.looked + #ids
     redis.call('RPUSH', at.inflight, unpack(ids))
@@ -11,7 +11,7 @@ local function take(at, list, tombstones, number, start)
   local dead, gone = at.special and find_dead(tombstones, ids) or {}, {}
   for i, id in ipairs(ids) do
     if at.bytes >= MOST_BYTES then
-      at.looked = 500
+      at.looked = 200
       return_rest(list, at.inflight, ids, i)
       break
     end

@@ -1,0 +1,13 @@
+-- Who waits for a task: channels, the one that asked last at the end. At 32 KiB, about 1,000 clients,
+-- the one that has not asked for longest is dropped: clients that are gone never ask again, and those
+-- that still wait ask once a minute.
+local function with_waiter(waiters, channel)
+  local first, last = string.find(waiters, channel, 1, true)
+  if first then
+    waiters = string.sub(waiters, 1, first - 1) .. string.sub(waiters, last + 2)
+    if string.sub(waiters, -1) == ' ' then waiters = string.sub(waiters, 1, -2) end
+  end
+  waiters = waiters == '' and channel or waiters .. ' ' .. channel
+  local cut = #waiters > 32768 and string.find(waiters, ' ', #waiters - 32768, true)
+  return cut and string.sub(waiters, cut + 1) or waiters
+end

@@ -1,0 +1,234 @@
+"""What each script takes inside Redis on queues of any size: nobody else is served meanwhile.
+
+It is the time that Redis counts for the script, or its CPU time if that is less: where other
+processes want the CPU too, a script stands still for a while. The fastest of some calls counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import pytest
+
+from identtqueue.limits import JobLimits
+from identtqueue.protocol import codec, commands
+from identtqueue.protocol.commands import Call, NewTask
+from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
+from identtqueue.task import Attempt, Task
+from protocol.bench import FAILURE, LEASE_MS, Bench
+from support.redis_server import RedisServer
+
+MILLION: Final = 1_000_000
+LATER_MS: Final = 3_600_000
+MOST_MS: Final = 5.0
+
+_FILL: Final = """
+local places = {pending = KEYS[1], due = KEYS[2], dead = KEYS[3], expiring = KEYS[4]}
+local first, number, kind = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
+for i = first, first + number - 1 do
+  local id = ARGV[2] .. kind .. i
+  local state = kind == 'dead' and 'failed' or kind == 'due' and 'scheduled' or 'pending'
+  redis.call('HSET', ARGV[1] .. id, 'state', state, 'payload', ARGV[6], 'function', 'job',
+    'enqueued_at', 1)
+  if kind == 'pending' then redis.call('RPUSH', KEYS[1], id)
+  elseif kind == 'expired' then
+    redis.call('RPUSH', KEYS[1], id)
+    redis.call('HSET', ARGV[1] .. id, 'expires_at', 1)
+    redis.call('ZADD', KEYS[4], 1, id)
+  else redis.call('ZADD', kind == 'due' and KEYS[2] or KEYS[3], i, id) end
+end
+"""
+PAYLOAD: Final = codec.encode_task(Task("job", ("x",)))
+
+
+class Stage:
+    """A crowded queue, and the times of the scripts that were run on it."""
+
+    def __init__(self, server: RedisServer, queue: str) -> None:
+        self.bench = Bench(server, queue)
+        self.raw = self.bench.raw
+        self.queue = queue
+        self.times_ms: dict[str, list[float]] = {}
+        self._fill = self.raw.register_script(_FILL)
+
+    def fill(self, kind: str, number: int) -> None:
+        k = self.bench.keys
+        for first in range(0, number, 5_000):
+            self._fill(
+                [k.pending, k.scheduled, k.dead, k.expiring],
+                [
+                    *(k.task_prefix, f"{self.queue}:", first, min(5_000, number - first)),
+                    *(kind, PAYLOAD),
+                ],
+            )
+
+    def run(self, call: Call[Any], name: str = "") -> Any:
+        """Run it, and keep its own time."""
+        before = self._usage()
+        answer = self.bench.redis.run(call)
+        spent = [after - earlier for after, earlier in zip(self._usage(), before, strict=True)]
+        self.times_ms.setdefault(name or call.name, []).append(min(spent))
+        return answer
+
+    def _usage(self) -> tuple[float, float]:
+        """In ms: what scripts have taken, and the CPU time of the server."""
+        scripts = self.raw.info("commandstats").get("cmdstat_evalsha", {"usec": 0})["usec"]
+        used = self.raw.info("cpu")
+        return scripts / 1_000, 1_000 * (used["used_cpu_sys"] + used["used_cpu_user"])
+
+    def check(self, name: str) -> None:
+        assert min(self.times_ms[name]) < MOST_MS, f"{name}: {sorted(self.times_ms[name])} ms"
+
+    def close(self) -> None:
+        rows = [
+            f"{name:28} {len(times):4} calls, ms: median {sorted(times)[len(times) // 2]:6.3f}, "
+            f"max {max(times):6.3f}"
+            for name, times in sorted(self.times_ms.items())
+        ]
+        print("\n".join(["", *rows]))
+        self.raw.flushall()  # a server of the test's own
+        self.bench.raw.close()
+        self.bench.redis.close()
+
+
+@pytest.fixture
+def stage(new_redis_server: Callable[..., RedisServer], queue: str) -> Iterator[Stage]:
+    """On a server of its own."""
+    server = new_redis_server()
+    stage = Stage(server, queue)
+    stage.bench.register("w")
+    yield stage
+    stage.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+def test_no_script_grows_with_the_queue(stage: Stage) -> None:
+    """A million pending, a million dead letters, a hundred thousand due."""
+    bench, run, queue = stage.bench, stage.run, stage.queue
+    stage.fill("pending", MILLION)
+    stage.fill("dead", MILLION)
+    stage.fill("due", 100_000)
+    serial = iter(range(10**9))
+
+    def new(number: int, **options: Any) -> list[NewTask]:
+        return [
+            NewTask(f"{queue}:new{next(serial)}", PAYLOAD, "job", options) for _ in range(number)
+        ]
+
+    def pairs(attempts: tuple[Attempt, ...]) -> list[tuple[str, int]]:
+        return [(a.task_id, a.number) for a in attempts]
+
+    for _ in range(3):
+        run(commands.enqueue(queue, new(400)), "enqueue, a batch of 400")
+        run(commands.promote(queue), "promote, 100,000 due, old dead letters")
+    stage.raw.delete(bench.keys.dead)
+    stage.fill("dead", 1_000)
+    now_ms = bench.now_ms()
+    stage.raw.zadd(bench.keys.dead, {f"{queue}:dead{i}": now_ms + i for i in range(1_000)})
+    while stage.raw.zcard(bench.keys.scheduled) > 90_000:
+        run(commands.promote(queue), "promote, 100,000 due")
+    for i in range(20):
+        middle, last = MILLION // 2 + i, MILLION - 1 - i
+        for position in (i, middle, last):
+            run(commands.cancel(f"{queue}:pending{position}"))
+        (receipt,) = run(commands.enqueue(queue, new(1, expires=LATER_MS)))
+        run(commands.await_result(receipt.task_id, "channel"))
+        run(commands.depth(queue))
+        run(commands.wake(queue))
+        run(commands.replay(f"{queue}:dead{2 * i}"))
+        run(commands.discard(f"{queue}:dead{2 * i + 1}"))
+        taken = run(commands.claim(queue, "w", 5)).attempts
+        one = taken[0].task_id, taken[0].number
+        run(commands.progress("w", *one, 1, b"\xc0"))
+        run(commands.retry(queue, "w", *one, 0, FAILURE))
+        run(commands.bury(queue, "w", *pairs(taken)[1], FAILURE))
+        run(commands.abort(queue, "w", *pairs(taken)[2]))
+        run(commands.release(queue, "w", pairs(taken)[3:4]))
+        run(commands.finish(queue, "w", [(*pairs(taken)[4], b"\xc0")]))
+        run(commands.register(queue, "v", LEASE_MS, {}))
+        run(commands.extend(queue, "v", LEASE_MS))
+        run(commands.workers(queue))
+        run(commands.limits(queue))
+        run(commands.permitted(queue, ["GET"]))
+        run(commands.drain(queue, ["v"], stop=True))
+        run(commands.leave(queue, "v"))
+        run(commands.pause(queue, stop=True))
+        run(commands.pause(queue, stop=False))
+    for _ in range(8):
+        many = run(commands.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
+        done = [(*pair, b"\xc0") for pair in pairs(many)]
+        run(commands.finish(queue, "w", done), "finish, a batch of 200")
+        many = run(commands.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
+        run(commands.release(queue, "w", pairs(many)), "release, a batch of 200")
+    bench.register("big")
+    for _ in range(8):
+        stage.bench.redis.run(commands.claim(queue, "big", 1_000))
+    recovery = commands.recover(queue, "big", waive_lease=True, max_deliveries=5)
+    while run(recovery, "recover, 1,600 in flight").more:
+        pass
+    run(recovery)
+    for name in stage.times_ms:
+        stage.check(name)
+    run_by = {name.split(",")[0] for name in stage.times_ms}
+    assert run_by == {row.script for row in TRANSITIONS} | set(SERVICE_SCRIPTS)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_was_cancelled_or_expired_by_the_hundred_thousand_is_passed_in_parts(
+    stage: Stage,
+) -> None:
+    bench, queue = stage.bench, stage.queue
+    stage.fill("expired", 20_000)
+    stage.fill("pending", 100_000)
+    for i in range(100_000 - 1):
+        if i % 1_000 == 0:
+            batch = [
+                commands.cancel(f"{queue}:pending{j}") for j in range(i + 1, min(i + 1_001, 99_999))
+            ]
+            stage.bench.redis.run_all(batch)
+    stage.run(commands.depth(queue))
+    while stage.run(commands.promote(queue), "promote, 20,000 expired").more:
+        stage.run(commands.depth(queue))
+    started: list[str] = []
+    while (claimed := stage.run(commands.claim(queue, "w", 10), "claim, 100,000 dead")).pending:
+        started += bench.names(a.task_id for a in claimed.attempts)
+    started += bench.names(a.task_id for a in claimed.attempts)
+    assert started == ["pending0", "pending99999"]
+    for name in stage.times_ms:
+        stage.check(name)
+
+
+@pytest.mark.timeout(300)
+def test_crowds_of_workers_jobs_and_waiting_clients_are_bounded(stage: Stage) -> None:
+    bench, run, queue = stage.bench, stage.run, stage.queue
+    jobs = {f"job{i}": JobLimits(max_running=1) for i in range(300)}
+    bench.redis.run(commands.register(queue, "w", LEASE_MS, {}, jobs))
+    tasks = [bench.task(f"{job}-{i}", job) for job in jobs for i in range(4)]
+    for start in range(0, len(tasks), 400):
+        bench.redis.run(commands.enqueue(queue, tasks[start : start + 400]))
+    attempts: list[Attempt] = []
+    while (claimed := run(commands.claim(queue, "w", 500), "claim, 300 jobs")).pending:
+        attempts += claimed.attempts
+    for _ in range(5):
+        run(commands.depth(queue), "depth, 300 jobs")
+        run(commands.limits(queue), "limits, 300 jobs")
+        run(commands.promote(queue), "promote, 300 jobs")
+    for i in range(1_000):
+        bench.redis.run(commands.register(queue, f"w{i}", LEASE_MS, {"host": "h"}))
+    for _ in range(5):
+        run(commands.workers(queue), "workers, 1,000")
+        run(commands.depth(queue), "depth, 1,000 workers")
+    task_id = bench.id("waited-for")
+    bench.redis.run(commands.enqueue(queue, [bench.task("waited-for", delay=LATER_MS)]))
+    for i in range(8_000):
+        run(commands.await_result(task_id, f"idtq:reply:{i:016x}"), "await, 8,000 clients")
+    waiters = bench.field("waited-for", "waiters")
+    assert waiters is not None
+    assert len(waiters) <= 32_768
+    assert waiters.endswith(f"{7_999:016x}"), "the oldest are dropped"
+    run(commands.cancel(task_id), "cancel, 8,000 clients")
+    for name in stage.times_ms:
+        stage.check(name)
