@@ -58,7 +58,7 @@ def test_the_owner_of_a_running_task_is_asked(bench: Bench) -> None:
         assert _next(listener) == b"cancel %s 1" % attempt.task_id.encode()
     before["task:a"]["cancel"] = "1"
     assert bench.dump() == before
-    assert bench.refuses(commands.cancel(attempt.task_id)) is Cancelled.ASKED
+    assert bench.run(commands.cancel(attempt.task_id)) is Cancelled.ASKED
 
 
 def _next(listener: redis.client.PubSub) -> bytes:

@@ -23,6 +23,11 @@ MILLION: Final = 1_000_000
 LATER_MS: Final = 3_600_000
 MOST_MS: Final = 5.0
 
+REFERENCE: Final = "enqueue, 400 into an empty queue"
+REFERENCE_MS: Final = 3.0
+"""What the bound is for: a machine that does this in so long, as the one of the published figures.
+On a slower or busier one everything takes longer by the same factor."""
+
 _FILL: Final = """
 local places = {pending = KEYS[1], due = KEYS[2], dead = KEYS[3], expiring = KEYS[4]}
 local first, number, kind = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
@@ -78,7 +83,9 @@ class Stage:
         return scripts / 1_000, 1_000 * (used["used_cpu_sys"] + used["used_cpu_user"])
 
     def check(self, name: str) -> None:
-        assert min(self.times_ms[name]) < MOST_MS, f"{name}: {sorted(self.times_ms[name])} ms"
+        most_ms = MOST_MS * max(1.0, min(self.times_ms[REFERENCE]) / REFERENCE_MS)
+        spent_ms = sorted(self.times_ms[name])
+        assert spent_ms[0] < most_ms, f"{name}: {spent_ms} ms, more than {most_ms:.1f}"
 
     def close(self) -> None:
         rows = [
@@ -98,6 +105,10 @@ def stage(new_redis_server: Callable[..., RedisServer], queue: str) -> Iterator[
     server = new_redis_server()
     stage = Stage(server, queue)
     stage.bench.register("w")
+    for i in range(8):
+        tasks = [stage.bench.task(f"reference{i}-{j}") for j in range(400)]
+        stage.run(commands.enqueue(queue, tasks), REFERENCE)
+        stage.raw.delete(stage.bench.keys.pending)
     yield stage
     stage.close()
 
@@ -121,7 +132,7 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         return [(a.task_id, a.number) for a in attempts]
 
     for _ in range(3):
-        run(commands.enqueue(queue, new(400)), "enqueue, a batch of 400")
+        run(commands.enqueue(queue, new(250)), "enqueue, a batch of 250")
         run(commands.promote(queue), "promote, 100,000 due, old dead letters")
     stage.raw.delete(bench.keys.dead)
     stage.fill("dead", 1_000)
@@ -159,14 +170,14 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
     for _ in range(8):
         many = run(commands.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
         done = [(*pair, b"\xc0") for pair in pairs(many)]
-        run(commands.finish(queue, "w", done), "finish, a batch of 200")
+        run(commands.finish(queue, "w", done), "finish, a batch of 128")
         many = run(commands.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
-        run(commands.release(queue, "w", pairs(many)), "release, a batch of 200")
-    bench.register("big")
+        run(commands.release(queue, "w", pairs(many)), "release, a batch of 128")
+    bench.redis.run(commands.register(queue, "big", LEASE_MS, {}))
     for _ in range(8):
         stage.bench.redis.run(commands.claim(queue, "big", 1_000))
     recovery = commands.recover(queue, "big", waive_lease=True, max_deliveries=5)
-    while run(recovery, "recover, 1,600 in flight").more:
+    while run(recovery, "recover, 1,024 in flight").more:
         pass
     run(recovery)
     for name in stage.times_ms:

@@ -66,12 +66,12 @@ def _plain(kind: bytes, value: Any) -> Any:
 
 
 def without_dead(seen: Snapshot, queue: str) -> Snapshot:
-    """The same without cancelled ids in lists, which any script may take away."""
+    """The same without cancelled ids in lists, which any script may take away, and kept answers."""
     k = queue_keys(queue)
     lists = {k.held_prefix + job: ids for job, ids in held_tasks(seen, queue).items()}
     lists[k.pending] = pending_tasks(seen, queue)
     changed = {key: replace(seen[key], value=ids) for key, ids in lists.items() if ids}
-    dead = (k.tombstones, k.pending, k.held_prefix)
+    dead = (k.tombstones, k.pending, k.held_prefix, k.answer_prefix)
     return {key: entry for key, entry in seen.items() if not key.startswith(dead)} | changed
 
 
@@ -90,6 +90,7 @@ _KINDS: Final = {
     "draining": "set",
     "paused": "string",
     "unique": "string",
+    "answer": "string",
     "limits": "hash",
     "rates": "hash",
     "blocked": "zset",

@@ -6,6 +6,7 @@ So the asyncio client, the blocking one and pipelines share it. All times in ms.
 from __future__ import annotations
 
 import enum
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
@@ -15,7 +16,7 @@ import msgspec
 from identtqueue.errors import InvalidInput, PayloadUndecodable, ProtocolMismatch
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec, keys
-from identtqueue.protocol.keys import queue_keys
+from identtqueue.protocol.keys import QueueKeys, queue_keys
 from identtqueue.task import Attempt, Failure, Progress, Result, State, TaskInfo, queue_of
 
 PROTOCOL_VERSION: Final = "1"
@@ -136,6 +137,7 @@ class NewTask(msgspec.Struct, frozen=True):
     payload: bytes
     function_name: str
     options: Mapping[str, int | str | bool] = msgspec.field(default_factory=dict)
+    random_id: bool = False  # "exists" then means that the call was sent twice
 
 
 class Expiring(msgspec.Struct, frozen=True):
@@ -292,6 +294,11 @@ class WorkerRow:
     info: Mapping[str, Any]
 
 
+def _answer(k: QueueKeys) -> str:
+    """Name the call, so that it gets its first answer when it is sent again."""
+    return k.answer_prefix + secrets.token_hex(8)
+
+
 # --- client ---------------------------------------------------------------------------------
 
 
@@ -312,7 +319,7 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
 
     def parse(reply: list[bytes]) -> list[Receipt]:
         _check_protocol(reply)
-        return [_receipt(task.task_id, status) for task, status in zip(tasks, reply, strict=True)]
+        return [_receipt(task, status) for task, status in zip(tasks, reply, strict=True)]
 
     return Call(
         "enqueue",
@@ -325,10 +332,13 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
 _TAKEN: Final = {how.value.encode(): how for how in Enqueued}
 
 
-def _receipt(task_id: str, status: bytes) -> Receipt:
+def _receipt(task: NewTask, status: bytes) -> Receipt:
     if status.startswith(b"unique"):
         return Receipt(status[len(b"unique") :].decode(), Enqueued.UNIQUE)
-    return Receipt(task_id, _TAKEN[status])
+    taken = _TAKEN[status]
+    if task.random_id and taken is Enqueued.EXISTS:
+        taken = Enqueued.OK  # nobody else has this id: the first reply was lost
+    return Receipt(task.task_id, taken)
 
 
 def _check_protocol(reply: list[Any]) -> None:
@@ -416,6 +426,7 @@ def cancel(task_id: str) -> Call[Cancelled]:
             k.expiring,
             k.shelves,
             k.served,
+            _answer(k),
         ),
         (
             k.task_prefix,
@@ -1058,7 +1069,7 @@ def pause(queue: str, *, stop: bool) -> Call[bool]:
     k = queue_keys(queue)
     return Call(
         "pause",
-        (k.paused, k.pending, k.wake, k.blocked, k.suspects),
+        (k.paused, k.pending, k.wake, k.blocked, k.suspects, _answer(k)),
         ("pause" if stop else "resume", k.doorbell),
         bool,
     )
@@ -1069,7 +1080,7 @@ def replay(task_id: str) -> Call[Replayed]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "replay",
-        (k.dead, k.pending, k.wake, k.stats, k.tombstones),
+        (k.dead, k.pending, k.wake, k.stats, k.tombstones, _answer(k)),
         (k.task_prefix, k.doorbell, task_id, k.unique_prefix),
         Replayed,
     )
@@ -1078,7 +1089,7 @@ def replay(task_id: str) -> Call[Replayed]:
 def discard(task_id: str) -> Call[Replayed]:
     """Delete a dead letter."""
     k = queue_keys(queue_of(task_id))
-    return Call("discard", (k.dead,), (k.task_prefix, task_id), Replayed)
+    return Call("discard", (k.dead, _answer(k)), (k.task_prefix, task_id), Replayed)
 
 
 def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:

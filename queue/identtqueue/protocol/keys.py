@@ -18,6 +18,7 @@ class QueueKeys:
     """The keys of one queue."""
 
     __slots__ = (
+        "answer_prefix",
         "blocked",
         "cron",
         "dead",
@@ -50,6 +51,7 @@ class QueueKeys:
 
     def __init__(self, queue: str) -> None:
         base = f"{ROOT}:{{{check_queue_name(queue)}}}:"
+        self.answer_prefix = base + "answer:"  # STRING per call, for two minutes: see `once.lua`
         self.pending = base + "pending"  # LIST of ids, FIFO; some may be dead: see tombstones
         self.tombstones = base + "tombstones"  # HASH id -> times it lies in `pending` cancelled,
         # "" -> their sum; `tombstones:<job>` is the same for `held:<job>`

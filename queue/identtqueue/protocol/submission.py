@@ -67,7 +67,9 @@ def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
         max_payload_bytes,
     )
     wire = {} if options is _DEFAULT else _wire_options(options)
-    return NewTask(_task_id(queue, options.task_id), payload, name, wire)
+    return NewTask(
+        _task_id(queue, options.task_id), payload, name, wire, random_id=options.task_id is None
+    )
 
 
 def _task_id(queue: str, given: str | None) -> str:

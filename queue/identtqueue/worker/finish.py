@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -174,13 +174,17 @@ class Finisher:
         return _as_list(commands.retry(*where, round(report.retry_seconds * 1000), failure))
 
 
+BATCH_REPORTS: Final = 128
+"""Results in one call at most: Redis does nothing else meanwhile."""
+
+
 def _parts(reports: list[Report], most_bytes: int) -> Iterator[tuple[list[Report], int]]:
     """Results that go into one call, and their size: at most so many bytes, or one result."""
     part: list[Report] = []
     size = 0
     for report in reports:
         more = len(report.data or b"")
-        if part and size + more > most_bytes:
+        if part and (size + more > most_bytes or len(part) == BATCH_REPORTS):
             yield part, size
             part, size = [], 0
         part.append(report)

@@ -27,7 +27,7 @@ for _, id in ipairs(expired) do expire(at, id, now) end
 local moved, next_due = promote(KEYS[1], KEYS[2], KEYS[8], KEYS[3], ARGV[1], ARGV[2], now, limit,
   {KEYS[14], KEYS[11], ARGV[6], KEYS[10]})
 sweep(KEYS[2], KEYS[8], ARGV[1], 400)
-local old = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[4]), 'LIMIT', 0, 1000)
+local old = redis.call('ZRANGEBYSCORE', KEYS[4], '-inf', now - tonumber(ARGV[4]), 'LIMIT', 0, 500)
 if #old > 0 then redis.call('ZREM', KEYS[4], unpack(old)) end
 unblock(KEYS[5], {KEYS[6], KEYS[7], ARGV[5]}, ARGV[1], now)
 if redis.call('EXISTS', KEYS[9]) == 1 or due_held(KEYS[5], now) > 0 then wake_one(KEYS[3]) end
@@ -37,5 +37,5 @@ for i = 10, #ARGV do
     redis.call('HSET', KEYS[13], ARGV[i], now)
   end
 end
-local more = moved >= limit or #expired == 100 or #old == 1000
+local more = moved >= limit or #expired == 100 or #old == 500
 return {moved, next_due, now, more and 1 or 0, shelf_names(KEYS[12])}

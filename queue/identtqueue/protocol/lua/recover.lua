@@ -22,7 +22,7 @@ if ARGV[5] ~= 'waive' and tonumber(lease) > now then return {'alive'} end
 
 -- A long list is taken part by part, from its end. The first part gives the lease up (0), so that
 -- the worker is told `lost` from then on.
-local length, part = redis.call('LLEN', KEYS[1]), 200
+local length, part = redis.call('LLEN', KEYS[1]), 100
 local alone, most = length == 1 and tonumber(lease) > 0, tonumber(ARGV[6])
 local ids = redis.call('LRANGE', KEYS[1], -part, -1)
 local before, requeued, reply = living(KEYS[5], KEYS[10], ARGV[1]), 0, {'ok'}

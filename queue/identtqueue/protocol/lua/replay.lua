@@ -1,11 +1,14 @@
 -- replay: failed -> pending; its failures and losses start again at 0, its attempts go on. It takes
 -- its unique key back; while another task has that, it stays where it is
--- KEYS  1 dead  2 pending  3 wake  4 stats  5 tombstones
+-- KEYS  1 dead  2 pending  3 wake  4 stats  5 tombstones  6 answer:<call>
 -- ARGV  1 task prefix  2 doorbell  3 id  4 unique prefix
 -- Returns "ok" | "missing" | "not dead" | "unique"
 -- include lib/now.lua
 -- include lib/pending.lua
 -- include lib/tombstones.lua
+-- include lib/once.lua
+local known = first_answer(KEYS[6])
+if known then return known end
 local id, key = ARGV[3], ARGV[1] .. ARGV[3]
 local task = redis.call('HMGET', key, 'state', 'payload', 'unique', 'unique_ttl')
 if not task[1] then return 'missing' end
@@ -24,4 +27,4 @@ redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ms())
 redis.call('RPUSH', KEYS[2], id)
 redis.call('HINCRBY', KEYS[4], 'replayed', 1)
 ring(KEYS[2], KEYS[3], ARGV[2], before)
-return 'ok'
+return remember(KEYS[6], 'ok')

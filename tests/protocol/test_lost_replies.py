@@ -1,0 +1,61 @@
+"""A call whose reply was lost is sent again: the same answer, and nothing is done twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Call, Cancelled, Enqueued, NewTask, Replayed
+from protocol.bench import FAILURE, Bench
+
+PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
+    "cancel": (lambda bench: commands.cancel(bench.id("pending")), Cancelled.OK),
+    "cancel of a running task": (
+        lambda bench: commands.cancel(bench.id("running")),
+        Cancelled.ASKED,
+    ),
+    "replay": (lambda bench: commands.replay(bench.id("dead")), Replayed.OK),
+    "discard": (lambda bench: commands.discard(bench.id("dead")), Replayed.OK),
+    "pause": (lambda bench: commands.pause(bench.queue, stop=True), True),
+}
+
+
+@pytest.mark.parametrize("name", PREPARED)
+def test_a_call_that_is_sent_again_gets_its_first_answer(bench: Bench, name: str) -> None:
+    make, expected = PREPARED[name]
+    bench.running("w", "dead", "running")
+    bench.run(commands.bury(bench.queue, "w", bench.id("dead"), 1, FAILURE))
+    bench.enqueue("pending")
+    call = make(bench)
+    assert bench.run(call) == expected
+    if name == "cancel of a running task":
+        bench.run(commands.abort(bench.queue, "w", bench.id("running"), 1))
+    assert bench.refuses(call) == expected
+    assert bench.run(make(bench)) != expected, "another call has an answer of its own"
+
+
+def test_a_call_that_resumes_a_queue_says_so_twice(bench: Bench) -> None:
+    bench.run(commands.pause(bench.queue, stop=True))
+    call = commands.pause(bench.queue, stop=False)
+    assert bench.run(call) is True
+    assert bench.refuses(call) is True
+
+
+def test_a_task_with_a_random_id_is_new_however_often_it_is_sent(bench: Bench) -> None:
+    task = NewTask(bench.id("random"), b"", "job", random_id=True)
+    call = commands.enqueue(bench.queue, [task])
+    assert bench.redis.run(call)[0].created
+    assert bench.redis.run(call)[0].created
+    own = NewTask(bench.id("random"), b"", "job")
+    (receipt,) = bench.redis.run(commands.enqueue(bench.queue, [own]))
+    assert receipt.status is Enqueued.EXISTS
+
+
+def test_answers_are_forgotten_by_themselves(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.run(commands.cancel(bench.id("a")))
+    (key,) = bench.raw.keys(bench.keys.answer_prefix + "*")
+    assert 0 < bench.raw.pttl(key) <= 120_000
