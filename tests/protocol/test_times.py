@@ -15,7 +15,7 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Call, NewTask
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
-from identtqueue.task import Attempt, Task
+from identtqueue.task import Attempt, Failure, Task
 from protocol.bench import FAILURE, LEASE_MS, Bench
 from support.redis_server import RedisServer
 
@@ -150,7 +150,7 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(commands.wake(queue))
         run(commands.replay(f"{queue}:dead{2 * i}"))
         run(commands.discard(f"{queue}:dead{2 * i + 1}"))
-        taken = run(commands.claim(queue, "w", 5)).attempts
+        taken = run(commands.claim(queue, "w", 6)).attempts
         one = taken[0].task_id, taken[0].number
         run(commands.progress("w", *one, 1, b"\xc0"))
         run(commands.retry(queue, "w", *one, 0, FAILURE))
@@ -158,6 +158,8 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(commands.abort(queue, "w", *pairs(taken)[2]))
         run(commands.release(queue, "w", pairs(taken)[3:4]))
         run(commands.finish(queue, "w", [(*pairs(taken)[4], b"\xc0")]))
+        run(commands.decline(queue, "w", *pairs(taken)[5], "none", Failure("UnknownJob", "job")))
+        run(commands.give_up(queue, ["none:job"], LATER_MS))
         run(commands.register(queue, "v", LEASE_MS, {}))
         run(commands.extend(queue, "v", LEASE_MS))
         run(commands.workers(queue))
