@@ -160,6 +160,8 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(commands.finish(queue, "w", [(*pairs(taken)[4], b"\xc0")]))
         run(commands.decline(queue, "w", *pairs(taken)[5], "none", Failure("UnknownJob", "job")))
         run(commands.give_up(queue, ["none:job"], LATER_MS))
+        firing = NewTask(f"{queue}:firing{i}", PAYLOAD, "job")
+        run(commands.schedule(queue, "cron", "d", firing, {firing.task_id: now_ms + LATER_MS}))
         run(commands.register(queue, "v", LEASE_MS, {}))
         run(commands.extend(queue, "v", LEASE_MS))
         run(commands.workers(queue))
