@@ -10,6 +10,7 @@ list below, and puts its name into `limited_by`:
 5. idleSeconds           keep one replica until nothing was waiting or running for so long
 6. scaleDown.maxStep     at most so many fewer per poll period
 7. a rollout             shrink only when it has ended; see `drain`
+8. changes by others     after the second one, wait before the next correction; see `hands`
 
 Some cases never get so far. A paused TaskQueue, one whose Deployment somebody else scales, and one
 whose pods are no workers keep their replicas. Without data from Redis no number is ever lowered.
@@ -21,6 +22,7 @@ from dataclasses import replace
 from .api.v1alpha1 import TaskQueueSpec
 from .drain import drains_since, has_followed, plan_drain, waits_for_rollout
 from .evidence import weigh
+from .hands import wait_for_others, watch_hands
 from .health import examine
 from .model import Decision, Depth, Evidence, Health, Memory, Observed, Target, Traffic
 from .schedules import in_force, next_boundary
@@ -54,6 +56,8 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
     current = seen.deployment.replicas
     memory = _remember(spec, seen, memory, current)
+    hands = watch_hands(memory.hands, seen, paused=spec.paused)
+    memory = replace(memory, hands=replace(hands, is_news=False))
     health = examine(seen, memory)
     target, memory = choose(spec, seen, memory, current, health)
     timeout = spec.drain.timeout_seconds
@@ -67,7 +71,8 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
         period = float(spec.scaling.poll_period_seconds)  # its patience may end meanwhile
         changes = period if changes is None else min(changes, period)
     again = _next_look(spec, seen, evidence, changes)
-    return Decision(target, current, scale_to, drain, evidence, again, health), memory
+    decision = Decision(target, current, scale_to, drain, evidence, again, health, hands)
+    return decision, memory
 
 
 def choose(
@@ -193,6 +198,10 @@ def _clamp(
             clamps.to(current, "WorkersFailing", sentence)
     elif clamps.value < current:
         _limit_shrinking(spec, seen, memory, current, clamps)
+    wait = wait_for_others(memory.hands) - seen.steady
+    if wait > 0:
+        times = f"{len(memory.hands.changes)} changes by others"
+        clamps.to(current, "ReplicasChangedByOthers", f"a pause of {wait:.0f} s after {times}")
     reason = _reason(spec, current, clamps)
     return Target(clamps.value, reason, "; ".join(clamps.sentences), tuple(clamps.names)), memory
 
@@ -369,6 +378,7 @@ def _changes_in(
         # The first number in the window is the highest.
         "StabilizationWindow": memory.wanted[0][0] + scaling.scale_down.stabilization_seconds,
         "IdleSeconds": (memory.active_at or at) + scaling.scale_down.idle_seconds,
+        "ReplicasChangedByOthers": wait_for_others(memory.hands),
         "ScaleUpMaxStep": step_ends,
         "ScaleDownMaxStep": step_ends,
     }

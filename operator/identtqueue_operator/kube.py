@@ -16,14 +16,13 @@ from kubernetes.aio import client, config
 
 from .api.v1alpha1 import GROUP, PLURAL, VERSION
 from .model import Deployment, Key
-from .views import deployment, owner_uid
+from .views import FIELD_MANAGER, deployment, owner_uid
 
 Json = dict[str, Any]
 
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
-FIELD_MANAGER = "identtqueue-operator"
 CONNECTIONS = 32
 """At most; each TLS connection holds a quarter of a megabyte of buffers."""
 TELLING_AT_ONCE = 4
@@ -152,7 +151,7 @@ class Kube:
         if seen is not None:
             metadata = {**wanted["metadata"], "resourceVersion": seen.resource_version}
             wanted = {**wanted, "metadata": metadata}
-        query = [("fieldManager", FIELD_MANAGER), ("force", "true")]
+        query = [("force", "true")]
         return deployment(await self._call("PATCH", path, wanted, query, APPLY))
 
     async def scale(self, seen: Deployment, replicas: int) -> str:
@@ -220,13 +219,15 @@ class Kube:
     ) -> Json:
         headers = {"Accept": "application/json"}
         headers["Content-Type"] = patch_type if method == "PATCH" else "application/json"
+        query = list(query)
         if method != "GET":
             self.writes += 1
+            query.append(("fieldManager", FIELD_MANAGER))
         try:
             request = await self._api.param_serialize(
                 method,
                 path,
-                query_params=list(query),
+                query_params=query,
                 header_params=headers,
                 body=body,
                 auth_settings=["BearerToken"],

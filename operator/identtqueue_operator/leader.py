@@ -22,6 +22,7 @@ from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
 from .kube import ApiError, Kube
 from .model import Key
+from .views import FIELD_MANAGER
 
 logger = logging.getLogger(__name__)
 
@@ -122,14 +123,18 @@ class _PatientLock(LeaseLock):
         lease = client.V1Lease(
             metadata=client.V1ObjectMeta(name=name), spec=self.update_lease(election_record)
         )
-        return await _succeeds(self.api_instance.create_namespaced_lease(namespace, lease))
+        return await _succeeds(
+            self.api_instance.create_namespaced_lease(namespace, lease, field_manager=FIELD_MANAGER)
+        )
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
         """Whether the Lease was updated; not if somebody else did so first."""
         assert self.lease_reference is not None
         self.lease_reference.spec = self.update_lease(updated_record, self.lease_reference.spec)
         return await _succeeds(
-            self.api_instance.replace_namespaced_lease(name, namespace, self.lease_reference)
+            self.api_instance.replace_namespaced_lease(
+                name, namespace, self.lease_reference, field_manager=FIELD_MANAGER
+            )
         )
 
 

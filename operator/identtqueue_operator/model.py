@@ -76,6 +76,8 @@ class Deployment:
     """Why its ReplicaSets can't create pods, in the API server's words."""
     stuck: str = ""
     """Why its rollout does not get on: the progress deadline is over."""
+    replicas_by: str = ""
+    """Who wrote its number of replicas last, by `managedFields`. Empty: that is unknown."""
     owner_uid: str | None = None
     template_hash: str | None = None
     """Of the template that the operator last wrote; None for a Deployment it did not write."""
@@ -329,6 +331,34 @@ class Startup:
 
 
 @dataclass(frozen=True, slots=True)
+class ForeignChange:
+    """A change of the number of replicas that was not the operator's."""
+
+    at: float
+    """When it was seen, on the monotonic clock."""
+    before: int
+    after: int
+    by: str = ""
+    """The field manager that wrote it; empty if that is unknown."""
+    busy: bool = False
+    """Tasks ran at that time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """Who has changed the number of replicas of late."""
+
+    uid: str = ""
+    """Of the Deployment."""
+    ours: frozenset[int] = frozenset()
+    """The numbers that it may have by the operator's own doing: the last one that was written or
+    seen, and those whose write failed. A request without an answer may have been carried out."""
+    changes: tuple[ForeignChange, ...] = ()
+    is_news: bool = False
+    """The last one of them was seen in this round."""
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What one round must know of earlier ones. Losing it only delays shrinking.
 
@@ -352,10 +382,16 @@ class Memory:
     """Since when a pod drains, by its UID."""
     strange: bool = False
     """No worker was ever seen in a pod of the Deployment, and the number was never changed."""
+    hands: Hands = Hands()
 
-    def scaled(self, at: float) -> "Memory":
+    def scaled(self, at: float, replicas: int) -> "Memory":
         """After the number was changed."""
-        return replace(self, scaled_at=at, strange=False)
+        hands = replace(self.hands, ours=frozenset({replicas}))
+        return replace(self, scaled_at=at, strange=False, hands=hands)
+
+    def may_have_scaled(self, replicas: int) -> "Memory":
+        """After a change of the number failed, perhaps only on the way back."""
+        return replace(self, hands=replace(self.hands, ours=self.hands.ours | {replicas}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -455,6 +491,8 @@ class Decision:
     """Look again after so long, whatever happens. None: the poll and the doorbell are enough."""
     health: Health = field(default_factory=Health)
     """Whether the workers work."""
+    hands: Hands = Hands()
+    """Who else has changed the number of late."""
 
 
 @dataclass(frozen=True, slots=True)

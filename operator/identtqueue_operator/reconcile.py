@@ -374,9 +374,11 @@ class Reconciler:
         self.seen, self.decision = seen, decision
         outcome = await self._act(decision, seen, endpoint, spec)
         if outcome.scaled_to is not None:
-            self._memory = self._memory.scaled(seen.steady)
+            self._memory = self._memory.scaled(seen.steady, outcome.scaled_to)
             if rung_at is not None and outcome.scaled_to > decision.current:
                 self._tools.meter.rung_to_patched(perf_counter() - rung_at)
+        elif decision.scale_to is not None:
+            self._memory = self._memory.may_have_scaled(decision.scale_to)
         await self._leave_dropped(seen, endpoint)
         return seen, decision, outcome
 

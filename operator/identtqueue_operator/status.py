@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from .hands import TOLD_SECONDS, describe_change
 from .model import TROUBLES, Decision, Observed, Outcome, SourceTrouble, Startup
 from .views import rfc3339, timestamp
 
@@ -146,6 +147,8 @@ def _otherwise(
 def _at_work(seen: Observed, decision: Decision) -> str:
     assert seen.deployment is not None
     target = decision.target
+    if "ReplicasChangedByOthers" in target.limited_by:
+        return "ReplicasChangedByOthers"  # it has the last word, and is what somebody can mend
     for limit in target.limited_by:
         if limit in _LIMITS:
             return _LIMITS[limit]
@@ -326,6 +329,7 @@ def _verdicts(
     yield "Paused", *_paused(now)
     yield "Conflicting", *_conflicting(now.seen)
     yield "QueueShared", *_shared(now.seen)
+    yield "ReplicasChangedByOthers", *_changed_by_others(now.seen, now.decision)
 
 
 def _trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
@@ -447,6 +451,16 @@ def _shared(seen: Observed | None) -> Finding:
     return "False", "OnlyTaskQueue", "no other TaskQueue counts the same tasks"
 
 
+def _changed_by_others(seen: Observed | None, decision: Decision | None) -> Finding:
+    if seen is None or decision is None or seen.deployment is None:
+        return _UNKNOWN
+    changes = decision.hands.changes
+    if not changes or seen.steady - changes[-1].at > TOLD_SECONDS:
+        return "False", "OnlyHand", "nobody else has changed the replicas of late"
+    text = describe_change(changes[-1])
+    return "True", "AnotherHand", f"{text}; {_count(len(changes), 'change')} within 30 minutes"
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 
@@ -457,6 +471,10 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
     if now.reverted:
         text = f"Deployment {now.workload} was changed by somebody; the template holds again"
         yield Event("Normal", "WorkloadReverted", text)
+    if now.decision and now.decision.hands.is_news:
+        change = now.decision.hands.changes[-1]
+        kind: Literal["Normal", "Warning"] = "Warning" if change.after < change.before else "Normal"
+        yield Event(kind, "ReplicasChangedByOthers", describe_change(change))
     yield from _recovery_events(now.outcome)
     yield from _condition_events(before, after)
     yield from _worker_events(before, after)

@@ -13,6 +13,9 @@ from .model import Container, Deployment, Key, Pod, ReplicaSet, Selector
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 DRAINING_SINCE = "identtqueue.dev/draining-since"
+FIELD_MANAGER = "identtqueue-operator"
+"""Who wrote what, in `metadata.managedFields`. Every write of the operator carries it, so that the
+hand that changed a number of replicas has a name."""
 TEMPLATE_HASH = "identtqueue.dev/template-hash"
 
 Body = Mapping[str, Any]
@@ -52,10 +55,25 @@ def deployment(body: Body) -> Deployment:
         paused=bool(spec.get("paused")),
         refusal=_condition(status, "ReplicaFailure", "True"),
         stuck=_condition(status, "Progressing", "False"),
+        replicas_by=_replicas_by(metadata.get("managedFields") or ()),
         owner_uid=owner_uid(body),
         template_hash=template_hash,
         shape=None if template_hash is None else _shape(body),
     )
+
+
+def _replicas_by(entries: Iterable[Body]) -> str:
+    """The manager that wrote the number of replicas last.
+
+    Several own it if they applied the same number. Then it is one that is not the operator.
+    """
+    owners = [
+        (str(entry.get("time") or ""), str(entry.get("manager") or ""))
+        for entry in entries
+        if "f:replicas" in ((entry.get("fieldsV1") or {}).get("f:spec") or {})
+    ]
+    others = [owner for owner in owners if owner[1] != FIELD_MANAGER]
+    return max(others or owners, default=("", ""))[1]
 
 
 def _condition(status: Body, kind: str, value: str) -> str:

@@ -18,6 +18,7 @@ async def api() -> AsyncIterator[ApiServer]:
     server = await ApiServer().start()
     yield server
     await server.close()
+    assert not server.anonymous, "every write of the operator names its field manager"
 
 
 @pytest.fixture

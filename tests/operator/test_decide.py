@@ -123,7 +123,7 @@ def test_constant_load_comes_to_rest(scaling, current, queued, in_flight):
         seen = observed(current, queued, in_flight, at=1000.0 + 10 * step)
         found, memory = choose(the_spec, seen, memory, current)
         if found.replicas != current:
-            memory = memory.scaled(seen.at)
+            memory = memory.scaled(seen.at, found.replicas)
         current = found.replicas
         numbers.append(current)
     assert len(set(numbers[-20:])) == 1
@@ -188,7 +188,7 @@ def test_left_alone_an_idle_fleet_goes_to_its_minimum(scaling, current, per_seco
         seen = observed(depth=idle, at=at, deployment=deployment(current, existing=0))
         decision, memory = decide(the_spec, seen, memory)
         if decision.scale_to is not None:
-            current, memory = decision.scale_to, memory.scaled(at)
+            current, memory = decision.scale_to, memory.scaled(at, decision.scale_to)
         elif decision.next_look_seconds is None:
             break
         at += max(decision.next_look_seconds or 0.05, 0.05)

@@ -54,6 +54,7 @@ def test_all_conditions_are_there_from_the_first_sight():
     assert list(conditions(told)) == [
         *("Ready", "RedisReachable", "WorkloadFound", "WorkersReady", "Active"),
         *("ScalingLimited", "Draining", "Paused", "Conflicting", "QueueShared"),
+        "ReplicasChangedByOthers",
     ]
     assert {c["observedGeneration"] for c in told.status["conditions"]} == {3}
     assert told.status["observedGeneration"] == 3
@@ -183,6 +184,7 @@ NOT_LOOKED_AT = {
     *("RedisReachable", "WorkloadFound", "Active", "ScalingLimited", "Draining"),
     *("Paused", "Conflicting"),
     "WorkersReady",
+    "ReplicasChangedByOthers",
     "QueueShared",
 }
 

@@ -48,6 +48,8 @@ class ApiServer:
         self.objects: dict[tuple[str, str, str], Json] = {}
         self.requests: list[tuple[str, str, Json | None]] = []
         """Method, path and body of every request that was not a GET."""
+        self.anonymous: list[str] = []
+        """Writes that did not say who they are (`fieldManager`)."""
         self.reads: Counter[str] = Counter()
         """How often each path was asked for."""
         self.down = False
@@ -115,10 +117,20 @@ class ApiServer:
         body |= {"apiVersion": _API_VERSIONS[plural], "kind": _KINDS[plural]}
         return self._store("ADDED", plural, body)
 
-    def change(self, plural: str, name: str, patch: Json, namespace: str = "ns") -> Json:
+    def change(
+        self,
+        plural: str,
+        name: str,
+        patch: Json,
+        namespace: str = "ns",
+        manager: str = "kubectl-client-side-apply",
+    ) -> Json:
         """Merge a patch into an object, whatever its version."""
         before = self.get(plural, name, namespace)
         after = _merge(before, patch)
+        if "replicas" in (patch.get("spec") or {}):
+            fields = {"f:spec": {"f:replicas": {}}}
+            after["metadata"]["managedFields"] = [{"manager": manager, "fieldsV1": fields}]
         if after.get("spec") != before.get("spec"):
             after["metadata"]["generation"] = before["metadata"].get("generation", 1) + 1
         return self._store("MODIFIED", plural, after)
@@ -164,6 +176,8 @@ class ApiServer:
                 self._note_read(request.path)
             else:
                 self.requests.append((request.method, request.path, body))
+                if request.query.get("fieldManager") != "identtqueue-operator":
+                    self.anonymous.append(f"{request.method} {request.path}")
                 if self.forbidden and request.path.endswith(self.forbidden):
                     raise Refusal(403, "Forbidden", f"{self.forbidden} is forbidden for a test")
                 for end, event in self.held.items():
@@ -237,7 +251,8 @@ class ApiServer:
             body = {"status": body["status"]}
         else:
             body = {key: value for key, value in body.items() if key != "status"}
-        return self.change(plural, name, body, namespace)
+        manager = request.query.get("fieldManager", "")
+        return self.change(plural, name, body, namespace, manager)
 
     def _check_version(self, known: Json, body: Json) -> None:
         wanted = (body.get("metadata") or {}).get("resourceVersion")

@@ -98,11 +98,16 @@ async def set_up(demo: Demo, *, skip_images: bool) -> None:
         timeout_seconds=130,
     )
     tell.say("operator and Redis are ready")
-    tell.say("kubectl apply: the workers' Deployment (0 replicas) and its TaskQueue")
+    tell.say("kubectl apply: the workers' Deployment and its TaskQueue")
     for manifest in ("worker.yaml", "taskqueue.yaml"):
         await space.apply(HERE / "manifests" / manifest)
     await space.kubectl(
         *("wait", f"tq/{TASK_QUEUE}", "--for=condition=Ready", "--timeout=60s"), timeout_seconds=65
+    )
+    tell.say("the Deployment starts with one worker, which finds no task: it goes")
+    await space.kubectl(
+        *("wait", f"deployment/{WORKERS}", "--for=jsonpath={.spec.replicas}=0", "--timeout=180s"),
+        timeout_seconds=185,
     )
     await demo.killer.wait_until_ready()
     await demo.show_queue()
