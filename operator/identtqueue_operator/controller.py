@@ -53,6 +53,7 @@ class Controller:
     ) -> None:
         self._steady = steady
         self._kube = kube
+        self._selector = settings.selector
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._reconcilers: dict[Key, Reconciler] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
@@ -84,6 +85,7 @@ class Controller:
             clock=clock,
             steady=steady,
             identity=settings.identity,
+            operator_name=settings.operator_name,
         )
 
     # --- life ---
@@ -126,6 +128,9 @@ class Controller:
     def task_queue_changed(self, body: Body) -> None:
         """A TaskQueue is there, or has changed."""
         key = views.key_of(body)
+        if not self._selector.matches(body["metadata"].get("labels") or {}):
+            self.task_queue_deleted(key)  # for this operator; another one may serve it
+            return
         self._seen_at[key] = self._steady()
         reconciler = self._reconcilers.get(key)
         if body["metadata"].get("deletionTimestamp"):

@@ -53,6 +53,8 @@ class OwnedDeployment:
         self._kube = kube
         self._clock = clock
         self._shape: str | None = None
+        self._applied_hash: str | None = None
+        """Of the template that was applied last."""
         self._mended_at = float("-inf")
 
     async def keep(self, spec: TaskQueueSpec) -> Kept:
@@ -70,11 +72,12 @@ class OwnedDeployment:
             return Kept(("WorkloadNotOwned", message))
         replicas = known.replicas if known else spec.scaling.min_replicas
         wanted = workload.render(self._key, self._uid, spec, replicas)
-        edited = False
-        if known is not None and known.template_hash == workload.template_hash(wanted):
-            if known.shape == self._shape:
-                return Kept()
-            edited = self._shape is not None  # else this is the first look, and it may be well
+        wanted_hash = workload.template_hash(wanted)
+        if known is not None and known.template_hash == wanted_hash and known.shape == self._shape:
+            return Kept()
+        # Applied before, and not there any more: somebody else's change, whatever it was, down to a
+        # Deployment that was deleted or whose mark was overwritten by another operator.
+        edited = self._shape is not None and wanted_hash == self._applied_hash
         wait = self._mended_at + MEND_SECONDS - self._clock()
         if edited and wait > 0:
             return Kept(again_in=wait)
@@ -86,7 +89,7 @@ class OwnedDeployment:
             raise
         self._cluster.put_deployment(applied)
         reverted = edited and applied.shape == self._shape
-        self._shape = applied.shape
+        self._shape, self._applied_hash = applied.shape, wanted_hash
         if edited:
             self._mended_at = self._clock()
         return Kept(reverted=reverted)

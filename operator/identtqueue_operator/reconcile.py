@@ -22,6 +22,7 @@ from . import views
 from .act import act, call_back
 from .api.v1alpha1 import TaskQueueSpec
 from .backoff import pause_after
+from .claims import ASK_AGAIN_SECONDS, Claim, Stance, choose_stance
 from .cluster import Cluster
 from .decide import decide
 from .doorbell import Endpoint
@@ -102,6 +103,9 @@ class Tools:
     steady: Callable[[], float]
     """Seconds, monotonic."""
     identity: str
+    """Of this process: its pod's name."""
+    operator_name: str
+    """The same for all processes of one release, and another one for each release."""
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     """Two thousand reconcilers that begin together do so some at a time."""
 
@@ -143,6 +147,13 @@ class Reconciler:
         self._owned = OwnedDeployment(self.key, self._uid, tools.cluster, tools.kube, tools.steady)
         self._telling: asyncio.Task[None] | None = None
         self._failures = 0
+        self._claim = Claim.read(status)
+        self._foreign_status: Mapping[str, Any] | None = None
+        """As another operator, which looks after the TaskQueue, has written it."""
+        self._asked_at: float | None = None
+        """When that one was asked whether it lives."""
+        self._other_operator: tuple[str, float] = ("", float("-inf"))
+        """Who asked this one, and when."""
         self._spec: TaskQueueSpec | None = None
         """The last valid one."""
         self._dropped: set[str] = set()
@@ -181,11 +192,19 @@ class Reconciler:
 
     def update(self, body: Mapping[str, Any]) -> bool:
         """Take in a new state of the resource. Whether the spec is another one."""
+        self._hear_of_operators(body.get("status") or {})
         if body["metadata"]["generation"] == self._generation:
             return False  # only the status changed, and that was us
         self._take(body)
         self.look()
         return True
+
+    def _hear_of_operators(self, status: Mapping[str, Any]) -> None:
+        before, self._claim = self._claim, Claim.read(status)
+        if self._is_anothers:
+            self._foreign_status = status
+        if self._claim != before:
+            self.look()
 
     def look(self) -> None:
         """Something may have changed: look soon."""
@@ -301,6 +320,12 @@ class Reconciler:
         Returns:
             Seconds until numbers that were held back should be written; None if there are none.
         """
+        if self._is_anothers:
+            return None  # the status is that operator's to write
+        other, heard_at = self._other_operator
+        if self._tools.steady() - heard_at < 1.5 * ASK_AGAIN_SECONDS:
+            now = replace(now, other_operator=other)
+        now = replace(now, operator=self._tools.operator_name)
         again_in = self._reporter.note(now, self._tools.steady())
         if self._reporter.due and self._telling is None:
             loop = asyncio.get_running_loop()
@@ -327,9 +352,60 @@ class Reconciler:
         finally:
             self._telling = None
 
+    # --- other operators ---
+
+    @property
+    def _is_anothers(self) -> bool:
+        """Whether another operator is recorded as the one that looks after the TaskQueue."""
+        return self._claim.name not in ("", self._tools.operator_name)
+
+    async def _is_ours(self) -> float | None:
+        """Settle with other operators who looks after the TaskQueue.
+
+        Returns:
+            None: this one. Else the seconds until the next look at it.
+        """
+        me, steady = self._tools.operator_name, self._tools.steady()
+        stance, seconds = choose_stance(me, self._claim, self._asked_at, steady)
+        match stance:
+            case Stance.OWN:
+                return None
+            case Stance.ANSWER:
+                self._other_operator = (self._claim.challenged_by, steady)
+                await self._write_claim({"name": me, "challengedBy": None})
+                return None
+            case Stance.ASK:
+                text = "%s: operator %s looks after it, and this one leaves it alone"
+                logger.warning(text, self.key, self._claim.name, extra=about(self.key))
+                self._asked_at = steady
+                await self._write_claim({"challengedBy": me})
+            case Stance.TAKE_OVER:
+                text = "%s: operator %s does not answer; this one looks after it now"
+                logger.warning(text, self.key, self._claim.name, extra=about(self.key))
+                await self._write_claim({"name": me, "challengedBy": None})
+                self._asked_at = None
+                self._begin_anew(self._foreign_status or {})
+                return None
+        self.seen = self.decision = None  # what is measured here is the other one's business
+        return seconds
+
+    async def _write_claim(self, patch: dict[str, str | None]) -> None:
+        await self._tools.kube.patch_status(self.key, {"operator": patch})
+        written = {"name": self._claim.name, "challengedBy": self._claim.challenged_by} | patch
+        self._claim = Claim.read({"operator": written})
+
+    def _begin_anew(self, status: Mapping[str, Any]) -> None:
+        """Go on from what another operator has told."""
+        tools = self._tools
+        self._reporter = Reporter(self.key, self._uid, status, tools.kube, tools.identity)
+        self._foreign_status = None
+
     # --- one round ---
 
     async def _round(self) -> float | None:
+        not_ours = await self._is_ours()
+        if not_ours is not None:
+            return not_ours
         started, rung_at, self._rung_at = perf_counter(), self._rung_at, None
         spec, at = self._spec, self._tools.clock()
         if self._problem is not None:
@@ -467,7 +543,7 @@ class Reconciler:
         An older TaskQueue with the same Deployment goes on with them.
         """
         spec = self._spec
-        if spec is None or spec.template is not None:
+        if spec is None or spec.template is not None or self._is_anothers:
             return
         if self._tools.rival(self.created, self.workload):
             return

@@ -55,7 +55,9 @@ class Reporter:
         self._kube = kube
         self._uid = uid
         self._reporter = reporter
-        self._written = _pack(status)
+        # Who asks for the TaskQueue is written and taken out beside the rounds: see `claims`.
+        name = (status.get("operator") or {}).get("name")
+        self._written = _pack({**status, "operator": {"name": name}} if name else status)
         self._unwritten: bytes | None = None
         """The status that is to be written."""
         self._fingerprint: tuple[Any, ...] | None = None

@@ -3,6 +3,7 @@
 | variable | meaning | default |
 |---|---|---|
 | IDENTTQUEUE_NAMESPACES | namespaces served, comma separated; `*` is the whole cluster | its own |
+| IDENTTQUEUE_LABEL_SELECTOR | serve only the TaskQueues that it selects, as in `kubectl -l` | all |
 | IDENTTQUEUE_LEADER_ELECTION | wait for the Lease before doing anything | true |
 | IDENTTQUEUE_HTTP_PORT | port of /livez, /readyz and /metrics; 0 picks a free one | 8080 |
 | IDENTTQUEUE_LOG_LEVEL | debug, info, warning or error | info |
@@ -29,11 +30,14 @@ Certificates and keys from Secrets are written below the temporary directory, fo
 A read-only root file system needs a small writable volume there, if `redis.tls` names Secrets.
 """
 
+import re
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
+
+from .model import Selector
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _LEVELS = ("debug", "info", "warning", "error")
@@ -51,10 +55,17 @@ class Settings:
     """Served namespaces; empty means the whole cluster."""
     own_namespace: str
     identity: str
+    selector: Selector = field(default_factory=Selector)
+    """Which TaskQueues are served, by their labels."""
     leader_election: bool = True
     http_port: int = 8080
     log_level: str = "info"
     log_format: Literal["json", "text"] = "json"
+
+    @property
+    def operator_name(self) -> str:
+        """The same for all pods of a release: namespace and name of their Deployment."""
+        return f"{self.own_namespace}/{self.identity.rsplit('-', 2)[0]}"
 
     @property
     def cluster_wide(self) -> bool:
@@ -77,6 +88,7 @@ class Settings:
             namespaces=() if names == ["*"] else tuple(dict.fromkeys(names)),
             own_namespace=own,
             identity=environment.get("POD_NAME") or socket.gethostname(),
+            selector=_selector(environment, "IDENTTQUEUE_LABEL_SELECTOR"),
             leader_election=_flag(environment, "IDENTTQUEUE_LEADER_ELECTION", default=True),
             http_port=_port(environment, "IDENTTQUEUE_HTTP_PORT", default=8080),
             log_level=_choice(environment, "IDENTTQUEUE_LOG_LEVEL", _LEVELS, default="info"),
@@ -85,6 +97,31 @@ class Settings:
                 _choice(environment, "IDENTTQUEUE_LOG_FORMAT", ("json", "text"), default="json"),
             ),
         )
+
+
+_REQUIREMENT = re.compile(
+    r"\s*(?:(?P<absent>!)\s*)?(?P<key>[\w./-]+)\s*"
+    r"(?:(?P<set>\s(?:not)?in)\s*\((?P<values>[^()]*)\)|(?P<sign>==?|!=)\s*(?P<value>[\w.-]*))?\s*"
+)
+
+
+def _selector(environment: Mapping[str, str], name: str) -> Selector:
+    """Read a label selector as kubectl writes it: `team=a,tier in (x,y),!legacy`."""
+    text = environment.get(name, "").strip()
+    expressions: list[tuple[str, str, tuple[str, ...]]] = []
+    for part in re.split(r",(?![^()]*\))", text) if text else ():
+        found = _REQUIREMENT.fullmatch(part)
+        if found is None or (found["absent"] and (found["set"] or found["sign"])):
+            raise SettingsError(f"{name} is {text!r}: use a label selector as for kubectl -l")
+        if found["set"]:
+            values = tuple(value.strip() for value in found["values"].split(","))
+            operator = "In" if found["set"].strip() == "in" else "NotIn"
+        elif found["sign"]:
+            values, operator = (found["value"],), "NotIn" if found["sign"] == "!=" else "In"
+        else:
+            values, operator = (), "DoesNotExist" if found["absent"] else "Exists"
+        expressions.append((found["key"], operator, values))
+    return Selector(expressions=tuple(expressions))
 
 
 def _service_account_namespace() -> str:

@@ -53,6 +53,10 @@ class Round:
     """Somebody had changed the Deployment of a template, and it is as it was again."""
     startup: Startup | None = None
     """As measured so far."""
+    operator: str = ""
+    """Name of the operator that reports."""
+    other_operator: str = ""
+    """Name of another one that serves the TaskQueue too, and has been sent away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +77,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
     """
     reason, message = headline(now, previous)
     status: Json = {
+        "operator": {"name": now.operator} if now.operator else previous.get("operator"),
         "observedGeneration": now.generation,
         "workload": now.workload or None,
         "reason": reason,
@@ -250,6 +255,7 @@ def _fingerprint(status: Json) -> tuple[Any, ...]:
     replicas, tasks = status.get("replicas", {}), status.get("tasks", {})
     decision = status.get("lastDecision", {})
     return (
+        status.get("operator"),
         status["observedGeneration"],
         status["reason"],
         tuple(_words_of(condition) for condition in status["conditions"]),
@@ -330,6 +336,7 @@ def _verdicts(
     yield "Conflicting", *_conflicting(now.seen)
     yield "QueueShared", *_shared(now.seen)
     yield "ReplicasChangedByOthers", *_changed_by_others(now.seen, now.decision)
+    yield "OperatorsOverlap", *_overlap(now)
 
 
 def _trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
@@ -461,6 +468,16 @@ def _changed_by_others(seen: Observed | None, decision: Decision | None) -> Find
     return "True", "AnotherHand", f"{text}; {_count(len(changes), 'change')} within 30 minutes"
 
 
+def _overlap(now: Round) -> Finding:
+    if not now.other_operator:
+        return "False", "OnlyOperator", "no other operator has asked for this TaskQueue of late"
+    text = (
+        f"operator {now.other_operator} serves this TaskQueue too, and leaves it alone while "
+        f"{now.operator} lives; separate them by watchNamespaces or watchLabelSelector"
+    )
+    return "True", "AnotherOperator", text
+
+
 # --- events ---------------------------------------------------------------------------------------
 
 
@@ -542,5 +559,7 @@ def _condition_events(
         yield Event("Warning", "ConflictingAutoscaler", after["Conflicting"]["message"])
     if turned("QueueShared", "True"):
         yield Event("Warning", "QueueShared", after["QueueShared"]["message"])
+    if turned("OperatorsOverlap", "True"):
+        yield Event("Warning", "OperatorsOverlap", after["OperatorsOverlap"]["message"])
     if turned("Draining", "True"):
         yield Event("Normal", "DrainStarted", after["Draining"]["message"])

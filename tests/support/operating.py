@@ -8,6 +8,7 @@ import time
 from identtqueue_operator.controller import Controller
 from identtqueue_operator.kube import Kube
 from identtqueue_operator.metrics import Meter
+from identtqueue_operator.model import Selector
 from identtqueue_operator.settings import Settings
 from support.api_server import ApiServer
 from support.waiting import eventually
@@ -16,13 +17,24 @@ from support.waiting import eventually
 class Operator:
     """A controller that hears of every change in the API server, as kopf would tell it."""
 
-    def __init__(self, api: ApiServer, kube: Kube) -> None:
+    def __init__(
+        self,
+        api: ApiServer,
+        kube: Kube,
+        own_namespace: str = "ns",
+        selector: Selector = Selector(),  # noqa: B008 - it never changes
+    ) -> None:
         self.api = api
         self.meter = Meter()
         self.clock = time.time
         self.steady = time.monotonic
         self._kube = kube
-        self._settings = Settings(namespaces=("ns",), own_namespace="ns", identity="operator")
+        self._settings = Settings(
+            namespaces=("ns",),
+            own_namespace=own_namespace,
+            identity="operator",
+            selector=selector,
+        )
         self.controller: Controller | None = None
 
     async def start(self) -> None:

@@ -601,8 +601,19 @@ class Condition(ApiModel):
     message: Annotated[str, StringConstraints(max_length=32_768)]
 
 
+class OperatorName(ApiModel):
+    """Which of several operators looks after the TaskQueue."""
+
+    name: str
+    """Namespace and name of the operator's Deployment."""
+    challenged_by: str | None = None
+    """Another operator that serves the TaskQueue too. It takes over if the first one is gone."""
+
+
 class TaskQueueStatus(ApiModel):
     """What the operator saw and did, and why."""
+
+    operator: OperatorName | None = None
 
     observed_generation: int | None = None
     workload: str | None = None

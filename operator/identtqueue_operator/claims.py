@@ -1,0 +1,70 @@
+"""Which of several operators looks after a TaskQueue, pure.
+
+`status.operator.name` names it. Another operator that comes upon the TaskQueue (a second release
+that serves the whole cluster, say) does nothing but ask: it writes its own name into
+`status.operator.challengedBy`. An operator that lives hears of that by its watch and takes the name
+out again, and the other one leaves the TaskQueue alone. If nobody answers, the one that asked takes
+over: the operator before it was removed, or it does not serve this TaskQueue any more. So no Lease
+has to be renewed for each TaskQueue, and no right in another namespace is needed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+ANSWER_SECONDS = 30.0
+"""An operator that lives answers within this time; a change of leaders takes less."""
+ASK_AGAIN_SECONDS = 600.0
+"""After an answer, how long until the other operator is asked again."""
+
+
+class Stance(StrEnum):
+    """What an operator does about a TaskQueue."""
+
+    OWN = "own"
+    """Look after it."""
+    ANSWER = "answer"
+    """Look after it, and say so to the operator that asks."""
+    ASK = "ask"
+    WAIT = "wait"
+    """Leave it alone for now."""
+    TAKE_OVER = "take over"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What the status says."""
+
+    name: str = ""
+    challenged_by: str = ""
+
+    @classmethod
+    def read(cls, status: Mapping[str, Any] | None) -> "Claim":
+        """Read it from a TaskQueue's status."""
+        operator = (status or {}).get("operator") or {}
+        return cls(str(operator.get("name") or ""), str(operator.get("challengedBy") or ""))
+
+
+def choose_stance(me: str, claim: Claim, asked_at: float | None, at: float) -> tuple[Stance, float]:
+    """What to do about a TaskQueue now, and for how many seconds that holds.
+
+    Args:
+        me: this operator's name.
+        claim: as it is recorded.
+        asked_at: when this operator last asked, on the monotonic clock.
+        at: the time now.
+    """
+    if claim.name in ("", me):
+        asked_by_other = claim.challenged_by not in ("", me)
+        return (Stance.ANSWER if asked_by_other else Stance.OWN), float("inf")
+    if asked_at is None:
+        return Stance.ASK, ANSWER_SECONDS
+    elapsed = at - asked_at
+    if claim.challenged_by == me:
+        if elapsed >= ANSWER_SECONDS:
+            return Stance.TAKE_OVER, 0.0
+        return Stance.WAIT, ANSWER_SECONDS - elapsed
+    if elapsed >= ASK_AGAIN_SECONDS:
+        return Stance.ASK, ANSWER_SECONDS
+    return Stance.WAIT, ASK_AGAIN_SECONDS - elapsed

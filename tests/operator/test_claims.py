@@ -1,0 +1,163 @@
+"""Several operators that serve one TaskQueue: one looks after it, the others say so and wait."""
+
+import pytest
+
+from identtqueue_operator import claims, owned
+from identtqueue_operator.claims import ANSWER_SECONDS, ASK_AGAIN_SECONDS, Claim, Stance
+from identtqueue_operator.settings import Settings, SettingsError
+from support.operating import Operator, Setup
+from support.waiting import eventually
+
+ME, OTHER = "a/one", "b/two"
+
+
+@pytest.mark.parametrize(
+    ("claim", "asked_at", "stance"),
+    [
+        (Claim(), None, Stance.OWN),
+        (Claim(ME), None, Stance.OWN),
+        (Claim(ME, OTHER), None, Stance.ANSWER),
+        (Claim(ME, ME), None, Stance.OWN),
+        (Claim(OTHER), None, Stance.ASK),
+        (Claim(OTHER, ME), None, Stance.ASK),  # asked before this operator restarted
+        (Claim(OTHER, ME), 1000.0, Stance.WAIT),
+        (Claim(OTHER, ME), 1000.0 - ANSWER_SECONDS, Stance.TAKE_OVER),
+        (Claim(OTHER), 1000.0 - ANSWER_SECONDS, Stance.WAIT),  # it has answered
+        (Claim(OTHER, "c/three"), 1000.0, Stance.WAIT),
+        (Claim(OTHER), 1000.0 - ASK_AGAIN_SECONDS, Stance.ASK),
+    ],
+)
+def test_the_stance(claim, asked_at, stance):
+    assert claims.choose_stance(ME, claim, asked_at, 1000.0)[0] == stance
+
+
+@pytest.fixture
+async def second(api, kube):
+    running = Operator(api, kube, own_namespace="elsewhere")
+    await running.start()
+    yield running
+    await running.stop()
+
+
+def owner(setup):
+    return (setup.status.get("operator") or {}).get("name")
+
+
+def template(setup, image="one"):
+    return {
+        "workloadRef": None,
+        "template": {"spec": {"containers": [{"name": "worker", "image": image}]}},
+    }
+
+
+async def test_a_second_release_leaves_the_taskqueue_alone(operator, setup: Setup, api, kube):
+    setup.fleet.create(0)
+    setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
+    await eventually(lambda: owner(setup) == "ns/operator", lambda: setup.status)
+    second = Operator(api, kube, own_namespace="elsewhere")
+    await second.start()
+    try:
+        message = await setup.told("OperatorsOverlap")
+        assert "elsewhere/operator serves this TaskQueue too" in message
+        await eventually(lambda: setup.condition("OperatorsOverlap")[0] == "True")
+        await setup.enqueue(2)
+        await setup.replicas(2)
+        assert owner(setup) == "ns/operator"
+        assert len(setup.api.writes("/scale")) == 1
+        assert not setup.events("ReplicasChangedByOthers")
+    finally:
+        await second.stop()
+
+
+async def test_the_second_takes_over_when_the_first_is_gone(
+    operator, setup: Setup, api, kube, monkeypatch
+):
+    monkeypatch.setattr(claims, "ANSWER_SECONDS", 0.5)
+    setup.fleet.create(0)
+    setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
+    await eventually(lambda: owner(setup) == "ns/operator", lambda: setup.status)
+    await operator.stop()
+    second = Operator(api, kube, own_namespace="elsewhere")
+    await second.start()
+    try:
+        await setup.enqueue(2)
+        await setup.replicas(2)
+        await eventually(lambda: owner(setup) == "elsewhere/operator", lambda: setup.status)
+        assert setup.status["operator"].get("challengedBy") is None
+    finally:
+        await second.stop()
+
+
+async def test_two_operators_that_begin_together_settle_on_one(operator, second, setup: Setup):
+    setup.fleet.create(0)
+    setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
+    await setup.enqueue(2)
+    await setup.replicas(2)
+    await eventually(owner_is_settled(setup), lambda: setup.status)
+
+
+def owner_is_settled(setup):
+    return lambda: setup.condition("OperatorsOverlap") == ("True", "AnotherOperator")
+
+
+async def test_whoever_rewrites_the_deployment_of_a_template_is_answered_at_a_pace(
+    operator, setup: Setup, api
+):
+    """Any change is paced: of the mark, as another version of the operator makes it, as well."""
+    setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1}, **template(setup))
+    await eventually(lambda: ("deployments", "ns", setup.name) in api.objects)
+    mark = "identtqueue.dev/template-hash"
+
+    def insist(event, plural, body):
+        annotations = body["metadata"].get("annotations") or {}
+        if plural == "deployments" and annotations.get(mark) != "another":
+            api.change("deployments", setup.name, {"metadata": {"annotations": {mark: "another"}}})
+
+    api.listeners.append(insist)
+    before = len(api.writes(f"deployments/{setup.name}"))
+    api.change("deployments", setup.name, {"metadata": {"annotations": {mark: "another"}}})
+    await eventually(lambda: len(api.writes(f"deployments/{setup.name}")) > before)
+    for _ in range(5):
+        await operator.looks()
+    assert len(api.writes(f"deployments/{setup.name}")) == before + 1
+    assert owned.MEND_SECONDS >= 10
+
+
+@pytest.mark.parametrize(
+    ("text", "labels", "served"),
+    [
+        ("", {}, True),
+        ("team=a", {"team": "a"}, True),
+        ("team==a", {"team": "b"}, False),
+        ("team!=a", {}, True),
+        ("team in (a, b),tier", {"team": "b", "tier": "x"}, True),
+        ("team notin (a,b)", {"team": "b"}, False),
+        ("!legacy", {"legacy": ""}, False),
+        ("x.example/y=z", {"x.example/y": "z"}, True),
+    ],
+)
+def test_a_label_selector(text, labels, served):
+    settings = Settings.from_environment({"IDENTTQUEUE_LABEL_SELECTOR": text})
+    assert settings.selector.matches(labels) == served
+
+
+@pytest.mark.parametrize("text", ["a in b", "a=b=c", "!a=b", ",", "a in (b", "=b"])
+def test_a_label_selector_that_is_none(text):
+    with pytest.raises(SettingsError, match="IDENTTQUEUE_LABEL_SELECTOR"):
+        Settings.from_environment({"IDENTTQUEUE_LABEL_SELECTOR": text})
+
+
+async def test_a_taskqueue_that_is_not_selected(api, kube, setup: Setup):
+    chosen = Settings.from_environment({"IDENTTQUEUE_LABEL_SELECTOR": "team=a"}).selector
+    operator = Operator(api, kube, selector=chosen)
+    await operator.start()
+    try:
+        setup.fleet.create(0)
+        setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
+        await setup.enqueue(2)
+        api.change("taskqueues", setup.name, {"metadata": {"labels": {"team": "a"}}})
+        await setup.replicas(2)
+        api.change("taskqueues", setup.name, {"metadata": {"labels": {"team": "b"}}})
+        await eventually(lambda: not list(operator.controller.snapshots()))
+    finally:
+        await operator.stop()
