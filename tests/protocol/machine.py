@@ -55,7 +55,7 @@ LIMITS: list[dict[str, JobLimits]] = [
     {"capped": JobLimits(), "paced": JobLimits()},
 ]
 """What workers declare. The first ones know nothing of the limited jobs."""
-WHENS = ("now", "now", "later", "late", "expires", "replace", "replace, expires")
+WHENS = ("now", "now", "later", "expires", "replace", "replace, expires")
 FIRINGS = st.sampled_from(["c1", "c2", "c3"])
 """Of the cron entry."""
 UNIQUE = st.sampled_from([None, None, None, "red", "blue"])
@@ -199,7 +199,6 @@ class QueueMachine(RuleBasedStateMachine):
         for name, when, unique in batch:
             options: dict[str, Any] = {
                 "later": {"delay": LATER_MS},
-                "late": {"at": 1, "late_refused": True},
                 "expires": {"expires": LATER_MS},
                 "replace": {"replace": True},
                 "replace, expires": {"replace": True, "expires": LATER_MS},
@@ -209,9 +208,7 @@ class QueueMachine(RuleBasedStateMachine):
             job = JOBS[int(name[1:])]
             tasks.append(self.bench.task(name, job, **options))
             submitted.append(
-                Submitted(
-                    self.id(name), job, when == "later", when == "late", unique, "replace" in when
-                )
+                Submitted(self.id(name), job, when == "later", unique, "replace" in when)
             )
         version = self.model.version
         expected = self.model.enqueue(submitted)

@@ -80,7 +80,6 @@ class Submitted:
     task_id: str
     job: str = "job"
     delayed: bool = False
-    late: bool = False
     unique: str | None = None
     replace: bool = False
 
@@ -297,8 +296,6 @@ class QueueModel:
         old = self.tasks.get(item.task_id)
         if old is not None and not (item.replace and old.state and old.state.ended):
             return item.task_id, Enqueued.EXISTS
-        if item.late:
-            return item.task_id, Enqueued.LATE
         if item.unique in self.unique:
             assert item.unique is not None
             return self.unique[item.unique], Enqueued.UNIQUE

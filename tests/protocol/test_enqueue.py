@@ -158,7 +158,6 @@ def test_a_batch_may_be_mixed(bench: Bench) -> None:
                 bench.task("new"),
                 bench.task("new"),
                 bench.task("rival", unique="key", unique_ttl=LATER_MS),
-                bench.task("late", at=1, late_refused=True),
                 bench.task("delayed", delay=LATER_MS),
             ],
         )
@@ -169,7 +168,6 @@ def test_a_batch_may_be_mixed(bench: Bench) -> None:
         ("new", Enqueued.OK),
         ("new", Enqueued.EXISTS),
         ("holder", Enqueued.UNIQUE),
-        ("late", Enqueued.LATE),
         ("delayed", Enqueued.OK),
     ]
     assert bench.pending() == ["old", "holder", "new"]
@@ -202,12 +200,6 @@ def test_a_unique_key_that_ran_out_is_not_taken_from_its_next_holder(bench: Benc
 
     bench.run(commands.finish(bench.queue, "w", [(first.task_id, first.number, b"\xc0")]))
     assert bench.dump()["unique:key (expires)"] == "second"
-
-
-def test_a_cron_firing_that_is_late_is_refused(bench: Bench) -> None:
-    late = bench.task("cron.x", at=bench.now_ms() - 1, late_refused=True)
-    assert bench.refuses(commands.enqueue(bench.queue, [late]))[0].status is Enqueued.LATE
-    bench.enqueue("cron.y", at=bench.now_ms() + LATER_MS, late_refused=True)
 
 
 def test_the_doorbell_rings_when_nothing_was_pending_or_an_earlier_task_is_scheduled(

@@ -109,8 +109,9 @@ def work(user: Account, bench: Bench) -> None:
     run(commands.workers(q))
     run(commands.connected(["me"]))
     run(commands.block_for_work([q], 0.001))
-    at = bench.now_ms() + HOUR_MS
-    run(commands.enqueue(q, [bench.task("cron", at=at, late_refused=True)]))
+    firing = bench.task("firing")
+    fires = {firing.task_id: bench.now_ms() + HOUR_MS}
+    run(commands.schedule(q, "cron", "new", firing, fires))
     unique = {"unique": "key", "unique_ttl": HOUR_MS}
     run(commands.enqueue(q, [bench.task("unique", **unique)]))
     run(commands.enqueue(q, [bench.task("unique-too", **unique)]))
@@ -208,6 +209,14 @@ def leave_a_dead_id(bench: Bench) -> None:
     assert bench.names(a.task_id for a in bench.claim("first", 1)) == ["first-id"]
 
 
+def unique_firing(bench: Bench) -> None:
+    """A firing of a schedule that is due, and takes its unique key when it is promoted."""
+    firing = bench.task("firing", unique="firing", unique_ttl=HOUR_MS)
+    fires = {firing.task_id: bench.now_ms() + HOUR_MS}
+    bench.run(commands.schedule(bench.queue, "cron", "definition", firing, fires))
+    bench.fall_due("firing")
+
+
 def orphans(bench: Bench, worker: str, *names: str) -> None:
     """Tasks in the hands of a worker that is as good as dead; the first has a unique key."""
     bench.register(worker)
@@ -224,6 +233,7 @@ def look_after(user: Account, bench: Bench) -> None:
     run(commands.promote(q))
     bench.enqueue("too-late", expires=HOUR_MS)
     bench.expire("too-late")
+    unique_firing(bench)
     run(commands.promote(q))
     bench.enqueue("due", delay=HOUR_MS)
     bench.fall_due("due")

@@ -108,7 +108,6 @@ class Enqueued(enum.Enum):
 
     OK = "ok"
     EXISTS = "exists"  # this id had been enqueued: it is one task
-    LATE = "late"  # a cron firing whose time has passed
     UNIQUE = "unique"  # another unfinished task has the unique key
 
 

@@ -29,7 +29,7 @@
 -- include lib/sweep.lua
 -- include lib/take.lua
 -- include lib/suspects.lua
--- include lib/shelves.lua
+-- include lib/shelf_names.lua
 -- include lib/serve_shelf.lua
 if tonumber(redis.call('ZSCORE', KEYS[3], ARGV[3]) or 0) == 0 then return {'lost'} end
 if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end

@@ -3,9 +3,9 @@
 --       8 expiring
 -- ARGV  1 task prefix  2 unique prefix  3 doorbell  4 protocol version
 --       5.. per task: id, payload, function name, options (msgpack map, or empty)
--- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); late_refused (cron); replace (an
---          ended task of the same id makes room)
--- Returns per task, in order: "ok" | "exists" | "late" | "unique" .. the id that has the key;
+-- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); replace (an ended task of the
+--          same id makes room)
+-- Returns per task, in order: "ok" | "exists" | "unique" .. the id that has the key;
 --         or {"protocol", the version found}
 -- include lib/now.lua
 -- include lib/pending.lua
@@ -50,7 +50,6 @@ local function verdict(id, payload, name, packed)
   local options = packed ~= '' and cmsgpack.unpack(packed) or {}
   local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
   if state and not (options.replace and ended) then return 'exists' end
-  if options.late_refused and options.at <= now then return 'late' end
   local holder = options.unique and redis.call('GET', ARGV[2] .. options.unique)
   if holder then return 'unique' .. holder end
   if state then make_room(KEYS[6], id, key) end

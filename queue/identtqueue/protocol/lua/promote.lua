@@ -13,7 +13,7 @@
 -- include lib/promote.lua
 -- include lib/due_held.lua
 -- include lib/unblock.lua
--- include lib/shelves.lua
+-- include lib/shelf_names.lua
 -- include lib/sweep.lua
 -- include lib/expire.lua
 local now, limit = now_ms(), tonumber(ARGV[3])
