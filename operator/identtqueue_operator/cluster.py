@@ -3,7 +3,7 @@
 A hint, not the truth: a Deployment that is missing here is asked for before it counts as missing,
 and every write carries the resource version it rests on. Watches can also miss deletions (when the
 API server has forgotten the version a watch stopped at, the list that follows has no word about
-what vanished), so `resync` compares with a full list now and then.
+what vanished), so the controller compares with a full list now and then, and asks for what differs.
 """
 
 from collections import defaultdict
@@ -155,32 +155,40 @@ class Cluster:
 
     # --- resync ---
 
-    def resync_deployments(
+    def doubtful_deployments(
         self, namespace: str | None, bodies: Iterable[views.Body], listed_at: float
-    ) -> None:
-        """Compare with a full list that was begun at `listed_at`: drop what it does not have.
+    ) -> set[Key]:
+        """Find where a full list, begun at `listed_at`, and the watches say different things.
 
-        What it has and is not known (or known differently) is the watch's business: the list may
-        be older than what the watch has told since.
+        Neither is believed: a list from the API server's cache may be old, and a watch may have
+        missed something. What is doubtful is asked for one by one.
         """
         present = {views.key_of(body) for body in bodies}
-        for key, known in list(self._deployments.items()):
-            if namespace not in (None, key.namespace) or key in present:
-                continue
-            if self._seen_at[known.uid] < listed_at:
-                self.drop_deployment(key)
+        known = {key for key in self._deployments if namespace in (None, key.namespace)}
+        silent = {key for key in known if self._seen_at[self._deployments[key].uid] < listed_at}
+        return (present - known) | (silent - present)
 
-    def resync_pods(
+    def doubtful_pods(
         self, namespace: str | None, bodies: Iterable[views.Body], listed_at: float
-    ) -> None:
-        """The same for pods."""
-        present = {body["metadata"]["uid"] for body in bodies}
-        for name, pods in list(self._pods.items()):
-            if namespace not in (None, name):
-                continue
-            for uid, (pod, labels) in list(pods.items()):
-                if uid not in present and self._seen_at[uid] < listed_at:
-                    self.drop_pod(pod, labels)
+    ) -> set[Key]:
+        """Find the same for pods. One that was made anew under its name is another pod."""
+        present = {body["metadata"]["uid"]: views.key_of(body) for body in bodies}
+        known: dict[str, Key] = {}
+        for name, pods in self._pods.items():
+            if namespace in (None, name):
+                known |= {uid: pod.key for uid, (pod, _) in pods.items()}
+        doubtful = {key for uid, key in present.items() if uid not in known}
+        return doubtful | {
+            key
+            for uid, key in known.items()
+            if uid not in present and self._seen_at[uid] < listed_at
+        }
+
+    def drop_pods_called(self, key: Key, other_than: str = "") -> None:
+        """Take in that no pod of this name exists, other than one with this UID."""
+        for uid, (pod, labels) in list(self._pods[key.namespace].items()):
+            if pod.key == key and uid != other_than:
+                self.drop_pod(pod, labels)
 
 
 class _Watched:

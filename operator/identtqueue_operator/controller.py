@@ -254,19 +254,66 @@ class Controller:
                     logger.warning("resync: %s", error)
 
     async def resync(self, namespace: str | None) -> None:
-        """Compare everything known of a namespace with full lists."""
+        """Compare everything known of a namespace with full lists, and ask for what differs.
+
+        A list may be older than what the watches have told since, and it may be newer. So nothing
+        is dropped or added on its word alone.
+        """
         listed_at = self._steady()
-        self.cluster.resync_pods(namespace, await self._kube.list_pods(namespace), listed_at)
-        deployments = await self._kube.list_deployments(namespace)
-        self.cluster.resync_deployments(namespace, deployments, listed_at)
-        present = {views.key_of(body) for body in await self._kube.list_task_queues(namespace)}
-        for key in list(self._reconcilers):
-            served = namespace in (None, key.namespace)
-            if served and key not in present and self._seen_at.get(key, 0.0) < listed_at:
-                self.task_queue_deleted(key)
+        bodies = await self._kube.list_deployments(namespace)
+        for key in self.cluster.doubtful_deployments(namespace, bodies, listed_at):
+            await self._ask_for_deployment(key)
+        bodies = await self._kube.list_pods(namespace)
+        for key in self.cluster.doubtful_pods(namespace, bodies, listed_at):
+            await self._ask_for_pod(key)
+        bodies = await self._kube.list_task_queues(namespace)
+        for key in self._doubtful_task_queues(namespace, bodies, listed_at):
+            await self._ask_for_task_queue(key)
         for reconciler in self._reconcilers.values():
             if namespace in (None, reconciler.key.namespace):
                 reconciler.look()
+
+    def _doubtful_task_queues(
+        self, namespace: str | None, bodies: Iterable[Body], listed_at: float
+    ) -> set[Key]:
+        """Find TaskQueues on which a list and the watch differ, and changes that were missed."""
+        present = {views.key_of(body): body for body in bodies}
+        doubtful = set()
+        for key, reconciler in self._reconcilers.items():
+            if namespace not in (None, key.namespace):
+                continue
+            body = present.pop(key, None)
+            if body is None:
+                if self._seen_at.get(key, 0.0) < listed_at:
+                    doubtful.add(key)
+            elif reconciler.differs_from(body):
+                doubtful.add(key)
+        return doubtful | {
+            key
+            for key, body in present.items()
+            if self._selector.matches(body["metadata"].get("labels") or {})
+        }
+
+    async def _ask_for_task_queue(self, key: Key) -> None:
+        asked_at = self._steady()
+        body = await self._kube.get_task_queue(key)
+        if body is not None:
+            self.task_queue_changed(body)
+        elif self._seen_at.get(key, 0.0) < asked_at:
+            self.task_queue_deleted(key)
+
+    async def _ask_for_deployment(self, key: Key) -> None:
+        found = await self._kube.get_deployment(key)
+        if found is None:
+            self.cluster.drop_deployment(key)
+        else:
+            self.cluster.put_deployment(found)
+
+    async def _ask_for_pod(self, key: Key) -> None:
+        body = await self._kube.get_pod(key)
+        self.cluster.drop_pods_called(key, other_than=body["metadata"]["uid"] if body else "")
+        if body is not None:
+            self.pod_changed(body)
 
 
 async def _never_ends(name: str, loop: Coroutine[Any, Any, None]) -> None:

@@ -120,23 +120,24 @@ class Kube:
 
     async def get_deployment(self, key: Key) -> Deployment | None:
         """A Deployment, or None."""
-        try:
-            return deployment(await self._call("GET", _deployment(key)))
-        except ApiError as error:
-            if error.missing:
-                return None
-            raise
+        body = await self._get(_deployment(key))
+        return None if body is None else deployment(body)
+
+    async def get_pod(self, key: Key) -> Json | None:
+        """A pod, or None."""
+        return await self._get(f"/api/v1/namespaces/{key.namespace}/pods/{key.name}")
+
+    async def get_task_queue(self, key: Key) -> Json | None:
+        """A TaskQueue, or None."""
+        return await self._get(
+            f"/apis/{GROUP}/{VERSION}/namespaces/{key.namespace}/{PLURAL}/{key.name}"
+        )
 
     async def get_replica_set_owner(self, key: Key) -> tuple[str, str | None] | None:
         """UID of a ReplicaSet and of what controls it; None if there is no such ReplicaSet."""
         path = f"/apis/apps/v1/namespaces/{key.namespace}/replicasets/{key.name}"
-        try:
-            body = await self._call("GET", path)
-        except ApiError as error:
-            if error.missing:
-                return None
-            raise
-        return body["metadata"]["uid"], owner_uid(body)
+        body = await self._get(path)
+        return None if body is None else (body["metadata"]["uid"], owner_uid(body))
 
     async def apply_deployment(self, wanted: Json, seen: Deployment | None) -> Deployment:
         """Create a Deployment, or make it what it should be (server-side apply).
@@ -208,6 +209,15 @@ class Kube:
         path = f"/{group}/{scope}{plural}"
         answer = await self._call("GET", path, query=[("resourceVersion", "0")])
         return list(answer.get("items") or ())
+
+    async def _get(self, path: str) -> Json | None:
+        """An object as it is now, not from the API server's cache; None if it does not exist."""
+        try:
+            return await self._call("GET", path)
+        except ApiError as error:
+            if error.missing:
+                return None
+            raise
 
     async def _call(
         self,

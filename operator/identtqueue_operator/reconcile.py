@@ -190,6 +190,10 @@ class Reconciler:
         """Whether this is the same object, rather than another one of that name."""
         return bool(body["metadata"]["uid"] == self._uid)
 
+    def differs_from(self, body: Mapping[str, Any]) -> bool:
+        """Whether this is another object, or a later state of its specification."""
+        return not self.is_of(body) or body["metadata"]["generation"] > self._generation
+
     def update(self, body: Mapping[str, Any]) -> bool:
         """Take in a new state of the resource. Whether the spec is another one."""
         self._hear_of_operators(body.get("status") or {})

@@ -81,7 +81,7 @@ def test_an_older_state_does_not_undo_a_write(cluster):
     assert cluster.deployment(WORKLOAD).replicas == 1
 
 
-def test_resync_finds_what_vanished_unnoticed(cluster, clock, told):
+def test_what_a_list_and_the_watches_say_differently_is_doubtful(cluster, clock):
     cluster.put_deployment(deployment(1))
     cluster.pods(deployment(1))
     cluster.put_pod(pod("gone"), LABELS)
@@ -90,13 +90,19 @@ def test_resync_finds_what_vanished_unnoticed(cluster, clock, told):
     listed_at = clock.now
     clock.now += 1
     cluster.put_pod(pod("newer than the list"), LABELS)
-    cluster.resync_pods("ns", [body(pod("there"))], listed_at)
+    listed = [body(pod("there")), body(pod("missed"))]
+    found = cluster.doubtful_pods("ns", listed, listed_at)
+    assert found == {Key("ns", "gone"), Key("ns", "missed")}
+    cluster.drop_pods_called(Key("ns", "gone"))
+    cluster.drop_pods_called(Key("ns", "there"), other_than="uid-there")
     names = {p.key.name: p.gone_at for p in cluster.pods(deployment(1))}
     assert names == {"gone": clock.now, "there": None, "newer than the list": None}
-    cluster.resync_deployments("another", [], listed_at)
-    assert cluster.deployment(WORKLOAD) is not None
-    cluster.resync_deployments(None, [], listed_at)
-    assert cluster.deployment(WORKLOAD) is None
+    assert cluster.doubtful_deployments("another", [], listed_at) == set()
+    assert cluster.doubtful_deployments(None, [], listed_at) == {WORKLOAD}
+    assert cluster.doubtful_deployments("ns", [body(pod("new"))], clock.now + 1) == {
+        WORKLOAD,
+        Key("ns", "new"),
+    }
 
 
 def test_unwatched_pods_are_not_told(cluster, told):

@@ -472,6 +472,39 @@ async def test_resync_finds_a_taskqueue_that_vanished(operator, setup):
     await eventually(forgotten)
 
 
+async def test_a_resync_with_an_old_list_drops_nothing(operator, setup):
+    """Of any kind: the API server is asked for each object before it counts as gone."""
+    setup.fleet.create(2)
+    await setup.fleet.settle()
+    setup.create({"maxReplicas": 4, "minReplicas": 2})
+    await setup.reason("Idle")
+    setup.api.stale = {"taskqueues": [], "deployments": [], "pods": []}
+    for _ in range(2):
+        await operator.controller.resync("ns")
+    (reconciler,) = operator.controller._reconcilers.values()
+    assert not reconciler.gone
+    await setup.enqueue(4)
+    await setup.replicas(4)
+    assert len(reconciler.seen.own_pods) == 2
+
+
+async def test_a_resync_adds_what_the_watches_have_missed(operator, setup):
+    setup.fleet.create(0)
+    setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1}, name="template-for-it")
+    body = setup.api.objects.pop(("taskqueues", "ns", "template-for-it"))
+    await operator.controller.resync("ns")
+    await eventually(lambda: not operator.controller._reconcilers)
+    setup.api.put_unnoticed("taskqueues", setup.name, {"spec": body["spec"]})
+    await setup.enqueue(2)
+    await operator.controller.resync("ns")
+    await setup.replicas(2)
+    listeners, setup.api.listeners = setup.api.listeners, []
+    setup.api.change("taskqueues", setup.name, {"spec": {"scaling": {"minReplicas": 3}}})
+    setup.api.listeners = listeners
+    await operator.controller.resync("ns")
+    await setup.replicas(3)
+
+
 async def test_a_redis_that_refuses_its_work_does_not_flap(operator, setup, new_redis_server):
     """It says hello and refuses the rest: that is one trouble, not one a second."""
     server = new_redis_server()

@@ -60,6 +60,8 @@ class ApiServer:
         """Take writes to paths that end so only once the event is set."""
         self.unreadable: dict[str, int] = {}
         """Refuse reads of paths that end so, with this status."""
+        self.stale: dict[str, list[Json]] = {}
+        """What a list from the cache answers for these kinds, instead of what is there."""
         self.listeners: list[Callable[[str, str, Json], None]] = []
         """Called with event, plural and object for each change, as a watch would."""
         self.around_write: Callable[[str, Callable[[], Json]], Json] = lambda path, write: write()
@@ -144,6 +146,12 @@ class ApiServer:
         """Delete an object without a word to the watches."""
         del self.objects[plural, namespace, name]
 
+    def put_unnoticed(self, plural: str, name: str, body: Json, namespace: str = "ns") -> None:
+        """Create an object without a word to the watches."""
+        listeners, self.listeners = self.listeners, []
+        self.put(plural, name, body, namespace)
+        self.listeners = listeners
+
     def _store(self, event: str, plural: str, body: Json, *, keep: bool = True) -> Json:
         version = next(self._versions)
         body = copy.deepcopy(body)
@@ -210,6 +218,8 @@ class ApiServer:
         plural, name, sub = (*rest, "", "")[:3]
         if plural not in _KINDS:
             raise Refusal(404, "NotFound", f"no resource {plural}")
+        if request.method == "GET" and not name and plural in self.stale:
+            return {"metadata": {"resourceVersion": "1"}, "items": self.stale[plural]}
         if request.method == "GET" and not name:
             items = [
                 body
