@@ -54,8 +54,59 @@ def test_a_task_with_a_random_id_is_new_however_often_it_is_sent(bench: Bench) -
     assert receipt.status is Enqueued.EXISTS
 
 
+ENQUEUES: dict[str, dict[str, Any]] = {
+    "an id of the caller's own": {"random_id": False},
+    "a unique key": {"random_id": False, "unique": "key", "unique_ttl": 1_000},
+    "a unique key, a random id": {"random_id": True, "unique": "key", "unique_ttl": 1_000},
+    "replaces an ended task": {"random_id": False, "replace": True},
+    "a short result": {"random_id": True, "ttl": 1_000},
+    "a short result, an own id": {"random_id": False, "ttl": 1_000},
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "ended"),
+    [(name, False) for name in ENQUEUES]
+    + [(name, True) for name, how in ENQUEUES.items() if "ttl" in how or not how["random_id"]],
+)
+def test_an_enqueue_that_is_sent_again_created_its_task_and_runs_it_once(
+    bench: Bench, name: str, ended: bool
+) -> None:
+    options = dict(ENQUEUES[name])
+    task = NewTask(bench.id("a"), b"", "job", random_id=options.pop("random_id"), options=options)
+    call = commands.enqueue(bench.queue, [task])
+    (receipt,) = bench.run(call)
+    assert receipt.created
+    if ended:
+        bench.register("w")
+        (attempt,) = bench.claim("w")
+        bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
+        bench.raw.delete(bench.keys.task(attempt.task_id))  # its time to live is over
+    assert bench.refuses(call) == [receipt]
+
+
+def test_a_batch_that_is_sent_again_has_the_same_answers(bench: Bench) -> None:
+    bench.enqueue("old")
+    tasks = [bench.task("new"), bench.task("old"), bench.task("new")]
+    call = commands.enqueue(bench.queue, tasks)
+    receipts = bench.run(call)
+    assert [receipt.created for receipt in receipts] == [True, False, False]
+    assert bench.refuses(call) == receipts
+    (again,) = bench.run(commands.enqueue(bench.queue, tasks[:1]))
+    assert not again.created, "another call has an answer of its own"
+
+
+def test_tasks_with_random_ids_leave_no_answers(bench: Bench) -> None:
+    """The plain path pays nothing."""
+    task = NewTask(bench.id("random"), b"", "job", random_id=True)
+    bench.run(commands.enqueue(bench.queue, [task]))
+    assert not bench.raw.keys(bench.keys.answer_prefix + "*")
+
+
 def test_answers_are_forgotten_by_themselves(bench: Bench) -> None:
     bench.enqueue("a")
     bench.run(commands.cancel(bench.id("a")))
-    (key,) = bench.raw.keys(bench.keys.answer_prefix + "*")
-    assert 0 < bench.raw.pttl(key) <= 120_000
+    found = bench.raw.keys(bench.keys.answer_prefix + "*")
+    assert len(found) == 2
+    for key in found:
+        assert 0 < bench.raw.pttl(key) <= commands.ANSWER_MS

@@ -293,6 +293,10 @@ class WorkerRow:
     info: Mapping[str, Any]
 
 
+ANSWER_MS: Final = 120_000
+"""How long the answer of a call is kept for its repeats (`lua/lib/once.lua`)."""
+
+
 def _answer(k: QueueKeys) -> str:
     """Name the call, so that it gets its first answer when it is sent again."""
     return k.answer_prefix + secrets.token_hex(8)
@@ -311,7 +315,8 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
         ProtocolMismatch: the queue was written by another major version.
     """
     k = queue_keys(queue)
-    args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION]
+    answer = "" if all(map(_tells_a_repeat, tasks)) else _answer(k)
+    args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION, answer]
     for task in tasks:
         options = msgspec.msgpack.encode(task.options) if task.options else b""
         args += (task.task_id, task.payload, task.function_name, options)
@@ -326,6 +331,13 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
         tuple(args),
         parse,
     )
+
+
+def _tells_a_repeat(task: NewTask) -> bool:
+    """Whether the task itself shows that its enqueue was sent twice: its id is random and kept."""
+    if not task.random_id:
+        return False
+    return not task.options or int(task.options.get("ttl", ANSWER_MS)) >= ANSWER_MS
 
 
 _TAKEN: Final = {how.value.encode(): how for how in Enqueued}

@@ -2,7 +2,8 @@
 -- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta  6 dead  7 tombstones
 --       8 expiring
 -- ARGV  1 task prefix  2 unique prefix  3 doorbell  4 protocol version
---       5.. per task: id, payload, function name, options (msgpack map, or empty)
+--       5 key of the answer, if the call must not be done twice when it is sent again; or empty
+--       6.. per task: id, payload, function name, options (msgpack map, or empty)
 -- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); replace (an ended task of the
 --          same id makes room)
 -- Returns per task, in order: "ok" | "exists" | "unique" .. the id that has the key;
@@ -11,8 +12,11 @@
 -- include lib/pending.lua
 -- include lib/tombstones.lua
 -- include lib/make_room.lua
+-- include lib/once.lua
 local protocol = redis.call('HGET', KEYS[5], 'protocol')
 if protocol and protocol ~= ARGV[4] then return {'protocol', protocol} end
+local known = ARGV[5] ~= '' and first_answer(ARGV[5])
+if known then return known end
 local now = now_ms()
 local before = living(KEYS[1], KEYS[7], ARGV[1])
 local queued, accepted, earliest = 0, 0, false
@@ -56,7 +60,7 @@ local function verdict(id, payload, name, packed)
   return accept(id, key, payload, name, options)
 end
 
-for i = 5, #ARGV, 4 do
+for i = 6, #ARGV, 4 do
   replies[#replies + 1] = verdict(ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3])
 end
 if accepted > 0 then
@@ -65,4 +69,5 @@ if accepted > 0 then
 end
 if queued > 0 then ring(KEYS[1], KEYS[2], ARGV[3], before)
 elseif earliest then ring_for_schedule(KEYS[2], ARGV[3]) end
+if accepted > 0 and ARGV[5] ~= '' then remember(ARGV[5], replies) end
 return replies
