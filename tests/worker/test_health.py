@@ -122,6 +122,30 @@ async def test_not_ready_before_it_is_registered_and_while_it_stops(
         release.set()
 
 
+async def test_not_ready_while_redis_refuses_the_login(new_redis_server, queue: str) -> None:
+    """A password that was changed under a running worker: it can do nothing, and says so."""
+    server, port = new_redis_server(), free_port()
+
+    async def fine(_ctx): ...
+
+    worker = Worker({"fine": fine}, server.address, queue, http_port=port)
+    async with serving(worker):
+        await eventually(lambda: _answers(port), "the probes answer")
+        await eventually(lambda: _ready(port), "it is ready")
+        with server.client() as raw:
+            raw.config_set("requirepass", "sesame")
+            raw.client_kill_filter(_type="normal", skipme=True)
+
+            async def refused() -> bool:
+                status, text = await ask(port, "/readyz")
+                return status == 503 and text.startswith("Redis refuses this worker: ")
+
+            await eventually(refused, "it says that its login is refused")
+            assert await ask(port, "/livez") == (200, "ok\n")
+            raw.config_set("requirepass", "")
+        await eventually(lambda: _ready(port), "it is ready again")
+
+
 async def _ready(port: int) -> bool:
     return await ask(port, "/readyz") == (200, "ok\n")
 

@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from identtqueue.errors import RedisAuthFailed
+
 logger = logging.getLogger(__name__)
 
 QUIET_SECONDS: Final = 10.0
@@ -28,11 +30,18 @@ class Outage:
         self._clock = clock
         self._lock = threading.Lock()
         self._failing: set[str] = set()
+        self._refused: dict[str, str] = {}
         self._since = 0.0
         self._quiet_until = float("-inf")
         self._told = False
         self.calm_since = float("-inf")
         """Since when all have worked; infinity while one fails."""
+
+    @property
+    def refusal(self) -> str:
+        """Why Redis refuses the login or a command now; empty while it does not."""
+        with self._lock:
+            return next(iter(self._refused.values()), "")
 
     def failed(self, who: str, error: BaseException) -> None:
         """Whoever it is will try again."""
@@ -42,6 +51,10 @@ class Outage:
                 self._since, self._told = now, False
                 self.calm_since = float("inf")
             self._failing.add(who)
+            if isinstance(error, RedisAuthFailed):
+                self._refused[who] = str(error)
+            else:
+                self._refused.pop(who, None)
             if now < self._quiet_until:
                 return
             self._quiet_until = now + QUIET_SECONDS
@@ -71,5 +84,6 @@ class Outage:
     def _forget(self, who: str) -> None:
         if who in self._failing:
             self._failing.discard(who)
+            self._refused.pop(who, None)
             if not self._failing:
                 self.calm_since = self._clock()

@@ -374,6 +374,10 @@ class Worker:
             return "no lease" if incarnation and incarnation.lost_at else "not registered yet"
         if incarnation.draining:
             return "draining"
+        # Redis being away is everybody's trouble. A refused login is this pod's alone, and a
+        # rollout must not go on with it.
+        if refusal := self._outage.refusal:
+            return f"Redis refuses this worker: {refusal}"
         problem = self._watchdog.problem if self._watchdog else None
         return problem or self._obstacles.text
 
