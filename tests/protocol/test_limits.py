@@ -161,7 +161,7 @@ def test_a_lost_worker_gives_its_slots_back(bench: Bench) -> None:
     assert bench.pending() == []
     assert claim(bench) == ["a", "b"]
     assert bench.recover("w", limit=2).isolated == (bench.id("b"), bench.id("a"))
-    for number, name in enumerate("ba"):
+    for number, name in enumerate("ab"):
         worker = f"u{number}"
         bench.register(worker, two=TWO)
         (attempt,) = bench.claim(worker, idle=True)

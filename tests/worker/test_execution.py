@@ -150,9 +150,9 @@ async def test_wrong_arguments(client: Client, serve: Serve, queue: str) -> None
     async def job(_ctx, path):
         return path
 
-    await serve({"job": job, "fine": fine})
+    await serve({"job": job, "fine": fine}, unrunnable_seconds=0)
     told = await failed(client, queue, "job")
-    assert told.remote_type == "TypeError"
+    assert told.remote_type == "identtqueue.errors.BadArguments"
     assert "path" in told.remote_message
     assert await ran(client, queue, "fine") == "fine"
 

@@ -229,7 +229,8 @@ async def test_what_never_ends_does_not_keep_the_task(
 
 async def test_none_around_what_can_not_be_run(client: Client, serve: Serve, queue: str) -> None:
     diary = Diary()
-    await serve({"echo": echo}, before_task=diary.before, after_task=diary.after)
+    hooks = {"before_task": diary.before, "after_task": diary.after}
+    await serve({"echo": echo}, unrunnable_seconds=0, **hooks)
     assert await ended(client, queue, "nobody") == State.FAILED
     assert diary.lines == []
 
