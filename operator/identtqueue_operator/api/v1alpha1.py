@@ -417,7 +417,9 @@ class RecoverySettings(ApiModel):
     """How long a worker that shows no sign of life keeps its tasks. With `template` the workers
     are told so; with `workloadRef` set what they use."""
     max_deliveries: Annotated[int, Field(ge=1, le=1_000)] = 5
-    """A task that was begun so often without an end becomes a dead letter."""
+    """A task becomes a dead letter after so many lost workers. Only a worker that ran nothing else
+    counts as the last one, so a task that was lost beside others runs once more, alone, also with
+    1. A job that must never run twice looks at `ctx.attempt`."""
 
 
 class Drain(ApiModel):

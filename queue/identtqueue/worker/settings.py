@@ -38,7 +38,8 @@ class WorkerSettings:
         timeout_seconds: longest run of one attempt, unless the job or the task says otherwise.
         retry: what happens after a failure, unless the job says otherwise.
         max_deliveries: workers a task may lose before it becomes a dead letter. Only a worker that
-            ran nothing else counts as the last one.
+            ran nothing else counts as the last one; so also with 1, a task that was lost beside
+            others runs once more, alone.
         unrunnable_seconds: how long a task waits for a worker that can run it, if those that have
             met it cannot: they have no such job, or it takes other arguments there. Then it
             becomes a dead letter. Longer than a rollout takes; 0: at once.
