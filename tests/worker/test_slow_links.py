@@ -7,8 +7,9 @@ import asyncio
 import pytest
 import redis
 
-from identtqueue import Client, RedisSettings, Worker
+from identtqueue import Client, RedisSettings, State, Worker
 from identtqueue.protocol.submission import Submission
+from identtqueue.worker import finish
 from support.proxy import Proxy
 from support.redis_server import RedisServer
 from support.serving import serving
@@ -84,3 +85,42 @@ async def test_a_small_result_does_not_wait_for_big_ones(
             assert len(ended) < TASKS - 3
             await asyncio.gather(*waits)
             proxy.throttle(0)
+
+
+async def test_a_worker_takes_no_more_tasks_while_too_much_is_not_recorded(
+    redis_server: RedisServer,
+    client: Client,
+    queue: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its slots are free as soon as the jobs have ended, however slowly the results get away."""
+    size, limit = MEGABYTE, finish.MOST_UNRECORDED_BYTES
+    tasks, concurrency = 3 * limit // size, 16
+    begun = 0
+
+    async def job(_ctx, number: int) -> bytes:
+        nonlocal begun
+        begun += 1
+        return b"x" * size
+
+    async with Proxy(redis_server.port) as proxy:
+        worker = Worker({"job": job}, proxy.address, queue, concurrency=concurrency)
+        async with serving(worker):
+            await eventually(lambda: worker._ready_problem() is None, "it has started")
+            proxy.throttle(MEGABYTE)
+            ids = [await client.enqueue_job(queue, "job", number) for number in range(tasks)]
+            await eventually(
+                lambda: "MiB of results are not recorded yet" in (worker._ready_problem() or ""),
+                "it says why it takes nothing",
+            )
+            ended = [await client.get_status(task_id) for task_id in ids].count(State.SUCCEEDED)
+            assert (begun - ended - 2 * concurrency) * size <= limit
+            assert begun < tasks
+            assert worker._live_problem() is None
+            proxy.throttle(0)
+            results = await client.wait_many(ids, LONG_SECONDS)
+            assert [result.failure for result in results] == [None] * tasks
+            await eventually(lambda: worker._ready_problem() is None, "nothing is in its way")
+    assert begun == tasks
+    assert "taking no more tasks: " in caplog.text
+    assert "taking tasks again" in caplog.text

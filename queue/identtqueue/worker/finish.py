@@ -19,6 +19,18 @@ from identtqueue.task import Attempt, Failure
 from identtqueue.transport import wire
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
+from identtqueue.worker.obstacles import Obstacles
+
+MOST_UNRECORDED_BYTES: Final = 32 * 1024 * 1024
+"""With more than this waiting for Redis no more tasks are taken, until half of it is recorded. The
+slots of these attempts are free already, so nothing else bounds what waits."""
+
+REPORT_BYTES: Final = 1024
+"""What a report takes besides its result and its payload, roughly."""
+
+OBSTACLE: Final = "results"
+QUIET_SECONDS: Final = 5.0
+"""A link that is behind for a moment is not worth a word."""
 
 
 class Report(msgspec.Struct, frozen=True):
@@ -53,6 +65,7 @@ class Finisher:
         worker_id: of this incarnation.
         on_ack: told what became of each report.
         outage: tells the log.
+        obstacles: gets one while too much is not recorded yet.
     """
 
     def __init__(
@@ -62,11 +75,14 @@ class Finisher:
         *,
         on_ack: Callable[[Report, Ack], None],
         outage: Outage,
+        obstacles: Obstacles,
     ) -> None:
         self._redis = redis
         self._worker_id = worker_id
         self._on_ack = on_ack
         self._outage = outage
+        self._obstacles = obstacles
+        self._unrecorded_bytes = 0
         self._reports: list[Report] = []  # not sent yet
         self._unrecorded: dict[int, Report] = {}
         self._some = asyncio.Event()
@@ -77,8 +93,20 @@ class Finisher:
         """Record it soon."""
         self._reports.append(report)
         self._unrecorded[id(report)] = report
+        self._unrecorded_bytes += _size(report)
+        if self._unrecorded_bytes > MOST_UNRECORDED_BYTES:
+            self._hold()
         self._some.set()
         self._idle.clear()
+
+    def abandon(self) -> None:
+        """Be no obstacle any more: this incarnation has ended, whatever it could not record."""
+        self._obstacles.remove(OBSTACLE)
+
+    def _hold(self) -> None:
+        mib = self._unrecorded_bytes / 1024 / 1024
+        text = f"{mib:.0f} MiB of results are not recorded yet: Redis takes them too slowly"
+        self._obstacles.put(OBSTACLE, text, quiet_for_seconds=QUIET_SECONDS)
 
     async def flushed(self) -> None:
         """Return when everything put so far is recorded."""
@@ -132,7 +160,10 @@ class Finisher:
     def _acknowledge(self, reports: Sequence[Report], acks: Sequence[Ack]) -> None:
         for report, ack in zip(reports, acks, strict=True):
             del self._unrecorded[id(report)]
+            self._unrecorded_bytes -= _size(report)
             self._on_ack(report, ack)
+        if self._unrecorded_bytes <= MOST_UNRECORDED_BYTES // 2:
+            self._obstacles.remove(OBSTACLE)
         if not self._unrecorded:
             self._idle.set()
 
@@ -176,6 +207,11 @@ class Finisher:
 
 BATCH_REPORTS: Final = 128
 """Results in one call at most: Redis does nothing else meanwhile."""
+
+
+def _size(report: Report) -> int:
+    """How much memory is free again when the report is recorded, roughly."""
+    return len(report.data or b"") + len(report.attempt.payload) + REPORT_BYTES
 
 
 def _parts(reports: list[Report], most_bytes: int) -> Iterator[tuple[list[Report], int]]:

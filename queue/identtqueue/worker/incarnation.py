@@ -117,7 +117,13 @@ class Incarnation:
             outage=outage,
             on_refused=self._on_refused,
         )
-        self._finisher = Finisher(redis, self.worker_id, on_ack=self._on_ack, outage=outage)
+        self._finisher = Finisher(
+            redis,
+            self.worker_id,
+            on_ack=self._on_ack,
+            outage=outage,
+            obstacles=executor.obstacles,
+        )
         self._attempts.report_to(self._finisher)
         self.heartbeat = Heartbeat(
             redis.settings,
@@ -232,6 +238,7 @@ class Incarnation:
         finally:
             self._registered = False
             await _cancel([begin, *loops])
+            self._finisher.abandon()
             await bounded("closing the control channel", self._control.close(), CUT_OFF_SECONDS)
 
     def _start_loops(self) -> list[asyncio.Task[None]]:

@@ -1,9 +1,9 @@
 """What keeps a worker from taking tasks while its queues have some.
 
-Two things do: too many threads that cut-off attempts have left behind, and a thread or a process
-that can't be started. No task is to blame for either, so none is charged. While there is an
-obstacle, the worker claims nothing, says so in the log and in /readyz, and leaves the tasks to
-others.
+Three things do: too many threads or attempts that were cut off and left behind, a thread or a
+process that can't be started, and too many results that Redis has not got yet. No task is to blame
+for them, so none is charged. While there is an obstacle, the worker claims nothing, says so in the
+log and in /readyz, and leaves the tasks to others.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ class Obstacles:
         self._texts: dict[str, str] = {}
         self._none = asyncio.Event()
         self._none.set()
+        self._unsaid: dict[str, asyncio.TimerHandle] = {}
         self._failed_starts = 0
 
     def __bool__(self) -> bool:
@@ -38,8 +39,9 @@ class Obstacles:
 
     @property
     def text(self) -> str | None:
-        """What keeps this worker from taking tasks; None: nothing."""
-        return "; ".join(list(self._texts.values())) or None
+        """What keeps this worker from taking tasks; None: nothing that would have to be said."""
+        said = [text for name, text in list(self._texts.items()) if name not in self._unsaid]
+        return "; ".join(said) or None
 
     def text_of(self, name: str) -> str | None:
         """The text of one obstacle; None: it is not there."""
@@ -49,24 +51,42 @@ class Obstacles:
         """Return when there is none."""
         await self._none.wait()
 
-    def put(self, name: str, text: str, detail: str = "") -> None:
+    def put(
+        self, name: str, text: str, detail: str = "", *, quiet_for_seconds: float = 0.0
+    ) -> None:
         """Take no more tasks until this obstacle is removed.
 
         Args:
             name: for `remove`.
             text: for the log and the probes.
             detail: for the log alone.
+            quiet_for_seconds: an obstacle that is gone by then is not mentioned anywhere.
         """
-        if name not in self._texts:
-            logger.warning("taking no more tasks: %s%s", text, detail and f": {detail}")
+        if name not in self._texts and quiet_for_seconds:
+            loop = asyncio.get_running_loop()
+            self._unsaid[name] = loop.call_later(quiet_for_seconds, self._say, name, detail)
+        elif name not in self._texts:
+            self._log(text, detail)
         self._texts[name] = text
         self._none.clear()
 
     def remove(self, name: str) -> None:
         """Take tasks again, if that was the last obstacle."""
-        if self._texts.pop(name, None) is not None and not self._texts:
-            logger.warning("taking tasks again")
+        text, unsaid = self._texts.pop(name, None), self._unsaid.pop(name, None)
+        if unsaid is not None:
+            unsaid.cancel()
+        if text is not None and not self._texts:
+            if unsaid is None:
+                logger.warning("taking tasks again")
             self._none.set()
+
+    def _say(self, name: str, detail: str) -> None:
+        del self._unsaid[name]
+        self._log(self._texts[name], detail)
+
+    @staticmethod
+    def _log(text: str, detail: str) -> None:
+        logger.warning("taking no more tasks: %s%s", text, detail and f": {detail}")
 
     def not_started(self, error: CannotStart) -> None:
         """Pause, longer with each failure in a row, because a thread or a process did not start."""
