@@ -9,6 +9,8 @@ import pytest
 
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call, Cancelled, Enqueued, NewTask, Replayed
+from identtqueue.protocol.submission import Submission, new_task
+from identtqueue.task import TaskOptions
 from protocol.bench import FAILURE, Bench
 
 PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
@@ -110,3 +112,13 @@ def test_answers_are_forgotten_by_themselves(bench: Bench) -> None:
     assert len(found) == 2
     for key in found:
         assert 0 < bench.raw.pttl(key) <= commands.ANSWER_MS
+
+
+def test_a_task_with_a_random_id_does_not_replace_itself(bench: Bench) -> None:
+    submission = Submission(bench.queue, "job", options=TaskOptions(on_existing="replace"))
+    call = commands.enqueue(bench.queue, [new_task(submission, 1000)])
+    first = bench.run(call)
+    bench.register("w")
+    (attempt,) = bench.claim("w")
+    bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
+    assert bench.refuses(call) == first

@@ -142,7 +142,8 @@ def _wire_options(options: TaskOptions) -> dict[str, int | str | bool]:
         wire["expires"] = _ms(options.expires_seconds)
     if options.result_ttl_seconds != _DEFAULT.result_ttl_seconds:
         wire["ttl"] = _ms(options.result_ttl_seconds)
-    if options.on_existing == "replace":
+    # A random id meets only itself, when its call is sent again: it must not replace itself.
+    if options.on_existing == "replace" and options.task_id is not None:
         wire["replace"] = True
     if options.unique_key is not None:
         wire["unique"] = options.unique_key
