@@ -46,7 +46,7 @@ class ModelTask:
     unstarted: int = 0  # the last attempt that was a decline, as all before it
     waited_long: bool = False  # since it is pending
     counted: bool = False  # towards its job's max_running
-    retried: tuple[str | None, int] | None = None  # by whom, in which attempt
+    retried: int | None = None  # in which attempt, the last time
     cancel_asked: bool = False
     started: bool = False
     expired: bool = False
@@ -169,6 +169,9 @@ class QueueModel:
 
     def decline(self, worker: str, task_id: str, attempt: int, signature: str) -> Ack:
         refusal = self._not_running(worker, task_id, attempt, State.PENDING)
+        task = self.tasks.get(task_id)
+        if refusal is Ack.LOST and task is not None and task.cancel_asked:
+            refusal = self._not_running(worker, task_id, attempt, State.CANCELLED)
         if refusal is not None:
             return refusal
         task = self.tasks[task_id]
@@ -514,26 +517,31 @@ class QueueModel:
         """finish, retry, bury, abort or release."""
         target, counter = _REPORTS[script]
         task = self.tasks.get(task_id)
-        done = task is not None and (task.retried, task.owner) == ((worker, attempt), worker)
-        if script == "retry" and done:
-            return Ack.DONE
-        refusal = self._not_running(worker, task_id, attempt, target)
+        targets = {target}
+        if script in ("retry", "release") and task is not None and task.cancel_asked:
+            targets.add(State.CANCELLED)
+        refusal = self._not_running(worker, task_id, attempt, *targets)
+        if refusal is Ack.LOST and script == "retry" and task is not None:
+            return Ack.DONE if task.retried == attempt else refusal
         if refusal is not None:
             return refusal
         assert task is not None
+        if task.cancel_asked and State.CANCELLED in targets:
+            self._cancel(script, task_id)
+            return Ack.OK
         if target is State.PENDING:
             self._to_pending(script, task_id, head=True)
         else:
             self._move(script, task_id, target)
         task.failures += script in ("retry", "bury")
         if script == "retry":
-            task.retried = (worker, attempt)
+            task.retried = attempt
             if task.suspect:
                 task.suspect, task.losses = False, 0
         self.stats[counter] += 1
         return Ack.OK
 
-    def _not_running(self, worker: str, task_id: str, attempt: int, target: State) -> Ack | None:
+    def _not_running(self, worker: str, task_id: str, attempt: int, *targets: State) -> Ack | None:
         """Why a report of the attempt is refused."""
         task = self.tasks.get(task_id)
         if task is None:
@@ -541,7 +549,7 @@ class QueueModel:
         if task.attempt != attempt or task.owner != worker:
             return Ack.LOST
         if task.state is not State.RUNNING:
-            return Ack.DONE if task.state is target else Ack.LOST
+            return Ack.DONE if task.state in targets else Ack.LOST
         return None
 
     # --- upkeep and administration ---

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Cancelled, Claim, Claimed
-from identtqueue.task import Result, State
+from identtqueue.protocol.commands import Ack, Call, Cancelled, Claim, Claimed
+from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 
 LATER_MS = 3_600_000
@@ -188,25 +190,49 @@ def test_a_task_that_has_started_in_time_does_not_expire(bench: Bench, how: str)
     assert [again.number for again in bench.claim("w")] == [2]
 
 
-@pytest.mark.parametrize("how", ["retry", "release"])
-def test_a_task_that_was_cancelled_while_it_ran_does_not_run_again(bench: Bench, how: str) -> None:
-    (attempt,) = bench.running("w", "a")
+@pytest.mark.parametrize("how", ["retry", "release", "decline", "recover"])
+def test_a_task_that_was_cancelled_while_it_ran_ends_with_its_attempt(
+    bench: Bench, how: str
+) -> None:
+    """Its owner had failed, stopped, declined or died before it heard of the cancellation."""
+    (attempt,) = bench.running("w", "a", unique="key", unique_ttl=LATER_MS)
     where = (bench.queue, "w", attempt.task_id, attempt.number)
     assert bench.run(commands.cancel(attempt.task_id)) is Cancelled.ASKED
-    if how == "retry":  # it failed before its owner heard of it
-        assert bench.run(commands.retry(*where, LATER_MS, FAILURE)) is Ack.OK
-        bench.fall_due("a")
-    else:  # its owner was stopped before it heard of it
-        bench.run(commands.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
+    bench.run(commands.await_result(attempt.task_id, "channel"))
+    calls: dict[str, Call[Any]] = {
+        "retry": commands.retry(*where, LATER_MS, FAILURE),
+        "release": commands.release(bench.queue, "w", [(attempt.task_id, attempt.number)]),
+        "decline": commands.decline(*where, "none", Failure("UnknownJob", "job")),
+        "recover": bench.recovery("w"),
+    }
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as waiting:
+        waiting.subscribe("channel")
+        assert waiting.get_message(timeout=5) is None  # the subscription itself
+        bench.run(calls[how])
+        message = waiting.get_message(timeout=5)
+    assert message is not None
+    assert message["data"].startswith(f"{attempt.task_id}\ncancelled\n".encode())
 
-    assert bench.claim("w") == []
-
+    if how != "recover":  # `lost` would be logged as a lost lease
+        assert bench.refuses(calls[how]) in (Ack.DONE, [Ack.DONE])
     result = bench.run(commands.await_result(attempt.task_id))
     assert isinstance(result, Result)
     assert result.state is State.CANCELLED
     assert result.failure is not None
     assert result.failure.type == "Cancelled"
     assert bench.dump()["stats"]["cancelled"] == 1
+    assert not bench.raw.exists(bench.keys.unique_prefix + "key")
+    assert (bench.pending(), bench.raw.zcard(bench.keys.scheduled)) == ([], 0)
+
+
+def test_a_cancelled_task_that_an_older_version_has_put_back_does_not_run_again(
+    bench: Bench,
+) -> None:
+    (attempt,) = bench.running("w", "a")
+    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
+    bench.raw.hset(bench.keys.task(attempt.task_id), "cancel", 1)
+    assert bench.claim("w") == []
+    assert bench.field("a", "state") == "cancelled"
 
 
 def test_an_id_whose_hash_was_removed_by_hand_is_passed_over(bench: Bench) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call, Cancelled, Enqueued, NewTask, Replayed
+from identtqueue.protocol.commands import Ack, Call, Cancelled, Enqueued, NewTask, Replayed
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.task import TaskOptions
 from protocol.bench import FAILURE, Bench
@@ -122,3 +122,15 @@ def test_a_task_with_a_random_id_does_not_replace_itself(bench: Bench) -> None:
     (attempt,) = bench.claim("w")
     bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
     assert bench.refuses(call) == first
+
+
+def test_a_retry_that_is_sent_again_is_done_though_the_task_runs_elsewhere(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a")
+    call = commands.retry(bench.queue, "w", attempt.task_id, 1, 60_000, FAILURE)
+    assert bench.run(call) is Ack.OK
+    bench.fall_due("a")
+    bench.register("v")
+    assert [again.number for again in bench.claim("v")] == [2]
+    assert bench.refuses(call) is Ack.DONE
+    lost = commands.retry(bench.queue, "v", attempt.task_id, 3, 60_000, FAILURE)
+    assert bench.refuses(lost) is Ack.LOST

@@ -734,12 +734,22 @@ def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> C
 def retry(
     queue: str, worker: str, task_id: str, attempt: int, delay_ms: int, failure: bytes
 ) -> Call[Ack]:
-    """Run a failed attempt's task again after the delay."""
+    """Run a failed attempt's task again after the delay, unless its cancellation was asked for."""
     k = queue_keys(queue)
     return Call(
         "retry",
         (k.inflight(worker), k.scheduled, k.stats, k.wake, k.blocked),
-        (k.task_prefix, worker, task_id, attempt, delay_ms, failure, k.running_prefix),
+        (
+            k.task_prefix,
+            worker,
+            task_id,
+            attempt,
+            delay_ms,
+            failure,
+            k.running_prefix,
+            k.unique_prefix,
+            CANCELLED,
+        ),
         Ack,
     )
 
@@ -776,9 +786,13 @@ def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
 
 
 def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Call[list[Ack]]:
-    """Give tasks (id, attempt) back to the head of the queue; nothing is charged."""
+    """Give tasks (id, attempt) back to the head of the queue; nothing is charged.
+
+    One whose cancellation was asked for is cancelled instead.
+    """
     k = queue_keys(queue)
     args: list[Word] = [k.task_prefix, worker, k.doorbell, k.held_prefix, k.running_prefix]
+    args += (k.unique_prefix, CANCELLED)
     for pair in attempts:
         args += pair
     return Call(

@@ -11,7 +11,7 @@
 -- include lib/slots.lua
 -- include lib/end_cancelled.lua
 local id, key = ARGV[4], ARGV[1] .. ARGV[4]
-local ack, task = owned(key, ARGV[3], ARGV[5], 'pending')
+local ack, task = owned(key, ARGV[3], ARGV[5], 'pending', true)
 if ack ~= 'ok' then return ack end
 local now = now_ms()
 redis.call('LREM', KEYS[1], 1, id)

@@ -1,21 +1,26 @@
--- retry: running -> scheduled, after a failure. A suspect that fails has not killed its worker: it
--- is none any more, and its losses were not its doing
+-- retry: running -> scheduled, after a failure; -> cancelled, if that was asked for. A suspect that
+-- fails has not killed its worker: it is none any more, and its losses were not its doing
 -- KEYS  1 inflight:<worker>  2 scheduled  3 stats  4 wake  5 blocked
 -- ARGV  1 task prefix  2 worker  3 id  4 attempt  5 delay (ms)  6 encoded failure
---       7 running prefix
+--       7 running prefix  8 unique prefix  9 encoded reason of a cancelled task
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
 -- include lib/owned.lua
 -- include lib/slots.lua
+-- include lib/end_cancelled.lua
 local id, key = ARGV[3], ARGV[1] .. ARGV[3]
-local ack, task = owned(key, ARGV[2], ARGV[4], 'scheduled')
-if ack == 'lost' and task[3] == ARGV[2] and redis.call('HGET', key, 'retried') == ARGV[4] then
-  return 'done'  -- and the task has been promoted since
+local ack, task = owned(key, ARGV[2], ARGV[4], 'scheduled', true)
+if ack == 'lost' and redis.call('HGET', key, 'retried') == ARGV[4] then
+  return 'done'  -- and the task has been promoted since, perhaps claimed
 end
 if ack ~= 'ok' then return ack end
 local now = now_ms()
 redis.call('LREM', KEYS[1], 1, id)
 if task[8] then vacate(ARGV[7], KEYS[5], KEYS[4], key, id, task[8]) end
+if redis.call('HEXISTS', key, 'cancel') == 1 then
+  end_cancelled(key, id, ARGV[9], now, task[5], ARGV[8], KEYS[3])
+  return ack
+end
 redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), id)
 redis.call('HSET', key, 'state', 'scheduled', 'error', ARGV[6], 'retried', ARGV[4])
 redis.call('HINCRBY', key, 'failures', 1)
