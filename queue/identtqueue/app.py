@@ -395,6 +395,8 @@ class App(AsyncConnected):
         self._client_settings = client_settings
         check_client_settings(**client_settings)
         self._client: Client | None = None
+        self._served: list[RedisSettings] = []  # Redis of each worker of ours that serves now
+        self._is_workers = False  # the client was made for jobs, nobody has connected it
         self._hooks: dict[str, list[Any]] = defaultdict(list)
         if on_startup is not None:
             self.on_startup(on_startup)
@@ -403,13 +405,16 @@ class App(AsyncConnected):
 
     @property
     def client(self) -> Client:
-        """The connected client.
+        """The connected client. While a worker of this app serves, its jobs need no `connect`.
 
         Raises:
             NotConnected: before `connect`.
         """
         if self._client is None:
-            raise NotConnected
+            if not self._served:
+                raise NotConnected
+            self._client = Client(self._served[-1], **self._client_settings)
+            self._is_workers = True
         return self._client
 
     @cached_property
@@ -441,6 +446,7 @@ class App(AsyncConnected):
     async def close(self) -> None:
         """Close the connection."""
         client, self._client = self._client, None
+        self._is_workers = False
         if client is not None:
             await client.close()
 
@@ -602,6 +608,7 @@ class App(AsyncConnected):
         """
         if isinstance(queues, str):
             raise InvalidInput(f"give a list: queues=[{queues!r}]")
+        from identtqueue.worker.hooks import Hooks  # noqa: PLC0415 - clients never need it
         from identtqueue.worker.registry import Job  # noqa: PLC0415 - clients never need it
         from identtqueue.worker.worker import Worker as RealWorker  # noqa: PLC0415
 
@@ -624,13 +631,23 @@ class App(AsyncConnected):
                 "made (on the command line: --import MODULE)"
             )
         names = list(dict.fromkeys(queues or [job.queue for job in self.jobs.values()]))
+        redis, settings = self._settings(redis_address), {**self._hooks, **settings}
+        hooks = Hooks.of(**{k: settings.get(k) for k in ("on_startup", "on_shutdown")})
+        settings["on_startup"] = (lambda _state: self._served.append(redis), *hooks.on_startup)
+        settings["on_shutdown"] = (*hooks.on_shutdown, lambda _state: self._end_service(redis))
         return RealWorker(
             jobs,
-            self._settings(redis_address),
+            redis,
             queue_names=names or [self.default_queue],
             cron=self.crons,
-            **{**self._hooks, **settings},
+            **settings,
         )
+
+    async def _end_service(self, redis: RedisSettings) -> None:
+        """Close the client that jobs have opened, with the last worker that serves."""
+        self._served.remove(redis)
+        if self._is_workers and not self._served:
+            await self.close()
 
     def _settings(self, instead: str | RedisSettings | None = None) -> RedisSettings:
         return RedisSettings.of(instead or self._redis_address)

@@ -289,7 +289,10 @@ class NotConnected(IdenttqueueError):
     """The app has no connection yet."""
 
     def __init__(self) -> None:
-        super().__init__("connect first: `async with app:` or `await app.connect()`")
+        super().__init__(
+            "connect first: `async with app:` or `await app.connect()`. (Jobs in the app's own "
+            "worker need not; those with run_in='process' use `enqueue_sync`.)"
+        )
 
 
 class UnknownJob(IdenttqueueError):

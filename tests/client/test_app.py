@@ -498,3 +498,48 @@ async def test_hooks_and_cron_of_the_app(redis_server: RedisServer, queue: str) 
             assert await seen.get() == ("large", "titi")
     rest = [seen.get_nowait() for _ in range(seen.qsize())]
     assert rest[-1] == ("unloaded", "large")
+
+
+async def test_jobs_enqueue_with_their_app_in_its_worker(
+    redis_server: RedisServer, queue: str
+) -> None:
+    """Nobody has connected the app: its worker does, and closes what was opened."""
+    producer = App(redis_server.address, default_queue=queue)
+    app = App(redis_server.address, default_queue=queue)
+
+    @app.task
+    async def second(_ctx: Context, number: int) -> int:
+        return number + 1
+
+    @app.task
+    async def first(_ctx: Context, number: int) -> str:
+        return (await second.enqueue(number)).task_id
+
+    starter = producer.task(first)
+    for _ in range(2):  # one worker after the other
+        with pytest.raises(NotConnected):
+            _ = app.client
+        async with producer, serving(app.worker()), serving(app.worker()):
+            follow_up = await (await starter.enqueue(1)).result(30)
+            assert await producer.client.wait_for_result(follow_up, 30) == 2
+    with pytest.raises(NotConnected):
+        _ = app.client
+    with redis_server.client() as raw:
+        await eventually(
+            lambda: not [c for c in raw.client_list() if c["name"].startswith("identtqueue")],
+            "all connections are closed",
+        )
+
+
+async def test_a_client_that_was_connected_outlives_the_worker(
+    redis_server: RedisServer, queue: str
+) -> None:
+    async with App(redis_server.address, default_queue=queue) as app:
+        again = app.task(name="again")(_identity)
+        async with serving(app.worker()):
+            assert await (await again.enqueue(1)).result(30) == 1
+        assert await (await again.enqueue(2)).status() is State.PENDING
+
+
+async def _identity(_ctx: Context, number: int) -> int:
+    return number

@@ -17,6 +17,7 @@ from identtqueue import (
     RedisUnavailable,
     ResultTimeout,
     State,
+    TaskExists,
     TaskOptions,
 )
 from identtqueue.errors import RedisAuthFailed
@@ -64,6 +65,23 @@ async def test_enqueue_retried_through_cuts_is_one_task(
         task_id = await enqueue
         assert raw.lrange(pending, 0, -1) == [task_id.encode()]
         assert int(raw.hget(f"idtq:{{{queue}}}:stats", "enqueued")) == 1
+
+
+async def test_an_enqueue_that_is_sent_again_does_not_meet_its_own_task(
+    redis_server: RedisServer, raw: redis.Redis, queue: str
+) -> None:
+    """`on_existing="raise"` is about tasks of others."""
+    options = TaskOptions(task_id="once", on_existing="raise")
+    async with Proxy(redis_server.port) as proxy, Client(proxy.address) as client:
+        proxy.hold_replies()
+        enqueue = asyncio.create_task(client.enqueue_job(queue, "echo", task_options=options))
+        await eventually(lambda: raw.llen(f"idtq:{{{queue}}}:pending") == 1, "the request arrived")
+        proxy.cut()
+        proxy.release_replies()
+        assert await enqueue == f"{queue}:once"
+        with pytest.raises(TaskExists):
+            await client.enqueue_job(queue, "echo", task_options=options)
+    assert raw.llen(f"idtq:{{{queue}}}:pending") == 1
 
 
 async def test_enqueue_retried_through_a_restart_is_one_task(new_redis_server: NewServer) -> None:
