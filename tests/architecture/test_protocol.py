@@ -166,12 +166,12 @@ def test_the_header_names_the_arguments_that_are_used(name: str) -> None:
 
 @pytest.mark.parametrize("name", ALL)
 def test_includes_exist_and_are_used(name: str) -> None:
-    for include in re.findall(r"^-- include lib/(\w+\.lua)$", text(name), re.MULTILINE):
+    for include in re.findall(r"^ *-- include lib/(\w+\.lua)$", text(name), re.MULTILINE):
         assert include in LIBRARY
-        functions = re.findall(
-            r"^local function (\w+)", (LUA / "lib" / include).read_text(), re.MULTILINE
+        names = re.findall(
+            r"^local (?:function )?(\w+)", (LUA / "lib" / include).read_text(), re.MULTILINE
         )
-        assert any(re.search(rf"\b{f}\(", body(name)) for f in functions), f"{include} is not used"
+        assert any(re.search(rf"\b{n}\b", body(name)) for n in names), f"{include} is not used"
 
 
 def test_every_fragment_is_included_somewhere() -> None:
@@ -191,7 +191,7 @@ READS = {
 }
 CHANGERS = (
     *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "promote", "ring", "vacate"),
-    *("admit", "note_held", "put_back", "remove_tombstones", "make_room"),
+    *("admit", "serve_held", "put_back", "remove_tombstones", "make_room"),
 )
 """Functions of `lua/lib` that write."""
 WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CHANGERS)})\(")

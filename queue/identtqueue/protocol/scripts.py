@@ -13,7 +13,10 @@ from functools import cache
 from importlib import resources
 from typing import Final
 
-_INCLUDE: Final = re.compile(r"^-- include (lib/[a-z_]+\.lua)\n", re.MULTILINE)
+_INCLUDES: Final = re.compile(
+    r"^( *)-- include lib/[a-z_]+\.lua\n(?:\1-- include lib/[a-z_]+\.lua\n)*", re.MULTILINE
+)
+_PATH: Final = re.compile(r"lib/[a-z_]+\.lua")
 _KEYS: Final = re.compile(r"^-- KEYS  (.*(?:\n--    .*)*)", re.MULTILINE)
 _COMMAND: Final = re.compile(r"redis\.call\('([A-Z]+)'")
 _NUMBERED: Final = re.compile(r"(?:^|  )(\d+) ")
@@ -57,16 +60,22 @@ def script(name: str) -> Script:
 
 
 def _resolve(text: str, seen: set[str]) -> str:
-    """Put each included fragment in once, before its first use."""
+    """Put each included fragment in once, before its first use.
 
-    def fragment(match: re.Match[str]) -> str:
-        path = match.group(1)
-        if path in seen:
-            return ""
-        seen.add(path)
-        return _resolve(_read(path), seen)
+    What a block includes is indented, and is seen in that block alone. Its functions are made when
+    the block is run: a function costs as much as a small command, and each run makes all it meets.
+    """
 
-    return _INCLUDE.sub(fragment, text)
+    def fragments(match: re.Match[str]) -> str:
+        visible = set(seen) if match.group(1) else seen
+        found: list[str] = []
+        for path in _PATH.findall(match.group()):
+            if path not in visible:
+                visible.add(path)
+                found.append(_resolve(_read(path), visible))
+        return "".join(found)
+
+    return _INCLUDES.sub(fragments, text)
 
 
 def _read(path: str) -> str:

@@ -18,32 +18,22 @@
 --       "shelves", their names
 -- include lib/now.lua
 -- include lib/promote.lua
--- include lib/end_cancelled.lua
--- include lib/begin.lua
 -- include lib/expiry.lua
--- include lib/limits.lua
--- include lib/held.lua
--- include lib/due_held.lua
--- include lib/slots.lua
--- include lib/lies_elsewhere.lua
--- include lib/sweep.lua
+-- include lib/begin.lua
 -- include lib/take.lua
--- include lib/suspects.lua
--- include lib/shelf_names.lua
--- include lib/serve_shelf.lua
 if tonumber(redis.call('ZSCORE', KEYS[3], ARGV[3]) or 0) == 0 then return {'lost'} end
 if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
 -- A queue that is neither paused nor limited, without suspects and with nothing cancelled, as most
--- are, pays for no more than one look.
+-- are, pays for no more than one look; nor for the functions that only the others need.
 local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[13],
-  KEYS[16]) > 0
+  KEYS[16]) > 0 or ARGV[12]
 if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
 
 local now, most = now_ms(), math.min(tonumber(ARGV[4]), 128)  -- Redis does nothing else meanwhile
 local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 100,
   {KEYS[18], KEYS[5], ARGV[2], KEYS[15]})
-local news, claimed, waited = {}, 0, 0
-local at = {inflight = KEYS[2], special = special, looked = 0, bytes = 0}
+local news, claimed, waited, shelved = {}, 0, 0, 0
+local at = {inflight = KEYS[2], special = false, looked = 0, bytes = 0}
 local reply = {'ok', next_due, now, 0, news}
 local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pending_since', 'payload',
   'expires_at', 'ttl', 'cancel'}
@@ -51,47 +41,50 @@ local keys = special and {KEYS[9], KEYS[11], ARGV[9]}
 if keys then fields[11], fields[12], fields[13] = 'function', 'slot', 'held' end
 
 local function start(list, ids, i, dead)  -- false: it is not to run, or not now
-  local id, key = ids[i], ARGV[1] .. ids[i]
+  local id, key, has = ids[i], ARGV[1] .. ids[i], at.special
   local task = redis.call('HMGET', key, unpack(fields))
   if task[1] ~= 'pending' then return false end  -- cancelled; or its hash was removed by hand
-  if dead and lies_elsewhere({list, KEYS[1], ARGV[8] .. task[11]}, ids, i) then return false end
-  if task[12] then vacate(ARGV[9], KEYS[10], KEYS[8], key, id, task[12]) end
-  local expired = has_expired(key, task[8], task[2], now)
+  if dead and has.lies_elsewhere({list, KEYS[1], ARGV[8] .. task[11]}, ids, i) then return false end
+  if task[12] then has.vacate(ARGV[9], KEYS[10], KEYS[8], key, id, task[12]) end
+  local expired = task[8] and has_expired(key, task[8], task[2], now)
   if expired or task[10] then
+    -- include lib/end_cancelled.lua
     if task[8] then redis.call('ZREM', KEYS[15], id) end
     end_cancelled(key, id, expired and ARGV[6] or ARGV[7], now, task[9], ARGV[2], KEYS[5])
     return false
   end
-  if keys and not admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
+  if has and not has.admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
   local attempt = begin(key, id, ARGV[3], KEYS[15], task, now, news)
   claimed, waited, at.bytes = claimed + 1, waited + attempt[6], at.bytes + #attempt[7]
   for _, value in ipairs(attempt) do reply[#reply + 1] = value end
   return true
 end
 
-if special and redis.call('EXISTS', KEYS[13]) == 1 then
-  local at = {suspects = KEYS[13], isolating = KEYS[14], inflight = KEYS[2], workers = KEYS[3],
-    draining = KEYS[7], task_prefix = ARGV[1], worker = ARGV[3], idle = ARGV[10] == '1'}
-  most, next_due, reply[4] = serve_suspects(at, keys, most, next_due, now, news, start)
+if special then
+  -- include lib/special.lua
+  at.special = special_functions
+  local suspects_at = {suspects = KEYS[13], isolating = KEYS[14], inflight = KEYS[2],
+    workers = KEYS[3], draining = KEYS[7], task_prefix = ARGV[1], worker = ARGV[3],
+    idle = ARGV[10] == '1'}
+  most, next_due, reply[4] = serve_suspects(suspects_at, keys, most, next_due, now, news, start)
+  tell_shelves(KEYS[16], news)
+  local shelf_at = {KEYS[16], KEYS[17], ARGV[11], KEYS[2], ARGV[1]}
+  for i = 12, #ARGV do
+    shelved = shelved + serve_shelf(shelf_at, ARGV[i], most - claimed, at, keys, now, start)
+  end
+  local held_at = {KEYS[10], ARGV[8], KEYS[12], ARGV[1]}
+  serve_held(held_at, at, keys, now, function() return most - claimed end, start)
+  at.looked = at.looked + sweep(KEYS[1], KEYS[12], ARGV[1], 400)
 end
-if special then tell_shelves(KEYS[16], news) end
-local shelf_at, shelved = ARGV[12] and {KEYS[16], KEYS[17], ARGV[11], KEYS[2], ARGV[1]}, 0
-for i = 12, #ARGV do
-  shelved = shelved + serve_shelf(shelf_at, ARGV[i], most - claimed, at, keys, now, start)
-end
-for _, job in ipairs(keys and due_jobs(KEYS[10], now) or {}) do
-  local free, again
-  repeat free, again = allowance(limit_of(keys, job, now), now)
-  until not take(at, ARGV[8] .. job, KEYS[12] .. ':' .. job, math.min(free, most - claimed),
-    start)
-  note_held(KEYS[10], ARGV[8], KEYS[12], ARGV[1], job, again)
-end
-if special then at.looked = at.looked + sweep(KEYS[1], KEYS[12], ARGV[1], 400) end
 repeat until not take(at, KEYS[1], KEYS[12], most - claimed, start)
 if claimed > 0 then count_claims(KEYS[5], claimed, waited) end
 -- Pass the baton: exactly one more worker wakes while tasks are left that may start.
-if keys then reply[4], reply[2] = due_held(KEYS[10], now, next_due, reply[4]) end
-reply[4] = reply[4] + living(KEYS[1], special and KEYS[12], ARGV[1])
+if special then
+  reply[4], reply[2] = at.special.due_held(KEYS[10], now, next_due, reply[4])
+  reply[4] = reply[4] + at.special.living(KEYS[1], KEYS[12], ARGV[1])
+else
+  reply[4] = redis.call('LLEN', KEYS[1])
+end
 if reply[4] == 0 then redis.call('DEL', KEYS[8]) else ring(KEYS[1], KEYS[8], ARGV[5], reply[4]) end
 reply[4] = reply[4] + shelved  -- for which nobody is rung: it may be one that declines them
 return reply

@@ -10,16 +10,20 @@
 --         or {"protocol", the version found}
 -- include lib/now.lua
 -- include lib/pending.lua
--- include lib/tombstones.lua
--- include lib/make_room.lua
--- include lib/once.lua
 local protocol = redis.call('HGET', KEYS[5], 'protocol')
 if protocol and protocol ~= ARGV[4] then return {'protocol', protocol} end
-local known = ARGV[5] ~= '' and first_answer(ARGV[5])
-if known then return known end
+if ARGV[5] ~= '' then
+  -- include lib/once.lua
+  local known = first_answer(ARGV[5])
+  if known then return known end
+end
 local now = now_ms()
-local before = living(KEYS[1], KEYS[7], ARGV[1])
-local queued, accepted, earliest = 0, 0, false
+local length, queued, accepted, earliest = 0, 0, 0, false
+local before = false  -- how many tasks are pending; false: as many as the list is long
+if redis.call('EXISTS', KEYS[7]) == 1 then
+  -- include lib/tombstones.lua
+  before = living(KEYS[1], KEYS[7], ARGV[1])
+end
 local replies = {}
 
 local function accept(id, key, payload, name, options)
@@ -32,7 +36,7 @@ local function accept(id, key, payload, name, options)
   else
     redis.call('HSET', key, 'state', 'pending', 'payload', payload, 'function', name,
       'enqueued_at', now)
-    redis.call('RPUSH', KEYS[1], id)
+    length = redis.call('RPUSH', KEYS[1], id)
     queued = queued + 1
   end
   if options.ttl then redis.call('HSET', key, 'ttl', options.ttl) end
@@ -56,7 +60,10 @@ local function verdict(id, payload, name, packed)
   if state and not (options.replace and ended) then return 'exists' end
   local holder = options.unique and redis.call('GET', ARGV[2] .. options.unique)
   if holder then return 'unique' .. holder end
-  if state then make_room(KEYS[6], id, key) end
+  if state then
+    -- include lib/make_room.lua
+    make_room(KEYS[6], id, key)
+  end
   return accept(id, key, payload, name, options)
 end
 
@@ -67,7 +74,10 @@ if accepted > 0 then
   redis.call('HINCRBY', KEYS[4], 'enqueued', accepted)
   if not protocol then redis.call('HSET', KEYS[5], 'protocol', ARGV[4]) end
 end
-if queued > 0 then ring(KEYS[1], KEYS[2], ARGV[3], before)
+if queued > 0 then ring(KEYS[1], KEYS[2], ARGV[3], before or length - queued)
 elseif earliest then ring_for_schedule(KEYS[2], ARGV[3]) end
-if accepted > 0 and ARGV[5] ~= '' then remember(ARGV[5], replies) end
+if accepted > 0 and ARGV[5] ~= '' then
+  -- include lib/once.lua
+  remember(ARGV[5], replies)
+end
 return replies

@@ -1,11 +1,13 @@
--- include lib/fence.lua
 -- Begins a task's next attempt. Gives what its worker has to know: id, number, failures, losses,
 -- enqueued at, ms waited, payload.
 local function begin(key, id, worker, expiring, task, now, news)
   -- A hash written by hand may lack its times: an error here would lose what was popped.
   local number, enqueued = tonumber(task[2] or 0) + 1, task[5] or now
   local wait = math.max(0, now - tonumber(task[6] or enqueued))  -- its clock may step back
-  if task[2] then fence(id, key, now, news) end
+  if task[2] then
+    -- include lib/fence.lua
+    fence(id, key, now, news)
+  end
   redis.call('HSET', key, 'state', 'running', 'attempt', number, 'owner', worker,
     'started_at', now)
   if task[8] then redis.call('ZREM', expiring, id) end

@@ -1,4 +1,6 @@
+-- include lib/limits.lua
 -- include lib/sweep.lua
+-- include lib/take.lua
 -- Held tasks: pending ones whose job is at a limit, in a list per job. `blocked` says of each job
 -- that has some when the next may start: a time (in the past: now), or +inf: when one of the job's
 -- tasks stops running.
@@ -25,15 +27,24 @@ local function admit(keys, blocked, held_prefix, key, id, job, now)
   return true
 end
 
--- Jobs whose held tasks may start: the first 50. Served ones go to the end, see `note_held`.
-local function due_jobs(blocked, now)
-  return redis.call('ZRANGEBYSCORE', blocked, '-inf', now, 'LIMIT', 0, 50)
-end
-
 -- After tasks were taken from a job's list: when the next may start, if any is left.
 -- ZREM comes first: it is allowed at maxmemory.
-local function note_held(blocked, held_prefix, tombstones, task_prefix, job, again)
-  sweep(held_prefix .. job, tombstones .. ':' .. job, task_prefix, 100)
-  redis.call('ZREM', blocked, job)
-  if redis.call('EXISTS', held_prefix .. job) == 1 then redis.call('ZADD', blocked, again, job) end
+local function note_held(at, job, again)
+  local list = at[2] .. job
+  sweep(list, at[3] .. ':' .. job, at[4], 100)
+  redis.call('ZREM', at[1], job)
+  if redis.call('EXISTS', list) == 1 then redis.call('ZADD', at[1], again, job) end
+end
+
+-- Starts held tasks as far as the limits of their jobs allow, of the first 50 jobs: served ones go to
+-- the end. `at` is {blocked, held prefix, tombstones, task prefix}; `taken` is that of `take`, and
+-- `room` says how many more may start.
+local function serve_held(at, taken, keys, now, room, start)
+  for _, job in ipairs(redis.call('ZRANGEBYSCORE', at[1], '-inf', now, 'LIMIT', 0, 50)) do
+    local free, again
+    repeat
+      free, again = allowance(limit_of(keys, job, now), now)
+    until not take(taken, at[2] .. job, at[3] .. ':' .. job, math.min(free, room()), start)
+    note_held(at, job, again)
+  end
 end

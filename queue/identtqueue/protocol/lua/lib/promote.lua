@@ -1,12 +1,12 @@
 -- include lib/pending.lua
--- include lib/tombstones.lua
--- include lib/fire.lua
 -- Moves due tasks to the end of pending, at most `limit`. ZREM comes first: it is allowed at
 -- maxmemory, and after a first write Redis lets the script finish. `at` is that of `left_out`.
 -- Returns how many moved, and the ms until the next one is due (-1: none waits).
 local function promote(scheduled, pending, tombstones, wake, task_prefix, doorbell, now, limit, at)
   local due = redis.call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, limit)
   if #due > 0 then
+    -- include lib/tombstones.lua
+    -- include lib/fire.lua
     local before = living(pending, tombstones, task_prefix)
     local left = left_out(at, scheduled, task_prefix, due, now)
     for i, id in ipairs(due) do

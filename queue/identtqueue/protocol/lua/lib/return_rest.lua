@@ -1,6 +1,3 @@
--- What a reply holds of payloads at most, or one larger payload: others wait for it on the wire.
-local MOST_BYTES = 1048576
-
 -- Puts back what was popped for a claim that has got enough, from the `first` on, as it was.
 local function return_rest(list, inflight, ids, first)
   for i = #ids, first, -1 do

@@ -1,5 +1,5 @@
 -- include lib/shelves.lua
--- include lib/return_rest.lua
+-- include lib/take.lua
 -- include lib/limits.lua
 -- Starts tasks of a shelf, `number` at most, as far as its job's limits allow. `at` is {shelves,
 -- served, shelf prefix, inflight, task prefix}; `so_far` says in `bytes` how large the reply is.

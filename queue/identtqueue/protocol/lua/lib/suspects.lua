@@ -37,6 +37,7 @@ end
 -- Starts a suspect, if the worker runs nothing. Returns how many tasks the claim may start in all,
 -- the ms until something is due, and how many more suspects another idle worker may start.
 local function serve_suspects(at, keys, most, next_due, now, news, start)
+  if redis.call('EXISTS', at.suspects) == 0 then return most, next_due, 0 end
   local function tell(what, number) news[#news + 1], news[#news + 2] = what, number end
   local id, job, since = next_suspect(at.suspects, at.task_prefix, keys, now)
   local more = 0

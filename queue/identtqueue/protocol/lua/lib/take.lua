@@ -1,16 +1,20 @@
--- include lib/sweep.lua
--- include lib/return_rest.lua
--- Takes so many ids from a list, and starts those that may. `at` is {inflight, special, looked,
--- bytes}. Returns whether to go on: the number of ids looked at is bounded, when few of them start.
+-- What a reply holds of payloads at most, or one larger payload: others wait for it on the wire.
+local MOST_BYTES = 1048576
+
+-- Takes so many ids from a list, and starts those that may. `at` is {inflight, special,
+-- looked, bytes}; `special` has the functions for tombstones, if there may be some. Returns whether
+-- to go on: the number of ids looked at is bounded, when few of them start.
 local function take(at, list, tombstones, number, start)
   local ids = number > 0 and at.looked < 200 and redis.call('LPOP', list, number) or {}
   if #ids > 0 then
     at.looked = at.looked + #ids
     redis.call('RPUSH', at.inflight, unpack(ids))
   end
-  local dead, gone = at.special and find_dead(tombstones, ids) or {}, {}
+  local special, gone = at.special, {}
+  local dead = special and special.find_dead(tombstones, ids) or gone
   for i, id in ipairs(ids) do
     if at.bytes >= MOST_BYTES then
+      -- include lib/return_rest.lua
       at.looked = 200
       return_rest(list, at.inflight, ids, i)
       break
@@ -18,6 +22,6 @@ local function take(at, list, tombstones, number, start)
     if dead[i] then gone[#gone + 1] = id end
     if not start(list, ids, i, dead[i]) then redis.call('LREM', at.inflight, -1, id) end
   end
-  if at.special then remove_tombstones(list, tombstones, gone) end
+  if special then special.remove_tombstones(list, tombstones, gone) end
   return #ids > 0
 end
