@@ -187,10 +187,13 @@ class Attempts:
             outcome = entry.cut_off or await self._executor.run(entry, progress.put)
         except BaseException as error:  # noqa: BLE001 - an error of ours must not lose the attempt
             outcome = self._broken(entry, error)
-        entry.judge = None  # it holds the attempt, which would wait for the garbage collector
+        # They hold the attempt (the task by its context), and it holds them: such a circle would
+        # wait for the garbage collector.
+        entry.judge = None
         progress.end()
         if entry.left:
             self._left.discard(entry)
+            entry.task = None
             self._count_left()
             logger.warning(
                 "%s attempt %d: has ended at last",
@@ -200,6 +203,7 @@ class Attempts:
             return
         self._free()
         self._ended(entry, outcome)
+        entry.task = None
 
     def _broken(self, entry: Running, error: BaseException) -> Outcome:
         """Give an outcome where the executor gave none: a cancellation while hooks ran, say."""

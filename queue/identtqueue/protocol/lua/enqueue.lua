@@ -10,13 +10,11 @@
 --         or {"protocol", the version found}
 -- include lib/now.lua
 -- include lib/pending.lua
+-- include lib/once.lua
 local protocol = redis.call('HGET', KEYS[5], 'protocol')
 if protocol and protocol ~= ARGV[4] then return {'protocol', protocol} end
-if ARGV[5] ~= '' then
-  -- include lib/once.lua
-  local known = first_answer(ARGV[5])
-  if known then return known end
-end
+local known = ARGV[5] ~= '' and first_answer(ARGV[5])
+if known then return known end
 local now = now_ms()
 local length, queued, accepted, earliest = 0, 0, 0, false
 local before = false  -- how many tasks are pending; false: as many as the list is long
@@ -76,8 +74,5 @@ if accepted > 0 then
 end
 if queued > 0 then ring(KEYS[1], KEYS[2], ARGV[3], before or length - queued)
 elseif earliest then ring_for_schedule(KEYS[2], ARGV[3]) end
-if accepted > 0 and ARGV[5] ~= '' then
-  -- include lib/once.lua
-  remember(ARGV[5], replies)
-end
+if accepted > 0 and ARGV[5] ~= '' then remember(ARGV[5], replies) end
 return replies
