@@ -120,8 +120,8 @@ class Controller:
     def snapshots(self) -> Iterable[Snapshot]:
         """The last round of each TaskQueue."""
         for key, reconciler in self._reconcilers.items():
-            if reconciler.seen is not None and reconciler.decision is not None:
-                yield Snapshot(key, reconciler.seen, reconciler.decision)
+            if reconciler.verdict is not None:
+                yield Snapshot(key, *reconciler.verdict, reconciler.seen, reconciler.decision)
 
     # --- what the watches bring ---
 

@@ -20,11 +20,22 @@ class Snapshot(NamedTuple):
     """The last round of one TaskQueue."""
 
     key: Key
+    ready: bool
+    reason: str
+    seen: Observed | None
+    """None: the round did not get so far, and what was seen before may be untrue by now."""
+    decision: Decision | None
+
+
+class _Look(NamedTuple):
+    """What a round has seen and decided."""
+
+    key: Key
     seen: Observed
     decision: Decision
 
 
-_NUMBERS: tuple[tuple[str, str, Callable[[Snapshot], float]], ...] = (
+_NUMBERS: tuple[tuple[str, str, Callable[[_Look], float]], ...] = (
     ("replicas_desired", "Replicas wanted.", lambda s: s.decision.target.replicas),
     ("replicas_current", "Replicas asked for.", lambda s: s.decision.current),
     ("workers_draining", "Workers told to go.", lambda s: len(s.decision.drain.victims)),
@@ -53,13 +64,25 @@ class _PerTaskQueue:
 
     def collect(self) -> Iterable[Metric]:
         snapshots = list(self._snapshots())
+        ready = ((s.key, float(s.ready)) for s in snapshots)
+        yield _family("ready", "1 while the TaskQueue is Ready.", ready)
+        yield _reasons(snapshots)
+        looks = [_Look(s.key, s.seen, s.decision) for s in snapshots if s.seen and s.decision]
         for name, text, number in _NUMBERS:
-            yield _family(name, text, ((s.key, number(s)) for s in snapshots))
-        known = [(s.key, s.seen.depth) for s in snapshots if s.seen.depth is not None]
+            yield _family(name, text, ((look.key, number(look)) for look in looks))
+        known = [(look.key, look.seen.depth) for look in looks if look.seen.depth is not None]
         for name, text, of_depth in _QUEUE_NUMBERS:
             yield _family(name, text, ((key, of_depth(depth)) for key, depth in known))
-        ready = ((s.key, d.ready) for s in snapshots if (d := s.seen.deployment) is not None)
-        yield _family("replicas_ready", "Pods ready.", ready)
+        there = ((look.key, d.ready) for look in looks if (d := look.seen.deployment) is not None)
+        yield _family("replicas_ready", "Pods ready.", there)
+
+
+def _reasons(snapshots: Iterable[Snapshot]) -> GaugeMetricFamily:
+    text = "1 for the reason that the TaskQueue's status has."
+    family = GaugeMetricFamily(PREFIX + "reason", text, labels=(*LABELS, "reason"))
+    for snapshot in snapshots:
+        family.add_metric((*snapshot.key, snapshot.reason), 1.0)
+    return family
 
 
 def _family(name: str, text: str, values: Iterable[tuple[Key, float]]) -> GaugeMetricFamily:

@@ -186,6 +186,11 @@ class Reconciler:
             frozenset((spec.redis.url, name) for name in spec.queue_names) if spec else frozenset()
         )
 
+    @property
+    def verdict(self) -> tuple[bool, str] | None:
+        """Whether the TaskQueue is Ready, and why; None if that is not this operator's to say."""
+        return None if self._is_anothers else self._reporter.verdict
+
     def is_of(self, body: Mapping[str, Any]) -> bool:
         """Whether this is the same object, rather than another one of that name."""
         return bool(body["metadata"]["uid"] == self._uid)
@@ -324,6 +329,8 @@ class Reconciler:
         Returns:
             Seconds until numbers that were held back should be written; None if there are none.
         """
+        if now.seen is None:
+            self.seen = self.decision = None  # what was seen before this trouble may be untrue now
         if self._is_anothers:
             return None  # the status is that operator's to write
         other, heard_at = self._other_operator

@@ -71,6 +71,8 @@ class Reporter:
         """When an event was first sent (monotonic), and how often since, by its name."""
         self.due = False
         """There is something to `tell`."""
+        self.verdict: tuple[bool, str] | None = None
+        """Whether the TaskQueue is Ready, and the reason, by the last round."""
 
     def note(self, now: Round, steady_at: float) -> float | None:
         """Take in a round.
@@ -85,6 +87,8 @@ class Reporter:
         before: Json = json.loads(self._unwritten or self._written)
         told = tell(now, before)
         self._take_up(told.events)
+        ready = next(c for c in told.status["conditions"] if c["type"] == "Ready")
+        self.verdict = (ready["status"] == "True", told.status["reason"])
         wait = None
         if told.status != before:
             wait = NUMBERS_SECONDS + (0.0 if self._unwritten else self._written_at - steady_at)

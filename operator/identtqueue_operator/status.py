@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .hands import TOLD_SECONDS, describe_change
-from .model import TROUBLES, Decision, Observed, Outcome, SourceTrouble, Startup
+from .model import TROUBLES, Decision, Observed, Outcome, Pod, SourceTrouble, Startup
 from .views import rfc3339, timestamp
 
 Json = dict[str, Any]
@@ -77,6 +77,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
     """
     reason, message = headline(now, previous)
     status: Json = {
+        "brief": f"{reason}: {message}",
         "operator": {"name": now.operator} if now.operator else previous.get("operator"),
         "observedGeneration": now.generation,
         "workload": now.workload or None,
@@ -133,10 +134,9 @@ def headline(now: Round, previous: Mapping[str, Any]) -> tuple[str, str]:
     if decision.drain.victims and target.replicas < decision.current:
         workers = seen.workers_by_pod()
         held = sum(w.in_flight for pod in decision.drain.victims for w in workers[pod.uid])
-        return "Draining", (
-            f"{len(decision.drain.victims)} of {decision.current} pods are to go and still hold "
-            f"{_count(held, 'task')}; {target.message}"
-        )
+        holds = f"still hold {_count(held, 'task')}" if held else "hold no task"
+        count = f"{len(decision.drain.victims)} of {decision.current}"
+        return "Draining", f"{count} pods are to go and {holds}; {target.message}"
     return _otherwise(now, previous, seen, decision)
 
 
@@ -180,8 +180,7 @@ def _replicas(now: Round, previous: Mapping[str, Any]) -> Json | None:
     if now.seen.depth is None:  # nor are the workers known
         draining = (before or {}).get("draining", 0)
     else:
-        workers = now.seen.workers_by_pod().values()
-        draining = sum(any(worker.draining for worker in of_one) for of_one in workers)
+        draining = len(_draining_pods(now.seen, now.decision))
     scaled = now.outcome.scaled_to
     return {
         "desired": now.decision.target.replicas,
@@ -426,12 +425,35 @@ def _limited(decision: Decision | None) -> Finding:
 def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
     if seen is None or decision is None or seen.depth is None:
         return _UNKNOWN
-    workers = seen.workers_by_pod()
-    told = [pod for pod in decision.drain.victims if workers[pod.uid]]
+    told = _draining_pods(seen, decision)
     if not told:
         return "False", "NobodyDrains", "no worker was told to go"
-    names = ", ".join(sorted(pod.key.name for pod in told)[:MAX_IDS_IN_EVENT])
-    return "True", "ScaleDown", f"finishing what they hold: {names}"
+    workers = seen.workers_by_pod()
+    busy = [pod for pod in told if any(worker.in_flight for worker in workers[pod.uid])]
+    idle = [pod for pod in told if pod not in busy]
+    parts = (("finishing what they hold", busy), ("idle, about to go", idle))
+    return "True", "ScaleDown", "; ".join(f"{what}: {_names(of)}" for what, of in parts if of)
+
+
+def _names(pods: Iterable[Pod]) -> str:
+    return ", ".join(sorted(pod.key.name for pod in pods)[:MAX_IDS_IN_EVENT])
+
+
+def _draining_pods(seen: Observed, decision: Decision) -> list[Pod]:
+    """Pods whose workers were told to go, or are with this round, and are not called back by it."""
+    workers = seen.workers_by_pod()
+    victims = {pod.uid for pod in decision.drain.victims}
+    back = {worker.worker_id for worker in decision.drain.call_back}
+    return [
+        pod
+        for pod in seen.pods
+        if pod.gone_at is None
+        and workers[pod.uid]
+        and (
+            pod.uid in victims
+            or any(w.draining and w.worker_id not in back for w in workers[pod.uid])
+        )
+    ]
 
 
 def _paused(now: Round) -> Finding:
@@ -562,4 +584,7 @@ def _condition_events(
     if turned("OperatorsOverlap", "True"):
         yield Event("Warning", "OperatorsOverlap", after["OperatorsOverlap"]["message"])
     if turned("Draining", "True"):
-        yield Event("Normal", "DrainStarted", after["Draining"]["message"])
+        # Without the names of pods, which the condition has: so that repeated ones are counted up.
+        busy = after["Draining"]["message"].startswith("finishing")
+        rest = "finish what they hold, and go" if busy else "go: they hold no task"
+        yield Event("Normal", "DrainStarted", f"workers were told to stop fetching; they {rest}")

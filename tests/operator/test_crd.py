@@ -53,8 +53,9 @@ def test_names_columns_and_subresources():
     (version,) = body["versions"]
     assert version["subresources"] == {"status": {}}
     columns = [column["name"] for column in version["additionalPrinterColumns"]]
-    assert columns[:8] == [
-        *("Workload", "Desired", "Current", "Queued", "InFlight", "Ready", "Reason", "Age")
+    assert columns[:10] == [
+        *("Workload", "Desired", "Current", "ReadyPods", "Queued", "InFlight", "OldestWait"),
+        *("Ready", "Reason", "Age"),
     ]
 
 

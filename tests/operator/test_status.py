@@ -135,7 +135,11 @@ def test_a_drain_is_told():
     assert told.status["reason"] == "Draining"
     assert "1 of 2 pods are to go and still hold 1 task;" in told.status["message"]
     assert reasons(told) == ["DrainStarted"]
-    assert "p0" in told.events[0].message
+    assert "finish what they hold" in told.events[0].message
+    assert "p0" not in told.events[0].message, "so that drains are counted up, whoever drains"
+    assert conditions(told)["Draining"]["message"] == "finishing what they hold: p0"
+    assert told.status["replicas"]["draining"] == 1
+    assert next(iter(sorted(told.status))) == "brief", "kubectl describe sorts by name"
 
 
 @pytest.mark.parametrize(
@@ -195,6 +199,31 @@ def test_what_was_not_looked_at_is_unknown():
     assert unknown == NOT_LOOKED_AT
     assert {conditions(told)[kind]["reason"] for kind in unknown} == {"NotObserved"}
     assert reasons(told) == ["InvalidSpec"]
+
+
+def test_idle_pods_that_go_are_not_said_to_finish_anything():
+    pods = (pod("p0"), pod("p1"))
+    seen = observed(2, pods=pods, workers=tuple(worker(each) for each in pods))
+    told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
+    assert "hold no task" in told.status["message"]
+    assert conditions(told)["Draining"]["message"] == "idle, about to go: p0, p1"
+    (event,) = told.events
+    assert (event.reason, "finish" in event.message) == ("DrainStarted", False)
+
+
+@pytest.mark.parametrize("draining_in", [(), ("mrz",)])
+@pytest.mark.parametrize("most", [1, 2])
+@pytest.mark.parametrize("paused", [False, True])
+def test_the_number_of_those_who_drain_and_the_condition_agree(draining_in, most, paused):
+    """Also for workers that are called back with this round, or that nobody calls back."""
+    pods = (pod("p0"), pod("p1"))
+    first, second = (worker(each, in_flight=1) for each in pods)
+    seen = observed(
+        2, in_flight=2, pods=pods, workers=(replace(first, draining_in=draining_in), second)
+    )
+    told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": most}, paused=paused)), {})
+    drains = conditions(told)["Draining"]["status"] == "True"
+    assert drains == (told.status["replicas"]["draining"] > 0)
 
 
 def test_without_redis_nobody_knows_who_drains():

@@ -472,6 +472,38 @@ async def test_resync_finds_a_taskqueue_that_vanished(operator, setup):
     await eventually(forgotten)
 
 
+def metric(operator, name, key):
+    """The values of a metric, of one TaskQueue, by its other labels."""
+    lines = operator.meter.exposition().decode().splitlines()
+    return [
+        line for line in lines if line.startswith(f"identtqueue_operator_{name}{{") and key in line
+    ]
+
+
+async def test_metrics_say_what_is_true_in_trouble(operator, apart, server):
+    """Nothing is repeated from before the trouble: it is 0, or it is not there."""
+    operator.meter.watch(operator.controller.snapshots, lambda: 0)
+    apart.fleet.create(1)
+    await apart.fleet.settle()
+    apart.create({"minReplicas": 1, "pollPeriodSeconds": 1})
+
+    def value(name, more=""):
+        found = [line for line in metric(operator, name, apart.name) if more in line]
+        return found[0].rpartition(" ")[2] if found else None
+
+    await eventually(lambda: value("redis_reachable") == "1.0")
+    assert (value("ready"), value("tasks_queued")) == ("1.0", "0.0")
+    server.stop()
+    await eventually(lambda: value("redis_reachable") == "0.0")
+    await eventually(lambda: value("ready") == "0.0")
+    assert value("reason", 'reason="RedisUnreachable"') == "1.0"
+    assert value("tasks_queued") is None
+    apart.api.change("taskqueues", apart.name, {"spec": {"scaling": {"maxReplicas": 0}}})
+    await eventually(lambda: value("reason", 'reason="InvalidSpec"') == "1.0")
+    assert value("redis_reachable") is None
+    assert value("replicas_desired") is None
+
+
 async def test_a_resync_with_an_old_list_drops_nothing(operator, setup):
     """Of any kind: the API server is asked for each object before it counts as gone."""
     setup.fleet.create(2)

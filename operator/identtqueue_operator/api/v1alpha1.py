@@ -615,6 +615,8 @@ class OperatorName(ApiModel):
 class TaskQueueStatus(ApiModel):
     """What the operator saw and did, and why."""
 
+    brief: str | None = None
+    """Reason and message in one, where `kubectl describe` shows them before the conditions."""
     operator: OperatorName | None = None
 
     observed_generation: int | None = None
