@@ -148,4 +148,8 @@ def _target(body: Mapping[str, Any]) -> str | None:
 def _entry(kind: str, body: dict[str, Any]) -> tuple[Key, str]:
     """The Deployment, and who scales it."""
     deployment = Key(body["metadata"]["namespace"], str(_target(body)))
-    return deployment, f"{kind} {body['metadata']['name']} scales Deployment {deployment.name} too"
+    text = f"{kind} {body['metadata']['name']} scales Deployment {deployment.name} too"
+    annotations = body["metadata"].get("annotations") or {}
+    if any(name.startswith("autoscaling.keda.sh/paused") for name in annotations):
+        text += " (it is paused, and may go on at any time: delete it to hand over)"
+    return deployment, text

@@ -29,6 +29,11 @@ TELLING_AT_ONCE = 4
 """Status and event writes under way at once: in a storm, most of the API server's time is left to
 scaling."""
 
+MAX_REPEATS = 2
+"""So often a request is sent again that the API server had no time for (429)."""
+MAX_RETRY_AFTER_SECONDS = 10.0
+"""Longest pause that is kept before that, whatever the API server asks for."""
+
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -49,6 +54,11 @@ class ApiError(Exception):
     def conflict(self) -> bool:
         """The object is not what the request took it for."""
         return self.status == 409
+
+    @property
+    def terminating(self) -> bool:
+        """The namespace is being deleted, and takes nothing new."""
+        return self.status == 403 and "because it is being terminated" in str(self)
 
     @property
     def temporary(self) -> bool:
@@ -233,20 +243,25 @@ class Kube:
         if method != "GET":
             self.writes += 1
             query.append(("fieldManager", FIELD_MANAGER))
-        try:
-            request = await self._api.param_serialize(
-                method,
-                path,
-                query_params=query,
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            response = await self._api.call_api(*request, _request_timeout=TIMEOUT)
-            text: bytes = await response.read()  # type: ignore[no-untyped-call]
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            what = str(error) or type(error).__name__
-            raise ApiError(0, "Unreachable", f"API server: {what}") from error
+        for repeat in range(MAX_REPEATS + 1):
+            try:
+                request = await self._api.param_serialize(
+                    method,
+                    path,
+                    query_params=query,
+                    header_params=dict(headers),
+                    body=body,
+                    auth_settings=["BearerToken"],
+                )
+                response = await self._api.call_api(*request, _request_timeout=TIMEOUT)
+                text: bytes = await response.read()  # type: ignore[no-untyped-call]
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                what = str(error) or type(error).__name__
+                raise ApiError(0, "Unreachable", f"API server: {what}") from error
+            wait = _retry_after(response)
+            if wait is None or repeat == MAX_REPEATS:
+                break
+            await asyncio.sleep(wait)
         answer = _parse(text)
         if response.status >= 400:
             reason = answer.get("reason") or response.reason or "Error"
@@ -256,6 +271,14 @@ class Kube:
 
 def _deployment(key: Key) -> str:
     return f"/apis/apps/v1/namespaces/{key.namespace}/deployments/{key.name}"
+
+
+def _retry_after(response: Any) -> float | None:
+    """Seconds that the API server asks for before the same request; None if it took this one."""
+    value = response.headers.get("Retry-After", "")
+    if response.status != 429 or not value.isdecimal():
+        return None
+    return min(float(value), MAX_RETRY_AFTER_SECONDS)
 
 
 def _parse(text: bytes) -> Json:

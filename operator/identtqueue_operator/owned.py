@@ -84,6 +84,8 @@ class OwnedDeployment:
         try:
             applied = await self._kube.apply_deployment(wanted, known)
         except ApiError as error:
+            if error.terminating:
+                return Kept(("NamespaceTerminating", "the namespace is being deleted"))
             if error.status in (400, 403, 422):
                 return Kept(("WorkloadRefused", f"the API server refuses the Deployment: {error}"))
             raise

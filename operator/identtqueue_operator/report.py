@@ -146,7 +146,8 @@ class Reporter:
             except ApiError as error:
                 text = "%s: event %s was not sent: %s"
                 told = about(self._key, event.reason)
-                logger.warning(text, self._key, event.reason, error, extra=told)
+                level = logging.DEBUG if error.terminating else logging.WARNING
+                logger.log(level, text, self._key, event.reason, error, extra=told)
                 if error.temporary:
                     break
             events = events[1:]

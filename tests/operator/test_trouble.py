@@ -472,6 +472,30 @@ async def test_resync_finds_a_taskqueue_that_vanished(operator, setup):
     await eventually(forgotten)
 
 
+async def test_an_api_server_without_time_is_asked_again_when_it_says(operator, setup):
+    setup.fleet.create(0)
+    setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
+    await setup.reason("Idle")
+    setup.api.busy = {"/scale": 2}
+    await setup.enqueue(2)
+    await setup.replicas(2)
+    assert setup.api.busy == {"/scale": 0}
+    assert operator.failed_rounds == 0
+
+
+async def test_a_namespace_that_is_being_deleted_ends_quietly(operator, setup, caplog):
+    setup.api.terminating = True
+    containers = [{"name": "worker", "image": "one"}]
+    setup.create(
+        {"pollPeriodSeconds": 1},
+        workloadRef=None,
+        template={"spec": {"containers": containers}},
+    )
+    await setup.reason("NamespaceTerminating")
+    await operator.controller.resync("ns")
+    assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
+
+
 def metric(operator, name, key):
     """The values of a metric, of one TaskQueue, by its other labels."""
     lines = operator.meter.exposition().decode().splitlines()

@@ -58,6 +58,10 @@ class ApiServer:
         """Refuse writes to paths that end so, as for want of a permission."""
         self.held: dict[str, asyncio.Event] = {}
         """Take writes to paths that end so only once the event is set."""
+        self.busy: dict[str, int] = {}
+        """Answer so many requests for paths that end so with 429 and `Retry-After: 0`."""
+        self.terminating = False
+        """Take nothing new, as in a namespace that is being deleted."""
         self.unreadable: dict[str, int] = {}
         """Refuse reads of paths that end so, with this status."""
         self.stale: dict[str, list[Json]] = {}
@@ -176,6 +180,11 @@ class ApiServer:
     # --- HTTP ---
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        for end, left in self.busy.items():
+            if left > 0 and request.path.endswith(end):
+                self.busy[end] -= 1
+                body = Refusal(429, "TooManyRequests", "too many requests").body
+                return web.json_response(body, status=429, headers={"Retry-After": "0"})
         try:
             if self.down:
                 raise Refusal(503, "ServiceUnavailable", "down for a test")
@@ -239,6 +248,10 @@ class ApiServer:
         sub: str,
         body: Json | None,
     ) -> Json:
+        missing = (plural, namespace, name) not in self.objects
+        if self.terminating and missing and request.method in ("POST", "PATCH"):
+            text = f"unable to create new content in namespace {namespace} because it is being"
+            raise Refusal(403, "Forbidden", f"{text} terminated")
         if request.method == "POST":
             assert body is not None
             name = body["metadata"]["name"]
