@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from identtqueue import Client, Job, RetryPolicy, TaskOptions
+from identtqueue import Client, Context, Job, RetryPolicy, TaskOptions
+from identtqueue.worker.running import Running
 from support.odd_errors import PLACES
 from support.pages import (
     ENDS,
@@ -73,3 +74,20 @@ async def test_one_that_was_cancelled(client: Client, serve: Serve, queue: str) 
     await client.cancel(task_id)
     await eventually(lambda: count_pages() == 0, "its page is let go")
     await asyncio.sleep(0)
+
+
+async def test_the_attempt_itself(client: Client, serve: Serve, queue: str) -> None:
+    """A circle of the worker's own objects would cost it a third of its speed."""
+
+    async def nothing(ctx: Context) -> None:
+        pass
+
+    def left() -> int:
+        return sum(isinstance(found, Running) for found in gc.get_objects())
+
+    before = left()
+    worker = await serve({"nothing": nothing})
+    for _ in range(20):
+        await client.enqueue_job(queue, "nothing")
+    await eventually(lambda: sum(worker.counters.ended.values()) == 20, "all have ended")
+    await eventually(lambda: left() <= before, lambda: f"{left() - before} attempts are left")
