@@ -29,6 +29,9 @@ logger = logging.getLogger(__name__)
 RESYNC_SECONDS = 300.0
 """How often the caches are compared with full lists; see `cluster`."""
 
+RIGHTS_SECONDS = 60.0
+"""How often it is tried whether the operator may still list what it watches."""
+
 Body = Mapping[str, Any]
 
 
@@ -65,6 +68,8 @@ class Controller:
         self._my_deployment = settings.identity.rsplit("-", 2)[0]
         """By the pod's name, until the pod is seen: a long name is cut."""
         self._seen_at: dict[Key, float] = {}
+        self._blind: dict[str | None, str] = {}
+        """Which served namespaces may not be watched, and what the API server says."""
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._context = contextvars.copy_context()
@@ -86,6 +91,7 @@ class Controller:
             steady=steady,
             identity=settings.identity,
             operator_name=settings.operator_name,
+            blind=self._is_blind,
         )
 
     # --- life ---
@@ -99,6 +105,7 @@ class Controller:
         loops = {
             "autoscalers": self._autoscalers.run(),
             "resync": self._resync(),
+            "rights": self._check_rights(),
             "reconcilers": self._wait_for_failure(),
         }
         async with asyncio.TaskGroup() as group:
@@ -240,6 +247,34 @@ class Controller:
         if oldest >= created:
             return ""
         return f"TaskQueue {oldest[1]} is older and scales Deployment {workload.name} too"
+
+    # --- rights ---
+
+    def _is_blind(self, namespace: str) -> str:
+        """Why the operator sees nothing new in a namespace; empty if it does."""
+        return self._blind.get(namespace) or self._blind.get(None) or ""
+
+    async def _check_rights(self) -> None:
+        """Find out when a right is lost: a watch that is refused is merely silent."""
+        while True:
+            for namespace in self._namespaces:
+                await self.check_rights(namespace)
+            await asyncio.sleep(RIGHTS_SECONDS)
+
+    async def check_rights(self, namespace: str | None) -> None:
+        """Try whether what is watched in a namespace may be listed."""
+        try:
+            await self._kube.try_to_list(namespace)
+            text = ""
+        except ApiError as error:
+            if error.status not in (401, 403):
+                return  # the API server has other troubles, which other rounds tell
+            text = str(error)
+        if text == self._blind.get(namespace, ""):
+            return
+        self._blind[namespace] = text
+        for reconciler in self._reconcilers.values():
+            reconciler.look()
 
     # --- resync ---
 

@@ -107,6 +107,19 @@ class Kube:
         """All pods, from the API server's cache."""
         return await self._list("api/v1", namespace, "pods")
 
+    async def try_to_list(self, namespace: str | None) -> None:
+        """Make sure that what the operator watches may be listed.
+
+        Raises:
+            ApiError: something may not; or it is not known whether it may.
+        """
+        for group, plural in (
+            (f"apis/{GROUP}/{VERSION}", PLURAL),
+            ("api/v1", "pods"),
+            ("apis/apps/v1", "deployments"),
+        ):
+            await self._list(group, namespace, plural, limit=1)
+
     async def list_deployments(self, namespace: str | None) -> list[Json]:
         """All Deployments, from the API server's cache."""
         return await self._list("apis/apps/v1", namespace, "deployments")
@@ -214,10 +227,14 @@ class Kube:
             }
             await self._call("PATCH", path, body)
 
-    async def _list(self, group: str, namespace: str | None, plural: str) -> list[Json]:
+    async def _list(
+        self, group: str, namespace: str | None, plural: str, limit: int | None = None
+    ) -> list[Json]:
         scope = f"namespaces/{namespace}/" if namespace else ""
         path = f"/{group}/{scope}{plural}"
-        answer = await self._call("GET", path, query=[("resourceVersion", "0")])
+        # A limit makes the API server read from its store; without one, its cache answers.
+        query = [("resourceVersion", "0")] if limit is None else [("limit", str(limit))]
+        answer = await self._call("GET", path, query=query)
         return list(answer.get("items") or ())
 
     async def _get(self, path: str) -> Json | None:

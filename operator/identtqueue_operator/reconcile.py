@@ -106,6 +106,8 @@ class Tools:
     """Of this process: its pod's name."""
     operator_name: str
     """The same for all processes of one release, and another one for each release."""
+    blind: Callable[[str], str] = lambda _: ""
+    """(namespace): why nothing new is seen in it; empty if it is."""
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     """Two thousand reconcilers that begin together do so some at a time."""
 
@@ -336,7 +338,8 @@ class Reconciler:
         other, heard_at = self._other_operator
         if self._tools.steady() - heard_at < 1.5 * ASK_AGAIN_SECONDS:
             now = replace(now, other_operator=other)
-        now = replace(now, operator=self._tools.operator_name)
+        blind = self._tools.blind(self.key.namespace)
+        now = replace(now, operator=self._tools.operator_name, blind=blind)
         again_in = self._reporter.note(now, self._tools.steady())
         if self._reporter.due and self._telling is None:
             loop = asyncio.get_running_loop()

@@ -55,6 +55,8 @@ class Round:
     """As measured so far."""
     operator: str = ""
     """Name of the operator that reports."""
+    blind: str = ""
+    """Why the operator sees nothing new in the namespace, in the API server's words."""
     other_operator: str = ""
     """Name of another one that serves the TaskQueue too, and has been sent away."""
 
@@ -127,8 +129,10 @@ def headline(now: Round, previous: Mapping[str, Any]) -> tuple[str, str]:
     if seen.deployment is None:
         return "WorkloadMissing", f"Deployment {now.workload} does not exist"
     target = decision.target
-    if now.failing and now.outcome.failure and seen.source.trouble is None:
-        return "ActionFailed", now.outcome.failure
+    failed = now.failing and now.outcome.failure and seen.source.trouble is None
+    if now.blind or failed:
+        missing = ("RightsMissing", f"{now.blind}; {target.message}")
+        return missing if now.blind else ("ActionFailed", now.outcome.failure)
     if now.paused and not seen.conflict and seen.source.trouble is None:
         return "Paused", target.message
     if decision.drain.victims and target.replicas < decision.current:
@@ -345,8 +349,8 @@ def _trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
         return None
     if seen.deployment is None:
         return "WorkloadMissing"
-    if seen.conflict:
-        return "Conflicting"
+    if now.blind or seen.conflict:
+        return "RightsMissing" if now.blind else "Conflicting"
     if seen.source.trouble is not None:
         return seen.source.trouble
     if now.failing and now.outcome.failure:
@@ -519,7 +523,7 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
     yield from _worker_events(before, after)
     ready = after["Ready"]
     if ready["reason"] != before.get("Ready", {}).get("reason") and (
-        now.problem is not None or ready["reason"] == "ActionFailed"
+        now.problem is not None or ready["reason"] in ("ActionFailed", "RightsMissing")
     ):
         yield Event("Warning", ready["reason"], ready["message"])
     if now.decision and now.outcome.scaled_to is not None and now.decision.drain.timed_out:

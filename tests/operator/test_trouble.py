@@ -483,6 +483,23 @@ async def test_an_api_server_without_time_is_asked_again_when_it_says(operator, 
     assert operator.failed_rounds == 0
 
 
+@pytest.mark.parametrize("kind", ["pods", "deployments", "taskqueues"])
+async def test_a_right_that_is_lost_at_run_time_and_comes_back(operator, setup, kind):
+    setup.fleet.create(0)
+    setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
+    await setup.reason("Idle")
+    setup.api.unreadable = {f"/{kind}": 403}
+    await operator.controller.check_rights("ns")
+    await setup.reason("RightsMissing")
+    assert setup.condition("Ready") == ("False", "RightsMissing")
+    assert kind in await setup.told("RightsMissing")
+    await setup.enqueue(2)
+    await setup.replicas(2)
+    setup.api.unreadable = {}
+    await operator.controller.check_rights("ns")
+    await eventually(lambda: setup.condition("Ready")[0] == "True")
+
+
 async def test_a_namespace_that_is_being_deleted_ends_quietly(operator, setup, caplog):
     setup.api.terminating = True
     containers = [{"name": "worker", "image": "one"}]
