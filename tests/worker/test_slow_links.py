@@ -9,7 +9,7 @@ import redis
 
 from identtqueue import Client, RedisSettings, State, Worker
 from identtqueue.protocol.submission import Submission
-from identtqueue.worker import finish
+from identtqueue.worker import finish, incarnation
 from support.proxy import Proxy
 from support.redis_server import RedisServer
 from support.serving import serving
@@ -124,3 +124,26 @@ async def test_a_worker_takes_no_more_tasks_while_too_much_is_not_recorded(
     assert begun == tasks
     assert "taking no more tasks: " in caplog.text
     assert "taking tasks again" in caplog.text
+
+
+async def test_a_result_on_its_way_has_the_grace_period_too(
+    redis_server: RedisServer,
+    client: Client,
+    queue: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(incarnation, "FLUSH_SECONDS", 0.2)  # much less than the results take
+    returned: list[int] = []
+
+    async def job(_ctx, number: int) -> bytes:
+        returned.append(number)
+        return b"x" * MEGABYTE
+
+    async with Proxy(redis_server.port) as proxy:
+        worker = Worker({"job": job}, proxy.address, queue, grace_seconds=LONG_SECONDS)
+        async with serving(worker):
+            proxy.throttle(MEGABYTE)
+            ids = [await client.enqueue_job(queue, "job", number) for number in range(3)]
+            await eventually(lambda: len(returned) == 3, "all have returned")
+        infos = [await client.get_task(task_id) for task_id in ids]
+    assert [info and (info.state, info.attempt) for info in infos] == [(State.SUCCEEDED, 1)] * 3

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import enum
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -95,6 +96,7 @@ class Incarnation:
         self._identity = identity
         self._limits = limits
         self._counters = counters
+        self._outage = outage
         self._loop = asyncio.get_running_loop()
         self._owner: asyncio.Task[Any] | None = None  # whose cancellation ends this life
         self._end: asyncio.Future[End] = self._loop.create_future()
@@ -314,8 +316,8 @@ class Incarnation:
         await _cancel([begin, *loops[:1]])
         if self._registered:
             await bounded("handing on what is not ours", self._fetcher.hand_on(), FLUSH_SECONDS)
-        # 2 Let running attempts end, until the grace deadline or a second signal.
-        await self._wait_for_attempts(self._settings.grace_seconds)
+        # 2 Let running attempts end and arrive, until the grace deadline or a second signal.
+        await self._wait_for_attempts(loops, self._settings.grace_seconds)
         # 3 Cut off the rest; they go back to the head of their queue, uncharged.
         lost = self._end.done() and self._end.result() is End.LOST
         await self._attempts.cut_off(Disowned() if lost else Released())
@@ -331,13 +333,20 @@ class Incarnation:
         calls = [commands.leave(queue, self.worker_id) for queue in self._settings.queues]
         await bounded("giving the lease back", self._redis.run_all(calls), FLUSH_SECONDS)
 
-    async def _wait_for_attempts(self, seconds: float) -> None:
+    async def _wait_for_attempts(self, loops: list[asyncio.Task[None]], seconds: float) -> None:
         waits = [
-            asyncio.ensure_future(self._attempts.nothing_runs.wait()),
+            asyncio.ensure_future(self._attempts_over(loops)),
             asyncio.ensure_future(self._hurry.wait()),
         ]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
         await _cancel(waits)
+
+    async def _attempts_over(self, loops: list[asyncio.Task[None]]) -> None:
+        """Return when none runs, and no big result is on its way over a slow link."""
+        await self._attempts.nothing_runs.wait()
+        lost = self._end.done() and self._end.result() is End.LOST
+        if loops and not loops[1].done() and not lost and self._outage.calm_since < math.inf:
+            await self._finisher.flushed()
 
     # --- what others say ---
 
