@@ -68,10 +68,10 @@ def test_calls_outlast_a_restart(new_redis_server: NewServer, queue: str) -> Non
         pauses.append(seconds)
 
     redis = new_redis(server, retry_for=60, pause=restart)
-    first = commands.enqueue(queue, [commands.NewTask(f"{queue}:1", b"", "job")])
-    assert redis.run(first)[0].status is Enqueued.OK
+    task = commands.NewTask(f"{queue}:1", b"", "job")
+    assert redis.run(commands.enqueue(queue, [task]))[0].status is Enqueued.OK
     server.kill()
-    assert redis.run(first)[0].status is Enqueued.EXISTS
+    assert redis.run(commands.enqueue(queue, [task]))[0].status is Enqueued.EXISTS
     assert pauses
     redis.close()
 

@@ -7,11 +7,41 @@ and each script touches one queue only.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
 
 from identtqueue.task import check_queue_name
 
 ROOT: Final = "idtq"
+
+T = TypeVar("T")
+
+
+class Channel(str):
+    """A pub/sub channel whose name can be guessed: from a queue's name, or a task's id.
+
+    Redis has the same channels in all its databases. So connections to another one than 0 put its
+    number into the name (`Channel.in_database`, `without_database`). Names with random parts need
+    none: control and reply channels.
+    """
+
+    __slots__ = ()
+
+    def in_database(self, number: int) -> str:
+        """What Redis is told."""
+        if not number:
+            return str(self)
+        queue, _, rest = self.partition("}:")
+        return f"{queue}}}:db{number}:{rest}"
+
+
+def in_database(word: T, number: int) -> T | str:
+    """What Redis is told, of a word that may be a channel."""
+    return word.in_database(number) if isinstance(word, Channel) else word
+
+
+def without_database(name: str, number: int) -> str:
+    """The channel that Redis calls so in that database."""
+    return name.replace(f"}}:db{number}:", "}:", 1) if number else name
 
 
 class QueueKeys:
@@ -82,15 +112,15 @@ class QueueKeys:
         )  # HASH shelf -> when one was last there that may run them (ms)
         self.shelf_prefix = base + "shelf:"  # LIST per shelf: their ids
         self.cron = base + "cron"  # HASH schedule -> its definition, its firings ahead (msgpack)
-        self.doorbell = base + "doorbell"  # channel: `pending` was empty and is not any more
+        self.doorbell = Channel(base + "doorbell")  # `pending` was empty and is not any more
 
     def task(self, task_id: str) -> str:
         """The hash of one task."""
         return self.task_prefix + task_id
 
-    def progress_channel(self, task_id: str) -> str:
+    def progress_channel(self, task_id: str) -> Channel:
         """Where those who watch one task listen."""
-        return self.progress_prefix + task_id
+        return Channel(self.progress_prefix + task_id)
 
     def inflight(self, worker_id: str) -> str:
         """The list of ids that one worker incarnation owns."""

@@ -169,6 +169,7 @@ class AsyncRedis:
         outage: Outage | None = None,
     ) -> None:
         self.settings = settings
+        self._database = settings.database
         self._client_name = client_name
         self._retry_for = retry_for_seconds
         self._outage = outage or Outage()
@@ -267,7 +268,7 @@ class AsyncRedis:
         await self._drop()
 
     def _pack(self, call: Call[Any]) -> bytes:
-        return wire.pack(call)
+        return wire.pack(call, database=self._database)
 
     def _submit(
         self, call: Call[Any], data: bytes, retry_for_seconds: float | None = None

@@ -144,6 +144,7 @@ class SyncRedis:
         pause: Callable[[float], object] = time.sleep,
     ) -> None:
         self.settings = settings
+        self._database = settings.database
         self._client_name = client_name
         self._retry_for = retry_for_seconds
         self._pause = pause
@@ -240,7 +241,7 @@ class SyncRedis:
         return open_blocking(self.settings, self._client_name)
 
     def _pack(self, call: Call[Any]) -> bytes:
-        return wire.pack(call)
+        return wire.pack(call, database=self._database)
 
     def _talk(self, commands: Sequence[bytes]) -> list[Any]:
         connection = self._connection

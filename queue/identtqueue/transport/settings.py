@@ -137,6 +137,11 @@ class RedisSettings:
         return self.place.uses_tls
 
     @property
+    def database(self) -> int:
+        """The number of the database."""
+        return int(self.place.options.get("db", 0))
+
+    @property
     def uses_socket_file(self) -> bool:
         """Whether the address says `unix://`."""
         return self.place.socket_file is not None or not self.place.servers

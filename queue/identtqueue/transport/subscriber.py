@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final
 
 from redis.asyncio.connection import AbstractConnection
@@ -19,6 +19,7 @@ from identtqueue.errors import (
     RedisTlsFailed,
     RedisTopologyMismatch,
 )
+from identtqueue.protocol import keys
 from identtqueue.transport import wire
 from identtqueue.transport.aio import open_connection
 from identtqueue.transport.link import Link, hang_up
@@ -55,6 +56,7 @@ class Subscriber:
         outage: Outage | None = None,
     ) -> None:
         self._settings = settings
+        self._database = settings.database
         self._client_name = client_name
         self._on_message = on_message
         self._on_connected = on_connected
@@ -99,10 +101,11 @@ class Subscriber:
         self.start()
         fresh = [channel for channel in channels if channel not in self._channels]
         if fresh:
-            wire.pack_words("SUBSCRIBE", *fresh)  # a bad name must not fail the next reconnect
+            # A bad name must not fail the next reconnect.
+            wire.pack_words("SUBSCRIBE", *self._names(fresh))
         self._channels.update(fresh)
         if fresh:
-            await self._send("SUBSCRIBE", *fresh)
+            await self._send("SUBSCRIBE", *self._names(fresh))
         async with self._changed:
             await self._changed.wait_for(
                 lambda: self._refusal is not None or self._confirmed.issuperset(channels)
@@ -118,7 +121,14 @@ class Subscriber:
         self._channels.difference_update(gone)
         self._confirmed.difference_update(gone)
         if gone:
-            await self._send("UNSUBSCRIBE", *gone)
+            await self._send("UNSUBSCRIBE", *self._names(gone))
+
+    def _names(self, channels: Iterable[str]) -> list[str]:
+        """What Redis calls them."""
+        return [keys.in_database(channel, self._database) for channel in channels]
+
+    def _channel(self, name: bytes) -> str:
+        return keys.without_database(name.decode(), self._database)
 
     async def _send(self, *words: str) -> None:
         """Send a command if the connection is up; a reconnect subscribes all channels anyway."""
@@ -136,7 +146,7 @@ class Subscriber:
                 self._connection = await open_connection(self._settings, self._client_name)
                 link = Link(self._connection, self._settings.response_timeout_seconds)
                 if self._channels:
-                    await self._send("SUBSCRIBE", *self._channels)
+                    await self._send("SUBSCRIBE", *self._names(self._channels))
                 else:
                     self._announce(up=True)
                 await self._listen(link)
@@ -196,9 +206,9 @@ class Subscriber:
     async def _handle(self, reply: Any) -> None:
         kind = reply[0] if isinstance(reply, list) else None
         if kind == b"message":
-            self._tell(self._on_message, reply[1].decode(), reply[2])
+            self._tell(self._on_message, self._channel(reply[1]), reply[2])
         elif kind == b"subscribe":
-            channel = reply[1].decode()
+            channel = self._channel(reply[1])
             async with self._changed:
                 if channel in self._channels:  # else it was removed before this came
                     self._confirmed.add(channel)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, NoReturn
 
 import hiredis
+from msgspec import structs
 from redis import exceptions as redis_errors
 from redis.backoff import EqualJitterBackoff
 
@@ -76,14 +77,20 @@ def backoff_seconds(failures: int) -> float:
     return float(_BACKOFF.compute(min(failures, 16)))  # 2**16 is past the cap
 
 
-def words(call: Call[Any], *, in_cluster: bool = False) -> tuple[Word, ...]:
-    """The command as Redis wants it.
+def words(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> tuple[Word, ...]:
+    """The command as Redis wants it; channels are those of the database.
 
     In a cluster, a script names one more key, one that never exists. While a slot is on its way
     from node to node, key by key, Redis refuses a command with several keys if one is missing
     (TRYAGAIN). That is what we want: a script also uses keys that it does not name, and would fail
     half way at the first that has left. So a queue stands still while it moves.
     """
+    if database:
+        call = structs.replace(
+            call,
+            keys=tuple(keys.in_database(key, database) for key in call.keys),
+            args=tuple(keys.in_database(word, database) for word in call.args),
+        )
     if not call.is_script:
         return (call.name, *call.keys, *call.args)
     loaded = script(call.name)
@@ -95,7 +102,7 @@ def words(call: Call[Any], *, in_cluster: bool = False) -> tuple[Word, ...]:
     return ("EVALSHA", loaded.sha, loaded.key_count, *call.keys, *call.args)
 
 
-def pack(call: Call[Any], *, in_cluster: bool = False) -> bytes:
+def pack(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> bytes:
     """Encode a call as it goes over the wire.
 
     Callers do this before a call joins others, so that one that can't be encoded fails alone.
@@ -104,7 +111,7 @@ def pack(call: Call[Any], *, in_cluster: bool = False) -> bytes:
         InvalidInput: an argument has no form that Redis takes (text with a lone surrogate, say).
     """
     try:
-        return hiredis.pack_command(words(call, in_cluster=in_cluster))  # type: ignore[arg-type, no-any-return]  # its stub
+        return hiredis.pack_command(words(call, in_cluster=in_cluster, database=database))  # type: ignore[arg-type, no-any-return]  # its stub
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"`{call.name}` can't be sent to Redis: {error}") from error
 
