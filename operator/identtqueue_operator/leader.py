@@ -22,11 +22,11 @@ from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
 from .kube import ApiError, Kube
 from .model import Key
+from .settings import LEASE_NAME
 from .views import FIELD_MANAGER
 
 logger = logging.getLogger(__name__)
 
-LEASE_NAME = "identtqueue-operator"
 LEASE_SECONDS = 12
 RENEW_DEADLINE_SECONDS = 8
 RETRY_SECONDS = 2

@@ -105,7 +105,7 @@ class Tools:
     identity: str
     """Of this process: its pod's name."""
     operator_name: str
-    """The same for all processes of one release, and another one for each release."""
+    """The same for all processes that share a Lease, and another one for each Lease."""
     blind: Callable[[str], str] = lambda _: ""
     """(namespace): why nothing new is seen in it; empty if it is."""
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))

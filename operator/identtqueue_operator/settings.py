@@ -40,6 +40,7 @@ from typing import Literal, cast
 from .model import Selector
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+LEASE_NAME = "identtqueue-operator"
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -64,8 +65,8 @@ class Settings:
 
     @property
     def operator_name(self) -> str:
-        """The same for all pods of a release: namespace and name of their Deployment."""
-        return f"{self.own_namespace}/{self.identity.rsplit('-', 2)[0]}"
+        """Who they are together that agree on a leader by one Lease: its namespace and name."""
+        return f"{self.own_namespace}/{LEASE_NAME}"
 
     @property
     def cluster_wide(self) -> bool:

@@ -53,16 +53,16 @@ def template(setup, image="one"):
 async def test_a_second_release_leaves_the_taskqueue_alone(operator, setup: Setup, api, kube):
     setup.fleet.create(0)
     setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
-    await eventually(lambda: owner(setup) == "ns/operator", lambda: setup.status)
+    await eventually(lambda: owner(setup) == "ns/identtqueue-operator", lambda: setup.status)
     second = Operator(api, kube, own_namespace="elsewhere")
     await second.start()
     try:
         message = await setup.told("OperatorsOverlap")
-        assert "elsewhere/operator serves this TaskQueue too" in message
+        assert "elsewhere/identtqueue-operator serves this TaskQueue too" in message
         await eventually(lambda: setup.condition("OperatorsOverlap")[0] == "True")
         await setup.enqueue(2)
         await setup.replicas(2)
-        assert owner(setup) == "ns/operator"
+        assert owner(setup) == "ns/identtqueue-operator"
         assert len(setup.api.writes("/scale")) == 1
         assert not setup.events("ReplicasChangedByOthers")
     finally:
@@ -75,14 +75,16 @@ async def test_the_second_takes_over_when_the_first_is_gone(
     monkeypatch.setattr(claims, "ANSWER_SECONDS", 0.5)
     setup.fleet.create(0)
     setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
-    await eventually(lambda: owner(setup) == "ns/operator", lambda: setup.status)
+    await eventually(lambda: owner(setup) == "ns/identtqueue-operator", lambda: setup.status)
     await operator.stop()
     second = Operator(api, kube, own_namespace="elsewhere")
     await second.start()
     try:
         await setup.enqueue(2)
         await setup.replicas(2)
-        await eventually(lambda: owner(setup) == "elsewhere/operator", lambda: setup.status)
+        await eventually(
+            lambda: owner(setup) == "elsewhere/identtqueue-operator", lambda: setup.status
+        )
         assert setup.status["operator"].get("challengedBy") is None
     finally:
         await second.stop()

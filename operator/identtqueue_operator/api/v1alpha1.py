@@ -607,7 +607,7 @@ class OperatorName(ApiModel):
     """Which of several operators looks after the TaskQueue."""
 
     name: str
-    """Namespace and name of the operator's Deployment."""
+    """Namespace and name of the Lease by which the operator's pods agree on a leader."""
     challenged_by: str | None = None
     """Another operator that serves the TaskQueue too. It takes over if the first one is gone."""
 
