@@ -12,8 +12,8 @@ from identtqueue.admin import Admin
 from identtqueue.task import Result
 from support.waiting import LONG_SECONDS
 
-KEPT = ("stats", "meta", "dead", "task", "limits", "rates")
-"""What a queue without tasks and workers may hold."""
+KEPT = ("stats", "meta", "dead", "task", "limits", "rates", "answer")
+"""What a queue without tasks and workers may hold; answers are for calls that are sent again."""
 
 
 async def balance(
