@@ -238,7 +238,9 @@ async def job_blocks_for_good(system: System, fault: Fault) -> list[int]:
     await _as_task(system, fault, "block_for_good", ())
     task = system.orders[-1].task_id
     starts = await eventually(
-        lambda: [x for x in system.ledger.starts() if x.task_id == task], "it runs", seconds=120
+        lambda: [x for x in system.ledger.starts() if x.task_id == task],
+        "it runs",
+        seconds=600,  # behind whatever has gathered while Redis was away
     )
     await asyncio.sleep(LEASE_SECONDS)
     for worker in system.workers:
