@@ -21,6 +21,7 @@ PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
     ),
     "replay": (lambda bench: commands.replay(bench.id("dead")), Replayed.OK),
     "discard": (lambda bench: commands.discard(bench.id("dead")), Replayed.OK),
+    "drain": (lambda bench: commands.drain(bench.queue, ["w"], stop=True), ["w"]),
     "pause": (lambda bench: commands.pause(bench.queue, stop=True), True),
 }
 

@@ -104,13 +104,12 @@ def test_redis_tells_whose_process_is_connected(bench: Bench) -> None:
 
 def test_draining_tells_what_changed_and_only_listed_workers_drain(bench: Bench) -> None:
     bench.register("v", "w")
-    drain = commands.drain(bench.queue, ["v", "nobody"], stop=True)
-    assert bench.run(drain) == ["v"]
+    some, more = ["v", "nobody"], ["v", "w", "nobody"]
+    assert bench.run(commands.drain(bench.queue, some, stop=True)) == ["v"]
     assert bench.dump()["draining"] == {"v"}
-    assert bench.refuses(drain) == []
-    call_back = commands.drain(bench.queue, ["v", "w", "nobody"], stop=False)
-    assert bench.run(call_back) == ["v"]
-    assert bench.refuses(call_back) == []
+    assert bench.refuses(commands.drain(bench.queue, some, stop=True)) == []
+    assert bench.run(commands.drain(bench.queue, more, stop=False)) == ["v"]
+    assert bench.refuses(commands.drain(bench.queue, more, stop=False)) == []
 
 
 def test_a_draining_worker_is_told(bench: Bench) -> None:

@@ -1083,7 +1083,7 @@ def drain(queue: str, workers: Sequence[str], *, stop: bool) -> Call[list[str]]:
     k = queue_keys(queue)
     return Call(
         "drain",
-        (k.workers, k.draining),
+        (k.workers, k.draining, _answer(k)),
         ("drain" if stop else "undrain", keys.CONTROL_PREFIX, *workers),
         lambda reply: [worker.decode() for worker in reply],
     )

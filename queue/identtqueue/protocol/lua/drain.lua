@@ -1,7 +1,10 @@
 -- drain: tells workers to stop fetching, or calls them back
--- KEYS  1 workers  2 draining
+-- KEYS  1 workers  2 draining  3 answer:<call>
 -- ARGV  1 "drain" | "undrain"  2 control channel prefix  3.. workers
 -- Returns the workers whose state changed
+-- include lib/once.lua
+local known = first_answer(KEYS[3])
+if known then return known end
 local changed = {}
 for i = 3, #ARGV do
   local worker, done = ARGV[i], 0
@@ -17,4 +20,4 @@ for i = 3, #ARGV do
     redis.call('PUBLISH', ARGV[2] .. worker, ARGV[1])
   end
 end
-return changed
+return #changed > 0 and remember(KEYS[3], changed) or changed
