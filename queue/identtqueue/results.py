@@ -51,6 +51,7 @@ class _Wait:
     users: int = 0
     asking: bool = False
     joined: bool = False  # somebody has, since it was asked
+    announced: bool = False  # its end was, since it was asked: the answer may be older than that
     expiry: asyncio.TimerHandle | None = None  # asks again when the task has expired
 
 
@@ -160,7 +161,7 @@ class Results:
     async def _ask_now(self, task_id: str, entry: _Wait) -> None:
         answer: Answer | Exception = None
         for _ in range(ASKS_IN_A_ROW):
-            entry.joined = False
+            entry.joined = entry.announced = False
             try:
                 if self._subscriber.hears(self.channel):
                     answer = await self.ask(task_id, self.channel)
@@ -173,6 +174,8 @@ class Results:
                 break
         entry.asking = False
         self._take(task_id, entry, answer)
+        if entry.announced and self._waits.get(task_id) is entry:
+            self._ask(task_id, entry)
 
     async def _subscribe_and_ask(self, task_id: str) -> Answer:
         """A look comes first: it fails if Redis can't be reached, where a subscription waits."""
@@ -271,6 +274,7 @@ class Results:
         if entry is None:
             return
         if result is None:  # not in the message: read it
+            entry.announced = True
             self._ask(task_id, entry)
         else:
             self._settle(task_id, result)

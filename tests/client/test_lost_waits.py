@@ -14,7 +14,10 @@ import redis
 
 from identtqueue import Client, ResultTimeout, SyncClient, TaskNotFound
 from identtqueue import results as results_module
+from identtqueue.protocol import codec, commands
 from identtqueue.task import Result
+from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.settings import RedisSettings
 from support.redis_server import RedisServer
 from support.serving import Serve
 from support.waiting import LONG_SECONDS, eventually
@@ -52,6 +55,32 @@ async def registered(raw: redis.Redis, key: str) -> None:
 def test_the_looks_are_within_a_minute() -> None:
     first, last = results_module.LOOK_AGAIN_SECONDS
     assert 30 <= first < last < 60 - results_module.LOOK_ONCE_SECONDS
+
+
+async def test_the_end_of_a_big_result_is_announced_while_the_wait_is_asking(
+    redis_server: RedisServer, client: Client, raw: redis.Redis, queue: str, never: None
+) -> None:
+    """The answer "it runs" and the announcement of its end come on two connections.
+
+    The event loop gets neither before both are there, so either may be read first.
+    """
+    await client.get_result(await client.enqueue_job(queue, "other"))  # both connections are open
+    worker = SyncRedis(
+        RedisSettings(address=redis_server.address), client_name="tests", retry_for_seconds=10
+    )
+    worker.run(commands.register(queue, "w", 60_000, {}))
+    for _ in range(20):
+        task_id = await client.enqueue_job(queue, "big")
+        key = f"idtq:{{{queue}}}:task:{task_id}"
+        attempts = worker.run(commands.claim(queue, "w", 10)).attempts
+        waiting = asyncio.create_task(client.wait(task_id))
+        while not raw.hexists(key, "waiters"):  # noqa: ASYNC110 - as few turns as possible
+            await asyncio.sleep(0)
+        done = [(a.task_id, a.number, codec.encode_value(b"x" * 100_000)) for a in attempts]
+        worker.run(commands.finish(queue, "w", done))
+        async with asyncio.timeout(LONG_SECONDS):
+            assert (await waiting).value == b"x" * 100_000
+    worker.close()
 
 
 @pytest.mark.parametrize("how", ["wait", "wait_many", "as_completed", "watch"])
