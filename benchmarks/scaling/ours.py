@@ -97,7 +97,7 @@ class OurScaler:
 
     def _scale(self, replicas: int) -> None:
         self._fleet.scale(replicas)
-        self._memory = self._memory.scaled(self._events.now)
+        self._memory = self._memory.scaled(self._events.now, replicas)
 
     # --- what is seen ---
 
