@@ -244,8 +244,13 @@ class Parameters:
             InvalidInput: one is missing, or too many.
         """
         if not self._fit(args, kwargs):
+            names = dict(kwargs)
+            # Before Python 3.13 `bind` refuses a=1 for `def job(ctx, a=0, /, **kwargs)`.
+            if self._takes_any_name:
+                for name in self.by_place[: self._only_by_place]:
+                    names.pop(name, None)
             try:
-                self._signature.bind(None, *args, **kwargs)
+                self._signature.bind(None, *args, **names)
             except TypeError as error:
                 raise InvalidInput(f"{self._name}: {error}") from None
 

@@ -23,7 +23,7 @@ import attrs
 import msgspec
 import pydantic
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -742,6 +742,10 @@ def signatures() -> st.SearchStrategy[Callable[..., None]]:
     return st.builds(make, some, st.integers(1, 9), st.booleans(), some, st.booleans())
 
 
+def named_as_one_by_place(ctx: Any, a: int = 0, /, **kwargs: int) -> None: ...
+
+
+@example(named_as_one_by_place, [], {"a": 0})
 @given(
     signatures(),
     st.lists(st.integers(), max_size=4),
