@@ -15,6 +15,7 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Call, NewTask
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
+from identtqueue.protocol.submission import BATCH_TASKS
 from identtqueue.task import Attempt, Failure, Task
 from protocol.bench import FAILURE, LEASE_MS, Bench
 from support.redis_server import RedisServer
@@ -132,7 +133,7 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         return [(a.task_id, a.number) for a in attempts]
 
     for _ in range(3):
-        run(commands.enqueue(queue, new(250)), "enqueue, a batch of 250")
+        run(commands.enqueue(queue, new(BATCH_TASKS)), f"enqueue, a batch of {BATCH_TASKS}")
         run(commands.promote(queue), "promote, 100,000 due, old dead letters")
     stage.raw.delete(bench.keys.dead)
     stage.fill("dead", 1_000)

@@ -20,7 +20,7 @@ from identtqueue.task import (
     queue_of,
 )
 
-BATCH_TASKS: Final = 250
+BATCH_TASKS: Final = 200
 BATCH_BYTES: Final = 1024 * 1024
 """One batch at most: Redis runs a script to its end, and everybody else waits."""
 
