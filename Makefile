@@ -7,6 +7,8 @@ CLUSTER := e2e/cluster
 # Test files at the same time: most of their time is waiting, for leases and time-outs.
 SIDE_BY_SIDE := 3
 TESTS := $(VENV)/bin/pytest tests -n $(SIDE_BY_SIDE) --dist loadfile
+# What measures times inside Redis runs by itself: beside others it would measure them too.
+TIMES := tests/protocol/test_times.py
 
 .PHONY: help setup check test test-fast test-all lint types imports demo bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
@@ -39,7 +41,8 @@ test-fast: setup ## unit, protocol, worker, operator and chart tests on a real R
 	$(TESTS) -m "not slow"
 
 test-all: setup ## those, and the slow ones: a short chaos run, Redis Cluster, Sentinels
-	$(TESTS)
+	$(VENV)/bin/pytest $(TIMES)
+	$(TESTS) --ignore $(TIMES)
 
 check: lint types imports test-fast ## the fast part, for every commit
 
