@@ -129,10 +129,12 @@ async def test_what_kubectl_shows(release, scene):
     await scene.until_running(task)
 
     columns = scene.kubectl("get", "tq", name).splitlines()[0].split()
-    assert columns == (
-        ["NAME", "WORKLOAD", "DESIRED", "CURRENT", "QUEUED", "INFLIGHT", "READY", "REASON", "AGE"]
-    )
+    assert columns == [
+        *("NAME", "WORKLOAD", "DESIRED", "CURRENT", "READYPODS", "QUEUED", "INFLIGHT"),
+        *("OLDESTWAIT", "READY", "REASON", "AGE"),
+    ]
     told = scene.kubectl("describe", "tq", name)
+    assert told.index("Brief:") < told.index("Conditions:"), "the decision comes first"
     assert "ceil((" in told
     assert "ScaledUp" in told
     await scene.client.wait_for_result(task, 60)
