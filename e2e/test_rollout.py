@@ -53,7 +53,7 @@ async def until_shortly_before(at: float) -> None:
 
 
 def rolled_out(scene) -> bool:
-    """As `kubectl rollout status` sees it."""
+    """Tell what `kubectl rollout status` would."""
     found = scene.kubectl.get("deployment", scene.name)
     status, number = found["status"], found["spec"]["replicas"]
     return (

@@ -153,7 +153,7 @@ async def test_a_deployment_that_is_something_else_is_left_alone(release, scene)
 
 @pytest.mark.timeout(300, func_only=True)
 async def test_a_copy_of_a_pod_with_the_same_labels_is_not_counted(release, scene):
-    """As `kubectl debug --copy-to --keep-labels` makes it."""
+    """Copy a pod the way `kubectl debug --copy-to --keep-labels` does."""
     name = scene.name
     workers = deployment(release, name, name)
     scene.kubectl.apply(workers, task_queue(release, name, name))

@@ -20,7 +20,7 @@ ASK_AGAIN_SECONDS = 600.0
 
 
 class Stance(StrEnum):
-    """What an operator does about a TaskQueue."""
+    """An operator's part in a TaskQueue."""
 
     OWN = "own"
     """Look after it."""
@@ -34,7 +34,7 @@ class Stance(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What the status says."""
+    """The claim of an operator, as the status records it."""
 
     name: str = ""
     challenged_by: str = ""

@@ -70,7 +70,7 @@ def work() -> None:
 
 
 class TypedProducer:
-    """As the README has it."""
+    """Follow the README's example."""
 
     async def open(self) -> None:
         await app.connect()
