@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
+import time
 
 import redis
 
 from faults.stage import Stage, scenario
 from identtqueue import State
+from identtqueue.worker.incarnation import AFTER_DRAIN_SECONDS
 from support.accounts import left_over
 from support.processes import WorkerProcess
 from support.waiting import eventually
@@ -64,6 +67,71 @@ async def test_terminated_twice(stage: Stage) -> None:
     await stage.worker().started()
     stage.open_gate()
     await stage.settled(repeats=1)
+
+
+@scenario()
+async def test_terminated_after_a_drain_in_one_grace_time(stage: Stage) -> None:
+    """A scale-down drains a worker, and ends its pod later: the two share one grace time."""
+    worker = await stage.worker(grace_seconds=12).started()
+    task_id = await stage.enqueue("journal", stage.gate)
+    await stage.begun()
+    await _drained(stage, worker, for_seconds=5)
+    worker.send(signal.SIGTERM)
+    await eventually(lambda: "SIGTERM: stopping" in worker.log, "it has heard")
+    assert 5.5 < _seconds_to_end(worker) < 7.1
+    await stage.worker().started()
+    await stage.begun(2)
+    assert await worker.ended() == 0
+    stage.open_gate()
+    await stage.settled(repeats=1)
+    assert await stage.losses(task_id) == 0
+
+
+@scenario()
+async def test_terminated_after_a_drain_of_more_than_the_grace_time(stage: Stage) -> None:
+    """What is about to end may: a stop leaves some seconds, however long the drain took."""
+    worker = await stage.worker(grace_seconds=7).started()
+    await stage.enqueue("journal", stage.gate)
+    await stage.begun()
+    await _drained(stage, worker, for_seconds=8)
+    worker.send(signal.SIGTERM)
+    await eventually(lambda: "SIGTERM: stopping" in worker.log, "it has heard")
+    assert _seconds_to_end(worker) == AFTER_DRAIN_SECONDS
+    stage.open_gate()
+    assert await worker.ended() == 0
+    await stage.settled(repeats=0)
+
+
+@scenario()
+async def test_terminated_after_it_was_called_back(stage: Stage) -> None:
+    """The drain is over, and has used up nothing."""
+    worker = await stage.worker(grace_seconds=3600).started()
+    await stage.enqueue("journal", stage.gate)
+    await stage.begun()
+    await _drained(stage, worker, for_seconds=1)
+    await stage.admin.undrain(stage.queue, [await worker.registered()])
+    await eventually(lambda: "called back" in worker.log, "it has heard")
+    worker.send(signal.SIGTERM)
+    await eventually(lambda: "SIGTERM: stopping" in worker.log, "it has heard")
+    assert _seconds_to_end(worker) == 3600
+    stage.open_gate()
+    assert await worker.ended() == 0
+    await stage.settled(repeats=0)
+
+
+async def _drained(stage: Stage, worker: WorkerProcess, for_seconds: float) -> None:
+    """Return when the worker has been draining for so long: that time is what is measured."""
+    assert await stage.admin.drain(stage.queue, [await worker.registered()])
+    await eventually(lambda: ": draining" in worker.log, "it has heard")
+    since = time.monotonic()
+    await eventually(lambda: time.monotonic() - since >= for_seconds, "it has drained for a while")
+
+
+def _seconds_to_end(worker: WorkerProcess) -> float:
+    """How long the attempts have, as the worker says at the signal."""
+    found = re.search(r"stopping: 1 attempt has (\S+) s to end", worker.log)
+    assert found is not None, worker.log
+    return float(found[1])
 
 
 @scenario(own_redis=True)

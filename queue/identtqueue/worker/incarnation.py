@@ -50,6 +50,9 @@ CUT_OFF_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 5.0
 """How long the last reports may take at shutdown; if Redis is away, the lease decides."""
 
+AFTER_DRAIN_SECONDS: Final = 5.0
+"""How long attempts may run after a stop, at least: a drain may have used up the grace time."""
+
 HEARTBEAT_SECONDS: Final = 1.0
 """How long the heartbeat's thread may take to end; it may be stuck in a dead connection."""
 
@@ -102,6 +105,7 @@ class Incarnation:
         self._end: asyncio.Future[End] = self._loop.create_future()
         self._hurry = asyncio.Event()
         self._draining = counters.draining = False
+        self._drained_at = 0.0  # on the monotonic clock; counts while draining
         self._slots = Slots(settings.concurrency)
         progress = ProgressSender(redis, self.worker_id)
         self._attempts = Attempts(executor, self._slots, progress, counters, self._torn_down)
@@ -197,6 +201,19 @@ class Incarnation:
     def draining(self) -> bool:
         """Whether it was told to stop fetching."""
         return self._draining
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long attempts may still run after a stop that comes now.
+
+        A worker that was drained before has been ending its attempts since then: the grace time
+        counts from the drain. So a drain and the stop behind it take one grace time, not two.
+        """
+        grace = self._settings.grace_seconds
+        if not self._draining:
+            return grace
+        left = grace - (time.monotonic() - self._drained_at)
+        return max(left, min(AFTER_DRAIN_SECONDS, grace))
 
     def stop(self) -> None:
         """End this life in order; the second call cuts off what runs."""
@@ -317,7 +334,7 @@ class Incarnation:
         if self._registered:
             await bounded("handing on what is not ours", self._fetcher.hand_on(), FLUSH_SECONDS)
         # 2 Let running attempts end and arrive, until the grace deadline or a second signal.
-        await self._wait_for_attempts(loops, self._settings.grace_seconds)
+        await self._wait_for_attempts(loops, self.grace_seconds)
         # 3 Cut off the rest; they go back to the head of their queue, uncharged.
         lost = self._end.done() and self._end.result() is End.LOST
         await self._attempts.cut_off(Disowned() if lost else Released())
@@ -408,6 +425,7 @@ class Incarnation:
     def _set_draining(self, *, value: bool) -> None:
         if value == self._draining:
             return
+        self._drained_at = time.monotonic()
         self._draining = self._counters.draining = value
         logger.info("%s: %s", self.worker_id, "draining" if value else "called back")
         if value:

@@ -46,7 +46,8 @@ class WorkerSettings:
         lease_seconds: time without a sign of life after which a worker's tasks are recovered;
             renewed three times as often. At least 5.
         grace_seconds: after SIGTERM, the time that running attempts have to end; those that do
-            not are given back. Keep it below the pod's terminationGracePeriodSeconds.
+            not are given back. Keep it below the pod's terminationGracePeriodSeconds. If the worker
+            was drained before, the time counts from the drain, and at least 5 s are left.
         max_loop_block_seconds: how long a job may block the event loop. Longer, and the stack is
             logged and /livez fails; twice as long, and the other attempts are given back and the
             lease is no longer renewed. At least 1.

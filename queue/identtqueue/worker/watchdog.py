@@ -48,6 +48,9 @@ class Patient(Protocol):
     def is_working(self) -> bool:
         """Whether it has a lease. At the start and at the end, hooks may block the loop."""
 
+    def grace_seconds(self) -> float:
+        """How long attempts may still run after a signal that comes now."""
+
     def name_of(self, task: asyncio.Task[Any] | None) -> str:
         """What this task of the loop belongs to."""
 
@@ -61,13 +64,12 @@ class Watchdog:
     Args:
         patient: the worker.
         most_seconds: how long the loop may be blocked.
-        grace_seconds: how long after a first signal it may be blocked.
     """
 
-    def __init__(self, patient: Patient, most_seconds: float, grace_seconds: float) -> None:
+    def __init__(self, patient: Patient, most_seconds: float) -> None:
         self._patient = patient
         self._most = most_seconds
-        self._grace = grace_seconds
+        self._grace = 0.0  # how long after the first signal the loop may be blocked
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self.blocked_seconds = 0.0
@@ -179,6 +181,8 @@ class Watchdog:
             # Others' signals too: their handlers run when the loop wakes.
             self._loop.call_soon_threadsafe(self._tell, number)
         if number and signal.getsignal(number) == self._forward:
+            if not self._signalled:
+                self._grace = self._patient.grace_seconds()
             self._signalled.append((number, time.monotonic()))
 
     def _tell(self, number: int) -> None:

@@ -183,9 +183,7 @@ class Worker:
                 "this worker has served before, or does so now: a worker serves once. For another "
                 "run, make another Worker"
             )
-        watchdog = self._watchdog = Watchdog(
-            self, self.settings.max_loop_block_seconds, self.settings.grace_seconds
-        )
+        watchdog = self._watchdog = Watchdog(self, self.settings.max_loop_block_seconds)
         watchdog.start()
         try:
             with self._signals(watchdog):
@@ -222,7 +220,7 @@ class Worker:
         self._stops += 1
         if self._stops == 1:
             hooks_seconds = len(self.settings.hooks.on_shutdown) * (SHUTDOWN_SECONDS + 1)
-            seconds = self.settings.grace_seconds + hooks_seconds + STOP_SECONDS
+            seconds = self.grace_seconds() + hooks_seconds + STOP_SECONDS
             self._stop_by = time.monotonic() + seconds
         if self._incarnation is not None:
             self._incarnation.stop()
@@ -234,7 +232,7 @@ class Worker:
 
     def _on_signal(self, number: int) -> None:
         name = signal.Signals(number).name
-        running, seconds = self.counters.running, self.settings.grace_seconds
+        running, seconds = self.counters.running, round(self.grace_seconds(), 1)
         run = f"{running} attempt{'s' if running != 1 else ''}"
         if self._stops == 0 and running:
             have = "have" if running != 1 else "has"
@@ -254,6 +252,11 @@ class Worker:
     def is_working(self) -> bool:
         """Whether this worker has a lease."""
         return self._incarnation is not None and self._incarnation.registered
+
+    def grace_seconds(self) -> float:
+        """How long attempts may still run after a stop that comes now."""
+        life = self._incarnation
+        return self.settings.grace_seconds if life is None else life.grace_seconds
 
     def name_of(self, task: asyncio.Task[Any] | None) -> str:
         """What a task of the event loop belongs to, in words."""
