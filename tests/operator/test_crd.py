@@ -106,14 +106,41 @@ def test_defaults_of_the_schema_are_those_of_the_models():
     assert TaskQueueSpec.model_validate(minimal) == TaskQueueSpec.model_validate(filled)
 
 
-def test_every_field_of_the_spec_that_is_not_plain_is_described():
-    plain = {"name", "kind", "apiVersion", "labels", "annotations", "key", "enabled", "metadata"}
-    plain |= {"minReplicas", "maxReplicas"}
-    for path, node in nodes(SPEC):
-        if path.rsplit(".", 1)[-1] in plain or path.endswith("[]"):
-            continue
-        if "enum" not in node or "policy" in path:
-            assert node.get("description"), path
+def fields(schema, path):
+    """Every property at every level; items and values are described with their list or map."""
+    for name, child in schema.get("properties", {}).items():
+        yield f"{path}.{name}", child
+        yield from fields(child, f"{path}.{name}")
+    if "items" in schema:
+        yield from fields(schema["items"], f"{path}[]")
+
+
+FIELDS = [
+    (path, node)
+    for path, node in fields(SCHEMA, "")
+    # The API server refuses a schema that says anything about metadata but its name.
+    if path != ".metadata"
+]
+
+
+def test_every_field_is_described_in_whole_sentences():
+    assert len(FIELDS) > 110
+    for path, node in FIELDS:
+        text = node.get("description", "")
+        assert len(text.split()) >= 4, f"{path}: {text!r}"
+        assert text.endswith("."), f"{path}: {text!r}"
+
+
+def test_durations_say_their_unit_and_defaults_are_said():
+    for path, node in FIELDS:
+        text = node["description"]
+        if path.endswith("Seconds"):
+            assert "second" in text, f"{path}: {text!r}"
+        if node["type"] != "object" and "default" in node and path.startswith(".spec"):
+            default = node["default"]
+            said = str(default).lower() if isinstance(default, bool) else str(default)
+            if default != []:
+                assert f"Default: {said}" in text, f"{path}: {text!r}"
 
 
 @pytest.mark.parametrize(

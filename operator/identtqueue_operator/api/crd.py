@@ -70,12 +70,21 @@ def root_schema() -> Schema:
     document = TaskQueue.model_json_schema(by_alias=True)
     schema = structural(document, document.get("$defs", {}))
     schema["properties"] = {
-        "apiVersion": {"type": "string"},
-        "kind": {"type": "string"},
+        "apiVersion": {
+            "type": "string",
+            "description": f"Group and version of the resource: {GROUP}/{VERSION}.",
+        },
+        "kind": {"type": "string", "description": f"Kind of the resource: {KIND}."},
         # The resource gives its name to a Deployment and to a label value of its pods, hence 63.
         "metadata": {
             "type": "object",
-            "properties": {"name": {"type": "string", "maxLength": 63}},
+            "properties": {
+                "name": {
+                    "type": "string",
+                    "maxLength": 63,
+                    "description": "Name of the TaskQueue; with `template` of its Deployment too.",
+                }
+            },
         },
         **schema["properties"],
     }

@@ -83,7 +83,9 @@ class WorkloadRef(ApiModel):
     """An existing Deployment of workers. The operator only reads and scales it."""
 
     api_version: Literal["apps/v1"] = "apps/v1"
+    """API group and version of the workload. Default: apps/v1."""
     kind: Literal["Deployment"] = "Deployment"
+    """Kind of the workload. Default: Deployment."""
     name: ObjectName
     """Name of the Deployment, in the TaskQueue's namespace."""
 
@@ -94,6 +96,7 @@ class TemplateMetadata(ApiModel):
     labels: Annotated[dict[str, str], Field(default_factory=dict)]
     """Added to the labels by which the operator selects the pods."""
     annotations: Annotated[dict[str, str], Field(default_factory=dict)]
+    """Annotations of the worker pods. A change rolls the pods out."""
 
 
 class Template(ApiModel):
@@ -120,6 +123,9 @@ class Template(ApiModel):
                         "description": "The pod's containers, as in a Deployment.",
                         "items": {
                             "type": "object",
+                            "description": (
+                                "A container. The one named worker, else the first, is the worker."
+                            ),
                             "x-kubernetes-preserve-unknown-fields": True,
                         },
                     }
@@ -148,27 +154,31 @@ class CredentialsSecretRef(ApiModel):
     """A Secret in the TaskQueue's namespace with the Redis password, and a user name for ACLs."""
 
     name: ObjectName
+    """Name of the Secret. The operator may read only those in rbac.secretNames of the chart."""
     username_key: SecretKey | None = None
-    """Key of the user name. Without it the default Redis user is meant."""
+    """Key of the user name in the Secret. Without it the default Redis user is meant."""
     password_key: SecretKey = "password"  # noqa: S105 - the name of a key
-    """Key of the password."""
+    """Key of the password in the Secret. Default: password."""
 
 
 class SecretKeyRef(ApiModel):
     """One key of a Secret in the TaskQueue's namespace."""
 
     name: ObjectName
+    """Name of the Secret. The operator may read only those in rbac.secretNames of the chart."""
     key: SecretKey = "ca.crt"
+    """Key of the PEM certificates in the Secret. Default: ca.crt."""
 
 
 class ClientCertSecretRef(ApiModel):
     """A Secret with a client certificate, in the form of type kubernetes.io/tls."""
 
     name: ObjectName
+    """Name of the Secret. The operator may read only those in rbac.secretNames of the chart."""
     cert_key: SecretKey = "tls.crt"
-    """Key of the PEM certificate (with its chain)."""
+    """Key of the PEM certificate (with its chain) in the Secret. Default: tls.crt."""
     key_key: SecretKey = "tls.key"
-    """Key of the PEM private key, not encrypted."""
+    """Key of the PEM private key, not encrypted, in the Secret. Default: tls.key."""
 
 
 class Tls(ApiModel):
@@ -185,6 +195,7 @@ class Tls(ApiModel):
     )
 
     enabled: bool = True
+    """Whether connections use TLS. Default: true, if `tls` is given at all."""
     ca_secret_ref: SecretKeyRef | None = None
     """PEM bundle of the authority that signed the server's certificate. Without it the system's
     authorities are trusted."""
@@ -200,15 +211,15 @@ class Sentinel(ApiModel):
     master_name: Annotated[
         str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)
     ]
-    """By which the Sentinels know the master."""
+    """Name by which the Sentinels know the master."""
     database: Annotated[int, Field(ge=0, le=999)] = 0
-    """Number of the database."""
+    """Number of the Redis database. Default: 0."""
     credentials_secret_ref: CredentialsSecretRef | None = None
     """The Sentinels' own login, if they want one."""
 
 
 class RedisCluster(ApiModel):
-    """A Redis Cluster."""
+    """A Redis Cluster, which spreads the queues over its nodes."""
 
     addresses: Annotated[list[ServerAddress], Field(min_length=1, max_length=64)]
     """`host:port` of some of its nodes, the others are found; without a port, 6379."""
@@ -235,9 +246,13 @@ class Redis(ApiModel):
     """`host:port`, or a URL `redis://host:port/db`. Credentials do not belong here (they would be
     readable by everyone who can read the resource): use credentialsSecretRef."""
     sentinel: Sentinel | None = None
+    """A master behind Sentinels, in place of `address`."""
     cluster: RedisCluster | None = None
+    """A Redis Cluster, in place of `address`."""
     credentials_secret_ref: CredentialsSecretRef | None = None
+    """Login at Redis. Without it the operator and the template's workers connect without one."""
     tls: Tls | None = None
+    """TLS to Redis. Without it a `rediss://` address uses TLS with the system's authorities."""
 
     @property
     def url(self) -> str:
@@ -274,7 +289,7 @@ class WaitTime(ApiModel):
     """
 
     target_seconds: Annotated[int, Field(ge=1, le=86_400)]
-    """How long a task may wait before it starts."""
+    """How long a task may wait before it starts, in seconds."""
 
 
 class Strategy(ApiModel):
@@ -291,14 +306,15 @@ class Strategy(ApiModel):
     )
 
     type: Literal["Backlog", "WaitTime"] = "Backlog"
+    """Backlog goes by the number of tasks, WaitTime by how long they wait. Default: Backlog."""
     backlog: Backlog | None = None
     """Settings of type Backlog. Without them tasksPerReplica is concurrencyPerReplica."""
     wait_time: WaitTime | None = None
-    """Settings of type WaitTime."""
+    """Settings of type WaitTime, which needs them."""
 
 
 class ScaleUp(ApiModel):
-    """Limits on growing."""
+    """Limits on raising the number of replicas."""
 
     max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """At most so many replicas more per pollPeriodSeconds. Without it 0 -> N is one step."""
@@ -308,11 +324,12 @@ class ScaleDown(ApiModel):
     """Limits on shrinking. Whatever they say, a busy worker is drained before it goes."""
 
     stabilization_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
-    """Shrink only to the highest number that was wanted in this window."""
+    """Shrink only to the highest number that was wanted in the last so many seconds. Default:
+    60."""
     idle_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
-    """Go to zero only after nothing was queued or running for so long."""
+    """Go to zero only after nothing was queued or running for so many seconds. Default: 60."""
     max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """At most so many replicas fewer per pollPeriodSeconds."""
+    """At most so many replicas fewer per pollPeriodSeconds. Without it there is no such limit."""
 
 
 class OnSourceError(ApiModel):
@@ -328,9 +345,10 @@ class OnSourceError(ApiModel):
     )
 
     policy: Literal["Hold", "Fixed", "Max"] = "Hold"
-    """Hold keeps the replicas; Fixed and Max raise them, to `replicas` or maxReplicas."""
+    """Hold keeps the replicas; Fixed and Max raise them, to `replicas` or maxReplicas. Default:
+    Hold."""
     after_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
-    """Fixed and Max act when Redis was silent for so many poll periods."""
+    """Fixed and Max act when Redis was silent for so many poll periods. Default: 3."""
     replicas: Annotated[int, Field(ge=0, le=100_000)] | None = None
     """The number of policy Fixed (at most maxReplicas)."""
 
@@ -352,17 +370,18 @@ class Schedule(ApiModel):
     )
 
     name: QueueName
+    """Name of the schedule, unique in this TaskQueue; messages name it."""
     start: CronText
     """Cron expression of five fields: minute, hour, day of month, month, day of week. A local time
     that a change of the clock skips fires right after the gap; one that comes twice fires once."""
     end: CronText | None = None
-    """Cron expression, as `start`."""
+    """Cron expression of five fields, as `start`, in place of durationSeconds."""
     duration_seconds: Annotated[int, Field(ge=1, le=31_622_400)] | None = None
-    """How long it lasts, in place of `end`."""
+    """How long it lasts in seconds, in place of `end`."""
     time_zone: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]+$", min_length=1, max_length=64)
     ] = "UTC"
-    """IANA name, such as Europe/Berlin, by whose clocks `start` and `end` go."""
+    """IANA name, such as Europe/Berlin, by whose clocks `start` and `end` go. Default: UTC."""
     min_replicas: Annotated[int, Field(ge=1, le=100_000)]
     """The least number of replicas meanwhile (at most maxReplicas)."""
 
@@ -381,18 +400,23 @@ class Scaling(ApiModel):
     )
 
     min_replicas: Annotated[int, Field(ge=0, le=100_000)] = 0
+    """The least number of replicas. Default: 0, so an idle workload goes to zero."""
     max_replicas: Annotated[int, Field(ge=1, le=100_000)] = 10
+    """The largest number of replicas, whatever waits. Default: 10."""
     concurrency_per_replica: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """How many tasks one replica runs at once. With `template` the workers are told so."""
+    """How many tasks one replica runs at once. With `template` the workers are told so; with
+    `workloadRef` set what they use. Default: 10."""
     strategy: Annotated[Strategy, Field(default_factory=Strategy)]
+    """How the wanted number of replicas follows from the queues. Default: type Backlog."""
     activation_threshold: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    """Leave zero only when at least so many tasks wait."""
+    """Leave zero only when at least so many tasks wait. Default: 1."""
     poll_period_seconds: Annotated[int, Field(ge=1, le=300)] = 5
-    """How often an idle queue is looked at, should the push of its first task be missed."""
+    """How often an idle queue is looked at, in seconds, should the push of its first task be
+    missed. Default: 5."""
     startup_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
-    """How long a pod takes from its creation until it is ready: scheduled tasks that fall due
-    within that time count as waiting. Without it the operator measures its own pods, and takes 5 s
-    until one has started."""
+    """How many seconds a pod takes from its creation until it is ready. Scheduled tasks that fall
+    due within that time count as waiting. Without it the operator measures its own pods, and
+    takes 5 s until one has started."""
     schedules: Annotated[
         list[Schedule],
         Field(
@@ -406,31 +430,36 @@ class Scaling(ApiModel):
     ]
     """Larger minReplicas at certain times."""
     scale_up: Annotated[ScaleUp, Field(default_factory=ScaleUp)]
+    """Limits on raising the number of replicas. Default: none."""
     scale_down: Annotated[ScaleDown, Field(default_factory=ScaleDown)]
+    """Limits on lowering the number. Whatever they say, a busy worker is drained before it goes."""
     on_source_error: Annotated[OnSourceError, Field(default_factory=OnSourceError)]
+    """What to do while Redis gives no answer. No policy ever lowers the number of replicas."""
 
 
 class RecoverySettings(ApiModel):
     """What happens to the tasks of a worker that died."""
 
     lease_seconds: Annotated[int, Field(ge=5, le=3_600)] = 15
-    """How long a worker that shows no sign of life keeps its tasks. With `template` the workers
-    are told so; with `workloadRef` set what they use."""
+    """How many seconds a worker that shows no sign of life keeps its tasks. With `template` the
+    workers are told so; with `workloadRef` set what they use. Default: 15."""
     max_deliveries: Annotated[int, Field(ge=1, le=1_000)] = 5
     """A task becomes a dead letter after so many lost workers. Only a worker that ran nothing else
     counts as the last one, so a task that was lost beside others runs once more, alone, also with
-    1. A job that must never run twice looks at `ctx.attempt`."""
+    1. A job that must never run twice looks at `ctx.attempt`. Default: 5."""
 
 
 class Drain(ApiModel):
     """How long a worker that was chosen to go may finish what it holds."""
 
     timeout_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
-    """After it the worker is stopped all the same; its tasks return to the queue."""
+    """How many seconds a worker has to finish, from the moment when it is told to go. After it the
+    worker is stopped all the same, and its tasks return to the queue. With `template` the pod is
+    gone 10 s later at the latest; with `workloadRef` see docs/operator.md. Default: 600."""
 
 
 class TaskQueueSpec(ApiModel):
-    """What the user wants."""
+    """What the user wants: a workload, its queues, their Redis, and how to scale."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -453,7 +482,12 @@ class TaskQueueSpec(ApiModel):
             )
         ),
     ] = None
+    """An existing Deployment of workers, in place of `template`. It can't be changed afterwards."""
     template: Template | None = None
+    """A pod template, in place of `workloadRef`. The operator owns a Deployment named like the
+    TaskQueue and keeps it so. Into the container named `worker` (else the first one) it puts the
+    environment that the worker reads and, unless given, probes on port 8080 and
+    terminationGracePeriodSeconds = drain.timeoutSeconds + 10."""
     queues: Annotated[
         list[Queue],
         Field(
@@ -467,11 +501,16 @@ class TaskQueueSpec(ApiModel):
     ]
     """The queues whose tasks the workload runs."""
     redis: Redis
+    """The Redis that holds the queues: exactly one of address, sentinel and cluster."""
     scaling: Annotated[Scaling, Field(default_factory=Scaling)]
+    """How many replicas there are, and how fast that changes."""
     recovery: Annotated[RecoverySettings, Field(default_factory=RecoverySettings)]
+    """What happens to the tasks of a worker that died."""
     drain: Annotated[Drain, Field(default_factory=Drain)]
+    """How long a worker that was chosen to go may finish what it holds."""
     paused: bool = False
-    """Hands off: replicas stay what they are. Tasks of dead pods are still recovered."""
+    """Hands off: replicas stay what they are. Tasks of dead pods are still recovered. Default:
+    false."""
 
     @property
     def queue_names(self) -> tuple[str, ...]:
@@ -551,11 +590,11 @@ class Replicas(ApiModel):
     """The workload's replicas as last seen."""
 
     desired: int
-    """What the operator wants."""
+    """How many replicas the operator wants."""
     current: int
     """What the Deployment asks for."""
     ready: int
-    """How many pods are ready."""
+    """How many of the workload's pods are ready."""
     draining: int
     """How many workers were told to stop fetching and finish."""
 
@@ -564,21 +603,30 @@ class Tasks(ApiModel):
     """The queues in numbers, summed; refreshed on a decision, else at most every 30 s."""
 
     queued: int
+    """How many tasks wait, held ones included."""
     held: int = 0
     """Of the queued tasks, those that their jobs' limits keep back for now."""
     in_flight: int
+    """How many tasks run now."""
     scheduled: int
+    """How many tasks wait for their time: delays, retries and cron."""
     dead: int
+    """How many dead letters there are: tasks that failed for good."""
     oldest_wait_seconds: int | None = None
+    """How long the oldest waiting task has waited, in seconds; absent if none waits."""
 
 
 class LastDecision(ApiModel):
     """The last change of replicas, or why there was none."""
 
     time: Time
+    """When it was decided, in UTC."""
     from_: Annotated[int, Field(alias="from")]
+    """How many replicas there were before."""
     to: int
+    """How many replicas there are to be."""
     reason: str
+    """Why, in one word, such as BacklogAboveTarget."""
     limited_by: str
     """The limits that held the number back, joined by commas; None if nothing did."""
     message: str
@@ -589,18 +637,26 @@ class Recovered(ApiModel):
     """Tasks taken back from dead workers since the TaskQueue exists."""
 
     total: int = 0
+    """How many tasks were taken back so far."""
     last_time: Time | None = None
+    """When tasks were last taken back, in UTC."""
 
 
 class Condition(ApiModel):
     """A condition by the Kubernetes API conventions."""
 
     type: Annotated[str, StringConstraints(max_length=316)]
+    """Name of the condition, such as Ready or WorkersReady."""
     status: Literal["True", "False", "Unknown"]
+    """True, False, or Unknown for what could not be looked at."""
     observed_generation: int
+    """The metadata.generation that the condition speaks of."""
     last_transition_time: Time
+    """When the status last changed, in UTC."""
     reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    """Why it is so, in one word; docs/operator.md lists them."""
     message: Annotated[str, StringConstraints(max_length=32_768)]
+    """Why it is so, in one sentence."""
 
 
 class OperatorName(ApiModel):
@@ -618,23 +674,29 @@ class TaskQueueStatus(ApiModel):
     brief: str | None = None
     """Reason and message in one, where `kubectl describe` shows them before the conditions."""
     operator: OperatorName | None = None
-
+    """Which of several operators looks after the TaskQueue."""
     observed_generation: int | None = None
+    """The metadata.generation that this status speaks of."""
     workload: str | None = None
-    """Name of the Deployment that is scaled."""
+    """Name of the workload that is scaled."""
     reason: str | None = None
     """What is going on, in one word."""
     message: str | None = None
     """What is going on, in one sentence."""
     replicas: Replicas | None = None
+    """The workload's replicas as last seen."""
     tasks: Tasks | None = None
+    """The queues in numbers, summed; refreshed on a decision, else at most every 30 s."""
     last_decision: LastDecision | None = None
+    """The last change of replicas, or why there was none."""
     last_scale_time: Time | None = None
+    """When the operator last changed the number of replicas, in UTC."""
     last_active_time: Time | None = None
     """When something was last queued or running; idleSeconds counts from here."""
     startup_seconds: int | None = None
-    """How long a pod takes from its creation until it is ready, as measured, rounded up."""
+    """How many seconds a pod takes from its creation until it is ready, as measured, rounded up."""
     recovered: Recovered | None = None
+    """Tasks taken back from dead workers since the TaskQueue exists."""
     conditions: Annotated[
         list[Condition],
         Field(
@@ -645,6 +707,7 @@ class TaskQueueStatus(ApiModel):
             },
         ),
     ]
+    """What is true of the TaskQueue now, by the Kubernetes API conventions."""
 
 
 class TaskQueue(ApiModel):
@@ -655,4 +718,6 @@ class TaskQueue(ApiModel):
     """
 
     spec: TaskQueueSpec
+    """What the user wants: a workload, its queues, their Redis, and how to scale."""
     status: Annotated[TaskQueueStatus, Field(default_factory=TaskQueueStatus)]
+    """What the operator saw and did, and why. The operator writes it."""
