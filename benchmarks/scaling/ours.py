@@ -96,8 +96,8 @@ class OurScaler:
             self._look(decision.next_look_seconds)
 
     def _scale(self, replicas: int) -> None:
+        self._memory = self._memory.scaled(self._events.now, self._fleet.replicas, replicas)
         self._fleet.scale(replicas)
-        self._memory = self._memory.scaled(self._events.now, replicas)
 
     # --- what is seen ---
 

@@ -4,20 +4,25 @@ The wanted number follows from the strategy; then each clamp may hold it back, i
 list below, and puts its name into `limited_by`:
 
 1. activationThreshold   stay at zero until so many tasks wait
-2. minReplicas, schedules, maxReplicas
-3. scaleUp.maxStep       at most so many more per poll period; none while all pods fail
-4. stabilizationSeconds  shrink only to the highest number wanted in the window
-5. idleSeconds           keep one replica until nothing was waiting or running for so long
-6. scaleDown.maxStep     at most so many fewer per poll period
-7. a rollout             shrink only when it has ended; see `drain`
-8. changes by others     after the second one, wait before the next correction; see `hands`
+2. tolerancePercent      keep the number while it is nearly right
+3. minReplicas, schedules, maxReplicas
+4. a pause               of growing or of shrinking
+5. steps of scaleUp      at most so many more per period; none while all pods fail; see `steps`
+6. stabilizationSeconds  shrink only to the highest number wanted in the window
+7. idleSeconds           keep one replica until nothing was waiting or running for so long
+8. initial cooldown      do not shrink before the TaskQueue is so old
+9. steps of scaleDown    at most so many fewer per period; see `steps`
+10. a rollout            shrink only when it has ended; see `drain`
+11. changes by others    after the second one, wait before the next correction; see `hands`
 
 Some cases never get so far. A paused TaskQueue, one whose Deployment somebody else scales, and one
-whose pods are no workers keep their replicas. Without data from Redis no number is ever lowered.
+whose pods are no workers keep their replicas. One that is paused at a number goes to that number.
+Without data from Redis no number is ever lowered.
 """
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 from .api.v1alpha1 import TaskQueueSpec
 from .drain import drains_since, has_followed, plan_drain, waits_for_rollout
@@ -28,6 +33,7 @@ from .model import Decision, Depth, Evidence, Health, Memory, Observed, Target, 
 from .schedules import in_force, next_boundary
 from .startup import measure as measure_startup
 from .startup import startup_seconds
+from .steps import forget_old, growth_limits, next_step_at, shrinking_limits
 from .views import rfc3339
 
 HOT_SECONDS = 1.0
@@ -56,7 +62,7 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
     current = seen.deployment.replicas
     memory = _remember(spec, seen, memory, current)
-    hands = watch_hands(memory.hands, seen, paused=spec.paused)
+    hands = watch_hands(memory.hands, seen, paused=spec.hands_off)
     memory = replace(memory, hands=replace(hands, is_news=False))
     health = examine(seen, memory)
     target, memory = choose(spec, seen, memory, current, health)
@@ -85,22 +91,34 @@ def choose(
     """The number of replicas that there should be, and why."""
     if seen.conflict:
         return Target(current, "Conflicting", f"hands off: {seen.conflict}"), memory
-    if spec.paused:
+    if spec.hands_off:
         return Target(current, "Paused", f"spec.paused keeps {current} replicas"), memory
+    if spec.paused_replicas is not None and not health.strange:
+        return _at_number(spec.paused_replicas, spec, seen, memory, current)
     if seen.depth is None:
         return _without_data(spec, seen, current), memory
     if health.strange:
         message = f"hands off: {health.message}"
         return Target(current, "NoWorkerRegistered", message, ("NoWorkerRegistered",)), memory
-    clamps = _Clamps(*_wanted(spec, seen.depth, memory))
+    clamps = _Clamps(_wanted(spec, seen.depth, memory))
     return _clamp(spec, seen, memory, current, clamps, health)
 
 
 # --- the strategies -------------------------------------------------------------------------------
 
 
-def _wanted(spec: TaskQueueSpec, depth: Depth, memory: Memory) -> tuple[int, str]:
-    """Replicas by the strategy alone, and the calculation in words."""
+class _Wish(NamedTuple):
+    """Replicas by the strategy alone."""
+
+    replicas: int
+    exact: float
+    """The same, not rounded."""
+    words: str
+    """The calculation."""
+
+
+def _wanted(spec: TaskQueueSpec, depth: Depth, memory: Memory) -> _Wish:
+    """Apply the strategy."""
     paused = f" ({depth.paused} more wait in a paused queue)" if depth.paused else ""
     due = _due(depth)
     held = f" ({depth.held} more are held by the limits of their jobs)" if depth.held else ""
@@ -109,14 +127,16 @@ def _wanted(spec: TaskQueueSpec, depth: Depth, memory: Memory) -> tuple[int, str
     if spec.scaling.strategy.type != "WaitTime" or wait_time is None:
         per_replica = spec.tasks_per_replica
         wanted = math.ceil(depth.demand / per_replica)
-        return wanted, f"ceil(({counts}) / {per_replica} per replica) = {wanted}"
+        words = f"ceil(({counts}) / {per_replica} per replica) = {wanted}"
+        return _Wish(wanted, depth.demand / per_replica, words)
     slots, traffic = spec.scaling.concurrency_per_replica, memory.traffic
     if traffic is None or traffic.service_seconds is None:
         wanted = math.ceil(depth.demand / slots)
-        return wanted, (
+        words = (
             f"no task has ended yet, so its run time is unknown: "
             f"ceil(({counts}) / {slots} at once per replica) = {wanted}"
         )
+        return _Wish(wanted, depth.demand / slots, words)
     startup = startup_seconds(spec, memory.startup)
     return _by_wait_time(depth, traffic, wait_time.target_seconds, startup, slots)
 
@@ -129,7 +149,7 @@ def _due(depth: Depth) -> str:
 
 def _by_wait_time(
     depth: Depth, traffic: Traffic, target_seconds: int, startup: float, slots: int
-) -> tuple[int, str]:
+) -> _Wish:
     """Little's law: L = arrival rate x service time keeps pace; the queue comes on top.
 
     The queue is to be gone within the time that is left, which is counted from when a pod that is
@@ -148,11 +168,12 @@ def _by_wait_time(
     queue = f"{depth.waiting} queued"
     if depth.due_soon:
         queue = f"({queue}{_due(depth)})"
-    return wanted, (
+    words = (
         f"ceil(({traffic.arrivals_per_second:.2f}/s x {service:.2f} s + {queue} x "
         f"{service:.2f} s / {left:.1f} s left of {target_seconds} s) / {slots} at once per "
         f"replica) = {wanted} ({depth.in_flight} in flight)"
     )
+    return _Wish(wanted, exact, words)
 
 
 # --- the clamps -----------------------------------------------------------------------------------
@@ -161,10 +182,11 @@ def _by_wait_time(
 class _Clamps:
     """A number on its way through the clamps, and the names of those that changed it."""
 
-    def __init__(self, value: int, formula: str) -> None:
-        self.wanted = self.value = value
+    def __init__(self, wish: _Wish) -> None:
+        self.wish = wish
+        self.wanted = self.value = wish.replicas
         self.names: list[str] = []
-        self.sentences = [formula]
+        self.sentences = [wish.words]
 
     def to(self, value: int, name: str, sentence: str) -> None:
         """Change the number, if it is another one."""
@@ -172,6 +194,10 @@ class _Clamps:
             self.value = value
             self.names.append(name)
             self.sentences.append(f"{sentence} makes it {value}")
+
+    def target(self, reason: str) -> Target:
+        """The number, with all that was said on its way."""
+        return Target(self.value, reason, "; ".join(self.sentences), tuple(self.names))
 
 
 def _clamp(
@@ -187,6 +213,7 @@ def _clamp(
     threshold = scaling.activation_threshold
     if current == 0 and clamps.wanted > 0 and depth.waiting + depth.due_soon < threshold:
         clamps.to(0, "ActivationThreshold", f"activationThreshold {threshold}")
+    _tolerate(scaling.tolerance_percent, current, clamps)
     least, *named = _least(spec, seen.at)
     clamps.to(max(clamps.value, least), *named)
     clamps.to(min(clamps.value, scaling.max_replicas), "MaxReplicas", "maxReplicas")
@@ -198,12 +225,36 @@ def _clamp(
             clamps.to(current, "WorkersFailing", sentence)
     elif clamps.value < current:
         _limit_shrinking(spec, seen, memory, current, clamps)
+    _wait_for_others(seen, memory, current, clamps)
+    return clamps.target(_reason(spec, current, clamps)), memory
+
+
+def _at_number(
+    number: int, spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int
+) -> tuple[Target, Memory]:
+    """Pause at this number. It is somebody's word, so only what protects work holds it back."""
+    clamps = _Clamps(_Wish(number, number, f"spec.pausedReplicas asks for {number} replicas"))
+    memory = _note(memory, seen.steady, number, spec.scaling.scale_down.stabilization_seconds)
+    if number < current:
+        if seen.depth is None:
+            clamps.to(current, "SourceError", f"no data ({_trouble(seen)})")
+        _keep_workers(seen, memory, current, clamps)
+    _wait_for_others(seen, memory, current, clamps)
+    return clamps.target("PausedAtReplicas"), memory
+
+
+def _tolerate(percent: int, current: int, clamps: _Clamps) -> None:
+    """Keep a number that is nearly right. At zero replicas no number is."""
+    if percent and current and abs(clamps.wish.exact - current) * 100 <= percent * current:
+        what = f"tolerancePercent {percent} ({clamps.wish.exact:.2f} replicas are needed)"
+        clamps.to(current, "Tolerance", what)
+
+
+def _wait_for_others(seen: Observed, memory: Memory, current: int, clamps: _Clamps) -> None:
     wait = wait_for_others(memory.hands) - seen.steady
     if wait > 0:
         times = f"{len(memory.hands.changes)} changes by others"
         clamps.to(current, "ReplicasChangedByOthers", f"a pause of {wait:.0f} s after {times}")
-    reason = _reason(spec, current, clamps)
-    return Target(clamps.value, reason, "; ".join(clamps.sentences), tuple(clamps.names)), memory
 
 
 def _least(spec: TaskQueueSpec, at: float) -> tuple[int, str, str]:
@@ -219,20 +270,18 @@ def _least(spec: TaskQueueSpec, at: float) -> tuple[int, str, str]:
 def _limit_growth(
     spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int, clamps: _Clamps
 ) -> None:
-    step = spec.scaling.scale_up.max_step
-    if step is not None:
-        allowed = current + (0 if _scaled_just_now(spec, seen, memory) else step)
-        clamps.to(
-            min(clamps.value, allowed),
-            "ScaleUpMaxStep",
-            f"scaleUp.maxStep {step} per {spec.scaling.poll_period_seconds} s",
-        )
+    if spec.scaling.scale_up.paused:
+        clamps.to(current, "ScaleUpPaused", "scaleUp.paused")
+    for limit in growth_limits(spec, memory, current, seen.steady):
+        clamps.to(min(clamps.value, limit.replicas), limit.name, limit.words)
 
 
 def _limit_shrinking(
     spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int, clamps: _Clamps
 ) -> None:
     rules = spec.scaling.scale_down
+    if rules.paused:
+        clamps.to(current, "ScaleDownPaused", "scaleDown.paused")
     highest = min(current, max((number for _, number in memory.wanted), default=0))
     clamps.to(
         max(clamps.value, highest),
@@ -242,13 +291,17 @@ def _limit_shrinking(
     idle = seen.steady - memory.active_at if memory.active_at is not None else 0.0
     if clamps.value == 0 and idle < rules.idle_seconds:
         clamps.to(1, "IdleSeconds", f"idle for {idle:.0f} of {rules.idle_seconds} s")
-    if rules.max_step is not None:
-        allowed = current - (0 if _scaled_just_now(spec, seen, memory) else rules.max_step)
-        clamps.to(
-            max(clamps.value, allowed),
-            "ScaleDownMaxStep",
-            f"scaleDown.maxStep {rules.max_step} per {spec.scaling.poll_period_seconds} s",
-        )
+    age = math.inf if memory.created_at is None else seen.steady - memory.created_at
+    if age < rules.initial_cooldown_seconds:
+        sentence = f"{age:.0f} of {rules.initial_cooldown_seconds} s since the TaskQueue was made"
+        clamps.to(current, "InitialCooldown", f"initialCooldownSeconds ({sentence})")
+    for limit in shrinking_limits(spec, memory, current, seen.steady):
+        clamps.to(max(clamps.value, limit.replicas), limit.name, limit.words)
+    _keep_workers(seen, memory, current, clamps)
+
+
+def _keep_workers(seen: Observed, memory: Memory, current: int, clamps: _Clamps) -> None:
+    """What protects work, whoever asks for less."""
     if memory.strange:
         sentence = "a Deployment from which no worker has ever registered"
         clamps.to(current, "NoWorkerRegistered", sentence)
@@ -256,11 +309,6 @@ def _limit_shrinking(
         assert seen.deployment is not None
         news = f"{seen.deployment.updated} of {seen.deployment.existing} pods are new"
         clamps.to(current, "Rollout", f"a rollout under way ({news})")
-
-
-def _scaled_just_now(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> bool:
-    since = None if memory.scaled_at is None else seen.steady - memory.scaled_at
-    return since is not None and 0 <= since < spec.scaling.poll_period_seconds
 
 
 def _reason(spec: TaskQueueSpec, current: int, clamps: _Clamps) -> str:
@@ -283,7 +331,7 @@ def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
     """Redis gives no answer: hold, or raise by choice; never lower."""
     scaling, policy = spec.scaling, spec.scaling.on_source_error
     floor = _least(spec, seen.at)[0]
-    sentence = f"no data ({seen.source.message or seen.source.trouble})"
+    sentence = f"no data ({_trouble(seen)})"
     patience = policy.after_failures * scaling.poll_period_seconds
     if seen.source.outage_seconds >= patience and policy.policy != "Hold":
         fixed = policy.replicas if policy.policy == "Fixed" else None
@@ -291,9 +339,18 @@ def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
             floor, min(scaling.max_replicas, scaling.max_replicas if fixed is None else fixed)
         )
         sentence += f"; onSourceError {policy.policy} after {seen.source.outage_seconds:.0f} s"
+    names = ["SourceError"]
     replicas = max(current, floor)
+    if replicas > current and scaling.scale_up.paused:
+        replicas = current
+        names.append("ScaleUpPaused")
+        sentence += "; scaleUp.paused"
     what = f"holds {current}" if replicas == current else f"raises {current} to {replicas}"
-    return Target(replicas, "NoData", f"{sentence}: {what} replicas", ("SourceError",))
+    return Target(replicas, "NoData", f"{sentence}: {what} replicas", tuple(names))
+
+
+def _trouble(seen: Observed) -> str:
+    return seen.source.message or str(seen.source.trouble)
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -310,6 +367,7 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
         memory,
         startup=measure_startup(memory.startup, seen.pods, seen.at),
         drains=drains_since(memory.drains, seen),
+        steps=forget_old(spec, memory, seen.steady),
     )
     if seen.depth is None:
         return memory
@@ -368,19 +426,23 @@ def _changes_in(
     spec: TaskQueueSpec, seen: Observed, memory: Memory, target: Target
 ) -> float | None:
     """Seconds until the target may be another one by the passing of time alone, if it may."""
-    if spec.paused or seen.conflict or seen.depth is None:
+    if spec.hands_off or seen.conflict or seen.depth is None:
         return None
     scaling, at = spec.scaling, seen.steady
     if scaling.strategy.type == "WaitTime" and target.replicas > _least(spec, seen.at)[0]:
         return HOT_SECONDS  # its averages forget
-    step_ends = (at if memory.scaled_at is None else memory.scaled_at) + scaling.poll_period_seconds
+    growth_ends = next_step_at(spec, scaling.scale_up, memory, at)
+    shrinking_ends = next_step_at(spec, scaling.scale_down, memory, at)
     ends = {
         # The first number in the window is the highest.
         "StabilizationWindow": memory.wanted[0][0] + scaling.scale_down.stabilization_seconds,
         "IdleSeconds": (memory.active_at or at) + scaling.scale_down.idle_seconds,
         "ReplicasChangedByOthers": wait_for_others(memory.hands),
-        "ScaleUpMaxStep": step_ends,
-        "ScaleDownMaxStep": step_ends,
+        "ScaleUpMaxStep": growth_ends,
+        "ScaleUpPolicy": growth_ends,
+        "ScaleDownMaxStep": shrinking_ends,
+        "ScaleDownPolicy": shrinking_ends,
+        "InitialCooldown": (memory.created_at or at) + scaling.scale_down.initial_cooldown_seconds,
     }
     found = [ends[name] - at for name in target.limited_by if name in ends]
     return max(min(found), 0.0) + GRACE_SECONDS if found else None

@@ -358,6 +358,28 @@ class Hands:
     """The last one of them was seen in this round."""
 
 
+class Step(NamedTuple):
+    """A change of the number of replicas by the operator."""
+
+    at: float
+    """On the monotonic clock."""
+    difference: int
+
+
+KEEP_APART_SECONDS = 1.0
+"""Changes in the same direction that are closer together are kept as one."""
+
+
+def add_step(steps: tuple[Step, ...], new: Step) -> tuple[Step, ...]:
+    """Add a change. What is close together becomes one, at the later time."""
+    if steps:
+        last = steps[-1]
+        same_way = (last.difference > 0) == (new.difference > 0)
+        if same_way and new.at - last.at < KEEP_APART_SECONDS:
+            return (*steps[:-1], Step(new.at, last.difference + new.difference))
+    return (*steps, new)
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """What one round must know of earlier ones. Losing it only delays shrinking.
@@ -372,6 +394,10 @@ class Memory:
     active_at: float | None = None
     """When a task was last waiting or running."""
     scaled_at: float | None = None
+    steps: tuple[Step, ...] = ()
+    """The operator's own changes in the periods that limits look at."""
+    created_at: float | None = None
+    """Of the TaskQueue."""
     traffic: Traffic | None = None
     startup: Startup | None = None
     lowered: bool = False
@@ -384,10 +410,11 @@ class Memory:
     """No worker was ever seen in a pod of the Deployment, and the number was never changed."""
     hands: Hands = Hands()
 
-    def scaled(self, at: float, replicas: int) -> "Memory":
+    def scaled(self, at: float, before: int, replicas: int) -> "Memory":
         """After the number was changed."""
         hands = replace(self.hands, ours=frozenset({replicas}))
-        return replace(self, scaled_at=at, strange=False, hands=hands)
+        steps = add_step(self.steps, Step(at, replicas - before))
+        return replace(self, scaled_at=at, steps=steps, strange=False, hands=hands)
 
     def may_have_scaled(self, replicas: int) -> "Memory":
         """After a change of the number failed, perhaps only on the way back."""

@@ -70,7 +70,7 @@ class OwnedDeployment:
                 "delete it, or refer to it by workloadRef"
             )
             return Kept(("WorkloadNotOwned", message))
-        replicas = known.replicas if known else spec.scaling.min_replicas
+        replicas = known.replicas if known else spec.first_replicas
         wanted = workload.render(self._key, self._uid, spec, replicas)
         wanted_hash = workload.template_hash(wanted)
         if known is not None and known.template_hash == wanted_hash and known.shape == self._shape:

@@ -143,6 +143,7 @@ class Reconciler:
         self._memory = Memory(
             active_at=self._steadily(status.get("lastActiveTime")),
             scaled_at=self._steadily(status.get("lastScaleTime")),
+            created_at=self._steadily(metadata.get("creationTimestamp")),
             startup=Startup(tools.clock(), status.get("startupSeconds")),
             strange="lastScaleTime" not in status and "template" not in (body.get("spec") or {}),
         )
@@ -429,8 +430,8 @@ class Reconciler:
             return self._report(Round(at, self._generation, self.workload.name, problem=_IT_IS_ME))
         kept = await self._owned.keep(spec) if spec.template is not None else Kept()
         if kept.problem is not None:
-            where, paused = self.workload.name, spec.paused
-            now = Round(at, self._generation, where, problem=kept.problem, paused=paused)
+            where, pause = self.workload.name, spec.pause
+            now = Round(at, self._generation, where, problem=kept.problem, pause=pause)
             self._report(now)
             return float(spec.scaling.poll_period_seconds)
         endpoint = await self._find_endpoint(spec)
@@ -439,7 +440,7 @@ class Reconciler:
             at,
             self._generation,
             self.workload.name,
-            paused=spec.paused,
+            pause=spec.pause,
             failing=self._failures + 1 >= FAILURES_TO_TELL,
             seen=seen,
             decision=decision,
@@ -464,7 +465,7 @@ class Reconciler:
         self.seen, self.decision = seen, decision
         outcome = await self._act(decision, seen, endpoint, spec)
         if outcome.scaled_to is not None:
-            self._memory = self._memory.scaled(seen.steady, outcome.scaled_to)
+            self._memory = self._memory.scaled(seen.steady, decision.current, outcome.scaled_to)
             if rung_at is not None and outcome.scaled_to > decision.current:
                 self._tools.meter.rung_to_patched(perf_counter() - rung_at)
         elif decision.scale_to is not None:

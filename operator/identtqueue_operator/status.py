@@ -43,7 +43,8 @@ class Round:
     workload: str
     problem: tuple[str, str] | None = None
     """(reason, message) of what is wrong with the resource or its Deployment."""
-    paused: bool = False
+    pause: tuple[str, str] | None = None
+    """What of scaling is paused, in a word and in a sentence."""
     failing: bool = False
     """Whether rounds before this one have failed too, so that `outcome.failure` is news."""
     seen: Observed | None = None
@@ -59,6 +60,11 @@ class Round:
     """Why the operator sees nothing new in the namespace, in the API server's words."""
     other_operator: str = ""
     """Name of another one that serves the TaskQueue too, and has been sent away."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the number of replicas is left alone."""
+        return self.pause is not None and self.pause[0] == "SpecPaused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,11 @@ _LIMITS = {
     "IdleSeconds": "CoolingDown",
     "StabilizationWindow": "Stabilizing",
     "ActivationThreshold": "BelowThreshold",
+    "InitialCooldown": "CoolingDown",
     "ScaleUpMaxStep": "ScalingUp",
+    "ScaleUpPolicy": "ScalingUp",
     "ScaleDownMaxStep": "ScalingDown",
+    "ScaleDownPolicy": "ScalingDown",
     "Rollout": "RollingOut",
 }
 
@@ -156,11 +165,21 @@ def _otherwise(
 def _at_work(seen: Observed, decision: Decision) -> str:
     assert seen.deployment is not None
     target = decision.target
-    if "ReplicasChangedByOthers" in target.limited_by:
-        return "ReplicasChangedByOthers"  # it has the last word, and is what somebody can mend
-    for limit in target.limited_by:
-        if limit in _LIMITS:
-            return _LIMITS[limit]
+    # What somebody has said, or can mend, comes before what follows from the rules.
+    for limit in ("ReplicasChangedByOthers", "ScaleUpPaused", "ScaleDownPaused"):
+        if limit in target.limited_by:
+            return limit
+    if target.reason == "PausedAtReplicas" and target.replicas == decision.current:
+        return target.reason
+    found = next((name for name in target.limited_by if name in _LIMITS), None)
+    if found is not None:
+        return _LIMITS[found]
+    return _on_its_way(seen, decision)
+
+
+def _on_its_way(seen: Observed, decision: Decision) -> str:
+    assert seen.deployment is not None
+    target = decision.target
     if target.replicas > decision.current:
         return "ScalingUp"
     if target.replicas < decision.current:
@@ -463,9 +482,9 @@ def _draining_pods(seen: Observed, decision: Decision) -> list[Pod]:
 def _paused(now: Round) -> Finding:
     if now.problem is not None and now.problem[0] == "InvalidSpec":
         return _UNKNOWN
-    if now.paused:
-        return "True", "SpecPaused", "spec.paused is true: replicas are left alone"
-    return "False", "NotPaused", "spec.paused is false"
+    if now.pause is not None:
+        return "True", *now.pause
+    return "False", "NotPaused", "nothing of scaling is paused"
 
 
 def _conflicting(seen: Observed | None) -> Finding:

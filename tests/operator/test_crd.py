@@ -90,7 +90,13 @@ def test_defaults_of_objects_are_complete():
     """The API server checks rules against a default as it stands, so it must hold every field."""
     default = SPEC["properties"]["scaling"]["default"]
     assert default["minReplicas"] == 0
-    assert default["scaleDown"] == {"stabilizationSeconds": 60, "idleSeconds": 60}
+    assert default["scaleDown"] == {
+        "paused": False,
+        "stabilizationSeconds": 60,
+        "idleSeconds": 60,
+        "initialCooldownSeconds": 0,
+        "selectPolicy": "Max",
+    }
     assert "default" not in SPEC["properties"]["redis"]["properties"]["tls"]
 
 
@@ -174,6 +180,26 @@ def test_durations_say_their_unit_and_defaults_are_said():
                 }
             },
             "clientCertSecretRef needs tls.enabled",
+        ),
+        (
+            {
+                "scaling": {
+                    "scaleUp": {
+                        "policies": [{"type": "Percent", "value": 10_001, "periodSeconds": 1}]
+                    }
+                }
+            },
+            "a Percent policy of scaleUp takes at most 10000",
+        ),
+        (
+            {
+                "scaling": {
+                    "scaleDown": {
+                        "policies": [{"type": "Percent", "value": 101, "periodSeconds": 1}]
+                    }
+                }
+            },
+            "a Percent policy of scaleDown takes at most 100",
         ),
         ({"redis": {}}, "exactly one of address, sentinel and cluster must be given"),
         (

@@ -19,6 +19,9 @@ COUNTS = st.integers(0, 5000)
 REPLICAS = st.integers(0, 120)
 
 
+TENTH = {"type": "Percent", "value": 10, "periodSeconds": 10}
+
+
 @st.composite
 def scalings(draw):
     low = draw(st.integers(0, 20))
@@ -36,13 +39,14 @@ def scalings(draw):
             )
         ),
         "activationThreshold": draw(st.integers(1, 10)),
+        "tolerancePercent": draw(st.sampled_from([0, 0, 10, 50])),
         "pollPeriodSeconds": draw(st.integers(1, 10)),
-        "scaleUp": draw(st.sampled_from([{}, {"maxStep": 4}])),
+        "scaleUp": draw(st.sampled_from([{}, {"maxStep": 4}, {"policies": [TENTH]}])),
         "scaleDown": {
             "stabilizationSeconds": draw(st.integers(0, 60)),
             "idleSeconds": draw(st.integers(0, 60)),
         }
-        | draw(st.sampled_from([{}, {"maxStep": 2}])),
+        | draw(st.sampled_from([{}, {"maxStep": 2}, {"policies": [TENTH]}])),
     } | draw(st.sampled_from(SCHEDULES))
 
 
@@ -88,7 +92,7 @@ def test_a_change_stays_within_the_bounds(scaling, memory, current, queued, in_f
 @given(scalings(), REPLICAS, COUNTS, COUNTS)
 def test_without_limits_on_speed_the_bounds_hold_at_once(scaling, current, queued, in_flight):
     scaling |= {"scaleUp": {}, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
-    scaling["activationThreshold"] = 1
+    scaling |= {"activationThreshold": 1}
     the_spec = spec(scaling)
     found = target(the_spec, observed(current, queued, in_flight)).replicas
     assert the_spec.scaling.min_replicas <= found <= the_spec.scaling.max_replicas
@@ -123,7 +127,7 @@ def test_constant_load_comes_to_rest(scaling, current, queued, in_flight):
         seen = observed(current, queued, in_flight, at=1000.0 + 10 * step)
         found, memory = choose(the_spec, seen, memory, current)
         if found.replicas != current:
-            memory = memory.scaled(seen.at, found.replicas)
+            memory = memory.scaled(seen.at, current, found.replicas)
         current = found.replicas
         numbers.append(current)
     assert len(set(numbers[-20:])) == 1
@@ -188,7 +192,8 @@ def test_left_alone_an_idle_fleet_goes_to_its_minimum(scaling, current, per_seco
         seen = observed(depth=idle, at=at, deployment=deployment(current, existing=0))
         decision, memory = decide(the_spec, seen, memory)
         if decision.scale_to is not None:
-            current, memory = decision.scale_to, memory.scaled(at, decision.scale_to)
+            memory = memory.scaled(at, current, decision.scale_to)
+            current = decision.scale_to
         elif decision.next_look_seconds is None:
             break
         at += max(decision.next_look_seconds or 0.05, 0.05)
@@ -211,6 +216,122 @@ def test_each_clamp_that_held_back_is_named_and_explained(
     found = target(spec(scaling), observed(current, queued, in_flight), memory)
     assert len(found.message.split("; ")) == 1 + len(found.limited_by)
     assert len(set(found.limited_by)) == len(found.limited_by)
+
+
+# --- pauses ---------------------------------------------------------------------------------------
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, REPLICAS, COUNTS, COUNTS, st.sampled_from([*SourceTrouble, None]))
+def test_a_pause_in_one_direction_holds(scaling, memory, current, queued, in_flight, trouble):
+    """Whatever asks for more or less: tasks, bounds, schedules, a policy for missing data."""
+    scaling |= {"onSourceError": {"policy": "Max", "afterFailures": 1}}
+    seen = observed(current, queued, in_flight)
+    if trouble:
+        seen = replace(seen, depth=None, source=Source(trouble, "no answer", 99))
+
+    def found(**more):
+        sides = {
+            side: scaling[side] | {"paused": side in more} for side in ("scaleUp", "scaleDown")
+        }
+        return target(spec(scaling | sides), seen, memory).replicas
+
+    free = found()
+    assert found(scaleUp=True) == min(free, current)
+    assert found(scaleDown=True) == max(free, current)
+    assert found(scaleUp=True, scaleDown=True) == current
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, REPLICAS, COUNTS, COUNTS, REPLICAS, st.booleans())
+def test_a_pause_at_a_number_goes_there_and_stays(
+    scaling, memory, current, queued, in_flight, number, paused
+):
+    the_spec = spec(scaling, paused=paused, pausedReplicas=number)
+    there = deployment(current, existing=0)
+    seen = observed(current, queued, in_flight, deployment=there)
+    decision, memory = decide(the_spec, seen, memory)
+    assert (decision.target.replicas, decision.target.reason) == (number, "PausedAtReplicas")
+    assert decision.target.limited_by == ()
+    later = observed(number, in_flight, queued, deployment=deployment(number, existing=0))
+    again, _ = decide(the_spec, later, memory.scaled(seen.at, current, number))
+    assert (again.target.replicas, again.scale_to) == (number, None)
+
+
+def test_a_pause_at_a_smaller_number_ends_nobody():
+    pods = tuple(pod(f"p{number}") for number in range(3))
+    workers = tuple(worker(each, in_flight=1) for each in pods)
+    seen = observed(3, in_flight=3, pods=pods, workers=workers)
+    decision, _ = decide(spec(pausedReplicas=1), seen, Memory())
+    assert len(decision.drain.stop) == 2
+    assert decision.scale_to is None
+    blind = replace(seen, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no answer", 9))
+    decision, _ = decide(spec(pausedReplicas=1), blind, Memory())
+    assert (decision.target.replicas, decision.target.limited_by) == (3, ("SourceError",))
+    assert "no data (no answer) makes it 3" in decision.target.message
+
+
+def test_what_a_pause_is_called():
+    def word(scaling=None, **more):
+        return (spec(scaling, **more).pause or ("",))[0]
+
+    up, down = {"scaleUp": {"paused": True}}, {"scaleDown": {"paused": True}}
+    assert word() == ""
+    assert word(paused=True) == "SpecPaused"
+    assert word(pausedReplicas=0) == word(paused=True, pausedReplicas=3) == "PausedAtReplicas"
+    assert (word(up), word(down), word(up | down)) == (
+        *("ScaleUpPaused", "ScaleDownPaused", "ScalingPaused"),
+    )
+
+
+# --- tolerance, and the time after a TaskQueue was made ------------------------------------------
+
+
+@PROPERTY
+@given(scalings(), MEMORIES, st.integers(1, 120), st.integers(1, 50))
+def test_a_tolerance_keeps_no_queue_with_tasks_at_zero_nor_an_idle_one_above(
+    scaling, memory, tasks, percent
+):
+    scaling |= {"activationThreshold": 1, "minReplicas": 0, "tolerancePercent": percent}
+    scaling |= {"schedules": [], "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
+    the_spec = spec(scaling)
+    fresh = replace(memory, steps=(), scaled_at=None)
+    assert target(the_spec, observed(0, tasks), fresh).replicas > 0
+    idle = replace(fresh, wanted=(), traffic=None)
+    assert target(the_spec, observed(1), idle).replicas == 0
+
+
+@pytest.mark.parametrize(
+    ("queued", "replicas"), [(88, 9), (90, 10), (100, 10), (110, 10), (111, 12)]
+)
+def test_a_tolerance_keeps_the_number_while_it_is_nearly_right(queued, replicas):
+    rules = {"maxReplicas": 50, "tolerancePercent": 10, "concurrencyPerReplica": 10}
+    rules |= {"scaleDown": {"stabilizationSeconds": 0}}
+    found = target(spec(rules), observed(10, queued))
+    assert found.replicas == replicas
+    assert ("Tolerance" in found.limited_by) == (queued in (90, 110))
+
+
+def test_a_tolerance_is_told():
+    rules = {"maxReplicas": 50, "tolerancePercent": 10, "concurrencyPerReplica": 10}
+    found = target(spec(rules), observed(10, 101))
+    assert found.message == (
+        "ceil((101 queued + 0 in flight) / 10 per replica) = 11; "
+        "tolerancePercent 10 (10.10 replicas are needed) makes it 10"
+    )
+
+
+def test_a_young_taskqueue_keeps_its_workers():
+    rules = {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
+    rules["scaleDown"]["initialCooldownSeconds"] = 300
+    young = Memory(created_at=900.0)
+    seen = observed(3, deployment=deployment(3, existing=0))
+    decision, _ = decide(spec(rules), seen, young)
+    assert (decision.target.replicas, decision.target.limited_by) == (3, ("InitialCooldown",))
+    assert "initialCooldownSeconds (100 of 300 s since" in decision.target.message
+    assert decision.next_look_seconds == pytest.approx(200.05)
+    assert target(spec(rules), observed(3, at=1200.0), young).replicas == 0
+    assert target(spec(rules), observed(3, queued=40), young).replicas == 4, "it may grow"
 
 
 # --- by example -----------------------------------------------------------------------------------

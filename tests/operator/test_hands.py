@@ -33,7 +33,7 @@ class Story:
         decision, self.memory = decide(self.spec, seen, self.memory)
         if decision.scale_to is not None:
             self.number = decision.scale_to
-            self.memory = self.memory.scaled(self.at, self.number)
+            self.memory = self.memory.scaled(self.at, decision.current, self.number)
             self.corrected.append(self.at)
         return seen, decision
 

@@ -228,7 +228,7 @@ def test_before_the_first_worker_registers_nothing_is_lowered():
     decision, memory = decide(spec(QUICK), registered, memory)
     assert decision.scale_to == 0
     assert not memory.strange
-    assert not Memory(strange=True).scaled(AT, 1).strange, "the operator asked for them itself"
+    assert not Memory(strange=True).scaled(AT, 0, 1).strange, "the operator asked for them itself"
 
 
 # --- how the API server says it ---

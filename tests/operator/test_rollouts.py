@@ -120,7 +120,7 @@ class OperatorLoop:
             max_deliveries=5,
         )
         if outcome.scaled_to is not None:
-            self._memory = self._memory.scaled(seen.at, outcome.scaled_to)
+            self._memory = self._memory.scaled(seen.at, decision.current, outcome.scaled_to)
         drain = decision.drain
         return self._kube.writes > before or bool(drain.stop or drain.call_back)
 

@@ -293,3 +293,57 @@ async def draining(admin, setup) -> list[str]:
 
 def marked(pod) -> bool:
     return "identtqueue.dev/draining-since" in (pod["metadata"].get("annotations") or {})
+
+
+# --- pauses ---------------------------------------------------------------------------------------
+
+
+async def test_a_pause_at_a_number_drains_down_to_it_and_holds(operator, setup):
+    await setup.enqueue(3)
+    setup.fleet.create(3)
+    await setup.fleet.settle()
+    busy = list(setup.fleet.workers.values())
+    for worker in busy:
+        await worker.claim()
+    setup.create(pausedReplicas=1)
+    await setup.reason("Draining")
+    assert setup.fleet.replicas == 3, "they are busy"
+    assert setup.condition("Paused") == ("True", "PausedAtReplicas")
+    for worker in busy:
+        await worker.finish()
+    await setup.replicas(1)
+    await setup.fleet.settle()
+    await setup.enqueue(9)
+    await setup.reason("PausedAtReplicas")
+    await operator.looks()
+    assert setup.fleet.replicas == 1
+    setup.api.change("taskqueues", setup.name, {"spec": {"pausedReplicas": None}})
+    await setup.replicas(9)
+    await eventually(lambda: setup.condition("Paused") == ("False", "NotPaused"))
+
+
+async def test_a_pause_in_one_direction_holds_that_direction(operator, setup):
+    setup.fleet.create()
+    setup.create({"scaleUp": {"paused": True}, "minReplicas": 1})
+    await setup.reason("ScaleUpPaused")
+    assert setup.fleet.replicas == 0
+    idle = {"stabilizationSeconds": 0, "idleSeconds": 0}
+    rules = {"scaleUp": {"paused": False}, "scaleDown": idle | {"paused": True}, "minReplicas": 0}
+    setup.api.change("taskqueues", setup.name, {"spec": {"scaling": rules}})
+    tasks = await setup.enqueue(2)
+    await setup.replicas(2)
+    for task in tasks:
+        await setup.client.cancel(task)
+    await setup.reason("ScaleDownPaused")
+    assert setup.condition("ScalingLimited") == ("True", "ScaleDownPaused")
+    assert setup.fleet.replicas == 2
+
+
+async def test_percent_steps_double_the_number_period_by_period(operator, setup):
+    setup.fleet.create()
+    double = {"type": "Percent", "value": 100, "periodSeconds": 1}
+    setup.create({"maxReplicas": 20, "scaleUp": {"policies": [double]}})
+    await setup.enqueue(40)
+    await setup.replicas(20)
+    written = [body["spec"]["replicas"] for body in setup.api.writes("/scale")]
+    assert written == [1, 2, 4, 8, 16, 20]

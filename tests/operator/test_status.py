@@ -33,7 +33,7 @@ def a_round(seen, outcome=None, the_spec=None, **more):
         seen.at,
         generation=3,
         workload="worker",
-        paused=the_spec.paused,
+        pause=the_spec.pause,
         seen=seen,
         decision=decision,
         outcome=outcome or Outcome(),
@@ -153,6 +153,11 @@ def test_a_drain_is_told():
         (observed(10, queued=999), spec(), "AtMaxReplicas"),
         (observed(0, queued=1), spec({"activationThreshold": 2}), "BelowThreshold"),
         (observed(3, queued=5), spec(paused=True), "Paused"),
+        (observed(3, queued=5), spec(pausedReplicas=3), "PausedAtReplicas"),
+        (observed(1, queued=5), spec(pausedReplicas=3), "ScalingUp"),
+        (observed(1, queued=99), spec({"scaleUp": {"paused": True}}), "ScaleUpPaused"),
+        (observed(3), spec({"scaleDown": {"paused": True}}), "ScaleDownPaused"),
+        (observed(1, queued=5), spec({"scaleDown": {"paused": True}}), "Working"),
         (observed(3, conflict="HPA x scales it too"), spec(), "Conflicting"),
     ],
 )
@@ -181,6 +186,17 @@ def test_which_node_of_a_cluster_was_tried_last_is_not_worth_a_write():
     wrong_ca = told(SourceTrouble.TLS_FAILED, "unknown authority", other.status)
     expired = told(SourceTrouble.TLS_FAILED, "has expired", wrong_ca.status)
     assert expired.fingerprint != wrong_ca.fingerprint, "this says what to mend next"
+
+
+def test_what_is_paused_is_told_also_while_it_makes_no_difference():
+    for more, reason in (
+        ({"paused": True}, "SpecPaused"),
+        ({"pausedReplicas": 1}, "PausedAtReplicas"),
+        ({"scaling": {"scaleUp": {"paused": True}}}, "ScaleUpPaused"),
+    ):
+        told = tell(a_round(observed(1, queued=1), the_spec=spec(**more)), {})
+        found = conditions(told)["Paused"]
+        assert (found["status"], found["reason"]) == ("True", reason)
 
 
 INVALID = Round(500.0, 4, "worker", problem=("InvalidSpec", "spec: wrong"))

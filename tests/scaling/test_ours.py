@@ -80,6 +80,45 @@ def test_long_tasks_in_bursts_are_never_killed(name):
     assert outcome.done == outcome.tasks > 100
 
 
+def test_percent_steps_double_the_fleet_and_halve_it():
+    """At most twice as many per 15 s, at most a half less per 30 s, as in an HPA's behavior."""
+    up = {"policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}]}
+    down = {"policies": [{"type": "Percent", "value": 50, "periodSeconds": 30}]}
+    rest = {"stabilizationSeconds": 0, "idleSeconds": 0}
+    moments = [0.1 * number for number in range(2_000)]
+    those, _ = play(moments, [9.5] * len(moments), scaleUp=up, scaleDown=down | rest)
+    assert those.over
+    assert those.kills == 0
+    assert max(number for _, number in those.changes) > 16
+
+    def at(moment):
+        return [0, *(number for when, number in those.changes if when <= moment)][-1]
+
+    for (_, before), (when, after) in pairwise(those.changes):
+        start = at(when - 15 if after > before else when - 30)
+        if after > before:
+            assert after <= max(2 * start, start + 1)
+        else:
+            assert after >= start // 2
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_tolerance_calms_a_random_load(strategy):
+    def changes(percent):
+        rng = Random(4)
+        moments = arrivals.constant(rng, 40, 600.0)
+        durations = [service.exponential(2.0)(rng) for _ in moments]
+        rules = {"stabilizationSeconds": 0, "idleSeconds": 60}
+        those, _ = play(
+            moments, durations, 600.0,
+            scaleDown=rules, tolerancePercent=percent, **STRATEGIES[strategy],
+        )  # fmt: skip
+        assert those.waiting < 200, "it keeps pace"
+        return len(those.changes)
+
+    assert changes(20) < changes(0) / 2
+
+
 def burst(startup):
     """A burst of 600 tasks of 2 s, after enough of them to know how long they take."""
 

@@ -30,6 +30,7 @@ _COLUMNS = (
     ("Ready", "string", '.status.conditions[?(@.type=="Ready")].status', "Scaling works", 0),
     ("Reason", "string", ".status.reason", "What is going on", 0),
     ("Age", "date", ".metadata.creationTimestamp", "", 0),
+    ("Paused", "string", '.status.conditions[?(@.type=="Paused")].status', "Scaling is paused", 1),
     ("Message", "string", ".status.message", "What is going on, in a sentence", 1),
 )
 
@@ -169,9 +170,17 @@ def _column(name: str, kind: str, path: str, description: str, priority: int) ->
     return column
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what occurs twice twice, without YAML's anchors."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002
+        """Never refer to an earlier place."""
+        return True
+
+
 def as_yaml() -> str:
     """The document as YAML, its keys in the order of the models."""
-    return yaml.safe_dump(definition(), sort_keys=False, width=100, allow_unicode=True)
+    return yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=100, allow_unicode=True)
 
 
 if __name__ == "__main__":

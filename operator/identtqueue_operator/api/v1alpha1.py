@@ -53,6 +53,14 @@ _EXACTLY_ONE_REDIS = (
     "[has(self.address), has(self.sentinel), has(self.cluster)].filter(x, x).size() == 1"
 )
 ONE_REDIS = "exactly one of address, sentinel and cluster must be given"
+MOST_PERCENT_UP = 10_000
+MOST_PERCENT_DOWN = 100
+TOO_MANY_PERCENT_UP = f"a Percent policy of scaleUp takes at most {MOST_PERCENT_UP}"
+TOO_MANY_PERCENT_DOWN = f"a Percent policy of scaleDown takes at most {MOST_PERCENT_DOWN}"
+
+
+def _percent_rule(most: int) -> str:
+    return f"!has(self.policies) || self.policies.all(p, p.type != 'Percent' || p.value <= {most})"
 
 
 def cel(*rules: tuple[str, str]) -> dict[str, Any]:
@@ -313,23 +321,71 @@ class Strategy(ApiModel):
     """Settings of type WaitTime, which needs them."""
 
 
+class StepPolicy(ApiModel):
+    """A limit on how far the number of replicas may move within a period."""
+
+    type: Literal["Pods", "Percent"]
+    """Pods counts replicas. Percent is a share of the replicas at the beginning of the period,
+    rounded up, and at least one replica."""
+    value: Annotated[int, Field(ge=1, le=100_000)]
+    """How many replicas or percent. At most 10000 % for growing and 100 % for shrinking."""
+    period_seconds: Annotated[int, Field(ge=1, le=1_800)]
+    """Length of the period in seconds. It slides: at each moment the last periodSeconds count."""
+
+
+StepPolicies = Annotated[
+    list[StepPolicy],
+    Field(
+        default_factory=list, max_length=8, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+    ),
+]
+SelectPolicy = Literal["Max", "Min"]
+
+
 class ScaleUp(ApiModel):
     """Limits on raising the number of replicas."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel((_percent_rule(MOST_PERCENT_UP), TOO_MANY_PERCENT_UP))
+    )
+
+    paused: bool = False
+    """Never raise the number of replicas, also not to minReplicas. Shrinking goes on.
+    Default: false."""
     max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """At most so many replicas more per pollPeriodSeconds. Without it 0 -> N is one step."""
+    policies: StepPolicies
+    """More limits, by pods or percent, each with a period of its own. Default: none."""
+    select_policy: SelectPolicy = "Max"
+    """Of several policies, the one that counts: Max is the one that allows most, Min the one that
+    allows least. maxStep holds in any case. Default: Max."""
 
 
 class ScaleDown(ApiModel):
     """Limits on shrinking. Whatever they say, a busy worker is drained before it goes."""
 
+    model_config = ConfigDict(
+        json_schema_extra=cel((_percent_rule(MOST_PERCENT_DOWN), TOO_MANY_PERCENT_DOWN))
+    )
+
+    paused: bool = False
+    """Never lower the number of replicas, also not to maxReplicas. Growing goes on.
+    Default: false."""
     stabilization_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
     """Shrink only to the highest number that was wanted in the last so many seconds. Default:
     60."""
     idle_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
     """Go to zero only after nothing was queued or running for so many seconds. Default: 60."""
+    initial_cooldown_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
+    """Do not shrink until the TaskQueue is so many seconds old: workers that were deployed together
+    with it are kept until the first tasks have arrived. Default: 0."""
     max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """At most so many replicas fewer per pollPeriodSeconds. Without it there is no such limit."""
+    policies: StepPolicies
+    """More limits, by pods or percent, each with a period of its own. Default: none."""
+    select_policy: SelectPolicy = "Max"
+    """Of several policies, the one that counts: Max is the one that allows most, Min the one that
+    allows least. maxStep holds in any case. Default: Max."""
 
 
 class OnSourceError(ApiModel):
@@ -408,6 +464,10 @@ class Scaling(ApiModel):
     `workloadRef` set what they use. Default: 10."""
     strategy: Annotated[Strategy, Field(default_factory=Strategy)]
     """How the wanted number of replicas follows from the queues. Default: type Backlog."""
+    tolerance_percent: Annotated[int, Field(ge=0, le=50)] = 0
+    """Change nothing while the number that is needed, not rounded, differs from the present one by
+    at most so many percent. It never keeps a queue with tasks at zero, nor an idle one above it.
+    Default: 0."""
     activation_threshold: Annotated[int, Field(ge=1, le=1_000_000)] = 1
     """Leave zero only when at least so many tasks wait. Default: 1."""
     poll_period_seconds: Annotated[int, Field(ge=1, le=300)] = 5
@@ -511,6 +571,42 @@ class TaskQueueSpec(ApiModel):
     paused: bool = False
     """Hands off: replicas stay what they are. Tasks of dead pods are still recovered. Default:
     false."""
+    paused_replicas: Annotated[int, Field(ge=0, le=100_000)] | None = None
+    """Pause at this number, whether or not `paused` is set: go there, and stay there whatever
+    waits, also beyond minReplicas and maxReplicas. Workers that are to go finish what they
+    hold. Without it there is no such pause."""
+
+    @property
+    def first_replicas(self) -> int:
+        """How many replicas a Deployment is made with."""
+        return self.scaling.min_replicas if self.paused_replicas is None else self.paused_replicas
+
+    @property
+    def hands_off(self) -> bool:
+        """Whether the number of replicas is for others to change."""
+        return self.paused and self.paused_replicas is None
+
+    @property
+    def pause(self) -> tuple[str, str] | None:
+        """What of scaling is paused: a word, and a sentence. None: nothing is."""
+        if self.paused_replicas is not None:
+            number = self.paused_replicas
+            return (
+                "PausedAtReplicas",
+                f"spec.pausedReplicas is {number}: replicas go there and stay",
+            )
+        if self.paused:
+            return "SpecPaused", "spec.paused is true: replicas are left alone"
+        up, down = self.scaling.scale_up.paused, self.scaling.scale_down.paused
+        if up and down:
+            return "ScalingPaused", "scaleUp.paused and scaleDown.paused: replicas are not changed"
+        if up:
+            return "ScaleUpPaused", "scaleUp.paused is true: replicas are not raised"
+        return (
+            ("ScaleDownPaused", "scaleDown.paused is true: replicas are not lowered")
+            if down
+            else None
+        )
 
     @property
     def queue_names(self) -> tuple[str, ...]:
@@ -542,10 +638,21 @@ def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
         scaling.on_source_error.replicas is not None
     ):
         yield "policy Fixed needs replicas, and only it may have them"
+    yield from _broken_step_rules(scaling)
     yield from _broken_redis_rules(spec.redis)
     if len(set(spec.queue_names)) != len(spec.queues):
         yield "queues must have different names"
     yield from _broken_schedule_rules(scaling)
+
+
+def _broken_step_rules(scaling: Scaling) -> Iterable[str]:
+    sides = (
+        (scaling.scale_up.policies, MOST_PERCENT_UP, TOO_MANY_PERCENT_UP),
+        (scaling.scale_down.policies, MOST_PERCENT_DOWN, TOO_MANY_PERCENT_DOWN),
+    )
+    for policies, most, message in sides:
+        if any(each.type == "Percent" and each.value > most for each in policies):
+            yield message
 
 
 def _broken_schedule_rules(scaling: Scaling) -> Iterable[str]:
