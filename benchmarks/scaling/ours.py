@@ -15,13 +15,14 @@ from identtqueue_operator.decide import decide
 from identtqueue_operator.drain import FIRST_COST, VICTIM_COST
 from identtqueue_operator.model import (
     Container,
-    Deployment,
     Depth,
     Key,
     Memory,
     Observed,
     Selector,
     Worker,
+    Workload,
+    WorkloadKey,
 )
 from identtqueue_operator.model import Pod as SeenPod
 from identtqueue_operator.reconcile import FOLLOW_UP_SECONDS, REST_SECONDS
@@ -30,7 +31,7 @@ ROUND_SECONDS = 0.02
 """From the doorbell to the written number: README.md, "Measured"."""
 WATCH_SECONDS = 0.05
 """Until the operator hears of a pod that changed."""
-_WORKLOAD = Key("simulated", "worker")
+_WORKLOAD = WorkloadKey("simulated", "worker")
 _SELECTOR = Selector((("app", "worker"),))
 
 
@@ -119,7 +120,7 @@ class OurScaler:
                 run_ms_total=int(fleet.ended_seconds * 1000),
             ),
             workers=tuple(workers),
-            deployment=Deployment(
+            workload=Workload(
                 key=_WORKLOAD,
                 uid="simulated",
                 resource_version="1",

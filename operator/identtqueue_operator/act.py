@@ -22,7 +22,7 @@ from .cluster import Cluster
 from .doorbell import Endpoint
 from .drain import FIRST_COST, VICTIM_COST
 from .kube import ApiError, Kube
-from .model import Decision, Deployment, Observed, Outcome, Pod, Requeued, Source, Worker
+from .model import Decision, Observed, Outcome, Pod, Requeued, Source, Worker, Workload
 
 
 async def act(
@@ -37,7 +37,7 @@ async def act(
     """Carry out a decision.
 
     Returns:
-        What was really done. A failure (Redis went away, somebody changed the Deployment in
+        What was really done. A failure (Redis went away, somebody changed the workload in
         between) is in it and ends the round; what was not done, the next round decides again.
     """
     outcome = Outcome()
@@ -66,38 +66,36 @@ async def act(
 async def _scale(
     decision: Decision, seen: Observed, outcome: Outcome, cluster: Cluster, kube: Kube
 ) -> Outcome:
-    """Write the number, on condition that the Deployment is the one that was seen.
+    """Write the number, on condition that the workload is the one that was seen.
 
     Its status is written all the time. If nothing else has changed, growing is as right as before;
     lowering rests on more, so that is for the next round.
     """
-    deployment, wanted = seen.deployment, decision.scale_to
-    assert deployment is not None
+    workload, wanted = seen.workload, decision.scale_to
+    assert workload is not None
     assert wanted is not None
     try:
-        version = await kube.scale(deployment, wanted)
+        version = await kube.scale(workload, wanted)
     except ApiError as error:
         if not (error.conflict or error.missing):
             raise
-        fresh = await _refresh(deployment, cluster, kube)
+        fresh = await _refresh(workload, cluster, kube)
         if fresh is None or wanted < decision.current:
             raise
-        if (fresh.uid, fresh.replicas) != (deployment.uid, decision.current):
+        if (fresh.uid, fresh.replicas) != (workload.uid, decision.current):
             raise
-        deployment, version = fresh, await kube.scale(fresh, wanted)
-    cluster.put_deployment(
-        replace(deployment, resource_version=version, replicas=wanted, lagging=True)
-    )
+        workload, version = fresh, await kube.scale(fresh, wanted)
+    cluster.put_workload(replace(workload, resource_version=version, replicas=wanted, lagging=True))
     return replace(outcome, scaled_from=decision.current, scaled_to=wanted)
 
 
-async def _refresh(seen: Deployment, cluster: Cluster, kube: Kube) -> Deployment | None:
+async def _refresh(seen: Workload, cluster: Cluster, kube: Kube) -> Workload | None:
     """The cache was behind: ask for the truth."""
-    fresh = await kube.get_deployment(seen.key)
+    fresh = await kube.get_workload(seen.key)
     if fresh is None:
-        cluster.drop_deployment(seen.key)
+        cluster.drop_workload(seen.key)
     else:
-        cluster.put_deployment(fresh)
+        cluster.put_workload(fresh)
     return fresh
 
 

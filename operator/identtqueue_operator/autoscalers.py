@@ -1,12 +1,12 @@
-"""Who else scales our Deployments: HorizontalPodAutoscalers and KEDA's ScaledObjects.
+"""Who else scales our workloads: HorizontalPodAutoscalers and KEDA's ScaledObjects.
 
-Two autoscalers on one Deployment undo each other's work for ever, so the operator looks for others
+Two autoscalers on one workload undo each other's work for ever, so the operator looks for others
 and keeps its hands off what they scale. They are rare and change rarely: one list per namespace
 every twenty seconds is enough, and costs nothing while a queue is being served. But no TaskQueue is
-decided on before a list that is younger than it: its Deployment may have been scaled by another
+decided on before a list that is younger than it: its workload may have been scaled by another
 hand all along. A list that fails says nothing: what the last one said holds, and it is tried again
 soon. One that is refused (no permission, no such kind) means that there is nothing to look for. A
-HorizontalPodAutoscaler that comes, goes or turns to another Deployment is heard of by a watch and
+HorizontalPodAutoscaler that comes, goes or turns to another workload is heard of by a watch and
 causes a look at once; KEDA makes one for each ScaledObject that is active.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 from .backoff import pause_after
 from .kube import ApiError, Kube
-from .model import Key
+from .model import Key, WorkloadKey
 from .views import key_of
 
 logger = logging.getLogger(__name__)
@@ -37,18 +37,18 @@ class Autoscalers:
 
     Args:
         namespaces: the served ones; (None,) means the whole cluster.
-        on_change: called with a Deployment that got another autoscaler, or lost it.
+        on_change: called with a workload that got another autoscaler, or lost it.
     """
 
     def __init__(
-        self, kube: Kube, namespaces: Sequence[str | None], on_change: Callable[[Key], None]
+        self, kube: Kube, namespaces: Sequence[str | None], on_change: Callable[[WorkloadKey], None]
     ) -> None:
         self._kube = kube
         self._namespaces = namespaces
         self._on_change = on_change
-        self._found: dict[Key, str] = {}
-        self._answers: dict[tuple[str, str | None], dict[Key, str]] = {}
-        self._heard: dict[Key, str] = {}
+        self._found: dict[WorkloadKey, str] = {}
+        self._answers: dict[tuple[str, str | None], dict[WorkloadKey, str]] = {}
+        self._heard: dict[Key, WorkloadKey | None] = {}
         self._refused: set[str] = set()
         self._begun = self._ended = 0  # looks
         self._failures = 0
@@ -56,14 +56,14 @@ class Autoscalers:
         self._wanted = asyncio.Event()
         self._one_ended = asyncio.Condition()
 
-    def scaling(self, deployment: Key) -> str:
-        """Who else scales the Deployment, in words; empty if nobody does."""
-        return self._found.get(deployment, "")
+    def scaling(self, workload: WorkloadKey) -> str:
+        """Who else scales the workload, in words; empty if nobody does."""
+        return self._found.get(workload, "")
 
     def heard(self, body: Mapping[str, Any], *, gone: bool) -> None:
         """A HorizontalPodAutoscaler came, went or changed. Most changes are of its status."""
-        key, target = key_of(body), "" if gone else _target(body) or ""
-        if self._heard.get(key, "") != target:
+        key, target = key_of(body), None if gone else _target(body)
+        if self._heard.get(key) != target:
             self._heard[key] = target
             self._wanted.set()
         if gone:
@@ -101,7 +101,7 @@ class Autoscalers:
     async def look(self) -> None:
         """Look once."""
         self._begun += 1
-        found: dict[Key, str] = {}
+        found: dict[WorkloadKey, str] = {}
         failure = ""
         for namespace in self._namespaces:
             for kind, listing in (
@@ -124,7 +124,9 @@ class Autoscalers:
             self._failures = self._failures + 1 if failure else 0
             self._one_ended.notify_all()
 
-    async def _list(self, kind: str, listing: _List, namespace: str | None) -> dict[Key, str]:
+    async def _list(
+        self, kind: str, listing: _List, namespace: str | None
+    ) -> dict[WorkloadKey, str]:
         try:
             bodies = await listing(namespace)
         except ApiError as error:
@@ -136,20 +138,26 @@ class Autoscalers:
                 self._refused.add(what)
                 logger.warning("can't look for other autoscalers: %s: %s", what, error)
             return {}
-        return dict(_entry(kind, body) for body in bodies if _target(body))
+        return dict(entry for body in bodies if (entry := _entry(kind, body)) is not None)
 
 
-def _target(body: Mapping[str, Any]) -> str | None:
-    """Name of the Deployment that an autoscaler scales; None if it scales something else."""
+def _target(body: Mapping[str, Any]) -> WorkloadKey | None:
+    """What an autoscaler scales; None if it does not say."""
     target = (body.get("spec") or {}).get("scaleTargetRef") or {}
-    return target.get("name") if target.get("kind", "Deployment") == "Deployment" else None
+    if not target.get("name"):
+        return None
+    group = str(target.get("apiVersion") or "apps/v1").rpartition("/")[0]
+    kind = str(target.get("kind") or "Deployment")
+    return WorkloadKey(body["metadata"]["namespace"], str(target["name"]), group, kind)
 
 
-def _entry(kind: str, body: dict[str, Any]) -> tuple[Key, str]:
-    """The Deployment, and who scales it."""
-    deployment = Key(body["metadata"]["namespace"], str(_target(body)))
-    text = f"{kind} {body['metadata']['name']} scales Deployment {deployment.name} too"
+def _entry(kind: str, body: dict[str, Any]) -> tuple[WorkloadKey, str] | None:
+    """The workload, and who scales it."""
+    workload = _target(body)
+    if workload is None:
+        return None
+    text = f"{kind} {body['metadata']['name']} scales {workload} too"
     annotations = body["metadata"].get("annotations") or {}
     if any(name.startswith("autoscaling.keda.sh/paused") for name in annotations):
         text += " (it is paused, and may go on at any time: delete it to hand over)"
-    return deployment, text
+    return workload, text

@@ -1,6 +1,6 @@
-"""What is known of the cluster without asking: Deployments and pods, kept up by the watches.
+"""What is known of the cluster without asking: workloads and pods, kept up by the watches.
 
-A hint, not the truth: a Deployment that is missing here is asked for before it counts as missing,
+A hint, not the truth: a workload that is missing here is asked for before it counts as missing,
 and every write carries the resource version it rests on. Watches can also miss deletions (when the
 API server has forgotten the version a watch stopped at, the list that follows has no word about
 what vanished), so the controller compares with a full list now and then, and asks for what differs.
@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 from . import views
-from .model import Deployment, Key, Pod, Selector
+from .model import Key, Pod, Selector, Workload, WorkloadKey
 
 REMEMBER_MISSING_SECONDS = 60.0
-"""How long an answer "there is no such Deployment" is believed; a watch tells when there is."""
+"""How long an answer "there is no such workload" is believed; a watch tells when there is."""
 REMEMBER_GONE_SECONDS = 600.0
 """How long the last status of a vanished pod is kept as evidence."""
 
@@ -22,63 +22,63 @@ Labels = Mapping[str, str]
 
 
 class Cluster:
-    """Deployments and pods of the served namespaces.
+    """Workloads and pods of the served namespaces.
 
     Args:
-        on_deployment: called with the key of a Deployment that changed, came or went.
-        on_pods: called with the Deployment's key when one of its pods changed, came or went.
+        on_workload: called with the key of a workload that changed, came or went.
+        on_pods: called with the workload's key when one of its pods changed, came or went.
         clock: seconds, monotonic.
     """
 
     def __init__(
         self,
-        on_deployment: Callable[[Key], None],
-        on_pods: Callable[[Key], None],
+        on_workload: Callable[[WorkloadKey], None],
+        on_pods: Callable[[WorkloadKey], None],
         clock: Callable[[], float],
     ) -> None:
-        self._on_deployment = on_deployment
+        self._on_workload = on_workload
         self._on_pods = on_pods
         self._clock = clock
-        self._deployments: dict[Key, Deployment] = {}
-        self._missing: dict[Key, float] = {}
+        self._workloads: dict[WorkloadKey, Workload] = {}
+        self._missing: dict[WorkloadKey, float] = {}
         self._pods: dict[str, dict[str, tuple[Pod, Labels]]] = defaultdict(dict)
         self._seen_at: dict[str, float] = {}
-        self._wanted: set[Key] = set()
-        self._watched: dict[Key, _Watched] = {}
-        self._by_label: dict[tuple[str, str, str], set[Key]] = defaultdict(set)
+        self._wanted: set[WorkloadKey] = set()
+        self._watched: dict[WorkloadKey, _Watched] = {}
+        self._by_label: dict[tuple[str, str, str], set[WorkloadKey]] = defaultdict(set)
 
     # --- reading ---
 
-    def deployment(self, key: Key) -> Deployment | None:
-        """The Deployment as last seen."""
-        return self._deployments.get(key)
+    def workload(self, key: WorkloadKey) -> Workload | None:
+        """The workload as last seen."""
+        return self._workloads.get(key)
 
-    def is_missing(self, key: Key) -> bool:
-        """Whether the API server said a short while ago that there is no such Deployment."""
+    def is_missing(self, key: WorkloadKey) -> bool:
+        """Whether the API server said a short while ago that there is no such workload."""
         since = self._missing.get(key)
         return since is not None and self._clock() - since < REMEMBER_MISSING_SECONDS
 
-    def pods(self, deployment: Deployment) -> tuple[Pod, ...]:
-        """The Deployment's pods as last seen, and those that vanished a short while ago."""
-        watched = self._watched.get(deployment.key)
-        if watched is None or watched.selector != deployment.selector:
-            watched = self._watch(deployment)
+    def pods(self, workload: Workload) -> tuple[Pod, ...]:
+        """The workload's pods as last seen, and those that vanished a short while ago."""
+        watched = self._watched.get(workload.key)
+        if watched is None or watched.selector != workload.selector:
+            watched = self._watch(workload)
         too_old = self._clock() - REMEMBER_GONE_SECONDS
         for uid in [u for u, p in watched.pods.items() if p.gone_at and p.gone_at < too_old]:
             del watched.pods[uid]
         return tuple(watched.pods.values())
 
-    def watch(self, key: Key) -> None:
-        """Keep account of which pods belong to the Deployment, until `unwatch`."""
+    def watch(self, key: WorkloadKey) -> None:
+        """Keep account of which pods belong to the workload, until `unwatch`."""
         self._wanted.add(key)
 
-    def unwatch(self, key: Key) -> None:
-        """Forget which pods belong to the Deployment. Whoever asks once more leaves no trace."""
+    def unwatch(self, key: WorkloadKey) -> None:
+        """Forget which pods belong to the workload. Whoever asks once more leaves no trace."""
         self._wanted.discard(key)
         self._missing.pop(key, None)
         self._forget(key)
 
-    def _forget(self, key: Key) -> None:
+    def _forget(self, key: WorkloadKey) -> None:
         watched = self._watched.pop(key, None)
         if watched is not None:
             for label in _index(key.namespace, watched.selector):
@@ -86,41 +86,41 @@ class Cluster:
                 if not self._by_label[label]:
                     del self._by_label[label]
 
-    def _watch(self, deployment: Deployment) -> "_Watched":
-        self._forget(deployment.key)
-        watched = _Watched(deployment.selector)
-        for pod, labels in self._pods[deployment.key.namespace].values():
-            if deployment.selector.matches(labels):
+    def _watch(self, workload: Workload) -> "_Watched":
+        self._forget(workload.key)
+        watched = _Watched(workload.selector)
+        for pod, labels in self._pods[workload.key.namespace].values():
+            if workload.selector.matches(labels):
                 watched.pods[pod.uid] = pod
-        if deployment.key not in self._wanted:
+        if workload.key not in self._wanted:
             return watched
-        self._watched[deployment.key] = watched
-        for label in _index(deployment.key.namespace, deployment.selector):
-            self._by_label[label].add(deployment.key)
+        self._watched[workload.key] = watched
+        for label in _index(workload.key.namespace, workload.selector):
+            self._by_label[label].add(workload.key)
         return watched
 
     # --- writing ---
 
-    def put_deployment(self, deployment: Deployment) -> None:
-        """Take in a Deployment, unless a later state of it is known (from the operator's write)."""
-        before = self._deployments.get(deployment.key)
-        if before is not None and before.uid == deployment.uid and _older(deployment, before):
+    def put_workload(self, workload: Workload) -> None:
+        """Take in a workload, unless a later state of it is known (from the operator's write)."""
+        before = self._workloads.get(workload.key)
+        if before is not None and before.uid == workload.uid and _older(workload, before):
             return
-        self._deployments[deployment.key] = deployment
-        self._missing.pop(deployment.key, None)
-        self._seen_at[deployment.uid] = self._clock()
-        if before != deployment:
-            self._on_deployment(deployment.key)
+        self._workloads[workload.key] = workload
+        self._missing.pop(workload.key, None)
+        self._seen_at[workload.uid] = self._clock()
+        if before != workload:
+            self._on_workload(workload.key)
 
-    def drop_deployment(self, key: Key) -> None:
-        """Take in that a Deployment is gone."""
-        gone = self._deployments.pop(key, None)
+    def drop_workload(self, key: WorkloadKey) -> None:
+        """Take in that a workload is gone."""
+        gone = self._workloads.pop(key, None)
         if gone is not None:
             self._seen_at.pop(gone.uid, None)
-            self._on_deployment(key)
+            self._on_workload(key)
 
-    def note_missing(self, key: Key) -> None:
-        """Take in that the API server knows no such Deployment."""
+    def note_missing(self, key: WorkloadKey) -> None:
+        """Take in that the API server knows no such workload."""
         if key in self._wanted:
             self._missing[key] = self._clock()
 
@@ -143,7 +143,7 @@ class Cluster:
 
     def _spread(self, pod: Pod, labels: Labels) -> None:
         namespace = pod.key.namespace
-        candidates: set[Key] = set()
+        candidates: set[WorkloadKey] = set()
         for label in ((namespace, k, v) for k, v in labels.items()):
             candidates |= self._by_label.get(label, set())
         candidates |= self._by_label.get((namespace, "", ""), set())
@@ -155,17 +155,17 @@ class Cluster:
 
     # --- resync ---
 
-    def doubtful_deployments(
+    def doubtful_workloads(
         self, namespace: str | None, bodies: Iterable[views.Body], listed_at: float
-    ) -> set[Key]:
+    ) -> set[WorkloadKey]:
         """Find where a full list, begun at `listed_at`, and the watches say different things.
 
         Neither is believed: a list from the API server's cache may be old, and a watch may have
         missed something. What is doubtful is asked for one by one.
         """
-        present = {views.key_of(body) for body in bodies}
-        known = {key for key in self._deployments if namespace in (None, key.namespace)}
-        silent = {key for key in known if self._seen_at[self._deployments[key].uid] < listed_at}
+        present = {views.workload_key(body) for body in bodies}
+        known = {key for key in self._workloads if namespace in (None, key.namespace)}
+        silent = {key for key in known if self._seen_at[self._workloads[key].uid] < listed_at}
         return (present - known) | (silent - present)
 
     def doubtful_pods(
@@ -192,7 +192,7 @@ class Cluster:
 
 
 class _Watched:
-    """The pods of one Deployment."""
+    """The pods of one workload."""
 
     def __init__(self, selector: Selector) -> None:
         self.selector = selector
@@ -205,7 +205,7 @@ def _index(namespace: str, selector: Selector) -> list[tuple[str, str, str]]:
     return [(namespace, key, value)]
 
 
-def _older(one: Deployment, other: Deployment) -> bool:
+def _older(one: Workload, other: Workload) -> bool:
     """Whether `one` was written before `other`. Resource versions of one object are ordered."""
     versions = (one.resource_version, other.resource_version)
     return all(v.isdecimal() for v in versions) and int(versions[0]) < int(versions[1])

@@ -18,7 +18,7 @@ from .cluster import Cluster
 from .endpoints import Endpoints
 from .kube import ApiError, Kube
 from .metrics import Meter, Snapshot
-from .model import Key
+from .model import Key, WorkloadKey
 from .reconcile import Reconciler, Tools
 from .replicasets import ReplicaSets
 from .settings import Settings
@@ -61,8 +61,8 @@ class Controller:
         self._reconcilers: dict[Key, Reconciler] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
         self._ending: set[asyncio.Task[None]] = set()
-        self._by_workload: dict[Key, set[Key]] = defaultdict(set)
-        self._workload_of: dict[Key, Key] = {}
+        self._by_workload: dict[WorkloadKey, set[Key]] = defaultdict(set)
+        self._workload_of: dict[Key, WorkloadKey] = {}
         self._shared = SharedQueues()
         self._me = Key(settings.own_namespace, settings.identity)
         self._my_deployment = settings.identity.rsplit("-", 2)[0]
@@ -152,7 +152,7 @@ class Controller:
             self._note_queues(key, reconciler)
 
     def task_queue_deleted(self, key: Key) -> None:
-        """A TaskQueue is gone. Its Deployment stays, or goes by its owner reference."""
+        """A TaskQueue is gone. Its workload stays, or goes by its owner reference."""
         self._seen_at.pop(key, None)
         reconciler = self._reconcilers.pop(key, None)
         if reconciler is None:
@@ -168,11 +168,11 @@ class Controller:
 
     def deployment_changed(self, body: Body) -> None:
         """A Deployment is there, or has changed."""
-        self.cluster.put_deployment(views.deployment(body))
+        self.cluster.put_workload(views.deployment(body))
 
     def deployment_deleted(self, body: Body) -> None:
         """A Deployment is gone."""
-        self.cluster.drop_deployment(views.key_of(body))
+        self.cluster.drop_workload(WorkloadKey(*views.key_of(body)))
 
     def pod_changed(self, body: Body) -> None:
         """A pod is there, or has changed."""
@@ -211,8 +211,8 @@ class Controller:
         if error is not None:
             self._failed.set_exception(error)
 
-    def _index(self, key: Key, workload: Key | None) -> None:
-        """Note which Deployment the TaskQueue names (now)."""
+    def _index(self, key: Key, workload: WorkloadKey | None) -> None:
+        """Note which workload the TaskQueue names (now)."""
         before = self._workload_of.pop(key, None)
         if before is not None and before != workload:
             self._by_workload[before].discard(key)
@@ -232,21 +232,21 @@ class Controller:
         for other in self._shared.put(key, reconciler.queues, reconciler.workload):
             self._reconcilers[other].look()
 
-    def _is_self(self, workload: Key) -> bool:
-        """Whether the Deployment runs this operator."""
-        return workload == Key(self._me.namespace, self._my_deployment)
+    def _is_self(self, workload: WorkloadKey) -> bool:
+        """Whether the workload runs this operator."""
+        return workload == WorkloadKey(self._me.namespace, self._my_deployment)
 
-    def _look_at_workload(self, workload: Key) -> None:
+    def _look_at_workload(self, workload: WorkloadKey) -> None:
         for key in self._by_workload.get(workload, ()):
             self._reconcilers[key].look()
 
-    def _rival(self, created: tuple[str, str], workload: Key) -> str:
-        """Of several TaskQueues with one Deployment the oldest one scales it."""
+    def _rival(self, created: tuple[str, str], workload: WorkloadKey) -> str:
+        """Of several TaskQueues with one workload the oldest one scales it."""
         ages = (self._reconcilers[key].created for key in self._by_workload.get(workload, ()))
         oldest = min(ages, default=created)
         if oldest >= created:
             return ""
-        return f"TaskQueue {oldest[1]} is older and scales Deployment {workload.name} too"
+        return f"TaskQueue {oldest[1]} is older and scales {workload} too"
 
     # --- rights ---
 
@@ -296,8 +296,8 @@ class Controller:
         """
         listed_at = self._steady()
         bodies = await self._kube.list_deployments(namespace)
-        for key in self.cluster.doubtful_deployments(namespace, bodies, listed_at):
-            await self._ask_for_deployment(key)
+        for workload in self.cluster.doubtful_workloads(namespace, bodies, listed_at):
+            await self._ask_for_workload(workload)
         bodies = await self._kube.list_pods(namespace)
         for key in self.cluster.doubtful_pods(namespace, bodies, listed_at):
             await self._ask_for_pod(key)
@@ -337,12 +337,12 @@ class Controller:
         elif self._seen_at.get(key, 0.0) < asked_at:
             self.task_queue_deleted(key)
 
-    async def _ask_for_deployment(self, key: Key) -> None:
-        found = await self._kube.get_deployment(key)
+    async def _ask_for_workload(self, key: WorkloadKey) -> None:
+        found = await self._kube.get_workload(key)
         if found is None:
-            self.cluster.drop_deployment(key)
+            self.cluster.drop_workload(key)
         else:
-            self.cluster.put_deployment(found)
+            self.cluster.put_workload(found)
 
     async def _ask_for_pod(self, key: Key) -> None:
         body = await self._kube.get_pod(key)

@@ -15,7 +15,7 @@ list below, and puts its name into `limited_by`:
 10. a rollout            shrink only when it has ended; see `drain`
 11. changes by others    after the second one, wait before the next correction; see `hands`
 
-Some cases never get so far. A paused TaskQueue, one whose Deployment somebody else scales, and one
+Some cases never get so far. A paused TaskQueue, one whose workload somebody else scales, and one
 whose pods are no workers keep their replicas. One that is paused at a number goes to that number.
 Without data from Redis no number is ever lowered.
 """
@@ -56,11 +56,11 @@ returns to zero)."""
 def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decision, Memory]:
     """What to do now. The returned memory goes into the next round."""
     evidence = weigh(seen, spec.recovery.lease_seconds)
-    if seen.deployment is None:
-        target = Target(0, "WorkloadMissing", "there is no Deployment to scale")
+    if seen.workload is None:
+        target = Target(0, "WorkloadMissing", "there is no workload to scale")
         again = _next_look(spec, seen, evidence, None)
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
-    current = seen.deployment.replicas
+    current = seen.workload.replicas
     memory = _remember(spec, seen, memory, current)
     hands = watch_hands(memory.hands, seen, paused=spec.hands_off)
     memory = replace(memory, hands=replace(hands, is_news=False))
@@ -303,11 +303,11 @@ def _limit_shrinking(
 def _keep_workers(seen: Observed, memory: Memory, current: int, clamps: _Clamps) -> None:
     """What protects work, whoever asks for less."""
     if memory.strange:
-        sentence = "a Deployment from which no worker has ever registered"
+        sentence = "a workload from which no worker has ever registered"
         clamps.to(current, "NoWorkerRegistered", sentence)
     if waits_for_rollout(clamps.value, seen):
-        assert seen.deployment is not None
-        news = f"{seen.deployment.updated} of {seen.deployment.existing} pods are new"
+        assert seen.workload is not None
+        news = f"{seen.workload.updated} of {seen.workload.existing} pods are new"
         clamps.to(current, "Rollout", f"a rollout under way ({news})")
 
 
@@ -472,6 +472,6 @@ def _next_look(
         looks.append(changes)
     if seen.depth is not None and seen.depth.demand:
         looks.append(HOT_SECONDS)
-    if seen.source.trouble or seen.deployment is None:
+    if seen.source.trouble or seen.workload is None:
         looks.append(float(spec.scaling.poll_period_seconds))
     return min(looks) if looks else None

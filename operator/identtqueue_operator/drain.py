@@ -10,17 +10,17 @@ middle, or meets another wish in the middle, simply goes on from there:
 * nobody needs to go (paused, another autoscaler): every drained worker of ours is called back.
 
 Nothing is undone on half a picture, as there is while Redis is away, or before all pods are known
-to an operator that has just started. Nor where an older TaskQueue looks after the same Deployment:
+to an operator that has just started. Nor where an older TaskQueue looks after the same workload:
 what is drained there, it has drained.
 
-**A rollout goes first.** While pods of an older template are there, the Deployment's controller
+**A rollout goes first.** While pods of an older template are there, the workload's controller
 takes pods away by itself, and only as new ones become available. A new pod that is drained never
 becomes ready, and the rollout would wait for it for ever. So during a rollout no worker is told to
 go, all who were told are called back, and the number is not lowered. One thing is allowed: to go to
 zero, if no worker holds anything and all can go at once. A rollout that is stuck would otherwise
 keep its pods for ever. A paused Deployment with the pods of a single ReplicaSet does not roll out.
 
-A write that the Deployment's controller has not yet acted on (`lagging`) may begin a rollout. Until
+A write that the workload's controller has not yet acted on (`lagging`) may begin a rollout. Until
 it has, nobody new is told to go and the number is not lowered.
 
 A worker of several queues is told in each. One is enough for it to fetch from none, so whoever was
@@ -38,7 +38,7 @@ pod's grace period.
 
 from collections.abc import Mapping, Sequence, Set
 
-from .model import Deployment, Drain, Observed, Pod, Worker
+from .model import Drain, Observed, Pod, Worker, Workload
 
 VICTIM_COST = -1_000_000
 """`controller.kubernetes.io/pod-deletion-cost` of a victim; below what a user would set."""
@@ -49,21 +49,21 @@ _PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = False) -> Drain:
-    """Whom to stop, whom to call back, and how far down the Deployment can go now.
+    """Whom to stop, whom to call back, and how far down the workload can go now.
 
     Args:
         target: the number of replicas that there should be.
-        seen: with a Deployment.
+        seen: with a workload.
         over: UIDs of the pods whose time to finish is over, should they be victims.
         lowered: the number was lowered, and the ReplicaSets may not have followed yet. Also when it
             was raised again since, they may be about to end those that were chosen.
     """
-    assert seen.deployment is not None
+    assert seen.workload is not None
     if seen.rival or seen.depth is None:
         return Drain()
     pods = seen.own_pods
     workers = seen.workers_by_pod()
-    victims = choose_victims(pods, workers, target, seen.deployment, lowered=lowered)
+    victims = choose_victims(pods, workers, target, seen.workload, lowered=lowered)
     chosen = {pod.uid for pod in victims}
     late = tuple(
         pod
@@ -124,17 +124,17 @@ def waits_for_rollout(target: int, seen: Observed) -> bool:
 
 def has_followed(seen: Observed) -> bool:
     """Whether the ReplicaSets have no more pods than the number says, or a rollout decides."""
-    deployment = seen.deployment
-    assert deployment is not None
-    followed = deployment.rolling or deployment.existing <= deployment.replicas
-    return followed and not deployment.lagging
+    workload = seen.workload
+    assert workload is not None
+    followed = workload.rolling or workload.existing <= workload.replicas
+    return followed and not workload.lagging
 
 
 def choose_victims(
     pods: Sequence[Pod],
     workers: dict[str, tuple[Worker, ...]],
     target: int,
-    deployment: Deployment,
+    workload: Workload,
     *,
     lowered: bool = False,
 ) -> tuple[Pod, ...]:
@@ -144,13 +144,13 @@ def choose_victims(
     what the ReplicaSets have in excess of it stays chosen until they have followed. In a rollout
     they have more than the number by design.
     """
-    if target < deployment.replicas:
+    if target < workload.replicas:
         surplus = len(pods) - target
     elif lowered:
         surplus = len(pods)
     else:
-        surplus = 0 if deployment.rolling else deployment.existing - deployment.replicas
-    if target >= deployment.replicas or deployment.lagging:
+        surplus = 0 if workload.rolling else workload.existing - workload.replicas
+    if target >= workload.replicas or workload.lagging:
         pods = [pod for pod in pods if any(w.draining for w in workers[pod.uid])]
 
     def price(pod: Pod) -> tuple[int, int, float, str]:
@@ -188,8 +188,8 @@ def _lower_to(
     target: int, seen: Observed, pods: Sequence[Pod], free: set[str], late: int
 ) -> int | None:
     """The lowest number that ends nobody who holds a task (or whose time is not over)."""
-    assert seen.deployment is not None
-    if target >= seen.deployment.replicas or seen.deployment.lagging:
+    assert seen.workload is not None
+    if target >= seen.workload.replicas or seen.workload.lagging:
         return None
     if not _all_known(pods, seen):
         return None
@@ -203,23 +203,23 @@ def _lower_to(
     lowest = max(target, len(pods) - max(first, late))
     if lowest > 0 and _mixed(seen):
         return None
-    return lowest if lowest < seen.deployment.replicas else None
+    return lowest if lowest < seen.workload.replicas else None
 
 
 def _all_known(pods: Sequence[Pod], seen: Observed) -> bool:
     """Whether no pod exists that was not seen yet."""
-    assert seen.deployment is not None
-    return len(pods) >= seen.deployment.existing
+    assert seen.workload is not None
+    return len(pods) >= seen.workload.existing
 
 
 def _mixed(seen: Observed) -> bool:
     """Whether a rollout is under way: the controller, not the number, says which pods go."""
-    deployment = seen.deployment
-    assert deployment is not None
-    if not deployment.rolling:
+    workload = seen.workload
+    assert workload is not None
+    if not workload.rolling:
         return False
-    # Paused, with the pods of one ReplicaSet: its number is the Deployment's.
-    return not deployment.paused or len({pod.replica_set for pod in seen.own_pods}) > 1
+    # Paused, with the pods of one ReplicaSet: its number is the workload's.
+    return not workload.paused or len({pod.replica_set for pod in seen.own_pods}) > 1
 
 
 def _may_go(pod: Pod, workers: tuple[Worker, ...]) -> bool:

@@ -26,27 +26,27 @@ def watch_hands(before: Hands, seen: Observed, *, paused: bool) -> Hands:
 
     Args:
         before: what was known before this look.
-        seen: with a Deployment.
+        seen: with a workload.
         paused: the TaskQueue is paused, so that the number is everybody's to change.
     """
-    deployment, at = seen.deployment, seen.steady
-    assert deployment is not None
-    number = deployment.replicas
+    workload, at = seen.workload, seen.steady
+    assert workload is not None
+    number = workload.replicas
     changes = tuple(c for c in before.changes if at - c.at < REMEMBERED_SECONDS)
-    if before.uid != deployment.uid or paused or seen.conflict:
-        # The first look at this Deployment, or a time in which others may change the number.
-        return Hands(deployment.uid, frozenset({number}), changes)
+    if before.uid != workload.uid or paused or seen.conflict:
+        # The first look at this workload, or a time in which others may change the number.
+        return Hands(workload.uid, frozenset({number}), changes)
     if number in before.ours:
         return replace(before, changes=changes)
     change = ForeignChange(
         at=at,
         before=max(before.ours) if number < max(before.ours) else min(before.ours),
         after=number,
-        by=deployment.replicas_by,
+        by=workload.replicas_by,
         busy=bool(seen.depth and seen.depth.in_flight),
     )
     return Hands(
-        deployment.uid, frozenset({number}), (*changes, change)[-MAX_REMEMBERED:], is_news=True
+        workload.uid, frozenset({number}), (*changes, change)[-MAX_REMEMBERED:], is_news=True
     )
 
 

@@ -1,9 +1,9 @@
 """Whether anybody works, pure: what stands between the replicas and their tasks.
 
-That a Deployment has its replicas says nothing about work. Its pods may crash again and again, lack
+That a workload has its replicas says nothing about work. Its pods may crash again and again, lack
 their image, find no node, or be refused by a quota or by Pod Security. They may run something that
 is no worker, or a worker of other queues. Each of these is seen in the pods' states, in the
-Deployment's conditions, or in that Redis does not know the pods. The reason that concerns most pods
+workload's conditions, or in that Redis does not know the pods. The reason that concerns most pods
 is reported.
 
 A pod *works* if it is ready, or drains, and a worker in it is registered in one of the queues.
@@ -12,7 +12,7 @@ Two findings hold scaling back:
 
 * no pod works, and each one fails in a way that another pod of the same template would too (or the
   API server refuses more pods): the number is not raised;
-* pods have been ready for a while and no worker has registered from any of them: the Deployment may
+* pods have been ready for a while and no worker has registered from any of them: the workload may
   be something else altogether, and is left alone.
 """
 
@@ -23,12 +23,12 @@ from collections.abc import Sequence
 from .model import (
     SAME_FOR_ALL_PODS,
     Container,
-    Deployment,
     Health,
     Memory,
     Observed,
     Pod,
     Worker,
+    Workload,
 )
 
 REGISTER_SECONDS = 60.0
@@ -53,12 +53,12 @@ _NOT_CREATED = {
 
 
 def examine(seen: Observed, memory: Memory) -> Health:
-    """Look at all pods of the Deployment."""
-    deployment, pods = seen.deployment, seen.own_pods
-    assert deployment is not None
+    """Look at all pods of the workload."""
+    workload, pods = seen.workload, seen.own_pods
+    assert workload is not None
     if seen.depth is None:
         return Health("NotObserved", "the workers are not known without Redis")
-    if not deployment.replicas and not pods:
+    if not workload.replicas and not pods:
         return Health()
     by_pod = seen.workers_by_pod()
     startup = memory.startup.seconds if memory.startup else None
@@ -72,7 +72,7 @@ def examine(seen: Observed, memory: Memory) -> Health:
         lost_seconds = seen.steady - memory.registered_at
         fine += [_UNREGISTERED] if lost_seconds < REGISTER_SECONDS else []
     found = Counter(cause for cause in causes.values() if cause not in fine)
-    refused = _refusal(deployment)
+    refused = _refusal(workload)
     if found and not (refused and working):
         reason, message = found.most_common(1)[0][0]
         count = found[reason, message]
@@ -84,7 +84,7 @@ def examine(seen: Observed, memory: Memory) -> Health:
             hopeless=not working and alike,
             strange=reason == "NoWorkerRegistered" and not registered,
         )
-    return _of_the_whole(seen, deployment, pods, working, refused)
+    return _of_the_whole(seen, workload, pods, working, refused)
 
 
 _Cause = tuple[str, str]
@@ -151,11 +151,11 @@ def _waiting_cause(waiting: str, where: str) -> _Cause:
     return "CrashLoop", f"{where}: {waiting}"
 
 
-def _refusal(deployment: Deployment) -> _Cause | None:
+def _refusal(workload: Workload) -> _Cause | None:
     """Why the API server takes no more pods, if it does not."""
-    if not deployment.refusal or deployment.existing >= deployment.replicas:
+    if not workload.refusal or workload.existing >= workload.replicas:
         return None
-    text = deployment.refusal
+    text = workload.refusal
     if "exceeded quota" in text:
         return "QuotaExceeded", text
     if "violates PodSecurity" in text:
@@ -165,24 +165,24 @@ def _refusal(deployment: Deployment) -> _Cause | None:
 
 def _of_the_whole(
     seen: Observed,
-    deployment: Deployment,
+    workload: Workload,
     pods: Sequence[Pod],
     working: int,
     refused: _Cause | None,
 ) -> Health:
     """With no pod in trouble by itself."""
-    counts = f"{working} of {deployment.replicas} pods work"
+    counts = f"{working} of {workload.replicas} pods work"
     if refused:
         reason, message = refused
         return Health(reason, f"{counts}; the API server says: {message}", working, hopeless=True)
-    if deployment.stuck:
-        message = f"{counts}; the rollout does not get on: {deployment.stuck}"
+    if workload.stuck:
+        message = f"{counts}; the rollout does not get on: {workload.stuck}"
         return Health("RolloutStuck", message, working)
     missing = _unserved(seen, pods)
     if missing:
         message = f"no worker serves {', '.join(missing)}, which spec.queues names"
         return Health("QueueNotServed", message, working)
-    if working >= min(deployment.replicas, len(pods)) and len(pods) >= deployment.replicas:
+    if working >= min(workload.replicas, len(pods)) and len(pods) >= workload.replicas:
         return Health("AllWork", counts, working)
     return Health("Starting", counts, working)
 

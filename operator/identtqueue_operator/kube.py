@@ -15,7 +15,7 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from .api.v1alpha1 import GROUP, PLURAL, VERSION
-from .model import Deployment, Key
+from .model import Key, Workload, WorkloadKey
 from .views import FIELD_MANAGER, deployment, owner_uid
 
 Json = dict[str, Any]
@@ -141,7 +141,7 @@ class Kube:
         """A Secret."""
         return await self._call("GET", f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}")
 
-    async def get_deployment(self, key: Key) -> Deployment | None:
+    async def get_workload(self, key: WorkloadKey) -> Workload | None:
         """A Deployment, or None."""
         body = await self._get(_deployment(key))
         return None if body is None else deployment(body)
@@ -162,7 +162,7 @@ class Kube:
         body = await self._get(path)
         return None if body is None else (body["metadata"]["uid"], owner_uid(body))
 
-    async def apply_deployment(self, wanted: Json, seen: Deployment | None) -> Deployment:
+    async def apply_deployment(self, wanted: Json, seen: Workload | None) -> Workload:
         """Create a Deployment, or make it what it should be (server-side apply).
 
         What others added (`kubectl rollout restart` writes an annotation) stays; what this operator
@@ -178,7 +178,7 @@ class Kube:
         query = [("force", "true")]
         return deployment(await self._call("PATCH", path, wanted, query, APPLY))
 
-    async def scale(self, seen: Deployment, replicas: int) -> str:
+    async def scale(self, seen: Workload, replicas: int) -> str:
         """Set the number of replicas, if the Deployment is still the one that was seen.
 
         Returns:
@@ -286,7 +286,7 @@ class Kube:
         return answer
 
 
-def _deployment(key: Key) -> str:
+def _deployment(key: Key | WorkloadKey) -> str:
     return f"/apis/apps/v1/namespaces/{key.namespace}/deployments/{key.name}"
 
 

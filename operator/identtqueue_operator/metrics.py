@@ -73,7 +73,7 @@ class _PerTaskQueue:
         known = [(look.key, look.seen.depth) for look in looks if look.seen.depth is not None]
         for name, text, of_depth in _QUEUE_NUMBERS:
             yield _family(name, text, ((key, of_depth(depth)) for key, depth in known))
-        there = ((look.key, d.ready) for look in looks if (d := look.seen.deployment) is not None)
+        there = ((look.key, d.ready) for look in looks if (d := look.seen.workload) is not None)
         yield _family("replicas_ready", "Pods ready.", there)
 
 
@@ -105,7 +105,7 @@ class Meter:
         )
         self._ring_to_patch = Histogram(
             PREFIX + "ring_to_patch_seconds",
-            "From the doorbell to the confirmed PATCH of the Deployment.",
+            "From the doorbell to the confirmed PATCH of the workload.",
             registry=self._registry,
             buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
         )

@@ -23,6 +23,18 @@ class Key(NamedTuple):
         return f"{self.namespace}/{self.name}"
 
 
+class WorkloadKey(NamedTuple):
+    """Namespace, name and kind of what is scaled. The version of its API makes no difference."""
+
+    namespace: str
+    name: str
+    group: str = "apps"
+    kind: str = "Deployment"
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
 # --- the cluster ----------------------------------------------------------------------------------
 
 
@@ -54,22 +66,22 @@ def _holds(labels: Mapping[str, str], key: str, operator: str, values: tuple[str
 
 
 @dataclass(frozen=True, slots=True)
-class Deployment:
-    """What the operator needs to know of a Deployment."""
+class Workload:
+    """What the operator needs to know of a workload."""
 
-    key: Key
+    key: WorkloadKey
     uid: str
     resource_version: str
     selector: Selector
     replicas: int
     """What its spec asks for."""
     existing: int = 0
-    """Pods that are there and not on their way out, as the Deployment's controller counted."""
+    """Pods that are there and not on their way out, as the workload's controller counted."""
     ready: int = 0
     updated: int | None = None
     """How many of the existing ones have the current template. None: all of them."""
     lagging: bool = False
-    """The Deployment's controller has not yet acted on the specification as it is now."""
+    """The workload's controller has not yet acted on the specification as it is now."""
     paused: bool = False
     """Its controller follows the number of replicas, and does not roll out."""
     refusal: str = ""
@@ -80,9 +92,9 @@ class Deployment:
     """Who wrote its number of replicas last, by `managedFields`. Empty: that is unknown."""
     owner_uid: str | None = None
     template_hash: str | None = None
-    """Of the template that the operator last wrote; None for a Deployment it did not write."""
+    """Of the template that the operator last wrote; None for a workload it did not write."""
     shape: str | None = None
-    """Digest of all that somebody might have changed in a Deployment that the operator wrote: its
+    """Digest of all that somebody might have changed in a workload that the operator wrote: its
     specification without the replicas, and its labels."""
 
     @property
@@ -139,7 +151,7 @@ class Pod:
     problem: tuple[str, str] | None = None
     """(the kubelet's word, where) of an init container that keeps it from starting."""
     foreign: bool = False
-    """It has the Deployment's labels, and does not belong to it."""
+    """It has the workload's labels, and does not belong to it."""
     gone_at: float | None = None
     """When the object vanished from the API server, on the monotonic clock; the rest is how it was
     last seen."""
@@ -258,11 +270,11 @@ class Observed:
     depth: Depth | None = None
     """None: not known, because of `source.trouble`."""
     workers: tuple[Worker, ...] = ()
-    deployment: Deployment | None = None
+    workload: Workload | None = None
     pods: tuple[Pod, ...] = ()
-    """All pods with the Deployment's labels, and those that vanished a short while ago."""
+    """All pods with the workload's labels, and those that vanished a short while ago."""
     conflict: str = ""
-    """Who else scales the same Deployment, in words."""
+    """Who else scales the same workload, in words."""
     rival: bool = False
     """It is an older TaskQueue, which tells workers to go, and calls them back, by itself."""
     queues: tuple[str, ...] = ()
@@ -279,7 +291,7 @@ class Observed:
 
     @property
     def own_pods(self) -> tuple[Pod, ...]:
-        """The pods that the Deployment's ReplicaSets count."""
+        """The pods that the workload's ReplicaSets count."""
         return tuple(pod for pod in self.pods if pod.active and not pod.foreign)
 
     def workers_by_pod(self) -> dict[str, tuple[Worker, ...]]:
@@ -349,7 +361,7 @@ class Hands:
     """Who has changed the number of replicas of late."""
 
     uid: str = ""
-    """Of the Deployment."""
+    """Of the workload."""
     ours: frozenset[int] = frozenset()
     """The numbers that it may have by the operator's own doing: the last one that was written or
     seen, and those whose write failed. A request without an answer may have been carried out."""
@@ -403,11 +415,11 @@ class Memory:
     lowered: bool = False
     """The number was lowered, and the ReplicaSets have not yet been seen to have followed."""
     registered_at: float | None = None
-    """When a worker was last registered from a pod of the Deployment."""
+    """When a worker was last registered from a pod of the workload."""
     drains: Mapping[str, float] = field(default_factory=dict)
     """Since when a pod drains, by its UID."""
     strange: bool = False
-    """No worker was ever seen in a pod of the Deployment, and the number was never changed."""
+    """No worker was ever seen in a pod of the workload, and the number was never changed."""
     hands: Hands = Hands()
 
     def scaled(self, at: float, before: int, replicas: int) -> "Memory":
@@ -447,7 +459,7 @@ class Drain:
     timed_out: tuple[Pod, ...] = ()
     """Victims that still hold tasks although their time is over."""
     replicas: int | None = None
-    """How far down the Deployment can go now. None: not at all."""
+    """How far down the workload can go now. None: not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -491,7 +503,7 @@ class Health:
     hopeless: bool = False
     """Another pod would not work either."""
     strange: bool = False
-    """Nothing says that the Deployment is one of workers, and something says that it is not."""
+    """Nothing says that the workload is one of workers, and something says that it is not."""
 
     @property
     def trouble(self) -> bool:

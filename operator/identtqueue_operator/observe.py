@@ -1,6 +1,6 @@
 """Reading: everything that one decision rests on, into one `Observed`.
 
-The cluster's part comes from the watches' cache (a Deployment that is not there is asked for), the
+The cluster's part comes from the watches' cache (a workload that is not there is asked for), the
 queues' part from Redis: one round trip for the depths, and one more for the workers where there are
 any. What can't be read is None, never zero.
 """
@@ -15,13 +15,13 @@ from identtqueue.errors import IdenttqueueError
 from .cluster import Cluster
 from .doorbell import Endpoint
 from .kube import Kube
-from .model import Deployment, Depth, Key, Observed, Source, Worker
+from .model import Depth, Observed, Source, Worker, Workload, WorkloadKey
 from .replicasets import ReplicaSets
 
 
 async def observe(
     owner: str,
-    workload: Key,
+    workload: WorkloadKey,
     queues: Sequence[str],
     endpoint: Endpoint | Source,
     *,
@@ -39,15 +39,15 @@ async def observe(
 
     Args:
         owner: UID of the TaskQueue.
-        workload: the Deployment.
+        workload: which one is scaled.
         queues: whose tasks it runs.
         endpoint: where the queues are; or why that is not known.
         cluster: the watches' cache.
         kube: for what the cache does not have.
-        replica_sets: says which pods belong to the Deployment.
+        replica_sets: says which pods belong to the workload.
         at: the time, seconds since the epoch.
         steady_at: the same on the monotonic clock.
-        conflict: who else scales the Deployment.
+        conflict: who else scales the workload.
         rival: whether that is an older TaskQueue.
         shared: which other TaskQueue counts the same tasks.
         due_within_seconds: how far ahead to look for tasks that fall due.
@@ -55,10 +55,10 @@ async def observe(
     Raises:
         ApiError: the API server could not be asked.
     """
-    deployment = await find_deployment(workload, cluster, kube)
-    pods = cluster.pods(deployment) if deployment else ()
-    if deployment is not None:
-        pods = await replica_sets.tell_apart(pods, deployment)
+    found = await find_workload(workload, cluster, kube)
+    pods = cluster.pods(found) if found else ()
+    if found is not None:
+        pods = await replica_sets.tell_apart(pods, found)
     depth, workers, source = await _queues(owner, endpoint, queues, due_within_seconds)
     return Observed(
         at=at,
@@ -66,7 +66,7 @@ async def observe(
         source=source,
         depth=depth,
         workers=workers,
-        deployment=deployment,
+        workload=found,
         pods=pods,
         conflict=conflict,
         rival=rival,
@@ -75,15 +75,15 @@ async def observe(
     )
 
 
-async def find_deployment(workload: Key, cluster: Cluster, kube: Kube) -> Deployment | None:
-    """The Deployment; one that the cache does not have is asked for."""
-    known = cluster.deployment(workload)
+async def find_workload(workload: WorkloadKey, cluster: Cluster, kube: Kube) -> Workload | None:
+    """The workload; one that the cache does not have is asked for."""
+    known = cluster.workload(workload)
     if known is None and not cluster.is_missing(workload):
-        known = await kube.get_deployment(workload)
+        known = await kube.get_workload(workload)
         if known is None:
             cluster.note_missing(workload)
         else:
-            cluster.put_deployment(known)
+            cluster.put_workload(known)
     return known
 
 

@@ -14,8 +14,8 @@ from . import workload
 from .api.v1alpha1 import TaskQueueSpec
 from .cluster import Cluster
 from .kube import ApiError, Kube
-from .model import Key
-from .observe import find_deployment
+from .model import Key, WorkloadKey
+from .observe import find_workload
 
 MEND_SECONDS = 10.0
 """Between two corrections of somebody else's changes."""
@@ -63,7 +63,7 @@ class OwnedDeployment:
         Raises:
             ApiError: the API server could not be asked, or the Deployment changed in between.
         """
-        known = await find_deployment(self._key, self._cluster, self._kube)
+        known = await find_workload(WorkloadKey(*self._key), self._cluster, self._kube)
         if known is not None and known.owner_uid != self._uid:
             message = (
                 f"Deployment {self._key.name} exists and does not belong to this TaskQueue: "
@@ -89,7 +89,7 @@ class OwnedDeployment:
             if error.status in (400, 403, 422):
                 return Kept(("WorkloadRefused", f"the API server refuses the Deployment: {error}"))
             raise
-        self._cluster.put_deployment(applied)
+        self._cluster.put_workload(applied)
         reverted = edited and applied.shape == self._shape
         self._shape, self._applied_hash = applied.shape, wanted_hash
         if edited:

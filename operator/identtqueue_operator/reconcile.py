@@ -41,6 +41,7 @@ from .model import (
     SourceTrouble,
     Startup,
     Target,
+    WorkloadKey,
 )
 from .observe import observe, read_workers
 from .owned import Kept, OwnedDeployment
@@ -72,7 +73,7 @@ FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something: what came of it is worth a look."""
 
 
-_IT_IS_ME = ("WorkloadIsOperator", "the Deployment runs this operator, which never scales itself")
+_IT_IS_ME = ("WorkloadIsOperator", "the workload runs this operator, which never scales itself")
 
 
 class RoundFailed(Exception):
@@ -88,14 +89,14 @@ class Tools:
     endpoints: Endpoints
     replica_sets: ReplicaSets
     meter: Meter
-    autoscaler: Callable[[Key], str]
-    """(Deployment): which other autoscaler scales it, in words; empty: none."""
-    rival: Callable[[tuple[str, str], Key], str]
-    """(age of a TaskQueue, Deployment): which older TaskQueue scales it, in words."""
+    autoscaler: Callable[[WorkloadKey], str]
+    """(workload): which other autoscaler scales it, in words; empty: none."""
+    rival: Callable[[tuple[str, str], WorkloadKey], str]
+    """(age of a TaskQueue, workload): which older TaskQueue scales it, in words."""
     shared: Callable[[Key], str]
     """(TaskQueue): which other one counts the same tasks, in words."""
-    is_self: Callable[[Key], bool]
-    """(Deployment): whether it runs this operator."""
+    is_self: Callable[[WorkloadKey], bool]
+    """(workload): whether it runs this operator."""
     look_for_others: Callable[[], Awaitable[str]]
     """Makes sure that `autoscaler` knows of everybody who scales something now; or says why not."""
     clock: Callable[[], float]
@@ -127,7 +128,7 @@ class Reconciler:
         metadata = body["metadata"]
         self.key = views.key_of(body)
         self.created = (str(metadata.get("creationTimestamp")), self.key.name)
-        """By age, then name: of two TaskQueues with one Deployment the first one scales it."""
+        """By age, then name: of two TaskQueues with one workload the first one scales it."""
         self.seen: Observed | None = None
         self.decision: Decision | None = None
         self.gone = False
@@ -176,10 +177,13 @@ class Reconciler:
     # --- what comes from outside ---
 
     @property
-    def workload(self) -> Key:
-        """The Deployment that is scaled."""
+    def workload(self) -> WorkloadKey:
+        """What is scaled: the one that the spec names, or the Deployment of a template."""
         reference = self._spec.workload_ref if self._spec else None
-        return Key(self.key.namespace, reference.name if reference else self.key.name)
+        if reference is None:
+            return WorkloadKey(*self.key)
+        group = reference.api_version.rpartition("/")[0]
+        return WorkloadKey(self.key.namespace, reference.name, group, reference.kind)
 
     @property
     def queues(self) -> frozenset[tuple[str, str]]:
@@ -273,12 +277,12 @@ class Reconciler:
         """Nothing is decided before it is known who else scales; what prevents that is told."""
         while failure := await self._tools.look_for_others():
             problem = ("AutoscalersUnknown", failure)
-            now = Round(self._tools.clock(), self._generation, self.workload.name, problem=problem)
+            now = Round(self._tools.clock(), self._generation, self.workload, problem=problem)
             self._report(now)
 
     async def _wait(self, seconds: float | None) -> None:
         """Until something changed and the rest between two rounds is over, or so many seconds."""
-        working = self.seen is not None and self.seen.deployment and self.seen.deployment.replicas
+        working = self.seen is not None and self.seen.workload and self.seen.workload.replicas
         rest = REST_SECONDS if working else None
         if self._failures and seconds is not None:
             rest = min(seconds, REST_AFTER_FAILURE_SECONDS)
@@ -315,7 +319,7 @@ class Reconciler:
             return
         at, problem = self._tools.clock(), ("RoundFailed", text)
         try:
-            self._report(Round(at, self._generation, self.workload.name, problem=problem))
+            self._report(Round(at, self._generation, self.workload, problem=problem))
         except Exception:
             logger.exception("%s: telling failed", self.key, extra=about(self.key))
 
@@ -424,13 +428,13 @@ class Reconciler:
         started, rung_at, self._rung_at = perf_counter(), self._rung_at, None
         spec, at = self._spec, self._tools.clock()
         if self._problem is not None:
-            return self._report(Round(at, self._generation, "", problem=self._problem))
+            return self._report(Round(at, self._generation, None, problem=self._problem))
         assert spec is not None
         if spec.workload_ref is not None and self._tools.is_self(self.workload):
-            return self._report(Round(at, self._generation, self.workload.name, problem=_IT_IS_ME))
+            return self._report(Round(at, self._generation, self.workload, problem=_IT_IS_ME))
         kept = await self._owned.keep(spec) if spec.template is not None else Kept()
         if kept.problem is not None:
-            where, pause = self.workload.name, spec.pause
+            where, pause = self.workload, spec.pause
             now = Round(at, self._generation, where, problem=kept.problem, pause=pause)
             self._report(now)
             return float(spec.scaling.poll_period_seconds)
@@ -439,7 +443,7 @@ class Reconciler:
         now = Round(
             at,
             self._generation,
-            self.workload.name,
+            self.workload,
             pause=spec.pause,
             failing=self._failures + 1 >= FAILURES_TO_TELL,
             seen=seen,
@@ -555,7 +559,7 @@ class Reconciler:
     async def _release(self) -> None:
         """The TaskQueue is gone and its workers stay: call back those that were told to go.
 
-        An older TaskQueue with the same Deployment goes on with them.
+        An older TaskQueue with the same workload goes on with them.
         """
         spec = self._spec
         if spec is None or spec.template is not None or self._is_anothers:
@@ -580,12 +584,12 @@ class Reconciler:
             seen = await self._observe(spec, endpoint, self._tools.clock())
         except ApiError:
             return False
-        if seen.deployment is None:
+        if seen.workload is None:
             return True
         if seen.depth is None:
             return False
         await self._leave_dropped(seen, endpoint)
-        current = seen.deployment.replicas
+        current = seen.workload.replicas
         left = Decision(Target(current, "Deleted", "the TaskQueue is gone"), current)
         drain = call_all_back(seen)
         outcome = await self._act(replace(left, drain=drain), seen, endpoint, spec)

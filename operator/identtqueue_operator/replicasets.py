@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from .kube import ApiError, Kube
-from .model import Deployment, Key, Pod, ReplicaSet
+from .model import Key, Pod, ReplicaSet, Workload
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class ReplicaSets:
         self._answers: dict[str, _Answer] = {}
         self._warned = False
 
-    async def tell_apart(self, pods: Sequence[Pod], deployment: Deployment) -> tuple[Pod, ...]:
+    async def tell_apart(self, pods: Sequence[Pod], deployment: Workload) -> tuple[Pod, ...]:
         """Mark the pods that do not belong to the Deployment as foreign.
 
         Raises:
@@ -72,7 +72,7 @@ class ReplicaSets:
         answer = self._answers.get(replica_set.uid)
         return answer is not None and now < answer.until
 
-    def _belongs(self, replica_set: ReplicaSet, deployment: Deployment) -> bool:
+    def _belongs(self, replica_set: ReplicaSet, deployment: Workload) -> bool:
         answer = self._answers[replica_set.uid]
         if answer.refused:
             return replica_set.name.rpartition("-")[0] == deployment.key.name

@@ -7,20 +7,20 @@ told, and nothing is held back.
 
 from collections import defaultdict
 
-from .model import Key
+from .model import Key, WorkloadKey
 
 Queue = tuple[str, str]
 """Address of a Redis and name of a queue."""
 
 
 class SharedQueues:
-    """The queues of all TaskQueues. Of those with the same Deployment only one scales."""
+    """The queues of all TaskQueues. Of those with the same workload only one scales."""
 
     def __init__(self) -> None:
         self._by_queue: dict[Queue, set[Key]] = defaultdict(set)
-        self._named: dict[Key, tuple[frozenset[Queue], Key]] = {}
+        self._named: dict[Key, tuple[frozenset[Queue], WorkloadKey]] = {}
 
-    def put(self, key: Key, queues: frozenset[Queue], workload: Key) -> set[Key]:
+    def put(self, key: Key, queues: frozenset[Queue], workload: WorkloadKey) -> set[Key]:
         """Take in what a TaskQueue names.
 
         Returns:

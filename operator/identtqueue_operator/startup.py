@@ -1,4 +1,4 @@
-"""How long a pod takes to start, pure: measured from the Deployment's own pods.
+"""How long a pod takes to start, pure: measured from the workload's own pods.
 
 A scheduled task needs a worker when it falls due, and a worker that is not there yet needs a pod's
 start-up time first. So tasks that fall due within that time count as waiting now. It is what pods

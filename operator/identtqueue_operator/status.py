@@ -15,7 +15,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from .hands import TOLD_SECONDS, describe_change
-from .model import TROUBLES, Decision, Observed, Outcome, Pod, SourceTrouble, Startup
+from .model import (
+    TROUBLES,
+    Decision,
+    Observed,
+    Outcome,
+    Pod,
+    SourceTrouble,
+    Startup,
+    WorkloadKey,
+)
 from .views import rfc3339, timestamp
 
 Json = dict[str, Any]
@@ -40,9 +49,9 @@ class Round:
 
     at: float
     generation: int
-    workload: str
+    workload: WorkloadKey | None
     problem: tuple[str, str] | None = None
-    """(reason, message) of what is wrong with the resource or its Deployment."""
+    """(reason, message) of what is wrong with the resource or its workload."""
     pause: tuple[str, str] | None = None
     """What of scaling is paused, in a word and in a sentence."""
     failing: bool = False
@@ -88,7 +97,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
         "brief": f"{reason}: {message}",
         "operator": {"name": now.operator} if now.operator else previous.get("operator"),
         "observedGeneration": now.generation,
-        "workload": now.workload or None,
+        "workload": now.workload.name if now.workload else None,
         "reason": reason,
         "message": message,
         "replicas": _replicas(now, previous),
@@ -135,8 +144,8 @@ def headline(now: Round, previous: Mapping[str, Any]) -> tuple[str, str]:
     seen, decision = now.seen, now.decision
     assert seen is not None
     assert decision is not None
-    if seen.deployment is None:
-        return "WorkloadMissing", f"Deployment {now.workload} does not exist"
+    if seen.workload is None:
+        return "WorkloadMissing", f"{now.workload} does not exist"
     target = decision.target
     failed = now.failing and now.outcome.failure and seen.source.trouble is None
     if now.blind or failed:
@@ -163,7 +172,7 @@ def _otherwise(
 
 
 def _at_work(seen: Observed, decision: Decision) -> str:
-    assert seen.deployment is not None
+    assert seen.workload is not None
     target = decision.target
     # What somebody has said, or can mend, comes before what follows from the rules.
     for limit in ("ReplicasChangedByOthers", "ScaleUpPaused", "ScaleDownPaused"):
@@ -178,13 +187,13 @@ def _at_work(seen: Observed, decision: Decision) -> str:
 
 
 def _on_its_way(seen: Observed, decision: Decision) -> str:
-    assert seen.deployment is not None
+    assert seen.workload is not None
     target = decision.target
     if target.replicas > decision.current:
         return "ScalingUp"
     if target.replicas < decision.current:
         return "ScalingDown"
-    if target.replicas > seen.deployment.ready:
+    if target.replicas > seen.workload.ready:
         return "StartingWorkers"
     return "Working" if seen.depth is not None and seen.depth.demand else "Idle"
 
@@ -198,7 +207,7 @@ def _count(number: int, noun: str) -> str:
 
 def _replicas(now: Round, previous: Mapping[str, Any]) -> Json | None:
     before: Json | None = previous.get("replicas")
-    if now.seen is None or now.decision is None or now.seen.deployment is None:
+    if now.seen is None or now.decision is None or now.seen.workload is None:
         return before
     if now.seen.depth is None:  # nor are the workers known
         draining = (before or {}).get("draining", 0)
@@ -208,7 +217,7 @@ def _replicas(now: Round, previous: Mapping[str, Any]) -> Json | None:
     return {
         "desired": now.decision.target.replicas,
         "current": now.decision.current if scaled is None else scaled,
-        "ready": now.seen.deployment.ready,
+        "ready": now.seen.workload.ready,
         "draining": draining,
     }
 
@@ -231,7 +240,7 @@ def _tasks(now: Round) -> Json | None:
 def _last_decision(now: Round, previous: Mapping[str, Any]) -> Json | None:
     """The last change of the number; or, if a limit held it back since, that."""
     before: Json = previous.get("lastDecision") or {}
-    if now.decision is None or now.seen is None or now.seen.deployment is None:
+    if now.decision is None or now.seen is None or now.seen.workload is None:
         return before or None
     target, current = now.decision.target, now.decision.current
     decision: Json = {
@@ -366,7 +375,7 @@ def _trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
     seen = now.seen
     if seen is None:
         return None
-    if seen.deployment is None:
+    if seen.workload is None:
         return "WorkloadMissing"
     if now.blind or seen.conflict:
         return "RightsMissing" if now.blind else "Conflicting"
@@ -412,13 +421,13 @@ def _workload(now: Round) -> Finding:
         return "False", *now.problem
     if now.seen is None:
         return _UNKNOWN
-    if now.seen.deployment is None:
-        return "False", "WorkloadMissing", f"Deployment {now.workload} does not exist"
-    return "True", "Found", f"Deployment {now.workload} exists"
+    if now.seen.workload is None:
+        return "False", "WorkloadMissing", f"{now.workload} does not exist"
+    return "True", "Found", f"{now.workload} exists"
 
 
 def _workers(seen: Observed | None, decision: Decision | None) -> Finding:
-    if seen is None or decision is None or seen.deployment is None or seen.depth is None:
+    if seen is None or decision is None or seen.workload is None or seen.depth is None:
         return _UNKNOWN
     health = decision.health
     return "True" if health.well else "False", health.reason, health.message
@@ -504,7 +513,7 @@ def _shared(seen: Observed | None) -> Finding:
 
 
 def _changed_by_others(seen: Observed | None, decision: Decision | None) -> Finding:
-    if seen is None or decision is None or seen.deployment is None:
+    if seen is None or decision is None or seen.workload is None:
         return _UNKNOWN
     changes = decision.hands.changes
     if not changes or seen.steady - changes[-1].at > TOLD_SECONDS:
@@ -531,7 +540,7 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
     after = {c["type"]: c for c in status["conditions"]}
     yield from _scale_events(now)
     if now.reverted:
-        text = f"Deployment {now.workload} was changed by somebody; the template holds again"
+        text = f"{now.workload} was changed by somebody; the template holds again"
         yield Event("Normal", "WorkloadReverted", text)
     if now.decision and now.decision.hands.is_news:
         change = now.decision.hands.changes[-1]

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .model import Container, Deployment, Key, Pod, ReplicaSet, Selector
+from .model import Container, Key, Pod, ReplicaSet, Selector, Workload, WorkloadKey
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 DRAINING_SINCE = "identtqueue.dev/draining-since"
@@ -27,6 +27,12 @@ def key_of(body: Body) -> Key:
     return Key(metadata.get("namespace") or "", metadata["name"])
 
 
+def workload_key(body: Body) -> WorkloadKey:
+    """Which workload an object is."""
+    group = str(body.get("apiVersion") or "apps/v1").rpartition("/")[0]
+    return WorkloadKey(*key_of(body), group, str(body.get("kind") or "Deployment"))
+
+
 def owner_uid(body: Body) -> str | None:
     """UID of the controlling owner."""
     owner = _controller(body)
@@ -38,12 +44,12 @@ def _controller(body: Body) -> Body | None:
     return next((owner for owner in owners if owner.get("controller")), None)
 
 
-def deployment(body: Body) -> Deployment:
+def deployment(body: Body) -> Workload:
     """A Deployment."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     template_hash = (metadata.get("annotations") or {}).get(TEMPLATE_HASH)
-    return Deployment(
-        key=key_of(body),
+    return Workload(
+        key=WorkloadKey(*key_of(body)),
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         selector=selector(spec.get("selector") or {}),

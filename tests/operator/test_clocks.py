@@ -9,7 +9,7 @@ from identtqueue_operator.drain import VICTIM_COST, drains_since
 from identtqueue_operator.model import Depth, Memory
 from identtqueue_operator.status import Round, tell
 from identtqueue_operator.views import rfc3339
-from support.taskqueues import observed, pod, spec, worker
+from support.taskqueues import WORKLOAD, observed, pod, spec, worker
 from support.waiting import eventually
 
 HOUR = 3600.0
@@ -66,7 +66,7 @@ def test_that_nobody_works_stays_told(shift):
     for at in (0.0, 30.0, 70.0, 75.0 + shift):
         now = replace(seen, at=100_000.0 + at, steady_at=500.0 + at)
         decision, memory = decide(spec(RULES), now, memory)
-        status = tell(Round(now.at, 1, "worker", seen=now, decision=decision), status).status
+        status = tell(Round(now.at, 1, WORKLOAD, seen=now, decision=decision), status).status
     ready = next(each for each in status["conditions"] if each["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "PodsUnschedulable")
 

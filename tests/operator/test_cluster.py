@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from identtqueue_operator.cluster import REMEMBER_GONE_SECONDS, Cluster
-from identtqueue_operator.model import Key, Selector
+from identtqueue_operator.model import Key, Selector, WorkloadKey
 from support.taskqueues import WORKLOAD, deployment, pod
 
 LABELS = {"app": "worker"}
@@ -68,21 +68,21 @@ def test_a_pod_that_vanished_is_remembered_for_a_while(cluster, clock):
 
 
 def test_what_has_not_changed_is_not_told(cluster, told):
-    cluster.put_deployment(deployment(1))
-    cluster.put_deployment(deployment(1))
+    cluster.put_workload(deployment(1))
+    cluster.put_workload(deployment(1))
     assert told == [("deployment", WORKLOAD)]
 
 
 def test_an_older_state_does_not_undo_a_write(cluster):
-    cluster.put_deployment(replace(deployment(5), resource_version="10"))
-    cluster.put_deployment(replace(deployment(1), resource_version="9"))
-    assert cluster.deployment(WORKLOAD).replicas == 5
-    cluster.put_deployment(replace(deployment(1), resource_version="9", uid="created anew"))
-    assert cluster.deployment(WORKLOAD).replicas == 1
+    cluster.put_workload(replace(deployment(5), resource_version="10"))
+    cluster.put_workload(replace(deployment(1), resource_version="9"))
+    assert cluster.workload(WORKLOAD).replicas == 5
+    cluster.put_workload(replace(deployment(1), resource_version="9", uid="created anew"))
+    assert cluster.workload(WORKLOAD).replicas == 1
 
 
 def test_what_a_list_and_the_watches_say_differently_is_doubtful(cluster, clock):
-    cluster.put_deployment(deployment(1))
+    cluster.put_workload(deployment(1))
     cluster.pods(deployment(1))
     cluster.put_pod(pod("gone"), LABELS)
     cluster.put_pod(pod("there"), LABELS)
@@ -97,11 +97,11 @@ def test_what_a_list_and_the_watches_say_differently_is_doubtful(cluster, clock)
     cluster.drop_pods_called(Key("ns", "there"), other_than="uid-there")
     names = {p.key.name: p.gone_at for p in cluster.pods(deployment(1))}
     assert names == {"gone": clock.now, "there": None, "newer than the list": None}
-    assert cluster.doubtful_deployments("another", [], listed_at) == set()
-    assert cluster.doubtful_deployments(None, [], listed_at) == {WORKLOAD}
-    assert cluster.doubtful_deployments("ns", [body(pod("new"))], clock.now + 1) == {
+    assert cluster.doubtful_workloads("another", [], listed_at) == set()
+    assert cluster.doubtful_workloads(None, [], listed_at) == {WORKLOAD}
+    assert cluster.doubtful_workloads("ns", [body(pod("new"))], clock.now + 1) == {
         WORKLOAD,
-        Key("ns", "new"),
+        WorkloadKey("ns", "new"),
     }
 
 

@@ -73,7 +73,7 @@ MEMORIES = st.builds(
 
 
 def target(the_spec, seen, memory=None):
-    return choose(the_spec, seen, memory or Memory(), seen.deployment.replicas)[0]
+    return choose(the_spec, seen, memory or Memory(), seen.workload.replicas)[0]
 
 
 @PROPERTY
@@ -189,7 +189,7 @@ def test_left_alone_an_idle_fleet_goes_to_its_minimum(scaling, current, per_seco
     _, memory = choose(the_spec, observed(current, depth=busy), Memory(traffic=before), current)
     idle = replace(busy, queued=0, in_flight=0)
     for _ in range(1000):
-        seen = observed(depth=idle, at=at, deployment=deployment(current, existing=0))
+        seen = observed(depth=idle, at=at, workload=deployment(current, existing=0))
         decision, memory = decide(the_spec, seen, memory)
         if decision.scale_to is not None:
             memory = memory.scaled(at, current, decision.scale_to)
@@ -249,11 +249,11 @@ def test_a_pause_at_a_number_goes_there_and_stays(
 ):
     the_spec = spec(scaling, paused=paused, pausedReplicas=number)
     there = deployment(current, existing=0)
-    seen = observed(current, queued, in_flight, deployment=there)
+    seen = observed(current, queued, in_flight, workload=there)
     decision, memory = decide(the_spec, seen, memory)
     assert (decision.target.replicas, decision.target.reason) == (number, "PausedAtReplicas")
     assert decision.target.limited_by == ()
-    later = observed(number, in_flight, queued, deployment=deployment(number, existing=0))
+    later = observed(number, in_flight, queued, workload=deployment(number, existing=0))
     again, _ = decide(the_spec, later, memory.scaled(seen.at, current, number))
     assert (again.target.replicas, again.scale_to) == (number, None)
 
@@ -325,7 +325,7 @@ def test_a_young_taskqueue_keeps_its_workers():
     rules = {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
     rules["scaleDown"]["initialCooldownSeconds"] = 300
     young = Memory(created_at=900.0)
-    seen = observed(3, deployment=deployment(3, existing=0))
+    seen = observed(3, workload=deployment(3, existing=0))
     decision, _ = decide(spec(rules), seen, young)
     assert (decision.target.replicas, decision.target.limited_by) == (3, ("InitialCooldown",))
     assert "initialCooldownSeconds (100 of 300 s since" in decision.target.message
@@ -427,7 +427,7 @@ def test_a_restarted_operator_does_not_shrink_at_once():
 
 
 def test_a_missing_deployment_is_decided_on_without_one():
-    decision, _ = decide(spec(), observed(deployment=None), Memory())
+    decision, _ = decide(spec(), observed(workload=None), Memory())
     assert decision.target.reason == "WorkloadMissing"
     assert decision.scale_to is None
     assert decision.next_look_seconds == 5
@@ -619,7 +619,7 @@ def test_the_rate_of_a_burst_does_not_outlive_it():
 
 def test_work_is_looked_at_every_second_and_rest_is_not():
     assert decide(spec(), observed(1, queued=1), Memory())[0].next_look_seconds == 1
-    idle = observed(0, deployment=deployment(0))
+    idle = observed(0, workload=deployment(0))
     assert decide(spec(), idle, Memory(wanted=((0.0, 0),)))[0].next_look_seconds is None
 
 
@@ -641,7 +641,7 @@ def test_work_is_looked_at_every_second_and_rest_is_not():
 )
 def test_a_limit_that_ends_by_itself_is_looked_at_when_it_ends(rules, memory, seconds):
     current = 4 if rules["idleSeconds"] == 0 else 1
-    seen = observed(current, deployment=deployment(current, existing=0))
+    seen = observed(current, workload=deployment(current, existing=0))
     decision, _ = decide(spec({"scaleDown": rules}), seen, memory)
     assert decision.target.replicas == current
     assert decision.next_look_seconds == pytest.approx(seconds + 0.05)
@@ -699,7 +699,7 @@ def test_a_steady_trickle_under_a_rate_limit_keeps_one_replica(
     memory = Memory(wanted=((0.0, 0),), active_at=0.0)
     seen = observed(
         depth=Depth(queued=100, held=100, next_held_seconds=next_held),
-        deployment=deployment(replicas=1),
+        workload=deployment(replicas=1),
     )
     decision, memory = decide(spec(scaling=scaling), seen, memory)
     assert decision.target.replicas == replicas
@@ -709,11 +709,11 @@ def test_a_steady_trickle_under_a_rate_limit_keeps_one_replica(
 def test_at_zero_the_operator_looks_when_a_rate_limit_lets_a_task_start() -> None:
     depth = Depth(queued=5, held=5, next_held_seconds=7.0)
     none = deployment(replicas=0)
-    decision, _ = decide(spec(), observed(depth=depth, deployment=none), Memory())
+    decision, _ = decide(spec(), observed(depth=depth, workload=none), Memory())
     assert decision.target.replicas == 0
     assert decision.next_look_seconds == pytest.approx(7.0, abs=0.5)
     due = replace(depth, held=4, next_held_seconds=0.0)
-    decision, _ = decide(spec(), observed(depth=due, deployment=none), Memory())
+    decision, _ = decide(spec(), observed(depth=due, workload=none), Memory())
     assert decision.scale_to == 1
 
 
@@ -736,7 +736,7 @@ def test_a_rollout_holds_shrinking_back_and_not_growth():
     rolling = replace(deployment(4, existing=5), updated=2)
     pods = tuple(pod(f"p{i}") for i in range(5))
     workers = tuple(worker(each, in_flight=1) for each in pods)
-    seen = observed(4, in_flight=2, deployment=rolling, pods=pods, workers=workers)
+    seen = observed(4, in_flight=2, workload=rolling, pods=pods, workers=workers)
     held = target(the_spec, seen)
     assert (held.replicas, held.limited_by) == (4, ("Rollout",))
     assert "a rollout under way (2 of 5 pods are new) makes it 4" in held.message

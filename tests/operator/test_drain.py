@@ -124,40 +124,40 @@ def test_growing_calls_everybody_back():
 
 
 def test_after_the_number_was_lowered_the_victim_stays_told_until_it_is_gone():
-    seen = replace(told(fleet(1, 0), "p1"), deployment=deployment(1, existing=2))
+    seen = replace(told(fleet(1, 0), "p1"), workload=deployment(1, existing=2))
     plan = planned(1, seen, 600)
     assert hosts(plan.call_back) == []
     assert names(plan.victims) == ["p1"]
 
 
 def test_one_that_is_still_there_when_the_replicasets_have_followed_is_called_back():
-    seen = replace(told(fleet(1, 0), "p1"), deployment=deployment(2))
+    seen = replace(told(fleet(1, 0), "p1"), workload=deployment(2))
     assert hosts(planned(2, seen, 600).call_back) == ["p1"]
 
 
 def test_the_wrong_one_went_so_the_chosen_one_is_called_back():
     seen = told(fleet(1, 0), "p1")
     gone = replace(seen.pods[0], deleting=True)
-    seen = replace(seen, pods=(gone, seen.pods[1]), deployment=deployment(1))
+    seen = replace(seen, pods=(gone, seen.pods[1]), workload=deployment(1))
     assert hosts(planned(1, seen, 600).call_back) == ["p1"]
 
 
 def test_pods_that_do_not_exist_yet_cost_nothing():
-    seen = replace(fleet(1, 1), deployment=deployment(10, existing=2))
+    seen = replace(fleet(1, 1), workload=deployment(10, existing=2))
     plan = planned(1, seen, 600)
     assert plan.replicas == 2  # the eight that were never made
     assert names(plan.victims) == ["p1"]
 
 
 def test_pods_that_were_not_seen_yet_hold_the_number_up():
-    seen = replace(told(fleet(0, 0), "p0", "p1"), deployment=deployment(3, existing=3))
+    seen = replace(told(fleet(0, 0), "p0", "p1"), workload=deployment(3, existing=3))
     assert planned(0, seen, 600).replicas is None
 
 
 def test_a_starting_pod_goes_before_a_working_one():
     seen = fleet(0)
     starting = pod("new", ready=False, phase="Pending", created_at=9.0)
-    seen = replace(seen, pods=(*seen.pods, starting), deployment=deployment(2))
+    seen = replace(seen, pods=(*seen.pods, starting), workload=deployment(2))
     plan = planned(1, seen, 600)
     assert names(plan.victims) == ["new"]
     assert plan.replicas == 1
@@ -166,7 +166,7 @@ def test_a_starting_pod_goes_before_a_working_one():
 def test_a_ready_pod_that_redis_does_not_know_goes_last():
     stranger = pod("stranger")
     seen = fleet(2)
-    seen = replace(seen, pods=(*seen.pods, stranger), deployment=deployment(2))
+    seen = replace(seen, pods=(*seen.pods, stranger), workload=deployment(2))
     assert names(planned(1, seen, 600).victims) == ["p0"]
 
 
@@ -198,10 +198,10 @@ def test_nothing_is_undone_while_redis_is_away():
 
 
 def test_nothing_is_undone_before_all_pods_are_known():
-    seen = replace(told(fleet(2, 1), "p1"), deployment=deployment(9, existing=9))
+    seen = replace(told(fleet(2, 1), "p1"), workload=deployment(9, existing=9))
     plan = planned(6, seen, 600)
     assert (plan.call_back, plan.unmark) == ((), ())
-    plan = planned(6, replace(seen, deployment=deployment(9, existing=2)), 600)
+    plan = planned(6, replace(seen, workload=deployment(9, existing=2)), 600)
     assert (hosts(plan.call_back), names(plan.unmark)) == (["p1"], ["p1"])
 
 
@@ -256,7 +256,7 @@ def test_whatever_is_seen_nobody_who_holds_a_task_is_ended(rows, target):
 
 def rolling(seen, updated, **more):
     """The same, while only so many of its pods have the current template."""
-    return replace(seen, deployment=replace(seen.deployment, updated=updated, **more))
+    return replace(seen, workload=replace(seen.workload, updated=updated, **more))
 
 
 def test_in_a_rollout_nobody_is_told_to_go_and_all_are_called_back():
@@ -270,7 +270,7 @@ def test_in_a_rollout_nobody_is_told_to_go_and_all_are_called_back():
 
 def test_what_a_rollout_has_beyond_the_number_is_not_surplus():
     seen = told(fleet(1, 1, 0), "p2")
-    seen = replace(seen, deployment=deployment(2, existing=3))
+    seen = replace(seen, workload=deployment(2, existing=3))
     assert hosts(planned(2, seen, 600).call_back) == []
     assert hosts(planned(2, rolling(seen, updated=1), 600).call_back) == ["p2"]
 
@@ -298,7 +298,7 @@ def test_a_paused_deployment_with_pods_of_one_replicaset_shrinks():
 
 def test_before_the_last_write_was_acted_on_nobody_new_is_told_and_nothing_is_lowered():
     seen = fleet(1, 0, 0)
-    lagging = replace(seen, deployment=replace(seen.deployment, lagging=True))
+    lagging = replace(seen, workload=replace(seen.workload, lagging=True))
     assert planned(1, lagging, 600).stop == ()
     plan = planned(1, told(lagging, "p1"), 600)
     assert (names(plan.victims), plan.replicas) == (["p1"], None)
@@ -308,7 +308,7 @@ def test_before_the_last_write_was_acted_on_nobody_new_is_told_and_nothing_is_lo
 def test_foreign_pods_do_not_count():
     seen = fleet(1, 0, 0)
     foreign = replace(seen.pods[2], foreign=True)
-    seen = replace(seen, pods=(*seen.pods[:2], foreign), deployment=deployment(2))
+    seen = replace(seen, pods=(*seen.pods[:2], foreign), workload=deployment(2))
     assert names(planned(1, seen, 600).victims) == ["p1"]
     assert names(planned(0, seen, 600).victims) == ["p1", "p0"]
 
@@ -324,7 +324,7 @@ def test_who_was_chosen_for_a_lowered_number_stays_told_until_a_raised_one_is_ac
     """The ReplicaSet may act on the lower number late: it must not find the chosen one called back
     and take a busy one."""
     seen = told(fleet(1, 0), "p1")
-    raised = replace(seen, deployment=replace(deployment(2), lagging=True))
+    raised = replace(seen, workload=replace(deployment(2), lagging=True))
     plan = planned(2, raised, 600, lowered=True)
     assert (plan.call_back, plan.unmark) == ((), ())
     assert not has_followed(raised)

@@ -9,7 +9,7 @@ from identtqueue_operator.decide import decide
 from identtqueue_operator.model import Depth, Hands, Memory
 from identtqueue_operator.status import Round, tell
 from support.operating import Setup
-from support.taskqueues import deployment, observed, spec
+from support.taskqueues import WORKLOAD, deployment, observed, spec
 from support.waiting import eventually
 
 BUSY = Depth(queued=4, in_flight=4)
@@ -29,7 +29,7 @@ class Story:
 
     def look(self, depth: Depth = BUSY, **more):
         there = replace(deployment(self.number, existing=0), uid=self.uid, replicas_by="argocd")
-        seen = observed(at=self.at, depth=depth, deployment=there, **more)
+        seen = observed(at=self.at, depth=depth, workload=there, **more)
         decision, self.memory = decide(self.spec, seen, self.memory)
         if decision.scale_to is not None:
             self.number = decision.scale_to
@@ -45,7 +45,7 @@ def test_a_first_change_is_corrected_at_once_and_told_once():
     seen, decision = story.look()
     assert story.number == 4
     assert decision.hands.is_news
-    told = tell(Round(story.at, 1, "worker", seen=seen, decision=decision), {})
+    told = tell(Round(story.at, 1, WORKLOAD, seen=seen, decision=decision), {})
     (event,) = [e for e in told.events if e.reason == "ReplicasChangedByOthers"]
     assert event.type == "Warning"
     assert "argocd lowered the replicas from 4 to 0 while tasks ran" in event.message

@@ -9,7 +9,7 @@ from identtqueue_operator.health import NOT_READY_SECONDS, REGISTER_SECONDS, exa
 from identtqueue_operator.model import TROUBLES, Container, Depth, Memory, Startup
 from identtqueue_operator.status import NOBODY_WORKS_SECONDS, Round, tell
 from identtqueue_operator.views import pod as view_of_pod
-from support.taskqueues import deployment, observed, pod, spec, worker
+from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, worker
 
 AT = 10_000.0
 QUICK = {"maxReplicas": 20, "concurrencyPerReplica": 1} | {
@@ -23,7 +23,7 @@ def fleet(*pods, workers=(), replicas=None, depth=None, **more):
     return observed(
         at=AT,
         depth=depth or Depth(queued=40),
-        deployment=status,
+        workload=status,
         pods=pods,
         workers=workers,
         queues=("mrz",),
@@ -97,7 +97,7 @@ def test_when_nobody_works_it_is_told_once_and_after_a_while_it_is_not_ready(cas
     for second in range(0, int(NOBODY_WORKS_SECONDS) + 600, 5):
         now = replace(seen, at=AT + second)
         decision, memory = decide(spec(QUICK), now, memory)
-        told = tell(Round(now.at, 1, "worker", seen=now, decision=decision), status)
+        told = tell(Round(now.at, 1, WORKLOAD, seen=now, decision=decision), status)
         status = told.status
         events += [event.reason for event in told.events if event.type == "Warning"]
     reason = decision.health.reason  # what hinders a pod later on may be something else
@@ -130,10 +130,10 @@ def test_one_that_works_is_reason_enough_to_grow_and_to_be_ready():
     decision, memory = decide(spec(QUICK), seen, Memory())
     assert (decision.health.reason, decision.health.working) == ("CrashLoop", 1)
     assert decision.target.replicas == 20
-    told = tell(Round(AT, 1, "worker", seen=seen, decision=decision), {})
+    told = tell(Round(AT, 1, WORKLOAD, seen=seen, decision=decision), {})
     later = replace(seen, at=AT + 900)
     decision, _ = decide(spec(QUICK), later, memory)
-    told = tell(Round(later.at, 1, "worker", seen=later, decision=decision), told.status)
+    told = tell(Round(later.at, 1, WORKLOAD, seen=later, decision=decision), told.status)
     conditions = {each["type"]: each["status"] for each in told.status["conditions"]}
     assert (conditions["Ready"], conditions["WorkersReady"]) == ("True", "False")
 
@@ -141,12 +141,12 @@ def test_one_that_works_is_reason_enough_to_grow_and_to_be_ready():
 def test_it_passes_by_itself():
     fails = CASES["CrashLoop"]
     decision, memory = decide(spec(QUICK), fails, Memory())
-    told = tell(Round(AT, 1, "worker", seen=fails, decision=decision), {})
+    told = tell(Round(AT, 1, WORKLOAD, seen=fails, decision=decision), {})
     pods = tuple(pod(name, **READY) for name in "ab")
     well = fleet(*pods, workers=tuple(worker(each) for each in pods))
     decision, _ = decide(spec(QUICK), well, memory)
     assert decision.target.replicas == 20
-    told = tell(Round(AT, 1, "worker", seen=well, decision=decision), told.status)
+    told = tell(Round(AT, 1, WORKLOAD, seen=well, decision=decision), told.status)
     conditions = {
         each["type"]: (each["status"], each["reason"]) for each in told.status["conditions"]
     }

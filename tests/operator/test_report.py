@@ -21,7 +21,7 @@ from identtqueue_operator.model import Death, Evidence, Key, Memory, Outcome
 from identtqueue_operator.report import MAX_UNSENT, Reporter
 from identtqueue_operator.status import Round
 from support.api_server import Refusal
-from support.taskqueues import observed, spec, worker
+from support.taskqueues import WORKLOAD, observed, spec, worker
 from support.taskqueues import pod as a_pod
 from support.waiting import eventually
 
@@ -114,7 +114,7 @@ async def test_who_rings_while_the_status_hangs_is_served(operator, setup):
 def a_round(at: float, outcome: Outcome | None = None, queued: int = 5) -> Round:
     seen = observed(5, queued=queued, at=at)
     decision, _ = decide(spec(), seen, Memory())
-    return Round(at, 1, "worker", seen=seen, decision=decision, outcome=outcome or Outcome())
+    return Round(at, 1, WORKLOAD, seen=seen, decision=decision, outcome=outcome or Outcome())
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ class OperatorLoop:
 
     def _hear(self, event: str, plural: str, body) -> None:
         if plural == "deployments":
-            self._cluster.put_deployment(views.deployment(body))
+            self._cluster.put_workload(views.deployment(body))
             self._cluster.watch(views.key_of(body))
         elif plural == "pods" and event == "DELETED":
             self._cluster.drop_pod(views.pod(body, self._clock()), body["metadata"]["labels"])

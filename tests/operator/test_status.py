@@ -21,7 +21,7 @@ from identtqueue_operator.model import (
 )
 from identtqueue_operator.report import difference
 from identtqueue_operator.status import Round, tell
-from support.taskqueues import deployment, observed, pod, spec, worker
+from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, worker
 
 QUIET = {"maxReplicas": 20, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
 
@@ -32,7 +32,7 @@ def a_round(seen, outcome=None, the_spec=None, **more):
     return Round(
         seen.at,
         generation=3,
-        workload="worker",
+        workload=WORKLOAD,
         pause=the_spec.pause,
         seen=seen,
         decision=decision,
@@ -146,10 +146,10 @@ def test_a_drain_is_told():
     ("seen", "the_spec", "reason"),
     [
         (observed(0), spec(QUIET), "Idle"),
-        (observed(0, deployment=None), spec(QUIET), "WorkloadMissing"),
+        (observed(0, workload=None), spec(QUIET), "WorkloadMissing"),
         (observed(1, queued=5), spec(QUIET), "Working"),
         (observed(0, queued=5), spec(QUIET), "ScalingUp"),
-        (observed(1, queued=5, deployment=deployment(1, existing=0)), spec(), "StartingWorkers"),
+        (observed(1, queued=5, workload=deployment(1, existing=0)), spec(), "StartingWorkers"),
         (observed(10, queued=999), spec(), "AtMaxReplicas"),
         (observed(0, queued=1), spec({"activationThreshold": 2}), "BelowThreshold"),
         (observed(3, queued=5), spec(paused=True), "Paused"),
@@ -199,7 +199,7 @@ def test_what_is_paused_is_told_also_while_it_makes_no_difference():
         assert (found["status"], found["reason"]) == ("True", reason)
 
 
-INVALID = Round(500.0, 4, "worker", problem=("InvalidSpec", "spec: wrong"))
+INVALID = Round(500.0, 4, WORKLOAD, problem=("InvalidSpec", "spec: wrong"))
 NOT_LOOKED_AT = {
     *("RedisReachable", "WorkloadFound", "Active", "ScalingLimited", "Draining"),
     *("Paused", "Conflicting"),
@@ -263,7 +263,7 @@ def test_without_redis_nobody_knows_who_drains():
             observed(2, depth=None, source=Source(SourceTrouble.AUTH_FAILED, "wrong", 5)),
             "RedisAuthFailed",
         ),
-        (observed(0, deployment=None), "WorkloadMissing"),
+        (observed(0, workload=None), "WorkloadMissing"),
     ],
 )
 def test_what_was_so_before_it_was_unknown_is_no_news(seen, event):

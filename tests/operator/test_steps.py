@@ -55,7 +55,7 @@ class Play:
 
     def look(self, demand):
         there = deployment(self.current, existing=0)
-        seen = observed(at=self.at, depth=Depth(queued=demand), deployment=there)
+        seen = observed(at=self.at, depth=Depth(queued=demand), workload=there)
         decision, self.memory = decide(self.spec, seen, self.memory)
         if decision.scale_to is not None:
             self.memory = self.memory.scaled(self.at, self.current, decision.scale_to)
@@ -205,7 +205,7 @@ def test_workers_that_go_one_by_one_go_in_one_step():
 def test_after_a_restart_a_period_counts_as_used_up():
     scaling = up(policies=[policy("Pods", 5, 60)]) | {"scaleDown": AT_ONCE}
     memory = Memory(scaled_at=970.0)
-    held, _ = decide(spec(scaling), observed(4, 99, deployment=deployment(4, existing=0)), memory)
+    held, _ = decide(spec(scaling), observed(4, 99, workload=deployment(4, existing=0)), memory)
     assert held.target.replicas == 4
     assert held.next_look_seconds == 1.0, "tasks wait"
     later = observed(4, 99, at=1030.0)

@@ -144,4 +144,4 @@ async def test_a_rival_for_the_same_deployment_counts_nothing(operator, setup):
             == "Conflicting"
         )
     )
-    assert setup.condition("QueueShared") == ("False", "OnlyTaskQueue")
+    await eventually(lambda: setup.condition("QueueShared") == ("False", "OnlyTaskQueue"))

@@ -7,16 +7,17 @@ from typing import Any
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
 from identtqueue_operator.model import (
     Container,
-    Deployment,
     Depth,
     Key,
     Observed,
     Pod,
     Selector,
     Worker,
+    Workload,
+    WorkloadKey,
 )
 
-WORKLOAD = Key("ns", "worker")
+WORKLOAD = WorkloadKey("ns", "worker")
 
 
 def spec(scaling: dict[str, Any] | None = None, **more: Any) -> TaskQueueSpec:
@@ -32,8 +33,8 @@ def spec(scaling: dict[str, Any] | None = None, **more: Any) -> TaskQueueSpec:
     )
 
 
-def deployment(replicas: int, existing: int | None = None) -> Deployment:
-    return Deployment(
+def deployment(replicas: int, existing: int | None = None) -> Workload:
+    return Workload(
         key=WORKLOAD,
         uid="uid",
         resource_version="1",
@@ -49,7 +50,7 @@ def observed(
 ) -> Observed:
     """A look at a Deployment and its queue."""
     more.setdefault("depth", Depth(queued=queued, in_flight=in_flight))
-    more.setdefault("deployment", deployment(replicas))
+    more.setdefault("workload", deployment(replicas))
     return Observed(at=at, **more)
 
 
