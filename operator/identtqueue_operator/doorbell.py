@@ -29,6 +29,7 @@ from identtqueue.errors import (
     IdenttqueueError,
     RedisAuthFailed,
     RedisFull,
+    RedisProtocolError,
     RedisTlsFailed,
     RedisTooOld,
     RedisTopologyMismatch,
@@ -46,6 +47,11 @@ TICK_SECONDS = 0.5
 """Granularity of the poll."""
 RECONNECT_SECONDS = (0.25, 1.0)
 """First and longest pause between attempts to reach Redis again."""
+TIRED_SECONDS = 5.0
+"""The same once it has been away for `PATIENT_SECONDS`: whoever waits so long may wait for that."""
+PATIENT_SECONDS = 60.0
+STRANGER_SECONDS = 30.0
+"""The longest pause where what answers is no Redis, or says too much."""
 
 DEAF_SECONDS = 5.0
 """A doorbell that Redis refuses is tried again after so long."""
@@ -334,7 +340,15 @@ class Endpoint:
             except IdenttqueueError as error:
                 self._fail(error)
                 failures += 1
-                await asyncio.sleep(pause_after(failures, RECONNECT_SECONDS))
+                await asyncio.sleep(pause_after(failures, self._patience(error)))
+
+    def _patience(self, error: IdenttqueueError) -> tuple[float, float]:
+        """First and longest pause before the next attempt, after this failure."""
+        first, longest = RECONNECT_SECONDS
+        if isinstance(error, RedisProtocolError):
+            return first, STRANGER_SECONDS
+        away_seconds = self._loop.time() - self._health.since
+        return first, longest if away_seconds < PATIENT_SECONDS else TIRED_SECONDS
 
     async def _poll_due(self) -> None:
         now = self._loop.time()
@@ -385,6 +399,7 @@ _TROUBLES = (
     (RedisAuthFailed, SourceTrouble.AUTH_FAILED),
     (RedisTlsFailed, SourceTrouble.TLS_FAILED),
     (RedisTopologyMismatch, SourceTrouble.TOPOLOGY_MISMATCH),
+    (RedisProtocolError, SourceTrouble.PROTOCOL_ERROR),
     (RedisUnavailable, SourceTrouble.UNREACHABLE),
     (RedisFull, SourceTrouble.FULL),
 )

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from identtqueue.admin import RedisSettings
+from identtqueue.admin import RedisSettings, ReplyBudget
 
 from .api.v1alpha1 import CredentialsSecretRef, Redis
 from .doorbell import Endpoint
@@ -60,6 +60,7 @@ class Endpoints:
         self._locks: dict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._named: dict[str, frozenset[Key]] = {}
         self._uses: Counter[Key] = Counter()
+        self._budget = ReplyBudget()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def find(self, owner: str, namespace: str, redis: Redis, *, in_trouble: bool) -> Endpoint:
@@ -140,6 +141,7 @@ class Endpoints:
             tls_key_file=key_file,
             connect_timeout_seconds=CONNECT_SECONDS,
             response_timeout_seconds=RESPONSE_SECONDS,
+            reply_budget=self._budget,
         )
 
     async def _login(

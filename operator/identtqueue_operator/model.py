@@ -240,6 +240,7 @@ class SourceTrouble(StrEnum):
     UNREACHABLE = "RedisUnreachable"
     AUTH_FAILED = "RedisAuthFailed"
     TLS_FAILED = "RedisTlsFailed"
+    PROTOCOL_ERROR = "RedisProtocolError"
     TOPOLOGY_MISMATCH = "RedisTopologyMismatch"
     FULL = "RedisFull"
     INCOMPATIBLE = "RedisIncompatible"

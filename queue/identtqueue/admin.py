@@ -13,6 +13,7 @@ from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import LimitsInUse, QueueDepth, Recovery, Replayed
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
@@ -27,6 +28,7 @@ __all__ = [
     "QueueDepth",
     "Recovery",
     "RedisSettings",
+    "ReplyBudget",
     "ServerInfo",
     "WorkerInfo",
 ]

@@ -10,6 +10,7 @@
     │   └── PayloadTooLarge
     ├── RedisError                      the server refused, or is not there
     │   ├── RedisUnavailable            unreachable, loading, read-only; worth retrying
+    │   │   └── RedisProtocolError      what answers is no Redis, or says too much
     │   ├── RedisAuthFailed             wrong user or password, or an ACL that forbids a command
     │   ├── RedisTlsFailed              a certificate was refused, by us or by the server
     │   ├── RedisTopologyMismatch       the address means another kind of server than answers
@@ -120,6 +121,10 @@ class RedisError(IdenttqueueError):
 
 class RedisUnavailable(RedisError):
     """Redis can't be reached, is loading its data, or is a read-only replica."""
+
+
+class RedisProtocolError(RedisUnavailable):
+    """What answers is no Redis, or says more than a reply may; perhaps not for long."""
 
 
 class RedisAuthFailed(RedisError):

@@ -41,13 +41,13 @@ def new_connection(
     settings: RedisSettings, client_name: str, server: Server | None = None
 ) -> AbstractConnection:
     """A connection that is not open yet; time-outs are the caller's (one per batch)."""
-    kind: type[AbstractConnection] = AsyncConnection
-    if settings.uses_tls:
-        kind = AsyncTlsConnection
-    elif settings.uses_socket_file:
-        kind = UnixDomainSocketConnection
+    arguments = settings.connection_arguments(server)
+    kind: type[AbstractConnection] = UnixDomainSocketConnection
+    if not settings.uses_socket_file:
+        kind = AsyncTlsConnection if settings.uses_tls else AsyncConnection
+        arguments["reply_budget"] = settings.reply_budget
     return kind(
-        **settings.connection_arguments(server),
+        **arguments,
         protocol=2,
         socket_timeout=None,
         socket_connect_timeout=settings.connect_timeout_seconds,

@@ -7,6 +7,7 @@ one that is silent (IPv6 without a route, say) does not use up that of the other
 
 from __future__ import annotations
 
+from asyncio import StreamReader
 from collections.abc import Mapping
 from socket import socket
 from typing import Any
@@ -14,15 +15,32 @@ from typing import Any
 from redis import connection as blocking
 from redis.asyncio import connection as asynchronous
 
+from identtqueue.transport.budget import ReplyBudget, ReplyMeter
 from identtqueue.transport.offload import resolve, resolve_blocking
 
 
 class AsyncConnection(asynchronous.Connection):
-    """A TCP connection for asyncio."""
+    """A TCP connection for asyncio.
+
+    Args:
+        reply_budget: what may be read from it, from the login on; None: anything.
+        arguments: redis-py's.
+    """
 
     _address = ""
 
+    def __init__(self, *, reply_budget: ReplyBudget | None = None, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._reply_budget = reply_budget
+        self.meter: ReplyMeter | None = None
+
     async def _connect(self) -> None:
+        await self._connect_to_any()
+        if self._reply_budget is not None:
+            self.meter = self._reply_budget.meter()
+            _measure(self._reader, self.meter)  # type: ignore[arg-type]  # it is connected
+
+    async def _connect_to_any(self) -> None:
         seconds = self.socket_connect_timeout
         addresses = await resolve(self.host, self.port)
         try:
@@ -47,6 +65,18 @@ class AsyncTlsConnection(asynchronous.SSLConnection, AsyncConnection):
 
     def _connection_arguments(self) -> Mapping[str, Any]:
         return {**super()._connection_arguments(), "server_hostname": self.host}
+
+
+def _measure(reader: StreamReader, meter: ReplyMeter) -> None:
+    """Have all that is read measured first, whether redis-py reads it or a `Link`."""
+    read = reader.read
+
+    async def measured(n: int = -1) -> bytes:
+        data = await read(n)
+        meter.feed(data)
+        return data
+
+    reader.read = measured  # type: ignore[method-assign]
 
 
 class BlockingConnection(blocking.Connection):

@@ -18,6 +18,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection, DefaultParser
 
 from identtqueue.transport import wire
+from identtqueue.transport.budget import ReplyMeter
 
 READ_BYTES: Final = 65_536
 LOOKS_PER_SILENCE: Final = 4
@@ -47,6 +48,7 @@ class Link:
         self._connection = connection
         self._reader: asyncio.StreamReader = connection._reader  # type: ignore[assignment]  # noqa: SLF001
         self._writer: asyncio.StreamWriter = connection._writer  # type: ignore[assignment]  # noqa: SLF001
+        self._meter: ReplyMeter | None = getattr(connection, "meter", None)
         self._parser = hiredis.Reader(
             protocolError=redis_errors.InvalidResponse,
             replyError=DefaultParser.parse_error,
@@ -78,26 +80,32 @@ class Link:
 
         Raises:
             RedisUnavailable: the connection ended, or Redis was silent for too long.
+            RedisProtocolError: what came is no reply of Redis, or more than the budget allows.
         """
         self._begin()
         try:
             self._writer.writelines(commands)
             await self._writer.drain()
             return await self._read(len(commands) if replies is None else replies)
-        except redis_errors.InvalidResponse as error:
-            wire.fail(redis_errors.ConnectionError(f"no reply of Redis: {error}"))
+        except (redis_errors.InvalidResponse, MemoryError) as error:
+            wire.fail(error)
         except wire.CONNECTION_LOST as error:
             silent = TimeoutError(f"no sign of life from Redis for {self._silence:g} s")
             wire.fail(silent if self._silent else error)
         finally:
             self._busy = False
+            if self._meter is not None:
+                self._meter.begin()
 
     async def receive(self, seconds: float) -> Any:
         """Read what Redis sends unasked: a reply, or None after so long without a byte.
 
         Raises:
             OSError, redis.ConnectionError: the connection ended.
+            redis.InvalidResponse: what came is no reply of Redis, or more than the budget allows.
         """
+        if self._meter is not None and self._meter.between_replies:
+            self._meter.begin()
         while (reply := self._parser.gets()) is _NOTHING:
             try:
                 async with asyncio.timeout(seconds):
@@ -136,6 +144,8 @@ class Link:
     def _begin(self) -> None:
         """Count the silence from now on. The timer of the exchange before may still run."""
         self._busy = True
+        if self._meter is not None:
+            self._meter.begin()
         self._alive_at = self._loop.time()
         if self._timer is None:
             self._timer = self._loop.call_later(self._silence / LOOKS_PER_SILENCE, self._look)

@@ -45,6 +45,7 @@ async def find_master(settings: RedisSettings) -> Server:
     async with asyncio_sentinel.Sentinel(_pairs(settings), sentinel_kwargs=arguments) as sentinel:
         for client in sentinel.sentinels:
             client.connection_pool.connection_class = kind
+            client.connection_pool.connection_kwargs["reply_budget"] = settings.reply_budget
         try:
             return Server(*await sentinel.discover_master(name))
         except _REFUSED:  # why?

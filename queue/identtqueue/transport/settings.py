@@ -12,6 +12,7 @@ from identtqueue.checks import check_duration
 from identtqueue.errors import InvalidInput, RedisAuthFailed, RedisTlsFailed
 from identtqueue.transport import address as addresses
 from identtqueue.transport.address import Address, Server, Topology
+from identtqueue.transport.budget import ReplyBudget
 
 DEFAULT_ADDRESS: Final = "redis://localhost:6379"
 RETRY_FOR_SECONDS: Final = 30.0
@@ -43,6 +44,8 @@ class RedisSettings:
         response_timeout_seconds: how long Redis may be silent while a reply is awaited, before the
             connection counts as lost. Each byte that moves, either way, starts it anew: a slow
             link is not a lost one.
+        reply_budget: how much the server may answer; None: as much as it likes. For asyncio, over
+            TCP. A client of its own Redis needs none, and each reply costs a little more with one.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -59,6 +62,7 @@ class RedisSettings:
     tls_key_file: str | None = None
     connect_timeout_seconds: float = 5.0
     response_timeout_seconds: float = 10.0
+    reply_budget: ReplyBudget | None = None
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout_seconds", "response_timeout_seconds"):
@@ -207,7 +211,7 @@ class RedisSettings:
 
 
 _TEXT_FIELDS: Final = tuple(
-    entry.name for entry in fields(RedisSettings) if "float" not in str(entry.type)
+    entry.name for entry in fields(RedisSettings) if "str" in str(entry.type)
 )
 
 

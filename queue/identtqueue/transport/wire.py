@@ -18,6 +18,7 @@ from identtqueue.errors import (
     RedisAuthFailed,
     RedisError,
     RedisFull,
+    RedisProtocolError,
     RedisTlsFailed,
     RedisUnavailable,
 )
@@ -178,6 +179,9 @@ def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError
         return error
     if (refusal := _refusal(error, call)) is not None:
         return refusal
+    if isinstance(error, redis_errors.InvalidResponse | MemoryError):
+        what = text or "a reply does not fit into memory"
+        return RedisProtocolError(f"what answers is no Redis, or says too much: {what}")
     if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command not allowed" in text:
         return RedisFull(f"Redis is full, nothing was written: {text}")
     if isinstance(error, (*CONNECTION_LOST, *_PASSING)) or _PASSING_TEXT.match(text):

@@ -1,0 +1,79 @@
+"""Servers at the other end of an address that are no Redis, or a strange one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+
+PIECE = 1 << 16
+
+ENDLESS: dict[str, tuple[bytes, bytes]] = {
+    "a text": (b"$2000000000\r\n", b"x" * PIECE),
+    "a list": (b"*100000000\r\n", b":1\r\n" * (PIECE // 4)),
+    "small replies": (b"", b"-\r\n" * (PIECE // 3)),
+    "a line": (b"+", b"x" * PIECE),
+    "a nest": (b"", b"*1\r\n" * (PIECE // 4)),
+    "a page": (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"<html>" * (PIECE // 6)),
+}
+"""How a reply begins, and what it goes on with for ever."""
+
+
+class Stranger:
+    """Listens, and treats each connection alike.
+
+    Attributes:
+        port: where.
+        opened_at: times of the connections, on the loop's clock.
+        most_sent: bytes that one of them took at most.
+    """
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.opened_at: list[float] = []
+        self.most_sent = 0
+        self._answer: tuple[bytes, bytes] | None = None
+        self._hangs_up = False
+        self._open: set[asyncio.StreamWriter] = set()
+
+    async def start(self, *, says: str = "", hangs_up: bool = False) -> Stranger:
+        """Begin. Without an argument it takes connections and says nothing, ever."""
+        self._answer, self._hangs_up = ENDLESS[says] if says else None, hangs_up
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    @property
+    def now_open(self) -> int:
+        """Connections that are open at this moment."""
+        return len(self._open)
+
+    async def close(self) -> None:
+        self._server.close()
+        for writer in list(self._open):
+            writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.opened_at.append(asyncio.get_running_loop().time())
+        self._open.add(writer)
+        sent = 0
+        try:
+            with contextlib.suppress(OSError):
+                while not self._hangs_up and await reader.read(4096):
+                    if self._answer is None:
+                        continue
+                    piece = self._answer[0]
+                    while True:
+                        writer.write(piece)
+                        await writer.drain()
+                        sent += len(piece)
+                        self.most_sent = max(self.most_sent, sent)
+                        piece = self._answer[1]
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+
+def pauses(times: list[float]) -> list[float]:
+    """Between one connection and the next."""
+    return [after - before for before, after in itertools.pairwise(times)]
