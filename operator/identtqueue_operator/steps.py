@@ -13,8 +13,9 @@ that time in it counts as used up. Growth from zero does not wait for that: the 
 a scale-down.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from .api.v1alpha1 import ScaleDown, ScaleUp, StepPolicy, TaskQueueSpec
 from .model import Memory, Step
@@ -35,14 +36,12 @@ def growth_limits(
 ) -> Iterable[StepLimit]:
     """The highest numbers that `scaleUp` allows now."""
     rules = spec.scaling.scale_up
-    if rules.max_step is not None:
-        step = _max_step(spec, rules.max_step)
-        words = f"scaleUp.maxStep {step.value} per {step.period_seconds} s"
-        yield StepLimit("ScaleUpMaxStep", _highest(step, memory, current, at), words)
-    if rules.policies:
-        found = [(_highest(each, memory, current, at), each) for each in rules.policies]
-        number, policy = _by_number(found, largest=rules.select_policy == "Max")
-        yield StepLimit("ScaleUpPolicy", number, f"scaleUp.policies ({_words(policy)})")
+
+    def reach(policy: StepPolicy) -> int:
+        return _highest(policy, memory, current, at)
+
+    select = max if rules.select_policy == "Max" else min
+    return _limits(spec, "scaleUp", rules, reach, select)
 
 
 def shrinking_limits(
@@ -50,14 +49,13 @@ def shrinking_limits(
 ) -> Iterable[StepLimit]:
     """The lowest numbers that `scaleDown` allows now."""
     rules = spec.scaling.scale_down
-    if rules.max_step is not None:
-        step = _max_step(spec, rules.max_step)
-        words = f"scaleDown.maxStep {step.value} per {step.period_seconds} s"
-        yield StepLimit("ScaleDownMaxStep", _lowest(step, memory, current, at), words)
-    if rules.policies:
-        found = [(_lowest(each, memory, current, at), each) for each in rules.policies]
-        number, policy = _by_number(found, largest=rules.select_policy == "Min")
-        yield StepLimit("ScaleDownPolicy", number, f"scaleDown.policies ({_words(policy)})")
+
+    def reach(policy: StepPolicy) -> int:
+        return _lowest(policy, memory, current, at)
+
+    # The policy that allows most is the one with the lowest number.
+    select = min if rules.select_policy == "Max" else max
+    return _limits(spec, "scaleDown", rules, reach, select)
 
 
 def next_step_at(
@@ -69,8 +67,9 @@ def next_step_at(
         for policy in _all(spec, rules)
         for step in _within(policy, memory, at)
     ]
-    if _is_forgetful(memory) and memory.scaled_at is not None:
-        times += [memory.scaled_at + policy.period_seconds for policy in _all(spec, rules)]
+    forgotten_at = _forgotten_at(memory)
+    if forgotten_at is not None:
+        times += [forgotten_at + policy.period_seconds for policy in _all(spec, rules)]
     return min((time for time in times if time > at), default=at)
 
 
@@ -84,39 +83,56 @@ def forget_old(spec: TaskQueueSpec, memory: Memory, at: float) -> tuple[Step, ..
 # --- one limit ------------------------------------------------------------------------------------
 
 
+def _limits(
+    spec: TaskQueueSpec,
+    field: str,
+    rules: ScaleUp | ScaleDown,
+    reach: Callable[[StepPolicy], int],
+    select: Callable[..., tuple[int, StepPolicy]],
+) -> Iterable[StepLimit]:
+    """Apply the rules of one direction.
+
+    Args:
+        spec: whose rules they are.
+        field: of the specification that has them.
+        rules: of this direction.
+        reach: how far a policy lets the number go.
+        select: `max` or `min`: of several policies the one whose number counts.
+    """
+    name = field[0].upper() + field[1:]
+    if rules.max_step is not None:
+        step = _max_step(spec, rules.max_step)
+        words = f"{field}.maxStep {step.value} per {step.period_seconds} s"
+        yield StepLimit(f"{name}MaxStep", reach(step), words)
+    if rules.policies:
+        found = ((reach(policy), policy) for policy in rules.policies)
+        number, policy = select(found, key=itemgetter(0))
+        yield StepLimit(f"{name}Policy", number, f"{field}.policies ({_words(policy)})")
+
+
 def _highest(policy: StepPolicy, memory: Memory, current: int, at: float) -> int:
     start = _start(policy, memory, current, at)
     if start is None:
-        return current or _grown(policy, 0)
-    return max(current, _grown(policy, start))
+        return current or _step(policy, 0)
+    return max(current, start + _step(policy, start))
 
 
 def _lowest(policy: StepPolicy, memory: Memory, current: int, at: float) -> int:
     start = _start(policy, memory, current, at)
-    return current if start is None else max(0, min(current, _shrunk(policy, start)))
+    return current if start is None else max(0, min(current, start - _step(policy, start)))
 
 
-def _grown(policy: StepPolicy, start: int) -> int:
+def _step(policy: StepPolicy, start: int) -> int:
+    """How many replicas the number may move from its beginning."""
     if policy.type == "Pods":
-        return start + policy.value
-    return start + max(1, _share(start, policy.value))
-
-
-def _shrunk(policy: StepPolicy, start: int) -> int:
-    if policy.type == "Pods":
-        return start - policy.value
-    return start - max(1, _share(start, policy.value))
-
-
-def _share(number: int, percent: int) -> int:
-    """So many percent, rounded up."""
-    return -(-number * percent // 100)
+        return policy.value
+    return max(1, -(-start * policy.value // 100))  # rounded up
 
 
 def _start(policy: StepPolicy, memory: Memory, current: int, at: float) -> int | None:
     """The number at the beginning of the period; None if that was before a restart."""
-    forgotten = _is_forgetful(memory) and memory.scaled_at is not None
-    if forgotten and at - (memory.scaled_at or 0.0) < policy.period_seconds:
+    forgotten_at = _forgotten_at(memory)
+    if forgotten_at is not None and at - forgotten_at < policy.period_seconds:
         return None
     return max(0, current - sum(step.difference for step in _within(policy, memory, at)))
 
@@ -125,11 +141,11 @@ def _within(policy: StepPolicy, memory: Memory, at: float) -> Iterable[Step]:
     return (step for step in memory.steps if at - step.at < policy.period_seconds)
 
 
-def _is_forgetful(memory: Memory) -> bool:
-    """Whether the last change is known by its time alone."""
-    if memory.scaled_at is None:
-        return False
-    return not memory.steps or memory.steps[-1].at < memory.scaled_at
+def _forgotten_at(memory: Memory) -> float | None:
+    """When the last change was, if no more than its time is known."""
+    if memory.scaled_at is None or (memory.steps and memory.steps[-1].at >= memory.scaled_at):
+        return None
+    return memory.scaled_at
 
 
 def _all(spec: TaskQueueSpec, rules: ScaleUp | ScaleDown) -> Sequence[StepPolicy]:
@@ -140,11 +156,6 @@ def _all(spec: TaskQueueSpec, rules: ScaleUp | ScaleDown) -> Sequence[StepPolicy
 
 def _max_step(spec: TaskQueueSpec, value: int) -> StepPolicy:
     return StepPolicy(type="Pods", value=value, period_seconds=spec.scaling.poll_period_seconds)
-
-
-def _by_number(found: list[tuple[int, StepPolicy]], *, largest: bool) -> tuple[int, StepPolicy]:
-    choose = max if largest else min
-    return choose(found, key=lambda each: each[0])
 
 
 def _words(policy: StepPolicy) -> str:
