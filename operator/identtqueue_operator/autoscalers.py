@@ -1,4 +1,4 @@
-"""Who else scales our workloads: HorizontalPodAutoscalers and KEDA's ScaledObjects.
+"""Other autoscalers of our workloads: HorizontalPodAutoscalers and KEDA's ScaledObjects.
 
 Two autoscalers on one workload undo each other's work for ever, so the operator looks for others
 and keeps its hands off what they scale. They are rare and change rarely: one list per namespace
@@ -146,9 +146,8 @@ def _target(body: Mapping[str, Any]) -> WorkloadKey | None:
     target = (body.get("spec") or {}).get("scaleTargetRef") or {}
     if not target.get("name"):
         return None
-    group = str(target.get("apiVersion") or "apps/v1").rpartition("/")[0]
-    kind = str(target.get("kind") or "Deployment")
-    return WorkloadKey(body["metadata"]["namespace"], str(target["name"]), group, kind)
+    namespace, version = body["metadata"]["namespace"], target.get("apiVersion")
+    return WorkloadKey.referred(namespace, target["name"], version, target.get("kind"))
 
 
 def _entry(kind: str, body: dict[str, Any]) -> tuple[WorkloadKey, str] | None:

@@ -31,6 +31,14 @@ class WorkloadKey(NamedTuple):
     group: str = "apps"
     kind: str = "Deployment"
 
+    @classmethod
+    def referred(
+        cls, namespace: str, name: str, api_version: str | None, kind: str | None
+    ) -> "WorkloadKey":
+        """Make the key from what a reference says. Without a version or kind it is a Deployment."""
+        group = (api_version or "apps/v1").rpartition("/")[0]
+        return cls(namespace, name, group, kind or "Deployment")
+
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
 

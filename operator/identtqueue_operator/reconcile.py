@@ -182,8 +182,9 @@ class Reconciler:
         reference = self._spec.workload_ref if self._spec else None
         if reference is None:
             return WorkloadKey(*self.key)
-        group = reference.api_version.rpartition("/")[0]
-        return WorkloadKey(self.key.namespace, reference.name, group, reference.kind)
+        return WorkloadKey.referred(
+            self.key.namespace, reference.name, reference.api_version, reference.kind
+        )
 
     @property
     def queues(self) -> frozenset[tuple[str, str]]:

@@ -28,9 +28,8 @@ def key_of(body: Body) -> Key:
 
 
 def workload_key(body: Body) -> WorkloadKey:
-    """Which workload an object is."""
-    group = str(body.get("apiVersion") or "apps/v1").rpartition("/")[0]
-    return WorkloadKey(*key_of(body), group, str(body.get("kind") or "Deployment"))
+    """Name the workload that an object is."""
+    return WorkloadKey.referred(*key_of(body), body.get("apiVersion"), body.get("kind"))
 
 
 def owner_uid(body: Body) -> str | None:
