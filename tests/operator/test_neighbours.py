@@ -15,12 +15,12 @@ async def stranger():
     await server.close()
 
 
-def put(api, name, address, **spec) -> None:
+def put(api, name, address) -> None:
     """A TaskQueue with a Deployment of its own."""
     selector = {"matchLabels": {"app": name}}
     api.put("deployments", name, {"spec": {"replicas": 0, "selector": selector}, "status": {}})
     queue = {"workloadRef": {"name": name}, "queues": [{"name": name}]}
-    api.put("taskqueues", name, {"spec": {**queue, "redis": {"address": address}, **spec}})
+    api.put("taskqueues", name, {"spec": {**queue, "redis": {"address": address}}})
 
 
 def status(api, name):

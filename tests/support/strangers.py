@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 
 PIECE = 1 << 16
 
@@ -32,21 +31,14 @@ class Stranger:
         self.port = 0
         self.opened_at: list[float] = []
         self.most_sent = 0
-        self._answer: tuple[bytes, bytes] | None = None
-        self._hangs_up = False
         self._open: set[asyncio.StreamWriter] = set()
 
-    async def start(self, *, says: str = "", hangs_up: bool = False) -> Stranger:
-        """Begin. Without an argument it takes connections and says nothing, ever."""
-        self._answer, self._hangs_up = ENDLESS[says] if says else None, hangs_up
+    async def start(self, *, says: str) -> Stranger:
+        """Begin to answer with one of the `ENDLESS` replies."""
+        self._answer = ENDLESS[says]
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
-
-    @property
-    def now_open(self) -> int:
-        """Connections that are open at this moment."""
-        return len(self._open)
 
     async def close(self) -> None:
         self._server.close()
@@ -59,21 +51,14 @@ class Stranger:
         sent = 0
         try:
             with contextlib.suppress(OSError):
-                while not self._hangs_up and await reader.read(4096):
-                    if self._answer is None:
-                        continue
-                    piece = self._answer[0]
-                    while True:
-                        writer.write(piece)
-                        await writer.drain()
-                        sent += len(piece)
-                        self.most_sent = max(self.most_sent, sent)
-                        piece = self._answer[1]
+                await reader.read(4096)  # the first call
+                piece = self._answer[0]
+                while True:
+                    writer.write(piece)
+                    await writer.drain()
+                    sent += len(piece)
+                    self.most_sent = max(self.most_sent, sent)
+                    piece = self._answer[1]
         finally:
             self._open.discard(writer)
             writer.close()
-
-
-def pauses(times: list[float]) -> list[float]:
-    """Between one connection and the next."""
-    return [after - before for before, after in itertools.pairwise(times)]
