@@ -301,7 +301,7 @@ def _limit_shrinking(
 
 
 def _keep_workers(seen: Observed, memory: Memory, current: int, clamps: _Clamps) -> None:
-    """What protects work, whoever asks for less."""
+    """Hold back what would harm workers or a rollout, also in a pause at a number."""
     if memory.strange:
         sentence = "a workload from which no worker has ever registered"
         clamps.to(current, "NoWorkerRegistered", sentence)

@@ -48,7 +48,7 @@ TICK_SECONDS = 0.5
 RECONNECT_SECONDS = (0.25, 1.0)
 """First and longest pause between attempts to reach Redis again."""
 TIRED_SECONDS = 5.0
-"""The same once it has been away for `PATIENT_SECONDS`: whoever waits so long may wait for that."""
+"""The longest pause once Redis has been away for `PATIENT_SECONDS`."""
 PATIENT_SECONDS = 60.0
 STRANGER_SECONDS = 30.0
 """The longest pause where what answers is no Redis, or says too much."""

@@ -357,7 +357,7 @@ class ScaleUp(ApiModel):
     policies: StepPolicies
     """More limits, by pods or percent, each with a period of its own. Default: none."""
     select_policy: SelectPolicy = "Max"
-    """Of several policies, the one that counts: Max is the one that allows most, Min the one that
+    """Which of several policies counts. Max takes the one that allows most, and Min the one that
     allows least. maxStep holds in any case. Default: Max."""
 
 
@@ -384,12 +384,12 @@ class ScaleDown(ApiModel):
     policies: StepPolicies
     """More limits, by pods or percent, each with a period of its own. Default: none."""
     select_policy: SelectPolicy = "Max"
-    """Of several policies, the one that counts: Max is the one that allows most, Min the one that
+    """Which of several policies counts. Max takes the one that allows most, and Min the one that
     allows least. maxStep holds in any case. Default: Max."""
 
 
 class OnSourceError(ApiModel):
-    """What to do while Redis gives no answer. No policy ever lowers the number of replicas."""
+    """Policy for the time that Redis gives no answer. It never lowers the number of replicas."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -494,11 +494,11 @@ class Scaling(ApiModel):
     scale_down: Annotated[ScaleDown, Field(default_factory=ScaleDown)]
     """Limits on lowering the number. Whatever they say, a busy worker is drained before it goes."""
     on_source_error: Annotated[OnSourceError, Field(default_factory=OnSourceError)]
-    """What to do while Redis gives no answer. No policy ever lowers the number of replicas."""
+    """Policy for the time that Redis gives no answer. It never lowers the number of replicas."""
 
 
 class RecoverySettings(ApiModel):
-    """What happens to the tasks of a worker that died."""
+    """Recovery of the tasks of a worker that died."""
 
     lease_seconds: Annotated[int, Field(ge=5, le=3_600)] = 15
     """How many seconds a worker that shows no sign of life keeps its tasks. With `template` the
@@ -519,7 +519,7 @@ class Drain(ApiModel):
 
 
 class TaskQueueSpec(ApiModel):
-    """What the user wants: a workload, its queues, their Redis, and how to scale."""
+    """The desired state: a workload, its queues, their Redis, and how to scale."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -565,7 +565,7 @@ class TaskQueueSpec(ApiModel):
     scaling: Annotated[Scaling, Field(default_factory=Scaling)]
     """How many replicas there are, and how fast that changes."""
     recovery: Annotated[RecoverySettings, Field(default_factory=RecoverySettings)]
-    """What happens to the tasks of a worker that died."""
+    """Recovery of the tasks of a worker that died."""
     drain: Annotated[Drain, Field(default_factory=Drain)]
     """How long a worker that was chosen to go may finish what it holds."""
     paused: bool = False
@@ -588,13 +588,11 @@ class TaskQueueSpec(ApiModel):
 
     @property
     def pause(self) -> tuple[str, str] | None:
-        """What of scaling is paused: a word, and a sentence. None: nothing is."""
-        if self.paused_replicas is not None:
-            number = self.paused_replicas
-            return (
-                "PausedAtReplicas",
-                f"spec.pausedReplicas is {number}: replicas go there and stay",
-            )
+        """Say in a word and a sentence what of scaling is paused; None if nothing is."""
+        number = self.paused_replicas
+        if number is not None:
+            sentence = f"spec.pausedReplicas is {number}: replicas go there and stay"
+            return "PausedAtReplicas", sentence
         if self.paused:
             return "SpecPaused", "spec.paused is true: replicas are left alone"
         up, down = self.scaling.scale_up.paused, self.scaling.scale_down.paused
@@ -602,11 +600,9 @@ class TaskQueueSpec(ApiModel):
             return "ScalingPaused", "scaleUp.paused and scaleDown.paused: replicas are not changed"
         if up:
             return "ScaleUpPaused", "scaleUp.paused is true: replicas are not raised"
-        return (
-            ("ScaleDownPaused", "scaleDown.paused is true: replicas are not lowered")
-            if down
-            else None
-        )
+        if down:
+            return "ScaleDownPaused", "scaleDown.paused is true: replicas are not lowered"
+        return None
 
     @property
     def queue_names(self) -> tuple[str, ...]:
@@ -814,7 +810,7 @@ class TaskQueueStatus(ApiModel):
             },
         ),
     ]
-    """What is true of the TaskQueue now, by the Kubernetes API conventions."""
+    """Conditions of the TaskQueue, by the Kubernetes API conventions."""
 
 
 class TaskQueue(ApiModel):
@@ -825,6 +821,6 @@ class TaskQueue(ApiModel):
     """
 
     spec: TaskQueueSpec
-    """What the user wants: a workload, its queues, their Redis, and how to scale."""
+    """The desired state: a workload, its queues, their Redis, and how to scale."""
     status: Annotated[TaskQueueStatus, Field(default_factory=TaskQueueStatus)]
-    """What the operator saw and did, and why. The operator writes it."""
+    """The observed state: what the operator saw and did, and why. The operator writes it."""
