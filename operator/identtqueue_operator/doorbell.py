@@ -22,9 +22,9 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from identtqueue.admin import Admin, QueueDepth, RedisSettings
+from identtqueue.admin import Admin, Doorbell, QueueDepth, RedisSettings
 from identtqueue.errors import (
     IdenttqueueError,
     RedisAuthFailed,
@@ -37,6 +37,7 @@ from identtqueue.errors import (
 )
 
 from .backoff import pause_after
+from .connects import Gate, Lanes, LateGate
 from .model import Source, SourceTrouble
 
 logger = logging.getLogger(__name__)
@@ -96,16 +97,22 @@ class _Health:
 class Endpoint:
     """Commands, doorbell and poll of one Redis, shared by the TaskQueues that name it."""
 
-    def __init__(self, settings: RedisSettings) -> None:
+    def __init__(self, settings: RedisSettings, gate: Gate | None = None) -> None:
+        gate = gate or Lanes().gate()
         self.settings = settings
-        self.admin = Admin(settings, retry_for_seconds=0)
+        self.admin = Admin(replace(settings, gate=gate), retry_for_seconds=0)
+        self.tried = asyncio.Event()
+        """Whether it is known if Redis answers."""
+        self._healthy = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._health = _Health(since=self._loop.time())  # the first look says since when really
         self._healths: dict[str, _Health] = {}
         self._queues: dict[str, _Queue] = {}
         self._names: dict[str, tuple[str, ...]] = {}
         self._changes: asyncio.Queue[str] = asyncio.Queue()
-        self._doorbell = self.admin.doorbell(self._rung, self._connected)
+        # It would knock at a door that is closed, and the poll does so already.
+        late = replace(settings, gate=LateGate(self._healthy, gate))
+        self._doorbell = Doorbell(late, self._rung, self._connected)
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
@@ -217,6 +224,7 @@ class Endpoint:
 
     def _fail(self, error: IdenttqueueError) -> None:
         """There is trouble for all until the poll reaches Redis again."""
+        self._healthy.clear()
         before, self._health = self._health, self._after(self._health, error)
         if before.trouble != self._health.trouble:
             self._ring_all()
@@ -240,6 +248,7 @@ class Endpoint:
         """
         server = await self.admin.server()
         await self._look(list(self._queues))
+        self._healthy.set()
         now = self._loop.time()
         if self._health.trouble is None:
             self._health = _Health(since=now - server.uptime_seconds)
@@ -336,9 +345,11 @@ class Endpoint:
                     reached = True
                 await self._poll_due()
                 failures = 0
+                self.tried.set()
                 await asyncio.sleep(TICK_SECONDS)
             except IdenttqueueError as error:
                 self._fail(error)
+                self.tried.set()
                 failures += 1
                 await asyncio.sleep(pause_after(failures, self._patience(error)))
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from identtqueue.admin import RedisSettings, ReplyBudget
 
 from .api.v1alpha1 import CredentialsSecretRef, Redis
+from .connects import Lanes
 from .doorbell import Endpoint
 from .kube import ApiError, Kube
 from .model import Key
@@ -61,6 +62,7 @@ class Endpoints:
         self._named: dict[str, frozenset[Key]] = {}
         self._uses: Counter[Key] = Counter()
         self._budget = ReplyBudget()
+        self._lanes = Lanes()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def find(self, owner: str, namespace: str, redis: Redis, *, in_trouble: bool) -> Endpoint:
@@ -80,7 +82,7 @@ class Endpoints:
         settings = await self._settings(namespace, redis, in_trouble=in_trouble)
         endpoint = self._endpoints.get(settings)
         if endpoint is None:
-            endpoint = self._endpoints[settings] = Endpoint(settings)
+            endpoint = self._endpoints[settings] = Endpoint(settings, self._lanes.gate())
             endpoint.start()
         return endpoint
 

@@ -255,6 +255,7 @@ class Reconciler:
         """Round after round, until cancelled or the TaskQueue is gone."""
         try:
             await self._know_the_others()
+            await self._know_redis()
             async with self._tools.first_looks:
                 self._dirty.clear()
                 pause = await self._round_or_backoff()
@@ -280,6 +281,21 @@ class Reconciler:
             problem = ("AutoscalersUnknown", failure)
             now = Round(self._tools.clock(), self._generation, self.workload, problem=problem)
             self._report(now)
+
+    async def _know_redis(self) -> None:
+        """Wait until it is known whether Redis answers.
+
+        A first look would wait for the same, and hold up the first looks of others: a server that
+        is silent takes its time-out.
+        """
+        if self._spec is None or self._problem is not None or self._is_anothers:
+            return
+        try:
+            endpoint = await self._find_endpoint(self._spec)
+        except ApiError:
+            return  # the first look meets it too, and tells it
+        if isinstance(endpoint, Endpoint):
+            await endpoint.tried.wait()
 
     async def _wait(self, seconds: float | None) -> None:
         """Until something changed and the rest between two rounds is over, or so many seconds."""

@@ -2,6 +2,8 @@
 
 import pytest
 
+from identtqueue_operator import endpoints
+from identtqueue_operator.connects import SLOW_PACE_SECONDS
 from support.strangers import ENDLESS, Stranger
 from support.waiting import eventually
 
@@ -44,3 +46,37 @@ async def test_a_redis_that_answers_too_much_is_cut_off_and_told(
     assert stranger.most_sent < 32 * MIB
     await setup.enqueue()
     await setup.replicas(1)
+
+
+async def test_the_first_look_of_others_waits_for_no_silent_redis(
+    api, setup, operator, stranger, monkeypatch
+):
+    """More TaskQueues than may have their first look at the same time, each at its own address."""
+    monkeypatch.setattr(endpoints, "CONNECT_SECONDS", 600.0)
+    await stranger.start()
+    for n in range(100):
+        put(api, f"silent-{n}", f"127.0.0.1:{stranger.port}/{n}")
+    await eventually(lambda: len(stranger.opened_at) >= 100)
+    setup.fleet.create()
+    setup.create()
+    await setup.reason("Idle")
+    await setup.enqueue()
+    await setup.replicas(1)
+    assert not any("reason" in status(api, f"silent-{n}") for n in range(100))
+
+
+async def test_what_hangs_up_is_connected_to_at_a_bounded_pace(api, operator, stranger):
+    await stranger.start(hangs_up=True)
+    count = 60
+    for n in range(count):
+        put(api, f"rude-{n}", f"127.0.0.1:{stranger.port}/{n}")
+    await eventually(
+        lambda: all(
+            status(api, f"rude-{n}").get("reason") == "RedisUnreachable" for n in range(count)
+        )
+    )
+    before = len(stranger.opened_at)
+    await eventually(lambda: len(stranger.opened_at) >= before + 60)
+    opened = stranger.opened_at[before:]
+    # The slow lane's pace, for all of them and for their doorbells together.
+    assert opened[59] - opened[0] >= 59 * SLOW_PACE_SECONDS * 0.9

@@ -31,11 +31,13 @@ class Stranger:
         self.port = 0
         self.opened_at: list[float] = []
         self.most_sent = 0
+        self._answer: tuple[bytes, bytes] | None = None
+        self._hangs_up = False
         self._open: set[asyncio.StreamWriter] = set()
 
-    async def start(self, *, says: str) -> Stranger:
-        """Begin to answer with one of the `ENDLESS` replies."""
-        self._answer = ENDLESS[says]
+    async def start(self, *, says: str = "", hangs_up: bool = False) -> Stranger:
+        """Begin. Without an argument it takes connections and says nothing, ever."""
+        self._answer, self._hangs_up = ENDLESS[says] if says else None, hangs_up
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
@@ -51,14 +53,16 @@ class Stranger:
         sent = 0
         try:
             with contextlib.suppress(OSError):
-                await reader.read(4096)  # the first call
-                piece = self._answer[0]
-                while True:
-                    writer.write(piece)
-                    await writer.drain()
-                    sent += len(piece)
-                    self.most_sent = max(self.most_sent, sent)
-                    piece = self._answer[1]
+                while not self._hangs_up and await reader.read(4096):
+                    if self._answer is None:
+                        continue
+                    piece = self._answer[0]
+                    while True:
+                        writer.write(piece)
+                        await writer.drain()
+                        sent += len(piece)
+                        self.most_sent = max(self.most_sent, sent)
+                        piece = self._answer[1]
         finally:
             self._open.discard(writer)
             writer.close()

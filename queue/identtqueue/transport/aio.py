@@ -8,6 +8,7 @@ bytes, and small calls go before big ones (`lanes`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -78,6 +79,13 @@ async def open_connection(
     if settings.topology is Topology.CLUSTER and server is None:
         found = await fetch_slots(settings)
         server = found.of(commands.server_info()) if key is None else found.of_key(key)
+    async with settings.gate.passage() if settings.gate else contextlib.nullcontext():
+        return await _open(settings, client_name, server)
+
+
+async def _open(
+    settings: RedisSettings, client_name: str, server: Server | None
+) -> AbstractConnection:
     connection: AbstractConnection | None = None
     try:
         async with asyncio.timeout(settings.connect_timeout_seconds):

@@ -1,4 +1,4 @@
-"""How much a server may answer: a bound on what is read, and not only on what is kept.
+"""What a server may cost: a bound on what is read, and a say in when it is connected to.
 
 A client of one's own Redis needs none. The operator connects to any address that somebody writes
 into a TaskQueue, and what answers there may send a reply without an end, one of a billion elements,
@@ -12,7 +12,8 @@ import re
 import time
 import weakref
 from collections.abc import Callable
-from typing import Final
+from contextlib import AbstractAsyncContextManager
+from typing import Final, Protocol
 
 from redis import exceptions as redis_errors
 
@@ -29,6 +30,17 @@ STEP_BYTES: Final = 256 * 1024
 """The sum over all connections is taken each time a reply has grown by so much."""
 
 _COUNT: Final = re.compile(rb"-1|[0-9]{1,18}")
+
+
+class Gate(Protocol):
+    """Decides when a connection may be opened."""
+
+    def passage(self) -> AbstractAsyncContextManager[None]:
+        """Return what is held while one is opened.
+
+        Raises (on entering):
+            RedisUnavailable: none may be opened now.
+        """
 
 
 class ReplyRefused(redis_errors.InvalidResponse):

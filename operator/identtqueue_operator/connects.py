@@ -1,0 +1,172 @@
+"""When a connection to a Redis may be opened, so that nobody waits behind a silent server.
+
+An attempt to connect costs a place: a socket, perhaps a TLS context, and three seconds where nobody
+answers. Each endpoint has a gate, and all gates share two lanes:
+
+* the fast lane, for endpoints whose last attempt did not fail. A place in it is free again after a
+  tenth of a second, however long the attempt takes. So four hundred new addresses that are silent
+  hold up the next one for less than a second, and it never sees them again;
+* the slow lane, for endpoints whose last attempt failed. It has few places and a pace. The endpoint
+  with the fewest failures in a row is next, so a Redis that has just been restarted does not queue
+  up behind those that never answered.
+
+A server that accepts a login and hangs up again has not failed. So connections that succeed are
+counted too, and one endpoint gets a bounded number of them.
+"""
+
+import asyncio
+import contextlib
+import heapq
+import itertools
+from collections.abc import AsyncIterator
+
+from identtqueue.errors import RedisUnavailable
+
+FAST_PLACES = 64
+FAST_SECONDS = 0.1
+"""After so long an attempt of the fast lane gives its place up, and goes on."""
+SLOW_PLACES = 16
+SLOW_PACE_SECONDS = 0.05
+"""Between two attempts of the slow lane: twenty a second, of all endpoints in trouble together."""
+AT_ONCE = 4
+"""Attempts of one endpoint; a cluster's nodes are connected to side by side."""
+BURST = 30
+"""Connections of one endpoint that are free: a start, some restarts or failovers, a cluster."""
+REFILL_SECONDS = 3.0
+"""One more connection is free after so long."""
+
+
+class Lanes:
+    """The places that all endpoints share."""
+
+    def __init__(self) -> None:
+        self._fast = asyncio.Semaphore(FAST_PLACES)
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._numbers = itertools.count()
+        self._busy = 0
+        self._next_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def gate(self) -> "Gate":
+        """Make the gate of one endpoint."""
+        return Gate(self)
+
+    @contextlib.asynccontextmanager
+    async def fast(self) -> AsyncIterator[None]:
+        """Hold a place in the fast lane, for a tenth of a second at most."""
+        await self._fast.acquire()
+        places = contextlib.ExitStack()
+        places.callback(self._fast.release)
+        timer = self._loop.call_later(FAST_SECONDS, places.close)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            places.close()
+
+    @contextlib.asynccontextmanager
+    async def slow(self, failures: int) -> AsyncIterator[None]:
+        """Hold a place in the slow lane."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+        heapq.heappush(self._waiting, (failures, next(self._numbers), turn))
+        self._let_in()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._leave()
+            raise
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def _leave(self) -> None:
+        self._busy -= 1
+        self._let_in()
+
+    def _let_in(self) -> None:
+        """Give the free places to those that wait, at the lane's pace."""
+        while self._waiting and self._waiting[0][2].done():  # cancelled
+            heapq.heappop(self._waiting)
+        if not self._waiting or self._busy >= SLOW_PLACES or self._timer is not None:
+            return
+        pause = self._next_at - self._loop.time()
+        if pause > 0:
+            self._timer = self._loop.call_later(pause, self._tick)
+            return
+        _, _, turn = heapq.heappop(self._waiting)
+        self._busy += 1
+        self._next_at = self._loop.time() + SLOW_PACE_SECONDS
+        turn.set_result(None)
+        self._let_in()
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._let_in()
+
+
+class Gate:
+    """The way to one endpoint's server, or servers.
+
+    Attributes:
+        failures: attempts in a row that failed.
+    """
+
+    def __init__(self, lanes: Lanes) -> None:
+        self.failures = 0
+        self._lanes = lanes
+        self._own = asyncio.Semaphore(AT_ONCE)
+        self._loop = asyncio.get_running_loop()
+        self._left = float(BURST)
+        self._counted_at = self._loop.time()
+
+    @contextlib.asynccontextmanager
+    async def passage(self) -> AsyncIterator[None]:
+        """Hold this while a connection is opened.
+
+        Raises:
+            RedisUnavailable: too many were opened of late, and have ended.
+        """
+        async with self._own:
+            self._check()
+            lane = self._lanes.slow(self.failures) if self.failures else self._lanes.fast()
+            async with lane:
+                try:
+                    yield
+                except Exception:
+                    self.failures += 1
+                    raise
+                self.failures = 0
+                self._left -= 1
+
+    def _check(self) -> None:
+        now = self._loop.time()
+        earned = (now - self._counted_at) / REFILL_SECONDS
+        self._left, self._counted_at = min(BURST, self._left + earned), now
+        if self._left < 1:
+            raise RedisUnavailable(
+                "it lets the operator in and ends the connection, again and again; the next "
+                f"attempt is due in {(1 - self._left) * REFILL_SECONDS:.0f} s"
+            )
+
+
+class LateGate:
+    """A gate that is closed until something else has succeeded.
+
+    Args:
+        is_open: set while it may be passed.
+        gate: the way on.
+    """
+
+    def __init__(self, is_open: asyncio.Event, gate: Gate) -> None:
+        self._is_open = is_open
+        self._gate = gate
+
+    @contextlib.asynccontextmanager
+    async def passage(self) -> AsyncIterator[None]:
+        """Wait until it is open, and go on as `Gate.passage` does."""
+        await self._is_open.wait()
+        async with self._gate.passage():
+            yield
