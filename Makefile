@@ -22,10 +22,10 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: $(VENV)/.ready ## Python environment, Redis servers, faketime and helm for the fast checks
+setup: $(VENV)/.ready ## Python environment, Redis servers, faketime, helm and promtool for the fast checks
 	@requirements/system.sh
 	@PYTHONPATH=tests $(PY) -m support.servers
-	@$(CLUSTER)/tools.sh helm
+	@$(CLUSTER)/tools.sh helm promtool
 
 lint: $(VENV)/.ready ## ruff: rules and format
 	$(VENV)/bin/ruff check .

@@ -17,7 +17,7 @@ module_version() {
 # go_programs NAME: prints the folder with the built programs, building them if need be.
 go_programs() {
   local name=$1 key out
-  key=$({ hash_of "$CLUSTER_DIR/go/$name"; declare -f go_build go_flags; } | sha256sum | cut -c1-12)
+  key=$({ hash_of "$CLUSTER_DIR/go/$name"; declare -f go_build go_flags go_tags; } | sha256sum | cut -c1-12)
   out=$CACHE_DIR/go/$name-$(module_version "$name")-$key
   [ -d "$out" ] || with_lock "go-$name" go_build "$name" "$out"
   printf '%s\n' "$out"
@@ -32,7 +32,7 @@ go_build() {
   rm -rf "$out.tmp"
   mkdir -p "$out.tmp"
   quietly "building $name $(module_version "$name") with Go" \
-    env -C "$CLUSTER_DIR/go/$name" CGO_ENABLED=0 GOFLAGS=-mod=readonly \
+    env -C "$CLUSTER_DIR/go/$name" CGO_ENABLED=0 GOFLAGS="-mod=readonly -tags=$(go_tags "$name")" \
     nice "$go" build -trimpath -buildvcs=false -ldflags "$(go_flags "$name")" -o "$out.tmp/" tool
   mv "$out.tmp" "$out"
 }
@@ -49,6 +49,9 @@ go_flags() {
   fi
   printf '%s' "$flags"
 }
+
+# promtool finds no targets in clouds: without those packages it builds in 2 minutes, not 10.
+go_tags() { [ "$1" != prometheus ] || printf 'remove_all_sd'; }
 
 # go_toolchain: prints the path of a go that is new enough, from PATH or from the cache.
 go_toolchain() {

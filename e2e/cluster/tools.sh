@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Makes sure that tools exist and prints their paths, one a line: tools.sh [helm] [kubectl] [kind]
-# (all three without an argument). A tool on PATH is taken if its version suits; otherwise it
+# [promtool] (all four without an argument). A tool on PATH is taken if its version suits; otherwise it
 # is built from its Go module into the shared cache, which takes minutes the first time
-# (helm 95 s on two idle cores; kubectl comes with all of Kubernetes, 5 min) and none later.
+# (helm 95 s on two idle cores, promtool 130 s; kubectl comes with all of Kubernetes, 5 min) and none later.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -15,6 +15,7 @@ version_of() {
     helm) "$2" version --template '{{.Version}}' ;;
     kubectl) "$2" version --client -o json | sed -n 's/.*"gitVersion": "\(.*\)".*/\1/p' ;;
     kind) "$2" version -q ;;
+    promtool) "$2" --version ;;
   esac 2>/dev/null | grep -oE '[0-9]+\.[0-9]+\.[0-9]+' | head -n 1
 }
 
@@ -31,10 +32,11 @@ suits() {
       [ "${have%%.*}" = 1 ] && ((minor >= -1 && minor <= 1))
       ;;
     kind) [ "${have%.*}" = "${pinned%.*}" ] ;;
+    promtool) at_least "$have" 3.0 ;; # the module is v0.313, the release 3.13
   esac
 }
 
-module_of() { case $1 in kubectl) echo kubernetes ;; helm | kind) echo "$1" ;; *) die "unknown tool: $1" ;; esac; }
+module_of() { case $1 in kubectl) echo kubernetes ;; promtool) echo prometheus ;; helm | kind) echo "$1" ;; *) die "unknown tool: $1" ;; esac; }
 
 # Our own folder is left out of the search: what is there may be an older build, and the
 # current one is found by its version.
@@ -59,5 +61,5 @@ path_of() {
   printf '%s\n' "$CACHE_DIR/bin/$tool"
 }
 
-[ $# -gt 0 ] || set -- helm kubectl kind
+[ $# -gt 0 ] || set -- helm kubectl kind promtool
 for tool in "$@"; do path_of "$tool"; done

@@ -20,11 +20,13 @@ Object = dict[str, Any]
 @functools.cache
 def program() -> str:
     """Path of helm. There is no skipping: where none is found, one is built."""
-    found = os.environ.get("HELM")
-    if not found:
-        tools = [str(ROOT / "e2e/cluster/tools.sh"), "helm"]
-        found = subprocess.run(tools, check=True, capture_output=True, text=True).stdout.strip()
-    return found
+    return os.environ.get("HELM") or tool("helm")
+
+
+def tool(name: str) -> str:
+    """Path of a program that the tests need; it is built where none is found."""
+    tools = [str(ROOT / "e2e/cluster/tools.sh"), name]
+    return subprocess.run(tools, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from chart import helm
-from identtqueue_operator import metrics
 
 SNAPSHOTS = Path(__file__).parent / "snapshots"
 
@@ -62,16 +61,3 @@ def test_names_follow_the_release_and_stay_short_enough(release: str, prefix: st
     names = re.findall(r"^  name: (\S+)$", text, re.MULTILINE)
     assert {prefix, f"{prefix}-redis", f"{prefix}-metrics", f"{prefix}-selftest"} <= set(names)
     assert max(map(len, names)) <= 63
-
-
-def test_alerts_rest_on_metrics_that_the_operator_has() -> None:
-    (rule,) = helm.of_kind(helm.objects(*helm.case("production")), "PrometheusRule").values()
-    (group,) = rule["spec"]["groups"]
-    meter = metrics.Meter()
-    meter.watch(list, lambda: 0.0)
-    known = {
-        line.split()[2] for line in meter.exposition().decode().splitlines() if "# TYPE" in line
-    }
-    used = {name for r in group["rules"] for name in re.findall(r"identtqueue_\w+", r["expr"])}
-    assert used <= known
-    assert len(used) == len(group["rules"])

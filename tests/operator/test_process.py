@@ -11,6 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from support.metrics_page import documented, served
 from support.redis_server import free_port
 from support.waiting import eventually
 
@@ -116,6 +117,7 @@ async def test_from_start_to_stop(api, setup, replica):
     assert 'identtqueue_operator_scalings_total{reason="BacklogAboveTarget"} 1.0' in metrics
     assert 'tasks_recovered_total{cause="container ended",fate="requeued"} 2.0' in metrics
     assert "identtqueue_operator_reconcile_seconds_count" in metrics
+    assert served(metrics) == documented("Of the operator")
 
     # kopf has left no trace: no finalizer that blocks deletion, no annotation.
     after = api.get("taskqueues", setup.name)["metadata"]

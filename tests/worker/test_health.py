@@ -13,6 +13,7 @@ import redis
 
 from identtqueue import Client, InvalidInput, State, TaskFailed, Worker
 from identtqueue.admin import Admin
+from support.metrics_page import documented, served
 from support.probes import ask
 from support.redis_server import RedisServer, free_port
 from support.serving import Serve, serving
@@ -45,6 +46,7 @@ async def test_probes_and_metrics(client: Client, serve: Serve, queue: str) -> N
             await client.wait_for_result(task_id, 30)
     status, text = await ask(port, "/metrics")
     assert status == 200
+    assert served(text) == documented("Of a worker")
     found = metrics(text)
     outcome = 'identtqueue_attempts_total{outcome="%s",queue="%s"}'
     assert found[outcome % ("succeeded", queue)] == 2
