@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Regenerates what follows from something else: the chart's CRD (from the operator's models), the
-# values table in the chart's README (from values.yaml) and manifests/ (from the chart).
+# Regenerates what follows from something else: the chart's CRD and the rules of its admission policy
+# (from the operator's models), the values table in the chart's README (from values.yaml) and manifests/ (from the chart).
 #   generate.sh           writes them
 #   generate.sh --check   changes nothing; names what is out of date and fails
 set -euo pipefail
@@ -18,6 +18,7 @@ cp -R charts/identtqueue "$out/charts/"
 chart=$out/charts/identtqueue
 
 "$python" -m identtqueue_operator.api.crd >"$chart/files/taskqueues.yaml"
+"$python" -m identtqueue_operator.api.admission >"$chart/files/author-policy.yaml"
 "$python" charts/values_table.py "$chart" >"$out/README.md"
 mv "$out/README.md" "$chart/README.md"
 
@@ -43,6 +44,7 @@ render() {
 #   kubectl apply --server-side -f install.yaml
 # The image is not published yet: build it (e2e/cluster/images.sh) and name it below.
 # For other namespaces, a Redis to try it with, or alerts, install the chart.
+# Kubernetes 1.29 has no ValidatingAdmissionPolicy: take out the last two objects there.
 ---
 apiVersion: v1
 kind: Namespace
@@ -56,7 +58,8 @@ EOF
 } >"$out/manifests/install.yaml"
 
 stale=0
-for file in charts/identtqueue/files/taskqueues.yaml charts/identtqueue/README.md \
+for file in charts/identtqueue/files/taskqueues.yaml charts/identtqueue/files/author-policy.yaml \
+  charts/identtqueue/README.md \
   manifests/crd.yaml manifests/install.yaml; do
   if [ "${1:-}" = --check ]; then
     diff -u --label "$file" --label "$file, regenerated" "$file" "$out/$file" >&2 || stale=1

@@ -44,13 +44,15 @@ def wait_until(what: str, look: Callable[[], Any], seconds: float = 60, every: f
 
 
 class Kubectl:
-    """kubectl in one namespace."""
+    """kubectl in one namespace, as the cluster's administrator or as another user."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, user: str = "") -> None:
         self.namespace = namespace
+        self._as = ("--as", user) if user else ()
 
     def __call__(self, *words: str, stdin: str | None = None, timeout: float = 300) -> str:
-        return run("kubectl", "-n", self.namespace, *words, stdin=stdin, timeout=timeout)
+        start = ("kubectl", "-n", self.namespace, *self._as)
+        return run(*start, *words, stdin=stdin, timeout=timeout)
 
     def apply(self, *objects: dict[str, Any]) -> str:
         """Apply objects."""

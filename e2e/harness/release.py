@@ -73,6 +73,8 @@ def installed() -> Iterator[Release]:
         print(state_of(kubectl))
         raise
     finally:
+        # The admission policy belongs to the cluster, so the namespace does not take it along.
+        run("helm", "-n", namespace, "uninstall", RELEASE, "--ignore-not-found", timeout=300)
         run("kubectl", "delete", "namespace", namespace, "--wait=true", timeout=300)
 
 

@@ -116,10 +116,12 @@ REFUSED = {
     # every Secret, and a password where everybody can read it
     "rbac.secretNames={*}": "at '/rbac/secretNames/0': '*' does not match pattern",
     "test.redis.address=redis://:hunter2@redis": "at '/test/redis/address'",
+    "authorPolicy.actions={Ignore}": "must be one of 'Deny', 'Warn', 'Audit'",
     # rules over several values
     "clusterWide=true,watchNamespaces={a}": "clusterWide and watchNamespaces exclude each other",
     "replicas=2,leaderElection.enabled=false": "replicas > 1 needs leaderElection.enabled",
     "serviceAccount.create=false": "serviceAccount.create=false needs serviceAccount.name",
+    "authorPolicy.actions={Deny,Warn}": "Deny and Warn exclude each other",
     "test.redis.secretName=redis": "test.redis.secretName needs test.redis.address",
 }
 

@@ -114,6 +114,9 @@ true
 {{- if and (not .Values.serviceAccount.create) (not .Values.serviceAccount.name) }}
 {{- fail "serviceAccount.create=false needs serviceAccount.name: the namespace's default ServiceAccount, which every pod shares, must not get the operator's rights." }}
 {{- end }}
+{{- if and (has "Deny" .Values.authorPolicy.actions) (has "Warn" .Values.authorPolicy.actions) }}
+{{- fail "authorPolicy.actions: Deny and Warn exclude each other, since a refusal says everything a warning would." }}
+{{- end }}
 {{- if and .Values.test.redis.secretName (not .Values.test.redis.address) }}
 {{- fail "test.redis.secretName needs test.redis.address." }}
 {{- end }}

@@ -166,6 +166,9 @@ async def show_everything(demo: Demo) -> None:
 async def clean_up(demo: Demo, *, keep: bool) -> None:
     """Both namespaces. The CRD stays, as the chart promises."""
     demo.tell.chapter("Clean-up")
+    if not keep:  # the admission policy belongs to the cluster, and does not go with the namespace
+        uninstall = ("helm", "uninstall", RELEASE, "--namespace", demo.space.name)
+        await run(*uninstall, "--ignore-not-found", timeout_seconds=60)
     spaces = [demo.killer.namespace] if keep else [demo.space, demo.killer.namespace]
     results = await asyncio.gather(
         *(space.delete(timeout_seconds=90) for space in spaces), return_exceptions=True
