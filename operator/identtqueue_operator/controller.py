@@ -91,6 +91,7 @@ class Controller:
             steady=steady,
             identity=settings.identity,
             operator_name=settings.operator_name,
+            templates=settings.templates,
             blind=self._is_blind,
         )
 

@@ -74,6 +74,11 @@ FOLLOW_UP_SECONDS = 0.05
 
 
 _IT_IS_ME = ("WorkloadIsOperator", "the workload runs this operator, which never scales itself")
+_NO_TEMPLATES = (
+    "WorkloadTemplateNotAllowed",
+    "this operator makes no Deployments (rbac.templates of the chart is false): create the "
+    "Deployment yourself, and name it in workloadRef",
+)
 
 
 class RoundFailed(Exception):
@@ -107,6 +112,8 @@ class Tools:
     """Of this process: its pod's name."""
     operator_name: str
     """The same for all processes that share a Lease, and another one for each Lease."""
+    templates: bool = True
+    """Whether TaskQueues may have a `template`."""
     blind: Callable[[str], str] = lambda _: ""
     """(namespace): why nothing new is seen in it; empty if it is."""
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
@@ -447,9 +454,7 @@ class Reconciler:
         if self._problem is not None:
             return self._report(Round(at, self._generation, None, problem=self._problem))
         assert spec is not None
-        if spec.workload_ref is not None and self._tools.is_self(self.workload):
-            return self._report(Round(at, self._generation, self.workload, problem=_IT_IS_ME))
-        kept = await self._owned.keep(spec) if spec.template is not None else Kept()
+        kept = await self._keep_workload(spec)
         if kept.problem is not None:
             where, pause = self.workload, spec.pause
             now = Round(at, self._generation, where, problem=kept.problem, pause=pause)
@@ -477,6 +482,14 @@ class Reconciler:
         if decision.drain.stop or decision.drain.call_back or outcome.scaled_to is not None:
             looks.append(FOLLOW_UP_SECONDS)
         return min((look for look in looks if look is not None), default=None)
+
+    async def _keep_workload(self, spec: TaskQueueSpec) -> Kept:
+        """Make the Deployment of a template what it should be; find what forbids a workload."""
+        if spec.template is None:
+            return Kept(_IT_IS_ME if self._tools.is_self(self.workload) else None)
+        if not self._tools.templates:
+            return Kept(_NO_TEMPLATES)
+        return await self._owned.keep(spec)
 
     async def _observe_decide_act(
         self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float, rung_at: float | None

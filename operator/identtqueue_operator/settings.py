@@ -4,6 +4,7 @@
 |---|---|---|
 | IDENTTQUEUE_NAMESPACES | namespaces served, comma separated; `*` is the whole cluster | its own |
 | IDENTTQUEUE_LABEL_SELECTOR | serve only the TaskQueues that it selects, as in `kubectl -l` | all |
+| IDENTTQUEUE_TEMPLATES | make Deployments for TaskQueues with `template` | true |
 | IDENTTQUEUE_LEADER_ELECTION | wait for the Lease before doing anything | true |
 | IDENTTQUEUE_HTTP_PORT | port of /livez, /readyz and /metrics; 0 picks a free one | 8080 |
 | IDENTTQUEUE_LOG_LEVEL | debug, info, warning or error | info |
@@ -58,6 +59,8 @@ class Settings:
     identity: str
     selector: Selector = field(default_factory=Selector)
     """Which TaskQueues are served, by their labels."""
+    templates: bool = True
+    """Whether Deployments are made for TaskQueues with `template`."""
     leader_election: bool = True
     http_port: int = 8080
     log_level: str = "info"
@@ -90,6 +93,7 @@ class Settings:
             own_namespace=own,
             identity=environment.get("POD_NAME") or socket.gethostname(),
             selector=_selector(environment, "IDENTTQUEUE_LABEL_SELECTOR"),
+            templates=_flag(environment, "IDENTTQUEUE_TEMPLATES", default=True),
             leader_election=_flag(environment, "IDENTTQUEUE_LEADER_ELECTION", default=True),
             http_port=_port(environment, "IDENTTQUEUE_HTTP_PORT", default=8080),
             log_level=_choice(environment, "IDENTTQUEUE_LOG_LEVEL", _LEVELS, default="info"),

@@ -65,6 +65,29 @@ def test_the_operator_gets_what_it_does_and_no_more(name: str) -> None:
         assert verbs == ALLOWED[what], what
 
 
+def test_without_templates_deployments_are_only_scaled() -> None:
+    without = ("--set", "rbac.templates=false,redis.enabled=true")
+    granted = [
+        (resource, verb)
+        for rule in operator_rules(helm.objects(*without))
+        if rule["apiGroups"] == ["apps"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+        if verb not in {"get", "list", "watch"}
+    ]
+    assert granted == [("deployments/scale", "patch")]
+
+
+def test_without_templates_the_operator_knows_it_and_nothing_needs_one() -> None:
+    documents = helm.objects("--set", "rbac.templates=false,redis.enabled=true")
+    (deployment,) = helm.of_kind(documents, "Deployment").values()
+    environment = deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    assert {"name": "IDENTTQUEUE_TEMPLATES", "value": "false"} in environment
+    assert not helm.of_kind(documents, "TaskQueue")
+    (policy,) = helm.of_kind(documents, "ValidatingAdmissionPolicy").values()
+    assert policy["spec"]["validations"][-1]["expression"] == "!has(object.spec.template)"
+
+
 @everywhere
 def test_no_role_has_a_wildcard(name: str) -> None:
     for document in helm.objects(*helm.case(name)):

@@ -27,6 +27,7 @@ def test_namespaces():
     ("name", "value"),
     [
         ("IDENTTQUEUE_LEADER_ELECTION", "perhaps"),
+        ("IDENTTQUEUE_TEMPLATES", "some"),
         ("IDENTTQUEUE_HTTP_PORT", "http"),
         ("IDENTTQUEUE_HTTP_PORT", "70000"),
         ("IDENTTQUEUE_LOG_LEVEL", "loud"),
@@ -36,3 +37,8 @@ def test_namespaces():
 def test_a_value_that_means_nothing_is_named(name, value):
     with pytest.raises(SettingsError, match=name):
         Settings.from_environment({name: value})
+
+
+def test_templates_can_be_switched_off():
+    assert Settings.from_environment({}).templates
+    assert not Settings.from_environment({"IDENTTQUEUE_TEMPLATES": "false"}).templates

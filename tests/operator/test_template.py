@@ -4,6 +4,7 @@ import time
 
 from identtqueue_operator.owned import MEND_SECONDS
 from support.api_server import Refusal
+from support.operating import Operator
 from support.waiting import eventually
 
 TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "one"}]}}
@@ -132,6 +133,26 @@ async def test_a_refused_deployment_of_a_paused_taskqueue_is_not_told_as_unpause
     setup.create(workloadRef=None, template=TEMPLATE, paused=True)
     await setup.reason("WorkloadRefused")
     assert setup.condition("Paused") == ("True", "SpecPaused")
+
+
+async def test_an_operator_without_the_right_to_templates_says_so_and_does_not_try(
+    api, kube, setup
+):
+    operator = Operator(api, kube, templates=False)
+    await operator.start()
+    setup.create({"pollPeriodSeconds": 1}, workloadRef=None, template=TEMPLATE)
+    await setup.reason("WorkloadTemplateNotAllowed")
+    assert setup.condition("WorkloadFound") == ("False", "WorkloadTemplateNotAllowed")
+    assert setup.condition("Ready") == ("False", "WorkloadTemplateNotAllowed")
+    assert "name it in workloadRef" in await setup.told("WorkloadTemplateNotAllowed")
+    # TaskQueues with a workloadRef go on.
+    setup.fleet.create(0)
+    await setup.enqueue(1)
+    setup.create(name="other")
+    await setup.replicas(1)
+    assert not applies(setup)
+    assert operator.failed_rounds == 0
+    await operator.stop()
 
 
 def by_hand(setup, *, image: str) -> None:

@@ -23,6 +23,7 @@ class Operator:
         kube: Kube,
         own_namespace: str = "ns",
         selector: Selector = Selector(),  # noqa: B008 - it never changes
+        templates: bool = True,
     ) -> None:
         self.api = api
         self.meter = Meter()
@@ -34,6 +35,7 @@ class Operator:
             own_namespace=own_namespace,
             identity="operator",
             selector=selector,
+            templates=templates,
         )
         self.controller: Controller | None = None
 

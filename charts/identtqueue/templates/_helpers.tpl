@@ -98,7 +98,7 @@ true
 {{/* "true" if `helm test` can work in this release. */}}
 {{- define "identtqueue.test.possible" -}}
 {{- $redis := include "identtqueue.test.redis" . | fromJson }}
-{{- if and .Values.test.enabled $redis (include "identtqueue.servesOwnNamespace" .) -}}
+{{- if and .Values.test.enabled .Values.rbac.templates $redis (include "identtqueue.servesOwnNamespace" .) -}}
 true
 {{- end }}
 {{- end }}
