@@ -76,8 +76,10 @@ FOLLOW_UP_SECONDS = 0.05
 _IT_IS_ME = ("WorkloadIsOperator", "the workload runs this operator, which never scales itself")
 _NO_TEMPLATES = (
     "WorkloadTemplateNotAllowed",
-    "this operator makes no Deployments (rbac.templates of the chart is false): create the "
-    "Deployment yourself, and name it in workloadRef",
+    (
+        "this operator makes no Deployments (rbac.templates of the chart is false): create the "
+        "Deployment yourself, and name it in workloadRef"
+    ),
 )
 
 

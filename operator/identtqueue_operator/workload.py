@@ -79,6 +79,8 @@ def _pod(spec: TaskQueueSpec) -> Json:
     container = _worker_container(pod)
     grace = spec.drain.timeout_seconds
     pod.setdefault("terminationGracePeriodSeconds", grace + _GRACE_MARGIN_SECONDS)
+    # Workers talk to Redis, not to the API server: a token would only be something to steal.
+    pod.setdefault("automountServiceAccountToken", False)
     _add(container, "env", environment(spec, container.get("name") or "worker"))
     if "ports" not in container:
         container["ports"] = [{"name": "http", "containerPort": HTTP_PORT}]
@@ -89,7 +91,11 @@ def _pod(spec: TaskQueueSpec) -> Json:
     files = [file for file in _secret_files(spec) if not _is_set(container, file)]
     _add(container, "env", ({"name": file.variable, "value": file.path} for file in files))
     for secret, volume in _volumes(file.secret for file in files).items():
-        _add(pod, "volumes", [{"name": volume, "secret": {"secretName": secret}}])
+        # Only what is named: the Secret may hold the keys of others too.
+        keys = dict.fromkeys(file.key for file in files if file.secret == secret)
+        items = [{"key": key, "path": key} for key in keys]
+        source = {"secretName": secret, "items": items}
+        _add(pod, "volumes", [{"name": volume, "secret": source}])
         mount = {"name": volume, "mountPath": f"{_FOLDER}/{secret}", "readOnly": True}
         _add(container, "volumeMounts", [mount])
     return pod

@@ -118,6 +118,48 @@ def test_credentials_are_mounted_as_files_and_never_stand_in_the_template():
     assert not {"IDENTTQUEUE_REDIS_PASSWORD", "IDENTTQUEUE_REDIS_USERNAME"} & set(variables_found)
 
 
+def mounted(deployment):
+    """Secret -> the keys of it that are files in the pod."""
+    volumes = deployment["spec"]["template"]["spec"]["volumes"]
+    return {
+        volume["secret"]["secretName"]: [item["key"] for item in volume["secret"]["items"]]
+        for volume in volumes
+    }
+
+
+def test_only_the_keys_that_are_named_are_mounted():
+    assert mounted(render(PLAIN, redis=REDIS)) == {
+        "redis": ["password", "user"],
+        "redis.ca": ["root.pem"],
+        "redis-client": ["tls.crt", "tls.key"],
+    }
+    everything_in_one = {
+        "address": "redis:6379",
+        "credentialsSecretRef": {"name": "redis"},
+        "tls": {"caSecretRef": {"name": "redis"}, "clientCertSecretRef": {"name": "redis"}},
+    }
+    expected = {"redis": ["password", "ca.crt", "tls.crt", "tls.key"]}
+    assert mounted(render(PLAIN, redis=everything_in_one)) == expected
+
+
+def test_a_key_that_is_named_twice_is_mounted_once():
+    login = {"name": "redis"}
+    sentinel = {"addresses": ["a"], "masterName": "mrz", "credentialsSecretRef": login}
+    found = render(PLAIN, redis={"sentinel": sentinel, "credentialsSecretRef": login})
+    assert mounted(found) == {"redis": ["password"]}
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_pod_gets_a_token_only_if_the_template_asks_for_it(asked):
+    assert pod_of(render(PLAIN))["automountServiceAccountToken"] is False
+    template = {"spec": PLAIN["spec"] | {"automountServiceAccountToken": asked}}
+    assert pod_of(render(template))["automountServiceAccountToken"] is asked
+
+
+def pod_of(deployment):
+    return deployment["spec"]["template"]["spec"]
+
+
 @pytest.mark.parametrize(
     ("first", "second"),
     [("redis.tls", "redis-tls"), ("r" * 60 + "-login", "r" * 60 + "-ca")],

@@ -113,7 +113,8 @@ class Template(ApiModel):
     Into the container named `worker` (else the first one) it puts the environment that the worker
     reads: identity, Redis address and credentials, queues, concurrency, lease, grace period; and,
     unless given, the probes on port 8080 and terminationGracePeriodSeconds = drain.timeoutSeconds
-    + 10, so that the worker's own drain ends before its pod is killed.
+    + 10, so that the worker's own drain ends before its pod is killed. The pods get no token of
+    their ServiceAccount, unless the template says automountServiceAccountToken: true.
     """
 
     metadata: Annotated[TemplateMetadata, Field(default_factory=TemplateMetadata)]
