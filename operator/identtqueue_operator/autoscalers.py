@@ -28,6 +28,8 @@ RETRY_SECONDS = (0.2, PERIOD_SECONDS)
 """First and longest pause after a look that failed."""
 FAILURES_TO_TELL = 6
 """So many looks in a row must fail before whoever waits for one is told."""
+MOST_WARNINGS = 100
+"""Of objects that can't be read, by this process."""
 
 _List = Callable[[str | None], Awaitable[list[dict[str, Any]]]]
 
@@ -138,7 +140,19 @@ class Autoscalers:
                 self._refused.add(what)
                 logger.warning("can't look for other autoscalers: %s: %s", what, error)
             return {}
-        return dict(entry for body in bodies if (entry := _entry(kind, body)) is not None)
+        entries = (self._read(kind, body) for body in bodies)
+        return dict(entry for entry in entries if entry is not None)
+
+    def _read(self, kind: str, body: dict[str, Any]) -> tuple[WorkloadKey, str] | None:
+        """Read one object. A CRD that somebody has changed may let in what has no sense."""
+        try:
+            return _entry(kind, body)
+        except (AttributeError, TypeError, LookupError, ValueError):
+            what = f"{kind} {body.get('metadata')}"[:200] if isinstance(body, dict) else kind
+            if what not in self._refused and len(self._refused) < MOST_WARNINGS:
+                self._refused.add(what)
+                logger.warning("%s can't be read, and is left out", what)
+            return None
 
 
 def _target(body: Mapping[str, Any]) -> WorkloadKey | None:

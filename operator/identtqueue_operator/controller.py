@@ -288,6 +288,9 @@ class Controller:
                     await self.resync(namespace)
                 except ApiError as error:
                     logger.warning("resync: %s", error)
+                except Exception:
+                    # An object of a form that nobody foresaw is no reason to serve nobody.
+                    logger.exception("resync failed; the next is due in %g s", RESYNC_SECONDS)
 
     async def resync(self, namespace: str | None) -> None:
         """Compare everything known of a namespace with full lists, and ask for what differs.

@@ -288,11 +288,20 @@ class Endpoint:
             names = {await self._changes.get()}
             while not self._changes.empty():
                 names.add(self._changes.get_nowait())
-            gone = [name for name in names if name not in self._queues]
-            come = [name for name in names if name in self._queues]
-            await self._doorbell.remove(*gone)
-            for start in range(0, len(come), POLL_BATCH):
-                await self._hear(come[start : start + POLL_BATCH])
+            try:
+                await self._tell_doorbell(names)
+            except Exception as problem:  # noqa: BLE001 - logged, or told by the poll
+                self._understand(problem, "doorbell")
+                await asyncio.sleep(DEAF_SECONDS)
+                for name in names:
+                    self._changes.put_nowait(name)
+
+    async def _tell_doorbell(self, names: Iterable[str]) -> None:
+        gone = [name for name in names if name not in self._queues]
+        come = [name for name in names if name in self._queues]
+        await self._doorbell.remove(*gone)
+        for start in range(0, len(come), POLL_BATCH):
+            await self._hear(come[start : start + POLL_BATCH])
 
     async def _hear(self, names: Sequence[str]) -> None:
         """Listen to these queues, as far as Redis allows it.
@@ -347,11 +356,23 @@ class Endpoint:
                 failures = 0
                 self.tried.set()
                 await asyncio.sleep(TICK_SECONDS)
-            except IdenttqueueError as error:
+            except Exception as problem:  # noqa: BLE001 - told, and logged
+                error = self._understand(problem, "poll")
                 self._fail(error)
                 self.tried.set()
                 failures += 1
                 await asyncio.sleep(pause_after(failures, self._patience(error)))
+
+    def _understand(self, problem: Exception, doing: str) -> IdenttqueueError:
+        """Make an error of the library of one that nobody foresaw.
+
+        No loop may end by it: the TaskQueues of this Redis would stand still, and look well.
+        """
+        if isinstance(problem, IdenttqueueError):
+            return problem
+        logger.error("%s of %s failed", doing, self.settings.safe_address, exc_info=problem)
+        kind = type(problem).__name__
+        return RedisProtocolError(f"its answers can't be read ({kind}; see the operator's log)")
 
     def _patience(self, error: IdenttqueueError) -> tuple[float, float]:
         """First and longest pause before the next attempt, after this failure."""

@@ -42,6 +42,7 @@ _NUMBERS: tuple[tuple[str, str, Callable[[_Look], float]], ...] = (
     ("redis_reachable", "1 while Redis answers.", lambda s: s.seen.source.trouble is None),
     ("workers_working", "Pods that are ready and registered.", lambda s: s.decision.health.working),
     ("workers_failing", "1 while workers do not work.", lambda s: s.decision.health.trouble),
+    ("entries_unreadable", "Workers' entries in Redis with flaws.", lambda s: len(s.seen.flaws)),
     ("conflicting", "1 while somebody else scales too.", lambda s: bool(s.seen.conflict)),
 )
 _QUEUE_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (

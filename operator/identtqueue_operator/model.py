@@ -290,6 +290,8 @@ class Observed:
     """That the TaskQueue names."""
     shared: str = ""
     """Which other TaskQueue counts the same tasks, in words."""
+    flaws: tuple[str, ...] = ()
+    """What of the workers' entries in Redis can't be read, one text for each entry."""
     steady_at: float | None = None
     """The time on the monotonic clock. None: on the other clock, which nobody sets."""
 

@@ -8,6 +8,7 @@ any. What can't be read is None, never zero.
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from identtqueue.admin import Admin, QueueDepth, WorkerInfo
 from identtqueue.errors import IdenttqueueError
@@ -17,6 +18,14 @@ from .doorbell import Endpoint
 from .kube import Kube
 from .model import Depth, Observed, Source, Worker, Workload, WorkloadKey
 from .replicasets import ReplicaSets
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """The workers in some queues, and what of their entries can't be read."""
+
+    workers: tuple[Worker, ...] = ()
+    flaws: tuple[str, ...] = ()
 
 
 async def observe(
@@ -59,13 +68,14 @@ async def observe(
     pods = cluster.pods(found) if found else ()
     if found is not None:
         pods = await replica_sets.tell_apart(pods, found)
-    depth, workers, source = await _queues(owner, endpoint, queues, due_within_seconds)
+    depth, found_workers, source = await _queues(owner, endpoint, queues, due_within_seconds)
     return Observed(
         at=at,
         steady_at=steady_at,
         source=source,
         depth=depth,
-        workers=workers,
+        workers=found_workers.workers,
+        flaws=found_workers.flaws,
         workload=found,
         pods=pods,
         conflict=conflict,
@@ -89,31 +99,39 @@ async def find_workload(workload: WorkloadKey, cluster: Cluster, kube: Kube) -> 
 
 async def _queues(
     owner: str, endpoint: Endpoint | Source, queues: Sequence[str], due_within_seconds: float
-) -> tuple[Depth | None, tuple[Worker, ...], Source]:
+) -> tuple[Depth | None, Workers, Source]:
     if isinstance(endpoint, Source):
-        return None, (), endpoint
+        return None, Workers(), endpoint
     if endpoint.in_trouble or not endpoint.hears(owner):
-        return None, (), endpoint.source(owner)
+        return None, Workers(), endpoint.source(owner)
     try:
         found = await endpoint.admin.depths(queues, due_within_seconds=due_within_seconds)
         busy = [queue for queue, depth in found.items() if depth.workers]
         workers = await read_workers(endpoint.admin, busy)
     except IdenttqueueError as error:
         endpoint.failed(error, owner)
-        return None, (), endpoint.source(owner)
+        return None, Workers(), endpoint.source(owner)
     endpoint.answered(owner)
     return sum_up(found.values(), due_within_seconds), workers, endpoint.source(owner)
 
 
-async def read_workers(admin: Admin, queues: Sequence[str]) -> tuple[Worker, ...]:
-    """Who works on these queues."""
+async def read_workers(admin: Admin, queues: Sequence[str]) -> Workers:
+    """Read who works on these queues.
+
+    An entry that can't be read in part counts for what can be: the tasks of that worker must be
+    found when its lease ends.
+    """
     rows: dict[str, list[tuple[str, WorkerInfo]]] = defaultdict(list)
+    flaws: list[str] = []
     for queue, found in zip(
         queues, await asyncio.gather(*(admin.workers(queue) for queue in queues)), strict=True
     ):
         for info in found:
-            rows[info.worker_id].append((queue, info))
-    return tuple(_merge(of_one) for of_one in rows.values())
+            if info.flaw:
+                flaws.append(f"queue {queue}: {info.flaw}")
+            if info.worker_id:
+                rows[info.worker_id].append((queue, info))
+    return Workers(tuple(_merge(of_one) for of_one in rows.values()), tuple(flaws))
 
 
 def _merge(rows: Sequence[tuple[str, WorkerInfo]]) -> Worker:

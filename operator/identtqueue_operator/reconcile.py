@@ -301,8 +301,8 @@ class Reconciler:
             return
         try:
             endpoint = await self._find_endpoint(self._spec)
-        except ApiError:
-            return  # the first look meets it too, and tells it
+        except Exception:  # noqa: BLE001 - the first look meets it too, and tells it
+            return
         if isinstance(endpoint, Endpoint):
             await endpoint.tried.wait()
 
@@ -578,7 +578,8 @@ class Reconciler:
         if not dropped or seen.rival or seen.depth is None or isinstance(endpoint, Source):
             return
         try:
-            there = replace(seen, workers=await read_workers(endpoint.admin, sorted(dropped)))
+            found = await read_workers(endpoint.admin, sorted(dropped))
+            there = replace(seen, workers=found.workers)
             await call_back(call_all_back(there).call_back, endpoint.admin)
         except RedisUnavailable:
             return  # the next round tries again

@@ -366,6 +366,7 @@ def _verdicts(
     yield "Paused", *_paused(now)
     yield "Conflicting", *_conflicting(now.seen)
     yield "QueueShared", *_shared(now.seen)
+    yield "EntriesUnreadable", *_unreadable(now.seen)
     yield "ReplicasChangedByOthers", *_changed_by_others(now.seen, now.decision)
     yield "OperatorsOverlap", *_overlap(now)
 
@@ -512,6 +513,18 @@ def _shared(seen: Observed | None) -> Finding:
     return "False", "OnlyTaskQueue", "no other TaskQueue counts the same tasks"
 
 
+def _unreadable(seen: Observed | None) -> Finding:
+    if seen is None or seen.depth is None:
+        return _UNKNOWN
+    if not seen.flaws:
+        return "False", "AllReadable", "the entries of all workers in Redis can be read"
+    text = (
+        f"entries of workers in Redis that can't be read, in part or at all: {len(seen.flaws)} "
+        f"({seen.flaws[0]}); something other than a worker has written there"
+    )
+    return "True", "ForeignData", text
+
+
 def _changed_by_others(seen: Observed | None, decision: Decision | None) -> Finding:
     if seen is None or decision is None or seen.workload is None:
         return _UNKNOWN
@@ -613,6 +626,8 @@ def _condition_events(
         yield Event("Warning", "ConflictingAutoscaler", after["Conflicting"]["message"])
     if turned("QueueShared", "True"):
         yield Event("Warning", "QueueShared", after["QueueShared"]["message"])
+    if turned("EntriesUnreadable", "True"):
+        yield Event("Warning", "EntriesUnreadable", after["EntriesUnreadable"]["message"])
     if turned("OperatorsOverlap", "True"):
         yield Event("Warning", "OperatorsOverlap", after["OperatorsOverlap"]["message"])
     if turned("Draining", "True"):

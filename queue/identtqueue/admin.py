@@ -68,6 +68,8 @@ class WorkerInfo:
             when the process dies; False of a registered worker means dead or cut off.
         lease_expires_in_ms: negative: it has run out.
         registered_at_ms: by the worker's clock, ms since 1970.
+        flaw: what of its entry in Redis can't be read, and is left out; empty if all can. Something
+            other than a worker has written it. Without a `worker_id` nothing can be done about it.
     """
 
     worker_id: str
@@ -81,6 +83,7 @@ class WorkerInfo:
     connected: bool
     lease_expires_in_ms: int
     registered_at_ms: int
+    flaw: str = ""
 
 
 class Admin(AsyncConnected):
@@ -125,7 +128,7 @@ class Admin(AsyncConnected):
         """Name, version and uptime of the server."""
         info = await self._redis.run(commands.server_info())
         name, version = own_name(info)
-        return ServerInfo(version, int(info.get("uptime_in_seconds", "0")), name)
+        return ServerInfo(version, commands.uptime_seconds(info), name)
 
     async def depths(
         self, queues: Sequence[str], *, due_within_seconds: float = 0
@@ -155,22 +158,25 @@ class Admin(AsyncConnected):
         rows = await self._redis.run(commands.workers(queue))
         if not rows:
             return []
-        alive = await self._redis.run(commands.connected([row.worker_id for row in rows]))
+        ids = [row.worker_id for row in rows if row.worker_id]
+        connected = await self._redis.run(commands.connected(ids))
+        alive = dict(zip(ids, connected, strict=True))
         return [
             WorkerInfo(
                 worker_id=row.worker_id,
                 pod_uid=row.info.get("pod_uid"),
                 pod_name=row.info.get("pod_name"),
                 container=row.info.get("container"),
-                host=str(row.info.get("host", "")),
-                concurrency=int(row.info.get("concurrency", 0)),
+                host=row.info.get("host", ""),
+                concurrency=row.info.get("concurrency", 0),
                 in_flight=row.in_flight,
                 draining=row.draining,
-                connected=connected,
+                connected=alive.get(row.worker_id, False),
                 lease_expires_in_ms=row.lease_expires_in_ms,
-                registered_at_ms=int(row.info.get("registered_at_ms", 0)),
+                registered_at_ms=row.info.get("registered_at_ms", 0),
+                flaw=row.flaw,
             )
-            for row, connected in zip(rows, alive, strict=True)
+            for row in rows
         ]
 
     async def recover(

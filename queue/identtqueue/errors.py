@@ -16,6 +16,7 @@
     │   ├── RedisTopologyMismatch       the address means another kind of server than answers
     │   ├── RedisFull                   maxmemory reached under `noeviction`; nothing was written
     │   ├── RedisTooOld                 older than 6.2
+    │   ├── ReplyUnreadable             a reply is not what the protocol says; foreign data, perhaps
     │   └── ProtocolMismatch            the queue was written by an incompatible major version
     ├── ResultTimeout (TimeoutError)    the result did not come in time; the task goes on
     ├── TaskNotFound (LookupError)      never enqueued, or its result has expired
@@ -150,6 +151,17 @@ class RedisTooOld(RedisError):
         super().__init__(
             f"this Redis is version {version}, idenTTqueue needs {oldest} or newer: "
             "upgrade the server or point redis_address at another one"
+        )
+
+
+class ReplyUnreadable(RedisError):
+    """A reply has another form than the protocol gives it: something else wrote to these keys."""
+
+    def __init__(self, command: str, key: str, why: str) -> None:
+        where = f" on {key}" if key else ""
+        super().__init__(
+            f"the reply to `{command}`{where} can't be read ({why}): a proxy has changed it, or "
+            "something other than idenTTqueue wrote to the keys of this queue"
         )
 
 

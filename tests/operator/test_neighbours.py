@@ -4,6 +4,7 @@ import pytest
 
 from identtqueue_operator import endpoints
 from identtqueue_operator.connects import SLOW_PACE_SECONDS
+from support.operating import put, status
 from support.strangers import ENDLESS, Stranger
 from support.waiting import eventually
 
@@ -15,18 +16,6 @@ async def stranger():
     server = Stranger()
     yield server
     await server.close()
-
-
-def put(api, name, address) -> None:
-    """A TaskQueue with a Deployment of its own."""
-    selector = {"matchLabels": {"app": name}}
-    api.put("deployments", name, {"spec": {"replicas": 0, "selector": selector}, "status": {}})
-    queue = {"workloadRef": {"name": name}, "queues": [{"name": name}]}
-    api.put("taskqueues", name, {"spec": {**queue, "redis": {"address": address}}})
-
-
-def status(api, name):
-    return api.get("taskqueues", name).get("status") or {}
 
 
 @pytest.mark.parametrize("says", ENDLESS)

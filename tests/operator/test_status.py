@@ -54,7 +54,7 @@ def test_all_conditions_are_there_from_the_first_sight():
     assert list(conditions(told)) == [
         *("Ready", "RedisReachable", "WorkloadFound", "WorkersReady", "Active"),
         *("ScalingLimited", "Draining", "Paused", "Conflicting", "QueueShared"),
-        *("ReplicasChangedByOthers", "OperatorsOverlap"),
+        *("EntriesUnreadable", "ReplicasChangedByOthers", "OperatorsOverlap"),
     ]
     assert {c["observedGeneration"] for c in told.status["conditions"]} == {3}
     assert told.status["observedGeneration"] == 3
@@ -206,6 +206,7 @@ NOT_LOOKED_AT = {
     "WorkersReady",
     "ReplicasChangedByOthers",
     "QueueShared",
+    "EntriesUnreadable",
 }
 
 

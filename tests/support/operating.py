@@ -173,3 +173,16 @@ class Setup:
     async def told(self, reason) -> str:
         """The message of an event, once it is there."""
         return (await eventually(lambda: self.events(reason), f"event {reason}"))[0]
+
+
+def put(api, name, address) -> None:
+    """A TaskQueue with a Deployment of its own."""
+    selector = {"matchLabels": {"app": name}}
+    api.put("deployments", name, {"spec": {"replicas": 0, "selector": selector}, "status": {}})
+    queue = {"workloadRef": {"name": name}, "queues": [{"name": name}]}
+    api.put("taskqueues", name, {"spec": {**queue, "redis": {"address": address}}})
+
+
+def status(api, name):
+    """What is told of a TaskQueue."""
+    return api.get("taskqueues", name).get("status") or {}

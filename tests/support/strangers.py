@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+
+import hiredis
 
 PIECE = 1 << 16
 
@@ -33,10 +36,24 @@ class Stranger:
         self.most_sent = 0
         self._answer: tuple[bytes, bytes] | None = None
         self._hangs_up = False
+        self._reply: Callable[[list[bytes]], bytes] | None = None
         self._open: set[asyncio.StreamWriter] = set()
 
-    async def start(self, *, says: str = "", hangs_up: bool = False) -> Stranger:
-        """Begin. Without an argument it takes connections and says nothing, ever."""
+    async def start(
+        self,
+        *,
+        says: str = "",
+        hangs_up: bool = False,
+        reply: Callable[[list[bytes]], bytes] | None = None,
+    ) -> Stranger:
+        """Begin. Without an argument it takes connections and says nothing, ever.
+
+        Args:
+            says: one of the `ENDLESS` replies.
+            hangs_up: end each connection at once.
+            reply: what it answers to each command, as it goes over the wire.
+        """
+        self._reply = reply
         self._answer, self._hangs_up = ENDLESS[says] if says else None, hangs_up
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -53,6 +70,8 @@ class Stranger:
         sent = 0
         try:
             with contextlib.suppress(OSError):
+                if self._reply is not None:
+                    await self._serve_commands(reader, writer)
                 while not self._hangs_up and await reader.read(4096):
                     if self._answer is None:
                         continue
@@ -66,3 +85,14 @@ class Stranger:
         finally:
             self._open.discard(writer)
             writer.close()
+
+    async def _serve_commands(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        assert self._reply is not None
+        commands = hiredis.Reader()
+        while data := await reader.read(1 << 16):
+            commands.feed(data)
+            while (command := commands.gets()) is not False:
+                writer.write(self._reply(command))
+            await writer.drain()

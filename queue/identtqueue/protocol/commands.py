@@ -6,6 +6,7 @@ So the asyncio client, the blocking one and pipelines share it. All times in ms.
 from __future__ import annotations
 
 import enum
+import re
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -291,6 +292,9 @@ class WorkerRow:
     in_flight: int
     draining: bool
     info: Mapping[str, Any]
+    """As the worker wrote it, as far as it has the form that a worker gives it."""
+    flaw: str = ""
+    """What can't be read; without a `worker_id`, the entry itself."""
 
 
 ANSWER_MS: Final = 120_000
@@ -1162,20 +1166,21 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
 
 
 def _parse_depth(reply: list[Any]) -> QueueDepth:
-    counters = {reply[i].decode(): int(reply[i + 1]) for i in range(12, len(reply), 2)}
+    numbers = [_number(value) for value in reply[:12]]
+    counters = {reply[i].decode(): _count(reply[i + 1]) for i in range(12, len(reply), 2)}
     return QueueDepth(
-        queued=reply[0],
-        in_flight=reply[1],
-        scheduled=reply[2],
-        dead=reply[3],
-        oldest_wait_ms=_maybe(reply[4]),
-        next_due_in_ms=_maybe(reply[5]),
-        due_soon=reply[6],
-        paused=bool(reply[7]),
-        workers=reply[8],
+        queued=numbers[0],
+        in_flight=numbers[1],
+        scheduled=numbers[2],
+        dead=numbers[3],
+        oldest_wait_ms=_maybe(numbers[4]),
+        next_due_in_ms=_maybe(numbers[5]),
+        due_soon=numbers[6],
+        paused=bool(numbers[7]),
+        workers=numbers[8],
         counters=counters,
-        held=reply[10],
-        next_held_in_ms=_maybe(reply[11]),
+        held=numbers[10],
+        next_held_in_ms=_maybe(numbers[11]),
     )
 
 
@@ -1220,26 +1225,87 @@ def workers(queue: str) -> Call[list[WorkerRow]]:
     return Call("workers", (k.workers, k.info, k.draining), (k.inflight_prefix,), _parse_workers)
 
 
+LONGEST_WORKER_ID: Final = 512
+LONGEST_INFO_TEXT: Final = 512
+_INFO_TEXTS: Final = ("pod_uid", "pod_name", "container", "host")
+_INFO_NUMBERS: Final = ("concurrency", "registered_at_ms")
+
+
 def _parse_workers(reply: list[Any]) -> list[WorkerRow]:
-    return [
-        WorkerRow(
-            worker_id=reply[i].decode(),
-            lease_expires_in_ms=reply[i + 1],
-            in_flight=reply[i + 2],
-            draining=bool(reply[i + 3]),
-            info=codec.decode_value(reply[i + 4]) if reply[i + 4] else {},
-        )
-        for i in range(0, len(reply), 5)
-    ]
+    if len(reply) % 5:
+        raise ValueError("no rows of workers")
+    return [_worker_row(*reply[i : i + 5]) for i in range(0, len(reply), 5)]
+
+
+def _worker_row(
+    worker_id: bytes, lease_ms: int, in_flight: int, draining: int, packed: bytes
+) -> WorkerRow:
+    """Read one row. What somebody else has written into it spoils no other row."""
+    info, flaws = _worker_info(packed)
+    readable = worker_id.decode(errors="replace")
+    if readable.encode() != worker_id or not 0 < len(worker_id) <= LONGEST_WORKER_ID:
+        readable, flaws = "", ["worker_id"]
+    flaw = f"{', '.join(flaws)} of worker {readable or 'without a name'}" if flaws else ""
+    return WorkerRow(readable, _number(lease_ms), _number(in_flight), bool(draining), info, flaw)
+
+
+def _worker_info(packed: bytes) -> tuple[dict[str, Any], list[str]]:
+    """What a worker says of itself, and the names of fields that have another form than that."""
+    try:
+        said = codec.decode_value(packed) if packed else {}
+    except PayloadUndecodable:
+        said = None
+    if not isinstance(said, dict):
+        return {}, ["info"]
+    info: dict[str, Any] = {}
+    for name in _INFO_TEXTS:
+        value = said.get(name)
+        if isinstance(value, str) and len(value) <= LONGEST_INFO_TEXT:
+            info[name] = value
+    for name in _INFO_NUMBERS:
+        value = said.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
+            info[name] = value
+    known = (*_INFO_TEXTS, *_INFO_NUMBERS)
+    return info, [n for n in known if said.get(n) is not None and n not in info]
+
+
+def _number(value: Any) -> int:
+    """Make sure that a script's number is one.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if not isinstance(value, int):
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def _count(text: bytes) -> int:
+    """Read a number that Redis keeps as text; as Redis', it has 64 bits.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = int(text) if len(text) <= 20 else 1 << 63
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError("not a number of 64 bits")
+    return number
 
 
 def connected(workers: Sequence[str]) -> Call[list[bool]]:
     """Whether each worker's process holds its control connection: its kernel closes it at death."""
+
+    def parse(reply: list[Any]) -> list[bool]:
+        if len(reply) != 2 * len(workers):
+            raise ValueError("not one number for each channel")
+        return [reply[i + 1] > 0 for i in range(0, len(reply), 2)]
+
     return Call(
         "PUBSUB",
         (),
         ("NUMSUB", *(keys.control_channel(worker) for worker in workers)),
-        lambda reply: [reply[i + 1] > 0 for i in range(0, len(reply), 2)],
+        parse,
         is_script=False,
         merge=lambda answers: [any(each) for each in zip(*answers, strict=True)],
     )
@@ -1249,9 +1315,15 @@ def server_info() -> Call[dict[str, str]]:
     """The `server` section of INFO."""
 
     def newest(answers: Sequence[dict[str, str]]) -> dict[str, str]:
-        return min(answers, key=lambda info: int(info.get("uptime_in_seconds", 0)))
+        return min(answers, key=uptime_seconds)
 
     return Call("INFO", (), ("server",), _parse_info, is_script=False, merge=newest)
+
+
+def uptime_seconds(info: Mapping[str, str]) -> int:
+    """How long a server has run, by its INFO. What says nothing sensible has just started."""
+    text = info.get("uptime_in_seconds", "")
+    return int(text) if re.fullmatch("[0-9]{1,12}", text) else 0
 
 
 def memory_info() -> Call[dict[str, str]]:

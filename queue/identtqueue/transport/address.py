@@ -16,6 +16,8 @@ from identtqueue.errors import InvalidInput
 
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
+LONGEST_HOST: Final = 253
+"""Characters of a host name, as DNS has it."""
 
 FORMS: Final = (
     "redis://host:port/db, "
@@ -37,6 +39,19 @@ class Server:
 
     host: str
     port: int
+
+    @classmethod
+    def announced(cls, host: object, port: object) -> Server:
+        """Take an address from a node of a cluster, or from a Sentinel.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not isinstance(host, str) or not 0 < len(host) <= LONGEST_HOST:
+            raise ValueError("no host")
+        if not isinstance(port, int) or not 0 < port < 65_536:
+            raise ValueError("no port")
+        return cls(host, port)
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -17,7 +17,12 @@ from typing import Any, NoReturn, TypeVar, cast
 from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 
-from identtqueue.errors import RedisError, RedisUnavailable
+from identtqueue.errors import (
+    RedisError,
+    RedisProtocolError,
+    RedisUnavailable,
+    ReplyUnreadable,
+)
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call
 from identtqueue.transport import slots, wire
@@ -149,9 +154,11 @@ async def _fail(settings: RedisSettings, server: Server | None, error: Exception
 async def _ask(connection: AbstractConnection, call: Call[T]) -> T:
     await connection.send_command(*wire.words(call), check_health=False)
     try:
-        return call.parse(await connection.read_response())
+        return wire.parse(call, await connection.read_response())
     except redis_errors.NoPermissionError as error:
         raise wire.translate(error, call) from error
+    except ReplyUnreadable as error:
+        raise RedisProtocolError(f"what answers is no Redis: {error}") from error
 
 
 class AsyncRedis:
@@ -212,7 +219,8 @@ class AsyncRedis:
             RedisUnavailable: not reached within `retry_for_seconds`.
             RedisError: Redis refused it; or what the call's parser raises.
         """
-        return call.parse(await self._submit(call, self._pack(call), retry_for_seconds))
+        reply = await self._submit(call, self._pack(call), retry_for_seconds)
+        return wire.parse(call, reply)
 
     async def run_all(self, calls: Iterable[Call[T]]) -> list[T]:
         """Send many calls together; gives their parsed replies in order.
@@ -412,6 +420,6 @@ class AsyncRedis:
 def _answer(call: Call[Any], future: asyncio.Future[Any]) -> Any:
     """The parsed reply, or the error that `run` would raise."""
     try:
-        return call.parse(future.result())
+        return wire.parse(call, future.result())
     except Exception as error:  # noqa: BLE001 - it belongs to this call's caller alone
         return error

@@ -108,7 +108,7 @@ def _new_connection(settings: RedisSettings, client_name: str, server: Server | 
 def _ask(connection: Any, call: Call[T]) -> T:
     connection.send_command(*wire.words(call), check_health=False)
     try:
-        return call.parse(connection.read_response())
+        return wire.parse(call, connection.read_response())
     except redis_errors.NoPermissionError as error:
         raise wire.translate(error, call) from error
 
@@ -181,7 +181,7 @@ class SyncRedis:
                 if left <= 0 or not all(call.repeatable for call in calls):
                     raise
                 self._pause(min(left, wire.backoff_seconds(max(1, self._failures))))
-        return [call.parse(reply) for call, reply in zip(calls, replies, strict=True)]
+        return [wire.parse(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def close(self) -> None:
         """Close the connection; it opens again on the next call."""

@@ -102,7 +102,7 @@ class SyncClusterRedis(SyncRedis):
     def _followed(self, item: Packed, answer: Any) -> Any:
         """The reply, after going where the node says; _PENDING: ask the map again."""
         if isinstance(answer, redis_errors.MovedError) and self._map is not None:
-            self._map.moved(answer)
+            self._map.moved(answer.slot_id, Server(*answer.node_addr))
             return _PENDING
         if isinstance(answer, redis_errors.AskError):
             try:

@@ -122,7 +122,7 @@ class ClusterRedis(AsyncRedis):
             if isinstance(answer, BaseException) and node.server in slots.primaries:
                 raise answer
             if not isinstance(answer, BaseException):
-                found.append(call.parse(answer))
+                found.append(wire.parse(call, answer))
         return call.merge(found)
 
     def _pack(self, call: Call[Any]) -> bytes:
@@ -152,16 +152,20 @@ class ClusterRedis(AsyncRedis):
     def follow(self, item: Waiting, error: redis_errors.AskError) -> None:
         """Send it where the node says."""
         item.redirects += 1
-        if item.redirects % MOST_REDIRECTS == 0:
+        try:
+            server = Server.announced(*error.node_addr)
+        except ValueError:
+            server = None
+        if server is None or item.redirects % MOST_REDIRECTS == 0:
             self.put_off(item, wire.translate(error))
         elif isinstance(error, redis_errors.MovedError):
             if self._map is not None:
-                self._map.moved(error)
+                self._map.moved(error.slot_id, server)
                 self._changed()
             self.put(item)
         else:
             item.asking = True
-            self._node(Server(*error.node_addr)).put(item)
+            self._node(server).put(item)
 
     def put_off(self, item: Waiting, error: RedisError) -> None:
         """Send it again later, wherever its queue is then; too late: fail."""
@@ -196,7 +200,8 @@ class ClusterRedis(AsyncRedis):
         self._look_at = loop.time() + wire.backoff_seconds(self._looks)
         try:
             found = await self._find_nodes()
-        except RedisError as error:
+        except Exception as reason:  # noqa: BLE001 - whatever it is, they must hear of it
+            error = wire.translate(reason)
             lost, self._lost = self._lost, []
             for item in lost:
                 if isinstance(error, RedisUnavailable):

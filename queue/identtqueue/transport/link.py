@@ -106,7 +106,7 @@ class Link:
         """
         if self._meter is not None and self._meter.between_replies:
             self._meter.begin()
-        while (reply := self._parser.gets()) is _NOTHING:
+        while (reply := self._next()) is _NOTHING:
             try:
                 async with asyncio.timeout(seconds):
                     await self._feed()
@@ -123,14 +123,25 @@ class Link:
 
     async def _read(self, number: int) -> list[Any]:
         replies: list[Any] = []
-        gets = self._parser.gets
+        take = self._next
         while len(replies) < number:
-            reply = gets()
+            reply = take()
             if reply is not _NOTHING:
                 replies.append(reply)
                 continue
             await self._feed()
         return replies
+
+    def _next(self) -> Any:
+        """Take a reply that has come as a whole; else `_NOTHING`.
+
+        redis-py makes an exception of an error reply, and takes some apart for that (`MOVED` has a
+        slot and an address). One that it can't read raises something else.
+        """
+        try:
+            return self._parser.gets()
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise redis_errors.InvalidResponse("an error reply can't be read") from error
 
     async def _feed(self) -> None:
         data = await self._reader.read(READ_BYTES)

@@ -28,7 +28,12 @@ from identtqueue.transport.address import Server
 from identtqueue.transport.dial import AsyncConnection, AsyncTlsConnection
 from identtqueue.transport.settings import RedisSettings
 
-_REFUSED: Final = (*wire.CONNECTION_LOST, redis_errors.RedisError)
+_REFUSED: Final = (
+    *wire.CONNECTION_LOST,
+    redis_errors.RedisError,
+    # What redis-py raises where the answer is none of a Sentinel.
+    *(ValueError, TypeError, LookupError, AttributeError),
+)
 
 
 async def find_master(settings: RedisSettings) -> Server:
@@ -47,7 +52,7 @@ async def find_master(settings: RedisSettings) -> Server:
             client.connection_pool.connection_class = kind
             client.connection_pool.connection_kwargs["reply_budget"] = settings.reply_budget
         try:
-            return Server(*await sentinel.discover_master(name))
+            return Server.announced(*await sentinel.discover_master(name))
         except _REFUSED:  # why?
             answers: list[Any] = []
             for client in sentinel.sentinels:
@@ -64,7 +69,7 @@ def find_master_blocking(settings: RedisSettings) -> Server:
     name = settings.place.master_name
     sentinel = blocking_sentinel.Sentinel(_pairs(settings), sentinel_kwargs=arguments)
     try:
-        return Server(*sentinel.discover_master(name))
+        return Server.announced(*sentinel.discover_master(name))
     except _REFUSED:
         answers: list[Any] = []
         for client in sentinel.sentinels:

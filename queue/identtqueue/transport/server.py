@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
 from collections.abc import Mapping
 from typing import Final
@@ -18,7 +19,10 @@ OLDEST_REDIS: Final = (6, 2)
 
 SAFE_POLICY: Final = "noeviction"
 
-_SEEN: Final[set[str]] = set()
+_SEEN: Final[dict[str, None]] = {}
+"""Run ids, in the order in which they were met."""
+_MOST_SEEN: Final = 1_000
+_RUN_ID: Final = 40  # characters
 _SEEN_LOCK: Final = threading.Lock()
 
 
@@ -58,14 +62,14 @@ def check_server(info: Mapping[str, str], expected: Topology) -> None:
             "redis+sentinel:// if Sentinels watch over it"
         )
     version = info.get("redis_version", "")
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    numbers = tuple(int(part) for part in re.findall("[0-9]{1,9}", version)[:2])
     if numbers and numbers < OLDEST_REDIS:
         raise RedisTooOld(version, ".".join(map(str, OLDEST_REDIS)))
 
 
 def is_new(info: Mapping[str, str]) -> bool:
     """Whether this process has not logged this run of the server yet: see `introduce`."""
-    return info.get("run_id", "") not in _SEEN
+    return info.get("run_id", "")[:_RUN_ID] not in _SEEN
 
 
 def introduce(
@@ -84,11 +88,13 @@ def introduce(
         settings: by which it was reached.
         server: which one, if the address leads to several.
     """
-    run_id = info.get("run_id", "")
+    run_id = info.get("run_id", "")[:_RUN_ID]
     with _SEEN_LOCK:  # connections open side by side, in threads too
         if run_id in _SEEN:
             return
-        _SEEN.add(run_id)
+        _SEEN[run_id] = None
+        if len(_SEEN) > _MOST_SEEN:
+            del _SEEN[next(iter(_SEEN))]
     name, version = own_name(info)
     where = server or next(iter(settings.place.servers), settings.safe_address)
     logger.info("connected to %s %s at %s", name, version, where)

@@ -6,14 +6,17 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from redis import exceptions as redis_errors
 from redis.crc import key_slot
 
-from identtqueue.errors import RedisUnavailable
+from identtqueue.errors import RedisProtocolError, RedisUnavailable
 from identtqueue.protocol.commands import Call
 from identtqueue.transport.address import Server
 from identtqueue.transport.settings import RedisSettings
 
+SLOTS: Final = 16_384
+"""Of each cluster."""
+MOST_NODES: Final = 3_000
+"""Redis' own documentation recommends at most about 1,000 primaries."""
 MOST_REDIRECTS: Final = 5
 """Of one call, without a pause; then the nodes disagree, and it waits like in an outage."""
 
@@ -33,8 +36,12 @@ class SlotMap:
         self._primaries: dict[int, Server] = {}
         self.nodes: set[Server] = set()
         for first, last, *nodes in reply:
+            if not 0 <= first <= last < SLOTS:
+                raise ValueError("no slots of a cluster")
             servers = [_server(node, asked) for node in nodes]
             self.nodes.update(servers)
+            if len(self.nodes) > MOST_NODES:
+                raise ValueError("too many nodes")
             self._primaries.update(dict.fromkeys(range(first, last + 1), servers[0]))
 
     @property
@@ -69,11 +76,11 @@ class SlotMap:
             )
         return server
 
-    def moved(self, error: redis_errors.MovedError) -> None:
-        """Note what a node has told."""
-        server = Server(*error.node_addr)
-        self._primaries[error.slot_id] = server
-        self.nodes.add(server)
+    def moved(self, slot: int, server: Server) -> None:
+        """Note that a slot has gone to a server."""
+        if 0 <= slot < SLOTS:
+            self._primaries[slot] = server
+            self.nodes.add(server)
 
 
 def slot_of(key: str) -> int:
@@ -93,8 +100,12 @@ def learn(settings: RedisSettings, reply: Sequence[Any], asked: Server) -> SlotM
 
     Raises:
         RedisUnavailable: the node knows of no slots.
+        RedisProtocolError: this is no map.
     """
-    found = SlotMap(reply, asked)
+    try:
+        found = SlotMap(reply, asked)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise RedisProtocolError(f"what {asked} says of the cluster's slots is no map") from error
     if not found.primaries:
         raise RedisUnavailable(f"Redis can't be reached: {asked} knows of no slots of the cluster")
     _KNOWN[settings] = tuple(found.nodes)
@@ -103,4 +114,4 @@ def learn(settings: RedisSettings, reply: Sequence[Any], asked: Server) -> SlotM
 
 def _server(node: Sequence[Any], asked: Server) -> Server:
     host = node[0].decode() if node[0] else ""
-    return Server(asked.host if host in ("", "?") else host, node[1])
+    return Server.announced(asked.host if host in ("", "?") else host, node[1])

@@ -6,7 +6,7 @@ import re
 import ssl
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeVar
 
 import hiredis
 from msgspec import structs
@@ -14,6 +14,7 @@ from redis import exceptions as redis_errors
 from redis.backoff import EqualJitterBackoff
 
 from identtqueue.errors import (
+    IdenttqueueError,
     InvalidInput,
     RedisAuthFailed,
     RedisError,
@@ -21,6 +22,7 @@ from identtqueue.errors import (
     RedisProtocolError,
     RedisTlsFailed,
     RedisUnavailable,
+    ReplyUnreadable,
 )
 from identtqueue.protocol import keys
 from identtqueue.protocol.commands import Call, Word
@@ -33,6 +35,8 @@ try:
     from termios import TIOCOUTQ
 except ImportError:  # not on Windows
     ioctl = None  # type: ignore[assignment]
+
+T = TypeVar("T")
 
 BATCH_CALLS: Final = 512
 BATCH_BYTES: Final = 1024 * 1024
@@ -152,6 +156,22 @@ def unsent_bytes(socket_number: int) -> int:
         return int(struct.unpack("i", ioctl(socket_number, TIOCOUTQ, bytes(4)))[0])
     except OSError:
         return 0
+
+
+def parse(call: Call[T], reply: Any) -> T:
+    """Read the reply to a call.
+
+    Raises:
+        ReplyUnreadable: it is not what the protocol says.
+        IdenttqueueError: as the call's parser says.
+    """
+    try:
+        return call.parse(reply)
+    except IdenttqueueError:
+        raise
+    except Exception as error:
+        key = call.keys[0] if call.keys else ""
+        raise ReplyUnreadable(call.name, key, type(error).__name__) from error
 
 
 def is_missing_script(reply: object) -> bool:

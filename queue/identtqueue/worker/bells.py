@@ -115,7 +115,7 @@ class _Bell:
             if isinstance(error, RedisError):
                 raise
             wire.fail(error)
-        return call.parse(reply)
+        return wire.parse(call, reply)
 
     async def drop(self) -> None:
         """Close the connection; a token that was on its way is lost, which costs one block."""
