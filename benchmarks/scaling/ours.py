@@ -20,6 +20,7 @@ from identtqueue_operator.model import (
     Memory,
     Observed,
     Selector,
+    Trigger,
     Worker,
     Workload,
     WorkloadKey,
@@ -108,17 +109,19 @@ class OurScaler:
             self._forget()
         pods = [self._see_pod(pod) for pod in fleet.pods.values()]
         workers = [self._see_worker(pod) for pod in fleet.pods.values() if pod.ready]
+        depth = Depth(
+            queued=fleet.waiting,
+            in_flight=fleet.in_flight,
+            oldest_wait_seconds=fleet.oldest_wait_seconds,
+            workers=len(workers),
+            enqueued_total=fleet.arrived,
+            ended_total=fleet.done,
+            run_ms_total=int(fleet.ended_seconds * 1000),
+        )
         return Observed(
             at=self._events.now,
-            depth=Depth(
-                queued=fleet.waiting,
-                in_flight=fleet.in_flight,
-                oldest_wait_seconds=fleet.oldest_wait_seconds,
-                workers=len(workers),
-                enqueued_total=fleet.arrived,
-                ended_total=fleet.done,
-                run_ms_total=int(fleet.ended_seconds * 1000),
-            ),
+            triggers=(Trigger(depth=depth),),
+            depth=depth,
             workers=tuple(workers),
             workload=Workload(
                 key=_WORKLOAD,

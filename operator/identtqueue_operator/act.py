@@ -11,7 +11,7 @@ The order matters:
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import replace
 
 from identtqueue.admin import Admin, Recovery
@@ -19,16 +19,16 @@ from identtqueue.errors import IdenttqueueError
 
 from . import views
 from .cluster import Cluster
-from .doorbell import Endpoint
+from .connections import Connection
 from .drain import FIRST_COST, VICTIM_COST
 from .kube import ApiError, Kube
-from .model import Decision, Observed, Outcome, Pod, Requeued, Source, Worker, Workload
+from .model import Decision, Observed, Outcome, Pod, Requeued, Worker, Workload
 
 
 async def act(
     decision: Decision,
     seen: Observed,
-    endpoint: Endpoint | Source,
+    connections: Sequence[Connection],
     *,
     cluster: Cluster,
     kube: Kube,
@@ -44,20 +44,46 @@ async def act(
     try:
         if decision.scale_to is not None and decision.scale_to > decision.current:
             outcome = await _scale(decision, seen, outcome, cluster, kube)
-        if isinstance(endpoint, Endpoint) and seen.depth is not None:
-            async for item in _recover(decision, seen, endpoint.admin, max_deliveries):
-                outcome = replace(outcome, recovered=(*outcome.recovered, item))
-            await _drain(decision, endpoint.admin)
+        for connection in connections:
+            outcome = await _act_at(connection, decision, seen, outcome, max_deliveries)
+        if outcome.failure:
+            return outcome
         await _annotate(decision, seen.at, kube)
         if decision.scale_to is not None and decision.scale_to < decision.current:
             outcome = await _scale(decision, seen, outcome, cluster, kube)
     except ApiError as error:
         return replace(outcome, failure=str(error))
+    return outcome
+
+
+async def _act_at(
+    connection: Connection,
+    decision: Decision,
+    seen: Observed,
+    outcome: Outcome,
+    max_deliveries: int,
+) -> Outcome:
+    """Do what concerns the workers that one trigger's Redis knows. Another one may still fail."""
+    endpoint = connection.endpoint
+    if endpoint is None or any(blind.name == connection.name for blind in seen.blind):
+        return outcome
+    try:
+        async for item in _recover(decision, seen, connection, endpoint.admin, max_deliveries):
+            outcome = replace(outcome, recovered=(*outcome.recovered, item))
+        drain = decision.drain
+        await call_back(
+            (w for w in drain.call_back if w.trigger == connection.name), endpoint.admin
+        )
+        await _stop((w for w in drain.stop if w.trigger == connection.name), endpoint.admin)
     except IdenttqueueError as error:
-        if isinstance(endpoint, Endpoint):
-            endpoint.failed(error)
+        endpoint.failed(error)
         return replace(outcome, failure=str(error))
     return outcome
+
+
+def _of(connection: Connection, workers: Iterable[Worker]) -> Iterable[Worker]:
+    """Those that were read through this connection."""
+    return (worker for worker in workers if worker.trigger == connection.name)
 
 
 # --- the number of replicas -----------------------------------------------------------------------
@@ -103,18 +129,25 @@ async def _refresh(seen: Workload, cluster: Cluster, kube: Kube) -> Workload | N
 
 
 async def _recover(
-    decision: Decision, seen: Observed, admin: Admin, max_deliveries: int
+    decision: Decision,
+    seen: Observed,
+    connection: Connection,
+    admin: Admin,
+    max_deliveries: int,
 ) -> AsyncIterator[Requeued]:
     """One by one, so that what came back is known when a later queue fails."""
     for death in decision.evidence.deaths:
+        if death.worker.trigger != connection.name:
+            continue
         for queue in death.worker.queues:
             recovery = await admin.recover(
                 queue, death.worker.worker_id, waive_lease=True, max_deliveries=max_deliveries
             )
             if recovery.requeued or recovery.dead:
                 yield _requeued(queue, recovery, death.pod, death.cause)
-    if decision.evidence.leases_expired:
-        late = [worker for worker in seen.workers if worker.lease_left_seconds <= 0]
+    if connection.name in decision.evidence.leases_expired:
+        here = _of(connection, seen.workers)
+        late = [worker for worker in here if worker.lease_left_seconds <= 0]
         hosts = ", ".join(sorted({worker.host for worker in late}))
         for queue in sorted({queue for worker in late for queue in worker.queues}):
             recovery = await admin.recover_expired(queue, max_deliveries=max_deliveries)
@@ -135,9 +168,8 @@ async def call_back(workers: Iterable[Worker], admin: Admin) -> None:
         await admin.undrain(queue, ids)
 
 
-async def _drain(decision: Decision, admin: Admin) -> None:
-    await call_back(decision.drain.call_back, admin)
-    for queue, ids in _by_queue(decision.drain.stop):
+async def _stop(workers: Iterable[Worker], admin: Admin) -> None:
+    for queue, ids in _by_queue(workers):
         await admin.drain(queue, ids)
 
 

@@ -1,39 +1,40 @@
 """All policy of scaling, pure: (spec, observed, memory) -> (decision, memory).
 
-The wanted number follows from the strategy; then each clamp may hold it back, in the order of the
-list below, and puts its name into `limited_by`:
+The wanted number is the largest that a trigger asks for (see `strategies`); then each clamp may
+hold it back, in the order of the list below, and puts its name into `limited_by`:
 
 1. activationThreshold   stay at zero until so many tasks wait
 2. tolerancePercent      keep the number while it is nearly right
 3. minReplicas, schedules, maxReplicas
-4. a pause               of growing or of shrinking
-5. steps of scaleUp      at most so many more per period; none while all pods fail; see `steps`
-6. stabilizationSeconds  shrink only to the highest number wanted in the window
-7. idleSeconds           keep one replica until nothing was waiting or running for so long
-8. initial cooldown      do not shrink before the TaskQueue is so old
-9. steps of scaleDown    at most so many fewer per period; see `steps`
-10. a rollout            shrink only when it has ended; see `drain`
-11. changes by others    after the second one, wait before the next correction; see `hands`
+4. a blind trigger       keep the number while the Redis of one trigger gives no answer
+5. a pause               of growing or of shrinking
+6. steps of scaleUp      at most so many more per period; none while all pods fail; see `steps`
+7. stabilizationSeconds  shrink only to the highest number wanted in the window
+8. idleSeconds           keep one replica until nothing was waiting or running for so long
+9. initial cooldown      do not shrink before the TaskQueue is so old
+10. steps of scaleDown   at most so many fewer per period; see `steps`
+11. a rollout            shrink only when it has ended; see `drain`
+12. changes by others    after the second one, wait before the next correction; see `hands`
 
 Some cases never get so far. A paused TaskQueue, one whose workload somebody else scales, and one
 whose pods are no workers keep their replicas. One that is paused at a number goes to that number.
-Without data from Redis no number is ever lowered.
+Without data from Redis, be it from one of several, no number is ever lowered.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import NamedTuple
 
 from .api.v1alpha1 import TaskQueueSpec
 from .drain import drains_since, has_followed, plan_drain, waits_for_rollout
 from .evidence import weigh
 from .hands import wait_for_others, watch_hands
 from .health import examine
-from .model import Decision, Depth, Evidence, Health, Memory, Observed, Target, Traffic
+from .model import Decision, Evidence, Health, Memory, Observed, Target, Trigger
 from .schedules import in_force, next_boundary
 from .startup import measure as measure_startup
-from .startup import startup_seconds
 from .steps import forget_old, growth_limits, next_step_at, shrinking_limits
+from .strategies import Wish, largest, measure, wishes
 from .views import rfc3339
 
 HOT_SECONDS = 1.0
@@ -42,15 +43,6 @@ SUSPECT_SECONDS = 0.2
 """Between two looks at a worker that is reported dead while Redis still has its connection."""
 GRACE_SECONDS = 0.05
 """After a moment that is waited for: clocks differ by so much, and one look is enough."""
-TRAFFIC_MEMORY_SECONDS = 30.0
-"""Arrival rate and service time are averages that forget with this time constant."""
-SILENCE = 3.0
-"""After t seconds without an arrival the rate is hardly above SILENCE / t per second: with that
-rate a Poisson process is silent for so long with a probability of 5 % (the "rule of three").
-The average alone would keep the workers of a burst for minutes after its end."""
-NEGLIGIBLE_REPLICAS = 0.05
-"""So little of a replica, with no task there, is no reason to keep one (an average never quite
-returns to zero)."""
 
 
 def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decision, Memory]:
@@ -68,7 +60,8 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
     target, memory = choose(spec, seen, memory, current, health)
     timeout = spec.drain.timeout_seconds
     late = {uid for uid, since in memory.drains.items() if seen.steady - since >= timeout}
-    drain = plan_drain(target.replicas, seen, late, lowered=memory.lowered)
+    goal = target.replicas if target.needed is None else min(target.needed, current)
+    drain = plan_drain(goal, seen, late, lowered=memory.lowered)
     scale_to = target.replicas if target.replicas > current else drain.replicas
     if scale_to is not None and scale_to < current:
         memory = replace(memory, lowered=True)
@@ -100,93 +93,28 @@ def choose(
     if health.strange:
         message = f"hands off: {health.message}"
         return Target(current, "NoWorkerRegistered", message, ("NoWorkerRegistered",)), memory
-    clamps = _Clamps(_wanted(spec, seen.depth, memory))
+    clamps = _Clamps(wishes(spec, seen, memory))
     return _clamp(spec, seen, memory, current, clamps, health)
-
-
-# --- the strategies -------------------------------------------------------------------------------
-
-
-class _Wish(NamedTuple):
-    """Replicas by the strategy alone."""
-
-    replicas: int
-    exact: float
-    """The same, not rounded."""
-    words: str
-    """The calculation."""
-
-
-def _wanted(spec: TaskQueueSpec, depth: Depth, memory: Memory) -> _Wish:
-    """Apply the strategy."""
-    paused = f" ({depth.paused} more wait in a paused queue)" if depth.paused else ""
-    due = _due(depth)
-    held = f" ({depth.held} more are held by the limits of their jobs)" if depth.held else ""
-    counts = f"{depth.waiting} queued{paused}{held}{due} + {depth.in_flight} in flight"
-    wait_time = spec.scaling.strategy.wait_time
-    if spec.scaling.strategy.type != "WaitTime" or wait_time is None:
-        per_replica = spec.tasks_per_replica
-        wanted = math.ceil(depth.demand / per_replica)
-        words = f"ceil(({counts}) / {per_replica} per replica) = {wanted}"
-        return _Wish(wanted, depth.demand / per_replica, words)
-    slots, traffic = spec.scaling.concurrency_per_replica, memory.traffic
-    if traffic is None or traffic.service_seconds is None:
-        wanted = math.ceil(depth.demand / slots)
-        words = (
-            f"no task has ended yet, so its run time is unknown: "
-            f"ceil(({counts}) / {slots} at once per replica) = {wanted}"
-        )
-        return _Wish(wanted, depth.demand / slots, words)
-    startup = startup_seconds(spec, memory.startup)
-    return _by_wait_time(depth, traffic, wait_time.target_seconds, startup, slots)
-
-
-def _due(depth: Depth) -> str:
-    if not depth.due_soon:
-        return ""
-    return f" + {depth.due_soon} due within {math.ceil(depth.due_within_seconds)} s"
-
-
-def _by_wait_time(
-    depth: Depth, traffic: Traffic, target_seconds: int, startup: float, slots: int
-) -> _Wish:
-    """Little's law: L = arrival rate x service time keeps pace; the queue comes on top.
-
-    The queue is to be gone within the time that is left, which is counted from when a pod that is
-    started now would be ready: else a burst would be ordered again and again, more of it each time,
-    while its pods start. For the same reason nobody hurries more than a start-up takes (as far as
-    half of the target): pods that come too late only cost.
-    """
-    service = traffic.service_seconds or 0.0
-    head = max(depth.oldest_wait_seconds or 0.0, startup)
-    least = max(min(startup, target_seconds / 2), target_seconds / 10)
-    left = max(target_seconds - head, least)
-    waiting = depth.waiting + depth.due_soon
-    busy = traffic.arrivals_per_second * service + waiting * service / left
-    exact = busy / slots
-    wanted = max(math.ceil(exact), 1) if depth.demand else math.ceil(exact - NEGLIGIBLE_REPLICAS)
-    queue = f"{depth.waiting} queued"
-    if depth.due_soon:
-        queue = f"({queue}{_due(depth)})"
-    words = (
-        f"ceil(({traffic.arrivals_per_second:.2f}/s x {service:.2f} s + {queue} x "
-        f"{service:.2f} s / {left:.1f} s left of {target_seconds} s) / {slots} at once per "
-        f"replica) = {wanted} ({depth.in_flight} in flight)"
-    )
-    return _Wish(wanted, exact, words)
 
 
 # --- the clamps -----------------------------------------------------------------------------------
 
 
 class _Clamps:
-    """A number on its way through the clamps, and the names of those that changed it."""
+    """A number on its way through the clamps, and the names of those that changed it.
 
-    def __init__(self, wish: _Wish) -> None:
-        self.wish = wish
-        self.wanted = self.value = wish.replicas
+    Args:
+        found: what is asked for; the largest counts.
+    """
+
+    def __init__(self, found: Sequence[Wish]) -> None:
+        self.wish = largest(found)
+        self.wanted = self.value = self.wish.replicas
         self.names: list[str] = []
-        self.sentences = [wish.words]
+        self.sentences = [self.wish.words]
+        self.needed: int | None = None
+        self._wishes = tuple((wish.trigger, wish.replicas) for wish in found if wish.trigger)
+        self._trigger = self.wish.trigger
 
     def to(self, value: int, name: str, sentence: str) -> None:
         """Change the number, if it is another one."""
@@ -195,9 +123,26 @@ class _Clamps:
             self.names.append(name)
             self.sentences.append(f"{sentence} makes it {value}")
 
+    def without_data(self, least: int, blind: Trigger, sentence: str) -> None:
+        """Hold the number up for a trigger that could not be read."""
+        self.needed = self.value
+        if least > self.value:
+            self._trigger = blind.name
+            self.to(least, "SourceError", sentence)
+        else:
+            self.sentences.append(sentence)
+
     def target(self, reason: str) -> Target:
         """The number, with all that was said on its way."""
-        return Target(self.value, reason, "; ".join(self.sentences), tuple(self.names))
+        return Target(
+            self.value,
+            reason,
+            "; ".join(self.sentences),
+            tuple(self.names),
+            self._wishes,
+            self._trigger,
+            self.needed,
+        )
 
 
 def _clamp(
@@ -217,6 +162,9 @@ def _clamp(
     least, *named = _least(spec, seen.at)
     clamps.to(max(clamps.value, least), *named)
     clamps.to(min(clamps.value, scaling.max_replicas), "MaxReplicas", "maxReplicas")
+    if seen.blind:
+        held, sentence = _hold(spec, seen, current)
+        clamps.without_data(held, seen.blind[0], sentence)
     memory = _note(memory, seen.steady, clamps.value, scaling.scale_down.stabilization_seconds)
     if clamps.value > current:
         _limit_growth(spec, seen, memory, current, clamps)
@@ -226,18 +174,19 @@ def _clamp(
     elif clamps.value < current:
         _limit_shrinking(spec, seen, memory, current, clamps)
     _wait_for_others(seen, memory, current, clamps)
-    return clamps.target(_reason(spec, current, clamps)), memory
+    blind = "SourceError" in clamps.names
+    return clamps.target("NoData" if blind else _reason(current, clamps)), memory
 
 
 def _at_number(
     number: int, spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int
 ) -> tuple[Target, Memory]:
     """Pause at this number. It is somebody's word, so only what protects work holds it back."""
-    clamps = _Clamps(_Wish(number, number, f"spec.pausedReplicas asks for {number} replicas"))
+    clamps = _Clamps([Wish(number, number, f"spec.pausedReplicas asks for {number} replicas")])
     memory = _note(memory, seen.steady, number, spec.scaling.scale_down.stabilization_seconds)
     if number < current:
-        if seen.depth is None:
-            clamps.to(current, "SourceError", f"no data ({_trouble(seen)})")
+        if seen.blind:
+            clamps.without_data(current, seen.blind[0], _no_data(seen))
         _keep_workers(seen, memory, current, clamps)
     _wait_for_others(seen, memory, current, clamps)
     return clamps.target("PausedAtReplicas"), memory
@@ -311,11 +260,11 @@ def _keep_workers(seen: Observed, memory: Memory, current: int, clamps: _Clamps)
         clamps.to(current, "Rollout", f"a rollout under way ({news})")
 
 
-def _reason(spec: TaskQueueSpec, current: int, clamps: _Clamps) -> str:
+def _reason(current: int, clamps: _Clamps) -> str:
     wanted = clamps.wanted
     if clamps.value == current == wanted:
         return "Idle" if current == 0 else "AsWanted"
-    measure = "WaitTime" if spec.scaling.strategy.type == "WaitTime" else "Backlog"
+    measure = clamps.wish.measure
     if clamps.value > current and wanted <= current:
         return "BelowMinimum"
     if clamps.value < current and wanted >= current:
@@ -328,20 +277,11 @@ def _reason(spec: TaskQueueSpec, current: int, clamps: _Clamps) -> str:
 
 
 def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
-    """Redis gives no answer: hold, or raise by choice; never lower."""
-    scaling, policy = spec.scaling, spec.scaling.on_source_error
-    floor = _least(spec, seen.at)[0]
-    sentence = f"no data ({_trouble(seen)})"
-    patience = policy.after_failures * scaling.poll_period_seconds
-    if seen.source.outage_seconds >= patience and policy.policy != "Hold":
-        fixed = policy.replicas if policy.policy == "Fixed" else None
-        floor = max(
-            floor, min(scaling.max_replicas, scaling.max_replicas if fixed is None else fixed)
-        )
-        sentence += f"; onSourceError {policy.policy} after {seen.source.outage_seconds:.0f} s"
+    """No Redis gives an answer: hold, or raise by choice; never lower."""
+    held, sentence = _hold(spec, seen, current)
     names = ["SourceError"]
-    replicas = max(current, floor)
-    if replicas > current and scaling.scale_up.paused:
+    replicas = max(current, held, _least(spec, seen.at)[0])
+    if replicas > current and spec.scaling.scale_up.paused:
         replicas = current
         names.append("ScaleUpPaused")
         sentence += "; scaleUp.paused"
@@ -349,8 +289,27 @@ def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
     return Target(replicas, "NoData", f"{sentence}: {what} replicas", tuple(names))
 
 
-def _trouble(seen: Observed) -> str:
-    return seen.source.message or str(seen.source.trouble)
+def _hold(spec: TaskQueueSpec, seen: Observed, current: int) -> tuple[int, str]:
+    """Return the least number while a trigger can't be read, and why: the present one, or more."""
+    scaling, policy = spec.scaling, spec.scaling.on_source_error
+    outage_seconds = max(trigger.source.outage_seconds for trigger in seen.blind)
+    sentence = _no_data(seen)
+    patience = policy.after_failures * scaling.poll_period_seconds
+    if policy.policy == "Hold" or outage_seconds < patience:
+        return current, sentence
+    sentence += f"; onSourceError {policy.policy} after {outage_seconds:.0f} s"
+    fixed = policy.replicas if policy.policy == "Fixed" else None
+    number = scaling.max_replicas if fixed is None else min(fixed, scaling.max_replicas)
+    return max(current, number), sentence
+
+
+def _no_data(seen: Observed) -> str:
+    """Say from where there is no data, and why."""
+    why = [trigger.source.message or str(trigger.source.trouble) for trigger in seen.blind]
+    if len(seen.triggers) == 1:
+        return f"no data ({why[0]})"
+    names = [f"{trigger.name}: {text}" for trigger, text in zip(seen.blind, why, strict=True)]
+    return f"no data of trigger {'; '.join(names)}"
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -379,34 +338,12 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
     soon = paced is not None and paced <= spec.scaling.scale_down.idle_seconds
     if seen.depth.demand or soon or memory.active_at is None:
         memory = replace(memory, active_at=seen.steady)
-    return replace(memory, traffic=measure(memory.traffic, seen.depth, seen.steady))
-
-
-def measure(before: Traffic | None, depth: Depth, at: float) -> Traffic:
-    """Arrival rate and service time after one more look at the counters."""
-    overall = depth.run_ms_total / depth.ended_total / 1000 if depth.ended_total else None
-    now = Traffic(
-        *(at, depth.enqueued_total, depth.ended_total, depth.run_ms_total),
-        arrived_at=at,
-        held=depth.held,
-    )
-    if before is None or depth.enqueued_total < before.enqueued_total or at <= before.at:
-        # The first look, or the counters began anew.
-        return replace(now, service_seconds=overall)
-    weight = 1 - math.exp(-(at - before.at) / TRAFFIC_MEMORY_SECONDS)
-    came = depth.enqueued_total - before.enqueued_total
-    arrived = max(0, came - (depth.held - before.held))
-    rate = before.arrivals_per_second
-    rate += weight * (arrived / (at - before.at) - rate)
-    if not arrived:
-        now = replace(now, arrived_at=before.arrived_at)
-        rate = min(rate, SILENCE / (at - before.arrived_at))
-    ended = depth.ended_total - before.ended_total
-    service = before.service_seconds
-    if ended > 0:
-        recent = (depth.run_ms_total - before.run_ms_total) / ended / 1000
-        service = recent if service is None else service + weight * (recent - service)
-    return replace(now, arrivals_per_second=rate, service_seconds=service)
+    names = {each.name for each in seen.triggers}
+    traffic = {name: known for name, known in memory.traffic.items() if name in names}
+    for each in seen.triggers:
+        if each.depth is not None:
+            traffic[each.name] = measure(traffic.get(each.name), each.depth, seen.steady)
+    return replace(memory, traffic=traffic)
 
 
 def _note(memory: Memory, at: float, number: int, window_seconds: int) -> Memory:
@@ -429,7 +366,8 @@ def _changes_in(
     if spec.hands_off or seen.conflict or seen.depth is None:
         return None
     scaling, at = spec.scaling, seen.steady
-    if scaling.strategy.type == "WaitTime" and target.replicas > _least(spec, seen.at)[0]:
+    averages = any(trigger.wait_time for trigger in spec.all_triggers)
+    if averages and target.replicas > _least(spec, seen.at)[0]:
         return HOT_SECONDS  # its averages forget
     growth_ends = next_step_at(spec, scaling.scale_up, memory, at)
     shrinking_ends = next_step_at(spec, scaling.scale_down, memory, at)

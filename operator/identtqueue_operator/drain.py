@@ -10,8 +10,9 @@ middle, or meets another wish in the middle, simply goes on from there:
 * nobody needs to go (paused, another autoscaler): every drained worker of ours is called back.
 
 Nothing is undone on half a picture, as there is while Redis is away, or before all pods are known
-to an operator that has just started. Nor where an older TaskQueue looks after the same workload:
-what is drained there, it has drained.
+to an operator that has just started. While one Redis of several is away nobody new is told to go,
+and only as many are called back as the others need. Where an older TaskQueue looks after the same
+workload, nothing is undone: what is drained there, it has drained.
 
 **A rollout goes first.** While pods of an older template are there, the workload's controller
 takes pods away by itself, and only as new ones become available. A new pod that is drained never
@@ -52,7 +53,8 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
     """Whom to stop, whom to call back, and how far down the workload can go now.
 
     Args:
-        target: the number of replicas that there should be.
+        target: the number of replicas that there should be; while a trigger can't be read, the
+            number that the others need.
         seen: with a workload.
         over: UIDs of the pods whose time to finish is over, should they be victims.
         lowered: the number was lowered, and the ReplicaSets may not have followed yet. Also when it
@@ -63,8 +65,14 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
         return Drain()
     pods = seen.own_pods
     workers = seen.workers_by_pod()
-    victims = choose_victims(pods, workers, target, seen.workload, lowered=lowered)
+    hold = bool(seen.blind) or seen.workload.lagging
+    victims = choose_victims(pods, workers, target, seen.workload, hold=hold, lowered=lowered)
     chosen = {pod.uid for pod in victims}
+    kept = [pod for pod in pods if pod.uid not in chosen] if _all_known(pods, seen) else []
+    call_back = tuple(w for pod in kept for w in workers[pod.uid] if w.draining)
+    unmark = tuple(pod for pod in kept if pod.draining_since is not None)
+    if seen.blind:  # what the pods hold there is not known
+        return Drain(victims=victims, call_back=call_back, unmark=unmark)
     late = tuple(
         pod
         for pod in victims
@@ -72,13 +80,12 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
     )
     free = {pod.uid for pod in pods if _may_go(pod, workers[pod.uid])}
     free.update(pod.uid for pod in late)
-    kept = [pod for pod in pods if pod.uid not in chosen] if _all_known(pods, seen) else []
     return Drain(
         victims=victims,
         stop=tuple(w for pod in victims for w in workers[pod.uid] if not w.told_everywhere),
-        call_back=tuple(w for pod in kept for w in workers[pod.uid] if w.draining),
+        call_back=call_back,
         mark=tuple(pod for pod in victims if pod.draining_since is None and workers[pod.uid]),
-        unmark=tuple(pod for pod in kept if pod.draining_since is not None),
+        unmark=unmark,
         advance=_advance(victims, free),
         timed_out=late,
         replicas=_lower_to(target, seen, pods, free, len(late)),
@@ -136,13 +143,14 @@ def choose_victims(
     target: int,
     workload: Workload,
     *,
+    hold: bool = False,
     lowered: bool = False,
 ) -> tuple[Pod, ...]:
     """The pods that should go: first those that already drain, then those that hold least.
 
-    Without the wish to shrink nobody is chosen anew. But the number may just have been lowered:
-    what the ReplicaSets have in excess of it stays chosen until they have followed. In a rollout
-    they have more than the number by design.
+    Without the wish to shrink, or with `hold`, nobody is chosen anew. But the number may just have
+    been lowered: what the ReplicaSets have in excess of it stays chosen until they have followed.
+    In a rollout they have more than the number by design.
     """
     if target < workload.replicas:
         surplus = len(pods) - target
@@ -150,7 +158,7 @@ def choose_victims(
         surplus = len(pods)
     else:
         surplus = 0 if workload.rolling else workload.existing - workload.replicas
-    if target >= workload.replicas or workload.lagging:
+    if target >= workload.replicas or hold:
         pods = [pod for pod in pods if any(w.draining for w in workers[pod.uid])]
 
     def price(pod: Pod) -> tuple[int, int, float, str]:

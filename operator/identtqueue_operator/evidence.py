@@ -38,6 +38,10 @@ does not count it as an end.
 
 *Leases* are acted on only after Redis was reachable, and up, for one whole lease: a worker that
 could not reach Redis either must get the chance to renew first.
+
+*Several Redis.* A pod may have registered in more than one. What Redis sees, and for how long it
+can be trusted, is said by each for itself: a row that was read from one of them is judged by that
+one alone, and its tasks are taken back there alone.
 """
 
 from collections.abc import Sequence
@@ -52,20 +56,24 @@ CLOCK_GRAIN_SECONDS = 1.0
 
 def weigh(seen: Observed, lease_seconds: float) -> Evidence:
     """Who is dead, who might be, and whether leases may be acted on."""
-    trusted = seen.source.trusted_seconds >= lease_seconds
+    trusted = {each.name: each.source.trusted_seconds >= lease_seconds for each in seen.triggers}
     deaths: list[Death] = []
     suspects: list[Worker] = []
     workers = seen.workers_by_pod()
     for pod in seen.pods:
         for worker in workers[pod.uid]:
-            cause = _cause(worker, pod, seen.steady, trusted=trusted)
+            cause = _cause(worker, pod, seen.steady, trusted=trusted[worker.trigger])
             if cause is None:
                 continue
             if cause:
                 deaths.append(Death(worker, pod.key.name, cause))
             else:
                 suspects.append(worker)
-    expired = trusted and any(worker.lease_left_seconds <= 0 for worker in seen.workers)
+    expired = frozenset(
+        worker.trigger
+        for worker in seen.workers
+        if worker.lease_left_seconds <= 0 and trusted[worker.trigger]
+    )
     return Evidence(tuple(deaths), tuple(suspects), expired)
 
 

@@ -67,7 +67,9 @@ def examine(seen: Observed, memory: Memory) -> Health:
     working = sum(cause == _WORKS for cause in causes.values())
     registered = any(by_pod[pod.uid] for pod in pods)
     fine = [_WORKS, _STARTS]
-    if not registered and memory.registered_at is not None:
+    if seen.blind:
+        fine.append(_UNREGISTERED)  # it may have registered where nobody can look now
+    elif not registered and memory.registered_at is not None:
         # Redis may have lost all registrations at once; workers renew them within a lease.
         lost_seconds = seen.steady - memory.registered_at
         fine += [_UNREGISTERED] if lost_seconds < REGISTER_SECONDS else []
@@ -189,10 +191,18 @@ def _of_the_whole(
 
 def _unserved(seen: Observed, pods: Sequence[Pod]) -> list[str]:
     """Queues of the TaskQueue that nobody serves, although workers had time to say what they do."""
-    served = {queue for worker in seen.workers for queue in worker.queues}
+    redis = {trigger.name: trigger.redis for trigger in seen.triggers}
+    served = {(redis[w.trigger], queue) for w in seen.workers for queue in w.queues}
+    missing = {
+        queue
+        for trigger in seen.triggers
+        if trigger.depth is not None
+        for queue in trigger.queues
+        if (trigger.redis, queue) not in served
+    }
     by_pod = seen.workers_by_pod()
     settled = (
         by_pod[pod.uid] and seen.at - (pod.ready_since or math.inf) >= REGISTER_SECONDS
         for pod in pods
     )
-    return sorted(set(seen.queues) - served) if any(settled) else []
+    return sorted(missing) if any(settled) else []

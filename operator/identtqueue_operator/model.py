@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
+from .api.v1alpha1 import MAIN_TRIGGER
+
 
 class Key(NamedTuple):
     """Namespace and name of an object."""
@@ -177,7 +179,7 @@ class Pod:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """All queues of a TaskQueue, summed."""
+    """Several queues, summed."""
 
     queued: int = 0
     in_flight: int = 0
@@ -215,7 +217,10 @@ class Depth:
 
 @dataclass(frozen=True, slots=True)
 class Worker:
-    """One worker incarnation, over all queues it serves."""
+    """One worker incarnation, over all queues it serves in the Redis of one trigger.
+
+    Two triggers at one Redis may each have a row of it, with different queues.
+    """
 
     worker_id: str
     queues: tuple[str, ...]
@@ -230,6 +235,8 @@ class Worker:
     lease_left_seconds: float = 15.0
     registered_at: float = 0.0
     """On its node's clock."""
+    trigger: str = MAIN_TRIGGER
+    """Through whose connection it was read, and can be reached."""
 
     @property
     def draining(self) -> bool:
@@ -267,6 +274,20 @@ class Source:
     """For how long Redis was reachable without a break, by the operator's and its own account."""
 
 
+@dataclass(frozen=True, slots=True)
+class Trigger:
+    """What was seen of one trigger: the queues in one Redis that ask for replicas together."""
+
+    name: str = MAIN_TRIGGER
+    queues: tuple[str, ...] = ()
+    """That it names."""
+    redis: str = ""
+    """Address of the Redis, without credentials. Empty: that is not known."""
+    source: Source = field(default_factory=Source)
+    depth: Depth | None = None
+    """None: not known, because of `source.trouble`."""
+
+
 # --- one round ------------------------------------------------------------------------------------
 
 
@@ -275,9 +296,10 @@ class Observed:
     """All that one decision rests on."""
 
     at: float
-    source: Source = field(default_factory=Source)
+    triggers: tuple[Trigger, ...] = (Trigger(),)
+    """In the order of the specification; the first one is `main`."""
     depth: Depth | None = None
-    """None: not known, because of `source.trouble`."""
+    """The queues of all triggers that can be read, each counted once. None: none can be read."""
     workers: tuple[Worker, ...] = ()
     workload: Workload | None = None
     pods: tuple[Pod, ...] = ()
@@ -286,8 +308,6 @@ class Observed:
     """Who else scales the same workload, in words."""
     rival: bool = False
     """It is an older TaskQueue, which tells workers to go, and calls them back, by itself."""
-    queues: tuple[str, ...] = ()
-    """That the TaskQueue names."""
     shared: str = ""
     """Which other TaskQueue counts the same tasks, in words."""
     flaws: tuple[str, ...] = ()
@@ -299,6 +319,17 @@ class Observed:
     def steady(self) -> float:
         """The time, for what is compared with other times of this process."""
         return self.at if self.steady_at is None else self.steady_at
+
+    @property
+    def blind(self) -> tuple[Trigger, ...]:
+        """The triggers that could not be read."""
+        return tuple(trigger for trigger in self.triggers if trigger.depth is None)
+
+    @property
+    def source(self) -> Source:
+        """The connection that has trouble, the first of several; else the first trigger's."""
+        troubled = (each.source for each in self.triggers if each.source.trouble is not None)
+        return next(troubled, self.triggers[0].source)
 
     @property
     def own_pods(self) -> tuple[Pod, ...]:
@@ -421,7 +452,8 @@ class Memory:
     """The operator's own changes in the periods that limits look at."""
     created_at: float | None = None
     """Of the TaskQueue."""
-    traffic: Traffic | None = None
+    traffic: Mapping[str, Traffic] = field(default_factory=dict)
+    """Of each trigger, by its name."""
     startup: Startup | None = None
     lowered: bool = False
     """The number was lowered, and the ReplicaSets have not yet been seen to have followed."""
@@ -452,6 +484,13 @@ class Target:
     reason: str
     message: str
     limited_by: tuple[str, ...] = ()
+    wishes: tuple[tuple[str, int], ...] = ()
+    """What each trigger that can be read asks for by itself, by its name."""
+    trigger: str = ""
+    """Name of the one that decides. Empty: none does."""
+    needed: int | None = None
+    """What the others need, where the number is held because a trigger can't be read: the workers
+    that are beyond it and have been told to go stay told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,8 +528,8 @@ class Evidence:
     deaths: tuple[Death, ...] = ()
     suspects: tuple[Worker, ...] = ()
     """Reported dead, while Redis still sees a connection. Worth another look very soon."""
-    leases_expired: bool = False
-    """A lease ran out, and may be acted on now."""
+    leases_expired: frozenset[str] = frozenset()
+    """Names of the triggers in whose Redis a lease ran out, and may be acted on now."""
 
 
 SAME_FOR_ALL_PODS = {"CrashLoop", "OutOfMemory", "ImagePullFailed", "ContainerNotCreated"}

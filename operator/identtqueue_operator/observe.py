@@ -1,38 +1,29 @@
 """Reading: everything that one decision rests on, into one `Observed`.
 
 The cluster's part comes from the watches' cache (a workload that is not there is asked for), the
-queues' part from Redis: one round trip for the depths, and one more for the workers where there are
-any. What can't be read is None, never zero.
+queues' part from Redis: for each trigger one round trip for the depths, and one more for the
+workers where there are any. Triggers are read beside each other, so that a Redis that is silent
+delays no answer of the others by more than its time-out. What can't be read is None, never zero.
 """
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from identtqueue.admin import Admin, QueueDepth, WorkerInfo
 from identtqueue.errors import IdenttqueueError
 
 from .cluster import Cluster
-from .doorbell import Endpoint
+from .connections import Connection
 from .kube import Kube
-from .model import Depth, Observed, Source, Worker, Workload, WorkloadKey
+from .model import Depth, Observed, Trigger, Worker, Workload, WorkloadKey
 from .replicasets import ReplicaSets
 
 
-@dataclass(frozen=True, slots=True)
-class Workers:
-    """The workers in some queues, and what of their entries can't be read."""
-
-    workers: tuple[Worker, ...] = ()
-    flaws: tuple[str, ...] = ()
-
-
 async def observe(
-    owner: str,
     workload: WorkloadKey,
-    queues: Sequence[str],
-    endpoint: Endpoint | Source,
+    connections: Sequence[Connection],
     *,
     cluster: Cluster,
     kube: Kube,
@@ -47,10 +38,8 @@ async def observe(
     """Look at everything.
 
     Args:
-        owner: UID of the TaskQueue.
         workload: which one is scaled.
-        queues: whose tasks it runs.
-        endpoint: where the queues are; or why that is not known.
+        connections: to the queues of its triggers.
         cluster: the watches' cache.
         kube: for what the cache does not have.
         replica_sets: says which pods belong to the workload.
@@ -68,19 +57,19 @@ async def observe(
     pods = cluster.pods(found) if found else ()
     if found is not None:
         pods = await replica_sets.tell_apart(pods, found)
-    depth, found_workers, source = await _queues(owner, endpoint, queues, due_within_seconds)
+    looks = await asyncio.gather(*(_look(each, due_within_seconds) for each in connections))
+    looks = _without_repetitions(looks)
     return Observed(
         at=at,
         steady_at=steady_at,
-        source=source,
-        depth=depth,
-        workers=found_workers.workers,
-        flaws=found_workers.flaws,
+        triggers=tuple(look.trigger for look in looks),
+        depth=_total(looks, due_within_seconds),
+        workers=tuple(worker for look in looks for worker in merge(look.rows, look.trigger.name)),
+        flaws=tuple(flaw for look in looks for flaw in _flaws(look.rows)),
         workload=found,
         pods=pods,
         conflict=conflict,
         rival=rival,
-        queues=tuple(queues),
         shared=shared,
     )
 
@@ -97,44 +86,93 @@ async def find_workload(workload: WorkloadKey, cluster: Cluster, kube: Kube) -> 
     return known
 
 
-async def _queues(
-    owner: str, endpoint: Endpoint | Source, queues: Sequence[str], due_within_seconds: float
-) -> tuple[Depth | None, Workers, Source]:
-    if isinstance(endpoint, Source):
-        return None, Workers(), endpoint
-    if endpoint.in_trouble or not endpoint.hears(owner):
-        return None, Workers(), endpoint.source(owner)
+# --- the queues -----------------------------------------------------------------------------------
+
+Rows = Sequence[tuple[str, WorkerInfo]]
+"""Of workers, each with the name of its queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What one trigger's Redis has said."""
+
+    trigger: Trigger
+    depths: Mapping[str, QueueDepth] = field(default_factory=dict)
+    rows: Rows = ()
+
+
+async def _look(connection: Connection, due_within_seconds: float) -> _Look:
+    trigger = Trigger(connection.name, connection.queues, connection.address)
+    admin = connection.admin
+    if admin is None:
+        return _Look(replace(trigger, source=connection.source))
     try:
-        found = await endpoint.admin.depths(queues, due_within_seconds=due_within_seconds)
-        busy = [queue for queue, depth in found.items() if depth.workers]
-        workers = await read_workers(endpoint.admin, busy)
+        depths = await admin.depths(connection.queues, due_within_seconds=due_within_seconds)
+        rows = await _read_rows(admin, [name for name, depth in depths.items() if depth.workers])
     except IdenttqueueError as error:
-        endpoint.failed(error, owner)
-        return None, Workers(), endpoint.source(owner)
-    endpoint.answered(owner)
-    return sum_up(found.values(), due_within_seconds), workers, endpoint.source(owner)
+        connection.failed(error)
+        return _Look(replace(trigger, source=connection.source))
+    connection.answered()
+    depth = sum_up(depths.values(), due_within_seconds)
+    return _Look(replace(trigger, source=connection.source, depth=depth), depths, rows)
 
 
-async def read_workers(admin: Admin, queues: Sequence[str]) -> Workers:
-    """Read who works on these queues.
+def _total(looks: Sequence[_Look], due_within_seconds: float) -> Depth | None:
+    """All that could be read; a queue that two triggers name is one queue."""
+    read = [look for look in looks if look.trigger.depth is not None]
+    if len(read) == 1:
+        return read[0].trigger.depth
+    depths = {(look.trigger.redis, name): d for look in read for name, d in look.depths.items()}
+    return sum_up(depths.values(), due_within_seconds) if read else None
+
+
+def _without_repetitions(looks: Sequence[_Look]) -> list[_Look]:
+    """Leave what a worker does in a queue in one look only, where several triggers name it."""
+    found: list[_Look] = []
+    taken: set[tuple[str, str]] = set()
+    for look in looks:
+        redis = look.trigger.redis
+        rows = [row for row in look.rows if (redis, row[0]) not in taken]
+        taken.update((redis, queue) for queue in look.depths)
+        found.append(replace(look, rows=rows))
+    return found
+
+
+def _flaws(rows: Rows) -> list[str]:
+    """What can't be read, one text for each entry."""
+    return [f"queue {queue}: {info.flaw}" for queue, info in rows if info.flaw]
+
+
+async def read_workers(connection: Connection, queues: Sequence[str]) -> tuple[Worker, ...]:
+    """Read who works on these queues; none if Redis is in trouble.
+
+    Raises:
+        IdenttqueueError: Redis can't be reached, or refuses it.
+    """
+    if connection.admin is None:
+        return ()
+    return merge(await _read_rows(connection.admin, queues), connection.name)
+
+
+async def _read_rows(admin: Admin, queues: Sequence[str]) -> Rows:
+    found = await asyncio.gather(*(admin.workers(queue) for queue in queues))
+    return [(queue, info) for queue, of in zip(queues, found, strict=True) for info in of]
+
+
+def merge(rows: Rows, trigger: str) -> tuple[Worker, ...]:
+    """Make one worker of all rows of an incarnation.
 
     An entry that can't be read in part counts for what can be: the tasks of that worker must be
     found when its lease ends.
     """
-    rows: dict[str, list[tuple[str, WorkerInfo]]] = defaultdict(list)
-    flaws: list[str] = []
-    for queue, found in zip(
-        queues, await asyncio.gather(*(admin.workers(queue) for queue in queues)), strict=True
-    ):
-        for info in found:
-            if info.flaw:
-                flaws.append(f"queue {queue}: {info.flaw}")
-            if info.worker_id:
-                rows[info.worker_id].append((queue, info))
-    return Workers(tuple(_merge(of_one) for of_one in rows.values()), tuple(flaws))
+    by_id: dict[str, list[tuple[str, WorkerInfo]]] = defaultdict(list)
+    for queue, info in rows:
+        if info.worker_id:
+            by_id[info.worker_id].append((queue, info))
+    return tuple(_merge(of_one, trigger) for of_one in by_id.values())
 
 
-def _merge(rows: Sequence[tuple[str, WorkerInfo]]) -> Worker:
+def _merge(rows: Rows, trigger: str) -> Worker:
     """One incarnation, from what each of its queues says."""
     infos = [info for _, info in rows]
     first = infos[0]
@@ -149,6 +187,7 @@ def _merge(rows: Sequence[tuple[str, WorkerInfo]]) -> Worker:
         connected=any(info.connected for info in infos),
         lease_left_seconds=min(info.lease_expires_in_ms for info in infos) / 1000,
         registered_at=first.registered_at_ms / 1000,
+        trigger=trigger,
     )
 
 

@@ -9,7 +9,7 @@ the TaskQueue is gone or the operator stops.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import Any
@@ -24,10 +24,10 @@ from .api.v1alpha1 import TaskQueueSpec
 from .backoff import pause_after
 from .claims import ASK_AGAIN_SECONDS, Claim, Stance, choose_stance
 from .cluster import Cluster
+from .connections import Connection, Connections, Dropped
 from .decide import decide
-from .doorbell import Endpoint
 from .drain import call_all_back
-from .endpoints import Endpoints, SecretMissing
+from .endpoints import Endpoints
 from .kube import ApiError, Kube
 from .logs import about
 from .metrics import Meter
@@ -37,8 +37,6 @@ from .model import (
     Memory,
     Observed,
     Outcome,
-    Source,
-    SourceTrouble,
     Startup,
     Target,
     WorkloadKey,
@@ -147,7 +145,9 @@ class Reconciler:
         self._on_gone = on_gone
         self._dirty = asyncio.Event()
         self._rung_at: float | None = None
-        self._endpoint: Endpoint | None = None
+        self._connections = Connections(
+            self._uid, self.key.namespace, tools.endpoints, self.ring, tools.steady
+        )
         status = body.get("status") or {}
         self._reporter = Reporter(self.key, self._uid, status, tools.kube, tools.identity)
         self._memory = Memory(
@@ -169,8 +169,6 @@ class Reconciler:
         """Who asked this one, and when."""
         self._spec: TaskQueueSpec | None = None
         """The last valid one."""
-        self._dropped: set[str] = set()
-        """Queues that have left the spec, where workers may still be told to go."""
         self._take(body)
 
     def _steadily(self, stored: str | None) -> float | None:
@@ -198,10 +196,8 @@ class Reconciler:
     @property
     def queues(self) -> frozenset[tuple[str, str]]:
         """Address of the Redis and name of each queue."""
-        spec = self._spec
-        return (
-            frozenset((spec.redis.url, name) for name in spec.queue_names) if spec else frozenset()
-        )
+        triggers = self._spec.all_triggers if self._spec else ()
+        return frozenset((each.redis.url, name) for each in triggers for name in each.queue_names)
 
     @property
     def verdict(self) -> tuple[bool, str] | None:
@@ -254,8 +250,6 @@ class Reconciler:
         if problems:
             self._problem = ("InvalidSpec", "; ".join(problems))
             return
-        if self._spec is not None:
-            self._dropped = (self._dropped | set(self._spec.queue_names)) - set(spec.queue_names)
         self._spec = spec
 
     # --- the loop ---
@@ -279,10 +273,7 @@ class Reconciler:
                 await asyncio.gather(self._telling, return_exceptions=True)
             if self.gone:
                 await self._release()
-            self._tools.endpoints.forget(self._uid)
-            if self._endpoint is not None:
-                self._endpoint.forget(self._uid)
-                await self._tools.endpoints.drop_if_idle(self._endpoint)
+            await self._connections.close()
 
     async def _know_the_others(self) -> None:
         """Nothing is decided before it is known who else scales; what prevents that is told."""
@@ -300,11 +291,12 @@ class Reconciler:
         if self._spec is None or self._problem is not None or self._is_anothers:
             return
         try:
-            endpoint = await self._find_endpoint(self._spec)
+            connections = await self._connections.find(self._spec)
         except Exception:  # noqa: BLE001 - the first look meets it too, and tells it
             return
-        if isinstance(endpoint, Endpoint):
-            await endpoint.tried.wait()
+        for connection in connections:
+            if connection.endpoint is not None:
+                await connection.endpoint.tried.wait()
 
     async def _wait(self, seconds: float | None) -> None:
         """Until something changed and the rest between two rounds is over, or so many seconds."""
@@ -462,8 +454,8 @@ class Reconciler:
             now = Round(at, self._generation, where, problem=kept.problem, pause=pause)
             self._report(now)
             return float(spec.scaling.poll_period_seconds)
-        endpoint = await self._find_endpoint(spec)
-        seen, decision, outcome = await self._observe_decide_act(spec, endpoint, at, rung_at)
+        connections = await self._connections.find(spec)
+        seen, decision, outcome = await self._observe_decide_act(spec, connections, at, rung_at)
         now = Round(
             at,
             self._generation,
@@ -494,31 +486,33 @@ class Reconciler:
         return await self._owned.keep(spec)
 
     async def _observe_decide_act(
-        self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float, rung_at: float | None
+        self,
+        spec: TaskQueueSpec,
+        connections: Sequence[Connection],
+        at: float,
+        rung_at: float | None,
     ) -> tuple[Observed, Decision, Outcome]:
-        seen = await self._observe(spec, endpoint, at)
+        seen = await self._observe(spec, connections, at)
         decision, self._memory = decide(spec, seen, self._memory)
         self.seen, self.decision = seen, decision
-        outcome = await self._act(decision, seen, endpoint, spec)
+        outcome = await self._act(decision, seen, connections, spec)
         if outcome.scaled_to is not None:
             self._memory = self._memory.scaled(seen.steady, decision.current, outcome.scaled_to)
             if rung_at is not None and outcome.scaled_to > decision.current:
                 self._tools.meter.rung_to_patched(perf_counter() - rung_at)
         elif decision.scale_to is not None:
             self._memory = self._memory.may_have_scaled(decision.scale_to)
-        await self._leave_dropped(seen, endpoint)
+        await self._leave_dropped(seen)
         return seen, decision, outcome
 
     async def _observe(
-        self, spec: TaskQueueSpec, endpoint: Endpoint | Source, at: float
+        self, spec: TaskQueueSpec, connections: Sequence[Connection], at: float
     ) -> Observed:
         tools = self._tools
         rival = tools.rival(self.created, self.workload)
         return await observe(
-            self._uid,
             self.workload,
-            spec.queue_names,
-            endpoint,
+            connections,
             cluster=tools.cluster,
             kube=tools.kube,
             replica_sets=tools.replica_sets,
@@ -534,60 +528,50 @@ class Reconciler:
         self,
         decision: Decision,
         seen: Observed,
-        endpoint: Endpoint | Source,
+        connections: Sequence[Connection],
         spec: TaskQueueSpec,
     ) -> Outcome:
         return await act(
             decision,
             seen,
-            endpoint,
+            connections,
             cluster=self._tools.cluster,
             kube=self._tools.kube,
             max_deliveries=spec.recovery.max_deliveries,
         )
 
-    async def _find_endpoint(self, spec: TaskQueueSpec) -> Endpoint | Source:
-        """Where the queues are; the doorbell follows when that is another place than before."""
-        before = self._endpoint
-        in_trouble = before is None or before.source(self._uid).trouble is not None
-        try:
-            endpoint = await self._tools.endpoints.find(
-                self._uid, self.key.namespace, spec.redis, in_trouble=in_trouble
-            )
-        except SecretMissing as error:
-            return Source(SourceTrouble.SECRET_MISSING, str(error), trusted_seconds=0.0)
-        if endpoint is not before:
-            self._endpoint = endpoint
-            if before is not None:
-                if in_trouble:
-                    endpoint.distrust(self._uid)
-                before.forget(self._uid)
-                await self._tools.endpoints.drop_if_idle(before)
-        period = spec.scaling.poll_period_seconds
-        endpoint.listen(self._uid, spec.queue_names, period, self.ring)
-        return endpoint
-
     # --- letting go ---
 
-    async def _leave_dropped(self, seen: Observed, endpoint: Endpoint | Source) -> None:
+    async def _leave_dropped(self, seen: Observed) -> None:
         """Call workers back in the queues that have left the spec: nobody looks at them any more.
 
         One queue in which a worker is told to go keeps it from fetching anywhere.
         """
-        dropped = frozenset(self._dropped)
-        if not dropped or seen.rival or seen.depth is None or isinstance(endpoint, Source):
+        if seen.rival:
             return
+        for dropped in self._connections.dropped():
+            if await self._leave(dropped, seen):
+                await self._connections.forget(dropped)
+
+    async def _leave(self, dropped: Dropped, seen: Observed) -> bool:
+        """Call workers back in dropped queues. Whether nothing is left to do there."""
+        connection, names = dropped.connection, sorted(dropped.queues)
+        text = "%s: workers may not have been called back in %s: %s"
+        told = about(self.key)
+        if connection.admin is None:
+            if not self._connections.is_late(dropped):
+                return False
+            logger.warning(text, self.key, ", ".join(names), connection.source.message, extra=told)
+            return True
         try:
-            found = await read_workers(endpoint.admin, sorted(dropped))
-            there = replace(seen, workers=found.workers)
-            await call_back(call_all_back(there).call_back, endpoint.admin)
-        except RedisUnavailable:
-            return  # the next round tries again
+            there = replace(seen, workers=await read_workers(connection, names))
+            await call_back(call_all_back(there).call_back, connection.admin)
+        except RedisUnavailable as error:
+            connection.failed(error)
+            return False  # a later round tries again
         except IdenttqueueError as error:
-            text = "%s: workers may not have been called back in %s: %s"
-            names = ", ".join(sorted(dropped))
-            logger.warning(text, self.key, names, error, extra=about(self.key))
-        self._dropped -= dropped
+            logger.warning(text, self.key, ", ".join(names), error, extra=told)
+        return True
 
     async def _release(self) -> None:
         """The TaskQueue is gone and its workers stay: call back those that were told to go.
@@ -613,20 +597,18 @@ class Reconciler:
     async def _call_all_back(self, spec: TaskQueueSpec) -> bool:
         """Whether nobody is told to go any more; else Redis or the API server is away."""
         try:
-            endpoint = await self._find_endpoint(spec)
-            seen = await self._observe(spec, endpoint, self._tools.clock())
+            connections = await self._connections.find(spec)
+            seen = await self._observe(spec, connections, self._tools.clock())
         except ApiError:
             return False
         if seen.workload is None:
             return True
-        if seen.depth is None:
-            return False
-        await self._leave_dropped(seen, endpoint)
+        await self._leave_dropped(seen)
         current = seen.workload.replicas
         left = Decision(Target(current, "Deleted", "the TaskQueue is gone"), current)
         drain = call_all_back(seen)
-        outcome = await self._act(replace(left, drain=drain), seen, endpoint, spec)
-        return not outcome.failure
+        outcome = await self._act(replace(left, drain=drain), seen, connections, spec)
+        return not outcome.failure and not seen.blind
 
 
 def _readable(error: ValidationError) -> str:

@@ -9,7 +9,7 @@ from identtqueue_operator.drain import VICTIM_COST, drains_since
 from identtqueue_operator.model import Depth, Memory
 from identtqueue_operator.status import Round, tell
 from identtqueue_operator.views import rfc3339
-from support.taskqueues import WORKLOAD, observed, pod, spec, worker
+from support.taskqueues import WORKLOAD, observed, pod, spec, with_trigger, worker
 from support.waiting import eventually
 
 HOUR = 3600.0
@@ -29,7 +29,8 @@ def seconds_until_it_shrinks(shift: float) -> float:
     _, memory = decide(spec(RULES), replace(busy, steady_at=500.0), Memory())
     for second in range(0, 7_300, 5):
         wall = 100_000.0 + second + (shift if second >= 30 else 0.0)
-        seen = replace(busy, at=wall, steady_at=500.0 + second, depth=Depth())
+        idle = with_trigger(busy, depth=Depth())
+        seen = replace(idle, at=wall, steady_at=500.0 + second)
         decision, memory = decide(spec(RULES), seen, memory)
         if decision.target.replicas < 10:
             return second

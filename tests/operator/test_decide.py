@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from identtqueue_operator.decide import choose, decide, measure
 from identtqueue_operator.model import Depth, Memory, Source, SourceTrouble, Traffic
-from support.taskqueues import deployment, observed, pod, spec, worker
+from support.taskqueues import deployment, observed, pod, spec, with_trigger, worker
 
 # A busy machine makes a single example slow, which says nothing.
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -68,7 +68,7 @@ MEMORIES = st.builds(
     wanted=st.lists(st.tuples(st.floats(900, 1000), st.integers(0, 100)), max_size=3).map(tuple),
     active_at=st.none() | st.floats(900, 1000),
     scaled_at=st.none() | st.floats(900, 1000),
-    traffic=st.none() | TRAFFIC,
+    traffic=st.just({}) | st.fixed_dictionaries({"main": TRAFFIC}),
 )
 
 
@@ -186,7 +186,9 @@ def test_left_alone_an_idle_fleet_goes_to_its_minimum(scaling, current, per_seco
     the_spec, at = spec(scaling | {"schedules": []}), 1000.0
     busy = Depth(queued=9, in_flight=9, enqueued_total=per_second, ended_total=1, run_ms_total=900)
     before = Traffic(at - 1, 0, 0, 0, arrivals_per_second=per_second, service_seconds=0.9)
-    _, memory = choose(the_spec, observed(current, depth=busy), Memory(traffic=before), current)
+    _, memory = choose(
+        the_spec, observed(current, depth=busy), Memory(traffic={"main": before}), current
+    )
     idle = replace(busy, queued=0, in_flight=0)
     for _ in range(1000):
         seen = observed(depth=idle, at=at, workload=deployment(current, existing=0))
@@ -228,7 +230,7 @@ def test_a_pause_in_one_direction_holds(scaling, memory, current, queued, in_fli
     scaling |= {"onSourceError": {"policy": "Max", "afterFailures": 1}}
     seen = observed(current, queued, in_flight)
     if trouble:
-        seen = replace(seen, depth=None, source=Source(trouble, "no answer", 99))
+        seen = with_trigger(seen, depth=None, source=Source(trouble, "no answer", 99))
 
     def found(**more):
         sides = {
@@ -265,7 +267,7 @@ def test_a_pause_at_a_smaller_number_ends_nobody():
     decision, _ = decide(spec(pausedReplicas=1), seen, Memory())
     assert len(decision.drain.stop) == 2
     assert decision.scale_to is None
-    blind = replace(seen, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no answer", 9))
+    blind = with_trigger(seen, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no answer", 9))
     decision, _ = decide(spec(pausedReplicas=1), blind, Memory())
     assert (decision.target.replicas, decision.target.limited_by) == (3, ("SourceError",))
     assert "no data (no answer) makes it 3" in decision.target.message
@@ -297,7 +299,7 @@ def test_a_tolerance_keeps_no_queue_with_tasks_at_zero_nor_an_idle_one_above(
     the_spec = spec(scaling)
     fresh = replace(memory, steps=(), scaled_at=None)
     assert target(the_spec, observed(0, tasks), fresh).replicas > 0
-    idle = replace(fresh, wanted=(), traffic=None)
+    idle = replace(fresh, wanted=(), traffic={})
     assert target(the_spec, observed(1), idle).replicas == 0
 
 
@@ -459,7 +461,7 @@ def test_a_threshold_counts_what_falls_due_soon():
 
 def test_wait_time_counts_what_falls_due_soon_as_queued():
     depth = Depth(queued=10, due_soon=10, due_within_seconds=5)
-    found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic=traffic(0, 4.0)))
+    found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic={"main": traffic(0, 4.0)}))
     assert found.replicas == math.ceil(20 * 4 / (10 - 1) / 4)
     assert "(10 queued + 10 due within 5 s) x 4.00 s" in found.message
 
@@ -542,7 +544,7 @@ def traffic(arrivals, service):
 
 def test_wait_time_keeps_pace_and_clears_the_queue_in_time():
     depth = Depth(queued=100, in_flight=8, oldest_wait_seconds=5)
-    memory = Memory(traffic=traffic(4.0, 2.0))
+    memory = Memory(traffic={"main": traffic(4.0, 2.0)})
     found = target(spec(WAIT), observed(1, depth=depth), memory)
     # 4/s x 2 s keeps 8 busy; 100 x 2 s within 5 s needs 40 more; 4 at once per replica.
     assert found.replicas == math.ceil((8 + 40) / 4)
@@ -551,13 +553,13 @@ def test_wait_time_keeps_pace_and_clears_the_queue_in_time():
 
 def test_wait_time_is_urgent_but_finite_when_late():
     depth = Depth(queued=10, oldest_wait_seconds=600)
-    found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic=traffic(0, 1.0)))
+    found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic={"main": traffic(0, 1.0)}))
     assert found.replicas == math.ceil(10 * 1.0 / 1.0 / 4)
 
 
 def test_wait_time_plans_for_when_a_new_pod_would_be_ready():
     slow = spec(WAIT | {"startupSeconds": 4})
-    memory = Memory(traffic=traffic(0, 1.0))
+    memory = Memory(traffic={"main": traffic(0, 1.0)})
     wanted = {
         target(slow, observed(0, depth=Depth(queued=240, oldest_wait_seconds=age)), memory).replicas
         for age in (0.0, 1.0, 2.0, 3.0, 4.0)
@@ -570,12 +572,12 @@ def test_wait_time_plans_for_when_a_new_pod_would_be_ready():
 def test_wait_time_hurries_no_more_than_a_start_up_takes(startup, least):
     late = Depth(queued=240, oldest_wait_seconds=99)
     slow = spec(WAIT | {"startupSeconds": startup})
-    found = target(slow, observed(0, depth=late), Memory(traffic=traffic(0, 1.0)))
+    found = target(slow, observed(0, depth=late), Memory(traffic={"main": traffic(0, 1.0)}))
     assert found.replicas == math.ceil(240 / least / 4)
 
 
 def test_wait_time_before_any_task_has_ended_takes_a_slot_per_task():
-    found = target(spec(WAIT), observed(1, queued=9), Memory(traffic=traffic(1, None)))
+    found = target(spec(WAIT), observed(1, queued=9), Memory(traffic={"main": traffic(1, None)}))
     assert found.replicas == 3
     assert "its run time is unknown" in found.message
 
@@ -584,7 +586,7 @@ def test_wait_time_forgets_old_traffic():
     found = target(
         spec(WAIT | {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}),
         observed(1),
-        Memory(active_at=0.0, traffic=traffic(0.001, 1.0)),
+        Memory(active_at=0.0, traffic={"main": traffic(0.001, 1.0)}),
     )
     assert found.replicas == 0
 
@@ -740,4 +742,4 @@ def test_a_rollout_holds_shrinking_back_and_not_growth():
     held = target(the_spec, seen)
     assert (held.replicas, held.limited_by) == (4, ("Rollout",))
     assert "a rollout under way (2 of 5 pods are new) makes it 4" in held.message
-    assert target(the_spec, replace(seen, depth=Depth(queued=6, in_flight=2))).replicas == 8
+    assert target(the_spec, with_trigger(seen, depth=Depth(queued=6, in_flight=2))).replicas == 8

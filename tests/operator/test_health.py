@@ -9,7 +9,7 @@ from identtqueue_operator.health import NOT_READY_SECONDS, REGISTER_SECONDS, exa
 from identtqueue_operator.model import TROUBLES, Container, Depth, Memory, Startup
 from identtqueue_operator.status import NOBODY_WORKS_SECONDS, Round, tell
 from identtqueue_operator.views import pod as view_of_pod
-from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, worker
+from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
 
 AT = 10_000.0
 QUICK = {"maxReplicas": 20, "concurrencyPerReplica": 1} | {
@@ -188,12 +188,12 @@ def test_a_worker_that_drains_works_although_it_is_not_ready():
 
 def test_a_queue_that_nobody_serves_is_told():
     settled = pod("a", **READY)
-    seen = replace(fleet(settled, workers=(worker(settled),)), queues=("mrz", "ocr"))
+    seen = with_trigger(fleet(settled, workers=(worker(settled),)), queues=("mrz", "ocr"))
     found = examine(seen, Memory())
     assert (found.reason, found.hopeless, found.strange) == ("QueueNotServed", False, False)
     assert "ocr" in found.message
     young = replace(settled, ready_since=AT - 1)
-    seen = replace(fleet(young, workers=(worker(young),)), queues=("mrz", "ocr"))
+    seen = with_trigger(fleet(young, workers=(worker(young),)), queues=("mrz", "ocr"))
     assert examine(seen, Memory()).reason == "AllWork"
 
 

@@ -15,6 +15,7 @@ from identtqueue.protocol.roles import Role
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue_operator.act import act
 from identtqueue_operator.cluster import Cluster
+from identtqueue_operator.connections import Connection
 from identtqueue_operator.decide import decide
 from identtqueue_operator.doorbell import Endpoint
 from identtqueue_operator.model import Death, Evidence, Key, Memory, Outcome
@@ -201,7 +202,8 @@ async def test_what_came_back_is_known_though_a_later_queue_failed(kube, queue, 
     endpoint = Endpoint(settings)
     cluster = Cluster(lambda _: None, lambda _: None, time.time)
     try:
-        outcome = await act(decision, seen, endpoint, cluster=cluster, kube=kube, max_deliveries=5)
+        there = [Connection("main", (mine, other), "uid", endpoint)]
+        outcome = await act(decision, seen, there, cluster=cluster, kube=kube, max_deliveries=5)
     finally:
         await endpoint.close()
     assert "ACL" in outcome.failure

@@ -24,6 +24,7 @@ from identtqueue.transport.aio import AsyncRedis
 from identtqueue_operator import views
 from identtqueue_operator.act import act
 from identtqueue_operator.cluster import Cluster
+from identtqueue_operator.connections import Connection
 from identtqueue_operator.decide import decide
 from identtqueue_operator.doorbell import Endpoint
 from identtqueue_operator.kube import Kube
@@ -97,11 +98,10 @@ class OperatorLoop:
 
     async def round(self, name: str, queue: str) -> bool:
         """Whether it changed something."""
+        connections = [Connection("main", (queue,), "uid", self.endpoint)]
         seen = await observe(
-            "uid",
             Key("ns", name),
-            [queue],
-            self.endpoint,
+            connections,
             cluster=self._cluster,
             kube=self._kube,
             replica_sets=self._replica_sets,
@@ -114,7 +114,7 @@ class OperatorLoop:
         outcome = await act(
             decision,
             seen,
-            self.endpoint,
+            connections,
             cluster=self._cluster,
             kube=self._kube,
             max_deliveries=5,

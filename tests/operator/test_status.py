@@ -21,7 +21,7 @@ from identtqueue_operator.model import (
 )
 from identtqueue_operator.report import difference
 from identtqueue_operator.status import Round, tell
-from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, worker
+from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
 
 QUIET = {"maxReplicas": 20, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
 
@@ -169,7 +169,7 @@ def test_only_words_are_worth_a_write_at_once():
     now = a_round(observed(1, queued=5, in_flight=2))
     before = tell(now, {})
     depth = Depth(queued=4, in_flight=3)
-    moved = tell(replace(now, seen=replace(now.seen, depth=depth)), before.status)
+    moved = tell(replace(now, seen=with_trigger(now.seen, depth=depth)), before.status)
     assert moved.fingerprint == before.fingerprint
     assert moved.status["tasks"] != before.status["tasks"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
@@ -48,10 +49,18 @@ def deployment(replicas: int, existing: int | None = None) -> Workload:
 def observed(
     replicas: int = 0, queued: int = 0, in_flight: int = 0, at: float = 1000.0, **more: Any
 ) -> Observed:
-    """A look at a Deployment and its queue."""
-    more.setdefault("depth", Depth(queued=queued, in_flight=in_flight))
+    """A look at a Deployment and the queue of its only trigger."""
+    depth = more.pop("depth", Depth(queued=queued, in_flight=in_flight))
     more.setdefault("workload", deployment(replicas))
-    return Observed(at=at, **more)
+    trigger = {name: more.pop(name) for name in ("queues", "source") if name in more}
+    return with_trigger(Observed(at=at, **more), depth=depth, **trigger)
+
+
+def with_trigger(seen: Observed, **changes: Any) -> Observed:
+    """The same look, with another state of its only trigger."""
+    (trigger,) = seen.triggers
+    trigger = replace(trigger, **changes)
+    return replace(seen, triggers=(trigger,), depth=trigger.depth)
 
 
 def pod(name: str, **more: Any) -> Pod:

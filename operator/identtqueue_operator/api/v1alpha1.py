@@ -10,6 +10,8 @@ operator can read a newer resource.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -24,6 +26,9 @@ VERSION = "v1alpha1"
 KIND = "TaskQueue"
 PLURAL = "taskqueues"
 API_VERSION = f"{GROUP}/{VERSION}"
+
+MAIN_TRIGGER = "main"
+"""Name of the first trigger, which the fields of the specification itself make."""
 
 QueueName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]{1,63}$", max_length=63)]
 ObjectName = Annotated[
@@ -519,6 +524,33 @@ class Drain(ApiModel):
     gone 10 s later at the latest; with `workloadRef` see docs/operator.md. Default: 600."""
 
 
+@dataclass(frozen=True, slots=True)
+class ResolvedTrigger:
+    """Queues in one Redis, and how the wanted number of replicas follows from them."""
+
+    name: str
+    queues: tuple[Queue, ...]
+    redis: Redis
+    strategy: Strategy
+    concurrency_per_replica: int
+
+    @property
+    def queue_names(self) -> tuple[str, ...]:
+        """The queues in the order given."""
+        return tuple(queue.name for queue in self.queues)
+
+    @property
+    def wait_time(self) -> WaitTime | None:
+        """Settings of strategy WaitTime; None: it is Backlog."""
+        return self.strategy.wait_time if self.strategy.type == "WaitTime" else None
+
+    @property
+    def tasks_per_replica(self) -> int:
+        """Of strategy Backlog: as given, else one replica per `concurrencyPerReplica` tasks."""
+        backlog = self.strategy.backlog
+        return backlog.tasks_per_replica if backlog else self.concurrency_per_replica
+
+
 class TaskQueueSpec(ApiModel):
     """The desired state: a workload, its queues, their Redis, and how to scale."""
 
@@ -605,16 +637,19 @@ class TaskQueueSpec(ApiModel):
             return "ScaleDownPaused", "scaleDown.paused is true: replicas are not lowered"
         return None
 
-    @property
-    def queue_names(self) -> tuple[str, ...]:
-        """The queues in the order given."""
-        return tuple(queue.name for queue in self.queues)
-
-    @property
-    def tasks_per_replica(self) -> int:
-        """Of strategy Backlog: as given, else one replica per `concurrencyPerReplica` tasks."""
-        backlog = self.scaling.strategy.backlog
-        return backlog.tasks_per_replica if backlog else self.scaling.concurrency_per_replica
+    @cached_property
+    def all_triggers(self) -> tuple[ResolvedTrigger, ...]:
+        """What asks for replicas, with everything filled in; the first one is `main`."""
+        scaling = self.scaling
+        return (
+            ResolvedTrigger(
+                MAIN_TRIGGER,
+                tuple(self.queues),
+                self.redis,
+                scaling.strategy,
+                scaling.concurrency_per_replica,
+            ),
+        )
 
     def problems(self) -> list[str]:
         """Which rules over several fields are broken, in the words the API server would use."""
@@ -637,7 +672,7 @@ def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
         yield "policy Fixed needs replicas, and only it may have them"
     yield from _broken_step_rules(scaling)
     yield from _broken_redis_rules(spec.redis)
-    if len(set(spec.queue_names)) != len(spec.queues):
+    if len({queue.name for queue in spec.queues}) != len(spec.queues):
         yield "queues must have different names"
     yield from _broken_schedule_rules(scaling)
 
