@@ -31,7 +31,7 @@ from identtqueue.worker.outcome import (
     Retried,
     Succeeded,
 )
-from identtqueue.worker.progress import ProgressSender
+from identtqueue.worker.progress import AttemptProgress, ProgressSender
 from identtqueue.worker.running import Running
 from identtqueue.worker.slots import Slots
 
@@ -60,6 +60,7 @@ class Attempts:
         finisher: records how they ended.
         counters: where they are counted.
         torn_down: whether all tasks of the event loop are being cancelled.
+        on_idle: called when no attempt is left, and all reports are answered.
     """
 
     def __init__(
@@ -68,13 +69,16 @@ class Attempts:
         slots: Slots,
         progress: ProgressSender,
         counters: Counters,
+        *,
         torn_down: Callable[[], bool],
+        on_idle: Callable[[], None],
     ) -> None:
         self._executor = executor
         self._slots = slots
         self._progress = progress
         self._counters = counters
         self._torn_down = torn_down
+        self._on_idle = on_idle
         self._most_left = max(LEAST_MOST_LEFT, slots.total)
         self._finisher: Finisher | None = None
         self._loop = asyncio.get_running_loop()
@@ -104,7 +108,7 @@ class Attempts:
         coroutine = task.get_coro()
         if isinstance(coroutine, contain.Contained):
             return coroutine.owner
-        return next((entry for entry in list(self._all.values()) if entry.task is task), None)
+        return next((entry for entry in list(self._all.values()) if entry.runner is task), None)
 
     def by_queue(self, but: Running) -> dict[str, list[tuple[str, int]]]:
         """Ids and numbers of all but one, by queue. May be called in any thread."""
@@ -135,13 +139,15 @@ class Attempts:
         self.running += 1
         self._counters.running += 1
         # Not by the loop's task factory: it is for the tasks that attempts start.
-        entry.task = asyncio.Task(self._run(entry), loop=self._loop, name=attempt.task_id)
+        entry.runner = asyncio.Task(self._run(entry), loop=self._loop, name=attempt.task_id)
 
     def answered(self, report: Report, ack: Ack) -> None:
         """Forget an attempt: Redis has answered its report."""
         entry = self._all.get(report.attempt.task_id)
         if entry is not None and entry.attempt is report.attempt:
             del self._all[report.attempt.task_id]
+        if not self._all:
+            self._on_idle()
         if not ack.recorded:
             attempt_log.log_refusal(report.attempt, ack)
 
@@ -153,17 +159,17 @@ class Attempts:
 
     async def cut_off(self, meaning: Outcome) -> None:
         """Tell all to end, and leave those behind that don't within `CLEAN_UP_SECONDS`."""
-        rest = [entry for entry in self._all.values() if entry.task and not entry.task.done()]
+        rest = [entry for entry in self._all.values() if entry.runner and not entry.runner.done()]
         for entry in rest:
             self._tell(entry, meaning)
-        tasks = [entry.task for entry in rest if entry.task is not None]
+        tasks = [entry.runner for entry in rest if entry.runner is not None]
         if tasks:
             logger.warning("cutting off %d attempts", len(tasks))
             await asyncio.wait(tasks, timeout=CLEAN_UP_SECONDS)
         for entry in list(self._all.values()):
             if entry.ended or entry.left:
                 continue
-            if entry.task is not None and entry.task.done():  # cancelled before its first line
+            if entry.runner is not None and entry.runner.done():  # cancelled before its first line
                 self._free()
                 self._ended(entry, meaning)
             else:
@@ -181,19 +187,17 @@ class Attempts:
     async def _run(self, entry: Running) -> None:
         entry.begun = True
         contain.current.set(entry)
-        progress = self._progress.of(entry.attempt)
+        progress = AttemptProgress(self._progress, entry.attempt)
+        entry.send_progress = progress.put
         outcome: Outcome | None = None
         try:
-            outcome = entry.cut_off or await self._executor.run(entry, progress.put)
+            outcome = entry.cut_off or await self._executor.run(entry)
         except BaseException as error:  # noqa: BLE001 - an error of ours must not lose the attempt
             outcome = self._broken(entry, error)
-        # They hold the attempt (the task by its context), and it holds them: such a circle would
-        # wait for the garbage collector.
-        entry.judge = None
         progress.end()
         if entry.left:
             self._left.discard(entry)
-            entry.task = None
+            entry.runner = None  # see below
             self._count_left()
             logger.warning(
                 "%s attempt %d: has ended at last",
@@ -203,12 +207,12 @@ class Attempts:
             return
         self._free()
         self._ended(entry, outcome)
-        entry.task = None
+        # It holds the attempt, by its context: such a circle would wait for the garbage collector.
+        entry.runner = None
 
     def _broken(self, entry: Running, error: BaseException) -> Outcome:
         """Give an outcome where the executor gave none: a cancellation while hooks ran, say."""
-        known = entry.outcome or entry.meaning
-        return known or (entry.judge(error) if entry.judge else Released())
+        return entry.outcome or entry.meaning or self._executor.judge(entry, error)
 
     def _free(self) -> None:
         self.running -= 1
@@ -237,15 +241,15 @@ class Attempts:
 
     @staticmethod
     def _tell(entry: Running, meaning: Outcome) -> None:
-        if entry.cut_off is not None or entry.task is None:
+        if entry.cut_off is not None or entry.runner is None:
             return
         entry.cut_off = meaning
         if entry.outcome is None:  # else its job has ended, and its hooks have their own time
             entry.end_by = time.monotonic()
         # Not if it never reaches its first line: it looks there itself. Nor if the end of the event
         # loop has cancelled it already: it may clean up.
-        if entry.begun and not (entry.torn_down() and entry.task.cancelling()):
-            entry.task.cancel()
+        if entry.begun and not (entry.torn_down() and entry.runner.cancelling()):
+            entry.runner.cancel()
 
     def _look_at(self, entry: Running, overdue: float) -> None:
         """See to an attempt that should have ended so long ago."""
@@ -261,8 +265,8 @@ class Attempts:
                 else f"was told to end {overdue:.0f} s ago and goes on: telling it again",
                 extra=attempt_log.fields_of(entry.attempt),
             )
-            if entry.task is not None:
-                entry.task.cancel()
+            if entry.runner is not None:
+                entry.runner.cancel()
         elif entry.reminders and overdue >= patience + CLEAN_UP_SECONDS:
             self._leave(entry, self._outcome_of(entry, overdue))
 
@@ -270,9 +274,9 @@ class Attempts:
         known = entry.outcome or entry.cut_off
         if known is not None:
             return known
-        assert entry.judge is not None  # it has a time-out, so it has begun
-        return entry.judge(
-            TimedOut(f"it has not ended {overdue:.0f} s after its time-out, though told to twice")
+        return self._executor.judge(
+            entry,
+            TimedOut(f"it has not ended {overdue:.0f} s after its time-out, though told to twice"),
         )
 
     def _leave(self, entry: Running, outcome: Outcome) -> None:
@@ -301,7 +305,7 @@ class Attempts:
 
     def _on_exit(self, entry: Running, error: BaseException) -> None:
         """Fail the attempt of which a task has raised SystemExit or KeyboardInterrupt."""
-        if entry.ended or entry.left or entry.outcome or entry.judge is None:
+        if entry.ended or entry.left or entry.outcome:
             logger.error(
                 "%s attempt %d: %s in a task that it has left in the event loop: ignored",
                 *_name(entry),
@@ -310,7 +314,7 @@ class Attempts:
                 extra=attempt_log.fields_of(entry.attempt),
             )
             return
-        self._tell(entry, entry.judge(error))
+        self._tell(entry, self._executor.judge(entry, error))
 
 
 def _name(entry: Running) -> tuple[str, int]:

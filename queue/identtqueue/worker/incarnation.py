@@ -20,7 +20,7 @@ from typing import Any, Final
 from identtqueue.errors import RedisAuthFailed, RedisError
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, keys, roles
-from identtqueue.protocol.commands import Ack, Claim, Lease
+from identtqueue.protocol.commands import Claim, Lease
 from identtqueue.protocol.roles import Role
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.blocking_cluster import blocking_redis
@@ -30,7 +30,7 @@ from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.attempts import Attempts
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
-from identtqueue.worker.finish import Finisher, Report
+from identtqueue.worker.finish import Finisher
 from identtqueue.worker.lease import Heartbeat
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
@@ -108,7 +108,14 @@ class Incarnation:
         self._drained_at = 0.0  # on the monotonic clock; counts while draining
         self._slots = Slots(settings.concurrency)
         progress = ProgressSender(redis, self.worker_id)
-        self._attempts = Attempts(executor, self._slots, progress, counters, self._torn_down)
+        self._attempts = Attempts(
+            executor,
+            self._slots,
+            progress,
+            counters,
+            torn_down=self._torn_down,
+            on_idle=self._on_idle,
+        )
         shelves = Shelves(executor.may_run)
         self._fetcher = Fetcher(
             redis,
@@ -126,7 +133,7 @@ class Incarnation:
         self._finisher = Finisher(
             redis,
             self.worker_id,
-            on_ack=self._on_ack,
+            on_ack=self._attempts.answered,
             outage=outage,
             obstacles=executor.obstacles,
         )
@@ -367,10 +374,8 @@ class Incarnation:
 
     # --- what others say ---
 
-    def _on_ack(self, report: Report, ack: Ack) -> None:
-        self._attempts.answered(report, ack)
-        if not self._attempts.ids:
-            self._fetcher.note_idle()
+    def _on_idle(self) -> None:
+        self._fetcher.note_idle()
 
     def _on_control(self, message: str) -> None:
         verb, _, rest = message.partition(" ")

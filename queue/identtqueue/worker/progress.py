@@ -40,10 +40,6 @@ class ProgressSender:
         self.loop = asyncio.get_running_loop()
         self._fails = False
 
-    def of(self, attempt: Attempt) -> AttemptProgress:
-        """Where one attempt reports."""
-        return AttemptProgress(self, attempt)
-
     def answered(self, answer: Ack | Exception) -> None:
         """Tell the log, once until it works again."""
         fails = isinstance(answer, Exception) and not self.redis.closed
