@@ -298,8 +298,8 @@ class AsyncRedis:
 
     def put(self, item: Waiting) -> None:
         """Send it with the next batch."""
-        loop = asyncio.get_running_loop()
         if self._pump_task is None or self._pump_task.done():
+            loop = asyncio.get_running_loop()
             self._pump_task = loop.create_task(self._pump(), name=f"redis {self._client_name}")
         self._waiting.put(item)
         self._wanted.set()

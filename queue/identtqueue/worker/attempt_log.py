@@ -13,7 +13,7 @@ from identtqueue.protocol import codec
 from identtqueue.protocol.commands import Ack
 from identtqueue.task import Attempt, Failure
 from identtqueue.worker.context import Context
-from identtqueue.worker.outcome import Declined, Failed, Outcome, Succeeded
+from identtqueue.worker.outcome import Outcome
 
 logger = logging.getLogger("identtqueue.worker")
 
@@ -43,7 +43,7 @@ def fields_of_context(context: Context) -> dict[str, Any]:
 
 def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_seconds: float) -> None:
     """Log how an attempt ended: INFO, or WARNING if it may run again, or ERROR if it is dead."""
-    level = _level(outcome)
+    level = outcome.log_level
     if not logger.isEnabledFor(level):
         return  # a line costs as much as a short job
     failure = outcome.failure
@@ -82,14 +82,6 @@ def _record(level: int, text: str, fields: dict[str, Any]) -> logging.LogRecord:
     record = make(logger.name, level, __file__, 0, text, (), None, "log_end")
     record.__dict__.update(fields)
     return record
-
-
-def _level(outcome: Outcome) -> int:
-    if isinstance(outcome, Succeeded):
-        return logging.INFO
-    if isinstance(outcome, Declined):
-        return logging.DEBUG  # the executor warns once
-    return logging.ERROR if isinstance(outcome, Failed) else logging.WARNING
 
 
 def _reason(failure: Failure | None) -> str:

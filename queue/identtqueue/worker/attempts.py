@@ -135,7 +135,8 @@ class Attempts:
             )
         entry = Running(attempt, self._torn_down, self._on_exit)
         self._all[attempt.task_id] = entry
-        self.nothing_runs.clear()
+        if not self.running:
+            self.nothing_runs.clear()
         self.running += 1
         self._counters.running += 1
         # Not by the loop's task factory: it is for the tasks that attempts start.

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from types import CoroutineType
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
 from identtqueue.errors import BadArguments, InvalidInput, TimedOut, UnknownJob, is_number
 from identtqueue.protocol import codec
@@ -41,8 +41,6 @@ async def _value(value: T) -> T:
 
 def _awaitable(value: Any) -> Awaitable[Any]:
     """What a job in the loop gave: awaitable, unless it is a plain function around an async one."""
-    if type(value) is CoroutineType:  # nearly always, and `isawaitable` takes ten times as long
-        return cast("Awaitable[Any]", value)
     return value if inspect.isawaitable(value) else _value(value)
 
 
@@ -127,23 +125,31 @@ class Executor:
         task = running.task = codec.decode_task(running.attempt.payload)
         job = running.job = self._registry.resolve(task.function_name)
         if job.run_in == "process":
-            # The time that a new process takes to start is not the attempt's.
-            async with self._processes.lend() as process:
-                payload = running.attempt.payload
-                return await self._in_time(
-                    running, task, job, lambda context: process.run(job, context, payload)
-                )
+            return await self._in_process(running, task, job)
         args, kwargs = job.bind(task.args, task.kwargs)
-        in_loop = job.run_in == "loop"
+        call = job.function
+        if job.run_in == "loop":
 
-        def start(context: Context) -> Awaitable[Any]:
-            if in_loop:
-                return _awaitable(job.function(context, *args, **kwargs))
-            return self._in_thread(job.name, lambda: job.function(context, *args, **kwargs))
+            def start(context: Context) -> Awaitable[Any]:
+                value = call(context, *args, **kwargs)
+                # Nearly always it is one, and `isawaitable` takes ten times as long.
+                return value if type(value) is CoroutineType else _awaitable(value)
+        else:
+
+            def start(context: Context) -> Awaitable[Any]:
+                return self._in_thread(job.name, lambda: call(context, *args, **kwargs))
 
         value = await self._in_time(running, task, job, start)
         running.stage = Stage.AFTER
         return codec.encode_value(value, self._max_payload_bytes)
+
+    async def _in_process(self, running: Running, task: Task, job: Job) -> bytes:
+        payload = running.attempt.payload
+        # The time that a new process takes to start is not the attempt's.
+        async with self._processes.lend() as process:
+            return await self._in_time(
+                running, task, job, lambda context: process.run(job, context, payload)
+            )
 
     async def _in_thread(self, name: str, call: Callable[[], Any]) -> Any:
         """Call it in a thread. An awaitable that it returns is awaited here, in the loop."""
@@ -155,14 +161,17 @@ class Executor:
     ) -> T:
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
         context = running.context = self._context(running, job, seconds)
+        running.stage = Stage.JOB  # an error of `before_task` counts as one of the job
+        if self._hooks.before_task:
+            start = self._hooked(start)
         if seconds is None:
-            return await self._begin(running, context, start)
+            return await start(context)
         if running.end_by is None:  # else it was told to end already
             running.end_by = context.deadline
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                value = await self._begin(running, context, start)
+                value = await start(context)
         except (TimeoutError, asyncio.CancelledError) as error:
             # Told twice, it raises CancelledError: asyncio takes the second for somebody else's.
             if limit.expired():
@@ -179,15 +188,14 @@ class Executor:
             )
         return value
 
-    def _begin(
-        self, running: Running, context: Context, start: Callable[[Context], Awaitable[T]]
-    ) -> Awaitable[T]:
-        running.stage = Stage.JOB  # an error of `before_task` counts as one of the job
-        return self._after_hooks(context, start) if self._hooks.before_task else start(context)
+    def _hooked(
+        self, start: Callable[[Context], Awaitable[T]]
+    ) -> Callable[[Context], Awaitable[T]]:
+        async def after_hooks(context: Context) -> T:
+            await self._hooks.before(context)
+            return await start(context)
 
-    async def _after_hooks(self, context: Context, start: Callable[[Context], Awaitable[T]]) -> T:
-        await self._hooks.before(context)
-        return await start(context)
+        return after_hooks
 
     def _context(self, running: Running, job: Job, seconds: float | None) -> Context:
         attempt = running.attempt

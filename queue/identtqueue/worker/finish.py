@@ -50,11 +50,12 @@ class Report(msgspec.Struct, frozen=True):
 
 
 class _Batch(msgspec.Struct, frozen=True):
-    """One call, and what it reports; `size_bytes` counts where it is big."""
+    """One call, what it reports, and how much memory is free again when it is answered."""
 
     call: Call[list[Ack]]
     reports: Sequence[Report]
-    size_bytes: int = 0
+    size_bytes: int
+    is_big: bool = False
 
 
 class Finisher:
@@ -84,20 +85,20 @@ class Finisher:
         self._obstacles = obstacles
         self._unrecorded_bytes = 0
         self._reports: list[Report] = []  # not sent yet
-        self._unrecorded: dict[int, Report] = {}
+        self._under_way: dict[int, _Batch] = {}  # by `id`: sent, not answered yet
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def put(self, report: Report) -> None:
         """Record it soon."""
+        if not self._reports:
+            self._some.set()
+            self._idle.clear()
         self._reports.append(report)
-        self._unrecorded[id(report)] = report
         self._unrecorded_bytes += _size(report)
         if self._unrecorded_bytes > MOST_UNRECORDED_BYTES:
             self._hold()
-        self._some.set()
-        self._idle.clear()
 
     def abandon(self) -> None:
         """Be no obstacle any more: this incarnation has ended, whatever it could not record."""
@@ -122,13 +123,18 @@ class Finisher:
                     reports, self._reports = self._reports, []
                     small: list[_Batch] = []
                     for batch in self._batches(reports):
-                        if batch.size_bytes > wire.SMALL_BYTES:
+                        self._under_way[id(batch)] = batch
+                        if batch.is_big:
                             big.create_task(self._record([batch]))
                         else:
                             small.append(batch)
                     await self._record(small)
         except asyncio.CancelledError:
-            self._reports = list(self._unrecorded.values())
+            waiting, self._reports = self._reports, []
+            for batch in self._under_way.values():
+                self._reports.extend(batch.reports)
+            self._reports.extend(waiting)
+            self._under_way.clear()
             if self._reports:
                 self._some.set()
             raise
@@ -149,7 +155,7 @@ class Finisher:
                 elif isinstance(answer, Exception):
                     raise answer
                 else:
-                    self._acknowledge(batch.reports, answer)
+                    self._acknowledge(batch, answer)
             batches = failed
             if failed:
                 failures += 1
@@ -157,14 +163,14 @@ class Finisher:
             else:
                 self._outage.worked("results")
 
-    def _acknowledge(self, reports: Sequence[Report], acks: Sequence[Ack]) -> None:
-        for report, ack in zip(reports, acks, strict=True):
-            del self._unrecorded[id(report)]
-            self._unrecorded_bytes -= _size(report)
+    def _acknowledge(self, batch: _Batch, acks: Sequence[Ack]) -> None:
+        del self._under_way[id(batch)]
+        self._unrecorded_bytes -= batch.size_bytes
+        for report, ack in zip(batch.reports, acks, strict=True):
             self._on_ack(report, ack)
         if self._unrecorded_bytes <= MOST_UNRECORDED_BYTES // 2:
             self._obstacles.remove(OBSTACLE)
-        if not self._unrecorded:
+        if not self._under_way and not self._reports:
             self._idle.set()
 
     def _batches(self, reports: Sequence[Report]) -> list[_Batch]:
@@ -180,15 +186,16 @@ class Finisher:
             elif report.released:
                 released.setdefault(queue, []).append(report)
             else:
-                batches.append(_Batch(self._single(report), (report,)))
+                batches.append(_Batch(self._single(report), (report,), _size(report)))
         for (queue, is_big), group in results.items():
             for part, size in _parts(group, wire.BATCH_BYTES if is_big else wire.SMALL_BYTES):
                 done = [(r.attempt.task_id, r.attempt.number, r.data or b"") for r in part]
                 call = commands.finish(queue, self._worker_id, done)
-                batches.append(_Batch(call, part, size if is_big else 0))
+                batches.append(_Batch(call, part, size, is_big))
         for queue, group in released.items():
             pairs = [(r.attempt.task_id, r.attempt.number) for r in group]
-            batches.append(_Batch(commands.release(queue, self._worker_id, pairs), group))
+            call = commands.release(queue, self._worker_id, pairs)
+            batches.append(_Batch(call, group, sum(map(_size, group))))
         return batches
 
     def _single(self, report: Report) -> Call[list[Ack]]:
@@ -215,16 +222,17 @@ def _size(report: Report) -> int:
 
 
 def _parts(reports: list[Report], most_bytes: int) -> Iterator[tuple[list[Report], int]]:
-    """Results that go into one call, and their size: at most so many bytes, or one result."""
+    """Results that go into one call, and their `_size`: at most so many bytes, or one result."""
     part: list[Report] = []
-    size = 0
+    size = sent = 0
     for report in reports:
         more = len(report.data or b"")
-        if part and (size + more > most_bytes or len(part) == BATCH_REPORTS):
+        if part and (sent + more > most_bytes or len(part) == BATCH_REPORTS):
             yield part, size
-            part, size = [], 0
+            part, size, sent = [], 0, 0
         part.append(report)
-        size += more
+        sent += more
+        size += more + len(report.attempt.payload) + REPORT_BYTES
     if part:
         yield part, size
 

@@ -40,7 +40,8 @@ class Isolation:
             self._held.pop(queue, None)
         else:
             self._held[queue] = now + claimed.hold_ms / 1000
-        self.alone = any(attempt.alone for attempt in claimed.attempts)
+        attempts = claimed.attempts
+        self.alone = len(attempts) == 1 and attempts[0].alone  # what runs alone is claimed alone
 
     def released(self) -> None:
         """The attempt that ran alone has ended. Now it is the others' turn, if there are any."""

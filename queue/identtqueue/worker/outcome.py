@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import ClassVar
 
 import msgspec
@@ -17,9 +18,11 @@ class Outcome(msgspec.Struct, frozen=True):
             `cancelled`; `released` (cut off at shutdown: back to its queue, uncharged);
             `declined` (this worker cannot run it: it goes to those that can, uncharged);
             `disowned` (cut off because the lease of a queue was lost).
+        log_level: at which the worker logs it.
     """
 
     name: ClassVar[str]
+    log_level: ClassVar[int] = logging.WARNING
 
     @property
     def failure(self) -> Failure | None:
@@ -31,6 +34,7 @@ class Succeeded(Outcome, frozen=True):
     """The encoded result."""
 
     name: ClassVar[str] = "succeeded"
+    log_level: ClassVar[int] = logging.INFO
     data: bytes
 
 
@@ -38,6 +42,7 @@ class Failed(Outcome, frozen=True):
     """For good: a dead letter."""
 
     name: ClassVar[str] = "failed"
+    log_level: ClassVar[int] = logging.ERROR
     failure: Failure
 
 
@@ -70,6 +75,7 @@ class Declined(Outcome, frozen=True):
     """
 
     name: ClassVar[str] = "declined"
+    log_level: ClassVar[int] = logging.DEBUG  # the executor warns once
     failure: Failure
     signature: str
 
