@@ -23,6 +23,7 @@ from .connections import Connection
 from .drain import FIRST_COST, VICTIM_COST
 from .kube import ApiError, Kube
 from .model import Decision, Observed, Outcome, Pod, Requeued, Worker, Workload
+from .words import explain
 
 
 async def act(
@@ -77,7 +78,7 @@ async def _act_at(
         await _stop((w for w in drain.stop if w.trigger == connection.name), endpoint.admin)
     except IdenttqueueError as error:
         endpoint.failed(error)
-        return replace(outcome, failure=str(error))
+        return replace(outcome, failure=explain(error))
     return outcome
 
 

@@ -12,6 +12,8 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
+from identtqueue.admin import Reach
+
 from . import views
 from .autoscalers import Autoscalers
 from .cluster import Cluster
@@ -73,7 +75,8 @@ class Controller:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._context = contextvars.copy_context()
-        self._endpoints = Endpoints(kube, steady)
+        reach = Reach(settings.redis_allow, loopback=not settings.in_pod)
+        self._endpoints = Endpoints(kube, steady, reach)
         self._autoscalers = Autoscalers(kube, self._namespaces, self._look_at_workload)
         self.cluster = Cluster(self._look_at_workload, self._look_at_workload, steady)
         self._tools = Tools(

@@ -27,6 +27,7 @@ from dataclasses import dataclass, field, replace
 from identtqueue.admin import Admin, Doorbell, QueueDepth, RedisSettings
 from identtqueue.errors import (
     IdenttqueueError,
+    RedisAddressRefused,
     RedisAuthFailed,
     RedisFull,
     RedisProtocolError,
@@ -39,6 +40,7 @@ from identtqueue.errors import (
 from .backoff import pause_after
 from .connects import Gate, Lanes, LateGate
 from .model import Source, SourceTrouble
+from .words import explain
 
 logger = logging.getLogger(__name__)
 
@@ -235,9 +237,10 @@ class Endpoint:
     def _after(self, before: _Health, error: IdenttqueueError) -> _Health:
         trouble = trouble_of(error)
         since = self._loop.time() if before.trouble is None else before.since
-        message = f"{self.settings.safe_address}: {error}"
+        message = f"{self.settings.safe_address}: {explain(error)}"
         if before.trouble != trouble:
-            logger.warning("%s: %s", trouble, message)
+            # The log has what was answered, the status has not: see `words`.
+            logger.warning("%s: %s: %s", trouble, self.settings.safe_address, error)
         return _Health(trouble, message, since)
 
     async def _reach(self) -> None:
@@ -428,6 +431,7 @@ def _fingerprint(depth: QueueDepth) -> tuple[int, ...]:
 
 
 _TROUBLES = (
+    (RedisAddressRefused, SourceTrouble.ADDRESS_REFUSED),
     (RedisAuthFailed, SourceTrouble.AUTH_FAILED),
     (RedisTlsFailed, SourceTrouble.TLS_FAILED),
     (RedisTopologyMismatch, SourceTrouble.TOPOLOGY_MISMATCH),
@@ -449,5 +453,10 @@ def _is_shared(error: IdenttqueueError) -> bool:
     A login that is refused does too, but can't be told from a queue that is; the poll asks.
     """
     return isinstance(
-        error, RedisUnavailable | RedisTlsFailed | RedisTopologyMismatch | RedisTooOld
+        error,
+        RedisUnavailable
+        | RedisAddressRefused
+        | RedisTlsFailed
+        | RedisTopologyMismatch
+        | RedisTooOld,
     )

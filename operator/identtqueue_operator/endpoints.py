@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from identtqueue.admin import RedisSettings, ReplyBudget
+from identtqueue.admin import Reach, RedisSettings, ReplyBudget
 
 from .api.v1alpha1 import CredentialsSecretRef, Redis
 from .connects import Lanes
@@ -51,10 +51,12 @@ class Endpoints:
     Args:
         kube: to read Secrets.
         clock: seconds, monotonic.
+        reach: which addresses may be connected to.
     """
 
-    def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
+    def __init__(self, kube: Kube, clock: Callable[[], float], reach: Reach) -> None:
         self._kube = kube
+        self._reach = reach
         self._clock = clock
         self._endpoints: dict[RedisSettings, Endpoint] = {}
         self._secrets: dict[Key, _Read] = {}
@@ -144,6 +146,7 @@ class Endpoints:
             connect_timeout_seconds=CONNECT_SECONDS,
             response_timeout_seconds=RESPONSE_SECONDS,
             reply_budget=self._budget,
+            reach=self._reach,
         )
 
     async def _login(

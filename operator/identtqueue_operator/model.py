@@ -256,6 +256,7 @@ class SourceTrouble(StrEnum):
     AUTH_FAILED = "RedisAuthFailed"
     TLS_FAILED = "RedisTlsFailed"
     PROTOCOL_ERROR = "RedisProtocolError"
+    ADDRESS_REFUSED = "RedisAddressRefused"
     TOPOLOGY_MISMATCH = "RedisTopologyMismatch"
     FULL = "RedisFull"
     INCOMPATIBLE = "RedisIncompatible"

@@ -5,6 +5,7 @@
 | IDENTTQUEUE_NAMESPACES | namespaces served, comma separated; `*` is the whole cluster | its own |
 | IDENTTQUEUE_LABEL_SELECTOR | serve only the TaskQueues that it selects, as in `kubectl -l` | all |
 | IDENTTQUEUE_TEMPLATES | make Deployments for TaskQueues with `template` | true |
+| IDENTTQUEUE_REDIS_ALLOW | where Redis may be: networks and names, comma separated | anywhere |
 | IDENTTQUEUE_LEADER_ELECTION | wait for the Lease before doing anything | true |
 | IDENTTQUEUE_HTTP_PORT | port of /livez, /readyz and /metrics; 0 picks a free one | 8080 |
 | IDENTTQUEUE_LOG_LEVEL | debug, info, warning or error | info |
@@ -38,6 +39,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, cast
 
+from identtqueue.admin import Reach
+from identtqueue.errors import InvalidInput
+
 from .model import Selector
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -61,6 +65,10 @@ class Settings:
     """Which TaskQueues are served, by their labels."""
     templates: bool = True
     """Whether Deployments are made for TaskQueues with `template`."""
+    redis_allow: tuple[str, ...] = ()
+    """Networks and names that may be connected to as a Redis; empty: all but special ones."""
+    in_pod: bool = False
+    """Whether this process runs in a pod: then nothing of interest listens on its own host."""
     leader_election: bool = True
     http_port: int = 8080
     log_level: str = "info"
@@ -94,6 +102,8 @@ class Settings:
             identity=environment.get("POD_NAME") or socket.gethostname(),
             selector=_selector(environment, "IDENTTQUEUE_LABEL_SELECTOR"),
             templates=_flag(environment, "IDENTTQUEUE_TEMPLATES", default=True),
+            redis_allow=_allow(environment, "IDENTTQUEUE_REDIS_ALLOW"),
+            in_pod=bool(_service_account_namespace()),
             leader_election=_flag(environment, "IDENTTQUEUE_LEADER_ELECTION", default=True),
             http_port=_port(environment, "IDENTTQUEUE_HTTP_PORT", default=8080),
             log_level=_choice(environment, "IDENTTQUEUE_LOG_LEVEL", _LEVELS, default="info"),
@@ -102,6 +112,15 @@ class Settings:
                 _choice(environment, "IDENTTQUEUE_LOG_FORMAT", ("json", "text"), default="json"),
             ),
         )
+
+
+def _allow(environment: Mapping[str, str], name: str) -> tuple[str, ...]:
+    entries = tuple(e.strip() for e in environment.get(name, "").split(",") if e.strip())
+    try:
+        Reach(entries)
+    except InvalidInput as error:
+        raise SettingsError(f"{name}: {error}") from None
+    return entries
 
 
 _REQUIREMENT = re.compile(

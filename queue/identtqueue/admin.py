@@ -17,6 +17,7 @@ from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
+from identtqueue.transport.reach import Reach
 from identtqueue.transport.server import own_name
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
@@ -26,6 +27,7 @@ __all__ = [
     "Doorbell",
     "LimitsInUse",
     "QueueDepth",
+    "Reach",
     "Recovery",
     "RedisSettings",
     "ReplyBudget",

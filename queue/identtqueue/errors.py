@@ -13,6 +13,7 @@
     │   │   └── RedisProtocolError      what answers is no Redis, or says too much
     │   ├── RedisAuthFailed             wrong user or password, or an ACL that forbids a command
     │   ├── RedisTlsFailed              a certificate was refused, by us or by the server
+    │   ├── RedisAddressRefused         the settings do not let us connect to that address
     │   ├── RedisTopologyMismatch       the address means another kind of server than answers
     │   ├── RedisFull                   maxmemory reached under `noeviction`; nothing was written
     │   ├── RedisTooOld                 older than 6.2
@@ -134,6 +135,13 @@ class RedisAuthFailed(RedisError):
 
 class RedisTlsFailed(RedisError):
     """No TLS connection: a certificate was refused (by us or by the server), or a file is bad."""
+
+
+class RedisAddressRefused(RedisError):
+    """A rule of the settings forbids the address; nothing was sent to it."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host} is not among the addresses that may be connected to")
 
 
 class RedisTopologyMismatch(RedisError):

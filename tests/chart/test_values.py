@@ -174,3 +174,11 @@ def test_works_as_a_dependency(tmp_path: Any) -> None:
     result = helm.run("template", "parent", str(tmp_path))
     assert result.returncode == 0, result.stderr
     assert "replicas: 2" in result.stdout
+
+
+def test_where_redis_may_be_reaches_the_operator() -> None:
+    allow = "redis.allow={10.1.0.0/16,*.cache.example.com}"
+    (deployment,) = helm.of_kind(helm.objects("--set", allow), "Deployment").values()
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    found = {entry["name"]: entry.get("value") for entry in container["env"]}
+    assert found["IDENTTQUEUE_REDIS_ALLOW"] == "10.1.0.0/16,*.cache.example.com"

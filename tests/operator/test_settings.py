@@ -42,3 +42,10 @@ def test_a_value_that_means_nothing_is_named(name, value):
 def test_templates_can_be_switched_off():
     assert Settings.from_environment({}).templates
     assert not Settings.from_environment({"IDENTTQUEUE_TEMPLATES": "false"}).templates
+
+
+def test_where_redis_may_be():
+    found = Settings.from_environment({"IDENTTQUEUE_REDIS_ALLOW": "10.0.0.0/8, *.example.com,"})
+    assert found.redis_allow == ("10.0.0.0/8", "*.example.com")
+    with pytest.raises(SettingsError, match="IDENTTQUEUE_REDIS_ALLOW"):
+        Settings.from_environment({"IDENTTQUEUE_REDIS_ALLOW": "10.0.0.1/8"})

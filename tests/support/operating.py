@@ -24,6 +24,7 @@ class Operator:
         own_namespace: str = "ns",
         selector: Selector = Selector(),  # noqa: B008 - it never changes
         templates: bool = True,
+        **settings: object,
     ) -> None:
         self.api = api
         self.meter = Meter()
@@ -35,6 +36,7 @@ class Operator:
             own_namespace=own_namespace,
             identity="operator",
             selector=selector,
+            **settings,
             templates=templates,
         )
         self.controller: Controller | None = None

@@ -45,6 +45,7 @@ class Stranger:
         says: str = "",
         hangs_up: bool = False,
         reply: Callable[[list[bytes]], bytes] | None = None,
+        host: str = "127.0.0.1",
     ) -> Stranger:
         """Begin. Without an argument it takes connections and says nothing, ever.
 
@@ -52,10 +53,11 @@ class Stranger:
             says: one of the `ENDLESS` replies.
             hangs_up: end each connection at once.
             reply: what it answers to each command, as it goes over the wire.
+            host: address to listen on.
         """
         self._reply = reply
         self._answer, self._hangs_up = ENDLESS[says] if says else None, hangs_up
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._serve, host, 0)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

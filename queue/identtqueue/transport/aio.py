@@ -18,6 +18,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection, UnixDomainSocketConnection
 
 from identtqueue.errors import (
+    RedisAddressRefused,
     RedisError,
     RedisProtocolError,
     RedisUnavailable,
@@ -49,9 +50,12 @@ def new_connection(
     """A connection that is not open yet; time-outs are the caller's (one per batch)."""
     arguments = settings.connection_arguments(server)
     kind: type[AbstractConnection] = UnixDomainSocketConnection
+    if settings.uses_socket_file and settings.reach is not None:
+        raise RedisAddressRefused(settings.safe_address)
     if not settings.uses_socket_file:
         kind = AsyncTlsConnection if settings.uses_tls else AsyncConnection
         arguments["reply_budget"] = settings.reply_budget
+        arguments["reach"] = settings.reach
     return kind(
         **arguments,
         protocol=2,

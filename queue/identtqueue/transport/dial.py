@@ -17,6 +17,7 @@ from redis.asyncio import connection as asynchronous
 
 from identtqueue.transport.budget import ReplyBudget, ReplyMeter
 from identtqueue.transport.offload import resolve, resolve_blocking
+from identtqueue.transport.reach import Reach
 
 
 class AsyncConnection(asynchronous.Connection):
@@ -24,13 +25,21 @@ class AsyncConnection(asynchronous.Connection):
 
     Args:
         reply_budget: what may be read from it, from the login on; None: anything.
+        reach: which addresses it may connect to; None: all.
         arguments: redis-py's.
     """
 
     _address = ""
 
-    def __init__(self, *, reply_budget: ReplyBudget | None = None, **arguments: Any) -> None:
+    def __init__(
+        self,
+        *,
+        reply_budget: ReplyBudget | None = None,
+        reach: Reach | None = None,
+        **arguments: Any,
+    ) -> None:
         super().__init__(**arguments)
+        self._reach = reach
         self._reply_budget = reply_budget
         self.meter: ReplyMeter | None = None
 
@@ -43,6 +52,8 @@ class AsyncConnection(asynchronous.Connection):
     async def _connect_to_any(self) -> None:
         seconds = self.socket_connect_timeout
         addresses = await resolve(self.host, self.port)
+        if self._reach is not None:
+            addresses = self._reach.permitted(self.host, addresses)
         try:
             for n, self._address in enumerate(addresses, start=1):
                 self.socket_connect_timeout = seconds / len(addresses) if seconds else None

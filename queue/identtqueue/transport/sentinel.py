@@ -17,6 +17,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from identtqueue.errors import (
+    RedisAddressRefused,
     RedisAuthFailed,
     RedisError,
     RedisTlsFailed,
@@ -51,6 +52,7 @@ async def find_master(settings: RedisSettings) -> Server:
         for client in sentinel.sentinels:
             client.connection_pool.connection_class = kind
             client.connection_pool.connection_kwargs["reply_budget"] = settings.reply_budget
+            client.connection_pool.connection_kwargs["reach"] = settings.reach
         try:
             return Server.announced(*await sentinel.discover_master(name))
         except _REFUSED:  # why?
@@ -122,6 +124,9 @@ def _explain(settings: RedisSettings, answers: Sequence[Any]) -> RedisError:
         return RedisTopologyMismatch(
             f"redis+sentinel:// needs the addresses of Sentinels (usually port 26379): {each}"
         )
+    refused = next((error for error in errors if isinstance(error, RedisAddressRefused)), None)
+    if refused is not None:
+        return refused
     for kind in (RedisAuthFailed, RedisTlsFailed):
         if any(isinstance(error, kind) for error in errors):
             return kind(f"the Sentinels refuse us: {each}")

@@ -13,6 +13,7 @@ from identtqueue.errors import InvalidInput, RedisAuthFailed, RedisTlsFailed
 from identtqueue.transport import address as addresses
 from identtqueue.transport.address import Address, Server, Topology
 from identtqueue.transport.budget import Gate, ReplyBudget
+from identtqueue.transport.reach import Reach
 
 DEFAULT_ADDRESS: Final = "redis://localhost:6379"
 RETRY_FOR_SECONDS: Final = 30.0
@@ -46,6 +47,8 @@ class RedisSettings:
             link is not a lost one.
         reply_budget: how much the server may answer; None: as much as it likes. For asyncio, over
             TCP. A client of its own Redis needs none, and each reply costs a little more with one.
+        reach: which addresses may be connected to, after names are resolved; None: all. For
+            asyncio, over TCP. Two settings that differ in it alone are equal.
         gate: passed whenever a connection is opened; None: it is opened at once. For asyncio. Two
             settings that differ in it alone are equal.
     """
@@ -65,6 +68,7 @@ class RedisSettings:
     connect_timeout_seconds: float = 5.0
     response_timeout_seconds: float = 10.0
     reply_budget: ReplyBudget | None = None
+    reach: Reach | None = field(default=None, compare=False)
     gate: Gate | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

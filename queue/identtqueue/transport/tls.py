@@ -7,15 +7,17 @@ kernel reset the connection, refusal and all. So ask again and say nothing.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from typing import Any, Final
 
 from redis.asyncio.connection import RedisSSLContext
 
-from identtqueue.errors import RedisTlsFailed
+from identtqueue.errors import RedisAddressRefused, RedisTlsFailed
 from identtqueue.transport import wire
 from identtqueue.transport.address import Server
+from identtqueue.transport.offload import resolve_blocking
 from identtqueue.transport.settings import RedisSettings
 
 SECONDS: Final = 1.0
@@ -25,21 +27,37 @@ SECONDS: Final = 1.0
 def find_trouble(settings: RedisSettings, server: Server) -> RedisTlsFailed | None:
     """What has to do with TLS, if that is the trouble; None: it is not, or is not to be found."""
     try:
-        with socket.create_connection((server.host, server.port), SECONDS) as plain:
+        with _connect(settings, server) as plain:
             try:
                 _listen(settings, server, plain)
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError, TimeoutError):
                 pass
             except ssl.SSLError as error:
                 return RedisTlsFailed(wire.tls_trouble(str(error)))
-        with socket.create_connection((server.host, server.port), SECONDS) as plain:
+        with _connect(settings, server) as plain:
             plain.settimeout(SECONDS)
             plain.sendall(b"PING\r\n")
             if plain.recv(1) in (b"+", b"-"):
                 return RedisTlsFailed(wire.tls_trouble("WRONG_VERSION_NUMBER"))
-    except OSError:
+    except (OSError, RedisAddressRefused):
         pass
     return None
+
+
+def _connect(settings: RedisSettings, server: Server) -> socket.socket:
+    """Connect anew. The name may lead elsewhere by now, so the rule for addresses holds here too.
+
+    Raises:
+        OSError: nobody answers.
+        RedisAddressRefused: none of the addresses may be connected to.
+    """
+    addresses = resolve_blocking(server.host, server.port, SECONDS)
+    if settings.reach is not None:
+        addresses = settings.reach.permitted(server.host, addresses)
+    for address in addresses[:-1]:
+        with contextlib.suppress(OSError):
+            return socket.create_connection((address, server.port), SECONDS / len(addresses))
+    return socket.create_connection((addresses[-1], server.port), SECONDS)
 
 
 def _listen(settings: RedisSettings, server: Server, plain: socket.socket) -> None:

@@ -16,6 +16,7 @@ from redis.backoff import EqualJitterBackoff
 from identtqueue.errors import (
     IdenttqueueError,
     InvalidInput,
+    RedisAddressRefused,
     RedisAuthFailed,
     RedisError,
     RedisFull,
@@ -212,6 +213,9 @@ def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError
 def _refusal(error: BaseException, call: Call[Any] | None) -> RedisError | None:
     """What has to do with who we are: ACL, login and certificates."""
     text = str(error)
+    for cause in _causes(error):  # redis-py wraps all that happens while it connects
+        if isinstance(cause, RedisAddressRefused):
+            return cause
     if isinstance(error, redis_errors.NoPermissionError) or _FORBIDDEN_TEXT.match(text):
         return RedisAuthFailed(_forbidden(text, call))
     if isinstance(error, redis_errors.AuthenticationError):
