@@ -10,6 +10,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Literal
 
+from identtqueue.logs import MOST_CHARACTERS, LineFormatter, clean
+
 from .model import Key
 
 FIELDS = ("taskqueue", "reason")
@@ -30,11 +32,12 @@ class JsonLines(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": clean(record.getMessage(), line_break="\n"),
         }
         line |= {name: getattr(record, name) for name in FIELDS if hasattr(record, name)}
         if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
+            exception = self.formatException(record.exc_info)
+            line["exception"] = clean(exception, 4 * MOST_CHARACTERS, line_break="\n")
         return json.dumps(line, ensure_ascii=False)
 
 
@@ -44,7 +47,7 @@ def set_up(level: str, style: Literal["json", "text"]) -> None:
     if style == "json":
         handler.setFormatter(JsonLines())
     else:
-        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+        handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     # kopf reports every event it handled; what came of it is told by the reconcilers.
     for noisy in ("kopf", "aiohttp.access"):

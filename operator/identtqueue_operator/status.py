@@ -11,8 +11,10 @@ had: what is found afterwards is news only if it is something else.
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+
+from identtqueue.logs import clean
 
 from .hands import TOLD_SECONDS, describe_change
 from .model import (
@@ -30,6 +32,8 @@ from .views import rfc3339, timestamp
 Json = dict[str, Any]
 
 MAX_IDS_IN_EVENT = 10
+MOST_CHARACTERS = 1_024
+"""Of any text in a status or an event; the API server takes no more in an event."""
 NOBODY_WORKS_SECONDS = 60.0
 """When nobody has worked for so long, for a reason that is known, the TaskQueue is not Ready."""
 
@@ -109,16 +113,22 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
         "recovered": _recovered(now, previous),
         "conditions": _conditions(now, previous, reason, message),
     }
-    status = _without_none(status)
-    events = tuple(_events(now, previous, status))
+    status = _tidy(status)
+    found = _events(now, previous, status)
+    events = tuple(replace(each, message=_tidy(each.message)) for each in found)
     return Told(status, events, _fingerprint(status))
 
 
-def _without_none(value: Any) -> Any:
-    """As the API server stores it: what has no value is not there."""
+def _tidy(value: Any) -> Any:
+    """Make a status as the API server stores it, and as a terminal may show it.
+
+    What has no value is not there. Texts may quote others: the API server, a webhook, a container.
+    """
     if isinstance(value, dict):
-        return {key: _without_none(child) for key, child in value.items() if child is not None}
-    return value
+        return {key: _tidy(child) for key, child in value.items() if child is not None}
+    if isinstance(value, list):
+        return [_tidy(child) for child in value]
+    return clean(value, MOST_CHARACTERS, line_break=" ") if isinstance(value, str) else value
 
 
 # --- in one word ----------------------------------------------------------------------------------
