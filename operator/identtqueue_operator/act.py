@@ -21,6 +21,7 @@ from . import views
 from .cluster import Cluster
 from .connections import Connection
 from .drain import FIRST_COST, VICTIM_COST
+from .kinds import FORBIDDEN, advise_rights
 from .kube import ApiError, Kube
 from .model import Decision, Observed, Outcome, Pod, Requeued, Worker, Workload
 from .words import explain
@@ -104,6 +105,9 @@ async def _scale(
     try:
         version = await kube.scale(workload, wanted)
     except ApiError as error:
+        if error.status == FORBIDDEN and not error.terminating:
+            text = advise_rights(workload.key, workload.path, str(error))
+            raise ApiError(error.status, error.reason, text) from error
         if not (error.conflict or error.missing):
             raise
         fresh = await _refresh(workload, cluster, kube)
@@ -112,13 +116,13 @@ async def _scale(
         if (fresh.uid, fresh.replicas) != (workload.uid, decision.current):
             raise
         workload, version = fresh, await kube.scale(fresh, wanted)
-    cluster.put_workload(replace(workload, resource_version=version, replicas=wanted, lagging=True))
+    cluster.note_scaled(workload, version, wanted)
     return replace(outcome, scaled_from=decision.current, scaled_to=wanted)
 
 
 async def _refresh(seen: Workload, cluster: Cluster, kube: Kube) -> Workload | None:
     """The cache was behind: ask for the truth."""
-    fresh = await kube.get_workload(seen.key)
+    fresh = await kube.get_again(seen)
     if fresh is None:
         cluster.drop_workload(seen.key)
     else:

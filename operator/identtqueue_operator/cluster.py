@@ -112,6 +112,14 @@ class Cluster:
         if before != workload:
             self._on_workload(workload.key)
 
+    def note_scaled(self, seen: Workload, version: str, replicas: int) -> None:
+        """Take in that the operator has written a number; the answer was this version."""
+        known = self._workloads.get(seen.key)
+        now = seen if known is None or known.uid != seen.uid else known
+        if not _is_older(version, now.resource_version):
+            now = replace(now, resource_version=version, replicas=replicas, lagging=True)
+            self.put_workload(now)
+
     def drop_workload(self, key: WorkloadKey) -> None:
         """Take in that a workload is gone."""
         gone = self._workloads.pop(key, None)
@@ -156,15 +164,19 @@ class Cluster:
     # --- resync ---
 
     def doubtful_workloads(
-        self, namespace: str | None, bodies: Iterable[views.Body], listed_at: float
+        self, namespace: str | None, kind: str, bodies: Iterable[views.Body], listed_at: float
     ) -> set[WorkloadKey]:
-        """Find where a full list, begun at `listed_at`, and the watches say different things.
+        """Find where a full list of a kind and the watches say different things.
 
-        Neither is believed: a list from the API server's cache may be old, and a watch may have
-        missed something. What is doubtful is asked for one by one.
+        The list was begun at `listed_at`. Neither is believed: a list from the API server's cache
+        may be old, and a watch may have missed something. What is doubtful is asked for one by one.
         """
-        present = {views.workload_key(body) for body in bodies}
-        known = {key for key in self._workloads if namespace in (None, key.namespace)}
+        present = {WorkloadKey(*views.key_of(body), kind=kind) for body in bodies}
+        known = {
+            key
+            for key in self._workloads
+            if (key.group, key.kind) == ("apps", kind) and namespace in (None, key.namespace)
+        }
         silent = {key for key in known if self._seen_at[self._workloads[key].uid] < listed_at}
         return (present - known) | (silent - present)
 
@@ -207,5 +219,8 @@ def _index(namespace: str, selector: Selector) -> list[tuple[str, str, str]]:
 
 def _older(one: Workload, other: Workload) -> bool:
     """Whether `one` was written before `other`. Resource versions of one object are ordered."""
-    versions = (one.resource_version, other.resource_version)
-    return all(v.isdecimal() for v in versions) and int(versions[0]) < int(versions[1])
+    return _is_older(one.resource_version, other.resource_version)
+
+
+def _is_older(one: str, other: str) -> bool:
+    return one.isdecimal() and other.isdecimal() and int(one) < int(other)

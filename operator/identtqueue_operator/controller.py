@@ -20,11 +20,11 @@ from .cluster import Cluster
 from .endpoints import Endpoints
 from .kube import ApiError, Kube
 from .metrics import Meter, Snapshot
-from .model import Key, WorkloadKey
+from .model import Key, Pod, WorkloadKey
 from .reconcile import Reconciler, Tools
-from .replicasets import ReplicaSets
 from .settings import Settings
 from .shared import SharedQueues
+from .workloads import Workloads
 
 logger = logging.getLogger(__name__)
 
@@ -67,8 +67,7 @@ class Controller:
         self._workload_of: dict[Key, WorkloadKey] = {}
         self._shared = SharedQueues()
         self._me = Key(settings.own_namespace, settings.identity)
-        self._my_deployment = settings.identity.rsplit("-", 2)[0]
-        """By the pod's name, until the pod is seen: a long name is cut."""
+        self._my_pod_is_seen = False
         self._seen_at: dict[Key, float] = {}
         self._blind: dict[str | None, str] = {}
         """Which served namespaces may not be watched, and what the API server says."""
@@ -83,7 +82,7 @@ class Controller:
             kube=kube,
             cluster=self.cluster,
             endpoints=self._endpoints,
-            replica_sets=ReplicaSets(kube, steady),
+            workloads=Workloads(self.cluster, kube, steady),
             meter=meter,
             autoscaler=self._autoscalers.scaling,
             rival=self._rival,
@@ -170,19 +169,18 @@ class Controller:
         task.add_done_callback(self._ending.discard)
         task.cancel()
 
-    def deployment_changed(self, body: Body) -> None:
-        """A Deployment is there, or has changed."""
-        self.cluster.put_workload(views.deployment(body))
+    def workload_changed(self, body: Body, kind: str) -> None:
+        """A Deployment or a StatefulSet is there, or has changed."""
+        self.cluster.put_workload(views.workload(body, kind))
 
-    def deployment_deleted(self, body: Body) -> None:
-        """A Deployment is gone."""
-        self.cluster.drop_workload(WorkloadKey(*views.key_of(body)))
+    def workload_deleted(self, body: Body, kind: str) -> None:
+        """A Deployment or a StatefulSet is gone."""
+        self.cluster.drop_workload(WorkloadKey(*views.key_of(body), kind=kind))
 
     def pod_changed(self, body: Body) -> None:
         """A pod is there, or has changed."""
         pod = views.pod(body)
-        if pod.key == self._me and pod.replica_set is not None:
-            self._my_deployment = pod.replica_set.name.rpartition("-")[0]
+        self._my_pod_is_seen = self._my_pod_is_seen or pod.key == self._me
         self.cluster.put_pod(pod, body["metadata"].get("labels") or {})
 
     def pod_deleted(self, body: Body) -> None:
@@ -236,9 +234,16 @@ class Controller:
         for other in self._shared.put(key, reconciler.queues, reconciler.workload):
             self._reconcilers[other].look()
 
-    def _is_self(self, workload: WorkloadKey) -> bool:
-        """Whether the workload runs this operator."""
-        return workload == WorkloadKey(self._me.namespace, self._my_deployment)
+    def _is_self(self, workload: WorkloadKey, pods: Iterable[Pod]) -> bool:
+        """Whether the workload runs this operator.
+
+        Until the operator's own pod is seen, the name decides that controllers give to pods.
+        """
+        if self._my_pod_is_seen:
+            return any(pod.key == self._me and not pod.foreign for pod in pods)
+        name = self._me.name
+        likely = {name.rsplit("-", 2)[0], name.rsplit("-", 1)[0]}
+        return workload.namespace == self._me.namespace and workload.name in likely
 
     def _look_at_workload(self, workload: WorkloadKey) -> None:
         for key in self._by_workload.get(workload, ()):
@@ -303,8 +308,11 @@ class Controller:
         """
         listed_at = self._steady()
         bodies = await self._kube.list_deployments(namespace)
-        for workload in self.cluster.doubtful_workloads(namespace, bodies, listed_at):
-            await self._ask_for_workload(workload)
+        await self._settle_doubts(namespace, "Deployment", bodies, listed_at)
+        if any(workload.kind == "StatefulSet" for workload in self._by_workload):
+            # Only then: a Role that is older than the operator may not have the right.
+            bodies = await self._kube.list_stateful_sets(namespace)
+            await self._settle_doubts(namespace, "StatefulSet", bodies, listed_at)
         bodies = await self._kube.list_pods(namespace)
         for key in self.cluster.doubtful_pods(namespace, bodies, listed_at):
             await self._ask_for_pod(key)
@@ -314,6 +322,12 @@ class Controller:
         for reconciler in self._reconcilers.values():
             if namespace in (None, reconciler.key.namespace):
                 reconciler.look()
+
+    async def _settle_doubts(
+        self, namespace: str | None, kind: str, bodies: Iterable[Body], listed_at: float
+    ) -> None:
+        for workload in self.cluster.doubtful_workloads(namespace, kind, bodies, listed_at):
+            await self._ask_for_workload(workload)
 
     def _doubtful_task_queues(
         self, namespace: str | None, bodies: Iterable[Body], listed_at: float

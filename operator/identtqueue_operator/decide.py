@@ -26,11 +26,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from .api.v1alpha1 import TaskQueueSpec
-from .drain import drains_since, has_followed, plan_drain, waits_for_rollout
+from .drain import (
+    drains_since,
+    has_followed,
+    plan_drain,
+    waits_for_idleness,
+    waits_for_rollout,
+)
 from .evidence import weigh
 from .hands import wait_for_others, watch_hands
 from .health import examine
-from .model import Decision, Evidence, Health, Memory, Observed, Target, Trigger
+from .model import Decision, Evidence, Health, Memory, Observed, RemovalOrder, Target, Trigger
 from .schedules import in_force, next_boundary
 from .startup import measure as measure_startup
 from .steps import forget_old, growth_limits, next_step_at, shrinking_limits
@@ -43,6 +49,9 @@ SUSPECT_SECONDS = 0.2
 """Between two looks at a worker that is reported dead while Redis still has its connection."""
 GRACE_SECONDS = 0.05
 """After a moment that is waited for: clocks differ by so much, and one look is enough."""
+FOLLOW_SECONDS = 30.0
+"""Where any pod may go, nobody fetches from the moment when the number is lowered until the
+controller has ended as many pods; or for so long, if it does not."""
 
 
 def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decision, Memory]:
@@ -254,6 +263,9 @@ def _keep_workers(seen: Observed, memory: Memory, current: int, clamps: _Clamps)
     if memory.strange:
         sentence = "a workload from which no worker has ever registered"
         clamps.to(current, "NoWorkerRegistered", sentence)
+    if waits_for_idleness(clamps.value, seen):
+        sentence = "the unknown order in which pods go (workloadRef.removalOrder), with a busy one,"
+        clamps.to(current, "RemovalOrderUnknown", sentence)
     if waits_for_rollout(clamps.value, seen):
         assert seen.workload is not None
         news = f"{seen.workload.updated} of {seen.workload.existing} pods are new"
@@ -320,7 +332,7 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
     if not memory.wanted:
         # After a restart what was wanted is unknown; what is there stands for it.
         memory = replace(memory, wanted=((seen.steady, current),))
-    if memory.lowered and has_followed(seen):
+    if memory.lowered and (has_followed(seen) or _waited_for_long(seen, memory)):
         memory = replace(memory, lowered=False)
     memory = replace(
         memory,
@@ -344,6 +356,15 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
         if each.depth is not None:
             traffic[each.name] = measure(traffic.get(each.name), each.depth, seen.steady)
     return replace(memory, traffic=traffic)
+
+
+def _waited_for_long(seen: Observed, memory: Memory) -> bool:
+    """Whether a controller of which any pod may go does not follow, while nobody may fetch."""
+    workload = seen.workload
+    assert workload is not None
+    if workload.removal is not RemovalOrder.UNKNOWN or memory.scaled_at is None:
+        return False
+    return seen.steady - memory.scaled_at >= FOLLOW_SECONDS
 
 
 def _note(memory: Memory, at: float, number: int, window_seconds: int) -> Memory:

@@ -28,25 +28,33 @@ A worker of several queues is told in each. One is enough for it to fetch from n
 told in any of them (a round may be cut off in between) is called back from all; but only one that
 was told in all is sure to take nothing more.
 
-Which pods go, the ReplicaSet decides when the number is lowered. Its order is known (see
-`replicaset_order`): not ready before ready, then lower deletion cost. So a victim turns not ready
-and gets a low cost, and the number is lowered only by as many pods as stand *first in that order
-and hold nothing*. Among victims that stand equal the ReplicaSet goes by age, not by what they hold;
-so when some are empty and others still busy, the empty ones get a yet lower cost first. Should the
-ReplicaSet still choose another one, that worker's own SIGTERM drain keeps its task, within the
-pod's grace period.
+Which pods go when the number is lowered, the workload's controller decides; `victims` knows the
+orders. A ReplicaSet takes those first that are not ready, then those of a low cost. So a victim
+turns not ready and gets a low cost, and the number is lowered only by as many pods as stand *first
+in that order and hold nothing*. Among victims that stand equal the ReplicaSet goes by age, not by
+what they hold; so when some are empty and others still busy, the empty ones get a yet lower cost
+first. Should a controller still choose another one, that worker's own SIGTERM drain keeps its task,
+within the pod's grace period.
 """
 
 from collections.abc import Mapping, Sequence, Set
 
-from .model import Drain, Observed, Pod, Worker, Workload
+from .model import Drain, Observed, Pod, RemovalOrder, Workload
+from .victims import (
+    Workers,
+    all_known,
+    choose_victims,
+    holds_tasks,
+    is_idle,
+    is_mixed,
+    lowest_number,
+    may_go,
+)
 
 VICTIM_COST = -1_000_000
 """`controller.kubernetes.io/pod-deletion-cost` of a victim; below what a user would set."""
 FIRST_COST = 2 * VICTIM_COST
 """Of a victim that may go at once, while others may not."""
-
-_PHASES = {"Pending": 0, "Unknown": 1, "Running": 2}
 
 
 def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = False) -> Drain:
@@ -57,18 +65,19 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
             number that the others need.
         seen: with a workload.
         over: UIDs of the pods whose time to finish is over, should they be victims.
-        lowered: the number was lowered, and the ReplicaSets may not have followed yet. Also when it
-            was raised again since, they may be about to end those that were chosen.
+        lowered: the number was lowered, and the controller may not have followed yet. Also when it
+            was raised again since, it may be about to end those that were chosen.
     """
-    assert seen.workload is not None
+    workload = seen.workload
+    assert workload is not None
     if seen.rival or seen.depth is None:
         return Drain()
     pods = seen.own_pods
     workers = seen.workers_by_pod()
-    hold = bool(seen.blind) or seen.workload.lagging
-    victims = choose_victims(pods, workers, target, seen.workload, hold=hold, lowered=lowered)
+    hold = bool(seen.blind) or workload.lagging
+    victims = choose_victims(pods, workers, target, workload, hold=hold, lowered=lowered)
     chosen = {pod.uid for pod in victims}
-    kept = [pod for pod in pods if pod.uid not in chosen] if _all_known(pods, seen) else []
+    kept = [pod for pod in pods if pod.uid not in chosen] if all_known(pods, workload) else []
     call_back = tuple(w for pod in kept for w in workers[pod.uid] if w.draining)
     unmark = tuple(pod for pod in kept if pod.draining_since is not None)
     if seen.blind:  # what the pods hold there is not known
@@ -76,19 +85,19 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
     late = tuple(
         pod
         for pod in victims
-        if pod.draining_since is not None and pod.uid in over and _holds_tasks(workers[pod.uid])
+        if pod.draining_since is not None and pod.uid in over and holds_tasks(workers[pod.uid])
     )
-    free = {pod.uid for pod in pods if _may_go(pod, workers[pod.uid])}
+    free = {pod.uid for pod in pods if may_go(pod, workers[pod.uid])}
     free.update(pod.uid for pod in late)
     return Drain(
         victims=victims,
         stop=tuple(w for pod in victims for w in workers[pod.uid] if not w.told_everywhere),
         call_back=call_back,
-        mark=tuple(pod for pod in victims if pod.draining_since is None and workers[pod.uid]),
+        mark=_mark(victims, workers, workload),
         unmark=unmark,
-        advance=_advance(victims, free),
+        advance=_advance(victims, free, workload),
         timed_out=late,
-        replicas=_lower_to(target, seen, pods, free, len(late)),
+        replicas=lowest_number(target, seen, pods, free, len(late)),
     )
 
 
@@ -119,70 +128,47 @@ def call_all_back(seen: Observed) -> Drain:
 
 def waits_for_rollout(target: int, seen: Observed) -> bool:
     """Whether a rollout has to end before the number may be lowered to the target."""
-    if not _mixed(seen):
+    workload = seen.workload
+    assert workload is not None
+    if not is_mixed(seen):
         return False
     workers = seen.workers_by_pod()
     return (
         target > 0
-        or not _all_known(seen.own_pods, seen)
-        or not all(_is_idle(pod, workers[pod.uid]) for pod in seen.own_pods)
+        or not all_known(seen.own_pods, workload)
+        or not all(is_idle(pod, workers[pod.uid]) for pod in seen.own_pods)
     )
 
 
+def waits_for_idleness(target: int, seen: Observed) -> bool:
+    """Whether the number can't be lowered yet, because any pod may go and one is busy."""
+    workload = seen.workload
+    assert workload is not None
+    if workload.removal is not RemovalOrder.UNKNOWN or target >= workload.replicas:
+        return False
+    workers = seen.workers_by_pod()
+    return not all(is_idle(pod, workers[pod.uid]) for pod in seen.own_pods)
+
+
 def has_followed(seen: Observed) -> bool:
-    """Whether the ReplicaSets have no more pods than the number says, or a rollout decides."""
+    """Whether the controller has no more pods than the number says, or a rollout decides."""
     workload = seen.workload
     assert workload is not None
     followed = workload.rolling or workload.existing <= workload.replicas
     return followed and not workload.lagging
 
 
-def choose_victims(
-    pods: Sequence[Pod],
-    workers: dict[str, tuple[Worker, ...]],
-    target: int,
-    workload: Workload,
-    *,
-    hold: bool = False,
-    lowered: bool = False,
-) -> tuple[Pod, ...]:
-    """The pods that should go: first those that already drain, then those that hold least.
-
-    Without the wish to shrink, or with `hold`, nobody is chosen anew. But the number may just have
-    been lowered: what the ReplicaSets have in excess of it stays chosen until they have followed.
-    In a rollout they have more than the number by design.
-    """
-    if target < workload.replicas:
-        surplus = len(pods) - target
-    elif lowered:
-        surplus = len(pods)
-    else:
-        surplus = 0 if workload.rolling else workload.existing - workload.replicas
-    if target >= workload.replicas or hold:
-        pods = [pod for pod in pods if any(w.draining for w in workers[pod.uid])]
-
-    def price(pod: Pod) -> tuple[int, int, float, str]:
-        """What ending this pod costs; the smallest goes first."""
-        mine = workers[pod.uid]
-        # Not started yet: costs nothing. Ready but not known to Redis: nobody can tell what it
-        # does, and nobody can drain it; it goes last.
-        kind = (1 if any(w.draining for w in mine) else 2) if mine else (3 if pod.ready else 0)
-        return kind, sum(w.in_flight for w in mine), -pod.created_at, pod.key.name
-
-    return tuple(sorted(pods, key=price)[: max(0, surplus)])
+def _mark(victims: Sequence[Pod], workers: Workers, workload: Workload) -> tuple[Pod, ...]:
+    """Victims to annotate. Where any pod may go, all are victims for a moment, and unmarked."""
+    if workload.removal is RemovalOrder.UNKNOWN:
+        return ()
+    return tuple(pod for pod in victims if pod.draining_since is None and workers[pod.uid])
 
 
-def replicaset_order(pod: Pod) -> tuple[bool, int, bool, int]:
-    """The order in which a ReplicaSet ends its pods, as far as it matters here.
-
-    From `ActivePodsWithRanks` in kubernetes/pkg/controller/controller_utils.go (1.34): unassigned
-    before assigned; Pending, Unknown, Running; not ready before ready; lower deletion cost first.
-    """
-    return pod.assigned, _PHASES.get(pod.phase, 2), pod.ready, pod.deletion_cost
-
-
-def _advance(victims: Sequence[Pod], free: set[str]) -> tuple[Pod, ...]:
+def _advance(victims: Sequence[Pod], free: set[str], workload: Workload) -> tuple[Pod, ...]:
     """Marked victims that may go, where others may not: the ReplicaSet must not confuse them."""
+    if workload.removal is not RemovalOrder.NOT_READY_FIRST:
+        return ()
     if all(pod.uid in free for pod in victims):
         return ()
     return tuple(
@@ -190,58 +176,3 @@ def _advance(victims: Sequence[Pod], free: set[str]) -> tuple[Pod, ...]:
         for pod in victims
         if pod.uid in free and pod.draining_since is not None and pod.deletion_cost > FIRST_COST
     )
-
-
-def _lower_to(
-    target: int, seen: Observed, pods: Sequence[Pod], free: set[str], late: int
-) -> int | None:
-    """The lowest number that ends nobody who holds a task (or whose time is not over)."""
-    assert seen.workload is not None
-    if target >= seen.workload.replicas or seen.workload.lagging:
-        return None
-    if not _all_known(pods, seen):
-        return None
-    first = 0
-    # Of those that stand equal, any may be chosen: so the busy ones are counted first.
-    for pod in sorted(pods, key=lambda pod: (replicaset_order(pod), pod.uid in free)):
-        if pod.uid not in free:
-            break
-        first += 1
-    # A victim whose time is over goes, even if the ReplicaSet might choose somebody else.
-    lowest = max(target, len(pods) - max(first, late))
-    if lowest > 0 and _mixed(seen):
-        return None
-    return lowest if lowest < seen.workload.replicas else None
-
-
-def _all_known(pods: Sequence[Pod], seen: Observed) -> bool:
-    """Whether no pod exists that was not seen yet."""
-    assert seen.workload is not None
-    return len(pods) >= seen.workload.existing
-
-
-def _mixed(seen: Observed) -> bool:
-    """Whether a rollout is under way: the controller, not the number, says which pods go."""
-    workload = seen.workload
-    assert workload is not None
-    if not workload.rolling:
-        return False
-    # Paused, with the pods of one ReplicaSet: its number is the workload's.
-    return not workload.paused or len({pod.replica_set for pod in seen.own_pods}) > 1
-
-
-def _may_go(pod: Pod, workers: tuple[Worker, ...]) -> bool:
-    """Whether the pod holds no task and will not take one."""
-    return _is_idle(pod, workers) and all(w.told_everywhere for w in workers)
-
-
-def _is_idle(pod: Pod, workers: tuple[Worker, ...]) -> bool:
-    """Whether the pod holds no task now.
-
-    One that is ready and not known to Redis may be about to register, or be no worker at all.
-    """
-    return not _holds_tasks(workers) if workers else not pod.ready
-
-
-def _holds_tasks(workers: tuple[Worker, ...]) -> bool:
-    return any(w.in_flight for w in workers)

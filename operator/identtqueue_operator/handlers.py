@@ -37,12 +37,8 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
         else:
             controller.task_queue_changed(body)
 
-    @kopf.on.event("apps", "v1", "deployments", registry=handlers)
-    async def deployment(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
-        if type == "DELETED":
-            controller.deployment_deleted(body)
-        else:
-            controller.deployment_changed(body)
+    _watch_workloads(handlers, controller, "deployments", "Deployment")
+    _watch_workloads(handlers, controller, "statefulsets", "StatefulSet")
 
     @kopf.on.event("", "v1", "pods", registry=handlers)
     async def pod(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
@@ -56,6 +52,17 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
         controller.autoscaler_changed(body, gone=type == "DELETED")
 
     return handlers
+
+
+def _watch_workloads(
+    handlers: kopf.OperatorRegistry, controller: Controller, plural: str, kind: str
+) -> None:
+    @kopf.on.event("apps", "v1", plural, registry=handlers, id=plural)
+    async def workload(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
+        if type == "DELETED":
+            controller.workload_deleted(body, kind)
+        else:
+            controller.workload_changed(body, kind)
 
 
 def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:

@@ -15,8 +15,8 @@ import aiohttp
 from kubernetes.aio import client, config
 
 from .api.v1alpha1 import GROUP, PLURAL, VERSION
-from .model import Key, Workload, WorkloadKey
-from .views import FIELD_MANAGER, deployment, owner_uid
+from .model import Key, Owner, Workload, WorkloadKey
+from .views import FIELD_MANAGER, deployment, owner_of, scale, workload
 
 Json = dict[str, Any]
 
@@ -124,6 +124,10 @@ class Kube:
         """All Deployments, from the API server's cache."""
         return await self._list("apis/apps/v1", namespace, "deployments")
 
+    async def list_stateful_sets(self, namespace: str | None) -> list[Json]:
+        """All StatefulSets, from the API server's cache."""
+        return await self._list("apis/apps/v1", namespace, "statefulsets")
+
     async def list_autoscalers(self, namespace: str | None) -> list[Json]:
         """All HorizontalPodAutoscalers."""
         return await self._list("apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
@@ -142,9 +146,26 @@ class Kube:
         return await self._call("GET", f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}")
 
     async def get_workload(self, key: WorkloadKey) -> Workload | None:
-        """A Deployment, or None."""
-        body = await self._get(_deployment(key))
-        return None if body is None else deployment(body)
+        """A Deployment or a StatefulSet, or None."""
+        body = await self._get(_path(key))
+        return None if body is None else workload(body, key.kind)
+
+    async def get_again(self, seen: Workload) -> Workload | None:
+        """A workload of any kind as it is now, or None."""
+        if not seen.path:
+            return await self.get_workload(seen.key)
+        body = await self.get_scale(seen.path)
+        return None if body is None else scale(body, seen.key, seen.path)
+
+    async def get_resources(self, api_version: str) -> list[Json] | None:
+        """What the API has in one group and version; None if there is no such one."""
+        root = "apis" if "/" in api_version else "api"
+        answer = await self._get(f"/{root}/{api_version}")
+        return None if answer is None else list(answer.get("resources") or ())
+
+    async def get_scale(self, path: str) -> Json | None:
+        """The `/scale` of an object, or None."""
+        return await self._get(f"{path}/scale")
 
     async def get_pod(self, key: Key) -> Json | None:
         """A pod, or None."""
@@ -156,11 +177,11 @@ class Kube:
             f"/apis/{GROUP}/{VERSION}/namespaces/{key.namespace}/{PLURAL}/{key.name}"
         )
 
-    async def get_replica_set_owner(self, key: Key) -> tuple[str, str | None] | None:
-        """UID of a ReplicaSet and of what controls it; None if there is no such ReplicaSet."""
+    async def get_replica_set_owner(self, key: Key) -> tuple[str, Owner | None] | None:
+        """UID of a ReplicaSet, and what controls it; None if there is no such ReplicaSet."""
         path = f"/apis/apps/v1/namespaces/{key.namespace}/replicasets/{key.name}"
         body = await self._get(path)
-        return None if body is None else (body["metadata"]["uid"], owner_uid(body))
+        return None if body is None else (body["metadata"]["uid"], owner_of(body))
 
     async def apply_deployment(self, wanted: Json, seen: Workload | None) -> Workload:
         """Create a Deployment, or make it what it should be (server-side apply).
@@ -171,7 +192,7 @@ class Kube:
         Raises:
             ApiError: with `conflict`, when it has changed since it was seen.
         """
-        path = _deployment(Key(wanted["metadata"]["namespace"], wanted["metadata"]["name"]))
+        path = _path(WorkloadKey(wanted["metadata"]["namespace"], wanted["metadata"]["name"]))
         if seen is not None:
             metadata = {**wanted["metadata"], "resourceVersion": seen.resource_version}
             wanted = {**wanted, "metadata": metadata}
@@ -179,10 +200,10 @@ class Kube:
         return deployment(await self._call("PATCH", path, wanted, query, APPLY))
 
     async def scale(self, seen: Workload, replicas: int) -> str:
-        """Set the number of replicas, if the Deployment is still the one that was seen.
+        """Set the number of replicas, if the workload is still the one that was seen.
 
         Returns:
-            The Deployment's new resource version.
+            The workload's new resource version.
 
         Raises:
             ApiError: with `conflict`, when it has changed since.
@@ -191,7 +212,7 @@ class Kube:
             "metadata": {"resourceVersion": seen.resource_version},
             "spec": {"replicas": replicas},
         }
-        answer = await self._call("PATCH", f"{_deployment(seen.key)}/scale", body)
+        answer = await self._call("PATCH", f"{seen.path or _path(seen.key)}/scale", body)
         return str(answer["metadata"]["resourceVersion"])
 
     async def annotate_pod(self, key: Key, annotations: Mapping[str, str | None]) -> None:
@@ -286,8 +307,8 @@ class Kube:
         return answer
 
 
-def _deployment(key: Key | WorkloadKey) -> str:
-    return f"/apis/apps/v1/namespaces/{key.namespace}/deployments/{key.name}"
+def _path(key: WorkloadKey) -> str:
+    return f"/apis/apps/v1/namespaces/{key.namespace}/{key.kind.lower()}s/{key.name}"
 
 
 def _retry_after(response: Any) -> float | None:

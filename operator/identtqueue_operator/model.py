@@ -75,6 +75,35 @@ def _holds(labels: Mapping[str, str], key: str, operator: str, values: tuple[str
     return False
 
 
+class Owner(NamedTuple):
+    """What controls an object."""
+
+    uid: str
+    name: str
+    group: str = "apps"
+    kind: str = "ReplicaSet"
+
+
+class RemovalOrder(StrEnum):
+    """Which pods a workload's controller ends first when the number of replicas is lowered."""
+
+    NOT_READY_FIRST = "NotReadyFirst"
+    """As a ReplicaSet does: not ready before ready, then lower deletion cost."""
+    HIGHEST_ORDINAL = "HighestOrdinal"
+    """As a StatefulSet does: the pod with the highest number in its name."""
+    UNKNOWN = "Unknown"
+    """Any pod may be the one."""
+
+
+class Reference(NamedTuple):
+    """A workload as a TaskQueue names it."""
+
+    key: WorkloadKey
+    api_version: str = "apps/v1"
+    removal: RemovalOrder | None = None
+    """Which pods its controller ends first. None: that is inferred."""
+
+
 @dataclass(frozen=True, slots=True)
 class Workload:
     """What the operator needs to know of a workload."""
@@ -85,22 +114,35 @@ class Workload:
     selector: Selector
     replicas: int
     """What its spec asks for."""
+    path: str = ""
+    """Where it is in the API. Empty: where its kind's objects are."""
     existing: int = 0
     """Pods that are there and not on their way out, as the workload's controller counted."""
+    counts_ending: bool = False
+    """That number has the pods in it that are on their way out; `members` takes them away."""
     ready: int = 0
     updated: int | None = None
     """How many of the existing ones have the current template. None: all of them."""
+    removal: RemovalOrder = RemovalOrder.NOT_READY_FIRST
+    one_by_one: bool = False
+    """Its controller ends one pod after the other, and only while all others are ready."""
+    first_ordinal: int = 0
+    revision: str = ""
+    """With which pods of the current template are labelled. Empty: it does not roll out."""
+    partition: int = 0
+    """So many pods, counted from the first ordinal, keep the template that they have."""
     lagging: bool = False
     """The workload's controller has not yet acted on the specification as it is now."""
     paused: bool = False
     """Its controller follows the number of replicas, and does not roll out."""
     refusal: str = ""
-    """Why its ReplicaSets can't create pods, in the API server's words."""
+    """Why its controller can't create pods, in the API server's words."""
     stuck: str = ""
     """Why its rollout does not get on: the progress deadline is over."""
     replicas_by: str = ""
     """Who wrote its number of replicas last, by `managedFields`. Empty: that is unknown."""
-    owner_uid: str | None = None
+    owner: Owner | None = None
+    """What controls it."""
     template_hash: str | None = None
     """Of the template that the operator last wrote; None for a workload it did not write."""
     shape: str | None = None
@@ -111,13 +153,6 @@ class Workload:
     def rolling(self) -> bool:
         """Whether pods of an older template are still there."""
         return self.updated is not None and self.updated < self.existing
-
-
-class ReplicaSet(NamedTuple):
-    """The ReplicaSet that controls a pod."""
-
-    uid: str
-    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +189,10 @@ class Pod:
     deletion_cost: int = 0
     draining_since: float | None = None
     """From the operator's own annotation."""
-    replica_set: ReplicaSet | None = None
-    """None: something else controls it, or nothing does."""
+    owner: Owner | None = None
+    """None: nothing controls it."""
+    revision: str = ""
+    """Of the template that it was made from, if its controller says so by a label."""
     unschedulable: str = ""
     """Why no node takes it, in the scheduler's words."""
     problem: tuple[str, str] | None = None
@@ -167,8 +204,14 @@ class Pod:
     last seen."""
 
     @property
+    def ordinal(self) -> int:
+        """The number at the end of its name; -1 if there is none."""
+        tail = self.key.name.rpartition("-")[2]
+        return int(tail) if tail.isascii() and tail.isdigit() else -1
+
+    @property
     def active(self) -> bool:
-        """Whether its ReplicaSet counts it."""
+        """Whether its controller counts it."""
         return (
             self.gone_at is None and not self.deleting and self.phase not in ("Succeeded", "Failed")
         )
@@ -334,7 +377,7 @@ class Observed:
 
     @property
     def own_pods(self) -> tuple[Pod, ...]:
-        """The pods that the workload's ReplicaSets count."""
+        """The pods that the workload's controller counts."""
         return tuple(pod for pod in self.pods if pod.active and not pod.foreign)
 
     def workers_by_pod(self) -> dict[str, tuple[Worker, ...]]:
@@ -457,7 +500,7 @@ class Memory:
     """Of each trigger, by its name."""
     startup: Startup | None = None
     lowered: bool = False
-    """The number was lowered, and the ReplicaSets have not yet been seen to have followed."""
+    """The number was lowered, and the controller has not yet been seen to have followed."""
     registered_at: float | None = None
     """When a worker was last registered from a pod of the workload."""
     drains: Mapping[str, float] = field(default_factory=dict)

@@ -14,20 +14,16 @@ from dataclasses import dataclass, field, replace
 from identtqueue.admin import Admin, QueueDepth, WorkerInfo
 from identtqueue.errors import IdenttqueueError
 
-from .cluster import Cluster
 from .connections import Connection
-from .kube import Kube
-from .model import Depth, Observed, Trigger, Worker, Workload, WorkloadKey
-from .replicasets import ReplicaSets
+from .model import Depth, Observed, Reference, Trigger, Worker
+from .workloads import Workloads
 
 
 async def observe(
-    workload: WorkloadKey,
+    workload: Reference,
     connections: Sequence[Connection],
     *,
-    cluster: Cluster,
-    kube: Kube,
-    replica_sets: ReplicaSets,
+    workloads: Workloads,
     at: float,
     steady_at: float,
     conflict: str = "",
@@ -40,9 +36,7 @@ async def observe(
     Args:
         workload: which one is scaled.
         connections: to the queues of its triggers.
-        cluster: the watches' cache.
-        kube: for what the cache does not have.
-        replica_sets: says which pods belong to the workload.
+        workloads: knows the workload, and which pods belong to it.
         at: the time, seconds since the epoch.
         steady_at: the same on the monotonic clock.
         conflict: who else scales the workload.
@@ -51,12 +45,10 @@ async def observe(
         due_within_seconds: how far ahead to look for tasks that fall due.
 
     Raises:
+        WorkloadTrouble: the workload can't be read, and it is known what to do about it.
         ApiError: the API server could not be asked.
     """
-    found = await find_workload(workload, cluster, kube)
-    pods = cluster.pods(found) if found else ()
-    if found is not None:
-        pods = await replica_sets.tell_apart(pods, found)
+    found, pods = await workloads.look(workload)
     looks = await asyncio.gather(*(_look(each, due_within_seconds) for each in connections))
     looks = _without_repetitions(looks)
     return Observed(
@@ -72,18 +64,6 @@ async def observe(
         rival=rival,
         shared=shared,
     )
-
-
-async def find_workload(workload: WorkloadKey, cluster: Cluster, kube: Kube) -> Workload | None:
-    """The workload; one that the cache does not have is asked for."""
-    known = cluster.workload(workload)
-    if known is None and not cluster.is_missing(workload):
-        known = await kube.get_workload(workload)
-        if known is None:
-            cluster.note_missing(workload)
-        else:
-            cluster.put_workload(known)
-    return known
 
 
 # --- the queues -----------------------------------------------------------------------------------

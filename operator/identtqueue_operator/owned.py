@@ -15,7 +15,7 @@ from .api.v1alpha1 import TaskQueueSpec
 from .cluster import Cluster
 from .kube import ApiError, Kube
 from .model import Key, WorkloadKey
-from .observe import find_workload
+from .workloads import find_watched
 
 MEND_SECONDS = 10.0
 """Between two corrections of somebody else's changes."""
@@ -63,8 +63,8 @@ class OwnedDeployment:
         Raises:
             ApiError: the API server could not be asked, or the Deployment changed in between.
         """
-        known = await find_workload(WorkloadKey(*self._key), self._cluster, self._kube)
-        if known is not None and known.owner_uid != self._uid:
+        known = await find_watched(WorkloadKey(*self._key), self._cluster, self._kube)
+        if known is not None and (known.owner is None or known.owner.uid != self._uid):
             message = (
                 f"Deployment {self._key.name} exists and does not belong to this TaskQueue: "
                 "delete it, or refer to it by workloadRef"

@@ -28,6 +28,7 @@ from .connections import Connection, Connections, Dropped
 from .decide import decide
 from .drain import call_all_back
 from .endpoints import Endpoints
+from .kinds import WorkloadTrouble
 from .kube import ApiError, Kube
 from .logs import about
 from .metrics import Meter
@@ -37,16 +38,19 @@ from .model import (
     Memory,
     Observed,
     Outcome,
+    Pod,
+    Reference,
+    RemovalOrder,
     Startup,
     Target,
     WorkloadKey,
 )
 from .observe import observe, read_workers
 from .owned import Kept, OwnedDeployment
-from .replicasets import ReplicaSets
 from .report import Reporter, TaskQueueGone
 from .startup import startup_seconds
 from .status import Round
+from .workloads import Workloads
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +96,7 @@ class Tools:
     kube: Kube
     cluster: Cluster
     endpoints: Endpoints
-    replica_sets: ReplicaSets
+    workloads: Workloads
     meter: Meter
     autoscaler: Callable[[WorkloadKey], str]
     """(workload): which other autoscaler scales it, in words; empty: none."""
@@ -100,8 +104,8 @@ class Tools:
     """(age of a TaskQueue, workload): which older TaskQueue scales it, in words."""
     shared: Callable[[Key], str]
     """(TaskQueue): which other one counts the same tasks, in words."""
-    is_self: Callable[[WorkloadKey], bool]
-    """(workload): whether it runs this operator."""
+    is_self: Callable[[WorkloadKey, Sequence[Pod]], bool]
+    """(workload, its pods): whether it runs this operator."""
     look_for_others: Callable[[], Awaitable[str]]
     """Makes sure that `autoscaler` knows of everybody who scales something now; or says why not."""
     clock: Callable[[], float]
@@ -192,6 +196,15 @@ class Reconciler:
         return WorkloadKey.referred(
             self.key.namespace, reference.name, reference.api_version, reference.kind
         )
+
+    @property
+    def reference(self) -> Reference:
+        """What is scaled, as the spec names it."""
+        given = self._spec.workload_ref if self._spec else None
+        if given is None:
+            return Reference(self.workload)
+        order = None if given.removal_order is None else RemovalOrder(given.removal_order)
+        return Reference(self.workload, given.api_version, order)
 
     @property
     def queues(self) -> frozenset[tuple[str, str]]:
@@ -450,12 +463,15 @@ class Reconciler:
         assert spec is not None
         kept = await self._keep_workload(spec)
         if kept.problem is not None:
-            where, pause = self.workload, spec.pause
-            now = Round(at, self._generation, where, problem=kept.problem, pause=pause)
-            self._report(now)
-            return float(spec.scaling.poll_period_seconds)
+            return self._report_problem(spec, at, kept.problem)
         connections = await self._connections.find(spec)
-        seen, decision, outcome = await self._observe_decide_act(spec, connections, at, rung_at)
+        try:
+            seen = await self._observe(spec, connections, at)
+        except WorkloadTrouble as trouble:
+            return self._report_problem(spec, at, (trouble.reason, str(trouble)))
+        if self._tools.is_self(self.workload, seen.pods):
+            return self._report_problem(spec, at, _IT_IS_ME)
+        decision, outcome = await self._decide_and_act(spec, seen, connections, rung_at)
         now = Round(
             at,
             self._generation,
@@ -478,21 +494,26 @@ class Reconciler:
         return min((look for look in looks if look is not None), default=None)
 
     async def _keep_workload(self, spec: TaskQueueSpec) -> Kept:
-        """Make the Deployment of a template what it should be; find what forbids a workload."""
+        """Make the Deployment of a template what it should be."""
         if spec.template is None:
-            return Kept(_IT_IS_ME if self._tools.is_self(self.workload) else None)
+            return Kept()
         if not self._tools.templates:
             return Kept(_NO_TEMPLATES)
         return await self._owned.keep(spec)
 
-    async def _observe_decide_act(
+    def _report_problem(self, spec: TaskQueueSpec, at: float, problem: tuple[str, str]) -> float:
+        """Report what is wrong with the workload, and look again with the next poll."""
+        where, pause = self.workload, spec.pause
+        self._report(Round(at, self._generation, where, problem=problem, pause=pause))
+        return float(spec.scaling.poll_period_seconds)
+
+    async def _decide_and_act(
         self,
         spec: TaskQueueSpec,
+        seen: Observed,
         connections: Sequence[Connection],
-        at: float,
         rung_at: float | None,
-    ) -> tuple[Observed, Decision, Outcome]:
-        seen = await self._observe(spec, connections, at)
+    ) -> tuple[Decision, Outcome]:
         decision, self._memory = decide(spec, seen, self._memory)
         self.seen, self.decision = seen, decision
         outcome = await self._act(decision, seen, connections, spec)
@@ -503,7 +524,7 @@ class Reconciler:
         elif decision.scale_to is not None:
             self._memory = self._memory.may_have_scaled(decision.scale_to)
         await self._leave_dropped(seen)
-        return seen, decision, outcome
+        return decision, outcome
 
     async def _observe(
         self, spec: TaskQueueSpec, connections: Sequence[Connection], at: float
@@ -511,11 +532,9 @@ class Reconciler:
         tools = self._tools
         rival = tools.rival(self.created, self.workload)
         return await observe(
-            self.workload,
+            self.reference,
             connections,
-            cluster=tools.cluster,
-            kube=tools.kube,
-            replica_sets=tools.replica_sets,
+            workloads=tools.workloads,
             at=at,
             steady_at=tools.steady(),
             conflict=tools.autoscaler(self.workload) or rival,
@@ -601,6 +620,8 @@ class Reconciler:
             seen = await self._observe(spec, connections, self._tools.clock())
         except ApiError:
             return False
+        except WorkloadTrouble:
+            return True
         if seen.workload is None:
             return True
         await self._leave_dropped(seen)

@@ -21,6 +21,9 @@ What the operator needs from the API server, in the namespaces it serves:
 | apps | deployments | get, list, watch; create, patch for `template` |
 | apps | deployments/scale | patch |
 | apps | replicasets | get |
+| apps | statefulsets | get, list, watch |
+| apps | statefulsets/scale | patch |
+| any of `rbac.scaleTargets` | its /scale | get, patch |
 | core | pods | get, list, watch, patch (the deletion cost) |
 | core | secrets | get, by name |
 | core | events | create, patch |

@@ -5,11 +5,12 @@ A pod of the API server takes tens of kilobytes as a dict; the operator keeps a 
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from .model import Container, Key, Pod, ReplicaSet, Selector, Workload, WorkloadKey
+from .model import Container, Key, Owner, Pod, RemovalOrder, Selector, Workload, WorkloadKey
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 DRAINING_SINCE = "identtqueue.dev/draining-since"
@@ -17,6 +18,8 @@ FIELD_MANAGER = "identtqueue-operator"
 """Who wrote what, in `metadata.managedFields`. Every write of the operator carries it, so that the
 hand that changed a number of replicas has a name."""
 TEMPLATE_HASH = "identtqueue.dev/template-hash"
+REVISION_LABEL = "controller-revision-hash"
+"""By which a StatefulSet marks the pods of one revision of its template."""
 
 Body = Mapping[str, Any]
 
@@ -27,20 +30,23 @@ def key_of(body: Body) -> Key:
     return Key(metadata.get("namespace") or "", metadata["name"])
 
 
-def workload_key(body: Body) -> WorkloadKey:
-    """Name the workload that an object is."""
-    return WorkloadKey.referred(*key_of(body), body.get("apiVersion"), body.get("kind"))
-
-
-def owner_uid(body: Body) -> str | None:
-    """UID of the controlling owner."""
+def owner_of(body: Body) -> Owner | None:
+    """What controls an object."""
     owner = _controller(body)
-    return None if owner is None else str(owner["uid"])
+    if owner is None:
+        return None
+    group = str(owner.get("apiVersion") or "").rpartition("/")[0]
+    return Owner(str(owner["uid"]), str(owner["name"]), group, str(owner.get("kind")))
 
 
 def _controller(body: Body) -> Body | None:
     owners: Iterable[Body] = body["metadata"].get("ownerReferences") or ()
     return next((owner for owner in owners if owner.get("controller")), None)
+
+
+def workload(body: Body, kind: str) -> Workload:
+    """A Deployment or a StatefulSet. The items of a list do not say their kind themselves."""
+    return stateful_set(body) if kind == "StatefulSet" else deployment(body)
 
 
 def deployment(body: Body) -> Workload:
@@ -61,9 +67,58 @@ def deployment(body: Body) -> Workload:
         refusal=_condition(status, "ReplicaFailure", "True"),
         stuck=_condition(status, "Progressing", "False"),
         replicas_by=_replicas_by(metadata.get("managedFields") or ()),
-        owner_uid=owner_uid(body),
+        owner=owner_of(body),
         template_hash=template_hash,
         shape=None if template_hash is None else _shape(body),
+    )
+
+
+def stateful_set(body: Body) -> Workload:
+    """A StatefulSet.
+
+    Its `status.replicas` counts the pods that are on their way out. Whether a rollout is under way,
+    only the pods' labels say: with a partition, `currentRevision` never becomes `updateRevision`.
+    """
+    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
+    strategy = spec.get("updateStrategy") or {}
+    rolls_out = strategy.get("type") != "OnDelete"
+    return Workload(
+        key=WorkloadKey(*key_of(body), kind="StatefulSet"),
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        selector=selector(spec.get("selector") or {}),
+        replicas=1 if spec.get("replicas") is None else spec["replicas"],
+        existing=status.get("replicas") or 0,
+        counts_ending=True,
+        ready=status.get("readyReplicas") or 0,
+        removal=RemovalOrder.HIGHEST_ORDINAL,
+        one_by_one=spec.get("podManagementPolicy") != "Parallel",
+        first_ordinal=(spec.get("ordinals") or {}).get("start") or 0,
+        revision=str(status.get("updateRevision") or "") if rolls_out else "",
+        partition=(strategy.get("rollingUpdate") or {}).get("partition") or 0,
+        lagging=(status.get("observedGeneration") or 0) < (metadata.get("generation") or 0),
+        replicas_by=_replicas_by(metadata.get("managedFields") or ()),
+        owner=owner_of(body),
+    )
+
+
+def scale(body: Body, key: WorkloadKey, path: str) -> Workload:
+    """A workload of another kind, by its `/scale`. Which pods are its own, their owners say.
+
+    Raises:
+        ValueError: the selector is none.
+    """
+    metadata, status = body["metadata"], body.get("status") or {}
+    return Workload(
+        key=key,
+        path=path,
+        uid=str(metadata.get("uid") or ""),
+        resource_version=str(metadata["resourceVersion"]),
+        selector=parse_selector(status.get("selector") or ""),
+        replicas=(body.get("spec") or {}).get("replicas") or 0,
+        existing=status.get("replicas") or 0,
+        counts_ending=True,
+        removal=RemovalOrder.UNKNOWN,
     )
 
 
@@ -106,6 +161,40 @@ def selector(body: Body) -> Selector:
     )
 
 
+_TERM = re.compile(
+    r"\s*(?P<no>!)?\s*(?P<key>[^\s!=,()<>]+)\s*"
+    r"(?:(?P<sign>==?|!=)\s*(?P<value>[^\s=,()!]*)|(?P<word>in|notin)\s*\((?P<values>[^()]*)\))?"
+    r"\s*(?:,|$)"
+)
+
+
+def parse_selector(text: str) -> Selector:
+    """A label selector as `kubectl -l` takes it, and as a `/scale` has it in its status.
+
+    Raises:
+        ValueError: it is none.
+    """
+    labels: list[tuple[str, str]] = []
+    expressions: list[tuple[str, str, tuple[str, ...]]] = []
+    at = 0
+    while at < len(text):
+        term = _TERM.match(text, at)
+        if term is None or (term["no"] and (term["sign"] or term["word"])):
+            raise ValueError(f"this is no label selector: {text[:100]!r}")
+        at = term.end()
+        key = term["key"]
+        if term["word"]:
+            values = tuple(sorted(value.strip() for value in term["values"].split(",")))
+            expressions.append((key, "In" if term["word"] == "in" else "NotIn", values))
+        elif term["sign"] == "!=":
+            expressions.append((key, "NotIn", (term["value"],)))
+        elif term["sign"]:
+            labels.append((key, term["value"]))
+        else:
+            expressions.append((key, "DoesNotExist" if term["no"] else "Exists", ()))
+    return Selector(tuple(sorted(labels)), tuple(expressions))
+
+
 def pod(body: Body, gone_at: float | None = None) -> Pod:
     """A pod, as it is or, with `gone_at`, as it was last seen."""
     metadata, status = body["metadata"], body.get("status") or {}
@@ -123,20 +212,12 @@ def pod(body: Body, gone_at: float | None = None) -> Pod:
         containers=tuple(_containers(status.get("containerStatuses") or ())),
         deletion_cost=_integer(annotations.get(DELETION_COST)),
         draining_since=timestamp(annotations.get(DRAINING_SINCE)),
-        replica_set=_replica_set(body),
+        owner=owner_of(body),
+        revision=str((metadata.get("labels") or {}).get(REVISION_LABEL) or ""),
         unschedulable=_condition(status, "PodScheduled", "False"),
         problem=_init_problem(status.get("initContainerStatuses") or ()),
         gone_at=gone_at,
     )
-
-
-def _replica_set(body: Body) -> ReplicaSet | None:
-    owner = _controller(body)
-    if owner is None or owner.get("kind") != "ReplicaSet":
-        return None
-    if not str(owner.get("apiVersion")).startswith("apps/"):
-        return None
-    return ReplicaSet(str(owner["uid"]), str(owner["name"]))
 
 
 def _is_ready(condition: Body) -> bool:

@@ -13,6 +13,8 @@ ALLOWED = {
     ("identtqueue.dev", "taskqueues/status"): {"patch"},
     ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
     ("apps", "deployments/scale"): {"patch"},
+    ("apps", "statefulsets"): {"get", "list", "watch"},
+    ("apps", "statefulsets/scale"): {"patch"},
     ("apps", "replicasets"): {"get"},
     ("", "pods"): {"get", "list", "watch", "patch"},
     ("", "secrets"): {"get"},
@@ -75,7 +77,7 @@ def test_without_templates_deployments_are_only_scaled() -> None:
         for verb in rule["verbs"]
         if verb not in {"get", "list", "watch"}
     ]
-    assert granted == [("deployments/scale", "patch")]
+    assert granted == [("deployments/scale", "patch"), ("statefulsets/scale", "patch")]
 
 
 def test_without_templates_the_operator_knows_it_and_nothing_needs_one() -> None:
@@ -183,3 +185,12 @@ def test_users_may_write_taskqueues_but_not_their_status() -> None:
     edit = roles["queues-identtqueue-edit"]
     assert edit["metadata"]["labels"]["rbac.authorization.k8s.io/aggregate-to-edit"] == "true"
     assert [rule["resources"] for rule in edit["rules"]] == [["taskqueues"]]
+
+
+def test_other_kinds_may_be_scaled_if_they_are_named() -> None:
+    targets = 'rbac.scaleTargets=[{"apiGroup":"argoproj.io","resource":"rollouts"}]'
+    rules = operator_rules(helm.objects("--set", "crds.enabled=false", "--set-json", targets))
+    found = [rule for rule in rules if rule["apiGroups"] == ["argoproj.io"]]
+    assert [(rule["resources"], rule["verbs"]) for rule in found] == [
+        (["rollouts/scale"], ["get", "patch"])
+    ]

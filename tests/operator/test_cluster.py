@@ -97,9 +97,9 @@ def test_what_a_list_and_the_watches_say_differently_is_doubtful(cluster, clock)
     cluster.drop_pods_called(Key("ns", "there"), other_than="uid-there")
     names = {p.key.name: p.gone_at for p in cluster.pods(deployment(1))}
     assert names == {"gone": clock.now, "there": None, "newer than the list": None}
-    assert cluster.doubtful_workloads("another", [], listed_at) == set()
-    assert cluster.doubtful_workloads(None, [], listed_at) == {WORKLOAD}
-    assert cluster.doubtful_workloads("ns", [body(pod("new"))], clock.now + 1) == {
+    assert cluster.doubtful_workloads("another", "Deployment", [], listed_at) == set()
+    assert cluster.doubtful_workloads(None, "Deployment", [], listed_at) == {WORKLOAD}
+    assert cluster.doubtful_workloads("ns", "Deployment", [body(pod("new"))], clock.now + 1) == {
         WORKLOAD,
         WorkloadKey("ns", "new"),
     }

@@ -11,10 +11,10 @@ from identtqueue_operator.drain import (
     drains_since,
     has_followed,
     plan_drain,
-    replicaset_order,
     waits_for_rollout,
 )
-from identtqueue_operator.model import Drain, ReplicaSet
+from identtqueue_operator.model import Drain, Owner
+from identtqueue_operator.victims import replicaset_order
 from support.taskqueues import deployment, observed, pod, worker
 
 
@@ -292,7 +292,7 @@ def test_a_paused_deployment_with_pods_of_one_replicaset_shrinks():
     assert not waits_for_rollout(1, seen)
     assert hosts(planned(1, seen, 600).stop) == ["p1"]
     assert planned(1, told(seen, "p1"), 600).replicas == 1
-    new = replace(seen.pods[1], replica_set=ReplicaSet("new", "worker-2"))
+    new = replace(seen.pods[1], owner=Owner("new", "worker-2"))
     assert waits_for_rollout(1, replace(seen, pods=(seen.pods[0], new)))
 
 

@@ -5,7 +5,7 @@ import secrets
 import pytest
 
 from identtqueue_operator import health
-from support.fleet import Fleet
+from support.fleet import Fleet, controlled_by
 from support.waiting import eventually
 
 
@@ -101,14 +101,9 @@ async def test_the_operator_never_scales_itself(operator, setup):
 async def test_an_operator_whose_pod_has_a_name_that_was_cut_knows_itself(operator, setup):
     """A pod's name is cut to 63 characters; its ReplicaSet's is not."""
     itself = "o" * 60
-    setup.api.put("deployments", itself, {"spec": {"replicas": 2}})
-    owner = {
-        "apiVersion": "apps/v1",
-        "kind": "ReplicaSet",
-        "name": f"{itself}-5d5f8c",
-        "uid": "x",
-        "controller": True,
-    }
+    made = setup.api.put("deployments", itself, {"spec": {"replicas": 2}})
+    body = {"metadata": {"ownerReferences": [controlled_by(made)]}}
+    owner = controlled_by(setup.api.put("replicasets", f"{itself}-5d5f8c", body))
     setup.api.put("pods", "operator", {"metadata": {"ownerReferences": [owner]}, "spec": {}})
     await setup.enqueue(9)
     setup.create(name="me", workloadRef={"name": itself})

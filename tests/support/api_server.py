@@ -24,7 +24,11 @@ Json = dict[str, Any]
 GROUPS: dict[str, dict[str, str]] = {
     "v1": {"namespaces": "Namespace", "pods": "Pod", "secrets": "Secret", "events": "Event"},
     "apiextensions.k8s.io/v1": {"customresourcedefinitions": "CustomResourceDefinition"},
-    "apps/v1": {"deployments": "Deployment", "replicasets": "ReplicaSet"},
+    "apps/v1": {
+        "deployments": "Deployment",
+        "replicasets": "ReplicaSet",
+        "statefulsets": "StatefulSet",
+    },
     "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
     "coordination.k8s.io/v1": {"leases": "Lease"},
     "identtqueue.dev/v1alpha1": {"taskqueues": "TaskQueue"},

@@ -18,6 +18,7 @@ from typing import Any
 
 from identtqueue.admin import Admin
 from identtqueue.transport.aio import AsyncRedis
+from identtqueue_operator.model import WorkloadKey
 from identtqueue_operator.views import rfc3339
 from support.api_server import ApiServer
 from support.fleet import FleetWorker, controlled_by
@@ -76,6 +77,11 @@ class Shape:
     readiness_seconds: int = 0
     """From then until the first readiness probe."""
 
+    @property
+    def controllers(self) -> type[Controllers]:
+        """The model that understands it."""
+        return Controllers
+
 
 class Controllers:
     """One Deployment and everything that Kubernetes does for it.
@@ -88,6 +94,9 @@ class Controllers:
         clock: seconds, simulated.
         duration: seconds that the next task takes.
     """
+
+    plural = "deployments"
+    kind = "Deployment"
 
     def __init__(
         self,
@@ -127,22 +136,26 @@ class Controllers:
             "minReadySeconds": self.shape.min_ready_seconds,
             "template": {"metadata": {"labels": self._labels, "annotations": {"revision": "1"}}},
         }
-        self.api.put("deployments", self.name, {"spec": spec})
+        self.api.put(self.plural, self.name, {"spec": spec})
 
     def roll_out(self) -> None:
         """A new template."""
         revision = str(self._revision + 1)
         template = {"metadata": {"annotations": {"revision": revision}}}
-        self.api.change("deployments", self.name, {"spec": {"template": template}})
+        self.api.change(self.plural, self.name, {"spec": {"template": template}})
 
     def pause(self, paused: bool) -> None:
-        self.api.change("deployments", self.name, {"spec": {"paused": paused}})
+        self.api.change(self.plural, self.name, {"spec": {"paused": paused}})
 
     # --- what is so ---
 
     @property
     def _deployment(self) -> dict[str, Any]:
-        return self.api.get("deployments", self.name)
+        return self.api.get(self.plural, self.name)
+
+    @property
+    def key(self) -> WorkloadKey:
+        return WorkloadKey("ns", self.name, kind=self.kind)
 
     @property
     def number(self) -> int:
@@ -320,7 +333,7 @@ class Controllers:
         }
         if self._deployment.get("status") != status:
             self.changes += 1
-            self.api.change("deployments", self.name, {"status": status})
+            self.api.change(self.plural, self.name, {"status": status})
 
     # --- the ReplicaSet controller ---
 
@@ -351,10 +364,12 @@ class Controllers:
 
     def _make_pod(self, replica_set: ReplicaSet) -> None:
         self._made += 1
+        self._put_pod(f"{self.name}-{self._made}", replica_set, self._labels)
+
+    def _put_pod(self, name: str, replica_set: ReplicaSet, labels: dict[str, str]) -> None:
         self.changes += 1
-        name = f"{self.name}-{self._made}"
         metadata = {
-            "labels": self._labels,
+            "labels": labels,
             "ownerReferences": [controlled_by(replica_set.body)],
             "creationTimestamp": rfc3339(self._clock()),
         }

@@ -101,8 +101,9 @@ class Operator:
                 )
             case "taskqueues":
                 controller.task_queue_changed(body)
-            case "deployments":
-                (controller.deployment_deleted if gone else controller.deployment_changed)(body)
+            case "deployments" | "statefulsets":
+                tell = controller.workload_deleted if gone else controller.workload_changed
+                tell(body, body["kind"])
             case "horizontalpodautoscalers":
                 controller.autoscaler_changed(body, gone=gone)
             case "pods":

@@ -46,6 +46,16 @@ CronText = Annotated[
     str,
     StringConstraints(pattern=r"^[0-9A-Za-z*,/#-]+( +[0-9A-Za-z*,/#-]+){4}$", max_length=128),
 ]
+ApiVersion = Annotated[
+    str,
+    StringConstraints(
+        pattern=r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[a-z0-9]+$", min_length=1, max_length=317
+    ),
+]
+KindName = Annotated[
+    str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", min_length=1, max_length=63)
+]
+RemovalOrder = Literal["NotReadyFirst", "HighestOrdinal", "Unknown"]
 _HOST_AND_PORT = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]\s/@,:?#]+)(:[0-9]{1,5})?"
 ServerAddress = Annotated[
     str, StringConstraints(pattern=f"^{_HOST_AND_PORT}$", min_length=1, max_length=261)
@@ -93,14 +103,21 @@ class ApiModel(BaseModel):
 
 
 class WorkloadRef(ApiModel):
-    """An existing Deployment of workers. The operator only reads and scales it."""
+    """An existing workload of workers. The operator only reads and scales it."""
 
-    api_version: Literal["apps/v1"] = "apps/v1"
+    api_version: ApiVersion = "apps/v1"
     """API group and version of the workload. Default: apps/v1."""
-    kind: Literal["Deployment"] = "Deployment"
-    """Kind of the workload. Default: Deployment."""
+    kind: KindName = "Deployment"
+    """Kind of the workload: Deployment, StatefulSet, or another one with a /scale, for which the
+    operator needs a right (rbac.scaleTargets of the chart). Default: Deployment."""
     name: ObjectName
-    """Name of the Deployment, in the TaskQueue's namespace."""
+    """Name of the workload, in the TaskQueue's namespace."""
+    removal_order: RemovalOrder | None = None
+    """Which pods the workload's controller ends first when its replicas are lowered. NotReadyFirst:
+    those that are not ready, then those with the lowest pod-deletion-cost. HighestOrdinal: the one
+    with the highest number in its name. Unknown: any; then replicas are lowered only while no
+    worker holds a task. Of Deployments and StatefulSets it is known, and this is ignored. Default:
+    what is known of the pods' owners, else Unknown."""
 
 
 class TemplateMetadata(ApiModel):
@@ -575,7 +592,8 @@ class TaskQueueSpec(ApiModel):
             )
         ),
     ] = None
-    """An existing Deployment of workers, in place of `template`. It can't be changed afterwards."""
+    """An existing Deployment, StatefulSet or other workload of workers, in place of `template`. It
+    can't be changed afterwards."""
     template: Template | None = None
     """A pod template, in place of `workloadRef`. The operator owns a Deployment named like the
     TaskQueue and keeps it so. Into the container named `worker` (else the first one) it puts the
