@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Regenerates what follows from something else: the chart's CRD and the rules of its admission policy
-# (from the operator's models), the values table in the chart's README (from values.yaml) and manifests/ (from the chart).
+# (from the operator's models), the users of its Redis (from the library), the values table in the chart's README (from values.yaml) and manifests/ (from the chart).
 #   generate.sh           writes them
 #   generate.sh --check   changes nothing; names what is out of date and fails
 set -euo pipefail
@@ -19,6 +19,7 @@ chart=$out/charts/identtqueue
 
 "$python" -m identtqueue_operator.api.crd >"$chart/files/taskqueues.yaml"
 "$python" -m identtqueue_operator.api.admission >"$chart/files/author-policy.yaml"
+"$python" charts/redis_users.py >"$chart/files/redis-users.conf"
 "$python" charts/values_table.py "$chart" >"$out/README.md"
 mv "$out/README.md" "$chart/README.md"
 
@@ -59,7 +60,7 @@ EOF
 
 stale=0
 for file in charts/identtqueue/files/taskqueues.yaml charts/identtqueue/files/author-policy.yaml \
-  charts/identtqueue/README.md \
+  charts/identtqueue/files/redis-users.conf charts/identtqueue/README.md \
   manifests/crd.yaml manifests/install.yaml; do
   if [ "${1:-}" = --check ]; then
     diff -u --label "$file" --label "$file, regenerated" "$file" "$out/$file" >&2 || stale=1

@@ -21,8 +21,10 @@ from support.tls import Certificates
 REDIS = "secured-redis"
 LOGIN, CLIENT, AUTHORITY = "secured-login", "secured-client", "secured-ca"
 """Secrets; the operator may read them (`rbac.secretNames`)."""
-PRODUCER, QUEUES, BOSS = "producer", "queues", "boss"
-"""Redis users: the application, TaskQueue and workers, and whoever administrates Redis."""
+WORKER_LOGIN = "secured-worker"
+"""A Secret that only the kubelet reads."""
+PRODUCER, OPERATOR, WORKER, BOSS = "producer", "operator", "worker", "boss"
+"""Redis users: the application, the operator, the workers, and an administrator."""
 
 CONFIG = """
 port 0
@@ -36,7 +38,8 @@ save ""
 user default off
 user boss on >boss-secret ~* &* +@all
 user producer on >producer-secret {producer}
-user queues on >first-secret {queues}
+user operator on >first-secret {operator}
+user worker on >first-secret {worker}
 """
 
 
@@ -50,16 +53,17 @@ def secret(name: str, **data: str) -> dict:
     }
 
 
-def login(password: str) -> dict:
-    return secret(LOGIN, username=QUEUES, password=password)
+def logins(password: str) -> list[dict]:
+    return [
+        secret(LOGIN, username=OPERATOR, password=password),
+        secret(WORKER_LOGIN, username=WORKER, password=password),
+    ]
 
 
 def redis_objects(certificates: Certificates, queue: str) -> list[dict]:
     """The server, with its configuration and certificates in a Secret."""
-    queues = dict.fromkeys([*rules(Role.WORKER, [queue]), *rules(Role.OPERATOR, [queue])])
-    # What resets comes first, once.
-    words = sorted(queues, key=lambda word: not word.startswith(("reset", "-")))
-    text = CONFIG.format(producer=" ".join(rules(Role.PRODUCER, [queue])), queues=" ".join(words))
+    roles = (Role.PRODUCER, Role.OPERATOR, Role.WORKER)
+    text = CONFIG.format(**{role.value: " ".join(rules(role, [queue])) for role in roles})
     server = [Path(file).read_text() for file in certificates.server]
     files = secret(
         REDIS,
@@ -87,7 +91,7 @@ def redis_port(release: Release, certificates: Certificates, name: str) -> Itera
     kubectl = release.kubectl
     pair = [Path(file).read_text() for file in certificates.client]
     kubectl.apply(
-        login("first-secret"),
+        *logins("first-secret"),
         secret(CLIENT, tls_crt=pair[0], tls_key=pair[1]),
         secret(AUTHORITY, ca_crt=Path(certificates.ca).read_text()),
     )
@@ -98,7 +102,8 @@ def redis_port(release: Release, certificates: Certificates, name: str) -> Itera
         ):
             yield port
     finally:
-        kubectl("delete", "secret", REDIS, LOGIN, CLIENT, AUTHORITY, "--ignore-not-found")
+        secrets = (REDIS, LOGIN, WORKER_LOGIN, CLIENT, AUTHORITY)
+        kubectl("delete", "secret", *secrets, "--ignore-not-found")
 
 
 def settings(port: int, certificates: Certificates, user: str) -> RedisSettings:
@@ -133,6 +138,7 @@ async def test_tls_client_certificates_acl_users_and_a_rotated_password(
             "usernameKey": "username",
             "passwordKey": "password",
         },
+        "workerCredentialsSecretRef": {"name": WORKER_LOGIN, "usernameKey": "username"},
         "tls": {
             "caSecretRef": {"name": AUTHORITY},
             "clientCertSecretRef": {"name": CLIENT},
@@ -157,10 +163,17 @@ async def test_tls_client_certificates_acl_users_and_a_rotated_password(
         )
         (pod,) = [p["metadata"]["name"] for p in kubectl.list("pods", f"app={name}")]
 
+        # The worker's pod has its own login and nothing of the operator's, nor a token.
+        folders = kubectl("exec", pod, "--", "ls", "/var/run/identtqueue").split()
+        assert LOGIN not in folders
+        assert "serviceaccount" not in kubectl("exec", pod, "--", "cat", "/proc/mounts")
+
         # As the documentation says: both passwords, the Secret, then the new one alone.
-        as_boss(redis_port, certificates, ("ACL", "SETUSER", QUEUES, ">second-secret"))
-        kubectl.apply(login("second-secret"))
-        file = f"/var/run/identtqueue/{LOGIN}/password"
+        users = (OPERATOR, WORKER)
+        both = [("ACL", "SETUSER", user, ">second-secret") for user in users]
+        as_boss(redis_port, certificates, *both)
+        kubectl.apply(*logins("second-secret"))
+        file = f"/var/run/identtqueue/{WORKER_LOGIN}/password"
 
         def mounted() -> bool:
             return kubectl("exec", pod, "--", "cat", file) == "second-secret"
@@ -169,8 +182,8 @@ async def test_tls_client_certificates_acl_users_and_a_rotated_password(
         as_boss(
             redis_port,
             certificates,
-            ("ACL", "SETUSER", QUEUES, "<first-secret"),
-            ("CLIENT", "KILL", "USER", QUEUES),
+            *(("ACL", "SETUSER", user, "<first-secret") for user in users),
+            *(("CLIENT", "KILL", "USER", user) for user in users),
         )
         rotated_at = time.monotonic()
         task_id = await client.enqueue_job(name, "nap", seconds=0)

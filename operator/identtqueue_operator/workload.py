@@ -137,7 +137,7 @@ class _SecretFile:
 def _secret_files(spec: TaskQueueSpec) -> Iterator[_SecretFile]:
     """What the worker reads at each login."""
     redis = spec.redis
-    logins = [("", redis.credentials_secret_ref)]
+    logins = [("", redis.worker_credentials_secret_ref or redis.credentials_secret_ref)]
     if redis.sentinel:
         logins.append(("SENTINEL_", redis.sentinel.credentials_secret_ref))
     for prefix, login in logins:

@@ -174,7 +174,7 @@ def test_the_redis_password_is_readable_only_where_its_taskqueues_are() -> None:
         secrets = [rule for rule in rules if rule["resources"] == ["secrets"]]
         return [name for rule in secrets for name in rule["resourceNames"]]
 
-    assert readable("trial") == ["identtqueue-redis"]
+    assert readable("trial") == ["identtqueue-redis", "identtqueue-redis-operator"]
     assert readable("redis-settings") == ["queue-password"]
     # The release's namespace is not served: no TaskQueue there can name the Secret.
     assert set(readable("namespaces")) == {"redis"}

@@ -13,13 +13,16 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from chart import helm
+from identtqueue import Client, RedisSettings, Worker
+from identtqueue.admin import Admin
 from support import servers
+from support.serving import serving
 
 FILES = helm.CHART / "files"
 
 
 @contextmanager
-def started(folder: Path, password: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, password: str, **roles: str) -> Iterator[subprocess.Popen[str]]:
     """The script as in the container, but in a folder and on a socket of this test's own."""
     for name in ("bin", "etc", "tmp", "data"):
         (folder / name).mkdir(exist_ok=True)
@@ -29,6 +32,7 @@ def started(folder: Path, password: str) -> Iterator[subprocess.Popen[str]]:
     config = (FILES / "redis.conf").read_text()
     config = config.replace("port 6379", f"port 0\nunixsocket {folder}/socket")
     (folder / "etc" / "redis.conf").write_text(config.replace("dir /data", f"dir {folder}/data"))
+    (folder / "etc" / "users.conf").write_text((FILES / "redis-users.conf").read_text())
     script = (FILES / "redis-start.sh").read_text()
     script = re.sub("/(etc/identtqueue|tmp)/", lambda m: f"{folder}/{m[1][:3]}/", script)
     process = subprocess.Popen(
@@ -38,6 +42,7 @@ def started(folder: Path, password: str) -> Iterator[subprocess.Popen[str]]:
             "REDISCLI_AUTH": password,
             "APPENDFSYNC": "everysec",
             "MAXMEMORY": "64mb",
+            **{f"{role.upper()}_PASSWORD": word for role, word in roles.items()},
         },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -62,9 +67,10 @@ def wait_until_ready(process: subprocess.Popen[str]) -> None:
     raise AssertionError("".join(log))
 
 
-def client_of(folder: Path, password: str | None) -> "redis.Redis":
+def client_of(folder: Path, password: str | None, user: str | None = None) -> "redis.Redis":
     once = Retry(NoBackoff(), 0)
-    return redis.Redis(unix_socket_path=str(folder / "socket"), password=password, retry=once)
+    socket = str(folder / "socket")
+    return redis.Redis(unix_socket_path=socket, username=user, password=password, retry=once)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +111,60 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
         wait_until_ready(process)
         with client_of(tmp_path, "secret") as client:
             assert client.lrange("idtq:{mrz}:pending", 0, -1) == [b"mrz:1", b"mrz:2"]
+
+
+ROLES = {"operator": "op s3cret&/", "worker": "w\\1#", "producer": "pröducer"}
+
+
+def test_the_roles_have_users_whose_passwords_are_nowhere_to_be_seen(tmp_path: Path) -> None:
+    with started(tmp_path, "secret", **ROLES) as process:
+        wait_until_ready(process)
+        for file in ("cmdline", "environ"):
+            seen = (Path("/proc") / str(process.pid) / file).read_bytes()
+            assert not [word for word in ROLES.values() if word.encode() in seen]
+        written = (tmp_path / "tmp" / "redis.conf").read_text()
+        assert not [word for word in ROLES.values() if word in written]
+        with client_of(tmp_path, "secret") as client:
+            users = {rule.split()[1]: rule for rule in client.acl_list()}
+        assert set(users) == {"default", *ROLES}
+        assert not [rule for rule in users.values() if "nopass" in rule]
+
+
+async def test_each_role_does_its_work_with_its_own_login_and_no_other(tmp_path: Path) -> None:
+    def settings(role: str) -> RedisSettings:
+        return RedisSettings(
+            address=f"unix://{tmp_path}/socket", username=role, password=ROLES[role]
+        )
+
+    with started(tmp_path, "secret", **ROLES) as process:
+        wait_until_ready(process)
+        worker = Worker({"upper": upper}, settings("worker"), "mrz")
+        async with Client(settings("producer")) as client, serving(worker):
+            task_id = await client.enqueue_job("mrz", "upper", "hello")
+            assert await client.wait_for_result(task_id, 30) == "HELLO"
+            async with Admin(settings("operator")) as admin:
+                assert (await admin.depths(["mrz"]))["mrz"].counters["succeeded"] == 1
+                assert len(await admin.workers("mrz")) == 1
+        for role, others in {
+            "producer": ["BLPOP idtq:{mrz}:wake 1", "CONFIG GET *", "ACL LIST"],
+            "worker": ["HGETALL idtq:{mrz}:stats", "CONFIG GET *", "ACL LIST", "FLUSHALL"],
+            "operator": ["BLPOP idtq:{mrz}:wake 1", "GET elsewhere", "FLUSHALL"],
+        }.items():
+            with client_of(tmp_path, ROLES[role], role) as raw:
+                for command in others:
+                    with pytest.raises(redis.exceptions.NoPermissionError):
+                        raw.execute_command(*command.split())
+
+
+async def upper(_ctx: object, text: str) -> str:
+    return text.upper()
+
+
+def test_without_their_passwords_there_are_no_other_users(tmp_path: Path) -> None:
+    with started(tmp_path, "secret") as process:
+        wait_until_ready(process)
+        with client_of(tmp_path, "secret") as client:
+            assert [rule.split()[1] for rule in client.acl_list()] == ["default"]
 
 
 def test_an_empty_password_is_refused(tmp_path: Path) -> None:

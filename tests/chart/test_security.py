@@ -88,11 +88,12 @@ def test_the_password_is_in_its_secret_and_nowhere_else() -> None:
     )
     assert result.returncode == 0, result.stderr
     encoded = re.findall(r'^  password: "(.+)"$', result.stdout, re.MULTILINE)
-    assert len(encoded) == 1
-    password = base64.b64decode(encoded[0]).decode()
-    assert re.fullmatch("[A-Za-z0-9]{32}", password)
-    assert password not in result.stdout  # NOTES included
-    assert result.stdout.count(encoded[0]) == 1
+    assert len(set(encoded)) == len(encoded) == 4  # the default user's and those of three roles
+    for each in encoded:
+        password = base64.b64decode(each).decode()
+        assert re.fullmatch("[A-Za-z0-9]{32}", password)
+        assert password not in result.stdout  # NOTES included
+        assert result.stdout.count(each) == 1
 
 
 @everywhere
@@ -122,10 +123,23 @@ def test_two_renderings_without_a_cluster_have_two_passwords() -> None:
 def test_an_existing_secret_is_used_and_none_is_made() -> None:
     documents = helm.objects(*helm.case("redis-settings"))
     assert not helm.of_kind(documents, "Secret")
+    assert "_PASSWORD" not in json.dumps(helm.of_kind(documents, "StatefulSet"))
     (redis,) = helm.of_kind(documents, "StatefulSet").values()
     assert redis["spec"]["template"]["spec"]["containers"][0]["env"][0]["valueFrom"] == {
         "secretKeyRef": {"name": "queue-password", "key": "redis-password"}
     }
+
+
+def test_each_role_of_the_chart_s_redis_has_a_login_of_its_own() -> None:
+    documents = helm.objects(*helm.case("trial"))
+    logins = helm.of_kind(documents, "Secret")
+    for role in ("operator", "worker", "producer"):
+        data = logins[f"identtqueue-redis-{role}"]["data"]
+        assert base64.b64decode(data["username"]).decode() == role
+    (task_queue,) = helm.of_kind(documents, "TaskQueue").values()
+    redis = task_queue["spec"]["redis"]
+    assert redis["credentialsSecretRef"]["name"] == "identtqueue-redis-operator"
+    assert redis["workerCredentialsSecretRef"]["name"] == "identtqueue-redis-worker"
 
 
 def test_redis_is_not_restarted_by_an_operator_upgrade() -> None:

@@ -154,6 +154,10 @@ def test_durations_say_their_unit_and_defaults_are_said():
     [
         ({"template": {"spec": {"containers": [{}]}}}, "exactly one of workloadRef and template"),
         ({"scaling": {"minReplicas": 3, "maxReplicas": 2}}, "minReplicas must not exceed"),
+        (
+            {"redis": {"address": "r", "workerCredentialsSecretRef": {"name": "worker"}}},
+            "redis.workerCredentialsSecretRef needs template",
+        ),
         ({"scaling": {"strategy": {"type": "WaitTime"}}}, "type WaitTime needs waitTime"),
         (
             {

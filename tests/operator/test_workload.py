@@ -149,6 +149,15 @@ def test_a_key_that_is_named_twice_is_mounted_once():
     assert mounted(found) == {"redis": ["password"]}
 
 
+def test_workers_have_a_login_of_their_own_and_the_operators_is_not_in_their_pods():
+    worker = {"name": "worker-login", "usernameKey": "username", "passwordKey": "secret"}
+    found = render(PLAIN, redis=REDIS | {"workerCredentialsSecretRef": worker})
+    assert files_by_variable(found)["PASSWORD_FILE"] == ("worker-login", "secret")
+    assert files_by_variable(found)["USERNAME_FILE"] == ("worker-login", "username")
+    assert "redis" not in mounted(found)
+    assert mounted(found)["worker-login"] == ["secret", "username"]
+
+
 @pytest.mark.parametrize("asked", [True, False])
 def test_a_pod_gets_a_token_only_if_the_template_asks_for_it(asked):
     assert pod_of(render(PLAIN))["automountServiceAccountToken"] is False

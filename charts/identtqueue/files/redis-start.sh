@@ -1,16 +1,25 @@
 #!/bin/sh
-# Starts Redis with the password from REDISCLI_AUTH. Redis gets its hash, in a file that only this
-# container sees: the password is in no argument and no log, any character may be in it, and the
-# server's own environment is without it.
+# Starts Redis with the passwords from the environment. Redis gets their hashes, in a file that only
+# this container sees: the passwords are in no argument and no log, any character may be in them, and
+# the server's own environment is without them.
 set -eu
 umask 077
 : "${REDISCLI_AUTH:?is empty: an empty password would switch authentication off}"
-hash=$(printf %s "$REDISCLI_AUTH" | sha256sum | cut -d ' ' -f 1)
+hash_of() {
+  printf %s "$1" | sha256sum | cut -d ' ' -f 1
+}
 {
   echo 'include /etc/identtqueue/redis.conf'
   echo "appendfsync $APPENDFSYNC"
   echo "maxmemory $MAXMEMORY"
-  echo "user default on #$hash ~* &* +@all"
+  echo "user default on #$(hash_of "$REDISCLI_AUTH") ~* &* +@all"
+  # A user for each role, where the chart made its password; see `identtqueue acl`.
+  if [ -n "${OPERATOR_PASSWORD:-}" ]; then
+    sed -e '/^#/d' \
+      -e "s/@operator@/#$(hash_of "$OPERATOR_PASSWORD")/" \
+      -e "s/@worker@/#$(hash_of "$WORKER_PASSWORD")/" \
+      -e "s/@producer@/#$(hash_of "$PRODUCER_PASSWORD")/" /etc/identtqueue/users.conf
+  fi
 } >/tmp/redis.conf
-unset REDISCLI_AUTH
+unset REDISCLI_AUTH OPERATOR_PASSWORD WORKER_PASSWORD PRODUCER_PASSWORD
 exec redis-server /tmp/redis.conf

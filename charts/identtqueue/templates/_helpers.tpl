@@ -80,16 +80,32 @@ true
 {{- default (include "identtqueue.redis.fullname" .) .Values.redis.auth.existingSecret }}
 {{- end }}
 
+{{/*
+The roles for which the chart's Redis has a user, whose login is in the Secret <redis>-<role>: as JSON.
+None where the password is in a Secret of somebody else's, since this chart then makes no Secrets.
+*/}}
+{{- define "identtqueue.redis.roles" -}}
+{{- if and .Values.redis.enabled (not .Values.redis.auth.existingSecret) -}}
+["operator","worker","producer"]
+{{- else -}}
+[]
+{{- end }}
+{{- end }}
+
 {{- define "identtqueue.redis.address" -}}
 {{- printf "%s.%s.svc:6379" (include "identtqueue.redis.fullname" .) .Release.Namespace }}
 {{- end }}
 
-{{/* Redis of the test: as JSON, {} if there is none. */}}
+{{/*
+Redis of the test: as JSON, {} if there is none. With `roles`, each role has a Secret of its own:
+<secret>-<role>, with username and password.
+*/}}
 {{- define "identtqueue.test.redis" -}}
 {{- if .Values.test.redis.address }}
 {{- dict "address" .Values.test.redis.address "secret" .Values.test.redis.secretName "key" "password" | toJson }}
 {{- else if .Values.redis.enabled }}
-{{- dict "address" (include "identtqueue.redis.address" .) "secret" (include "identtqueue.redis.secretName" .) "key" .Values.redis.auth.key | toJson }}
+{{- $roles := ne (include "identtqueue.redis.roles" .) "[]" }}
+{{- dict "address" (include "identtqueue.redis.address" .) "secret" (include "identtqueue.redis.secretName" .) "key" .Values.redis.auth.key "roles" $roles | toJson }}
 {{- else -}}
 {}
 {{- end }}

@@ -68,6 +68,10 @@ _EXACTLY_ONE_REDIS = (
     "[has(self.address), has(self.sentinel), has(self.cluster)].filter(x, x).size() == 1"
 )
 ONE_REDIS = "exactly one of address, sentinel and cluster must be given"
+WORKER_LOGIN_NEEDS_TEMPLATE = (
+    "redis.workerCredentialsSecretRef needs template: with workloadRef, the login of the workers "
+    "is in your own manifest"
+)
 MOST_PERCENT_UP = 10_000
 MOST_PERCENT_DOWN = 100
 TOO_MANY_PERCENT_UP = f"a Percent policy of scaleUp takes at most {MOST_PERCENT_UP}"
@@ -282,6 +286,10 @@ class Redis(ApiModel):
     """A Redis Cluster, in place of `address`."""
     credentials_secret_ref: CredentialsSecretRef | None = None
     """Login at Redis. Without it the operator and the template's workers connect without one."""
+    worker_credentials_secret_ref: CredentialsSecretRef | None = None
+    """Login of the template's workers, where it is another one than the operator's: a user with
+    the rules of `identtqueue acl worker`. The operator never reads this Secret. Without it workers
+    use credentialsSecretRef, whose user then needs the rules of both."""
     tls: Tls | None = None
     """TLS to Redis. Without it a `rediss://` address uses TLS with the system's authorities."""
 
@@ -581,6 +589,10 @@ class TaskQueueSpec(ApiModel):
                 "has(self.workloadRef) == has(oldSelf.workloadRef)",
                 "a TaskQueue cannot change between workloadRef and template: create a new one",
             ),
+            (
+                "has(self.template) || !has(self.redis.workerCredentialsSecretRef)",
+                WORKER_LOGIN_NEEDS_TEMPLATE,
+            ),
         )
     )
 
@@ -690,6 +702,8 @@ def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
         yield "policy Fixed needs replicas, and only it may have them"
     yield from _broken_step_rules(scaling)
     yield from _broken_redis_rules(spec.redis)
+    if spec.redis.worker_credentials_secret_ref and not spec.template:
+        yield WORKER_LOGIN_NEEDS_TEMPLATE
     if len({queue.name for queue in spec.queues}) != len(spec.queues):
         yield "queues must have different names"
     yield from _broken_schedule_rules(scaling)
