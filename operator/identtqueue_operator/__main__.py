@@ -11,6 +11,7 @@ import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
 
@@ -21,6 +22,7 @@ from .controller import Controller
 from .kube import ApiError, Kube, connect
 from .leader import Leader
 from .metrics import Meter
+from .scrapers import Scrapers
 from .server import Server
 from .settings import Settings, SettingsError
 
@@ -43,11 +45,13 @@ async def operate(settings: Settings) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     meter = Meter()
-    server = Server(meter.exposition)
     # The Lease is renewed over connections of its own: a slow API server and a thousand writes in
     # line must not cost the leadership, which would only add a restart to the load.
     lease_api = await connect()
     async with Kube(await connect()) as kube, Kube(lease_api) as lease_kube:
+        scrapers = Scrapers(kube, time.monotonic) if settings.metrics_access == "token" else None
+        check = scrapers.check if scrapers else None
+        server = Server(meter.exposition, check, settings.certificate)
         port = await server.start(settings.http_port)
         logger.info("serving /livez, /readyz and /metrics on port %d", port)
         leader = Leader(lease_api, lease_kube, settings.own_namespace, settings.identity)

@@ -237,6 +237,33 @@ class Kube:
         async with self._telling:
             await self._call("PATCH", path, body)
 
+    async def review_token(self, token: str) -> Json | None:
+        """Say whose a token is: the user as a SubjectAccessReview wants it; None for nobody's."""
+        body = {
+            "apiVersion": "authentication.k8s.io/v1",
+            "kind": "TokenReview",
+            "spec": {"token": token},
+        }
+        path = "/apis/authentication.k8s.io/v1/tokenreviews"
+        answer = await self._call("POST", path, body, changes=False)
+        status = answer.get("status") or {}
+        user = status.get("user") or {}
+        if not status.get("authenticated") or not user.get("username"):
+            return None
+        found = {"user": user["username"]}
+        return found | {key: user[key] for key in ("uid", "groups", "extra") if user.get(key)}
+
+    async def may_get(self, user: Json, path: str) -> bool:
+        """Say whether a user may `get` a path that is none of the API server's (an RBAC rule)."""
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {**user, "nonResourceAttributes": {"path": path, "verb": "get"}},
+        }
+        review = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+        answer = await self._call("POST", review, body, changes=False)
+        return (answer.get("status") or {}).get("allowed") is True
+
     async def release_lease(self, key: Key, identity: str) -> None:
         """Give the leader's Lease back, if it is still ours."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{key.namespace}/leases/{key.name}"
@@ -274,12 +301,14 @@ class Kube:
         body: Json | None = None,
         query: Iterable[tuple[str, str]] = (),
         patch_type: str = MERGE_PATCH,
+        *,
+        changes: bool = True,
     ) -> Json:
         headers = {"Accept": "application/json"}
         headers["Content-Type"] = patch_type if method == "PATCH" else "application/json"
         query = list(query)
         if method != "GET":
-            self.writes += 1
+            self.writes += changes
             query.append(("fieldManager", FIELD_MANAGER))
         for repeat in range(MAX_REPEATS + 1):
             try:

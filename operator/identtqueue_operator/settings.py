@@ -8,6 +8,9 @@
 | IDENTTQUEUE_REDIS_ALLOW | where Redis may be: networks and names, comma separated | anywhere |
 | IDENTTQUEUE_LEADER_ELECTION | wait for the Lease before doing anything | true |
 | IDENTTQUEUE_HTTP_PORT | port of /livez, /readyz and /metrics; 0 picks a free one | 8080 |
+| IDENTTQUEUE_METRICS_ACCESS | `token`: /metrics is only for callers that may `get` it | none |
+| IDENTTQUEUE_TLS_CERT_FILE | certificate of the port; without it plain HTTP | |
+| IDENTTQUEUE_TLS_KEY_FILE | the certificate's key; both are read again when renewed | |
 | IDENTTQUEUE_LOG_LEVEL | debug, info, warning or error | info |
 | IDENTTQUEUE_LOG_FORMAT | json or text | json |
 | POD_NAMESPACE, POD_NAME | by the Downward API: where the Lease lives, and who holds it | |
@@ -29,6 +32,8 @@ What the operator needs from the API server, in the namespaces it serves:
 | core | events | create, patch |
 | autoscaling | horizontalpodautoscalers | list, watch |
 | keda.sh | scaledobjects | list |
+| authentication.k8s.io | tokenreviews | create, with IDENTTQUEUE_METRICS_ACCESS=token |
+| authorization.k8s.io | subjectaccessreviews | create, with IDENTTQUEUE_METRICS_ACCESS=token |
 | coordination.k8s.io | leases | get, create, update, patch, in its own namespace |
 
 Certificates and keys from Secrets are written below the temporary directory, for this user only.
@@ -49,6 +54,7 @@ from .model import Selector
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 LEASE_NAME = "identtqueue-operator"
+_ACCESS = ("none", "token")
 _LEVELS = ("debug", "info", "warning", "error")
 
 
@@ -74,6 +80,9 @@ class Settings:
     """Whether this process runs in a pod: then nothing of interest listens on its own host."""
     leader_election: bool = True
     http_port: int = 8080
+    metrics_access: Literal["none", "token"] = "none"
+    certificate: tuple[Path, Path] | None = None
+    """Files of the port's TLS certificate and its key; without them it is plain HTTP."""
     log_level: str = "info"
     log_format: Literal["json", "text"] = "json"
 
@@ -109,6 +118,11 @@ class Settings:
             in_pod=bool(_service_account_namespace()),
             leader_election=_flag(environment, "IDENTTQUEUE_LEADER_ELECTION", default=True),
             http_port=_port(environment, "IDENTTQUEUE_HTTP_PORT", default=8080),
+            metrics_access=cast(
+                "Literal['none', 'token']",
+                _choice(environment, "IDENTTQUEUE_METRICS_ACCESS", _ACCESS, default="none"),
+            ),
+            certificate=_certificate(environment),
             log_level=_choice(environment, "IDENTTQUEUE_LOG_LEVEL", _LEVELS, default="info"),
             log_format=cast(
                 "Literal['json', 'text']",
@@ -163,6 +177,13 @@ def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value in ("", "true", "1", "yes", "false", "0", "no"):
         return value in ("true", "1", "yes") if value else default
     raise SettingsError(f"{name} is {value!r}: use true or false")
+
+
+def _certificate(environment: Mapping[str, str]) -> tuple[Path, Path] | None:
+    cert, key = (environment.get(f"IDENTTQUEUE_TLS_{part}_FILE", "") for part in ("CERT", "KEY"))
+    if bool(cert) != bool(key):
+        raise SettingsError("IDENTTQUEUE_TLS_CERT_FILE and IDENTTQUEUE_TLS_KEY_FILE: give both")
+    return (Path(cert), Path(key)) if cert else None
 
 
 def _port(environment: Mapping[str, str], name: str, *, default: int) -> int:

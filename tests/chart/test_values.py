@@ -29,7 +29,7 @@ def nodes(node: dict[str, Any], path: str = "") -> dict[str, dict[str, Any]]:
 
 def test_every_value_is_typed_and_nothing_else_is_accepted() -> None:
     # Parts of a pod specification, which the API server checks, and what Helm hands to subcharts.
-    open_objects = {"affinity", "podSecurityContext", "securityContext", "global"}
+    open_objects = {"tlsConfig", "affinity", "podSecurityContext", "securityContext", "global"}
     for path, node in nodes(SCHEMA).items():
         assert "type" in node or "enum" in node, path
         if node.get("type") == "object" and path.rsplit(".", 1)[-1] not in open_objects:
@@ -112,6 +112,8 @@ REFUSED = {
     "networkPolicy.egress[0].from[0].podSelector.x=y": "additional properties 'from' not allowed",
     "networkPolicy.egress[0].ports[0].port=70000": "maximum: got 70,000, want 65,535",
     "networkPolicy.egress[0].ports[0].protocol=HTTP": "must be one of 'TCP', 'UDP', 'SCTP'",
+    "metrics.auth=basic": "at '/metrics/auth': value must be one of 'none', 'token'",
+    "metrics.tls.secretName=The cert": "at '/metrics/tls/secretName'",
     "networkPolicy.enabled=1": "at '/networkPolicy/enabled': got number, want boolean",
     # every Secret, and a password where everybody can read it
     "rbac.secretNames={*}": "at '/rbac/secretNames/0': '*' does not match pattern",

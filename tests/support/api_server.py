@@ -62,6 +62,10 @@ class ApiServer:
         """Refuse writes to paths that end so, as for want of a permission."""
         self.held: dict[str, asyncio.Event] = {}
         """Take writes to paths that end so only once the event is set."""
+        self.tokens: dict[str, Json] = {}
+        """Token -> the user that it is of, as a TokenReview has it."""
+        self.readers: set[str] = set()
+        """Names of the users that may `get` /metrics."""
         self.busy: dict[str, int] = {}
         """Answer so many requests for paths that end so with 429 and `Retry-After: 0`."""
         self.terminating = False
@@ -225,6 +229,8 @@ class ApiServer:
         if len(parts) <= (2 if parts[0] == "api" else 3):
             return _discovery(parts)
         rest = parts[2:] if parts[0] == "api" else parts[3:]
+        if rest[0] in ("tokenreviews", "subjectaccessreviews") and body is not None:
+            return {**body, "status": self._review(body["spec"])}
         namespace = None
         if rest[0] == "namespaces" and len(rest) > 2:
             namespace, rest = rest[1], rest[2:]
@@ -242,6 +248,15 @@ class ApiServer:
             return {"metadata": {"resourceVersion": str(self._last_version())}, "items": items}
         assert namespace is not None
         return self._one(request, plural, namespace, name, sub, body)
+
+    def _review(self, spec: Json) -> Json:
+        """Answer about a token, or about the right of a user."""
+        if "token" in spec:
+            user = self.tokens.get(spec["token"])
+            return {"authenticated": user is not None, "user": user or {}}
+        what = spec["nonResourceAttributes"]
+        assert what == {"path": "/metrics", "verb": "get"}
+        return {"allowed": spec["user"] in self.readers}
 
     def _one(
         self,

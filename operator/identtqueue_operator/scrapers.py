@@ -1,0 +1,85 @@
+"""Who may read /metrics: callers that the API server knows and that have the right to.
+
+A TokenReview says who the caller is. A SubjectAccessReview says whether that user may `get` the
+path (`nonResourceURLs`). Answers are remembered, so most scrapes cost the API server nothing.
+A flood of wrong tokens costs it a few requests at a time: those beyond are turned away unasked.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from http import HTTPStatus
+
+from .kube import ApiError, Kube
+
+logger = logging.getLogger(__name__)
+
+PATH = "/metrics"
+REMEMBERED_SECONDS = 60.0
+"""A right that is taken away holds for so long at most."""
+MOST_REMEMBERED = 128
+"""Callers, of the allowed and of the refused each."""
+AT_ONCE = 4
+"""Unknown callers that the API server is asked about at the same time."""
+
+
+class Scrapers:
+    """The callers of /metrics.
+
+    Args:
+        kube: to ask the API server with.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._allowed: OrderedDict[bytes, float] = OrderedDict()
+        """Digest of a token -> when the API server was asked."""
+        self._refused: OrderedDict[bytes, tuple[float, HTTPStatus]] = OrderedDict()
+        self._asking = asyncio.Semaphore(AT_ONCE)
+
+    async def check(self, authorization: str) -> HTTPStatus:
+        """Decide about a request by its header: 200, or the status of the refusal."""
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return HTTPStatus.UNAUTHORIZED
+        token = token.strip()
+        key = hashlib.sha256(token.encode()).digest()
+        oldest = self._clock() - REMEMBERED_SECONDS
+        allowed_at = self._allowed.get(key)
+        if allowed_at is not None and allowed_at > oldest:
+            return HTTPStatus.OK
+        refused = self._refused.get(key)
+        if refused is not None and refused[0] > oldest:
+            return refused[1]
+        if allowed_at is None and self._asking.locked():
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        async with self._asking:
+            return await self._ask(key, token)
+
+    async def _ask(self, key: bytes, token: str) -> HTTPStatus:
+        try:
+            user = await self._kube.review_token(token)
+            if user is None:
+                status = HTTPStatus.UNAUTHORIZED
+            elif await self._kube.may_get(user, PATH):
+                status = HTTPStatus.OK
+            else:
+                status = HTTPStatus.FORBIDDEN
+        except ApiError as error:
+            logger.warning("a caller of %s can't be checked: %s", PATH, error)
+            return HTTPStatus.SERVICE_UNAVAILABLE
+        self._allowed.pop(key, None)
+        self._refused.pop(key, None)
+        now = self._clock()
+        if status is HTTPStatus.OK:
+            self._allowed[key] = now
+        else:
+            self._refused[key] = now, status
+        for known in (self._allowed, self._refused):
+            if len(known) > MOST_REMEMBERED:
+                known.popitem(last=False)
+        return status
