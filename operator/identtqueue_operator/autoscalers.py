@@ -170,7 +170,14 @@ def _entry(kind: str, body: dict[str, Any]) -> tuple[WorkloadKey, str] | None:
     if workload is None:
         return None
     text = f"{kind} {body['metadata']['name']} scales {workload} too"
-    annotations = body["metadata"].get("annotations") or {}
-    if any(name.startswith("autoscaling.keda.sh/paused") for name in annotations):
+    if _is_paused(body["metadata"].get("annotations") or {}):
         text += " (it is paused, and may go on at any time: delete it to hand over)"
     return workload, text
+
+
+def _is_paused(annotations: Mapping[str, str]) -> bool:
+    """Tell whether KEDA's annotations pause a ScaledObject, if only in one direction."""
+    return any(
+        name.startswith("autoscaling.keda.sh/paused") and value.lower() != "false"
+        for name, value in annotations.items()
+    )

@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
     "coordination.k8s.io/v1": {"leases": "Lease"},
     "identtqueue.dev/v1alpha1": {"taskqueues": "TaskQueue"},
+    "keda.sh/v1alpha1": {"scaledobjects": "ScaledObject"},
 }
 _KINDS = {plural: kind for group in GROUPS.values() for plural, kind in group.items()}
 _API_VERSIONS = {plural: name for name, group in GROUPS.items() for plural in group}
