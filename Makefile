@@ -54,7 +54,8 @@ cluster-down: ## delete the cluster and end what was started for it
 
 test: export IDENTTQUEUE_NO_SKIPS := 1  # a test that lacks something here fails, and says what
 test: lint types imports test-all cluster-up ## everything, the cluster included
-	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e
+	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m "not alone" -n $(SIDE_BY_SIDE) --dist worksteal
+	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m alone
 
 demo: setup cluster-up ## the main job on a real cluster: documents in, text out, a worker killed on the way
 	$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py

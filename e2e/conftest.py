@@ -1,4 +1,8 @@
-"""One release for all tests; each test has a Deployment, a TaskQueue and a queue of its own."""
+"""One release for all tests; each test has a Deployment, a TaskQueue and a queue of its own.
+
+With `-n`, each of pytest's processes installs a release in a namespace of its own. What harms more
+than that namespace (a node, the CRD) is marked `alone`, and runs when nothing else does.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +18,6 @@ from harness.workload import jobs_config_map
 
 from identtqueue import Client, RedisSettings, State
 from identtqueue.admin import Admin
-
-_figures: list[str] = []
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +73,11 @@ class Scene:
     def replicas(self) -> int:
         """That the Deployment asks for."""
         return self.kubectl.get("deployment", self.name)["spec"]["replicas"]
+
+    def recovered(self) -> int:
+        """Tasks that were taken back from dead workers."""
+        status = self.kubectl.get("taskqueue", self.name)["status"]
+        return status.get("recovered", {}).get("total", 0)
 
     def pods(self) -> list[dict]:
         return self.kubectl.list("pods", f"app={self.name}")
@@ -148,9 +155,9 @@ def watch(release: Release, name: str) -> Iterator[Callable[[], DeploymentWatch]
 
 
 @pytest.fixture
-def figure():
+def figure(record_property) -> Callable[[str], None]:
     """Notes a measured figure; all are printed at the end."""
-    return _figures.append
+    return lambda line: record_property("measured", line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -170,7 +177,11 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
-    if _figures:
+    ended = [*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")]
+    figures = [
+        text for report in ended for key, text in report.user_properties if key == "measured"
+    ]
+    if figures:
         terminalreporter.section("measured")
-        for line in _figures:
+        for line in figures:
             terminalreporter.write_line(line)

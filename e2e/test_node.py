@@ -10,6 +10,7 @@ from harness.cluster import cut_off, node_is_ready, silent_kubelet
 from harness.workload import deployment, task_queue
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(420, func_only=True)
 async def test_silent_node(release, scene, figure):
     """The kubelet stops, and one of the two pods loses its network as well.

@@ -127,6 +127,7 @@ async def test_poison_task_ends_as_a_dead_letter(release, scene):
     assert info.failure.type == "WorkerLost"
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(420, func_only=True)
 async def test_node_killed(release, scene, figure):
     """Power failure: no kubelet reports anything, so the lease decides."""

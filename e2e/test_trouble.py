@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 
 import pytest
@@ -174,3 +175,27 @@ def test_rights(release):
         assert not may(verb, what, RELEASE), f"{verb} {what}"
     assert not may("get", "pods", "default")
     assert ready_pods(release.kubectl.list("pods", release.operator_selector)), "it does with that"
+
+
+@pytest.mark.timeout(360, func_only=True)
+async def test_rights_that_are_taken_away_and_come_back(release, scene):
+    """Somebody edits the operator's Role while it runs: told, nothing lowered, mended by itself."""
+    name = scene.name
+    scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
+    nap = await scene.client.enqueue_job(name, "nap", seconds=0)
+    assert await scene.client.wait_for_result(nap, 90) == 1
+    role = scene.kubectl.get("role", RELEASE)
+    rules = [rule for rule in role["rules"] if "pods" not in rule["resources"]]
+    assert len(rules) < len(role["rules"])
+    scene.kubectl("patch", "role", RELEASE, "--type=merge", "-p", json.dumps({"rules": rules}))
+    try:
+        found = await told(scene, "Ready", "False", "RightsMissing", seconds=120)
+        assert "pods" in found["message"]
+        await scene.until_told("RightsMissing")
+        more = await scene.client.enqueue_job(name, "nap", seconds=0)
+        assert await scene.client.wait_for_result(more, 90) == 1, "growth goes on"
+    finally:
+        back = json.dumps({"rules": role["rules"]})
+        scene.kubectl("patch", "role", RELEASE, "--type=merge", "-p", back)
+    await told(scene, "Ready", "True", seconds=120)
+    await scene.until("zero", lambda: scene.replicas() == 0, 60)

@@ -16,6 +16,17 @@ def crashes(pod: Pod) -> None:
     pod["containers"][0]["command"] = ["sh", "-c", "exit 3"]
 
 
+def takes_too_much_memory(pod: Pod) -> None:
+    """Crash as a worker does whose tasks need more than the limit."""
+    pod["containers"][0]["command"] = ["python", "-c", "bytearray(2**29)"]
+
+
+def does_not_reach_redis(pod: Pod) -> None:
+    env = pod["containers"][0]["env"]
+    (address,) = [item for item in env if item["name"] == "IDENTTQUEUE_REDIS_ADDRESS"]
+    address["value"] = "redis://nowhere.invalid:6379"
+
+
 def lacks_its_image(pod: Pod) -> None:
     pod["containers"][0] |= {"image": "identtqueue/nowhere:dev", "imagePullPolicy": "Never"}
 
@@ -36,6 +47,8 @@ def breaks_the_standard(pod: Pod) -> None:
 
 BROKEN = {
     "CrashLoop": crashes,
+    "OutOfMemory": takes_too_much_memory,
+    "NotReady": does_not_reach_redis,
     "ImagePullFailed": lacks_its_image,
     "ContainerNotCreated": lacks_a_secret,
     "PodsUnschedulable": finds_no_node,
@@ -50,7 +63,7 @@ async def told(scene, reason: str) -> dict[str, Any]:
         found = scene.kubectl.condition(scene.name, "WorkersReady")
         return found if found.get("reason") == reason else None
 
-    found = await scene.until(f"WorkersReady is False: {reason}", look, 150)
+    found = await scene.until(f"WorkersReady is False: {reason}", look, 200)
     assert found["status"] == "False"
     await scene.until_told(reason)
     return found

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Builds images and loads them onto every worker node of the cluster:
-#   images.sh [operator] [redis] [example DIR...]     (everything, without an argument)
-# The names are identtqueue/operator:dev, identtqueue/redis:dev, identtqueue/<example>:dev.
+#   images.sh [operator] [redis] [before] [example DIR...]   (all but `before`, without an argument)
+# The names are identtqueue/operator:dev, identtqueue/redis:dev, identtqueue/<example>:dev, and
+# identtqueue/operator:before, the operator of an earlier release, for upgrades and their way back.
 # What has not changed is neither built nor loaded again. Where the cluster was made without
 # an image registry, the bases are ours instead of the public ones.
 set -euo pipefail
@@ -12,6 +13,7 @@ for part in lib docker base-image wheels cluster env; do
 done
 
 INPUTS_LABEL=identtqueue.dev/inputs
+FIRST_VERSION=0b9a586
 LOADED_LABEL=identtqueue.dev/image-id
 
 main() {
@@ -29,6 +31,10 @@ main() {
         build_redis
         images+=(identtqueue/redis:dev)
         ;;
+      before)
+        build_before
+        images+=(identtqueue/operator:before)
+        ;;
       example)
         shift
         # shellcheck disable=SC2048  # the names of folders, without blanks
@@ -38,7 +44,7 @@ main() {
         done
         break
         ;;
-      *) die "unknown image: $1 (operator, redis, or example DIR...)" ;;
+      *) die "unknown image: $1 (operator, redis, before, or example DIR...)" ;;
     esac
     shift
   done
@@ -78,6 +84,29 @@ build_operator() {
 fill_operator() {
   collect_wheels operator.txt
   put_own_wheel "$CONTEXT/own"
+}
+
+# Its sources, of the last tag or else of the first version that had all its parts, stay in the
+# clone's state folder, where the tests find its chart.
+build_before() {
+  local commit tree=$STATE_DIR/before
+  commit=$(git -C "$ROOT_DIR" describe --tags --abbrev=0 HEAD^ 2>/dev/null || echo "$FIRST_VERSION")
+  [ "$(cat "$tree/.commit" 2>/dev/null)" = "$commit" ] || {
+    rm -rf "$tree"
+    mkdir -p "$tree"
+    git -C "$ROOT_DIR" archive "$commit" | tar -x -C "$tree" || die "no commit $commit here: git fetch --unshallow --tags"
+    echo "$commit" >"$tree/.commit"
+  }
+  # A subshell: in it, the sources are those.
+  (
+    python=$(host_python)
+    host_python() { echo "$python"; }
+    ROOT_DIR=$tree
+    base=$(base_of python:3.11-slim-bookworm python_image)
+    context_of operator-before
+    build identtqueue/operator:before "$base" operator/Dockerfile \
+      fill_operator queue operator pyproject.toml requirements/operator.txt
+  )
 }
 
 build_redis() {
@@ -157,7 +186,8 @@ load_images() {
   for node in $NODES; do
     for image in "${missing[@]}"; do
       id=$(docker image inspect "$image" --format '{{.Id}}')
-      in_containerd "$node" images label "docker.io/$image" "$LOADED_LABEL=$id" >/dev/null
+      in_containerd "$node" images label "docker.io/$image" "$FIRST_VERSION=0b9a586
+LOADED_LABEL=$id" >/dev/null
     done
     drop_untagged "$node"
   done
@@ -174,8 +204,10 @@ drop_untagged() {
     xargs -r docker exec "$1" ctr --namespace k8s.io images rm >/dev/null
 }
 
-node_has() { in_containerd "$1" images ls "name==docker.io/$2" 2>/dev/null | grep -qF "$LOADED_LABEL=$3"; }
+node_has() { in_containerd "$1" images ls "name==docker.io/$2" 2>/dev/null | grep -qF "$FIRST_VERSION=0b9a586
+LOADED_LABEL=$3"; }
 
 in_containerd() { docker exec "$1" ctr --namespace k8s.io "${@:2}"; }
 
-main "$@"
+# Several test runs at once would build the same image at once.
+with_lock images main "$@"

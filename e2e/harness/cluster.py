@@ -123,15 +123,20 @@ def ready_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def kill_container(kubectl: Kubectl, pod_name: str) -> float:
-    """SIGKILL the pod's first container from its node, as the kernel's OOM killer would; when.
+def kill_container(kubectl: Kubectl, pod_name: str, name: str | None = None) -> float:
+    """SIGKILL a container of the pod from its node, as the kernel's OOM killer would; when.
 
     Works on kind, whose nodes are containers with containerd inside.
+
+    Args:
+        kubectl: in the pod's namespace.
+        pod_name: the pod.
+        name: of the container, which may be an init container that goes on; else the first one.
     """
 
     def try_once() -> float:
         pod = kubectl.get("pod", pod_name)
-        status = (pod["status"].get("containerStatuses") or [{}])[0]
+        status = container_status(pod, name)
         container = status.get("containerID", "").removeprefix("containerd://")
         if "running" not in status.get("state", {}) or not container:
             return 0.0  # the kubelet has not reported the present container yet
@@ -144,6 +149,15 @@ def kill_container(kubectl: Kubectl, pod_name: str) -> float:
         return at
 
     return wait_until(f"a running container of {pod_name} to kill", try_once, 30)
+
+
+def container_status(pod: dict[str, Any], name: str | None = None) -> dict[str, Any]:
+    """Status of a container of whichever kind; without a name the first one's; {} if not known."""
+    if name is None:
+        return next(iter(pod["status"].get("containerStatuses") or []), {})
+    kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
+    found = [status for kind in kinds for status in pod["status"].get(kind) or []]
+    return next((status for status in found if status["name"] == name), {})
 
 
 def process_of(kubectl: Kubectl, pod_name: str) -> tuple[str, str]:

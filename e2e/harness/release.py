@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 from harness.cluster import ROOT, SCRIPTS, Kubectl, run
 
@@ -60,22 +61,33 @@ class Release:
 def installed() -> Iterator[Release]:
     """Build and load the images, install, and take everything away afterwards."""
     run(SCRIPTS / "images.sh", "operator", "redis", timeout=1200)
-    namespace = f"e2e-{secrets.token_hex(3)}"
-    kubectl = Kubectl(namespace)
+    with namespace(f"e2e-{secrets.token_hex(3)}") as kubectl:
+        release = release_in(kubectl)
+        try:
+            helm(release, "install", "--wait", "--timeout", "3m")
+            yield release
+        except BaseException:
+            print(state_of(kubectl))
+            raise
+
+
+def release_in(kubectl: Kubectl) -> Release:
+    """A release that is, or is going to be, installed in that namespace."""
     nodes = _worker_nodes()
-    release = Release(kubectl, nodes[0], nodes[-1])
+    return Release(kubectl, nodes[0], nodes[-1])
+
+
+@contextmanager
+def namespace(name: str) -> Iterator[Kubectl]:
+    """A namespace as strict as the release's, which is taken away afterwards."""
+    run("kubectl", "create", "namespace", name)
     try:
-        run("kubectl", "create", "namespace", namespace)
-        run("kubectl", "label", "namespace", namespace, _RESTRICTED)
-        helm(release, "install", "--wait", "--timeout", "3m")
-        yield release
-    except BaseException:
-        print(state_of(kubectl))
-        raise
+        run("kubectl", "label", "namespace", name, _RESTRICTED)
+        yield Kubectl(name)
     finally:
         # The admission policy belongs to the cluster, so the namespace does not take it along.
-        run("helm", "-n", namespace, "uninstall", RELEASE, "--ignore-not-found", timeout=300)
-        run("kubectl", "delete", "namespace", namespace, "--wait=true", timeout=300)
+        run("helm", "-n", name, "uninstall", RELEASE, "--ignore-not-found", timeout=300)
+        run("kubectl", "delete", "namespace", name, "--ignore-not-found", timeout=300)
 
 
 def state_of(kubectl: Kubectl, name: str | None = None) -> str:
@@ -100,13 +112,16 @@ _RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 """All pods of the project, the tests' included, meet the strictest Pod Security Standard."""
 
 
-def helm(release: Release, verb: str, *words: str) -> str:
-    """`helm install|upgrade` with the tests' values."""
+CHART = ROOT / "charts" / "identtqueue"
+
+
+def helm(release: Release, verb: str, *words: str, chart: Path = CHART) -> str:
+    """`helm install|upgrade` with the tests' values; values among the words win over them."""
     pin = f"kubernetes\\.io/hostname={release.system_node}"
     return run(
-        *("helm", "-n", release.namespace, verb, RELEASE, ROOT / "charts" / "identtqueue"),
+        *("helm", "-n", release.namespace, verb, RELEASE, chart),
         # The CRD may be there from another release: it belongs to the cluster, not to one of them.
-        *("--take-ownership", "--set", "image.tag=dev,redis.enabled=true"),
+        *("--take-ownership", "--force-conflicts", "--set", "image.tag=dev,redis.enabled=true"),
         *("--set", "redis.image.repository=identtqueue/redis,redis.image.tag=dev"),
         *("--set", "redis.persistence.enabled=false,redis.appendfsync=always"),
         *("--set", f"nodeSelector.{pin},redis.nodeSelector.{pin}"),
