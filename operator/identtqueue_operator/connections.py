@@ -175,7 +175,7 @@ class Connections:
         queues = set(queues)
         if not queues:
             return
-        owner, endpoint = f"{self._uid}#dropped", held.endpoint
+        owner, endpoint = f"{self._uid}/dropped", held.endpoint
         before = self._dropped.get(endpoint)
         queues |= before.queues if before else set()
         since = before.since if before else self._clock()

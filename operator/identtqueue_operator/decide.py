@@ -132,11 +132,11 @@ class _Clamps:
             self.names.append(name)
             self.sentences.append(f"{sentence} makes it {value}")
 
-    def without_data(self, least: int, blind: Trigger, sentence: str) -> None:
-        """Hold the number up for a trigger that could not be read."""
+    def without_data(self, least: int, blind: Sequence[Trigger], sentence: str) -> None:
+        """Hold the number up for triggers that could not be read."""
         self.needed = self.value
         if least > self.value:
-            self._trigger = blind.name
+            self._trigger = min(trigger.name for trigger in blind)
             self.to(least, "SourceError", sentence)
         else:
             self.sentences.append(sentence)
@@ -173,7 +173,7 @@ def _clamp(
     clamps.to(min(clamps.value, scaling.max_replicas), "MaxReplicas", "maxReplicas")
     if seen.blind:
         held, sentence = _hold(spec, seen, current)
-        clamps.without_data(held, seen.blind[0], sentence)
+        clamps.without_data(held, seen.blind, sentence)
     memory = _note(memory, seen.steady, clamps.value, scaling.scale_down.stabilization_seconds)
     if clamps.value > current:
         _limit_growth(spec, seen, memory, current, clamps)
@@ -195,7 +195,7 @@ def _at_number(
     memory = _note(memory, seen.steady, number, spec.scaling.scale_down.stabilization_seconds)
     if number < current:
         if seen.blind:
-            clamps.without_data(current, seen.blind[0], _no_data(seen))
+            clamps.without_data(current, seen.blind, _no_data(seen))
         _keep_workers(seen, memory, current, clamps)
     _wait_for_others(seen, memory, current, clamps)
     return clamps.target("PausedAtReplicas"), memory

@@ -4,7 +4,7 @@ The numbers of each TaskQueue are read from its last round when Prometheus asks,
 gauge objects of their own: two thousand TaskQueues would otherwise take tens of megabytes.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -57,6 +57,14 @@ _QUEUE_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
 )
 
 
+_TRIGGER_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
+    ("trigger_tasks_queued", "Tasks that wait.", lambda d: d.queued),
+    ("trigger_tasks_in_flight", "Tasks that run.", lambda d: d.in_flight),
+    ("trigger_oldest_wait_seconds", "Longest wait now.", lambda d: d.oldest_wait_seconds or 0.0),
+)
+"""Of each trigger that can be read; `main` is made by the main fields."""
+
+
 class _PerTaskQueue:
     """A prometheus_client collector over the last rounds. What is not known is left out."""
 
@@ -74,16 +82,40 @@ class _PerTaskQueue:
         known = [(look.key, look.seen.depth) for look in looks if look.seen.depth is not None]
         for name, text, of_depth in _QUEUE_NUMBERS:
             yield _family(name, text, ((key, of_depth(depth)) for key, depth in known))
+        yield from _of_triggers(looks)
         there = ((look.key, d.ready) for look in looks if (d := look.seen.workload) is not None)
         yield _family("replicas_ready", "Pods ready.", there)
 
 
+def _of_triggers(looks: Sequence[_Look]) -> Iterable[Metric]:
+    triggers = [(look.key, trigger) for look in looks for trigger in look.seen.triggers]
+    family = _labelled("trigger_reachable", "1 while its Redis answers.", "trigger")
+    for key, trigger in triggers:
+        family.add_metric((*key, trigger.name), float(trigger.depth is not None))
+    yield family
+    for name, text, of_depth in _TRIGGER_NUMBERS:
+        family = _labelled(name, text, "trigger")
+        for key, trigger in triggers:
+            if trigger.depth is not None:
+                family.add_metric((*key, trigger.name), float(of_depth(trigger.depth)))
+        yield family
+    family = _labelled("trigger_replicas_desired", "Replicas that it asks for.", "trigger")
+    for look in looks:
+        for name, replicas in look.decision.target.wishes:
+            family.add_metric((*look.key, name), float(replicas))
+    yield family
+
+
 def _reasons(snapshots: Iterable[Snapshot]) -> GaugeMetricFamily:
     text = "1 for the reason that the TaskQueue's status has."
-    family = GaugeMetricFamily(PREFIX + "reason", text, labels=(*LABELS, "reason"))
+    family = _labelled("reason", text, "reason")
     for snapshot in snapshots:
         family.add_metric((*snapshot.key, snapshot.reason), 1.0)
     return family
+
+
+def _labelled(name: str, text: str, label: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(PREFIX + name, text, labels=(*LABELS, label))
 
 
 def _family(name: str, text: str, values: Iterable[tuple[Key, float]]) -> GaugeMetricFamily:

@@ -25,6 +25,7 @@ from .model import (
     Pod,
     SourceTrouble,
     Startup,
+    Trigger,
     WorkloadKey,
 )
 from .views import rfc3339, timestamp
@@ -106,6 +107,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
         "message": message,
         "replicas": _replicas(now, previous),
         "tasks": _tasks(now) or previous.get("tasks"),
+        **_triggers(now, previous),
         "lastDecision": _last_decision(now, previous),
         "lastScaleTime": _last_scale_time(now, previous),
         "lastActiveTime": _last_active_time(now, previous),
@@ -247,6 +249,35 @@ def _tasks(now: Round) -> Json | None:
     }
 
 
+def _triggers(now: Round, previous: Mapping[str, Any]) -> Json:
+    """Say of each of several triggers what it asks for, and which one decides."""
+    seen, decision = now.seen, now.decision
+    if seen is None or decision is None:
+        return {name: previous.get(name) for name in ("decidedBy", "triggersReachable", "triggers")}
+    if len(seen.triggers) == 1:
+        return {}
+    wishes = dict(decision.target.wishes)
+    total = len(seen.triggers)
+    return {
+        "decidedBy": decision.target.trigger or None,
+        "triggersReachable": f"{total - len(seen.blind)}/{total}",
+        "triggers": [_trigger(each, wishes.get(each.name)) for each in seen.triggers],
+    }
+
+
+def _trigger(trigger: Trigger, desired: int | None) -> Json:
+    depth = trigger.depth
+    if depth is None:
+        return {"name": trigger.name, "reachable": False, "message": trigger.source.message}
+    status: Json = {"name": trigger.name, "reachable": True}
+    if desired is not None:
+        status["desired"] = desired
+    status |= {"queued": depth.queued, "inFlight": depth.in_flight}
+    if depth.oldest_wait_seconds is not None:
+        status["oldestWaitSeconds"] = int(depth.oldest_wait_seconds)
+    return status
+
+
 def _last_decision(now: Round, previous: Mapping[str, Any]) -> Json | None:
     """The last change of the number; or, if a limit held it back since, that."""
     before: Json = previous.get("lastDecision") or {}
@@ -303,6 +334,8 @@ def _fingerprint(status: Json) -> tuple[Any, ...]:
         (replicas.get("desired"), replicas.get("current"), replicas.get("draining")),
         replicas.get("ready", 0) >= replicas.get("current", 0),
         bool(tasks.get("queued") or tasks.get("inFlight")),
+        tuple((each["name"], each["reachable"]) for each in status.get("triggers", ())),
+        status.get("decidedBy"),
         (decision.get("to"), decision.get("reason"), decision.get("limitedBy")),
         status.get("recovered", {}).get("total"),
     )
@@ -424,7 +457,14 @@ def _redis(seen: Observed | None) -> Finding:
         return _UNKNOWN
     if seen.source.trouble is None:
         return "True", "Reachable", "Redis answers"
-    return "False", str(seen.source.trouble), seen.source.message
+    return "False", str(seen.source.trouble), _of_which(seen)
+
+
+def _of_which(seen: Observed) -> str:
+    """Say what is wrong with Redis; of several triggers, with whose."""
+    if len(seen.triggers) == 1:
+        return seen.source.message
+    return "; ".join(f"trigger {each.name}: {each.source.message}" for each in seen.blind)
 
 
 def _workload(now: Round) -> Finding:

@@ -7,11 +7,11 @@ never overwritten: an environment variable, a probe, a port or a grace period th
 import copy
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .api.v1alpha1 import API_VERSION, KIND, Queue, TaskQueueSpec
+from .api.v1alpha1 import API_VERSION, KIND, Queue, Redis, ResolvedTrigger, TaskQueueSpec
 from .model import Key
 from .views import TEMPLATE_HASH
 
@@ -76,29 +76,53 @@ def template_hash(deployment: Json) -> str:
 def _pod(spec: TaskQueueSpec) -> Json:
     assert spec.template is not None
     pod: Json = copy.deepcopy(spec.template.spec)
-    container = _worker_container(pod)
     grace = spec.drain.timeout_seconds
     pod.setdefault("terminationGracePeriodSeconds", grace + _GRACE_MARGIN_SECONDS)
     # Workers talk to Redis, not to the API server: a token would only be something to steal.
     pod.setdefault("automountServiceAccountToken", False)
-    _add(container, "env", environment(spec, container.get("name") or "worker"))
-    if "ports" not in container:
-        container["ports"] = [{"name": "http", "containerPort": HTTP_PORT}]
-    container.setdefault("livenessProbe", _probe("/livez", period_seconds=10, failures=3))
-    # Quick to turn not ready: a draining worker is then the ReplicaSet's first choice.
-    container.setdefault("readinessProbe", _probe("/readyz", period_seconds=2, failures=1))
-    container.setdefault("startupProbe", _probe("/livez", period_seconds=1, failures=120))
-    files = [file for file in _secret_files(spec) if not _is_set(container, file)]
-    _add(container, "env", ({"name": file.variable, "value": file.path} for file in files))
-    for secret, volume in _volumes(file.secret for file in files).items():
+    main, *others = spec.worker_triggers
+    named = {each.name: each for each in others}
+    workers = [(_worker_container(pod, named), main)]
+    workers += [(c, named[c["name"]]) for c in pod["containers"] if c.get("name") in named]
+    files = [
+        _worker(container, spec, trigger, HTTP_PORT + number)
+        for number, (container, trigger) in enumerate(workers)
+    ]
+    every = [file for of_one in files for file in of_one]
+    volumes = _volumes(file.secret for file in every)
+    for secret, volume in volumes.items():
         # Only what is named: the Secret may hold the keys of others too.
-        keys = dict.fromkeys(file.key for file in files if file.secret == secret)
+        keys = dict.fromkeys(file.key for file in every if file.secret == secret)
         items = [{"key": key, "path": key} for key in keys]
         source = {"secretName": secret, "items": items}
         _add(pod, "volumes", [{"name": volume, "secret": source}])
-        mount = {"name": volume, "mountPath": f"{_FOLDER}/{secret}", "readOnly": True}
-        _add(container, "volumeMounts", [mount])
+    for (container, _), of_one in zip(workers, files, strict=True):
+        for secret in dict.fromkeys(file.secret for file in of_one):
+            path = f"{_FOLDER}/{secret}"
+            mount = {"name": volumes[secret], "mountPath": path, "readOnly": True}
+            _add(container, "volumeMounts", [mount])
     return pod
+
+
+def _worker(
+    container: Json, spec: TaskQueueSpec, trigger: ResolvedTrigger, port: int
+) -> Sequence["_SecretFile"]:
+    """Make a container a worker for a trigger.
+
+    Returns:
+        The files that it needs.
+    """
+    _add(container, "env", environment(spec, trigger, container.get("name") or "worker", port))
+    if "ports" not in container:
+        name = "http" if port == HTTP_PORT else f"http-{port}"  # unique in the pod
+        container["ports"] = [{"name": name, "containerPort": port}]
+    container.setdefault("livenessProbe", _probe("/livez", port, period_seconds=10, failures=3))
+    # Quick to turn not ready: a draining worker is then the ReplicaSet's first choice.
+    container.setdefault("readinessProbe", _probe("/readyz", port, period_seconds=2, failures=1))
+    container.setdefault("startupProbe", _probe("/livez", port, period_seconds=1, failures=120))
+    files = [file for file in _secret_files(trigger.redis) if not _is_set(container, file)]
+    _add(container, "env", ({"name": file.variable, "value": file.path} for file in files))
+    return files
 
 
 def _volumes(secrets: Iterable[str]) -> dict[str, str]:
@@ -134,9 +158,8 @@ class _SecretFile:
         return f"{_FOLDER}/{self.secret}/{self.key}"
 
 
-def _secret_files(spec: TaskQueueSpec) -> Iterator[_SecretFile]:
+def _secret_files(redis: Redis) -> Iterator[_SecretFile]:
     """What the worker reads at each login."""
-    redis = spec.redis
     logins = [("", redis.worker_credentials_secret_ref or redis.credentials_secret_ref)]
     if redis.sentinel:
         logins.append(("SENTINEL_", redis.sentinel.credentials_secret_ref))
@@ -159,18 +182,20 @@ def _is_set(container: Json, file: _SecretFile) -> bool:
     return bool(names & {file.variable, file.variable.removesuffix("_FILE")})
 
 
-def environment(spec: TaskQueueSpec, container: str) -> list[Json]:
+def environment(
+    spec: TaskQueueSpec, trigger: ResolvedTrigger, container: str, port: int
+) -> list[Json]:
     """What a worker needs to know: who it is, where its tasks are, and how it should work."""
     fields = {"POD_UID": "metadata.uid", "POD_NAME": "metadata.name"}
     values = {
         "CONTAINER": container,
-        "REDIS_ADDRESS": spec.redis.url,
-        "QUEUES": ",".join(map(_queue_word, spec.queues)),
-        "CONCURRENCY": str(spec.scaling.concurrency_per_replica),
+        "REDIS_ADDRESS": trigger.redis.url,
+        "QUEUES": ",".join(map(_queue_word, trigger.queues)),
+        "CONCURRENCY": str(trigger.concurrency_per_replica),
         "LEASE_SECONDS": str(spec.recovery.lease_seconds),
         "MAX_DELIVERIES": str(spec.recovery.max_deliveries),
         "GRACE_SECONDS": str(spec.drain.timeout_seconds),
-        "HTTP_PORT": str(HTTP_PORT),
+        "HTTP_PORT": str(port),
     }
     return [
         *(_variable(n, {"fieldRef": {"fieldPath": path}}) for n, path in fields.items()),
@@ -187,12 +212,14 @@ def _variable(name: str, source: Json) -> Json:
     return {"name": f"IDENTTQUEUE_{name}", "valueFrom": source}
 
 
-def _worker_container(pod: Json) -> Json:
+def _worker_container(pod: Json, others: Container[str]) -> Json:
+    """Find the container that is the worker of the first trigger."""
     containers: list[Json] = pod["containers"]
     for container in containers:
         if container.get("name") == "worker":
             return container
-    return containers[0]
+    free = (container for container in containers if container.get("name") not in others)
+    return next(free, containers[0])
 
 
 def _add(parent: Json, field: str, additions: Iterable[Json]) -> None:
@@ -202,9 +229,9 @@ def _add(parent: Json, field: str, additions: Iterable[Json]) -> None:
     parent[field] = [*present, *(item for item in additions if item["name"] not in names)]
 
 
-def _probe(path: str, *, period_seconds: int, failures: int) -> Json:
+def _probe(path: str, port: int, *, period_seconds: int, failures: int) -> Json:
     return {
-        "httpGet": {"path": path, "port": HTTP_PORT},
+        "httpGet": {"path": path, "port": port},
         "periodSeconds": period_seconds,
         "timeoutSeconds": 2,
         "failureThreshold": failures,

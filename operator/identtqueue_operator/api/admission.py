@@ -90,8 +90,9 @@ def _references(node: Schema, before: Reference) -> Iterator[Reference]:
 
 
 def _leads_on(name: str, node: Schema) -> bool:
-    """Whether there may be a reference at this field or below it."""
-    return name.endswith(REFERENCE) or "properties" in node.get("items", node)
+    """Whether there is a reference at this field or below it."""
+    below = node.get("items", node).get("properties", {})
+    return name.endswith(REFERENCE) or any(_leads_on(*child) for child in below.items())
 
 
 def policy_spec() -> dict[str, Any]:

@@ -31,6 +31,8 @@ _COLUMNS = (
     ("Reason", "string", ".status.reason", "What is going on", 0),
     ("Age", "date", ".metadata.creationTimestamp", "", 0),
     ("Paused", "string", '.status.conditions[?(@.type=="Paused")].status', "Scaling is paused", 1),
+    ("DecidedBy", "string", ".status.decidedBy", "Of several triggers, the one that decides", 1),
+    ("Triggers", "string", ".status.triggersReachable", "Of several triggers, how many answer", 1),
     ("Message", "string", ".status.message", "What is going on, in a sentence", 1),
 )
 
@@ -105,7 +107,7 @@ def structural(node: Schema, definitions: dict[str, Schema]) -> Schema:
         result["properties"] = {
             name: structural(child, definitions) for name, child in result["properties"].items()
         }
-        _default_objects_of_defaults(result)
+        _default_objects_of_defaults(result, _absent(node))
     if "items" in result:
         result["items"] = structural(result["items"], definitions)
     extra = result.pop("additionalProperties", None)
@@ -135,7 +137,13 @@ def _resolved(node: Schema, definitions: dict[str, Schema]) -> Schema:
     return node
 
 
-def _default_objects_of_defaults(node: Schema) -> None:
+def _absent(node: Schema) -> frozenset[str]:
+    """The optional fields whose absence means something: leaving them out must stay visible."""
+    fields = node["properties"].items()
+    return frozenset(name for name, child in fields if child.get("default", ...) is None)
+
+
+def _default_objects_of_defaults(node: Schema, absent: frozenset[str]) -> None:
     """Give an optional object whose fields have defaults, a default that spells them out.
 
     The API server fills in defaults only inside objects that are there: without one, a resource
@@ -144,16 +152,12 @@ def _default_objects_of_defaults(node: Schema) -> None:
     """
     required = set(node.get("required", ()))
     for name, child in node["properties"].items():
-        if name in required or name in _OPT_IN or child.get("required"):
+        if name in required or name in absent or child.get("required"):
             continue
         fields = child.get("properties", {})
         defaults = {key: field["default"] for key, field in fields.items() if "default" in field}
         if defaults:
             child["default"] = copy.deepcopy(defaults)
-
-
-# Objects whose absence means something: leaving them out must stay visible.
-_OPT_IN = frozenset({"tls", "recovered"})
 
 
 def _one_line_paragraphs(text: str) -> str:

@@ -10,7 +10,7 @@ operator can read a newer resource.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
@@ -76,6 +76,25 @@ MOST_PERCENT_UP = 10_000
 MOST_PERCENT_DOWN = 100
 TOO_MANY_PERCENT_UP = f"a Percent policy of scaleUp takes at most {MOST_PERCENT_UP}"
 TOO_MANY_PERCENT_DOWN = f"a Percent policy of scaleDown takes at most {MOST_PERCENT_DOWN}"
+
+
+MOST_TRIGGERS = 8
+"""Beside the main one. Each may name five Secrets, and the admission policy checks them all."""
+RESERVED_NAME = "a trigger can't be named main or worker: these belong to the first one"
+SHARED_SLOTS = (
+    "concurrencyPerReplica of a trigger needs redis, or a container with the trigger's name: "
+    "in the worker of the first trigger its tasks share that worker's slots"
+)
+_WORKER_LOGINS = (
+    "has(self.template) || (!has(self.redis.workerCredentialsSecretRef) && "
+    "(!has(self.triggers) || !self.triggers.exists(t, "
+    "has(t.redis) && has(t.redis.workerCredentialsSecretRef))))"
+)
+_OWN_SLOTS = (
+    "!has(self.template) || !has(self.triggers) || self.triggers.all(t, "
+    "!has(t.concurrencyPerReplica) || has(t.redis) || "
+    "self.template.spec.containers.exists(c, has(c.name) && c.name == t.name))"
+)
 
 
 def _percent_rule(most: int) -> str:
@@ -162,6 +181,16 @@ class Template(ApiModel):
                                 "A container. The one named worker, else the first, is the worker."
                             ),
                             "x-kubernetes-preserve-unknown-fields": True,
+                            "properties": {
+                                "name": {
+                                    "type": "string",
+                                    "maxLength": 63,
+                                    "description": (
+                                        "Name of the container. One that is named like a trigger "
+                                        "is that trigger's worker."
+                                    ),
+                                }
+                            },
                         },
                     }
                 },
@@ -169,6 +198,11 @@ class Template(ApiModel):
         ),
     ]
     """The pod's specification, as in a Deployment (checked when the Deployment is written)."""
+
+    @property
+    def container_names(self) -> tuple[str, ...]:
+        """The names of its containers, as far as they have any."""
+        return tuple(str(each.get("name")) for each in self.spec.get("containers") or ())
 
 
 # --- spec: where the tasks are --------------------------------------------------------------------
@@ -528,6 +562,46 @@ class Scaling(ApiModel):
     """Policy for the time that Redis gives no answer. It never lowers the number of replicas."""
 
 
+class Trigger(ApiModel):
+    """More queues that ask for replicas, perhaps in another Redis.
+
+    Each trigger asks for a number of replicas, as the main fields do, and the largest number
+    counts. With `template`, a container that has the trigger's name gets the environment of a
+    worker for it. Without such a container the worker of the first trigger serves these queues too,
+    if they are in the same Redis.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(("self.name != 'main' && self.name != 'worker'", RESERVED_NAME))
+    )
+
+    name: Annotated[
+        str,
+        StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63),
+    ]
+    """Name of the trigger, unique in this TaskQueue; messages, the status and metrics have it. The
+    main fields are the trigger `main`."""
+    queues: Annotated[
+        list[Queue],
+        Field(
+            min_length=1,
+            max_length=64,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ]
+    """The queues whose tasks count."""
+    redis: Redis | None = None
+    """The Redis that holds them. Without it spec.redis is meant."""
+    strategy: Strategy | None = None
+    """How a number follows from these queues. Without it scaling.strategy is meant."""
+    concurrency_per_replica: Annotated[int, Field(ge=1, le=100_000)] | None = None
+    """How many tasks of these queues one replica runs at once. Without it
+    scaling.concurrencyPerReplica is meant."""
+
+
 class RecoverySettings(ApiModel):
     """Recovery of the tasks of a worker that died."""
 
@@ -589,10 +663,8 @@ class TaskQueueSpec(ApiModel):
                 "has(self.workloadRef) == has(oldSelf.workloadRef)",
                 "a TaskQueue cannot change between workloadRef and template: create a new one",
             ),
-            (
-                "has(self.template) || !has(self.redis.workerCredentialsSecretRef)",
-                WORKER_LOGIN_NEEDS_TEMPLATE,
-            ),
+            (_WORKER_LOGINS, WORKER_LOGIN_NEEDS_TEMPLATE),
+            (_OWN_SLOTS, SHARED_SLOTS),
         )
     )
 
@@ -625,6 +697,19 @@ class TaskQueueSpec(ApiModel):
     """The queues whose tasks the workload runs."""
     redis: Redis
     """The Redis that holds the queues: exactly one of address, sentinel and cluster."""
+    triggers: Annotated[
+        list[Trigger],
+        Field(
+            default_factory=list,
+            max_length=MOST_TRIGGERS,
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ]
+    """More queues that ask for replicas, perhaps in other Redis. The largest number counts. While
+    the Redis of one of them gives no answer, replicas are not lowered. Default: none."""
     scaling: Annotated[Scaling, Field(default_factory=Scaling)]
     """How many replicas there are, and how fast that changes."""
     recovery: Annotated[RecoverySettings, Field(default_factory=RecoverySettings)]
@@ -667,6 +752,23 @@ class TaskQueueSpec(ApiModel):
             return "ScaleDownPaused", "scaleDown.paused is true: replicas are not lowered"
         return None
 
+    @property
+    def worker_triggers(self) -> tuple[ResolvedTrigger, ...]:
+        """What each worker of `template` serves: its trigger, and those without a worker.
+
+        The first one is of the container `worker`, or of the first that is not named like a
+        trigger; each of the others is of the container that has its name.
+        """
+        names = self.template.container_names if self.template else ()
+        main, *others = self.all_triggers
+        queues = {queue.name: queue for queue in main.queues}
+        for trigger, given in zip(others, self.triggers, strict=True):
+            if trigger.name not in names and given.redis is None:
+                for queue in trigger.queues:
+                    queues.setdefault(queue.name, queue)
+        main = replace(main, queues=tuple(queues.values()))
+        return (main, *(each for each in others if each.name in names))
+
     @cached_property
     def all_triggers(self) -> tuple[ResolvedTrigger, ...]:
         """What asks for replicas, with everything filled in; the first one is `main`."""
@@ -679,6 +781,16 @@ class TaskQueueSpec(ApiModel):
                 scaling.strategy,
                 scaling.concurrency_per_replica,
             ),
+            *(
+                ResolvedTrigger(
+                    each.name,
+                    tuple(each.queues),
+                    each.redis or self.redis,
+                    each.strategy or scaling.strategy,
+                    each.concurrency_per_replica or scaling.concurrency_per_replica,
+                )
+                for each in self.triggers
+            ),
         )
 
     def problems(self) -> list[str]:
@@ -687,26 +799,54 @@ class TaskQueueSpec(ApiModel):
 
 
 def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
-    scaling, strategy = spec.scaling, spec.scaling.strategy
+    scaling = spec.scaling
     if (spec.workload_ref is None) == (spec.template is None):
         yield "exactly one of workloadRef and template must be given"
     if scaling.min_replicas > scaling.max_replicas:
         yield "minReplicas must not exceed maxReplicas"
-    if strategy.type != "Backlog" and strategy.backlog:
-        yield "backlog needs type Backlog"
-    if (strategy.type == "WaitTime") != (strategy.wait_time is not None):
-        yield "type WaitTime needs waitTime, and only it may have it"
+    yield from _broken_strategy_rules(scaling.strategy)
     if (scaling.on_source_error.policy == "Fixed") != (
         scaling.on_source_error.replicas is not None
     ):
         yield "policy Fixed needs replicas, and only it may have them"
     yield from _broken_step_rules(scaling)
     yield from _broken_redis_rules(spec.redis)
-    if spec.redis.worker_credentials_secret_ref and not spec.template:
+    logins = [each.redis.worker_credentials_secret_ref for each in spec.all_triggers]
+    if any(logins) and not spec.template:
         yield WORKER_LOGIN_NEEDS_TEMPLATE
     if len({queue.name for queue in spec.queues}) != len(spec.queues):
         yield "queues must have different names"
+    yield from _broken_trigger_rules(spec)
     yield from _broken_schedule_rules(scaling)
+
+
+def _broken_strategy_rules(strategy: Strategy) -> Iterable[str]:
+    if strategy.type != "Backlog" and strategy.backlog:
+        yield "backlog needs type Backlog"
+    if (strategy.type == "WaitTime") != (strategy.wait_time is not None):
+        yield "type WaitTime needs waitTime, and only it may have it"
+
+
+def _broken_trigger_rules(spec: TaskQueueSpec) -> Iterable[str]:
+    containers = spec.template.container_names if spec.template else ()
+    names = {each.name for each in spec.triggers}
+    if len(names) != len(spec.triggers):
+        yield "triggers must have different names"
+    if containers and names.issuperset(containers):
+        yield "template has no container for the first trigger: all are named like other triggers"
+    for each in spec.triggers:
+        broken = []
+        if each.name in (MAIN_TRIGGER, "worker"):
+            broken.append(RESERVED_NAME)
+        if len({queue.name for queue in each.queues}) != len(each.queues):
+            broken.append("queues must have different names")
+        if each.strategy is not None:
+            broken += _broken_strategy_rules(each.strategy)
+        if each.redis is not None:
+            broken += _broken_redis_rules(each.redis)
+        elif spec.template and each.concurrency_per_replica and each.name not in containers:
+            broken.append(SHARED_SLOTS)
+        yield from (f"trigger {each.name}: {text}" for text in broken)
 
 
 def _broken_step_rules(scaling: Scaling) -> Iterable[str]:
@@ -787,6 +927,25 @@ class Tasks(ApiModel):
     """How long the oldest waiting task has waited, in seconds; absent if none waits."""
 
 
+class TriggerStatus(ApiModel):
+    """One of several triggers as last seen."""
+
+    name: str
+    """Name of the trigger; `main` is made by the main fields."""
+    reachable: bool
+    """Whether its queues can be read."""
+    desired: int | None = None
+    """How many replicas it asks for by itself; absent while it can't be read."""
+    queued: int | None = None
+    """How many of its tasks wait; absent while it can't be read."""
+    in_flight: int | None = None
+    """How many of its tasks run now; absent while it can't be read."""
+    oldest_wait_seconds: int | None = None
+    """How long its oldest waiting task has waited, in seconds; absent if none waits."""
+    message: str | None = None
+    """Why it can't be read."""
+
+
 class LastDecision(ApiModel):
     """The last change of replicas, or why there was none."""
 
@@ -858,6 +1017,21 @@ class TaskQueueStatus(ApiModel):
     """The workload's replicas as last seen."""
     tasks: Tasks | None = None
     """The queues in numbers, summed; refreshed on a decision, else at most every 30 s."""
+    decided_by: str | None = None
+    """Of several triggers, the name of the one whose number counts; or of the one that keeps the
+    replicas from being lowered, because it can't be read."""
+    triggers_reachable: str | None = None
+    """How many of several triggers can be read, as in 1/2."""
+    triggers: Annotated[
+        list[TriggerStatus] | None,
+        Field(
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = None
+    """Each of several triggers. Absent if the main fields are the only one."""
     last_decision: LastDecision | None = None
     """The last change of replicas, or why there was none."""
     last_scale_time: Time | None = None
