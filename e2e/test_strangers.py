@@ -213,7 +213,7 @@ async def test_a_template_that_pod_security_refuses_says_so_and_is_not_made_to_p
     assert not kubectl.list("pods", f"identtqueue.dev/taskqueue={name}")
     kept = kubectl.get("deployment", name)["spec"]["template"]["spec"]
     assert kept["containers"][0]["securityContext"] == {"privileged": True}
-    await scene.until_told("PodSecurityViolated")
+    await scene.until_told("PodSecurityViolated", "WorkloadWarning")
 
 
 def violated(kubectl: Kubectl, name: str) -> dict[str, Any] | None:

@@ -7,6 +7,7 @@ kopf's part. Each request has a time-out; errors become `ApiError` with the API 
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -183,11 +184,17 @@ class Kube:
         body = await self._get(path)
         return None if body is None else (body["metadata"]["uid"], owner_of(body))
 
-    async def apply_deployment(self, wanted: Json, seen: Workload | None) -> Workload:
+    async def apply_deployment(
+        self, wanted: Json, seen: Workload | None
+    ) -> tuple[Workload, tuple[str, ...]]:
         """Create a Deployment, or make it what it should be (server-side apply).
 
         What others added (`kubectl rollout restart` writes an annotation) stays; what this operator
         had written before and does not want any more goes.
+
+        Returns:
+            The Deployment, and what the API server warns of: that Pod Security would refuse its
+            pods, say.
 
         Raises:
             ApiError: with `conflict`, when it has changed since it was seen.
@@ -197,7 +204,9 @@ class Kube:
             metadata = {**wanted["metadata"], "resourceVersion": seen.resource_version}
             wanted = {**wanted, "metadata": metadata}
         query = [("force", "true")]
-        return deployment(await self._call("PATCH", path, wanted, query, APPLY))
+        warnings: list[str] = []
+        answer = await self._call("PATCH", path, wanted, query, APPLY, warnings=warnings)
+        return deployment(answer), tuple(warnings)
 
     async def scale(self, seen: Workload, replicas: int) -> str:
         """Set the number of replicas, if the workload is still the one that was seen.
@@ -303,6 +312,7 @@ class Kube:
         patch_type: str = MERGE_PATCH,
         *,
         changes: bool = True,
+        warnings: list[str] | None = None,
     ) -> Json:
         headers = {"Accept": "application/json"}
         headers["Content-Type"] = patch_type if method == "PATCH" else "application/json"
@@ -333,11 +343,19 @@ class Kube:
         if response.status >= 400:
             reason = answer.get("reason") or response.reason or "Error"
             raise ApiError(response.status, reason, answer.get("message") or text.decode()[:300])
+        if warnings is not None:
+            warnings += map(_warning, response.headers.getall("Warning", ()))
         return answer
 
 
 def _path(key: WorkloadKey) -> str:
     return f"/apis/apps/v1/namespaces/{key.namespace}/{key.kind.lower()}s/{key.name}"
+
+
+def _warning(header: str) -> str:
+    """Take the text out of a header `299 - "text"`, where quotation marks are escaped."""
+    found = re.fullmatch(r'\d{3} \S+ "(.*)".*', header, re.DOTALL)
+    return re.sub(r"\\(.)", r"\1", found[1]) if found else header
 
 
 def _retry_after(response: Any) -> float | None:

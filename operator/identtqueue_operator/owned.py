@@ -27,6 +27,8 @@ class Kept:
 
     problem: tuple[str, str] | None = None
     """Reason and message of what stands against the Deployment."""
+    warnings: tuple[str, ...] = ()
+    """What the API server has warned of when the Deployment was written."""
     reverted: bool = False
     """Somebody had changed it; now it is as the template says again."""
     again_in: float | None = None
@@ -82,7 +84,7 @@ class OwnedDeployment:
         if edited and wait > 0:
             return Kept(again_in=wait)
         try:
-            applied = await self._kube.apply_deployment(wanted, known)
+            applied, warnings = await self._kube.apply_deployment(wanted, known)
         except ApiError as error:
             if error.terminating:
                 return Kept(("NamespaceTerminating", "the namespace is being deleted"))
@@ -94,4 +96,4 @@ class OwnedDeployment:
         self._shape, self._applied_hash = applied.shape, wanted_hash
         if edited:
             self._mended_at = self._clock()
-        return Kept(reverted=reverted)
+        return Kept(warnings=warnings, reverted=reverted)

@@ -483,6 +483,7 @@ class Reconciler:
             outcome=outcome,
             startup=self._memory.startup,
             reverted=kept.reverted,
+            warnings=kept.warnings,
         )
         report_in = self._report(now)
         self._tools.meter.round_done(decision, outcome, perf_counter() - started)

@@ -66,6 +66,8 @@ class Round:
     outcome: Outcome = field(default_factory=Outcome)
     reverted: bool = False
     """Somebody had changed the Deployment of a template, and it is as it was again."""
+    warnings: tuple[str, ...] = ()
+    """What the API server has warned of when that Deployment was written."""
     startup: Startup | None = None
     """As measured so far."""
     operator: str = ""
@@ -602,6 +604,9 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
     before = {c["type"]: c for c in previous.get("conditions") or ()}
     after = {c["type"]: c for c in status["conditions"]}
     yield from _scale_events(now)
+    for warning in now.warnings:
+        text = f"{now.workload} was written, and the API server warns: {warning}"
+        yield Event("Warning", "WorkloadWarning", text)
     if now.reverted:
         text = f"{now.workload} was changed by somebody; the template holds again"
         yield Event("Normal", "WorkloadReverted", text)

@@ -128,6 +128,19 @@ async def test_a_deployment_that_the_api_server_does_not_take(operator, setup):
     await setup.reason("Idle")
 
 
+async def test_what_the_api_server_warns_of_is_told_before_there_are_pods(operator, setup):
+    """Pod Security is enforced on pods; of a Deployment it only says what would happen."""
+    said = 'would violate PodSecurity "restricted:latest": hostNetwork (x)'
+    quoted = said.replace('"', '\\"')
+    setup.api.warnings[f"deployments/{setup.name}"] = f'299 - "{quoted}"'
+    setup.create(workloadRef=None, template=TEMPLATE)
+    told = await setup.told("WorkloadWarning")
+    assert told == (f"Deployment {setup.name} was written, and the API server warns: {said}")
+    await setup.reason("Idle")
+    await operator.looks()
+    assert len(setup.events("WorkloadWarning")) == 1
+
+
 async def test_a_refused_deployment_of_a_paused_taskqueue_is_not_told_as_unpaused(operator, setup):
     setup.api.forbidden = f"deployments/{setup.name}"
     setup.create(workloadRef=None, template=TEMPLATE, paused=True)

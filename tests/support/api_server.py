@@ -67,6 +67,8 @@ class ApiServer:
         """Token -> the user that it is of, as a TokenReview has it."""
         self.readers: set[str] = set()
         """Names of the users that may `get` /metrics."""
+        self.warnings: dict[str, str] = {}
+        """`Warning` headers of answers to writes to paths that end so."""
         self.busy: dict[str, int] = {}
         """Answer so many requests for paths that end so with 429 and `Retry-After: 0`."""
         self.terminating = False
@@ -217,7 +219,9 @@ class ApiServer:
                 answer = self.around_write(request.path, lambda: self._answer(request, body))
         except Refusal as refusal:
             return web.json_response(refusal.body, status=refusal.body["code"])
-        return web.json_response(answer)
+        warned = [text for end, text in self.warnings.items() if request.path.endswith(end)]
+        headers = {"Warning": warned[0]} if warned and request.method != "GET" else None
+        return web.json_response(answer, headers=headers)
 
     def _note_read(self, path: str) -> None:
         self.reads[path] += 1
