@@ -39,6 +39,24 @@ def test_a_workload_needs_the_right_to_scale_it(author, verb):
     author.until_taken(lambda: author.creates(body))
 
 
+@pytest.mark.parametrize(
+    ("kind", "api_version", "resource"),
+    [
+        ("StatefulSet", "apps/v1", "statefulsets"),
+        ("Rollout", "argoproj.io/v1alpha1", "rollouts"),
+        ("Proxy", "example.com/v1", "proxies"),
+        ("Mass", "example.com/v1", "masses"),
+    ],
+)
+def test_the_right_is_that_to_scale_this_kind(author, kind, api_version, resource):
+    body = queue(workloadRef={"kind": kind, "apiVersion": api_version, "name": "web"})
+    group = api_version.split("/")[0]
+    author.may(scale("patch", "web"), scale("patch", "web", resource, "another.example"))
+    assert "needs an author who may scale the workload" in author.creates(body)
+    author.may(scale("patch", "web", resource, group))
+    author.until_taken(lambda: author.creates(body))
+
+
 SECRETS = {
     "credentials": REDIS | {"credentialsSecretRef": {"name": "theirs"}},
     "ca": REDIS | {"tls": {"caSecretRef": {"name": "theirs"}}},

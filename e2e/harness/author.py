@@ -19,10 +19,10 @@ REDIS = {"address": "redis.example:6379"}
 """A Redis that nobody has."""
 
 
-def scale(verb: str, name: str) -> Rule:
+def scale(verb: str, name: str, resource: str = "deployments", group: str = "apps") -> Rule:
     return {
-        "apiGroups": ["apps"],
-        "resources": ["deployments/scale"],
+        "apiGroups": [group],
+        "resources": [f"{resource}/scale"],
         "resourceNames": [name],
         "verbs": [verb],
     }
