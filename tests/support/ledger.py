@@ -33,10 +33,17 @@ class Line:
 
 
 class Ledger:
-    """A file of lines, written by any number of processes."""
+    """A file of lines, written by any number of processes.
+
+    What was read once is kept: a long run asks many times, and its file has hundreds of thousands
+    of lines.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._read_bytes = 0
+        self._lines: list[Line] = []
+        self._first_starts: dict[str, Line] = {}
 
     @classmethod
     def of_this_process(cls) -> Ledger:
@@ -54,15 +61,29 @@ class Ledger:
 
     def lines(self) -> list[Line]:
         """All lines so far."""
+        self._catch_up()
+        return list(self._lines)
+
+    def first_start(self, task_id: str) -> Line | None:
+        """When and where a task started for the first time."""
+        self._catch_up()
+        return self._first_starts.get(task_id)
+
+    def _catch_up(self) -> None:
         try:
-            text = self.path.read_text()
+            with self.path.open("rb") as file:
+                file.seek(self._read_bytes)
+                new = file.read()
         except FileNotFoundError:
-            return []
-        rows = (row.split() for row in text.splitlines())
-        return [
-            Line(event, task_id, int(attempt), int(pid), float(at))
-            for event, task_id, attempt, pid, at in rows
-        ]
+            return
+        new = new[: new.rfind(b"\n") + 1]
+        self._read_bytes += len(new)
+        for row in new.decode().splitlines():
+            event, task_id, attempt, pid, at = row.split()
+            line = Line(event, task_id, int(attempt), int(pid), float(at))
+            self._lines.append(line)
+            if event == "start":
+                self._first_starts.setdefault(task_id, line)
 
     def starts(self) -> list[Line]:
         """Lines of attempts that have started."""
