@@ -20,17 +20,9 @@ from identtqueue.protocol.commands import Ack
 from identtqueue.task import Attempt
 from identtqueue.worker import attempt_log, contain
 from identtqueue.worker.execute import Executor
-from identtqueue.worker.finish import Finisher, Report
+from identtqueue.worker.finish import Finisher
 from identtqueue.worker.metrics import Counters
-from identtqueue.worker.outcome import (
-    Cancelled,
-    Declined,
-    Disowned,
-    Outcome,
-    Released,
-    Retried,
-    Succeeded,
-)
+from identtqueue.worker.outcome import Cancelled, Outcome, Succeeded
 from identtqueue.worker.progress import AttemptProgress, ProgressSender
 from identtqueue.worker.running import Running
 from identtqueue.worker.slots import Slots
@@ -142,15 +134,15 @@ class Attempts:
         # Not by the loop's task factory: it is for the tasks that attempts start.
         entry.runner = asyncio.Task(self._run(entry), loop=self._loop, name=attempt.task_id)
 
-    def answered(self, report: Report, ack: Ack) -> None:
-        """Forget an attempt: Redis has answered its report."""
-        entry = self._all.get(report.attempt.task_id)
-        if entry is not None and entry.attempt is report.attempt:
-            del self._all[report.attempt.task_id]
+    def answered(self, attempt: Attempt, ack: Ack) -> None:
+        """Forget an attempt: Redis has answered the report of its end."""
+        entry = self._all.get(attempt.task_id)
+        if entry is not None and entry.attempt is attempt:
+            del self._all[attempt.task_id]
         if not self._all:
             self._on_idle()
         if not ack.recorded:
-            attempt_log.log_refusal(report.attempt, ack)
+            attempt_log.log_refusal(attempt, ack)
 
     def cancel(self, task_id: str, number: int) -> None:
         """Cancel one on request, if it is here."""
@@ -236,7 +228,7 @@ class Attempts:
         self._counters.ended_one(entry.attempt.queue, outcome.name, waited, ran)
         attempt_log.log_end(entry.attempt, outcome, waited, ran)
         assert self._finisher is not None
-        self._finisher.put(_report(entry.attempt, outcome))
+        self._finisher.put(entry.attempt, outcome)
 
     # --- told to end ---
 
@@ -320,16 +312,3 @@ class Attempts:
 
 def _name(entry: Running) -> tuple[str, int]:
     return entry.attempt.task_id, entry.attempt.number
-
-
-def _report(attempt: Attempt, outcome: Outcome) -> Report:
-    if isinstance(outcome, Succeeded):
-        return Report(attempt, data=outcome.data)
-    if isinstance(outcome, Cancelled):
-        return Report(attempt, aborted=True)
-    if isinstance(outcome, Released | Disowned):
-        return Report(attempt, released=True)
-    if isinstance(outcome, Declined):
-        return Report(attempt, failure=outcome.failure, declined_as=outcome.signature)
-    retry_seconds = outcome.retry_seconds if isinstance(outcome, Retried) else None
-    return Report(attempt, failure=outcome.failure, retry_seconds=retry_seconds)

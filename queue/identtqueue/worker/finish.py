@@ -15,45 +15,43 @@ import msgspec
 from identtqueue.errors import RedisError
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Ack, Call
-from identtqueue.task import Attempt, Failure
+from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker.obstacles import Obstacles
+from identtqueue.worker.outcome import (
+    Cancelled,
+    Declined,
+    Disowned,
+    Failed,
+    Outcome,
+    Released,
+    Retried,
+    Succeeded,
+)
 
 MOST_UNRECORDED_BYTES: Final = 32 * 1024 * 1024
 """With more than this waiting for Redis no more tasks are taken, until half of it is recorded. The
 slots of these attempts are free already, so nothing else bounds what waits."""
 
-REPORT_BYTES: Final = 1024
-"""What a report takes besides its result and its payload, roughly."""
+ENDED_BYTES: Final = 1024
+"""What an attempt that has ended takes besides its result and its payload, roughly."""
 
 OBSTACLE: Final = "results"
 QUIET_SECONDS: Final = 5.0
 """A link that is behind for a moment is not worth a word."""
 
 
-class Report(msgspec.Struct, frozen=True):
-    """What is to be recorded of an attempt: a result, or a failure, or that it goes back.
-
-    Exactly one of the fields besides `attempt` is set; `retry_seconds`, or `declined_as` (a
-    signature), only beside `failure`.
-    """
-
-    attempt: Attempt
-    data: bytes | None = None
-    failure: Failure | None = None
-    retry_seconds: float | None = None
-    aborted: bool = False
-    released: bool = False
-    declined_as: str | None = None
+Ended = tuple[Attempt, Outcome]
+"""An attempt, and how it ended."""
 
 
 class _Batch(msgspec.Struct, frozen=True):
-    """One call, what it reports, and how much memory is free again when it is answered."""
+    """One call, what it records, and how much memory is free again when it is answered."""
 
     call: Call[list[Ack]]
-    reports: Sequence[Report]
+    ended: Sequence[Ended]
     size_bytes: int
     is_big: bool = False
 
@@ -64,7 +62,7 @@ class Finisher:
     Args:
         redis: shared with the fetcher.
         worker_id: of this incarnation.
-        on_ack: told what became of each report.
+        on_ack: told what Redis answered for each attempt.
         outage: tells the log.
         obstacles: gets one while too much is not recorded yet.
     """
@@ -74,7 +72,7 @@ class Finisher:
         redis: AsyncRedis,
         worker_id: str,
         *,
-        on_ack: Callable[[Report, Ack], None],
+        on_ack: Callable[[Attempt, Ack], None],
         outage: Outage,
         obstacles: Obstacles,
     ) -> None:
@@ -84,19 +82,20 @@ class Finisher:
         self._outage = outage
         self._obstacles = obstacles
         self._unrecorded_bytes = 0
-        self._reports: list[Report] = []  # not sent yet
+        self._waiting: list[Ended] = []  # not sent yet
         self._under_way: dict[int, _Batch] = {}  # by `id`: sent, not answered yet
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
-    def put(self, report: Report) -> None:
-        """Record it soon."""
-        if not self._reports:
+    def put(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Record soon how an attempt ended."""
+        if not self._waiting:
             self._some.set()
             self._idle.clear()
-        self._reports.append(report)
-        self._unrecorded_bytes += _size(report)
+        ended = attempt, outcome
+        self._waiting.append(ended)
+        self._unrecorded_bytes += _size(ended)
         if self._unrecorded_bytes > MOST_UNRECORDED_BYTES:
             self._hold()
 
@@ -120,9 +119,9 @@ class Finisher:
                 while True:
                     await self._some.wait()
                     self._some.clear()
-                    reports, self._reports = self._reports, []
+                    ended, self._waiting = self._waiting, []
                     small: list[_Batch] = []
-                    for batch in self._batches(reports):
+                    for batch in self._batches(ended):
                         self._under_way[id(batch)] = batch
                         if batch.is_big:
                             big.create_task(self._record([batch]))
@@ -130,12 +129,10 @@ class Finisher:
                             small.append(batch)
                     await self._record(small)
         except asyncio.CancelledError:
-            waiting, self._reports = self._reports, []
-            for batch in self._under_way.values():
-                self._reports.extend(batch.reports)
-            self._reports.extend(waiting)
+            sent = [ended for batch in self._under_way.values() for ended in batch.ended]
             self._under_way.clear()
-            if self._reports:
+            self._waiting[:0] = sent
+            if self._waiting:
                 self._some.set()
             raise
 
@@ -166,73 +163,78 @@ class Finisher:
     def _acknowledge(self, batch: _Batch, acks: Sequence[Ack]) -> None:
         del self._under_way[id(batch)]
         self._unrecorded_bytes -= batch.size_bytes
-        for report, ack in zip(batch.reports, acks, strict=True):
-            self._on_ack(report, ack)
+        for (attempt, _), ack in zip(batch.ended, acks, strict=True):
+            self._on_ack(attempt, ack)
         if self._unrecorded_bytes <= MOST_UNRECORDED_BYTES // 2:
             self._obstacles.remove(OBSTACLE)
-        if not self._under_way and not self._reports:
+        if not self._under_way and not self._waiting:
             self._idle.set()
 
-    def _batches(self, reports: Sequence[Report]) -> list[_Batch]:
-        """Calls for the reports. Results that are big share no call with small ones."""
-        results: dict[tuple[str, bool], list[Report]] = {}
-        released: dict[str, list[Report]] = {}
+    def _batches(self, all_ended: Sequence[Ended]) -> list[_Batch]:
+        """Calls that record them. Results that are big share no call with small ones."""
+        results: dict[tuple[str, bool], list[tuple[Attempt, Succeeded]]] = {}
+        released: dict[str, list[Ended]] = {}
         batches: list[_Batch] = []
-        for report in reports:
-            queue = report.attempt.queue
-            if report.data is not None:
-                is_big = len(report.data) > wire.SMALL_BYTES
-                results.setdefault((queue, is_big), []).append(report)
-            elif report.released:
-                released.setdefault(queue, []).append(report)
+        for ended in all_ended:
+            attempt, outcome = ended
+            if isinstance(outcome, Succeeded):
+                is_big = len(outcome.data) > wire.SMALL_BYTES
+                results.setdefault((attempt.queue, is_big), []).append((attempt, outcome))
+            elif isinstance(outcome, Released | Disowned):
+                released.setdefault(attempt.queue, []).append(ended)
             else:
-                batches.append(_Batch(self._single(report), (report,), _size(report)))
+                batches.append(_Batch(self._single(*ended), (ended,), _size(ended)))
         for (queue, is_big), group in results.items():
             for part, size in _parts(group, wire.BATCH_BYTES if is_big else wire.SMALL_BYTES):
-                done = [(r.attempt.task_id, r.attempt.number, r.data or b"") for r in part]
+                done = [(attempt.task_id, attempt.number, end.data) for attempt, end in part]
                 call = commands.finish(queue, self._worker_id, done)
                 batches.append(_Batch(call, part, size, is_big))
-        for queue, group in released.items():
-            pairs = [(r.attempt.task_id, r.attempt.number) for r in group]
+        for queue, back in released.items():
+            pairs = [(attempt.task_id, attempt.number) for attempt, _ in back]
             call = commands.release(queue, self._worker_id, pairs)
-            batches.append(_Batch(call, group, sum(map(_size, group))))
+            batches.append(_Batch(call, back, sum(map(_size, back))))
         return batches
 
-    def _single(self, report: Report) -> Call[list[Ack]]:
-        attempt = report.attempt
+    def _single(self, attempt: Attempt, outcome: Outcome) -> Call[list[Ack]]:
         where = (attempt.queue, self._worker_id, attempt.task_id, attempt.number)
-        if report.aborted:
-            return _as_list(commands.abort(*where))
-        assert report.failure is not None
-        if report.declined_as is not None:
-            return _as_list(commands.decline(*where, report.declined_as, report.failure))
-        failure = codec.encode_failure(report.failure)
-        if report.retry_seconds is None:
-            return _as_list(commands.bury(*where, failure))
-        return _as_list(commands.retry(*where, round(report.retry_seconds * 1000), failure))
+        match outcome:
+            case Cancelled():
+                return _as_list(commands.abort(*where))
+            case Declined(failure, signature):
+                return _as_list(commands.decline(*where, signature, failure))
+            case Failed(failure):
+                return _as_list(commands.bury(*where, codec.encode_failure(failure)))
+            case Retried(failure, seconds):
+                data = codec.encode_failure(failure)
+                return _as_list(commands.retry(*where, round(seconds * 1000), data))
+        raise TypeError(f"{outcome!r} can't be recorded")
 
 
-BATCH_REPORTS: Final = 128
+BATCH_RESULTS: Final = 128
 """Results in one call at most: Redis does nothing else meanwhile."""
 
 
-def _size(report: Report) -> int:
-    """How much memory is free again when the report is recorded, roughly."""
-    return len(report.data or b"") + len(report.attempt.payload) + REPORT_BYTES
+def _size(ended: Ended) -> int:
+    """How much memory is free again when it is recorded, roughly."""
+    attempt, outcome = ended
+    result = len(outcome.data) if isinstance(outcome, Succeeded) else 0
+    return result + len(attempt.payload) + ENDED_BYTES
 
 
-def _parts(reports: list[Report], most_bytes: int) -> Iterator[tuple[list[Report], int]]:
+def _parts(
+    group: list[tuple[Attempt, Succeeded]], most_bytes: int
+) -> Iterator[tuple[list[tuple[Attempt, Succeeded]], int]]:
     """Results that go into one call, and their `_size`: at most so many bytes, or one result."""
-    part: list[Report] = []
+    part: list[tuple[Attempt, Succeeded]] = []
     size = sent = 0
-    for report in reports:
-        more = len(report.data or b"")
-        if part and (sent + more > most_bytes or len(part) == BATCH_REPORTS):
+    for attempt, outcome in group:
+        more = len(outcome.data)
+        if part and (sent + more > most_bytes or len(part) == BATCH_RESULTS):
             yield part, size
             part, size, sent = [], 0, 0
-        part.append(report)
+        part.append((attempt, outcome))
         sent += more
-        size += more + len(report.attempt.payload) + REPORT_BYTES
+        size += more + len(attempt.payload) + ENDED_BYTES
     if part:
         yield part, size
 
