@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from identtqueue import Client, State
-from identtqueue.protocol import commands, keys
-from identtqueue.protocol.commands import NewTask
+from identtqueue.protocol import codec, commands, keys
+from identtqueue.protocol.commands import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
@@ -59,6 +59,23 @@ async def test_its_tasks_run_again_at_once(
     assert info.owner.startswith("pod-1.")
     rows = await calls.run(commands.workers(queue))
     assert [row.worker_id for row in rows] == [info.owner]
+
+
+@pytest.mark.usefixtures("in_a_pod")
+async def test_whatever_a_worker_says_of_itself_is_read(
+    client: Client, calls: AsyncRedis, serve: Serve, queue: str
+) -> None:
+    """The reader knows the fields by name: one that it does not know would be lost."""
+    await serve({"job": job})
+    await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)  # it has registered
+    (row,) = await calls.run(commands.workers(queue))
+    info = keys.queue_keys(queue).info
+    written = await calls.run(
+        Call("HGET", (info,), (row.worker_id,), codec.decode_value, is_script=False)
+    )
+    assert row.info == {name: value for name, value in written.items() if value is not None}
+    assert not row.flaw
+    assert {"pod_uid", "container", "boot", "domain", "process"} <= set(row.info)
 
 
 OTHERS = {

@@ -1227,7 +1227,7 @@ def workers(queue: str) -> Call[list[WorkerRow]]:
 
 LONGEST_WORKER_ID: Final = 512
 LONGEST_INFO_TEXT: Final = 512
-_INFO_TEXTS: Final = ("pod_uid", "pod_name", "container", "host")
+_INFO_TEXTS: Final = ("pod_uid", "pod_name", "container", "host", "boot", "domain", "process")
 _INFO_NUMBERS: Final = ("concurrency", "registered_at_ms")
 
 
