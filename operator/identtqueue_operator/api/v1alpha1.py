@@ -139,8 +139,8 @@ class WorkloadRef(ApiModel):
     """Which pods the workload's controller ends first when its replicas are lowered. NotReadyFirst:
     those that are not ready, then those with the lowest pod-deletion-cost. HighestOrdinal: the one
     with the highest number in its name. Unknown: any; then replicas are lowered only while no
-    worker holds a task. Of Deployments and StatefulSets it is known, and this is ignored. Default:
-    what is known of the pods' owners, else Unknown."""
+    worker holds a task. Ignored for Deployments and StatefulSets, whose order is known.
+    Default: the order of the kind that owns the pods, if it is known, else Unknown."""
 
 
 class TemplateMetadata(ApiModel):
@@ -214,8 +214,8 @@ class Queue(ApiModel):
     name: QueueName
     """Name of the queue, as producers write it."""
     weight: Annotated[int, Field(ge=1, le=1_000)] | None = None
-    """Share of this queue in the tasks started while several have tasks; without it, 1. The
-    operator tells it to the workers of `template`; with `workloadRef`, tell it to them yourself
+    """Share of this queue while several queues have tasks. Default: 1. With
+    `template` the operator sets it in the workers' environment; with `workloadRef`, set it there
     (`IDENTTQUEUE_QUEUES=mrz:3,default`)."""
 
 
@@ -223,7 +223,7 @@ class CredentialsSecretRef(ApiModel):
     """A Secret in the TaskQueue's namespace with the Redis password, and a user name for ACLs."""
 
     name: ObjectName
-    """Name of the Secret. The operator may read only those in rbac.secretNames of the chart."""
+    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must have it."""
     username_key: SecretKey | None = None
     """Key of the user name in the Secret. Without it the default Redis user is meant."""
     password_key: SecretKey = "password"  # noqa: S105 - the name of a key
@@ -234,7 +234,7 @@ class SecretKeyRef(ApiModel):
     """One key of a Secret in the TaskQueue's namespace."""
 
     name: ObjectName
-    """Name of the Secret. The operator may read only those in rbac.secretNames of the chart."""
+    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must have it."""
     key: SecretKey = "ca.crt"
     """Key of the PEM certificates in the Secret. Default: ca.crt."""
 
@@ -243,7 +243,7 @@ class ClientCertSecretRef(ApiModel):
     """A Secret with a client certificate, in the form of type kubernetes.io/tls."""
 
     name: ObjectName
-    """Name of the Secret. The operator may read only those in rbac.secretNames of the chart."""
+    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must have it."""
     cert_key: SecretKey = "tls.crt"
     """Key of the PEM certificate (with its chain) in the Secret. Default: tls.crt."""
     key_key: SecretKey = "tls.key"
@@ -319,7 +319,7 @@ class Redis(ApiModel):
     cluster: RedisCluster | None = None
     """A Redis Cluster, in place of `address`."""
     credentials_secret_ref: CredentialsSecretRef | None = None
-    """Login at Redis. Without it the operator and the template's workers connect without one."""
+    """Login for Redis. Without it the operator and the template's workers connect without one."""
     worker_credentials_secret_ref: CredentialsSecretRef | None = None
     """Login of the template's workers, where it is another one than the operator's: a user with
     the rules of `identtqueue acl worker`. The operator never reads this Secret. Without it workers
@@ -525,8 +525,8 @@ class Scaling(ApiModel):
     max_replicas: Annotated[int, Field(ge=1, le=100_000)] = 10
     """The largest number of replicas, whatever waits. Default: 10."""
     concurrency_per_replica: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """How many tasks one replica runs at once. With `template` the workers are told so; with
-    `workloadRef` set what they use. Default: 10."""
+    """How many tasks one replica runs at once. With `template` the operator sets it in the workers'
+    environment; with `workloadRef`, give the number that the workers use. Default: 10."""
     strategy: Annotated[Strategy, Field(default_factory=Strategy)]
     """How the wanted number of replicas follows from the queues. Default: type Backlog."""
     tolerance_percent: Annotated[int, Field(ge=0, le=50)] = 0
@@ -607,7 +607,8 @@ class RecoverySettings(ApiModel):
 
     lease_seconds: Annotated[int, Field(ge=5, le=3_600)] = 15
     """How many seconds a worker that shows no sign of life keeps its tasks. With `template` the
-    workers are told so; with `workloadRef` set what they use. Default: 15."""
+    operator sets it in the workers' environment; with `workloadRef`, give the number that the
+    workers use. Default: 15."""
     max_deliveries: Annotated[int, Field(ge=1, le=1_000)] = 5
     """A task becomes a dead letter after so many lost workers. Only a worker that ran nothing else
     counts as the last one, so a task that was lost beside others runs once more, alone, also with
@@ -615,7 +616,7 @@ class RecoverySettings(ApiModel):
 
 
 class Drain(ApiModel):
-    """How long a worker that was chosen to go may finish what it holds."""
+    """How long a worker that is to go may take to finish the tasks that it holds."""
 
     timeout_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
     """How many seconds a worker has to finish, from the moment when it is told to go. After it the
@@ -715,7 +716,7 @@ class TaskQueueSpec(ApiModel):
     recovery: Annotated[RecoverySettings, Field(default_factory=RecoverySettings)]
     """Recovery of the tasks of a worker that died."""
     drain: Annotated[Drain, Field(default_factory=Drain)]
-    """How long a worker that was chosen to go may finish what it holds."""
+    """How long a worker that is to go may take to finish the tasks that it holds."""
     paused: bool = False
     """Hands off: replicas stay what they are. Tasks of dead pods are still recovered. Default:
     false."""
