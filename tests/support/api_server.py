@@ -31,9 +31,12 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "autoscaling/v2": {"horizontalpodautoscalers": "HorizontalPodAutoscaler"},
     "coordination.k8s.io/v1": {"leases": "Lease"},
+    "example.com/v1": {"workerpools": "WorkerPool", "heaps": "Heap"},
     "identtqueue.dev/v1alpha1": {"taskqueues": "TaskQueue"},
     "keda.sh/v1alpha1": {"scaledobjects": "ScaledObject"},
 }
+SCALABLE = ("deployments", "replicasets", "statefulsets", "workerpools")
+"""With a `/scale`."""
 _KINDS = {plural: kind for group in GROUPS.values() for plural, kind in group.items()}
 _API_VERSIONS = {plural: name for name, group in GROUPS.items() for plural in group}
 
@@ -288,8 +291,10 @@ class ApiServer:
                 return self.put(plural, name, body, namespace)
             raise Refusal(404, "NotFound", f'{plural} "{name}" not found')
         known = self.get(plural, name, namespace)
+        if sub == "scale" and plural not in SCALABLE:
+            raise Refusal(404, "NotFound", "the server could not find the requested resource")
         if request.method == "GET":
-            return known
+            return _scale(known) if sub == "scale" else known
         assert body is not None
         self._check_version(known, body)
         if sub == "scale":
@@ -359,7 +364,24 @@ def _discovery(parts: list[str]) -> Json:
         }
         for plural, kind in GROUPS[name].items()
     ]
+    resources += [
+        {"name": f"{plural}/scale", "kind": "Scale", "namespaced": True, "verbs": ["get", "patch"]}
+        for plural in GROUPS[name]
+        if plural in SCALABLE
+    ]
     return {"kind": "APIResourceList", "groupVersion": name, "resources": resources}
+
+
+def _scale(body: Json) -> Json:
+    """The `/scale` of an object."""
+    status, kept = body.get("status") or {}, ("name", "namespace", "uid", "resourceVersion")
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {name: body["metadata"][name] for name in kept},
+        "spec": {"replicas": body["spec"]["replicas"]},
+        "status": {"replicas": status.get("replicas", 0), "selector": status.get("selector", "")},
+    }
 
 
 def _groups() -> Iterator[Json]:

@@ -98,6 +98,8 @@ class Fleet:
         redis, queue: where the workers register.
     """
 
+    plural = "deployments"
+
     def __init__(self, api: ApiServer, name: str, redis: AsyncRedis, queue: str) -> None:
         self._api = api
         self.name = name
@@ -117,16 +119,18 @@ class Fleet:
             "selector": {"matchLabels": self.labels},
             "template": template,
         }
-        made = self._api.put("deployments", self.name, {"spec": spec, "status": {}})
-        owner = controlled_by(made)
-        self._replica_set = self._api.put(
-            "replicasets", f"{self.name}-1a2b3c", {"metadata": {"ownerReferences": [owner]}}
-        )
+        made = self._api.put(self.plural, self.name, {"spec": spec, "status": {}})
+        self._owner = self._make_owner(made)
+
+    def _make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
+        """What controls the pods."""
+        body = {"metadata": {"ownerReferences": [controlled_by(workload)]}}
+        return self._api.put("replicasets", f"{self.name}-1a2b3c", body)
 
     @property
     def replicas(self) -> int:
         """What the Deployment asks for."""
-        return int(self._api.get("deployments", self.name)["spec"]["replicas"])
+        return int(self._api.get(self.plural, self.name)["spec"]["replicas"])
 
     @property
     def pods(self) -> list[dict[str, Any]]:
@@ -134,23 +138,28 @@ class Fleet:
         return [
             body
             for body in self._api.all("pods")
-            if body["metadata"].get("ownerReferences") == [controlled_by(self._replica_set)]
+            if body["metadata"].get("ownerReferences") == [controlled_by(self._owner)]
             and "deletionTimestamp" not in body["metadata"]
         ]
 
     async def settle(self) -> None:
         """Let the ReplicaSet and the kubelets do their work: pods and workers as asked for."""
         while len(self.pods) > self.replicas:
-            victim = min(self.pods, key=_order)
-            await self.end(victim["metadata"]["name"])
+            await self.end(self._victim()["metadata"]["name"])
         while len(self.pods) < self.replicas:
             await self.add_pod()
         self.count()
 
+    def _victim(self) -> dict[str, Any]:
+        return min(self.pods, key=_order)
+
     async def add_pod(self, lease_seconds: float = 60) -> FleetWorker:
         """A pod that runs, with a worker in it."""
         self._made += 1
-        return await self.start_worker(self.put_pod(f"{self.name}-{self._made}"), lease_seconds)
+        return await self.start_worker(self.put_pod(self._next_name()), lease_seconds)
+
+    def _next_name(self) -> str:
+        return f"{self.name}-{self._made}"
 
     def put_pod(self, name: str, *, ready: bool = True) -> dict[str, Any]:
         """A pod that runs."""
@@ -160,7 +169,7 @@ class Fleet:
             {
                 "metadata": {
                     "labels": self.labels,
-                    "ownerReferences": [controlled_by(self._replica_set)],
+                    "ownerReferences": [controlled_by(self._owner)],
                 },
                 "spec": {"nodeName": "node"},
                 "status": {
@@ -188,9 +197,9 @@ class Fleet:
             "replicas": count,
             "readyReplicas": count,
             "updatedReplicas": count,
-            "observedGeneration": self._api.get("deployments", self.name)["metadata"]["generation"],
+            "observedGeneration": self._api.get(self.plural, self.name)["metadata"]["generation"],
         }
-        self._api.change("deployments", self.name, {"status": status})
+        self._api.change(self.plural, self.name, {"status": status})
 
     def container_ended(self, pod: str, *, restarted: bool = False, code: int = 137) -> None:
         """The kubelet reports that the worker's process ended."""
@@ -216,6 +225,43 @@ class Fleet:
     async def close(self) -> None:
         for worker in self.workers.values():
             await worker.die()
+
+
+class StatefulFleet(Fleet):
+    """The pods of one StatefulSet."""
+
+    plural = "statefulsets"
+
+    def create(self, replicas: int = 0, *, parallel: bool = False) -> None:
+        super().create(replicas)
+        policy = "Parallel" if parallel else "OrderedReady"
+        self._api.change(self.plural, self.name, {"spec": {"podManagementPolicy": policy}})
+
+    def _make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
+        return workload
+
+    def _next_name(self) -> str:
+        return f"{self.name}-{len(self.pods)}"
+
+    def _victim(self) -> dict[str, Any]:
+        return max(self.pods, key=lambda pod: int(pod["metadata"]["name"].rpartition("-")[2]))
+
+
+class PoolFleet(Fleet):
+    """The pods of an object of a kind of its own, whose controller ends the oldest ones first."""
+
+    plural = "workerpools"
+
+    def _make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
+        return workload
+
+    def _victim(self) -> dict[str, Any]:
+        return self.pods[0]
+
+    def count(self) -> None:
+        labels = ",".join(f"{key}={value}" for key, value in self.labels.items())
+        status = {"replicas": len(self.pods), "selector": labels}
+        self._api.change(self.plural, self.name, {"status": status})
 
 
 def _order(pod: dict[str, Any]) -> tuple[bool, int]:
