@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness import pools
 from harness.cluster import ROOT, SCRIPTS, Kubectl, run
 
 RELEASE = "identtqueue"
+SCALE_TARGET = {"apiGroup": pools.GROUP, "resource": pools.PLURAL}
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def state_of(kubectl: Kubectl, name: str | None = None) -> str:
     """What a person would look at first when something is wrong."""
     texts = []
     looks = [
-        ("get", "pods,deployments,taskqueues", "-o", "wide"),
+        ("get", "pods,deployments,statefulsets,taskqueues", "-o", "wide"),
         ("get", "events", "--sort-by=.lastTimestamp"),
         ("logs", f"deployment/{RELEASE}", "--tail=100", "--all-containers"),
     ]
@@ -127,6 +130,8 @@ def helm(release: Release, verb: str, *words: str, chart: Path = CHART) -> str:
         *("--set", f"nodeSelector.{pin},redis.nodeSelector.{pin}"),
         # What the tests' own TaskQueues refer to.
         *("--set", "rbac.secretNames={late-secret,secured-login,secured-client,secured-ca}"),
+        # The kind of its own that the tests have.
+        *("--set-json", f"rbac.scaleTargets={json.dumps([SCALE_TARGET])}"),
         *words,
         timeout=300,
     )
