@@ -62,7 +62,8 @@ class Controller:
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._reconcilers: dict[Key, Reconciler] = {}
         self._tasks: dict[Key, asyncio.Task[None]] = {}
-        self._ending: set[asyncio.Task[None]] = set()
+        self._ending: dict[asyncio.Task[None], Reconciler] = {}
+        """Those whose TaskQueue is gone."""
         self._by_workload: dict[WorkloadKey, set[Key]] = defaultdict(set)
         self._workload_of: dict[Key, WorkloadKey] = {}
         self._shared = SharedQueues()
@@ -121,6 +122,8 @@ class Controller:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
+        for reconciler in self._ending.values():
+            reconciler.hurry()
         await asyncio.gather(*tasks, *self._ending, return_exceptions=True)
         await self._endpoints.close()
 
@@ -165,8 +168,8 @@ class Controller:
             self._reconcilers[other].look()
         reconciler.gone = True
         task = self._tasks.pop(key)
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._ending[task] = reconciler
+        task.add_done_callback(lambda ended: self._ending.pop(ended, None))
         task.cancel()
 
     def workload_changed(self, body: Body, kind: str) -> None:

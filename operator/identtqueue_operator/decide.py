@@ -431,6 +431,6 @@ def _next_look(
         looks.append(changes)
     if seen.depth is not None and seen.depth.demand:
         looks.append(HOT_SECONDS)
-    if seen.source.trouble or seen.workload is None:
+    if seen.source.trouble or seen.workload is None or not seen.workload.is_watched:
         looks.append(float(spec.scaling.poll_period_seconds))
     return min(looks) if looks else None

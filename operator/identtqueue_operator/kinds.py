@@ -77,6 +77,11 @@ class Kinds:
         if body is None:
             self._cluster.drop_workload(key)
             self._read_at.pop(key, None)
+            # Perhaps the whole kind is gone, which is another thing to say.
+            del self._kinds[api_version, key.kind]
+            kind = await self._kind(api_version, key.kind)
+            if kind.trouble is not None:
+                raise kind.trouble
             return None
         try:
             found = views.scale(body, key, path)

@@ -115,7 +115,7 @@ class Workload:
     replicas: int
     """What its spec asks for."""
     path: str = ""
-    """Where it is in the API. Empty: where its kind's objects are."""
+    """Where it is in the API. Empty for the kinds that are watched."""
     existing: int = 0
     """Pods that are there and not on their way out, as the workload's controller counted."""
     counts_ending: bool = False
@@ -148,6 +148,11 @@ class Workload:
     shape: str | None = None
     """Digest of all that somebody might have changed in a workload that the operator wrote: its
     specification without the replicas, and its labels."""
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether a change of it causes a look by itself."""
+        return not self.path
 
     @property
     def rolling(self) -> bool:

@@ -8,6 +8,7 @@ the TaskQueue is gone or the operator stops.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -67,6 +68,10 @@ empties its queue all the time, and then each task rings. The first task of a fl
 looked at immediately."""
 RELEASE_SECONDS = 10.0
 """How long calling workers back may take after the TaskQueue is gone."""
+RESTORE_SECONDS = 60.0
+"""How long restoring the number of replicas may take, beyond what workers get to finish."""
+YOUNGEST = ("\uffff", "")
+"""Younger than every TaskQueue that there is."""
 RELEASE_RETRY_SECONDS = 1.0
 """Between two attempts at it, if nothing rings."""
 FIRST_TELLING_SECONDS = 1.0
@@ -162,6 +167,9 @@ class Reconciler:
             strange="lastScaleTime" not in status and "template" not in (body.get("spec") or {}),
         )
         self._owned = OwnedDeployment(self.key, self._uid, tools.cluster, tools.kube, tools.steady)
+        self._original: int | None = status.get("originalReplicas")
+        """The number of replicas to restore."""
+        self._hurries = False
         self._telling: asyncio.Task[None] | None = None
         self._failures = 0
         self._claim = Claim.read(status)
@@ -240,6 +248,11 @@ class Reconciler:
             self._foreign_status = status
         if self._claim != before:
             self.look()
+
+    def hurry(self) -> None:
+        """The operator stops: what is left to do after the deletion takes too long."""
+        self._hurries = True
+        self._dirty.set()
 
     def look(self) -> None:
         """Something may have changed: look soon."""
@@ -448,6 +461,7 @@ class Reconciler:
         """Go on from what another operator has told."""
         tools = self._tools
         self._reporter = Reporter(self.key, self._uid, status, tools.kube, tools.identity)
+        self._original = status.get("originalReplicas")
         self._foreign_status = None
 
     # --- one round ---
@@ -482,6 +496,7 @@ class Reconciler:
             decision=decision,
             outcome=outcome,
             startup=self._memory.startup,
+            original=self._original,
             reverted=kept.reverted,
             warnings=kept.warnings,
         )
@@ -515,6 +530,7 @@ class Reconciler:
         connections: Sequence[Connection],
         rung_at: float | None,
     ) -> tuple[Decision, Outcome]:
+        await self._record_original(spec, seen)
         decision, self._memory = decide(spec, seen, self._memory)
         self.seen, self.decision = seen, decision
         outcome = await self._act(decision, seen, connections, spec)
@@ -593,9 +609,20 @@ class Reconciler:
             logger.warning(text, self.key, ", ".join(names), error, extra=told)
         return True
 
+    async def _record_original(self, spec: TaskQueueSpec, seen: Observed) -> None:
+        """Store the number of replicas that is to be restored, before it is changed."""
+        if not spec.restore_replicas or self._original is not None:
+            return
+        if seen.workload is None or seen.conflict:
+            return
+        number = seen.workload.replicas
+        await self._tools.kube.patch_status(self.key, {"originalReplicas": number})
+        self._original = number
+
     async def _release(self) -> None:
         """The TaskQueue is gone and its workers stay: call back those that were told to go.
 
+        Before that, the workload gets the number of replicas back that it had, if that is wished.
         An older TaskQueue with the same workload goes on with them.
         """
         spec = self._spec
@@ -604,6 +631,8 @@ class Reconciler:
         if self._tools.rival(self.created, self.workload):
             return
         try:
+            if spec.restore_replicas and self._original is not None:
+                await self._restore(spec, self._original)
             async with asyncio.timeout(RELEASE_SECONDS):
                 while not await self._call_all_back(spec):
                     await self._wait(RELEASE_RETRY_SECONDS)
@@ -613,6 +642,36 @@ class Reconciler:
         except Exception:
             text = "%s: its workers were not called back"
             logger.exception(text, self.key, extra=about(self.key))
+
+    async def _restore(self, spec: TaskQueueSpec, number: int) -> None:
+        """Give the workload its number back, as a pause at that number would: workers finish first.
+
+        It ends early if the operator stops, or if another TaskQueue names the workload.
+        """
+        pinned = spec.model_copy(update={"paused_replicas": number})
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(spec.drain.timeout_seconds + RESTORE_SECONDS):
+                while not self._hurries and not self._tools.rival(YOUNGEST, self.workload):
+                    if await self._restore_further(pinned, number):
+                        logger.info("%s: deleted; %s replicas again", self.key, number)
+                        return
+                    await self._wait(RELEASE_RETRY_SECONDS)
+        text = "%s: deleted, and the number of replicas may not be %d again"
+        logger.warning(text, self.key, number, extra=about(self.key))
+
+    async def _restore_further(self, pinned: TaskQueueSpec, number: int) -> bool:
+        """Whether the workload has its number, or can't get it any more."""
+        try:
+            connections = await self._connections.find(pinned)
+            seen = await self._observe(pinned, connections, self._tools.clock())
+            if seen.workload is None or seen.workload.replicas == number or seen.conflict:
+                return True
+            await self._decide_and_act(pinned, seen, connections, None)
+        except ApiError as error:
+            return error.terminating
+        except WorkloadTrouble:
+            return True
+        return False
 
     async def _call_all_back(self, spec: TaskQueueSpec) -> bool:
         """Whether nobody is told to go any more; else Redis or the API server is away."""

@@ -70,6 +70,8 @@ class Round:
     """What the API server has warned of when that Deployment was written."""
     startup: Startup | None = None
     """As measured so far."""
+    original: int | None = None
+    """The number of replicas to restore when the TaskQueue is deleted."""
     operator: str = ""
     """Name of the operator that reports."""
     blind: str = ""
@@ -107,6 +109,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
         "workload": now.workload.name if now.workload else None,
         "reason": reason,
         "message": message,
+        "originalReplicas": _original(now, previous),
         "replicas": _replicas(now, previous),
         "tasks": _tasks(now) or previous.get("tasks"),
         **_triggers(now, previous),
@@ -308,6 +311,10 @@ def _last_scale_time(now: Round, previous: Mapping[str, Any]) -> str | None:
 def _last_active_time(now: Round, previous: Mapping[str, Any]) -> str | None:
     active = now.seen is not None and now.seen.depth is not None and now.seen.depth.demand > 0
     return rfc3339(now.at) if active else previous.get("lastActiveTime")
+
+
+def _original(now: Round, previous: Mapping[str, Any]) -> int | None:
+    return previous.get("originalReplicas") if now.original is None else now.original
 
 
 def _startup_seconds(now: Round, previous: Mapping[str, Any]) -> int | None:

@@ -246,6 +246,18 @@ async def test_what_can_not_be_scaled_is_told_with_what_to_do(
     assert operator.failed_rounds == 0
 
 
+async def test_a_kind_that_is_removed_and_installed_again_is_told_and_found(operator, setup):
+    use(setup, PoolFleet)
+    setup.fleet.create(0)
+    create(setup, POOL, {"pollPeriodSeconds": 1})
+    await eventually(lambda: setup.condition("WorkloadFound") == ("True", "Found"))
+    setup.api.unknown_groups.add("example.com/v1")
+    await problem(setup, "WorkloadKindUnknown")
+    setup.api.unknown_groups.clear()
+    await setup.enqueue(1)
+    await setup.replicas(1)
+
+
 async def test_without_the_right_to_read_a_scale_the_rule_is_named(operator, setup):
     use(setup, PoolFleet)
     setup.fleet.create(1)

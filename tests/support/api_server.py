@@ -84,6 +84,8 @@ class ApiServer:
         """Called with event, plural and object for each change, as a watch would."""
         self.around_write: Callable[[str, Callable[[], Json]], Json] = lambda path, write: write()
         """Called with the path and the deed of each request that changes something."""
+        self.unknown_groups: set[str] = set()
+        """Groups and versions that are not installed."""
         self._versions = itertools.count(1)
         self._history: list[tuple[int, str, str, Json]] = []
         self._news = asyncio.Condition()
@@ -234,6 +236,8 @@ class ApiServer:
 
     def _answer(self, request: web.Request, body: Json | None) -> Json:
         parts = request.path.strip("/").split("/")
+        if "/".join(parts[1:3]) in self.unknown_groups:
+            raise Refusal(404, "NotFound", "404 page not found")
         if len(parts) <= (2 if parts[0] == "api" else 3):
             return _discovery(parts)
         rest = parts[2:] if parts[0] == "api" else parts[3:]

@@ -72,6 +72,7 @@ WORKER_LOGIN_NEEDS_TEMPLATE = (
     "redis.workerCredentialsSecretRef needs template: with workloadRef, the login of the workers "
     "is in your own manifest"
 )
+RESTORE_NEEDS_REFERENCE = "restoreReplicas needs workloadRef"
 MOST_PERCENT_UP = 10_000
 MOST_PERCENT_DOWN = 100
 TOO_MANY_PERCENT_UP = f"a Percent policy of scaleUp takes at most {MOST_PERCENT_UP}"
@@ -666,6 +667,10 @@ class TaskQueueSpec(ApiModel):
             ),
             (_WORKER_LOGINS, WORKER_LOGIN_NEEDS_TEMPLATE),
             (_OWN_SLOTS, SHARED_SLOTS),
+            (
+                "!has(self.restoreReplicas) || !self.restoreReplicas || has(self.workloadRef)",
+                RESTORE_NEEDS_REFERENCE,
+            ),
         )
     )
 
@@ -724,6 +729,11 @@ class TaskQueueSpec(ApiModel):
     """Pause at this number, whether or not `paused` is set: go there, and stay there whatever
     waits, also beyond minReplicas and maxReplicas. Workers that are to go finish what they
     hold. Without it there is no such pause."""
+
+    restore_replicas: bool = False
+    """When the TaskQueue is deleted, give the workload of workloadRef the number of replicas back
+    that it had when the operator first looked with this field set. Workers finish what they hold.
+    The operator must run at that time: it blocks no deletion. Default: false, the number stays."""
 
     @property
     def first_replicas(self) -> int:
@@ -803,6 +813,8 @@ def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
     scaling = spec.scaling
     if (spec.workload_ref is None) == (spec.template is None):
         yield "exactly one of workloadRef and template must be given"
+    if spec.restore_replicas and spec.workload_ref is None:
+        yield RESTORE_NEEDS_REFERENCE
     if scaling.min_replicas > scaling.max_replicas:
         yield "minReplicas must not exceed maxReplicas"
     yield from _broken_strategy_rules(scaling.strategy)
@@ -1014,6 +1026,8 @@ class TaskQueueStatus(ApiModel):
     """What is going on, in one word."""
     message: str | None = None
     """What is going on, in one sentence."""
+    original_replicas: int | None = None
+    """The number of replicas that restoreReplicas gives back."""
     replicas: Replicas | None = None
     """The workload's replicas as last seen."""
     tasks: Tasks | None = None
