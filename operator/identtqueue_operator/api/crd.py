@@ -20,9 +20,9 @@ Schema = dict[str, Any]
 _DROPPED = frozenset({"title", "$defs", "const"})
 
 _COLUMNS = (
-    ("Workload", "string", ".status.workload", "The Deployment that is scaled", 0),
+    ("Workload", "string", ".status.workload", "The workload that is scaled", 0),
     ("Desired", "integer", ".status.replicas.desired", "Replicas the operator wants", 0),
-    ("Current", "integer", ".status.replicas.current", "Replicas the Deployment asks for", 0),
+    ("Current", "integer", ".status.replicas.current", "Replicas the workload asks for", 0),
     ("ReadyPods", "integer", ".status.replicas.ready", "Pods that are ready", 0),
     ("Queued", "integer", ".status.tasks.queued", "Tasks that wait", 0),
     ("InFlight", "integer", ".status.tasks.inFlight", "Tasks that run", 0),
