@@ -78,7 +78,8 @@ def unknown_fields(value: Any, schema: dict[str, Any], path: str = "") -> Iterat
 
 def test_there_is_a_sample_of_each_kind() -> None:
     redis = {"redis-sentinel", "redis-cluster", "redis-with-password-and-tls"}
-    names = {"workload-ref", "template", "several-queues", "several-redis"} | redis
+    workloads = {"workload-ref", "stateful-set", "template"}
+    names = {"several-queues", "several-redis"} | workloads | redis
     assert {path.stem for path in SAMPLES} == names
 
 
