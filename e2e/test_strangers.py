@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -18,6 +19,8 @@ from harness.author import CREATE_DEPLOYMENTS, Author, queue, read, scale
 from harness.cluster import Kubectl, wait_until
 from harness.release import RELEASE, Release, helm
 from harness.workload import deployment, pod_spec, task_queue
+
+from support.tls import Certificates
 
 
 @pytest.fixture
@@ -222,14 +225,18 @@ def violated(kubectl: Kubectl, name: str) -> dict[str, Any] | None:
 
 
 @pytest.mark.timeout(420, func_only=True)
-async def test_a_stranger_does_not_read_the_metrics(release, kubectl):
-    """With `metrics.auth: token`, on the API server's own TokenReview and SubjectAccessReview."""
+async def test_a_stranger_does_not_read_the_metrics(release, kubectl, tmp_path):
+    """With tokens and TLS, on the API server's own TokenReview and SubjectAccessReview."""
     reader = f"{release.namespace}-{RELEASE}-metrics"
     binding = f"{release.namespace}-reads-metrics"
-    await asyncio.to_thread(
-        helm, release, "upgrade", "--wait", "--timeout", "3m", "--set", "metrics.auth=token"
-    )
+    certificates = Certificates(tmp_path, server_hosts=["127.0.0.1"])
+    cert, key = certificates.server
+    kubectl("create", "secret", "tls", "operator-tls", f"--cert={cert}", f"--key={key}")
+    values = "metrics.auth=token,metrics.tls.secretName=operator-tls"
     try:
+        # It waits until the pods are ready, so the kubelet's probes work over TLS.
+        words = ("upgrade", "--wait", "--timeout", "3m", "--set", values)
+        await asyncio.to_thread(helm, release, *words)
         for account in ("prometheus", "stranger"):
             kubectl("create", "serviceaccount", account)
         subject = f"--serviceaccount={release.namespace}:prometheus"
@@ -240,14 +247,15 @@ async def test_a_stranger_does_not_read_the_metrics(release, kubectl):
         user = f"system:serviceaccount:{release.namespace}:prometheus"
         may = Kubectl(release.namespace, user)
         await asyncio.to_thread(wait_until, "the right is there", lambda: may_get_metrics(may), 20)
+        trust = ssl.create_default_context(cafile=certificates.ca)
         with kubectl.port_forward(f"deployment/{RELEASE}", 8080) as port:
 
             async def status(token: str | None, path: str = "/metrics") -> int:
                 headers = {"Authorization": f"Bearer {token}"} if token else {}
-                url = f"http://127.0.0.1:{port}{path}"
+                url = f"https://127.0.0.1:{port}{path}"
                 async with (
                     aiohttp.ClientSession() as session,
-                    session.get(url, headers=headers) as response,
+                    session.get(url, headers=headers, ssl=trust) as response,
                 ):
                     return response.status
 
@@ -260,6 +268,7 @@ async def test_a_stranger_does_not_read_the_metrics(release, kubectl):
         kubectl("delete", "clusterrolebinding", binding, "--ignore-not-found")
         kubectl("delete", "serviceaccount", "prometheus", "stranger", "--ignore-not-found")
         await asyncio.to_thread(helm, release, "upgrade", "--wait", "--timeout", "3m")
+        kubectl("delete", "secret", "operator-tls", "--ignore-not-found")
 
 
 def may_get_metrics(kubectl: Kubectl) -> bool:
