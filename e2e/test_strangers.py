@@ -237,6 +237,8 @@ async def test_a_stranger_does_not_read_the_metrics(release, kubectl, tmp_path):
         # It waits until the pods are ready, so the kubelet's probes work over TLS.
         words = ("upgrade", "--wait", "--timeout", "3m", "--set", values)
         await asyncio.to_thread(helm, release, *words)
+        # The port that is forwarded is not to be that of the old pod, which lets everybody read.
+        await asyncio.to_thread(wait_until, "one pod", lambda: is_alone(release), 60)
         for account in ("prometheus", "stranger"):
             kubectl("create", "serviceaccount", account)
         subject = f"--serviceaccount={release.namespace}:prometheus"
@@ -269,6 +271,10 @@ async def test_a_stranger_does_not_read_the_metrics(release, kubectl, tmp_path):
         kubectl("delete", "serviceaccount", "prometheus", "stranger", "--ignore-not-found")
         await asyncio.to_thread(helm, release, "upgrade", "--wait", "--timeout", "3m")
         kubectl("delete", "secret", "operator-tls", "--ignore-not-found")
+
+
+def is_alone(release: Release) -> bool:
+    return len(release.kubectl.list("pods", release.operator_selector)) == 1
 
 
 def may_get_metrics(kubectl: Kubectl) -> bool:
