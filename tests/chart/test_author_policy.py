@@ -114,6 +114,16 @@ def test_it_can_be_absent(arguments: tuple[str, ...]) -> None:
     assert not {kind for kind in kinds if kind.startswith("ValidatingAdmission")}
 
 
+def notes(*arguments: str) -> str:
+    dry = ("install", "identtqueue", str(helm.CHART), "--dry-run=client")
+    return helm.run(*dry, *arguments).stdout.partition("NOTES:")[2]
+
+
+def test_its_absence_is_told_to_the_one_who_installs() -> None:
+    assert "No admission policy" not in notes()
+    assert "(authorPolicy.enabled is false)" in notes("--set", "authorPolicy.enabled=false")
+
+
 def test_a_distributions_version_is_understood() -> None:
     documents = helm.objects("--kube-version", "v1.30.1-gke.100")
     assert helm.of_kind(documents, "ValidatingAdmissionPolicy")

@@ -72,6 +72,13 @@ true
 {{- end }}
 {{- end }}
 
+{{/* "true" if the admission policy for authors of TaskQueues is part of the release. */}}
+{{- define "identtqueue.authorPolicy" -}}
+{{- if and .Values.authorPolicy.enabled (semverCompare ">=1.30-0" .Capabilities.KubeVersion.Version) -}}
+true
+{{- end }}
+{{- end }}
+
 {{- define "identtqueue.redis.fullname" -}}
 {{- include "identtqueue.fullname" . }}-redis
 {{- end }}
