@@ -9,7 +9,7 @@ with the endpoint where it is: workers that were told to go there have to be cal
 ends when it is done, or after a while: a Redis that was shut down does not come back.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from identtqueue.admin import Admin
@@ -75,7 +75,7 @@ class _Held:
     endpoint: Endpoint
     url: str
     """Of the Redis, as the specification has it."""
-    queues: frozenset[str]
+    queues: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -99,6 +99,9 @@ class Connections:
         clock: seconds, monotonic.
     """
 
+    # Two thousand TaskQueues have one each.
+    __slots__ = ("_clock", "_dropped", "_endpoints", "_held", "_namespace", "_ring", "_uid")
+
     def __init__(
         self,
         uid: str,
@@ -112,10 +115,8 @@ class Connections:
         self._endpoints = endpoints
         self._ring = ring
         self._clock = clock
-        self._held: dict[str, _Held] = {}
-        """By the name of the trigger."""
-        self._names: set[str] = set()
-        """Of the triggers; also of those whose Secret is missing."""
+        self._held: dict[str, _Held | None] = {}
+        """By the name of the trigger. None: a Secret is missing, and nothing was there before."""
         self._dropped: dict[Endpoint, Dropped] = {}
 
     async def find(self, spec: TaskQueueSpec) -> tuple[Connection, ...]:
@@ -126,14 +127,14 @@ class Connections:
         """
         period = float(spec.scaling.poll_period_seconds)
         found = tuple([await self._find(trigger, period) for trigger in spec.all_triggers])
-        for name in self._names - {trigger.name for trigger in spec.all_triggers}:
+        for name in self._held.keys() - {trigger.name for trigger in spec.all_triggers}:
             await self._let_go(name, period)
         return found
 
     async def _find(self, trigger: ResolvedTrigger, period: float) -> Connection:
         owner, held = self._owner(trigger.name), self._held.get(trigger.name)
         in_trouble = held is None or held.endpoint.source(owner).trouble is not None
-        self._names.add(trigger.name)
+        self._held[trigger.name] = held
         try:
             endpoint = await self._endpoints.find(
                 owner, self._namespace, trigger.redis, in_trouble=in_trouble
@@ -141,13 +142,14 @@ class Connections:
         except SecretMissing as error:
             missing = Source(SourceTrouble.SECRET_MISSING, str(error), trusted_seconds=0.0)
             return Connection(trigger.name, trigger.queue_names, owner, None, missing)
-        now = _Held(endpoint, trigger.redis.url, frozenset(trigger.queue_names))
+        now = _Held(endpoint, trigger.redis.url, trigger.queue_names)
         endpoint.listen(owner, trigger.queue_names, period, self._ring)
         self._held[trigger.name] = now
         if held is not None:
             # With new credentials it is another endpoint, and the same Redis.
-            gone = held.queues - now.queues if held.url == now.url else held.queues
-            self._drop(now if held.url == now.url else held, gone, period)
+            same = held.url == now.url
+            gone = set(held.queues).difference(now.queues if same else ())
+            self._drop(now if same else held, gone, period)
         if held is not None and held.endpoint is not endpoint:
             if in_trouble:
                 endpoint.distrust(owner)
@@ -160,8 +162,7 @@ class Connections:
 
     async def _let_go(self, name: str, period: float) -> None:
         """A trigger has left the specification."""
-        owner, held = self._owner(name), self._held.pop(name, None)
-        self._names.discard(name)
+        owner, held = self._owner(name), self._held.pop(name)
         self._endpoints.forget(owner)
         if held is not None:
             self._drop(held, held.queues, period)
@@ -191,7 +192,7 @@ class Connections:
             dropped.queues -= {
                 queue
                 for held in self._held.values()
-                if held.endpoint is endpoint
+                if held is not None and held.endpoint is endpoint
                 for queue in held.queues
             }
             yield dropped
@@ -212,14 +213,9 @@ class Connections:
         """Listen to nothing any more."""
         for dropped in list(self._dropped.values()):
             await self.forget(dropped)
-        for name in self._names:
-            self._endpoints.forget(self._owner(name))
         for name, held in self._held.items():
-            held.endpoint.forget(self._owner(name))
-            await self._endpoints.drop_if_idle(held.endpoint)
+            self._endpoints.forget(self._owner(name))
+            if held is not None:
+                held.endpoint.forget(self._owner(name))
+                await self._endpoints.drop_if_idle(held.endpoint)
         self._held.clear()
-
-
-def by_name(connections: Sequence[Connection]) -> dict[str, Connection]:
-    """The connections by the names of their triggers."""
-    return {each.name: each for each in connections}

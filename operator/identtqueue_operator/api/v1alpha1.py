@@ -11,7 +11,6 @@ operator can read a newer resource.
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -780,7 +779,7 @@ class TaskQueueSpec(ApiModel):
         main = replace(main, queues=tuple(queues.values()))
         return (main, *(each for each in others if each.name in names))
 
-    @cached_property
+    @property
     def all_triggers(self) -> tuple[ResolvedTrigger, ...]:
         """What asks for replicas, with everything filled in; the first one is `main`."""
         scaling = self.scaling
