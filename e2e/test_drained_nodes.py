@@ -12,7 +12,7 @@ import pytest
 from harness.cluster import run
 from harness.workload import deployment, task_queue
 
-pytestmark = pytest.mark.alone
+cordons = pytest.mark.alone
 """A node takes no pods meanwhile."""
 
 
@@ -69,6 +69,7 @@ async def settled(release, scene) -> None:
     assert scene.replicas() == 2
 
 
+@cordons
 @pytest.mark.timeout(360, func_only=True)
 @pytest.mark.parametrize("with_budget", [True, False], ids=["with PDB", "without PDB"])
 async def test_kubectl_drain_cuts_no_task_off(release, scene, figure, with_budget):
@@ -93,6 +94,7 @@ async def test_kubectl_drain_cuts_no_task_off(release, scene, figure, with_budge
     assert scene.recovered() == 0
 
 
+@cordons
 @pytest.mark.timeout(300, func_only=True)
 async def test_a_spot_node_with_a_notice_of_seconds(release, scene, figure):
     """Pods get three seconds, as from a handler of spot notices or a graceful node shutdown.
