@@ -26,12 +26,18 @@ class Operator:
     Args:
         namespace: that it serves, and where its Lease is.
         log: where its log goes.
+        kubeconfig: of the API server; None: that of the environment.
+        settings: more variables of its environment.
     """
 
-    def __init__(self, namespace: str, log: Path) -> None:
+    def __init__(
+        self, namespace: str, log: Path, kubeconfig: Path | None = None, **settings: str
+    ) -> None:
+        self._kubeconfig = kubeconfig
+        self._settings = settings
         self._namespace = namespace
         self._log = log
-        self._port = free_port()
+        self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:
@@ -39,11 +45,13 @@ class Operator:
         environment = {
             "PATH": os.environ["PATH"],
             "HOME": os.environ["HOME"],
-            "KUBECONFIG": os.environ["KUBECONFIG"],
+            "KUBECONFIG": str(self._kubeconfig or os.environ["KUBECONFIG"]),
+            "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
             "POD_NAMESPACE": self._namespace,
             "POD_NAME": "benchmark",
-            "IDENTTQUEUE_HTTP_PORT": str(self._port),
+            "IDENTTQUEUE_HTTP_PORT": str(self.port),
             "IDENTTQUEUE_LOG_LEVEL": "warning",
+            **self._settings,
         }
         self._process = self._spawn(environment)
         async with asyncio.timeout(60):
@@ -79,7 +87,7 @@ class Operator:
         try:
             async with (
                 aiohttp.ClientSession() as session,
-                session.get(f"http://127.0.0.1:{self._port}/metrics") as response,
+                session.get(f"http://127.0.0.1:{self.port}/metrics") as response,
             ):
                 return await response.text()
         except aiohttp.ClientError:
@@ -115,6 +123,12 @@ class Operator:
         """Resident memory."""
         assert self._process is not None
         return rss_bytes([self._process.pid]) / 1e6
+
+    def peak_mb(self) -> float:
+        """The most resident memory that it ever had."""
+        assert self._process is not None
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1e3
 
     def cpu_seconds(self) -> float:
         """User and system time so far."""

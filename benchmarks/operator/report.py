@@ -93,6 +93,28 @@ ROWS = (
     Row("20 workers idle → 0", "< 5 s", "zero", "zero_s", 5),
     Row("… tasks that ran twice", "0", "zero", "repeated", 0, unit=""),
     Row("busy workers lost in {scale_downs} scale-downs", "0", "shrink", "repeated", 0, unit=""),
+    Row(
+        "clusterWide, 10,000 foreign pods: peak RSS",
+        "< 268 MB",
+        "foreign",
+        "peak_mb",
+        268,
+        unit=" MB",
+    ),
+    Row("… event loop held at most", "< 100 ms", "foreign", "held_ms", 100, unit=" ms"),
+    Row("… 2,000 TaskQueues observed", "< 30 s", "foreign", "observed_s", 30),
+    Row(
+        "400 TaskQueues at a silent Redis, 200 at one that hangs up: first enqueue → PATCH",
+        "< 500 ms",
+        "noisy",
+        "patch_ms",
+        500,
+        unit=" ms",
+    ),
+    Row("… peak RSS", "< 268 MB", "noisy", "peak_mb", 268, unit=" MB"),
+    Row(
+        "… connections to these per second", "< 30", "noisy", "connections_per_second", 30, unit=""
+    ),
     Row("node killed → task runs elsewhere", "< 20 s", "node", "running_s", 20),
 )
 

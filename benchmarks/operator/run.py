@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from benchmarks.harness import command
 from benchmarks.host import host_facts
-from benchmarks.operator import crowd, deaths, outages, pods, push
+from benchmarks.operator import crowd, deaths, outages, pods, push, strangers
 from benchmarks.operator.report import Numbers, markdown
 from benchmarks.operator.stage import definition, say, staged
 
@@ -34,9 +35,11 @@ class Repetitions:
     steady_seconds: float = 20
     to_zero: int = 5
     scale_downs: int = 100
+    foreign_seconds: float = 330  # longer than the period of a resync
+    noisy_pushes: int = 20
 
 
-QUICK = Repetitions(40, 5, 5, 4, 2000, 20, 5, 1, 20)
+QUICK = Repetitions(40, 5, 5, 4, 2000, 20, 5, 1, 20, 20, 5)
 
 
 async def measure_push(times: Repetitions) -> Numbers:
@@ -89,6 +92,13 @@ async def measure_shrink(times: Repetitions) -> Numbers:
         return {"shrink": await pods.scale_downs(here, times.scale_downs)}
 
 
+async def measure_strangers(times: Repetitions) -> Numbers:
+    return {
+        "foreign": await strangers.foreign_pods(times.task_queues, times.foreign_seconds),
+        "noisy": await strangers.noisy_neighbours(times.noisy_pushes),
+    }
+
+
 PARTS: dict[str, Callable[[Repetitions], Awaitable[Numbers]]] = {
     "push": measure_push,
     "deaths": measure_deaths,
@@ -98,7 +108,10 @@ PARTS: dict[str, Callable[[Repetitions], Awaitable[Numbers]]] = {
     "node": measure_node,
     "drain": measure_drain,
     "shrink": measure_shrink,
+    "strangers": measure_strangers,
 }
+WITHOUT_CLUSTER = {"strangers"}
+"""Parts for which the tests' API server stands in."""
 
 
 def arguments() -> argparse.Namespace:
@@ -127,7 +140,8 @@ async def measure(args: argparse.Namespace) -> None:
 
 
 async def main(args: argparse.Namespace) -> None:
-    async with definition():
+    needed = definition() if set(args.only) - WITHOUT_CLUSTER else contextlib.nullcontext()
+    async with needed:
         await measure(args)
 
 

@@ -48,7 +48,13 @@ async def operate(settings: Settings) -> None:
     # The Lease is renewed over connections of its own: a slow API server and a thousand writes in
     # line must not cost the leadership, which would only add a restart to the load.
     lease_api = await connect()
-    async with Kube(await connect()) as kube, Kube(lease_api) as lease_kube:
+    # So are pods: a watch holds its connection.
+    watch_api = await connect(connections=len(settings.namespaces) + 2)
+    async with (
+        Kube(await connect()) as kube,
+        Kube(lease_api) as lease_kube,
+        Kube(watch_api) as watch_kube,
+    ):
         scrapers = Scrapers(kube, time.monotonic) if settings.metrics_access == "token" else None
         check = scrapers.check if scrapers else None
         server = Server(meter.exposition, check, settings.certificate)
@@ -58,7 +64,7 @@ async def operate(settings: Settings) -> None:
         try:
             if settings.leader_election and not await _unless(stop, leader.acquire()):
                 return
-            await _Term(settings, kube, meter, server, stop).lead(leader)
+            await _Term(settings, kube, watch_kube, meter, server, stop).lead(leader)
         finally:
             if settings.leader_election:
                 await leader.release()
@@ -71,6 +77,7 @@ class _Term:
 
     settings: Settings
     kube: Kube
+    watch_kube: Kube
     meter: Meter
     server: Server
     stop: asyncio.Event
@@ -83,7 +90,10 @@ class _Term:
         self.meter.watch(controller.snapshots, lambda: self.kube.writes)
         loop = asyncio.get_running_loop()
         asked = loop.create_task(self.stop.wait(), name="wait for a signal")
-        parts = [loop.create_task(controller.run(), name="controller")]
+        parts = [
+            loop.create_task(controller.run(), name="controller"),
+            loop.create_task(controller.watch_pods(self.watch_kube), name="pods"),
+        ]
         if self.settings.leader_election:
             parts.append(loop.create_task(_hold(leader), name="leader"))
         # Last: kopf ends every task that began after it.
@@ -124,7 +134,7 @@ class _Term:
         """Kopf does not notice a CRD that comes later, so wait for it; not ready meanwhile."""
         while True:
             try:
-                await self.kube.list_task_queues(next(iter(self.settings.namespaces), None))
+                await self.kube.find_task_queues(next(iter(self.settings.namespaces), None))
             except ApiError as error:
                 if not self.server.problem:
                     logger.warning("waiting until TaskQueues can be listed: %s", error)

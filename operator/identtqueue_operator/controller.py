@@ -21,6 +21,7 @@ from .endpoints import Endpoints
 from .kube import ApiError, Kube
 from .metrics import Meter, Snapshot
 from .model import Key, Pod, WorkloadKey
+from .podwatch import PodWatch
 from .reconcile import Reconciler, Tools
 from .settings import Settings
 from .shared import SharedQueues
@@ -191,6 +192,24 @@ class Controller:
         gone = views.pod(body, gone_at=self._steady())
         self.cluster.drop_pod(gone, body["metadata"].get("labels") or {})
 
+    async def watch_pods(self, kube: Kube) -> None:
+        """Follow the pods of all served namespaces, for ever.
+
+        Args:
+            kube: with room for one watch of each namespace.
+        """
+        async with asyncio.TaskGroup() as group:
+            for namespace in self._namespaces:
+                watch = PodWatch(
+                    kube,
+                    namespace,
+                    on_change=self.pod_changed,
+                    on_gone=self.pod_deleted,
+                    on_listed=self._compare_pods,
+                    clock=self._steady,
+                )
+                group.create_task(watch.run(), name=f"pods of {namespace or 'the cluster'}")
+
     def autoscaler_changed(self, body: Body, *, gone: bool) -> None:
         """A HorizontalPodAutoscaler came, went or changed."""
         self._autoscalers.heard(body, gone=gone)
@@ -316,9 +335,7 @@ class Controller:
             # Only then: a Role that is older than the operator may not have the right.
             bodies = await self._kube.list_stateful_sets(namespace)
             await self._settle_doubts(namespace, "StatefulSet", bodies, listed_at)
-        bodies = await self._kube.list_pods(namespace)
-        for key in self.cluster.doubtful_pods(namespace, bodies, listed_at):
-            await self._ask_for_pod(key)
+        await self._compare_pods(namespace, await self._kube.list_pods(namespace), listed_at)
         bodies = await self._kube.list_task_queues(namespace)
         for key in self._doubtful_task_queues(namespace, bodies, listed_at):
             await self._ask_for_task_queue(key)
@@ -331,6 +348,12 @@ class Controller:
     ) -> None:
         for workload in self.cluster.doubtful_workloads(namespace, kind, bodies, listed_at):
             await self._ask_for_workload(workload)
+
+    async def _compare_pods(
+        self, namespace: str | None, bodies: Iterable[Body], listed_at: float
+    ) -> None:
+        for key in self.cluster.doubtful_pods(namespace, bodies, listed_at):
+            await self._ask_for_pod(key)
 
     def _doubtful_task_queues(
         self, namespace: str | None, bodies: Iterable[Body], listed_at: float

@@ -1,4 +1,6 @@
-"""kopf's part: the watches. Decorators and settings only; what happens is the controller's.
+"""kopf's part: the watches, but for that of pods (`podwatch`).
+
+Decorators and settings only; what happens is the controller's.
 
 Only `on.event` handlers are used. kopf then writes nothing to the watched objects: no finalizer
 (which would block deletion while the operator is down), no annotation, no progress; and it keeps no
@@ -39,13 +41,6 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
 
     _watch_workloads(handlers, controller, "deployments", "Deployment")
     _watch_workloads(handlers, controller, "statefulsets", "StatefulSet")
-
-    @kopf.on.event("", "v1", "pods", registry=handlers)
-    async def pod(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
-        if type == "DELETED":
-            controller.pod_deleted(body)
-        else:
-            controller.pod_changed(body)
 
     @kopf.on.event("autoscaling", "v2", "horizontalpodautoscalers", registry=handlers)
     async def autoscaler(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002

@@ -8,9 +8,9 @@ kopf's part. Each request has a time-out; errors become `ApiError` with the API 
 import asyncio
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -24,6 +24,19 @@ Json = dict[str, Any]
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+JSON = "application/json"
+ONLY_METADATA = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
+PAGE = 100
+"""Objects of a list that are asked for, and in memory, at a time."""
+MAX_RESTARTS = 3
+"""Of a list that takes longer than the API server remembers it."""
+WATCH_SECONDS = 300
+"""After which the API server ends a watch, and another one begins."""
+WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=70)
+"""A half-open watch is noticed by the missing bookmarks, one a minute."""
+READ_BYTES = 64 * 1024
+MOST_LINE_BYTES = 8 * 1024 * 1024
+"""An event; the API server stores no object larger than 1.5 MiB."""
 CONNECTIONS = 32
 """At most; each TLS connection holds a quarter of a megabyte of buffers."""
 TELLING_AT_ONCE = 4
@@ -72,10 +85,12 @@ def in_cluster() -> bool:
     return _IN_CLUSTER.exists()
 
 
-async def connect(kubeconfig: str | None = None) -> client.ApiClient:
+async def connect(
+    kubeconfig: str | None = None, connections: int = CONNECTIONS
+) -> client.ApiClient:
     """A client with the pod's service account, or else a kubeconfig (default: $KUBECONFIG)."""
     configuration = client.Configuration()
-    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.connection_pool_maxsize = connections
     if kubeconfig is None and in_cluster():
         config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
     else:
@@ -102,11 +117,51 @@ class Kube:
 
     async def list_task_queues(self, namespace: str | None) -> list[Json]:
         """All TaskQueues of a namespace, or of the cluster."""
-        return await self._list(f"apis/{GROUP}/{VERSION}", namespace, PLURAL)
+        return await self._list(f"apis/{GROUP}/{VERSION}", namespace, PLURAL, heading)
+
+    async def find_task_queues(self, namespace: str | None) -> None:
+        """Make sure that TaskQueues may be listed.
+
+        Raises:
+            ApiError: they may not, or there is no such kind.
+        """
+        path = _listing(f"apis/{GROUP}/{VERSION}", namespace, PLURAL)
+        await self._call("GET", path, query=[("limit", "1")])
 
     async def list_pods(self, namespace: str | None) -> list[Json]:
-        """All pods, from the API server's cache."""
-        return await self._list("api/v1", namespace, "pods")
+        """All pods: their metadata."""
+        found: list[Json] = []
+        async for page, _ in self._pages("api/v1", namespace, "pods", ONLY_METADATA):
+            found += map(heading, page)
+        return found
+
+    def pages_of_pods(self, namespace: str | None) -> AsyncIterator[tuple[list[Json], str]]:
+        """All pods by the hundred, and the resource version that a watch goes on from."""
+        return self._pages("api/v1", namespace, "pods")
+
+    async def watch_pods(self, namespace: str | None, version: str) -> AsyncIterator[Json]:
+        """Events of pods since a resource version, until the API server ends the watch.
+
+        Raises:
+            ApiError: it refuses, or is silent for too long; 410: the version is too old.
+        """
+        query = [
+            *(("watch", "true"), ("resourceVersion", version)),
+            *(("allowWatchBookmarks", "true"), ("timeoutSeconds", str(WATCH_SECONDS))),
+        ]
+        try:
+            response = await self._send("GET", _listing("api/v1", namespace, "pods"), query)
+            stream = response.response
+            try:
+                if response.status >= 400:
+                    _refuse(response, await response.read())
+                async for line in _lines(stream.content):
+                    yield _parse(line)
+            finally:
+                stream.close()
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            what = str(error) or type(error).__name__
+            raise ApiError(0, "Unreachable", f"API server: {what}") from error
 
     async def try_to_list(self, namespace: str | None) -> None:
         """Make sure that what the operator watches may be listed.
@@ -119,24 +174,28 @@ class Kube:
             ("api/v1", "pods"),
             ("apis/apps/v1", "deployments"),
         ):
-            await self._list(group, namespace, plural, limit=1)
+            await self._call("GET", _listing(group, namespace, plural), query=[("limit", "1")])
 
     async def list_deployments(self, namespace: str | None) -> list[Json]:
-        """All Deployments, from the API server's cache."""
-        return await self._list("apis/apps/v1", namespace, "deployments")
+        """All Deployments: their metadata."""
+        return await self._list("apis/apps/v1", namespace, "deployments", heading)
 
     async def list_stateful_sets(self, namespace: str | None) -> list[Json]:
         """All StatefulSets, from the API server's cache."""
-        return await self._list("apis/apps/v1", namespace, "statefulsets")
+        return await self._list("apis/apps/v1", namespace, "statefulsets", heading)
 
     async def list_autoscalers(self, namespace: str | None) -> list[Json]:
         """All HorizontalPodAutoscalers."""
-        return await self._list("apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
+        return await self._list(
+            "apis/autoscaling/v2", namespace, "horizontalpodautoscalers", _autoscaler
+        )
 
     async def list_scaled_objects(self, namespace: str | None) -> list[Json]:
         """All ScaledObjects of KEDA; none where KEDA is not installed."""
         try:
-            return await self._list("apis/keda.sh/v1alpha1", namespace, "scaledobjects")
+            return await self._list(
+                "apis/keda.sh/v1alpha1", namespace, "scaledobjects", _autoscaler
+            )
         except ApiError as error:
             if error.missing:
                 return []
@@ -285,14 +344,38 @@ class Kube:
             await self._call("PATCH", path, body)
 
     async def _list(
-        self, group: str, namespace: str | None, plural: str, limit: int | None = None
+        self, group: str, namespace: str | None, plural: str, keep: Callable[[Json], Json]
     ) -> list[Json]:
-        scope = f"namespaces/{namespace}/" if namespace else ""
-        path = f"/{group}/{scope}{plural}"
-        # A limit makes the API server read from its store; without one, its cache answers.
-        query = [("resourceVersion", "0")] if limit is None else [("limit", str(limit))]
-        answer = await self._call("GET", path, query=query)
-        return list(answer.get("items") or ())
+        """All objects of a kind, boiled down as they come."""
+        found: list[Json] = []
+        async for page, _ in self._pages(group, namespace, plural):
+            found += map(keep, page)
+        return found
+
+    async def _pages(
+        self, group: str, namespace: str | None, plural: str, accept: str = JSON
+    ) -> AsyncIterator[tuple[list[Json], str]]:
+        """Objects of a kind by the hundred, and the resource version that a watch goes on from.
+
+        Not from the API server's cache, which knows no pages. A list that takes longer than the
+        API server remembers begins anew, so that objects may come twice.
+        """
+        path, token, restarts = _listing(group, namespace, plural), "", 0
+        while True:
+            query = [("limit", str(PAGE)), *([("continue", token)] if token else ())]
+            try:
+                answer = await self._call("GET", path, query=query, accept=accept)
+            except ApiError as error:
+                if error.status != 410 or not token or restarts == MAX_RESTARTS:
+                    raise
+                token, restarts = "", restarts + 1
+                continue
+            metadata = answer.get("metadata") or {}
+            yield list(answer.get("items") or ()), str(metadata.get("resourceVersion") or "")
+            token = str(metadata.get("continue") or "")
+            if not token:
+                return
+            await asyncio.sleep(0)
 
     async def _get(self, path: str) -> Json | None:
         """An object as it is now, not from the API server's cache; None if it does not exist."""
@@ -313,8 +396,9 @@ class Kube:
         *,
         changes: bool = True,
         warnings: list[str] | None = None,
+        accept: str = JSON,
     ) -> Json:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         headers["Content-Type"] = patch_type if method == "PATCH" else "application/json"
         query = list(query)
         if method != "GET":
@@ -339,13 +423,64 @@ class Kube:
             if wait is None or repeat == MAX_REPEATS:
                 break
             await asyncio.sleep(wait)
-        answer = _parse(text)
         if response.status >= 400:
-            reason = answer.get("reason") or response.reason or "Error"
-            raise ApiError(response.status, reason, answer.get("message") or text.decode()[:300])
+            _refuse(response, text)
         if warnings is not None:
             warnings += map(_warning, response.headers.getall("Warning", ()))
-        return answer
+        return _parse(text)
+
+    async def _send(self, method: str, path: str, query: list[tuple[str, str]]) -> Any:
+        """Begin a request whose answer goes on for a while."""
+        request = await self._api.param_serialize(
+            method,
+            path,
+            query_params=query,
+            header_params={"Accept": JSON},
+            auth_settings=["BearerToken"],
+        )
+        return await self._api.call_api(*request, _request_timeout=WATCH_TIMEOUT)
+
+
+def heading(body: Json) -> Json:
+    """Of an object of a list, what says which one it is, and whether it has changed."""
+    kept: Json = {name: body[name] for name in ("apiVersion", "kind") if name in body}
+    names = ("name", "namespace", "uid", "generation", "resourceVersion", "labels")
+    metadata = body.get("metadata") or {}
+    return {**kept, "metadata": {name: metadata[name] for name in names if name in metadata}}
+
+
+def _autoscaler(body: Json) -> Json:
+    spec, metadata = body.get("spec") or {}, body.get("metadata") or {}
+    kept = heading(body)
+    kept["metadata"]["annotations"] = metadata.get("annotations") or {}
+    return {**kept, "spec": {"scaleTargetRef": spec.get("scaleTargetRef")}}
+
+
+def _listing(group: str, namespace: str | None, plural: str) -> str:
+    scope = f"namespaces/{namespace}/" if namespace else ""
+    return f"/{group}/{scope}{plural}"
+
+
+def _refuse(response: Any, text: bytes) -> NoReturn:
+    answer = _parse(text)
+    reason = answer.get("reason") or response.reason or "Error"
+    message = answer.get("message") or text.decode(errors="replace")[:300]
+    raise ApiError(response.status, str(reason), str(message))
+
+
+async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The lines of a stream, each as soon as it is whole."""
+    rest = bytearray()
+    async for piece in stream.iter_chunked(READ_BYTES):
+        *whole, last = piece.split(b"\n")
+        for line in whole:
+            rest += line
+            if rest:
+                yield bytes(rest)
+            rest = bytearray()
+        rest += last
+        if len(rest) > MOST_LINE_BYTES:
+            raise aiohttp.ClientPayloadError("an event is too large")
 
 
 def _path(key: WorkloadKey) -> str:

@@ -8,6 +8,7 @@ continue from a version, and discovery. No validation, no controllers; see `flee
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import copy
 import itertools
@@ -60,6 +61,8 @@ class ApiServer:
         """Writes that did not say who they are (`fieldManager`)."""
         self.reads: Counter[str] = Counter()
         """How often each path was asked for."""
+        self.watched: Counter[str] = Counter()
+        """How often each kind was watched."""
         self.down = False
         """Answer everything with 503."""
         self.forbidden = ""
@@ -80,6 +83,10 @@ class ApiServer:
         """Refuse reads of paths that end so, with this status."""
         self.stale: dict[str, list[Json]] = {}
         """What a list from the cache answers for these kinds, instead of what is there."""
+        self.forgetful = 0
+        """Refuse so many pieces of lists, but the first ones: they took too long (410)."""
+        self.compacted = 0
+        """Watches that have seen nothing since this version are too old (410)."""
         self.listeners: list[Callable[[str, str, Json], None]] = []
         """Called with event, plural and object for each change, as a watch would."""
         self.around_write: Callable[[str, Callable[[], Json]], Json] = lambda path, write: write()
@@ -257,7 +264,7 @@ class ApiServer:
                 for (kind, where, _), body in self.objects.items()
                 if kind == plural and namespace in (None, where)
             ]
-            return {"metadata": {"resourceVersion": str(self._last_version())}, "items": items}
+            return self._page(request, items)
         assert namespace is not None
         return self._one(request, plural, namespace, name, sub, body)
 
@@ -269,6 +276,21 @@ class ApiServer:
         what = spec["nonResourceAttributes"]
         assert what == {"path": "/metrics", "verb": "get"}
         return {"allowed": spec["user"] in self.readers}
+
+    def _page(self, request: web.Request, items: list[Json]) -> Json:
+        """A list, or the piece of it that was asked for."""
+        metadata: Json = {"resourceVersion": str(self._last_version())}
+        token, limit = request.query.get("continue"), int(request.query.get("limit") or 0)
+        begin = 0
+        if token:
+            if self.forgetful > 0:
+                self.forgetful -= 1
+                raise Refusal(410, "Expired", "The provided continue parameter is too old")
+            begin, metadata["resourceVersion"] = int(token.split("@")[0]), token.split("@")[1]
+        end = begin + limit if limit else len(items)
+        if end < len(items):
+            metadata["continue"] = f"{end}@{metadata['resourceVersion']}"
+        return {"metadata": metadata, "items": items[begin:end]}
 
     def _one(
         self,
@@ -320,6 +342,7 @@ class ApiServer:
         plural = parts[-1]
         namespace = parts[-2] if "namespaces" in parts else None
         since = int(request.query.get("resourceVersion") or 0)
+        self.watched[plural] += 1
         response = web.StreamResponse()
         await response.prepare(request)
         with contextlib.suppress(ConnectionError):  # the watcher has gone
@@ -329,17 +352,22 @@ class ApiServer:
     async def _stream(
         self, response: web.StreamResponse, plural: str, namespace: str | None, since: int
     ) -> None:
+        position = bisect.bisect_right(self._history, since, key=lambda entry: entry[0])
         while True:
-            for version, event, kind, body in list(self._history):
-                if version <= since or kind != plural:
-                    continue
-                since = version
-                if namespace in (None, body["metadata"]["namespace"]):
+            if since < self.compacted:
+                gone = Refusal(410, "Expired", "too old resource version").body
+                line = json.dumps({"type": "ERROR", "object": gone})
+                await response.write(line.encode() + b"\n")
+                return
+            while position < len(self._history):
+                since, event, kind, body = self._history[position]
+                position += 1
+                if kind == plural and namespace in (None, body["metadata"]["namespace"]):
                     line = json.dumps({"type": event, "object": body})
                     await response.write(line.encode() + b"\n")
             async with self._news:
                 await self._news.wait_for(
-                    lambda seen=since: any(v > seen and k == plural for v, _, k, _ in self._history)
+                    lambda seen=position, of=since: of < self.compacted or seen < len(self._history)
                 )
 
     def _last_version(self) -> int:
