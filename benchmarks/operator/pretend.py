@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import sys
 from typing import Any
 
@@ -70,6 +71,9 @@ async def main(args: argparse.Namespace) -> None:
             # With a number of its own each is a Redis of its own, as far as the operator knows.
             where = address.replace("{}", str(number))
             put_task_queue(api, f"{name}-{number}", where)
+    # Millions of objects that stay: without this, each collection would hold up the server.
+    gc.collect()
+    gc.freeze()
     sys.stdout.write(f"{api.url}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
