@@ -11,9 +11,19 @@ import redis
 
 from identtqueue import Client, InvalidInput, Job, State, TaskOptions, Worker
 from identtqueue.admin import Admin
+from identtqueue.protocol import commands
 from identtqueue.protocol.submission import Submission
-from identtqueue.worker.order import LOOK_ABOVE_SECONDS
+from identtqueue.task import Attempt
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.outage import Outage
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.worker.fetch import Fetcher
+from identtqueue.worker.obstacles import Obstacles
+from identtqueue.worker.order import LOOK_ABOVE_SECONDS, FairOrder
+from identtqueue.worker.shelves import Shelves
+from identtqueue.worker.slots import Slots
 from support.invariants import check_invariants
+from support.proxy import Proxy
 from support.redis_server import RedisServer
 from support.serving import Serve
 from support.waiting import eventually
@@ -41,6 +51,52 @@ async def test_concurrency_is_never_exceeded_and_llen_is_the_truth(
     go.set()
     await client.wait_many([r.task_id for r in receipts], 60)
     assert most == 3
+
+
+async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
+    client: Client, calls: AsyncRedis, redis_server: RedisServer, queue: str
+) -> None:
+    """The loop's, and one of upkeep that has heard of a shelf, while their replies take long."""
+    await calls.run(commands.register(queue, "w", 60_000, {}))
+    await client.submit_many(Submission(queue, "job") for _ in range(9))
+    started: dict[str, Attempt] = {}
+    slots = Slots(3)
+    async with Proxy(redis_server.port) as proxy:
+        redis = AsyncRedis(
+            RedisSettings(address=proxy.address), client_name="w", retry_for_seconds=30
+        )
+        fetcher = Fetcher(
+            redis,
+            "w",
+            [queue],
+            order=FairOrder([queue], {}),
+            slots=slots,
+            obstacles=Obstacles(),
+            owned=started.keys(),
+            shelves=Shelves(lambda *_: True),
+            start=lambda attempt: started.update({attempt.task_id: attempt}),
+            outage=Outage(),
+            on_refused=lambda claim: pytest.fail(f"refused: {claim}"),
+        )
+        proxy.hold()
+        loop = asyncio.create_task(fetcher.run())
+        await eventually(lambda: proxy.accepted, "the loop asks")
+        upkeep = asyncio.create_task(fetcher.look_at_shelves(queue))
+        await asyncio.sleep(0)  # so that it asks too
+        proxy.release()
+        await upkeep
+        await eventually(lambda: len(started) == 3, "the slots are taken")
+        assert slots.free == 0
+        for _ in range(2):
+            ended = started.popitem()[1]
+            await calls.run(commands.finish(queue, "w", [(ended.task_id, ended.number, b"\xc0")]))
+            slots.give()
+        await eventually(lambda: len(started) == 3, "freed slots are filled")
+        assert slots.free == 0
+        assert not loop.done()
+        loop.cancel()
+        await asyncio.gather(loop, return_exceptions=True)
+        await redis.close()
 
 
 async def test_first_in_first_out(client: Client, serve: Serve, queue: str) -> None:

@@ -111,7 +111,8 @@ class Fetcher:
                 await self._slots.wait()
                 # One turn of the loop: attempts that end together free their slots together.
                 await asyncio.sleep(0)
-                if self._obstacles:  # one that the last attempts have met
+                # The last attempts may have met an obstacle; or upkeep has just taken all slots.
+                if self._obstacles or not self._slots.free:
                     continue
                 if self._isolation.alone or self._isolation.holding(self._loop.time()):
                     await self._guarded(self._isolate())
@@ -139,17 +140,8 @@ class Fetcher:
 
     async def look_at_shelves(self, queue: str) -> None:
         """Claim there, whatever the loop does: it may sleep, as nobody is rung for shelves."""
-        if not self._can_start or self._isolation.holding(self._loop.time()):
-            return
-        free = self._slots.free
-        self._slots.take(free)  # so that the loop does not claim for them too
-        try:
-            refusal = await self._claim(queue, free, reserved=free)
-        except RedisError:
-            self._slots.give(free)
-            raise
-        if refusal is not None:
-            self._slots.give(free)
+        if self._can_start and not self._isolation.holding(self._loop.time()):
+            await self._claim(queue, self._slots.free)
 
     def _suspects_of(self, plan: Mapping[str, int]) -> str | None:
         if self._owned or not self._isolation.any_known:
@@ -240,16 +232,24 @@ class Fetcher:
             if isinstance(refusal, BaseException):
                 raise refusal
 
-    async def _claim(
-        self, queue: str, limit: int, *, idle: bool = False, reserved: int = 0
-    ) -> Claim | None:
-        """Claim, and start what it gives at once; gives the refusal, if it is one."""
+    async def _claim(self, queue: str, limit: int, *, idle: bool = False) -> Claim | None:
+        """Claim, and start what it gives at once; gives the refusal, if it is one.
+
+        Its slots are taken before it asks: the loop and upkeep may ask at the same time.
+        """
+        limit = min(limit, self._slots.free)
         call = commands.claim(
             queue, self._worker_id, limit, idle=idle, shelves=self._shelves.of(queue)
         )
-        claimed = await self._redis.run(call, retry_for_seconds=self._claim_patience)
-        if claimed.status in (Claim.LOST, Claim.DRAINING):
-            return claimed.status
+        self._slots.take(limit)
+        left = limit
+        try:
+            claimed = await self._redis.run(call, retry_for_seconds=self._claim_patience)
+            if claimed.status in (Claim.LOST, Claim.DRAINING):
+                return claimed.status
+            left -= len(claimed.attempts)
+        finally:
+            self._slots.give(left)
         if claimed.next_due_ms is None:
             self._next_due.pop(queue, None)
         else:
@@ -257,9 +257,6 @@ class Fetcher:
         unasked = self._shelves.note(queue, claimed.shelves)  # some that may have tasks for us
         self._order.note(queue, len(claimed.attempts), claimed.pending + unasked)
         self._isolation.note(queue, claimed, self._loop.time())
-        if reserved:
-            self._slots.give(reserved)
-        self._slots.take(len(claimed.attempts))
         for attempt in claimed.attempts:
             self._start(attempt)
         return None

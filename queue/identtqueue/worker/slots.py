@@ -24,7 +24,8 @@ class Slots:
     def give(self, number: int = 1) -> None:
         """Free that many."""
         self.free += number
-        self._some.set()
+        if self.free:
+            self._some.set()
 
     async def wait(self) -> None:
         """Return when at least one is free."""
