@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import msgspec
 
@@ -107,7 +107,7 @@ def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> byt
         ENVELOPE_VERSION,
         task.function_name,
         list(task.args),
-        cast("dict[str, Any]", task.kwargs),
+        task.kwargs,  # type: ignore[arg-type]  # read only
         task.timeout_seconds,
         task.max_retries,
     )

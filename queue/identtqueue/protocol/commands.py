@@ -344,14 +344,17 @@ def _tells_a_repeat(task: NewTask) -> bool:
     return not task.options or int(task.options.get("ttl", ANSWER_MS)) >= ANSWER_MS
 
 
-_TAKEN: Final = {how.value.encode(): how for how in Enqueued}
+_TAKEN: Final = {b"ok": Enqueued.OK, b"exists": Enqueued.EXISTS}
 
 
 def _receipt(task: NewTask, status: bytes) -> Receipt:
-    if status.startswith(b"unique"):
-        return Receipt(status[len(b"unique") :].decode(), Enqueued.UNIQUE)
-    taken = _TAKEN[status]
-    if task.random_id and taken is Enqueued.EXISTS:
+    taken = _TAKEN.get(status)
+    if taken is None:
+        word, other = status[: len(b"unique")], status[len(b"unique") :]
+        if word != b"unique":
+            raise ValueError(f"enqueue: {status!r}")
+        return Receipt(other.decode(), Enqueued.UNIQUE)
+    if taken is Enqueued.EXISTS and task.random_id:
         taken = Enqueued.OK  # nobody else has this id: the first reply was lost
     return Receipt(task.task_id, taken)
 
