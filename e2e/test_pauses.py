@@ -1,4 +1,4 @@
-"""What holds the number of replicas back: pauses, limits by percent, the first minutes."""
+"""What holds the number of replicas back, and what gives it back: pauses, limits, a deletion."""
 
 from __future__ import annotations
 
@@ -100,3 +100,14 @@ async def test_the_first_seconds_keep_what_was_deployed_with_it(release, scene):
     scaled_at = datetime.fromisoformat(told["status"]["lastScaleTime"])
     created_at = datetime.fromisoformat(told["metadata"]["creationTimestamp"])
     assert (scaled_at - created_at).total_seconds() >= 19  # both are cut to whole seconds
+
+
+async def test_a_deletion_gives_the_replicas_back(release, scene):
+    name = scene.name
+    scene.kubectl.apply(
+        deployment(release, name, name, replicas=2), of(release, name, restoreReplicas=True)
+    )
+    await scene.until("zero", lambda: scene.replicas() == 0)
+    assert scene.kubectl.get("taskqueue", name)["status"]["originalReplicas"] == 2
+    scene.kubectl("delete", "taskqueue", name)
+    await scene.until("2 replicas again", lambda: scene.replicas() == 2)

@@ -9,7 +9,7 @@ import contextvars
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from identtqueue.admin import Reach
@@ -71,8 +71,8 @@ class Controller:
         self._me = Key(settings.own_namespace, settings.identity)
         self._my_pod_is_seen = False
         self._seen_at: dict[Key, float] = {}
-        self._blind: dict[str | None, str] = {}
-        """Which served namespaces may not be watched, and what the API server says."""
+        self._blind: dict[tuple[str | None, str], str] = {}
+        """What may not be watched in which served namespace, and what the API server says."""
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._context = contextvars.copy_context()
@@ -281,9 +281,13 @@ class Controller:
 
     # --- rights ---
 
-    def _is_blind(self, namespace: str) -> str:
-        """Why the operator sees nothing new in a namespace; empty if it does."""
-        return self._blind.get(namespace) or self._blind.get(None) or ""
+    def _is_blind(self, workload: WorkloadKey) -> str:
+        """Why the operator sees nothing new in the workload's namespace; empty if it does."""
+        for namespace in (workload.namespace, None):
+            for kind in ("", workload.kind):
+                if text := self._blind.get((namespace, kind)):
+                    return text
+        return ""
 
     async def _check_rights(self) -> None:
         """Find out when a right is lost: a watch that is refused is merely silent."""
@@ -294,16 +298,27 @@ class Controller:
 
     async def check_rights(self, namespace: str | None) -> None:
         """Try whether what is watched in a namespace may be listed."""
+        await self._try(namespace, "", self._kube.try_to_list)
+        if any(workload.kind == "StatefulSet" for workload in self._by_workload):
+            await self._try(namespace, "StatefulSet", self._kube.try_to_list_stateful_sets)
+
+    async def _try(
+        self,
+        namespace: str | None,
+        kind: str,
+        listing: Callable[[str | None], Awaitable[None]],
+    ) -> None:
+        """Note whether a listing is refused; `kind`: whom that concerns, empty for everybody."""
         try:
-            await self._kube.try_to_list(namespace)
+            await listing(namespace)
             text = ""
         except ApiError as error:
             if error.status not in (401, 403):
                 return  # the API server has other troubles, which other rounds tell
             text = str(error)
-        if text == self._blind.get(namespace, ""):
+        if text == self._blind.get((namespace, kind), ""):
             return
-        self._blind[namespace] = text
+        self._blind[namespace, kind] = text
         for reconciler in self._reconcilers.values():
             reconciler.look()
 

@@ -75,7 +75,9 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
     if scale_to is not None and scale_to < current:
         memory = replace(memory, lowered=True)
     changes = HOT_SECONDS if target.replicas != current else _changes_in(spec, seen, memory, target)
-    if seen.own_pods and not health.well:
+    # Where no pod could be made, a Deployment's condition says so at once; other kinds have none.
+    needs_pods = bool(seen.own_pods) or (current > 0 and seen.workload.counts_ending)
+    if needs_pods and not health.well:
         period = float(spec.scaling.poll_period_seconds)  # its patience may end meanwhile
         changes = period if changes is None else min(changes, period)
     again = _next_look(spec, seen, evidence, changes)
@@ -339,6 +341,7 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
         startup=measure_startup(memory.startup, seen.pods, seen.at),
         drains=drains_since(memory.drains, seen),
         steps=forget_old(spec, memory, seen.steady),
+        short=_note_missing(memory.short, len(seen.own_pods), current, seen.steady),
     )
     if seen.depth is None:
         return memory
@@ -356,6 +359,15 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
         if each.depth is not None:
             traffic[each.name] = measure(traffic.get(each.name), each.depth, seen.steady)
     return replace(memory, traffic=traffic)
+
+
+def _note_missing(
+    before: tuple[float, int] | None, pods: int, current: int, at: float
+) -> tuple[float, int] | None:
+    """Since when there are so few pods."""
+    if pods >= current:
+        return None
+    return before if before is not None and before[1] == pods else (at, pods)
 
 
 def _waited_for_long(seen: Observed, memory: Memory) -> bool:

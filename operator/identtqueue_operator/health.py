@@ -37,6 +37,8 @@ PENDING_SECONDS = 60.0
 """A pod without a node is reported after so long: meanwhile the cluster may grow by itself."""
 NOT_READY_SECONDS = 120.0
 """A pod that runs is expected to be ready within that, or within three times the usual start."""
+MISSING_SECONDS = 60.0
+"""A pod that does not exist is reported after so long, unless one that exists is still starting."""
 RESTART_SECONDS = 10.0
 """A container that has ended is started anew within that, or waits with a reason."""
 STEADY_SECONDS = 60.0
@@ -86,7 +88,7 @@ def examine(seen: Observed, memory: Memory) -> Health:
             hopeless=not working and alike,
             strange=reason == "NoWorkerRegistered" and not registered,
         )
-    return _of_the_whole(seen, workload, pods, working, refused)
+    return _of_the_whole(seen, memory, pods, working, refused)
 
 
 _Cause = tuple[str, str]
@@ -167,12 +169,14 @@ def _refusal(workload: Workload) -> _Cause | None:
 
 def _of_the_whole(
     seen: Observed,
-    workload: Workload,
+    memory: Memory,
     pods: Sequence[Pod],
     working: int,
     refused: _Cause | None,
 ) -> Health:
     """With no pod in trouble by itself."""
+    workload = seen.workload
+    assert workload is not None
     counts = f"{working} of {workload.replicas} pods work"
     if refused:
         reason, message = refused
@@ -184,9 +188,19 @@ def _of_the_whole(
     if missing:
         message = f"no worker serves {', '.join(missing)}, which spec.queues names"
         return Health("QueueNotServed", message, working)
+    if working == len(pods) and _stays_short(seen, memory):
+        text = f"no more pods come; kubectl describe {workload.key} says why, in its events"
+        if not pods and workload.existing:
+            text = f"no pod belongs to {workload.key} by its ownerReferences"
+        return Health("PodsMissing", f"{counts}; {text}", working)
     if working >= min(workload.replicas, len(pods)) and len(pods) >= workload.replicas:
         return Health("AllWork", counts, working)
     return Health("Starting", counts, working)
+
+
+def _stays_short(seen: Observed, memory: Memory) -> bool:
+    """Whether pods are missing, and none has come for a while. Not every controller says why."""
+    return memory.short is not None and seen.steady - memory.short[0] >= MISSING_SECONDS
 
 
 def _unserved(seen: Observed, pods: Sequence[Pod]) -> list[str]:

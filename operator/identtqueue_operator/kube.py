@@ -176,6 +176,10 @@ class Kube:
         ):
             await self._call("GET", _listing(group, namespace, plural), query=[("limit", "1")])
 
+    async def try_to_list_stateful_sets(self, namespace: str | None) -> None:
+        """The same for StatefulSets, which concern those only that name one."""
+        await self._list("apis/apps/v1", namespace, "statefulsets", limit=1)
+
     async def list_deployments(self, namespace: str | None) -> list[Json]:
         """All Deployments: their metadata."""
         return await self._list("apis/apps/v1", namespace, "deployments", heading)

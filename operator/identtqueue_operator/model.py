@@ -510,6 +510,8 @@ class Memory:
     """When a worker was last registered from a pod of the workload."""
     drains: Mapping[str, float] = field(default_factory=dict)
     """Since when a pod drains, by its UID."""
+    short: tuple[float, int] | None = None
+    """(time, pods): since when there are so few. None: there are as many as asked for."""
     strange: bool = False
     """No worker was ever seen in a pod of the workload, and the number was never changed."""
     hands: Hands = Hands()
@@ -586,7 +588,8 @@ SAME_FOR_ALL_PODS = {"CrashLoop", "OutOfMemory", "ImagePullFailed", "ContainerNo
 TROUBLES = {
     *SAME_FOR_ALL_PODS,
     *("QuotaExceeded", "PodSecurityViolated", "PodsRefused"),
-    *("PodsUnschedulable", "NotReady", "RolloutStuck", "NoWorkerRegistered", "QueueNotServed"),
+    *("PodsUnschedulable", "PodsMissing", "NotReady", "RolloutStuck"),
+    *("NoWorkerRegistered", "QueueNotServed"),
 }
 """Reasons that say that something is wrong, rather than on its way."""
 

@@ -123,8 +123,8 @@ class Tools:
     """The same for all processes that share a Lease, and another one for each Lease."""
     templates: bool = True
     """Whether TaskQueues may have a `template`."""
-    blind: Callable[[str], str] = lambda _: ""
-    """(namespace): why nothing new is seen in it; empty if it is."""
+    blind: Callable[[WorkloadKey], str] = lambda _: ""
+    """(workload): why nothing new is seen of it; empty if it is."""
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     """Two thousand reconcilers that begin together do so some at a time."""
 
@@ -387,7 +387,7 @@ class Reconciler:
         other, heard_at = self._other_operator
         if self._tools.steady() - heard_at < 1.5 * ASK_AGAIN_SECONDS:
             now = replace(now, other_operator=other)
-        blind = self._tools.blind(self.key.namespace)
+        blind = self._tools.blind(self.workload)
         now = replace(now, operator=self._tools.operator_name, blind=blind)
         again_in = self._reporter.note(now, self._tools.steady())
         if self._reporter.due and self._telling is None:

@@ -5,7 +5,12 @@ from dataclasses import replace
 import pytest
 
 from identtqueue_operator.decide import decide
-from identtqueue_operator.health import NOT_READY_SECONDS, REGISTER_SECONDS, examine
+from identtqueue_operator.health import (
+    MISSING_SECONDS,
+    NOT_READY_SECONDS,
+    REGISTER_SECONDS,
+    examine,
+)
 from identtqueue_operator.model import TROUBLES, Container, Depth, Memory, Startup
 from identtqueue_operator.status import NOBODY_WORKS_SECONDS, Round, tell
 from identtqueue_operator.views import pod as view_of_pod
@@ -88,7 +93,8 @@ def test_the_reason_is_found(case):
 
 
 def test_every_trouble_has_a_case():
-    assert {case.partition(",")[0] for case in CASES} | {"QueueNotServed"} == TROUBLES
+    by_time = {"QueueNotServed", "PodsMissing"}
+    assert {case.partition(",")[0] for case in CASES} | by_time == TROUBLES
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -260,3 +266,25 @@ def test_a_pod_is_read_with_all_that_keeps_it_from_working():
     assert found.problem == ("ErrImagePull", "init container fetch")
     assert (found.containers[0].waiting, found.containers[0].restarts) == ("PodInitializing", 4)
     assert examine(fleet(found), Memory()).reason == "ImagePullFailed"
+
+
+def test_pods_that_nobody_makes_are_told_after_a_while():
+    """A StatefulSet has no condition that says why."""
+    ready = pod("p0", **READY)
+    seen = fleet(ready, workers=(worker(ready),), replicas=3)
+    _, memory = decide(spec(QUICK), seen, Memory())
+    assert examine(seen, memory).reason == "Starting"
+    later = replace(seen, at=AT + MISSING_SECONDS)
+    assert examine(later, memory).reason == "PodsMissing"
+    more = replace(later, pods=(ready, pod("p1", ready=False, created_at=AT + 50)))
+    _, memory = decide(spec(QUICK), more, memory)
+    assert examine(more, memory).reason == "Starting", "one has come"
+
+
+def test_that_no_pod_belongs_to_the_workload_is_told():
+    other = pod("p0", foreign=True)
+    seen = fleet(other, replicas=1, existing=1)
+    _, memory = decide(spec(QUICK), seen, Memory())
+    found = examine(replace(seen, at=AT + MISSING_SECONDS), memory)
+    assert (found.reason, found.trouble) == ("PodsMissing", True)
+    assert "ownerReferences" in found.message

@@ -142,6 +142,29 @@ async def test_without_the_right_to_stateful_sets_it_is_said_what_to_do(operator
     assert "upgrade the chart" in await problem(setup, "WorkloadForbidden")
 
 
+async def test_the_lost_right_to_list_stateful_sets_concerns_those_only_that_name_one(
+    operator, setup
+):
+    setup.fleet.create(0)
+    setup.create()
+    api, fleet = setup.api, StatefulFleet(setup.api, "stateful", setup.fleet._redis, setup.queue)
+    fleet.create(0)
+    setup.create(name="stateful", workloadRef={"name": "stateful", **STATEFUL_SET})
+    await setup.reason("Idle")
+    api.unreadable = {"/statefulsets": 403}
+    await operator.controller.check_rights("ns")
+
+    def reason(name):
+        return (api.get("taskqueues", name).get("status") or {}).get("reason")
+
+    await eventually(lambda: reason("stateful") == "RightsMissing")
+    await operator.looks()
+    assert reason(setup.name) == "Idle"
+    api.unreadable = {}
+    await operator.controller.check_rights("ns")
+    await eventually(lambda: reason("stateful") == "Idle")
+
+
 # --- any kind with a /scale -----------------------------------------------------------------------
 
 
