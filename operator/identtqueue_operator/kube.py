@@ -178,7 +178,8 @@ class Kube:
 
     async def try_to_list_stateful_sets(self, namespace: str | None) -> None:
         """The same for StatefulSets, which concern those only that name one."""
-        await self._list("apis/apps/v1", namespace, "statefulsets", limit=1)
+        path = _listing("apis/apps/v1", namespace, "statefulsets")
+        await self._call("GET", path, query=[("limit", "1")])
 
     async def list_deployments(self, namespace: str | None) -> list[Json]:
         """All Deployments: their metadata."""

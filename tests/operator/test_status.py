@@ -327,6 +327,9 @@ def reasons_of_events() -> set[str]:
     for node in sources("reconcile", "owned"):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
             found |= constants(node.elts[0])
+    for node in sources("kinds", "workloads"):
+        if isinstance(node, ast.Call) and len(node.args) == 2:
+            found |= constants(node.args[0])
     return found - {"RedisReachable", "WorkloadFound", "WorkersReady"}  # names of conditions
 
 
