@@ -119,6 +119,11 @@ def replicas(kubectl: Kubectl, names: list[str]) -> list[int]:
     return [kubectl.get("deployment", name)["spec"]["replicas"] for name in names]
 
 
+def workers_of(kubectl: Kubectl, names: list[str]) -> list[str]:
+    pods = [pod["metadata"]["name"] for pod in kubectl.list("pods")]
+    return [pod for pod in pods if pod.startswith(tuple(names))]
+
+
 @pytest.mark.timeout(600, func_only=True)
 async def test_there_and_back_while_work_runs(earlier):
     """No task is cut off, none is lost, and each operator goes on from the other's status."""
@@ -165,4 +170,8 @@ async def there_and_back(earlier: Release, names: list[str], port: int) -> None:
             assert await client.wait_for_result(task, 90) == 1, "it was cut off"
         await asyncio.to_thread(
             wait_until, "both at zero", lambda: replicas(kubectl, names) == [0, 0], 120
+        )
+        # Without their Redis, the last workers would use up their grace time.
+        await asyncio.to_thread(
+            wait_until, "no workers", lambda: not workers_of(kubectl, names), 60
         )
