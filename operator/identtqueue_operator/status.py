@@ -511,7 +511,7 @@ def _limited(decision: Decision | None) -> Finding:
         return _UNKNOWN
     if decision.target.limited_by:
         return "True", decision.target.limited_by[0], decision.target.message
-    return "False", "NotLimited", "the wanted number is the number decided on"
+    return "False", "NotLimited", "no limit holds the number back"
 
 
 def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
@@ -553,7 +553,7 @@ def _paused(now: Round) -> Finding:
         return _UNKNOWN
     if now.pause is not None:
         return "True", *now.pause
-    return "False", "NotPaused", "nothing of scaling is paused"
+    return "False", "NotPaused", "scaling is not paused"
 
 
 def _conflicting(seen: Observed | None) -> Finding:
@@ -598,8 +598,8 @@ def _overlap(now: Round) -> Finding:
     if not now.other_operator:
         return "False", "OnlyOperator", "no other operator has asked for this TaskQueue of late"
     text = (
-        f"operator {now.other_operator} serves this TaskQueue too, and leaves it alone while "
-        f"{now.operator} lives; separate them by watchNamespaces or watchLabelSelector"
+        f"operator {now.other_operator} serves this TaskQueue too, and leaves it to "
+        f"{now.operator}; separate them by watchNamespaces or watchLabelSelector"
     )
     return "True", "AnotherOperator", text
 
@@ -695,5 +695,5 @@ def _condition_events(
     if turned("Draining", "True"):
         # Without the names of pods, which the condition has: so that repeated ones are counted up.
         busy = after["Draining"]["message"].startswith("finishing")
-        rest = "finish what they hold, and go" if busy else "go: they hold no task"
-        yield Event("Normal", "DrainStarted", f"workers were told to stop fetching; they {rest}")
+        rest = "they finish their tasks and go" if busy else "they hold no task and go"
+        yield Event("Normal", "DrainStarted", f"workers were told to stop fetching; {rest}")

@@ -135,7 +135,7 @@ def test_a_drain_is_told():
     assert told.status["reason"] == "Draining"
     assert "1 of 2 pods are to go and still hold 1 task;" in told.status["message"]
     assert reasons(told) == ["DrainStarted"]
-    assert "finish what they hold" in told.events[0].message
+    assert "finish their tasks and go" in told.events[0].message
     assert "p0" not in told.events[0].message, "so that drains are counted up, whoever drains"
     assert conditions(told)["Draining"]["message"] == "finishing what they hold: p0"
     assert told.status["replicas"]["draining"] == 1
