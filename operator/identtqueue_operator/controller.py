@@ -132,10 +132,11 @@ class Controller:
         await self._failed
 
     def snapshots(self) -> Iterable[Snapshot]:
-        """The last round of each TaskQueue."""
-        for key, reconciler in self._reconcilers.items():
-            if reconciler.verdict is not None:
-                yield Snapshot(key, *reconciler.verdict, reconciler.seen, reconciler.decision)
+        """The last round of each TaskQueue. Any thread may ask: rounds are values, and replaced."""
+        for key, reconciler in list(self._reconcilers.items()):
+            verdict = reconciler.verdict
+            if verdict is not None:
+                yield Snapshot(key, *verdict, reconciler.seen, reconciler.decision)
 
     # --- what the watches bring ---
 

@@ -9,6 +9,7 @@ the TaskQueue is gone or the operator stops.
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -76,6 +77,9 @@ RELEASE_RETRY_SECONDS = 1.0
 """Between two attempts at it, if nothing rings."""
 FIRST_TELLING_SECONDS = 1.0
 """A first look waits so long until it is told, lest thousands wait for that in memory."""
+MOST_SPEC_BYTES = 256 * 1024
+"""A larger spec is refused, and not kept. A pod template takes a few kilobytes; it stays in memory
+several times its size, for each TaskQueue."""
 FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something: what came of it is worth a look."""
 
@@ -267,6 +271,11 @@ class Reconciler:
     def _take(self, body: Mapping[str, Any]) -> None:
         self._generation: int = body["metadata"]["generation"]
         self._problem: tuple[str, str] | None = None
+        size = len(json.dumps(body.get("spec") or {}, default=dict))
+        if size > MOST_SPEC_BYTES:
+            text = f"the spec takes {size:,} bytes as JSON, and may take {MOST_SPEC_BYTES:,}"
+            self._problem = ("InvalidSpec", text)
+            return
         try:
             spec = TaskQueueSpec.model_validate(body.get("spec") or {})
         except ValidationError as error:

@@ -4,8 +4,12 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from identtqueue.schedule import CronExpression
+from identtqueue_operator import schedules
 from identtqueue_operator.api.v1alpha1 import Schedule
 from identtqueue_operator.schedules import in_force, next_boundary
 from support.taskqueues import spec
@@ -140,3 +144,28 @@ def test_what_makes_no_sense_is_said(change, problem):
 
 def test_names_are_different():
     assert spec({"schedules": [GOOD, GOOD]}).problems() == ["schedules must have different names"]
+
+
+TEXTS = ("0 8 * * *", "*/7 * * * *", "30 2 * * *", "0 0 29 2 *", "59 23 31 12 5")
+
+
+@given(
+    st.sampled_from(TEXTS),
+    st.sampled_from(("UTC", "Europe/Berlin", "Pacific/Apia")),
+    st.lists(st.integers(0, 2_000_000_000), min_size=1, max_size=8),
+)
+def test_what_is_remembered_of_a_schedule_is_what_a_search_finds(text, zone, times):
+    """At whatever times it is asked for, in any order."""
+    expression = CronExpression(text, zone)
+    for moment in times:
+        found = schedules._firings(text, zone, float(moment))
+        assert found.last == expression.last_until(float(moment))
+        assert found.following == expression.next_after(float(moment))
+
+
+def test_of_schedules_no_more_are_remembered_than_may_be(monkeypatch):
+    monkeypatch.setattr(schedules, "MOST_KNOWN", 3)
+    monkeypatch.setattr(schedules, "_known", {})
+    for minute in range(10):
+        schedules._firings(f"{minute} 8 * * *", "UTC", 1e9)
+    assert len(schedules._known) == 3

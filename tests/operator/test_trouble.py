@@ -681,3 +681,21 @@ async def test_a_fleet_at_work_does_not_cut_the_pause_after_a_failure_short(oper
             moments.append(time.monotonic())
     first, _ = reconcile.BACKOFF_SECONDS
     assert moments[-1] - moments[0] > 0.7 * first * (2**6 - 1)
+
+
+async def test_a_spec_that_is_too_large_is_told_and_not_kept(operator, setup):
+    container = {"name": "worker", "args": ["x" * 1000] * 900}
+    setup.api.put(
+        "taskqueues",
+        setup.name,
+        {
+            "spec": {
+                "template": {"spec": {"containers": [container]}},
+                "queues": [{"name": setup.queue}],
+                "redis": {"address": setup.address},
+            }
+        },
+    )
+    await setup.reason("InvalidSpec")
+    assert "262,144" in setup.status["message"]
+    assert operator.controller._reconcilers["ns", setup.name]._spec is None
