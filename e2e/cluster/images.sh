@@ -186,8 +186,7 @@ load_images() {
   for node in $NODES; do
     for image in "${missing[@]}"; do
       id=$(docker image inspect "$image" --format '{{.Id}}')
-      in_containerd "$node" images label "docker.io/$image" "$FIRST_VERSION=0b9a586
-LOADED_LABEL=$id" >/dev/null
+      in_containerd "$node" images label "docker.io/$image" "$LOADED_LABEL=$id" >/dev/null
     done
     drop_untagged "$node"
   done
@@ -204,8 +203,7 @@ drop_untagged() {
     xargs -r docker exec "$1" ctr --namespace k8s.io images rm >/dev/null
 }
 
-node_has() { in_containerd "$1" images ls "name==docker.io/$2" 2>/dev/null | grep -qF "$FIRST_VERSION=0b9a586
-LOADED_LABEL=$3"; }
+node_has() { in_containerd "$1" images ls "name==docker.io/$2" 2>/dev/null | grep -qF "$LOADED_LABEL=$3"; }
 
 in_containerd() { docker exec "$1" ctr --namespace k8s.io "${@:2}"; }
 
