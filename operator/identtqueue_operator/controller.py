@@ -285,7 +285,7 @@ class Controller:
     def _is_blind(self, workload: WorkloadKey) -> str:
         """Why the operator sees nothing new in the workload's namespace; empty if it does."""
         for namespace in (workload.namespace, None):
-            for kind in ("", workload.kind):
+            for kind in ("", "StatefulSet") if workload.is_stateful_set else ("",):
                 if text := self._blind.get((namespace, kind)):
                     return text
         return ""
@@ -300,7 +300,7 @@ class Controller:
     async def check_rights(self, namespace: str | None) -> None:
         """Try whether what is watched in a namespace may be listed."""
         await self._try(namespace, "", self._kube.try_to_list)
-        if any(workload.kind == "StatefulSet" for workload in self._by_workload):
+        if any(workload.is_stateful_set for workload in self._by_workload):
             await self._try(namespace, "StatefulSet", self._kube.try_to_list_stateful_sets)
 
     async def _try(
@@ -347,7 +347,7 @@ class Controller:
         listed_at = self._steady()
         bodies = await self._kube.list_deployments(namespace)
         await self._settle_doubts(namespace, "Deployment", bodies, listed_at)
-        if any(workload.kind == "StatefulSet" for workload in self._by_workload):
+        if any(workload.is_stateful_set for workload in self._by_workload):
             # Only then: a Role that is older than the operator may not have the right.
             bodies = await self._kube.list_stateful_sets(namespace)
             await self._settle_doubts(namespace, "StatefulSet", bodies, listed_at)

@@ -131,8 +131,8 @@ def advise_rights(key: WorkloadKey, path: str, error: str) -> str:
         path: where it is in the API; its last step but one is what its kind is called there.
         error: what the API server says.
     """
-    if not path:
-        what = "the operator's Role is older than the operator: upgrade the chart's release"
+    if key.is_deployment or key.is_stateful_set:
+        what = "upgrade the chart's release, whose Role has it"
     else:
         rule = f"{{apiGroup: {key.group!r}, resource: {path.split('/')[-2]}}}"
         what = f"add {rule} to the chart's rbac.scaleTargets"

@@ -41,6 +41,16 @@ class WorkloadKey(NamedTuple):
         group = (api_version or "apps/v1").rpartition("/")[0]
         return cls(namespace, name, group, kind or "Deployment")
 
+    @property
+    def is_deployment(self) -> bool:
+        """Whether it is a Deployment of Kubernetes' own."""
+        return (self.group, self.kind) == ("apps", "Deployment")
+
+    @property
+    def is_stateful_set(self) -> bool:
+        """Whether it is a StatefulSet of Kubernetes' own: other groups have such a kind too."""
+        return (self.group, self.kind) == ("apps", "StatefulSet")
+
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
 

@@ -112,7 +112,7 @@ class Owners:
         if any(link.uid == workload.uid for link in self._chain(owner)):
             return True
         answer = self._answers.get(owner.uid)
-        if answer is None or not answer.refused or workload.key.kind != "Deployment":
+        if answer is None or not answer.refused or not workload.key.is_deployment:
             return False
         return owner.name.rpartition("-")[0] == workload.key.name
 
@@ -163,7 +163,7 @@ class Owners:
 
 def _askable(workload: WorkloadKey) -> set[tuple[str, str]]:
     """Which links may lie between a workload of this kind and its pods."""
-    if (workload.group, workload.kind) == ("apps", "Deployment"):
+    if workload.is_deployment:
         return {REPLICA_SET}
     if (workload.group, workload.kind) in WATCHED:
         return set()

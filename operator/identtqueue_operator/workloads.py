@@ -53,7 +53,7 @@ async def find_watched(key: WorkloadKey, cluster: Cluster, kube: Kube) -> Worklo
         try:
             known = await kube.get_workload(key)
         except ApiError as error:
-            if error.status != FORBIDDEN or key.kind == "Deployment":
+            if error.status != FORBIDDEN or key.is_deployment:
                 raise
             text = advise_rights(key, "", str(error))
             raise WorkloadTrouble("WorkloadForbidden", text) from error
