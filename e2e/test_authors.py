@@ -81,6 +81,26 @@ def test_a_secret_needs_the_right_to_read_it(author, redis):
     author.until_taken(lambda: author.creates(body))
 
 
+def test_a_secret_of_a_further_trigger_needs_it_too(author):
+    def of(*secrets: str) -> dict:
+        triggers = [
+            {
+                "name": f"trigger-{number}",
+                "queues": [{"name": "q"}],
+                "redis": {
+                    "address": f"redis-{number}.example:6379",
+                    "credentialsSecretRef": {"name": secret},
+                },
+            }
+            for number, secret in enumerate(secrets)
+        ]
+        return queue(workloadRef={"name": "web"}, triggers=triggers)
+
+    author.may(scale("patch", "web"), read("mine"))
+    author.until_taken(lambda: author.creates(of("mine", "mine")))
+    assert "Secret theirs needs an author who may get it" in author.creates(of("mine", "theirs"))
+
+
 def test_each_of_several_secrets_is_asked_for(author):
     tls = {"caSecretRef": {"name": "second"}, "clientCertSecretRef": {"name": "third"}}
     redis = REDIS | {"credentialsSecretRef": {"name": "first"}, "tls": tls}
