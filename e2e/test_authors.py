@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from harness.author import CREATE_DEPLOYMENTS, REDIS, Author, queue, read, scale
 from harness.cluster import Kubectl, wait_until
 from harness.workload import pod_spec, task_queue
+
+from identtqueue_operator.api.v1alpha1 import MOST_TRIGGERS
 
 
 @pytest.fixture
@@ -57,6 +60,10 @@ def test_the_right_is_that_to_scale_this_kind(author, kind, api_version, resourc
     author.until_taken(lambda: author.creates(body))
 
 
+def trigger(name: str, redis: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "queues": [{"name": "q"}], "redis": redis}
+
+
 SECRETS = {
     "credentials": REDIS | {"credentialsSecretRef": {"name": "theirs"}},
     "ca": REDIS | {"tls": {"caSecretRef": {"name": "theirs"}}},
@@ -99,6 +106,23 @@ def test_a_secret_of_a_further_trigger_needs_it_too(author):
     author.may(scale("patch", "web"), read("mine"))
     author.until_taken(lambda: author.creates(of("mine", "mine")))
     assert "Secret theirs needs an author who may get it" in author.creates(of("mine", "theirs"))
+
+
+def test_three_secrets_of_each_trigger_are_within_the_budget(author):
+    """CEL's: each check of a right costs a part of it, and a policy without budget refuses."""
+    secrets, triggers = [], []
+    for number in range(MOST_TRIGGERS):
+        login, ca, pair = names = [f"{kind}-{number}" for kind in ("login", "ca", "pair")]
+        tls = {"caSecretRef": {"name": ca}, "clientCertSecretRef": {"name": pair}}
+        redis = REDIS | {"credentialsSecretRef": {"name": login}, "tls": tls}
+        triggers.append(trigger(f"t{number}", redis))
+        secrets += names
+    body = queue(workloadRef={"name": "web"}, triggers=triggers)
+    author.may(scale("patch", "web"), *map(read, secrets[:-1]))
+    missing = secrets[-1]
+    wait_until(missing, lambda: f"Secret {missing} needs" in author.creates(body), 20)
+    author.may(scale("patch", "web"), *map(read, secrets))
+    author.until_taken(lambda: author.creates(body))
 
 
 def test_each_of_several_secrets_is_asked_for(author):
