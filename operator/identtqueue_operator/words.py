@@ -89,7 +89,7 @@ def _other(error: IdenttqueueError, text: str) -> str:
     """Of what is left, the library's own words are fixed; those of an error reply are not."""
     if type(error).__name__ != "RedisError":
         return text
-    if text.startswith("WRONGTYPE"):
+    if "WRONGTYPE" in text:  # before Redis 7 behind the words for an error in a script
         return "a key of the queue is of another type (WRONGTYPE): something else writes to it"
     return "Redis refused a command; the operator's log has its answer"
 
