@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,25 @@ def test_every_script_in_random_order_keeps_to_its_slot() -> None:
         run_state_machine_as_test(Machine, settings=machine_settings(share=0.1))
     finally:
         node.destroy()
+
+
+async def test_asking_all_nodes_again_and_again_opens_no_connection(
+    cluster: RedisCluster,
+) -> None:
+    """Each round of an operator does so; connections are what it has a budget of."""
+
+    def opened() -> int:
+        return sum(node.info("stats")["total_connections_received"] for node in watched)
+
+    async with contextlib.AsyncExitStack() as exits:
+        watched = [exits.enter_context(node.client()) for node in cluster.nodes]
+        admin = await exits.enter_async_context(Admin(cluster.address))
+        await admin.server()
+        opened()  # now the watchers are connected too
+        before = opened()
+        for _ in range(5):
+            await admin.server()
+        assert opened() == before
 
 
 async def test_accounts_with_the_rights_of_their_roles(

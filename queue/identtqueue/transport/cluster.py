@@ -16,8 +16,9 @@ from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
+from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call
-from identtqueue.transport import wire
+from identtqueue.transport import slots, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.aio import AsyncRedis, fetch_slots, open_connection
 from identtqueue.transport.lanes import Waiting
@@ -102,7 +103,21 @@ class ClusterRedis(AsyncRedis):
             await asyncio.sleep(min(wire.backoff_seconds(failures), left))
 
     async def _find_nodes(self) -> SlotMap:
-        found = await fetch_slots(self.settings)
+        return self._note(await fetch_slots(self.settings))
+
+    async def _see_nodes(self) -> SlotMap:
+        """As `_find_nodes`, by a connection that is open already, if there is one that answers."""
+        call = commands.cluster_slots()
+        node = next((node for node in self._nodes.values() if node.is_open), None)
+        if node is not None:
+            try:
+                reply = wire.parse(call, await node.ask(call))
+                return self._note(slots.learn(self.settings, reply, node.server))
+            except RedisError:
+                pass  # perhaps another node answers
+        return await self._find_nodes()
+
+    def _note(self, found: SlotMap) -> SlotMap:
         if self._closed:  # meanwhile: nobody would close what is opened now
             raise RedisUnavailable("the client was closed")
         if self._known is not None and not found.agrees_with(self._known):
@@ -111,15 +126,15 @@ class ClusterRedis(AsyncRedis):
         return found
 
     async def _ask_all(self, call: Call[T]) -> T:
-        slots = await self._find_nodes()
+        seen = await self._see_nodes()
         assert call.merge is not None
-        nodes = [self._node(server) for server in slots.nodes]
+        nodes = [self._node(server) for server in seen.nodes]
         futures = [node.ask(call) for node in nodes]
         answers = await asyncio.gather(*futures, return_exceptions=True)
         found = []
         for node, answer in zip(nodes, answers, strict=True):
             # A replica that is away has nothing to say: who listens, listens to a primary.
-            if isinstance(answer, BaseException) and node.server in slots.primaries:
+            if isinstance(answer, BaseException) and node.server in seen.primaries:
                 raise answer
             if not isinstance(answer, BaseException):
                 found.append(wire.parse(call, answer))
@@ -234,6 +249,11 @@ class _Node(AsyncRedis):
         )
         self.server = server
         self._cluster = cluster
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is connected, as far as it knows."""
+        return self._link is not None and not self._link.lost
 
     def ask(self, call: Call[Any]) -> asyncio.Future[Any]:
         """Send one call to this node, and once; gives the raw reply."""
