@@ -21,6 +21,7 @@ import itertools
 from collections.abc import AsyncIterator
 
 from identtqueue.errors import RedisUnavailable
+from identtqueue.transport.address import Topology
 
 FAST_PLACES = 64
 FAST_SECONDS = 0.1
@@ -34,6 +35,9 @@ BURST = 30
 """Connections of one endpoint that are free: a start, some restarts or failovers, a cluster."""
 REFILL_SECONDS = 3.0
 """One more connection is free after so long."""
+CLUSTER_PARTS = 3
+"""A cluster has as many times more of both: it has at least so many primaries, and a failover costs
+connections to each."""
 
 
 class Lanes:
@@ -48,9 +52,9 @@ class Lanes:
         self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    def gate(self) -> "Gate":
+    def gate(self, topology: Topology = Topology.STANDALONE) -> "Gate":
         """Make the gate of one endpoint."""
-        return Gate(self)
+        return Gate(self, CLUSTER_PARTS if topology is Topology.CLUSTER else 1)
 
     @contextlib.asynccontextmanager
     async def fast(self) -> AsyncIterator[None]:
@@ -110,16 +114,21 @@ class Lanes:
 class Gate:
     """The way to one endpoint's server, or servers.
 
+    Args:
+        lanes: shared with other endpoints.
+        parts: of the server, each of which may be connected to as often.
+
     Attributes:
         failures: attempts in a row that failed.
     """
 
-    def __init__(self, lanes: Lanes) -> None:
+    def __init__(self, lanes: Lanes, parts: int = 1) -> None:
         self.failures = 0
+        self._parts = parts
         self._lanes = lanes
         self._own = asyncio.Semaphore(AT_ONCE)
         self._loop = asyncio.get_running_loop()
-        self._left = float(BURST)
+        self._left = float(BURST * parts)
         self._counted_at = self._loop.time()
 
     @contextlib.asynccontextmanager
@@ -143,12 +152,14 @@ class Gate:
 
     def _check(self) -> None:
         now = self._loop.time()
-        earned = (now - self._counted_at) / REFILL_SECONDS
-        self._left, self._counted_at = min(BURST, self._left + earned), now
+        refill_seconds = REFILL_SECONDS / self._parts
+        earned = (now - self._counted_at) / refill_seconds
+        self._left = min(BURST * self._parts, self._left + earned)
+        self._counted_at = now
         if self._left < 1:
             raise RedisUnavailable(
                 "it lets the operator in and ends the connection, again and again; the next "
-                f"attempt is due in {(1 - self._left) * REFILL_SECONDS:.0f} s"
+                f"attempt is due in {(1 - self._left) * refill_seconds:.0f} s"
             )
 
 

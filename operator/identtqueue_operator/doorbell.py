@@ -100,7 +100,7 @@ class Endpoint:
     """Commands, doorbell and poll of one Redis, shared by the TaskQueues that name it."""
 
     def __init__(self, settings: RedisSettings, gate: Gate | None = None) -> None:
-        gate = gate or Lanes().gate()
+        gate = gate or Lanes().gate(settings.topology)
         self.settings = settings
         self.admin = Admin(replace(settings, gate=gate), retry_for_seconds=0)
         self.tried = asyncio.Event()

@@ -84,7 +84,9 @@ class Endpoints:
         settings = await self._settings(namespace, redis, in_trouble=in_trouble)
         endpoint = self._endpoints.get(settings)
         if endpoint is None:
-            endpoint = self._endpoints[settings] = Endpoint(settings, self._lanes.gate())
+            endpoint = self._endpoints[settings] = Endpoint(
+                settings, self._lanes.gate(settings.topology)
+            )
             endpoint.start()
         return endpoint
 
