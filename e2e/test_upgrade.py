@@ -171,7 +171,7 @@ async def there_and_back(earlier: Release, names: list[str], port: int) -> None:
         await asyncio.to_thread(
             wait_until, "both at zero", lambda: replicas(kubectl, names) == [0, 0], 120
         )
-        # Without their Redis, the last workers would use up their grace time.
+        # Without their Redis, the last workers would use up their grace time (of 60 s).
         await asyncio.to_thread(
-            wait_until, "no workers", lambda: not workers_of(kubectl, names), 60
+            wait_until, "no workers", lambda: not workers_of(kubectl, names), 120
         )
