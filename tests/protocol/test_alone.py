@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from identtqueue.errors import InvalidInput
+from identtqueue.errors import InvalidInput, ReplyUnreadable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call
 from identtqueue.transport.aio import AsyncRedis
@@ -80,12 +80,12 @@ def test_a_call_of_a_thread_that_can_not_be_encoded(
 async def test_a_reply_that_can_not_be_read(calls: AsyncRedis, queue: str) -> None:
     good = commands.depth(queue)
     answers = await calls.run_each([good, UNREADABLE, good])
-    assert isinstance(answers[1], ValueError)
+    assert isinstance(answers[1], ReplyUnreadable)
     assert answers[0] == answers[2]
     told: list[object] = []
     calls.send(UNREADABLE, told.append)
     await eventually(lambda: told, "the caller is told")
-    assert isinstance(told[0], ValueError)
+    assert isinstance(told[0], ReplyUnreadable)
 
 
 async def test_a_caller_whose_answer_raises(
