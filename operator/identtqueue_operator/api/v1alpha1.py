@@ -219,6 +219,20 @@ class Queue(ApiModel):
     (`IDENTTQUEUE_QUEUES=mrz:3,default`)."""
 
 
+Queues = Annotated[
+    list[Queue],
+    Field(
+        min_length=1,
+        max_length=64,
+        json_schema_extra={
+            "x-kubernetes-list-type": "map",
+            "x-kubernetes-list-map-keys": ["name"],
+        },
+    ),
+]
+"""Queue names, each once."""
+
+
 class CredentialsSecretRef(ApiModel):
     """A Secret in the TaskQueue's namespace with the Redis password, and a user name for ACLs."""
 
@@ -581,17 +595,7 @@ class Trigger(ApiModel):
     ]
     """Name of the trigger, unique in this TaskQueue; messages, the status and metrics have it. The
     main fields are the trigger `main`."""
-    queues: Annotated[
-        list[Queue],
-        Field(
-            min_length=1,
-            max_length=64,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ]
+    queues: Queues
     """The queues whose tasks count."""
     redis: Redis | None = None
     """The Redis that holds them. Without it spec.redis is meant."""
@@ -688,17 +692,7 @@ class TaskQueueSpec(ApiModel):
     TaskQueue and keeps it so. Into the container named `worker` (else the first one) it puts the
     environment that the worker reads and, unless given, probes on port 8080 and
     terminationGracePeriodSeconds = drain.timeoutSeconds + 10."""
-    queues: Annotated[
-        list[Queue],
-        Field(
-            min_length=1,
-            max_length=64,
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ]
+    queues: Queues
     """The queues whose tasks the workload runs."""
     redis: Redis
     """The Redis that holds the queues: exactly one of address, sentinel and cluster."""
