@@ -1,4 +1,4 @@
-"""Who writes a TaskQueue needs the rights that it lends, as the API server's admission sees it."""
+"""Authors of TaskQueues need the rights that they lend, as the API server's admission sees it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def of_a_stateful_set(release, name, **more):
 
 @pytest.fixture
 def stateful_name(kubectl, name) -> Iterator[str]:
-    """Of the test's StatefulSet; it goes at the end."""
+    """Name the test's StatefulSet, which goes at the end."""
     yield name
     kubectl("delete", "taskqueue,statefulset", name, "--ignore-not-found", "--timeout=100s")
 

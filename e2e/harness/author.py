@@ -67,7 +67,7 @@ class Author:
         self.admin.apply(role, binding)
 
     def creates(self, body: dict[str, Any]) -> str:
-        """What the API server says, without keeping the object: empty if it takes it."""
+        """Give the API server's refusal of the object, by a dry run; empty if it takes it."""
         return self._said("create", "--dry-run=server", "-f", "-", stdin=json.dumps(body))
 
     def patches(self, name: str, patch: dict[str, Any]) -> str:
@@ -96,7 +96,7 @@ class Author:
 
 
 def refusal(author: Author) -> str:
-    """What is said about a TaskQueue that nobody without rights may write."""
+    """Give the refusal of a TaskQueue that an author without rights must not write."""
     return author.creates(queue(workloadRef={"name": "not-mine"}))
 
 
