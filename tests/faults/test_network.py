@@ -110,7 +110,7 @@ async def test_replies_are_slow(stage: Stage) -> None:
             *(client.enqueue_job(stage.queue, "journal") for _ in range(40))
         )
         await stage.settled(repeats=0, client=client)
-        assert "lease not renewed" not in worker.log
+        assert "the lease is lost" not in worker.log, "by design two renewals in a row may fail"
 
 
 @scenario()
