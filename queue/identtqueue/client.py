@@ -151,9 +151,10 @@ class Client(AsyncConnected):
             As `enqueue_job`.
         """
         task = new_task(submission, self._max_payload_bytes)
-        receipts = await self._redis.run(commands.enqueue(submission.queue_name, [task]))
-        refuse_existing([submission], receipts)
-        return receipts[0]
+        (receipt,) = await self._redis.run(commands.enqueue(submission.queue_name, [task]))
+        if submission.options is not None:
+            refuse_existing([submission], [receipt])
+        return receipt
 
     async def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
         """Enqueue many tasks, one round trip per batch; receipts in the given order.

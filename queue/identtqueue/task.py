@@ -7,8 +7,8 @@ of the time that a frozen dataclass takes.
 from __future__ import annotations
 
 import enum
+import os
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -82,7 +82,7 @@ def _is_queue_name(name: str) -> bool:
 
 def new_task_id(queue: str) -> str:
     """A fresh id `<queue>:<unique part>`, 96 random bits."""
-    return f"{queue}:{secrets.token_hex(12)}"
+    return f"{queue}:{os.urandom(12).hex()}"
 
 
 def queue_of(task_id: str) -> str:

@@ -106,8 +106,8 @@ def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> byt
     envelope = _Envelope(
         ENVELOPE_VERSION,
         task.function_name,
-        list(task.args),
-        task.kwargs,  # type: ignore[arg-type]  # read only
+        task.args,  # type: ignore[arg-type]  # read only, as the next
+        task.kwargs,  # type: ignore[arg-type]
         task.timeout_seconds,
         task.max_retries,
     )

@@ -341,7 +341,7 @@ class AsyncRedis:
                 self._changed()
             self._opened = True
         replies = await self._send(self._link, batch)
-        missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
+        missing = wire.missing_scripts(replies)
         if missing:
             wire.check_loaded(await self._link.exchange(wire.pack_load()))
             again = await self._send(self._link, [batch[i] for i in missing])

@@ -207,7 +207,7 @@ class SyncRedis:
             self._connection = self._connect()
         try:
             replies = self._talk([item.data for item in batch])
-            missing = [i for i, reply in enumerate(replies) if wire.is_missing_script(reply)]
+            missing = wire.missing_scripts(replies)
             if missing:
                 wire.check_loaded(self._talk(wire.pack_load()))
                 again = self._talk([batch[i].data for i in missing])

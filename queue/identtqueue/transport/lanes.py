@@ -59,7 +59,8 @@ class Lanes:
 
     def put(self, item: Waiting) -> None:
         """Add a call behind those before it."""
-        (self._big if item.size_bytes > wire.SMALL_BYTES else self._small).append(item)
+        size = len(item.data) + item.call.reply_bytes  # its property costs a call, for each task
+        (self._big if size > wire.SMALL_BYTES else self._small).append(item)
 
     def put_back(self, items: Iterable[Waiting]) -> None:
         """Add calls that were taken before, in their order, before all others."""
@@ -74,18 +75,20 @@ class Lanes:
     def take(self) -> list[Waiting]:
         """Remove the next batch, without calls whose callers have gone."""
         batch: list[Waiting] = []
-        room, most = wire.BATCH_BYTES, wire.BATCH_CALLS
+        room, places = wire.BATCH_BYTES, wire.BATCH_CALLS
         small, big = self._small, self._big
-        while small and room > 0 and len(batch) < most:
+        while small and room > 0 and places:
             item = small.popleft()
             if not item.future.done():
                 batch.append(item)
                 room -= len(item.data) + item.call.reply_bytes
+                places -= 1
         first = True
-        while big and (first or (room >= big[0].size_bytes and len(batch) < most)):
+        while big and (first or (room >= big[0].size_bytes and places)):
             item = big.popleft()
             if not item.future.done():
                 batch.append(item)
                 room -= item.size_bytes
+                places -= 1
                 first = False
         return batch

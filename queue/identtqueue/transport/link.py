@@ -51,7 +51,7 @@ class Link:
         self._meter: ReplyMeter | None = getattr(connection, "meter", None)
         self._parser = hiredis.Reader(
             protocolError=redis_errors.InvalidResponse,
-            replyError=DefaultParser.parse_error,
+            replyError=_error_of,
             notEnoughData=_NOTHING,
         )
         self._loop = asyncio.get_running_loop()
@@ -106,7 +106,7 @@ class Link:
         """
         if self._meter is not None and self._meter.between_replies:
             self._meter.begin()
-        while (reply := self._next()) is _NOTHING:
+        while (reply := self._parser.gets()) is _NOTHING:
             try:
                 async with asyncio.timeout(seconds):
                     await self._feed()
@@ -123,7 +123,7 @@ class Link:
 
     async def _read(self, number: int) -> list[Any]:
         replies: list[Any] = []
-        take = self._next
+        take = self._parser.gets  # a reply that has come as a whole; else `_NOTHING`
         while len(replies) < number:
             reply = take()
             if reply is not _NOTHING:
@@ -131,17 +131,6 @@ class Link:
                 continue
             await self._feed()
         return replies
-
-    def _next(self) -> Any:
-        """Take a reply that has come as a whole; else `_NOTHING`.
-
-        redis-py makes an exception of an error reply, and takes some apart for that (`MOVED` has a
-        slot and an address). One that it can't read raises something else.
-        """
-        try:
-            return self._parser.gets()
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
-            raise redis_errors.InvalidResponse("an error reply can't be read") from error
 
     async def _feed(self) -> None:
         data = await self._reader.read(READ_BYTES)
@@ -188,6 +177,19 @@ class Link:
         if self._on_lost is not None and not self._busy:
             self._on_lost()
             self._on_lost = None
+
+
+def _error_of(text: str) -> Exception:
+    """The exception for an error reply.
+
+    redis-py takes some of them apart (`MOVED` has a slot and an address). One that it can't read
+    raises something else.
+    """
+    try:
+        parsed: Exception = DefaultParser.parse_error(text)  # type: ignore[no-untyped-call]
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise redis_errors.InvalidResponse("an error reply can't be read") from error
+    return parsed
 
 
 async def hang_up(connection: AbstractConnection) -> None:

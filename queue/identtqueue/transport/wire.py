@@ -175,9 +175,13 @@ def parse(call: Call[T], reply: Any) -> T:
         raise ReplyUnreadable(call.name, key, type(error).__name__) from error
 
 
-def is_missing_script(reply: object) -> bool:
-    """Redis forgot its scripts (restart, failover, SCRIPT FLUSH); the call did nothing."""
-    return isinstance(reply, redis_errors.NoScriptError)
+def missing_scripts(replies: Sequence[object]) -> list[int]:
+    """Positions of the replies that tell of a script that Redis does not have; it did nothing.
+
+    It forgets them with a restart, a failover and SCRIPT FLUSH.
+    """
+    missing = redis_errors.NoScriptError
+    return [position for position, reply in enumerate(replies) if isinstance(reply, missing)]
 
 
 def keeps_connection(error: Exception) -> bool:

@@ -7,6 +7,7 @@ import inspect
 import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
+from functools import cache
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
@@ -86,7 +87,6 @@ class Executor:
         self._max_payload_bytes = max_payload_bytes
         self._processes = processes
         self._hooks = hooks
-        self._loggers: dict[str, logging.Logger] = {}
         self._counters = counters
         self._threads = Threads(counters, most_abandoned_threads, obstacles)
 
@@ -208,7 +208,7 @@ class Executor:
             enqueued_at_ms=attempt.enqueued_at_ms,
             deadline=None if seconds is None else time.monotonic() + seconds,
             state=self._state,
-            logger=self._logger(job.name),
+            logger=_logger(job.name),
             send_progress=running.send_progress,
             fencing_token=attempt.fencing_token,
         )
@@ -274,11 +274,10 @@ class Executor:
             )
         return Declined(failure, signature)
 
-    def _logger(self, name: str) -> logging.Logger:
-        logger = self._loggers.get(name)
-        if logger is None:
-            logger = self._loggers[name] = logging.getLogger(f"identtqueue.job.{name}")
-        return logger
+
+@cache  # of names that are registered
+def _logger(job_name: str) -> logging.Logger:
+    return logging.getLogger(f"identtqueue.job.{job_name}")
 
 
 def _cannot_run(error: BaseException, running: Running, registry: Registry) -> str | None:

@@ -43,8 +43,8 @@ QUIET_SECONDS: Final = 5.0
 """A link that is behind for a moment is not worth a word."""
 
 
-Ended = tuple[Attempt, Outcome]
-"""An attempt, and how it ended."""
+Ended = tuple[Attempt, Outcome, int]
+"""An attempt, how it ended, and how many bytes of memory are free again when that is recorded."""
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -93,9 +93,11 @@ class Finisher:
         if not self._waiting:
             self._some.set()
             self._idle.clear()
-        ended = attempt, outcome
-        self._waiting.append(ended)
-        self._unrecorded_bytes += _size(ended)
+        size = ENDED_BYTES + len(attempt.payload)
+        if isinstance(outcome, Succeeded):
+            size += len(outcome.data)
+        self._waiting.append((attempt, outcome, size))
+        self._unrecorded_bytes += size
         if self._unrecorded_bytes > MOST_UNRECORDED_BYTES:
             self._hold()
 
@@ -163,7 +165,7 @@ class Finisher:
     def _acknowledge(self, batch: _Batch, acks: Sequence[Ack]) -> None:
         del self._under_way[id(batch)]
         self._unrecorded_bytes -= batch.size_bytes
-        for (attempt, _), ack in zip(batch.ended, acks, strict=True):
+        for (attempt, _, _), ack in zip(batch.ended, acks, strict=True):
             self._on_ack(attempt, ack)
         if self._unrecorded_bytes <= MOST_UNRECORDED_BYTES // 2:
             self._obstacles.remove(OBSTACLE)
@@ -172,27 +174,27 @@ class Finisher:
 
     def _batches(self, all_ended: Sequence[Ended]) -> list[_Batch]:
         """Calls that record them. Results that are big share no call with small ones."""
-        results: dict[tuple[str, bool], list[tuple[Attempt, Succeeded]]] = {}
+        results: dict[tuple[str, bool], list[_Result]] = {}
         released: dict[str, list[Ended]] = {}
         batches: list[_Batch] = []
         for ended in all_ended:
-            attempt, outcome = ended
+            attempt, outcome, size = ended
             if isinstance(outcome, Succeeded):
                 is_big = len(outcome.data) > wire.SMALL_BYTES
-                results.setdefault((attempt.queue, is_big), []).append((attempt, outcome))
+                results.setdefault((attempt.queue, is_big), []).append((attempt, outcome, size))
             elif isinstance(outcome, Released | Disowned):
                 released.setdefault(attempt.queue, []).append(ended)
             else:
-                batches.append(_Batch(self._single(*ended), (ended,), _size(ended)))
+                batches.append(_Batch(self._single(attempt, outcome), (ended,), size))
         for (queue, is_big), group in results.items():
             for part, size in _parts(group, wire.BATCH_BYTES if is_big else wire.SMALL_BYTES):
-                done = [(attempt.task_id, attempt.number, end.data) for attempt, end in part]
+                done = [(attempt.task_id, attempt.number, end.data) for attempt, end, _ in part]
                 call = commands.finish(queue, self._worker_id, done)
                 batches.append(_Batch(call, part, size, is_big))
         for queue, back in released.items():
-            pairs = [(attempt.task_id, attempt.number) for attempt, _ in back]
+            pairs = [(attempt.task_id, attempt.number) for attempt, _, _ in back]
             call = commands.release(queue, self._worker_id, pairs)
-            batches.append(_Batch(call, back, sum(map(_size, back))))
+            batches.append(_Batch(call, back, sum(size for _, _, size in back)))
         return batches
 
     def _single(self, attempt: Attempt, outcome: Outcome) -> Call[list[Ack]]:
@@ -214,27 +216,21 @@ BATCH_RESULTS: Final = 128
 """Results in one call at most: Redis does nothing else meanwhile."""
 
 
-def _size(ended: Ended) -> int:
-    """How much memory is free again when it is recorded, roughly."""
-    attempt, outcome = ended
-    result = len(outcome.data) if isinstance(outcome, Succeeded) else 0
-    return result + len(attempt.payload) + ENDED_BYTES
+_Result = tuple[Attempt, Succeeded, int]
 
 
-def _parts(
-    group: list[tuple[Attempt, Succeeded]], most_bytes: int
-) -> Iterator[tuple[list[tuple[Attempt, Succeeded]], int]]:
-    """Results that go into one call, and their `_size`: at most so many bytes, or one result."""
-    part: list[tuple[Attempt, Succeeded]] = []
+def _parts(group: list[_Result], most_bytes: int) -> Iterator[tuple[list[_Result], int]]:
+    """Results that go into one call, and their size: so many bytes are sent at most, or one."""
+    part: list[_Result] = []
     size = sent = 0
-    for attempt, outcome in group:
-        more = len(outcome.data)
+    for result in group:
+        more = len(result[1].data)
         if part and (sent + more > most_bytes or len(part) == BATCH_RESULTS):
             yield part, size
             part, size, sent = [], 0, 0
-        part.append((attempt, outcome))
+        part.append(result)
         sent += more
-        size += more + len(attempt.payload) + ENDED_BYTES
+        size += result[2]
     if part:
         yield part, size
 
