@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 import kopf
 
 from . import handlers, logs
+from .collector import Collector
 from .controller import Controller
 from .kube import ApiError, Kube, connect
 from .leader import Leader
@@ -178,6 +179,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logs.set_up(settings.log_level, settings.log_format)
+    Collector().start()
     try:
         asyncio.run(operate(settings))
     except LeadershipLost:

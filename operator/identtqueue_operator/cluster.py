@@ -7,18 +7,17 @@ what vanished), so the controller compares with a full list now and then, and as
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 from . import views
 from .model import Key, Pod, Selector, Workload, WorkloadKey
+from .packedpods import Labels, PackedPods
 
 REMEMBER_MISSING_SECONDS = 60.0
 """How long an answer "there is no such workload" is believed; a watch tells when there is."""
 REMEMBER_GONE_SECONDS = 600.0
 """How long the last status of a vanished pod is kept as evidence."""
-
-Labels = Mapping[str, str]
 
 
 class Cluster:
@@ -41,7 +40,7 @@ class Cluster:
         self._clock = clock
         self._workloads: dict[WorkloadKey, Workload] = {}
         self._missing: dict[WorkloadKey, float] = {}
-        self._pods: dict[str, dict[str, tuple[Pod, Labels]]] = defaultdict(dict)
+        self._pods = PackedPods()
         self._seen_at: dict[str, float] = {}
         self._wanted: set[WorkloadKey] = set()
         self._watched: dict[WorkloadKey, _Watched] = {}
@@ -68,6 +67,10 @@ class Cluster:
             del watched.pods[uid]
         return tuple(watched.pods.values())
 
+    def known_pods(self, namespace: str | None) -> dict[str, Key]:
+        """Names of all pods by UID, in one namespace or in all."""
+        return self._pods.keys(namespace)
+
     def watch(self, key: WorkloadKey) -> None:
         """Keep account of which pods belong to the workload, until `unwatch`."""
         self._wanted.add(key)
@@ -89,7 +92,7 @@ class Cluster:
     def _watch(self, workload: Workload) -> "_Watched":
         self._forget(workload.key)
         watched = _Watched(workload.selector)
-        for pod, labels in self._pods[workload.key.namespace].values():
+        for pod, labels in self._pods.of(workload.key.namespace):
             if workload.selector.matches(labels):
                 watched.pods[pod.uid] = pod
         if workload.key not in self._wanted:
@@ -134,16 +137,14 @@ class Cluster:
 
     def put_pod(self, pod: Pod, labels: Labels) -> None:
         """Take in a pod."""
-        known = self._pods[pod.key.namespace].get(pod.uid)
-        labels = known[1] if known and known[1] == labels else dict(labels)
-        self._pods[pod.key.namespace][pod.uid] = (pod, labels)
+        changed = self._pods.put(pod, labels)
         self._seen_at[pod.uid] = self._clock()
-        if known is None or known[0] != pod:
+        if changed:
             self._spread(pod, labels)
 
     def drop_pod(self, pod: Pod, labels: Labels) -> None:
         """Take in that a pod is gone; `pod` is how it was last seen."""
-        self._pods[pod.key.namespace].pop(pod.uid, None)
+        self._pods.pop(pod)
         self._seen_at.pop(pod.uid, None)
         if pod.gone_at is None:
             pod = replace(pod, gone_at=self._clock())
@@ -185,10 +186,7 @@ class Cluster:
     ) -> set[Key]:
         """Find the same for pods. One that was made anew under its name is another pod."""
         present = {body["metadata"]["uid"]: views.key_of(body) for body in bodies}
-        known: dict[str, Key] = {}
-        for name, pods in self._pods.items():
-            if namespace in (None, name):
-                known |= {uid: pod.key for uid, (pod, _) in pods.items()}
+        known = self.known_pods(namespace)
         doubtful = {key for uid, key in present.items() if uid not in known}
         return doubtful | {
             key
@@ -198,8 +196,8 @@ class Cluster:
 
     def drop_pods_called(self, key: Key, other_than: str = "") -> None:
         """Take in that no pod of this name exists, other than one with this UID."""
-        for uid, (pod, labels) in list(self._pods[key.namespace].items()):
-            if pod.key == key and uid != other_than:
+        for pod, labels in self._pods.called(key):
+            if pod.uid != other_than:
                 self.drop_pod(pod, labels)
 
 

@@ -210,7 +210,7 @@ class Connections:
         await self._endpoints.drop_if_idle(endpoint)
 
     async def close(self) -> None:
-        """Listen to nothing any more."""
+        """Listen to nothing any more, and break the circle with the owner of `ring`."""
         for dropped in list(self._dropped.values()):
             await self.forget(dropped)
         for name, held in self._held.items():
@@ -219,3 +219,8 @@ class Connections:
                 held.endpoint.forget(self._owner(name))
                 await self._endpoints.drop_if_idle(held.endpoint)
         self._held.clear()
+        self._ring = _to_nobody
+
+
+def _to_nobody() -> None:
+    pass

@@ -1,0 +1,75 @@
+"""The garbage collector: what is set aside, and that what ends needs no collection."""
+
+import gc
+import time
+import weakref
+
+import pytest
+
+from identtqueue_operator import collector
+from identtqueue_operator.collector import ALL_AFTER_SECONDS, Collector
+from support.waiting import eventually
+
+
+@pytest.fixture
+def no_collections():
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+@pytest.fixture
+def collecting():
+    started = Collector()
+    started.start()
+    yield started
+    started.stop()
+
+
+async def test_a_deleted_task_queue_is_freed_without_a_collection(
+    no_collections, api, operator, setup
+):
+    setup.fleet.create(replicas=0)
+    setup.create()
+    await eventually(lambda: setup.status.get("conditions"))
+    (reconciler,) = operator.controller._reconcilers.values()
+    gone = weakref.ref(reconciler)
+    del reconciler
+    api.remove("taskqueues", setup.name)
+    await eventually(lambda: gone() is None)
+
+
+def test_what_survives_a_long_collection_is_set_aside(collecting, monkeypatch):
+    monkeypatch.setattr(collector, "LONG_SECONDS", 0.0)
+    before = gc.get_freeze_count()
+    kept = [[] for _ in range(1000)]
+    gc.collect()
+    assert gc.get_freeze_count() - before >= len(kept)
+
+
+def test_a_short_collection_sets_nothing_aside(collecting, monkeypatch):
+    monkeypatch.setattr(collector, "LONG_SECONDS", 60.0)
+    before = gc.get_freeze_count()
+    kept = [[] for _ in range(1000)]
+    gc.collect()
+    assert gc.get_freeze_count() <= before, f"{len(kept)} lists are younger"
+
+
+def test_once_a_day_all_is_looked_at(collecting, monkeypatch):
+    monkeypatch.setattr(collector, "LONG_SECONDS", 0.0)
+    circle = _Circle()
+    circle.itself = circle
+    gone = weakref.ref(circle)
+    gc.collect()  # sets it aside
+    del circle
+    gc.collect()
+    assert gone() is not None
+    today = time.monotonic
+    monkeypatch.setattr(collector.time, "monotonic", lambda: today() + ALL_AFTER_SECONDS)
+    gc.collect()
+    assert gone() is None
+
+
+class _Circle:
+    itself = None
