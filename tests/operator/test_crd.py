@@ -10,7 +10,10 @@ from pydantic import ValidationError
 from identtqueue.admin import RedisSettings
 from identtqueue.worker.settings import HEAVIEST
 from identtqueue_operator.api import crd
-from identtqueue_operator.api.v1alpha1 import Redis, TaskQueueSpec
+from identtqueue_operator.api.v1alpha1 import MOST_LABELS, Redis, TaskQueueSpec
+from identtqueue_operator.status import MOST_CHARACTERS
+from support.bounds import bounds, is_bounded
+from support.bounds import nodes as all_nodes
 from support.taskqueues import spec
 
 SCHEMA = crd.root_schema()
@@ -24,6 +27,41 @@ def nodes(schema, path="spec"):
         yield from nodes(child, f"{path}.{name}")
     if "items" in schema:
         yield from nodes(schema["items"], f"{path}[]")
+
+
+PRESERVED = {
+    # A pod's specification is preserved as it is. The operator refuses a spec of more than 256 KiB.
+    ("spec", "template", "spec"),
+    ("spec", "template", "spec", "containers", "[]"),
+}
+
+
+def test_every_string_list_and_map_is_bounded():
+    """Without bounds one resource may take 1.5 MiB, in etcd and in each cache that watches it."""
+    found = {path for path, node in all_nodes(SCHEMA) if not is_bounded(node)}
+    # The API server bounds metadata itself, and refuses a schema that speaks of more than its name.
+    assert found - {("metadata",)} == PRESERVED
+
+
+def test_texts_of_the_status_are_cut_to_their_bounds_before_they_are_written():
+    words = ("brief", "reason", "message", "limitedBy")
+    texts = [
+        (path, limit)
+        for path, keyword, limit in bounds(SCHEMA["properties"]["status"])
+        if keyword == "maxLength" and path[-1] in words
+    ]
+    assert len(texts) == 9
+    for path, limit in texts:
+        assert limit >= MOST_CHARACTERS, path
+
+
+def test_what_was_stored_before_there_were_bounds_is_still_served():
+    labels = {f"label-{number}": "x" * 64 for number in range(MOST_LABELS + 1)}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{}]}}
+    kept = spec(workloadRef=None, template=template)
+    assert kept.template is not None
+    assert kept.template.metadata.labels == labels
+    assert not kept.problems()
 
 
 def rules(schema):

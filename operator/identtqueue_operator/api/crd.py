@@ -75,9 +75,14 @@ def root_schema() -> Schema:
     schema["properties"] = {
         "apiVersion": {
             "type": "string",
+            "maxLength": 317,  # a group of 253 characters, a slash, a version of 63
             "description": f"Group and version of the resource: {GROUP}/{VERSION}.",
         },
-        "kind": {"type": "string", "description": f"Kind of the resource: {KIND}."},
+        "kind": {
+            "type": "string",
+            "maxLength": 63,
+            "description": f"Kind of the resource: {KIND}.",
+        },
         # The resource gives its name to a Deployment and to a label value of its pods, hence 63.
         "metadata": {
             "type": "object",

@@ -59,8 +59,14 @@ _HOST_AND_PORT = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]\s/@,:?#]+)(:[0-9]{1,5})?"
 ServerAddress = Annotated[
     str, StringConstraints(pattern=f"^{_HOST_AND_PORT}$", min_length=1, max_length=261)
 ]
-Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time", "maxLength": 64})]
 """RFC 3339 in UTC, as Kubernetes writes it: `2026-01-31T12:00:00Z`."""
+Word = Annotated[str, Field(json_schema_extra={"maxLength": 1_024})]
+"""A reason: one word. The bound is that of `reason` in Kubernetes' own conditions."""
+Sentence = Annotated[str, Field(json_schema_extra={"maxLength": 1_024})]
+"""A text of the status. `status.MOST_CHARACTERS` cuts it to this length before it is written."""
+LeaseName = Annotated[str, Field(json_schema_extra={"maxLength": 63 + 1 + 253})]
+"""Namespace and name of a Lease: `identtqueue/identtqueue-operator`."""
 
 
 _EXACTLY_ONE_REDIS = (
@@ -143,13 +149,41 @@ class WorkloadRef(ApiModel):
     Default: the order of the kind that owns the pods, if it is known, else Unknown."""
 
 
+MOST_LABELS = 256
+"""Labels or annotations of a pod template. Kubernetes itself does not bound their number; templates
+in use have a dozen."""
+MOST_ANNOTATION_CHARACTERS = 256 * 1024
+"""Kubernetes' own bound for all annotations of an object together, in bytes."""
+
+
+def _string_map(most_entries: int, most_characters: int) -> dict[str, Any]:
+    """Bound a map in the schema only.
+
+    The API server refuses what is over the bounds. A TaskQueue that it stored before there were
+    any is still served: what the operator keeps of a spec is bounded by its size in any case.
+    """
+    return {
+        "maxProperties": most_entries,
+        "additionalProperties": {"type": "string", "maxLength": most_characters},
+    }
+
+
 class TemplateMetadata(ApiModel):
     """Labels and annotations of the worker pods."""
 
-    labels: Annotated[dict[str, str], Field(default_factory=dict)]
-    """Added to the labels by which the operator selects the pods."""
-    annotations: Annotated[dict[str, str], Field(default_factory=dict)]
-    """Annotations of the worker pods. A change rolls the pods out."""
+    labels: Annotated[
+        dict[str, str],
+        Field(default_factory=dict, json_schema_extra=_string_map(MOST_LABELS, 63)),
+    ]
+    """Added to the labels by which the operator selects the pods. At most 256."""
+    annotations: Annotated[
+        dict[str, str],
+        Field(
+            default_factory=dict,
+            json_schema_extra=_string_map(MOST_LABELS, MOST_ANNOTATION_CHARACTERS),
+        ),
+    ]
+    """Annotations of the worker pods, at most 256. A change rolls the pods out."""
 
 
 class Template(ApiModel):
@@ -936,7 +970,7 @@ class Tasks(ApiModel):
 class TriggerStatus(ApiModel):
     """One of several triggers as last seen."""
 
-    name: str
+    name: Annotated[str, Field(json_schema_extra={"maxLength": 63})]
     """Name of the trigger; `main` is made by the main fields."""
     reachable: bool
     """Whether its queues can be read."""
@@ -948,7 +982,7 @@ class TriggerStatus(ApiModel):
     """How many of its tasks run now; absent while it can't be read."""
     oldest_wait_seconds: int | None = None
     """How long its oldest waiting task has waited, in seconds; absent if none waits."""
-    message: str | None = None
+    message: Sentence | None = None
     """Why it can't be read."""
 
 
@@ -961,11 +995,11 @@ class LastDecision(ApiModel):
     """How many replicas there were before."""
     to: int
     """How many replicas there are to be."""
-    reason: str
+    reason: Word
     """Why, in one word, such as BacklogAboveTarget."""
-    limited_by: str
+    limited_by: Sentence
     """The limits that held the number back, joined by commas; None if nothing did."""
-    message: str
+    message: Sentence
     """The whole calculation, with its numbers."""
 
 
@@ -998,26 +1032,26 @@ class Condition(ApiModel):
 class OperatorName(ApiModel):
     """Which of several operators looks after the TaskQueue."""
 
-    name: str
+    name: LeaseName
     """Namespace and name of the Lease by which the operator's pods agree on a leader."""
-    challenged_by: str | None = None
+    challenged_by: LeaseName | None = None
     """Another operator that serves the TaskQueue too. It takes over if the first one is gone."""
 
 
 class TaskQueueStatus(ApiModel):
     """What the operator saw and did, and why."""
 
-    brief: str | None = None
+    brief: Sentence | None = None
     """Reason and message in one, where `kubectl describe` shows them before the conditions."""
     operator: OperatorName | None = None
     """Which of several operators looks after the TaskQueue."""
     observed_generation: int | None = None
     """The metadata.generation that this status speaks of."""
-    workload: str | None = None
+    workload: Annotated[str, Field(json_schema_extra={"maxLength": 253})] | None = None
     """Name of the workload that is scaled."""
-    reason: str | None = None
+    reason: Word | None = None
     """What is going on, in one word."""
-    message: str | None = None
+    message: Sentence | None = None
     """What is going on, in one sentence."""
     original_replicas: int | None = None
     """The number of replicas that restoreReplicas gives back."""
@@ -1025,14 +1059,15 @@ class TaskQueueStatus(ApiModel):
     """The workload's replicas as last seen."""
     tasks: Tasks | None = None
     """The queues in numbers, summed; refreshed on a decision, else at most every 30 s."""
-    decided_by: str | None = None
+    decided_by: Annotated[str, Field(json_schema_extra={"maxLength": 63})] | None = None
     """Of several triggers, the name of the one whose number counts; or of the one that keeps the
     replicas from being lowered, because it can't be read."""
-    triggers_reachable: str | None = None
+    triggers_reachable: Annotated[str, Field(json_schema_extra={"maxLength": 16})] | None = None
     """How many of several triggers can be read, as in 1/2."""
     triggers: Annotated[
         list[TriggerStatus] | None,
         Field(
+            max_length=1 + MOST_TRIGGERS,
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["name"],
@@ -1054,6 +1089,7 @@ class TaskQueueStatus(ApiModel):
         list[Condition],
         Field(
             default_factory=list,
+            max_length=32,  # there are 13 types
             json_schema_extra={
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["type"],
