@@ -14,7 +14,8 @@ from benchmarks.harness.libraries import ALL, Library
 from benchmarks.harness.tables import write_into
 
 OUTPUT = ROOT / "build" / "bench"
-PAGE = ROOT / "benchmarks" / "README.md"
+PAGE = ROOT / "docs" / "measurements.md"
+PICTURES = ROOT / "docs" / "pictures"
 
 
 def parser(about: str | None) -> argparse.ArgumentParser:
@@ -24,7 +25,7 @@ def parser(about: str | None) -> argparse.ArgumentParser:
         "--only", nargs="+", metavar="LIBRARY", choices=[library.name for library in ALL]
     )
     made.add_argument(
-        "--write", action="store_true", help="put the results into benchmarks/README.md"
+        "--write", action="store_true", help="put the results into docs/measurements.md"
     )
     return made
 
@@ -75,5 +76,5 @@ def saved(name: str) -> dict[str, Any]:
 
 
 def publish(section: str, text: str) -> None:
-    """Into the page of the benchmarks."""
+    """Put a report into the page of all measurements."""
     write_into(PAGE, section, text)

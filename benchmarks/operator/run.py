@@ -119,7 +119,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="few repetitions")
     parser.add_argument("--only", nargs="+", metavar="PART", choices=PARTS, default=list(PARTS))
     parser.add_argument(
-        "--write", action="store_true", help="put the table into benchmarks/README.md"
+        "--write", action="store_true", help="put the table into docs/measurements.md"
     )
     return parser.parse_args()
 

@@ -46,10 +46,7 @@ def draw(saved: dict[str, Any], folder: Path) -> None:
         f"Redis {facts['redis']}",
         fontsize=10,
     )
-    for kind in ("png", "svg"):
-        figure.savefig(
-            folder / f"queue.{kind}", dpi=150, metadata={"Date": None} if kind == "svg" else None
-        )
+    figure.savefig(folder / "queue.png", dpi=150)
 
 
 def _bars(axis: Any, title: str, pairs: list[tuple[str, float]]) -> None:

@@ -13,7 +13,7 @@ OURS = "identtqueue"
 LOW_LEVEL = "identtqueue: `Worker`, `Client`"
 SHOWN = "work as shown"
 """The first measure: 32 tasks at the same time, everything else as the library's README has it."""
-PLOT = "![The same as bars, on logarithmic scales](queue.png)"
+PLOT = "![The same as bars, on logarithmic scales](pictures/queue.png)"
 
 
 class Report:

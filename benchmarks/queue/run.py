@@ -50,7 +50,7 @@ def main() -> None:
     saved = run(mode_of(args))
     text = Report(saved).markdown()
     results = command.save("queue", saved, text)
-    folder = command.PAGE.parent if args.write else command.OUTPUT
+    folder = command.PICTURES if args.write else command.OUTPUT
     plot = [python_of("plot"), "-m", "benchmarks.queue.plot", str(results), str(folder)]
     subprocess.run(plot, cwd=ROOT, check=True)
     if args.write:

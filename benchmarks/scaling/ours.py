@@ -29,7 +29,7 @@ from identtqueue_operator.model import Pod as SeenPod
 from identtqueue_operator.reconcile import FOLLOW_UP_SECONDS, REST_SECONDS
 
 ROUND_SECONDS = 0.02
-"""From the doorbell to the written number: README.md, "Measured"."""
+"""From the doorbell to the written number: docs/measurements.md."""
 WATCH_SECONDS = 0.05
 """Until the operator hears of a pod that changed."""
 _WORKLOAD = WorkloadKey("simulated", "worker")

@@ -30,7 +30,7 @@ LONGEST_MINUTES = 65
 def draw(saved: dict[str, Any], folder: Path) -> None:
     """Two pictures: replicas over time, and waiting against cost."""
     loads = saved["loads"]
-    mpl.rcParams.update({"font.size": 9, "svg.hashsalt": "identtqueue"})
+    mpl.rcParams.update({"font.size": 9})
     shown = [name for name in SHOWN if name in loads]
     if shown:
         _save(_replicas(loads, shown), folder, "scaling-replicas")
@@ -38,9 +38,7 @@ def draw(saved: dict[str, Any], folder: Path) -> None:
 
 
 def _save(figure: Any, folder: Path, name: str) -> None:
-    for kind in ("png", "svg"):
-        metadata = {"Date": None} if kind == "svg" else None
-        figure.savefig(folder / f"{name}.{kind}", dpi=130, metadata=metadata)
+    figure.savefig(folder / f"{name}.png", dpi=130)
     plt.close(figure)
 
 

@@ -14,6 +14,12 @@ HEAD = (
     *("turns", "peak", "killed", "to zero (s)"),
 )
 
+PLOTS = (
+    "![Replicas over time, beside what the tasks at hand would fill](pictures/scaling-replicas.png)"
+    "\n\n"
+    "![Waiting time against pod-hours; less than 0.05 s is drawn there](pictures/scaling-costs.png)"
+)
+
 
 def summary(outcome: Outcome) -> dict[str, Any]:
     """The numbers of a row; counts and hours are per run."""
@@ -98,8 +104,6 @@ def markdown(saved: dict[str, Any]) -> str:
     """The whole section."""
     facts = saved["facts"]
     parts = [
-        "![Replicas over time, beside what the tasks at hand would fill](scaling-replicas.png)",
-        "![Waiting time against pod-hours; less than 0.05 s is drawn there](scaling-costs.png)",
         _about(facts),
         "#### Whether the model of KEDA is right",
         validation(saved["findings"]),

@@ -71,7 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--saved", action="store_true", help="report the last results once more")
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument(
-        "--write", action="store_true", help="put the results into benchmarks/README.md"
+        "--write", action="store_true", help="put the results into docs/measurements.md"
     )
     args = parser.parse_args()
     if args.quick:
@@ -193,11 +193,11 @@ def main() -> None:
         saved = merge(before, saved)
     text = report.markdown(saved)
     results = command.save("scaling", saved, text)
-    folder = command.PAGE.parent if args.write else command.OUTPUT
+    folder = command.PICTURES if args.write else command.OUTPUT
     words = [python_of("plot"), "-m", "benchmarks.scaling.plot", str(results), str(folder)]
     subprocess.run(words, check=True, cwd=ROOT)
     if args.write:
-        command.publish("scaling", text)
+        command.publish("scaling", f"{report.PLOTS}\n\n{text}")
 
 
 if __name__ == "__main__":

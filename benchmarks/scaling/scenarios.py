@@ -12,7 +12,7 @@ from benchmarks.scaling.service import Sampler
 
 HOUR = 3600.0
 POD_START = service.lognormal(4.0, 0.4)
-"""Seconds; four workers on a busy two-core cluster took 2.8 (README.md, "Measured")."""
+"""Seconds; four workers on a busy two-core cluster took 2.8 (docs/measurements.md)."""
 WORKER = Pods(concurrency=4, start=POD_START)
 LONG_WORKER = Pods(concurrency=1, start=POD_START)
 

@@ -1,5 +1,6 @@
 """manifests/ follows from the chart, the chart's CRD from the models, and the samples are valid."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,31 @@ def test_sample_is_valid(path: Path) -> None:
         assert spec["automountServiceAccountToken"] is False, name
     # They go where kubectl is pointed, and no password is in a file that gets copied.
     assert not any("namespace" in o["metadata"] or o["kind"] == "Secret" for o in documents)
+
+
+def documented_task_queues() -> list[Any]:
+    """The blocks of the documentation that are whole TaskQueues."""
+    pages = [helm.ROOT / "README.md", *sorted((helm.ROOT / "docs").glob("*.md"))]
+    fence = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    return [
+        pytest.param(document, id=page.name)
+        for page in pages
+        for block in fence.findall(page.read_text())
+        if "kind: TaskQueue" in block
+        for document in yaml.safe_load_all(block)
+        if document["kind"] == "TaskQueue"
+    ]
+
+
+def test_the_readme_has_a_task_queue() -> None:
+    assert "README.md" in [case.id for case in documented_task_queues()]
+
+
+@pytest.mark.parametrize("document", documented_task_queues())
+def test_documented_task_queue_is_valid(document: dict[str, Any]) -> None:
+    assert document["apiVersion"] == "identtqueue.dev/v1alpha1"
+    assert list(unknown_fields(document["spec"], crd.root_schema()["properties"]["spec"])) == []
+    assert TaskQueue.model_validate(document).spec.problems() == []
 
 
 def test_the_check_for_unknown_fields_finds_one() -> None:

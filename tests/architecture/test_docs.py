@@ -1,0 +1,85 @@
+"""The pages of the documentation: what they link to exists, and every picture is linked."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LEFT_OUT = {"build", "dist", "__pycache__"}
+MOST_README_WORDS = 700
+"""A stranger reads it once, in a few minutes. What is longer has a page in docs/."""
+LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
+
+
+@cache
+def files(*suffixes: str) -> list[Path]:
+    """Files of the repository with one of the suffixes, without hidden and generated folders."""
+    found = []
+    for path in ROOT.rglob("*"):
+        parts = path.relative_to(ROOT).parts
+        if path.suffix in suffixes and not any(p.startswith(".") or p in LEFT_OUT for p in parts):
+            found.append(path)
+    return sorted(found)
+
+
+PAGES = files(".md")
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
+    titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+
+
+def broken_links(page: Path) -> list[str]:
+    """The relative links of a page that lead nowhere."""
+    broken = []
+    for target in LINK.findall(page.read_text("utf-8")):
+        path, _, anchor = target.partition("#")
+        aim = (page.parent / path).resolve() if path else page
+        if not aim.exists() or (anchor and aim.suffix == ".md" and anchor not in anchors(aim)):
+            broken.append(target)
+    return broken
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    assert broken_links(page) == []
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("# A title\n[a](#a-title) [b](#other) [c](page.md#a-title) [d](none.md)\n")
+    assert broken_links(page) == ["#other", "none.md"]
+
+
+def test_every_picture_is_shown_on_a_page() -> None:
+    shown = {
+        (page.parent / target).resolve()
+        for page in PAGES
+        for target in LINK.findall(page.read_text("utf-8"))
+    }
+    unused = [path for path in files(".svg", ".png") if path not in shown]
+    assert [str(path.relative_to(ROOT)) for path in unused] == []
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, todo = set(), [ROOT / "README.md"]
+    while todo:
+        page = todo.pop()
+        reached.add(page)
+        for target in LINK.findall(page.read_text("utf-8")):
+            aim = (page.parent / target.partition("#")[0]).resolve()
+            children = sorted(aim.rglob("*.md")) if aim.is_dir() else [aim]
+            todo += [child for child in children if child in PAGES and child not in reached]
+    assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text("utf-8").split()) <= MOST_README_WORDS
