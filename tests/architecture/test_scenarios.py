@@ -85,9 +85,10 @@ def test_a_scenario_is_handled_told_tested_and_documented(situation: str) -> Non
 
 
 def anchors_of(text: str) -> set[str]:
-    """The anchors that GitHub gives to headings."""
+    """The anchors that GitHub gives to headings, and those that the page sets itself."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}
+    named = set(re.findall(r'<a id="([^"]+)">', text))
+    return named | {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}
 
 
 def test_nothing_that_matters_is_left_out() -> None:
