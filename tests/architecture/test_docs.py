@@ -31,10 +31,13 @@ PAGES = files(".md")
 
 @cache
 def anchors(page: Path) -> set[str]:
-    """The anchors that GitHub gives to the headings of a page."""
+    """The anchors that GitHub gives to the headings of a page, and those that it sets itself."""
     text = re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.MULTILINE | re.DOTALL)
     titles = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
-    return {re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles}
+    named = set(re.findall(r'<a id="([^"]+)">', text))
+    return named | {
+        re.sub(r"[^\w -]", "", title).strip().lower().replace(" ", "-") for title in titles
+    }
 
 
 def broken_links(page: Path) -> list[str]:
