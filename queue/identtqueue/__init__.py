@@ -1,7 +1,7 @@
 """idenTTqueue: a task queue on Redis lists for Python services on Kubernetes.
 
-What is exported here is loaded on first use (PEP 562): a service that only enqueues never loads
-the worker.
+Each exported name is loaded when it is first used (PEP 562), so a service that only enqueues never
+loads the worker.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ _HOME = {
     "Worker": "worker.worker",
 }
 
-__all__ = sorted(_HOME)  # noqa: PLE0605 - a list of the names above
+__all__ = sorted(_HOME)  # noqa: PLE0605 - it is a list, of the names above
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""`python -m identtqueue` is the command `identtqueue`."""
+"""Entry point of `python -m identtqueue`: the same as the command `identtqueue`."""
 
 from identtqueue.cli import main
 

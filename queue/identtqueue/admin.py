@@ -1,4 +1,8 @@
-"""What operators, dashboards and the command line need: look, recover, drain, replay."""
+"""Administration of queues, for operators, dashboards and the command line.
+
+`Admin` inspects queues, recovers the tasks of lost workers, drains workers and replays dead
+letters. `Doorbell` reports when an empty queue gets tasks.
+"""
 
 from __future__ import annotations
 
@@ -37,17 +41,18 @@ __all__ = [
 
 
 RECOVERY_ROUNDS: Final = 1_000
-"""Rounds of 16 workers that one `recover_expired` takes at most."""
+"""Upper bound for the rounds of one `recover_expired`; each round recovers up to 16 workers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerInfo:
-    """Which server answers, and since when.
+    """Product, version and uptime of the server that answers.
 
     Attributes:
-        version: as its makers count: Valkey's own, not that of the Redis it is compatible with.
-        uptime_seconds: since it was started.
-        name: "Redis", "Valkey" or what else it calls itself.
+        version: the product's own version: for Valkey its own, not the version of Redis that it
+            is compatible with.
+        uptime_seconds: time since the server was started.
+        name: the product: "Redis", "Valkey" or any other name that the server reports.
     """
 
     version: str
@@ -61,17 +66,20 @@ class WorkerInfo:
 
     Attributes:
         worker_id: `<pod UID or host>.<boot nonce>`.
-        pod_uid, pod_name, container: as the Downward API told the worker; None: it did not.
-        host: the host's name; in a pod, the pod's.
-        concurrency: attempts that it may run at once, over all its queues.
-        in_flight: tasks of this queue that it owns.
-        draining: it was told to stop fetching.
-        connected: Redis sees a process on its control channel. The kernel closes that connection
-            when the process dies; False of a registered worker means dead or cut off.
-        lease_expires_in_ms: negative: it has run out.
-        registered_at_ms: by the worker's clock, ms since 1970.
-        flaw: what of its entry in Redis can't be read, and is left out; empty if all can. Something
-            other than a worker has written it. Without a `worker_id` nothing can be done about it.
+        pod_uid, pod_name, container: what the worker read from the Downward API; None if it was
+            not set.
+        host: the host name; in a pod, the pod's name.
+        concurrency: how many attempts the worker may run at once, over all its queues.
+        in_flight: how many tasks of this queue the worker owns.
+        draining: whether the worker was asked to stop fetching.
+        connected: whether a process listens on the worker's control channel. The kernel closes
+            that connection when the process dies, so False for a registered worker means that it
+            is dead or cut off from Redis.
+        lease_expires_in_ms: time until the lease expires; negative once it has expired.
+        registered_at_ms: time of registration by the worker's own clock, ms since 1970.
+        flaw: names the parts of the entry in Redis that can't be read and are left out here; empty
+            if all can be read. Something other than a worker wrote those parts. If `worker_id` is
+            empty, nothing can be done about the entry.
     """
 
     worker_id: str
@@ -89,12 +97,15 @@ class WorkerInfo:
 
 
 class Admin(AsyncConnected):
-    """Administers the queues of one Redis; one instance serves any number of coroutines.
+    """An administration client for the queues of one Redis, shared by any number of coroutines.
 
     Args:
-        redis: address or settings, see `Client`.
-        retry_for_seconds: how long a call is retried while Redis can't be reached. 0: it raises
-            RedisUnavailable at once.
+        redis: address or settings; see `Client`.
+        retry_for_seconds: how long a call is retried while Redis can't be reached. With 0 it
+            raises RedisUnavailable at once.
+
+    Raises:
+        InvalidInput: the address, the environment or `retry_for_seconds` breaks a rule.
     """
 
     def __init__(
@@ -114,11 +125,11 @@ class Admin(AsyncConnected):
         return self._home.here
 
     async def connect(self) -> None:
-        """Connect now, to fail early.
+        """Connect now, so that a wrong address or login fails early.
 
         Raises:
             RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
-                Redis is not to be had.
+                Redis cannot be reached or refuses the connection.
         """
         await self._redis.connect()
 
@@ -127,7 +138,7 @@ class Admin(AsyncConnected):
         await self._redis.close()
 
     async def server(self) -> ServerInfo:
-        """Name, version and uptime of the server."""
+        """Return the name, version and uptime of the server."""
         info = await self._redis.run(commands.server_info())
         name, version = own_name(info)
         return ServerInfo(version, commands.uptime_seconds(info), name)
@@ -135,11 +146,17 @@ class Admin(AsyncConnected):
     async def depths(
         self, queues: Sequence[str], *, due_within_seconds: float = 0
     ) -> dict[str, QueueDepth]:
-        """What is in the queues, in one round trip; tasks that are due are promoted first.
+        """Promote the tasks that are due, then count what is in the queues, in one round trip.
 
         Args:
-            queues: their names.
-            due_within_seconds: `due_soon` counts the scheduled tasks that fall due within so long.
+            queues: names of the queues.
+            due_within_seconds: how far ahead `QueueDepth.due_soon` looks for scheduled tasks.
+
+        Returns:
+            The depth of each queue, by queue name.
+
+        Raises:
+            InvalidQueueName: a name breaks the rule; nothing was sent.
         """
         for queue in queues:
             check_queue_name(queue)
@@ -152,11 +169,11 @@ class Admin(AsyncConnected):
         return dict(zip(queues, found, strict=True))
 
     async def limits(self, queue: str) -> list[LimitsInUse]:
-        """The limits of the queue's jobs, by name, and how far they are used."""
+        """Return the limits of the queue's jobs and how far they are used, sorted by job name."""
         return await self._redis.run(commands.limits(queue))
 
     async def workers(self, queue: str) -> list[WorkerInfo]:
-        """Who works on the queue."""
+        """List the workers that are registered on the queue, the oldest lease first."""
         rows = await self._redis.run(commands.workers(queue))
         if not rows:
             return []
@@ -187,11 +204,14 @@ class Admin(AsyncConnected):
         """Take all tasks of one worker back into the queue.
 
         Args:
-            queue: of the tasks.
-            worker_id: whose.
-            waive_lease: its death is certain; otherwise nothing happens before its lease has
-                run out.
-            max_deliveries: tasks that have lost so many workers become dead letters.
+            queue: name of the queue.
+            worker_id: the worker that was lost.
+            waive_lease: True if the worker is certainly dead. False: nothing happens until its
+                lease has expired.
+            max_deliveries: how many workers a task may lose before it becomes a dead letter.
+
+        Returns:
+            What became of the tasks; `lost` is False if the worker was unknown or alive.
         """
         call = commands.recover(
             queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
@@ -202,10 +222,19 @@ class Admin(AsyncConnected):
         return recovery
 
     async def recover_expired(self, queue: str, *, max_deliveries: int) -> Recovery:
-        """Take the tasks of all workers whose lease has run out."""
+        """Take back the tasks of all workers whose lease has expired.
+
+        Args:
+            queue: name of the queue.
+            max_deliveries: how many workers a task may lose before it becomes a dead letter.
+
+        Returns:
+            What became of the tasks of all these workers.
+        """
         now_ms = (await self._redis.run(commands.promote(queue))).now_ms
         recovered = Recovery(lost=False)
-        # Each round takes its workers away. It is bounded all the same: others may bring new ones.
+        # Each round removes the workers it has recovered. The number of rounds is bounded because
+        # more workers may expire meanwhile.
         for _ in range(RECOVERY_ROUNDS):
             expired = await self._redis.run(commands.expired(queue, now_ms))
             for worker_id in expired:
@@ -217,26 +246,43 @@ class Admin(AsyncConnected):
         return recovered
 
     async def drain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
-        """Tell workers to stop fetching; gives those that were not draining before."""
+        """Ask workers to stop fetching from the queue.
+
+        Returns:
+            The workers that were not draining before.
+        """
         return await self._redis.run(commands.drain(queue, worker_ids, stop=True))
 
     async def undrain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
-        """Call workers back; gives those that were draining."""
+        """Call draining workers back, so that they fetch from the queue again.
+
+        Returns:
+            The workers that were draining.
+        """
         return await self._redis.run(commands.drain(queue, worker_ids, stop=False))
 
     async def pause(self, queue: str) -> bool:
-        """Stop all claims of the queue; running tasks go on. Whether that changed anything."""
+        """Stop all claims from the queue. Running tasks go on.
+
+        Returns:
+            False if the queue was paused already.
+        """
         return await self._redis.run(commands.pause(queue, stop=True))
 
     async def resume(self, queue: str) -> bool:
-        """Allow claims again. Whether that changed anything."""
+        """Allow claims from the queue again.
+
+        Returns:
+            False if the queue was not paused.
+        """
         return await self._redis.run(commands.pause(queue, stop=False))
 
     async def task(self, task_id: str) -> TaskInfo:
-        """All that is known of a task.
+        """Return all that is known of a task.
 
         Raises:
-            TaskNotFound: never enqueued, or expired.
+            TaskNotFound: it was never enqueued, or its result has expired.
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
         info = await self._redis.run(commands.task_info(task_id))
         if info is None:
@@ -244,13 +290,15 @@ class Admin(AsyncConnected):
         return info
 
     async def arguments(self, task_id: str) -> Task | None:
-        """What a task was called with: its job, arguments and options, as plain values.
+        """Return what a task was called with: its job, arguments and options, as plain values.
 
         Returns:
-            None if it is not kept any more: the task has succeeded or was cancelled, or is unknown.
+            None if the arguments are no longer kept, because the task has succeeded or was
+            cancelled, or if the task is unknown.
 
         Raises:
-            PayloadUndecodable: it can't be read.
+            PayloadUndecodable: the stored bytes can't be read.
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
         payload = await self._redis.run(commands.task_payload(task_id))
         return None if payload is None else codec.decode_task(payload)
@@ -258,32 +306,47 @@ class Admin(AsyncConnected):
     async def dead_letters(
         self, queue: str, *, offset: int = 0, limit: int = 100
     ) -> AsyncIterator[TaskInfo]:
-        """Dead letters, the newest first.
+        """Iterate over the dead letters of a queue, the newest first.
 
         Args:
-            queue: of the tasks.
+            queue: name of the queue.
             offset: how many to skip, 0 or more.
-            limit: how many at most, 1 or more.
+            limit: how many to return at most, 1 or more.
 
         Raises:
-            InvalidInput: one of them is not.
+            InvalidInput: `offset` or `limit` is too small, or the queue's name breaks the rule.
         """
         if offset < 0 or limit < 1:
-            raise InvalidInput(f"offset={offset}, limit={limit}: 0 or more, and 1 or more")
+            raise InvalidInput(
+                f"offset={offset}, limit={limit}: offset must be 0 or more, limit 1 or more"
+            )
         ids = await self._redis.run(commands.dead_letters(queue, offset, limit))
         for info in await self._redis.run_all([commands.task_info(task_id) for task_id in ids]):
             if info is not None:
                 yield info
 
     async def replay(self, task_ids: Iterable[str]) -> list[str]:
-        """Run dead letters again, with fresh counts; gives the ids of those that do.
+        """Put dead letters back into their queues, with their failures and losses reset to 0.
 
-        One whose `unique_key` another unfinished task has stays a dead letter.
+        A dead letter stays where it is if another unfinished task holds its `unique_key`.
+
+        Returns:
+            The ids of those that run again.
+
+        Raises:
+            InvalidTaskId: an id is not `<queue>:<unique part>`.
         """
         return await self._each(task_ids, commands.replay)
 
     async def discard(self, task_ids: Iterable[str]) -> list[str]:
-        """Delete dead letters; gives the ids that were."""
+        """Delete dead letters.
+
+        Returns:
+            The ids of those that were deleted.
+
+        Raises:
+            InvalidTaskId: an id is not `<queue>:<unique part>`.
+        """
         return await self._each(task_ids, commands.discard)
 
     async def _each(
@@ -294,10 +357,11 @@ class Admin(AsyncConnected):
         return [t for t, answer in zip(ids, answers, strict=True) if answer is Replayed.OK]
 
     async def ring(self, queue: str) -> None:
-        """Ring the doorbell of a queue, as its first task does.
+        """Ring the doorbell of a queue, as an enqueue into an empty queue does.
 
         Raises:
-            RedisAuthFailed: the user may not use its channel, nor listen to it.
+            RedisAuthFailed: the ACL does not allow this user the doorbell's channel; then
+                `doorbell` can't listen to it either.
         """
         await self._redis.run(commands.ring(queue))
 
@@ -306,18 +370,26 @@ class Admin(AsyncConnected):
         on_ring: Callable[[str], None],
         on_connected: Callable[[bool], None] = lambda _: None,
     ) -> Doorbell:
-        """A push for each queue that gets tasks after it was empty."""
+        """Create a doorbell, which reports each queue that gets tasks after it was empty.
+
+        Args:
+            on_ring: see `Doorbell`.
+            on_connected: see `Doorbell`.
+        """
         return Doorbell(self._settings, on_ring, on_connected)
 
 
 class Doorbell:
-    """Rings when an empty queue gets tasks. A hint: rings are missed while it is not connected.
+    """A subscription that reports when an empty queue gets tasks.
+
+    A ring is only a hint: rings are missed while the doorbell is not connected.
 
     Args:
         settings: where Redis is.
-        on_ring: called with the queue's name.
-        on_connected: called with True when all queues are listened to (again): look at them
-            then; with False when the connection is lost.
+        on_ring: called with the queue's name when it rings.
+        on_connected: called with True as soon as all queues are subscribed, also after a
+            reconnect, and with False when the connection is lost. Look at all queues after True,
+            since rings may have been missed.
     """
 
     def __init__(
@@ -338,7 +410,12 @@ class Doorbell:
         self._subscriber.start()
 
     async def add(self, *queues: str) -> None:
-        """Listen to these queues too; returns once that is certain."""
+        """Listen to these queues too; return when Redis has confirmed all of them.
+
+        Raises:
+            InvalidInput: no queue is named, or a name breaks the rule.
+            RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch: see `Subscriber.add`.
+        """
         if not queues:
             raise InvalidInput("name at least one queue")
         await self._subscriber.add(*(keys.queue_keys(queue).doorbell for queue in queues))

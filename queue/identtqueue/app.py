@@ -1,4 +1,4 @@
-"""The typed way: declare jobs once, enqueue them with checked arguments, await typed results."""
+"""The typed interface: declare jobs, enqueue them with checked arguments, await typed results."""
 
 from __future__ import annotations
 
@@ -52,11 +52,8 @@ from identtqueue.transport.settings import RedisSettings
 
 if TYPE_CHECKING:
     from identtqueue.sync import SyncClient
-    from identtqueue.worker.context import Context
     from identtqueue.worker.hooks import AfterTask, BeforeTask, StateHook
     from identtqueue.worker.worker import Worker
-else:
-    Context = Any  # the worker's modules are loaded by `App.worker` only
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -66,21 +63,22 @@ BeforeHook = TypeVar("BeforeHook", bound="BeforeTask")
 AfterHook = TypeVar("AfterHook", bound="AfterTask")
 
 MOST_SHAPES: Final = 256
-"""Of calls of one job that are remembered to be good: their number of arguments, and classes."""
+"""Upper bound for the shapes of calls that a job remembers as valid. A shape is the classes of the
+arguments, in order, and the names of those given by keyword."""
 
 _STARTS: Final = frozenset({"at", "delay_seconds"})
-"""Options that say when a task may start: one of them at most."""
+"""Options that say when a task may start. A task has at most one of them."""
 
 
 class JobCall(msgspec.Struct, Generic[R_co], frozen=True):
-    """A job with its arguments, not enqueued yet: what `enqueue_many` takes."""
+    """A job with its arguments, not enqueued yet; `enqueue_many` takes these."""
 
     job: AppJob[Any, R_co]
     submission: Submission
 
 
 class _Handle(msgspec.Struct, Generic[R_co], frozen=True, eq=False, weakref=True):
-    """What both kinds of handles are."""
+    """Common base of the asyncio and the blocking handle."""
 
     _job: AppJob[Any, R_co]
     task_id: str
@@ -95,26 +93,30 @@ class TaskHandle(_Handle[R_co], frozen=True, eq=False):
 
     Attributes:
         task_id: `<queue>:<unique part>`.
-        created: False if the id (or the unique key) existed already: then this is that task.
+        created: False if the task id or the unique key existed already. The handle then stands
+            for the existing task.
     """
 
     async def result(self, timeout_seconds: float | None = None) -> R_co:
-        """The job's return value, in its own type.
+        """Wait for the job's return value and convert it to the type that the job declares.
+
+        Args:
+            timeout_seconds: how long to wait; None: until the task has ended.
 
         Raises:
             TaskFailed, TaskCancelled, TaskExpired, ResultTimeout, TaskNotFound,
             RedisUnavailable: see `Client.wait_for_result`.
-            BadResult: it doesn't fit that type.
+            BadResult: the value doesn't fit the declared type.
         """
         result = await self._job.app.client.wait(self.task_id, timeout_seconds)
         return self._job.convert_result(result)
 
     def progress(self, timeout_seconds: float | None = None) -> AsyncIterator[Any]:
-        """What the job reports, until the task has ended: see `Client.watch`."""
+        """Iterate over the progress that the job reports until it has ended: see `Client.watch`."""
         return self._job.app.client.watch(self.task_id, timeout_seconds)
 
     async def status(self) -> State | None:
-        """The task's state; None: its result has expired."""
+        """Return the task's state; None if its result has expired."""
         return await self._job.app.client.get_status(self.task_id)
 
     async def cancel(self) -> bool:
@@ -123,7 +125,7 @@ class TaskHandle(_Handle[R_co], frozen=True, eq=False):
 
 
 class SyncTaskHandle(_Handle[R_co], frozen=True, eq=False):
-    """`TaskHandle` for code without a loop: the same methods, blocking."""
+    """An enqueued task, for code without an event loop: `TaskHandle` with blocking methods."""
 
     def result(self, timeout_seconds: float | None = None) -> R_co:
         """See `TaskHandle.result`."""
@@ -144,14 +146,14 @@ class SyncTaskHandle(_Handle[R_co], frozen=True, eq=False):
 
 
 class AppJob(Generic[P, R]):
-    """A function made a job by `@app.task`; it can still be called as the plain function.
+    """A function that `@app.task` has made a job. Calling it still calls the plain function.
 
     ::
 
         task = await read_mrz.enqueue("s3://…")        # arguments are type-checked
         call = read_mrz.call("s3://…")                 # for enqueue_many
         task = await read_mrz.options(delay_seconds=60).enqueue("s3://…")
-        task = read_mrz.enqueue_sync("s3://…")         # in code without a loop
+        task = read_mrz.enqueue_sync("s3://…")         # in code without an event loop
     """
 
     def __init__(
@@ -183,14 +185,17 @@ class AppJob(Generic[P, R]):
         self.__doc__ = function.__doc__
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """The function itself, run here: for tests and for calls from other jobs."""
+        """Call the function itself, here and now: for tests and for calls from other jobs."""
         return self.function(*args, **kwargs)
 
     def options(self, /, **options: Any) -> AppJob[P, R]:
-        """The same job with `TaskOptions` for what it enqueues.
+        """Return a copy of the job that enqueues its tasks with these `TaskOptions`.
 
-        Options that were given before are kept, unless they are given again. `at` and
+        Options from an earlier call are kept, unless they are given again. `at` and
         `delay_seconds` replace each other.
+
+        Args:
+            **options: the fields of `TaskOptions`.
 
         Raises:
             InvalidInput: an option breaks a rule.
@@ -201,12 +206,16 @@ class AppJob(Generic[P, R]):
         return same
 
     def call(self, /, *args: P.args, **kwargs: P.kwargs) -> JobCall[R]:
-        """The job with arguments, to be enqueued by `App.enqueue_many`.
+        """Bind arguments to the job, for `App.enqueue_many`.
+
+        Args:
+            *args: positional arguments of the job, without its context.
+            **kwargs: keyword arguments of the job.
 
         Raises:
-            InvalidInput: the arguments don't fit the signature, or a value does not fit the type
-                that is declared.
-            NotSerializable: a value would not arrive as it is.
+            InvalidInput: the arguments don't fit the signature, or a value does not fit its
+                declared type.
+            NotSerializable: a value would arrive in the worker as another value.
         """
         shape: tuple[object, ...] = tuple(map(type, args))
         if kwargs:
@@ -218,10 +227,12 @@ class AppJob(Generic[P, R]):
         return JobCall(self, Submission(self.queue, self.name, args, kwargs, self.task_options))
 
     async def enqueue(self, /, *args: P.args, **kwargs: P.kwargs) -> TaskHandle[R]:
-        """Enqueue one task.
+        """Enqueue one task with these arguments.
 
         Raises:
-            InvalidInput, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
+            InvalidInput, NotSerializable: see `call`.
+            NotConnected: before `App.connect`.
+            TaskExists, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
                 `Client.enqueue_job`.
         """
         call = self.call(*args, **kwargs)
@@ -229,19 +240,24 @@ class AppJob(Generic[P, R]):
         return TaskHandle(call.job, receipt.task_id, created=receipt.created)
 
     def enqueue_sync(self, /, *args: P.args, **kwargs: P.kwargs) -> SyncTaskHandle[R]:
-        """Enqueue one task from code without a loop: see `App.sync_client`.
+        """Enqueue one task from code without an event loop: see `App.sync_client`.
 
         Raises:
-            InvalidInput, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
+            InvalidInput, NotSerializable: see `call`.
+            TaskExists, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
                 `Client.enqueue_job`.
         """
         return self.app.enqueue_many_sync([self.call(*args, **kwargs)])[0]
 
     def refuse_ambiguous(self, words: Iterable[str], args: tuple[Any, ...]) -> None:
-        """Refuse keyword arguments of `App.cron` that the job might be meant to get.
+        """Refuse keyword arguments of `App.cron` that could also be arguments of the job.
+
+        Args:
+            words: names of the keyword arguments that were given to `App.cron`.
+            args: positional arguments of the job that were given with them.
 
         Raises:
-            InvalidInput: the job has an argument of that name, and none of `args` is it.
+            InvalidInput: the job has an argument of that name, and `args` does not supply it.
         """
         free = inspect.signature(self.function).parameters.keys() - {
             *self._parameters.by_place[: len(args)]
@@ -254,11 +270,11 @@ class AppJob(Generic[P, R]):
                 )
 
     def convert_result(self, result: Result) -> R:
-        """The value in the type that the function declares to return.
+        """Convert the value of a result to the type that the function declares to return.
 
         Raises:
-            BadResult: it doesn't fit.
-            TaskFailed, TaskCancelled, TaskExpired: there is none.
+            BadResult: the value doesn't fit the type.
+            TaskFailed, TaskCancelled, TaskExpired: the task ended without a value.
         """
         value, target = result.unwrap(), self._types.get("return", Any)
         if target in (Any, object):
@@ -271,7 +287,7 @@ class AppJob(Generic[P, R]):
             raise BadResult(result.task_id, _name_of(target), str(error)) from None
 
     def argument_types(self) -> Mapping[str, Any]:
-        """Declared types of the arguments that are to be converted.
+        """Return the declared types of the arguments that have to be converted, by name.
 
         Raises:
             InvalidInput: a type can't be found at run time.
@@ -284,22 +300,22 @@ class AppJob(Generic[P, R]):
 
     @cached_property
     def _conversions(self) -> Mapping[str, Conversion]:
-        """How each argument is converted; none, if a type is there for type checkers only."""
+        """Conversion of each argument; empty if a type exists for type checkers only."""
         try:
             declared = self.argument_types()
-        except UnknownType:  # the worker, which can't do without, says so
+        except UnknownType:  # the worker needs the types, and reports this
             return {}
         return conversions(self.name, declared)
 
     def check_types(self) -> None:
-        """Look at the declared types, as far as they can be found yet.
+        """Check the declared types, as far as they are defined already.
 
         Raises:
-            InvalidInput: nothing can be converted to one of them.
+            InvalidInput: no value can be converted to one of them.
         """
         try:
             declared = self.argument_types()
-        except UnknownType:  # it may be defined further down in its module
+        except UnknownType:  # the type may be defined further down in its module
             return
         self.__dict__["_conversions"] = conversions(self.name, declared)
 
@@ -314,7 +330,7 @@ class AppJob(Generic[P, R]):
                 raise NotSerializable(f"{self.name}: {name}: {error}") from None
 
     def _are_exact(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-        """Whether all calls with values of these classes are as good as this one."""
+        """Return whether the classes alone show that a call is valid, without its values."""
         return all(
             type(v) in conversion.exact for _, conversion, v in self._converted(args, kwargs)
         )
@@ -322,7 +338,7 @@ class AppJob(Generic[P, R]):
     def _converted(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Iterator[tuple[str, Conversion, Any]]:
-        """The arguments that are converted: name, how, value."""
+        """Iterate over the arguments that have to be converted: name, conversion, value."""
         known = self._conversions
         for name, value in (*zip(self._parameters.by_place, args, strict=False), *kwargs.items()):
             if (conversion := known.get(name)) is not None:
@@ -336,18 +352,18 @@ def _hook(name: str, hook: Any) -> Any:
 
 
 def _checked(redis_address: object) -> str | RedisSettings | None:
-    """The address as it is; the environment completes it later, when something connects.
+    """Check an address; the environment completes it later, when something connects.
 
     Raises:
-        InvalidInput: it is none.
+        InvalidInput: it can't be read as an address.
     """
     if redis_address is None or isinstance(redis_address, RedisSettings):
         return redis_address
-    return RedisSettings(address=redis_address).address  # type: ignore[arg-type]  # it says so
+    return RedisSettings(address=redis_address).address  # type: ignore[arg-type]  # it checks that
 
 
 def _merged(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
-    """Options of a task, the newer ones first; one moment to start at replaces the other."""
+    """Merge options of a task. New ones win; `at` and `delay_seconds` replace each other."""
     dropped = _STARTS if _STARTS & now.keys() else set()
     return {name: value for name, value in before.items() if name not in dropped} | dict(now)
 
@@ -357,7 +373,7 @@ def _name_of(target: Any) -> str:
 
 
 class App(AsyncConnected):
-    """A service's jobs and its connection.
+    """The jobs of a service, and its connection to Redis.
 
     ::
 
@@ -374,9 +390,13 @@ class App(AsyncConnected):
 
     Args:
         redis_address: see `Client`.
-        default_queue: of jobs that name none.
-        on_startup, on_shutdown: hooks of its workers; or decorate them, as below.
-        **client_settings: see `Client`.
+        default_queue: the queue of jobs that name none.
+        on_startup, on_shutdown: hooks of the app's workers. They can also be declared by the
+            decorators of the same names.
+        **client_settings: other settings of its clients; see `Client`.
+
+    Raises:
+        InvalidInput: a setting breaks a rule.
     """
 
     def __init__(
@@ -395,8 +415,8 @@ class App(AsyncConnected):
         self._client_settings = client_settings
         check_client_settings(**client_settings)
         self._client: Client | None = None
-        self._served: list[RedisSettings] = []  # Redis of each worker of ours that serves now
-        self._is_workers = False  # the client was made for jobs, nobody has connected it
+        self._served: list[RedisSettings] = []  # where each running worker of this app connects
+        self._is_workers = False  # the client was made for a worker's jobs, not by `connect`
         self._hooks: dict[str, list[Any]] = defaultdict(list)
         if on_startup is not None:
             self.on_startup(on_startup)
@@ -405,10 +425,10 @@ class App(AsyncConnected):
 
     @property
     def client(self) -> Client:
-        """The connected client. While a worker of this app serves, its jobs need no `connect`.
+        """The connected client. While a worker of this app runs, its jobs need no `connect`.
 
         Raises:
-            NotConnected: before `connect`.
+            NotConnected: `connect` was not called, and no worker of this app runs here.
         """
         if self._client is None:
             if not self._served:
@@ -421,26 +441,26 @@ class App(AsyncConnected):
     def sync_client(self) -> SyncClient:
         """The blocking client: for Flask, Django, scripts, and threads of an asyncio program.
 
-        It needs no `connect`: it opens its connections with its first call, in each process that
-        was forked, and has them closed at the end of the program at the latest.
+        It needs no `connect`: its first call opens the connections, in each forked process anew.
+        They are closed at the end of the program at the latest.
         """
         from identtqueue.sync import SyncClient  # noqa: PLC0415 - asyncio programs never need it
 
         return SyncClient(self._settings(), **self._client_settings)
 
     async def connect(self) -> None:
-        """Connect; does nothing the second time.
+        """Connect; do nothing if it is connected already.
 
         Raises:
             RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
-                Redis is not to be had.
+                Redis cannot be reached or refuses the connection.
         """
         if self._client is None:
             client = Client(self._settings(), **self._client_settings)
             await client.__aenter__()
             if self._client is None:
                 self._client = client
-            else:  # somebody else has connected it meanwhile
+            else:  # another coroutine has connected meanwhile
                 await client.close()
 
     async def close(self) -> None:
@@ -478,10 +498,11 @@ class App(AsyncConnected):
         Args:
             function: `async def f(ctx, …)`, or a plain `def`, which runs in a thread.
             **settings: `queue` (default: the app's), `name` (default: the function's),
-                `run_in` ("process" for code that keeps a CPU busy; default: "loop" or "thread"),
-                `timeout_seconds`, `max_retries` or a `retry` policy; and, for all workers of a
-                queue together, `max_running` (tasks of the job at the same time) and `rate_limit`
-                (how often one may start).
+                `run_in` ("process" for code that keeps a CPU busy; default: "loop" for an async
+                function, "thread" for a plain one), `timeout_seconds`, `max_retries` or a `retry`
+                policy. Two limits hold for all workers of a queue together: `max_running` (how
+                many tasks of the job run at the same time) and `rate_limit` (how often one may
+                start).
 
         Raises:
             InvalidInput: a setting breaks a rule, or the name is taken.
@@ -500,16 +521,16 @@ class App(AsyncConnected):
         timezone: str = "UTC",
         **kwargs: Any,
     ) -> Cron:
-        """Enqueue a job by the clock; every worker of the app keeps the schedule.
+        """Enqueue a job on a schedule, which every worker of the app keeps.
 
         Args:
-            expression: when; see `Cron`.
-            job: the job, and its arguments behind it; or a call, `job.call(…)`, which also takes
-                arguments that are called `name` or `timezone`.
-            *args: of the job.
-            **kwargs: of the job.
-            name: of the schedule. Default: the job's.
-            timezone: IANA name.
+            expression: when the schedule fires; see `Cron`.
+            job: the job, followed by its arguments; or a call, `job.call(…)`, which may also have
+                arguments that are named `name` or `timezone`.
+            *args: positional arguments of the job.
+            **kwargs: keyword arguments of the job.
+            name: name of the schedule. Default: the job's name in lower case.
+            timezone: IANA name of the time zone.
 
         Raises:
             InvalidInput: the expression or the timezone can't be read, or the arguments don't
@@ -538,40 +559,51 @@ class App(AsyncConnected):
         return entry
 
     def on_startup(self, hook: Hook) -> Hook:
-        """Decorator: call it with the worker's `state` before the first task.
+        """Register a hook: workers call it with their `state` before the first task.
 
-        What an error in a hook does is told in `identtqueue.worker.hooks`. Several hooks of a
-        kind are called in the order of their definition; each may be async.
+        Use it as a decorator, like the other hooks below. Several hooks of a kind are called in
+        the order of their definition, and each may be async. `identtqueue.worker.hooks` says what
+        an error in a hook does.
+
+        Raises:
+            InvalidInput: the hook is not callable.
         """
         self._hooks["on_startup"].append(_hook("on_startup", hook))
         return hook
 
     def on_shutdown(self, hook: Hook) -> Hook:
-        """Decorator: call it with the worker's `state` after the last task."""
+        """Register a hook: workers call it with their `state` after the last task."""
         self._hooks["on_shutdown"].append(_hook("on_shutdown", hook))
         return hook
 
     def before_task(self, hook: BeforeHook) -> BeforeHook:
-        """Decorator: call it with the job's context before each attempt."""
+        """Register a hook: workers call it with the job's context before each attempt."""
         self._hooks["before_task"].append(_hook("before_task", hook))
         return hook
 
     def after_task(self, hook: AfterHook) -> AfterHook:
-        """Decorator: call it with the job's context and the `Outcome` after each attempt."""
+        """Register a hook: workers call it after each attempt, with its context and `Outcome`."""
         self._hooks["after_task"].append(_hook("after_task", hook))
         return hook
 
     def on_process_startup(self, hook: Hook) -> Hook:
-        """Decorator: call it with the process's own `state` in each process for jobs."""
+        """Register a hook: each process for jobs calls it when it starts, with its own `state`."""
         self._hooks["on_process_startup"].append(_hook("on_process_startup", hook))
         return hook
 
     async def enqueue_many(self, calls: Iterable[JobCall[R]]) -> list[TaskHandle[R]]:
-        """Enqueue many tasks, one round trip per batch (1,000 tasks of one queue).
+        """Enqueue many tasks in batches: one round trip for up to 200 tasks or 1 MiB of a queue.
+
+        Args:
+            calls: made by `AppJob.call`, of any jobs of this app.
+
+        Returns:
+            One handle per call, in the given order.
 
         Raises:
-            InvalidInput, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
-                `Client.enqueue_job`.
+            NotConnected: before `connect`.
+            InvalidInput, TaskExists, RedisUnavailable, RedisFull, RedisAuthFailed,
+            ProtocolMismatch: see `Client.submit_many`.
         """
         wanted = list(calls)
         receipts = await self.client.submit_many([call.submission for call in wanted])
@@ -581,7 +613,18 @@ class App(AsyncConnected):
         ]
 
     def enqueue_many_sync(self, calls: Iterable[JobCall[R]]) -> list[SyncTaskHandle[R]]:
-        """`enqueue_many` from code without a loop: see `sync_client`."""
+        """Enqueue many tasks from code without an event loop.
+
+        Args:
+            calls: see `enqueue_many`.
+
+        Returns:
+            One handle per call, in the given order.
+
+        Raises:
+            InvalidInput, TaskExists, RedisUnavailable, RedisFull, RedisAuthFailed,
+            ProtocolMismatch: see `Client.submit_many`.
+        """
         wanted = list(calls)
         receipts = self.sync_client.submit_many([call.submission for call in wanted])
         return [
@@ -596,15 +639,15 @@ class App(AsyncConnected):
         redis_address: str | RedisSettings | None = None,
         **settings: Any,
     ) -> Worker:
-        """A worker for this app's jobs.
+        """Create a worker for this app's jobs.
 
         Args:
-            queues: default: all that its jobs name.
-            redis_address: instead of the app's.
+            queues: the queues to work on. Default: all queues that the app's jobs name.
+            redis_address: where the worker connects, if not to the app's address.
             **settings: see `WorkerSettings`.
 
         Raises:
-            InvalidInput: a setting breaks a rule.
+            InvalidInput: a setting breaks a rule, or the app has no jobs.
         """
         if isinstance(queues, str):
             raise InvalidInput(f"give a list: queues=[{queues!r}]")
@@ -627,8 +670,8 @@ class App(AsyncConnected):
         ]
         if not jobs:
             raise InvalidInput(
-                "this app has no jobs: import the modules that declare them before its worker is "
-                "made (on the command line: --import MODULE)"
+                "this app has no jobs: import the modules that declare them before you make the "
+                "worker (on the command line: --import MODULE)"
             )
         names = list(dict.fromkeys(queues or [job.queue for job in self.jobs.values()]))
         redis, settings = self._settings(redis_address), {**self._hooks, **settings}
@@ -644,7 +687,7 @@ class App(AsyncConnected):
         )
 
     async def _end_service(self, redis: RedisSettings) -> None:
-        """Close the client that jobs have opened, with the last worker that serves."""
+        """Note that a worker has ended; after the last one, close the client that jobs opened."""
         self._served.remove(redis)
         if self._is_workers and not self._served:
             await self.close()
@@ -669,11 +712,11 @@ class App(AsyncConnected):
             raise InvalidInput("give max_retries or retry, not both")
         if max_retries is not None:
             retry = RetryPolicy(max_retries=max_retries)
-        if isinstance(function, AppJob):  # another app's: the function is meant
+        if isinstance(function, AppJob):  # a job of another app: use its function
             function = function.function
         if name is None:
             name = getattr(function, "__name__", None)
-            if name is None:  # a partial, a callable object
+            if name is None:  # a partial or a callable object
                 raise InvalidInput(f"{function!r} has no name: give it one, @app.task(name=…)")
         check_job(name, function, timeout_seconds, retry)
         place(name, function, run_in)
@@ -695,7 +738,7 @@ class App(AsyncConnected):
 
 
 class _Decorator:
-    """`@app.task(…)`: typed for async and plain functions."""
+    """The decorator that `@app.task(…)` returns, typed for async and plain functions."""
 
     def __init__(self, app: App, settings: MutableMapping[str, Any]) -> None:
         self._app = app

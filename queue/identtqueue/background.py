@@ -1,4 +1,7 @@
-"""The asyncio client in a thread of its own: how threads wait, any number on one subscription."""
+"""The asyncio client in a thread of its own: any number of threads wait on its one subscription.
+
+`SyncClient` enqueues on a blocking connection, but waits for results and progress here.
+"""
 
 from __future__ import annotations
 
@@ -16,26 +19,26 @@ T = TypeVar("T")
 _Living = tuple[Client, asyncio.AbstractEventLoop, asyncio.Event]
 
 END_SECONDS: Final = 5.0
-"""How long closing waits for the thread; it is a daemon, the program can end without."""
+"""How long `close` waits for the thread. The thread is a daemon, so the program can end anyway."""
 
 
 class Background:
-    """Runs coroutines of one client for other threads.
+    """A thread with an event loop, which runs coroutines of one client for other threads.
 
     Args:
-        make: the client; called in the thread.
+        make: creates the client; called in the new thread.
 
     Raises:
-        RedisUnavailable: the thread can't have an event loop (no file descriptor is left, say).
+        RedisUnavailable: no event loop can be created (no file descriptor is left, say).
     """
 
     def __init__(self, make: Callable[[], Client]) -> None:
         self._make = make
-        self._lock = threading.Lock()  # nothing is handed over after the end
+        self._lock = threading.Lock()  # so that no coroutine is handed over after `close`
         self._closed = False
         self._fork = fork_number()
         ready: concurrent.futures.Future[_Living] = concurrent.futures.Future()
-        # A daemon: a program that forgets to close its client ends all the same.
+        # A daemon, so that a program that forgets to close its client can still end.
         self._thread = threading.Thread(
             target=self._main, args=(ready,), daemon=True, name="identtqueue waits"
         )
@@ -43,14 +46,18 @@ class Background:
         try:
             self._client, self._loop, self._stop = ready.result()
         except OSError as error:
-            raise RedisUnavailable(f"there is no way to wait for Redis: {error}") from error
+            raise RedisUnavailable(f"can't start an event loop to wait in: {error}") from error
 
     def run(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
-        """What the coroutine returns or raises; an interrupt of this thread cancels it.
+        """Run a coroutine in the thread and return its result; an interrupt here cancels it.
+
+        Args:
+            work: makes the coroutine from the client.
 
         Raises:
             RedisUnavailable: the client was closed.
-            InvalidInput: the thread is the parent process's.
+            InvalidInput: this process was forked from the one that has the thread.
+            Exception: whatever the coroutine raises.
         """
         if self._fork != fork_number():
             raise InvalidInput("this iteration was begun before the fork: begin another one")
@@ -66,13 +73,17 @@ class Background:
             future.cancel()
             raise
         finally:
-            del future  # it holds the error, whose traceback holds this frame
+            del future  # breaks a cycle: it holds the error, whose traceback holds this frame
 
     def iterate(self, start: Callable[[Client], AsyncIterator[T]]) -> Iterator[T]:
-        """The values of an asynchronous generator, one by one.
+        """Iterate over the values of an asynchronous generator.
 
-        Who leaves half way drops the generator, and the loop closes it. Nothing is waited for then:
-        a garbage collection may drop it in any thread, also in the loop's own.
+        A caller that stops iterating drops the generator; the event loop closes it. Nobody waits
+        for that, because a garbage collection may drop the generator in any thread, even in the
+        loop's own.
+
+        Args:
+            start: makes the asynchronous generator from the client.
         """
         values = start(self._client)
 
@@ -92,12 +103,13 @@ class Background:
                 return
             self._closed = True
             self._loop.call_soon_threadsafe(self._stop.set)
-        if threading.current_thread() is not self._thread:  # as it is if a collected client ends
+        # A client that is garbage-collected in this thread closes itself: don't join ourselves.
+        if threading.current_thread() is not self._thread:
             self._thread.join(END_SECONDS)
 
     def _main(self, ready: concurrent.futures.Future[_Living]) -> None:
         try:
-            with asyncio.Runner() as runner:  # which cancels what is left
+            with asyncio.Runner() as runner:  # on exit it cancels the tasks that are left
                 runner.run(self._live(ready))
         except Exception as error:
             if ready.done():

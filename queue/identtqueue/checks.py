@@ -1,4 +1,4 @@
-"""Checks of what users set: each raises InvalidInput at once, with the name of the setting."""
+"""Checks of settings that users give. Each raises InvalidInput at once and names the setting."""
 
 from __future__ import annotations
 
@@ -8,40 +8,52 @@ from identtqueue.errors import InvalidInput, is_number
 
 
 def check_duration(what: str, seconds: object) -> None:
-    """Refuse what is no duration.
+    """Check that a setting is a duration.
+
+    Args:
+        what: name of the setting, for the error.
+        seconds: its value.
 
     Raises:
-        InvalidInput: it is not a number, more than 0, at most 100 years.
+        InvalidInput: it is not a number that is more than 0 and at most 100 years.
     """
     if not (is_number(seconds) and seconds):
         raise InvalidInput(f"{what}={seconds!r}: must be a number, more than 0, at most 100 years")
 
 
 def check_patience(what: str, seconds: object) -> None:
-    """Refuse what is no time to wait; 0 (not at all) and infinity (for ever) are.
+    """Check that a setting is a time to wait: 0 means not at all, infinity means for ever.
+
+    Args:
+        what: name of the setting, for the error.
+        seconds: its value.
 
     Raises:
-        InvalidInput: it is not a number, 0 or more.
+        InvalidInput: it is not a number that is 0 or more.
     """
     if not (is_number(seconds) or seconds == float("inf")):
         raise InvalidInput(f"{what}={seconds!r}: must be a number, 0 or more")
 
 
 def check_count(what: str, number: object) -> None:
-    """Refuse what is no number of things.
+    """Check that a setting is a count.
+
+    Args:
+        what: name of the setting, for the error.
+        number: its value.
 
     Raises:
-        InvalidInput: it is not a whole number, 1 or more.
+        InvalidInput: it is not a whole number that is 1 or more.
     """
     if not (is_number(number, int) and number):
         raise InvalidInput(f"{what}={number!r}: must be a whole number, 1 or more")
 
 
 def check_function_name(name: object) -> str:
-    """Return the name of a job as it is.
+    """Check the name of a job and return it unchanged.
 
     Raises:
-        InvalidInput: it is no text of 1 to 255 characters, or UTF-8 can't carry it.
+        InvalidInput: it is not text of 1 to 255 characters, or it can't be encoded as UTF-8.
     """
     if not isinstance(name, str) or not _is_function_name(name):
         raise InvalidInput(f"function_name {name!r} is not valid: 1 to 255 characters")

@@ -1,4 +1,4 @@
-"""The command `identtqueue`: run workers, look at queues, mend what went wrong."""
+"""The command `identtqueue`: run workers, inspect queues, replay dead letters, print ACL rules."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from identtqueue.task import TaskInfo, queue_of
 from identtqueue.worker.settings import weighted_queues
 
 
-# Without auto_envvar_prefix: only variables that are named here and in docs/library.md count.
+# No auto_envvar_prefix: only the variables that are named here and in docs/library.md have meaning.
 @click.group(context_settings={"show_default": True})
 @click.version_option(package_name="identtqueue")
 @click.option(
@@ -39,7 +39,7 @@ def main(context: click.Context, redis_address: str) -> None:
 
 
 def _run(work: Coroutine[Any, Any, None]) -> None:
-    """Run it; errors of ours are one line, not a traceback."""
+    """Run a coroutine; an error of this library becomes one line instead of a traceback."""
     try:
         asyncio.run(work)
     except IdenttqueueError as error:
@@ -53,8 +53,9 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     "queues",
     multiple=True,
     metavar="NAME[:WEIGHT]",
-    help="Repeatable. Default: all of the app's. While several have tasks, a queue of weight 3 "
-    "has three tasks started for one of a queue without weight.",
+    help="Queue to work on. Repeatable. Default: all queues that the app's jobs name. While "
+    "several queues have tasks, a queue of weight 3 gets three tasks started for each one of a "
+    "queue without a weight.",
 )
 @click.option(
     "--queue-order",
@@ -62,57 +63,89 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
     default="fair",
     envvar="IDENTTQUEUE_QUEUE_ORDER",
     show_envvar=True,
-    help="strict: nothing of a queue while one named before it has tasks.",
+    help="fair: serve the queues in turn, by weight. strict: serve a queue only while no queue "
+    "that is named before it has tasks.",
 )
 @click.option(
     "--import",
     "modules",
     multiple=True,
     metavar="MODULE",
-    help="Import this module after the app's: one that declares jobs and that the app's module "
-    "does not import. Repeatable.",
+    help="Import this module after the app's module. For modules that declare jobs and that the "
+    "app's module does not import. Repeatable.",
 )
-@click.option("--concurrency", default=10, envvar="IDENTTQUEUE_CONCURRENCY", show_envvar=True)
-@click.option("--timeout-seconds", type=float, help="Longest run of one attempt.")
-@click.option("--max-deliveries", default=5, envvar="IDENTTQUEUE_MAX_DELIVERIES", show_envvar=True)
+@click.option(
+    "--concurrency",
+    default=10,
+    envvar="IDENTTQUEUE_CONCURRENCY",
+    show_envvar=True,
+    help="How many tasks run at the same time.",
+)
+@click.option(
+    "--timeout-seconds",
+    type=float,
+    help="How long one attempt may run, if neither its task nor its job says. Default: no limit.",
+)
+@click.option(
+    "--max-deliveries",
+    default=5,
+    envvar="IDENTTQUEUE_MAX_DELIVERIES",
+    show_envvar=True,
+    help="How many workers a task may lose before it becomes a dead letter.",
+)
 @click.option(
     "--unrunnable-seconds",
     default=600.0,
     envvar="IDENTTQUEUE_UNRUNNABLE_SECONDS",
     show_envvar=True,
-    help="How long a task waits for a worker that knows its job and takes its arguments.",
+    help="How long a task waits for a worker that knows its job and takes its arguments. Then it "
+    "becomes a dead letter.",
 )
-@click.option("--lease-seconds", default=15.0, envvar="IDENTTQUEUE_LEASE_SECONDS", show_envvar=True)
-@click.option("--grace-seconds", default=25.0, envvar="IDENTTQUEUE_GRACE_SECONDS", show_envvar=True)
+@click.option(
+    "--lease-seconds",
+    default=15.0,
+    envvar="IDENTTQUEUE_LEASE_SECONDS",
+    show_envvar=True,
+    help="How long a worker that has fallen silent keeps its tasks.",
+)
+@click.option(
+    "--grace-seconds",
+    default=25.0,
+    envvar="IDENTTQUEUE_GRACE_SECONDS",
+    show_envvar=True,
+    help="How long running tasks may go on after SIGTERM.",
+)
 @click.option(
     "--max-loop-block-seconds",
     default=30.0,
     envvar="IDENTTQUEUE_MAX_LOOP_BLOCK_SECONDS",
     show_envvar=True,
-    help="How long a job may block the event loop. Longer: its stack is logged, /livez fails. "
-    "Twice as long: the other attempts are given back, the lease is no longer renewed.",
+    help="How long a job may block the event loop. After that its stack is logged and /livez "
+    "fails. After twice that time the other attempts go back to their queues and the lease is no "
+    "longer renewed.",
 )
 @click.option(
     "--max-tasks-per-process",
     type=int,
     envvar="IDENTTQUEUE_MAX_TASKS_PER_PROCESS",
     show_envvar=True,
-    help="Of jobs with run_in='process': attempts after which a process is replaced.",
+    help="For jobs with run_in='process': after how many attempts a process is replaced. Default: "
+    "never.",
 )
 @click.option(
     "--max-abandoned-threads",
     type=int,
     envvar="IDENTTQUEUE_MAX_ABANDONED_THREADS",
     show_envvar=True,
-    help="Threads left behind by cut-off jobs, with which no more tasks are taken. Default: as "
-    "many as --concurrency, at least 10.",
+    help="How many threads may be left behind by jobs that were cut off, before the worker takes "
+    "no more tasks. Default: as many as --concurrency, at least 10.",
 )
 @click.option(
     "--http-port",
     type=int,
     envvar="IDENTTQUEUE_HTTP_PORT",
     show_envvar=True,
-    help="Serve /livez, /readyz and /metrics.",
+    help="Serve /livez, /readyz and /metrics on this port. Default: do not serve them.",
 )
 @click.option(
     "--log-level",
@@ -126,14 +159,14 @@ def worker(
 ) -> None:
     """Run a worker until SIGTERM.
 
-    What runs then has the grace seconds to end; the rest is cut off and goes back to its queue. A
-    second signal cuts off at once.
+    Running tasks then have --grace-seconds to end. Those that do not are cut off and go back to
+    their queues. A second signal cuts them off at once.
     """
     context = click.get_current_context()
     root = context.find_root()
     if root.get_parameter_source("redis_address") is ParameterSource.COMMANDLINE:
-        settings["redis_address"] = root.obj  # else the app knows: its own, or the environment's
-    # click splits a multiple option's environment variable at spaces; ours has commas.
+        settings["redis_address"] = root.obj  # else the app uses its own, or the environment's
+    # click splits the environment variable of a multiple option at spaces; this one has commas.
     from_environment = os.environ.get("IDENTTQUEUE_QUEUES", "")
     words = queues or [word for word in from_environment.split(",") if word.strip()]
     level_given = context.get_parameter_source("log_level") is not ParameterSource.DEFAULT
@@ -146,17 +179,17 @@ def worker(
         made.run()
     except IdenttqueueError as error:
         raise click.ClickException(str(error)) from error
-    # It ended in order, and must not look killed because one more signal comes before it is gone.
+    # The worker ended in order. A late signal must not make the process look killed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
 
 
 @main.command()
 @click.argument("queues", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per queue.")
 @click.pass_obj
 def depth(address: str, queues: tuple[str, ...], as_json: bool) -> None:
-    """Show what is in the queues."""
+    """Show how many tasks the queues have, by state."""
 
     async def show() -> None:
         async with Admin(address) as admin:
@@ -189,7 +222,7 @@ def _print(row: dict[str, Any], *, as_json: bool) -> None:
 @click.argument("queue")
 @click.pass_obj
 def workers(address: str, queue: str) -> None:
-    """Show who works on a queue."""
+    """Show the workers of a queue."""
 
     async def show() -> None:
         async with Admin(address) as admin:
@@ -209,7 +242,7 @@ def workers(address: str, queue: str) -> None:
 @click.argument("queue")
 @click.pass_obj
 def limits(address: str, queue: str) -> None:
-    """Show the limits of a queue's jobs, and how far they are used."""
+    """Show the limits of a queue's jobs and how far they are used."""
 
     async def show() -> None:
         async with Admin(address) as admin:
@@ -227,7 +260,7 @@ def _limits_row(job: LimitsInUse) -> str:
         words.append(f"rate {rate.count} per {rate.per_seconds:g} s, burst {rate.burst_size}")
     words.append(f"held {job.held}")
     if job.next_start_in_ms is None:
-        words.append("next start when one ends")
+        words.append("next start when a running one ends")
     else:
         words.append(f"next start in {job.next_start_in_ms / 1000:.3f} s")
     return "  ".join(words)
@@ -235,10 +268,10 @@ def _limits_row(job: LimitsInUse) -> str:
 
 @main.command()
 @click.argument("task_id")
-@click.option("--json", "as_json", is_flag=True)
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 @click.pass_obj
 def task(address: str, task_id: str, as_json: bool) -> None:
-    """Show one task: its job and arguments, its times, and why it failed."""
+    """Show one task: its job and arguments, its times and why it failed."""
 
     async def show() -> None:
         async with Admin(address) as admin:
@@ -263,7 +296,7 @@ async def _show_task(admin: Admin, info: TaskInfo, *, as_json: bool) -> None:
 @click.argument("queue")
 @click.pass_obj
 def pause(address: str, queue: str) -> None:
-    """Stop all claims of a queue; running tasks go on."""
+    """Stop all claims from a queue; running tasks go on."""
     _run(_with_admin(address, lambda admin: admin.pause(queue), "paused", "was paused already"))
 
 
@@ -271,7 +304,7 @@ def pause(address: str, queue: str) -> None:
 @click.argument("queue")
 @click.pass_obj
 def resume(address: str, queue: str) -> None:
-    """Allow claims again."""
+    """Allow claims from a queue again."""
     _run(_with_admin(address, lambda admin: admin.resume(queue), "resumed", "was not paused"))
 
 
@@ -282,17 +315,17 @@ async def _with_admin(address: str, call: Any, yes: str, no: str) -> None:
 
 @main.group()
 def dead() -> None:
-    """Dead letters: list, replay, discard."""
+    """List, replay or discard dead letters."""
 
 
 @dead.command("list")
 @click.argument("queue")
 @click.option("--offset", type=click.IntRange(min=0), default=0)
 @click.option("--limit", type=click.IntRange(min=1), default=100)
-@click.option("--json", "as_json", is_flag=True, help="One line for each.")
+@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per dead letter.")
 @click.pass_obj
 def dead_list(address: str, queue: str, offset: int, limit: int, as_json: bool) -> None:
-    """Show dead letters, the newest first, each as `identtqueue task` shows it."""
+    """Show dead letters, the newest first, in the form of `identtqueue task`."""
 
     async def show() -> None:
         async with Admin(address) as admin:
@@ -306,7 +339,7 @@ def dead_list(address: str, queue: str, offset: int, limit: int, as_json: bool) 
 @click.argument("task_ids", nargs=-1, required=True)
 @click.pass_obj
 def dead_replay(address: str, task_ids: tuple[str, ...]) -> None:
-    """Run dead letters again."""
+    """Put dead letters back into their queues to run again."""
     _run(_change_dead(address, task_ids, "replay"))
 
 
@@ -323,7 +356,7 @@ async def _change_dead(address: str, task_ids: tuple[str, ...], verb: str) -> No
         queue_of(task_id)
     async with Admin(address) as admin:
         changed = set(await getattr(admin, verb)(task_ids))
-    refusal = "is no dead letter"
+    refusal = "is not a dead letter"
     if verb == "replay":
         refusal += ", or another task has its unique key"
     for task_id in task_ids:
@@ -355,7 +388,7 @@ def selftest(address: str, queue: str, timeout_seconds: float) -> None:
             answer = await client.wait_for_result(task_id, timeout_seconds)
             info = await client.get_task(task_id)
         if answer != "hello" or info is None:
-            raise click.ClickException(f"{task_id} gave {answer!r}")
+            raise click.ClickException(f"{task_id} returned {answer!r} instead of 'hello'")
         click.echo(f"{task_id} succeeded on {info.owner}")
 
     _run(prove())

@@ -1,4 +1,4 @@
-"""The asyncio client: enqueue tasks, await their results."""
+"""The asyncio client: enqueues tasks and awaits their results."""
 
 from __future__ import annotations
 
@@ -37,15 +37,19 @@ def check_client_settings(
 ) -> None:
     """Check the settings of a client.
 
+    Args:
+        retry_for_seconds: see `Client`.
+        max_payload_bytes: see `Client`.
+
     Raises:
-        InvalidInput: one breaks a rule.
+        InvalidInput: a setting breaks a rule.
     """
     check_patience("retry_for_seconds", retry_for_seconds)
     check_count("max_payload_bytes", max_payload_bytes)
 
 
 class Client(AsyncConnected):
-    """Enqueues tasks and awaits results. One instance serves any number of coroutines.
+    """A client that enqueues tasks and awaits results, shared by any number of coroutines.
 
     ::
 
@@ -55,12 +59,17 @@ class Client(AsyncConnected):
         result = await client.wait_for_result(task_id)
 
     Args:
-        redis_address: `redis://host:port/db`; or None: `IDENTTQUEUE_REDIS_ADDRESS`. The login, if
-            the address holds none, and TLS files are the environment's (`…_USERNAME`,
-            `…_PASSWORD`, and so on). Or settings, which are taken as they are.
-        retry_for_seconds: how long a call is retried while Redis can't be reached; then it
-            raises RedisUnavailable. Retrying is safe: an id is enqueued once.
-        max_payload_bytes: larger arguments are refused.
+        redis_address: an address, `redis://host:port/db`, or None for the address in
+            `IDENTTQUEUE_REDIS_ADDRESS`. Other variables of the environment (`…_USERNAME`,
+            `…_PASSWORD` and so on) add the login, if the address holds none, and the TLS files.
+            `RedisSettings` are used as they are, without the environment.
+        retry_for_seconds: how long a call is retried while Redis can't be reached. Then it raises
+            RedisUnavailable. Retrying is safe, because an id is enqueued only once.
+        max_payload_bytes: upper bound for the encoded arguments of a task; larger ones are
+            refused.
+
+    Raises:
+        InvalidInput: the address, the environment or a setting breaks a rule.
     """
 
     def __init__(
@@ -85,16 +94,16 @@ class Client(AsyncConnected):
         return self._home.here.subscriber
 
     async def connect(self) -> None:
-        """Connect now, to fail early; otherwise the first call connects.
+        """Connect now, so that a wrong address or login fails early; else the first call connects.
 
         Raises:
             RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
-                Redis is not to be had.
+                Redis cannot be reached or refuses the connection.
         """
         await self._redis.connect()
 
     async def close(self) -> None:
-        """Close the connections. Waits that are open fail with RedisUnavailable."""
+        """Close the connections. Open waits raise RedisUnavailable."""
         await self._home.here.close()
 
     @overload
@@ -126,29 +135,34 @@ class Client(AsyncConnected):
 
         Args:
             *args: the queue's name, the job's name, then the job's positional arguments. Both
-                names may also be given as `queue_name` and `function_name`; given by position,
-                they leave these two words to the job.
-            task_options: how the task is to be run.
-            **kwargs: the job's keyword arguments. The names of `TaskOptions` are refused here, as
-                `delay_seconds=5` would reach the job and delay nothing. Use `submit` for a job
-                that has such an argument, and to learn whether the task is new.
+                names may also be given as `queue_name` and `function_name`. If they are given by
+                position, the job may have keyword arguments of these two names.
+            task_options: how to run the task.
+            **kwargs: the job's keyword arguments. The names of `TaskOptions` are refused here,
+                because `delay_seconds=5` would reach the job and delay nothing. Use `submit` for a
+                job that has such an argument, and to learn whether the task is new.
 
         Raises:
             InvalidInput: queue name, options or arguments break a rule; nothing was written.
-            TaskExists: the id is taken, and `on_existing="raise"` was asked for.
-            RedisUnavailable, RedisFull: not accepted. (After RedisUnavailable it may have been:
-                enqueue again under the same `task_id` to be sure.)
-            RedisAuthFailed: Redis refuses the login, or the user may not enqueue.
+            TaskExists: the id is taken, and the options say `on_existing="raise"`.
+            RedisFull: Redis is at `maxmemory`; nothing was written.
+            RedisUnavailable: Redis could not be reached for `retry_for_seconds`. The task may have
+                been enqueued all the same. Enqueue it again under the same `task_id` to be sure.
+            RedisAuthFailed: Redis refuses the login, or its ACL does not let this user enqueue.
             ProtocolMismatch: the queue was written by another major version.
         """
         receipt = await self.submit(submission_of(args, kwargs, task_options))
         return receipt.task_id
 
     async def submit(self, submission: Submission) -> Receipt:
-        """Enqueue one task; `Receipt.created` of what it returns tells whether it is new.
+        """Enqueue one task.
+
+        Returns:
+            A receipt; its `created` says whether the task is new.
 
         Raises:
-            As `enqueue_job`.
+            InvalidInput, TaskExists, RedisUnavailable, RedisFull, RedisAuthFailed,
+            ProtocolMismatch: see `enqueue_job`.
         """
         task = new_task(submission, self._max_payload_bytes)
         (receipt,) = await self._redis.run(commands.enqueue(submission.queue_name, [task]))
@@ -157,11 +171,17 @@ class Client(AsyncConnected):
         return receipt
 
     async def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
-        """Enqueue many tasks, one round trip per batch; receipts in the given order.
+        """Enqueue many tasks, with one round trip per batch.
+
+        Returns:
+            One receipt per task, in the given order.
 
         Raises:
-            As `enqueue_job`; all are checked before the first is written. TaskExists comes when
-                all have been sent, so what is new is enqueued.
+            InvalidInput: a task breaks a rule. All are checked before the first is written.
+            TaskExists: an id is taken. It is raised after all tasks were sent, so the new ones are
+                enqueued.
+            RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see `enqueue_job`.
+                Earlier batches are enqueued.
         """
         items = list(submissions)
         prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
@@ -176,23 +196,32 @@ class Client(AsyncConnected):
         return complete
 
     async def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
-        """The task's result, when it is there. Waits without polling.
+        """Wait for the task's result, without polling, and return it.
+
+        Args:
+            task_id: the task to wait for.
+            timeout_seconds: how long to wait; 0 looks once, None waits until the task has ended.
 
         Raises:
-            TaskFailed, TaskCancelled, TaskExpired: how the task ended instead.
-            ResultTimeout: not within `timeout_seconds`; the task goes on.
-            TaskNotFound: no such task, or its result has expired.
+            TaskFailed, TaskCancelled, TaskExpired: the task ended without a result.
+            ResultTimeout: the task has not ended within `timeout_seconds`; it goes on.
+            TaskNotFound: there is no such task, or its result has expired.
             InvalidTaskId: the id is not `<queue>:<unique part>`.
-            RedisUnavailable: not reached for `retry_for_seconds`, or the client was closed.
-            RedisAuthFailed: Redis refuses the login meanwhile.
+            RedisUnavailable: Redis could not be reached for `retry_for_seconds`, or the client was
+                closed.
+            RedisAuthFailed: Redis has refused the login or the subscription.
         """
         return (await self.wait(task_id, timeout_seconds)).unwrap()
 
     async def wait(self, task_id: str, timeout_seconds: float | None = None) -> Result:
-        """Wait until the task has ended; gives how it ended, as a value.
+        """Wait until the task has ended and return how, also if it failed or was cancelled.
+
+        Args:
+            task_id: the task to wait for.
+            timeout_seconds: how long to wait; 0 looks once, None waits until the task has ended.
 
         Raises:
-            ResultTimeout, TaskNotFound, InvalidTaskId, RedisUnavailable, RedisAuthFailed: as
+            ResultTimeout, TaskNotFound, InvalidTaskId, RedisUnavailable, RedisAuthFailed: see
                 `wait_for_result`.
         """
         queue_of(task_id)
@@ -235,20 +264,21 @@ class Client(AsyncConnected):
         *,
         return_exceptions: bool = False,
     ) -> list[Result] | list[Result | NoResult]:
-        """Wait until all tasks have ended; gives how each ended, in the given order.
+        """Wait until all tasks have ended and return how each ended, in the given order.
 
-        A failed or cancelled task is a `Result` as well. One that can't be waited for is not.
+        A task that failed or was cancelled has a `Result` as well. A task that timed out or does
+        not exist has none.
 
         Args:
-            task_ids: of tasks of any queues.
-            timeout_seconds: for all of them together; 0 looks once.
-            return_exceptions: as of `asyncio.gather`. True: a ResultTimeout or TaskNotFound stands
-                in its task's place, and the other results are kept.
+            task_ids: the tasks to wait for, of any queues.
+            timeout_seconds: how long to wait for all of them together; 0 looks once.
+            return_exceptions: as in `asyncio.gather`. True: a ResultTimeout or TaskNotFound takes
+                the place of the missing result, and the other results are kept.
 
         Raises:
-            ResultTimeout, TaskNotFound: for the first that has no result, as soon as that is
-                certain, without `return_exceptions`.
-            InvalidTaskId, RedisUnavailable, RedisAuthFailed: as `wait`.
+            ResultTimeout, TaskNotFound: for the first task without a result, as soon as that is
+                certain; only without `return_exceptions`.
+            InvalidTaskId, RedisUnavailable, RedisAuthFailed: see `wait_for_result`.
         """
         waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
         try:
@@ -283,18 +313,18 @@ class Client(AsyncConnected):
         *,
         return_exceptions: bool = False,
     ) -> AsyncIterator[Result | NoResult]:
-        """Iterate over how the tasks ended, each as soon as it has.
+        """Iterate over the results of the tasks, in the order in which they end.
 
         Args:
-            task_ids: of tasks of any queues.
-            timeout_seconds: for all of them together; 0 looks once.
-            return_exceptions: True: a ResultTimeout or TaskNotFound is given instead of raised.
-                Its `task_id` says whose it is.
+            task_ids: the tasks to wait for, of any queues.
+            timeout_seconds: how long to wait for all of them together; 0 looks once.
+            return_exceptions: True: a ResultTimeout or TaskNotFound is yielded instead of raised.
+                Its `task_id` names the task.
 
         Raises:
-            ResultTimeout, TaskNotFound: for the first that has no result, behind all results that
-                are there by then, without `return_exceptions`.
-            InvalidTaskId, RedisUnavailable, RedisAuthFailed: as `wait`.
+            ResultTimeout, TaskNotFound: for the first task without a result, after all results
+                that have arrived by then; only without `return_exceptions`.
+            InvalidTaskId, RedisUnavailable, RedisAuthFailed: see `wait_for_result`.
         """
         waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
         ended: asyncio.Queue[asyncio.Future[Result]] = asyncio.Queue()
@@ -314,35 +344,48 @@ class Client(AsyncConnected):
             await cancel_all(waits)
 
     async def get_result(self, task_id: str) -> Any | None:
-        """The result if it is there, else None.
+        """Return the result if the task has ended, else None.
 
-        A job may return None as well: `get_status` tells the two apart.
+        A job may return None as well; `get_status` distinguishes the two cases.
 
         Raises:
-            TaskFailed, TaskCancelled, TaskExpired: how the task ended instead.
+            TaskFailed, TaskCancelled, TaskExpired: the task ended without a result.
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
         found = await self._home.here.results.ask(task_id)
         return found.unwrap() if isinstance(found, Result) else None
 
     async def get_status(self, task_id: str) -> State | None:
-        """The task's state; None: never enqueued, or expired."""
+        """Return the task's state; None if it was never enqueued or its result has expired.
+
+        Raises:
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
+        """
         info = await self.get_task(task_id)
         return info.state if info else None
 
     async def get_task(self, task_id: str) -> TaskInfo | None:
-        """All that is known of the task; None: never enqueued, or expired."""
+        """Return all that is known of the task; None if there is no such task any more.
+
+        Raises:
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
+        """
         return await self._redis.run(commands.task_info(task_id))
 
     async def get_progress(self, task_id: str) -> Any | None:
-        """What the task's job has reported last; None: nothing (in this attempt), or no such task.
+        """Return the latest progress of the task; it can be read for as long as the result.
 
-        It stays readable as long as the result.
+        Returns:
+            None if the current attempt has reported nothing, or if there is no such task.
+
+        Raises:
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
         found = await self._redis.run(commands.last_progress(task_id))
         return found.value if found else None
 
     async def watch(self, task_id: str, timeout_seconds: float | None = None) -> AsyncIterator[Any]:
-        """What the task's job reports, from its latest value on, until the task has ended.
+        """Iterate over the progress of a task, from the latest value on, until the task has ended.
 
         ::
 
@@ -350,25 +393,34 @@ class Client(AsyncConnected):
                 print(progress)
             result = await client.wait_for_result(task_id)
 
-        Values may be left out (the latest counts), but never the last one. A repeated task starts
-        over: its next attempt reports anew.
+        Values may be skipped if newer ones have arrived, but never the last one. When a task is
+        retried, its next attempt reports anew.
+
+        Args:
+            task_id: the task to watch.
+            timeout_seconds: how long to watch; 0 looks once, None watches until the task has
+                ended.
 
         Raises:
             ResultTimeout: the task has not ended within `timeout_seconds`.
-            TaskNotFound: no such task, or its result has expired.
+            TaskNotFound: there is no such task, or its result has expired.
         """
         async with aclosing(self._home.here.watches.watch(task_id, timeout_seconds)) as values:
             async for value in values:
                 yield value
 
     async def cancel(self, task_id: str) -> bool:
-        """Cancel the task. True: it is cancelled, or its worker was asked to; False: it had ended.
+        """Cancel the task, or ask its worker to cancel it if it is running.
 
-        A running async job gets a CancelledError; the process of a job that runs in one is killed;
-        a job in a thread can't be interrupted, its result is dropped.
+        A running async job gets a CancelledError. A job that runs in a process loses its process,
+        which is killed. A job in a thread can't be interrupted, so only its result is dropped.
+
+        Returns:
+            True if the task is cancelled or its worker was asked; False if it had ended already.
 
         Raises:
-            TaskNotFound: no such task, or its result has expired.
+            TaskNotFound: there is no such task, or its result has expired.
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
         answer = await self._redis.run(commands.cancel(task_id))
         if answer is Cancelled.MISSING:
@@ -376,16 +428,20 @@ class Client(AsyncConnected):
         return answer is not Cancelled.ENDED
 
     async def queue_length(self, queue_name: str) -> int:
-        """Tasks pending in the queue."""
+        """Count the tasks that are pending in the queue.
+
+        Raises:
+            InvalidQueueName: the name breaks the rule.
+        """
         return (await self._redis.run(commands.depth(check_queue_name(queue_name)))).queued
 
 
 NoResult = ResultTimeout | TaskNotFound
-"""Why a task has no result (yet)."""
+"""Reason why a task has no result, or not yet."""
 
 
 async def _kept(wait: asyncio.Future[Result]) -> Result | NoResult:
-    """The result, or why there is none."""
+    """Return the result of a wait, or the error that says why there is none."""
     try:
         return await wait
     except (ResultTimeout, TaskNotFound) as error:
@@ -393,7 +449,7 @@ async def _kept(wait: asyncio.Future[Result]) -> Result | NoResult:
 
 
 class _Connections:
-    """What a client has open in one event loop."""
+    """The connections that a client has open in one event loop."""
 
     def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
         outage = Outage()
@@ -430,7 +486,7 @@ class _Connections:
             self.watches.on_message(channel, message)
 
     def _on_connected(self, up: bool) -> None:
-        """Look at the state itself: what was published meanwhile is lost."""
+        """Ask for the results again: messages may have been missed while it was not connected."""
         self.results.on_connected(up)
 
     def _on_refused(self, error: RedisError) -> None:

@@ -1,4 +1,4 @@
-"""How the command line shows a task: for people, or as JSON."""
+"""The forms in which the command line shows a task: text for people, or JSON."""
 
 from __future__ import annotations
 
@@ -12,16 +12,25 @@ from identtqueue.errors import PayloadUndecodable
 from identtqueue.task import Failure, State, Task, TaskInfo
 
 LONGEST_ARGUMENTS: Final = 4_000
-"""Characters that are shown to people; JSON has them all."""
+"""Upper bound for the characters of arguments in the text form. JSON shows them all."""
 
-GONE: Final = "(deleted: they are kept until a task has succeeded or was cancelled)"
+GONE: Final = "(deleted: arguments are kept until a task has succeeded or was cancelled)"
 
 Called = Task | PayloadUndecodable | None
-"""What a task was called with; or why that can't be read; or None: it is not kept any more."""
+"""The call of a task: its job and arguments, or why they can't be read, or None if they are no
+longer kept."""
 
 
 def task_lines(info: TaskInfo, called: Called) -> list[str]:
-    """Describe a task for people: its id, and below it one line for each thing that is known."""
+    """Describe a task for people: its id, then one line for each thing that is known.
+
+    Args:
+        info: the task.
+        called: the job and arguments of the task, from `Admin.arguments`.
+
+    Returns:
+        Lines of printable text.
+    """
     rows: dict[str, str | None] = {
         "job": info.function_name,
         "state": "failed (a dead letter)" if info.state is State.FAILED else str(info.state),
@@ -45,7 +54,12 @@ def task_lines(info: TaskInfo, called: Called) -> list[str]:
 
 
 def task_json(info: TaskInfo, called: Called) -> str:
-    """Describe a task in one line of JSON. Times are ms since 1970, bytes are base64."""
+    """Describe a task in one line of JSON. Times are ms since 1970, bytes are base64.
+
+    Args:
+        info: the task.
+        called: the job and arguments of the task, from `Admin.arguments`.
+    """
     row: dict[str, Any] = {
         "task_id": info.task_id,
         "queue": info.queue,
@@ -109,20 +123,23 @@ def _ended(info: TaskInfo) -> str | None:
 
 
 def _time(ms: int) -> str:
-    """Redis' time, to the millisecond."""
+    """Format a time of Redis, in UTC, to the millisecond."""
     moment = datetime.fromtimestamp(ms / 1000, UTC)
     return f"{moment:%Y-%m-%d %H:%M:%S}.{ms % 1000:03} UTC"
 
 
 def _printable(text: str) -> str:
-    """Escape what would move the cursor or change colours: jobs and callers choose these texts."""
+    """Escape characters that would move the cursor or change colours.
+
+    Jobs and callers choose these texts, so they may hold anything.
+    """
     return "".join(
         char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text
     )
 
 
 def _plain(value: Any) -> Any:
-    """A value of the wire format in what JSON has."""
+    """Convert a value of the wire format to types that JSON has."""
     if isinstance(value, bool | int | float | str) or value is None:
         return value
     if isinstance(value, bytes | bytearray | memoryview):

@@ -1,4 +1,4 @@
-"""Every error that the library raises, in one tree.
+"""The errors that the library raises, in one tree.
 
 ::
 
@@ -8,33 +8,33 @@
     │   ├── InvalidTaskId
     │   ├── NotSerializable             an argument has no msgpack form
     │   └── PayloadTooLarge
-    ├── RedisError                      the server refused, or is not there
+    ├── RedisError                      Redis cannot be reached or has refused a command
     │   ├── RedisUnavailable            unreachable, loading, read-only; worth retrying
-    │   │   └── RedisProtocolError      what answers is no Redis, or says too much
+    │   │   └── RedisProtocolError      the reply is not Redis' protocol, or is too large
     │   ├── RedisAuthFailed             wrong user or password, or an ACL that forbids a command
     │   ├── RedisTlsFailed              a certificate was refused, by us or by the server
     │   ├── RedisAddressRefused         the settings do not let us connect to that address
     │   ├── RedisTopologyMismatch       the address means another kind of server than answers
     │   ├── RedisFull                   maxmemory reached under `noeviction`; nothing was written
     │   ├── RedisTooOld                 older than 6.2
-    │   ├── ReplyUnreadable             a reply is not what the protocol says; foreign data, perhaps
+    │   ├── ReplyUnreadable             a reply of unexpected form, perhaps from foreign data
     │   └── ProtocolMismatch            the queue was written by an incompatible major version
     ├── ResultTimeout (TimeoutError)    the result did not come in time; the task goes on
     ├── TaskNotFound (LookupError)      never enqueued, or its result has expired
     ├── TaskExists                      an id enqueued with `on_existing="raise"` is taken
-    ├── TaskError                       how a task ended, raised at whoever waits for it
+    ├── TaskError                       the task ended without a result; raised in the waiting call
     │   ├── TaskFailed                  the job raised; remote type, message and traceback
     │   └── TaskCancelled
     │       └── TaskExpired             it did not start before `expires_seconds`
     ├── BadResult                       it doesn't fit the type that the job declares to return
-    ├── PayloadUndecodable              bytes that can't be read: met by a worker, a dead letter
+    ├── PayloadUndecodable              unreadable bytes; in a worker the task is a dead letter
     ├── TimedOut (TimeoutError)         an attempt ran longer than its timeout_seconds
-    ├── ProcessDied                     a job's process ended by itself, or by somebody's kill
+    ├── ProcessDied                     a job's process crashed, exited or was killed
     ├── ProcessNotStarted               a process for jobs took too long to start
     ├── NotConnected                    an App is used before `connect`
     ├── UnknownJob                      a worker has no job of that name: dead letter
     ├── BadArguments                    they don't fit what the job declares: dead letter
-    └── Retry                           raised *by* a job: run me again
+    └── Retry                           raised *by* a job: run the task again
 """
 
 from __future__ import annotations
@@ -43,13 +43,15 @@ import signal
 from typing import Any, Final
 
 LONGEST_SECONDS: Final = 100 * 365 * 86_400.0
-"""Of any duration. Redis counts ms in 64 bits: what would overflow there is refused before."""
+"""Upper bound for every duration. Larger values would overflow Redis' 64-bit milliseconds."""
 
 
 def is_number(value: object, kind: type[float] = float) -> bool:
-    """Tell whether it is a number within 0 and LONGEST_SECONDS.
+    """Return whether a value is a number from 0 to LONGEST_SECONDS.
 
-    An int passes for a float. A bool, nan and None are no numbers.
+    Args:
+        value: the value to check. A bool, nan and None are not numbers.
+        kind: `int` for whole numbers only; `float` accepts an int as well.
     """
     if not isinstance(value, kind | int) or isinstance(value, bool):
         return False
@@ -59,14 +61,15 @@ def is_number(value: object, kind: type[float] = float) -> bool:
 class IdenttqueueError(Exception):
     """Base of all errors of this library.
 
-    Every one of them survives `pickle` and `copy` with its text, attributes and notes, so that a
-    process pool can hand it to the process that waits for it.
+    Each error survives `pickle` and `copy` with its text, attributes and notes, so that a process
+    pool can pass it to the process that waits for it.
     """
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Describe how to rebuild it: without `__init__`, which makes the text from other values.
+        """Describe how to rebuild the error without `__init__`.
 
-        `BaseException` would call `__init__` with the finished text.
+        `BaseException` would call `__init__` with the finished text, but the classes below make
+        their text from other arguments.
         """
         state = self.__dict__.copy()
         if "__notes__" in state:  # a list: a copy must not share it
@@ -76,7 +79,7 @@ class IdenttqueueError(Exception):
 
 def _rebuild(kind: type[IdenttqueueError], args: tuple[Any, ...]) -> IdenttqueueError:
     error = kind.__new__(kind, *args)
-    error.args = args  # a subclass of OSError, as TimeoutError is, leaves that to `__init__`
+    error.args = args  # a subclass of OSError (TimeoutError is one) sets them only in `__init__`
     return error
 
 
@@ -104,7 +107,7 @@ class InvalidTaskId(InvalidInput):
 
 
 class NotSerializable(InvalidInput):
-    """An argument (or a result) has no msgpack form, or would arrive as another value."""
+    """An argument or a result has no msgpack form, or would arrive as another value."""
 
 
 class PayloadTooLarge(InvalidInput):
@@ -118,7 +121,7 @@ class PayloadTooLarge(InvalidInput):
 
 
 class RedisError(IdenttqueueError):
-    """Redis refused or is not there."""
+    """Redis cannot be reached or has refused a command."""
 
 
 class RedisUnavailable(RedisError):
@@ -126,15 +129,15 @@ class RedisUnavailable(RedisError):
 
 
 class RedisProtocolError(RedisUnavailable):
-    """What answers is no Redis, or says more than a reply may; perhaps not for long."""
+    """The reply is not in Redis' protocol or is larger than allowed. This may pass."""
 
 
 class RedisAuthFailed(RedisError):
-    """Wrong user or password, or the ACL user lacks a permission."""
+    """The user or password is wrong, or the ACL user lacks a permission."""
 
 
 class RedisTlsFailed(RedisError):
-    """No TLS connection: a certificate was refused (by us or by the server), or a file is bad."""
+    """TLS failed: a certificate was refused, by us or by the server, or a TLS file is bad."""
 
 
 class RedisAddressRefused(RedisError):
@@ -145,11 +148,14 @@ class RedisAddressRefused(RedisError):
 
 
 class RedisTopologyMismatch(RedisError):
-    """The address doesn't fit what answers: cluster or not, a Sentinel, an unknown master name."""
+    """The server is of another kind than the address says, or a Sentinel does not know the master.
+
+    The kinds are a single server, a Sentinel and a node of a cluster.
+    """
 
 
 class RedisFull(RedisError):
-    """Redis reached `maxmemory` and evicts nothing; the command wrote nothing."""
+    """Redis has reached `maxmemory` and evicts nothing. The command wrote nothing."""
 
 
 class RedisTooOld(RedisError):
@@ -163,7 +169,7 @@ class RedisTooOld(RedisError):
 
 
 class ReplyUnreadable(RedisError):
-    """A reply has another form than the protocol gives it: something else wrote to these keys."""
+    """A reply has an unexpected form, because something else wrote to these keys."""
 
     def __init__(self, command: str, key: str, why: str) -> None:
         where = f" on {key}" if key else ""
@@ -208,7 +214,7 @@ class TaskExists(IdenttqueueError):
 
 
 class TaskError(IdenttqueueError):
-    """How a task ended, when it did not end with a result."""
+    """Base of the errors that report how a task ended without a result."""
 
     def __init__(self, task_id: str, message: str) -> None:
         super().__init__(message)
@@ -218,9 +224,9 @@ class TaskError(IdenttqueueError):
 class TaskFailed(TaskError):
     """The job failed for good.
 
-    Its text is one that may be shown to a user: it does not hold the traceback, which names files
-    and source lines of the worker. The traceback is a note (`add_note`), so Python and `logging`
-    print it below the local one.
+    The text may be shown to a user: it does not contain the traceback, which names files and
+    source lines of the worker. The traceback is added as a note (`add_note`), so Python and
+    `logging` print it below the local one.
 
     Attributes:
         remote_type: qualified name of the exception raised in the worker.
@@ -258,30 +264,31 @@ class BadResult(IdenttqueueError):
 
     def __init__(self, task_id: str, target: object, why: str) -> None:
         super().__init__(
-            f"the result of task {task_id} is no {target}: {why}. Its worker's job returned "
-            "something else than this program declares; `Client.wait_for_result` gives it as it is"
+            f"the result of task {task_id} is not a {target}: {why}. The worker's job returned "
+            "something else than this program declares. `Client.wait_for_result` returns it "
+            "unconverted"
         )
         self.task_id = task_id
 
 
 class PayloadUndecodable(IdenttqueueError):
-    """The stored bytes are no envelope, or no result, that this version can read."""
+    """The stored bytes are not an envelope or a result that this version can read."""
 
 
 class TimedOut(IdenttqueueError, TimeoutError):
     """The attempt ran longer than its `timeout_seconds`.
 
-    It is a `TimeoutError`, and so an `OSError`: `retry_on=(TimeoutError,)` takes it in.
+    It is a `TimeoutError` and therefore an `OSError`, so `retry_on=(TimeoutError,)` covers it.
     """
 
 
 class ProcessDied(IdenttqueueError):
-    """The process that ran the job ended before the job did: a crash, an exit, a kill.
+    """The process that ran the job ended before the job did: it crashed, exited or was killed.
 
     The attempt has failed, and the retry policy applies as to any failure.
 
     Attributes:
-        exit_code: as of `subprocess`: negative for a signal.
+        exit_code: as in `subprocess`: negative if a signal ended the process.
     """
 
     def __init__(self, what: str, exit_code: int) -> None:
@@ -338,19 +345,20 @@ class BadArguments(IdenttqueueError):
 
 
 class Retry(IdenttqueueError):
-    """Raise it inside a job to run the task again later.
+    """A request by a job to run its task again later: raise it inside the job.
 
-    Counts against `max_retries` like any failure; `retry_on` and `give_up_on` are not asked.
+    It counts against `max_retries` like any failure, but `retry_on` and `give_up_on` are not
+    consulted.
 
     Args:
-        message: why, for the task's failure.
-        after_seconds: until the next run, instead of the back-off; None: the back-off.
+        message: the reason; it becomes the message of the task's failure.
+        after_seconds: time until the next run; None: the back-off of the retry policy.
 
     Raises:
-        InvalidInput: `after_seconds` is no number within 0 and 100 years.
+        InvalidInput: `after_seconds` is not a number from 0 to 100 years.
     """
 
-    after_seconds: float | None = None  # also of a subclass that does not call our __init__
+    after_seconds: float | None = None  # the default of subclasses that do not call our __init__
 
     def __init__(
         self, message: str = "retry requested", after_seconds: float | None = None

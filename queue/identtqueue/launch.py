@@ -1,4 +1,4 @@
-"""What `identtqueue worker` does before its worker runs: import the application, set up logging."""
+"""The start of `identtqueue worker`: import the application and set up logging."""
 
 from __future__ import annotations
 
@@ -21,10 +21,14 @@ logger = logging.getLogger(__name__)
 
 
 def load_app(target: str, modules: Sequence[str] = ()) -> App:
-    """Import the app at MODULE:NAME, and then the modules that declare its jobs.
+    """Import an app, and then the modules that declare its jobs.
+
+    Args:
+        target: MODULE:NAME of the app; without a name it is `app`.
+        modules: modules that declare jobs and that the app's module does not import.
 
     Raises:
-        InvalidInput: a module or the name in it is missing, or what is there is no App.
+        InvalidInput: a module or the name in it is missing, or the name is not of an App.
     """
     module_name, _, attribute = target.partition(":")
     sys.path.insert(0, str(Path.cwd()))
@@ -34,7 +38,7 @@ def load_app(target: str, modules: Sequence[str] = ()) -> App:
     except AttributeError as error:
         raise InvalidInput(f"{target}: {error}") from error
     if not isinstance(found, App):
-        raise InvalidInput(f"{target} is no identtqueue.App")
+        raise InvalidInput(f"{target} is not an identtqueue.App")
     for name in modules:
         _import(name, f"--import {name!r} names no module: write it as in `import`: service.jobs")
     return found
@@ -47,7 +51,7 @@ def _import(name: str, unless_named: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports what is not: its traceback says where
+            raise  # the module exists, but imports one that does not: the traceback shows where
         raise InvalidInput(f"{name}: {error}") from error
 
 
@@ -55,16 +59,16 @@ def set_up_logging(level: str | None) -> None:
     """Log to standard error, unless the application has set up logging while it was imported.
 
     Args:
-        level: of the root logger, if the user gave one; it also applies to the application's own
-            set-up. None: INFO, or what the application says.
+        level: level of the root logger; it also overrides the application's own set-up. None: the
+            level that the application has set, else INFO.
     """
     root = logging.getLogger()
     if not root.handlers:
         logs.set_up(level or "INFO")
     elif level:
         root.setLevel(level)
-    # dictConfig and fileConfig disable the loggers that exist, by default: those of the library
-    # that were imported before. It would depend on import order what a worker reports.
+    # By default dictConfig and fileConfig disable all existing loggers, including those of library
+    # modules that were imported before. Without this, what a worker logs depends on import order.
     for name, logger_ in logging.root.manager.loggerDict.items():
         if name.split(".")[0] == "identtqueue" and isinstance(logger_, logging.Logger):
             logger_.disabled = False

@@ -1,4 +1,4 @@
-"""Pure: what the limits of a job say, checked. Redis holds them (`protocol/lua/lib/limits.lua`)."""
+"""The limits of a job, as checked values. Redis enforces them (`protocol/lua/lib/limits.lua`)."""
 
 from __future__ import annotations
 
@@ -9,23 +9,27 @@ from identtqueue.checks import check_duration
 from identtqueue.errors import InvalidInput
 
 PACED_MS: Final = 10.0
-"""The default burst: as many tasks as fall into this time. Rates up to 100/s are paced one by one;
-above, a worker need not ask more than 100 times a second."""
+"""The default burst is the number of tasks that fall into this time. So rates up to 100/s are paced
+one by one. At higher rates a worker need not ask more than 100 times a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How often tasks of a job may start: the generic cell rate algorithm (GCRA, ITU-T I.371).
+    """A rate limit: how often tasks of a job may start, by GCRA (ITU-T I.371).
 
-    Starts are paced: `per_seconds / count` apart, but up to `burst` at once after a rest. So in
-    any window of `per_seconds`, wherever it begins, at most `count + burst - 1` tasks start: with
-    `burst=1` never more than `count`. Each attempt is a start, a repeated one too.
+    The generic cell rate algorithm paces the starts: they are `per_seconds / count` apart, but
+    after a rest up to `burst` may start at once. So in any window of `per_seconds`, wherever it
+    begins, at most `count + burst - 1` tasks start; with `burst=1` never more than `count`. Every
+    attempt counts as a start, including retries.
 
     Attributes:
-        count: starts …
-        per_seconds: … in so many seconds.
-        burst: starts at once after a rest. Default: as many as fall into 10 ms, at least 1; so up
-            to 100/s there is no burst.
+        count: number of starts in `per_seconds`.
+        per_seconds: length of that period in seconds.
+        burst: how many may start at once after a rest. Default: as many as fall into 10 ms, at
+            least 1; so rates up to 100/s have no burst.
+
+    Raises:
+        InvalidInput: an attribute breaks a rule.
     """
 
     count: int
@@ -41,22 +45,25 @@ class RateLimit:
 
     @property
     def interval_ms(self) -> float:
-        """Between two starts: GCRA's increment T."""
+        """Time between two starts: GCRA's increment T."""
         return self.per_seconds * 1000 / self.count
 
     @property
     def burst_size(self) -> int:
-        """Starts at once: GCRA's tolerance is `(burst_size - 1) * interval_ms`."""
+        """Number of starts at once: GCRA's tolerance is `(burst_size - 1) * interval_ms`."""
         return self.burst or max(1, round(PACED_MS / self.interval_ms))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLimits:
-    """What holds for one job of one queue, all workers together.
+    """The limits of one job in one queue, for all workers together.
 
     Attributes:
-        max_running: tasks that run at the same time; None: any number.
+        max_running: how many of its tasks may run at the same time; None: any number.
         rate_limit: how often one may start; None: at any time.
+
+    Raises:
+        InvalidInput: an attribute breaks a rule.
     """
 
     max_running: int | None = None
@@ -74,7 +81,7 @@ class JobLimits:
             )
 
     def __bool__(self) -> bool:
-        """Whether anything is limited."""
+        """Return whether anything is limited."""
         return self.max_running is not None or self.rate_limit is not None
 
 

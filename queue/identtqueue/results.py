@@ -1,8 +1,9 @@
 """Waits for results: any number of them on one subscription.
 
-A wait learns of the end from a message. Messages can be lost: a failover may lose the registration
-of the wait, a key may be evicted or deleted, a connection may be cut. So nothing rests on messages
-alone: all open waits are asked for again now and then, and whenever a connection has changed.
+A wait learns from a message that its task has ended. Messages can be lost: a failover may lose the
+registration of the wait, a key may be evicted or deleted, a connection may be cut. So nothing
+depends on messages alone: the client asks Redis again for all open waits every 30 to 50 s, and
+whenever a connection was lost or opened again.
 """
 
 from __future__ import annotations
@@ -22,20 +23,22 @@ from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 
 LOOK_AGAIN_SECONDS: Final = (30.0, 50.0)
-"""Between two looks at all open waits, at random. A wait whose task is gone ends within a minute,
-and a fleet of clients does not ask in step."""
+"""Bounds of the random time between two looks at all open waits. A wait whose task is gone ends
+within a minute, and the clients of a fleet do not all ask at the same moment."""
 
 SPREAD_SECONDS: Final = 1.0
-"""How long a look waits at most when a connection has changed: the whole fleet's may have."""
+"""Upper bound for the random delay before a look after a change of connection. The connections of
+the whole fleet may have changed, and this spreads their looks."""
 
 LOOK_TASKS: Final = 500
-"""Tasks that are asked for together."""
+"""How many tasks are asked for in one batch."""
 
 LOOK_ONCE_SECONDS: Final = 5.0
-"""How long a look at a result is tried, whatever the client's patience: its caller won't wait."""
+"""Upper bound for retries of a single look. Its caller does not want to wait, so the client's
+`retry_for_seconds` would be too long."""
 
 ASKS_IN_A_ROW: Final = 3
-"""How often a wait asks again because others have joined it meanwhile."""
+"""Upper bound for the questions of one wait in a row, when other callers keep joining it."""
 
 AFTER_EXPIRY_SECONDS: Final = 0.05
 """How long after a task expires its wait asks again."""
@@ -45,54 +48,58 @@ Answer = Result | Expiring | State | None
 
 @dataclass(slots=True, eq=False)
 class _Wait:
-    """All waits for one task share this."""
+    """The state that all waits for one task share."""
 
     future: asyncio.Future[Result]
     users: int = 0
     asking: bool = False
-    joined: bool = False  # somebody has, since it was asked
-    announced: bool = False  # its end was, since it was asked: the answer may be older than that
+    joined: bool = False  # another caller has joined since the last question was sent
+    announced: bool = False  # the end was announced since then: the answer may be out of date
     expiry: asyncio.TimerHandle | None = None  # asks again when the task has expired
 
 
 class Results:
-    """Waits for any number of results on one connection.
+    """The open waits of one client, for any number of results on one subscription.
 
-    A wait subscribes first and asks then, so an answer can't slip between the two.
+    A wait subscribes first and then asks, so it can't miss a message between the two.
 
     Args:
         redis: runs the queries.
         subscriber: the client's shared pub/sub connection.
         channel: the client's reply channel.
-        patience_seconds: how long a wait outlasts a lost subscription.
+        patience_seconds: how long a wait goes on while the subscription is lost.
+
+    Attributes:
+        channel: the client's reply channel.
+        on_look: called whenever Redis is asked again for all open waits.
     """
 
     def __init__(
         self, redis: AsyncRedis, subscriber: Subscriber, channel: str, patience_seconds: float
     ) -> None:
         self._redis = redis
-        # Time for one attempt at least.
+        # At least long enough for one attempt to connect.
         self._patience = max(patience_seconds, redis.settings.connect_timeout_seconds)
         self._giving_up: asyncio.TimerHandle | None = None
         self._subscriber = subscriber
         self.channel = channel
-        self.on_look: Callable[[], None] = lambda: None  # called whenever all are asked for again
+        self.on_look: Callable[[], None] = lambda: None
         self._waits: dict[str, _Wait] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._look = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
 
     async def wait(self, task_id: str) -> Result:
-        """Wait until the task has ended; gives how.
+        """Wait until the task has ended and return how.
 
         Raises:
-            TaskNotFound: no such task, or its result has expired.
-            RedisError: it can't be asked for.
+            TaskNotFound: there is no such task, or its result has expired.
+            RedisError: Redis cannot be reached or refuses the question.
         """
         entry = self._waits.get(task_id)
         if entry is None:
             entry = self._waits[task_id] = _Wait(asyncio.get_running_loop().create_future())
-        self._ask(task_id, entry)  # also if it joins: what it joins may have missed the end
+        self._ask(task_id, entry)  # also if it joins a wait: that one may have missed the end
         self._keep_looking()
         entry.users += 1
         try:
@@ -105,11 +112,11 @@ class Results:
                 _stop(entry.expiry)
 
     async def look(self, task_id: str) -> Result | None:
-        """Look once; gives how the task ended, or None if it has not.
+        """Look once and return how the task ended, or None if it has not ended.
 
         Raises:
-            TaskNotFound: no such task, or its result has expired.
-            RedisError: it can't be asked for.
+            TaskNotFound: there is no such task, or its result has expired.
+            RedisError: Redis cannot be reached or refuses the question.
         """
         found = await self.ask(task_id, patience_seconds=min(self._patience, LOOK_ONCE_SECONDS))
         if found is None:
@@ -119,12 +126,16 @@ class Results:
     async def ask(
         self, task_id: str, channel: str = "", *, patience_seconds: float | None = None
     ) -> Answer:
-        """Ask Redis for the result; a big one is fetched where it stops no small call.
+        """Ask Redis for the result. A big one is fetched in a second call, in the lane of big ones.
 
         Args:
-            task_id: whose.
-            channel: registered with a task that goes on.
-            patience_seconds: how long it is tried; default: as all calls.
+            task_id: the task to ask for.
+            channel: reply channel to register with the task if it has not ended; empty: none.
+            patience_seconds: how long to retry; None: as long as all calls of the client.
+
+        Returns:
+            The result, or the state of a task that has not ended (`Expiring` if it will be
+            cancelled unless it starts), or None if there is no such task.
         """
         call = commands.await_result(task_id, channel)
         found = await self._redis.run(call, retry_for_seconds=patience_seconds)
@@ -135,7 +146,7 @@ class Results:
         return found
 
     async def close(self) -> None:
-        """Let the waits fail."""
+        """Fail all open waits and stop asking."""
         self._stop_giving_up()
         if self._looking is not None:
             await cancel_all([self._looking])
@@ -143,7 +154,7 @@ class Results:
         self.fail(RedisUnavailable("the client was closed"))
 
     def fail(self, error: Exception) -> None:
-        """Let all waits fail: nothing will be heard."""
+        """Fail all open waits, because no message will arrive any more."""
         for task_id in list(self._waits):
             self._settle(task_id, error)
 
@@ -167,7 +178,7 @@ class Results:
                     answer = await self.ask(task_id, self.channel)
                 else:
                     answer = await self._subscribe_and_ask(task_id)
-            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+            except Exception as error:  # noqa: BLE001 - raised in the waiting calls
                 answer = error
             # A wait that joined may be for a task that was enqueued after this answer was given.
             if isinstance(answer, Result | Expiring | State) or not entry.joined:
@@ -178,7 +189,11 @@ class Results:
             self._ask(task_id, entry)
 
     async def _subscribe_and_ask(self, task_id: str) -> Answer:
-        """A look comes first: it fails if Redis can't be reached, where a subscription waits."""
+        """Look, then subscribe, then ask.
+
+        The look comes first because it fails when Redis can't be reached, while a subscription
+        would wait.
+        """
         found = await self.ask(task_id)
         if found is None or isinstance(found, Result):
             return found
@@ -190,12 +205,12 @@ class Results:
         return await self.ask(task_id, self.channel)
 
     def _take(self, task_id: str, entry: _Wait, answer: Answer | Exception) -> None:
-        """Act on an answer, if the wait that asked is still there."""
+        """Act on an answer, if the wait that asked is still open."""
         if self._waits.get(task_id) is not entry:
             return
         if answer is None:
             self._settle(task_id, TaskNotFound(task_id))
-        elif isinstance(answer, Expiring):  # whoever looks first then ends it
+        elif isinstance(answer, Expiring):  # the first look after that time ends the task
             _stop(entry.expiry)
             entry.expiry = asyncio.get_running_loop().call_later(
                 answer.expires_in_ms / 1000 + AFTER_EXPIRY_SECONDS, self._ask, task_id, entry
@@ -222,7 +237,7 @@ class Results:
         self._look.set()
 
     def look_again_soon(self) -> None:
-        """Ask again for all open waits, a little later: other clients have the same cause."""
+        """Ask again for all open waits after a random delay: other clients ask now as well."""
         if self._waits:
             pause = random.uniform(0, SPREAD_SECONDS)
             asyncio.get_running_loop().call_later(pause, self._look.set)
@@ -234,7 +249,7 @@ class Results:
             )
 
     async def _look_now_and_then(self) -> None:
-        """Ask for all open waits, until there are none."""
+        """Ask for all open waits again and again, until there are none."""
         self._look.clear()
         while self._waits:
             try:
@@ -243,7 +258,7 @@ class Results:
             except TimeoutError:
                 pass
             self._look.clear()
-            if self._subscriber.hears(self.channel):  # else it asks when it listens again
+            if self._subscriber.hears(self.channel):  # else a look follows the new subscription
                 self.on_look()
                 await self._ask_all()
 
@@ -262,25 +277,25 @@ class Results:
             for (task_id, entry), answer in zip(asked, answers, strict=True):
                 if isinstance(answer, Announced):
                     self._ask(task_id, entry)
-                elif not entry.asking:  # else somebody has joined and asks anew
+                elif not entry.asking:  # else another caller has joined and asks anew
                     self._take(task_id, entry, answer)
 
     # --- the subscription ---
 
     def on_message(self, message: bytes) -> None:
-        """Act on what was published on the channel."""
+        """Act on a message from the reply channel."""
         task_id, result = commands.parse_reply(message)
         entry = self._waits.get(task_id)
         if entry is None:
             return
-        if result is None:  # not in the message: read it
+        if result is None:  # the message does not contain it: read it from Redis
             entry.announced = True
             self._ask(task_id, entry)
         else:
             self._settle(task_id, result)
 
     def on_connected(self, up: bool) -> None:
-        """The channel is subscribed again, or the subscription is lost."""
+        """Note that the channel is subscribed (`up`), or that the subscription is lost."""
         self._stop_giving_up()
         if up:
             self.look_again()
@@ -307,7 +322,7 @@ def _stop(timer: asyncio.TimerHandle | None) -> None:
 
 
 async def cancel_all(waits: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancel them and see them end."""
+    """Cancel the waits that have not ended, and wait until all have."""
     pending = [wait for wait in waits if not wait.done()]
     for wait in pending:
         wait.cancel()

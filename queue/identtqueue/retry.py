@@ -1,4 +1,4 @@
-"""Pure: whether a failed attempt runs again, and when."""
+"""The retry policy: whether a failed attempt runs again, and when. Pure functions, no I/O."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from identtqueue.errors import InvalidInput, Retry, is_number
 
 
 def class_name(kind: type) -> str:
-    """`module.Class`; a builtin one without its module."""
-    # What is `__main__` in the worker has this name in the processes of its jobs.
+    """Return `module.Class`, or only `Class` for a builtin."""
+    # `__mp_main__` is the name that the worker's `__main__` has in the processes of its jobs.
     module = "__main__" if kind.__module__ == "__mp_main__" else kind.__module__
     return kind.__qualname__ if module == "builtins" else f"{module}.{kind.__qualname__}"
 
 
 class Kinds(msgspec.Struct, frozen=True, array_like=True):
-    """What the policy looks at of an error that was raised in another process.
+    """The class names of an error from another process, which is all that the policy needs.
 
     Attributes:
-        names: of its class and of that one's bases (`class_name`).
-        parts: the same of each error in an exception group.
+        names: names of the error's class and of its base classes, by `class_name`.
+        parts: the same for each error in an exception group.
     """
 
     names: frozenset[str]
@@ -33,20 +33,20 @@ class Kinds(msgspec.Struct, frozen=True, array_like=True):
 
     @classmethod
     def of(cls, error: BaseException) -> Kinds:
-        """Name the classes of an error."""
+        """Collect the class names of an error."""
         names = frozenset(class_name(kind) for kind in type(error).__mro__)
         return cls(names, tuple(cls.of(part) for part in _exceptions(error)))
 
 
 def is_one_of(error: BaseException | Kinds, kinds: tuple[type[BaseException], ...]) -> bool:
-    """As `isinstance`, also for an error of which only the names of its classes are known."""
+    """Check like `isinstance`, also for an error of which only the class names are known."""
     if isinstance(error, Kinds):
         return any(class_name(kind) in error.names for kind in kinds)
     return isinstance(error, kinds)
 
 
 def _exceptions(error: BaseException) -> Sequence[BaseException]:
-    """The errors in an exception group; none of any other error."""
+    """Return the errors in an exception group; empty for any other error."""
     return error.exceptions if isinstance(error, BaseExceptionGroup) else ()
 
 
@@ -55,9 +55,11 @@ def _parts(error: BaseException | Kinds) -> Sequence[BaseException | Kinds]:
 
 
 def asked_seconds(error: BaseException) -> Any:
-    """How long the job asks to wait before the next run, if it does: the longest time in a group.
+    """Find the `after_seconds` that a job asked for by raising `Retry`.
 
-    It is what the job wrote, so it may be anything.
+    Returns:
+        The longest time in an exception group; None if the job asks for none. The job wrote the
+        value, so it may be of any type.
     """
     if isinstance(error, Retry):
         return error.after_seconds
@@ -67,28 +69,28 @@ def asked_seconds(error: BaseException) -> Any:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Exponential back-off with full jitter.
+    """A retry policy: exponential back-off with full jitter.
 
-    The n-th retry waits a random time in [0, min(max_delay, first_delay * 2**(n-1))]: full
-    jitter spreads the retries of many tasks that failed together best (Brooker, "Exponential
-    Backoff And Jitter", AWS Architecture Blog, 2015). `floor_fraction` of that time is always
-    waited, so that a retry is never immediate.
+    The n-th retry waits a random time in [0, min(max_delay, first_delay * 2**(n-1))]. Full jitter
+    is the best way to spread the retries of many tasks that failed together (Brooker, "Exponential
+    Backoff And Jitter", AWS Architecture Blog, 2015). At least `floor_fraction` of the upper bound
+    is always waited, so that a retry is never immediate.
+
+    An exception group is retried if every error in it is worth a retry. It counts as one error
+    only if a class of groups is named itself, as in `retry_on=(ScanErrors,)` or
+    `give_up_on=(ExceptionGroup,)`. Even then `give_up_on` looks at the errors in it as well.
 
     Attributes:
-        max_retries: how often a failed task runs again; a task's own `max_retries` goes first.
-        first_delay_seconds, max_delay_seconds: bounds of the time above, before the jitter.
-        floor_fraction: 0 to 1.
-        retry_on: a tuple of exception classes: errors of these (and of their subclasses) are worth
-            a retry, others make a dead letter at once. By default every `Exception`, and the
-            `CancelledError` of something that the job awaited; not `SystemExit`, say.
-        give_up_on: a tuple of exception classes that are not, whatever `retry_on` says.
-
-    An exception group is worth a retry if each of the errors in it is. Only if a class of groups is
-    named itself, as in `retry_on=(ScanErrors,)` or `give_up_on=(ExceptionGroup,)`, a group of that
-    class is taken as one error; `give_up_on` still looks into it.
+        max_retries: how often a failed task runs again; a task's own `max_retries` wins.
+        first_delay_seconds, max_delay_seconds: bounds of the delay, before the jitter.
+        floor_fraction: share of the delay that is always waited, 0 to 1.
+        retry_on: tuple of exception classes that are worth a retry, with their subclasses. Any
+            other error makes the task a dead letter at once. The default is every `Exception`,
+            and the `CancelledError` of something that the job awaited, but not `SystemExit`, say.
+        give_up_on: tuple of exception classes that are never retried, whatever `retry_on` says.
 
     Raises:
-        InvalidInput: one of them breaks a rule.
+        InvalidInput: an attribute breaks a rule.
     """
 
     max_retries: int = 0
@@ -100,7 +102,9 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         if not is_number(self.max_retries, int):
-            raise InvalidInput(f"max_retries={self.max_retries!r}: must be 0 or more, a number")
+            raise InvalidInput(
+                f"max_retries={self.max_retries!r}: must be a whole number, 0 or more"
+            )
         if not (is_number(self.floor_fraction) and self.floor_fraction <= 1):
             raise InvalidInput(f"floor_fraction={self.floor_fraction!r}: must be within 0 and 1")
         first, longest = self.first_delay_seconds, self.max_delay_seconds
@@ -120,20 +124,24 @@ class RetryPolicy:
         max_retries: int | None = None,
         rng: random.Random | None = None,
     ) -> float | None:
-        """Seconds until the next run, or None: give up.
+        """Decide after how many seconds a failed task runs again.
 
         Args:
-            error: what the attempt raised; or what is known of it, if that was in another process.
-            failures: earlier failed attempts of this task.
+            error: the error that the attempt raised, or its class names if it was raised in
+                another process.
+            failures: how many attempts of this task have failed before.
             max_retries: the task's own limit, if it has one.
-            rng: source of the jitter; default: the module's.
+            rng: source of the jitter; default: the module `random`.
+
+        Returns:
+            Seconds until the next run; None if the task must not run again.
         """
         limit = self.max_retries if max_retries is None else max_retries
         if failures >= limit:
             return None
         if not self._is_worth_it(error):
             return None
-        exponent = min(failures, 62)  # 2.0**63 s is for ever; keeps the product finite
+        exponent = min(failures, 62)  # keeps the product finite; 2.0**62 s is for ever anyway
         ceiling = min(self.max_delay_seconds, self.first_delay_seconds * 2.0**exponent)
         jitter = (rng or random).uniform(self.floor_fraction, 1.0)
         return ceiling * jitter
@@ -161,11 +169,18 @@ def _groups(kinds: tuple[type[BaseException], ...]) -> tuple[type[BaseException]
 
 
 def _check_kinds(name: str, kinds: object) -> None:
-    """What `isinstance` takes besides (a bare class, a union) has no names for other processes."""
+    """Check that a setting is a tuple of exception classes.
+
+    `isinstance` would also accept a bare class or a union, but those can't be compared by name with
+    an error from another process.
+
+    Raises:
+        InvalidInput: it is anything else.
+    """
     good = isinstance(kinds, tuple) and all(
         isinstance(kind, type) and issubclass(kind, BaseException) for kind in kinds
     )
     if not good:
         raise InvalidInput(
-            f"{name}={kinds!r}: give a tuple of exception classes, as (OSError, ValueError)"
+            f"{name}={kinds!r}: give a tuple of exception classes, such as (OSError, ValueError)"
         )

@@ -1,8 +1,8 @@
-"""Pure: when a cron expression fires, and the id of each firing of a cron job.
+"""Cron schedules: when an expression fires, and the task id of each firing. No I/O.
 
 Every worker plans the *next* firing under an id made from the schedule's name and the firing's
-time. The id exists once, so the firing does, without a leader. All use Redis time, so skewed
-host clocks can't fire twice either.
+time. An id exists only once, so each firing happens once, without a leader. All workers use Redis
+time, so skewed host clocks can't cause a second firing either.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from identtqueue.task import QUEUE_NAME, TaskOptions, check_queue_name
 
 @dataclass(frozen=True, slots=True)
 class CronExpression:
-    """Moments by the clock on the wall.
+    """A cron expression in a time zone.
 
     Attributes:
         text: five fields (`*/5 * * * *`), or six with seconds first, as cronsim reads them.
-        timezone: IANA name; local times that a DST change skips or repeats follow cronsim
-            (Debian cron's rules).
+        timezone: IANA name. For local times that a DST change skips or repeats, cronsim follows
+            the rules of Debian's cron.
 
     Raises:
-        InvalidInput: one of them means nothing.
+        InvalidInput: the expression or the time zone can't be read.
     """
 
     text: str
@@ -51,12 +51,12 @@ class CronExpression:
             raise InvalidInput(f"{self.text!r}: {error}") from error
 
     def next_after(self, at: float) -> float | None:
-        """The first firing after `at` (both seconds since 1970), or None: never again."""
+        """Return the first firing after `at`, both in seconds since 1970; None if there is none."""
         start = datetime.fromtimestamp(at, ZoneInfo(self.timezone))
         return next((fire for fire in self._from(start) if fire > at), None)
 
     def last_until(self, at: float) -> float | None:
-        """The last firing not after `at` (both seconds since 1970), or None: never yet."""
+        """Return the last firing up to `at`, both in seconds since 1970; None if there is none."""
         end = datetime.fromtimestamp(int(at) + 1, ZoneInfo(self.timezone))
         before = next(CronSim(self.text, end, reverse=True), None)
         if before is None:
@@ -69,26 +69,29 @@ class CronExpression:
         return last
 
     def _from(self, start: datetime) -> Iterator[float]:
-        """The firings after a moment, and perhaps one shortly before it.
+        """Iterate over the firings after a moment, and perhaps some shortly before it.
 
-        cronsim goes by the clock on the wall: in the hour that a DST change repeats, what fired
-        in its first pass comes again. The callers compare, so that nobody fires twice.
+        cronsim counts in local time: in the hour that a DST change repeats, it yields the firings
+        of the first pass again. So callers must compare each firing with their moment.
         """
         return (fire.timestamp() for fire in CronSim(self.text, start))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cron:
-    """A job that is enqueued by the clock.
+    """A schedule: a job that is enqueued at the times of a cron expression.
 
     Attributes:
-        name: of the schedule; unique within the queue.
-        function_name: the job to run.
-        expression, timezone: when; see `CronExpression`.
-        queue: default: the worker's first queue.
-        args, kwargs: handed to the job.
-        options: of each firing, as of any task: `expires_seconds` counts from its time on, and a
-            `unique_key` leaves a firing out while another task has the key then.
+        name: name of the schedule; unique within the queue.
+        function_name: name of the job to run.
+        expression, timezone: when it fires; see `CronExpression`.
+        queue: where it is enqueued; None: the worker's first queue.
+        args, kwargs: arguments of the job.
+        options: options of each firing's task. `expires_seconds` counts from the time of the
+            firing. A firing is skipped if another task holds its `unique_key` at that time.
+
+    Raises:
+        InvalidInput: an attribute breaks a rule.
     """
 
     name: str
@@ -109,9 +112,7 @@ class Cron:
         if self.queue is not None:
             check_queue_name(self.queue)
         if not (isinstance(self.args, Sequence) and isinstance(self.kwargs, Mapping)):
-            raise InvalidInput(
-                f"cron {self.name}: give a tuple as args and names with values as kwargs"
-            )
+            raise InvalidInput(f"cron {self.name}: args must be a tuple and kwargs a dict")
         self._check_options()
         try:
             CronExpression(self.expression, self.timezone)
@@ -132,21 +133,24 @@ class Cron:
                 )
 
     def next_fire_ms(self, now_ms: int) -> int | None:
-        """The first firing after `now_ms` (both ms since 1970), or None: never again."""
+        """Return the first firing after `now_ms`, both in ms since 1970; None if there is none."""
         fire = CronExpression(self.expression, self.timezone).next_after(now_ms / 1000)
         return None if fire is None else int(fire * 1000)
 
     def definition(self, payload: bytes, options: Mapping[str, Any]) -> str:
-        """A hash of all that is declared, so that a new release is told from the old one.
+        """Hash all that the schedule declares, to distinguish a new release from the old one.
 
         Args:
             payload: the encoded task.
-            options: of the task, encodable.
+            options: the options of the task, as they are enqueued.
+
+        Returns:
+            16 hexadecimal digits.
         """
         said = (self.expression, self.timezone, self.function_name, sorted(options.items()))
         return hashlib.sha256(repr(said).encode() + payload).hexdigest()[:16]
 
     def task_id(self, queue: str, fire_ms: int) -> str:
-        """The one id of that firing: `<queue>:cron.<name>.<UTC time>`."""
+        """Return the task id of a firing: `<queue>:cron.<name>.<UTC time>`."""
         fired = datetime.fromtimestamp(fire_ms / 1000, UTC)
         return f"{queue}:cron.{self.name}.{fired:%Y%m%dT%H%M%SZ}"

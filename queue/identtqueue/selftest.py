@@ -1,4 +1,4 @@
-"""A tiny app that proves an installation: `identtqueue selftest` against a worker of it."""
+"""A tiny app to test an installation: run a worker of it, then `identtqueue selftest`."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ app = App(default_queue=os.environ.get("IDENTTQUEUE_SELFTEST_QUEUE", "selftest")
 
 @app.task
 async def echo(_ctx: Context, text: str) -> str:
-    """Give back what came."""
+    """Return the text."""
     return text

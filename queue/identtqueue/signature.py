@@ -1,6 +1,6 @@
-"""What a job's function is: how it may be called, what it gives back, what it declares.
+"""The signature of a job's function: its parameters, their types, and where it may run.
 
-Read by typed apps and by workers, and again in the processes of jobs.
+Apps and workers read it, and so do the processes of jobs.
 """
 
 from __future__ import annotations
@@ -20,24 +20,28 @@ from identtqueue.retry import RetryPolicy
 from identtqueue.task import OPTION_NAMES
 
 RunIn = Literal["loop", "thread", "process"]
-"""What a job runs in: the worker's event loop, a thread of it, or a process of its own."""
+"""Where a job runs: in the event loop, in a thread of the worker, or in a process of its own."""
 
 _CONTEXT: Final = ("identtqueue.worker.context", "Context")
-"""By name: whoever only enqueues does not load it."""
+"""The class `Context` by name, so that programs that only enqueue need not load it."""
 
 _VALUES: Final = {"builtins", "datetime", "decimal", "enum", "pathlib", "uuid"}
-"""Modules whose classes are values, and no context of a job."""
+"""Modules whose classes are values of arguments, so they can't be the type of the context."""
 
 
 class UnknownType(InvalidInput):
-    """An annotation names what its module does not have at run time, or not yet."""
+    """An annotation names something that its module does not define at run time, or not yet."""
 
 
 def check_function(name: str, function: Callable[..., Any]) -> None:
-    """Refuse what can't be a job.
+    """Check that a function can be a job.
+
+    Args:
+        name: name of the job, for the error.
+        function: the function to check.
 
     Raises:
-        InvalidInput: it is not callable, it has `yield`, or its first parameter can't be the
+        InvalidInput: it is not callable, it contains `yield`, or its first parameter can't be the
             context.
     """
     if not callable(function):
@@ -45,8 +49,8 @@ def check_function(name: str, function: Callable[..., Any]) -> None:
     called = _called(function)
     if inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
         raise InvalidInput(
-            f"job {name}: it has `yield`, but a job returns one value: return a list, or report "
-            "values on the way with ctx.report_progress(value)"
+            f"job {name}: it contains `yield`, but a job returns one value: return a list, or "
+            "report values on the way with ctx.report_progress(value)"
         )
     _check_context(name, function)
 
@@ -54,7 +58,13 @@ def check_function(name: str, function: Callable[..., Any]) -> None:
 def check_job(
     name: str, function: Callable[..., Any], timeout_seconds: object, retry: object
 ) -> None:
-    """Check what is declared of a job, wherever that is.
+    """Check the declaration of a job, in an app or in a worker.
+
+    Args:
+        name: name of the job.
+        function: the job's function.
+        timeout_seconds: limit for one attempt, or None.
+        retry: the job's `RetryPolicy`, or None.
 
     Raises:
         InvalidInput: one of them breaks a rule.
@@ -68,23 +78,29 @@ def check_job(
 
 
 def is_async(function: Callable[..., Any]) -> bool:
-    """Tell whether calling it gives a coroutine, through partials and callable objects."""
+    """Return whether a call gives a coroutine, also through partials and callable objects."""
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(_called(function))
 
 
 def place(name: str, function: Callable[..., Any], run_in: RunIn | None) -> RunIn:
-    """Where the function runs.
+    """Decide where a job's function runs.
 
-    A plain function that wraps an async one (a decorator, say) may run in either place: what it
-    returns is awaited in the loop.
+    A plain function that wraps an async one (a decorator, say) may run in the loop or in a thread.
+    The coroutine that it returns is awaited in the loop.
+
+    Args:
+        name: name of the job, for the error.
+        function: the job's function.
+        run_in: where the job is declared to run; None: in the loop if it is async, else in a
+            thread.
 
     Raises:
-        InvalidInput: it can't run where `run_in` says.
+        InvalidInput: the function can't run where `run_in` says.
     """
     if run_in is None:
         return "loop" if is_async(function) else "thread"
     if run_in not in ("loop", "thread", "process"):
-        raise InvalidInput(f"job {name}: run_in={run_in!r}: loop, thread or process")
+        raise InvalidInput(f"job {name}: run_in={run_in!r}: must be loop, thread or process")
     if run_in == "loop" and not is_async(inspect.unwrap(function)):
         raise InvalidInput(
             f"job {name}: a plain function would block the loop: run it in a thread or a "
@@ -98,13 +114,16 @@ def place(name: str, function: Callable[..., Any], run_in: RunIn | None) -> RunI
 
 
 def declared_types(name: str, function: Callable[..., Any]) -> dict[str, Any]:
-    """The types of the arguments and of the `return`, the context's left out.
+    """Read the declared types of a function's arguments and of its `return`.
 
-    The context's import may be for type checkers only.
+    The context's type is left out, since its import may be for type checkers only.
 
     Args:
-        name: of the job, for the error.
-        function: `f(ctx, …)`.
+        name: name of the job, for the error.
+        function: the job's function, `f(ctx, …)`.
+
+    Returns:
+        The types by argument name; that of the result under `return`.
 
     Raises:
         UnknownType: a type can't be found at run time.
@@ -126,10 +145,14 @@ def declared_types(name: str, function: Callable[..., Any]) -> dict[str, Any]:
 
 
 def argument_types(name: str, function: Callable[..., Any]) -> Mapping[str, Any]:
-    """The types of the arguments that are to be converted.
+    """Read the declared types of the arguments that have to be converted, by argument name.
+
+    Args:
+        name: name of the job, for the error.
+        function: the job's function, `f(ctx, …)`.
 
     Raises:
-        InvalidInput: as above.
+        UnknownType, InvalidInput: see `declared_types`.
     """
     plain = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     types = declared_types(name, function)
@@ -141,7 +164,7 @@ def argument_types(name: str, function: Callable[..., Any]) -> Mapping[str, Any]
 
 
 def _called(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function whose code runs first: behind partials and callable objects."""
+    """Find the function whose code runs, behind partials and callable objects."""
     while True:
         if isinstance(function, functools.partial):
             function = function.func
@@ -155,10 +178,10 @@ def _called(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _check_context(name: str, function: Callable[..., Any]) -> None:
-    """The first parameter is the context's. Its name or its annotation may say that it is not."""
+    """Refuse a function whose first parameter can't be the context, by its name and annotation."""
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # some functions of C modules tell nothing
+    except (TypeError, ValueError):  # some functions of C modules have no signature
         return
     first = next(iter(parameters), None)
     nameless = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD)
@@ -170,7 +193,7 @@ def _check_context(name: str, function: Callable[..., Any]) -> None:
         return
     try:
         found = _evaluated(function, {"first": first.annotation})["first"]
-    except Exception:  # noqa: BLE001 - what only type checkers can read is Context, most likely
+    except Exception:  # noqa: BLE001 - a type for type checkers only: most likely it is Context
         return
     if _is_value(found):
         raise InvalidInput(
@@ -180,7 +203,7 @@ def _check_context(name: str, function: Callable[..., Any]) -> None:
 
 
 def _is_value(annotation: Any) -> bool:
-    """Whether a context never has this type."""
+    """Return whether an annotation is a type of values, which a context never has."""
     if members := [a for a in get_args(annotation) if a is not type(None)]:
         if not isinstance(get_origin(annotation), type) or get_origin(annotation) is type(
             int | str
@@ -200,7 +223,7 @@ def _is_value(annotation: Any) -> bool:
 
 
 def _evaluated(function: Callable[..., Any], annotations: dict[str, Any]) -> dict[str, Any]:
-    """Annotations that are text, read where the function stands."""
+    """Evaluate annotations, those that are text with the names of the function's module."""
     names = getattr(inspect.unwrap(_called(function)), "__globals__", {})
     holder = SimpleNamespace(__annotations__=annotations)
     return get_type_hints(holder, globalns=names, include_extras=True)
@@ -210,18 +233,21 @@ _ANYTHING: Final = inspect.signature(lambda _ctx, *_args, **_kwargs: None)
 
 
 class Parameters:
-    """The arguments that a job takes behind its context: read once, asked for each call.
+    """The parameters of a job after its context, read once and checked against each call.
 
     Args:
-        name: of the job, for the errors.
-        function: `f(ctx, …)`.
+        name: name of the job, for the errors.
+        function: the job's function, `f(ctx, …)`.
+
+    Attributes:
+        by_place: names of the parameters that can be given by position.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self._name = name
         try:
             self._signature = inspect.signature(function)
-        except ValueError:  # some functions of C modules tell nothing
+        except ValueError:  # some functions of C modules have no signature
             self._signature = _ANYTHING
         parameters = list(self._signature.parameters.values())
         kind = inspect.Parameter
@@ -238,10 +264,14 @@ class Parameters:
         self._takes_any_name = any(p.kind is kind.VAR_KEYWORD for p in parameters)
 
     def check(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Refuse arguments that the job does not take.
+        """Check that a call has the arguments that the job takes.
+
+        Args:
+            args: positional arguments, without the context.
+            kwargs: keyword arguments.
 
         Raises:
-            InvalidInput: one is missing, or too many.
+            InvalidInput: an argument is missing, or there is one that the job does not take.
         """
         if not self._fit(args, kwargs):
             names = dict(kwargs)
@@ -255,7 +285,7 @@ class Parameters:
                 raise InvalidInput(f"{self._name}: {error}") from None
 
     def _fit(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-        """Whether they surely do; the signature has the last word, and words for what does not."""
+        """Return whether the arguments certainly fit. Otherwise `Signature.bind` decides."""
         count = len(args)
         if count > len(self.by_place) and not self._takes_more:
             return False
@@ -268,11 +298,13 @@ class Parameters:
         )
 
     def refuse_options(self, kwargs: Mapping[str, Any]) -> None:
-        """Refuse options of a task among the arguments, unless the job declares them.
+        """Refuse options of a task among the arguments, unless the job declares arguments so named.
+
+        A job with `**kwargs` would take the option as an argument, and the option would have no
+        effect.
 
         Raises:
-            InvalidInput: there is one; a job with `**kwargs` would get it, and nothing would
-                come of it.
+            InvalidInput: an option stands among the arguments.
         """
         if not OPTION_NAMES.isdisjoint(kwargs) and (
             taken := OPTION_NAMES.intersection(kwargs) - self._names

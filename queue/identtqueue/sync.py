@@ -27,7 +27,7 @@ from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 
 
 class _Connections:
-    """What one process has open: a connection for calls, and one client that waits."""
+    """The connections of one process: one for calls, and one asyncio client that waits."""
 
     def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
         self.fork = fork_number()
@@ -41,7 +41,7 @@ class _Connections:
 
     @property
     def waits(self) -> Background:
-        """Where to wait; its thread begins with the first wait."""
+        """The client that waits, in a thread that starts with the first wait."""
         with self._lock:
             if self._waits is None:
                 self._waits = Background(
@@ -51,7 +51,7 @@ class _Connections:
 
     def close(self) -> None:
         if self.fork != fork_number():
-            return  # the parent's: to close them would be to speak on its connections
+            return  # they belong to the parent: closing them would send on its connections
         self.redis.close()
         with self._lock:
             waits, self._waits = self._waits, None
@@ -60,13 +60,17 @@ class _Connections:
 
 
 class SyncClient:
-    """`Client` without asyncio: the same methods, blocking.
+    """A blocking client with the methods of `Client`, for code without asyncio.
 
-    Threads share an instance: their calls share round trips, their waits one subscription. So do
-    processes that were forked after it was made: each opens connections of its own.
+    Threads can share an instance: their calls share round trips, and their waits share one
+    subscription. Processes that were forked after it was made can use it too; each opens its own
+    connections.
 
     Args:
         redis_address, retry_for_seconds, max_payload_bytes: see `Client`.
+
+    Raises:
+        InvalidInput: the address, the environment or a setting breaks a rule.
     """
 
     def __init__(
@@ -84,13 +88,13 @@ class SyncClient:
 
     @property
     def _here(self) -> _Connections:
-        """This process's connections, which are closed with this client, also if it is dropped."""
+        """Connections of this process; closed at the latest when the client is collected."""
         number = fork_number()
         here = self._by_fork.get(number)
         if here is not None:
             return here
-        # In a forked process what the parent had open is the parent's, locks and all. And no lock
-        # is taken here: a thread of the parent may have held it at the fork.
+        # In a forked process, the parent's connections and their locks stay untouched. No lock is
+        # taken here either, since a thread of the parent may have held it at the fork.
         for inherited in list(self._by_fork.values()):
             if inherited.fork != number:
                 leave_behind(inherited)
@@ -101,16 +105,16 @@ class SyncClient:
         return here
 
     def connect(self) -> None:
-        """Connect now, to fail early.
+        """Connect now, so that a wrong address or login fails early.
 
         Raises:
             RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
-                Redis is not to be had.
+                Redis cannot be reached or refuses the connection.
         """
         self._here.redis.run(commands.server_info())
 
     def close(self) -> None:
-        """Close the connections; the next call opens them again. Open waits raise."""
+        """Close the connections; the next call opens them again. Open waits raise an error."""
         self._here.close()
 
     def __enter__(self) -> Self:

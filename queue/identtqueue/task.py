@@ -1,7 +1,7 @@
-"""What a task is: frozen values, without any I/O.
+"""The values that describe a task, its options, its attempts and its result. No I/O.
 
-Values that are made for each task are msgspec structs, here and elsewhere: one is made in a tenth
-of the time that a frozen dataclass takes.
+Values that are made for each task are msgspec structs, here and elsewhere, since a struct is made
+in a tenth of the time of a frozen dataclass.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ LONGEST_UNIQUE_PART: Final = 255
 UNIQUE_PART: Final = re.compile(
     rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{{1,{LONGEST_UNIQUE_PART}}}"
 )
-"""An id of the caller's own: any text on one line that UTF-8 can carry."""
+"""The unique part of a task id: any text on one line that can be encoded as UTF-8."""
 
 OnExisting = Literal["keep", "replace", "raise"]
 
 
 class State(enum.StrEnum):
-    """Where a task is. The transitions are in `identtqueue.protocol.states`.
+    """State of a task. The transitions are in `identtqueue.protocol.states`.
 
     Attributes:
-        SCHEDULED: its time has not come: it was enqueued with a delay, or waits for a retry.
-        PENDING: it waits in its queue for a worker; also while its job is at a limit.
-        RUNNING: a worker owns it.
-        SUCCEEDED: it has a result.
-        FAILED: it is a dead letter: the job failed for good, or the task cost too many workers.
-            It can be replayed or discarded.
-        CANCELLED: it was cancelled, or did not start before its `expires_seconds`.
+        SCHEDULED: the task is not due yet: it was enqueued with a delay or waits for a retry.
+        PENDING: the task waits in its queue for a worker, also while its job is at a limit.
+        RUNNING: a worker owns the task.
+        SUCCEEDED: the task has a result.
+        FAILED: the task is a dead letter: the job failed for good, or the task lost too many
+            workers. It can be replayed or discarded.
+        CANCELLED: the task was cancelled, or did not start before its `expires_seconds`.
     """
 
     SCHEDULED = "scheduled"
@@ -60,12 +60,12 @@ class State(enum.StrEnum):
 
     @property
     def ended(self) -> bool:
-        """Whether nothing happens to the task any more (a dead letter can be replayed)."""
+        """Whether the task is in a final state; a dead letter can still be replayed."""
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
 def check_queue_name(name: str) -> str:
-    """Return the name as it is.
+    """Check the name of a queue and return it unchanged.
 
     Raises:
         InvalidQueueName: it is not `[a-z0-9._-]{1,63}`.
@@ -81,12 +81,12 @@ def _is_queue_name(name: str) -> bool:
 
 
 def new_task_id(queue: str) -> str:
-    """A fresh id `<queue>:<unique part>`, 96 random bits."""
+    """Make a new id, `<queue>:<unique part>`, with 96 random bits."""
     return f"{queue}:{os.urandom(12).hex()}"
 
 
 def queue_of(task_id: str) -> str:
-    """The queue an id belongs to, read from the id alone.
+    """Return the queue that a task id belongs to, read from the id alone.
 
     Raises:
         InvalidTaskId: the id is not `<queue>:<unique part>`.
@@ -95,7 +95,7 @@ def queue_of(task_id: str) -> str:
     if not colon:
         raise InvalidTaskId(task_id, "it has no ':'")
     if not QUEUE_NAME.fullmatch(queue):
-        raise InvalidTaskId(task_id, f"{queue!r} is no queue name")
+        raise InvalidTaskId(task_id, f"{queue!r} is not a queue name")
     if not UNIQUE_PART.fullmatch(unique):
         raise InvalidTaskId(task_id, "its unique part breaks the rule")
     return queue
@@ -103,24 +103,27 @@ def queue_of(task_id: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskOptions:
-    """How one task is to be run.
+    """Options of one task.
 
     Attributes:
-        task_id: an id of your own (`order:42`, a URL); `<queue>:` is put in front of it unless it
-            begins with that. Enqueueing one id twice is one task. Default: random.
+        task_id: an id of your own (`order:42`, a URL). `<queue>:` is put in front of it unless it
+            begins with that. Enqueueing the same id twice makes one task. Default: a random id.
         on_existing: what happens if the id is taken. `keep`: the existing task stays as it is,
-            whether it waits, runs or has ended. `replace`: a task that has ended (its result or
-            its dead letter) makes room for the new one; one that has not ended stays. `raise`:
+            whether it waits, runs or has ended. `replace`: a task that has ended is replaced, with
+            its result or dead letter; one that has not ended stays. `raise`: the enqueue raises
             TaskExists.
-        delay_seconds: earliest start, from now.
+        delay_seconds: earliest start, counted from now.
         at: earliest start, as an aware datetime (instead of `delay_seconds`).
-        timeout_seconds: longest run of one attempt; default: the job's, then the worker's.
-        max_retries: how often a failed run is repeated; default: the job's, then the worker's.
-        expires_seconds: dropped (TaskExpired) unless it has started by then.
-        unique_key: at most one unfinished task of the queue has this key; a second enqueue
-            returns the first one's id.
-        unique_seconds: longest time that `unique_key` is held. Default 24 h.
-        result_ttl_seconds: how long the result can be read. Default 1 h.
+        timeout_seconds: how long one attempt may run. Default: the job's, then the worker's.
+        max_retries: how often a failed task runs again. Default: the job's, then the worker's.
+        expires_seconds: the task is dropped (TaskExpired) unless it starts within this time.
+        unique_key: at most one unfinished task of the queue holds this key. A second enqueue
+            returns the id of the first task.
+        unique_seconds: how long `unique_key` is held at most. Default: 24 h.
+        result_ttl_seconds: how long the result can be read. Default: 1 h.
+
+    Raises:
+        InvalidInput: an option breaks a rule.
     """
 
     task_id: str | None = None
@@ -141,7 +144,9 @@ class TaskOptions:
         if not (self.at is None or _is_aware(self.at)):
             raise InvalidInput("at must be an aware datetime: datetime.now(timezone.utc) + …")
         if not (self.max_retries is None or is_number(self.max_retries, int)):
-            raise InvalidInput(f"max_retries={self.max_retries!r}: must be a number, 0 or more")
+            raise InvalidInput(
+                f"max_retries={self.max_retries!r}: must be a whole number, 0 or more"
+            )
         if not (self.delay_seconds is None or is_number(self.delay_seconds)):
             raise InvalidInput(f"delay_seconds={self.delay_seconds!r}: must be 0 to 100 years")
         for name in ("timeout_seconds", "expires_seconds"):
@@ -152,7 +157,7 @@ class TaskOptions:
 
     def _check_words(self) -> None:
         if not (self.task_id is None or isinstance(self.task_id, str)):
-            raise InvalidTaskId(self.task_id, "it is no text")
+            raise InvalidTaskId(self.task_id, "it is not text")
         if self.on_existing not in ("keep", "replace", "raise"):
             raise InvalidInput(f"on_existing={self.on_existing!r}: must be keep, replace or raise")
         if not (self.unique_key is None or _is_unique_part(self.unique_key)):
@@ -174,7 +179,7 @@ def _is_unique_part(value: object) -> bool:
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """Why an attempt failed: what the caller is shown as TaskFailed."""
+    """The reason why an attempt failed; callers see it as TaskFailed."""
 
     type: str
     message: str
@@ -182,7 +187,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class Task(msgspec.Struct, frozen=True):
-    """A task as it is enqueued: the content of the envelope."""
+    """A task as it is enqueued: the content of its envelope."""
 
     function_name: str
     args: tuple[Any, ...] = ()
@@ -192,13 +197,18 @@ class Task(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """One execution, as claimed by a worker.
+    """One execution of a task, as a worker claimed it.
 
     Attributes:
-        number: counts the claims of the task. With the worker's id it is what Redis checks a
-            report against.
-        fencing_token: for the job's own writes; see `Context`.
-        alone: the task may be what has killed workers: nothing else may run beside it.
+        number: counts the claims of the task. Redis accepts a report only under this number and
+            from this worker.
+        failures: how many attempts have failed before.
+        losses: how many attempts have lost their worker before.
+        waited_ms: how long the task was pending.
+        payload: the envelope.
+        fencing_token: a token for the job's own writes; see `Context`.
+        alone: True for a suspect, a task that may have killed workers: nothing else may run beside
+            it in this worker.
     """
 
     task_id: str
@@ -215,7 +225,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """How a task ended: `value` if it succeeded, else `failure`."""
+    """The end of a task: with a `value` if it succeeded, else with a `failure`."""
 
     task_id: str
     state: State
@@ -223,10 +233,10 @@ class Result(msgspec.Struct, frozen=True):
     failure: Failure | None = None
 
     def unwrap(self) -> Any:
-        """The value, if it succeeded.
+        """Return the value of a task that succeeded.
 
         Raises:
-            TaskFailed, TaskCancelled, TaskExpired: how it ended instead.
+            TaskFailed, TaskCancelled, TaskExpired: the task ended without a value.
         """
         if self.state is State.SUCCEEDED:
             return self.value
@@ -238,14 +248,14 @@ class Result(msgspec.Struct, frozen=True):
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """A value that a job reported; `number` grows with each that is sent in an attempt."""
+    """A value that a job reported; `number` counts the values of one attempt."""
 
     attempt: int
     number: int
     value: Any
 
     def is_newer_than(self, other: Progress | None) -> bool:
-        """Whether it was reported after the other one."""
+        """Return whether it was reported after the other value."""
         return other is None or (self.attempt, self.number) > (other.attempt, other.number)
 
 
@@ -255,18 +265,18 @@ class TaskInfo:
 
     Attributes:
         task_id: `<queue>:<unique part>`.
-        queue: where it was enqueued.
-        state: where it is; FAILED means a dead letter.
-        function_name: the job that it calls.
-        attempt: how often it was started: the number of the last attempt; 0: never.
-        failures: attempts whose job failed. A replay begins again at 0, as for `losses`.
-        losses: attempts whose worker was lost.
-        enqueued_at_ms: when the caller enqueued it.
-        started_at_ms, finished_at_ms: when the last attempt began; when the task ended.
-        owner: the worker (incarnation) that took it last.
-        failure: why the last attempt failed, or why the task was cancelled; None: it was not.
-        progress: the latest value that the last attempt reported; None: it reported nothing (yet).
-        fencing_token: of the last attempt, see `Context`; None: it was never started.
+        queue: the queue it was enqueued in.
+        state: its state; FAILED means that it is a dead letter.
+        function_name: the name of its job.
+        attempt: the number of the last attempt, which is how often it was started; 0: never.
+        failures: how many attempts have failed. A replay resets it to 0.
+        losses: how many attempts have lost their worker. A replay resets it to 0.
+        enqueued_at_ms: when it was enqueued.
+        started_at_ms, finished_at_ms: when the last attempt started; when the task ended.
+        owner: the worker incarnation that claimed it last.
+        failure: why the last attempt failed, or why the task was cancelled; None: neither.
+        progress: the latest value that the last attempt reported; None: it has reported nothing.
+        fencing_token: the token of the last attempt, see `Context`; None: it was never started.
     """
 
     task_id: str

@@ -1,4 +1,4 @@
-"""Watches of tasks' progress, on the client's one subscription."""
+"""Watches of the progress of tasks, on the client's one subscription."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from identtqueue.transport.subscriber import Subscriber
 
 
 class _Watch:
-    """One watch: the latest value, if it was not given yet."""
+    """One watch, and its latest value if that was not yielded yet."""
 
     def __init__(self, task_id: str) -> None:
         self.task_id = task_id
@@ -25,25 +25,28 @@ class _Watch:
         self._latest: Progress | None = None
 
     def hear(self, progress: Progress | None) -> None:
-        """Keep it, unless a newer one has come before: reading and being told may cross."""
+        """Keep a value unless a newer one is known: a stored value and a message may cross."""
         if progress is not None and progress.is_newer_than(self._latest):
             self._latest = progress
             self.changed.set()
 
     def take(self) -> Any:
-        """The latest value."""
+        """Return the latest value and note that it was taken."""
         assert self._latest is not None
         self.changed.clear()
         return self._latest.value
 
 
 class Watches:
-    """A watch subscribes to its task's channel first and reads then, so it misses nothing.
+    """The watches of one client.
+
+    A watch subscribes to its task's channel first and then reads the stored value, so it misses
+    nothing.
 
     Args:
-        redis: for reading.
-        subscriber: the client's.
-        results: tell when a task has ended.
+        redis: runs the queries.
+        subscriber: the client's shared pub/sub connection.
+        results: the waits that notice when a watched task has ended.
     """
 
     def __init__(self, redis: AsyncRedis, subscriber: Subscriber, results: Results) -> None:
@@ -54,7 +57,7 @@ class Watches:
         self._looking: set[asyncio.Task[None]] = set()
 
     async def watch(self, task_id: str, timeout_seconds: float | None) -> AsyncGenerator[Any, None]:
-        """See `Client.watch`."""
+        """Iterate over the progress of a task: see `Client.watch`."""
         if timeout_seconds is not None and timeout_seconds <= 0:
             async for value in self._look_once(task_id, timeout_seconds):
                 yield value
@@ -81,7 +84,7 @@ class Watches:
                 elif not ended.done():
                     raise ResultTimeout(task_id, timeout_seconds or 0)
             ended.result()
-            await self._look(watch)  # what was told while the subscription was lost
+            await self._look(watch)  # for a value published while the subscription was lost
             if watch.changed.is_set():
                 yield watch.take()
         finally:
@@ -89,7 +92,7 @@ class Watches:
             await self._end(channel, watch)
 
     def on_message(self, channel: str, message: bytes) -> None:
-        """What was published on a task's channel."""
+        """Pass a message from a task's channel to the watches of the task."""
         watches = self._by_channel.get(channel)
         if watches:
             progress = commands.parse_progress(message)
@@ -97,11 +100,11 @@ class Watches:
                 watch.hear(progress)
 
     async def close(self) -> None:
-        """End what is under way; watches end with their wait for the task's end."""
+        """Cancel the reads that are under way. Watches end when their wait for the result fails."""
         await cancel_all(self._looking)
 
     def look_again(self) -> None:
-        """Read the progress of all watched tasks: what was published may have been missed."""
+        """Read the progress of all watched tasks, since messages may have been missed."""
         if self._by_channel:
             task = asyncio.get_running_loop().create_task(self._look_at_all())
             self._looking.add(task)
@@ -115,7 +118,7 @@ class Watches:
                 [commands.last_progress(watch.task_id) for watch in part]
             )
             for watch, answer in zip(part, answers, strict=True):
-                if not isinstance(answer, Exception):  # else the wait for the end says so
+                if not isinstance(answer, Exception):  # else the wait for the result raises it
                     watch.hear(answer)
 
     async def _look_once(self, task_id: str, timeout_seconds: float) -> AsyncIterator[Any]:
@@ -130,7 +133,7 @@ class Watches:
         try:
             await self._subscriber.add(channel)
         except RedisAuthFailed:
-            return  # the wait for the end says so
+            return  # the wait for the result raises it
         await self._look(watch)
 
     async def _end(self, channel: str, watch: _Watch) -> None:
@@ -141,7 +144,7 @@ class Watches:
             await self._subscriber.remove(channel)
 
     async def _look(self, watch: _Watch) -> None:
-        """Read what is stored. If Redis can't be asked, the wait for the end says so."""
+        """Read the stored value. If that fails, the wait for the result raises the error."""
         try:
             watch.hear(await self._redis.run(commands.last_progress(watch.task_id)))
         except RedisError:

@@ -162,7 +162,7 @@ def make_context(words: tuple[str, ...]) -> click.Context:
         (("worker", ":app"), "':app' names no module"),
         (("worker", ".tasks:app"), "'.tasks:app' names no module"),
         (("worker", "apps:missing"), "has no attribute 'missing'"),
-        (("worker", "apps:no_app"), "apps:no_app is no identtqueue.App"),
+        (("worker", "apps:no_app"), "apps:no_app is not an identtqueue.App"),
         (("worker", "apps:no_jobs"), "this app has no jobs: import the modules that declare them"),
         (("worker", "apps:no_jobs"), "--import MODULE"),
         (("worker", "apps:no_jobs", "--import", "no_such_jobs"), "named 'no_such_jobs'"),
@@ -419,7 +419,7 @@ async def test_dead_letters(client: Client, run: Run, queue: str, dead_letter: s
     said = await run("dead", "replay", dead_letter, other)
     assert said.out.splitlines() == [
         f"{dead_letter}  replayed",
-        f"{other}  is no dead letter, or another task has its unique key",
+        f"{other}  is not a dead letter, or another task has its unique key",
     ]
     assert await client.get_status(dead_letter) is State.PENDING
     assert (await run("dead", "list", queue)).out == ""
@@ -430,7 +430,7 @@ async def test_discard(client: Client, run: Run, dead_letter: str) -> None:
     assert said.out == f"{dead_letter}  discarded\n"
     assert await client.get_status(dead_letter) is None
     said = await run("dead", "discard", dead_letter)
-    assert said.out == f"{dead_letter}  is no dead letter\n"
+    assert said.out == f"{dead_letter}  is not a dead letter\n"
 
 
 async def test_pause_and_resume(run: Run, raw: redis.Redis, queue: str) -> None:

@@ -190,11 +190,11 @@ async def test_a_result_of_the_wrong_type_is_an_error_of_ours(app: App) -> None:
 
     async with serving(app.worker()):
         task = await read.enqueue()
-        with pytest.raises(BadResult, match=f"result of task {task.task_id} is no Page: ") as e:
+        with pytest.raises(BadResult, match=f"result of task {task.task_id} is not a Page: ") as e:
             await task.result(30)
         assert "Expected `str`, got `int` - at `$.path`" in str(e.value)
         assert await app.client.wait_for_result(task.task_id, 30) == {"path": 5}
-        with pytest.raises(BadResult, match="is no Plain: "):
+        with pytest.raises(BadResult, match="is not a Plain: "):
             await (await make.enqueue()).result(30)
 
 

@@ -64,7 +64,7 @@ class Generates:
 )
 def test_a_generator_is_no_job(function: Callable[..., Any]) -> None:
     for how in (App("redis://nowhere").task(name="job"), lambda f: Job(name="job", function=f)):
-        with pytest.raises(InvalidInput, match="job job: it has `yield`, but a job returns one"):
+        with pytest.raises(InvalidInput, match="job job: it contains `yield`, but a job returns"):
             how(function)
 
 
