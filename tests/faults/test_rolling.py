@@ -12,7 +12,7 @@ from support.processes import WorkerProcess
 from support.waiting import eventually
 
 OLD = "support.old_jobs:app"
-LONGEST_WAIT_SECONDS = 6.0
+LONGEST_WAIT_SECONDS = 4.5
 """For a worker that knows the job: one round of its upkeep, and a slow machine."""
 
 

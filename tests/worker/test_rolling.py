@@ -17,8 +17,15 @@ import redis
 
 from identtqueue import Client, InvalidInput, Job, State, TaskFailed, Worker
 from identtqueue.admin import Admin
+from identtqueue.protocol import commands
+from identtqueue.protocol.commands import Ack
 from identtqueue.protocol.keys import queue_keys
+from identtqueue.protocol.submission import Submission, new_task
+from identtqueue.task import Failure
+from identtqueue.transport.aio import AsyncRedis
+from identtqueue.worker import fetch
 from identtqueue.worker.job_hash import signature_hash
+from identtqueue.worker.shelves import UNKNOWN_JOB
 from support import process_jobs
 from support.redis_server import RedisServer
 from support.serving import Serve, serving
@@ -122,6 +129,23 @@ async def test_what_the_old_worker_cannot_run_goes_to_the_new_one(
         await serve(new)
         assert [result.value for result in await client.wait_many(ids, 30)] == [value] * 20
         assert (await admin.task(ids[0])).failures == 0
+
+
+async def test_tasks_that_are_declined_later_do_not_wait_for_the_next_block(
+    client: Client, calls: AsyncRedis, serve: Serve, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The new worker knows the shelf, has emptied it and sleeps. Nobody rings for a shelf."""
+    monkeypatch.setattr(fetch, "BLOCK_SECONDS", 3600.0)
+    await calls.run(commands.register(queue, "old", 60_000, {}))
+    tasks = [new_task(Submission(queue, "job", ("a",)), 1024) for _ in range(3)]
+    await calls.run(commands.enqueue(queue, tasks))
+    claimed = await calls.run(commands.claim(queue, "old", len(tasks)))
+    await serve(job(text, page=str))
+    for attempt in claimed.attempts:
+        why = Failure("UnknownJob", "no such job")
+        where = (queue, "old", attempt.task_id, attempt.number)
+        assert await calls.run(commands.decline(*where, UNKNOWN_JOB, why)) is Ack.OK
+        assert await client.wait_for_result(attempt.task_id, 30) == "a"
 
 
 async def test_a_process_job_with_other_arguments(

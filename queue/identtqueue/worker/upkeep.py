@@ -53,7 +53,7 @@ class Upkeep:
         may_recover: whether expired leases are evidence now (`Heartbeat.steady_for`).
         tidy_up: puts right what is this worker's own.
         shelves: of tasks that other workers have declined.
-        on_shelves: told a queue that has some which this worker did not know of.
+        on_shelves: called in each round with a queue that has such tasks for this worker.
         unrunnable_seconds: how long tasks wait for a worker that can run them.
         outage: tells the log.
         cron: the schedule.
@@ -139,7 +139,9 @@ class Upkeep:
         return now_ms, shelves
 
     async def _see_to_shelves(self, queue: str, names: Sequence[str]) -> None:
-        if self._shelves.note(queue, names):
+        self._shelves.note(queue, names)
+        # In each round: a shelf that was empty a moment ago may hold a task again. Nobody rings.
+        if self._shelves.of(queue):
             await self._on_shelves(queue)
         hopeless = [name for name in names if not self._shelves.serves(name)]
         if hopeless and self._may_recover():  # a worker that can run them may have just started
