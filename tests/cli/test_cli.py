@@ -378,7 +378,7 @@ async def test_arguments_that_can_not_be_read(
     task_id = await client.enqueue_job(queue, "job")
     raw.hset(f"idtq:{{{queue}}}:task:{task_id}", "payload", b"\xc1")
     said = await run("task", task_id)
-    assert "arguments  (the payload (1 bytes) is no task envelope" in said.out
+    assert "arguments  (the payload (1 bytes) is not a task envelope" in said.out
     row = json.loads((await run("task", "--json", task_id)).out)
     assert row["args"] is None
     assert "no task envelope" in row["payload_error"]

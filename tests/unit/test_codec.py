@@ -296,7 +296,7 @@ GARBAGE = {
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
 def test_garbage(data: bytes) -> None:
-    with pytest.raises(PayloadUndecodable, match=rf"\({len(data)} bytes\) is no task envelope: ."):
+    with pytest.raises(PayloadUndecodable, match=rf"\({len(data)} bytes\) is not a task envelope"):
         codec.decode_task(data)
 
 

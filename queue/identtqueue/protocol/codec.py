@@ -1,8 +1,8 @@
-"""The wire format: msgpack, with a version in front. Never pickle.
+"""The wire format: msgpack, with a version at the beginning. Never pickle.
 
-Arguments and results may be anything msgspec can encode (str, bytes, int, float, bool, None,
+Arguments and results may be anything that msgspec can encode (str, bytes, int, float, bool, None,
 list, tuple, dict, set, datetime, UUID, Decimal, Enum, dataclass, msgspec.Struct, …) and pydantic
-models. They arrive as plain values; a typed job (`@app.task`) gets them back in its own types.
+models. They arrive as plain values. A typed job (`@app.task`) gets them in the types it declares.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from identtqueue.task import Failure, Task
 ENVELOPE_VERSION: Final = 1
 DEFAULT_MAX_PAYLOAD_BYTES: Final = 1024 * 1024
 MAX_PROGRESS_BYTES: Final = 16 * 1024
-"""Of one progress value: it is sent up to ten times a second, to all who watch."""
+"""Upper bound for one progress value, which is sent to all watchers up to ten times a second."""
 
 
 class _Envelope(msgspec.Struct, array_like=True):
-    """What `task:<id>` holds in `payload`. New fields go to the end, with a default."""
+    """The content of `payload` in `task:<id>`. New fields go to the end, with a default."""
 
     version: int
     function_name: str
@@ -35,7 +35,7 @@ class _Envelope(msgspec.Struct, array_like=True):
 
 
 class _Head(msgspec.Struct, array_like=True):
-    """The envelope's beginning; what stands behind it is skipped, not decoded."""
+    """The beginning of an envelope; the rest is skipped without decoding it."""
 
     version: int
     function_name: str
@@ -58,7 +58,7 @@ _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 _AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, type(None)})
-"""Classes whose values need no second look once they are encoded."""
+"""Classes whose values always arrive unchanged, so no check is needed after encoding."""
 
 
 def _encode(what: str, value: Any, limit_bytes: int) -> bytes:
@@ -75,38 +75,42 @@ def _encode(what: str, value: Any, limit_bytes: int) -> bytes:
 
 
 def _check_readable(what: str, data: bytes, decoder: msgspec.msgpack.Decoder[Any]) -> None:
-    """Refuse what can be written and not be read: a map with a map as a key, equal keys."""
+    """Refuse data that msgpack can encode but not decode: a map as a key, two equal keys."""
     try:
         again = _encoder.encode(decoder.decode(data))
     except _UNREADABLE as error:
         raise NotSerializable(f"{what} could not be read again: {error}") from None
     if again != data:
         raise NotSerializable(
-            f"{what} would arrive as something else: two keys of a dict are the same once they are "
-            'encoded (`Colour.RED` and "red")'
+            f"{what} would arrive as something else: two keys of a dict become the same when they "
+            'are encoded (`Colour.RED` and "red")'
         )
 
 
 def plain(value: Any) -> Any:
-    """What arrives of a value where no type is declared.
+    """Return the plain form of a value, as it arrives where no type is declared.
 
     Raises:
-        NotSerializable: it has no msgpack form.
+        NotSerializable: the value has no msgpack form.
     """
     return _value_decoder.decode(_encode("it", value, sys.maxsize))
 
 
 def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:
-    """The envelope of a task.
+    """Encode a task as an envelope.
+
+    Args:
+        task: the task to encode.
+        limit_bytes: upper bound for the envelope.
 
     Raises:
-        NotSerializable: an argument has no msgpack form.
+        NotSerializable: an argument has no msgpack form, or could not be read again.
         PayloadTooLarge: the envelope exceeds `limit_bytes`.
     """
     envelope = _Envelope(
         ENVELOPE_VERSION,
         task.function_name,
-        task.args,  # type: ignore[arg-type]  # read only, as the next
+        task.args,  # type: ignore[arg-type]  # it is only read, like the next
         task.kwargs,  # type: ignore[arg-type]
         task.timeout_seconds,
         task.max_retries,
@@ -119,7 +123,7 @@ def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> byt
 
 
 def _arrive_as_they_are(args: Iterable[Any], kwargs: Mapping[Any, Any]) -> bool:
-    for value in args:  # loops: a generator or a set for each task costs more than its encoding
+    for value in args:  # a loop: a generator or a set would cost more than the encoding
         if type(value) not in _AS_THEY_ARE:
             return False
     if kwargs:
@@ -130,16 +134,16 @@ def _arrive_as_they_are(args: Iterable[Any], kwargs: Mapping[Any, Any]) -> bool:
 
 
 def decode_task(payload: bytes) -> Task:
-    """The task in an envelope.
+    """Decode the task in an envelope.
 
     Raises:
-        PayloadUndecodable: the bytes are no envelope of this version.
+        PayloadUndecodable: the bytes are not an envelope of this version.
     """
     try:
         envelope = _envelope_decoder.decode(payload)
     except _UNREADABLE as error:
         raise PayloadUndecodable(
-            f"the payload ({len(payload)} bytes) is no task envelope: {error}"
+            f"the payload ({len(payload)} bytes) is not a task envelope: {error}"
         ) from error
     if envelope.version != ENVELOPE_VERSION:
         raise PayloadUndecodable(
@@ -156,7 +160,7 @@ def decode_task(payload: bytes) -> Task:
 
 
 def is_newer(payload: bytes) -> bool:
-    """Whether it is an envelope of a version that is not known here yet."""
+    """Return whether this is an envelope of a newer version than this library knows."""
     try:
         version = msgspec.msgpack.decode(_parts_decoder.decode(payload)[0])
     except (*_UNREADABLE, IndexError):
@@ -165,7 +169,7 @@ def is_newer(payload: bytes) -> bool:
 
 
 def function_name_of(payload: bytes) -> str:
-    """The job that an envelope names, without decoding its arguments; "" if it can't be read."""
+    """Read the name of the job from an envelope, without its arguments; "" if it can't be read."""
     try:
         return _head_decoder.decode(payload).function_name
     except _UNREADABLE:
@@ -173,10 +177,15 @@ def function_name_of(payload: bytes) -> str:
 
 
 def encode_value(value: Any, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:
-    """A job's return value.
+    """Encode a job's return value.
+
+    Args:
+        value: the return value.
+        limit_bytes: upper bound for the encoded value.
 
     Raises:
-        NotSerializable, PayloadTooLarge: as for arguments.
+        NotSerializable: the value has no msgpack form, or could not be read again.
+        PayloadTooLarge: the encoded value exceeds `limit_bytes`.
     """
     data = _encode("the result", value, limit_bytes)
     if type(value) not in _AS_THEY_ARE:
@@ -185,7 +194,7 @@ def encode_value(value: Any, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> by
 
 
 def decode_value(data: bytes) -> Any:
-    """A job's return value, as plain values.
+    """Decode a job's return value to plain values.
 
     Raises:
         PayloadUndecodable: no plain value can hold it (a map with a map as a key, say).
@@ -197,11 +206,11 @@ def decode_value(data: bytes) -> Any:
 
 
 def encode_progress(value: Any) -> bytes:
-    """What a job reports of its progress.
+    """Encode a progress value of a job.
 
     Raises:
-        NotSerializable: it has no msgpack form, or one that can't be read again.
-        PayloadTooLarge: it exceeds MAX_PROGRESS_BYTES.
+        NotSerializable: the value has no msgpack form, or could not be read again.
+        PayloadTooLarge: the encoded value exceeds MAX_PROGRESS_BYTES.
     """
     data = _encode("the progress", value, MAX_PROGRESS_BYTES)
     _check_readable("the progress", data, _value_decoder)
@@ -209,25 +218,30 @@ def encode_progress(value: Any) -> bytes:
 
 
 def encode_failure(failure: Failure, limit_bytes: int = 64 * 1024) -> bytes:
-    """Why a task failed; an oversized text is cut, not refused."""
+    """Encode the failure of a task. Texts that are too long are cut, never refused.
+
+    Args:
+        failure: the failure.
+        limit_bytes: approximate upper bound for the encoded failure.
+    """
     third = limit_bytes // 3
     kind, message, traceback = map(_printable, (failure.type, failure.message, failure.traceback))
     parts = (kind[: min(third, 1024)], message[:third], traceback[-third:])
-    # A cut may have gone through a character: what is left of it is dropped.
+    # A cut may split a character; the rest of that character is dropped.
     return _encoder.encode(_FailureWire(*(part.decode("utf-8", "ignore") for part in parts)))
 
 
 def _printable(text: str) -> bytes:
-    """As UTF-8; lone surrogates (from `os.fsdecode`, say), which that can't carry, are escaped."""
+    """Encode as UTF-8, with lone surrogates escaped (`os.fsdecode` makes them, for instance)."""
     return text.encode("utf-8", "backslashreplace")
 
 
 def decode_failure(data: bytes) -> Failure:
-    """Why a task failed."""
+    """Decode the failure of a task."""
     wire = _failure_decoder.decode(data)
     return Failure(wire.type, wire.message, wire.traceback)
 
 
 def encode_plain(value: Any) -> bytes:
-    """A small value of the protocol's own (worker info)."""
+    """Encode a small value of the protocol itself, such as worker info."""
     return _encoder.encode(value)

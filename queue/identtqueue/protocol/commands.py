@@ -1,6 +1,7 @@
-"""One typed function per command: it builds the call and parses the reply, without any I/O.
+"""The commands of the protocol: one typed function builds each call and parses its reply.
 
-So the asyncio client, the blocking one and pipelines share it. All times in ms.
+The functions do no I/O, so the asyncio connection, the blocking one and pipelines share them. All
+times are in ms.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from identtqueue.protocol.keys import QueueKeys, queue_keys
 from identtqueue.task import Attempt, Failure, Progress, Result, State, TaskInfo, queue_of
 
 PROTOCOL_VERSION: Final = "1"
-"""Major version of keys and scripts. Another one is refused (`meta` of each queue)."""
+"""Major version of keys and scripts. It is stored in `meta` of each queue, and a queue of another
+version is refused."""
 
 DEAD_LETTER_TTL_MS: Final = 7 * 86_400_000
-"""How long dead letters are kept: a week, so that a Monday can look at a Friday night."""
+"""How long dead letters are kept: a week, so that Friday night's can still be read on Monday."""
 
 MOST_INLINE_BYTES: Final = 64 * 1024
-"""A larger result is announced with its size, and fetched in its own time (see `await_result`)."""
+"""Upper bound for a result in a reply. A larger result is announced with its size, and fetched by a
+second call (see `await_result`)."""
 
 PROMOTED_AT_ONCE: Final = 200
-"""Due tasks that one script call makes pending: Redis does nothing else meanwhile."""
+"""Upper bound for the due tasks that one call makes pending. Redis does nothing else meanwhile."""
 
 EXPIRED: Final = codec.encode_failure(Failure("Expired", "not started before expires_seconds"))
 CANCELLED: Final = codec.encode_failure(Failure("Cancelled", "cancelled on request"))
@@ -40,18 +43,19 @@ Word = str | bytes | int | float
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):
-    """One command to Redis, with what its reply means.
+    """One command to Redis, and the function that parses its reply.
 
     Attributes:
-        name: a script's name, or a plain (reading) Redis command.
-        keys: all of one queue; none for a command about the server.
+        name: name of a script, or of a plain Redis command, which only reads.
+        keys: the keys, all of one queue; empty for a command about the server.
         args: ARGV of a script, or the words after the keys of a plain command.
-        parse: reply -> value.
-        is_script: which of the two it is.
-        merge: of a command that each node of a cluster answers for itself: what they say together.
-        reply_bytes: how large the reply will be, where that is known and matters.
-        repeatable: sending it twice does no harm. False for `claim` alone: whoever loses its
-            reply must ask what it owns now.
+        parse: converts the reply to the call's value.
+        is_script: whether `name` is a script.
+        repeatable: whether the call may be sent again if its reply is lost. False for `claim` and
+            `block_for_work`: a worker that loses the reply of a claim must ask Redis which tasks
+            it owns.
+        merge: for a command that each node of a cluster answers for itself: joins the answers.
+        reply_bytes: size of the reply, if it is large and known; else 0.
     """
 
     name: str
@@ -65,20 +69,21 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Ack(enum.Enum):
-    """What became of a report about an attempt."""
+    """The answer to a report about an attempt."""
 
     OK = b"ok"
     DONE = b"done"  # the same report had arrived before
-    LOST = b"lost"  # the task was recovered; the report counts for nothing
+    LOST = b"lost"  # the task was recovered; the report is ignored
     MISSING = b"missing"
 
     def __init__(self, word: bytes) -> None:
         self.recorded: Final = word in (b"ok", b"done")
-        """Whether the report stands."""
+        """Whether the report is recorded, now or before."""
 
 
 _ACKS: Final = {ack.value: ack for ack in Ack}
-"""One is read for each task, and the class takes ten times as long to find it."""
+"""The members by value. One is looked up for each task, and the class would take ten times as
+long."""
 
 
 class Lease(enum.Enum):
@@ -104,54 +109,59 @@ class Replayed(enum.Enum):
     OK = b"ok"
     MISSING = b"missing"
     NOT_DEAD = b"not dead"
-    UNIQUE = b"unique"  # another unfinished task has its unique key
+    UNIQUE = b"unique"  # another unfinished task holds its unique key
 
 
 class Enqueued(enum.Enum):
-    """How an enqueue was taken."""
+    """The answer to an enqueue."""
 
     OK = "ok"
-    EXISTS = "exists"  # this id had been enqueued: it is one task
-    UNIQUE = "unique"  # another unfinished task has the unique key
+    EXISTS = "exists"  # a task of this id exists already and was left as it is
+    UNIQUE = "unique"  # another unfinished task holds the unique key
 
 
 class Announced(msgspec.Struct, frozen=True):
-    """The size of a result that is too big to be sent unasked."""
+    """The answer in place of a result that is too big for it: the size of that result."""
 
     size_bytes: int
 
 
 class Receipt(msgspec.Struct, frozen=True):
-    """The answer to one enqueue: `task_id` is the other task's when `status` is UNIQUE."""
+    """The answer to the enqueue of one task.
+
+    Attributes:
+        task_id: the id of the task. If `status` is UNIQUE, the id of the task that holds the key.
+        status: whether the task is new, and if not, why.
+    """
 
     task_id: str
     status: Enqueued
 
     @property
     def created(self) -> bool:
-        """Whether it is a new task."""
+        """Whether the task is new."""
         return self.status is Enqueued.OK
 
 
 class NewTask(msgspec.Struct, frozen=True):
-    """One task to enqueue. `options` holds only what differs from the default."""
+    """One task to enqueue. `options` contains only those that differ from the default."""
 
     task_id: str
     payload: bytes
     function_name: str
     options: Mapping[str, int | str | bool] = msgspec.field(default_factory=dict)
-    random_id: bool = False  # "exists" then means that the call was sent twice
+    random_id: bool = False  # then "exists" means that the call was sent twice
 
 
 class Expiring(msgspec.Struct, frozen=True):
-    """A task that has not started, and is cancelled unless it does in so long."""
+    """The state of a task that will be cancelled unless it starts within `expires_in_ms`."""
 
     state: State
     expires_in_ms: int
 
 
 class Claim(enum.Enum):
-    """Whether the worker may claim."""
+    """Whether the worker may claim, and if not, why."""
 
     OK = b"ok"
     LOST = b"lost"
@@ -160,18 +170,18 @@ class Claim(enum.Enum):
 
 
 class Claimed(msgspec.Struct, frozen=True):
-    """What a claim gave.
+    """The answer to a claim.
 
     Attributes:
         status: whether the worker may claim.
-        attempts: what it got.
-        next_due_ms: until the next scheduled task, or the next one held by a rate limit, may
+        attempts: the tasks that it got.
+        next_due_ms: time until the next scheduled task, or the next task held by a rate limit, may
             start; None: there is none.
-        pending: more that may start now (of held ones, one per job is counted).
-        suspects: how many tasks wait for a worker that runs nothing else.
-        shelves: names of the shelves that the queue has (see `worker/shelves.py`).
-        hold_ms: the worker is to start nothing for so long, or until it runs nothing and asks for
-            a suspect; None: it need not.
+        pending: how many more tasks may start now (of held ones, one per job is counted).
+        suspects: how many suspects wait for a worker that runs nothing else.
+        hold_ms: the worker must start nothing for this time, or until it runs nothing and asks for
+            a suspect; None: it may start tasks.
+        shelves: names of the queue's shelves (see `worker/shelves.py`).
     """
 
     status: Claim
@@ -185,14 +195,14 @@ class Claimed(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Promoted:
-    """What a promotion did.
+    """The answer to a promotion.
 
     Attributes:
         moved: how many tasks became pending.
-        next_due_ms: until the next one is due; None: there is none.
+        next_due_ms: time until the next task is due; None: there is none.
         now_ms: Redis' time.
-        more: it left something, so ask again at once.
-        shelves: names of those that the queue has (see `worker/shelves.py`).
+        more: whether due work is left, so that the caller should promote again at once.
+        shelves: names of the queue's shelves (see `worker/shelves.py`).
     """
 
     moved: int
@@ -204,14 +214,14 @@ class Promoted:
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """The tasks taken from a lost worker.
+    """The tasks that were taken from a lost worker.
 
     Attributes:
         lost: False if the worker was unknown or alive.
-        requeued, dead, cancelled: what became of its tasks.
-        isolated: those of the requeued ones that run alone the next time, since they may be what
-            kills their workers.
-        more: the worker has still more tasks: recover it again.
+        requeued, dead, cancelled: the ids of its tasks, by what became of them.
+        isolated: those of the requeued ones that run alone the next time, because they may have
+            killed their workers.
+        more: whether the worker still has tasks, so that the caller must recover it again.
     """
 
     lost: bool
@@ -222,7 +232,7 @@ class Recovery:
     more: bool = False
 
     def __add__(self, other: Recovery) -> Recovery:
-        """Join what two calls have done."""
+        """Join the results of two calls."""
         return Recovery(
             self.lost or other.lost,
             self.requeued + other.requeued,
@@ -235,22 +245,25 @@ class Recovery:
 
 @dataclass(frozen=True, slots=True)
 class QueueDepth:
-    """What is in a queue at one moment.
+    """The number of tasks in a queue, by state, at one moment.
 
     Attributes:
-        queued: tasks that are pending.
-        in_flight, scheduled, dead: tasks that run, whose time has not come, dead letters.
-        oldest_wait_ms: of the queued tasks that may start, how long the oldest has waited.
-        next_due_in_ms: until the next scheduled task; None: there is none.
-        due_soon: how many of the scheduled tasks fall due within the time that was asked about.
-        paused: no task may start.
-        workers: registered incarnations.
-        counters: since the queue's beginning; they only grow.
-        held: how many of the queued tasks may not start now, because their job is at a limit.
-            Exact up to 200 tasks that no worker has looked at; of more, the first 200 stand for
-            all.
-        next_held_in_ms: until a rate limit lets one of the held tasks start (0: one may now);
-            None: none is held, or only by `max_running`.
+        queued: how many tasks are pending.
+        in_flight: how many tasks run.
+        scheduled: how many tasks are not due yet.
+        dead: how many dead letters there are.
+        oldest_wait_ms: how long the oldest of the queued tasks that may start has waited; None:
+            none may start.
+        next_due_in_ms: time until the next scheduled task is due; None: there is none.
+        due_soon: how many scheduled tasks fall due within the time that the caller asked about.
+        paused: whether the queue is paused, so that no task may start.
+        workers: how many worker incarnations are registered.
+        counters: counts of events since the queue's first task; they only grow.
+        held: how many of the queued tasks may not start now, because their job is at a limit. The
+            number is exact for up to 200 tasks that no worker has looked at. If there are more, it
+            is estimated from the first 200.
+        next_held_in_ms: time until a rate limit lets one of the held tasks start (0: one may start
+            now); None: none is held, or only by `max_running`.
     """
 
     queued: int
@@ -272,11 +285,13 @@ class LimitsInUse:
     """The limits of one job of a queue, and how far they are used.
 
     Attributes:
-        job: its name.
-        limits: as the newest registration has them; empty: taken away, while tasks were held.
-        running: tasks that count towards `max_running`.
-        held: tasks that a worker has looked at and that may not start yet.
-        next_start_in_ms: until one more may start (0: now); None: when one of those that run ends.
+        job: name of the job.
+        limits: the limits of the newest registration; empty if they were removed while tasks were
+            held.
+        running: how many tasks count towards `max_running`.
+        held: how many tasks a worker has looked at and has held back.
+        next_start_in_ms: time until one more task may start (0: now); None: when a running one
+            ends.
     """
 
     job: str
@@ -288,24 +303,25 @@ class LimitsInUse:
 
 @dataclass(frozen=True, slots=True)
 class WorkerRow:
-    """One worker incarnation, as its queue knows it."""
+    """One worker incarnation, as it is stored in its queue."""
 
     worker_id: str
     lease_expires_in_ms: int
     in_flight: int
     draining: bool
     info: Mapping[str, Any]
-    """As the worker wrote it, as far as it has the form that a worker gives it."""
+    """The fields that the worker wrote, without those of unexpected form."""
     flaw: str = ""
-    """What can't be read; without a `worker_id`, the entry itself."""
+    """Names of the parts that can't be read. If `worker_id` is empty, that is one of them."""
 
 
 ANSWER_MS: Final = 120_000
-"""How long the answer of a call is kept for its repeats (`lua/lib/once.lua`)."""
+"""How long Redis keeps the answer of a call, for the case that it is sent again
+(`lua/lib/once.lua`)."""
 
 
 def _answer(k: QueueKeys) -> str:
-    """Name the call, so that it gets its first answer when it is sent again."""
+    """Make a key for the answer of a call. If the call is sent again, it gets the same answer."""
     return k.answer_prefix + secrets.token_hex(8)
 
 
@@ -315,11 +331,16 @@ def _answer(k: QueueKeys) -> str:
 def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
     """Put tasks into a queue.
 
-    An id that exists already is left alone, unless the new task's option `replace` is set and the
-    old one has ended.
+    A task whose id exists already is left as it is, unless the new task's option `replace` is set
+    and the old one has ended.
 
-    Raises (from parse):
-        ProtocolMismatch: the queue was written by another major version.
+    Args:
+        queue: name of the queue.
+        tasks: the tasks, all for this queue.
+
+    Returns:
+        A call that returns one receipt per task, in order. Its `parse` raises ProtocolMismatch if
+        the queue was written by another major version.
     """
     k = queue_keys(queue)
     answer = "" if all(map(_tells_a_repeat, tasks)) else _answer(k)
@@ -341,7 +362,10 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
 
 
 def _tells_a_repeat(task: NewTask) -> bool:
-    """Whether the task itself shows that its enqueue was sent twice: its id is random and kept."""
+    """Return whether the task itself would show that its enqueue was sent twice.
+
+    It does if its id is random and its result is kept for at least as long as an answer.
+    """
     if not task.random_id:
         return False
     return not task.options or int(task.options.get("ttl", ANSWER_MS)) >= ANSWER_MS
@@ -358,7 +382,7 @@ def _receipt(task: NewTask, status: bytes) -> Receipt:
             raise ValueError(f"enqueue: {status!r}")
         return Receipt(other.decode(), Enqueued.UNIQUE)
     if taken is Enqueued.EXISTS and task.random_id:
-        taken = Enqueued.OK  # nobody else has this id: the first reply was lost
+        taken = Enqueued.OK  # no other task has this id: the first reply was lost
     return Receipt(task.task_id, taken)
 
 
@@ -370,15 +394,19 @@ def _check_protocol(reply: list[Any]) -> None:
 def await_result(
     task_id: str, reply_channel: str = "", *, size_bytes: int | None = None
 ) -> Call[Result | Expiring | State | Announced | None]:
-    """Ask for the result.
+    """Ask for the result of a task, and register a channel if it has not ended.
 
-    Gives the state of a task that goes on, and registers the channel with it; None if there is no
-    such task; and only the size of a result that is not small. A task that has expired is ended.
+    A task that has expired is cancelled by this call.
 
     Args:
-        task_id: whose.
-        reply_channel: where the end is to be told; empty: nowhere.
-        size_bytes: of a result that was announced. It is then sent, whatever its size is by now.
+        task_id: the task.
+        reply_channel: channel to notify when the task ends; empty: none.
+        size_bytes: size of a result that was announced before. The result is then sent, whatever
+            its size is by now.
+
+    Returns:
+        A call that returns the result, or only its size if it is large (`Announced`), or the state
+        of a task that has not ended, or None if there is no such task.
     """
     k = queue_keys(queue_of(task_id))
 
@@ -409,17 +437,21 @@ def await_result(
 
 
 def parse_result(task_id: str, state: State, data: bytes) -> Result:
-    """A result from the bytes stored (or published) for it."""
+    """Decode a result from the bytes that were stored or published for it.
+
+    Raises:
+        PayloadUndecodable: no plain value can hold the job's return value.
+    """
     if state is State.SUCCEEDED:
         return Result(task_id, state, value=codec.decode_value(data))
     return Result(task_id, state, failure=codec.decode_failure(data))
 
 
 def parse_reply(message: bytes) -> tuple[str, Result | None]:
-    """What `lua/lib/end_task.lua` publishes: the id, and the result.
+    """Read a message from `lua/lib/end_task.lua`: the id of a task and its result.
 
-    The result is None if it was too big to be published, or can't be read: whoever waits for the
-    task then reads it from its hash, and gets the error.
+    The result is None if it was too big to be published, or if it can't be read. The client then
+    reads it from the task's hash, and gets the error there.
     """
     word, state, data = message.split(b"\n", 2)
     task_id = word.decode()
@@ -432,7 +464,7 @@ def parse_reply(message: bytes) -> tuple[str, Result | None]:
 
 
 def cancel(task_id: str) -> Call[Cancelled]:
-    """Cancel a task; the owner of a running one is asked to."""
+    """Cancel a task, or ask its worker to cancel it if it is running."""
     k = queue_keys(queue_of(task_id))
     return Call(
         "cancel",
@@ -480,7 +512,7 @@ _INFO_FIELDS: Final = (
 
 
 def task_info(task_id: str) -> Call[TaskInfo | None]:
-    """All that is known of a task, or None."""
+    """Read all that is known of a task; None if there is no such task."""
     queue = queue_of(task_id)
 
     def parse(reply: list[bytes | None]) -> TaskInfo | None:
@@ -511,7 +543,7 @@ def task_info(task_id: str) -> Call[TaskInfo | None]:
 
 
 def task_payload(task_id: str) -> Call[bytes | None]:
-    """The envelope of a task: kept until it has succeeded or was cancelled, then None."""
+    """Read the envelope of a task; None once the task has succeeded or was cancelled."""
 
     def parse(reply: list[bytes | None]) -> bytes | None:
         return reply[0]
@@ -521,7 +553,7 @@ def task_payload(task_id: str) -> Call[bytes | None]:
 
 
 def cancel_asked(task_id: str) -> Call[int | None]:
-    """The number of the attempt whose owner was asked to cancel it, or None."""
+    """Read the number of the attempt that a worker was asked to cancel; None: it was not asked."""
 
     def parse(reply: list[bytes | None]) -> int | None:
         asked, attempt = reply
@@ -532,7 +564,7 @@ def cancel_asked(task_id: str) -> Call[int | None]:
 
 
 def last_progress(task_id: str) -> Call[Progress | None]:
-    """What the task's last attempt has reported last, if it has."""
+    """Read the latest progress of a task's last attempt; None if it has reported nothing."""
 
     def parse(reply: list[bytes | None]) -> Progress | None:
         return _progress_of(int(reply[0] or 0), reply[1])
@@ -542,13 +574,13 @@ def last_progress(task_id: str) -> Call[Progress | None]:
 
 
 def _progress_of(attempt: int, stored: bytes | None) -> Progress | None:
-    """What is stored, if this attempt has said it, and not one before."""
+    """Decode the stored progress if it is of this attempt and not of an earlier one."""
     found = parse_progress(stored) if stored else None
     return found if found and found.attempt == attempt else None
 
 
 def parse_progress(message: bytes) -> Progress:
-    """What `progress` stores and publishes: the attempt, its number, the value."""
+    """Decode what `progress` stores and publishes: the attempt, the value's number, the value."""
     attempt, number, data = message.split(b" ", 2)
     return Progress(int(attempt), int(number), codec.decode_value(data))
 
@@ -563,10 +595,18 @@ def register(
     info: Mapping[str, Any],
     limits: Mapping[str, JobLimits] | None = None,
 ) -> Call[int]:
-    """Take the first lease, and say what limits each job has; gives Redis' time.
+    """Take a worker's first lease, and declare the limits of its jobs.
 
-    Raises (from parse):
-        ProtocolMismatch: the queue was written by another major version.
+    Args:
+        queue: name of the queue.
+        worker: the worker incarnation.
+        lease_ms: length of the lease.
+        info: the worker's pod, host, concurrency and so on.
+        limits: the limits of each job; empty limits remove those of an earlier registration.
+
+    Returns:
+        A call that returns Redis' time. Its `parse` raises ProtocolMismatch if the queue was
+        written by another major version.
     """
     k = queue_keys(queue)
 
@@ -586,7 +626,7 @@ def register(
 
 
 def permitted(queue: str, names: Sequence[str]) -> Call[list[str]]:
-    """Which of the commands the caller's ACL lacks on this queue; none before Redis 7.0."""
+    """List which of the commands the caller's ACL lacks on this queue; empty before Redis 7.0."""
     k = queue_keys(queue)
     return Call(
         "permitted", (k.doorbell,), tuple(names), lambda reply: [name.decode() for name in reply]
@@ -594,7 +634,7 @@ def permitted(queue: str, names: Sequence[str]) -> Call[list[str]]:
 
 
 def _pack_limits(limits: JobLimits) -> bytes:
-    """As `lua/lib/limits.lua` reads them; the last three are for people (`limits_in_use`)."""
+    """Encode limits as `lua/lib/limits.lua` reads them, and with the fields that `limits` shows."""
     packed: dict[str, float] = {}
     if limits.max_running is not None:
         packed["max"] = limits.max_running
@@ -605,13 +645,13 @@ def _pack_limits(limits: JobLimits) -> bytes:
 
 
 def extend(queue: str, worker: str, lease_ms: int) -> Call[Lease]:
-    """Renew the lease."""
+    """Renew a worker's lease."""
     k = queue_keys(queue)
     return Call("extend", (k.workers, k.draining), (worker, lease_ms), Lease)
 
 
 def leave(queue: str, worker: str) -> Call[bool]:
-    """Give the lease back; False while tasks are in flight."""
+    """Give a worker's lease back; the call returns False while it owns tasks."""
     k = queue_keys(queue)
     return Call(
         "leave",
@@ -627,12 +667,13 @@ def claim(
     """Take up to `limit` pending tasks.
 
     Args:
-        queue: where the tasks are.
-        worker: who is to run them.
-        limit: tasks at most.
-        idle: the worker runs nothing, in any queue, and makes no other claim at the same time. So
-            it may get a suspect (an attempt that is `alone`), and must run nothing beside it.
-        shelves: those whose tasks it may run.
+        queue: the queue of the tasks.
+        worker: the worker that will run them.
+        limit: maximum number of tasks.
+        idle: whether the worker runs nothing, in any queue, and makes no other claim at the same
+            time. Then it may get a suspect (an attempt that is `alone`), and must run nothing
+            beside it.
+        shelves: names of the shelves whose tasks it may run.
     """
     k = queue_keys(queue)
     return Call(
@@ -713,12 +754,12 @@ def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
 
 
 def _maybe(number: int) -> int | None:
-    """Scripts say -1 for 'there is none'."""
+    """Convert the -1 of the scripts, which means that there is no value, to None."""
     return None if number < 0 else number
 
 
 def in_flight(queue: str, worker: str) -> Call[list[str]]:
-    """The ids that a worker owns."""
+    """List the ids of the tasks that a worker owns."""
     return Call(
         "LRANGE",
         (queue_keys(queue).inflight(worker),),
@@ -733,7 +774,16 @@ def _acks(reply: list[bytes]) -> list[Ack]:
 
 
 def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> Call[list[Ack]]:
-    """Record results (id, attempt, encoded value), once each."""
+    """Record results, each exactly once.
+
+    Args:
+        queue: the queue of the tasks.
+        worker: the worker that owns them.
+        done: id, attempt number and encoded value of each.
+
+    Returns:
+        A call that returns one answer per result, in order.
+    """
     k = queue_keys(queue)
     args: list[Word] = [k.task_prefix, k.unique_prefix, worker, k.running_prefix]
     for triple in done:
@@ -744,7 +794,7 @@ def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> C
 def retry(
     queue: str, worker: str, task_id: str, attempt: int, delay_ms: int, failure: bytes
 ) -> Call[Ack]:
-    """Run a failed attempt's task again after the delay, unless its cancellation was asked for."""
+    """Schedule the next attempt of a task that failed, or cancel the task if that was asked for."""
     k = queue_keys(queue)
     return Call(
         "retry",
@@ -765,7 +815,7 @@ def retry(
 
 
 def bury(queue: str, worker: str, task_id: str, attempt: int, failure: bytes) -> Call[Ack]:
-    """Make a failed attempt's task a dead letter."""
+    """Make a task a dead letter after its attempt failed."""
     k = queue_keys(queue)
     return Call(
         "bury",
@@ -785,7 +835,7 @@ def bury(queue: str, worker: str, task_id: str, attempt: int, failure: bytes) ->
 
 
 def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
-    """End a running task as cancelled: its owner was asked to."""
+    """End a running task as cancelled, after its worker was asked to cancel it."""
     k = queue_keys(queue)
     return Call(
         "abort",
@@ -796,9 +846,17 @@ def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
 
 
 def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Call[list[Ack]]:
-    """Give tasks (id, attempt) back to the head of the queue; nothing is charged.
+    """Give tasks back to the head of the queue. This counts neither as a failure nor as a loss.
 
-    One whose cancellation was asked for is cancelled instead.
+    A task whose cancellation was asked for is cancelled instead.
+
+    Args:
+        queue: the queue of the tasks.
+        worker: the worker that owns them.
+        attempts: id and attempt number of each.
+
+    Returns:
+        A call that returns one answer per task, in order.
     """
     k = queue_keys(queue)
     args: list[Word] = [k.task_prefix, worker, k.doorbell, k.held_prefix, k.running_prefix]
@@ -824,15 +882,18 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
 def decline(
     queue: str, worker: str, task_id: str, attempt: int, signature: str, failure: Failure
 ) -> Call[Ack]:
-    """Leave a task to workers that know its job, or take its arguments; nothing is charged.
+    """Decline a task that this worker cannot run, and leave it to other workers.
+
+    This counts neither as a failure nor as a loss.
 
     Args:
-        queue: of the task.
-        worker: who owns it.
-        task_id: which one.
-        attempt: its number.
-        signature: what the worker knows of the job; workers with the same one will not be asked.
-        failure: why it cannot run there.
+        queue: the queue of the task.
+        worker: the worker that owns it.
+        task_id: the task.
+        attempt: number of the attempt.
+        signature: hash of the job's signature in this worker; workers with the same one will not
+            be offered the task.
+        failure: why the worker cannot run it.
     """
     k = queue_keys(queue)
     line = f"- {worker} ({signature}): {failure.type}: {' '.join(failure.message[:500].split())}"
@@ -857,7 +918,16 @@ def decline(
 
 
 def give_up(queue: str, shelves: Sequence[str], after_ms: int) -> Call[list[str]]:
-    """Make dead letters of what no worker has been able to run for so long; gives their ids."""
+    """Make tasks dead letters that no worker has been able to run for a long time.
+
+    Args:
+        queue: name of the queue.
+        shelves: names of the shelves to look at.
+        after_ms: how long no worker may have been able to run them.
+
+    Returns:
+        A call that returns the ids of these tasks.
+    """
     k = queue_keys(queue)
     return Call(
         "give_up",
@@ -868,7 +938,15 @@ def give_up(queue: str, shelves: Sequence[str], after_ms: int) -> Call[list[str]
 
 
 def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) -> Call[Ack]:
-    """Store the encoded value that an attempt has reported; `number` counts them."""
+    """Store and publish a progress value of an attempt.
+
+    Args:
+        worker: the worker that owns the task.
+        task_id: the task.
+        attempt: number of the attempt.
+        number: counts the values of this attempt.
+        data: the encoded value.
+    """
     k = queue_keys(queue_of(task_id))
     message = b"%d %d %b" % (attempt, number, data)
     return Call(
@@ -880,7 +958,10 @@ def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) 
 
 
 def wake(queue: str) -> Call[int]:
-    """Ring for another idle worker if tasks may start; gives their number (as `Claimed`)."""
+    """Wake another idle worker if tasks may start; the call returns their number.
+
+    They are counted as in `Claimed.pending`.
+    """
     k = queue_keys(queue)
     return Call(
         "wake",
@@ -894,12 +975,12 @@ def wake(queue: str) -> Call[int]:
 
 
 SCHEDULE_KEPT_MS: Final = 30_000
-"""How long a definition of a schedule stands without a worker that has it, before an older one may
-come back. Workers say that they have it three times as often."""
+"""How long a definition of a schedule stays valid after the last worker that has it was seen. Then
+an older definition may replace it. Workers plan their schedules three times as often."""
 
 
 class Planned(enum.Enum):
-    """What became of a schedule's firings."""
+    """The answer to the planning of a schedule."""
 
     OK = b"ok"
     REPLACED = b"replaced"  # a worker with a newer definition keeps the schedule
@@ -908,17 +989,19 @@ class Planned(enum.Enum):
 def schedule(
     queue: str, name: str, definition: str, task: NewTask, firings: Mapping[str, int]
 ) -> Call[Planned]:
-    """Plan the firings of a cron entry that lie ahead.
+    """Plan the firings of a schedule that lie ahead.
 
     Args:
-        queue: where they run.
-        name: of the schedule.
-        definition: a hash of all that was declared; a new one replaces what is planned.
-        task: what each firing is; its id means nothing.
-        firings: id -> time, in ms since 1970.
+        queue: the queue in which they run.
+        name: name of the schedule.
+        definition: hash of all that the schedule declares. With a new hash, the firings that were
+            planned under the old one are withdrawn.
+        task: the task of each firing; its id is ignored.
+        firings: task id of each firing -> its time, in ms since 1970.
 
-    Raises (from parse):
-        ProtocolMismatch: the queue was written by another major version.
+    Returns:
+        A call whose `parse` raises ProtocolMismatch if the queue was written by another major
+        version.
     """
     k = queue_keys(queue)
 
@@ -942,12 +1025,15 @@ def schedule(
 def promote(
     queue: str, limit: int = PROMOTED_AT_ONCE, *, serves: Sequence[str] = ()
 ) -> Call[Promoted]:
-    """Make due tasks pending; forget dead letters that have expired; look after held tasks.
+    """Make due tasks pending.
+
+    The call also cancels expired tasks, removes old dead letters, and checks that held tasks can
+    still start.
 
     Args:
-        queue: which one.
-        limit: tasks at most.
-        serves: shelves whose tasks the caller may run, so that they are not given up.
+        queue: name of the queue.
+        limit: maximum number of tasks to make pending.
+        serves: shelves whose tasks the caller may run, so that these are not given up.
     """
     k = queue_keys(queue)
     return Call(
@@ -991,12 +1077,15 @@ def promote(
 
 
 def ring(queue: str) -> Call[int]:
-    """Ring the doorbell; gives how many listen, in a cluster on one node."""
+    """Ring the doorbell of a queue.
+
+    The call returns how many connections listen; in a cluster, those of one node.
+    """
     return Call("PUBLISH", (queue_keys(queue).doorbell,), (b"1",), int, is_script=False)
 
 
 def expired(queue: str, now_ms: int, limit: int = 16) -> Call[list[str]]:
-    """Workers whose lease had run out at `now_ms` (Redis time); `recover` checks it again."""
+    """List workers whose lease had expired at `now_ms` (Redis time); `recover` checks it again."""
     return Call(
         "ZRANGEBYSCORE",
         (queue_keys(queue).workers,),
@@ -1010,9 +1099,16 @@ SHORTEST_BLOCK_SECONDS: Final = 0.002
 
 
 def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
-    """Block until one of the queues rings; gives its name, or None after `seconds`.
+    """Block until a wake token arrives on one of the queues.
 
-    Never for less than 2 ms: 0 would block for ever, and Redis 6.2 cuts 1 ms to 0.
+    The call blocks for at least 2 ms: 0 would block for ever, and Redis 6.2 rounds 1 ms down to 0.
+
+    Args:
+        queues: names of the queues.
+        seconds: how long to block.
+
+    Returns:
+        A call that returns the name of the queue, or None after `seconds`.
     """
     wakes = {queue_keys(queue).wake: queue for queue in queues}
     return Call(
@@ -1026,7 +1122,17 @@ def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
 
 
 def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) -> Call[Recovery]:
-    """Take all tasks from a worker whose lease has run out, or whose death is certain."""
+    """Take the tasks back from a worker whose lease has expired or that is certainly dead.
+
+    Args:
+        queue: name of the queue.
+        worker: the worker incarnation.
+        waive_lease: True if the worker is certainly dead. False: its lease must have expired.
+        max_deliveries: how many workers a task may lose before it becomes a dead letter.
+
+    Raises:
+        InvalidInput: `max_deliveries` is less than 1.
+    """
     if max_deliveries < 1:
         raise InvalidInput(f"max_deliveries={max_deliveries}: must be 1 or more")
     k = queue_keys(queue)
@@ -1089,7 +1195,16 @@ def _parse_recovery(reply: list[bytes]) -> Recovery:
 
 
 def drain(queue: str, workers: Sequence[str], *, stop: bool) -> Call[list[str]]:
-    """Tell workers to stop fetching (or call them back); gives those whose state changed."""
+    """Ask workers to stop fetching, or call them back.
+
+    Args:
+        queue: name of the queue.
+        workers: the worker incarnations.
+        stop: True to drain, False to call back.
+
+    Returns:
+        A call that returns the workers whose state changed.
+    """
     k = queue_keys(queue)
     return Call(
         "drain",
@@ -1100,7 +1215,7 @@ def drain(queue: str, workers: Sequence[str], *, stop: bool) -> Call[list[str]]:
 
 
 def pause(queue: str, *, stop: bool) -> Call[bool]:
-    """Stop all claims of a queue, or resume them; whether that changed anything."""
+    """Stop all claims from a queue, or resume them; the call returns whether that was a change."""
     k = queue_keys(queue)
     return Call(
         "pause",
@@ -1111,7 +1226,7 @@ def pause(queue: str, *, stop: bool) -> Call[bool]:
 
 
 def replay(task_id: str) -> Call[Replayed]:
-    """Run a dead letter again, with fresh counts of failures and losses, and its unique key."""
+    """Put a dead letter back into its queue, with its unique key and no failures or losses."""
     k = queue_keys(queue_of(task_id))
     return Call(
         "replay",
@@ -1128,7 +1243,7 @@ def discard(task_id: str) -> Call[Replayed]:
 
 
 def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
-    """Ids of dead letters, the newest first."""
+    """List the ids of dead letters, the newest first."""
     return Call(
         "ZREVRANGE",
         (queue_keys(queue).dead,),
@@ -1139,7 +1254,7 @@ def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
 
 
 def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
-    """What is in a queue; scheduled tasks that fall due within so long are counted."""
+    """Count the tasks of a queue by state, and the scheduled ones that are due in `within_ms`."""
     k = queue_keys(queue)
     return Call(
         "depth",
@@ -1191,7 +1306,7 @@ def _parse_depth(reply: list[Any]) -> QueueDepth:
 
 
 def limits(queue: str) -> Call[list[LimitsInUse]]:
-    """The limits of a queue's jobs, and how far they are used, by name."""
+    """List the limits of a queue's jobs and how far they are used, sorted by job name."""
     k = queue_keys(queue)
     return Call(
         "limits",
@@ -1226,7 +1341,7 @@ def _unpack_limits(packed: bytes) -> JobLimits:
 
 
 def workers(queue: str) -> Call[list[WorkerRow]]:
-    """Who works on a queue, those with the oldest lease first."""
+    """List the workers of a queue, those with the oldest lease first."""
     k = queue_keys(queue)
     return Call("workers", (k.workers, k.info, k.draining), (k.inflight_prefix,), _parse_workers)
 
@@ -1246,7 +1361,7 @@ def _parse_workers(reply: list[Any]) -> list[WorkerRow]:
 def _worker_row(
     worker_id: bytes, lease_ms: int, in_flight: int, draining: int, packed: bytes
 ) -> WorkerRow:
-    """Read one row. What somebody else has written into it spoils no other row."""
+    """Parse one row. A flaw in it, written by something else than a worker, spoils no other row."""
     info, flaws = _worker_info(packed)
     readable = worker_id.decode(errors="replace")
     if readable.encode() != worker_id or not 0 < len(worker_id) <= LONGEST_WORKER_ID:
@@ -1256,7 +1371,7 @@ def _worker_row(
 
 
 def _worker_info(packed: bytes) -> tuple[dict[str, Any], list[str]]:
-    """What a worker says of itself, and the names of fields that have another form than that."""
+    """Decode the info that a worker wrote, and list the names of fields of unexpected form."""
     try:
         said = codec.decode_value(packed) if packed else {}
     except PayloadUndecodable:
@@ -1277,10 +1392,10 @@ def _worker_info(packed: bytes) -> tuple[dict[str, Any], list[str]]:
 
 
 def _number(value: Any) -> int:
-    """Make sure that a script's number is one.
+    """Check that a value in a script's reply is a number, and return it.
 
     Raises:
-        TypeError: it is something else.
+        TypeError: it is not.
     """
     if not isinstance(value, int):
         raise TypeError(type(value).__name__)
@@ -1288,10 +1403,10 @@ def _number(value: Any) -> int:
 
 
 def _count(text: bytes) -> int:
-    """Read a number that Redis keeps as text; as Redis', it has 64 bits.
+    """Parse a number that Redis keeps as text.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is not a number of 64 bits, as all of Redis' are.
     """
     number = int(text) if len(text) <= 20 else 1 << 63
     if not -(1 << 63) <= number < 1 << 63:
@@ -1300,7 +1415,10 @@ def _count(text: bytes) -> int:
 
 
 def connected(workers: Sequence[str]) -> Call[list[bool]]:
-    """Whether each worker's process holds its control connection: its kernel closes it at death."""
+    """Check whether each worker's process holds its control connection.
+
+    The kernel closes that connection when the process dies.
+    """
 
     def parse(reply: list[Any]) -> list[bool]:
         if len(reply) != 2 * len(workers):
@@ -1318,7 +1436,7 @@ def connected(workers: Sequence[str]) -> Call[list[bool]]:
 
 
 def server_info() -> Call[dict[str, str]]:
-    """The `server` section of INFO."""
+    """Read the `server` section of INFO; in a cluster, of the node that was started last."""
 
     def newest(answers: Sequence[dict[str, str]]) -> dict[str, str]:
         return min(answers, key=uptime_seconds)
@@ -1327,13 +1445,13 @@ def server_info() -> Call[dict[str, str]]:
 
 
 def uptime_seconds(info: Mapping[str, str]) -> int:
-    """How long a server has run, by its INFO. What says nothing sensible has just started."""
+    """Read from INFO how long a server has run; 0 if it does not say."""
     text = info.get("uptime_in_seconds", "")
     return int(text) if re.fullmatch("[0-9]{1,12}", text) else 0
 
 
 def memory_info() -> Call[dict[str, str]]:
-    """The `memory` section of INFO: one section per call, 6.2 knows no more."""
+    """Read the `memory` section of INFO. Redis 6.2 takes only one section per call."""
     return Call("INFO", (), ("memory",), _parse_info, is_script=False)
 
 
@@ -1343,10 +1461,10 @@ def _parse_info(reply: bytes) -> dict[str, str]:
 
 
 def cluster_slots() -> Call[Sequence[Any]]:
-    """Which node has which slots."""
+    """Ask a node of a cluster which node has which slots."""
     return Call("CLUSTER", (), ("SLOTS",), list, is_script=False)
 
 
 def role() -> Call[list[Any]]:
-    """Whether the server is a master."""
+    """Ask a server for its role: master or replica."""
     return Call("ROLE", (), (), list, is_script=False)

@@ -1,7 +1,7 @@
-"""Plain values in the types that a typed job declares, and back: what goes in comes out.
+"""Conversion of plain values to the types that a typed job declares.
 
-Types are looked at once, where a job is declared; a type that no plain value can become is refused
-there. No text here holds a value: these texts end in logs.
+A type is checked once, where the job is declared. It is refused there if no plain value can be
+converted to it. Error texts of this module never contain a value, since they end up in logs.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ _SCALARS: Final = (
 _RECORDS: Final = (types.DataclassType, types.StructType)
 _PATH: Final = re.compile(r" - at (?:`key` in )?`\$[^`]*`$")
 _QUOTING: Final = ("Invalid enum value", "Invalid value")
-"""msgspec's messages that hold the value."""
+"""Beginnings of msgspec's messages that quote the value."""
 
 
 class Conversion:
-    """How values become one declared type.
+    """The conversion of values to one declared type.
 
     Args:
         where: job and argument, for the error.
         target: the declared type.
 
     Attributes:
-        exact: classes whose values need no check: they arrive as they are.
+        exact: classes whose values need no check, since they always arrive unchanged.
 
     Raises:
-        InvalidInput: no plain value can become one.
+        InvalidInput: no plain value can be converted to the type.
     """
 
     __slots__ = ("_adapter", "exact", "target")
@@ -72,10 +72,10 @@ class Conversion:
         self.exact = frozenset(_exact_classes(target))
 
     def convert(self, value: Any) -> Any:
-        """The value in this type.
+        """Convert a plain value to this type.
 
         Raises:
-            NotSerializable: it does not fit; why is told without the value.
+            NotSerializable: the value does not fit. The text gives the reason, but not the value.
         """
         if type(value) in self.exact and type(value) in _AS_THEY_ARE:
             return value
@@ -83,14 +83,15 @@ class Conversion:
             if self._adapter is not None:
                 return self._adapted(value)
             return msgspec.convert(value, self.target, strict=False, dec_hook=from_plain)
-        except Exception as error:  # noqa: BLE001 - also what the user's own classes raise
+        except Exception as error:  # noqa: BLE001 - the user's own classes may raise anything
             raise NotSerializable(_reason(error)) from None
 
     def check(self, value: Any) -> None:
-        """Refuse a value that would not arrive as it is.
+        """Refuse a value that would arrive in the job as another value.
 
         Raises:
-            NotSerializable: it has no plain form, does not fit, or would be another one.
+            NotSerializable: the value has no plain form, does not fit the type, or would become
+                another value.
         """
         if type(value) in self.exact:
             return
@@ -110,14 +111,14 @@ class Conversion:
 
 
 _PLAIN: Final = (dict, list, str, int, float, bool, bytes)
-"""What a record becomes where Any is declared: nobody expects it to be of its class."""
+"""Classes that a record may become where Any is declared, since no job expects its class there."""
 
 _AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, NoneType})
-"""Plain values that already are of their type."""
+"""Classes of plain values that need no conversion."""
 
 
 def _exact_classes(target: Any) -> Iterator[type]:
-    """Classes whose own instances arrive as they are: no need to look at each."""
+    """Iterate over the classes whose own instances always arrive unchanged."""
     found = types.type_info(target)
     members = found.types if isinstance(found, types.UnionType) else (found,)
     plain: Mapping[type, type] = {
@@ -132,7 +133,7 @@ def _exact_classes(target: Any) -> Iterator[type]:
         if type(member) in plain and not _is_constrained(member):
             yield plain[type(member)]
         elif isinstance(member, types.CustomType) and is_model(member.cls):
-            yield member.cls  # the encoder looks at each model itself
+            yield member.cls  # the encoder checks each model itself
         elif isinstance(member, types.EnumType):
             yield member.cls
         elif isinstance(member, _RECORDS) and all(
@@ -144,7 +145,7 @@ def _exact_classes(target: Any) -> Iterator[type]:
 
 
 def _closed(kind: type) -> Iterator[type]:
-    """A record, unless it has fields that don't travel."""
+    """Yield a record class, unless it has private fields, which are not sent."""
     names = field_names(kind) or []
     if not any(name.startswith("_") for name in names):
         yield kind
@@ -158,7 +159,7 @@ def _is_constrained(node: Any) -> bool:
 
 
 def _nodes(found: types.Type, seen: Set[Any] = frozenset()) -> Iterator[types.Type]:
-    """All parts of a type; each class once."""
+    """Iterate over all parts of a type, each class once."""
     kind = getattr(found, "cls", None)
     if kind is not None and kind in seen:
         return
@@ -175,21 +176,22 @@ def _nodes(found: types.Type, seen: Set[Any] = frozenset()) -> Iterator[types.Ty
 
 
 def _pydantic_adapter(target: Any) -> Any:
-    """What pydantic makes of a type that msgspec can't read: a union of models, for instance.
+    """Return pydantic's adapter for a type that msgspec can't read (a union of models, say).
 
-    Pydantic is loaded if one of its models is declared; else nothing is lost.
+    Pydantic is loaded already if the type contains one of its models. If it is not loaded, it could
+    not help either, and the result is None.
     """
     adapter = getattr(sys.modules.get("pydantic"), "TypeAdapter", None)
     if adapter is None:
         return None
     try:
         return adapter(target)
-    except Exception:  # noqa: BLE001 - it has errors of many kinds for this
+    except Exception:  # noqa: BLE001 - pydantic has many kinds of errors for this
         return None
 
 
 def _arrived(sent: Any, back: Any) -> bool:
-    """Whether no record was lost or became another; conversions that are declared are no loss."""
+    """Return whether no record was lost or became another. Declared conversions are allowed."""
     if sent is back:
         return True
     if is_model(type(sent)):
@@ -242,9 +244,13 @@ def _refusal(where: str, why: str) -> str:
 
 
 def conversions(job: str, declared: Mapping[str, Any]) -> dict[str, Conversion]:
-    """How each argument of a job is converted.
+    """Make the conversion of each argument of a job.
+
+    Args:
+        job: name of the job, for the errors.
+        declared: declared types, by argument name.
 
     Raises:
-        InvalidInput: no plain value can become what one declares.
+        InvalidInput: no plain value can be converted to one of the types.
     """
     return {name: Conversion(f"job {job}: {name}", kind) for name, kind in declared.items()}

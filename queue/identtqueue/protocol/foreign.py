@@ -1,9 +1,9 @@
 """Values that msgspec does not know: pydantic models, paths, subclasses of builtin types.
 
-Each has a plain form that msgpack can carry, and from which a job that declares its type gets it
-back. A pydantic model may have a plain form that means another value: a secret is masked, an alias
-is not understood, a field is left out. So a model is read again before it is sent, and what differs
-is refused. No text here holds a value: these texts end in logs.
+Each has a plain form that msgpack can encode. A job that declares the type gets the value back from
+that form. The plain form of a pydantic model may stand for another value: a secret is masked, an
+alias is not understood, a field is left out. So a model is decoded again before it is sent, and
+refused if it differs. Error texts of this module never contain a value, since they end up in logs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from identtqueue.protocol.sameness import differences
 
 
 class Refused(ValueError):
-    """Why a value has no plain form, or can't be made from one; without the value."""
+    """A value has no plain form, or can't be made from one. The text does not contain the value."""
 
 
 _MODES: Final = (
@@ -30,8 +30,9 @@ _MODES: Final = (
     {"mode": "python", "by_alias": False},
     {"mode": "python", "by_alias": True},
 )
-"""Ways to dump a pydantic model. Names of fields come first, since untyped jobs see them; the
-values of Python last, as these hold what JSON can't: bytes, keys that are no text."""
+"""Ways to dump a pydantic model, in the order in which they are tried. Field names come before
+aliases, since untyped jobs see them. Mode `python` comes last; it covers what JSON can't hold, such
+as bytes, or keys that are not text."""
 
 _BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (str, str.__str__),
@@ -41,7 +42,7 @@ _BASES: Final[tuple[tuple[type, Callable[[Any], Any]], ...]] = (
     (pathlib.PurePath, str),
     (collections.deque, list),
 )
-"""Classes whose subclasses arrive as the base, and how that is made."""
+"""Classes whose subclasses are sent as the base class, each with its conversion."""
 
 _MADE: Final[tuple[tuple[Any, Any], ...]] = (
     (collections.OrderedDict, dict),
@@ -51,17 +52,17 @@ _MADE: Final[tuple[tuple[Any, Any], ...]] = (
     (pathlib.PurePath, str),
     *((kind, kind) for kind in (str, int, float, bytes, dict, list, tuple, set, frozenset)),
 )
-"""What a declared class is made from: by calling it with that."""
+"""Pairs of a declared class and the plain class that it is made from, by calling it."""
 
 _plain_decoder: Final = msgspec.msgpack.Decoder()
 _modes_of: weakref.WeakKeyDictionary[type, Mapping[str, Any]] = weakref.WeakKeyDictionary()
 
 
 def to_plain(value: Any) -> Any:
-    """The plain form of a value that msgspec does not know.
+    """Return the plain form of a value that msgspec does not know.
 
     Raises:
-        Refused: it has none, or one that means another value.
+        Refused: the value has no plain form, or only one that stands for another value.
     """
     kind = type(value)
     if is_model(kind):
@@ -73,11 +74,15 @@ def to_plain(value: Any) -> Any:
 
 
 def from_plain(target: Any, value: Any) -> Any:
-    """A value of a declared class that msgspec does not know.
+    """Make a value of a declared class that msgspec does not know.
+
+    Args:
+        target: the declared class, perhaps with type arguments.
+        value: the plain form.
 
     Raises:
-        Refused: the plain value does not fit.
-        NotImplementedError: nothing can be made of that class.
+        Refused: the plain value does not fit the class.
+        NotImplementedError: the class can't be made from any plain value.
     """
     if target is object:
         return value
@@ -94,24 +99,28 @@ def from_plain(target: Any, value: Any) -> Any:
 
 
 def can_restore(kind: type) -> bool:
-    """Tell whether a job that declares this class can get a value of it."""
+    """Return whether a value of this class can be made from a plain form."""
     return kind is object or is_model(kind) or _made_from(kind) is not None
 
 
 def is_model(kind: Any) -> bool:
-    """Tell whether it is a class of pydantic's, by its methods: pydantic is never imported."""
+    """Return whether a class is a pydantic model, by its methods: pydantic is never imported."""
     return (
         isinstance(kind, type) and hasattr(kind, "model_dump") and hasattr(kind, "model_validate")
     )
 
 
 def restore(kind: Any, value: Any) -> Any:
-    """The model in its plain form.
+    """Make a model from its plain form.
 
-    Strict models take from JSON what they refuse from Python: text for a date, a list for a tuple.
+    Strict models accept some values from JSON only: text for a date, a list for a tuple.
+
+    Args:
+        kind: the model's class.
+        value: its plain form.
 
     Raises:
-        Exception: the model does not take it; whatever its validators raise.
+        Exception: the model refuses the value; any error that its validators raise.
     """
     return first_of(kind.model_validate, kind.model_validate_json, value)
 
@@ -119,10 +128,15 @@ def restore(kind: Any, value: Any) -> Any:
 def first_of(
     validate: Callable[[Any], Any], validate_json: Callable[[str], Any], value: Any
 ) -> Any:
-    """What pydantic makes of a plain value; as JSON, if it refuses that and JSON can hold it.
+    """Validate a plain value. If that fails and JSON can hold the value, validate it as JSON.
+
+    Args:
+        validate: validates a Python value.
+        validate_json: validates a JSON text.
+        value: the plain value.
 
     Raises:
-        Exception: it refuses both.
+        Exception: both refuse it.
     """
     try:
         return validate(value)
@@ -137,11 +151,15 @@ def first_of(
 
 
 def reasons(kind: Any, error: BaseException) -> str:
-    """Why a model refused a value, without the value.
+    """Describe why a model refused a value, without the value.
 
-    Pydantic's own messages may quote it (a discriminator, an e-mail address), and those of
-    validators say what their authors like. So only the kinds of errors and the places are told;
-    of these, only what is no key of a mapping.
+    Pydantic's own messages may quote the value (a discriminator, an e-mail address), and those of
+    validators contain anything their authors like. So the description has only the kinds of errors
+    and their places, and of a place no keys of mappings.
+
+    Args:
+        kind: the model's class, or a type that contains models.
+        error: the error that it raised.
     """
     tell = getattr(error, "errors", None)
     if not callable(tell):
@@ -164,7 +182,7 @@ def _model_to_plain(value: Any) -> msgspec.Raw:
             continue
         try:
             again = restore(kind, _plain_decoder.decode(data))
-        except Exception:  # noqa: BLE001, S112 - the user's validators; another way may do
+        except Exception:  # noqa: BLE001, S112 - validators are the user's code: try another way
             continue
         found = differences(value, again)
         if not found:
@@ -188,12 +206,12 @@ def _model_to_plain(value: Any) -> msgspec.Raw:
 def _dumped(value: Any, mode: Mapping[str, Any]) -> bytes | None:
     try:
         return _plain_encoder.encode(value.model_dump(**mode, round_trip=True, warnings=False))
-    except Exception:  # noqa: BLE001 - serializers are the user's code: the next way may do
+    except Exception:  # noqa: BLE001 - serializers are the user's code: try another way
         return None
 
 
 def _made_from(kind: Any) -> Any:
-    """What a class is made from, or None."""
+    """Return the plain class that a class is made from, or None."""
     if not isinstance(kind, type) or kind is collections.defaultdict:
         return None
     for base, source in _MADE:
@@ -213,7 +231,7 @@ def _make(target: Any, kind: Any, source: Any, value: Any) -> Any:
         return value
     try:
         return kind(value)
-    except Exception as error:  # noqa: BLE001 - a constructor of the user's
+    except Exception as error:  # noqa: BLE001 - constructors are the user's code
         raise Refused(f"{type(error).__name__} in {kind.__qualname__}()") from None
 
 
@@ -226,7 +244,7 @@ def _place(location: Iterable[Any], names: set[str]) -> str:
 
 
 def _field_names(kind: Any) -> set[str]:
-    """The names of the fields of a model and of those in it: an error's place may name them."""
+    """Collect the field names of a model and of the models in it; descriptions may show these."""
     names: set[str] = set()
     kinds, seen = [kind], set()
     while kinds:

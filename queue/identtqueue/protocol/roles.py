@@ -1,7 +1,7 @@
-"""Redis ACLs: what each role may do, derived from the scripts it runs.
+"""The Redis ACL rules of each role, derived from the scripts that it runs.
 
-Redis checks the commands inside a script against whoever calls it. So a role's ACL is the union
-over its scripts, and can't be kept by hand: `identtqueue acl ROLE` prints it.
+Redis checks the commands inside a script against the ACL of the user that calls it. So a role needs
+all commands of all its scripts. That list can't be kept by hand: `identtqueue acl ROLE` prints it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from identtqueue.task import check_queue_name
 
 
 class Role(enum.Enum):
-    """Who logs in."""
+    """The role of a user of Redis."""
 
     PRODUCER = "producer"
     WORKER = "worker"
@@ -24,10 +24,10 @@ class Role(enum.Enum):
 
 
 _CONNECTION: Final = ("info", "client|setname", "select", "evalsha", "script|load")
-"""What every connection needs: the check of the version, its name, its database, the scripts."""
+"""Commands of every connection: to check the version, set its name and database, run scripts."""
 _LISTENING: Final = ("subscribe", "unsubscribe", "ping")
 _TOPOLOGY: Final = ("role", "cluster|slots", "asking")
-"""For Sentinel the first, for a cluster the others."""
+"""`role` is for servers behind Sentinels, the others are for clusters."""
 
 _LOOKING: Final = ("depth", "promote", "workers")
 SCRIPTS: Final = {
@@ -61,16 +61,16 @@ _PLAIN: Final = {
 
 
 def script_commands(role: Role) -> list[str]:
-    """The commands inside the scripts that the role runs."""
+    """List the commands inside the scripts that a role runs, in alphabetical order."""
     return sorted(set().union(*(scripts.script(name).commands for name in SCRIPTS[role])))
 
 
 def rules(role: Role, queues: Sequence[str] = ()) -> list[str]:
-    """The words after `ACL SETUSER name on >password`.
+    """List the ACL rules of a role: the words after `ACL SETUSER name on >password`.
 
     Args:
-        role: what the user does. An application that also administrates needs the rules of both.
-        queues: those that it may touch; none: all.
+        role: the user's role. An application that also administrates needs the rules of both.
+        queues: the queues that the user may access; empty: all.
 
     Raises:
         InvalidQueueName: a queue's name breaks the rule.

@@ -1,4 +1,7 @@
-"""Whether a value that came back is the one that was sent: also in its types, and nan is nan."""
+"""Comparison of a value that was decoded with the one that was sent.
+
+It is stricter than `==`, since types must be equal as well. But nan is equal to nan.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ _NOTHING: Final = object()
 
 
 def differences(sent: Any, back: Any) -> list[str]:
-    """The names of what differs between two pydantic models; none: they are the same."""
+    """List the names of the fields in which two pydantic models differ; empty if they are equal."""
     if type(sent) is not type(back):
         return ["class"]
     different = [
@@ -32,13 +35,13 @@ def differences(sent: Any, back: Any) -> list[str]:
 
 
 def same(sent: Any, back: Any) -> bool:
-    """Tell whether two values are equal in all they hold, types included."""
+    """Return whether two values are equal, including the types of everything in them."""
     kind = type(sent)
     if kind is not type(back):
         return False
     if hasattr(kind, "model_fields") and hasattr(sent, "__pydantic_extra__"):
         return not differences(sent, back)
-    if isinstance(sent, Mapping):  # order is kept on the way, so pairs can be compared one by one
+    if isinstance(sent, Mapping):  # the order is kept on the way: compare the pairs one by one
         return _all_same(sent.keys(), back.keys()) and _all_same(sent.values(), back.values())
     if isinstance(sent, list | tuple):
         return _all_same(sent, back)
@@ -57,7 +60,7 @@ def _all_same(sent: Collection[Any], back: Collection[Any]) -> bool:
 
 
 def field_names(kind: Any) -> list[str] | None:
-    """The names of the fields of a dataclass, a msgspec struct or an attrs class; None: no such."""
+    """List the fields of a dataclass, a msgspec struct or an attrs class; None for any other."""
     if is_dataclass(kind):
         return [field.name for field in fields(kind)]
     if issubclass(kind, msgspec.Struct):
@@ -69,17 +72,21 @@ def field_names(kind: Any) -> list[str] | None:
 def _equal(sent: Any, back: Any) -> bool:
     try:
         return bool(sent == back or (sent != sent and back != back))  # noqa: PLR0124 - nan
-    except Exception:  # noqa: BLE001 - arrays, for instance, are neither
+    except Exception:  # noqa: BLE001 - arrays, for instance, have no truth value
         return False
 
 
 def _same_private(sent: Any, back: Any) -> bool:
-    """Locks, caches and clients have no value to lose: another one of their class will do."""
+    """Compare two private attributes.
+
+    Objects without `__eq__`, such as locks, caches and clients, have no value that could be lost.
+    Of those, any other object of the same class will do.
+    """
     return same(sent, back) or (
         type(sent) is type(back) and sent is not _NOTHING and "__eq__" not in _methods(type(sent))
     )
 
 
 def _methods(kind: type) -> set[str]:
-    """The names of what a class and its bases define, `object` left out."""
+    """Collect the names that a class and its bases define, except those of `object`."""
     return {name for base in kind.__mro__[:-1] for name in vars(base)}

@@ -1,7 +1,7 @@
-"""The Lua scripts: loaded once, includes resolved, headers checked.
+"""The Lua scripts, loaded once, with their includes resolved and their headers checked.
 
-A script names its KEYS and ARGV in its header (`-- KEYS  1 pending  2 wake`); the loader counts
-the KEYS there, so that a call with too few or too many fails here and not inside Redis.
+A script names its KEYS and ARGV in its header (`-- KEYS  1 pending  2 wake`). The loader counts the
+KEYS there, so that a call with too few or too many keys fails here and not inside Redis.
 """
 
 from __future__ import annotations
@@ -24,7 +24,15 @@ _NUMBERED: Final = re.compile(r"(?:^|  )(\d+) ")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """One script, ready to be sent; `commands` are the Redis commands that it may call."""
+    """One script, ready to be sent.
+
+    Attributes:
+        name: the file name, without `.lua`.
+        source: the Lua source, with includes.
+        sha: the SHA-1 by which Redis knows it.
+        key_count: how many KEYS it takes.
+        commands: the Redis commands that it may call.
+    """
 
     name: str
     source: str
@@ -34,17 +42,18 @@ class Script:
 
 
 def names() -> list[str]:
-    """All scripts, in alphabetical order."""
+    """List the names of all scripts, in alphabetical order."""
     folder = resources.files(__package__) / "lua"
     return sorted(file.name.removesuffix(".lua") for file in folder.iterdir() if file.is_file())
 
 
 @cache
 def script(name: str) -> Script:
-    """The script of that name.
+    """Load a script by its name.
 
     Raises:
-        ValueError: its header names no KEYS, or an include is missing (a packaging error).
+        ValueError: its header names no KEYS, or numbers them wrongly.
+        FileNotFoundError: the script or one of its includes is missing (a packaging error).
     """
     text = _read(f"{name}.lua")
     header = _KEYS.search(text)
@@ -60,10 +69,11 @@ def script(name: str) -> Script:
 
 
 def _resolve(text: str, seen: set[str]) -> str:
-    """Put each included fragment in once, before its first use.
+    """Replace each include by its fragment, once, before its first use.
 
-    What a block includes is indented, and is seen in that block alone. Its functions are made when
-    the block is run: a function costs as much as a small command, and each run makes all it meets.
+    An indented include stands in a block, and its functions exist only in that block. They are
+    created only when the block runs. That saves time, since Lua creates every function it meets in
+    each run of a script, and that costs as much as a small command.
     """
 
     def fragments(match: re.Match[str]) -> str:

@@ -1,6 +1,6 @@
-"""The state machine, as data: every transition, its script, its guard and who calls it.
+"""The state machine as data: every transition, with its script, its guard and its caller.
 
-A test holds this table, the files in `lua/` and the table in `docs/internals.md` together.
+A test keeps this table, the files in `lua/` and the table in `docs/internals.md` consistent.
 """
 
 from __future__ import annotations
@@ -11,12 +11,20 @@ from typing import Final
 from identtqueue.task import State
 
 NONE: Final = None
-"""The task does not exist (yet, or any more)."""
+"""The task does not exist: not yet, or no longer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Transition:
-    """One script that moves tasks from one of `sources` to one of `targets`."""
+    """One script that moves tasks from one of `sources` to one of `targets`.
+
+    Attributes:
+        script: name of the script.
+        sources: states that a task may have before; None: it does not exist.
+        targets: states that it may have after; None: it does not exist.
+        guard: the condition under which the script moves a task.
+        caller: the part of the system that calls the script.
+    """
 
     script: str
     sources: tuple[State | None, ...]
@@ -90,15 +98,15 @@ TRANSITIONS: Final = (
         "give_up",
         (State.PENDING,),
         (State.FAILED,),
-        "declined long ago, and since then no worker was there that had not",
+        "declined long ago, and since then no worker was seen that could run it",
         "upkeep",
     ),
     Transition(
         "recover",
         (State.RUNNING,),
         (State.PENDING, State.FAILED, State.CANCELLED),
-        "lease expired, or waived on evidence of death; losses reaching the limit are buried, "
-        "of a task that ran alone",
+        "lease expired, or waived on evidence of death; a task that ran alone is buried if its "
+        "losses reach the limit",
         "upkeep, operator",
     ),
     Transition(
@@ -130,13 +138,13 @@ SERVICE_SCRIPTS: Final = {
     "the protocol version",
     "extend": "renews the lease of a worker that still has one",
     "leave": "gives the lease back when nothing is in flight",
-    "drain": "tells workers to stop fetching, or calls them back",
-    "pause": "stops or resumes claims of the whole queue",
-    "progress": "stores what a running attempt says of its progress, and tells who watches",
-    "wake": "rings for one idle worker when tasks are pending",
-    "depth": "counts, and the oldest wait; writes nothing",
-    "workers": "who works, on how much; writes nothing",
-    "permitted": "which commands the caller's ACL lacks; writes nothing",
-    "limits": "the limits of jobs, and how far they are used; writes nothing",
+    "drain": "asks workers to stop fetching, or calls them back",
+    "pause": "stops or resumes claims from the whole queue",
+    "progress": "stores the progress of a running attempt, and publishes it to those who watch",
+    "wake": "wakes one idle worker when tasks may start",
+    "depth": "counts the tasks by state, and measures the oldest wait; writes nothing",
+    "workers": "lists the workers and how many tasks each has; writes nothing",
+    "permitted": "lists the commands that the caller's ACL lacks; writes nothing",
+    "limits": "lists the limits of jobs and how far they are used; writes nothing",
 }
 """Scripts that move no task."""

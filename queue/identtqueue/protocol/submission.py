@@ -1,4 +1,4 @@
-"""From what a caller says to what a queue stores; shared by the asyncio and blocking clients."""
+"""The checks and the encoding of tasks to enqueue, shared by the asyncio and blocking clients."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from identtqueue.task import (
 
 BATCH_TASKS: Final = 200
 BATCH_BYTES: Final = 1024 * 1024
-"""One batch at most: Redis runs a script to its end, and everybody else waits."""
+"""Upper bound for one batch. Redis runs a script to its end while all other clients wait."""
 
 _DEFAULT: Final = TaskOptions()
 
@@ -30,12 +30,13 @@ _NAMES: Final = ("queue_name", "function_name")
 
 
 class Submission(msgspec.Struct, frozen=True):
-    """A call of a job that is to be enqueued.
+    """A task to enqueue: the call of a job, and its options.
 
     Attributes:
-        queue_name, function_name: where to, and which job of its workers.
-        args, kwargs: handed to the job after its context; anything with a msgpack form.
-        options: how the task is to be run; None: the defaults of `TaskOptions`.
+        queue_name: the queue to put it in.
+        function_name: the name of the job.
+        args, kwargs: arguments of the job after its context; anything with a msgpack form.
+        options: how to run the task; None: the defaults of `TaskOptions`.
     """
 
     queue_name: str
@@ -46,7 +47,11 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
-    """Check and encode it.
+    """Check and encode a submission.
+
+    Args:
+        submission: the task to enqueue.
+        max_payload_bytes: upper bound for the encoded task.
 
     Raises:
         InvalidInput: a name, an id, an option or an argument breaks a rule.
@@ -83,12 +88,12 @@ def _task_id(queue: str, given: str | None) -> str:
 def submission_of(
     names: tuple[Any, ...], kwargs: dict[str, Any], options: TaskOptions | None
 ) -> Submission:
-    """Sort out what was passed to `enqueue_job`.
+    """Make a submission from the arguments of `enqueue_job`.
 
     Args:
-        names: queue and job, if they were given by position, and the job's positional arguments.
+        names: queue and job, if they were given by position, then the job's positional arguments.
         kwargs: queue and job, if they were given by name, and the job's keyword arguments.
-        options: of the task.
+        options: the options of the task.
 
     Raises:
         InvalidInput: a name is missing, or an option of the task stands among the arguments of
@@ -106,10 +111,14 @@ def submission_of(
 
 
 def refuse_options(what: str, kwargs: Mapping[str, Any]) -> None:
-    """Refuse keyword arguments that are named as options of a task.
+    """Refuse keyword arguments that have the name of an option of a task.
+
+    Args:
+        what: name of the called function, for the error.
+        kwargs: the keyword arguments of the job.
 
     Raises:
-        InvalidInput: there is one.
+        InvalidInput: an argument has such a name.
     """
     if (taken := OPTION_NAMES.intersection(kwargs)) and (name := min(taken)):
         raise InvalidInput(
@@ -120,10 +129,15 @@ def refuse_options(what: str, kwargs: Mapping[str, Any]) -> None:
 
 
 def refuse_existing(submissions: Sequence[Submission], receipts: Sequence[Receipt]) -> None:
-    """Raise for the first submission that wants no existing task and met one.
+    """Raise TaskExists for the first submission whose id was taken, if its options ask for that.
+
+    Args:
+        submissions: the tasks that were enqueued.
+        receipts: one for each of them, in the same order.
 
     Raises:
-        TaskExists: there is one. What was new is enqueued.
+        TaskExists: an id was taken, and its options say `on_existing="raise"`. The new tasks are
+            enqueued all the same.
     """
     for submission, receipt in zip(submissions, receipts, strict=True):
         options = submission.options
@@ -132,7 +146,7 @@ def refuse_existing(submissions: Sequence[Submission], receipts: Sequence[Receip
 
 
 def _wire_options(options: TaskOptions) -> dict[str, int | str | bool]:
-    """What differs from the default, as `enqueue.lua` reads it (times in ms)."""
+    """Encode the options that differ from the default as `enqueue.lua` reads them, times in ms."""
     wire: dict[str, int | str | bool] = {}
     if options.delay_seconds:
         wire["delay"] = _ms(options.delay_seconds)
@@ -142,7 +156,8 @@ def _wire_options(options: TaskOptions) -> dict[str, int | str | bool]:
         wire["expires"] = _ms(options.expires_seconds)
     if options.result_ttl_seconds != _DEFAULT.result_ttl_seconds:
         wire["ttl"] = _ms(options.result_ttl_seconds)
-    # A random id meets only itself, when its call is sent again: it must not replace itself.
+    # A random id can only be taken by itself, when its call is sent again. It must not replace
+    # itself then.
     if options.on_existing == "replace" and options.task_id is not None:
         wire["replace"] = True
     if options.unique_key is not None:
@@ -156,7 +171,14 @@ def _ms(seconds: float) -> int:
 
 
 def in_batches(tasks: Sequence[tuple[str, NewTask]]) -> Iterator[tuple[str, list[int]]]:
-    """Positions of the tasks that go out together: one queue, bounded in number and size."""
+    """Split tasks into batches: each of one queue, and bounded in number and size.
+
+    Args:
+        tasks: pairs of queue and task.
+
+    Yields:
+        The queue of a batch and the positions of its tasks.
+    """
     by_queue: dict[str, list[int]] = {}
     for position, (queue, _) in enumerate(tasks):
         by_queue.setdefault(queue, []).append(position)

@@ -1,4 +1,4 @@
--- abort: running -> cancelled, by its owner, which was asked to
+-- abort: running -> cancelled, reported by the owner, which was asked to cancel the task
 -- KEYS  1 inflight:<worker>  2 stats  3 blocked  4 wake
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 id  5 attempt  6 encoded reason
 --       7 running prefix

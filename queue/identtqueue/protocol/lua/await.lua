@@ -1,7 +1,7 @@
--- await: reads how a task ended, or registers who waits for it. scheduled / pending -> cancelled: a
--- task that has expired before it ever started
+-- await: reads how a task ended, or registers a client that waits for it. scheduled / pending ->
+-- cancelled, for a task that expired before it ever started
 -- KEYS  1 task:<id>  2 pending  3 scheduled  4 stats  5 blocked  6 tombstones  7 expiring
--- ARGV  1 reply channel, or empty: only look  2 size of a result that is not sent, or -1: any is
+-- ARGV  1 reply channel, or empty: only look  2 largest result to send, or -1: no bound
 --       3 task prefix  4 unique prefix  5 held prefix  6 id  7 error of an expired task
 -- Returns {"missing"} | {state, ms until it expires or -1} | {"succeeded", result}
 --         | {"failed" | "cancelled", failure}; or {state, nil, size} of a result that is larger
@@ -30,7 +30,7 @@ if task[5] and state ~= 'running' then
 end
 local waits = waiters and string.find(waiters, ARGV[1], 1, true)
 if ARGV[1] ~= '' and not (waits and #waiters < 16384) then
-  redis.call('HDEL', KEYS[1], 'waiters')  -- first: it is allowed at maxmemory
+  redis.call('HDEL', KEYS[1], 'waiters')  -- first: a first write must be allowed at maxmemory
   redis.call('HSET', KEYS[1], 'waiters', waiters and with_waiter(waiters, ARGV[1]) or ARGV[1])
 end
 return {state, expires_in}

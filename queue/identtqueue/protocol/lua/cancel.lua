@@ -1,4 +1,4 @@
--- cancel: scheduled / pending -> cancelled; the owner of a running task is asked
+-- cancel: scheduled / pending -> cancelled; the owner of a running task is asked to cancel it
 -- KEYS  1 pending  2 scheduled  3 stats  4 blocked  5 tombstones  6 suspects  7 wake
 --       8 expiring  9 shelves  10 served  11 answer:<call>
 -- ARGV  1 task prefix  2 unique prefix  3 id  4 encoded reason  5 control channel prefix
@@ -26,7 +26,7 @@ if state == 'running' then
 end
 if task[8] then redis.call('ZREM', KEYS[8], id) end
 end_cancelled(key, id, ARGV[4], now_ms(), task[4], ARGV[2], KEYS[3])
--- A suspect has kept its slot.
+-- A suspect keeps its slot of max_running while it waits.
 if task[7] then vacate(ARGV[7], KEYS[4], KEYS[7], key, id, task[7]) end
 if task[9] then
   redis.call('HDEL', key, 'shelf')

@@ -1,7 +1,7 @@
--- claim: pending -> running, up to N, or 1 MiB of payloads; due tasks are promoted first.
--- -> cancelled instead: a task that expired before it ever started, or that was cancelled while it
--- ran and then came back. One whose job is at a limit is held; once it may start, it comes before
--- all that are not
+-- claim: pending -> running, for up to N tasks or 1 MiB of payloads; due tasks are promoted first.
+-- -> cancelled, for a task that expired before it ever started, or whose cancellation was asked for
+-- while it ran and that then came back. A task whose job is at a limit is held. Once it may start,
+-- it comes before the tasks in pending
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
 --       15 expiring  16 shelves  17 served  18 cron
@@ -12,10 +12,10 @@
 -- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled or held task may
 --         start or -1, Redis time, number left that may start (of held ones: one per job), news,
 --         then per attempt: id, number, failures, losses, enqueued at, ms waited, payload}
--- News  pairs, seldom any: "fence <id>", its fencing token where that is not the Redis time;
---       "suspects", their number; "alone", 1: a suspect, beside which nothing may run in this
---       worker; "hold", ms for which it is to start nothing more, so that it can take a suspect;
---       "shelves", their names
+-- News  pairs, seldom any: "fence <id>", the fencing token of a task if it is not the Redis time;
+--       "suspects", their number; "alone", 1: the task is a suspect, and this worker must run
+--       nothing beside it; "hold", ms for which the worker must start nothing, so that it becomes
+--       idle and can take a suspect; "shelves", their names
 -- include lib/now.lua
 -- include lib/promote.lua
 -- include lib/expiry.lua
@@ -23,8 +23,8 @@
 -- include lib/take.lua
 if tonumber(redis.call('ZSCORE', KEYS[3], ARGV[3]) or 0) == 0 then return {'lost'} end
 if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
--- A queue that is neither paused nor limited, without suspects and with nothing cancelled, as most
--- are, pays for no more than one look; nor for the functions that only the others need.
+-- Most queues are not paused, have no limits, no suspects, no shelves and no tombstones. For them a
+-- claim costs only this one EXISTS, and the functions that only the other queues need are not made.
 local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[13],
   KEYS[16]) > 0 or ARGV[12]
 if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
@@ -40,7 +40,7 @@ local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pendin
 local keys = special and {KEYS[9], KEYS[11], ARGV[9]}
 if keys then fields[11], fields[12], fields[13] = 'function', 'slot', 'held' end
 
-local function start(list, ids, i, dead)  -- false: it is not to run, or not now
+local function start(list, ids, i, dead)  -- false: the task does not start, or not now
   local id, key, has = ids[i], ARGV[1] .. ids[i], at.special
   local task = redis.call('HMGET', key, unpack(fields))
   if task[1] ~= 'pending' then return false end  -- cancelled; or its hash was removed by hand
@@ -78,7 +78,7 @@ if special then
 end
 repeat until not take(at, KEYS[1], KEYS[12], most - claimed, start)
 if claimed > 0 then count_claims(KEYS[5], claimed, waited) end
--- Pass the baton: exactly one more worker wakes while tasks are left that may start.
+-- Pass the wake token on: exactly one more worker wakes while tasks are left that may start.
 if special then
   reply[4], reply[2] = at.special.due_held(KEYS[10], now, next_due, reply[4])
   reply[4] = reply[4] + at.special.living(KEYS[1], KEYS[12], ARGV[1])
@@ -86,5 +86,6 @@ else
   reply[4] = redis.call('LLEN', KEYS[1])
 end
 if reply[4] == 0 then redis.call('DEL', KEYS[8]) else ring(KEYS[1], KEYS[8], ARGV[5], reply[4]) end
-reply[4] = reply[4] + shelved  -- for which nobody is rung: it may be one that declines them
+-- No worker is woken for these: it could be one that declines them.
+reply[4] = reply[4] + shelved
 return reply

@@ -1,8 +1,8 @@
--- decline: running -> pending, by a worker that cannot run the task: it knows no such job, or the
--- job takes other arguments there. Nothing is charged. The task goes to a shelf, for workers that
--- have not declined it yet. -> cancelled, if that was asked for meanwhile
+-- decline: running -> pending, by a worker that cannot run the task, because it has no such job or
+-- its job takes other arguments. This counts neither as a failure nor as a loss. The task goes to a
+-- shelf, for workers that have not declined it yet. -> cancelled, if that was asked for meanwhile
 -- KEYS  1 inflight:<worker>  2 stats  3 blocked  4 wake  5 shelves  6 expiring
--- ARGV  1 task prefix  2 unique prefix  3 worker  4 id  5 attempt  6 what declines: a signature
+-- ARGV  1 task prefix  2 unique prefix  3 worker  4 id  5 attempt  6 signature that declines it
 --       7 encoded failure  8 the same for people, in one line  9 running prefix  10 shelf prefix
 --       11 encoded reason of a cancelled task
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
@@ -34,13 +34,14 @@ redis.call('RPUSH', ARGV[10] .. shelf, id)
 redis.call('HINCRBY', KEYS[5], shelf, 1)
 redis.call('HSET', key, 'state', 'pending', 'shelf', shelf, 'declined', declined, 'declined_since',
   more[4] or now, 'declines', lines, 'error', ARGV[7])
--- An attempt that was declined is no start: the task can still expire. Its fencing token stays.
+-- A declined attempt does not count as a start, so the task can still expire. Its fencing token is
+-- kept.
 local number = tonumber(ARGV[5])
 if number == 1 or tonumber(more[6]) == number - 1 then
   redis.call('HSET', key, 'unstarted', number, 'fence', math.max(task[4], more[7] or 0))
   redis.call('HDEL', key, 'started_at')
   if more[8] then redis.call('ZADD', KEYS[6], more[8], id) end
 end
-redis.call('HDEL', key, 'suspect')  -- it has its losses, and becomes one again
+redis.call('HDEL', key, 'suspect')  -- its losses are kept: the next one makes it a suspect again
 redis.call('HINCRBY', KEYS[2], 'declined', 1)
 return ack

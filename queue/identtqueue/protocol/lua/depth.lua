@@ -1,12 +1,12 @@
--- depth: what is in a queue; writes nothing
+-- depth: counts the tasks of a queue by state; writes nothing
 -- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused  7 limits  8 blocked  9 rates
 --       10 tombstones  11 suspects  12 expiring  13 shelves  14 served
 -- ARGV  1 task prefix  2 inflight prefix  3 how far to look ahead (ms)  4 held prefix
 --       5 running prefix  6 shelf prefix
--- Returns {pending, in flight, scheduled, dead, ms that the oldest which may start has waited or
---         -1, ms until the next scheduled or -1, scheduled that fall due within ARGV 3, paused 0|1,
---         workers, Redis time, how many of the pending may not start now, ms until a held one may
---         or -1, then counters}
+-- Returns {pending, in flight, scheduled, dead, ms that the oldest task that may start has waited
+--         or -1, ms until the next scheduled one is due or -1, number of scheduled ones due within
+--         ARGV 3, paused 0|1, workers, Redis time, number of pending ones that may not start now,
+--         ms until a held one may or -1, then counters}
 -- include lib/now.lua
 -- include lib/limits.lua
 -- include lib/due_held.lua
@@ -46,7 +46,7 @@ if redis.call('EXISTS', KEYS[7], KEYS[8]) > 0 then
     if may > 0 then oldest = math.max(oldest, waited(list, dead)) end
     pending, startable, free[job] = pending + held, startable + may, free_for(job) - may
   end
-  -- What has not been looked at by a claim yet: its head stands for the rest.
+  -- Tasks that no claim has looked at yet: the shares of the first 200 are taken for all.
   local sample, found, shares = first_ids(KEYS[1], KEYS[10], 200), {}, 0
   for _, id in ipairs(sample) do
     local job = redis.call('HGET', ARGV[1] .. id, 'function') or ''
@@ -55,13 +55,13 @@ if redis.call('EXISTS', KEYS[7], KEYS[8]) > 0 then
   for job, number in pairs(found) do
     shares = shares + math.max(0, math.min(number * length, free_for(job) * #sample))
   end
-  -- Divided once: a sum of quotients can be a little more than the whole.
+  -- One division: the sum of rounded quotients could exceed the whole.
   if #sample > 0 then startable = startable + math.ceil(shares / #sample) end
   pending = math.max(0, pending - expired_held)
   startable = math.min(startable, pending)
 end
 
-local suspects = redis.call('LLEN', KEYS[11])  -- among which none is dead
+local suspects = redis.call('LLEN', KEYS[11])  -- this list has no dead ids
 pending, startable = pending + suspects, startable + suspects
 if suspects > 0 then oldest = math.max(oldest, waited(KEYS[11])) end
 

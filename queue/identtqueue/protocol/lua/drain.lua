@@ -1,4 +1,4 @@
--- drain: tells workers to stop fetching, or calls them back
+-- drain: asks workers to stop fetching, or calls them back
 -- KEYS  1 workers  2 draining  3 answer:<call>
 -- ARGV  1 "drain" | "undrain"  2 control channel prefix  3.. workers
 -- Returns the workers whose state changed

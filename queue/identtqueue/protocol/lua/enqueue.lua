@@ -2,11 +2,11 @@
 -- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta  6 dead  7 tombstones
 --       8 expiring
 -- ARGV  1 task prefix  2 unique prefix  3 doorbell  4 protocol version
---       5 key of the answer, if the call must not be done twice when it is sent again; or empty
+--       5 key under which the answer is kept, so that a repeated call does nothing; or empty
 --       6.. per task: id, payload, function name, options (msgpack map, or empty)
--- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); replace (an ended task of the
---          same id makes room)
--- Returns per task, in order: "ok" | "exists" | "unique" .. the id that has the key;
+-- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); replace (the task replaces an
+--          ended one of the same id)
+-- Returns per task, in order: "ok" | "exists" | "unique" .. the id that holds the key;
 --         or {"protocol", the version found}
 -- include lib/now.lua
 -- include lib/pending.lua
@@ -17,7 +17,7 @@ local known = ARGV[5] ~= '' and first_answer(ARGV[5])
 if known then return known end
 local now = now_ms()
 local length, queued, accepted, earliest = 0, 0, 0, false
-local before = false  -- how many tasks are pending; false: as many as the list is long
+local before = false  -- number of pending tasks; false: the length of the list
 if redis.call('EXISTS', KEYS[7]) == 1 then
   -- include lib/tombstones.lua
   before = living(KEYS[1], KEYS[7], ARGV[1])

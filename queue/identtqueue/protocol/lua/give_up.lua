@@ -1,8 +1,8 @@
--- give_up: pending -> failed, for tasks on shelves that no worker has been able to run for long
+-- give_up: pending -> failed, for tasks on shelves that no worker has been able to run for too long
 -- KEYS  1 shelves  2 served  3 dead  4 stats
 -- ARGV  1 task prefix  2 unique prefix  3 shelf prefix  4 how long (ms)
 --       5 how long dead letters are kept (ms)  6.. shelves
--- Returns the ids of those that are dead letters now, 100 per shelf at most
+-- Returns the ids of the tasks that are dead letters now, at most 100 per shelf
 -- include lib/now.lua
 -- include lib/shelves.lua
 -- include lib/end_task.lua

@@ -1,4 +1,4 @@
--- leave: gives the lease back
+-- leave: gives a worker's lease back
 -- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining
 -- ARGV  1 worker
 -- Returns "ok" | "busy" (it owns tasks: release them first)

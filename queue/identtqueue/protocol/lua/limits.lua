@@ -1,8 +1,9 @@
--- limits: what limits the jobs of a queue have, and how far they are used; writes nothing
+-- limits: lists the limits of a queue's jobs and how far they are used; writes nothing
 -- KEYS  1 limits  2 blocked  3 rates  4 tombstones
 -- ARGV  1 held prefix  2 running prefix  3 task prefix
--- Returns per job: name, its limits (msgpack, or empty: none any more), running (of those that
---         count towards max), held, ms until one more may start or -1 (when one stops running)
+-- Returns per job: name, its limits (msgpack, or empty: they were removed), number of running tasks
+--         that count towards max, number of held ones, ms until one more may start or -1 (when a
+--         running one ends)
 -- include lib/now.lua
 -- include lib/limits.lua
 -- include lib/tombstones.lua

@@ -1,8 +1,9 @@
--- permitted: which commands the caller's ACL lacks; writes nothing. A script that is refused a
--- command half way has done its first half, so a worker asks before it claims anything.
+-- permitted: lists the commands that the caller's ACL lacks; writes nothing. If Redis refuses a
+-- command in the middle of a script, the script is half done. So a worker asks before its first
+-- claim.
 -- KEYS  1 doorbell
 -- ARGV  1.. names of commands
--- Returns the names of those refused; none before Redis 7.0, which can't tell
+-- Returns the names of those that are refused; empty before Redis 7.0, which has no such check
 local refused = {}
 for i = 1, redis.acl_check_cmd and #ARGV or 0 do
   local allowed = redis.acl_check_cmd(ARGV[i], KEYS[1], KEYS[1], KEYS[1])

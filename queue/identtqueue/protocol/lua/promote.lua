@@ -1,14 +1,14 @@
 -- promote: scheduled / pending -> pending, for tasks that are due; -> cancelled, for those that
--- expired before they ever started. Forgets dead letters that have expired; looks after held tasks,
--- so that none waits for what will not come. Does a bounded part of it
+-- expired before they ever started. It also removes dead letters that have expired, and checks that
+-- held tasks can still start. Each call does a bounded part of that
 -- KEYS  1 scheduled  2 pending  3 wake  4 dead  5 blocked  6 limits  7 rates
 --       8 tombstones  9 suspects  10 expiring  11 stats  12 shelves  13 served
 --       14 cron
 -- ARGV  1 task prefix  2 doorbell  3 limit  4 how long dead letters are kept (ms)
 --       5 running prefix  6 unique prefix  7 held prefix  8 error of an expired task
 --       9 shelf prefix  10.. shelves from which the caller may run tasks
--- Returns {number moved, ms until the next is due or -1, Redis time in ms, 1 if something is left
---         to do at once, else 0, names of shelves}
+-- Returns {number moved, ms until the next is due or -1, Redis time in ms, 1 if due work is left,
+--         else 0, names of shelves}
 -- include lib/now.lua
 -- include lib/promote.lua
 -- include lib/due_held.lua

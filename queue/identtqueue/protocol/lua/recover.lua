@@ -1,7 +1,7 @@
--- recover: running -> pending (head) / failed / cancelled, for all tasks of a lost worker; those
--- whose job has held tasks go to the head of these. One that has lost two workers (or enough to be
--- buried, but for this) becomes a suspect. Only what ran alone is buried: else it is not certain
--- which of the tasks is to blame
+-- recover: running -> pending (head) / failed / cancelled, for all tasks of a lost worker. Tasks
+-- whose job has held tasks go to the head of these. A task that has lost two workers, or one less
+-- than the limit if that is fewer, becomes a suspect. Only a task that ran alone is buried: of
+-- several it would not be certain which one is to blame
 -- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining  5 pending  6 wake  7 dead  8 stats
 --       9 blocked  10 tombstones  11 suspects
 -- ARGV  1 task prefix  2 unique prefix  3 worker  4 doorbell  5 "waive" (its death is certain) or
@@ -20,8 +20,8 @@ local lease = redis.call('ZSCORE', KEYS[2], worker)
 if not lease then return {'unknown'} end
 if ARGV[5] ~= 'waive' and tonumber(lease) > now then return {'alive'} end
 
--- A long list is taken part by part, from its end. The first part gives the lease up (0), so that
--- the worker is told `lost` from then on.
+-- A long list is taken part by part, from its end. The first part sets the lease to 0, so that the
+-- worker gets the answer `lost` from then on.
 local length, part = redis.call('LLEN', KEYS[1]), 100
 local alone, most = length == 1 and tonumber(lease) > 0, tonumber(ARGV[6])
 local ids = redis.call('LRANGE', KEYS[1], -part, -1)
@@ -60,7 +60,7 @@ local function fate(id, key)
     put_back(KEYS[5], ARGV[10], KEYS[9], key, id, task[4])
   end
   redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
-  redis.call('HDEL', key, 'owner')  -- so that its own late release is told `lost`, not `done`
+  redis.call('HDEL', key, 'owner')  -- so that the worker's late release gets `lost`, not `done`
   requeued = requeued + 1
   return suspect and 'suspect' or 'pending'
 end

@@ -1,6 +1,6 @@
 -- release: running -> pending (head, in their old order; those whose job has held tasks go to the
--- head of these, suspects to the head of the suspects); nothing is charged.
--- -> cancelled, if that was asked for
+-- head of these, suspects to the head of the suspects). It counts neither as a failure nor as a
+-- loss. -> cancelled, if that was asked for
 -- KEYS  1 inflight:<worker>  2 pending  3 wake  4 stats  5 blocked  6 tombstones  7 suspects
 -- ARGV  1 task prefix  2 worker  3 doorbell  4 held prefix  5 running prefix
 --       6 unique prefix  7 encoded reason of a cancelled task  8.. pairs: id, attempt

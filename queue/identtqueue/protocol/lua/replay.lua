@@ -1,5 +1,5 @@
--- replay: failed -> pending; its failures and losses start again at 0, its attempts go on. It takes
--- its unique key back; while another task has that, it stays where it is
+-- replay: failed -> pending; failures and losses start again at 0, attempts are counted on. The
+-- task takes its unique key back. It stays a dead letter while another task holds that key
 -- KEYS  1 dead  2 pending  3 wake  4 stats  5 tombstones  6 answer:<call>
 -- ARGV  1 task prefix  2 doorbell  3 id  4 unique prefix
 -- Returns "ok" | "missing" | "not dead" | "unique"

@@ -1,5 +1,5 @@
 -- retry: running -> scheduled, after a failure; -> cancelled, if that was asked for. A suspect that
--- fails has not killed its worker: it is none any more, and its losses were not its doing
+-- fails has not killed its worker, so it is no longer a suspect and its losses are forgiven
 -- KEYS  1 inflight:<worker>  2 scheduled  3 stats  4 wake  5 blocked
 -- ARGV  1 task prefix  2 worker  3 id  4 attempt  5 delay (ms)  6 encoded failure
 --       7 running prefix  8 unique prefix  9 encoded reason of a cancelled task
@@ -11,7 +11,7 @@
 local id, key = ARGV[3], ARGV[1] .. ARGV[3]
 local ack, task = owned(key, ARGV[2], ARGV[4], 'scheduled', true)
 if ack == 'lost' and redis.call('HGET', key, 'retried') == ARGV[4] then
-  return 'done'  -- and the task has been promoted since, perhaps claimed
+  return 'done'  -- the task has been promoted since, and perhaps claimed
 end
 if ack ~= 'ok' then return ack end
 local now = now_ms()

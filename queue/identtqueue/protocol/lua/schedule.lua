@@ -1,10 +1,10 @@
 -- schedule: (none) / scheduled -> scheduled / (none), for the firings of one cron entry that lie
--- ahead. An entry has one definition at a time. A new one replaces the firings of the old one. One
--- that was replaced comes back only when no worker has kept the newer one for a while
+-- ahead. An entry has one definition at a time. A new definition replaces the firings of the old
+-- one. A replaced definition comes back only when no worker has had the newer one for a while
 -- KEYS  1 cron  2 scheduled  3 stats  4 meta  5 wake  6 expiring
 -- ARGV  1 task prefix  2 unique prefix  3 doorbell  4 protocol version  5 name
 --       6 definition (a hash)  7 payload  8 function name  9 options (msgpack map)
---       10 that while (ms)
+--       10 length of that while (ms)
 --       11.. pairs: id, when it fires (ms)
 -- Options  expires (from the firing on), ttl, unique_ttl (ms); unique (key)
 -- Returns {"protocol", the version found} | {"replaced"} | {"ok", how many firings are new}

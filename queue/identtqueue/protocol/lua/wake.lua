@@ -1,5 +1,5 @@
--- wake: rings for one idle worker when tasks may start; a worker that was woken and may not
--- claim (it drains, its lease is lost) passes the call on
+-- wake: wakes one idle worker if tasks may start. A worker that was woken but may not claim (it
+-- drains, or its lease is lost) calls this to wake another one
 -- KEYS  1 pending  2 wake  3 blocked  4 tombstones  5 suspects
 -- ARGV  1 task prefix
 -- Returns the number of tasks that may start (of held ones: one per job)

@@ -1,7 +1,8 @@
--- workers: who works on a queue; writes nothing
+-- workers: lists the workers of a queue; writes nothing
 -- KEYS  1 workers  2 info  3 draining
 -- ARGV  1 inflight prefix
--- Returns per worker: id, ms until its lease ends (negative: it has), in flight, draining 0|1, info
+-- Returns per worker: id, ms until its lease expires (negative: it has), number of tasks in flight,
+--         draining 0|1, info
 -- include lib/now.lua
 local now, reply = now_ms(), {}
 local leases = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')

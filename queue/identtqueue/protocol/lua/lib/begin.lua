@@ -1,9 +1,9 @@
--- Begins a task's next attempt. Gives what its worker has to know: id, number, failures, losses,
+-- Begins a task's next attempt. Returns what its worker has to know: id, number, failures, losses,
 -- enqueued at, ms waited, payload.
 local function begin(key, id, worker, expiring, task, now, news)
-  -- A hash written by hand may lack its times: an error here would lose what was popped.
+  -- A hash that was written by hand may lack its times. An error here would lose the popped ids.
   local number, enqueued = tonumber(task[2] or 0) + 1, task[5] or now
-  local wait = math.max(0, now - tonumber(task[6] or enqueued))  -- its clock may step back
+  local wait = math.max(0, now - tonumber(task[6] or enqueued))  -- Redis' clock may step back
   if task[2] then
     -- include lib/fence.lua
     fence(id, key, now, news)

@@ -1,5 +1,6 @@
--- How many pending tasks have expired and still have to be ended: in `pending`, and held ones. Up to
--- 200 are counted; of more, the first 200 stand for all.
+-- Counts the pending tasks that have expired and still have to be ended. Returns the number in
+-- `pending` and the number of held ones. Up to 200 are counted; if there are more, the numbers are
+-- estimated from the first 200.
 local function count_expired(expiring, task_prefix, now)
   local all, pending, held = redis.call('ZCOUNT', expiring, '-inf', now), 0, 0
   if all == 0 then return 0, 0 end

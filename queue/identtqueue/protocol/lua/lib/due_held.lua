@@ -1,5 +1,5 @@
--- How many jobs have held tasks that may start now (`more` is added); and the ms until the next one
--- has, or until something else is due, whichever is sooner (-1: never by the mere passing of time).
+-- Returns the number of jobs with held tasks that may start now, plus `more`; and the ms until the
+-- next job has one, or until `else_due`, whichever is sooner (-1: time alone lets none start).
 local function due_held(blocked, now, else_due, more)
   local next = redis.call('ZRANGEBYSCORE', blocked, '(' .. now, '(+inf', 'WITHSCORES', 'LIMIT', 0, 1)
   local ms = next[2] and tonumber(next[2]) - now or else_due or -1

@@ -1,5 +1,6 @@
--- Calls for each shelf: its name, how many tasks it has, whether they can start. They can where a
--- worker is that has not declined them. Where there is no worker at all, the next one may be one.
+-- Calls `call` for each shelf, with its name, its number of tasks, and whether they can start. They
+-- can if a worker that has not declined them was seen in the last 10 s. They count as able to start
+-- if there is no worker at all, because the next worker may be able to run them.
 local function each_shelf(shelves, served, now, workers, call)
   local found = redis.call('HGETALL', shelves)
   for i = 1, #found, 2 do

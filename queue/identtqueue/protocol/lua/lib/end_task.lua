@@ -1,9 +1,9 @@
--- The end of a task: state, times, expiry, unique key, and the answer to whoever waits. Its payload
--- goes, unless it can be replayed.
--- `field` is 'result' or 'error'. Answers over 64 KiB are only announced: a subscriber's output
--- buffer is bounded, the client then reads the hash. So are smaller ones where hundreds wait: 2 MB is
--- copied at most (a channel's name has about 30 bytes).
--- `more` is {waiters, unique} of a caller that has read them already.
+-- Ends a task: sets its state, times and expiry, frees its unique key and notifies the clients that
+-- wait for it. Its payload is deleted, unless it can be replayed. `field` is 'result' or 'error'.
+-- An answer over 64 KiB is only announced, and the client then reads the hash, because a
+-- subscriber's output buffer is bounded. A smaller one is only announced if hundreds of clients
+-- wait, so that at most 2 MB are copied (a channel's name has about 30 bytes). `more` is {waiters,
+-- unique}, if the caller has read them already.
 local function end_task(task_key, id, state, field, data, now, ttl, unique_prefix, more)
   more = more or redis.call('HMGET', task_key, 'waiters', 'unique')
   if state ~= 'failed' then redis.call('HDEL', task_key, 'payload') end

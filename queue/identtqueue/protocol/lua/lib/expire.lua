@@ -2,12 +2,12 @@
 -- include lib/expiry.lua
 -- include lib/unqueue.lua
 -- include lib/shelves.lua
--- Ends a task that has expired: scheduled / pending -> cancelled. `at` names the keys and prefixes.
--- ZREM comes first: it is allowed at maxmemory. Returns whether it did.
+-- Ends a task that has expired: scheduled / pending -> cancelled. Returns whether it had expired.
+-- `at` names the keys and prefixes. ZREM comes first: it is allowed at maxmemory.
 local function expire(at, id, now)
   local key = at.task_prefix .. id
   local task = redis.call('HMGET', key, 'state', 'expires_at', 'attempt', 'ttl', 'held', 'shelf')
-  if task[6] and not at.shelves then return false end  -- upkeep ends it
+  if task[6] and not at.shelves then return false end  -- it is on a shelf: upkeep ends it
   redis.call('ZREM', at.expiring, id)
   if task[1] ~= 'pending' and task[1] ~= 'scheduled' then return false end
   if not has_expired(key, task[2], task[3], now) then return false end

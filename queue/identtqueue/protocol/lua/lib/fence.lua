@@ -1,7 +1,6 @@
--- The fencing token that jobs get is the time of the start. So it grows also when a failover has
--- lost the number of the last attempt. If the clock has not moved on since the last start, it is one
--- more than the last token, and stored.
--- `news` gets it then.
+-- The fencing token that a job gets is the time of its start. So it grows even if a failover has
+-- lost the number of the last attempt. If the clock has not moved on since the last start, the
+-- token is one more than the last one. Only then it is stored in the hash and added to `news`.
 local function fence(id, key, now, news)
   local last = redis.call('HMGET', key, 'started_at', 'fence')
   local token = math.max(tonumber(last[1] or 0), tonumber(last[2] or 0)) + 1

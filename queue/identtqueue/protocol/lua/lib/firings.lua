@@ -1,7 +1,8 @@
 -- include lib/end_task.lua
--- The firings of a cron entry that lie ahead. Its entry in `cron` holds `definition`, when a worker
--- with that was last seen, the definitions it has `replaced`, and `firings`: id -> when it fires. One
--- that was cancelled stays there until its time is over, so nobody plans it again.
+-- The firings of a cron entry that lie ahead. The entry in `cron` holds its `definition`, when a
+-- worker with that definition was last `seen`, the definitions that it has `replaced`, and
+-- `firings`: id -> when it fires. A firing that was cancelled stays there until its time is over,
+-- so that no worker plans it again.
 
 local function forget_past(at)
   for id, fires in pairs(at.entry.firings) do
@@ -9,7 +10,7 @@ local function forget_past(at)
   end
 end
 
--- Takes back what is planned. A client that waits for such a firing is told that it is cancelled.
+-- Withdraws the planned firings. A client that waits for one is notified that it is cancelled.
 local function withdraw(at)
   for id in pairs(at.entry.firings) do
     local key = at.prefix .. id
@@ -28,7 +29,7 @@ local function withdraw(at)
   end
 end
 
--- Plans a firing. False: that was done before, or its time is over.
+-- Plans a firing. Returns false if it was planned before, or if its time is over.
 local function plan(at, id, fires, name, payload, job, options)
   local key = at.prefix .. id
   if fires <= at.now or at.entry.firings[id] then return false end

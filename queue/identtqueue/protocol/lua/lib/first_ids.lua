@@ -1,5 +1,5 @@
 -- include lib/tombstones.lua
--- The first ids of a list that are not dead. Those behind many dead ones are not seen.
+-- Returns those of the first `most` ids of a list that are not dead.
 local function first_ids(list, tombstones, most)
   local ids, found = redis.call('LRANGE', list, 0, most - 1), {}
   local some = tombstones and redis.call('EXISTS', tombstones) == 1

@@ -1,11 +1,11 @@
 -- include lib/limits.lua
 -- include lib/sweep.lua
 -- include lib/take.lua
--- Held tasks: pending ones whose job is at a limit, in a list per job. `blocked` says of each job
--- that has some when the next may start: a time (in the past: now), or +inf: when one of the job's
--- tasks stops running.
+-- Held tasks: pending tasks whose job is at a limit, in one list per job. For each job with held
+-- tasks `blocked` says when the next one may start: a time (in the past: now), or +inf, which means
+-- when one of the job's tasks stops running.
 
--- Lets a task start and counts that; or holds it, and answers false.
+-- Lets a task start and counts the start; or holds the task and returns false.
 local function admit(keys, blocked, held_prefix, key, id, job, now)
   local limit = job and limit_of(keys, job, now)
   if not limit then return true end
@@ -27,7 +27,7 @@ local function admit(keys, blocked, held_prefix, key, id, job, now)
   return true
 end
 
--- After tasks were taken from a job's list: when the next may start, if any is left.
+-- Notes when the next task of a job may start, after some were taken from its list.
 -- ZREM comes first: it is allowed at maxmemory.
 local function note_held(at, job, again)
   local list = at[2] .. job
@@ -36,9 +36,9 @@ local function note_held(at, job, again)
   if redis.call('EXISTS', list) == 1 then redis.call('ZADD', at[1], again, job) end
 end
 
--- Starts held tasks as far as the limits of their jobs allow, of the first 50 jobs: served ones go to
--- the end. `at` is {blocked, held prefix, tombstones, task prefix}; `taken` is that of `take`, and
--- `room` says how many more may start.
+-- Starts held tasks of the first 50 jobs, as far as the jobs' limits allow. Jobs that were served
+-- go to the end. `at` is {blocked, held prefix, tombstones, task prefix}, `taken` is the `at` of
+-- `take`, and `room` returns how many more may start.
 local function serve_held(at, taken, keys, now, room, start)
   for _, job in ipairs(redis.call('ZRANGEBYSCORE', at[1], '-inf', now, 'LIMIT', 0, 50)) do
     local free, again

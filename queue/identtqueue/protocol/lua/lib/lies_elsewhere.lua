@@ -1,7 +1,7 @@
--- Of an id that has a tombstone and was popped from a list: whether its task, which is pending, lies
--- elsewhere, since the id was enqueued again. If not, the tombstone was stale. Looks at `ids`, which
--- were popped together, from this one on, and at 10,000 ids from both ends of the lists: a task that
--- lies deeper starts early.
+-- For an id that was popped although it has a tombstone, while its task is pending: returns whether
+-- the id lies in a list a second time, because it was enqueued again. If not, the tombstone was
+-- stale. It looks at the `ids` that were popped after this one, and at 10,000 ids from both ends of
+-- the lists. A task that lies deeper starts too early.
 local function lies_elsewhere(lists, ids, position)
   local id = ids[position]
   for i = position + 1, #ids do

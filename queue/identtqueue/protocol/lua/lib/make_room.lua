@@ -1,6 +1,6 @@
--- An ended task makes room for a new one of the same id.
--- What never falls stays: the attempt number, and the last fencing token (see lib/fence.lua). HSET
--- comes first: a full Redis refuses it, as it refuses every enqueue, and nothing is deleted.
+-- Removes an ended task to make room for a new one of the same id. The attempt number and the last
+-- fencing token are kept, since they must never decrease (see lib/fence.lua). HSET comes first: a
+-- full Redis refuses it, as it refuses every enqueue, and then nothing is deleted.
 local function make_room(dead, id, key)
   local old = redis.call('HMGET', key, 'attempt', 'started_at', 'fence')
   redis.call('HSET', key, 'state', 'pending')

@@ -1,4 +1,4 @@
--- Redis' own clock, in ms: hosts' clocks play no part in the protocol.
+-- Returns the time of Redis' own clock, in ms. The protocol never uses the clocks of hosts.
 local function now_ms()
   local time = redis.call('TIME')
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)

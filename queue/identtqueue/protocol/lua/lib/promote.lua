@@ -1,7 +1,7 @@
 -- include lib/pending.lua
--- Moves due tasks to the end of pending, at most `limit`. ZREM comes first: it is allowed at
--- maxmemory, and after a first write Redis lets the script finish. `at` is that of `left_out`.
--- Returns how many moved, and the ms until the next one is due (-1: none waits).
+-- Moves at most `limit` due tasks to the end of pending. ZREM comes first: it is allowed at
+-- maxmemory, and after a first write Redis lets the script finish. `at` is the one of `left_out`.
+-- Returns how many were moved, and the ms until the next one is due (-1: there is none).
 local function promote(scheduled, pending, tombstones, wake, task_prefix, doorbell, now, limit, at)
   local due = redis.call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, limit)
   if #due > 0 then

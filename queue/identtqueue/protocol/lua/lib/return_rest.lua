@@ -1,4 +1,5 @@
--- Puts back what was popped for a claim that has got enough, from the `first` on, as it was.
+-- Puts the ids from position `first` on back to the head of the list, in their old order. They were
+-- popped for a claim whose reply is large enough now.
 local function return_rest(list, inflight, ids, first)
   for i = #ids, first, -1 do
     redis.call('LREM', inflight, -1, ids[i])

@@ -1,8 +1,8 @@
 -- include lib/shelves.lua
 -- include lib/take.lua
 -- include lib/limits.lua
--- Starts tasks of a shelf, `number` at most, as far as its job's limits allow. `at` is {shelves,
--- served, shelf prefix, inflight, task prefix}; `so_far` says in `bytes` how large the reply is.
+-- Starts at most `number` tasks of a shelf, as far as its job's limits allow. `at` is {shelves,
+-- served, shelf prefix, inflight, task prefix}, `so_far.bytes` is the size of the reply up to now.
 -- Returns 1 if more of them may start, else 0.
 local function serve_shelf(at, shelf, number, so_far, keys, now, start)
   local list, job = at[3] .. shelf, string.match(shelf, ':(.*)$')

@@ -1,9 +1,9 @@
--- Shelves: pending tasks that some workers have declined, since they know no such job, or take
--- other arguments. A shelf is named `<signatures that declined>:<job>`; `shelves` says how many tasks it
--- has, its list may hold ids that were cancelled meanwhile. `served` says when a worker was last
--- there that has not declined what is on it.
+-- Shelves: pending tasks that some workers have declined, because they have no such job or their
+-- job takes other arguments. The name of a shelf is `<signatures that declined>:<job>`. `shelves`
+-- holds the number of its tasks; its list may also hold ids that were cancelled meanwhile. `served`
+-- says when a worker that can run its tasks was last seen.
 
--- One task less is on the shelf.
+-- Counts one task less on a shelf, and removes the shelf after the last one.
 local function take_off(shelves, served, prefix, shelf)
   if redis.call('HINCRBY', shelves, shelf, -1) > 0 then return end
   redis.call('HDEL', shelves, shelf)

@@ -1,9 +1,9 @@
 -- Suspects: tasks that were running when workers were lost, so often that they may be the cause.
--- They wait in a list of their own. Each runs alone in its worker, so that the next loss names the
--- culprit. A suspect keeps its slot of `max_running` while it waits, so that nothing overtakes it.
+-- They wait in their own list. Each runs alone in its worker, so that the next loss identifies the
+-- culprit. A suspect keeps its slot of `max_running` while it waits, so that no task overtakes it.
 
--- Of the first suspects the one that may start: its id, its job, and since when it waits. Without
--- one: nil, and when to ask again.
+-- Finds the first of 20 suspects that may start. Returns its id, its job, and since when it waits.
+-- If there is none: nil, and when to ask again.
 local function next_suspect(suspects, task_prefix, keys, now)
   local sooner
   for _, id in ipairs(redis.call('LRANGE', suspects, 0, 19)) do
@@ -19,9 +19,10 @@ local function next_suspect(suspects, task_prefix, keys, now)
   return nil, sooner or now + 1000
 end
 
--- Busy workers may never be idle by themselves. So when a suspect has waited for 3 s, one of them
--- claims nothing more until it is idle: for at most as long as the suspect has waited already, and
--- then it is another one's turn. Returns for how many ms the caller is that one, or nil.
+-- Busy workers may never become idle by themselves. So when a suspect has waited for 3 s, one of
+-- them must claim nothing more until it is idle. If that takes longer than the suspect has waited
+-- already, it is another worker's turn. Returns for how many ms the caller is the one that must
+-- claim nothing, or nil.
 local function reserve(at, since, now)
   local holder, waited = redis.call('GET', at.isolating), now - since
   if holder == at.worker then return math.max(1, redis.call('PTTL', at.isolating)) end
@@ -34,7 +35,7 @@ local function reserve(at, since, now)
   return ms
 end
 
--- Starts a suspect, if the worker runs nothing. Returns how many tasks the claim may start in all,
+-- Starts a suspect if the worker runs nothing. Returns how many tasks the claim may start in all,
 -- the ms until something is due, and how many more suspects another idle worker may start.
 local function serve_suspects(at, keys, most, next_due, now, news, start)
   if redis.call('EXISTS', at.suspects) == 0 then return most, next_due, 0 end

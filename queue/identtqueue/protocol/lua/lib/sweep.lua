@@ -13,7 +13,7 @@ local function remove_tombstones(list, tombstones, ids)
   redis.call('HINCRBY', tombstones, '', -#ids)
 end
 
--- Takes dead ids from the head of the list, so many at most. Returns how many.
+-- Removes at most `most` dead ids from the head of the list. Returns how many.
 local function sweep(list, tombstones, task_prefix, most)
   if redis.call('EXISTS', tombstones) == 0 then return 0 end
   local head = redis.call('LINDEX', list, 0)

@@ -1,9 +1,11 @@
--- What a reply holds of payloads at most, or one larger payload: others wait for it on the wire.
+-- Upper bound for the payloads in a reply, unless a single one is larger: other replies wait for
+-- it.
 local MOST_BYTES = 1048576
 
--- Takes so many ids from a list, and starts those that may. `at` is {inflight, special,
--- looked, bytes}; `special` has the functions for tombstones, if there may be some. Returns whether
--- to go on: the number of ids looked at is bounded, when few of them start.
+-- Takes at most `number` ids from a list, and starts those that may start. `at` is {inflight,
+-- special, looked, bytes}; `special` has the functions for tombstones, if the queue may have some.
+-- Returns whether to go on. The number of ids looked at is bounded, for the case that few of them
+-- start.
 local function take(at, list, tombstones, number, start)
   local ids = number > 0 and at.looked < 200 and redis.call('LPOP', list, number) or {}
   if #ids > 0 then

@@ -1,11 +1,12 @@
--- Tombstones: a cancelled task stays in its list, since taking it out would walk the list. The HASH
--- `tombstones` of `pending` (`tombstones:<job>` of a job's held tasks) says how often an id lies
--- there dead, and under '' how many dead ids lie there in all. Every reader passes over them.
+-- Tombstones: a cancelled task stays in its list, since removing it would have to walk the list.
+-- The HASH `tombstones` counts how often each id lies dead in `pending`, and under '' the sum of
+-- all (`tombstones:<job>` does so for a job's held tasks). Every reader skips the dead ids.
 --
 -- A tombstone alone never keeps a task from starting: the task's hash must agree. Workers of a
--- version without tombstones take dead ids out uncounted, and an id may be enqueued again.
+-- version without tombstones remove dead ids without counting them, and an id may be enqueued
+-- again.
 
--- How many tasks of the list are not dead; `tombstones` is false if there are none.
+-- Counts the ids of the list that are not dead; `tombstones` is false if there are none.
 local function living(list, tombstones, task_prefix)
   local length = redis.call('LLEN', list)
   local dead = tombstones and length > 0 and tonumber(redis.call('HGET', tombstones, '') or 0) or 0
@@ -16,7 +17,7 @@ local function living(list, tombstones, task_prefix)
   return lives and 1 or 0
 end
 
--- Which of the ids have a tombstone, by position; one that is named twice needs two.
+-- Returns which of the ids have a tombstone, by position. An id that occurs twice needs two.
 local function find_dead(tombstones, ids)
   local left, dead = {}, {}
   if #ids == 0 then return dead end

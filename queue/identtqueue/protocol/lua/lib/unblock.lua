@@ -1,9 +1,10 @@
 -- include lib/limits.lua
--- Jobs whose held tasks wait for the end of a running one: whether that can still come. Looks at 20
--- jobs and 400 ids at most, at others each time. `keys` is that of `limit_of`.
+-- Finds jobs whose held tasks wait for the end of a running task that does not run any more, and
+-- lets them be claimed. Each call looks at other jobs, at most 20 of them and 400 ids. `keys` is
+-- the one of `limit_of`.
 
--- Who counts towards max_running but does not run: its hash was removed by hand, or it was
--- recovered by a version that knows no limits.
+-- Removes ids that count towards max_running but do not run: their hash was removed by hand, or
+-- they were recovered by a version that knows no limits.
 local function strike_off(running, job, task_prefix, most)
   for _, id in ipairs(redis.call('SRANDMEMBER', running, most)) do
     local task = redis.call('HMGET', task_prefix .. id, 'state', 'slot', 'suspect')
@@ -15,7 +16,7 @@ end
 local function unblock(blocked, keys, task_prefix, now)
   local number = redis.call('ZCOUNT', blocked, '+inf', '+inf')
   if number == 0 then return end
-  local first = math.max(0, now % number - 19)  -- also those at the end come first at times
+  local first = math.max(0, now % number - 19)  -- so that all jobs have their turn
   local jobs = redis.call('ZRANGEBYSCORE', blocked, '+inf', '+inf', 'LIMIT', first, 20)
   for _, job in ipairs(jobs) do
     strike_off(keys[3] .. job, job, task_prefix, math.floor(400 / #jobs))

@@ -1,6 +1,6 @@
 -- include lib/sweep.lua
--- Takes a pending task out of its list: `pending`, or the list of the held tasks of the job that its
--- hash names in `held`. It stays there under a tombstone, unless it is the last one.
+-- Takes a pending task out of its list: `pending`, or the list of held tasks of the job that its
+-- hash names in `held`. Unless it is the last one, its id stays in the list under a tombstone.
 local function unqueue(pending, tombstones, blocked, held_prefix, task_prefix, id, held)
   local list = held and held_prefix .. held or pending
   local dead = held and tombstones .. ':' .. held or tombstones

@@ -1,6 +1,6 @@
--- Who waits for a task: channels, the one that asked last at the end. At 32 KiB, about 1,000 clients,
--- the one that has not asked for longest is dropped: clients that are gone never ask again, and those
--- that still wait ask once a minute.
+-- Adds a channel to the waiters of a task, or moves it to the end: the list is in the order of the
+-- last question. Over 32 KiB, about 1,000 clients, the channels at the beginning are dropped.
+-- Clients that are gone never ask again, while those that still wait ask once a minute.
 local function with_waiter(waiters, channel)
   local first, last = string.find(waiters, channel, 1, true)
   if first then
