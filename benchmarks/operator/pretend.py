@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import sys
 from typing import Any
 
@@ -62,6 +63,26 @@ def put_task_queue(api: ApiServer, name: str, address: str) -> None:
     api.put("taskqueues", name, {"spec": spec})
 
 
+class _NeverChanged(list[Any]):
+    """A list that the pretended API server need not copy, which would take it 0.2 s each time."""
+
+    def __deepcopy__(self, _: object) -> _NeverChanged:
+        return self
+
+
+def put_huge_task_queue(api: ApiServer, name: str, size: int) -> None:
+    """A TaskQueue whose pod template takes so many bytes as JSON, in as many objects as may be."""
+    variable = {"name": "A", "value": "1"}
+    each = len(json.dumps(variable, separators=(",", ":"))) + 1
+    env = _NeverChanged([variable] * (size // each))
+    spec = {
+        "template": {"spec": {"containers": [{"name": "worker", "image": "worker", "env": env}]}},
+        "queues": [{"name": name}],
+        "redis": {"address": "redis.example:6379"},
+    }
+    api.put("taskqueues", name, {"spec": spec})
+
+
 async def main(args: argparse.Namespace) -> None:
     api = await ApiServer().start()
     for number in range(args.pods):
@@ -71,6 +92,8 @@ async def main(args: argparse.Namespace) -> None:
             # With a number of its own each is a Redis of its own, as far as the operator knows.
             where = address.replace("{}", str(number))
             put_task_queue(api, f"{name}-{number}", where)
+    for number in range(args.huge[0]):
+        put_huge_task_queue(api, f"huge-{number}", args.huge[1])
     # Millions of objects that stay: without this, each collection would hold up the server.
     gc.collect()
     gc.freeze()
@@ -89,5 +112,8 @@ if __name__ == "__main__":
         default=[],
         metavar=("NAME", "COUNT", "ADDRESS"),
         help="NAME-0, NAME-1, …; {} in the address is the number",
+    )
+    parser.add_argument(
+        "--huge", nargs=2, type=int, default=(0, 0), metavar=("COUNT", "BYTES"), help="huge-0, …"
     )
     asyncio.run(main(parser.parse_args()))

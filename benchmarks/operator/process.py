@@ -113,6 +113,19 @@ class Operator:
             await asyncio.sleep(LOOK_SECONDS)
         return time.monotonic() - begin
 
+    async def until_refused(self, number: int, seconds: float) -> None:
+        """Wait until the specifications of so many TaskQueues are refused.
+
+        Raises:
+            AssertionError: it takes longer than `seconds`.
+        """
+        deadline = time.monotonic() + seconds
+        while (found := (await self.metrics()).count('reason="InvalidSpec"')) < number:
+            self.check()
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{found} of {number} are refused in {seconds:g} s")
+            await asyncio.sleep(LOOK_SECONDS)
+
     async def api_writes(self) -> float:
         """Requests to the API server that change something, since it started."""
         name = "identtqueue_operator_api_writes "

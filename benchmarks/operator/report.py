@@ -115,6 +115,15 @@ ROWS = (
     Row(
         "… connections to these per second", "< 30", "noisy", "connections_per_second", 30, unit=""
     ),
+    Row(
+        "39 TaskQueues of 0.83 MiB each, refused: first enqueue → PATCH of others",
+        "< 500 ms",
+        "huge",
+        "patch_ms",
+        500,
+        unit=" ms",
+    ),
+    Row("… peak RSS", "< 268 MB", "huge", "peak_mb", 268, unit=" MB"),
     Row("node killed → task runs elsewhere", "< 20 s", "node", "running_s", 20),
 )
 

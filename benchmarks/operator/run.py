@@ -96,6 +96,7 @@ async def measure_strangers(times: Repetitions) -> Numbers:
     return {
         "foreign": await strangers.foreign_pods(times.task_queues, times.foreign_seconds),
         "noisy": await strangers.noisy_neighbours(times.noisy_pushes),
+        "huge": await strangers.huge_neighbours(times.noisy_pushes),
     }
 
 

@@ -23,9 +23,12 @@ from support.strangers import Stranger
 
 FOREIGN_PODS = 10_000
 SILENT, RUDE = 400, 200
+HUGE, HUGE_BYTES = 39, 870_000
+"""So many TaskQueues of 0.83 MiB each. etcd takes no object of more than 1.5 MiB."""
 LOOK_SECONDS = 0.005
-WIDE = {"IDENTTQUEUE_NAMESPACES": "*", "IDENTTQUEUE_LEADER_ELECTION": "false"}
+ALONE = {"IDENTTQUEUE_NAMESPACES": "ns", "IDENTTQUEUE_LEADER_ELECTION": "false"}
 """Without election: the pretended API server is slow enough at times to lose the Lease."""
+WIDE = ALONE | {"IDENTTQUEUE_NAMESPACES": "*"}
 
 
 class Prober:
@@ -128,6 +131,36 @@ async def noisy_neighbours(pushes: int) -> dict[str, list[float]]:
                 await operator.stop()
                 await silent.close()
                 await rude.close()
+                redis.destroy()
+
+
+async def huge_neighbours(pushes: int) -> dict[str, list[float]]:
+    """Memory, and push → PATCH of others, beside TaskQueues whose specification is too large."""
+    redis = RedisServer().start()
+    objects = (
+        *("--huge", str(HUGE), str(HUGE_BYTES)),
+        *("--task-queues", "good", str(pushes), redis.address),
+    )
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        async with pretending(folder, *objects) as (url, config):
+            operator = Operator("ns", folder / "log", config, **ALONE)
+            try:
+                await operator.start()
+                with Prober(operator.port) as prober:
+                    observed = await operator.until_looked_after(pushes, 300)
+                    await operator.until_refused(HUGE, 300)
+                async with Client(redis.address) as client, aiohttp.ClientSession() as session:
+                    times = [await _push(client, session, url, f"good-{n}") for n in range(pushes)]
+                return {
+                    "observed_s": [observed],
+                    "patch_ms": [seconds * 1000 for seconds in times],
+                    "peak_mb": [operator.peak_mb()],
+                    "rss_mb": [operator.rss_mb()],
+                    "held_ms": [prober.slowest_seconds * 1000],
+                }
+            finally:
+                await operator.stop()
                 redis.destroy()
 
 

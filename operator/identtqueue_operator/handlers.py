@@ -74,12 +74,13 @@ def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:
     chosen.networking.error_backoffs = _Backoffs()
     # A half-open watch is noticed by the missing bookmarks (one a minute).
     chosen.watching.inactivity_timeout = 70
-    # Lists come in pieces, so that two thousand objects are never in memory at once.
-    chosen.watching.chunk_size = 100
-    # One task per object that changed, which lingers for the idle time-out: short, or thousands of
-    # objects at start would wait for each other; limited, or they would all be in memory at once.
-    chosen.queueing.worker_limit = 200
-    chosen.queueing.idle_timeout = 0.05
+    # Lists come in pieces, so that few objects are in memory at once. Each may take 1.5 MiB, as
+    # TaskQueues and Deployments of strangers do, and eight times as much once it is parsed.
+    chosen.watching.chunk_size = 10
+    # One task per object that changed, which keeps the object until the idle time-out: short, or
+    # thousands of objects at start would wait for each other; limited, for the same reason.
+    chosen.queueing.worker_limit = 20
+    chosen.queueing.idle_timeout = 0.01
     # Never added; only its name must not be kopf's own, so as not to touch other operators' mark.
     chosen.persistence.finalizer = FINALIZER
     chosen.persistence.progress_storage = _NoProgress()

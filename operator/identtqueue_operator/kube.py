@@ -8,7 +8,7 @@ kopf's part. Each request has a time-out; errors become `ApiError` with the API 
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -26,6 +26,9 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 JSON = "application/json"
 ONLY_METADATA = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
+"""Of a list, ask for the metadata of its objects only."""
+ONLY_ITS_METADATA = f"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
+"""The same for one object: the answer to a write would be all of it, up to 1.5 MiB."""
 PAGE = 100
 """Objects of a list that are asked for, and in memory, at a time."""
 MAX_RESTARTS = 3
@@ -116,8 +119,8 @@ class Kube:
         await self._api.close()  # type: ignore[no-untyped-call]
 
     async def list_task_queues(self, namespace: str | None) -> list[Json]:
-        """All TaskQueues of a namespace, or of the cluster."""
-        return await self._list(f"apis/{GROUP}/{VERSION}", namespace, PLURAL, heading)
+        """All TaskQueues of a namespace, or of the cluster: their metadata."""
+        return await self._headings(f"apis/{GROUP}/{VERSION}", namespace, PLURAL)
 
     async def find_task_queues(self, namespace: str | None) -> None:
         """Make sure that TaskQueues may be listed.
@@ -130,10 +133,7 @@ class Kube:
 
     async def list_pods(self, namespace: str | None) -> list[Json]:
         """All pods: their metadata."""
-        found: list[Json] = []
-        async for page, _ in self._pages("api/v1", namespace, "pods", ONLY_METADATA):
-            found += map(heading, page)
-        return found
+        return await self._headings("api/v1", namespace, "pods")
 
     def pages_of_pods(self, namespace: str | None) -> AsyncIterator[tuple[list[Json], str]]:
         """All pods by the hundred, and the resource version that a watch goes on from."""
@@ -183,24 +183,20 @@ class Kube:
 
     async def list_deployments(self, namespace: str | None) -> list[Json]:
         """All Deployments: their metadata."""
-        return await self._list("apis/apps/v1", namespace, "deployments", heading)
+        return await self._headings("apis/apps/v1", namespace, "deployments")
 
     async def list_stateful_sets(self, namespace: str | None) -> list[Json]:
-        """All StatefulSets, from the API server's cache."""
-        return await self._list("apis/apps/v1", namespace, "statefulsets", heading)
+        """All StatefulSets: their metadata."""
+        return await self._headings("apis/apps/v1", namespace, "statefulsets")
 
     async def list_autoscalers(self, namespace: str | None) -> list[Json]:
         """All HorizontalPodAutoscalers."""
-        return await self._list(
-            "apis/autoscaling/v2", namespace, "horizontalpodautoscalers", _autoscaler
-        )
+        return await self._autoscalers("apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
 
     async def list_scaled_objects(self, namespace: str | None) -> list[Json]:
         """All ScaledObjects of KEDA; none where KEDA is not installed."""
         try:
-            return await self._list(
-                "apis/keda.sh/v1alpha1", namespace, "scaledobjects", _autoscaler
-            )
+            return await self._autoscalers("apis/keda.sh/v1alpha1", namespace, "scaledobjects")
         except ApiError as error:
             if error.missing:
                 return []
@@ -291,13 +287,14 @@ class Kube:
     async def annotate_pod(self, key: Key, annotations: Mapping[str, str | None]) -> None:
         """Set annotations of a pod; None removes one."""
         path = f"/api/v1/namespaces/{key.namespace}/pods/{key.name}"
-        await self._call("PATCH", path, {"metadata": {"annotations": dict(annotations)}})
+        body = {"metadata": {"annotations": dict(annotations)}}
+        await self._call("PATCH", path, body, accept=ONLY_ITS_METADATA)
 
     async def patch_status(self, key: Key, status: Json) -> None:
         """Write a TaskQueue's status; None removes a field."""
         path = f"/apis/{GROUP}/{VERSION}/namespaces/{key.namespace}/{PLURAL}/{key.name}/status"
         async with self._telling:
-            await self._call("PATCH", path, {"status": status})
+            await self._call("PATCH", path, {"status": status}, accept=ONLY_ITS_METADATA)
 
     async def create_event(self, namespace: str, body: Json) -> None:
         """Create an Event."""
@@ -348,13 +345,18 @@ class Kube:
             }
             await self._call("PATCH", path, body)
 
-    async def _list(
-        self, group: str, namespace: str | None, plural: str, keep: Callable[[Json], Json]
-    ) -> list[Json]:
-        """All objects of a kind, boiled down as they come."""
+    async def _headings(self, group: str, namespace: str | None, plural: str) -> list[Json]:
+        """List all objects of a kind, and keep of each what says which one it is."""
+        found: list[Json] = []
+        async for page, _ in self._pages(group, namespace, plural, ONLY_METADATA):
+            found += map(heading, page)
+        return found
+
+    async def _autoscalers(self, group: str, namespace: str | None, plural: str) -> list[Json]:
+        """List all autoscalers of a kind, and keep of each what it scales."""
         found: list[Json] = []
         async for page, _ in self._pages(group, namespace, plural):
-            found += map(keep, page)
+            found += map(_autoscaler, page)
         return found
 
     async def _pages(

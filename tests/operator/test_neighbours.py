@@ -4,6 +4,7 @@ import pytest
 
 from identtqueue_operator import endpoints
 from identtqueue_operator.connects import SLOW_PACE_SECONDS
+from identtqueue_operator.reconcile import MOST_SPEC_BYTES
 from support.operating import put, status
 from support.strangers import ENDLESS, Stranger
 from support.waiting import eventually
@@ -35,6 +36,26 @@ async def test_a_redis_that_answers_too_much_is_cut_off_and_told(
     assert stranger.most_sent < 32 * MIB
     await setup.enqueue()
     await setup.replicas(1)
+
+
+async def test_a_spec_that_is_too_large_is_refused_until_it_is_small_enough(api, setup, operator):
+    """Nor do writes of its status bring all of it back: an answer holds metadata only."""
+    setup.fleet.create()
+    setup.create()
+    annotations = {"notes": "x" * MOST_SPEC_BYTES}
+    template = {"metadata": {"annotations": annotations}, "spec": {"containers": [{"name": "w"}]}}
+    spec = {"template": template, "queues": [{"name": "q"}], "redis": {"address": "redis.example"}}
+    api.put("taskqueues", "huge", {"spec": spec})
+    await eventually(lambda: status(api, "huge").get("reason") == "InvalidSpec")
+    assert "the spec takes 262," in status(api, "huge")["message"]
+    path = "/apis/identtqueue.dev/v1alpha1/namespaces/ns/taskqueues/huge/status"
+    await eventually(lambda: api.answered[path])
+    assert api.answered[path] < 10_000
+    await setup.enqueue()
+    await setup.replicas(1)
+    annotations["notes"] = "x"
+    api.change("taskqueues", "huge", {"spec": {"template": template}})
+    await eventually(lambda: status(api, "huge").get("reason") != "InvalidSpec")
 
 
 async def test_the_first_look_of_others_waits_for_no_silent_redis(

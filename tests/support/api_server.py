@@ -63,6 +63,8 @@ class ApiServer:
         """How often each path was asked for."""
         self.watched: Counter[str] = Counter()
         """How often each kind was watched."""
+        self.answered: Counter[str] = Counter()
+        """Bytes of the answers to writes, by path."""
         self.down = False
         """Answer everything with 503."""
         self.forbidden = ""
@@ -233,7 +235,13 @@ class ApiServer:
             return web.json_response(refusal.body, status=refusal.body["code"])
         warned = [text for end, text in self.warnings.items() if request.path.endswith(end)]
         headers = {"Warning": warned[0]} if warned and request.method != "GET" else None
-        return web.json_response(answer, headers=headers)
+        if "as=PartialObjectMetadata" in request.headers.get("Accept", ""):
+            answer = _only_metadata(answer)
+        response = web.json_response(answer, headers=headers)
+        if request.method != "GET":
+            assert response.text is not None
+            self.answered[request.path] += len(response.text)
+        return response
 
     def _note_read(self, path: str) -> None:
         self.reads[path] += 1
@@ -402,6 +410,14 @@ def _discovery(parts: list[str]) -> Json:
         if plural in SCALABLE
     ]
     return {"kind": "APIResourceList", "groupVersion": name, "resources": resources}
+
+
+def _only_metadata(answer: Json) -> Json:
+    """An object, or each of a list, without all that is its kind's own."""
+    if "items" in answer:
+        return {**answer, "items": [_only_metadata(each) for each in answer["items"]]}
+    head = {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}
+    return {**head, "metadata": answer["metadata"]}
 
 
 def _scale(body: Json) -> Json:
