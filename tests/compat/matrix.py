@@ -1,12 +1,14 @@
 """`make matrix`: the tests of protocol, worker, client and topology on each server and each Python.
 
-Every server is tried with one Python, and every Python with one server. The table in
-docs/compatibility.md is written anew, unless only a part was asked for.
+Every server is tried with one Python, and every Python with one server. Each row is saved when it
+is done. With `--write` the tables in docs/compatibility.md are made of all rows that were saved, so
+one row can be repeated by itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import subprocess
@@ -15,7 +17,7 @@ import tempfile
 import time
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +28,7 @@ from support.redis_server import RedisServer
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs" / "compatibility.md"
+SAVED: Final = ROOT / "build" / "matrix.json"
 ON_SERVERS: Final = ("protocol", "worker", "client", "topology", "compat")
 ON_PYTHONS: Final = ("unit", "cli", "architecture", *ON_SERVERS)
 
@@ -39,14 +42,37 @@ class Row:
     failed: int
     skipped: dict[str, int]
     seconds: float
+    commit: str
 
     def __str__(self) -> str:
         left_out = "; ".join(f"{number}: {why}" for why, number in sorted(self.skipped.items()))
         failed = str(self.failed) if not self.failed else f"**{self.failed}**"
         return (
             f"| {self.what} | {self.passed} | {failed} | {left_out or 'none'} "
-            f"| {self.seconds / 60:.1f} min |"
+            f"| {self.seconds / 60:.1f} min | {self.commit} |"
         )
+
+
+def save(row: Row, against: str) -> None:
+    """Keep a row, in place of an earlier one of the same server or Python."""
+    rows = saved()
+    rows[f"{against}: {row.what}"] = row
+    SAVED.parent.mkdir(parents=True, exist_ok=True)
+    SAVED.write_text(json.dumps({key: asdict(row) for key, row in rows.items()}, indent=1))
+
+
+def saved() -> dict[str, Row]:
+    """Read all rows, in the order in which they were first measured."""
+    if not SAVED.exists():
+        return {}
+    return {key: Row(**fields) for key, fields in json.loads(SAVED.read_text()).items()}
+
+
+def commit() -> str:
+    """Name the commit that is tried."""
+    words = ["git", "rev-parse", "--short=7", "HEAD"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def run(what: str, python: str, server: str, folders: Iterable[str], more: list[str]) -> Row:
@@ -63,7 +89,7 @@ def run(what: str, python: str, server: str, folders: Iterable[str], more: list[
             check=False,
         )
         passed, failed, skipped = _read(report)
-    return Row(what, passed, failed, skipped, time.monotonic() - begun)
+    return Row(what, passed, failed, skipped, time.monotonic() - begun, commit())
 
 
 def _read(report: Path) -> tuple[int, int, dict[str, int]]:
@@ -91,7 +117,7 @@ def name_of(server: str) -> str:
 
 def table(rows: list[Row], title: str) -> str:
     """In Markdown."""
-    head = f"| {title} | passed | failed | left out | took |\n|---|---|---|---|---|"
+    head = f"| {title} | passed | failed | left out | took | commit |\n|---|---|---|---|---|---|"
     return "\n".join([head, *map(str, rows)])
 
 
@@ -109,31 +135,37 @@ def main() -> int:
     parser.add_argument("--server", action="append", choices=servers.NAMES, help="only this one")
     parser.add_argument("--python", action="append", metavar="3.12", help="only these versions")
     parser.add_argument("--jobs", default="2", help="test files at the same time")
-    parser.add_argument("tests", nargs="*", help="options for pytest, behind --")
+    parser.add_argument("--write", action="store_true", help="put what was saved into the page")
+    parser.add_argument("tests", nargs="*", help="options for pytest, behind --; nothing is saved")
     options = parser.parse_args()
     more = ["-n", options.jobs, "--dist", "loadfile", *options.tests]
-    partly = bool(options.server or options.python or options.tests)
-
     found = interpreters.find()
     if options.python:
         found = {v: p for v, p in found.items() if v.rpartition(".")[0] in options.python}
     mine = ".".join(map(str, sys.version_info[:3]))
     by_server = [] if options.python and not options.server else options.server or servers.NAMES
     by_python = {} if options.server and not options.python else found
-    on_server = [run(name_of(name), sys.executable, name, ON_SERVERS, more) for name in by_server]
-    on_python = [
-        run(f"Python {v}", interpreters.prepare(v, p), servers.SYSTEM, ON_PYTHONS, more)
-        for v, p in by_python.items()
+    with_python, with_server = f"with Python {mine}", f"with {name_of(servers.SYSTEM)}"
+    runs = [(with_python, name_of(name), sys.executable, name, ON_SERVERS) for name in by_server]
+    runs += [
+        (with_server, f"Python {v}", interpreters.prepare(v, path), servers.SYSTEM, ON_PYTHONS)
+        for v, path in by_python.items()
     ]
-    tables = [
-        table(on_server, f"with Python {mine}"),
-        table(on_python, f"with {name_of(servers.SYSTEM)}"),
-    ]
-    print("\n\n".join(["", *tables]))
-    if not partly:
+    rows: list[tuple[str, Row]] = []
+    for against, *what in runs:
+        rows.append((against, row := run(*what, more)))
+        if not options.tests:
+            save(row, against)
+    for title in (with_python, with_server):
+        print("", table([row for against, row in rows if against == title], title), sep="\n")
+    if options.write:
+        tables = [
+            table([row for key, row in saved().items() if key.startswith(f"{title}: ")], title)
+            for title in (with_python, with_server)
+        ]
         day = time.strftime("%Y-%m-%d", time.gmtime())
         publish(f"Measured by `make matrix` on {day}, {os.cpu_count()} cores.", tables)
-    return 1 if any(row.failed for row in (*on_server, *on_python)) else 0
+    return 1 if any(row.failed for _, row in rows) else 0
 
 
 if __name__ == "__main__":
