@@ -38,29 +38,30 @@ TRANSITIONS: Final = (
         "enqueue",
         (NONE, State.SUCCEEDED, State.FAILED, State.CANCELLED),
         (State.PENDING, State.SCHEDULED),
-        "id absent, or ended and to be replaced; unique key free",
+        "id unused, or its task has ended and is to be replaced; unique key free",
         "client, cron",
     ),
     Transition(
         "schedule",
         (NONE, State.SCHEDULED),
         (State.SCHEDULED, NONE),
-        "planned once; a new definition of the schedule takes back what the old one has planned",
+        "each firing is planned once; a new definition removes the firings that the old one "
+        "planned",
         "cron",
     ),
     Transition(
         "promote",
         (State.SCHEDULED, State.PENDING),
         (State.PENDING, State.CANCELLED),
-        "due; or expired before it ever started: cancelled; batch-limited",
+        "due; cancelled if it expired before it started; limited to a batch",
         "upkeep, operator",
     ),
     Transition(
         "claim",
         (State.PENDING,),
         (State.RUNNING, State.CANCELLED),
-        "worker has a lease and is not draining; queue not paused; the job is below its limits; a "
-        "task that expired unstarted, or was cancelled while it ran, is cancelled",
+        "worker has a lease and is not draining; queue not paused; job below its limits; "
+        "cancelled if it expired before it started or its cancellation was requested",
         "fetch",
     ),
     Transition(
@@ -74,7 +75,7 @@ TRANSITIONS: Final = (
         "retry",
         (State.RUNNING,),
         (State.SCHEDULED, State.CANCELLED),
-        "as finish; one whose cancellation was asked for is cancelled",
+        "as finish; cancelled if that was requested",
         "finish",
     ),
     Transition("bury", (State.RUNNING,), (State.FAILED,), "as finish", "finish"),
@@ -83,15 +84,14 @@ TRANSITIONS: Final = (
         "release",
         (State.RUNNING,),
         (State.PENDING, State.CANCELLED),
-        "as finish; one whose cancellation was asked for is cancelled",
+        "as finish; cancelled if that was requested",
         "shutdown, fetch",
     ),
     Transition(
         "decline",
         (State.RUNNING,),
         (State.PENDING, State.CANCELLED),
-        "as finish; the worker cannot run the task; one whose cancellation was asked for is "
-        "cancelled",
+        "as finish; the worker cannot run the task; cancelled if that was requested",
         "finish",
     ),
     Transition(
@@ -113,14 +113,14 @@ TRANSITIONS: Final = (
         "cancel",
         (State.SCHEDULED, State.PENDING),
         (State.CANCELLED,),
-        "not started; a running task's owner is asked instead",
+        "not started; for a running task, its worker is asked to cancel it",
         "client",
     ),
     Transition(
         "await",
         (State.SCHEDULED, State.PENDING),
         (State.CANCELLED,),
-        "expired before it ever started",
+        "expired before it started",
         "client",
     ),
     Transition(
