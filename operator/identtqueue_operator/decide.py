@@ -94,7 +94,7 @@ def choose(
 ) -> tuple[Target, Memory]:
     """The number of replicas that there should be, and why."""
     if seen.conflict:
-        return Target(current, "Conflicting", f"hands off: {seen.conflict}"), memory
+        return Target(current, "Conflicting", f"left alone: {seen.conflict}"), memory
     if spec.hands_off:
         return Target(current, "Paused", f"spec.paused keeps {current} replicas"), memory
     if spec.paused_replicas is not None and not health.strange:
@@ -102,7 +102,8 @@ def choose(
     if seen.depth is None:
         return _without_data(spec, seen, current), memory
     if health.strange:
-        message = f"hands off: {health.message}"
+        # Why, the message on the workers says: see `status.headline`.
+        message = f"the number of replicas stays at {current} until a worker registers"
         return Target(current, "NoWorkerRegistered", message, ("NoWorkerRegistered",)), memory
     clamps = _Clamps(wishes(spec, seen, memory))
     return _clamp(spec, seen, memory, current, clamps, health)
@@ -319,11 +320,10 @@ def _hold(spec: TaskQueueSpec, seen: Observed, current: int) -> tuple[int, str]:
 
 def _no_data(seen: Observed) -> str:
     """Say from where there is no data, and why."""
-    why = [trigger.source.message or str(trigger.source.trouble) for trigger in seen.blind]
     if len(seen.triggers) == 1:
-        return f"no data ({why[0]})"
-    names = [f"{trigger.name}: {text}" for trigger, text in zip(seen.blind, why, strict=True)]
-    return f"no data of trigger {'; '.join(names)}"
+        source = seen.triggers[0].source
+        return f"no data ({source.message or source.trouble})"
+    return "; ".join(f"no data of {each}" for each in seen.blind_in_words())
 
 
 # --- memory ---------------------------------------------------------------------------------------

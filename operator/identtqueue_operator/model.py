@@ -384,6 +384,17 @@ class Observed:
         """The triggers that could not be read."""
         return tuple(trigger for trigger in self.triggers if trigger.depth is None)
 
+    def blind_in_words(self) -> list[str]:
+        """Say which triggers could not be read, and why: those with the same reason together."""
+        names: dict[str, list[str]] = {}
+        for trigger in self.blind:
+            why = trigger.source.message or str(trigger.source.trouble)
+            names.setdefault(why, []).append(trigger.name)
+        return [
+            f"{'trigger' if len(found) == 1 else 'triggers'} {', '.join(found)}: {why}"
+            for why, found in names.items()
+        ]
+
     @property
     def source(self) -> Source:
         """The connection that has trouble, the first of several; else the first trigger's."""

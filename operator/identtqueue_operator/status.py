@@ -473,7 +473,7 @@ def _of_which(seen: Observed) -> str:
     """Say what is wrong with Redis; of several triggers, with whose."""
     if len(seen.triggers) == 1:
         return seen.source.message
-    return "; ".join(f"trigger {each.name}: {each.source.message}" for each in seen.blind)
+    return "; ".join(seen.blind_in_words())
 
 
 def _workload(now: Round) -> Finding:

@@ -11,6 +11,7 @@ from identtqueue_operator.kube import Kube
 from support.api_server import ApiServer
 from support.fleet import Fleet
 from support.operating import Operator, Setup
+from support.wording import messages, repeated
 
 
 @pytest.fixture
@@ -19,6 +20,9 @@ async def api() -> AsyncIterator[ApiServer]:
     yield server
     await server.close()
     assert not server.anonymous, "every write of the operator names its field manager"
+    for _, path, body in server.requests:
+        if path.endswith(("/status", "/events")):
+            assert not {text: repeated(text) for text in messages(body) if repeated(text)}
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from identtqueue_operator.model import TROUBLES, Container, Depth, Memory, Start
 from identtqueue_operator.status import NOBODY_WORKS_SECONDS, Round, tell
 from identtqueue_operator.views import pod as view_of_pod
 from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
+from support.wording import messages, repeated
 
 AT = 10_000.0
 QUICK = {"maxReplicas": 20, "concurrencyPerReplica": 1} | {
@@ -105,6 +106,7 @@ def test_when_nobody_works_it_is_told_once_and_after_a_while_it_is_not_ready(cas
         decision, memory = decide(spec(QUICK), now, memory)
         told = tell(Round(now.at, 1, WORKLOAD, seen=now, decision=decision), status)
         status = told.status
+        assert not [text for text in messages(status) if repeated(text)]
         events += [event.reason for event in told.events if event.type == "Warning"]
     reason = decision.health.reason  # what hinders a pod later on may be something else
     conditions = {each["type"]: each for each in status["conditions"]}
