@@ -101,7 +101,7 @@ async def test_a_caller_whose_answer_raises(
     calls.send(commands.depth(queue), told.append)
     await eventually(lambda: len(told) == 2, "both are told")
     assert (await calls.run(commands.depth(queue))).queued == 0
-    assert "the answer to depth can't be handled" in caplog.text
+    assert "handling the reply to depth failed" in caplog.text
 
 
 @pytest.mark.parametrize("bad", ["on_message", "on_connected", "on_refused"])

@@ -92,7 +92,7 @@ WRONG = {
         lambda c: {"tls_key_file": c.expired_client[1]},
         "tls_key_file is not the key of tls_cert_file",
     ),
-    "a missing file": (lambda _: {"tls_ca_file": "/no/such/ca.crt"}, "not there or not readable"),
+    "a missing file": (lambda _: {"tls_ca_file": "/no/such/ca.crt"}, "missing or not readable"),
     "a file that holds no certificate": (lambda _: {"tls_ca_file": __file__}, "TLS files"),
 }
 

@@ -55,7 +55,7 @@ def test_tls(tmp_path: Path) -> None:
         tls_key_file=files["key"],
     )
     assert settings.uses_tls
-    with pytest.raises(RedisTlsFailed, match=r"ca' .* is not there or not readable"):
+    with pytest.raises(RedisTlsFailed, match=r"ca' .* is missing or not readable"):
         settings.connection_arguments()
     for file in files.values():
         Path(file).touch()

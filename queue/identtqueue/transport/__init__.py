@@ -1,1 +1,1 @@
-"""Connections to Redis: asyncio, blocking, pub/sub."""
+"""Connections to Redis: for asyncio, for blocking code, and for pub/sub."""

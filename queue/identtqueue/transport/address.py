@@ -1,4 +1,4 @@
-"""Redis addresses: one server, Sentinels that know it, or the nodes of a cluster."""
+"""Redis addresses: of one server, of the Sentinels that watch it, or of nodes of a cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from identtqueue.errors import InvalidInput
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
 LONGEST_HOST: Final = 253
-"""Characters of a host name, as DNS has it."""
+"""Upper bound for the characters of a host name, which is that of DNS."""
 
 FORMS: Final = (
     "redis://host:port/db, "
@@ -26,7 +26,7 @@ FORMS: Final = (
 
 
 class Topology(enum.Enum):
-    """How the servers belong together."""
+    """The kind of deployment that an address stands for."""
 
     STANDALONE = "standalone"
     SENTINEL = "sentinel"
@@ -35,17 +35,21 @@ class Topology(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """One process to connect to."""
+    """Host and port of one server, Sentinel or node of a cluster."""
 
     host: str
     port: int
 
     @classmethod
     def announced(cls, host: object, port: object) -> Server:
-        """Take an address from a node of a cluster, or from a Sentinel.
+        """Check an address that a node of a cluster or a Sentinel has announced.
+
+        Args:
+            host: host name or IP address.
+            port: port number.
 
         Raises:
-            ValueError: it is none.
+            ValueError: they are not a valid host and port.
         """
         if not isinstance(host, str) or not 0 < len(host) <= LONGEST_HOST:
             raise ValueError("no host")
@@ -59,16 +63,16 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address, read.
+    """The parts of an address.
 
     Attributes:
-        topology: what `servers` are: the server itself, Sentinels, or some nodes of a cluster.
-        uses_tls: of all connections, those to Sentinels too.
-        servers: at least one; none for a socket file.
-        master_name: by which the Sentinels know the server.
-        socket_file: its path, instead of a host and a port.
-        options: keyword arguments for redis-py that the address gives: the database, credentials,
-            and TLS options.
+        topology: whether `servers` are the server itself, Sentinels, or some nodes of a cluster.
+        uses_tls: whether all connections use TLS, including those to Sentinels.
+        servers: at least one; empty for a socket file.
+        master_name: the name by which the Sentinels know the master; else empty.
+        socket_file: path of a Unix socket, instead of a host and a port.
+        options: keyword arguments for redis-py that the address contains: the database,
+            credentials, and TLS options.
     """
 
     topology: Topology
@@ -80,13 +84,13 @@ class Address:
 
 
 def without_credentials(address: str) -> str:
-    """The address as it may be shown, also if it can't be read.
+    """Return the address without credentials, for logs and errors, even if it can't be read.
 
-    Where it is not certain which part is the password, only the scheme is shown.
+    If it is not certain which part is the password, only the scheme is shown.
     """
     scheme, _, rest = address.partition("://")
     before, _, after = rest.rpartition("@")
-    if re.search("[?#]", before):  # of an option, or of a password that should have been escaped
+    if re.search("[?#]", before):  # from an option, or from a password that was not escaped
         return f"{scheme}://…"
     shown = re.split("[?#]", after)[0]
     hosts = shown.partition("/")[0].split(",")
@@ -96,26 +100,26 @@ def without_credentials(address: str) -> str:
 
 
 _HOST: Final = re.compile(r"(\[[^\]]*\]?|[^:\[\]]*)(:\d+)?")
-"""A name, an IPv4 or an IPv6 address, with a port or without."""
+"""A name, an IPv4 or an IPv6 address, with or without a port."""
 
 
 @lru_cache(maxsize=256)
 def parse(address: str) -> Address:
-    """Read an address.
+    """Parse an address.
 
     Raises:
-        InvalidInput: it can't be read; the message names the forms, and no credentials.
+        InvalidInput: it can't be read. The message names the valid forms, and no credentials.
     """
     try:
         return _parse(address)
     except _Unescaped:
         raise InvalidInput(
             f"redis_address {without_credentials(address)!r} can't be read: it has a '#', or an "
-            "'@' behind a '/' or '?'. In a password percent-encode them ('#' as %23, '?' as %3F, "
+            "'@' after a '/' or '?'. In a password percent-encode them ('#' as %23, '?' as %3F, "
             "'/' as %2F, '@' as %40), or give the password in IDENTTQUEUE_REDIS_PASSWORD, where "
             f"it needs no encoding; expected {FORMS}"
         ) from None
-    except ValueError:  # without the reason: it may quote a password
+    except ValueError:  # the reason is left out: it may quote a password
         raise InvalidInput(
             f"redis_address {without_credentials(address)!r} can't be read: expected {FORMS}, "
             "with special characters of a password percent-encoded"
@@ -123,14 +127,14 @@ def parse(address: str) -> Address:
 
 
 class _Unescaped(ValueError):
-    """A character of the password ends the address's host part too early."""
+    """A special character in the password ends the host part of the address too early."""
 
 
 def _check_escaped(scheme: str, rest: str) -> None:
-    """Refuse an address that would be cut where its password has a special character.
+    """Refuse an address that would be cut off at a special character of its password.
 
-    `redis://me:12#34@host` is, by the rules of URLs, port 12 of a host `me`: the password would be
-    sent to the resolver and be shown in errors.
+    By the rules of URLs, `redis://me:12#34@host` is port 12 of a host `me`. So parts of the
+    credentials would be sent to the resolver and be shown in errors.
     """
     ends = "?#" if scheme == "unix" else "/?#"  # the name of a socket file may hold an '@'
     behind = re.split(f"[{ends}]", rest, maxsplit=1)[1:]
@@ -172,7 +176,7 @@ def _parse(address: str) -> Address:
 
 
 def _plain(address: str, topology: Topology, port: int = REDIS_PORT) -> Address:
-    """One host, as redis-py reads it."""
+    """Parse an address of one host with redis-py."""
     options: dict[str, Any] = dict(parse_url(address))
     uses_tls = address.startswith("rediss://")
     socket_file = options.pop("path", None)
@@ -188,7 +192,7 @@ def _plain(address: str, topology: Topology, port: int = REDIS_PORT) -> Address:
 def _check_complete(
     address: str, options: Mapping[str, Any], *, uses_tls: bool, is_file: bool
 ) -> None:
-    """Refuse what redis-py overlooks: a database that is no number, an unknown option."""
+    """Refuse what redis-py ignores: a database that is not a number, an unknown option."""
     parts = urlsplit(address)
     given = parse_qs(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     names = given.keys() - {"db", "username", "password"}

@@ -1,7 +1,7 @@
-"""The asyncio connection: any number of coroutines share it, calls are pipelined by themselves.
+"""The asyncio connection: any number of coroutines share it, and calls are pipelined automatically.
 
-While one batch is on its way, new calls gather; they leave together in the next. So a lone call
-costs one round trip, and a thousand at once cost about two. A batch is bounded, in calls and in
+While one batch is on its way, new calls gather and are sent together as the next one. So a single
+call costs one round trip, and a thousand at once cost about two. A batch is bounded in calls and in
 bytes, and small calls go before big ones (`lanes`).
 """
 
@@ -47,7 +47,17 @@ T = TypeVar("T")
 def new_connection(
     settings: RedisSettings, client_name: str, server: Server | None = None
 ) -> AbstractConnection:
-    """A connection that is not open yet; time-outs are the caller's (one per batch)."""
+    """Create a connection without opening it. The caller sets time-outs, one per batch.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        server: the server to connect to; None: the first one that the address names.
+
+    Raises:
+        RedisAddressRefused: a rule for addresses is set, which a socket file can't satisfy.
+        RedisAuthFailed, RedisTlsFailed: a file that should hold a credential can't be read.
+    """
     arguments = settings.connection_arguments(server)
     kind: type[AbstractConnection] = UnixDomainSocketConnection
     if settings.uses_socket_file and settings.reach is not None:
@@ -73,17 +83,19 @@ async def open_connection(
     *,
     key: str | None = None,
 ) -> AbstractConnection:
-    """An open connection, logged in, to a server that is new enough and has the expected role.
+    """Connect, log in, and check that the server is new enough and has the expected role.
 
     Args:
         settings: where Redis is.
         client_name: shown by `CLIENT LIST`.
-        server: of a cluster; None: what the address means, asking Sentinels or nodes if need be.
-        key: of a cluster, whoever has this key; None: any primary.
+        server: a node of a cluster; None: find the server that the address stands for, from
+            Sentinels or nodes if need be.
+        key: in a cluster without `server`: connect to the node that has this key; None: to any
+            primary.
 
     Raises:
-        RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch: it
-            is not to be had.
+        RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch:
+            Redis cannot be reached or refuses the connection.
     """
     if settings.topology is Topology.CLUSTER and server is None:
         found = await fetch_slots(settings)
@@ -120,11 +132,11 @@ async def _open(
 
 
 async def fetch_slots(settings: RedisSettings) -> SlotMap:
-    """Which node has which slots, as the first that answers sees it.
+    """Ask the nodes of a cluster for the slot map, and return that of the first that answers.
 
     Raises:
         RedisUnavailable: no node answers.
-        RedisError: the first node refuses us.
+        RedisError: a node refuses the connection.
     """
     reason: RedisError = RedisUnavailable("Redis can't be reached: no node is known")
     for server in slots.candidates(settings):
@@ -146,7 +158,7 @@ async def fetch_slots(settings: RedisSettings) -> SlotMap:
 
 
 async def _fail(settings: RedisSettings, server: Server | None, error: Exception) -> NoReturn:
-    """Raise the translated error; if TLS may be the trouble, look closer."""
+    """Raise the translated error. If TLS may be the cause, find out more first."""
     translated: RedisError = wire.translate(error)
     server = server or next(iter(settings.place.servers), None)
     if settings.uses_tls and isinstance(translated, RedisUnavailable) and server is not None:
@@ -162,21 +174,21 @@ async def _ask(connection: AbstractConnection, call: Call[T]) -> T:
     except redis_errors.NoPermissionError as error:
         raise wire.translate(error, call) from error
     except ReplyUnreadable as error:
-        raise RedisProtocolError(f"what answers is no Redis: {error}") from error
+        raise RedisProtocolError(f"the server that answers is not Redis: {error}") from error
 
 
 class AsyncRedis:
-    """Runs calls. One connection, opened on first use and again after each loss.
+    """A connection that runs calls; it opens on first use, and again after each loss.
 
     Args:
         settings: where Redis is.
         client_name: shown by `CLIENT LIST`.
         retry_for_seconds: how long a call is retried while Redis can't be reached. 0: not at all.
-        outage: tells the log; shared with other connections.
+        outage: logs failures; shared with other connections.
 
     Attributes:
-        on_change: called when the connection was lost or opened again: Redis may not be what it
-            was, after a failover or a restart.
+        on_change: called when the connection was lost or opened again. After a failover or a
+            restart, Redis may have lost data.
     """
 
     def __init__(
@@ -193,7 +205,7 @@ class AsyncRedis:
         self._retry_for = retry_for_seconds
         self._outage = outage or Outage()
         self._waiting = Lanes()
-        self._sent: list[Waiting] = []  # the batch on its way
+        self._sent: list[Waiting] = []  # the batch that is on its way
         self._wanted = asyncio.Event()
         self._pump_task: asyncio.Task[None] | None = None
         self._link: Link | None = None
@@ -203,34 +215,34 @@ class AsyncRedis:
         self._closed = False
 
     async def connect(self) -> None:
-        """Open the connection now, to fail early.
+        """Open the connection now, so that a wrong address or login fails early.
 
         Raises:
             RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
-                it is not to be had.
+                Redis cannot be reached or refuses the connection.
         """
         await self.run(commands.server_info())
 
     async def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
-        """Send one call; gives its parsed reply.
+        """Send one call and return its parsed reply.
 
         Args:
-            call: to be sent.
-            retry_for_seconds: instead of the client's own.
+            call: the call to send.
+            retry_for_seconds: how long to retry; None: as long as the connection's own setting.
 
         Raises:
             InvalidInput: the call can't be encoded; nothing was sent.
-            RedisUnavailable: not reached within `retry_for_seconds`.
-            RedisError: Redis refused it; or what the call's parser raises.
+            RedisUnavailable: Redis could not be reached within `retry_for_seconds`.
+            RedisError: Redis refused the call, or the call's parser raised it.
         """
         reply = await self._submit(call, self._pack(call), retry_for_seconds)
         return wire.parse(call, reply)
 
     async def run_all(self, calls: Iterable[Call[T]]) -> list[T]:
-        """Send many calls together; gives their parsed replies in order.
+        """Send many calls together and return their parsed replies in order.
 
         Raises:
-            InvalidInput, RedisUnavailable, RedisError: for the first that has no reply; see `run`.
+            InvalidInput, RedisUnavailable, RedisError: for the first call that failed; see `run`.
         """
         answers = await self.run_each(calls)
         for answer in answers:
@@ -241,10 +253,18 @@ class AsyncRedis:
     async def run_each(
         self, calls: Iterable[Call[T]], *, retry_for_seconds: float | None = None
     ) -> list[T | Exception]:
-        """Send many calls together; gives what `run` would give or raise for each, in order.
+        """Send many calls together and collect their replies and errors.
+
+        Args:
+            calls: the calls to send.
+            retry_for_seconds: see `run`.
+
+        Returns:
+            For each call, in order, the value that `run` would return or the error that it would
+            raise.
 
         Raises:
-            InvalidInput: one can't be encoded; none was sent.
+            InvalidInput: a call can't be encoded; none was sent.
         """
         packed = [(call, self._pack(call)) for call in calls]
         sent = [(call, self._submit(call, data, retry_for_seconds)) for call, data in packed]
@@ -252,12 +272,12 @@ class AsyncRedis:
         return [_answer(call, future) for call, future in sent]
 
     def send(self, call: Call[T], on_answer: Callable[[T | Exception], None]) -> None:
-        """Send one call behind those before it, and don't wait.
+        """Send one call after those before it, without waiting for the reply.
 
         Args:
-            call: to be sent.
-            on_answer: told the parsed reply, or the error that `run` would raise. An error of its
-                own is logged.
+            call: the call to send.
+            on_answer: called with the parsed reply, or with the error that `run` would raise. If
+                it raises an error itself, that is logged.
 
         Raises:
             InvalidInput: the call can't be encoded.
@@ -268,7 +288,7 @@ class AsyncRedis:
             try:
                 on_answer(_answer(call, future))
             except Exception:
-                logger.exception("the answer to %s can't be handled", call.name)
+                logger.exception("handling the reply to %s failed", call.name)
 
         self._submit(call, self._pack(call)).add_done_callback(answer)
 
@@ -278,7 +298,7 @@ class AsyncRedis:
         return self._closed
 
     async def close(self) -> None:
-        """Close the connection; calls still on their way fail with RedisUnavailable."""
+        """Close the connection. Calls without a reply fail with RedisUnavailable."""
         self._closed = True
         if self._pump_task is not None:
             self._pump_task.cancel()
@@ -301,7 +321,7 @@ class AsyncRedis:
         return future
 
     def put(self, item: Waiting) -> None:
-        """Send it with the next batch."""
+        """Queue a call for the next batch."""
         if self._pump_task is None or self._pump_task.done():
             loop = asyncio.get_running_loop()
             self._pump_task = loop.create_task(self._pump(), name=f"redis {self._client_name}")
@@ -309,7 +329,7 @@ class AsyncRedis:
         self._wanted.set()
 
     async def _pump(self) -> None:
-        """Send what has gathered, for ever."""
+        """Send the calls that have gathered, batch after batch, for ever."""
         try:
             while True:
                 await self._wanted.wait()
@@ -322,17 +342,17 @@ class AsyncRedis:
                 except RedisError as error:
                     await self._drop()
                     await self._after_loss(batch, error)
-        except GeneratorExit:  # its loop was closed under it: there is nothing to wait with
+        except GeneratorExit:  # the event loop was closed before: nothing can be awaited any more
             raise
-        except BaseException as error:  # closed, its loop ends, or an error of ours
+        except BaseException as error:  # this was closed, the loop ends, or there is a bug here
             closed = isinstance(error, asyncio.CancelledError)
             self._fail(self._sent, RedisUnavailable("the client was closed") if closed else error)
             await self._drop()
             raise
 
     async def _exchange(self, batch: list[Waiting]) -> None:
-        """Send a batch and hand out its replies; load scripts that Redis does not have."""
-        if self._link is not None and self._link.lost:  # while nobody used it
+        """Send a batch and deliver its replies; load scripts that Redis does not have."""
+        if self._link is not None and self._link.lost:  # it was lost while it was idle
             await self._drop()
         if self._link is None:
             connection = await self._open()
@@ -379,7 +399,7 @@ class AsyncRedis:
         if not stays:
             await self._drop()  # after a failover the same name may lead to the new master
         if reason is None:
-            self._failures = 0  # not before: who is let in may be refused all the same
+            self._failures = 0  # not at the login: Redis may still refuse the calls
             self._outage.worked(self._client_name)
         else:
             await self._after_loss(passing, reason, sent=False)
@@ -387,7 +407,7 @@ class AsyncRedis:
     async def _after_loss(
         self, batch: list[Waiting], error: RedisError, *, sent: bool = True
     ) -> None:
-        """Keep what may be sent again, fail the rest, and wait before the next attempt."""
+        """Keep the calls that may be sent again, fail the rest, and pause before a new attempt."""
         now = time.monotonic()
         again = [
             item
@@ -398,7 +418,7 @@ class AsyncRedis:
         ]
         kept = set(map(id, again))
         self._fail([item for item in batch if id(item) not in kept], error)
-        if isinstance(error, RedisUnavailable):  # or each would wait for a time-out of its own
+        if isinstance(error, RedisUnavailable):  # else each would wait for its own time-out
             self._fail([item for item in self._waiting if item.deadline <= now], error)
         self._waiting.put_back(again)
         if again:
@@ -422,8 +442,8 @@ class AsyncRedis:
 
 
 def _answer(call: Call[Any], future: asyncio.Future[Any]) -> Any:
-    """The parsed reply, or the error that `run` would raise."""
+    """Return the parsed reply, or the error that `run` would raise."""
     try:
         return wire.parse(call, future.result())
-    except Exception as error:  # noqa: BLE001 - it belongs to this call's caller alone
+    except Exception as error:  # noqa: BLE001 - only this call's caller gets it
         return error

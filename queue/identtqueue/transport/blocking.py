@@ -1,4 +1,4 @@
-"""The blocking connection: for threads, and for programs without an event loop."""
+"""The blocking connection, for threads and for programs without an event loop."""
 
 from __future__ import annotations
 
@@ -26,20 +26,26 @@ from identtqueue.transport.tls import find_trouble
 T = TypeVar("T")
 
 PIECE_BYTES: Final = 64 * 1024
-"""What the socket is given at once: as much has to move within the response time-out."""
+"""Size of the pieces that are written to the socket. The response time-out holds for each piece."""
 
 KNOCK_SECONDS: Final = 0.25
-"""The longest time for which all threads take the refusal that one of them has met for theirs."""
+"""How long, at most, a failed attempt to connect counts for all threads, so that the others fail at
+once instead of trying again themselves."""
 
 
 def open_blocking(
     settings: RedisSettings, client_name: str, server: Server | None = None
 ) -> AbstractConnection:
-    """As `aio.open_connection`; of a cluster, name the server.
+    """Connect, log in and check the server, like `aio.open_connection`.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        server: the server to connect to. It is required for a cluster.
 
     Raises:
-        RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch: it
-            is not to be had.
+        RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch:
+            Redis cannot be reached or refuses the connection.
     """
     connection: Any = None
     try:
@@ -55,7 +61,7 @@ def open_blocking(
         if settings.topology is Topology.SENTINEL and server is not None:
             wire.check_master(_ask(connection, commands.role()), server)
         wire.note_login(settings)
-    except Exception as error:  # noqa: BLE001 - translated
+    except Exception as error:  # noqa: BLE001 - it is translated and raised
         if connection is not None:
             connection.disconnect()
         _fail(settings, server, error)
@@ -63,7 +69,12 @@ def open_blocking(
 
 
 def fetch_slots_blocking(settings: RedisSettings) -> SlotMap:
-    """As `aio.fetch_slots`."""
+    """Ask the nodes of a cluster for the slot map, like `aio.fetch_slots`.
+
+    Raises:
+        RedisUnavailable: no node answers.
+        RedisError: a node refuses the connection.
+    """
     reason: RedisError = RedisUnavailable("Redis can't be reached: no node is known")
     for server in slots.candidates(settings):
         try:
@@ -81,7 +92,7 @@ def fetch_slots_blocking(settings: RedisSettings) -> SlotMap:
 
 
 def _fail(settings: RedisSettings, server: Server | None, error: Exception) -> NoReturn:
-    """Raise the translated error; if TLS may be the trouble, look closer."""
+    """Raise the translated error. If TLS may be the cause, find out more first."""
     translated: RedisError = wire.translate(error)
     server = server or next(iter(settings.place.servers), None)
     if settings.uses_tls and isinstance(translated, RedisUnavailable) and server is not None:
@@ -114,25 +125,27 @@ def _ask(connection: Any, call: Call[T]) -> T:
 
 
 class Packed(NamedTuple):
-    """A call, and what goes over the wire for it."""
+    """A call, and its encoded form."""
 
     call: Call[Any]
     data: bytes
 
     @property
     def size_bytes(self) -> int:
-        """How much it moves, as far as that is known beforehand."""
+        """Bytes that it moves in both directions, as far as they are known beforehand."""
         return len(self.data) + self.call.reply_bytes
 
 
 class SyncRedis:
-    """Runs calls, one batch at a time. Threads may share it: they share round trips, too.
+    """A blocking connection that runs calls, one batch at a time.
+
+    Threads may share it; then they share round trips, too.
 
     Args:
         settings: where Redis is.
         client_name: shown by `CLIENT LIST`.
         retry_for_seconds: how long a batch is retried while Redis can't be reached.
-        pause: how it waits between attempts; an event's `wait` lets it be interrupted.
+        pause: waits between attempts; with the `wait` of an event the pause can be interrupted.
     """
 
     def __init__(
@@ -155,19 +168,27 @@ class SyncRedis:
         self._not_before = 0.0
 
     def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
-        """Send one call; gives its parsed reply.
+        """Send one call and return its parsed reply.
+
+        Args:
+            call: the call to send.
+            retry_for_seconds: how long to retry; None: as long as the connection's own setting.
 
         Raises:
             InvalidInput: the call can't be encoded; nothing was sent.
-            RedisUnavailable: not reached within `retry_for_seconds`.
-            RedisError: Redis refused it.
+            RedisUnavailable: Redis could not be reached within `retry_for_seconds`.
+            RedisError: Redis refused the call, or the call's parser raised it.
         """
         return self.run_all([call], retry_for_seconds=retry_for_seconds)[0]
 
     def run_all(
         self, calls: Sequence[Call[T]], *, retry_for_seconds: float | None = None
     ) -> list[T]:
-        """Send many calls in one batch; gives their parsed replies in order."""
+        """Send many calls in one batch and return their parsed replies in order.
+
+        Raises:
+            InvalidInput, RedisUnavailable, RedisError: for the first call that failed; see `run`.
+        """
         patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
         packed = [Packed(call, self._pack(call)) for call in calls]
         deadline = time.monotonic() + patience
@@ -184,11 +205,11 @@ class SyncRedis:
         return [wire.parse(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def close(self) -> None:
-        """Close the connection; it opens again on the next call."""
+        """Close the connection; the next call opens it again."""
         self._combiner.alone(self._drop)
 
     def _exchange(self, batch: Sequence[Packed]) -> list[Any]:
-        """Send them and read the replies; what Redis refuses is an error in its reply's place."""
+        """Send a batch and read the replies. The reply to a call that Redis refuses is an error."""
         replies = self._replies(batch)
         passing = False
         for i, (item, reply) in enumerate(zip(batch, replies, strict=True)):
@@ -202,7 +223,7 @@ class SyncRedis:
         return replies
 
     def _replies(self, batch: Sequence[Packed]) -> list[Any]:
-        """Replies and error replies; scripts that Redis does not have are loaded."""
+        """Send a batch and read its raw replies; load scripts that Redis does not have."""
         if self._connection is None:
             self._connection = self._connect()
         try:
@@ -213,17 +234,17 @@ class SyncRedis:
                 again = self._talk([batch[i].data for i in missing])
                 for i, reply in zip(missing, again, strict=True):
                     replies[i] = reply
-        except BaseException:  # also an interrupt: its reply must not answer the next call
+        except BaseException:  # also an interrupt: its late reply must not answer the next call
             self._failures += 1
             self._drop()
             raise
         return replies
 
     def _connect(self) -> AbstractConnection:
-        """Open the connection, but not sooner after a failure than one caller alone would.
+        """Open the connection, but after a failure no sooner than a single caller would.
 
-        Each thread tries again for itself. Without this, a hundred of them would knock a hundred
-        times as often.
+        Each thread retries for itself. Without this, a hundred threads would try to connect a
+        hundred times as often.
         """
         if time.monotonic() < self._not_before:
             raise RedisUnavailable(self._refusal)
@@ -259,9 +280,9 @@ class SyncRedis:
 
 
 def _send(connection: AbstractConnection, data: bytes) -> int:
-    """Send in pieces, each with a time-out of its own; gives what the kernel still holds of it.
+    """Send data in pieces, each with its own time-out, and return how much the kernel still holds.
 
-    Python's `sendall` has one time-out for all that it is given, however well it gets on.
+    Python's `sendall` has one time-out for all its data, even while bytes keep moving.
     """
     if len(data) <= PIECE_BYTES:
         connection.send_packed_command([data], check_health=False)
@@ -273,7 +294,7 @@ def _send(connection: AbstractConnection, data: bytes) -> int:
 
 
 def _reply(connection: AbstractConnection, unsent: int) -> Any:
-    """One reply; an error reply as a value. Silence counts from the last byte that moved."""
+    """Read one reply; an error reply is a value. Silence counts from the last byte that moved."""
     while True:
         try:
             return _read(connection)
@@ -288,12 +309,12 @@ def _read(connection: AbstractConnection) -> Any:
     try:
         return connection.read_response(disconnect_on_error=False)
     except redis_errors.BusyLoadingError as error:
-        return error  # redis-py takes it for a lost connection
+        return error  # for redis-py it is a lost connection, but it is only an error reply
     except wire.CONNECTION_LOST:
         raise
     except redis_errors.InvalidResponse:
         raise
-    except Exception as error:  # noqa: BLE001 - redis-py raises what Redis replied
+    except Exception as error:  # noqa: BLE001 - redis-py raises error replies
         return error
 
 

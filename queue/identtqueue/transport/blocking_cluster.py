@@ -1,4 +1,4 @@
-"""The blocking connection to a Redis Cluster; see `cluster`."""
+"""The blocking connection to a Redis Cluster: see `cluster`, its asyncio counterpart."""
 
 from __future__ import annotations
 
@@ -33,15 +33,23 @@ def blocking_redis(
     retry_for_seconds: float,
     pause: Callable[[float], object] = time.sleep,
 ) -> SyncRedis:
-    """The blocking connection that fits the address."""
+    """Create the kind of blocking connection that fits the address.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        retry_for_seconds: see `SyncRedis`.
+        pause: see `SyncRedis`.
+    """
     kind = SyncClusterRedis if settings.topology is Topology.CLUSTER else SyncRedis
     return kind(settings, client_name=client_name, retry_for_seconds=retry_for_seconds, pause=pause)
 
 
 class SyncClusterRedis(SyncRedis):
-    """Runs calls on a cluster, one node after the other; see `SyncRedis` for the arguments.
+    """A blocking connection to a cluster, which runs calls on one node after the other.
 
-    Where a node is away the rest of a batch is run all the same: a lease that can be renewed is.
+    The arguments are those of `SyncRedis`. If a node can't be reached, the calls of a batch for
+    other nodes run all the same, so that every lease that can be renewed is renewed.
     """
 
     def __init__(
@@ -59,7 +67,7 @@ class SyncClusterRedis(SyncRedis):
         self._nodes: dict[Server, _SyncNode] = {}
 
     def _exchange(self, batch: Sequence[Packed]) -> list[Any]:
-        """As `SyncRedis._exchange`."""
+        """Send a batch and read the replies, like `SyncRedis._exchange`."""
         calls = [item.call for item in batch]
         replies: list[Any] = [_PENDING] * len(calls)
         for _ in range(MOST_REDIRECTS):
@@ -85,14 +93,14 @@ class SyncClusterRedis(SyncRedis):
             return reply
         error = wire.translate(reply, call)
         if isinstance(error, RedisUnavailable):
-            self._map = None  # look at the slots anew
+            self._map = None  # so that the next call fetches the slots anew
         return error
 
     def _by_node(
         self, calls: Sequence[Call[Any]], positions: Sequence[int]
     ) -> dict[Server, list[int]]:
         found = self._map or fetch_slots_blocking(self.settings)
-        self._map = None  # should somebody have no node
+        self._map = None  # in case `of` raises because a slot has no node
         groups: dict[Server, list[int]] = {}
         for i in positions:
             groups.setdefault(found.of(calls[i]), []).append(i)
@@ -100,7 +108,7 @@ class SyncClusterRedis(SyncRedis):
         return groups
 
     def _followed(self, item: Packed, answer: Any) -> Any:
-        """The reply, after going where the node says; _PENDING: ask the map again."""
+        """Follow a redirect and return the reply; _PENDING: the call must be routed again."""
         if isinstance(answer, redis_errors.MovedError) and self._map is not None:
             self._map.moved(answer.slot_id, Server(*answer.node_addr))
             return _PENDING
@@ -134,7 +142,12 @@ class _SyncNode(SyncRedis):
         self._server = server
 
     def ask(self, batch: Sequence[Packed], *, asking: bool = False) -> list[Any]:
-        """Replies and error replies."""
+        """Send a batch to the node and read its raw replies.
+
+        Args:
+            batch: the calls; only one if `asking`.
+            asking: whether to send ASKING first, for a slot that is on its way to this node.
+        """
         if not asking:
             return self._replies(batch)
         self._connection = self._connection or self._connect()

@@ -1,9 +1,9 @@
-"""What a server may cost: a bound on what is read, and a say in when it is connected to.
+"""Bounds on what a server may cost: how much is read from it, and when it is connected to.
 
-A client of one's own Redis needs none. The operator connects to any address that somebody writes
-into a TaskQueue, and what answers there may send a reply without an end, one of a billion elements,
-or one that is nested a million times. So each byte is looked at before it is decoded. The meter
-follows the structure of the replies and no more, in constant memory.
+A client of your own Redis needs no bounds. The operator, however, connects to any address that a
+user writes into a TaskQueue. The server there may send a reply without an end, one of a billion
+elements, or one that is nested a million times. So each byte is measured before it is decoded. The
+meter follows only the structure of the replies, in constant memory.
 """
 
 from __future__ import annotations
@@ -19,46 +19,46 @@ from redis import exceptions as redis_errors
 
 MIB: Final = 1024 * 1024
 ELEMENT_BYTES: Final = 64
-"""What an element takes in memory, beside its text."""
+"""Memory that one element takes, in addition to its text."""
 ERROR_BYTES: Final = 512
-"""What an error reply takes: an exception, which three bytes can make."""
+"""Memory that the exception of an error reply takes; three bytes of reply can create one."""
 LINE_BYTES: Final = 64 * 1024
-"""Numbers, states and errors are lines, and shorter than that."""
+"""Upper bound for a line. Numbers, states and errors are lines, and are shorter than this."""
 DEEPEST: Final = 8
-"""Redis' own replies have four levels (`CLUSTER SLOTS`), those of the scripts two."""
+"""Upper bound for nesting. Redis' own replies have four levels (`CLUSTER SLOTS`), those of the
+scripts two."""
 STEP_BYTES: Final = 256 * 1024
-"""The sum over all connections is taken each time a reply has grown by so much."""
+"""How much a reply grows between two checks of the sum over all connections."""
 
 _COUNT: Final = re.compile(rb"-1|[0-9]{1,18}")
 
 
 class Gate(Protocol):
-    """Decides when a connection may be opened."""
+    """A gate that decides when a connection may be opened."""
 
     def passage(self) -> AbstractAsyncContextManager[None]:
-        """Return what is held while one is opened.
+        """Return a context manager to hold while a connection is opened.
 
-        Raises (on entering):
-            RedisUnavailable: none may be opened now.
+        Entering it raises RedisUnavailable if no connection may be opened now.
         """
 
 
 class ReplyRefused(redis_errors.InvalidResponse):
-    """What answers says more than a reply may, takes too long, or is no Redis."""
+    """A reply is too large, takes too long, or is not in Redis' protocol."""
 
 
 class ReplyBudget:
-    """What the replies on a number of connections may take in memory.
+    """A bound on the memory that the replies on a number of connections take.
 
-    Where all of them together take too much, those above an equal share are refused. So a server
-    that answers modestly goes on being heard beside others that do not.
+    If all of them together take too much, those above an equal share are refused. So a server with
+    small replies still gets answers through while others send too much.
 
     Args:
-        exchange_bytes: the replies to one batch of calls.
-        total_bytes: all replies that are being read.
-        exchange_seconds: how long they may take. Each byte is a sign of life, so a server that
-            sends one now and then is never silent.
-        clock: seconds, monotonic.
+        exchange_bytes: upper bound for the replies to one batch of calls.
+        total_bytes: upper bound for all replies that are being read.
+        exchange_seconds: upper bound for the time that the replies to one batch take. It is
+            needed because a server that sends a byte now and then never counts as silent.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -75,16 +75,19 @@ class ReplyBudget:
         self._meters: weakref.WeakSet[ReplyMeter] = weakref.WeakSet()
 
     def meter(self) -> ReplyMeter:
-        """Start to measure one connection."""
+        """Create a meter for one connection."""
         meter = ReplyMeter(self)
         self._meters.add(meter)
         return meter
 
     def check_total(self, weight: int) -> None:
-        """Refuse a reply of this weight if there is no room for it beside the others.
+        """Refuse a reply of this weight if all replies together are too large.
+
+        Args:
+            weight: bytes of memory that the reply takes.
 
         Raises:
-            ReplyRefused: it takes more than its share of what is used up.
+            ReplyRefused: the total is used up, and this reply takes more than an equal share.
         """
         weights = [meter.weight for meter in self._meters if meter.weight]
         if sum(weights) > self.total_bytes and weight > self.total_bytes / len(weights):
@@ -92,36 +95,36 @@ class ReplyBudget:
 
 
 class ReplyMeter:
-    """Measures what one connection reads.
+    """A meter for the replies of one connection.
 
     Attributes:
-        weight: bytes that the replies since `begin` take, about.
+        weight: approximate bytes of memory that the replies since `begin` take.
     """
 
     def __init__(self, budget: ReplyBudget) -> None:
         self._budget = budget
-        self._line = b""  # the beginning of one
+        self._line = b""  # the beginning of a line whose end has not arrived
         self._skip = 0  # bytes of a text that are still to come
-        self._open: list[int] = []  # elements that each array around this place still lacks
+        self._open: list[int] = []  # for each open array, outermost first: its missing elements
         self.weight = 0
         self._checked = 0
         self._begun_at = budget.clock()
 
     @property
     def between_replies(self) -> bool:
-        """Whether what was fed ends with the end of a reply."""
+        """Whether the data up to now ends with the end of a reply."""
         return not (self._line or self._skip or self._open)
 
     def begin(self) -> None:
-        """Start to measure anew: calls are sent, or the last reply was taken."""
+        """Start to measure anew, because calls are sent or the last reply was taken."""
         self.weight = self._checked = 0
         self._begun_at = self._budget.clock()
 
     def feed(self, data: bytes) -> None:
-        """Take in what was read, before it is decoded.
+        """Measure data that was read, before it is decoded.
 
         Raises:
-            ReplyRefused: a bound is passed.
+            ReplyRefused: a bound is exceeded.
         """
         if self._budget.clock() - self._begun_at > self._budget.exchange_seconds:
             raise ReplyRefused(f"a reply takes more than {self._budget.exchange_seconds:g} s")
@@ -136,7 +139,7 @@ class ReplyMeter:
                     self._end_element()
                 continue
             if self._line:
-                # At most one line's length is copied once more; the break may be cut in two.
+                # This copies at most the length of a line again. The line break may be cut in two.
                 data, at, self._line = self._line + data[at:], 0, b""
             end = data.find(b"\r\n", at, at + LINE_BYTES + 2)
             if end < 0:
@@ -173,7 +176,7 @@ class ReplyMeter:
             self._weigh(len(line) + (ERROR_BYTES if kind == b"-" else 0))
             self._end_element()
         else:
-            raise ReplyRefused(f"{line[:1]!r} begins no reply")
+            raise ReplyRefused(f"a reply can't begin with {line[:1]!r}")
 
     def _end_element(self) -> None:
         if not self._open:
@@ -189,13 +192,13 @@ class ReplyMeter:
         self._check_room(0)
 
     def _check_room(self, size: int) -> None:
-        """Refuse what is announced, before any of it has come."""
+        """Refuse data whose size was announced, before any of it has arrived."""
         if self.weight + size > self._budget.exchange_bytes:
             mib = self._budget.exchange_bytes / MIB
-            raise ReplyRefused(f"replies of more than {mib:g} MiB at a time")
+            raise ReplyRefused(f"the replies to one batch take more than {mib:g} MiB")
 
 
 def _count(line: bytes) -> int:
     if _COUNT.fullmatch(line, 1) is None:
-        raise ReplyRefused("a length is no number")
+        raise ReplyRefused("a length is not a number")
     return int(line[1:])

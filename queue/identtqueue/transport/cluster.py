@@ -1,8 +1,8 @@
-"""Calls to a Redis Cluster: each goes to the node that has its queue, and follows it when it moves.
+"""The asyncio connection to a Redis Cluster: each call goes to the node that has its queue.
 
-One pipelined connection per node. A queue is one slot, so every call has one right place; a node
-that is asked for another one says where to go (MOVED, ASK), or that it can't tell at the moment
-(TRYAGAIN, CLUSTERDOWN). All of these mean that nothing was done.
+There is one pipelined connection per node. A queue is one slot, so every call belongs to exactly
+one node. A node that does not have the slot answers where it is (MOVED, ASK), or that it can't say
+at the moment (TRYAGAIN, CLUSTERDOWN). After any of these answers the command was not executed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from identtqueue.transport.slots import MOST_REDIRECTS, SlotMap
 T = TypeVar("T")
 
 CALM_SECONDS: Final = 5.0
-"""Without a look at the slots: then the next one is the first of a new trouble."""
+"""If the slots were not fetched for this time, the next fetch starts with the shortest back-off."""
 
 _ASKING: Final = wire.pack_words("ASKING")
 
@@ -42,7 +42,14 @@ def async_redis(
     retry_for_seconds: float,
     outage: Outage | None = None,
 ) -> AsyncRedis:
-    """The asyncio connection that fits the address."""
+    """Create the kind of asyncio connection that fits the address.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        retry_for_seconds: see `AsyncRedis`.
+        outage: see `AsyncRedis`.
+    """
     kind = ClusterRedis if settings.topology is Topology.CLUSTER else AsyncRedis
     return kind(
         settings, client_name=client_name, retry_for_seconds=retry_for_seconds, outage=outage
@@ -50,7 +57,7 @@ def async_redis(
 
 
 class ClusterRedis(AsyncRedis):
-    """Runs calls on a cluster; see `AsyncRedis` for the arguments."""
+    """A connection that runs calls on a cluster; see `AsyncRedis` for the arguments."""
 
     def __init__(
         self,
@@ -64,26 +71,39 @@ class ClusterRedis(AsyncRedis):
             settings, client_name=client_name, retry_for_seconds=retry_for_seconds, outage=outage
         )
         self._map: SlotMap | None = None
-        self._known: SlotMap | None = None  # the last one, also if it is doubted
+        self._known: SlotMap | None = None  # the last map, even if it may be out of date
         self._nodes: dict[Server, _Node] = {}
-        self._lost: list[Waiting] = []  # until the slots are known (again)
+        self._lost: list[Waiting] = []  # calls that wait until the slots are known (again)
         self._looking: asyncio.Task[None] | None = None
-        self._looks = 0  # in a row
-        self._look_at = 0.0  # not before
+        self._looks = 0  # fetches of the slots in a row
+        self._look_at = 0.0  # earliest time of the next fetch
 
     async def connect(self) -> None:
-        """Find the nodes now, to fail early; as `AsyncRedis.connect`."""
+        """Find the nodes now, so that a wrong address or login fails early.
+
+        Raises:
+            RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
+                see `AsyncRedis.connect`.
+        """
         await self._insist(self._find_nodes, self._retry_for)
 
     async def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
-        """As `AsyncRedis.run`; what each node answers for itself is asked of all."""
+        """Send one call, like `AsyncRedis.run`. A call with `merge` goes to all nodes.
+
+        Args:
+            call: the call to send.
+            retry_for_seconds: see `AsyncRedis.run`.
+
+        Raises:
+            InvalidInput, RedisUnavailable, RedisError: see `AsyncRedis.run`.
+        """
         if call.merge is None:
             return await super().run(call, retry_for_seconds=retry_for_seconds)
         patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
         return await self._insist(lambda: self._ask_all(call), patience)
 
     async def _insist(self, attempt: Callable[[], Awaitable[T]], patience: float) -> T:
-        """What is asked of no one node, so that no node's pump tries it again."""
+        """Retry an operation that concerns several nodes, so that no single node retries it."""
         deadline, failures = time.monotonic() + patience, 0
         while True:
             if self._closed:
@@ -106,7 +126,7 @@ class ClusterRedis(AsyncRedis):
         return self._note(await fetch_slots(self.settings))
 
     async def _see_nodes(self) -> SlotMap:
-        """As `_find_nodes`, by a connection that is open already, if there is one that answers."""
+        """Find the nodes like `_find_nodes`, but over an open connection if one answers."""
         call = commands.cluster_slots()
         node = next((node for node in self._nodes.values() if node.is_open), None)
         if node is not None:
@@ -118,7 +138,7 @@ class ClusterRedis(AsyncRedis):
         return await self._find_nodes()
 
     def _note(self, found: SlotMap) -> SlotMap:
-        if self._closed:  # meanwhile: nobody would close what is opened now
+        if self._closed:  # it was closed meanwhile, so no connection may be opened any more
             raise RedisUnavailable("the client was closed")
         if self._known is not None and not found.agrees_with(self._known):
             self._changed()
@@ -133,7 +153,7 @@ class ClusterRedis(AsyncRedis):
         answers = await asyncio.gather(*futures, return_exceptions=True)
         found = []
         for node, answer in zip(nodes, answers, strict=True):
-            # A replica that is away has nothing to say: who listens, listens to a primary.
+            # A replica that can't be reached is ignored: subscribers connect to primaries.
             if isinstance(answer, BaseException) and node.server in seen.primaries:
                 raise answer
             if not isinstance(answer, BaseException):
@@ -144,7 +164,7 @@ class ClusterRedis(AsyncRedis):
         return wire.pack(call, in_cluster=True)
 
     async def close(self) -> None:
-        """As `AsyncRedis.close`."""
+        """Close the connections to all nodes. Calls without a reply fail with RedisUnavailable."""
         self._closed = True
         if self._looking is not None:
             self._looking.cancel()
@@ -153,7 +173,7 @@ class ClusterRedis(AsyncRedis):
         self._fail(self._lost, RedisUnavailable("the client was closed"))
 
     def put(self, item: Waiting) -> None:
-        """Send it to its node."""
+        """Queue a call for its node."""
         if self._map is None:
             self._wait_for_map(item)
             return
@@ -165,7 +185,7 @@ class ClusterRedis(AsyncRedis):
             self._node(server).put(item)
 
     def follow(self, item: Waiting, error: redis_errors.AskError) -> None:
-        """Send it where the node says."""
+        """Follow a redirect: queue the call for the node that the answer names."""
         item.redirects += 1
         try:
             server = Server.announced(*error.node_addr)
@@ -183,7 +203,7 @@ class ClusterRedis(AsyncRedis):
             self._node(server).put(item)
 
     def put_off(self, item: Waiting, error: RedisError) -> None:
-        """Send it again later, wherever its queue is then; too late: fail."""
+        """Send a call again later, wherever its queue is then; after its deadline fail it."""
         left = item.deadline - time.monotonic()
         if left <= 0 or self._closed:
             self._fail([item], error)
@@ -196,7 +216,7 @@ class ClusterRedis(AsyncRedis):
         asyncio.get_running_loop().call_later(pause, self._wait_for_map, item)
 
     def _wait_for_map(self, item: Waiting) -> None:
-        """Look at the slots anew, then send it."""
+        """Fetch the slots anew, then queue the call."""
         if self._closed:
             self._fail([item], RedisUnavailable("the client was closed"))
             return
@@ -206,7 +226,7 @@ class ClusterRedis(AsyncRedis):
             self._looking = loop.create_task(self._look(), name=f"slots {self._client_name}")
 
     async def _look(self) -> None:
-        """Look at the slots anew, for all that wait for it; less and less often in a row."""
+        """Fetch the slots anew for all calls that wait for them, with back-off between fetches."""
         loop = asyncio.get_running_loop()
         if loop.time() > self._look_at + CALM_SECONDS:
             self._looks = 0
@@ -215,7 +235,7 @@ class ClusterRedis(AsyncRedis):
         self._look_at = loop.time() + wire.backoff_seconds(self._looks)
         try:
             found = await self._find_nodes()
-        except Exception as reason:  # noqa: BLE001 - whatever it is, they must hear of it
+        except Exception as reason:  # noqa: BLE001 - all waiting calls get it
             error = wire.translate(reason)
             lost, self._lost = self._lost, []
             for item in lost:
@@ -226,7 +246,7 @@ class ClusterRedis(AsyncRedis):
             return
         for server in self._nodes.keys() - found.nodes:
             await self._nodes.pop(server).retire()
-        lost, self._lost = self._lost, []  # last: who comes while this task lives is not looked for
+        lost, self._lost = self._lost, []  # last, since calls that come meanwhile start no new task
         for item in lost:
             self.put(item)
 
@@ -239,7 +259,7 @@ class ClusterRedis(AsyncRedis):
 
 
 class _Node(AsyncRedis):
-    """The connection to one node: it does not try again by itself, the cluster does."""
+    """The connection to one node. It never retries by itself; the cluster does that."""
 
     def __init__(
         self, cluster: ClusterRedis, server: Server, client_name: str, outage: Outage
@@ -252,15 +272,18 @@ class _Node(AsyncRedis):
 
     @property
     def is_open(self) -> bool:
-        """Whether it is connected, as far as it knows."""
+        """Whether it is connected, as far as this side knows."""
         return self._link is not None and not self._link.lost
 
     def ask(self, call: Call[Any]) -> asyncio.Future[Any]:
-        """Send one call to this node, and once; gives the raw reply."""
+        """Send one call to this node, without retries; the future gets the raw reply."""
         return self._submit(call, self._pack(call))
 
     async def retire(self) -> None:
-        """The node has left the cluster: what waits for it, or may be repeated, goes elsewhere."""
+        """Close the connection to a node that has left the cluster.
+
+        Calls that were not sent, or that may be repeated, go to other nodes.
+        """
         sent, self._sent = self._sent, []
         waiting = list(self._waiting)
         self._waiting.clear()
@@ -308,7 +331,7 @@ class _Node(AsyncRedis):
     async def _after_loss(
         self, batch: list[Waiting], error: RedisError, *, sent: bool = True
     ) -> None:
-        """Hand back all that may be sent again: the queue may be elsewhere by then."""
+        """Hand calls that may be sent again to the cluster, since their queues may have moved."""
         waiting: Sequence[Waiting] = list(self._waiting)
         self._waiting.clear()
         passing = isinstance(error, RedisUnavailable)

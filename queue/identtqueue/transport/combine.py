@@ -1,8 +1,8 @@
-"""Threads that share a connection: what they want to send gathers, one of them sends it for all.
+"""Batches for threads that share a connection: one thread sends the calls of all.
 
-Flat combining (Hendler, Incze, Shavit and Tzafrir, SPAA 2010). While one thread waits for Redis,
-others put down what they have; then one of those takes all of it along. So threads share round
-trips as coroutines do on the asyncio connection, instead of queueing up for one each.
+This is flat combining (Hendler, Incze, Shavit and Tzafrir, SPAA 2010). While one thread waits for
+Redis, the others put their calls into a queue. Then one of them sends all of these together. So
+threads share round trips, as coroutines do on the asyncio connection, instead of taking one each.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ Item = TypeVar("Item")
 
 BATCH_ITEMS: Final = 512
 BATCH_SIZE: Final = 1024 * 1024
-"""In one batch at most, unless a single caller has more: bounds what the others wait for."""
+"""Upper bound for one batch, unless a single caller has more. It bounds how long others wait."""
 
 SMALL_SIZE: Final = 64 * 1024
-"""Callers with less go first."""
+"""Callers with at most this size go first."""
 
 
 class _Waiter(Generic[Item]):
-    """One thread's part of a batch, and what became of it."""
+    """The items of one thread, and their answers or error."""
 
     __slots__ = ("answers", "error", "items", "leads", "size", "turn")
 
@@ -34,14 +34,14 @@ class _Waiter(Generic[Item]):
         self.answers: list[Any] | None = None
         self.error: BaseException | None = None
         self.leads = False
-        self.turn = threading.Lock()  # held until it is answered, or it is its turn to lead
+        self.turn = threading.Lock()  # held until it is answered or has to lead
 
 
 class Combiner(Generic[Item]):
-    """Runs `work` for one batch at a time, on behalf of any number of threads.
+    """A combiner, which runs `work` for one batch at a time on behalf of any number of threads.
 
     Args:
-        work: items -> as many answers; what it raises is raised to all that are in the batch.
+        work: items -> as many answers. If it raises, all threads of the batch raise that error.
         size_of: how much of `BATCH_SIZE` an item takes; default: nothing.
     """
 
@@ -57,12 +57,12 @@ class Combiner(Generic[Item]):
         self._led = False
 
     def run(self, items: Sequence[Item]) -> list[Any]:
-        """The answers to these items, in order.
+        """Run `work` on these items, perhaps in another thread, and return the answers in order.
 
         Raises:
-            Exception: what `work` raised.
-            RedisUnavailable: the thread that sent them was interrupted (by Ctrl-C, say); they may
-                have arrived.
+            Exception: the error that `work` raised.
+            RedisUnavailable: the thread that sent them was interrupted (by Ctrl-C, say). They may
+                have arrived in Redis.
         """
         waiter = _Waiter(items, sum(map(self._size_of, items)))
         try:
@@ -78,11 +78,11 @@ class Combiner(Generic[Item]):
         return waiter.answers
 
     def alone(self, act: Callable[[], None]) -> None:
-        """Do something between two batches."""
+        """Run a function between two batches."""
         waiter = _Waiter[Item](())
         try:
             self._arrive(waiter)
-            while not waiter.leads:  # it went along with somebody's batch
+            while not waiter.leads:  # it was part of another thread's batch: try again
                 waiter = _Waiter[Item](())
                 self._arrive(waiter)
             act()
@@ -90,7 +90,7 @@ class Combiner(Generic[Item]):
             self._leave(waiter)
 
     def _arrive(self, waiter: _Waiter[Item]) -> None:
-        """Return when it is answered, or when it leads."""
+        """Queue a waiter; return when it is answered or has to lead."""
         with self._mutex:
             if not self._led:
                 self._led = waiter.leads = True
@@ -100,11 +100,11 @@ class Combiner(Generic[Item]):
         waiter.turn.acquire()
 
     def _lead(self, waiter: _Waiter[Item]) -> None:
-        """Do the work of all that wait, wake them, and let the next one lead."""
+        """Run the work of a batch, wake its threads, and let the next thread lead."""
         batch = [waiter, *self._take(waiter)]
         try:
             answers = self._work([item for one in batch for item in one.items])
-        except Exception as error:  # noqa: BLE001 - it belongs to all of them
+        except Exception as error:  # noqa: BLE001 - all threads of the batch raise it
             for one in batch:
                 one.error = error
         except BaseException:
@@ -119,14 +119,14 @@ class Combiner(Generic[Item]):
         finally:
             for one in batch[1:]:
                 one.turn.release()
-            # Behind them: what they want next can go along with the next batch.
+            # After waking them, so that their next items can be part of the next batch.
             self._leave(waiter)
 
     def _take(self, leader: _Waiter[Item]) -> list[_Waiter[Item]]:
-        """Choose who goes along with the leader: small ones first, then big ones if they fit.
+        """Choose the waiters for the leader's batch: small ones first, then big ones if they fit.
 
-        So a small call waits for one bounded batch, however many big ones have gathered. Big ones
-        move on all the same: the leader is always the one that has waited longest.
+        So a small call waits for only one bounded batch, however many big ones have gathered. Big
+        ones are not starved, since the leader is always the one that has waited longest.
         """
         with self._mutex:
             number, room = BATCH_ITEMS - len(leader.items), BATCH_SIZE
@@ -145,7 +145,7 @@ class Combiner(Generic[Item]):
             return taken
 
     def _leave(self, waiter: _Waiter[Item]) -> None:
-        """Take part no more; if it led, the next one does. Does no harm twice."""
+        """Remove a waiter. If it led, the next one leads. A second call does nothing."""
         with self._mutex:
             if waiter in self._queue:
                 self._queue.remove(waiter)

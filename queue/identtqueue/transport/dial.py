@@ -1,8 +1,8 @@
-"""redis-py's connections, with host names looked up by `offload`.
+"""redis-py's connections, but with host names resolved by `offload`.
 
-redis-py leaves the look-up to the event loop, which does it in its default executor, or to
-`getaddrinfo`, which has no time-out. Each address of a host gets its share of the time, so that
-one that is silent (IPv6 without a route, say) does not use up that of the others.
+redis-py leaves that to the event loop, which uses its default executor, or to `getaddrinfo`, which
+has no time-out. Here each address of a host gets an equal share of the time-out, so that a silent
+address (IPv6 without a route, say) does not use up the time of the others.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ class AsyncConnection(asynchronous.Connection):
     """A TCP connection for asyncio.
 
     Args:
-        reply_budget: what may be read from it, from the login on; None: anything.
-        reach: which addresses it may connect to; None: all.
-        arguments: redis-py's.
+        reply_budget: bounds what may be read, from the login on; None: no bound.
+        reach: rule for the addresses that it may connect to; None: all.
+        arguments: those of redis-py.
+
+    Attributes:
+        meter: measures what is read, if there is a budget.
     """
 
     _address = ""
@@ -59,7 +62,7 @@ class AsyncConnection(asynchronous.Connection):
                 self.socket_connect_timeout = seconds / len(addresses) if seconds else None
                 try:
                     await super()._connect()  # type: ignore[no-untyped-call]
-                except OSError:  # a time-out too
+                except OSError:  # includes a time-out
                     if n == len(addresses):
                         raise
                 else:
@@ -72,14 +75,14 @@ class AsyncConnection(asynchronous.Connection):
 
 
 class AsyncTlsConnection(asynchronous.SSLConnection, AsyncConnection):
-    """The same with TLS; the certificate is compared with the host's name, not its address."""
+    """A TLS connection for asyncio. The certificate must match the host name, not the address."""
 
     def _connection_arguments(self) -> Mapping[str, Any]:
         return {**super()._connection_arguments(), "server_hostname": self.host}
 
 
 def _measure(reader: StreamReader, meter: ReplyMeter) -> None:
-    """Have all that is read measured first, whether redis-py reads it or a `Link`."""
+    """Pass everything that is read through a meter, whether redis-py or a `Link` reads it."""
     read = reader.read
 
     async def measured(n: int = -1) -> bytes:
@@ -110,4 +113,4 @@ class BlockingConnection(blocking.Connection):
 
 
 class BlockingTlsConnection(blocking.SSLConnection, BlockingConnection):
-    """The same with TLS; the certificate is compared with the host's name, not its address."""
+    """A TLS connection for threads. The certificate must match the host name, not the address."""

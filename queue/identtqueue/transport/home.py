@@ -1,9 +1,9 @@
-"""Where connections live: in one event loop of one process.
+"""The owner of connections: they belong to one event loop of one process.
 
-A client is often made once per module, and then meets a second `asyncio.run`, a forked worker or a
-thread with a loop of its own. Connections can follow to the first two, as the old place is gone.
-They can't be in two places at once, and a client that tried would hang, or fail after its task
-was enqueued.
+A client is often created once per module, and then used in a second `asyncio.run`, in a forked
+process, or in a thread with its own loop. In the first two cases new connections are opened, since
+the old loop or process is gone. In the third case both loops are alive, and a client that used its
+connections in both would hang, or fail after its task was enqueued. So that is an error.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from identtqueue.errors import InvalidInput
 T = TypeVar("T")
 
 _LEFT_BEHIND: Final[list[Any]] = []
-"""What a parent process had open, in its child. It is kept for ever: if it were collected, it would
-close itself, and so take the parent's sockets out of the parent's event loop."""
+"""Connections of a parent process, in its child. They are kept for ever: if they were collected,
+they would close, and that would remove the parent's sockets from the parent's event loop."""
 
 
 class _Forks:
-    """The number of forks between this process and the first one: cheaper to ask than the pid."""
+    """A counter of the forks between this process and the first one; it is cheaper than the pid."""
 
     def __init__(self) -> None:
         self.number = 0
@@ -39,21 +39,21 @@ _FORKS: Final = _Forks()
 
 
 def fork_number() -> int:
-    """A number that differs between a process and its forks."""
+    """Return a number that differs between a process and its forks."""
     return _FORKS.number
 
 
 def leave_behind(thing: object) -> None:
-    """Keep what belongs to the parent process, untouched, until this one ends."""
+    """Keep an object of the parent process untouched until this process ends."""
     _LEFT_BEHIND.append(thing)
 
 
 class Home(Generic[T]):
-    """What lives in one event loop, and is made anew where that loop is gone.
+    """A holder of an object that belongs to one event loop, and is recreated if that loop is gone.
 
     Args:
-        make: makes it; called in the loop.
-        owner: the name of the class that has it, for the error.
+        make: creates the object; called in the loop.
+        owner: name of the class that uses the object, for the error.
     """
 
     def __init__(self, make: Callable[[], T], owner: str) -> None:
@@ -66,10 +66,10 @@ class Home(Generic[T]):
 
     @property
     def here(self) -> T:
-        """What belongs to the running loop.
+        """The object of the running loop.
 
         Raises:
-            InvalidInput: it belongs to another loop, which is not closed.
+            InvalidInput: the object belongs to another loop, which is not closed.
             RuntimeError: no loop runs.
         """
         loop = asyncio.get_running_loop()
@@ -79,7 +79,7 @@ class Home(Generic[T]):
 
     def _move(self, loop: asyncio.AbstractEventLoop) -> T:
         if self._fork != _FORKS.number:
-            # The lock may be the parent's too, held by a thread that this process does not have.
+            # The lock is the parent's, too. A thread that this process does not have may hold it.
             leave_behind((self._lock, self._loop, self._made))
             self._lock = threading.Lock()
             self._loop = self._made = None

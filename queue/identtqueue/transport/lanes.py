@@ -1,4 +1,4 @@
-"""Calls that wait to be sent: bounded batches, in which small calls do not wait for big ones."""
+"""The calls that wait to be sent, in bounded batches; small calls do not wait for big ones."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from identtqueue.transport import wire
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A call on its way, and who waits for it.
+    """A call that waits to be sent or for its reply.
 
     Attributes:
-        call: what was asked.
-        data: the same, packed.
+        call: the call.
+        data: the encoded call.
         future: gets the raw reply.
-        deadline: monotonic; after it the call is not tried again.
-        redirects: by the nodes of a cluster.
-        asking: for once, a node is asked that does not have the slot yet.
+        deadline: monotonic time after which the call is not sent again.
+        redirects: how often nodes of a cluster have redirected it.
+        asking: whether ASKING must be sent before it, to a node that does not own the slot yet.
     """
 
     call: Call[Any]
@@ -34,16 +34,16 @@ class Waiting:
 
     @property
     def size_bytes(self) -> int:
-        """How much it moves over the wire, as far as that is known beforehand."""
+        """Bytes that it moves in both directions, as far as they are known beforehand."""
         return len(self.data) + self.call.reply_bytes
 
 
 class Lanes:
     """Two queues of calls, one for small and one for big ones; each is first in, first out.
 
-    A batch takes small calls first, then big ones for the room that is left, and one big call at
-    least. So a small call waits for one bounded batch, however many big ones have gathered, and
-    the big ones move on, however many small ones come.
+    A batch takes small calls first, then big ones that fit into the rest, but at least one big
+    call. So a small call waits for only one bounded batch, however many big ones have gathered,
+    and big ones are not starved, however many small ones come.
     """
 
     def __init__(self) -> None:
@@ -58,22 +58,22 @@ class Lanes:
         yield from self._big
 
     def put(self, item: Waiting) -> None:
-        """Add a call behind those before it."""
-        size = len(item.data) + item.call.reply_bytes  # its property costs a call, for each task
+        """Add a call at the end of its queue."""
+        size = len(item.data) + item.call.reply_bytes  # the property would cost a call per task
         (self._big if size > wire.SMALL_BYTES else self._small).append(item)
 
     def put_back(self, items: Iterable[Waiting]) -> None:
-        """Add calls that were taken before, in their order, before all others."""
+        """Put calls that were taken back to the front of their queues, in their order."""
         for item in reversed(list(items)):
             (self._big if item.size_bytes > wire.SMALL_BYTES else self._small).appendleft(item)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all calls."""
         self._small.clear()
         self._big.clear()
 
     def take(self) -> list[Waiting]:
-        """Remove the next batch, without calls whose callers have gone."""
+        """Remove and return the next batch, without calls whose callers were cancelled."""
         batch: list[Waiting] = []
         room, places = wire.BATCH_BYTES, wire.BATCH_CALLS
         small, big = self._small, self._big

@@ -1,4 +1,4 @@
-"""`async with`: connect, and close whatever happens."""
+"""Base of objects that `async with` connects and closes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Self
 
 
 class AsyncConnected(ABC):
-    """Something to connect and to close; what a failed connect had opened is closed too."""
+    """An object with connections. `async with` closes them even if `connect` fails half-way."""
 
     @abstractmethod
     async def connect(self) -> None:
-        """Connect now, to fail early."""
+        """Connect now, so that a wrong address or login fails early."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Close the connections; does no harm without any."""
+        """Close the connections, if there are any."""
 
     async def __aenter__(self) -> Self:
         try:

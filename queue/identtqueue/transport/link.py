@@ -1,8 +1,8 @@
-"""An open asyncio connection: it sends, reads, and gives itself up when Redis falls silent.
+"""An open asyncio connection, which sends, reads, and closes when Redis falls silent.
 
-A time-out guards against silence, not against size. A megabyte over a slow link takes its time,
-and each byte that moves, either way, shows that the other side lives. A half-open connection moves
-none.
+The time-out guards against silence, not against size. A megabyte over a slow link takes long, but
+each byte that moves in either direction shows that the other side is alive. On a half-open
+connection no byte moves.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from identtqueue.transport.budget import ReplyMeter
 
 READ_BYTES: Final = 65_536
 LOOKS_PER_SILENCE: Final = 4
-"""The link looks this often within the time that it may be silent, so silence is noticed at most a
-quarter late."""
+"""How often the link checks for silence within the time-out. So silence is noticed at most a
+quarter of the time-out too late."""
 
 _NOTHING: Final = object()
 
 
 class Link:
-    """An open connection, logged in, with nothing on its way.
+    """An open connection that is logged in.
 
     Args:
-        connection: what to send and read on; from now on it is the link's.
-        silence_seconds: how long neither side may move a byte while a reply is awaited.
-        on_lost: called when the connection ends while nobody uses it, unless it was closed here.
+        connection: the connection, without a call on its way. From now on only the link uses it.
+        silence_seconds: how long no byte may move, in either direction, while a reply is awaited.
+        on_lost: called when the connection ends while it is idle, unless `close` was called.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class Link:
         silence_seconds: float,
         on_lost: Callable[[], None] | None = None,
     ) -> None:
-        # redis-py opens connections well, and reads one reply with five coroutines. A busy worker
-        # reads tens of thousands a second, so this takes its streams and reads for itself.
+        # redis-py opens the connection, but it reads one reply with five coroutines. A busy worker
+        # reads tens of thousands per second, so the link takes the streams and reads by itself.
         self._connection = connection
         self._reader: asyncio.StreamReader = connection._reader  # type: ignore[assignment]  # noqa: SLF001
         self._writer: asyncio.StreamWriter = connection._writer  # type: ignore[assignment]  # noqa: SLF001
@@ -60,27 +60,27 @@ class Link:
         self._received = 0
         self._busy = False
         self._silent = False
-        self._sign: object = None  # changes with each byte that moves
+        self._sign: object = None  # a value that changes with each byte that moves
         self._alive_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        # asyncio tells the reader, and nobody else, that the other side has hung up.
+        # asyncio reports only to the reader that the other side has closed the connection.
         self._reader.feed_eof, self._feed_eof = self._note_end, self._reader.feed_eof  # type: ignore[method-assign]
 
     @property
     def lost(self) -> bool:
-        """Whether the connection has ended while nobody used it."""
+        """Whether the connection has ended while it was idle."""
         return self._reader.at_eof() or self._reader.exception() is not None
 
     async def exchange(self, commands: Sequence[bytes], replies: int | None = None) -> list[Any]:
-        """Send packed commands and read their replies; error replies are values among them.
+        """Send encoded commands and return their replies; an error reply is a value among them.
 
         Args:
-            commands: to be sent together.
-            replies: how many to read; default: one for each command.
+            commands: the commands to send together.
+            replies: how many replies to read; default: one for each command.
 
         Raises:
             RedisUnavailable: the connection ended, or Redis was silent for too long.
-            RedisProtocolError: what came is no reply of Redis, or more than the budget allows.
+            RedisProtocolError: the data is not in Redis' protocol, or exceeds the budget.
         """
         self._begin()
         try:
@@ -98,11 +98,17 @@ class Link:
                 self._meter.begin()
 
     async def receive(self, seconds: float) -> Any:
-        """Read what Redis sends unasked: a reply, or None after so long without a byte.
+        """Read a message that Redis sends by itself, such as one of pub/sub.
+
+        Args:
+            seconds: how long to wait for the next byte.
+
+        Returns:
+            The message, or None if no byte has arrived for that time.
 
         Raises:
             OSError, redis.ConnectionError: the connection ended.
-            redis.InvalidResponse: what came is no reply of Redis, or more than the budget allows.
+            redis.InvalidResponse: the data is not in Redis' protocol, or exceeds the budget.
         """
         if self._meter is not None and self._meter.between_replies:
             self._meter.begin()
@@ -115,7 +121,7 @@ class Link:
         return reply
 
     async def close(self) -> None:
-        """Close it at once, without TLS' farewell."""
+        """Close the connection at once, without a TLS shutdown."""
         self._on_lost = None
         if self._timer is not None:
             self._timer.cancel()
@@ -123,7 +129,7 @@ class Link:
 
     async def _read(self, number: int) -> list[Any]:
         replies: list[Any] = []
-        take = self._parser.gets  # a reply that has come as a whole; else `_NOTHING`
+        take = self._parser.gets  # returns a reply that is complete, else `_NOTHING`
         while len(replies) < number:
             reply = take()
             if reply is not _NOTHING:
@@ -142,7 +148,7 @@ class Link:
     # --- signs of life ---
 
     def _begin(self) -> None:
-        """Count the silence from now on. The timer of the exchange before may still run."""
+        """Measure silence from now on. A timer of the last exchange that still runs is reused."""
         self._busy = True
         if self._meter is not None:
             self._meter.begin()
@@ -166,7 +172,7 @@ class Link:
         self._timer = self._loop.call_later(pause, self._look)
 
     def _moved(self) -> tuple[int, int, int]:
-        """What has come, and what waits to be sent: here, and in the kernel."""
+        """Count the bytes received, and those that wait to be sent, here and in the kernel."""
         transport = self._writer.transport
         plain: socket.socket | None = transport.get_extra_info("socket")
         unsent = 0 if plain is None else wire.unsent_bytes(plain.fileno())
@@ -180,10 +186,10 @@ class Link:
 
 
 def _error_of(text: str) -> Exception:
-    """The exception for an error reply.
+    """Make the exception for an error reply.
 
-    redis-py takes some of them apart (`MOVED` has a slot and an address). One that it can't read
-    raises something else.
+    redis-py parses some of them (`MOVED` has a slot and an address). For one that it can't parse it
+    raises errors of many kinds.
     """
     try:
         parsed: Exception = DefaultParser.parse_error(text)  # type: ignore[no-untyped-call]
@@ -193,7 +199,10 @@ def _error_of(text: str) -> Exception:
 
 
 async def hang_up(connection: AbstractConnection) -> None:
-    """Close it at once, without TLS' farewell: the event loop may end before the server answers."""
+    """Close a connection at once, without a TLS shutdown.
+
+    The event loop may end before the server answers a shutdown.
+    """
     writer = connection._writer  # noqa: SLF001 - redis-py can close a connection, but not abort it
     await connection.disconnect(nowait=True)
     if writer is not None:
@@ -202,6 +211,6 @@ async def hang_up(connection: AbstractConnection) -> None:
 
 
 def _abort(writer: asyncio.StreamWriter) -> None:
-    # Before Python 3.11.4 a TLS transport that was closed twice has nothing left to abort.
+    # Before Python 3.11.4, `abort` raises this for a TLS transport that was closed twice.
     with contextlib.suppress(AttributeError):
         writer.transport.abort()

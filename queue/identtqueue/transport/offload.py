@@ -1,7 +1,8 @@
-"""Blocking calls in threads of their own, and host names looked up there.
+"""Blocking calls in separate threads, and the look-up of host names in such threads.
 
-Never in the event loop's default executor. Jobs fill that one: a few `asyncio.to_thread` calls that
-hang, and whatever else waits for it waits for ever. A thread of our own starts at once.
+They never use the event loop's default executor, because jobs can fill it. If a few
+`asyncio.to_thread` calls hang, all other work for that executor waits for ever. A separate thread
+starts at once.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ T = TypeVar("T")
 
 _lock: Final = threading.Lock()
 _lookups: Final[dict[tuple[str, int], Future[list[str]]]] = {}
-"""Look-ups on their way, so that a name server that hangs holds one thread per name, not one per
-attempt to connect."""
+"""Look-ups that are under way. They are shared, so that a name server that hangs blocks one thread
+per name, not one per attempt to connect."""
 
 
 async def offload(function: Callable[..., T], *arguments: Any) -> T:
-    """Call a blocking function in a thread of its own; a cancellation leaves the thread behind.
+    """Call a blocking function in a new thread. A cancellation leaves the thread running.
 
     Raises:
-        OSError: the process may not start another thread.
-        Exception: what the function raised.
+        OSError: no thread can be started.
+        Exception: the error that the function raised.
     """
     called: Future[T] = Future()
 
@@ -43,20 +44,25 @@ async def offload(function: Callable[..., T], *arguments: Any) -> T:
 
 
 async def resolve(host: str, port: int) -> list[str]:
-    """Find the addresses of a host, in the order in which they are to be tried.
+    """Look up the addresses of a host, in the order in which they should be tried.
 
     Raises:
-        OSError: it has none, or can't be looked up.
+        OSError: the host has no address, or can't be looked up.
     """
     return [host] if _is_address(host) else await _outcome(_look_up(host, port))
 
 
 def resolve_blocking(host: str, port: int, seconds: float | None) -> list[str]:
-    """As `resolve`, for threads; with a bound, which `getaddrinfo` itself does not have.
+    """Look up the addresses of a host from a thread, with a time-out that `getaddrinfo` lacks.
+
+    Args:
+        host: host name or address.
+        port: port number.
+        seconds: how long to wait; None: for ever.
 
     Raises:
-        OSError: it has none, or can't be looked up.
-        TimeoutError: not within so many seconds.
+        OSError: the host has no address, or can't be looked up.
+        TimeoutError: there was no answer within `seconds`.
     """
     return [host] if _is_address(host) else _look_up(host, port).result(seconds)
 
@@ -70,7 +76,7 @@ def _is_address(host: str) -> bool:
 
 
 def _look_up(host: str, port: int) -> Future[list[str]]:
-    """Join the look-up that is on its way, or start one."""
+    """Join the look-up of this host that is under way, or start one."""
     with _lock:
         lookup = _lookups.get((host, port))
         if lookup is not None:
@@ -81,7 +87,7 @@ def _look_up(host: str, port: int) -> Future[list[str]]:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        except BaseException as error:  # noqa: BLE001 - everybody who waits gets it
+        except BaseException as error:  # noqa: BLE001 - all waiting callers get it
             _forget(host, port)
             lookup.set_exception(error)
         else:
@@ -109,7 +115,7 @@ def _start(function: Callable[[], None]) -> None:
 
 
 async def _outcome(future: Future[T]) -> T:
-    """Wait for what a thread gives. Cancelled, nobody else who waits for it is harmed."""
+    """Wait for the result of a thread. A cancellation does not affect other callers that wait."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""What the log says while Redis is in trouble: a few lines, however many try however often."""
+"""The log lines of an outage of Redis: a few, however many connections fail and how often."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from identtqueue.errors import RedisAuthFailed
 logger = logging.getLogger(__name__)
 
 QUIET_SECONDS: Final = 10.0
-"""At most one line in this time, however many fail and however often."""
+"""Shortest time between two lines."""
 
 
 class Outage:
-    """One line when it begins, now and then one while it lasts, one when it is over.
+    """The outage log of one worker or client, shared by all its connections, from any thread.
 
-    Shared by all who talk to Redis in one worker (or client), from any thread. Who reports a
-    failure reports the next success too: it is over when all of them work again.
+    It logs one line when an outage begins, one now and then while it lasts, and one when it is
+    over. A user that reports a failure must also report its next success. The outage is over when
+    all of them have.
 
     Args:
-        clock: seconds that never go back.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -35,16 +36,21 @@ class Outage:
         self._quiet_until = float("-inf")
         self._told = False
         self.calm_since = float("-inf")
-        """Since when all have worked; infinity while one fails."""
+        """Time since which no user fails; infinity while one does."""
 
     @property
     def refusal(self) -> str:
-        """Why Redis refuses the login or a command now; empty while it does not."""
+        """The reason why Redis refuses a login or a command now; empty while it does not."""
         with self._lock:
             return next(iter(self._refused.values()), "")
 
     def failed(self, who: str, error: BaseException) -> None:
-        """Whoever it is will try again."""
+        """Note a failure of a user that will try again.
+
+        Args:
+            who: name of the user, for the log.
+            error: the error.
+        """
         with self._lock:
             now = self._clock()
             if not self._failing:
@@ -66,7 +72,7 @@ class Outage:
             logger.warning("%s: %s; trying again", names, error)
 
     def worked(self, who: str) -> None:
-        """Cheap while all is well."""
+        """Note a success of a user. This is cheap while there is no outage."""
         if who not in self._failing:
             return
         with self._lock:
@@ -77,7 +83,7 @@ class Outage:
         logger.warning("Redis works again, after %.1f s", seconds)
 
     def gave_up(self, who: str) -> None:
-        """Whoever it is does not try again; its caller is told."""
+        """Note that a user does not try again, because its caller gets the error."""
         with self._lock:
             self._forget(who)
 

@@ -1,9 +1,10 @@
-"""Which addresses may be connected to: a guard against server-side request forgery.
+"""A rule for the addresses that may be connected to, as a guard against request forgery (SSRF).
 
-A client of one's own Redis needs none. The operator connects to any address that somebody writes
-into a TaskQueue, from a place in the network where that author may not be. The rule is applied to
-what a name resolves to, at each connection, so that a name that changes its mind does not get
-around it. What a Sentinel or a node of a cluster announces is an address like any other.
+A client of your own Redis needs no rule. The operator, however, connects to any address that a user
+writes into a TaskQueue, and it may reach parts of the network that this user can't. The rule is
+applied to the addresses that a name resolves to, at each connection, so that a name can't get
+around it by resolving to another address later. Addresses that a Sentinel or a node of a cluster
+announces are checked as well.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ def _networks(*texts: str) -> tuple[Network, ...]:
 
 
 LOOPBACK: Final = _networks("127.0.0.0/8", "0.0.0.0/8", "::1/128", "::/128")
-"""This host; the kernel takes the unspecified address for it too."""
+"""Addresses of this host. The kernel connects to it for the unspecified address, too."""
 PRIVILEGED: Final = _networks(
-    *("169.254.0.0/16", "fe80::/10"),  # link-local, where clouds have their metadata
+    *("169.254.0.0/16", "fe80::/10"),  # link-local, where most clouds have their metadata service
     *("fd00:ec2::/32", "fd20:ce::254/128"),  # AWS and Google over IPv6
     *("100.100.100.200/32", "168.63.129.16/32", "192.0.0.192/32"),  # Alibaba, Azure, Oracle
 )
-"""Metadata services, which give credentials to whoever asks, and neighbours on the same link."""
+"""Metadata services, which give credentials to any caller, and neighbours on the same link."""
 NEVER: Final = _networks("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
 _NAT64: Final = _networks("64:ff9b::/96", "64:ff9b:1::/48")
 _COMPATIBLE: Final = _networks("::/96")
@@ -40,13 +41,13 @@ _NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
 class Reach:
     """A rule for addresses.
 
-    Args:
-        allow: networks (`10.0.0.0/8`), addresses, names (`redis.example.com`) and names with any
-            first labels (`*.example.com`). None: all addresses but the special ones.
-        loopback: whether this host may be connected to without being named.
+    Special addresses (this host, link-local ones, metadata services) need an entry in `allow` that
+    is a network of only such addresses. A name does not suffice, nor does `0.0.0.0/0`.
 
-    Special addresses (this host, link-local ones, metadata services) need a network in `allow` that
-    has nothing else in it. A name does not suffice, nor does `0.0.0.0/0`.
+    Args:
+        allow: networks (`10.0.0.0/8`), addresses, names (`redis.example.com`) and names with
+            wildcards (`*.example.com`). Empty: all addresses except the special ones.
+        loopback: whether this host may be connected to without an entry in `allow`.
 
     Raises:
         InvalidInput: an entry is none of these.
@@ -62,22 +63,25 @@ class Reach:
                 name = entry.lower().rstrip(".")
                 if not _NAME.fullmatch(name) or re.fullmatch("[0-9.]+", name):
                     raise InvalidInput(
-                        f"{entry!r} is no network (10.0.0.0/8; no bits behind the mask), address "
-                        "or name (redis.example.com, *.example.com)"
+                        f"{entry!r} is not a network (10.0.0.0/8, without host bits), an address, "
+                        "or a name (redis.example.com, *.example.com)"
                     ) from None
                 self._names.append(name)
         self._everything = not (self._networks or self._names)
         self._loopback = loopback
 
     def permitted(self, host: str, addresses: Sequence[str]) -> list[str]:
-        """Leave of a host's addresses those that may be connected to.
+        """Filter the addresses of a host.
 
         Args:
-            host: as it is written in the settings, or announced.
-            addresses: what it resolves to.
+            host: the host as it is written in the settings, or as it was announced.
+            addresses: the addresses that it resolves to.
+
+        Returns:
+            Those that may be connected to.
 
         Raises:
-            RedisAddressRefused: none of them may.
+            RedisAddressRefused: none of them may be connected to.
         """
         named = self._everything or self._knows(host)
         found = [address for address in addresses if self._may(address, named=named)]
@@ -105,7 +109,7 @@ class Reach:
         return named or any(_within(form, self._networks) for form in forms)
 
     def _says_so(self, forms: Sequence[Address], special: Sequence[Network]) -> bool:
-        """Whether an entry means this part of the special networks, and nothing besides."""
+        """Return whether an entry within the special networks allows one of these forms."""
         return any(
             _within(form, [network])
             for network in self._networks
@@ -115,7 +119,7 @@ class Reach:
 
 
 def _forms(address: Address) -> list[Address]:
-    """The address, and the IPv4 address that a packet to it ends up at, if it hides one."""
+    """List an address and the IPv4 addresses embedded in it, at which a packet may end up."""
     if isinstance(address, ipaddress.IPv4Address):
         return [address]
     hidden: list[Address | None] = [address.ipv4_mapped, address.sixtofour]

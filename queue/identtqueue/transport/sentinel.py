@@ -1,7 +1,8 @@
-"""Ask the Sentinels where the master is: at every connect, since it may have moved.
+"""The question to the Sentinels where the master is, at every connect, since it may have moved.
 
-As Redis' guidelines for Sentinel clients say: the first Sentinel that answers and knows a healthy
-master is believed, and whoever connects there checks the role (`wire.check_master`).
+This follows Redis' guidelines for Sentinel clients: the first Sentinel that answers and knows a
+healthy master is believed, and the caller checks the role after it has connected
+(`wire.check_master`).
 """
 
 from __future__ import annotations
@@ -32,18 +33,21 @@ from identtqueue.transport.settings import RedisSettings
 _REFUSED: Final = (
     *wire.CONNECTION_LOST,
     redis_errors.RedisError,
-    # What redis-py raises where the answer is none of a Sentinel.
+    # redis-py raises these if the answer is not one of a Sentinel.
     *(ValueError, TypeError, LookupError, AttributeError),
 )
 
 
 async def find_master(settings: RedisSettings) -> Server:
-    """The master's address.
+    """Ask the Sentinels for the address of the master.
 
     Raises:
-        RedisUnavailable: no Sentinel answers, or the master is down and nobody has its place yet.
-        RedisTopologyMismatch: no Sentinel knows a master of that name; or it is no Sentinel.
-        RedisAuthFailed, RedisTlsFailed: the Sentinels refuse us.
+        RedisUnavailable: no Sentinel answers, or the master is down and no replica has taken its
+            place yet.
+        RedisTopologyMismatch: no Sentinel knows a master of that name, or the servers are not
+            Sentinels.
+        RedisAuthFailed, RedisTlsFailed: the Sentinels refuse the login or the certificate.
+        RedisAddressRefused: a rule of the settings forbids the addresses of the Sentinels.
     """
     arguments = _arguments(settings) | {"retry": AsyncRetry(NoBackoff(), 0)}
     name = settings.place.master_name
@@ -55,7 +59,7 @@ async def find_master(settings: RedisSettings) -> Server:
             client.connection_pool.connection_kwargs["reach"] = settings.reach
         try:
             return Server.announced(*await sentinel.discover_master(name))
-        except _REFUSED:  # why?
+        except _REFUSED:  # ask each Sentinel, to find out why
             answers: list[Any] = []
             for client in sentinel.sentinels:
                 try:
@@ -66,7 +70,7 @@ async def find_master(settings: RedisSettings) -> Server:
 
 
 def find_master_blocking(settings: RedisSettings) -> Server:
-    """As `find_master`."""
+    """Ask the Sentinels for the address of the master: see `find_master`."""
     arguments = _arguments(settings) | {"retry": Retry(NoBackoff(), 0)}
     name = settings.place.master_name
     sentinel = blocking_sentinel.Sentinel(_pairs(settings), sentinel_kwargs=arguments)
@@ -90,7 +94,7 @@ def _pairs(settings: RedisSettings) -> list[tuple[str, int]]:
 
 
 def _arguments(settings: RedisSettings) -> dict[str, Any]:
-    # All of them together may take the time of one connect: a silent one must not use it up.
+    # All Sentinels share the time-out of one connect, so that a silent one does not use it up.
     seconds = settings.connect_timeout_seconds / len(settings.place.servers) / 2
     return settings.sentinel_arguments() | {
         "ssl": settings.uses_tls,
@@ -104,12 +108,18 @@ def _arguments(settings: RedisSettings) -> dict[str, Any]:
 
 
 def _explain(settings: RedisSettings, answers: Sequence[Any]) -> RedisError:
-    """Why no master was found: an answer of each Sentinel, a table of masters or an error."""
+    """Make the error for a master that was not found.
+
+    Args:
+        settings: where the Sentinels are.
+        answers: the answer of each Sentinel: a table of masters, or an error.
+    """
     name = settings.place.master_name
     tables = [answer for answer in answers if not isinstance(answer, Exception)]
     if any(name in table for table in tables):
         return RedisUnavailable(
-            f"Redis can't be reached: the Sentinels see master {name!r} down; no other yet"
+            f"Redis can't be reached: the Sentinels see master {name!r} down, and there is no new "
+            "one yet"
         )
     if tables:
         known = sorted({master for table in tables for master in table})

@@ -1,4 +1,4 @@
-"""The server that answers: what it calls itself, whether it will do, and what to warn of."""
+"""Checks of the server that answers: its name and version, its role, and risky settings."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ from identtqueue.transport.settings import RedisSettings
 logger = logging.getLogger(__name__)
 
 OLDEST_REDIS: Final = (6, 2)
-"""The first with LPOP of several elements, BLMOVE, and ACL rules for pub/sub channels."""
+"""The oldest supported version: the first with LPOP of several elements, and with ACL rules for
+pub/sub channels."""
 
 SAFE_POLICY: Final = "noeviction"
 
 _SEEN: Final[dict[str, None]] = {}
-"""Run ids, in the order in which they were met."""
+"""Run ids of the servers that were logged, in that order."""
 _MOST_SEEN: Final = 1_000
 _RUN_ID: Final = 40  # characters
 _SEEN_LOCK: Final = threading.Lock()
 
 
 def own_name(info: Mapping[str, str]) -> tuple[str, str]:
-    """Name and version as the server's makers count them, from INFO's `server` section.
+    """Read the product's own name and version from INFO's `server` section.
 
-    Valkey also claims to be the Redis 7.2 that it is compatible with (`redis_version`).
+    For Valkey this is not `redis_version`, which is the version of Redis it is compatible with
+    (7.2).
     """
     name = info.get("server_name", "redis")
     version = info.get(f"{name}_version") or info.get("redis_version", "unknown")
@@ -37,15 +39,16 @@ def own_name(info: Mapping[str, str]) -> tuple[str, str]:
 
 
 def check_server(info: Mapping[str, str], expected: Topology) -> None:
-    """Refuse a server that lacks what the scripts use, or that the address does not mean.
+    """Refuse a server that is too old, or of another kind than the address says.
 
     Args:
         info: INFO's `server` section.
-        expected: what the address means.
+        expected: the kind that the address stands for.
 
     Raises:
-        RedisTooOld: older than 6.2.
-        RedisTopologyMismatch: a cluster's node, or a Sentinel, where none was expected.
+        RedisTooOld: the server is older than 6.2.
+        RedisTopologyMismatch: the server is a node of a cluster or a Sentinel and should not be,
+            or is a single server where a cluster was expected.
     """
     mode = info.get("redis_mode") or info.get("server_mode", "")  # Valkey 9 has only the second
     if mode == "sentinel":
@@ -68,7 +71,7 @@ def check_server(info: Mapping[str, str], expected: Topology) -> None:
 
 
 def is_new(info: Mapping[str, str]) -> bool:
-    """Whether this process has not logged this run of the server yet: see `introduce`."""
+    """Return whether this process has not logged this run of the server yet: see `introduce`."""
     return info.get("run_id", "")[:_RUN_ID] not in _SEEN
 
 
@@ -78,18 +81,18 @@ def introduce(
     settings: RedisSettings,
     server: Server | None = None,
 ) -> None:
-    """Log what a server is, and warn of a setting that deletes tasks: once per run of the server.
+    """Log name and version of a server once, and warn if its settings may delete tasks.
 
-    A server that has restarted or was promoted may have other settings, so it is looked at again.
+    A server that was restarted may have other settings, so it is logged again.
 
     Args:
         info: INFO's `server` section.
         memory: INFO's `memory` section, which any user that may connect can read.
-        settings: by which it was reached.
-        server: which one, if the address leads to several.
+        settings: the settings by which it was reached.
+        server: the server, if the address stands for several.
     """
     run_id = info.get("run_id", "")[:_RUN_ID]
-    with _SEEN_LOCK:  # connections open side by side, in threads too
+    with _SEEN_LOCK:  # connections may open at the same time, in several threads
         if run_id in _SEEN:
             return
         _SEEN[run_id] = None

@@ -1,4 +1,4 @@
-"""Where Redis is and how to log in."""
+"""The settings of a connection: where Redis is and how to log in."""
 
 from __future__ import annotations
 
@@ -17,40 +17,44 @@ from identtqueue.transport.reach import Reach
 
 DEFAULT_ADDRESS: Final = "redis://localhost:6379"
 RETRY_FOR_SECONDS: Final = 30.0
-"""How long a client's call outlasts a Redis outage: a restart with AOF, or a failover."""
+"""How long a client's call is retried by default: enough for a restart with AOF, or a failover."""
 
 _ENVIRONMENT: Final = "IDENTTQUEUE_REDIS_"
 _FROM_FILES: Final = ("username", "password", "sentinel_username", "sentinel_password")
-"""What may stand in a file instead."""
+"""Fields that can be read from a file instead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisSettings:
-    """Address and credentials of one Redis.
+    """Address, credentials and time-outs for one Redis.
 
     Attributes:
         address: `redis://host:port/db`, `rediss://…` for TLS, `unix:///path`;
             `redis+sentinel://host:port,host:port/master-name/db` (hosts and ports of Sentinels);
-            `redis+cluster://host:port,host:port` (some nodes; the others are found). Credentials
-            may stand in it; in a pod, prefer the environment (`of`).
-        username, password: used where the address has none.
-        username_file, password_file: files that hold them, read at each login and used where
-            `username` and `password` are not given: so a rotated password is picked up.
+            `redis+cluster://host:port,host:port` (some nodes; the others are found). It may
+            contain credentials. In a pod, prefer the environment for those (see `of`).
+        username, password: used if the address has none.
+        username_file, password_file: files with the user name and the password, used if `username`
+            and `password` are not given. They are read at each login, so a rotated password is
+            picked up.
         sentinel_username, sentinel_username_file, sentinel_password, sentinel_password_file: the
-            same for the Sentinels, which have accounts of their own.
+            same for the Sentinels, which have their own accounts.
         tls_ca_file: PEM file of the authority that signed the server's certificate.
-        tls_cert_file, tls_key_file: client certificate, if the server wants one. All three are
-            read at each connection.
-        connect_timeout_seconds: for the TCP and TLS handshake and the login.
+        tls_cert_file, tls_key_file: client certificate and its key, if the server requires one.
+            All three files are read at each connection.
+        connect_timeout_seconds: time-out for the TCP and TLS handshakes and the login.
         response_timeout_seconds: how long Redis may be silent while a reply is awaited, before the
-            connection counts as lost. Each byte that moves, either way, starts it anew: a slow
-            link is not a lost one.
-        reply_budget: how much the server may answer; None: as much as it likes. For asyncio, over
-            TCP. A client of its own Redis needs none, and each reply costs a little more with one.
-        reach: which addresses may be connected to, after names are resolved; None: all. For
-            asyncio, over TCP. Two settings that differ in it alone are equal.
-        gate: passed whenever a connection is opened; None: it is opened at once. For asyncio. Two
-            settings that differ in it alone are equal.
+            connection counts as lost. Each byte that moves, in either direction, starts the time
+            anew, so a slow link does not count as lost.
+        reply_budget: bounds the size of replies; None: no bound. For asyncio, over TCP. A client
+            of its own Redis needs none, and each reply costs a little more with one.
+        reach: rule for the addresses that may be connected to, after names are resolved; None:
+            all. For asyncio, over TCP. It is ignored when settings are compared.
+        gate: decides when a connection may be opened; None: at once. For asyncio. It is ignored
+            when settings are compared.
+
+    Raises:
+        InvalidInput: the address can't be read, or an attribute breaks a rule.
     """
 
     address: str = DEFAULT_ADDRESS
@@ -83,21 +87,24 @@ class RedisSettings:
             object.__setattr__(self, "address", f"redis://{self.address}")
         addresses.parse(self.address)
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            raise InvalidInput("give tls_cert_file and tls_key_file, both or neither")
+            raise InvalidInput("give both tls_cert_file and tls_key_file, or neither")
         for name in _FROM_FILES:
             if getattr(self, name) and getattr(self, f"{name}_file"):
                 raise InvalidInput(f"give {name} or {name}_file, not both")
 
     def __repr__(self) -> str:
-        """Without credentials: this ends up in logs."""
+        """Show only the address without credentials, since this ends up in logs."""
         return f"RedisSettings({self.safe_address})"
 
     @classmethod
     def of(cls, redis: str | RedisSettings | None) -> RedisSettings:
-        """Settings as they are given, or from an address; None: from the environment.
+        """Make settings from an address and the environment; return settings unchanged.
 
-        What a plain address does not say (logins, TLS files) is the environment's. One that holds
-        a login of its own gets no part of another.
+        The environment adds what an address does not contain, such as the login and TLS files. If
+        the address contains a login, the environment's login is ignored completely.
+
+        Args:
+            redis: settings, or an address, or None for the address in the environment.
 
         Raises:
             InvalidInput: the address or the environment breaks a rule.
@@ -116,10 +123,16 @@ class RedisSettings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> RedisSettings:
-        """Read `IDENTTQUEUE_REDIS_ADDRESS`, `…_PASSWORD_FILE` and so on: each text field's name.
+        """Read the text fields from `IDENTTQUEUE_REDIS_ADDRESS`, `…_PASSWORD_FILE` and so on.
 
-        A line break at the end is left out, as in a credentials file: `base64` of a text that
-        `echo` wrote has one.
+        A line break at the end of a value is dropped, as in a credentials file. A Secret often has
+        one, when its value was made by `echo … | base64`.
+
+        Args:
+            environment: the variables.
+
+        Raises:
+            InvalidInput: a variable breaks a rule.
         """
         found = {
             name: environment.get(_ENVIRONMENT + name.upper(), "").rstrip("\r\n")
@@ -129,22 +142,22 @@ class RedisSettings:
 
     @property
     def place(self) -> Address:
-        """The address, read."""
+        """The parsed address."""
         return addresses.parse(self.address)
 
     @property
     def topology(self) -> Topology:
-        """Whether the address means one server, Sentinels or a cluster."""
+        """The kind of deployment: one server, Sentinels or a cluster."""
         return self.place.topology
 
     @property
     def safe_address(self) -> str:
-        """The address without credentials, also if it can't be read."""
+        """The address without credentials, for logs and errors."""
         return addresses.without_credentials(self.address)
 
     @property
     def uses_tls(self) -> bool:
-        """Whether the address says `rediss://`."""
+        """Whether the address begins with `rediss`."""
         return self.place.uses_tls
 
     @property
@@ -154,20 +167,20 @@ class RedisSettings:
 
     @property
     def uses_socket_file(self) -> bool:
-        """Whether the address says `unix://`."""
+        """Whether the address begins with `unix://`."""
         return self.place.socket_file is not None or not self.place.servers
 
     @property
     def rereads_credentials(self) -> bool:
-        """Whether a login that is refused may succeed later, because a file will have changed."""
+        """Whether a login that is refused may succeed later, because a file may change."""
         files = any(getattr(self, f"{name}_file") for name in _FROM_FILES)
         return files or (self.uses_tls and bool(self.tls_ca_file or self.tls_cert_file))
 
     def connection_arguments(self, server: Server | None = None) -> dict[str, Any]:
-        """Keyword arguments for redis-py's connection classes, blocking and asyncio alike.
+        """Make the keyword arguments for redis-py's connection classes, blocking and asyncio.
 
         Args:
-            server: to connect to; None: the (first) one that the address names.
+            server: the server to connect to; None: the first one that the address names.
 
         Raises:
             RedisAuthFailed, RedisTlsFailed: a file that should hold a credential can't be read.
@@ -182,7 +195,7 @@ class RedisSettings:
         return arguments | self._where(server) | self._tls_arguments()
 
     def sentinel_arguments(self) -> dict[str, Any]:
-        """Keyword arguments for connections to the Sentinels, but for host and port.
+        """Make the keyword arguments for connections to the Sentinels, except host and port.
 
         Raises:
             RedisAuthFailed, RedisTlsFailed: a file that should hold a credential can't be read.
@@ -213,7 +226,7 @@ class RedisSettings:
         }
         for name, file in files.items():
             if file and not os.access(file, os.R_OK):
-                raise RedisTlsFailed(f"the TLS file {file!r} ({name}) is not there or not readable")
+                raise RedisTlsFailed(f"the TLS file {file!r} ({name}) is missing or not readable")
         return {name: file for name, file in files.items() if file}
 
 
@@ -223,7 +236,7 @@ _TEXT_FIELDS: Final = tuple(
 
 
 def _content(file: str | None, name: str) -> str | None:
-    """What a credentials file holds now, without the line break that editors add."""
+    """Read a credentials file, without the line break that editors add at the end."""
     if file is None:
         return None
     try:

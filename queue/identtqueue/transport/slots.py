@@ -1,4 +1,4 @@
-"""Which node of a cluster has which keys."""
+"""The slot map of a cluster, which says which node has which keys."""
 
 from __future__ import annotations
 
@@ -14,22 +14,30 @@ from identtqueue.transport.address import Server
 from identtqueue.transport.settings import RedisSettings
 
 SLOTS: Final = 16_384
-"""Of each cluster."""
+"""Number of slots of every cluster."""
 MOST_NODES: Final = 3_000
-"""Redis' own documentation recommends at most about 1,000 primaries."""
+"""Upper bound for the nodes of a map. Redis' documentation recommends at most about 1,000
+primaries."""
 MOST_REDIRECTS: Final = 5
-"""Of one call, without a pause; then the nodes disagree, and it waits like in an outage."""
+"""How many redirects a call follows without a pause. After that the nodes disagree, and the call
+waits as in an outage."""
 
 _KNOWN: Final[dict[RedisSettings, tuple[Server, ...]]] = {}
-"""The nodes last seen: those that the address names may be gone by now."""
+"""The nodes that were last seen. Those that the address names may be gone by now."""
 
 
 class SlotMap:
-    """The nodes as one of them sees them.
+    """The slots and nodes of a cluster, as one of its nodes sees them.
 
     Args:
-        reply: of `CLUSTER SLOTS`.
-        asked: who gave it; nodes that don't know their own address leave it out.
+        reply: the reply to `CLUSTER SLOTS`.
+        asked: the node that gave it. A node that does not know its own address leaves it out.
+
+    Attributes:
+        nodes: all nodes, primaries and replicas.
+
+    Raises:
+        ValueError, TypeError, LookupError, AttributeError: the reply is not a valid map.
     """
 
     def __init__(self, reply: Sequence[Any], asked: Server) -> None:
@@ -46,28 +54,28 @@ class SlotMap:
 
     @property
     def primaries(self) -> set[Server]:
-        """Those that have slots."""
+        """The nodes that have slots."""
         return set(self._primaries.values())
 
     def agrees_with(self, other: SlotMap) -> bool:
-        """Whether each slot is where the other map has it."""
+        """Return whether both maps have every slot at the same node."""
         return self._primaries == other._primaries
 
     def of(self, call: Call[Any]) -> Server:
-        """Whoever is to run the call.
+        """Return the node that must run a call.
 
         Raises:
-            RedisUnavailable: nobody has the slot.
+            RedisUnavailable: no node has the slot.
         """
         if not call.keys:
             return random.choice(sorted(self.primaries, key=str))
         return self.of_key(call.keys[0])
 
     def of_key(self, key: str) -> Server:
-        """Whoever has the key.
+        """Return the node that has a key.
 
         Raises:
-            RedisUnavailable: nobody does.
+            RedisUnavailable: no node has the slot.
         """
         server = self._primaries.get(slot_of(key))
         if server is None:
@@ -77,35 +85,40 @@ class SlotMap:
         return server
 
     def moved(self, slot: int, server: Server) -> None:
-        """Note that a slot has gone to a server."""
+        """Note that a slot has moved to a server."""
         if 0 <= slot < SLOTS:
             self._primaries[slot] = server
             self.nodes.add(server)
 
 
 def slot_of(key: str) -> int:
-    """The slot of a key, which is that of its hash tag: CRC16 mod 16384."""
+    """Compute the slot of a key: CRC16 of its hash tag, modulo 16384."""
     return int(key_slot(key.encode()))
 
 
 def candidates(settings: RedisSettings) -> list[Server]:
-    """Whom to ask about the slots: the nodes last seen, in any order, then those of the address."""
+    """List the nodes to ask for the slots: those last seen, shuffled, then those of the address."""
     known = list(_KNOWN.get(settings, ()))
     random.shuffle(known)
     return list(dict.fromkeys((*known, *settings.place.servers)))
 
 
 def learn(settings: RedisSettings, reply: Sequence[Any], asked: Server) -> SlotMap:
-    """The map from a node's answer; later connections will know its nodes.
+    """Make the slot map from a node's reply, and remember its nodes for later connections.
+
+    Args:
+        settings: the settings of the cluster.
+        reply: the reply to `CLUSTER SLOTS`.
+        asked: the node that gave it.
 
     Raises:
         RedisUnavailable: the node knows of no slots.
-        RedisProtocolError: this is no map.
+        RedisProtocolError: the reply is not a valid map.
     """
     try:
         found = SlotMap(reply, asked)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
-        raise RedisProtocolError(f"what {asked} says of the cluster's slots is no map") from error
+        raise RedisProtocolError(f"{asked} gave no valid map of the cluster's slots") from error
     if not found.primaries:
         raise RedisUnavailable(f"Redis can't be reached: {asked} knows of no slots of the cluster")
     _KNOWN[settings] = tuple(found.nodes)

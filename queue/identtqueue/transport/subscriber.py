@@ -1,7 +1,8 @@
-"""One pub/sub connection: for any number of channels, through any number of reconnects.
+"""One pub/sub connection, for any number of channels, across reconnects.
 
-What is published while it is not connected is missed. So whoever uses it looks at the state
-itself in `on_connected(True)`: after each (re)subscription, and nothing can be missed after that.
+Messages that are published while it is not connected are lost. So its users must read the state
+itself in `on_connected(True)`, which is called after each subscription and resubscription. From
+then on they miss nothing.
 """
 
 from __future__ import annotations
@@ -29,20 +30,22 @@ from identtqueue.transport.settings import RedisSettings
 logger = logging.getLogger(__name__)
 
 PING_SECONDS: Final = 5.0
-"""Silence after which the server is asked for a sign of life; as long again and the connection
-is given up. A half-open connection is noticed within twice this."""
+"""After this time of silence a PING is sent, and after the same time again the connection counts as
+lost. So a half-open connection is noticed within twice this time."""
 
 
 class Subscriber:
-    """Listens to channels.
+    """A pub/sub connection that reconnects by itself.
 
     Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
         on_message: called with channel and data for each message.
-        on_connected: called with True when all channels are subscribed (again), with False when
-            the connection is lost.
-        on_refused: called when Redis refuses the login or the channels. It is tried again, but
-            nothing may be heard until somebody mends that.
-        outage: tells the log; shared with other connections.
+        on_connected: called with True when all channels are subscribed, also after a reconnect,
+            and with False when the connection is lost.
+        on_refused: called when Redis refuses the login or the channels. The subscriber tries
+            again, but no message may arrive until the cause is repaired.
+        outage: logs failures; shared with other connections.
     """
 
     def __init__(
@@ -72,7 +75,7 @@ class Subscriber:
         self._failures = 0
 
     def start(self) -> None:
-        """Begin to listen; does nothing the second time."""
+        """Begin to listen; do nothing if it was begun already."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(
                 self._run(), name=f"subscriber {self._client_name}"
@@ -86,22 +89,25 @@ class Subscriber:
             await asyncio.gather(task, return_exceptions=True)
 
     def hears(self, channel: str) -> bool:
-        """Whether it is subscribed to it now."""
+        """Return whether a channel is subscribed now."""
         return channel in self._confirmed
 
     async def add(self, *channels: str) -> None:
-        """Listen to these channels too; returns when Redis has confirmed all of them.
+        """Listen to these channels too; return when Redis has confirmed all of them.
+
+        While Redis can't be reached, this waits for it without a time-out.
 
         Raises:
+            InvalidInput: a channel's name can't be encoded.
             RedisAuthFailed: Redis refuses the login, or these channels.
-            RedisTlsFailed, RedisTopologyMismatch: the address or the certificates are wrong.
+            RedisTlsFailed, RedisTopologyMismatch: the certificates or the address are wrong.
         """
         if self._confirmed.issuperset(channels):
             return
         self.start()
         fresh = [channel for channel in channels if channel not in self._channels]
         if fresh:
-            # A bad name must not fail the next reconnect.
+            # This raises for a bad name now, so that it does not fail each reconnect.
             wire.pack_words("SUBSCRIBE", *self._names(fresh))
         self._channels.update(fresh)
         if fresh:
@@ -124,7 +130,7 @@ class Subscriber:
             await self._send("UNSUBSCRIBE", *self._names(gone))
 
     def _names(self, channels: Iterable[str]) -> list[str]:
-        """What Redis calls them."""
+        """Return the names of channels in Redis."""
         return [keys.in_database(channel, self._database) for channel in channels]
 
     def _channel(self, name: bytes) -> str:
@@ -150,7 +156,7 @@ class Subscriber:
                 else:
                     self._announce(up=True)
                 await self._listen(link)
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is tried again
+            except Exception as error:  # noqa: BLE001 - retried after any error
                 self._failures += 1
                 await self._failed(wire.translate(error))
             finally:
@@ -175,14 +181,14 @@ class Subscriber:
     def _announce(self, *, up: bool) -> None:
         if up:
             self._refusal = None
-            self._failures = 0  # not before: who is let in may be refused the channels
+            self._failures = 0  # not at the login: Redis may still refuse the channels
             self._outage.worked(self._client_name)
         if up != self._announced:
             self._announced = up
             self._tell(self._on_connected, up)
 
     def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
-        """Call it. Its errors are its own: they must not silence all that listen."""
+        """Call a callback. Its errors are logged, so that they do not end the subscription."""
         try:
             callback(*arguments)
         except Exception:
@@ -210,7 +216,7 @@ class Subscriber:
         elif kind == b"subscribe":
             channel = self._channel(reply[1])
             async with self._changed:
-                if channel in self._channels:  # else it was removed before this came
+                if channel in self._channels:  # it may have been removed meanwhile
                     self._confirmed.add(channel)
                 self._changed.notify_all()
             if self._confirmed.issuperset(self._channels):

@@ -1,8 +1,8 @@
-"""Why a TLS connection came to nothing, when the connection itself did not get to hear it.
+"""The reason for a failed TLS connection, if the connection itself did not receive it.
 
-In TLS 1.3 a client has finished its handshake before the server has looked at the client's
-certificate; a refusal follows later, and what the client has sent meanwhile makes the server's
-kernel reset the connection, refusal and all. So ask again and say nothing.
+In TLS 1.3 a client has finished its handshake before the server checks the client's certificate.
+The refusal follows later. If the client has sent data meanwhile, the server's kernel resets the
+connection, and the refusal is lost. So this module connects again and sends nothing.
 """
 
 from __future__ import annotations
@@ -21,11 +21,19 @@ from identtqueue.transport.offload import resolve_blocking
 from identtqueue.transport.settings import RedisSettings
 
 SECONDS: Final = 1.0
-"""For each of the two questions; a server that has nothing against us keeps silent."""
+"""Time-out of each of the two attempts. A server that accepts us stays silent for that time."""
 
 
 def find_trouble(settings: RedisSettings, server: Server) -> RedisTlsFailed | None:
-    """What has to do with TLS, if that is the trouble; None: it is not, or is not to be found."""
+    """Find out whether TLS is the reason for a failed connection.
+
+    Args:
+        settings: the settings of the failed connection.
+        server: the server of the failed connection.
+
+    Returns:
+        The error to raise; None if TLS is not the reason, or if the reason can't be found.
+    """
     try:
         with _connect(settings, server) as plain:
             try:
@@ -45,10 +53,10 @@ def find_trouble(settings: RedisSettings, server: Server) -> RedisTlsFailed | No
 
 
 def _connect(settings: RedisSettings, server: Server) -> socket.socket:
-    """Connect anew. The name may lead elsewhere by now, so the rule for addresses holds here too.
+    """Connect anew. The name may resolve to other addresses now, so the rule is applied again.
 
     Raises:
-        OSError: nobody answers.
+        OSError: no address answers.
         RedisAddressRefused: none of the addresses may be connected to.
     """
     addresses = resolve_blocking(server.host, server.port, SECONDS)
@@ -61,8 +69,8 @@ def _connect(settings: RedisSettings, server: Server) -> socket.socket:
 
 
 def _listen(settings: RedisSettings, server: Server, plain: socket.socket) -> None:
-    """Shake hands, and hear what the server has to say."""
-    # As redis-py's connections, with their defaults.
+    """Do a TLS handshake, then read what the server sends."""
+    # The options and defaults are those of redis-py's connections.
     options: dict[str, Any] = {"cert_reqs": "required", "check_hostname": True}
     for name, value in settings.connection_arguments(server).items():
         if name.startswith("ssl_"):

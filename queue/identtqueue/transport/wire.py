@@ -1,4 +1,4 @@
-"""What asyncio and blocking connections share: words to send, replies and errors to read."""
+"""The code that asyncio and blocking connections share: encode calls, read replies and errors."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ T = TypeVar("T")
 
 BATCH_CALLS: Final = 512
 BATCH_BYTES: Final = 1024 * 1024
-"""One batch at most, unless a single call is larger. It bounds what the calls behind it wait for,
-and what has to be sent again when the connection is lost in the middle of it."""
+"""Upper bound for one batch, unless a single call is larger. It bounds how long later calls wait,
+and how much is sent again if the connection is lost in the middle of a batch."""
 
 SMALL_BYTES: Final = 64 * 1024
-"""A larger call is a big one: it lets the small ones go first."""
+"""A larger call is a big one. Small calls go before big ones."""
 
 CONNECTION_LOST: Final = (
     redis_errors.ConnectionError,
@@ -60,36 +60,46 @@ _PASSING: Final = (
     redis_errors.ClusterDownError,  # MASTERDOWN too
     redis_errors.ReadOnlyError,
     redis_errors.TryAgainError,
-    redis_errors.AskError,  # MOVED too: only where it can't be followed
+    redis_errors.AskError,  # MOVED too; they come here only if they can't be followed
 )
 _PASSING_TEXT: Final = re.compile(
     r"(BUSY|UNKILLABLE|UNBLOCKED|NOREPLICAS|MISCONF) |.* -(READONLY|NOREPLICAS|MISCONF) "
 )
-"""Without a class in redis-py: a script that runs for too long; a blocked call on a master that is
-demoted; `min-replicas-to-write`; a disk that takes no more; and how 6.2 quotes what a script was
-told."""
+"""Texts of passing errors for which redis-py has no class: a script runs for too long; a master was
+demoted during a blocked call; `min-replicas-to-write`; a disk is full. The second part matches
+Redis 6.2, which quotes an error that a command gets inside a script in a longer text."""
 _FORBIDDEN_TEXT: Final = re.compile(r"NOPERM|.*(ACL failure in script|executing the script can't)")
-"""What the user's ACL lacks; inside a script, newer and older servers say it differently."""
+"""Texts of errors for a missing permission. Inside a script, newer and older servers word it
+differently."""
 
 _BACKOFF: Final = EqualJitterBackoff(base=0.05, cap=2.0)
 
 
 def backoff_seconds(failures: int) -> float:
-    """The pause after so many failures in a row.
+    """Compute the pause after this many failures in a row.
 
-    Between the half and the whole of 50 ms, doubling to 2 s: the jitter is there at the cap too,
-    so that a fleet does not return in step after a long outage.
+    Its upper bound is 100 ms after the first failure, and doubles with each further one, up to 2 s.
+    The pause is random, between half of the bound and all of it. That holds at 2 s too, so that a
+    fleet does not return in step after a long outage.
     """
     return float(_BACKOFF.compute(min(failures, 16)))  # 2**16 is past the cap
 
 
 def words(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> tuple[Word, ...]:
-    """The command as Redis wants it; channels are those of the database.
+    """Return the words of the Redis command for a call.
 
-    In a cluster, a script names one more key, one that never exists. While a slot is on its way
-    from node to node, key by key, Redis refuses a command with several keys if one is missing
-    (TRYAGAIN). That is what we want: a script also uses keys that it does not name, and would fail
-    half way at the first that has left. So a queue stands still while it moves.
+    In a cluster, a script gets one more key, which never exists. While a slot moves from node to
+    node, key by key, Redis refuses a command with several keys if one is missing (TRYAGAIN). That
+    is intended: a script also uses keys that it does not name, and would fail in the middle at the
+    first one that has moved. So a queue stands still while its slot moves.
+
+    Args:
+        call: the call.
+        in_cluster: whether it is sent to a cluster.
+        database: number of the database, which is put into the names of channels.
+
+    Raises:
+        ValueError: the script takes another number of keys.
     """
     if database:
         call = structs.replace(
@@ -109,12 +119,18 @@ def words(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> tu
 
 
 def pack(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> bytes:
-    """Encode a call as it goes over the wire.
+    """Encode a call for the wire.
 
-    Callers do this before a call joins others, so that one that can't be encoded fails alone.
+    Connections do this before they put the call into a batch, so that a call that can't be encoded
+    fails alone.
+
+    Args:
+        call: the call.
+        in_cluster: see `words`.
+        database: see `words`.
 
     Raises:
-        InvalidInput: an argument has no form that Redis takes (text with a lone surrogate, say).
+        InvalidInput: an argument can't be encoded (text with a lone surrogate, say).
     """
     try:
         return hiredis.pack_command(words(call, in_cluster=in_cluster, database=database))  # type: ignore[arg-type, no-any-return]  # its stub
@@ -123,21 +139,31 @@ def pack(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> byt
 
 
 def pack_words(*command: Word) -> bytes:
-    """Encode a command: redis-py's own packing took a quarter of a busy worker's time.
+    """Encode a plain command.
+
+    This replaces redis-py's own packing, which took a quarter of a busy worker's time.
 
     Raises:
-        InvalidInput: as `pack`.
+        InvalidInput: a word can't be encoded; see `pack`.
     """
     return pack(Call(str(command[0]), (), command[1:], parse=bytes, is_script=False))
 
 
 def pack_load() -> list[bytes]:
-    """SCRIPT LOAD for all: one that is missing among others is called after those behind it."""
+    """Encode one SCRIPT LOAD for each script.
+
+    All are loaded at once, since each further missing script would delay its call again, behind the
+    calls after it.
+    """
     return [pack_words("SCRIPT", "LOAD", script(name).source) for name in names()]
 
 
 def check_loaded(replies: Sequence[Any]) -> None:
-    """Raise what keeps the scripts from being loaded."""
+    """Raise the first error among the replies to SCRIPT LOAD.
+
+    Raises:
+        RedisError: the script could not be loaded.
+    """
     for reply in replies:
         if isinstance(reply, Exception):
             raise translate(
@@ -146,10 +172,10 @@ def check_loaded(replies: Sequence[Any]) -> None:
 
 
 def unsent_bytes(socket_number: int) -> int:
-    """How much of what was sent the other side has not confirmed; 0 where the kernel can't say.
+    """Ask the kernel how many sent bytes the other side has not acknowledged; 0 if it can't say.
 
-    A slow link drains megabytes from the kernel's buffer long after they were written. This shows
-    that they move.
+    On a slow link, megabytes leave the kernel's buffer long after they were written. This number
+    shows that they move.
     """
     if ioctl is None:
         return 0
@@ -160,11 +186,11 @@ def unsent_bytes(socket_number: int) -> int:
 
 
 def parse(call: Call[T], reply: Any) -> T:
-    """Read the reply to a call.
+    """Parse the reply to a call.
 
     Raises:
-        ReplyUnreadable: it is not what the protocol says.
-        IdenttqueueError: as the call's parser says.
+        ReplyUnreadable: the reply has not the form that the protocol specifies.
+        IdenttqueueError: an error that the call's parser raises itself.
     """
     try:
         return call.parse(reply)
@@ -176,29 +202,34 @@ def parse(call: Call[T], reply: Any) -> T:
 
 
 def missing_scripts(replies: Sequence[object]) -> list[int]:
-    """Positions of the replies that tell of a script that Redis does not have; it did nothing.
+    """List the positions of the replies that report a missing script (NOSCRIPT).
 
-    It forgets them with a restart, a failover and SCRIPT FLUSH.
+    Such a call did nothing. Redis forgets its scripts after a restart, a failover or SCRIPT FLUSH.
     """
     missing = redis_errors.NoScriptError
     return [position for position, reply in enumerate(replies) if isinstance(reply, missing)]
 
 
 def keeps_connection(error: Exception) -> bool:
-    """Whether the connection is as good as before an error reply.
+    """Return whether a connection can be kept after this error reply.
 
-    A server that loads its data, or runs a long script, is the right one: a fleet that logged in
-    again for each retry would only keep it busy. One that lost its rank may not be, and the same
-    name may lead to another.
+    It can if the server loads its data or runs a long script: a new login for each retry would only
+    keep it busier. It can't if the server was demoted, since the same name may lead to the new
+    master now.
     """
     if isinstance(error, redis_errors.BusyLoadingError) or str(error).startswith("BUSY "):
         return True
-    refused = isinstance(error, redis_errors.ConnectionError)  # the login too
+    refused = isinstance(error, redis_errors.ConnectionError)  # includes a refused login
     return not refused and not isinstance(translate(error), RedisUnavailable)
 
 
 def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError:
-    """One of this library's errors for one of redis-py's, which came in reply to the call."""
+    """Translate an error of redis-py to one of this library.
+
+    Args:
+        error: the error.
+        call: the call that got it, to name it in the text.
+    """
     text = str(error)
     if isinstance(error, RedisError):
         return error
@@ -206,7 +237,7 @@ def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError
         return refusal
     if isinstance(error, redis_errors.InvalidResponse | MemoryError):
         what = text or "a reply does not fit into memory"
-        return RedisProtocolError(f"what answers is no Redis, or says too much: {what}")
+        return RedisProtocolError(f"the server is not Redis, or its reply is too large: {what}")
     if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command not allowed" in text:
         return RedisFull(f"Redis is full, nothing was written: {text}")
     if isinstance(error, (*CONNECTION_LOST, *_PASSING)) or _PASSING_TEXT.match(text):
@@ -215,9 +246,9 @@ def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError
 
 
 def _refusal(error: BaseException, call: Call[Any] | None) -> RedisError | None:
-    """What has to do with who we are: ACL, login and certificates."""
+    """Translate an error that refuses us: address, ACL, login or certificate; None for others."""
     text = str(error)
-    for cause in _causes(error):  # redis-py wraps all that happens while it connects
+    for cause in _causes(error):  # redis-py wraps every error that occurs while it connects
         if isinstance(cause, RedisAddressRefused):
             return cause
     if isinstance(error, redis_errors.NoPermissionError) or _FORBIDDEN_TEXT.match(text):
@@ -241,7 +272,7 @@ def _forbidden(text: str, call: Call[Any] | None) -> str:
     if call is not None:
         doing = f" in `{call.name}`" + (f" on {call.keys[0]}" if call.keys else "")
         line = _SCRIPT_LINE.search(text) if call.is_script else None
-        if line is not None:  # before 7.2 that is all that is said of the command
+        if line is not None:  # before 7.2 the text does not name the command, only its line
             source = script(call.name).source.splitlines()[int(line[1]) - 1]
             command = " or ".join(_SCRIPT_COMMAND.findall(source)) or command
     return (
@@ -251,7 +282,7 @@ def _forbidden(text: str, call: Call[Any] | None) -> str:
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The error and what it came from: redis-py wraps what the TLS layer says."""
+    """Iterate over an error and its causes, since redis-py wraps the errors of the TLS layer."""
     seen = 0
     while error is not None and seen < 10:
         yield error
@@ -271,26 +302,30 @@ _TLS_HINTS: Final = {
 
 
 def tls_trouble(text: str) -> str:
-    """What the TLS layer says, and what to do about it."""
+    """Describe an error of the TLS layer, with a hint what to do about it."""
     hints = [hint for word, hint in _TLS_HINTS.items() if word in text.upper().replace(" ", "_")]
     return f"no TLS connection to Redis: {text}. {hints[0] if hints else 'Check the TLS files'}"
 
 
 _LOGGED_IN: Final[set[RedisSettings]] = set()
-"""Settings that have worked in this process and whose files may change."""
+"""Settings that have worked in this process and whose credential files may change."""
 
 
 def note_login(settings: RedisSettings) -> None:
-    """These settings work."""
+    """Remember that a login with these settings has worked."""
     if settings.rereads_credentials:
         _LOGGED_IN.add(settings)
 
 
 def as_outage(error: RedisError, settings: RedisSettings) -> RedisError:
-    """A refusal of what worked before, as an outage: credentials are being rotated.
+    """Turn the refusal of a login that worked before into an outage, which is retried.
 
-    Files are read at each login, and a mounted Secret follows a rotation by up to a minute: so
-    trying again may help. What never worked is wrong.
+    The credentials may be in rotation. Files are read at each login, and a mounted Secret follows a
+    rotation by up to a minute, so a retry may help. A login that never worked stays refused.
+
+    Args:
+        error: the error of the login.
+        settings: the settings of the connection.
     """
     if isinstance(error, RedisAuthFailed | RedisTlsFailed) and settings in _LOGGED_IN:
         return RedisUnavailable(f"{error}; its file is read again")
@@ -298,10 +333,14 @@ def as_outage(error: RedisError, settings: RedisSettings) -> RedisError:
 
 
 def check_master(role: list[Any], server: Server) -> None:
-    """Refuse a server that the Sentinels still name, and that has been demoted.
+    """Refuse a server that the Sentinels still name although it was demoted.
+
+    Args:
+        role: the reply to `ROLE`.
+        server: the server that gave it.
 
     Raises:
-        RedisUnavailable: it is a replica.
+        RedisUnavailable: the server is a replica.
     """
     if role[0] != b"master":
         raise RedisUnavailable(
@@ -311,5 +350,5 @@ def check_master(role: list[Any], server: Server) -> None:
 
 
 def fail(error: BaseException) -> NoReturn:
-    """Raise the translated error."""
+    """Raise the translation of an error."""
     raise translate(error) from error
