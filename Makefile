@@ -6,11 +6,14 @@ PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
 # Test files at the same time: most of their time is waiting, for leases and time-outs.
 SIDE_BY_SIDE := 3
-TESTS := $(VENV)/bin/pytest tests -n $(SIDE_BY_SIDE) --dist loadfile
+PYTEST := $(VENV)/bin/pytest --dist loadfile
+# The two lower rungs; CONTRIBUTING.md says which is for when.
+FAST_TESTS := tests/architecture tests/unit
+CHECK_TESTS := $(FAST_TESTS) tests/protocol tests/client tests/worker tests/operator tests/cli
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 
-.PHONY: help setup check test test-fast test-all lint types imports demo bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
+.PHONY: help setup fast check test test-all lint types imports demo bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -37,14 +40,15 @@ types: $(VENV)/.ready ## strict mypy
 imports: $(VENV)/.ready ## the layers (import-linter)
 	$(VENV)/bin/lint-imports
 
-test-fast: setup ## unit, protocol, worker, operator and chart tests on a real Redis
-	$(TESTS) -m "not slow"
+fast: lint types imports setup ## rung 1, while you type: rules, types, layers and unit tests, < 30 s
+	$(PYTEST) -n 2 $(FAST_TESTS)
 
-test-all: setup ## those, and the slow ones: a short chaos run, Redis Cluster, Sentinels
+check: lint types imports setup ## rung 2, before each commit: library and operator on a real Redis, < 90 s
+	$(PYTEST) -n $(SIDE_BY_SIDE) -m "not slow" $(CHECK_TESTS)
+
+test-all: setup
 	$(VENV)/bin/pytest $(TIMES)
-	$(TESTS) --ignore $(TIMES)
-
-check: lint types imports test-fast ## the fast part, for every commit
+	$(PYTEST) -n $(SIDE_BY_SIDE) tests --ignore $(TIMES)
 
 cluster-up: ## a real three-node cluster (an existing one if KUBECONFIG is set)
 	$(CLUSTER)/up.sh
@@ -53,7 +57,7 @@ cluster-down: ## delete the cluster and end what was started for it
 	$(CLUSTER)/down.sh
 
 test: export IDENTTQUEUE_NO_SKIPS := 1  # a test that lacks something here fails, and says what
-test: lint types imports test-all cluster-up ## everything, the cluster included
+test: lint types imports test-all cluster-up ## rung 3, before a change lands, and in CI: everything, the cluster included
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m "not alone" -n $(SIDE_BY_SIDE) --dist worksteal
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m alone
 

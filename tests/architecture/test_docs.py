@@ -12,6 +12,9 @@ ROOT = Path(__file__).parents[2]
 LEFT_OUT = {"build", "dist", "__pycache__"}
 MOST_README_WORDS = 700
 """A stranger reads it once, in a few minutes. What is longer has a page in docs/."""
+FOR_DEVELOPERS = ("CONTRIBUTING.md", "docs/first-change.md")
+FOLDERS = "queue|operator|tests|e2e|benchmarks|charts|docs|examples|manifests|requirements"
+MADE_IN_THE_EXERCISE = {"queue/identtqueue/protocol/lua/erase.lua"}
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 
 
@@ -82,6 +85,15 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             children = sorted(aim.rglob("*.md")) if aim.is_dir() else [aim]
             todo += [child for child in children if child in PAGES and child not in reached]
     assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []
+
+
+@pytest.mark.parametrize("page", FOR_DEVELOPERS)
+def test_the_files_that_a_developer_is_sent_to_exist(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    named = set(re.findall(rf"`((?:{FOLDERS})/[\w./-]+)`", text))
+    missing = {path for path in named if not (ROOT / path).exists()}
+    assert len(named) > 5
+    assert missing <= MADE_IN_THE_EXERCISE
 
 
 def test_the_readme_is_short() -> None:

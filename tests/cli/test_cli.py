@@ -85,6 +85,7 @@ def one_line(said: Said, start: str = "Error: ") -> str:
 # --- help and errors --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_help(redis_server: RedisServer, run: Run) -> None:
     said = await ended(await start(redis_server.address, "--help"))
     assert said.code == 0
@@ -202,6 +203,7 @@ async def test_nobody_there(run: Run) -> None:
     assert "127.0.0.1:1" in message
 
 
+@pytest.mark.slow
 async def test_wrong_password(new_redis_server: Callable[..., RedisServer]) -> None:
     server = new_redis_server()
     with server.client() as raw:
@@ -456,6 +458,7 @@ async def test_selftest(redis_server: RedisServer, run: Run, queue: str) -> None
     assert (await ended(worker)).code == 0
 
 
+@pytest.mark.slow
 async def test_a_worker_from_the_environment(
     redis_server: RedisServer, client: Client, queue: str
 ) -> None:
@@ -488,6 +491,7 @@ async def test_a_worker_from_the_environment(
     assert (said.code, said.out, said.err) == (0, "", ""), "nothing to warn of, nothing said"
 
 
+@pytest.mark.slow
 async def test_options_come_before_the_environment(
     redis_server: RedisServer, client: Client, queue: str
 ) -> None:
@@ -511,6 +515,7 @@ async def said_at_start(process: asyncio.subprocess.Process) -> str:
     return line.decode().rpartition(": queues ")[2].strip()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "environ", "queues"),
     [
@@ -578,6 +583,7 @@ def log(redis_server: RedisServer, queue: str, tmp_path: Path) -> Log:
     return run_one
 
 
+@pytest.mark.slow
 async def test_a_worker_names_its_jobs_queues_and_server(
     log: Log, queue: str, redis_server: RedisServer
 ) -> None:
@@ -605,6 +611,7 @@ logging.config.dictConfig({
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [OWN, OWN_BY_DICT], ids=["basicConfig", "dictConfig"])
 async def test_the_applications_logging_is_respected(log: Log, code: str) -> None:
     lines = await log(code)
@@ -614,6 +621,7 @@ async def test_the_applications_logging_is_respected(log: Log, code: str) -> Non
         assert any(words in line for line in lines), (words, lines)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "environ"),
     [(("--log-level", "warning"), {}), ((), {"IDENTTQUEUE_LOG_LEVEL": "warning"})],

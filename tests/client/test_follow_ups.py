@@ -88,6 +88,7 @@ UNIQUE = st.text(st.sampled_from("a/:-%2F ü"), min_size=1, max_size=6) | st.tex
 PARENTS = st.tuples(st.sampled_from(["a", "a-b", "2f"]), UNIQUE)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(PARENTS, UNIQUE), min_size=2, max_size=8, unique=True))
 @example([(("ocr", "42"), "mail"), (("face", "42"), "mail")])
 @example([(("ocr", "order-1"), "2-mail"), (("ocr", "order-1-2"), "mail")])

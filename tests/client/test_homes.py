@@ -114,6 +114,7 @@ def test_after_a_loop_that_was_closed_without_care(forked: Callable[[str], str])
     assert forked("careless") == "child 9 ok\nparent ok\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["idle", "busy", "preload", "multiprocessing"])
 def test_after_a_fork_both_go_on(forked: Callable[[str], str], how: str) -> None:
     """The parent too: nothing that the child does may reach its connections."""

@@ -19,6 +19,7 @@ def used(raw: redis.Redis) -> int:
     return int(raw.info("memory")["used_memory"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "pending", "result"),
     [(1_000, 1_000 + 500, 1_000 + 800), (20, 270, 360)],

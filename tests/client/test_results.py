@@ -183,6 +183,7 @@ async def _waited_for(client: Client, task_id: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 async def test_submit_many_over_queues_in_order(client: Client, serve: Serve, queue: str) -> None:
     other = f"{queue}-b"
     await serve({"echo": echo}, queue_names=[queue, other])

@@ -36,6 +36,7 @@ def placed(text: str, address: str, queue: str) -> str:
     return text.replace('"redis://redis"', repr(address)).replace('"mrz"', repr(queue))
 
 
+@pytest.mark.slow
 async def test_the_documented_example_runs(redis_server: RedisServer, queue: str) -> None:
     worker = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -222,6 +222,7 @@ async def test_threads_share_round_trips(new_redis_server: Callable[..., RedisSe
         assert reads <= 6, "one of all that gathered, and those of this test"
 
 
+@pytest.mark.slow
 async def test_it_is_used_after_a_fork(redis_server: RedisServer, serve: Serve, queue: str) -> None:
     """In a process of its own: real forks, with locks held and waits open."""
     client = Client(redis_server.address)

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 HERE = Path(__file__).parent / "typing"
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".mypy_cache" / "typing"
 
 
+@pytest.mark.slow
 def test_mypy_refuses_exactly_what_is_wrong() -> None:
     checked = subprocess.run(
         [

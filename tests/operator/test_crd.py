@@ -68,6 +68,7 @@ def rules(schema):
     return [rule["message"] for rule in schema.get("x-kubernetes-validations", [])]
 
 
+@pytest.mark.slow
 def test_printing_is_deterministic_and_parses():
     command = [sys.executable, "-m", "identtqueue_operator.api.crd"]
     path = {"PYTHONPATH": "operator:queue", "PYTHONHASHSEED": "1"}

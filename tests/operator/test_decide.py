@@ -179,6 +179,7 @@ def test_what_is_wanted_is_wanted_again(scaling, memory, current, queued, in_fli
     assert again == first.replicas or (first.replicas == 0 and queued)  # activation comes next
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(scalings(), st.integers(1, 120), st.integers(0, 200))
 def test_left_alone_an_idle_fleet_goes_to_its_minimum(scaling, current, per_second):

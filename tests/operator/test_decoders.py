@@ -62,6 +62,7 @@ CALLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CALLS)
 @given(reply=REPLIES)
 def test_a_reply_gives_a_value_or_an_error_of_the_library(name, reply):
@@ -69,6 +70,7 @@ def test_a_reply_gives_a_value_or_an_error_of_the_library(name, reply):
         wire.parse(CALLS[name], reply)
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(
@@ -115,11 +117,13 @@ def test_an_error_reply_is_told_in_fixed_words(text):
         assert "hush-hush" not in told
 
 
+@pytest.mark.slow
 @given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_an_answer_of_the_api_server_is_an_object(text):
     assert isinstance(kube._parse(text), dict)
 
 
+@pytest.mark.slow
 @given(JSON)
 def test_an_object_of_a_list_is_boiled_down_or_refused(body):
     """Who reads a list leaves out what is refused in one of these ways."""
@@ -128,6 +132,7 @@ def test_an_object_of_a_list_is_boiled_down_or_refused(body):
             decode(body)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.sampled_from(("operator",)), JSON))
 def test_a_claim_in_a_status(status):
     with contextlib.suppress(AttributeError):

@@ -53,6 +53,7 @@ def test_a_first_change_is_corrected_at_once_and_told_once():
     assert not decision.hands.is_news
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [0, 9])
 def test_who_insists_is_not_fought(number):
     """In either direction: an hour of a tool that sets its number after each correction."""

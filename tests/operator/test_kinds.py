@@ -180,6 +180,7 @@ async def test_a_kind_of_its_own_is_scaled_by_its_scale(operator, setup):
     assert not setup.api.reads[f"/apis/example.com/v1/namespaces/ns/workerpools/{setup.name}"]
 
 
+@pytest.mark.slow
 async def test_where_any_pod_may_go_none_goes_while_one_is_busy(operator, setup):
     """Its controller would end the busy one."""
     use(setup, PoolFleet)
@@ -269,6 +270,7 @@ async def test_what_can_not_be_scaled_is_told_with_what_to_do(
     assert operator.failed_rounds == 0
 
 
+@pytest.mark.slow
 async def test_a_kind_that_is_removed_and_installed_again_is_told_and_found(operator, setup):
     use(setup, PoolFleet)
     setup.fleet.create(0)

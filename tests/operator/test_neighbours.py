@@ -75,6 +75,7 @@ async def test_the_first_look_of_others_waits_for_no_silent_redis(
     assert not any("reason" in status(api, f"silent-{n}") for n in range(100))
 
 
+@pytest.mark.slow
 async def test_what_hangs_up_is_connected_to_at_a_bounded_pace(api, operator, stranger):
     await stranger.start(hangs_up=True)
     count = 60

@@ -54,6 +54,7 @@ STORIES = st.builds(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
 @given(story=STORIES)

@@ -87,6 +87,7 @@ def holder(api) -> str | None:
     return lease and lease["spec"].get("holderIdentity")
 
 
+@pytest.mark.slow
 async def test_from_start_to_stop(api, setup, replica):
     setup.fleet.create()
     await setup.enqueue(2)
@@ -132,6 +133,7 @@ async def test_from_start_to_stop(api, setup, replica):
     assert levels <= {"info", "warning"}, process.log.read_text()
 
 
+@pytest.mark.slow
 async def test_one_replica_leads_and_another_takes_over(api, setup, replica):
     setup.fleet.create()
     setup.create()
@@ -156,6 +158,7 @@ async def test_one_replica_leads_and_another_takes_over(api, setup, replica):
     assert await second.stop() == 0
 
 
+@pytest.mark.slow
 async def test_without_leader_election_there_is_no_lease(api, setup, replica):
     setup.fleet.create()
     setup.create()
@@ -165,12 +168,14 @@ async def test_without_leader_election_there_is_no_lease(api, setup, replica):
     assert await process.stop() == 0
 
 
+@pytest.mark.slow
 async def test_nonsense_in_the_environment_is_refused(replica):
     process = replica("confused", IDENTTQUEUE_LOG_LEVEL="loud")
     assert await asyncio.to_thread(process._process.wait, 30) == 2
     assert "IDENTTQUEUE_LOG_LEVEL" in process.log.read_text()
 
 
+@pytest.mark.slow
 async def test_it_waits_for_the_crd_and_stops_while_it_waits(api, replica):
     api.down = True
     process = replica("early", IDENTTQUEUE_LEADER_ELECTION="false")

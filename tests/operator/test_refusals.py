@@ -71,6 +71,7 @@ async def undisturbed(operator, setup, deed):
     assert setup.events("RedisAuthFailed") == []
 
 
+@pytest.mark.slow
 async def test_a_queue_that_the_acl_does_not_name(operator, setup, other, user):
     user(*roles.rules(Role.OPERATOR, [setup.queue]))
     create(setup)
@@ -91,6 +92,7 @@ async def test_a_queue_that_the_acl_does_not_name(operator, setup, other, user):
     await other.replicas(1)
 
 
+@pytest.mark.slow
 async def test_a_queue_that_the_acl_does_not_name_when_the_operator_starts(
     operator, setup, other, user
 ):
@@ -127,6 +129,7 @@ async def test_a_queue_that_is_forbidden_later(operator, setup, other, user, mon
     await undisturbed(operator, setup, long_refused(operator, other))
 
 
+@pytest.mark.slow
 async def test_keys_are_refused_and_channels_are_not(operator, setup, other, user):
     """As where `acl-pubsub-default allchannels` holds, which is the default of Redis 6.2."""
     user(*roles.rules(Role.OPERATOR, [setup.queue]), "allchannels")
@@ -145,6 +148,7 @@ async def test_keys_are_refused_and_channels_are_not(operator, setup, other, use
     assert source(operator, other).trusted_seconds < source(operator, setup).trusted_seconds
 
 
+@pytest.mark.slow
 async def test_a_key_of_another_type(operator, setup, other, raw):
     create(setup, {})
     await setup.reason("Idle")
@@ -181,6 +185,7 @@ async def test_the_poll_sees_the_other_queues_beside_a_refused_one(operator, set
     await setup.replicas(2)
 
 
+@pytest.mark.slow
 async def test_a_login_that_is_refused_is_everybodys_trouble(operator, setup, other, user, raw):
     user(*roles.rules(Role.OPERATOR))
     create(setup)
@@ -199,6 +204,7 @@ async def test_a_login_that_is_refused_is_everybodys_trouble(operator, setup, ot
     await other.told("RedisRecovered")
 
 
+@pytest.mark.slow
 async def test_only_new_connections_are_refused(operator, setup, user, raw):
     """The one for commands lives on after a rotation; the doorbell's broke and can't come back."""
     user(*roles.rules(Role.OPERATOR))

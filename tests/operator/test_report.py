@@ -63,6 +63,7 @@ async def test_a_decision_whose_telling_failed_is_told_later(operator, setup, pa
     assert b'scalings_total{reason="BacklogAboveTarget"} 1.0' in operator.meter.exposition()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["/status", "/events"])
 async def test_a_recovery_whose_telling_failed_is_told_later(operator, setup, part):
     setup.fleet.create(1)
@@ -153,6 +154,7 @@ async def test_an_event_that_was_cleared_away_is_created_anew(api, reporter):
     assert [event["count"] for event in api.all("events")] == [1]
 
 
+@pytest.mark.slow
 async def test_only_so_many_events_wait(api, reporter):
     refusing = Refusing(api, "/events", MAX_UNSENT + 10)
     for number in range(MAX_UNSENT + 10):

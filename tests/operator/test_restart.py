@@ -258,6 +258,7 @@ async def keeps_its_deployment(run: Run) -> None:
     assert run.setup.api.get("deployments", run.setup.name)["metadata"]["uid"] == uid
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize(

@@ -106,6 +106,7 @@ def test_no_change_goes_further_than_a_step(scaling, current, looks):
         play.at += max(pause, 1.0)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(rules(), st.integers(0, 60), st.integers(0, 60))
 def test_no_number_is_a_dead_end(scaling, current, demand):

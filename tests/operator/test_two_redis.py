@@ -140,6 +140,7 @@ async def test_a_dead_pod_is_requeued_in_each_redis(operator, setup, second):
     await eventually(lambda: len(setup.events("TasksRequeued")) == 2)
 
 
+@pytest.mark.slow
 async def test_evidence_in_one_redis_is_none_in_the_other(operator, setup, second):
     """The pod's object is gone without a report, and one of its connections lives on."""
     setup.fleet.create()

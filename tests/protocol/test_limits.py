@@ -540,6 +540,7 @@ def test_the_depth_counts_what_may_not_start(bench: Bench) -> None:
     assert depth.oldest_wait_ms is not None
 
 
+@pytest.mark.slow
 def test_the_depth_of_many_is_told_from_the_first(bench: Bench) -> None:
     bench.register("w", two=TWO)
     for i in range(0, 1_000, 4):
@@ -549,6 +550,7 @@ def test_the_depth_of_many_is_told_from_the_first(bench: Bench) -> None:
     assert (depth.queued, depth.held) == (1_000, 748)
 
 
+@pytest.mark.slow
 def test_the_depth_of_many_jobs_adds_up(bench: Bench) -> None:
     """Twentieths of 206 are not whole, and as floats more than 206 together."""
     bench.register("w", two=TWO)

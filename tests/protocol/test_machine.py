@@ -12,10 +12,12 @@ from protocol.machine import QueueMachine, machine_settings, scripts_to_run
 from support.redis_server import RedisServer
 
 
-@pytest.mark.timeout(7200)
-def test_random_histories_follow_the_table(redis_server: RedisServer) -> None:
+@pytest.mark.parametrize(
+    "share", [0.1, pytest.param(1.0, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])]
+)
+def test_random_histories_follow_the_table(redis_server: RedisServer, share: float) -> None:
     class Machine(QueueMachine):
         server = redis_server
 
-    run_state_machine_as_test(Machine, settings=machine_settings())
-    assert scripts_to_run() <= Machine.scripts_run
+    run_state_machine_as_test(Machine, settings=machine_settings(share))
+    assert share < 1 or scripts_to_run() <= Machine.scripts_run

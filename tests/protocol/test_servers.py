@@ -123,6 +123,7 @@ def old_server() -> Iterator[RedisServer]:
     server.destroy()
 
 
+@pytest.mark.slow
 @each_way
 async def test_a_server_that_is_too_old(old_server: RedisServer, how: str) -> None:
     error = await error_of(RedisSettings(address=old_server.address), how)

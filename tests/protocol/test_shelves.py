@@ -250,6 +250,7 @@ def test_a_replayed_one_begins_again(bench: Bench) -> None:
     assert give_up(bench) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 99, 100, 190])
 def test_giving_up_is_bounded(bench: Bench, number: int) -> None:
     names = [f"t{i}" for i in range(number)]

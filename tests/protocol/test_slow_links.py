@@ -103,6 +103,7 @@ async def test_big_replies_take_their_time(
     assert proxy.accepted == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [10, 8 * MEGABYTE], ids=["small", "big"])
 async def test_silence_in_the_middle_is_noticed(
     proxy: Proxy, keys: Any, raw: redis.Redis, size: int
@@ -146,6 +147,7 @@ async def test_a_small_call_waits_for_one_batch_not_for_all_big_ones(
     await redis.close()
 
 
+@pytest.mark.slow
 async def test_a_small_call_waits_for_one_big_reply_not_for_all(
     proxy: Proxy, keys: Any, raw: redis.Redis
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import redis
 
 from identtqueue.protocol import commands
@@ -23,6 +24,7 @@ THREADS = 10
 KEYS = 1_000
 
 
+@pytest.mark.slow
 async def test_who_waits_for_a_redis_that_loads_keeps_its_connection(
     new_redis_server: NewServer,
 ) -> None:

@@ -217,6 +217,7 @@ def test_what_was_cancelled_or_expired_by_the_hundred_thousand_is_passed_in_part
         stage.check(name)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_crowds_of_workers_jobs_and_waiting_clients_are_bounded(stage: Stage) -> None:
     bench, run, queue = stage.bench, stage.run, stage.queue

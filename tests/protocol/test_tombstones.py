@@ -137,6 +137,7 @@ def test_a_worker_that_knows_no_tombstones_loses_nothing(bench: Bench, again: bo
     assert bench.raw.exists(bench.keys.pending, bench.keys.tombstones) == 0
 
 
+@pytest.mark.slow
 def test_a_claim_passes_over_a_bounded_number(bench: Bench) -> None:
     """Redis does nothing else meanwhile. The worker claims again at once."""
     bench.register("w")

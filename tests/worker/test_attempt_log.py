@@ -86,6 +86,7 @@ async def test_the_traceback_of_a_thread_is_logged(
     assert "KeyError: 'why'" in record.getMessage()
 
 
+@pytest.mark.slow
 async def test_the_traceback_of_a_process_is_logged(
     client: Client, redis_server: RedisServer, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -231,6 +232,7 @@ async def test_no_logging_of_the_application_harms_an_attempt(
     assert "too dark" in caplog.text + capsys.readouterr().err
 
 
+@pytest.mark.slow
 async def test_dead_letters_of_a_lost_worker_are_an_error(
     client: Client,
     redis_server: RedisServer,

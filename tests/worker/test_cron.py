@@ -160,6 +160,7 @@ async def test_a_new_release_is_the_one_that_fires(
     assert await client.get_status(f"{queue}:cron.report.{year}0101T000000Z") is None
 
 
+@pytest.mark.slow
 async def test_a_firing_that_was_cancelled_is_not_planned_again(
     client: Client, serve: Serve, raw: redis.Redis, queue: str
 ) -> None:

@@ -32,6 +32,7 @@ async def nothing_is_left(client: Client, queue: str) -> int:
     return pid
 
 
+@pytest.mark.slow
 async def test_what_an_attempt_leaves_ends_with_it(
     client: Client, serve: Serve, queue: str
 ) -> None:
@@ -58,6 +59,7 @@ async def test_a_part_that_exits_fails_its_own_attempt_alone(
     assert (worker.counters.processes, worker.counters.died_processes) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", UNTIDY)
 async def test_a_process_that_can_not_be_tidied_is_replaced(
     client: Client, serve: Serve, queue: str, what: str, caplog: pytest.LogCaptureFixture

@@ -96,6 +96,7 @@ def most_at_once(lines: list[Line], job_ids: set[str]) -> int:
     return most
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_no_more_than_max_running_in_all_processes_also_when_one_is_killed(
     fleet: Fleet,
@@ -117,6 +118,7 @@ async def test_no_more_than_max_running_in_all_processes_also_when_one_is_killed
     assert len(fleet.ledger.ends()) == 62
 
 
+@pytest.mark.slow
 async def test_a_limited_job_does_not_stand_in_the_way_of_others(
     fleet: Fleet, client: Client
 ) -> None:
@@ -133,6 +135,7 @@ async def test_a_limited_job_does_not_stand_in_the_way_of_others(
     await fleet.settled()
 
 
+@pytest.mark.slow
 async def test_a_rate_holds_over_all_processes(fleet: Fleet, raw: redis.Redis) -> None:
     """By Redis' clock, as noted at each claim: never more in a window than the limit says.
 

@@ -70,6 +70,7 @@ async def test_it_ends_when_it_has_to_be_judged(
     await everything_ends(worker)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 async def test_what_is_retried_wherever_it_runs(
     client: Client, serve: Serve, queue: str, place: str

@@ -16,6 +16,7 @@ async def echo(_ctx, value=None):
     return value
 
 
+@pytest.mark.slow
 async def test_a_few_lines_whatever_fails_how_often(
     new_redis_server: Callable[..., RedisServer],
     caplog: pytest.LogCaptureFixture,

@@ -70,6 +70,7 @@ async def test_connecting_and_stopping_with_a_full_executor(
     assert left_over(raw, queue) == []
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("full_executor")
 async def test_looking_into_tls_trouble_with_a_full_executor(redis_server: RedisServer) -> None:
     """The plain port is asked for TLS: the second look at that takes a thread."""
@@ -86,6 +87,7 @@ async def test_a_name_that_can_not_be_looked_up_is_an_outage() -> None:
 # --- the lease ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lease_seconds", [5, 7])
 async def test_two_renewals_may_fail_by_silence(
     redis_server: RedisServer, raw: redis.Redis, queue: str, lease_seconds: float

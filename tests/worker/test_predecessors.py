@@ -138,6 +138,7 @@ async def test_one_that_is_still_connected_is_not_dead(
     await alive.close()
 
 
+@pytest.mark.slow
 async def test_a_process_of_this_host_that_is_gone(
     client: Client, redis_server: RedisServer, queue: str, tmp_path: Path
 ) -> None:

@@ -117,6 +117,7 @@ async def test_arguments_results_and_what_the_job_sees(
     assert await ran(client, queue, "on_loop") == "here"
 
 
+@pytest.mark.slow
 async def test_a_process_is_reused_and_started_when_needed(
     client: Client, start: Start, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,6 +138,7 @@ async def test_a_process_is_reused_and_started_when_needed(
     assert [r.value for r in await client.wait_many(ids, 60)] == [1, 1, 1]
 
 
+@pytest.mark.slow
 async def test_replaced_after_its_share(client: Client, start: Start, queue: str) -> None:
     await start(concurrency=1, max_tasks_per_process=2)
     pids = [(await ran(client, queue, "where"))[0] for _ in range(6)]
@@ -145,6 +147,7 @@ async def test_replaced_after_its_share(client: Client, start: Start, queue: str
     await are_gone(pids[:4])
 
 
+@pytest.mark.slow
 async def test_large_arguments_and_results(client: Client, start: Start, queue: str) -> None:
     await start(max_payload_bytes=20_000_000)
     data = os.urandom(900_000)
@@ -213,6 +216,7 @@ async def test_hooks_are_called_in_the_worker(client: Client, start: Start, queu
 # --- it raises ---
 
 
+@pytest.mark.slow
 async def test_what_it_raises_is_told(client: Client, start: Start, queue: str) -> None:
     await start(unrunnable_seconds=0)
     told = await failed(client, queue, "raises", "too dark")
@@ -232,6 +236,7 @@ async def attempts(client: Client, task_id: str) -> int:
     return (await client.get_task(task_id)).attempt
 
 
+@pytest.mark.slow
 async def test_retries_are_judged_as_anywhere(client: Client, start: Start, queue: str) -> None:
     """By class and base, `give_up_on` first; a `Retry` is always heard."""
     await start(
@@ -252,6 +257,7 @@ async def test_retries_are_judged_as_anywhere(client: Client, start: Start, queu
     assert await attempts(client, bad.task_id) == 1
 
 
+@pytest.mark.slow
 async def test_what_can_not_be_read_harms_nobody(
     client: Client, start: Start, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -280,6 +286,7 @@ DEATHS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DEATHS)
 async def test_its_death_fails_this_attempt_only(
     client: Client,
