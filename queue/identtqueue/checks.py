@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from identtqueue.errors import InvalidInput, is_number
+from identtqueue.bounds import is_number
+from identtqueue.errors import InvalidInput
 
 
 def check_duration(what: str, seconds: object) -> None:

@@ -40,22 +40,9 @@
 from __future__ import annotations
 
 import signal
-from typing import Any, Final
+from typing import Any
 
-LONGEST_SECONDS: Final = 100 * 365 * 86_400.0
-"""Upper bound for every duration. Larger values would overflow Redis' 64-bit milliseconds."""
-
-
-def is_number(value: object, kind: type[float] = float) -> bool:
-    """Return whether a value is a number from 0 to LONGEST_SECONDS.
-
-    Args:
-        value: the value to check. A bool, nan and None are not numbers.
-        kind: `int` for whole numbers only; `float` accepts an int as well.
-    """
-    if not isinstance(value, kind | int) or isinstance(value, bool):
-        return False
-    return 0 <= value <= LONGEST_SECONDS
+from identtqueue.bounds import is_number
 
 
 class IdenttqueueError(Exception):

@@ -10,7 +10,8 @@ from typing import Any
 
 import msgspec
 
-from identtqueue.errors import InvalidInput, Retry, is_number
+from identtqueue.bounds import is_number
+from identtqueue.errors import InvalidInput, Retry
 
 
 def class_name(kind: type) -> str:

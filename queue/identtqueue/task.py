@@ -17,6 +17,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from identtqueue.bounds import is_number
 from identtqueue.checks import check_duration
 from identtqueue.errors import (
     InvalidInput,
@@ -25,7 +26,6 @@ from identtqueue.errors import (
     TaskCancelled,
     TaskExpired,
     TaskFailed,
-    is_number,
 )
 
 QUEUE_NAME: Final = re.compile(r"[a-z0-9._-]{1,63}")

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from identtqueue.errors import LONGEST_SECONDS, InvalidInput, Retry, TimedOut
+from identtqueue.bounds import LONGEST_SECONDS
+from identtqueue.errors import InvalidInput, Retry, TimedOut
 from identtqueue.retry import Kinds, RetryPolicy, asked_seconds
 
 SECONDS = st.floats(0.001, LONGEST_SECONDS)

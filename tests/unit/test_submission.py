@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identtqueue.bounds import LONGEST_SECONDS
 from identtqueue.errors import (
-    LONGEST_SECONDS,
     InvalidInput,
     InvalidQueueName,
     InvalidTaskId,

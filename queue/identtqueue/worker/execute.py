@@ -11,7 +11,8 @@ from functools import cache
 from types import CoroutineType
 from typing import Any, Final, TypeVar
 
-from identtqueue.errors import BadArguments, InvalidInput, TimedOut, UnknownJob, is_number
+from identtqueue.bounds import is_number
+from identtqueue.errors import BadArguments, InvalidInput, TimedOut, UnknownJob
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy, asked_seconds, is_one_of
 from identtqueue.task import Failure, Task

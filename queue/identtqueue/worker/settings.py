@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from identtqueue.bounds import is_number
 from identtqueue.checks import check_duration
-from identtqueue.errors import InvalidInput, is_number
+from identtqueue.errors import InvalidInput
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
