@@ -169,11 +169,19 @@ class Admin(AsyncConnected):
         return dict(zip(queues, found, strict=True))
 
     async def limits(self, queue: str) -> list[LimitsInUse]:
-        """Return the limits of the queue's jobs and how far they are used, sorted by job name."""
+        """Return the limits of the queue's jobs and how far they are used, sorted by job name.
+
+        Args:
+            queue: name of the queue.
+        """
         return await self._redis.run(commands.limits(queue))
 
     async def workers(self, queue: str) -> list[WorkerInfo]:
-        """List the workers that are registered on the queue, the oldest lease first."""
+        """List the workers that are registered on the queue, the oldest lease first.
+
+        Args:
+            queue: name of the queue.
+        """
         rows = await self._redis.run(commands.workers(queue))
         if not rows:
             return []
@@ -248,6 +256,10 @@ class Admin(AsyncConnected):
     async def drain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
         """Ask workers to stop fetching from the queue.
 
+        Args:
+            queue: name of the queue.
+            worker_ids: the worker incarnations; those that are not registered are ignored.
+
         Returns:
             The workers that were not draining before.
         """
@@ -255,6 +267,10 @@ class Admin(AsyncConnected):
 
     async def undrain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
         """Call draining workers back, so that they fetch from the queue again.
+
+        Args:
+            queue: name of the queue.
+            worker_ids: the worker incarnations.
 
         Returns:
             The workers that were draining.
@@ -264,6 +280,9 @@ class Admin(AsyncConnected):
     async def pause(self, queue: str) -> bool:
         """Stop all claims from the queue. Running tasks go on.
 
+        Args:
+            queue: name of the queue.
+
         Returns:
             False if the queue was paused already.
         """
@@ -272,6 +291,9 @@ class Admin(AsyncConnected):
     async def resume(self, queue: str) -> bool:
         """Allow claims from the queue again.
 
+        Args:
+            queue: name of the queue.
+
         Returns:
             False if the queue was not paused.
         """
@@ -279,6 +301,9 @@ class Admin(AsyncConnected):
 
     async def task(self, task_id: str) -> TaskInfo:
         """Return all that is known of a task.
+
+        Args:
+            task_id: the task, in any state.
 
         Raises:
             TaskNotFound: it was never enqueued, or its result has expired.
@@ -291,6 +316,9 @@ class Admin(AsyncConnected):
 
     async def arguments(self, task_id: str) -> Task | None:
         """Return what a task was called with: its job, arguments and options, as plain values.
+
+        Args:
+            task_id: the task, in any state.
 
         Returns:
             None if the arguments are no longer kept, because the task has succeeded or was
@@ -330,6 +358,9 @@ class Admin(AsyncConnected):
 
         A dead letter stays where it is if another unfinished task holds its `unique_key`.
 
+        Args:
+            task_ids: dead letters, of any queues.
+
         Returns:
             The ids of those that run again.
 
@@ -340,6 +371,9 @@ class Admin(AsyncConnected):
 
     async def discard(self, task_ids: Iterable[str]) -> list[str]:
         """Delete dead letters.
+
+        Args:
+            task_ids: dead letters, of any queues.
 
         Returns:
             The ids of those that were deleted.
@@ -358,6 +392,9 @@ class Admin(AsyncConnected):
 
     async def ring(self, queue: str) -> None:
         """Ring the doorbell of a queue, as an enqueue into an empty queue does.
+
+        Args:
+            queue: name of the queue.
 
         Raises:
             RedisAuthFailed: the ACL does not allow this user the doorbell's channel; then

@@ -348,6 +348,9 @@ class Client(AsyncConnected):
 
         A job may return None as well; `get_status` distinguishes the two cases.
 
+        Args:
+            task_id: the task to look at.
+
         Raises:
             TaskFailed, TaskCancelled, TaskExpired: the task ended without a result.
             InvalidTaskId: the id is not `<queue>:<unique part>`.
@@ -358,6 +361,9 @@ class Client(AsyncConnected):
     async def get_status(self, task_id: str) -> State | None:
         """Return the task's state; None if it was never enqueued or its result has expired.
 
+        Args:
+            task_id: the task, in any state.
+
         Raises:
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
@@ -367,6 +373,9 @@ class Client(AsyncConnected):
     async def get_task(self, task_id: str) -> TaskInfo | None:
         """Return all that is known of the task; None if there is no such task any more.
 
+        Args:
+            task_id: the task, in any state.
+
         Raises:
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
@@ -374,6 +383,9 @@ class Client(AsyncConnected):
 
     async def get_progress(self, task_id: str) -> Any | None:
         """Return the latest progress of the task; it can be read for as long as the result.
+
+        Args:
+            task_id: the task, running or ended.
 
         Returns:
             None if the current attempt has reported nothing, or if there is no such task.
@@ -415,6 +427,9 @@ class Client(AsyncConnected):
         A running async job gets a CancelledError. A job that runs in a process loses its process,
         which is killed. A job in a thread can't be interrupted, so only its result is dropped.
 
+        Args:
+            task_id: the task to cancel.
+
         Returns:
             True if the task is cancelled or its worker was asked; False if it had ended already.
 
@@ -429,6 +444,9 @@ class Client(AsyncConnected):
 
     async def queue_length(self, queue_name: str) -> int:
         """Count the tasks that are pending in the queue.
+
+        Args:
+            queue_name: name of the queue.
 
         Raises:
             InvalidQueueName: the name breaks the rule.

@@ -75,7 +75,12 @@ def set_up_logging(level: str | None) -> None:
 
 
 def announce(app: App, worker: Worker) -> None:
-    """Log what the worker can run, and for which queues."""
+    """Log what the worker can run, and for which queues.
+
+    Args:
+        app: the app that has the jobs.
+        worker: the worker that will run them.
+    """
     jobs = [
         f"{job.name} (in a process)" if job.run_in == "process" else job.name
         for _, job in sorted(app.jobs.items())

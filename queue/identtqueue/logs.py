@@ -79,7 +79,11 @@ class LineFormatter(logging.Formatter):
 
 
 def set_up(level: str | int) -> None:
-    """Log to standard error from this level on, unless handlers exist already."""
+    """Log to standard error from this level on, unless handlers exist already.
+
+    Args:
+        level: name or number of the lowest level to log.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level, handlers=[handler])

@@ -40,7 +40,12 @@ class Kinds(msgspec.Struct, frozen=True, array_like=True):
 
 
 def is_one_of(error: BaseException | Kinds, kinds: tuple[type[BaseException], ...]) -> bool:
-    """Check like `isinstance`, also for an error of which only the class names are known."""
+    """Check like `isinstance`, also for an error of which only the class names are known.
+
+    Args:
+        error: the error, or its class names.
+        kinds: exception classes.
+    """
     if isinstance(error, Kinds):
         return any(class_name(kind) in error.names for kind in kinds)
     return isinstance(error, kinds)

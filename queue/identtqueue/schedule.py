@@ -151,6 +151,11 @@ class Cron:
         return hashlib.sha256(repr(said).encode() + payload).hexdigest()[:16]
 
     def task_id(self, queue: str, fire_ms: int) -> str:
-        """Return the task id of a firing: `<queue>:cron.<name>.<UTC time>`."""
+        """Return the task id of a firing: `<queue>:cron.<name>.<UTC time>`.
+
+        Args:
+            queue: the queue in which the schedule fires.
+            fire_ms: time of the firing, in ms since 1970.
+        """
         fired = datetime.fromtimestamp(fire_ms / 1000, UTC)
         return f"{queue}:cron.{self.name}.{fired:%Y%m%dT%H%M%SZ}"

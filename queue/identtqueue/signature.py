@@ -303,6 +303,9 @@ class Parameters:
         A job with `**kwargs` would take the option as an argument, and the option would have no
         effect.
 
+        Args:
+            kwargs: the keyword arguments of a call.
+
         Raises:
             InvalidInput: an option stands among the arguments.
         """

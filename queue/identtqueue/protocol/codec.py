@@ -196,6 +196,9 @@ def encode_value(value: Any, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> by
 def decode_value(data: bytes) -> Any:
     """Decode a job's return value to plain values.
 
+    Args:
+        data: the encoded value.
+
     Raises:
         PayloadUndecodable: no plain value can hold it (a map with a map as a key, say).
     """

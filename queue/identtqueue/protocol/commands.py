@@ -645,7 +645,13 @@ def _pack_limits(limits: JobLimits) -> bytes:
 
 
 def extend(queue: str, worker: str, lease_ms: int) -> Call[Lease]:
-    """Renew a worker's lease."""
+    """Renew a worker's lease.
+
+    Args:
+        queue: name of the queue.
+        worker: the worker incarnation.
+        lease_ms: length of the new lease.
+    """
     k = queue_keys(queue)
     return Call("extend", (k.workers, k.draining), (worker, lease_ms), Lease)
 
@@ -794,7 +800,16 @@ def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> C
 def retry(
     queue: str, worker: str, task_id: str, attempt: int, delay_ms: int, failure: bytes
 ) -> Call[Ack]:
-    """Schedule the next attempt of a task that failed, or cancel the task if that was asked for."""
+    """Schedule the next attempt of a task that failed, or cancel the task if that was asked for.
+
+    Args:
+        queue: the queue of the task.
+        worker: the worker that owns it.
+        task_id: the task.
+        attempt: number of the attempt.
+        delay_ms: time until the next attempt.
+        failure: the encoded failure.
+    """
     k = queue_keys(queue)
     return Call(
         "retry",
@@ -815,7 +830,15 @@ def retry(
 
 
 def bury(queue: str, worker: str, task_id: str, attempt: int, failure: bytes) -> Call[Ack]:
-    """Make a task a dead letter after its attempt failed."""
+    """Make a task a dead letter after its attempt failed.
+
+    Args:
+        queue: the queue of the task.
+        worker: the worker that owns it.
+        task_id: the task.
+        attempt: number of the attempt.
+        failure: the encoded failure.
+    """
     k = queue_keys(queue)
     return Call(
         "bury",
@@ -835,7 +858,14 @@ def bury(queue: str, worker: str, task_id: str, attempt: int, failure: bytes) ->
 
 
 def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
-    """End a running task as cancelled, after its worker was asked to cancel it."""
+    """End a running task as cancelled, after its worker was asked to cancel it.
+
+    Args:
+        queue: the queue of the task.
+        worker: the worker that owns it.
+        task_id: the task.
+        attempt: number of the attempt.
+    """
     k = queue_keys(queue)
     return Call(
         "abort",
@@ -1085,7 +1115,13 @@ def ring(queue: str) -> Call[int]:
 
 
 def expired(queue: str, now_ms: int, limit: int = 16) -> Call[list[str]]:
-    """List workers whose lease had expired at `now_ms` (Redis time); `recover` checks it again."""
+    """List workers whose lease had expired at `now_ms` (Redis time); `recover` checks it again.
+
+    Args:
+        queue: name of the queue.
+        now_ms: a time of Redis.
+        limit: maximum number of workers.
+    """
     return Call(
         "ZRANGEBYSCORE",
         (queue_keys(queue).workers,),
@@ -1215,7 +1251,12 @@ def drain(queue: str, workers: Sequence[str], *, stop: bool) -> Call[list[str]]:
 
 
 def pause(queue: str, *, stop: bool) -> Call[bool]:
-    """Stop all claims from a queue, or resume them; the call returns whether that was a change."""
+    """Stop all claims from a queue, or resume them; the call returns whether that was a change.
+
+    Args:
+        queue: name of the queue.
+        stop: True to pause, False to resume.
+    """
     k = queue_keys(queue)
     return Call(
         "pause",
@@ -1243,7 +1284,13 @@ def discard(task_id: str) -> Call[Replayed]:
 
 
 def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
-    """List the ids of dead letters, the newest first."""
+    """List the ids of dead letters, the newest first.
+
+    Args:
+        queue: name of the queue.
+        offset: how many to skip.
+        limit: maximum number of ids.
+    """
     return Call(
         "ZREVRANGE",
         (queue_keys(queue).dead,),
@@ -1254,7 +1301,12 @@ def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
 
 
 def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
-    """Count the tasks of a queue by state, and the scheduled ones that are due in `within_ms`."""
+    """Count the tasks of a queue by state, and the scheduled ones that fall due soon.
+
+    Args:
+        queue: name of the queue.
+        within_ms: how far ahead `QueueDepth.due_soon` looks.
+    """
     k = queue_keys(queue)
     return Call(
         "depth",

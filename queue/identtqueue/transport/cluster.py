@@ -185,7 +185,12 @@ class ClusterRedis(AsyncRedis):
             self._node(server).put(item)
 
     def follow(self, item: Waiting, error: redis_errors.AskError) -> None:
-        """Follow a redirect: queue the call for the node that the answer names."""
+        """Follow a redirect: queue the call for the node that the answer names.
+
+        Args:
+            item: the call.
+            error: the redirect, MOVED or ASK.
+        """
         item.redirects += 1
         try:
             server = Server.announced(*error.node_addr)
@@ -203,7 +208,12 @@ class ClusterRedis(AsyncRedis):
             self._node(server).put(item)
 
     def put_off(self, item: Waiting, error: RedisError) -> None:
-        """Send a call again later, wherever its queue is then; after its deadline fail it."""
+        """Send a call again later, wherever its queue is then; after its deadline fail it.
+
+        Args:
+            item: the call.
+            error: why it was not executed; raised after the deadline.
+        """
         left = item.deadline - time.monotonic()
         if left <= 0 or self._closed:
             self._fail([item], error)

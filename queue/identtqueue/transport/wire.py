@@ -188,6 +188,10 @@ def unsent_bytes(socket_number: int) -> int:
 def parse(call: Call[T], reply: Any) -> T:
     """Parse the reply to a call.
 
+    Args:
+        call: the call.
+        reply: its raw reply.
+
     Raises:
         ReplyUnreadable: the reply has not the form that the protocol specifies.
         IdenttqueueError: an error that the call's parser raises itself.
