@@ -84,7 +84,7 @@ async def test_two_redis_of_which_one_is_away_for_a_while(release, scene, watch,
         assert (status["triggersReachable"], status["decidedBy"]) == ("1/2", "second")
         wide = kubectl("get", "taskqueue", name, "-o", "wide")
         assert "1/2" in wide
-        assert "no data of trigger second" in wide
+        assert "no data from trigger second" in wide
 
         # It comes back, and only then the number falls.
         after, back_at = watch(), time.time()

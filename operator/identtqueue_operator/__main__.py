@@ -113,7 +113,7 @@ class _Term:
                 raise result
 
     async def _watch(self, controller: Controller) -> None:
-        """Run kopf until it is told to stop."""
+        """Run kopf until it has to stop."""
         if not await _unless(self.watching_stops, self._wait_for_crd()):
             return
         existing = asyncio.all_tasks()
@@ -132,7 +132,7 @@ class _Term:
         await kopf.run_tasks(tasks, ignored=existing)
 
     async def _wait_for_crd(self) -> None:
-        """Kopf does not notice a CRD that comes later, so wait for it; not ready meanwhile."""
+        """Wait until TaskQueues can be listed: kopf does not notice a CRD that comes later."""
         while True:
             try:
                 await self.kube.find_task_queues(next(iter(self.settings.namespaces), None))
@@ -172,7 +172,7 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
 
 
 def main() -> int:
-    """The process's exit code."""
+    """Run the operator, and return the process's exit code."""
     try:
         settings = Settings.from_environment(os.environ)
     except SettingsError as error:

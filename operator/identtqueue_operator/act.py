@@ -4,8 +4,8 @@ The order matters:
 
 1. growing first: workers that are missing are what somebody waits for;
 2. then the tasks of the dead return;
-3. workers that are wanted again are called back before others are told to stop;
-4. the number is lowered last, and only to what the observation allowed: a worker told to stop in
+3. workers that are wanted again are called back before others are asked to drain;
+4. the number is lowered last, and only to what the observation allowed: a worker asked to drain in
    this round is not yet known to be empty, so it can go at the earliest in the next one.
 """
 
@@ -65,7 +65,7 @@ async def _act_at(
     outcome: Outcome,
     max_deliveries: int,
 ) -> Outcome:
-    """Do what concerns the workers that one trigger's Redis knows. Another one may still fail."""
+    """Carry out what concerns the workers in one trigger's Redis. Another Redis may still fail."""
     endpoint = connection.endpoint
     if endpoint is None or any(blind.name == connection.name for blind in seen.blind):
         return outcome
@@ -84,7 +84,7 @@ async def _act_at(
 
 
 def _of(connection: Connection, workers: Iterable[Worker]) -> Iterable[Worker]:
-    """Those that were read through this connection."""
+    """Select the workers that were read through this connection."""
     return (worker for worker in workers if worker.trigger == connection.name)
 
 
@@ -121,7 +121,7 @@ async def _scale(
 
 
 async def _refresh(seen: Workload, cluster: Cluster, kube: Kube) -> Workload | None:
-    """The cache was behind: ask for the truth."""
+    """Read the workload from the API server again, because the cache was behind."""
     fresh = await kube.get_again(seen)
     if fresh is None:
         cluster.drop_workload(seen.key)
@@ -140,7 +140,7 @@ async def _recover(
     admin: Admin,
     max_deliveries: int,
 ) -> AsyncIterator[Requeued]:
-    """One by one, so that what came back is known when a later queue fails."""
+    """Return the tasks of dead workers, queue by queue, so that a later failure loses no report."""
     for death in decision.evidence.deaths:
         if death.worker.trigger != connection.name:
             continue

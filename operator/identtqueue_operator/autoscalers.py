@@ -1,13 +1,14 @@
 """Other autoscalers of our workloads: HorizontalPodAutoscalers and KEDA's ScaledObjects.
 
-Two autoscalers on one workload undo each other's work for ever, so the operator looks for others
-and keeps its hands off what they scale. They are rare and change rarely: one list per namespace
-every twenty seconds is enough, and costs nothing while a queue is being served. But no TaskQueue is
-decided on before a list that is younger than it: its workload may have been scaled by another
-hand all along. A list that fails says nothing: what the last one said holds, and it is tried again
-soon. One that is refused (no permission, no such kind) means that there is nothing to look for. A
-HorizontalPodAutoscaler that comes, goes or turns to another workload is heard of by a watch and
-causes a look at once; KEDA makes one for each ScaledObject that is active.
+Two autoscalers on one workload undo each other's work forever, so the operator looks for others and
+leaves alone what they scale. They are few and change rarely, so one list per namespace every twenty
+seconds is enough. It costs nothing while a queue is being served.
+
+A TaskQueue is not scaled until other autoscalers have been listed at least once since it appeared:
+its workload may have had another autoscaler all along. If a list fails, the last successful one
+stays in use, and the next attempt follows soon. A list that is refused (no permission, no such
+kind) counts as empty. A watch reports each HorizontalPodAutoscaler that comes, goes or turns to
+another workload, and causes a look at once. KEDA makes one for each active ScaledObject.
 """
 
 import asyncio
@@ -27,9 +28,9 @@ PERIOD_SECONDS = 20.0
 RETRY_SECONDS = (0.2, PERIOD_SECONDS)
 """First and longest pause after a look that failed."""
 FAILURES_TO_TELL = 6
-"""So many looks in a row must fail before whoever waits for one is told."""
+"""So many looks in a row must fail before the reconcilers that wait for one hear of it."""
 MOST_WARNINGS = 100
-"""Of objects that can't be read, by this process."""
+"""Most warnings about objects that can't be read, over the life of this process."""
 
 _List = Callable[[str | None], Awaitable[list[dict[str, Any]]]]
 
@@ -59,11 +60,11 @@ class Autoscalers:
         self._one_ended = asyncio.Condition()
 
     def scaling(self, workload: WorkloadKey) -> str:
-        """Who else scales the workload, in words; empty if nobody does."""
+        """Name the other autoscaler of the workload, in words; empty if there is none."""
         return self._found.get(workload, "")
 
     def heard(self, body: Mapping[str, Any], *, gone: bool) -> None:
-        """A HorizontalPodAutoscaler came, went or changed. Most changes are of its status."""
+        """Take in that a HorizontalPodAutoscaler came, went or changed, if only its status."""
         key, target = key_of(body), None if gone else _target(body)
         if self._heard.get(key) != target:
             self._heard[key] = target
@@ -72,7 +73,7 @@ class Autoscalers:
             self._heard.pop(key, None)
 
     async def run(self) -> None:
-        """Look now and then, and when asked to, for ever."""
+        """Look periodically and on request, without end."""
         while True:
             self._wanted.clear()
             await self.look()
@@ -120,7 +121,7 @@ class Autoscalers:
         for key in before.keys() ^ found.keys():
             self._on_change(key)
         if failure and not self._failures:
-            logger.warning("%s; what was seen last holds", failure)
+            logger.warning("%s; the last successful list stays in use", failure)
         async with self._one_ended:
             self._ended, self._failure = self._begun, failure
             self._failures = self._failures + 1 if failure else 0
@@ -151,12 +152,12 @@ class Autoscalers:
             what = f"{kind} {body.get('metadata')}"[:200] if isinstance(body, dict) else kind
             if what not in self._refused and len(self._refused) < MOST_WARNINGS:
                 self._refused.add(what)
-                logger.warning("%s can't be read, and is left out", what)
+                logger.warning("%s can't be read and is ignored", what)
             return None
 
 
 def _target(body: Mapping[str, Any]) -> WorkloadKey | None:
-    """What an autoscaler scales; None if it does not say."""
+    """Read what an autoscaler scales; None if it does not say."""
     target = (body.get("spec") or {}).get("scaleTargetRef") or {}
     if not target.get("name"):
         return None
@@ -165,13 +166,13 @@ def _target(body: Mapping[str, Any]) -> WorkloadKey | None:
 
 
 def _entry(kind: str, body: dict[str, Any]) -> tuple[WorkloadKey, str] | None:
-    """The workload, and who scales it."""
+    """Read which workload an autoscaler scales, and describe the autoscaler."""
     workload = _target(body)
     if workload is None:
         return None
     text = f"{kind} {body['metadata']['name']} scales {workload} too"
     if _is_paused(body["metadata"].get("annotations") or {}):
-        text += " (it is paused, and may go on at any time: delete it to hand over)"
+        text += " (it is paused, but may resume at any time: delete it to hand over)"
     return workload, text
 
 

@@ -1,10 +1,10 @@
-"""How long to wait before the next attempt at something that fails."""
+"""The pause before the next attempt at something that failed."""
 
 import random
 
 
 def pause_after(failures: int, bounds: tuple[float, float]) -> float:
-    """Seconds to wait, jittered by a quarter either way so that thousands don't return in step.
+    """Return the seconds to wait, jittered by a quarter so that thousands don't return in step.
 
     Args:
         failures: in a row, 1 or more.

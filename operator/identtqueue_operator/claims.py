@@ -1,11 +1,11 @@
-"""Which of several operators looks after a TaskQueue, pure.
+"""The choice among several operators that serve one TaskQueue, pure.
 
 `status.operator.name` names it. Another operator that comes upon the TaskQueue (a second release
 that serves the whole cluster, say) does nothing but ask: it writes its own name into
-`status.operator.challengedBy`. An operator that lives hears of that by its watch and takes the name
-out again, and the other one leaves the TaskQueue alone. If nobody answers, the one that asked takes
-over: the operator before it was removed, or it does not serve this TaskQueue any more. So no Lease
-has to be renewed for each TaskQueue, and no right in another namespace is needed.
+`status.operator.challengedBy`. A live operator sees that in its watch and removes the name again,
+and the other one leaves the TaskQueue alone. Without an answer, the one that asked takes over: the
+operator before it was removed, or it does not serve this TaskQueue any more. So no Lease has to be
+renewed for each TaskQueue, and no right in another namespace is needed.
 """
 
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ from enum import StrEnum
 from typing import Any
 
 ANSWER_SECONDS = 30.0
-"""An operator that lives answers within this time; a change of leaders takes less."""
+"""A live operator answers within this time; a change of leaders takes less."""
 ASK_AGAIN_SECONDS = 600.0
-"""After an answer, how long until the other operator is asked again."""
+"""Time from an answer until the other operator is asked again."""
 
 
 class Stance(StrEnum):
     """An operator's part in a TaskQueue."""
 
     OWN = "own"
-    """Look after it."""
+    """Manage it."""
     ANSWER = "answer"
-    """Look after it, and say so to the operator that asks."""
+    """Manage it, and answer the operator that asks."""
     ASK = "ask"
     WAIT = "wait"
     """Leave it alone for now."""
@@ -47,7 +47,7 @@ class Claim:
 
 
 def choose_stance(me: str, claim: Claim, asked_at: float | None, at: float) -> tuple[Stance, float]:
-    """What to do about a TaskQueue now, and for how many seconds that holds.
+    """Choose what to do about a TaskQueue now, and for how many seconds that applies.
 
     Args:
         me: this operator's name.

@@ -1,4 +1,4 @@
-"""What is known of the cluster without asking: workloads and pods, kept up by the watches.
+"""The part of the cluster that is known without asking: workloads and pods, kept up by the watches.
 
 A hint, not the truth: a workload that is missing here is asked for before it counts as missing,
 and every write carries the resource version it rests on. Watches can also miss deletions (when the
@@ -15,9 +15,9 @@ from .model import Key, Pod, Selector, Workload, WorkloadKey
 from .packedpods import Labels, PackedPods
 
 REMEMBER_MISSING_SECONDS = 60.0
-"""How long an answer "there is no such workload" is believed; a watch tells when there is."""
+"""Time for which "there is no such workload" is believed; a watch reports when there is one."""
 REMEMBER_GONE_SECONDS = 600.0
-"""How long the last status of a vanished pod is kept as evidence."""
+"""Time for which the last status of a vanished pod is kept as evidence."""
 
 
 class Cluster:
@@ -49,16 +49,16 @@ class Cluster:
     # --- reading ---
 
     def workload(self, key: WorkloadKey) -> Workload | None:
-        """The workload as last seen."""
+        """Return the workload as last seen."""
         return self._workloads.get(key)
 
     def is_missing(self, key: WorkloadKey) -> bool:
-        """Whether the API server said a short while ago that there is no such workload."""
+        """Return whether the API server said a short while ago that there is no such workload."""
         since = self._missing.get(key)
         return since is not None and self._clock() - since < REMEMBER_MISSING_SECONDS
 
     def pods(self, workload: Workload) -> tuple[Pod, ...]:
-        """The workload's pods as last seen, and those that vanished a short while ago."""
+        """Return the workload's pods as last seen, and those that vanished a short while ago."""
         watched = self._watched.get(workload.key)
         if watched is None or watched.selector != workload.selector:
             watched = self._watch(workload)
@@ -68,7 +68,7 @@ class Cluster:
         return tuple(watched.pods.values())
 
     def known_pods(self, namespace: str | None) -> dict[str, Key]:
-        """Names of all pods by UID, in one namespace or in all."""
+        """Return the names of all pods by UID, in one namespace or in all."""
         return self._pods.keys(namespace)
 
     def watch(self, key: WorkloadKey) -> None:
@@ -76,7 +76,7 @@ class Cluster:
         self._wanted.add(key)
 
     def unwatch(self, key: WorkloadKey) -> None:
-        """Forget which pods belong to the workload. Whoever asks once more leaves no trace."""
+        """Forget which pods belong to the workload. A later question leaves no trace."""
         self._wanted.discard(key)
         self._missing.pop(key, None)
         self._forget(key)
@@ -210,13 +210,13 @@ class _Watched:
 
 
 def _index(namespace: str, selector: Selector) -> list[tuple[str, str, str]]:
-    """Under which label a selector is found: its first, so that a pod asks few selectors."""
+    """Choose the label under which a selector is found, so that a pod asks few selectors."""
     key, value = selector.labels[0] if selector.labels else ("", "")
     return [(namespace, key, value)]
 
 
 def _older(one: Workload, other: Workload) -> bool:
-    """Whether `one` was written before `other`. Resource versions of one object are ordered."""
+    """Return whether `one` was written before `other`. Versions of one object are ordered."""
     return _is_older(one.resource_version, other.resource_version)
 
 

@@ -2,7 +2,7 @@
 
 A full collection looks at every object that lives, in one go: a third of a second with thousands
 of TaskQueues. Nearly all of them live as long as the operator, and what ends is freed by its
-reference count, for closing something breaks its circles. So what has survived a long collection
+reference count, because closing something breaks its cycles. So what has survived a long collection
 is set aside, and later ones look only at what came since.
 """
 
@@ -15,8 +15,8 @@ FULL: Final = 2
 LONG_SECONDS: Final = 0.02
 """A shorter full collection sets nothing aside."""
 ALL_AFTER_SECONDS: Final = 86_400.0
-"""How long what was set aside stays so. Then one collection looks at all: it bounds what a circle
-that nobody has thought of can waste."""
+"""Time for which objects stay set aside. Then one collection looks at all: it bounds what an
+unforeseen reference cycle can waste."""
 
 
 class Collector:

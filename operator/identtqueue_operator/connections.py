@@ -5,8 +5,8 @@ uses, and for what. Each trigger listens under an owner of its own. So its troub
 lacks its queues, say) is not that of another trigger at the same Redis.
 
 A queue that has left the specification, or whose trigger means another Redis now, is remembered
-with the endpoint where it is: workers that were told to go there have to be called back there. That
-ends when it is done, or after a while: a Redis that was shut down does not come back.
+with the endpoint where it is: workers that were asked to drain there have to be called back there.
+That ends when it is done, or after a while: a Redis that was shut down does not come back.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -21,15 +21,15 @@ from .endpoints import Endpoints, SecretMissing
 from .model import Source, SourceTrouble
 
 GIVE_UP_SECONDS = 600.0
-"""How long a Redis that is away is waited for, to call workers back in dropped queues."""
+"""Time to wait for an unreachable Redis, to call workers back in dropped queues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the queues of a trigger are; or why that is not known."""
+    """The place of a trigger's queues; or why it is not known."""
 
     name: str
-    """Of the trigger."""
+    """Name of the trigger."""
     queues: tuple[str, ...]
     owner: str
     """Under which the endpoint knows the trigger."""
@@ -39,7 +39,7 @@ class Connection:
 
     @property
     def address(self) -> str:
-        """Of the Redis, without credentials; empty if it is not known."""
+        """Address of the Redis, without credentials; empty if it is not known."""
         return self.endpoint.settings.safe_address if self.endpoint else ""
 
     @property
@@ -74,7 +74,7 @@ class _Held:
 
     endpoint: Endpoint
     url: str
-    """Of the Redis, as the specification has it."""
+    """Address of the Redis, as the specification has it."""
     queues: tuple[str, ...]
 
 
@@ -161,7 +161,7 @@ class Connections:
         return self._uid if name == MAIN_TRIGGER else f"{self._uid}#{name}"
 
     async def _let_go(self, name: str, period: float) -> None:
-        """A trigger has left the specification."""
+        """Let go of a trigger that has left the specification."""
         owner, held = self._owner(name), self._held.pop(name)
         self._endpoints.forget(owner)
         if held is not None:
@@ -187,7 +187,7 @@ class Connections:
         )
 
     def dropped(self) -> Iterator[Dropped]:
-        """What has left, without the queues that (another trigger) names again."""
+        """List what has left, without the queues that another trigger names."""
         for endpoint, dropped in list(self._dropped.items()):
             dropped.queues -= {
                 queue
@@ -198,11 +198,11 @@ class Connections:
             yield dropped
 
     def is_late(self, dropped: Dropped) -> bool:
-        """Whether it was waited for long enough."""
+        """Return whether it was waited for long enough."""
         return self._clock() - dropped.since >= GIVE_UP_SECONDS
 
     async def forget(self, dropped: Dropped) -> None:
-        """Nothing is left to do there."""
+        """Drop what has nothing left to do."""
         endpoint = dropped.connection.endpoint
         assert endpoint is not None
         del self._dropped[endpoint]
@@ -219,8 +219,8 @@ class Connections:
                 held.endpoint.forget(self._owner(name))
                 await self._endpoints.drop_if_idle(held.endpoint)
         self._held.clear()
-        self._ring = _to_nobody
+        self._ring = _ring_nothing
 
 
-def _to_nobody() -> None:
+def _ring_nothing() -> None:
     pass

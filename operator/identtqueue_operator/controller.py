@@ -1,4 +1,4 @@
-"""Who is told of what: from watch events to the reconcilers of the TaskQueues they concern.
+"""The controller: it passes watch events on to the reconcilers of the TaskQueues they concern.
 
 Owns the reconcilers and the background loops. Each of them is a named task; one that ends by itself
 is an error that stops the operator (`run` raises), because an operator that half works looks alive.
@@ -30,10 +30,10 @@ from .workloads import Workloads
 logger = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 300.0
-"""How often the caches are compared with full lists; see `cluster`."""
+"""Period of comparing the caches with full lists; see `cluster`."""
 
 RIGHTS_SECONDS = 60.0
-"""How often it is tried whether the operator may still list what it watches."""
+"""Period of checking whether the operator may still list what it watches."""
 
 Body = Mapping[str, Any]
 
@@ -72,7 +72,7 @@ class Controller:
         self._my_pod_is_seen = False
         self._seen_at: dict[Key, float] = {}
         self._blind: dict[tuple[str | None, str], str] = {}
-        """What may not be watched in which served namespace, and what the API server says."""
+        """Refused watches: (served namespace, kind) and what the API server says."""
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._context = contextvars.copy_context()
@@ -102,7 +102,7 @@ class Controller:
     # --- life ---
 
     async def run(self) -> None:
-        """Run the background loops for ever.
+        """Run the background loops without end.
 
         Raises:
             Exception: whatever ended one of them, or a reconciler.
@@ -132,7 +132,7 @@ class Controller:
         await self._failed
 
     def snapshots(self) -> Iterable[Snapshot]:
-        """The last round of each TaskQueue. Any thread may ask: rounds are values, and replaced."""
+        """Return the last round of each TaskQueue. Any thread may call it: rounds are immutable."""
         for key, reconciler in list(self._reconcilers.items()):
             verdict = reconciler.verdict
             if verdict is not None:
@@ -141,7 +141,7 @@ class Controller:
     # --- what the watches bring ---
 
     def task_queue_changed(self, body: Body) -> None:
-        """A TaskQueue is there, or has changed."""
+        """Take in a TaskQueue that is new or has changed."""
         key = views.key_of(body)
         if not self._selector.matches(body["metadata"].get("labels") or {}):
             self.task_queue_deleted(key)  # for this operator; another one may serve it
@@ -160,7 +160,7 @@ class Controller:
             self._note_queues(key, reconciler)
 
     def task_queue_deleted(self, key: Key) -> None:
-        """A TaskQueue is gone. Its workload stays, or goes by its owner reference."""
+        """Let go of a TaskQueue. Its workload stays, or is deleted through its owner reference."""
         self._seen_at.pop(key, None)
         reconciler = self._reconcilers.pop(key, None)
         if reconciler is None:
@@ -175,26 +175,26 @@ class Controller:
         task.cancel()
 
     def workload_changed(self, body: Body, kind: str) -> None:
-        """A Deployment or a StatefulSet is there, or has changed."""
+        """Take in a Deployment or a StatefulSet that is new or has changed."""
         self.cluster.put_workload(views.workload(body, kind))
 
     def workload_deleted(self, body: Body, kind: str) -> None:
-        """A Deployment or a StatefulSet is gone."""
+        """Drop a Deployment or a StatefulSet."""
         self.cluster.drop_workload(WorkloadKey(*views.key_of(body), kind=kind))
 
     def pod_changed(self, body: Body) -> None:
-        """A pod is there, or has changed."""
+        """Take in a pod that is new or has changed."""
         pod = views.pod(body)
         self._my_pod_is_seen = self._my_pod_is_seen or pod.key == self._me
         self.cluster.put_pod(pod, body["metadata"].get("labels") or {})
 
     def pod_deleted(self, body: Body) -> None:
-        """A pod is gone; the body is its last state."""
+        """Take in that a pod is gone; the body is its last state."""
         gone = views.pod(body, gone_at=self._steady())
         self.cluster.drop_pod(gone, body["metadata"].get("labels") or {})
 
     async def watch_pods(self, kube: Kube) -> None:
-        """Follow the pods of all served namespaces, for ever.
+        """Follow the pods of all served namespaces, without end.
 
         Args:
             kube: with room for one watch of each namespace.
@@ -212,7 +212,7 @@ class Controller:
                 group.create_task(watch.run(), name=f"pods of {namespace or 'the cluster'}")
 
     def autoscaler_changed(self, body: Body, *, gone: bool) -> None:
-        """A HorizontalPodAutoscaler came, went or changed."""
+        """Take in that a HorizontalPodAutoscaler came, went or changed."""
         self._autoscalers.heard(body, gone=gone)
 
     # --- reconcilers ---
@@ -258,7 +258,7 @@ class Controller:
             self._reconcilers[other].look()
 
     def _is_self(self, workload: WorkloadKey, pods: Iterable[Pod]) -> bool:
-        """Whether the workload runs this operator.
+        """Return whether the workload runs this operator.
 
         Until the operator's own pod is seen, the name decides that controllers give to pods.
         """
@@ -273,7 +273,7 @@ class Controller:
             self._reconcilers[key].look()
 
     def _rival(self, created: tuple[str, str], workload: WorkloadKey) -> str:
-        """Of several TaskQueues with one workload the oldest one scales it."""
+        """Name the older TaskQueue that scales the workload; empty if there is none."""
         ages = (self._reconcilers[key].created for key in self._by_workload.get(workload, ()))
         oldest = min(ages, default=created)
         if oldest >= created:
@@ -283,7 +283,7 @@ class Controller:
     # --- rights ---
 
     def _is_blind(self, workload: WorkloadKey) -> str:
-        """Why the operator sees nothing new in the workload's namespace; empty if it does."""
+        """Say why changes in the workload's namespace are not seen; empty if they are."""
         for namespace in (workload.namespace, None):
             for kind in ("", "StatefulSet") if workload.is_stateful_set else ("",):
                 if text := self._blind.get((namespace, kind)):
@@ -309,7 +309,7 @@ class Controller:
         kind: str,
         listing: Callable[[str | None], Awaitable[None]],
     ) -> None:
-        """Note whether a listing is refused; `kind`: whom that concerns, empty for everybody."""
+        """Note whether a listing is refused. An empty `kind` concerns all TaskQueues."""
         try:
             await listing(namespace)
             text = ""
@@ -335,13 +335,13 @@ class Controller:
                 except ApiError as error:
                     logger.warning("resync: %s", error)
                 except Exception:
-                    # An object of a form that nobody foresaw is no reason to serve nobody.
-                    logger.exception("resync failed; the next is due in %g s", RESYNC_SECONDS)
+                    # One object of an unforeseen form must not stop the service for all.
+                    logger.exception("resync failed; the next one is in %g s", RESYNC_SECONDS)
 
     async def resync(self, namespace: str | None) -> None:
         """Compare everything known of a namespace with full lists, and ask for what differs.
 
-        A list may be older than what the watches have told since, and it may be newer. So nothing
+        A list may be older or newer than what the watches have reported. So nothing
         is dropped or added on its word alone.
         """
         listed_at = self._steady()

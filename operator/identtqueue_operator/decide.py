@@ -44,18 +44,18 @@ from .strategies import Wish, largest, measure, wishes
 from .views import rfc3339
 
 HOT_SECONDS = 1.0
-"""Between two looks at a queue that has work, or at a scale-down under way."""
+"""Period of looking at a queue that has work, or at a scale-down under way."""
 SUSPECT_SECONDS = 0.2
-"""Between two looks at a worker that is reported dead while Redis still has its connection."""
+"""Period of looking at a worker that is reported dead while Redis still has its connection."""
 GRACE_SECONDS = 0.05
-"""After a moment that is waited for: clocks differ by so much, and one look is enough."""
+"""Delay after an awaited moment: clocks differ by so much, and then one look is enough."""
 FOLLOW_SECONDS = 30.0
-"""Where any pod may go, nobody fetches from the moment when the number is lowered until the
-controller has ended as many pods; or for so long, if it does not."""
+"""Where the controller may end any pod, no worker fetches after the number was lowered until the
+controller has ended as many pods, or for so long at most."""
 
 
 def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decision, Memory]:
-    """What to do now. The returned memory goes into the next round."""
+    """Decide what to do now. The returned memory goes into the next round."""
     evidence = weigh(seen, spec.recovery.lease_seconds)
     if seen.workload is None:
         target = Target(0, "WorkloadMissing", "there is no workload to scale")
@@ -92,9 +92,9 @@ def choose(
     current: int,
     health: Health = Health(),  # noqa: B008 - it never changes
 ) -> tuple[Target, Memory]:
-    """The number of replicas that there should be, and why."""
+    """Choose the number of replicas, and say why."""
     if seen.conflict:
-        return Target(current, "Conflicting", f"left alone: {seen.conflict}"), memory
+        return Target(current, "Conflicting", f"replicas are left alone: {seen.conflict}"), memory
     if spec.hands_off:
         return Target(current, "Paused", f"spec.paused keeps {current} replicas"), memory
     if spec.paused_replicas is not None and not health.strange:
@@ -145,7 +145,7 @@ class _Clamps:
             self.sentences.append(sentence)
 
     def target(self, reason: str) -> Target:
-        """The number, with all that was said on its way."""
+        """Return the number, with everything that was said on its way."""
         return Target(
             self.value,
             reason,
@@ -181,7 +181,7 @@ def _clamp(
     if clamps.value > current:
         _limit_growth(spec, seen, memory, current, clamps)
         if health.hopeless:
-            sentence = f"{health.reason}, which more pods would not change,"
+            sentence = f"{health.reason}, which more pods would not solve,"
             clamps.to(current, "WorkersFailing", sentence)
     elif clamps.value < current:
         _limit_shrinking(spec, seen, memory, current, clamps)
@@ -193,7 +193,7 @@ def _clamp(
 def _at_number(
     number: int, spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int
 ) -> tuple[Target, Memory]:
-    """Pause at this number. It is somebody's word, so only what protects work holds it back."""
+    """Pause at this number. Only what protects tasks or a rollout may delay it."""
     clamps = _Clamps([Wish(number, number, f"spec.pausedReplicas asks for {number} replicas")])
     memory = _note(memory, seen.steady, number, spec.scaling.scale_down.stabilization_seconds)
     if number < current:
@@ -219,7 +219,7 @@ def _wait_for_others(seen: Observed, memory: Memory, current: int, clamps: _Clam
 
 
 def _least(spec: TaskQueueSpec, at: float) -> tuple[int, str, str]:
-    """The least number: by minReplicas or by a schedule, as a clamp's name and in words."""
+    """Find the minimum, by minReplicas or a schedule, with the clamp's name and its words."""
     least = spec.scaling.min_replicas
     now = in_force(spec.scaling.schedules, at)
     if now is None or now.schedule.min_replicas <= least:
@@ -247,14 +247,16 @@ def _limit_shrinking(
     clamps.to(
         max(clamps.value, highest),
         "StabilizationWindow",
-        f"the highest number of the last {rules.stabilization_seconds} s",
+        f"the highest number wanted in the last {rules.stabilization_seconds} s",
     )
     idle = seen.steady - memory.active_at if memory.active_at is not None else 0.0
     if clamps.value == 0 and idle < rules.idle_seconds:
-        clamps.to(1, "IdleSeconds", f"idle for {idle:.0f} of {rules.idle_seconds} s")
+        clamps.to(1, "IdleSeconds", f"idleSeconds (idle for {idle:.0f} of {rules.idle_seconds} s)")
     age = math.inf if memory.created_at is None else seen.steady - memory.created_at
     if age < rules.initial_cooldown_seconds:
-        sentence = f"{age:.0f} of {rules.initial_cooldown_seconds} s since the TaskQueue was made"
+        sentence = (
+            f"{age:.0f} of {rules.initial_cooldown_seconds} s since the TaskQueue was created"
+        )
         clamps.to(current, "InitialCooldown", f"initialCooldownSeconds ({sentence})")
     for limit in shrinking_limits(spec, memory, current, seen.steady):
         clamps.to(max(clamps.value, limit.replicas), limit.name, limit.words)
@@ -264,10 +266,10 @@ def _limit_shrinking(
 def _keep_workers(seen: Observed, memory: Memory, current: int, clamps: _Clamps) -> None:
     """Hold back what would harm workers or a rollout, also in a pause at a number."""
     if memory.strange:
-        sentence = "a workload from which no worker has ever registered"
+        sentence = "a workload that has never registered a worker"
         clamps.to(current, "NoWorkerRegistered", sentence)
     if waits_for_idleness(clamps.value, seen):
-        sentence = "the unknown order in which pods go (workloadRef.removalOrder), with a busy one,"
+        sentence = "a busy worker, while workloadRef.removalOrder is unknown,"
         clamps.to(current, "RemovalOrderUnknown", sentence)
     if waits_for_rollout(clamps.value, seen):
         assert seen.workload is not None
@@ -292,7 +294,7 @@ def _reason(current: int, clamps: _Clamps) -> str:
 
 
 def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
-    """No Redis gives an answer: hold, or raise by choice; never lower."""
+    """Hold the number, or raise it by policy, while no Redis answers. Never lower it."""
     held, sentence = _hold(spec, seen, current)
     names = ["SourceError"]
     replicas = max(current, held, _least(spec, seen.at)[0])
@@ -300,7 +302,8 @@ def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
         replicas = current
         names.append("ScaleUpPaused")
         sentence += "; scaleUp.paused"
-    what = f"holds {current}" if replicas == current else f"raises {current} to {replicas}"
+    stays = replicas == current
+    what = f"stays at {current}" if stays else f"raised from {current} to {replicas}"
     return Target(replicas, "NoData", f"{sentence}: {what} replicas", tuple(names))
 
 
@@ -323,7 +326,8 @@ def _no_data(seen: Observed) -> str:
     if len(seen.triggers) == 1:
         source = seen.triggers[0].source
         return f"no data ({source.message or source.trouble})"
-    return "; ".join(f"no data of {each}" for each in seen.blind_in_words())
+    found = [f"{names} ({cause})" for names, cause in seen.blind_by_cause()]
+    return f"no data from {' and '.join(found)}"
 
 
 # --- memory ---------------------------------------------------------------------------------------
@@ -364,14 +368,14 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
 def _note_missing(
     before: tuple[float, int] | None, pods: int, current: int, at: float
 ) -> tuple[float, int] | None:
-    """Since when there are so few pods."""
+    """Note since when there are so few pods."""
     if pods >= current:
         return None
     return before if before is not None and before[1] == pods else (at, pods)
 
 
 def _waited_for_long(seen: Observed, memory: Memory) -> bool:
-    """Whether a controller of which any pod may go does not follow, while nobody may fetch."""
+    """Return whether a controller with an unknown order has not followed for long enough."""
     workload = seen.workload
     assert workload is not None
     if workload.removal is not RemovalOrder.UNKNOWN or memory.scaled_at is None:
@@ -395,7 +399,7 @@ def _note(memory: Memory, at: float, number: int, window_seconds: int) -> Memory
 def _changes_in(
     spec: TaskQueueSpec, seen: Observed, memory: Memory, target: Target
 ) -> float | None:
-    """Seconds until the target may be another one by the passing of time alone, if it may."""
+    """Return the seconds until time alone may change the target; None if it can't."""
     if spec.hands_off or seen.conflict or seen.depth is None:
         return None
     scaling, at = spec.scaling, seen.steady
@@ -422,7 +426,7 @@ def _changes_in(
 def _next_look(
     spec: TaskQueueSpec, seen: Observed, evidence: Evidence, changes: float | None
 ) -> float | None:
-    """Seconds until the next look that no event would cause; None if the poll is enough."""
+    """Return the seconds until a look that no event would cause; None if polls are enough."""
     looks: list[float] = []
     if evidence.suspects:
         looks.append(SUSPECT_SECONDS)

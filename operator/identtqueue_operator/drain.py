@@ -1,4 +1,4 @@
-"""How to shrink without ending a busy worker, pure.
+"""Scaling down without ending a busy worker, pure.
 
 A scale-down to T replicas is: choose who goes, tell them to stop fetching, wait until they hold
 nothing, lower the number so that exactly they go. Every step is derived anew from what is seen (the
@@ -7,26 +7,26 @@ middle, or meets another wish in the middle, simply goes on from there:
 
 * work returns, T rises: fewer victims are needed; the rest are called back (they are warm);
 * a pod that was not chosen went instead: the chosen one is no longer surplus, and is called back;
-* nobody needs to go (paused, another autoscaler): every drained worker of ours is called back.
+* no worker needs to go (paused, another autoscaler): all draining workers are called back.
 
 Nothing is undone on half a picture, as there is while Redis is away, or before all pods are known
-to an operator that has just started. While one Redis of several is away nobody new is told to go,
-and only as many are called back as the others need. Where an older TaskQueue looks after the same
-workload, nothing is undone: what is drained there, it has drained.
+to an operator that has just started. While one Redis of several is away, no more workers are asked
+to drain, and only as many are called back as the others need. Where an older TaskQueue looks after
+the same workload, nothing is undone: what is drained there, it has drained.
 
 **A rollout goes first.** While pods of an older template are there, the workload's controller
 takes pods away by itself, and only as new ones become available. A new pod that is drained never
-becomes ready, and the rollout would wait for it for ever. So during a rollout no worker is told to
-go, all who were told are called back, and the number is not lowered. One thing is allowed: to go to
+becomes ready, and the rollout would wait for it forever. So during a rollout no worker is asked to
+drain, all that drain are called back, and the number is not lowered. One thing is allowed: to go to
 zero, if no worker holds anything and all can go at once. A rollout that is stuck would otherwise
-keep its pods for ever. A paused Deployment with the pods of a single ReplicaSet does not roll out.
+keep its pods forever. A paused Deployment with the pods of a single ReplicaSet does not roll out.
 
 A write that the workload's controller has not yet acted on (`lagging`) may begin a rollout. Until
-it has, nobody new is told to go and the number is not lowered.
+it has, no more workers are asked to drain and the number is not lowered.
 
-A worker of several queues is told in each. One is enough for it to fetch from none, so whoever was
-told in any of them (a round may be cut off in between) is called back from all; but only one that
-was told in all is sure to take nothing more.
+A worker of several queues is asked to drain in each. One request is enough for it to stop fetching
+from all of them. A round may be cut off in between, so a worker that drains in any queue is called
+back in all of them. Only a worker that drains in all is sure to take no further task.
 
 Which pods go when the number is lowered, the workload's controller decides; `victims` knows the
 orders. A ReplicaSet takes those first that are not ready, then those of a low cost. So a victim
@@ -54,11 +54,11 @@ from .victims import (
 VICTIM_COST = -1_000_000
 """`controller.kubernetes.io/pod-deletion-cost` of a victim; below what a user would set."""
 FIRST_COST = 2 * VICTIM_COST
-"""Of a victim that may go at once, while others may not."""
+"""Deletion cost of a victim that may go at once, while others may not."""
 
 
 def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = False) -> Drain:
-    """Whom to stop, whom to call back, and how far down the workload can go now.
+    """Plan which workers to stop and to call back, and how far down the workload can go now.
 
     Args:
         target: the number of replicas that there should be; while a trigger can't be read, the
@@ -102,7 +102,7 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
 
 
 def drains_since(before: Mapping[str, float], seen: Observed) -> Mapping[str, float]:
-    """Since when each pod drains, on the monotonic clock.
+    """Note since when each pod drains, on the monotonic clock.
 
     The mark on a pod says it on the clock of the operator that made it, for operators that come
     later. Each counts on by itself, so that a clock that is set ends no drain early or late.
@@ -117,7 +117,7 @@ def drains_since(before: Mapping[str, float], seen: Observed) -> Mapping[str, fl
 
 
 def call_all_back(seen: Observed) -> Drain:
-    """Nobody needs to go any more: undo all that was begun."""
+    """Undo all that was begun, because no pod needs to go any more."""
     pods = seen.own_pods
     workers = seen.workers_by_pod()
     return Drain(
@@ -127,7 +127,7 @@ def call_all_back(seen: Observed) -> Drain:
 
 
 def waits_for_rollout(target: int, seen: Observed) -> bool:
-    """Whether a rollout has to end before the number may be lowered to the target."""
+    """Return whether a rollout must end before the number may be lowered to the target."""
     workload = seen.workload
     assert workload is not None
     if not is_mixed(seen):
@@ -141,7 +141,7 @@ def waits_for_rollout(target: int, seen: Observed) -> bool:
 
 
 def waits_for_idleness(target: int, seen: Observed) -> bool:
-    """Whether the number can't be lowered yet, because any pod may go and one is busy."""
+    """Return whether lowering must wait, because any pod may be ended and one is busy."""
     workload = seen.workload
     assert workload is not None
     if workload.removal is not RemovalOrder.UNKNOWN or target >= workload.replicas:
@@ -151,7 +151,7 @@ def waits_for_idleness(target: int, seen: Observed) -> bool:
 
 
 def has_followed(seen: Observed) -> bool:
-    """Whether the controller has no more pods than the number says, or a rollout decides."""
+    """Return whether the controller has ended the surplus pods, or a rollout decides."""
     workload = seen.workload
     assert workload is not None
     followed = workload.rolling or workload.existing <= workload.replicas
@@ -159,14 +159,14 @@ def has_followed(seen: Observed) -> bool:
 
 
 def _mark(victims: Sequence[Pod], workers: Workers, workload: Workload) -> tuple[Pod, ...]:
-    """Victims to annotate. Where any pod may go, all are victims for a moment, and unmarked."""
+    """Select the victims to annotate. Where any pod may be ended, victims stay unmarked."""
     if workload.removal is RemovalOrder.UNKNOWN:
         return ()
     return tuple(pod for pod in victims if pod.draining_since is None and workers[pod.uid])
 
 
 def _advance(victims: Sequence[Pod], free: set[str], workload: Workload) -> tuple[Pod, ...]:
-    """Marked victims that may go, where others may not: the ReplicaSet must not confuse them."""
+    """Select marked victims that may go while others may not, so that the ReplicaSet ends these."""
     if workload.removal is not RemovalOrder.NOT_READY_FIRST:
         return ()
     if all(pod.uid in free for pod in victims):

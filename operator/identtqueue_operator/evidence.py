@@ -1,4 +1,4 @@
-"""Which worker incarnations are dead, pure: what counts as evidence, and why.
+"""The search for dead worker incarnations, pure: what counts as evidence, and why.
 
 A worker's tasks are taken back when its lease runs out. That needs no witness, but takes up to a
 lease (15 s). With evidence of death the lease is waived. A wrong waiver is not a lost task: the
@@ -19,7 +19,7 @@ dead          the pod object is gone without a report of its end, and Redis has 
               for 1 s (why that is sound: below)
 lease decides the pod is gone, Redis sees a connection: a force-deleted pod on a cut-off node may
               well run on
-lease decides the node is silent, the pod there or Terminating: nobody saw an end
+lease decides the node is silent, the pod there or Terminating: no end was seen
 lease decides the pod lives, Redis sees no connection: a cut connection looks the same
 
 *Pod gone without a report.* A force delete removes the object at once; the kubelet kills the
@@ -49,13 +49,13 @@ from collections.abc import Sequence
 from .model import Container, Death, Evidence, Observed, Pod, Worker
 
 GONE_SECONDS = 1.0
-"""How long a pod must be gone, and its worker without a connection, for it to be dead."""
+"""Time for which a pod is gone and its worker has no connection until it counts as dead."""
 CLOCK_GRAIN_SECONDS = 1.0
 """The kubelet reports whole seconds, rounded down."""
 
 
 def weigh(seen: Observed, lease_seconds: float) -> Evidence:
-    """Who is dead, who might be, and whether leases may be acted on."""
+    """Find the workers that are dead, those that may be, and whether leases may be acted on."""
     trusted = {each.name: each.source.trusted_seconds >= lease_seconds for each in seen.triggers}
     deaths: list[Death] = []
     suspects: list[Worker] = []
@@ -78,7 +78,7 @@ def weigh(seen: Observed, lease_seconds: float) -> Evidence:
 
 
 def _cause(worker: Worker, pod: Pod, at: float, *, trusted: bool) -> str | None:
-    """How the worker died; empty if that is not certain yet; None if nothing speaks for it."""
+    """Say how the worker died; empty if that is not certain yet; None without any sign of it."""
     containers = _containers(worker, pod)
     ended = bool(containers) and all(_ended_since(worker, c) for c in containers)
     over = pod.gone_at is not None or pod.deleting or pod.phase in ("Succeeded", "Failed")
@@ -95,13 +95,13 @@ def _cause(worker: Worker, pod: Pod, at: float, *, trusted: bool) -> str | None:
 
 
 def _containers(worker: Worker, pod: Pod) -> Sequence[Container]:
-    """The worker's container; all of them if it does not know its container's name."""
+    """Return the worker's container, or all of them if it does not know its container's name."""
     mine = [c for c in pod.containers if c.name == worker.container]
     return mine or pod.containers
 
 
 def _ended_since(worker: Worker, container: Container) -> bool:
-    """Whether the container's process ended, and the worker had registered before that.
+    """Return whether the container's process ended after the worker had registered.
 
     Both times are of the node's clock: the worker's own, and the kubelet's.
     """

@@ -4,7 +4,7 @@ Decorators and settings only; what happens is the controller's.
 
 Only `on.event` handlers are used. kopf then writes nothing to the watched objects: no finalizer
 (which would block deletion while the operator is down), no annotation, no progress; and it keeps no
-timers or daemons. Handlers return at once: they note what they were told and mark it as dirty.
+timers or daemons. Handlers return at once: they note the change and mark it as dirty.
 They are coroutines although they await nothing: kopf runs plain functions in threads.
 """
 
@@ -22,7 +22,7 @@ FINALIZER = "operator.identtqueue.dev/unused"
 
 
 def registry(controller: Controller) -> kopf.OperatorRegistry:
-    """The handlers, bound to a controller."""
+    """Bind the handlers to a controller."""
     handlers = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=handlers)
@@ -61,7 +61,7 @@ def _watch_workloads(
 
 
 def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:
-    """Kopf's settings: quiet, patient, and without traces on what it watches."""
+    """Make kopf's settings: quiet, patient, and without traces on what it watches."""
     chosen = kopf.OperatorSettings()
     # The events are ours (see `report`), not kopf's log lines.
     chosen.posting.enabled = False

@@ -51,7 +51,7 @@ def watch_hands(before: Hands, seen: Observed, *, paused: bool) -> Hands:
 
 
 def wait_for_others(hands: Hands) -> float:
-    """When the number may be changed again, on the monotonic clock."""
+    """Return when the number may be changed again, on the monotonic clock."""
     count = len(hands.changes)
     if count < 2:
         return float("-inf")

@@ -1,4 +1,4 @@
-"""Whether anybody works, pure: what stands between the replicas and their tasks.
+"""Worker health, pure: what keeps the replicas from working on tasks.
 
 That a workload has its replicas says nothing about work. Its pods may crash again and again, lack
 their image, find no node, or be refused by a quota or by Pod Security. They may run something that
@@ -32,7 +32,7 @@ from .model import (
 )
 
 REGISTER_SECONDS = 60.0
-"""A pod that has been ready for so long without a worker is no worker's."""
+"""A pod that has been ready for so long without registering runs no worker."""
 PENDING_SECONDS = 60.0
 """A pod without a node is reported after so long: meanwhile the cluster may grow by itself."""
 NOT_READY_SECONDS = 120.0
@@ -59,7 +59,7 @@ def examine(seen: Observed, memory: Memory) -> Health:
     workload, pods = seen.workload, seen.own_pods
     assert workload is not None
     if seen.depth is None:
-        return Health("NotObserved", "the workers are not known without Redis")
+        return Health("NotObserved", "workers are not known while Redis can't be read")
     if not workload.replicas and not pods:
         return Health()
     by_pod = seen.workers_by_pod()
@@ -70,7 +70,7 @@ def examine(seen: Observed, memory: Memory) -> Health:
     registered = any(by_pod[pod.uid] for pod in pods)
     fine = [_WORKS, _STARTS]
     if seen.blind:
-        fine.append(_UNREGISTERED)  # it may have registered where nobody can look now
+        fine.append(_UNREGISTERED)  # it may have registered in a Redis that can't be read now
     elif not registered and memory.registered_at is not None:
         # Redis may have lost all registrations at once; workers renew them within a lease.
         lost_seconds = seen.steady - memory.registered_at
@@ -97,7 +97,7 @@ _STARTS: _Cause = ("Starting", "")
 
 
 def _cause(pod: Pod, workers: Sequence[Worker], at: float, patience: float) -> _Cause:
-    """What keeps a pod from working, in a word and in a sentence."""
+    """Say what keeps a pod from working, in a word and in a sentence."""
     for container in pod.containers:
         cause = _container_cause(container, at)
         if cause is not None:
@@ -118,13 +118,13 @@ def _starting_cause(pod: Pod, age: float, patience: float) -> _Cause:
     if age < patience or not pod.assigned:
         return _STARTS
     if pod.phase == "Running":
-        return "NotReady", "it runs and is not ready; can its worker reach Redis, and log in?"
-    return "NotReady", "its containers are not up yet; kubectl describe pod says what they wait for"
+        return "NotReady", "running but not ready; check that its worker can reach Redis and log in"
+    return "NotReady", "its containers have not started; kubectl describe pod says why"
 
 
 _UNREGISTERED: _Cause = (
     "NoWorkerRegistered",
-    "ready, and not registered as a worker of these queues at this Redis; see workloadRef, queues",
+    "ready, but no worker has registered for these queues in Redis; check workloadRef and queues",
 )
 
 
@@ -137,11 +137,11 @@ def _container_cause(container: Container, at: float) -> _Cause | None:
         return None
     how = f" ({container.how})" if container.how else ""
     reason = "OutOfMemory" if container.how.startswith("OOMKilled") else "CrashLoop"
-    return reason, f"container {container.name} ends again and again{how}"
+    return reason, f"container {container.name} keeps restarting{how}"
 
 
 def _is_restless(container: Container, at: float) -> bool:
-    """Whether it has just started again, or lies there for a while after its end."""
+    """Return whether it has just been restarted, or has not been started again after its end."""
     if container.running:
         return container.restarts > 1 and at - (container.started_at or at) < STEADY_SECONDS
     return container.ended_at is not None and at - container.ended_at >= RESTART_SECONDS
@@ -156,7 +156,7 @@ def _waiting_cause(waiting: str, where: str) -> _Cause:
 
 
 def _refusal(workload: Workload) -> _Cause | None:
-    """Why the API server takes no more pods, if it does not."""
+    """Say why the API server refuses more pods, if it does."""
     if not workload.refusal or workload.existing >= workload.replicas:
         return None
     text = workload.refusal
@@ -174,7 +174,7 @@ def _of_the_whole(
     working: int,
     refused: _Cause | None,
 ) -> Health:
-    """With no pod in trouble by itself."""
+    """Judge the workload as a whole, when no pod has trouble of its own."""
     workload = seen.workload
     assert workload is not None
     counts = f"{working} of {workload.replicas} pods work"
@@ -182,16 +182,16 @@ def _of_the_whole(
         reason, message = refused
         return Health(reason, f"{counts}; the API server says: {message}", working, hopeless=True)
     if workload.stuck:
-        message = f"{counts}; the rollout does not get on: {workload.stuck}"
+        message = f"{counts}; the rollout makes no progress: {workload.stuck}"
         return Health("RolloutStuck", message, working)
     missing = _unserved(seen, pods)
     if missing:
         message = f"no worker serves {', '.join(missing)}, which spec.queues names"
         return Health("QueueNotServed", message, working)
     if working == len(pods) and _stays_short(seen, memory):
-        text = f"no more pods come; kubectl describe {workload.key} says why, in its events"
+        text = f"the missing pods are not created; the events of {workload.key} say why"
         if not pods and workload.existing:
-            text = f"no pod belongs to {workload.key} by its ownerReferences"
+            text = f"no pod's ownerReferences lead to {workload.key}"
         return Health("PodsMissing", f"{counts}; {text}", working)
     if working >= min(workload.replicas, len(pods)) and len(pods) >= workload.replicas:
         return Health("AllWork", counts, working)
@@ -199,12 +199,12 @@ def _of_the_whole(
 
 
 def _stays_short(seen: Observed, memory: Memory) -> bool:
-    """Whether pods are missing, and none has come for a while. Not every controller says why."""
+    """Return whether pods are missing and none has come for a while."""
     return memory.short is not None and seen.steady - memory.short[0] >= MISSING_SECONDS
 
 
 def _unserved(seen: Observed, pods: Sequence[Pod]) -> list[str]:
-    """Queues of the TaskQueue that nobody serves, although workers had time to say what they do."""
+    """List the queues that no worker serves, once workers had time to register."""
     redis = {trigger.name: trigger.redis for trigger in seen.triggers}
     served = {(redis[w.trigger], queue) for w in seen.workers for queue in w.queues}
     missing = {

@@ -15,11 +15,11 @@ from .kube import ApiError, Kube
 from .model import Workload, WorkloadKey
 
 KNOWN_SECONDS = 600.0
-"""How long it is believed what a kind is called, and that it has a `/scale`."""
+"""Time for which the plural of a kind, and that it has a `/scale`, is cached."""
 UNKNOWN_SECONDS = 10.0
-"""How long it is believed that there is no such kind, or that it has none."""
+"""Time for which it is cached that there is no such kind, or that it has no `/scale`."""
 FRESH_SECONDS = 1.0
-"""How long what was read from a `/scale` holds."""
+"""Time for which what was read from a `/scale` is used."""
 FORBIDDEN = 403
 
 
@@ -54,7 +54,7 @@ class Kinds:
         self._read_at: dict[WorkloadKey, float] = {}
 
     async def find(self, key: WorkloadKey, api_version: str) -> Workload | None:
-        """The workload; None if there is no object of this name.
+        """Return the workload; None if there is no object of this name.
 
         Raises:
             WorkloadTrouble: there is no such kind, it can't be scaled, or the operator may not.
@@ -109,11 +109,13 @@ def _look_up(
         return _Kind("", WorkloadTrouble(reason, message), now + UNKNOWN_SECONDS)
 
     if resources is None:
-        text = f"the API server knows no {api_version}: see workloadRef.apiVersion, and whether "
-        return trouble("WorkloadKindUnknown", f"{text}its CustomResourceDefinition is installed")
+        text = f"the API server does not serve {api_version}: check workloadRef.apiVersion, and "
+        return trouble(
+            "WorkloadKindUnknown", f"{text}that its CustomResourceDefinition is installed"
+        )
     mine = [each for each in resources if each.get("kind") == kind and "/" not in str(each["name"])]
     if not mine:
-        text = f"{api_version} has no kind {kind}: see workloadRef.kind"
+        text = f"{api_version} has no kind {kind}: check workloadRef.kind"
         return trouble("WorkloadKindUnknown", text)
     plural = str(mine[0]["name"])
     if f"{plural}/scale" not in {str(each["name"]) for each in resources}:
@@ -132,7 +134,7 @@ def advise_rights(key: WorkloadKey, path: str, error: str) -> str:
         error: what the API server says.
     """
     if key.is_deployment or key.is_stateful_set:
-        what = "upgrade the chart's release, whose Role has it"
+        what = "upgrade the chart, whose Role grants it"
     else:
         rule = f"{{apiGroup: {key.group!r}, resource: {path.split('/')[-2]}}}"
         what = f"add {rule} to the chart's rbac.scaleTargets"

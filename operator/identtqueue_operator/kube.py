@@ -26,28 +26,28 @@ MERGE_PATCH = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"
 JSON = "application/json"
 ONLY_METADATA = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
-"""Of a list, ask for the metadata of its objects only."""
+"""Asks for a list of which each object has its metadata only."""
 ONLY_ITS_METADATA = f"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
 """The same for one object: the answer to a write would be all of it, up to 1.5 MiB."""
 PAGE = 100
 """Objects of a list that are asked for, and in memory, at a time."""
 MAX_RESTARTS = 3
-"""Of a list that takes longer than the API server remembers it."""
+"""Restarts of a list that takes longer than the API server remembers it."""
 WATCH_SECONDS = 300
-"""After which the API server ends a watch, and another one begins."""
+"""Time after which the API server ends a watch, and the next one begins."""
 WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, connect=10, sock_read=70)
 """A half-open watch is noticed by the missing bookmarks, one a minute."""
 READ_BYTES = 64 * 1024
 MOST_LINE_BYTES = 8 * 1024 * 1024
 """An event; the API server stores no object larger than 1.5 MiB."""
 CONNECTIONS = 32
-"""At most; each TLS connection holds a quarter of a megabyte of buffers."""
+"""Most connections; each TLS connection holds a quarter of a megabyte of buffers."""
 TELLING_AT_ONCE = 4
 """Status and event writes under way at once: in a storm, most of the API server's time is left to
 scaling."""
 
 MAX_REPEATS = 2
-"""So often a request is sent again that the API server had no time for (429)."""
+"""How often a request is repeated after the API server had no time for it (429)."""
 MAX_RETRY_AFTER_SECONDS = 10.0
 """Longest pause that is kept before that, whatever the API server asks for."""
 
@@ -84,14 +84,14 @@ class ApiError(Exception):
 
 
 def in_cluster() -> bool:
-    """Whether this process runs in a pod with a service account."""
+    """Return whether this process runs in a pod with a service account."""
     return _IN_CLUSTER.exists()
 
 
 async def connect(
     kubeconfig: str | None = None, connections: int = CONNECTIONS
 ) -> client.ApiClient:
-    """A client with the pod's service account, or else a kubeconfig (default: $KUBECONFIG)."""
+    """Connect with the pod's service account, or else a kubeconfig (default: $KUBECONFIG)."""
     configuration = client.Configuration()
     configuration.connection_pool_maxsize = connections
     if kubeconfig is None and in_cluster():
@@ -119,7 +119,7 @@ class Kube:
         await self._api.close()  # type: ignore[no-untyped-call]
 
     async def list_task_queues(self, namespace: str | None) -> list[Json]:
-        """All TaskQueues of a namespace, or of the cluster: their metadata."""
+        """List the metadata of all TaskQueues of a namespace, or of the cluster."""
         return await self._headings(f"apis/{GROUP}/{VERSION}", namespace, PLURAL)
 
     async def find_task_queues(self, namespace: str | None) -> None:
@@ -132,15 +132,15 @@ class Kube:
         await self._call("GET", path, query=[("limit", "1")])
 
     async def list_pods(self, namespace: str | None) -> list[Json]:
-        """All pods: their metadata."""
+        """List the metadata of all pods."""
         return await self._headings("api/v1", namespace, "pods")
 
     def pages_of_pods(self, namespace: str | None) -> AsyncIterator[tuple[list[Json], str]]:
-        """All pods by the hundred, and the resource version that a watch goes on from."""
+        """Yield all pods in pages, with the resource version that a watch starts from."""
         return self._pages("api/v1", namespace, "pods")
 
     async def watch_pods(self, namespace: str | None, version: str) -> AsyncIterator[Json]:
-        """Events of pods since a resource version, until the API server ends the watch.
+        """Yield the events of pods since a resource version, until the API server ends the watch.
 
         Raises:
             ApiError: it refuses, or is silent for too long; 410: the version is too old.
@@ -177,24 +177,24 @@ class Kube:
             await self._call("GET", _listing(group, namespace, plural), query=[("limit", "1")])
 
     async def try_to_list_stateful_sets(self, namespace: str | None) -> None:
-        """The same for StatefulSets, which concern those only that name one."""
+        """Do the same for StatefulSets. Only TaskQueues that name one need the right."""
         path = _listing("apis/apps/v1", namespace, "statefulsets")
         await self._call("GET", path, query=[("limit", "1")])
 
     async def list_deployments(self, namespace: str | None) -> list[Json]:
-        """All Deployments: their metadata."""
+        """List the metadata of all Deployments."""
         return await self._headings("apis/apps/v1", namespace, "deployments")
 
     async def list_stateful_sets(self, namespace: str | None) -> list[Json]:
-        """All StatefulSets: their metadata."""
+        """List the metadata of all StatefulSets."""
         return await self._headings("apis/apps/v1", namespace, "statefulsets")
 
     async def list_autoscalers(self, namespace: str | None) -> list[Json]:
-        """All HorizontalPodAutoscalers."""
+        """List all HorizontalPodAutoscalers."""
         return await self._autoscalers("apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
 
     async def list_scaled_objects(self, namespace: str | None) -> list[Json]:
-        """All ScaledObjects of KEDA; none where KEDA is not installed."""
+        """List all ScaledObjects of KEDA; none where KEDA is not installed."""
         try:
             return await self._autoscalers("apis/keda.sh/v1alpha1", namespace, "scaledobjects")
         except ApiError as error:
@@ -203,43 +203,43 @@ class Kube:
             raise
 
     async def get_secret(self, key: Key) -> Json:
-        """A Secret."""
+        """Read a Secret."""
         return await self._call("GET", f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}")
 
     async def get_workload(self, key: WorkloadKey) -> Workload | None:
-        """A Deployment or a StatefulSet, or None."""
+        """Read a Deployment or a StatefulSet; None if there is none."""
         body = await self._get(_path(key))
         return None if body is None else workload(body, key.kind)
 
     async def get_again(self, seen: Workload) -> Workload | None:
-        """A workload of any kind as it is now, or None."""
+        """Read a workload of any kind anew; None if it is gone."""
         if not seen.path:
             return await self.get_workload(seen.key)
         body = await self.get_scale(seen.path)
         return None if body is None else scale(body, seen.key, seen.path)
 
     async def get_resources(self, api_version: str) -> list[Json] | None:
-        """What the API has in one group and version; None if there is no such one."""
+        """List what the API has in one group and version; None if it does not exist."""
         root = "apis" if "/" in api_version else "api"
         answer = await self._get(f"/{root}/{api_version}")
         return None if answer is None else list(answer.get("resources") or ())
 
     async def get_scale(self, path: str) -> Json | None:
-        """The `/scale` of an object, or None."""
+        """Read the `/scale` of an object; None if there is none."""
         return await self._get(f"{path}/scale")
 
     async def get_pod(self, key: Key) -> Json | None:
-        """A pod, or None."""
+        """Read a pod; None if there is none."""
         return await self._get(f"/api/v1/namespaces/{key.namespace}/pods/{key.name}")
 
     async def get_task_queue(self, key: Key) -> Json | None:
-        """A TaskQueue, or None."""
+        """Read a TaskQueue; None if there is none."""
         return await self._get(
             f"/apis/{GROUP}/{VERSION}/namespaces/{key.namespace}/{PLURAL}/{key.name}"
         )
 
     async def get_replica_set_owner(self, key: Key) -> tuple[str, Owner | None] | None:
-        """UID of a ReplicaSet, and what controls it; None if there is no such ReplicaSet."""
+        """Read a ReplicaSet's UID and what controls it; None if there is no such ReplicaSet."""
         path = f"/apis/apps/v1/namespaces/{key.namespace}/replicasets/{key.name}"
         body = await self._get(path)
         return None if body is None else (body["metadata"]["uid"], owner_of(body))
@@ -308,7 +308,7 @@ class Kube:
             await self._call("PATCH", path, body)
 
     async def review_token(self, token: str) -> Json | None:
-        """Say whose a token is: the user as a SubjectAccessReview wants it; None for nobody's."""
+        """Find the user of a token, in the form of a SubjectAccessReview; None if it is invalid."""
         body = {
             "apiVersion": "authentication.k8s.io/v1",
             "kind": "TokenReview",
@@ -362,7 +362,7 @@ class Kube:
     async def _pages(
         self, group: str, namespace: str | None, plural: str, accept: str = JSON
     ) -> AsyncIterator[tuple[list[Json], str]]:
-        """Objects of a kind by the hundred, and the resource version that a watch goes on from.
+        """Yield objects of a kind in pages, with the resource version that a watch starts from.
 
         Not from the API server's cache, which knows no pages. A list that takes longer than the
         API server remembers begins anew, so that objects may come twice.
@@ -385,7 +385,7 @@ class Kube:
             await asyncio.sleep(0)
 
     async def _get(self, path: str) -> Json | None:
-        """An object as it is now, not from the API server's cache; None if it does not exist."""
+        """Read an object, not from the API server's cache; None if it does not exist."""
         try:
             return await self._call("GET", path)
         except ApiError as error:
@@ -449,7 +449,7 @@ class Kube:
 
 
 def heading(body: Json) -> Json:
-    """Of an object of a list, what says which one it is, and whether it has changed."""
+    """Keep what identifies an object of a list, and what shows that it has changed."""
     kept: Json = {name: body[name] for name in ("apiVersion", "kind") if name in body}
     names = ("name", "namespace", "uid", "generation", "resourceVersion", "labels")
     metadata = body.get("metadata") or {}
@@ -476,7 +476,7 @@ def _refuse(response: Any, text: bytes) -> NoReturn:
 
 
 async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The lines of a stream, each as soon as it is whole."""
+    """Yield the lines of a stream, each as soon as it is complete."""
     rest = bytearray()
     async for piece in stream.iter_chunked(READ_BYTES):
         *whole, last = piece.split(b"\n")
@@ -501,7 +501,7 @@ def _warning(header: str) -> str:
 
 
 def _retry_after(response: Any) -> float | None:
-    """Seconds that the API server asks for before the same request; None if it took this one."""
+    """Return the seconds to wait before the same request; None if the API server took this one."""
     value = response.headers.get("Retry-After", "")
     if response.status != 429 or not value.isdecimal():
         return None

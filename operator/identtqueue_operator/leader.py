@@ -33,7 +33,7 @@ RETRY_SECONDS = 2
 """A candidate sees up to two retries late that the lease ran out, and has to start: so a killed
 leader is replaced in less than 20 s. Kubernetes' own components take 15, 10 and 2 s."""
 REQUEST_SECONDS = 3.0
-"""So that a hanging request can't carry the renewal past its deadline and the lease."""
+"""Time-out of a request, so that a hanging one can't delay the renewal past its deadline."""
 
 
 class Leader:
@@ -71,7 +71,11 @@ class Leader:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        what = "is another's" if self._lock.taken.is_set() else "could not be renewed in time"
+        what = (
+            "is held by another replica"
+            if self._lock.taken.is_set()
+            else "could not be renewed in time"
+        )
         logger.error("the Lease %s %s", self._key, what)
 
     def _ways_to_lose(self) -> tuple[Coroutine[Any, Any, object], ...]:
@@ -84,11 +88,11 @@ class Leader:
         try:
             await self._kube.release_lease(self._key, self._identity)
         except ApiError as error:
-            logger.warning("the Lease %s was not given back, it runs out: %s", self._key, error)
+            logger.warning("the Lease %s was not released and will expire: %s", self._key, error)
 
 
 async def _nothing() -> None:
-    """The election is driven from outside, not by its callbacks."""
+    """Do nothing: the election is driven from outside, not by its callbacks."""
 
 
 class _PatientLock(LeaseLock):
@@ -105,7 +109,7 @@ class _PatientLock(LeaseLock):
         self.taken = asyncio.Event()
 
     async def get(self, name: str, namespace: str) -> Any:
-        """(True, record), or (False, error)."""
+        """Read the Lease: (True, record), or (False, error)."""
         try:
             found, record = await _in_time(super().get(name, namespace))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -116,7 +120,7 @@ class _PatientLock(LeaseLock):
         return found, record
 
     async def create(self, name: str, namespace: str, election_record: Any) -> bool:
-        """Whether the Lease was created.
+        """Create the Lease, and return whether that succeeded.
 
         Not the inherited one: it passes `pretty=True`, which its own client refuses (37.0.2).
         """
@@ -128,7 +132,7 @@ class _PatientLock(LeaseLock):
         )
 
     async def update(self, name: str, namespace: str, updated_record: Any) -> bool:
-        """Whether the Lease was updated; not if somebody else did so first."""
+        """Update the Lease, and return whether that succeeded; not if another was first."""
         assert self.lease_reference is not None
         self.lease_reference.spec = self.update_lease(updated_record, self.lease_reference.spec)
         return await _succeeds(

@@ -1,7 +1,7 @@
 """Log lines: JSON for machines, text for people. One line each, to standard error.
 
-A line about one TaskQueue names it in a field of its own, and one that tells of an Event its
-reason, so that nobody has to take messages apart: `extra=about(key, reason)`.
+A line about one TaskQueue names it in a field of its own, and one about an Event its
+reason, so that messages need not be parsed: `extra=about(key, reason)`.
 """
 
 import json
@@ -15,11 +15,11 @@ from identtqueue.logs import MOST_CHARACTERS, LineFormatter, clean
 from .model import Key
 
 FIELDS = ("taskqueue", "reason")
-"""What a line may have besides."""
+"""Extra fields that a line may have."""
 
 
 def about(key: Key, reason: str | None = None) -> dict[str, str]:
-    """The `extra` of a log call about a TaskQueue."""
+    """Make the `extra` of a log call about a TaskQueue."""
     return {"taskqueue": str(key)} | ({} if reason is None else {"reason": reason})
 
 
@@ -27,7 +27,7 @@ class JsonLines(logging.Formatter):
     """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line for a record."""
+        """Write the line for a record."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -49,6 +49,6 @@ def set_up(level: str, style: Literal["json", "text"]) -> None:
     else:
         handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    # kopf reports every event it handled; what came of it is told by the reconcilers.
+    # kopf reports every event it handled; the reconcilers report the results.
     for noisy in ("kopf", "aiohttp.access"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLogger().level))

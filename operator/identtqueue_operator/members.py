@@ -1,10 +1,10 @@
-"""What only the pods of a workload say about it, pure.
+"""The facts about a workload that only its pods show, pure.
 
 * A StatefulSet, and perhaps another kind, counts the pods that are on their way out.
 * The pods of a StatefulSet carry the revision of their template. One of an old revision, at or
   above the partition, means that a rollout is under way. `updatedReplicas` does not say so: it
   leaves the others out of account that a partition keeps as they are.
-* How the controller of another kind chooses the pods that it ends, nobody knows. Unless the
+* How the controller of another kind chooses the pods that it ends is unknown. Unless the
   TaskQueue says it, it is inferred from what controls the pods. A kind that controls all of them
   through one Deployment or StatefulSet is judged by that.
 """
@@ -24,7 +24,7 @@ _BY_OWNER = {
 
 
 def complete(workload: Workload, members: Members, removal: RemovalOrder | None) -> Workload:
-    """The workload, with what its pods say.
+    """Complete a workload with what its pods say.
 
     Args:
         workload: by itself.
@@ -46,7 +46,7 @@ def complete(workload: Workload, members: Members, removal: RemovalOrder | None)
 
 
 def _judge_by(through: Workload, workload: Workload) -> Workload:
-    """A workload that is made of a Deployment or a StatefulSet, and has not its number."""
+    """Correct the numbers of a workload that is made of a Deployment or a StatefulSet."""
     return replace(
         through,
         key=workload.key,
@@ -76,7 +76,7 @@ def _order_of(owner: Owner) -> RemovalOrder:
 
 
 def _outdated(workload: Workload, active: Sequence[Pod]) -> int:
-    """How many pods a rollout has still to replace."""
+    """Count the pods that a rollout has still to replace."""
     if workload.revision:
         first = workload.first_ordinal + workload.partition
         return sum(pod.revision != workload.revision and pod.ordinal >= first for pod in active)

@@ -28,7 +28,7 @@ class Snapshot(NamedTuple):
 
 
 class _Look(NamedTuple):
-    """What a round has seen and decided."""
+    """The observation and the decision of a round."""
 
     key: Key
     seen: Observed
@@ -37,32 +37,48 @@ class _Look(NamedTuple):
 
 _NUMBERS: tuple[tuple[str, str, Callable[[_Look], float]], ...] = (
     ("replicas_desired", "Replicas wanted.", lambda s: s.decision.target.replicas),
-    ("replicas_current", "Replicas asked for.", lambda s: s.decision.current),
-    ("workers_draining", "Workers told to go.", lambda s: len(s.decision.drain.victims)),
+    ("replicas_current", "Replicas that the workload asks for.", lambda s: s.decision.current),
+    ("workers_draining", "Workers told to drain.", lambda s: len(s.decision.drain.victims)),
     ("redis_reachable", "1 while Redis answers.", lambda s: s.seen.source.trouble is None),
     ("workers_working", "Pods that are ready and registered.", lambda s: s.decision.health.working),
-    ("workers_failing", "1 while workers do not work.", lambda s: s.decision.health.trouble),
-    ("entries_unreadable", "Workers' entries in Redis with flaws.", lambda s: len(s.seen.flaws)),
-    ("conflicting", "1 while somebody else scales too.", lambda s: bool(s.seen.conflict)),
+    (
+        "workers_failing",
+        "1 while workers can't work.",
+        lambda s: s.decision.health.trouble,
+    ),
+    (
+        "entries_unreadable",
+        "Worker entries in Redis that can't be read.",
+        lambda s: len(s.seen.flaws),
+    ),
+    ("conflicting", "1 while others scale it too.", lambda s: bool(s.seen.conflict)),
 )
 _QUEUE_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
     ("tasks_queued", "Tasks that wait.", lambda d: d.queued),
-    ("tasks_held", "Of these, held by their jobs' limits.", lambda d: d.held),
+    ("tasks_held", "Queued tasks held back by their jobs' limits.", lambda d: d.held),
     ("tasks_in_flight", "Tasks that run.", lambda d: d.in_flight),
-    ("tasks_scheduled", "Tasks for later.", lambda d: d.scheduled),
-    ("tasks_due_soon", "Tasks for later that need their pod now.", lambda d: d.due_soon),
-    ("startup_seconds", "How long a pod is reckoned to take.", lambda d: d.due_within_seconds),
+    ("tasks_scheduled", "Scheduled tasks.", lambda d: d.scheduled),
+    ("tasks_due_soon", "Scheduled tasks that need a pod now.", lambda d: d.due_soon),
+    ("startup_seconds", "Expected start-up time of a pod.", lambda d: d.due_within_seconds),
     ("tasks_dead", "Dead letters.", lambda d: d.dead),
-    ("oldest_wait_seconds", "Longest wait now.", lambda d: d.oldest_wait_seconds or 0.0),
+    (
+        "oldest_wait_seconds",
+        "Wait of the oldest waiting task.",
+        lambda d: d.oldest_wait_seconds or 0.0,
+    ),
 )
 
 
 _TRIGGER_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
     ("trigger_tasks_queued", "Tasks that wait.", lambda d: d.queued),
     ("trigger_tasks_in_flight", "Tasks that run.", lambda d: d.in_flight),
-    ("trigger_oldest_wait_seconds", "Longest wait now.", lambda d: d.oldest_wait_seconds or 0.0),
+    (
+        "trigger_oldest_wait_seconds",
+        "Wait of the oldest waiting task.",
+        lambda d: d.oldest_wait_seconds or 0.0,
+    ),
 )
-"""Of each trigger that can be read; `main` is made by the main fields."""
+"""Numbers of each trigger that can be read; the main fields form `main`."""
 
 
 class _PerTaskQueue:
@@ -89,7 +105,7 @@ class _PerTaskQueue:
 
 def _of_triggers(looks: Sequence[_Look]) -> Iterable[Metric]:
     triggers = [(look.key, trigger) for look in looks for trigger in look.seen.triggers]
-    family = _labelled("trigger_reachable", "1 while its Redis answers.", "trigger")
+    family = _labelled("trigger_reachable", "1 while the trigger's Redis answers.", "trigger")
     for key, trigger in triggers:
         family.add_metric((*key, trigger.name), float(trigger.depth is not None))
     yield family
@@ -99,7 +115,7 @@ def _of_triggers(looks: Sequence[_Look]) -> Iterable[Metric]:
             if trigger.depth is not None:
                 family.add_metric((*key, trigger.name), float(of_depth(trigger.depth)))
         yield family
-    family = _labelled("trigger_replicas_desired", "Replicas that it asks for.", "trigger")
+    family = _labelled("trigger_replicas_desired", "Replicas that the trigger asks for.", "trigger")
     for look in looks:
         for name, replicas in look.decision.target.wishes:
             family.add_metric((*look.key, name), float(replicas))
@@ -107,7 +123,7 @@ def _of_triggers(looks: Sequence[_Look]) -> Iterable[Metric]:
 
 
 def _reasons(snapshots: Iterable[Snapshot]) -> GaugeMetricFamily:
-    text = "1 for the reason that the TaskQueue's status has."
+    text = "1 for the reason in the TaskQueue's status."
     family = _labelled("reason", text, "reason")
     for snapshot in snapshots:
         family.add_metric((*snapshot.key, snapshot.reason), 1.0)
@@ -132,7 +148,7 @@ class Meter:
         self._registry = CollectorRegistry()
         self._rounds = Histogram(
             PREFIX + "reconcile_seconds",
-            "Duration of a round.",
+            "Duration of a reconcile round.",
             registry=self._registry,
             buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
         )
@@ -153,7 +169,7 @@ class Meter:
         )
         self._failures = Counter(
             PREFIX + "round_failures",
-            "Rounds cut off, or not all carried out.",
+            "Reconcile rounds that failed, in whole or in part.",
             registry=self._registry,
         )
         self.leading = Gauge(
@@ -171,7 +187,7 @@ class Meter:
         writes.set_function(api_writes)
 
     def round_done(self, decision: Decision, outcome: Outcome, seconds: float) -> None:
-        """A round came to its end, whether or not it could be told."""
+        """Count a round that came to its end, whether or not it could be reported."""
         self._rounds.observe(seconds)
         if outcome.scaled_to is not None:
             self._decisions.labels(decision.target.reason).inc()
@@ -181,13 +197,13 @@ class Meter:
             self._recovered.labels(cause, "dead").inc(len(item.dead))
 
     def round_failed(self) -> None:
-        """A round was cut off, or did not do all it had decided."""
+        """Count a round that was cut off, or did not do all it had decided."""
         self._failures.inc()
 
     def rung_to_patched(self, seconds: float) -> None:
-        """A doorbell led to more replicas."""
+        """Record how long it took from a doorbell to more replicas."""
         self._ring_to_patch.observe(seconds)
 
     def exposition(self) -> bytes:
-        """What /metrics answers."""
+        """Write what /metrics answers."""
         return generate_latest(self._registry)

@@ -1,10 +1,10 @@
-"""What was seen, what was decided: plain frozen values that pass between the stages.
+"""Observations and decisions: plain frozen values that pass between the stages.
 
 `observe` makes an `Observed`; `decide` turns it, with the spec and the `Memory` of earlier rounds,
-into a `Decision`; `act` carries that out; `report` tells. Times are seconds since the epoch on the
-operator's clock unless a name says otherwise. That clock may be set, forward or back, so it is only
-compared with times that others wrote. What the operator itself remembers is on a monotonic clock:
-`Observed.steady`, and all of `Memory`.
+into a `Decision`; `act` carries that out; `report` reports. Times are seconds since the epoch on
+the operator's clock unless a name says otherwise. That clock may be set, forward or back, so it is
+only compared with times that others wrote. What the operator itself remembers is on a monotonic
+clock: `Observed.steady`, and all of `Memory`.
 """
 
 from collections.abc import Mapping
@@ -66,7 +66,7 @@ class Selector:
     expressions: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is selected."""
+        """Return whether an object with these labels is selected."""
         return all(labels.get(key) == value for key, value in self.labels) and all(
             _holds(labels, *expression) for expression in self.expressions
         )
@@ -86,7 +86,7 @@ def _holds(labels: Mapping[str, str], key: str, operator: str, values: tuple[str
 
 
 class Owner(NamedTuple):
-    """What controls an object."""
+    """The owner that controls an object."""
 
     uid: str
     name: str
@@ -95,14 +95,14 @@ class Owner(NamedTuple):
 
 
 class RemovalOrder(StrEnum):
-    """Which pods a workload's controller ends first when the number of replicas is lowered."""
+    """The order in which a controller ends pods when the number of replicas is lowered."""
 
     NOT_READY_FIRST = "NotReadyFirst"
     """As a ReplicaSet does: not ready before ready, then lower deletion cost."""
     HIGHEST_ORDINAL = "HighestOrdinal"
     """As a StatefulSet does: the pod with the highest number in its name."""
     UNKNOWN = "Unknown"
-    """Any pod may be the one."""
+    """Any pod may be ended first."""
 
 
 class Reference(NamedTuple):
@@ -116,14 +116,14 @@ class Reference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What the operator needs to know of a workload."""
+    """A workload, as far as the operator needs to know it."""
 
     key: WorkloadKey
     uid: str
     resource_version: str
     selector: Selector
     replicas: int
-    """What its spec asks for."""
+    """Number that its spec asks for."""
     path: str = ""
     """Where it is in the API. Empty for the kinds that are watched."""
     existing: int = 0
@@ -138,7 +138,7 @@ class Workload:
     """Its controller ends one pod after the other, and only while all others are ready."""
     first_ordinal: int = 0
     revision: str = ""
-    """With which pods of the current template are labelled. Empty: it does not roll out."""
+    """Label value of pods with the current template. Empty: it does not roll out."""
     partition: int = 0
     """So many pods, counted from the first ordinal, keep the template that they have."""
     lagging: bool = False
@@ -148,15 +148,15 @@ class Workload:
     refusal: str = ""
     """Why its controller can't create pods, in the API server's words."""
     stuck: str = ""
-    """Why its rollout does not get on: the progress deadline is over."""
+    """Why its rollout makes no progress: the deadline has passed."""
     replicas_by: str = ""
-    """Who wrote its number of replicas last, by `managedFields`. Empty: that is unknown."""
+    """Field manager that wrote its number of replicas last. Empty: unknown."""
     owner: Owner | None = None
-    """What controls it."""
+    """The owner that controls it."""
     template_hash: str | None = None
-    """Of the template that the operator last wrote; None for a workload it did not write."""
+    """Hash of the template that the operator last wrote; None if it wrote none."""
     shape: str | None = None
-    """Digest of all that somebody might have changed in a workload that the operator wrote: its
+    """Digest of all that others may change in a workload that the operator wrote: its
     specification without the replicas, and its labels."""
 
     @property
@@ -184,12 +184,12 @@ class Container:
     """Why it does not run, in the kubelet's word: `ImagePullBackOff`."""
     restarts: int = 0
     started_at: float | None = None
-    """Of the process that runs, on the node's clock."""
+    """Start of the process that runs, on the node's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """What the operator needs to know of a pod."""
+    """A pod, as far as the operator needs to know it."""
 
     key: Key
     uid: str
@@ -203,11 +203,11 @@ class Pod:
     containers: tuple[Container, ...] = ()
     deletion_cost: int = 0
     draining_since: float | None = None
-    """From the operator's own annotation."""
+    """Since when it drains, by the operator's own annotation."""
     owner: Owner | None = None
     """None: nothing controls it."""
     revision: str = ""
-    """Of the template that it was made from, if its controller says so by a label."""
+    """Revision of the template that it was made from, if a label says so."""
     unschedulable: str = ""
     """Why no node takes it, in the scheduler's words."""
     problem: tuple[str, str] | None = None
@@ -246,18 +246,18 @@ class Depth:
     paused: int = 0
     """How many of the queued tasks wait in a queue that is paused; no worker may take them."""
     held: int = 0
-    """How many of the queued tasks of other queues wait for their jobs' limits; likewise."""
+    """How many of the queued tasks of other queues their jobs' limits hold back."""
     next_held_seconds: float | None = None
-    """Until a rate limit lets one of these start; None: not by the passing of time."""
+    """Time until a rate limit lets one of these start; None: only another event does."""
     oldest_wait_seconds: float | None = None
     workers: int = 0
     """Registered worker incarnations, counted once per queue."""
     next_due_seconds: float | None = None
-    """Until the next scheduled task falls due."""
+    """Time until the next scheduled task falls due."""
     due_soon: int = 0
     """Scheduled tasks, not of a paused queue, that fall due within `due_within_seconds`."""
     due_within_seconds: float = 0.0
-    """How far ahead was looked: so long a pod takes to start."""
+    """How far ahead tasks count as due soon: the time that a pod takes to start."""
     enqueued_total: int = 0
     ended_total: int = 0
     run_ms_total: int = 0
@@ -287,28 +287,28 @@ class Worker:
     container: str | None = None
     in_flight: int = 0
     draining_in: tuple[str, ...] = ()
-    """The queues in which it was told to stop fetching."""
+    """The queues in which it was asked to drain."""
     connected: bool = True
     """Whether Redis has a connection of it."""
     lease_left_seconds: float = 15.0
     registered_at: float = 0.0
-    """On its node's clock."""
+    """Time of registration, on its node's clock."""
     trigger: str = MAIN_TRIGGER
-    """Through whose connection it was read, and can be reached."""
+    """Name of the trigger through whose connection it was read, and can be reached."""
 
     @property
     def draining(self) -> bool:
-        """Whether it was told to stop: one queue is enough for it to fetch from none."""
+        """Whether it drains: one queue is enough for it to stop fetching from all."""
         return bool(self.draining_in)
 
     @property
     def told_everywhere(self) -> bool:
-        """Whether every queue refuses its claims, also while it has not heard of it yet."""
+        """Whether every queue refuses its claims, even before it has noticed the request."""
         return len(self.draining_in) == len(self.queues)
 
 
 class SourceTrouble(StrEnum):
-    """Why the queues could not be read; the value is the reason in the condition."""
+    """The reason why queues could not be read; the value is the condition's reason."""
 
     UNREACHABLE = "RedisUnreachable"
     AUTH_FAILED = "RedisAuthFailed"
@@ -328,18 +328,18 @@ class Source:
     trouble: SourceTrouble | None = None
     message: str = ""
     outage_seconds: float = 0.0
-    """For how long there has been trouble."""
+    """Duration of the trouble."""
     trusted_seconds: float = float("inf")
-    """For how long Redis was reachable without a break, by the operator's and its own account."""
+    """Time for which Redis has been up, and reachable without a break."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """What was seen of one trigger: the queues in one Redis that ask for replicas together."""
+    """The observation of one trigger: queues in one Redis that ask for replicas together."""
 
     name: str = MAIN_TRIGGER
     queues: tuple[str, ...] = ()
-    """That it names."""
+    """Names of its queues."""
     redis: str = ""
     """Address of the Redis, without credentials. Empty: that is not known."""
     source: Source = field(default_factory=Source)
@@ -364,15 +364,15 @@ class Observed:
     pods: tuple[Pod, ...] = ()
     """All pods with the workload's labels, and those that vanished a short while ago."""
     conflict: str = ""
-    """Who else scales the same workload, in words."""
+    """Another autoscaler of the workload, in words; empty if there is none."""
     rival: bool = False
-    """It is an older TaskQueue, which tells workers to go, and calls them back, by itself."""
+    """Whether that is an older TaskQueue, which drains workers and calls them back itself."""
     shared: str = ""
     """Which other TaskQueue counts the same tasks, in words."""
     flaws: tuple[str, ...] = ()
-    """What of the workers' entries in Redis can't be read, one text for each entry."""
+    """The flaws of workers' entries in Redis, one text for each entry."""
     steady_at: float | None = None
-    """The time on the monotonic clock. None: on the other clock, which nobody sets."""
+    """The time on the monotonic clock. None: `at` stands for it, as in tests."""
 
     @property
     def steady(self) -> float:
@@ -384,15 +384,19 @@ class Observed:
         """The triggers that could not be read."""
         return tuple(trigger for trigger in self.triggers if trigger.depth is None)
 
-    def blind_in_words(self) -> list[str]:
-        """Say which triggers could not be read, and why: those with the same reason together."""
+    def blind_by_cause(self) -> list[tuple[str, str]]:
+        """Name the triggers that could not be read, those with the same cause together.
+
+        Returns:
+            For each cause, the triggers in words and the cause.
+        """
         names: dict[str, list[str]] = {}
         for trigger in self.blind:
-            why = trigger.source.message or str(trigger.source.trouble)
-            names.setdefault(why, []).append(trigger.name)
+            cause = trigger.source.message or str(trigger.source.trouble)
+            names.setdefault(cause, []).append(trigger.name)
         return [
-            f"{'trigger' if len(found) == 1 else 'triggers'} {', '.join(found)}: {why}"
-            for why, found in names.items()
+            (f"{'trigger' if len(found) == 1 else 'triggers'} {', '.join(found)}", cause)
+            for cause, found in names.items()
         ]
 
     @property
@@ -407,7 +411,7 @@ class Observed:
         return tuple(pod for pod in self.pods if pod.active and not pod.foreign)
 
     def workers_by_pod(self) -> dict[str, tuple[Worker, ...]]:
-        """The incarnations that live in each of the pods, by the pod's UID.
+        """Group the incarnations by the UID of the pod that they live in.
 
         They know it from the Downward API; one that does not know it is found by its host name,
         which is the pod's name unless the pod is on the host network. One pass over each side: a
@@ -437,9 +441,9 @@ class Traffic:
     service_seconds: float | None = None
     """Mean run time of a task; None until one has ended."""
     arrived_at: float = 0.0
-    """When the number of tasks that ever came was last seen to grow."""
+    """When `enqueued_total` was last seen to grow."""
     held: int = 0
-    """Of those that came, how many may not start yet: they count as arriving when they may."""
+    """How many of the arrived tasks may not start yet: they count as arriving when they may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -447,7 +451,7 @@ class Startup:
     """How long a pod takes from its creation until it is ready."""
 
     begun_at: float
-    """When measuring began. What became ready before is no measure, if there is another."""
+    """When measuring began. Pods that became ready before count only if there are no others."""
     seconds: float | None = None
     """Smoothed; None until a pod was seen to have started."""
     measured: frozenset[str] = frozenset()
@@ -470,10 +474,10 @@ class ForeignChange:
 
 @dataclass(frozen=True, slots=True)
 class Hands:
-    """Who has changed the number of replicas of late."""
+    """Recent changes of the number of replicas, by others and by the operator."""
 
     uid: str = ""
-    """Of the workload."""
+    """UID of the workload."""
     ours: frozenset[int] = frozenset()
     """The numbers that it may have by the operator's own doing: the last one that was written or
     seen, and those whose write failed. A request without an answer may have been carried out."""
@@ -506,7 +510,7 @@ def add_step(steps: tuple[Step, ...], new: Step) -> tuple[Step, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """What one round must know of earlier ones. Losing it only delays shrinking.
+    """The memory of earlier rounds. Losing it only delays scaling down.
 
     Times are on the monotonic clock, but for those in `startup`, which are compared with the
     kubelets'.
@@ -521,9 +525,9 @@ class Memory:
     steps: tuple[Step, ...] = ()
     """The operator's own changes in the periods that limits look at."""
     created_at: float | None = None
-    """Of the TaskQueue."""
+    """When the TaskQueue was created."""
     traffic: Mapping[str, Traffic] = field(default_factory=dict)
-    """Of each trigger, by its name."""
+    """Traffic of each trigger, by its name."""
     startup: Startup | None = None
     lowered: bool = False
     """The number was lowered, and the controller has not yet been seen to have followed."""
@@ -538,40 +542,40 @@ class Memory:
     hands: Hands = Hands()
 
     def scaled(self, at: float, before: int, replicas: int) -> "Memory":
-        """After the number was changed."""
+        """Note that the number was changed."""
         hands = replace(self.hands, ours=frozenset({replicas}))
         steps = add_step(self.steps, Step(at, replicas - before))
         return replace(self, scaled_at=at, steps=steps, strange=False, hands=hands)
 
     def may_have_scaled(self, replicas: int) -> "Memory":
-        """After a change of the number failed, perhaps only on the way back."""
+        """Note that a change of the number failed, perhaps only on the way back."""
         return replace(self, hands=replace(self.hands, ours=self.hands.ours | {replicas}))
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """How many replicas, and why."""
+    """The number of replicas that there should be, and why."""
 
     replicas: int
     reason: str
     message: str
     limited_by: tuple[str, ...] = ()
     wishes: tuple[tuple[str, int], ...] = ()
-    """What each trigger that can be read asks for by itself, by its name."""
+    """(trigger, replicas) of each trigger that can be read."""
     trigger: str = ""
     """Name of the one that decides. Empty: none does."""
     needed: int | None = None
-    """What the others need, where the number is held because a trigger can't be read: the workers
-    that are beyond it and have been told to go stay told."""
+    """The number that the readable triggers need, while an unreadable one holds the number up.
+    Workers beyond it that drain already keep draining."""
 
 
 @dataclass(frozen=True, slots=True)
 class Drain:
-    """How to get down to the target without ending a busy worker."""
+    """The steps down to the target that end no busy worker."""
 
     victims: tuple[Pod, ...] = ()
     stop: tuple[Worker, ...] = ()
-    """Workers to tell to stop fetching."""
+    """Workers to ask to drain."""
     call_back: tuple[Worker, ...] = ()
     mark: tuple[Pod, ...] = ()
     """Pods to annotate as the next to go."""
@@ -595,7 +599,7 @@ class Death:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the cluster and Redis together say about dead workers."""
+    """The evidence of cluster and Redis about dead workers."""
 
     deaths: tuple[Death, ...] = ()
     suspects: tuple[Worker, ...] = ()
@@ -617,16 +621,16 @@ TROUBLES = {
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What was found."""
+    """The state of the workers."""
 
     reason: str = "NoneNeeded"
-    message: str = "no replica is asked for"
+    message: str = "no replicas are wanted"
     working: int = 0
     """Pods that work."""
     hopeless: bool = False
-    """Another pod would not work either."""
+    """Whether another pod would not work either."""
     strange: bool = False
-    """Nothing says that the workload is one of workers, and something says that it is not."""
+    """Whether the workload seems to run something other than workers."""
 
     @property
     def trouble(self) -> bool:
@@ -641,7 +645,7 @@ class Health:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to do in this round."""
+    """The actions of this round, and their reasons."""
 
     target: Target
     current: int
@@ -654,7 +658,7 @@ class Decision:
     health: Health = field(default_factory=Health)
     """Whether the workers work."""
     hands: Hands = Hands()
-    """Who else has changed the number of late."""
+    """Recent changes of the number by others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -670,10 +674,10 @@ class Requeued:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What was really done."""
+    """The actions that were really carried out."""
 
     scaled_from: int | None = None
     scaled_to: int | None = None
     recovered: tuple[Requeued, ...] = ()
     failure: str = ""
-    """What did not work, in words; the next round tries again."""
+    """What failed, in words; the next round tries again."""

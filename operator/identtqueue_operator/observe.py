@@ -69,12 +69,12 @@ async def observe(
 # --- the queues -----------------------------------------------------------------------------------
 
 Rows = Sequence[tuple[str, WorkerInfo]]
-"""Of workers, each with the name of its queue."""
+"""Rows of workers, each with the name of its queue."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """What one trigger's Redis has said."""
+    """The answers of one trigger's Redis."""
 
     trigger: Trigger
     depths: Mapping[str, QueueDepth] = field(default_factory=dict)
@@ -98,7 +98,7 @@ async def _look(connection: Connection, due_within_seconds: float) -> _Look:
 
 
 def _total(looks: Sequence[_Look], due_within_seconds: float) -> Depth | None:
-    """All that could be read; a queue that two triggers name is one queue."""
+    """Sum up all that could be read; a queue that two triggers name is one queue."""
     read = [look for look in looks if look.trigger.depth is not None]
     if len(read) == 1:
         return read[0].trigger.depth
@@ -119,7 +119,7 @@ def _without_repetitions(looks: Sequence[_Look]) -> list[_Look]:
 
 
 def _flaws(rows: Rows) -> list[str]:
-    """What can't be read, one text for each entry."""
+    """List what can't be read, one text for each entry."""
     return [f"queue {queue}: {info.flaw}" for queue, info in rows if info.flaw]
 
 
@@ -153,7 +153,7 @@ def merge(rows: Rows, trigger: str) -> tuple[Worker, ...]:
 
 
 def _merge(rows: Rows, trigger: str) -> Worker:
-    """One incarnation, from what each of its queues says."""
+    """Make one incarnation of what each of its queues says."""
     infos = [info for _, info in rows]
     first = infos[0]
     return Worker(
@@ -172,7 +172,7 @@ def _merge(rows: Rows, trigger: str) -> Worker:
 
 
 def sum_up(depths: Iterable[QueueDepth], due_within_seconds: float = 0.0) -> Depth:
-    """Several queues as one."""
+    """Sum up several queues as one."""
     depths = list(depths)
     waits = [d.oldest_wait_ms for d in depths if d.oldest_wait_ms is not None and not d.paused]
     dues = [d.next_due_in_ms for d in depths if d.next_due_in_ms is not None]

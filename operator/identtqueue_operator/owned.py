@@ -18,19 +18,19 @@ from .model import Key, WorkloadKey
 from .workloads import find_watched
 
 MEND_SECONDS = 10.0
-"""Between two corrections of somebody else's changes."""
+"""Shortest time between two corrections of others' changes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """What became of one look."""
+    """The result of one look."""
 
     problem: tuple[str, str] | None = None
     """Reason and message of what stands against the Deployment."""
     warnings: tuple[str, ...] = ()
-    """What the API server has warned of when the Deployment was written."""
+    """Warnings of the API server when the Deployment was written."""
     reverted: bool = False
-    """Somebody had changed it; now it is as the template says again."""
+    """Whether another's change was reverted to what the template says."""
     again_in: float | None = None
     """Seconds until a change that was seen may be reverted."""
 
@@ -56,7 +56,7 @@ class OwnedDeployment:
         self._clock = clock
         self._shape: str | None = None
         self._applied_hash: str | None = None
-        """Of the template that was applied last."""
+        """Hash of the template that was applied last."""
         self._mended_at = float("-inf")
 
     async def keep(self, spec: TaskQueueSpec) -> Kept:

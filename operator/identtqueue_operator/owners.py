@@ -1,4 +1,4 @@
-"""Which pods belong to a workload: those that it controls, itself or through others.
+"""The pods of a workload: those that it controls, itself or through others.
 
 Labels do not say so. A copy for debugging (`kubectl debug --copy-to --keep-labels`), the pods of a
 Job or of another Deployment may carry the same ones. Such a pod is not counted by the workload
@@ -25,11 +25,11 @@ from .model import Key, Owner, Pod, Workload, WorkloadKey
 logger = logging.getLogger(__name__)
 
 OWNED_SECONDS = 600.0
-"""How long an answer is believed. A ReplicaSet changes hands only if somebody edits its labels."""
+"""Time for which an answer is cached. A ReplicaSet's owner changes only with its labels."""
 UNOWNED_SECONDS = 10.0
 """The same for an object that nothing controls: a Deployment may be about to adopt it."""
 REFUSED_SECONDS = 60.0
-"""After which a question that was forbidden is asked again."""
+"""Time after which a forbidden question is asked again."""
 LONGEST_CHAIN = 4
 """Links between a pod and its workload."""
 FORBIDDEN = 403
@@ -91,7 +91,7 @@ class Owners:
         return Members(tuple(pods), self._through(active, workload))
 
     def _chain(self, owner: Owner) -> Iterator[Owner]:
-        """The owner, what controls it, and so on, as far as that is known."""
+        """Follow the owner, what controls it, and so on, as far as that is known."""
         now, link = self._clock(), owner
         for _ in range(LONGEST_CHAIN):
             yield link
@@ -101,7 +101,7 @@ class Owners:
             link = answer.owner
 
     def _unknown_end(self, owner: Owner, workload: Workload) -> Owner | None:
-        """The last known link of a chain, if it has to be asked what controls that."""
+        """Return the last known link of a chain, if what controls it has to be read."""
         *_, end = self._chain(owner)
         if end.uid == workload.uid or (end.group, end.kind) not in _askable(workload.key):
             return None
@@ -145,7 +145,7 @@ class Owners:
         self._answers[owner.uid] = _Answer(above, self._clock() + seconds)
 
     async def _find(self, owner: Owner, namespace: str) -> Owner | None:
-        """What controls it, as the cache or the API server says.
+        """Find what controls it, in the cache or by asking the API server.
 
         None also for one that is gone, whose name another object may have now.
         """
@@ -162,7 +162,7 @@ class Owners:
 
 
 def _askable(workload: WorkloadKey) -> set[tuple[str, str]]:
-    """Which links may lie between a workload of this kind and its pods."""
+    """Return which kinds of links may lie between a workload of this kind and its pods."""
     if workload.is_deployment:
         return {REPLICA_SET}
     if (workload.group, workload.kind) in WATCHED:

@@ -35,7 +35,7 @@ class PackedPods:
         known = self._by_namespace[pod.key.namespace]
         if pod.uid in known and known[pod.uid][1] == data:
             return False
-        _decoder.decode(data)  # so that whoever reads it later can
+        _decoder.decode(data)  # so that later reads can't fail
         known[pod.uid] = (pod.key.name, data)
         return True
 
@@ -57,7 +57,7 @@ class PackedPods:
         return [_decoder.decode(data) for name, data in known if name == key.name]
 
     def keys(self, namespace: str | None) -> dict[str, Key]:
-        """Names by UID, in one namespace or in all."""
+        """Return the names by UID, in one namespace or in all."""
         return {
             uid: Key(space, name)
             for space, known in self._by_namespace.items()

@@ -25,14 +25,14 @@ RETRY_SECONDS = (0.2, 10.0)
 SHORTEST_SECONDS = 1.0
 """A watch that ends sooner, with nothing said, is a failure."""
 EVENTS_AT_ONCE = 25
-"""So many are taken in before others get the event loop."""
+"""How many events are taken in before others get the event loop."""
 GONE = 410
 
 Body = Mapping[str, Any]
 
 
 class PodWatch:
-    """Watches the pods of a namespace, or of the cluster, for ever.
+    """A watch of the pods of a namespace, or of the cluster, that never ends.
 
     Args:
         kube: the API server.
@@ -123,7 +123,7 @@ class PodWatch:
         except Exception:
             self._unreadable += 1
             if self._unreadable == 1:
-                logger.exception("a pod can't be read, and is left out; further ones are not told")
+                logger.exception("a pod can't be read and is ignored; further ones are not logged")
 
 
 def _heading(body: Body) -> Body:

@@ -1,4 +1,4 @@
-"""One coroutine per TaskQueue: dirty -> observe -> decide -> act, and again; beside it, telling.
+"""One coroutine per TaskQueue: dirty -> observe -> decide -> act, and again; beside it, reporting.
 
 Level-based: events, the doorbell and timers only say that it is worth looking. What to do follows
 from what is seen, so a round may run at any time, may be cut off anywhere, and may be repeated.
@@ -59,24 +59,25 @@ logger = logging.getLogger(__name__)
 BACKOFF_SECONDS = (0.05, 30.0)
 """First and longest pause after a round that failed. Most failures are writes overtaken once."""
 REST_AFTER_FAILURE_SECONDS = 5.0
-"""After a round that failed, events are heard again after its pause, or so long at the latest: a
-fleet at work rings all the time, and must not hammer; whoever mends something need not wait."""
+"""Longest time after a failed round for which events are ignored. A working fleet rings all the
+time and must not cause a retry each time; a repair should be noticed soon."""
 FAILURES_TO_TELL = 4
-"""So many rounds in a row must fail, with or without a decision, before the status says so."""
+"""How many rounds in a row must fail before the status says so."""
 REST_SECONDS = 0.1
-"""At least so long between rounds that events cause, while workers are there. A fleet with room
-empties its queue all the time, and then each task rings. The first task of a fleet at zero is
-looked at immediately."""
+"""Shortest time between rounds that events cause, while there are workers. A fleet with free slots
+empties its queue all the time, and then each task rings. At zero replicas, the first task causes
+a round at once."""
 RELEASE_SECONDS = 10.0
-"""How long calling workers back may take after the TaskQueue is gone."""
+"""Time for calling workers back after the TaskQueue is gone."""
 RESTORE_SECONDS = 60.0
-"""How long restoring the number of replicas may take, beyond what workers get to finish."""
+"""Time for restoring the number of replicas, beyond what workers get to finish."""
 YOUNGEST = ("\uffff", "")
 """Younger than every TaskQueue that there is."""
 RELEASE_RETRY_SECONDS = 1.0
-"""Between two attempts at it, if nothing rings."""
+"""Pause between two attempts at either, if nothing rings."""
 FIRST_TELLING_SECONDS = 1.0
-"""A first look waits so long until it is told, lest thousands wait for that in memory."""
+"""At start-up, wait at most this long for a first status write before the next reconciler begins;
+this bounds memory."""
 MOST_SPEC_BYTES = 256 * 1024
 """A larger spec is refused, and not kept. A pod template takes a few kilobytes; it stays in memory
 several times its size, for each TaskQueue."""
@@ -95,12 +96,12 @@ _NO_TEMPLATES = (
 
 
 class RoundFailed(Exception):
-    """What was decided could not be carried out; the status tells it."""
+    """A decision could not be carried out; the status reports it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What all reconcilers share."""
+    """Everything that all reconcilers share."""
 
     kube: Kube
     cluster: Cluster
@@ -122,7 +123,7 @@ class Tools:
     steady: Callable[[], float]
     """Seconds, monotonic."""
     identity: str
-    """Of this process: its pod's name."""
+    """Name of this process's pod."""
     operator_name: str
     """The same for all processes that share a Lease, and another one for each Lease."""
     templates: bool = True
@@ -148,7 +149,7 @@ class Reconciler:
         metadata = body["metadata"]
         self.key = views.key_of(body)
         self.created = (str(metadata.get("creationTimestamp")), self.key.name)
-        """By age, then name: of two TaskQueues with one workload the first one scales it."""
+        """Age, then name: of two TaskQueues with one workload, the older one scales it."""
         self.seen: Observed | None = None
         self.decision: Decision | None = None
         self.gone = False
@@ -178,17 +179,17 @@ class Reconciler:
         self._failures = 0
         self._claim = Claim.read(status)
         self._foreign_status: Mapping[str, Any] | None = None
-        """As another operator, which looks after the TaskQueue, has written it."""
+        """The status as written by another operator, which manages the TaskQueue."""
         self._asked_at: float | None = None
-        """When that one was asked whether it lives."""
+        """When that operator was last asked whether it is alive."""
         self._other_operator: tuple[str, float] = ("", float("-inf"))
-        """Who asked this one, and when."""
+        """The operator that asked this one, and when."""
         self._spec: TaskQueueSpec | None = None
         """The last valid one."""
         self._take(body)
 
     def _steadily(self, stored: str | None) -> float | None:
-        """A time of the status on the monotonic clock.
+        """Convert a time of the status to the monotonic clock.
 
         One in the future was written by a clock that has been set since, and counts as now.
         """
@@ -230,11 +231,11 @@ class Reconciler:
         return None if self._is_anothers else self._reporter.verdict
 
     def is_of(self, body: Mapping[str, Any]) -> bool:
-        """Whether this is the same object, rather than another one of that name."""
+        """Return whether this is the same object, rather than another one of that name."""
         return bool(body["metadata"]["uid"] == self._uid)
 
     def differs_from(self, body: Mapping[str, Any]) -> bool:
-        """Whether this is another object, or a later state of its specification."""
+        """Return whether this is another object, or a later state of its specification."""
         return not self.is_of(body) or body["metadata"]["generation"] > self._generation
 
     def update(self, body: Mapping[str, Any]) -> bool:
@@ -254,16 +255,16 @@ class Reconciler:
             self.look()
 
     def hurry(self) -> None:
-        """The operator stops: what is left to do after the deletion takes too long."""
+        """End soon, because the operator stops and cannot wait for workers to finish."""
         self._hurries = True
         self._dirty.set()
 
     def look(self) -> None:
-        """Something may have changed: look soon."""
+        """Look soon, because something may have changed."""
         self._dirty.set()
 
     def ring(self) -> None:
-        """The doorbell: look now, and measure how long that took."""
+        """Look now, because the doorbell rang, and measure how long that takes."""
         if self._rung_at is None:
             self._rung_at = perf_counter()
         self._dirty.set()
@@ -273,7 +274,7 @@ class Reconciler:
         self._problem: tuple[str, str] | None = None
         size = len(json.dumps(body.get("spec") or {}, default=dict))
         if size > MOST_SPEC_BYTES:
-            text = f"the spec takes {size:,} bytes as JSON, and may take {MOST_SPEC_BYTES:,}"
+            text = f"the spec is {size:,} bytes of JSON; the operator accepts {MOST_SPEC_BYTES:,}"
             self._problem = ("InvalidSpec", text)
             return
         try:
@@ -311,7 +312,7 @@ class Reconciler:
             await self._connections.close()
 
     async def _know_the_others(self) -> None:
-        """Nothing is decided before it is known who else scales; what prevents that is told."""
+        """Wait until it is known which other autoscalers there are; report what prevents that."""
         while failure := await self._tools.look_for_others():
             problem = ("AutoscalersUnknown", failure)
             now = Round(self._tools.clock(), self._generation, self.workload, problem=problem)
@@ -334,7 +335,7 @@ class Reconciler:
                 await connection.endpoint.tried.wait()
 
     async def _wait(self, seconds: float | None) -> None:
-        """Until something changed and the rest between two rounds is over, or so many seconds."""
+        """Wait until something changed and the rest between two rounds is over, or for so long."""
         working = self.seen is not None and self.seen.workload and self.seen.workload.replicas
         rest = REST_SECONDS if working else None
         if self._failures and seconds is not None:
@@ -350,7 +351,7 @@ class Reconciler:
         self._dirty.clear()
 
     async def _round_or_backoff(self) -> float | None:
-        """One round; the seconds until the next one that no event would cause."""
+        """Run one round; return the seconds until the next one that no event would cause."""
         try:
             pause = await self._round()
         except RoundFailed as failure:
@@ -359,7 +360,7 @@ class Reconciler:
             logger.warning("%s: %s", self.key, error, extra=about(self.key))
             self._tell_failure(str(error))
         except Exception as error:
-            logger.exception("%s: a round failed", self.key, extra=about(self.key))
+            logger.exception("%s: a reconcile round failed", self.key, extra=about(self.key))
             self._tell_failure(f"{type(error).__name__}; the operator's log has the details")
         else:
             self._failures = 0
@@ -367,24 +368,24 @@ class Reconciler:
         return self._backoff()
 
     def _tell_failure(self, text: str) -> None:
-        """Have it told that rounds come to no decision; the exception may be the telling's own."""
+        """Report that rounds fail. Reporting itself may have caused the exception."""
         if self._failures + 1 < FAILURES_TO_TELL:
             return
         at, problem = self._tools.clock(), ("RoundFailed", text)
         try:
             self._report(Round(at, self._generation, self.workload, problem=problem))
         except Exception:
-            logger.exception("%s: telling failed", self.key, extra=about(self.key))
+            logger.exception("%s: reporting the status failed", self.key, extra=about(self.key))
 
     def _backoff(self) -> float:
         self._failures += 1
         self._tools.meter.round_failed()
         return pause_after(self._failures, BACKOFF_SECONDS)
 
-    # --- telling ---
+    # --- reporting ---
 
     def _report(self, now: Round) -> float | None:
-        """Have a round told. Whoever rings meanwhile need not wait until it is.
+        """Have a round reported, without delaying the next one.
 
         Returns:
             Seconds until numbers that were held back should be written; None if there are none.
@@ -405,7 +406,7 @@ class Reconciler:
         return again_in
 
     async def _tell(self) -> None:
-        """Until nothing is left to tell."""
+        """Report until nothing is left to report."""
         failures = 0
         try:
             while self._reporter.due:
@@ -420,7 +421,7 @@ class Reconciler:
         except TaskQueueGone:
             self._on_gone(self.key)
         except Exception:
-            logger.exception("%s: telling failed", self.key, extra=about(self.key))
+            logger.exception("%s: reporting the status failed", self.key, extra=about(self.key))
         finally:
             self._telling = None
 
@@ -447,12 +448,12 @@ class Reconciler:
                 await self._write_claim({"name": me, "challengedBy": None})
                 return None
             case Stance.ASK:
-                text = "%s: operator %s looks after it, and this one leaves it alone"
+                text = "%s: operator %s manages it, so this one leaves it alone"
                 logger.warning(text, self.key, self._claim.name, extra=about(self.key))
                 self._asked_at = steady
                 await self._write_claim({"challengedBy": me})
             case Stance.TAKE_OVER:
-                text = "%s: operator %s does not answer; this one looks after it now"
+                text = "%s: operator %s does not answer; this one takes over"
                 logger.warning(text, self.key, self._claim.name, extra=about(self.key))
                 await self._write_claim({"name": me, "challengedBy": None})
                 self._asked_at = None
@@ -467,7 +468,7 @@ class Reconciler:
         self._claim = Claim.read({"operator": written})
 
     def _begin_anew(self, status: Mapping[str, Any]) -> None:
-        """Go on from what another operator has told."""
+        """Go on from the status that another operator has written."""
         tools = self._tools
         self._reporter = Reporter(self.key, self._uid, status, tools.kube, tools.identity)
         self._original = status.get("originalReplicas")
@@ -588,9 +589,9 @@ class Reconciler:
     # --- letting go ---
 
     async def _leave_dropped(self, seen: Observed) -> None:
-        """Call workers back in the queues that have left the spec: nobody looks at them any more.
+        """Call workers back in the queues that have left the spec, which no later round looks at.
 
-        One queue in which a worker is told to go keeps it from fetching anywhere.
+        One queue in which a worker drains keeps it from fetching anywhere.
         """
         if seen.rival:
             return
@@ -629,10 +630,10 @@ class Reconciler:
         self._original = number
 
     async def _release(self) -> None:
-        """The TaskQueue is gone and its workers stay: call back those that were told to go.
+        """Call draining workers back, because the TaskQueue is gone and its workers stay.
 
-        Before that, the workload gets the number of replicas back that it had, if that is wished.
-        An older TaskQueue with the same workload goes on with them.
+        Before that, the workload's original number of replicas is restored, if the spec asks for
+        it. An older TaskQueue with the same workload goes on with them.
         """
         spec = self._spec
         if spec is None or spec.template is not None or self._is_anothers:
@@ -646,7 +647,7 @@ class Reconciler:
                 while not await self._call_all_back(spec):
                     await self._wait(RELEASE_RETRY_SECONDS)
         except TimeoutError:
-            text = "%s: deleted, and workers that were told to go could not be called back"
+            text = "%s: deleted, but its draining workers could not be called back"
             logger.warning(text, self.key, extra=about(self.key))
         except Exception:
             text = "%s: its workers were not called back"
@@ -662,14 +663,16 @@ class Reconciler:
             async with asyncio.timeout(spec.drain.timeout_seconds + RESTORE_SECONDS):
                 while not self._hurries and not self._tools.rival(YOUNGEST, self.workload):
                     if await self._restore_further(pinned, number):
-                        logger.info("%s: deleted; %s replicas again", self.key, number)
+                        logger.info(
+                            "%s: deleted; its workload is back at %s replicas", self.key, number
+                        )
                         return
                     await self._wait(RELEASE_RETRY_SECONDS)
-        text = "%s: deleted, and the number of replicas may not be %d again"
+        text = "%s: deleted, but its workload may not be back at %d replicas"
         logger.warning(text, self.key, number, extra=about(self.key))
 
     async def _restore_further(self, pinned: TaskQueueSpec, number: int) -> bool:
-        """Whether the workload has its number, or can't get it any more."""
+        """Return whether the workload has its number, or can't get it any more."""
         try:
             connections = await self._connections.find(pinned)
             seen = await self._observe(pinned, connections, self._tools.clock())
@@ -683,7 +686,7 @@ class Reconciler:
         return False
 
     async def _call_all_back(self, spec: TaskQueueSpec) -> bool:
-        """Whether nobody is told to go any more; else Redis or the API server is away."""
+        """Call all workers back; return False while Redis or the API server does not answer."""
         try:
             connections = await self._connections.find(spec)
             seen = await self._observe(spec, connections, self._tools.clock())
@@ -702,7 +705,7 @@ class Reconciler:
 
 
 def _readable(error: ValidationError) -> str:
-    """What is wrong with a spec, field by field, without the values."""
+    """Describe what is wrong with a spec, field by field, without the values."""
     parts = []
     for item in error.errors(include_input=False, include_url=False):
         where = ".".join(str(step) for step in ("spec", *item["loc"]))

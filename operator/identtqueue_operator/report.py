@@ -1,6 +1,6 @@
-"""Telling: write the status, and then the events, beside the rounds that have something to tell.
+"""Reporting: write the status, and then the events, beside the rounds that cause them.
 
-A round notes what it has seen and done; nothing waits for the API server to be told. What several
+A round notes what it has seen and done, and does not wait for the API server. What several
 rounds have noted meanwhile is one write. One that fails is made good by the next: what was done
 (tasks brought back, a number changed) no later look would find again, so the status that was to be
 written is what the next round starts from, and events wait until they are sent.
@@ -28,7 +28,7 @@ AGGREGATE_SECONDS = 600.0
 MAX_MESSAGE = 1024
 """The API server's limit on an event's message."""
 MAX_UNSENT = 50
-"""So many events wait for an API server that takes none; of more, the latest."""
+"""Most events that wait for an API server that takes none; the oldest ones are dropped."""
 
 Json = dict[str, Any]
 
@@ -38,7 +38,7 @@ class TaskQueueGone(Exception):
 
 
 class Reporter:
-    """Tells about one TaskQueue.
+    """The reporter of one TaskQueue.
 
     Args:
         key: of the TaskQueue.
@@ -61,16 +61,16 @@ class Reporter:
         self._unwritten: bytes | None = None
         """The status that is to be written."""
         self._fingerprint: tuple[Any, ...] | None = None
-        """Of the status that is written, or to be written."""
+        """Fingerprint of the status that is written, or to be written."""
         self._noted_at = float("-inf")
         """The time of the last round."""
         self._steady_at = self._written_at = float("-inf")
-        """Of the last round, and of the last write, on the monotonic clock."""
+        """Times of the last round and the last write, on the monotonic clock."""
         self._unsent: tuple[Event, ...] = ()
         self._counted: dict[str, tuple[float, int]] = {}
         """When an event was first sent (monotonic), and how often since, by its name."""
         self.due = False
-        """There is something to `tell`."""
+        """Whether there is something to `tell`."""
         self.verdict: tuple[bool, str] | None = None
         """Whether the TaskQueue is Ready, and the reason, by the last round."""
 
@@ -209,12 +209,12 @@ class Reporter:
 
 
 def _pack(status: Mapping[str, Any]) -> bytes:
-    """A status as it is kept between rounds: as text, it takes a fifth of the memory."""
+    """Pack a status as text, which takes a fifth of the memory between rounds."""
     return json.dumps(status, separators=(",", ":")).encode()
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> Json:
-    """The merge patch from one status to another; None removes a field."""
+    """Compute the merge patch from one status to another; None removes a field."""
     patch: Json = dict.fromkeys(before.keys() - after.keys())
     for key, value in after.items():
         old = before.get(key)

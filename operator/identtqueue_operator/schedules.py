@@ -1,4 +1,4 @@
-"""Which schedules are in force, pure: minReplicas by the clock on the wall.
+"""The schedules in force, pure: minReplicas by the time of day.
 
 A schedule is in force from a firing of `start` until the next firing of `end`, or for
 `durationSeconds`. Both are looked up anew at each look, so nothing has to be remembered, and an
@@ -25,13 +25,13 @@ class InForce:
 
 
 def in_force(schedules: Iterable[Schedule], at: float) -> InForce | None:
-    """The schedule in force that asks for most; None if there is none."""
+    """Return the schedule in force that asks for most; None if there is none."""
     found = [InForce(each, _end(each, at)) for each in schedules if _is_in_force(each, at)]
     return max(found, key=lambda each: each.schedule.min_replicas, default=None)
 
 
 def next_boundary(schedules: Iterable[Schedule], at: float) -> float | None:
-    """When a schedule begins or ends next (seconds since the epoch); None if that never happens."""
+    """Return when a schedule begins or ends next (seconds since the epoch); None if never."""
     times = [
         time
         for each in schedules
@@ -55,7 +55,7 @@ def _is_in_force(schedule: Schedule, at: float) -> bool:
 
 
 def _end(schedule: Schedule, at: float) -> float | None:
-    """When a schedule that is in force ends, unless it starts again before."""
+    """Return when a schedule that is in force ends, unless it starts again before."""
     if schedule.end is not None:
         return _firings(schedule.end, schedule.time_zone, at).following
     started = _firings(schedule.start, schedule.time_zone, at).last

@@ -1,4 +1,4 @@
-"""Who may read /metrics: callers that the API server knows and that have the right to.
+"""Access to /metrics: for callers that the API server knows and that have the right to it.
 
 A TokenReview says who the caller is. A SubjectAccessReview says whether that user may `get` the
 path (`nonResourceURLs`). Answers are remembered, so most scrapes cost the API server nothing.

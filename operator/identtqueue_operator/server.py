@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 ROTATION_SECONDS = 60.0
-"""How often it is looked whether the certificate has been renewed."""
+"""Period of checking whether the certificate has been renewed."""
 
 
 class Server:

@@ -59,7 +59,7 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class SettingsError(ValueError):
-    """An environment variable has a value that means nothing."""
+    """An environment variable has a value that is not understood."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ class Settings:
 
     @property
     def operator_name(self) -> str:
-        """Who they are together that agree on a leader by one Lease: its namespace and name."""
+        """Name of all replicas that elect a leader by one Lease: its namespace and name."""
         return f"{self.own_namespace}/{LEASE_NAME}"
 
     @property

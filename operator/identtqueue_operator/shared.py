@@ -1,8 +1,8 @@
-"""Which TaskQueues count the same tasks, because they name the same queue at the same Redis.
+"""TaskQueues that count the same tasks, because they name the same queue at the same Redis.
 
 Each of them starts workers for all of the queue's tasks: six tasks become six replicas here and six
-there. That may be meant (two kinds of nodes), and is more often a name that was copied. So it is
-told, and nothing is held back.
+there. That may be on purpose (two kinds of nodes), but more often a name was copied. So it is
+reported, and scaling goes on.
 """
 
 from collections import defaultdict
@@ -47,7 +47,7 @@ class SharedQueues:
         return concerned
 
     def others(self, key: Key) -> str:
-        """Who else counts the tasks of this TaskQueue, in words; empty if nobody does."""
+        """Name another TaskQueue that counts the same tasks, in words; empty if there is none."""
         queues, workload = self._named.get(key, (frozenset(), None))
         for queue in sorted(queues):
             for other in sorted(self._by_queue[queue] - {key}):
@@ -57,7 +57,7 @@ class SharedQueues:
 
 
 def _name(other: Key, namespace: str) -> str:
-    """Nothing is said about other namespaces, which may be somebody else's."""
+    """Name a TaskQueue; one in another namespace, which may be somebody else's, stays unnamed."""
     if other.namespace != namespace:
         return "a TaskQueue in another namespace"
     return f"TaskQueue {other.name}"

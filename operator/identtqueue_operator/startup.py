@@ -1,4 +1,4 @@
-"""How long a pod takes to start, pure: measured from the workload's own pods.
+"""The start-up time of a pod, pure: measured from the workload's own pods.
 
 A scheduled task needs a worker when it falls due, and a worker that is not there yet needs a pod's
 start-up time first. So tasks that fall due within that time count as waiting now. It is what pods
@@ -12,17 +12,17 @@ from .api.v1alpha1 import TaskQueueSpec
 from .model import Pod, Startup
 
 UNKNOWN_SECONDS = 5.0
-"""Until a pod was measured: an image that is on its node already, a process of a few seconds."""
+"""Assumed until a pod was measured: its image is on the node, its process starts in seconds."""
 LONGEST_SECONDS = 600.0
 """A pod that took longer waited for a node, or was not ready in between: no measure for others."""
 WEIGHT = 0.3
-"""Of the newest pod in the average."""
+"""Weight of the newest pod in the average."""
 GRAIN_SECONDS = 1.0
 """The API server and the kubelet report whole seconds; rather early than late."""
 
 
 def startup_seconds(spec: TaskQueueSpec, measured: Startup | None) -> float:
-    """How far ahead of a task its pod has to be started."""
+    """Return how far ahead of a task its pod has to be started."""
     if spec.scaling.startup_seconds is not None:
         return float(spec.scaling.startup_seconds)
     if measured is None or measured.seconds is None:

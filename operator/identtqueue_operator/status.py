@@ -1,4 +1,4 @@
-"""What to tell, pure: one round as the status of a TaskQueue, and as events.
+"""The report of one round, pure: as the status of a TaskQueue, and as events.
 
 The status has two speeds. Words (reason, conditions, the decision) change when something happens
 and are written at once. Numbers change all the time; they are written along with words, else at
@@ -34,9 +34,9 @@ Json = dict[str, Any]
 
 MAX_IDS_IN_EVENT = 10
 MOST_CHARACTERS = 1_024
-"""Of any text in a status or an event; the API server takes no more in an event."""
+"""Longest text in a status or an event; the API server's own limit for events."""
 NOBODY_WORKS_SECONDS = 60.0
-"""When nobody has worked for so long, for a reason that is known, the TaskQueue is not Ready."""
+"""Time without any working pod, for a known reason, after which the TaskQueue is not Ready."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """One round, as far as it got. What is None was not reached."""
+    """One round, as far as it got. A field that it did not reach is None."""
 
     at: float
     generation: int
@@ -58,26 +58,26 @@ class Round:
     problem: tuple[str, str] | None = None
     """(reason, message) of what is wrong with the resource or its workload."""
     pause: tuple[str, str] | None = None
-    """What of scaling is paused, in a word and in a sentence."""
+    """The part of scaling that is paused, in a word and in a sentence."""
     failing: bool = False
     """Whether rounds before this one have failed too, so that `outcome.failure` is news."""
     seen: Observed | None = None
     decision: Decision | None = None
     outcome: Outcome = field(default_factory=Outcome)
     reverted: bool = False
-    """Somebody had changed the Deployment of a template, and it is as it was again."""
+    """Whether another's change of a template's Deployment was reverted."""
     warnings: tuple[str, ...] = ()
-    """What the API server has warned of when that Deployment was written."""
+    """Warnings of the API server when that Deployment was written."""
     startup: Startup | None = None
-    """As measured so far."""
+    """The start-up time as measured so far."""
     original: int | None = None
     """The number of replicas to restore when the TaskQueue is deleted."""
     operator: str = ""
     """Name of the operator that reports."""
     blind: str = ""
-    """Why the operator sees nothing new in the namespace, in the API server's words."""
+    """Why changes in the namespace are not seen, in the API server's words."""
     other_operator: str = ""
-    """Name of another one that serves the TaskQueue too, and has been sent away."""
+    """Name of another operator that serves the TaskQueue too, and was turned away."""
 
     @property
     def paused(self) -> bool:
@@ -95,7 +95,7 @@ class Told:
 
 
 def tell(now: Round, previous: Mapping[str, Any]) -> Told:
-    """Status and events after a round.
+    """Make status and events after a round.
 
     Args:
         now: the round.
@@ -155,7 +155,7 @@ _LIMITS = {
 
 
 def headline(now: Round, previous: Mapping[str, Any]) -> tuple[str, str]:
-    """What is going on: one word for the Reason column, and a sentence."""
+    """Say what is going on: one word for the Reason column, and a sentence."""
     if now.problem is not None:
         return now.problem
     seen, decision = now.seen, now.decision
@@ -175,7 +175,7 @@ def headline(now: Round, previous: Mapping[str, Any]) -> tuple[str, str]:
         held = sum(w.in_flight for pod in decision.drain.victims for w in workers[pod.uid])
         holds = f"still hold {_count(held, 'task')}" if held else "hold no task"
         count = f"{len(decision.drain.victims)} of {decision.current}"
-        return "Draining", f"{count} pods are to go and {holds}; {target.message}"
+        return "Draining", f"{count} pods are draining and {holds}; {target.message}"
     return _otherwise(now, previous, seen, decision)
 
 
@@ -191,7 +191,7 @@ def _otherwise(
 def _at_work(seen: Observed, decision: Decision) -> str:
     assert seen.workload is not None
     target = decision.target
-    # What somebody has said, or can mend, comes before what follows from the rules.
+    # Something that a person has set, or can fix, comes before what follows from the rules.
     for limit in ("ReplicasChangedByOthers", "ScaleUpPaused", "ScaleDownPaused"):
         if limit in target.limited_by:
             return limit
@@ -284,7 +284,7 @@ def _trigger(trigger: Trigger, desired: int | None) -> Json:
 
 
 def _last_decision(now: Round, previous: Mapping[str, Any]) -> Json | None:
-    """The last change of the number; or, if a limit held it back since, that."""
+    """Return the last change of the number or, if a limit has held it back since, that."""
     before: Json = previous.get("lastDecision") or {}
     if now.decision is None or now.seen is None or now.seen.workload is None:
         return before or None
@@ -332,7 +332,7 @@ def _recovered(now: Round, previous: Mapping[str, Any]) -> Json | None:
 
 
 def _fingerprint(status: Json) -> tuple[Any, ...]:
-    """What is worth a write at once: words, and numbers that came to rest."""
+    """Return what is worth a write at once: words, and numbers that came to rest."""
     replicas, tasks = status.get("replicas", {}), status.get("tasks", {})
     decision = status.get("lastDecision", {})
     return (
@@ -351,7 +351,7 @@ def _fingerprint(status: Json) -> tuple[Any, ...]:
 
 
 def _words_of(condition: Json) -> tuple[str, ...]:
-    """What of a condition is news. Its message is, where it says what to mend.
+    """Return what of a condition is news: its message only where it says what to mend.
 
     That a Redis can't be reached says it all; which node of a cluster was tried last is chance.
     """
@@ -401,7 +401,7 @@ def _condition(verdict: Verdict, before: Mapping[str, Any] | None, now: Round) -
     }
 
 
-_UNKNOWN = ("Unknown", "NotObserved", "it was not looked at, see Ready")
+_UNKNOWN = ("Unknown", "NotObserved", "not observed in this round; see the condition Ready")
 
 
 def _verdicts(
@@ -424,7 +424,7 @@ def _verdicts(
 
 
 def _trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
-    """Why scaling does not work, if it does not; or for long nobody."""
+    """Say why scaling does not work, or why no worker has worked for long; None if all is well."""
     seen = now.seen
     if seen is None:
         return None
@@ -440,7 +440,7 @@ def _trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
 
 
 def _nobody_works(now: Round, previous: Mapping[str, Any]) -> str | None:
-    """Why nobody has worked for a while, if that is known."""
+    """Say why no worker has worked for a while, if that is known."""
     if now.decision is None or now.paused:
         return None
     health = now.decision.health
@@ -473,7 +473,7 @@ def _of_which(seen: Observed) -> str:
     """Say what is wrong with Redis; of several triggers, with whose."""
     if len(seen.triggers) == 1:
         return seen.source.message
-    return "; ".join(seen.blind_in_words())
+    return "; ".join(f"{names}: {cause}" for names, cause in seen.blind_by_cause())
 
 
 def _workload(now: Round) -> Finding:
@@ -519,11 +519,11 @@ def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
         return _UNKNOWN
     told = _draining_pods(seen, decision)
     if not told:
-        return "False", "NobodyDrains", "no worker was told to go"
+        return "False", "NobodyDrains", "no worker drains"
     workers = seen.workers_by_pod()
     busy = [pod for pod in told if any(worker.in_flight for worker in workers[pod.uid])]
     idle = [pod for pod in told if pod not in busy]
-    parts = (("finishing what they hold", busy), ("idle, about to go", idle))
+    parts = (("finishing their tasks", busy), ("idle, about to end", idle))
     return "True", "ScaleDown", "; ".join(f"{what}: {_names(of)}" for what, of in parts if of)
 
 
@@ -532,7 +532,7 @@ def _names(pods: Iterable[Pod]) -> str:
 
 
 def _draining_pods(seen: Observed, decision: Decision) -> list[Pod]:
-    """Pods whose workers were told to go, or are with this round, and are not called back by it."""
+    """List pods whose workers drain, or will after this round, and are not called back by it."""
     workers = seen.workers_by_pod()
     victims = {pod.uid for pod in decision.drain.victims}
     back = {worker.worker_id for worker in decision.drain.call_back}
@@ -568,7 +568,11 @@ def _shared(seen: Observed | None) -> Finding:
     if seen is None:
         return _UNKNOWN
     if seen.shared:
-        return "True", "AnotherTaskQueue", f"{seen.shared}: each starts workers for all its tasks"
+        return (
+            "True",
+            "AnotherTaskQueue",
+            f"{seen.shared}: each TaskQueue starts workers for all tasks of that queue",
+        )
     return "False", "OnlyTaskQueue", "no other TaskQueue counts the same tasks"
 
 
@@ -578,7 +582,7 @@ def _unreadable(seen: Observed | None) -> Finding:
     if not seen.flaws:
         return "False", "AllReadable", "the entries of all workers in Redis can be read"
     text = (
-        f"entries of workers in Redis that can't be read, in part or at all: {len(seen.flaws)} "
+        f"worker entries in Redis that can't be read, at least in part: {len(seen.flaws)} "
         f"({seen.flaws[0]}); something other than a worker has written there"
     )
     return "True", "ForeignData", text
@@ -589,14 +593,14 @@ def _changed_by_others(seen: Observed | None, decision: Decision | None) -> Find
         return _UNKNOWN
     changes = decision.hands.changes
     if not changes or seen.steady - changes[-1].at > TOLD_SECONDS:
-        return "False", "OnlyHand", "nobody else has changed the replicas of late"
+        return "False", "OnlyHand", "nobody else has changed the number of replicas recently"
     text = describe_change(changes[-1])
     return "True", "AnotherHand", f"{text}; {_count(len(changes), 'change')} within 30 minutes"
 
 
 def _overlap(now: Round) -> Finding:
     if not now.other_operator:
-        return "False", "OnlyOperator", "no other operator has asked for this TaskQueue of late"
+        return "False", "OnlyOperator", "no other operator has claimed this TaskQueue recently"
     text = (
         f"operator {now.other_operator} serves this TaskQueue too, and leaves it to "
         f"{now.operator}; separate them by watchNamespaces or watchLabelSelector"
@@ -615,7 +619,7 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
         text = f"{now.workload} was written, and the API server warns: {warning}"
         yield Event("Warning", "WorkloadWarning", text)
     if now.reverted:
-        text = f"{now.workload} was changed by somebody; the template holds again"
+        text = f"somebody changed {now.workload}; the operator has restored what the template says"
         yield Event("Normal", "WorkloadReverted", text)
     if now.decision and now.decision.hands.is_news:
         change = now.decision.hands.changes[-1]
@@ -631,7 +635,11 @@ def _events(now: Round, previous: Mapping[str, Any], status: Json) -> Iterable[E
         yield Event("Warning", ready["reason"], ready["message"])
     if now.decision and now.outcome.scaled_to is not None and now.decision.drain.timed_out:
         names = ", ".join(pod.key.name for pod in now.decision.drain.timed_out)
-        yield Event("Warning", "DrainTimedOut", f"drain.timeoutSeconds is over: {names}")
+        yield Event(
+            "Warning",
+            "DrainTimedOut",
+            f"drain.timeoutSeconds has passed; these pods end although they hold tasks: {names}",
+        )
 
 
 def _scale_events(now: Round) -> Iterable[Event]:
@@ -644,10 +652,10 @@ def _scale_events(now: Round) -> Iterable[Event]:
 
 def _recovery_events(outcome: Outcome) -> Iterable[Event]:
     for item in outcome.recovered:
-        where = f"queue {item.queue}, worker in {item.pod}: {item.cause}"
+        where = f"queue {item.queue} (worker in {item.pod}: {item.cause})"
         if item.requeued:
             count = _count(len(item.requeued), "task")
-            yield Event("Warning", "TasksRequeued", f"{count} back in {where}")
+            yield Event("Warning", "TasksRequeued", f"{count} returned to {where}")
         if item.dead:
             ids = ", ".join(item.dead[:MAX_IDS_IN_EVENT])
             more = len(item.dead) - MAX_IDS_IN_EVENT
@@ -655,7 +663,7 @@ def _recovery_events(outcome: Outcome) -> Iterable[Event]:
             yield Event(
                 "Warning",
                 "TaskDeadLettered",
-                f"lost too many workers, now dead letters: {ids}{tail} ({where})",
+                f"dead letters now, because too many workers died with them: {ids}{tail}; {where}",
             )
 
 
@@ -671,7 +679,7 @@ def _condition_events(
     before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
 ) -> Iterable[Event]:
     def turned(kind: str, status: str) -> bool:
-        """Whether a condition became so, or stayed so for another reason."""
+        """Return whether a condition became so, or stayed so for another reason."""
         was, now = before.get(kind, {}), after[kind]
         return bool(now["status"] == status and was.get("reason") != now["reason"])
 
@@ -680,7 +688,7 @@ def _condition_events(
         yield Event("Warning", redis["reason"], redis["message"])
     first_look = before.get("RedisReachable", {}).get("reason") in (None, _UNKNOWN[1])
     if turned("RedisReachable", "True") and not first_look:
-        yield Event("Normal", "RedisRecovered", "Redis answers again; scaling goes on")
+        yield Event("Normal", "RedisRecovered", "Redis answers again; scaling resumes")
     found = after["WorkloadFound"]
     if turned("WorkloadFound", "False") and found["reason"] == "WorkloadMissing":
         yield Event("Warning", "WorkloadMissing", found["message"])
@@ -695,5 +703,5 @@ def _condition_events(
     if turned("Draining", "True"):
         # Without the names of pods, which the condition has: so that repeated ones are counted up.
         busy = after["Draining"]["message"].startswith("finishing")
-        rest = "they finish their tasks and go" if busy else "they hold no task and go"
+        rest = "they finish their tasks first" if busy else "they hold no task"
         yield Event("Normal", "DrainStarted", f"workers were told to stop fetching; {rest}")

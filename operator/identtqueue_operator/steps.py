@@ -1,4 +1,4 @@
-"""How fast the number of replicas may change, pure: `maxStep`, and policies by pods or percent.
+"""Limits on the pace of scaling, pure: `maxStep`, and policies by pods or percent.
 
 Each limit looks at a period that ends now. The number at its beginning is the present one without
 the operator's own changes since; what others have changed counts as if it had always been so. From
@@ -23,10 +23,10 @@ from .model import Memory, Step
 
 @dataclass(frozen=True, slots=True)
 class StepLimit:
-    """How far the number may go now."""
+    """A limit on the number of replicas, as it is now."""
 
     name: str
-    """As `limitedBy` has it."""
+    """Name of the limit in `limitedBy`."""
     replicas: int
     words: str
 
@@ -34,7 +34,7 @@ class StepLimit:
 def growth_limits(
     spec: TaskQueueSpec, memory: Memory, current: int, at: float
 ) -> Iterable[StepLimit]:
-    """The highest numbers that `scaleUp` allows now."""
+    """Return the highest numbers that `scaleUp` allows now."""
     rules = spec.scaling.scale_up
 
     def reach(policy: StepPolicy) -> int:
@@ -47,7 +47,7 @@ def growth_limits(
 def shrinking_limits(
     spec: TaskQueueSpec, memory: Memory, current: int, at: float
 ) -> Iterable[StepLimit]:
-    """The lowest numbers that `scaleDown` allows now."""
+    """Return the lowest numbers that `scaleDown` allows now."""
     rules = spec.scaling.scale_down
 
     def reach(policy: StepPolicy) -> int:
@@ -61,7 +61,7 @@ def shrinking_limits(
 def next_step_at(
     spec: TaskQueueSpec, rules: ScaleUp | ScaleDown, memory: Memory, at: float
 ) -> float:
-    """When a limit that holds the number back allows more, on the monotonic clock."""
+    """Return when a limit that holds the number back allows more, on the monotonic clock."""
     times = [
         step.at + policy.period_seconds
         for policy in _all(spec, rules)
@@ -74,7 +74,7 @@ def next_step_at(
 
 
 def forget_old(spec: TaskQueueSpec, memory: Memory, at: float) -> tuple[Step, ...]:
-    """The changes that a limit still looks at."""
+    """Keep the changes that a limit still looks at."""
     policies = (*_all(spec, spec.scaling.scale_up), *_all(spec, spec.scaling.scale_down))
     longest = max((policy.period_seconds for policy in policies), default=0)
     return tuple(step for step in memory.steps if at - step.at < longest)
@@ -123,14 +123,14 @@ def _lowest(policy: StepPolicy, memory: Memory, current: int, at: float) -> int:
 
 
 def _step(policy: StepPolicy, start: int) -> int:
-    """How many replicas the number may move from its beginning."""
+    """Return how many replicas the number may move from its beginning."""
     if policy.type == "Pods":
         return policy.value
     return max(1, -(-start * policy.value // 100))  # rounded up
 
 
 def _start(policy: StepPolicy, memory: Memory, current: int, at: float) -> int | None:
-    """The number at the beginning of the period; None if that was before a restart."""
+    """Return the number at the beginning of the period; None if that was before a restart."""
     forgotten_at = _forgotten_at(memory)
     if forgotten_at is not None and at - forgotten_at < policy.period_seconds:
         return None
@@ -142,7 +142,7 @@ def _within(policy: StepPolicy, memory: Memory, at: float) -> Iterable[Step]:
 
 
 def _forgotten_at(memory: Memory) -> float | None:
-    """When the last change was, if no more than its time is known."""
+    """Return when the last change was, if only its time is known."""
     if memory.scaled_at is None or (memory.steps and memory.steps[-1].at >= memory.scaled_at):
         return None
     return memory.scaled_at

@@ -1,4 +1,4 @@
-"""How many replicas the queues ask for, pure: the strategies, and what they measure.
+"""The number of replicas that the queues ask for, pure: the strategies, and what they measure.
 
 Each trigger asks for itself, by its own strategy, and the largest number counts. Replicas are whole
 pods, and each pod serves all triggers; so what is enough for the trigger that asks for most is
@@ -21,8 +21,8 @@ SILENCE = 3.0
 rate a Poisson process is silent for so long with a probability of 5 % (the "rule of three").
 The average alone would keep the workers of a burst for minutes after its end."""
 NEGLIGIBLE_REPLICAS = 0.05
-"""So little of a replica, with no task there, is no reason to keep one (an average never quite
-returns to zero)."""
+"""Share of a replica that, without any task, is no reason to keep one: an average never quite
+returns to zero."""
 
 
 class Wish(NamedTuple):
@@ -34,9 +34,9 @@ class Wish(NamedTuple):
     words: str
     """The calculation."""
     trigger: str = ""
-    """Name of the trigger. Empty: it is nobody's, but the specification's."""
+    """Name of the trigger. Empty: the specification itself asks for it."""
     measure: str = "Backlog"
-    """What the strategy goes by."""
+    """The quantity that the strategy uses."""
 
 
 def wishes(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Wish, ...]:
@@ -79,7 +79,7 @@ def _wanted(
     if traffic is None or traffic.service_seconds is None:
         wanted = math.ceil(depth.demand / slots)
         words = (
-            f"no task has ended yet, so its run time is unknown: "
+            f"no task has ended yet, so the run time is unknown: "
             f"ceil(({counts}) / {slots} at once per replica) = {wanted}"
         )
         return Wish(wanted, depth.demand / slots, words, trigger.name, "WaitTime")
@@ -96,12 +96,12 @@ def _due(depth: Depth) -> str:
 def _by_wait_time(
     depth: Depth, traffic: Traffic, target_seconds: int, startup: float, slots: int
 ) -> Wish:
-    """Little's law: L = arrival rate x service time keeps pace; the queue comes on top.
+    """Apply Little's law: arrival rate x service time keeps pace; the queue comes on top.
 
     The queue is to be gone within the time that is left, which is counted from when a pod that is
     started now would be ready: else a burst would be ordered again and again, more of it each time,
-    while its pods start. For the same reason nobody hurries more than a start-up takes (as far as
-    half of the target): pods that come too late only cost.
+    while its pods start. For the same reason the time left is never less than a start-up (or half
+    of the target): pods that come too late only cost.
     """
     service = traffic.service_seconds or 0.0
     head = max(depth.oldest_wait_seconds or 0.0, startup)
@@ -126,7 +126,7 @@ def _by_wait_time(
 
 
 def measure(before: Traffic | None, depth: Depth, at: float) -> Traffic:
-    """Arrival rate and service time after one more look at the counters."""
+    """Update arrival rate and service time after one more look at the counters."""
     overall = depth.run_ms_total / depth.ended_total / 1000 if depth.ended_total else None
     now = Traffic(
         *(at, depth.enqueued_total, depth.ended_total, depth.run_ms_total),

@@ -1,18 +1,19 @@
-"""Which pods go, and how far the number may be lowered for them, pure.
+"""The choice of pods to end, and how far the number may be lowered for them, pure.
 
 The workload's controller decides which pods it ends when the number is lowered, and each kind has
-its own rule. So who may be told to go follows from that rule, and from nothing else.
+its own rule. So the workers that may be asked to drain follow from that rule, and from nothing
+else.
 
 * `NotReadyFirst`, a ReplicaSet: see `replicaset_order`. The operator chooses those that hold least;
-  told to stop they turn not ready and get a low cost, so they are the first in that order.
+  once they drain, they turn not ready and get a low cost, so they are the first in that order.
 * `HighestOrdinal`, a StatefulSet: the pods with the highest numbers, whatever they hold. The number
   follows as far down as they have finished in one run from the top. Unless its
   `podManagementPolicy` is `Parallel`, such a controller ends a pod that is not ready only if no
   other pod is unready. A drained worker is not ready. Two of them at once would be in each other's
-  way for ever, so only the highest pod is ever told, and the number is lowered by one.
-* `Unknown`: any pod may be the one. Nobody is told while a worker holds a task. When none does, all
-  are told, the number is lowered when that is seen, and when the controller has followed, those
-  that are left are called back. So tasks are never cut off; they wait for a moment.
+  way forever, so only the highest pod drains, and the number is lowered by one.
+* `Unknown`: any pod may be ended. No worker drains while one holds a task. When none does, all are
+  asked to drain. Once that is seen, the number is lowered, and when the controller has followed,
+  the workers that are left are called back. So tasks are never cut off; they wait for a moment.
 
 See docs/adr/021-the-controller-dictates-who-goes.md.
 """
@@ -36,10 +37,10 @@ def choose_victims(
     hold: bool = False,
     lowered: bool = False,
 ) -> tuple[Pod, ...]:
-    """The pods that should go.
+    """Choose the pods that should go.
 
-    Without the wish to shrink, or with `hold`, nobody is chosen anew. But the number may just have
-    been lowered: those that the controller is about to end stay chosen until it has followed.
+    If the number is not to be lowered, or with `hold`, no further pod is chosen. But if it has just
+    been lowered, the pods that the controller is about to end stay chosen until it has followed.
     """
     match workload.removal:
         case RemovalOrder.HIGHEST_ORDINAL:
@@ -52,7 +53,7 @@ def choose_victims(
 def lowest_number(
     target: int, seen: Observed, pods: Sequence[Pod], free: set[str], late: int
 ) -> int | None:
-    """The lowest number that ends nobody who holds a task (or whose time is over).
+    """Find the lowest number that ends no pod with a task, unless its time is over.
 
     Args:
         target: the number of replicas that there should be.
@@ -92,7 +93,7 @@ def _cheapest(
     hold: bool,
     lowered: bool,
 ) -> tuple[Pod, ...]:
-    """First those that already drain, then those that hold least.
+    """Choose first the pods that already drain, then those that hold the fewest tasks.
 
     After a lowered number, what the controller has in excess of it stays chosen. In a rollout it
     has more than the number by design.
@@ -107,10 +108,10 @@ def _cheapest(
         pods = [pod for pod in pods if drains(workers[pod.uid])]
 
     def price(pod: Pod) -> tuple[int, int, float, str]:
-        """What ending this pod costs; the smallest goes first."""
+        """Return what ending this pod costs; the cheapest goes first."""
         mine = workers[pod.uid]
-        # Not started yet: costs nothing. Ready but not known to Redis: nobody can tell what it
-        # does, and nobody can drain it; it goes last.
+        # Not started yet: costs nothing. Ready but not known to Redis: what it does is unknown,
+        # and it can't be drained, so it goes last.
         kind = (1 if drains(mine) else 2) if mine else (3 if pod.ready else 0)
         return kind, sum(w.in_flight for w in mine), -pod.created_at, pod.key.name
 
@@ -118,7 +119,7 @@ def _cheapest(
 
 
 def replicaset_order(pod: Pod) -> tuple[bool, int, bool, int]:
-    """The order in which a ReplicaSet ends its pods, as far as it matters here.
+    """Return a pod's place in the order in which a ReplicaSet ends its pods.
 
     From `ActivePodsWithRanks` in kubernetes/pkg/controller/controller_utils.go (1.34): unassigned
     before assigned; Pending, Unknown, Running; not ready before ready; lower deletion cost first.
@@ -127,7 +128,7 @@ def replicaset_order(pod: Pod) -> tuple[bool, int, bool, int]:
 
 
 def _down_by_the_first(target: int, pods: Sequence[Pod], free: set[str], late: int) -> int:
-    """As many fewer as stand first in the order and may go."""
+    """Lower the number by the pods that stand first in the order and may go."""
     first = 0
     # Of those that stand equal, any may be chosen: so the busy ones are counted first.
     for pod in sorted(pods, key=lambda pod: (replicaset_order(pod), pod.uid in free)):
@@ -150,7 +151,7 @@ def _highest(
     hold: bool,
     lowered: bool,
 ) -> tuple[Pod, ...]:
-    """Those at or above the target; of a controller that goes one by one, the highest pod only."""
+    """Choose the pods at or above the target, or only the highest if they end one by one."""
     top_down = sorted(pods, key=lambda pod: _position(pod, workload), reverse=True)
     going = [pod for pod in top_down if _position(pod, workload) >= target]
     if workload.one_by_one:
@@ -162,7 +163,7 @@ def _highest(
 
 
 def _position(pod: Pod, workload: Workload) -> float:
-    """How many pods there are below it when all are there. One below the first ordinal must go."""
+    """Count the pods below it when all are there. A pod below the first ordinal must go."""
     position = pod.ordinal - workload.first_ordinal
     return position if position >= 0 else float("inf")
 
@@ -170,7 +171,7 @@ def _position(pod: Pod, workload: Workload) -> float:
 def _down_to_the_busiest(
     target: int, pods: Sequence[Pod], free: set[str], workload: Workload
 ) -> int:
-    """As many fewer as may go in one run from the top; at most one, of some controllers."""
+    """Lower the number by the free pods in one run from the top, for some controllers by one."""
     staying = [pod for pod in pods if _position(pod, workload) < workload.replicas]
     if workload.one_by_one and len(staying) < len(pods):
         return workload.replicas  # the last step is not done yet
@@ -204,12 +205,12 @@ def _all_or_none(
 
 
 def all_known(pods: Sequence[Pod], workload: Workload) -> bool:
-    """Whether no pod exists that was not seen yet."""
+    """Return whether every pod that exists has been seen."""
     return len(pods) >= workload.existing
 
 
 def is_mixed(seen: Observed) -> bool:
-    """Whether a rollout is under way: the controller, not the number, says which pods go."""
+    """Return whether a rollout is under way, so that the controller decides which pods go."""
     workload = seen.workload
     assert workload is not None
     if not workload.rolling:
@@ -219,12 +220,12 @@ def is_mixed(seen: Observed) -> bool:
 
 
 def may_go(pod: Pod, workers: Sequence[Worker]) -> bool:
-    """Whether the pod holds no task and will not take one."""
+    """Return whether the pod holds no task and will not take one."""
     return is_idle(pod, workers) and all(w.told_everywhere for w in workers)
 
 
 def is_idle(pod: Pod, workers: Sequence[Worker]) -> bool:
-    """Whether the pod holds no task now.
+    """Return whether the pod holds no task now.
 
     One that is ready and not known to Redis may be about to register, or be no worker at all.
     """
@@ -232,10 +233,10 @@ def is_idle(pod: Pod, workers: Sequence[Worker]) -> bool:
 
 
 def holds_tasks(workers: Sequence[Worker]) -> bool:
-    """Whether one of them holds a task."""
+    """Return whether one of them holds a task."""
     return any(w.in_flight for w in workers)
 
 
 def drains(workers: Sequence[Worker]) -> bool:
-    """Whether one of them was told to stop."""
+    """Return whether one of them was told to drain."""
     return any(w.draining for w in workers)

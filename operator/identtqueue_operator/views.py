@@ -1,4 +1,4 @@
-"""From the API server's JSON to the operator's small values.
+"""Parsing: the API server's JSON becomes the operator's small values.
 
 A pod of the API server takes tens of kilobytes as a dict; the operator keeps a few hundred bytes.
 """
@@ -15,23 +15,23 @@ from .model import Container, Key, Owner, Pod, RemovalOrder, Selector, Workload,
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 DRAINING_SINCE = "identtqueue.dev/draining-since"
 FIELD_MANAGER = "identtqueue-operator"
-"""Who wrote what, in `metadata.managedFields`. Every write of the operator carries it, so that the
-hand that changed a number of replicas has a name."""
+"""Name of the operator in `metadata.managedFields`. All its writes carry it, so that it is known
+who changed a number of replicas."""
 TEMPLATE_HASH = "identtqueue.dev/template-hash"
 REVISION_LABEL = "controller-revision-hash"
-"""By which a StatefulSet marks the pods of one revision of its template."""
+"""Label by which a StatefulSet marks the pods of one revision of its template."""
 
 Body = Mapping[str, Any]
 
 
 def key_of(body: Body) -> Key:
-    """Namespace and name."""
+    """Read namespace and name."""
     metadata = body["metadata"]
     return Key(metadata.get("namespace") or "", metadata["name"])
 
 
 def owner_of(body: Body) -> Owner | None:
-    """What controls an object."""
+    """Read what controls an object."""
     owner = _controller(body)
     if owner is None:
         return None
@@ -45,12 +45,12 @@ def _controller(body: Body) -> Body | None:
 
 
 def workload(body: Body, kind: str) -> Workload:
-    """A Deployment or a StatefulSet. The items of a list do not say their kind themselves."""
+    """Read a Deployment or a StatefulSet. Items of a list do not say their kind themselves."""
     return stateful_set(body) if kind == "StatefulSet" else deployment(body)
 
 
 def deployment(body: Body) -> Workload:
-    """A Deployment."""
+    """Read a Deployment."""
     metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
     template_hash = (metadata.get("annotations") or {}).get(TEMPLATE_HASH)
     return Workload(
@@ -74,7 +74,7 @@ def deployment(body: Body) -> Workload:
 
 
 def stateful_set(body: Body) -> Workload:
-    """A StatefulSet.
+    """Read a StatefulSet.
 
     Its `status.replicas` counts the pods that are on their way out. Whether a rollout is under way,
     only the pods' labels say: with a partition, `currentRevision` never becomes `updateRevision`.
@@ -103,7 +103,7 @@ def stateful_set(body: Body) -> Workload:
 
 
 def scale(body: Body, key: WorkloadKey, path: str) -> Workload:
-    """A workload of another kind, by its `/scale`. Which pods are its own, their owners say.
+    """Read a workload of another kind by its `/scale`. Owners say which pods belong to it.
 
     Raises:
         ValueError: the selector is none.
@@ -123,7 +123,7 @@ def scale(body: Body, key: WorkloadKey, path: str) -> Workload:
 
 
 def _replicas_by(entries: Iterable[Body]) -> str:
-    """The manager that wrote the number of replicas last.
+    """Find the manager that wrote the number of replicas last.
 
     Several own it if they applied the same number. Then it is one that is not the operator.
     """
@@ -137,7 +137,7 @@ def _replicas_by(entries: Iterable[Body]) -> str:
 
 
 def _condition(status: Body, kind: str, value: str) -> str:
-    """Message of a condition, if it has that value."""
+    """Read the message of a condition, if it has that value."""
     for condition in status.get("conditions") or ():
         if condition["type"] == kind and condition["status"] == value:
             return str(condition.get("message") or condition.get("reason") or kind)
@@ -151,7 +151,7 @@ def _shape(body: Body) -> str:
 
 
 def selector(body: Body) -> Selector:
-    """A label selector."""
+    """Read a label selector."""
     return Selector(
         tuple(sorted((body.get("matchLabels") or {}).items())),
         tuple(
@@ -169,7 +169,7 @@ _TERM = re.compile(
 
 
 def parse_selector(text: str) -> Selector:
-    """A label selector as `kubectl -l` takes it, and as a `/scale` has it in its status.
+    """Parse a label selector as `kubectl -l` takes it, and as a `/scale` has it in its status.
 
     Raises:
         ValueError: it is none.
@@ -196,7 +196,7 @@ def parse_selector(text: str) -> Selector:
 
 
 def pod(body: Body, gone_at: float | None = None) -> Pod:
-    """A pod, as it is or, with `gone_at`, as it was last seen."""
+    """Read a pod as it is or, with `gone_at`, as it was last seen."""
     metadata, status = body["metadata"], body.get("status") or {}
     annotations = metadata.get("annotations") or {}
     ready = next((c for c in status.get("conditions") or () if _is_ready(c)), None)
@@ -243,7 +243,7 @@ def _containers(statuses: Iterable[Body]) -> Iterable[Container]:
 
 
 def _init_problem(statuses: Iterable[Body]) -> tuple[str, str] | None:
-    """What keeps an init container from its end; `PodInitializing` is none."""
+    """Say what keeps an init container from its end; `PodInitializing` does not."""
     for status in statuses:
         waiting = ((status.get("state") or {}).get("waiting") or {}).get("reason")
         if waiting and waiting != "PodInitializing":
@@ -267,7 +267,7 @@ def _integer(text: str | None) -> int:
 
 
 def timestamp(text: str | None) -> float | None:
-    """Seconds since the epoch of an RFC 3339 time; None for none, or for what is not a time."""
+    """Parse an RFC 3339 time to seconds since the epoch; None if it is missing or malformed."""
     if not text:
         return None
     try:
@@ -277,5 +277,5 @@ def timestamp(text: str | None) -> float | None:
 
 
 def rfc3339(at: float) -> str:
-    """An RFC 3339 time, in whole seconds."""
+    """Write an RFC 3339 time, in whole seconds."""
     return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""What a status says of an error of Redis, pure: one of a fixed set of sentences.
+"""Errors of Redis as the status words them, pure: one of a fixed set of sentences.
 
 Anybody who may write a TaskQueue can have the operator connect somewhere, and reads its status. So
 a status must not repeat what answered there: no banner, no error text, no names that it knows. The
@@ -25,16 +25,16 @@ _REFUSED = re.compile(r"Redis refused (?:the login|[A-Za-z ]{1,60})( in `[A-Za-z
 _FIXED = (
     (
         RedisAddressRefused,
-        "the operator may not connect there, or where that server leads: see redis.allow",
+        "redis.allow does not permit this address, or one that the server redirects to",
     ),
-    (RedisProtocolError, "what answers is no Redis, or says more than a reply may"),
+    (RedisProtocolError, "what answers is not Redis, or its reply is too large"),
     (RedisFull, "Redis is full, nothing was written"),
     (RedisTooOld, "this Redis is too old: the operator needs 6.2 or newer"),
     (ProtocolMismatch, "the queue was written by an incompatible version of the library"),
 )
 _LOGIN = (
     ("WRONGPASS|invalid username|invalid password", "user name or password is wrong"),
-    ("NOAUTH|Authentication required", "it wants a password"),
+    ("NOAUTH|Authentication required", "a password is required"),
     ("channel", "the user lacks a permission for a channel"),
     ("key", "the user lacks a permission for keys"),
     ("NOPERM|permission", "the user lacks a permission for a command"),
@@ -43,10 +43,10 @@ _UNREACHABLE = (
     (r"Errno -\d|not known|name resolution|nodename|No address", "its name can't be resolved"),
     ("LOADING", "it is loading its data"),
     ("READONLY|MASTERDOWN|replica", "it is a replica, or a failover is under way"),
-    ("BUSY|UNKILLABLE", "it is busy with a script"),
-    ("MISCONF|NOREPLICAS", "it takes no writes (MISCONF or NOREPLICAS)"),
+    ("BUSY|UNKILLABLE", "it is busy running a script"),
+    ("MISCONF|NOREPLICAS", "it refuses writes (MISCONF or NOREPLICAS)"),
     ("no Sentinel answers", "no Sentinel answers"),
-    ("Sentinels see", "the Sentinels see the master down, and no other yet"),
+    ("Sentinels see", "the Sentinels see the master down and have not promoted another yet"),
     ("CLUSTERDOWN|cluster|slot|TRYAGAIN", "its cluster does not serve all slots"),
     (r"[Rr]efused|Errno 111|Connect call failed", "the connection is refused"),
     (r"sign of life|[Tt]ime(d )?-?out", "no answer in time"),
@@ -55,7 +55,10 @@ _UNREACHABLE = (
 _TOPOLOGY = (
     ("is a Sentinel", "this server is a Sentinel: use spec.redis.sentinel"),
     ("is a node", "this server is a node of a Redis Cluster: use spec.redis.cluster"),
-    ("is no node", "this server is no node of a Redis Cluster: use spec.redis.address or sentinel"),
+    (
+        "is no node",
+        "this server is not a node of a Redis Cluster: use spec.redis.address or sentinel",
+    ),
     ("needs the addresses of Sentinels", "spec.redis.sentinel needs the addresses of Sentinels"),
     ("knows a master", "no Sentinel knows a master of that name"),
 )
@@ -81,12 +84,12 @@ def explain(error: IdenttqueueError) -> str:
                 "role needs"
             )
         case RedisTopologyMismatch():
-            return _first(_TOPOLOGY, text, "this address means another kind of server")
+            return _first(_TOPOLOGY, text, "this address belongs to another kind of server")
     return _other(error, text)
 
 
 def _other(error: IdenttqueueError, text: str) -> str:
-    """Of what is left, the library's own words are fixed; those of an error reply are not."""
+    """Explain the remaining errors. The library's own words are fixed; an error reply's are not."""
     if type(error).__name__ != "RedisError":
         return text
     if "WRONGTYPE" in text:  # before Redis 7 behind the words for an error in a script

@@ -19,14 +19,14 @@ Json = dict[str, Any]
 
 HTTP_PORT = 8080
 LABEL = "identtqueue.dev/taskqueue"
-"""By which the Deployment selects its pods."""
+"""Label by which the Deployment selects its pods."""
 _FOLDER = "/var/run/identtqueue"
 _GRACE_MARGIN_SECONDS = 10
-"""Between the end of a worker's own drain and the kubelet's SIGKILL."""
+"""Time between the end of a worker's own drain and the kubelet's SIGKILL."""
 
 
 def render(key: Key, uid: str, spec: TaskQueueSpec, replicas: int) -> Json:
-    """The Deployment to apply. The same input gives the same `TEMPLATE_HASH`.
+    """Render the Deployment to apply. The same input gives the same `TEMPLATE_HASH`.
 
     Args:
         key: of the TaskQueue, and so of the Deployment.
@@ -69,7 +69,7 @@ def render(key: Key, uid: str, spec: TaskQueueSpec, replicas: int) -> Json:
 
 
 def template_hash(deployment: Json) -> str:
-    """The mark by which a later look sees whether the template has changed."""
+    """Compute the mark by which a later look sees whether the template has changed."""
     return str(deployment["metadata"]["annotations"][TEMPLATE_HASH])
 
 
@@ -126,7 +126,7 @@ def _worker(
 
 
 def _volumes(secrets: Iterable[str]) -> dict[str, str]:
-    """Secret -> name of its volume, which has no dots and at most 63 characters.
+    """Name a volume for each Secret, without dots and with at most 63 characters.
 
     Two Secrets may become alike by that; only the later one gets a digest, since another name
     would roll out every Deployment that has been well.
@@ -159,7 +159,7 @@ class _SecretFile:
 
 
 def _secret_files(redis: Redis) -> Iterator[_SecretFile]:
-    """What the worker reads at each login."""
+    """List what the worker reads from files at each login."""
     logins = [("", redis.worker_credentials_secret_ref or redis.credentials_secret_ref)]
     if redis.sentinel:
         logins.append(("SENTINEL_", redis.sentinel.credentials_secret_ref))
@@ -177,7 +177,7 @@ def _secret_files(redis: Redis) -> Iterator[_SecretFile]:
 
 
 def _is_set(container: Json, file: _SecretFile) -> bool:
-    """Whether the user has given it, by a file or by value."""
+    """Return whether the user has given the variable, by a file or by value."""
     names = {item.get("name") for item in container.get("env") or []}
     return bool(names & {file.variable, file.variable.removesuffix("_FILE")})
 
@@ -185,7 +185,7 @@ def _is_set(container: Json, file: _SecretFile) -> bool:
 def environment(
     spec: TaskQueueSpec, trigger: ResolvedTrigger, container: str, port: int
 ) -> list[Json]:
-    """What a worker needs to know: who it is, where its tasks are, and how it should work."""
+    """List what a worker needs to know: its identity, where its tasks are, and how to work."""
     fields = {"POD_UID": "metadata.uid", "POD_NAME": "metadata.name"}
     values = {
         "CONTAINER": container,
@@ -204,7 +204,7 @@ def environment(
 
 
 def _queue_word(queue: Queue) -> str:
-    """As `identtqueue worker` reads it; a queue without weight is written as it ever was."""
+    """Write a queue for `identtqueue worker`. Without a weight, its old form stays."""
     return queue.name if queue.weight is None else f"{queue.name}:{queue.weight}"
 
 

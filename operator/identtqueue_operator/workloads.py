@@ -30,7 +30,7 @@ class Workloads:
         self._kinds = Kinds(cluster, kube, clock)
 
     async def look(self, at: Reference) -> tuple[Workload | None, tuple[Pod, ...]]:
-        """The workload, and the pods with its labels; None if there is no such workload.
+        """Return the workload and the pods with its labels; None if there is no such workload.
 
         Raises:
             WorkloadTrouble: it can't be read, and it is known what to do about it.
@@ -47,7 +47,7 @@ class Workloads:
 
 
 async def find_watched(key: WorkloadKey, cluster: Cluster, kube: Kube) -> Workload | None:
-    """A Deployment or a StatefulSet; one that the cache does not have is asked for."""
+    """Find a Deployment or a StatefulSet, in the cache or by asking the API server."""
     known = cluster.workload(key)
     if known is None and not cluster.is_missing(key):
         try:

@@ -580,7 +580,7 @@ def test_wait_time_hurries_no_more_than_a_start_up_takes(startup, least):
 def test_wait_time_before_any_task_has_ended_takes_a_slot_per_task():
     found = target(spec(WAIT), observed(1, queued=9), Memory(traffic={"main": traffic(1, None)}))
     assert found.replicas == 3
-    assert "its run time is unknown" in found.message
+    assert "the run time is unknown" in found.message
 
 
 def test_wait_time_forgets_old_traffic():

@@ -47,7 +47,7 @@ async def test_a_spec_that_is_too_large_is_refused_until_it_is_small_enough(api,
     spec = {"template": template, "queues": [{"name": "q"}], "redis": {"address": "redis.example"}}
     api.put("taskqueues", "huge", {"spec": spec})
     await eventually(lambda: status(api, "huge").get("reason") == "InvalidSpec")
-    assert "the spec takes 262," in status(api, "huge")["message"]
+    assert "the spec is 262," in status(api, "huge")["message"]
     path = "/apis/identtqueue.dev/v1alpha1/namespaces/ns/taskqueues/huge/status"
     await eventually(lambda: api.answered[path])
     assert api.answered[path] < 10_000

@@ -76,7 +76,7 @@ async def test_a_recovery_whose_telling_failed_is_told_later(operator, setup, pa
     refusing = Refusing(setup.api, part, 2)
     await lost.die()
     setup.fleet.container_ended(lost.pod_name, restarted=True)
-    assert "1 task back in" in await setup.told("TasksRequeued")
+    assert "1 task returned to" in await setup.told("TasksRequeued")
     assert refusing.left == 0
     await eventually(lambda: setup.status.get("recovered"))
     assert setup.status["recovered"]["total"] == 1

@@ -133,11 +133,11 @@ def test_a_drain_is_told():
     seen = observed(2, in_flight=3, pods=pods, workers=workers)
     told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
     assert told.status["reason"] == "Draining"
-    assert "1 of 2 pods are to go and still hold 1 task;" in told.status["message"]
+    assert "1 of 2 pods are draining and still hold 1 task;" in told.status["message"]
     assert reasons(told) == ["DrainStarted"]
-    assert "finish their tasks and go" in told.events[0].message
+    assert "finish their tasks first" in told.events[0].message
     assert "p0" not in told.events[0].message, "so that drains are counted up, whoever drains"
-    assert conditions(told)["Draining"]["message"] == "finishing what they hold: p0"
+    assert conditions(told)["Draining"]["message"] == "finishing their tasks: p0"
     assert told.status["replicas"]["draining"] == 1
     assert next(iter(sorted(told.status))) == "brief", "kubectl describe sorts by name"
 
@@ -223,7 +223,7 @@ def test_idle_pods_that_go_are_not_said_to_finish_anything():
     seen = observed(2, pods=pods, workers=tuple(worker(each) for each in pods))
     told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
     assert "hold no task" in told.status["message"]
-    assert conditions(told)["Draining"]["message"] == "idle, about to go: p0, p1"
+    assert conditions(told)["Draining"]["message"] == "idle, about to end: p0, p1"
     (event,) = told.events
     assert (event.reason, "finish" in event.message) == ("DrainStarted", False)
 

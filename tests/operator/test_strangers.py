@@ -53,7 +53,7 @@ async def test_that_no_worker_registered_is_told_and_nothing_is_scaled(operator,
     await setup.enqueue(9)
     setup.create(name=web.name, workloadRef={"name": web.name})
     (message,) = await told_by(setup, web.name, "NoWorkerRegistered")
-    assert message.startswith("3 of 3 pods: ready, and not registered")
+    assert message.startswith("3 of 3 pods: ready, but no worker has registered")
     status = setup.api.get("taskqueues", web.name)["status"]
     conditions = {each["type"]: (each["status"], each["reason"]) for each in status["conditions"]}
     assert conditions["Ready"] == ("False", "NoWorkerRegistered")

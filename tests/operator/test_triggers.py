@@ -130,7 +130,8 @@ def test_a_blind_trigger_never_shrinks_and_the_others_grow(triggers, current, po
     assert decision.target.replicas == max([current, least, *wished])
     assert decision.scale_to is None or decision.scale_to > current
     assert (decision.drain.stop, decision.drain.mark, decision.drain.replicas) == ((), (), None)
-    (said,) = re.findall(r"no data of triggers? ([a-z, ]+): no answer", decision.target.message)
+    pattern = r"no data from triggers? ([a-z, ]+) \(no answer\)"
+    (said,) = re.findall(pattern, decision.target.message)
     assert said.split(", ") == blind
 
 
@@ -141,7 +142,7 @@ def test_which_one_holds_is_said():
     assert target.limited_by == ("SourceError",)
     assert target.message == (
         "trigger main: ceil((2 queued + 0 in flight) / 1 per replica) = 2; "
-        "no data of trigger eu: no answer makes it 5"
+        "no data from trigger eu (no answer) makes it 5"
     )
     grown, _ = choose(
         the_spec({"eu": 1}), looking(1, {"main": Depth(queued=2), "eu": None}), Memory(), 1

@@ -618,7 +618,7 @@ async def test_an_address_that_means_another_kind_of_server(operator, setup, red
     setup.create(redis={"cluster": nodes})
     await setup.reason("RedisTopologyMismatch")
     assert setup.condition("RedisReachable") == ("False", "RedisTopologyMismatch")
-    assert "this server is no node of a Redis Cluster" in await setup.told("RedisTopologyMismatch")
+    assert "is not a node of a Redis Cluster" in await setup.told("RedisTopologyMismatch")
     assert setup.fleet.replicas == 1
     right = {"address": setup.address, "cluster": None}
     setup.api.change("taskqueues", setup.name, {"spec": {"redis": right}})

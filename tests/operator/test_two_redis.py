@@ -101,7 +101,7 @@ async def test_a_redis_that_is_killed_holds_the_number_and_the_other_one_grows(
     second.server.kill()
     await setup.reason("RedisUnreachable")
     assert triggers(setup)["eu"]["reachable"] is False
-    assert "eu: " in setup.status["message"]
+    assert "trigger eu (" in setup.status["message"]
     await setup.enqueue(5)
     await setup.replicas(5)
     assert setup.status["triggersReachable"] == "1/2"
@@ -159,7 +159,7 @@ async def test_evidence_in_one_redis_is_none_in_the_other(operator, setup, secon
     setup.api.remove("pods", name)
     await eventually(lambda: setup.status.get("recovered", {}).get("total") == 1)
     assert await setup.told("TasksRequeued") == (
-        f"1 task back in queue {setup.queue}, worker in {name}: pod gone and connection closed"
+        f"1 task returned to queue {setup.queue} (worker in {name}: pod gone and connection closed)"
     )
     assert await second.queued() == 0
     await there.die()

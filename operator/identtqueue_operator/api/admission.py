@@ -39,12 +39,12 @@ class Reference:
     """How many Secrets there may be at this place."""
 
     def __str__(self) -> str:
-        """The place as an author writes it: `spec.redis.tls.caSecretRef`."""
+        """Write the place as an author does: `spec.redis.tls.caSecretRef`."""
         names = [f"{name}[]" if name == self.many else name for name in self.fields]
         return ".".join(["spec", *names])
 
     def below(self, name: str, node: Schema) -> "Reference":
-        """The way to a field of the present one."""
+        """Go on to a field of the present one."""
         fields = (*self.fields, name)
         if node.get("type") != "array":
             return Reference(fields, self.many, self.most)
@@ -74,7 +74,7 @@ def _names(start: str, fields: tuple[str, ...]) -> str:
 
 
 def references() -> list[Reference]:
-    """The way to each field of the spec that names a Secret."""
+    """List the way to each field of the spec that names a Secret."""
     return list(_references(root_schema()["properties"]["spec"], Reference()))
 
 
@@ -90,7 +90,7 @@ def _references(node: Schema, before: Reference) -> Iterator[Reference]:
 
 
 def _leads_on(name: str, node: Schema) -> bool:
-    """Whether there is a reference at this field or below it."""
+    """Return whether there is a reference at this field or below it."""
     below = node.get("items", node).get("properties", {})
     return name.endswith(REFERENCE) or any(_leads_on(*child) for child in below.items())
 
@@ -113,7 +113,7 @@ def policy_spec() -> dict[str, Any]:
         },
         "matchConditions": [
             {
-                # Labels, annotations and finalizers lend nothing: anybody may change them.
+                # Labels, annotations and finalizers lend no rights, so any author may change them.
                 "name": "the-spec-changes",
                 "expression": "oldObject == null || object.spec != oldObject.spec",
             }

@@ -31,14 +31,26 @@ _COLUMNS = (
     ("Reason", "string", ".status.reason", "What is going on", 0),
     ("Age", "date", ".metadata.creationTimestamp", "", 0),
     ("Paused", "string", '.status.conditions[?(@.type=="Paused")].status', "Scaling is paused", 1),
-    ("DecidedBy", "string", ".status.decidedBy", "Of several triggers, the one that decides", 1),
-    ("Triggers", "string", ".status.triggersReachable", "Of several triggers, how many answer", 1),
+    (
+        "DecidedBy",
+        "string",
+        ".status.decidedBy",
+        "The trigger that decides, if there are several",
+        1,
+    ),
+    (
+        "Triggers",
+        "string",
+        ".status.triggersReachable",
+        "How many triggers answer, if there are several",
+        1,
+    ),
     ("Message", "string", ".status.message", "What is going on, in a sentence", 1),
 )
 
 
 def definition() -> dict[str, Any]:
-    """The whole CustomResourceDefinition document."""
+    """Build the whole CustomResourceDefinition document."""
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -69,7 +81,7 @@ def definition() -> dict[str, Any]:
 
 
 def root_schema() -> Schema:
-    """The structural schema of the resource, with the fields every object has."""
+    """Build the structural schema of the resource, with the fields that every object has."""
     document = TaskQueue.model_json_schema(by_alias=True)
     schema = structural(document, document.get("$defs", {}))
     schema["properties"] = {
@@ -90,7 +102,7 @@ def root_schema() -> Schema:
                 "name": {
                     "type": "string",
                     "maxLength": 63,
-                    "description": "Name of the TaskQueue; with `template` of its Deployment too.",
+                    "description": "Name of the TaskQueue and, with `template`, of its Deployment.",
                 }
             },
         },
@@ -143,7 +155,7 @@ def _resolved(node: Schema, definitions: dict[str, Schema]) -> Schema:
 
 
 def _absent(node: Schema) -> frozenset[str]:
-    """The optional fields whose absence means something: leaving them out must stay visible."""
+    """Find the optional fields whose absence has a meaning, and so has to stay visible."""
     fields = node["properties"].items()
     return frozenset(name for name, child in fields if child.get("default", ...) is None)
 
@@ -188,7 +200,7 @@ class _Plain(yaml.SafeDumper):
 
 
 def as_yaml() -> str:
-    """The document as YAML, its keys in the order of the models."""
+    """Write the document as YAML, its keys in the order of the models."""
     return yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=100, allow_unicode=True)
 
 

@@ -108,7 +108,7 @@ def _percent_rule(most: int) -> str:
 
 
 def cel(*rules: tuple[str, str]) -> dict[str, Any]:
-    """CEL rules for a schema node, each a pair of expression and the message a user reads."""
+    """Declare CEL rules of a schema node, each an expression and the message for the user."""
     return {
         "x-kubernetes-validations": [
             {"rule": expression, "message": message} for expression, message in rules
@@ -187,7 +187,7 @@ class TemplateMetadata(ApiModel):
 
 
 class Template(ApiModel):
-    """A pod template. The operator owns a Deployment named like the TaskQueue and keeps it so.
+    """A pod template, from which the operator makes a Deployment named like the TaskQueue.
 
     Into the container named `worker` (else the first one) it puts the environment that the worker
     reads: identity, Redis address and credentials, queues, concurrency, lease, grace period; and,
@@ -271,9 +271,9 @@ class CredentialsSecretRef(ApiModel):
     """A Secret in the TaskQueue's namespace with the Redis password, and a user name for ACLs."""
 
     name: ObjectName
-    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must have it."""
+    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must list it."""
     username_key: SecretKey | None = None
-    """Key of the user name in the Secret. Without it the default Redis user is meant."""
+    """Key of the user name in the Secret. Without it, the default Redis user logs in."""
     password_key: SecretKey = "password"  # noqa: S105 - the name of a key
     """Key of the password in the Secret. Default: password."""
 
@@ -282,7 +282,7 @@ class SecretKeyRef(ApiModel):
     """One key of a Secret in the TaskQueue's namespace."""
 
     name: ObjectName
-    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must have it."""
+    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must list it."""
     key: SecretKey = "ca.crt"
     """Key of the PEM certificates in the Secret. Default: ca.crt."""
 
@@ -291,7 +291,7 @@ class ClientCertSecretRef(ApiModel):
     """A Secret with a client certificate, in the form of type kubernetes.io/tls."""
 
     name: ObjectName
-    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must have it."""
+    """Name of the Secret. If the operator reads it, rbac.secretNames of the chart must list it."""
     cert_key: SecretKey = "tls.crt"
     """Key of the PEM certificate (with its chain) in the Secret. Default: tls.crt."""
     key_key: SecretKey = "tls.key"
@@ -317,14 +317,14 @@ class Tls(ApiModel):
     """PEM bundle of the authority that signed the server's certificate. Without it the system's
     authorities are trusted."""
     client_cert_secret_ref: ClientCertSecretRef | None = None
-    """Client certificate, for a server that wants one."""
+    """Client certificate, for a server that requires one."""
 
 
 class Sentinel(ApiModel):
-    """Sentinels, which are asked where the master is, at every connection."""
+    """Sentinels, which are asked for the master each time a connection is made."""
 
     addresses: Annotated[list[ServerAddress], Field(min_length=1, max_length=16)]
-    """`host:port` of the Sentinels; without a port, 26379."""
+    """`host:port` of each Sentinel; without a port, 26379."""
     master_name: Annotated[
         str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", min_length=1, max_length=253)
     ]
@@ -332,14 +332,14 @@ class Sentinel(ApiModel):
     database: Annotated[int, Field(ge=0, le=999)] = 0
     """Number of the Redis database. Default: 0."""
     credentials_secret_ref: CredentialsSecretRef | None = None
-    """The Sentinels' own login, if they want one."""
+    """Login for the Sentinels, if they require one."""
 
 
 class RedisCluster(ApiModel):
     """A Redis Cluster, which spreads the queues over its nodes."""
 
     addresses: Annotated[list[ServerAddress], Field(min_length=1, max_length=64)]
-    """`host:port` of some of its nodes, the others are found; without a port, 6379."""
+    """`host:port` of some of its nodes, which name the others; without a port, 6379."""
 
 
 class Redis(ApiModel):
@@ -369,9 +369,9 @@ class Redis(ApiModel):
     credentials_secret_ref: CredentialsSecretRef | None = None
     """Login for Redis. Without it the operator and the template's workers connect without one."""
     worker_credentials_secret_ref: CredentialsSecretRef | None = None
-    """Login of the template's workers, where it is another one than the operator's: a user with
-    the rules of `identtqueue acl worker`. The operator never reads this Secret. Without it workers
-    use credentialsSecretRef, whose user then needs the rules of both."""
+    """Login for the template's workers, if it differs from the operator's: a user with the rules
+    of `identtqueue acl worker`. The operator never reads this Secret. Without it, workers use
+    credentialsSecretRef, whose user then needs the rules of both roles."""
     tls: Tls | None = None
     """TLS to Redis. Without it a `rediss://` address uses TLS with the system's authorities."""
 
@@ -396,7 +396,7 @@ class Backlog(ApiModel):
     """replicas = ceil((queued + in flight) / tasksPerReplica)."""
 
     tasks_per_replica: Annotated[int, Field(ge=1, le=1_000_000)]
-    """How many tasks, waiting or running, one replica is meant to have."""
+    """How many tasks, waiting or running, there should be for each replica."""
 
 
 class WaitTime(ApiModel):
@@ -414,7 +414,7 @@ class WaitTime(ApiModel):
 
 
 class Strategy(ApiModel):
-    """How the wanted number of replicas follows from the queues."""
+    """How the wanted number of replicas is calculated from the queues."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -463,46 +463,46 @@ class ScaleUp(ApiModel):
     )
 
     paused: bool = False
-    """Never raise the number of replicas, also not to minReplicas. Shrinking goes on.
+    """Never raise the number of replicas, not even to minReplicas. It may still be lowered.
     Default: false."""
     max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """At most so many replicas more per pollPeriodSeconds. Without it 0 -> N is one step."""
+    """Largest increase per pollPeriodSeconds. Without it, growing from 0 to N is one step."""
     policies: StepPolicies
-    """More limits, by pods or percent, each with a period of its own. Default: none."""
+    """More limits, by pods or percent, each with its own period. Default: none."""
     select_policy: SelectPolicy = "Max"
-    """Which of several policies counts. Max takes the one that allows most, and Min the one that
-    allows least. maxStep holds in any case. Default: Max."""
+    """Which of several policies counts: Max is the one that allows the largest change, Min the one
+    that allows the smallest. maxStep applies in any case. Default: Max."""
 
 
 class ScaleDown(ApiModel):
-    """Limits on shrinking. Whatever they say, a busy worker is drained before it goes."""
+    """Limits on lowering the number of replicas. A busy worker is always drained first."""
 
     model_config = ConfigDict(
         json_schema_extra=cel((_percent_rule(MOST_PERCENT_DOWN), TOO_MANY_PERCENT_DOWN))
     )
 
     paused: bool = False
-    """Never lower the number of replicas, also not to maxReplicas. Growing goes on.
+    """Never lower the number of replicas, not even to maxReplicas. It may still be raised.
     Default: false."""
     stabilization_seconds: Annotated[int, Field(ge=0, le=3_600)] = 60
-    """Shrink only to the highest number that was wanted in the last so many seconds. Default:
-    60."""
+    """Lower the number only to the highest that was wanted within the last so many seconds.
+    Default: 60."""
     idle_seconds: Annotated[int, Field(ge=0, le=86_400)] = 60
-    """Go to zero only after nothing was queued or running for so many seconds. Default: 60."""
+    """Scale to zero only after no task was queued or running for so many seconds. Default: 60."""
     initial_cooldown_seconds: Annotated[int, Field(ge=0, le=86_400)] = 0
-    """Do not shrink until the TaskQueue is so many seconds old: workers that were deployed together
-    with it are kept until the first tasks have arrived. Default: 0."""
+    """Never lower the number until the TaskQueue is so many seconds old, so that workers deployed
+    together with it stay until the first tasks arrive. Default: 0."""
     max_step: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """At most so many replicas fewer per pollPeriodSeconds. Without it there is no such limit."""
+    """Largest decrease per pollPeriodSeconds. Without it, there is no such limit."""
     policies: StepPolicies
-    """More limits, by pods or percent, each with a period of its own. Default: none."""
+    """More limits, by pods or percent, each with its own period. Default: none."""
     select_policy: SelectPolicy = "Max"
-    """Which of several policies counts. Max takes the one that allows most, and Min the one that
-    allows least. maxStep holds in any case. Default: Max."""
+    """Which of several policies counts: Max is the one that allows the largest change, Min the one
+    that allows the smallest. maxStep applies in any case. Default: Max."""
 
 
 class OnSourceError(ApiModel):
-    """Policy for the time that Redis gives no answer. It never lowers the number of replicas."""
+    """What to do while Redis does not answer. The number of replicas is never lowered."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -517,16 +517,17 @@ class OnSourceError(ApiModel):
     """Hold keeps the replicas; Fixed and Max raise them, to `replicas` or maxReplicas. Default:
     Hold."""
     after_failures: Annotated[int, Field(ge=1, le=1_000)] = 3
-    """Fixed and Max act when Redis was silent for so many poll periods. Default: 3."""
+    """Fixed and Max act once Redis has not answered for so many poll periods. Default: 3."""
     replicas: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    """The number of policy Fixed (at most maxReplicas)."""
+    """Number of replicas for policy Fixed (at most maxReplicas)."""
 
 
 class Schedule(ApiModel):
-    """A time in which there are at least so many replicas, whatever waits.
+    """A recurring time with a larger minReplicas.
 
     It begins at each firing of `start`, and lasts until the next firing of `end` or for
-    durationSeconds. Of several in force, and minReplicas, the largest number counts.
+    durationSeconds. If several are in force, the largest number counts, scaling.minReplicas
+    included.
     """
 
     model_config = ConfigDict(
@@ -542,21 +543,21 @@ class Schedule(ApiModel):
     """Name of the schedule, unique in this TaskQueue; messages name it."""
     start: CronText
     """Cron expression of five fields: minute, hour, day of month, month, day of week. A local time
-    that a change of the clock skips fires right after the gap; one that comes twice fires once."""
+    that is skipped when clocks go forward fires after the gap; one that occurs twice fires once."""
     end: CronText | None = None
-    """Cron expression of five fields, as `start`, in place of durationSeconds."""
+    """Cron expression of five fields, like `start`, in place of durationSeconds."""
     duration_seconds: Annotated[int, Field(ge=1, le=31_622_400)] | None = None
-    """How long it lasts in seconds, in place of `end`."""
+    """How many seconds it lasts, in place of `end`."""
     time_zone: Annotated[
         str, StringConstraints(pattern=r"^[A-Za-z0-9_+/-]+$", min_length=1, max_length=64)
     ] = "UTC"
-    """IANA name, such as Europe/Berlin, by whose clocks `start` and `end` go. Default: UTC."""
+    """IANA time zone of `start` and `end`, such as Europe/Berlin. Default: UTC."""
     min_replicas: Annotated[int, Field(ge=1, le=100_000)]
-    """The least number of replicas meanwhile (at most maxReplicas)."""
+    """Minimum number of replicas during that time (at most maxReplicas)."""
 
 
 class Scaling(ApiModel):
-    """How many replicas, and how fast that changes."""
+    """Bounds of the number of replicas, and how it changes."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -569,27 +570,27 @@ class Scaling(ApiModel):
     )
 
     min_replicas: Annotated[int, Field(ge=0, le=100_000)] = 0
-    """The least number of replicas. Default: 0, so an idle workload goes to zero."""
+    """Minimum number of replicas. Default: 0, so an idle workload scales to zero."""
     max_replicas: Annotated[int, Field(ge=1, le=100_000)] = 10
-    """The largest number of replicas, whatever waits. Default: 10."""
+    """Maximum number of replicas, however many tasks wait. Default: 10."""
     concurrency_per_replica: Annotated[int, Field(ge=1, le=100_000)] = 10
     """How many tasks one replica runs at once. With `template` the operator sets it in the workers'
     environment; with `workloadRef`, give the number that the workers use. Default: 10."""
     strategy: Annotated[Strategy, Field(default_factory=Strategy)]
-    """How the wanted number of replicas follows from the queues. Default: type Backlog."""
+    """How the wanted number of replicas is calculated. Default: type Backlog."""
     tolerance_percent: Annotated[int, Field(ge=0, le=50)] = 0
-    """Change nothing while the number that is needed, not rounded, differs from the present one by
-    at most so many percent. It never keeps a queue with tasks at zero, nor an idle one above it.
+    """Keep the number of replicas while the number needed, not rounded, differs from it by at most
+    so many percent. A queue with tasks still leaves zero, and an idle one still reaches it.
     Default: 0."""
     activation_threshold: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    """Leave zero only when at least so many tasks wait. Default: 1."""
+    """Scale up from zero only when at least so many tasks wait. Default: 1."""
     poll_period_seconds: Annotated[int, Field(ge=1, le=300)] = 5
-    """How often an idle queue is looked at, in seconds, should the push of its first task be
-    missed. Default: 5."""
+    """How many seconds pass between two polls of an idle queue. A poll finds the first task if its
+    notification was missed. Default: 5."""
     startup_seconds: Annotated[int, Field(ge=0, le=3_600)] | None = None
     """How many seconds a pod takes from its creation until it is ready. Scheduled tasks that fall
-    due within that time count as waiting. Without it the operator measures its own pods, and
-    takes 5 s until one has started."""
+    due within that time count as waiting. Without it, the operator measures the pods, and
+    assumes 5 s until one has started."""
     schedules: Annotated[
         list[Schedule],
         Field(
@@ -605,9 +606,9 @@ class Scaling(ApiModel):
     scale_up: Annotated[ScaleUp, Field(default_factory=ScaleUp)]
     """Limits on raising the number of replicas. Default: none."""
     scale_down: Annotated[ScaleDown, Field(default_factory=ScaleDown)]
-    """Limits on lowering the number. Whatever they say, a busy worker is drained before it goes."""
+    """Limits on lowering the number of replicas. A busy worker is always drained first."""
     on_source_error: Annotated[OnSourceError, Field(default_factory=OnSourceError)]
-    """Policy for the time that Redis gives no answer. It never lowers the number of replicas."""
+    """What to do while Redis does not answer. The number of replicas is never lowered."""
 
 
 class Trigger(ApiModel):
@@ -627,39 +628,39 @@ class Trigger(ApiModel):
         str,
         StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", min_length=1, max_length=63),
     ]
-    """Name of the trigger, unique in this TaskQueue; messages, the status and metrics have it. The
-    main fields are the trigger `main`."""
+    """Name of the trigger, unique in this TaskQueue. Messages, the status and metrics use it. The
+    main fields form the trigger `main`."""
     queues: Queues
     """The queues whose tasks count."""
     redis: Redis | None = None
-    """The Redis that holds them. Without it spec.redis is meant."""
+    """The Redis that holds them. Without it, spec.redis applies."""
     strategy: Strategy | None = None
-    """How a number follows from these queues. Without it scaling.strategy is meant."""
+    """How the number for these queues is calculated. Without it, scaling.strategy applies."""
     concurrency_per_replica: Annotated[int, Field(ge=1, le=100_000)] | None = None
-    """How many tasks of these queues one replica runs at once. Without it
-    scaling.concurrencyPerReplica is meant."""
+    """How many tasks of these queues one replica runs at once. Without it,
+    scaling.concurrencyPerReplica applies."""
 
 
 class RecoverySettings(ApiModel):
-    """Recovery of the tasks of a worker that died."""
+    """How tasks of dead workers are recovered."""
 
     lease_seconds: Annotated[int, Field(ge=5, le=3_600)] = 15
-    """How many seconds a worker that shows no sign of life keeps its tasks. With `template` the
+    """How many seconds a worker keeps its tasks after its last sign of life. With `template` the
     operator sets it in the workers' environment; with `workloadRef`, give the number that the
     workers use. Default: 15."""
     max_deliveries: Annotated[int, Field(ge=1, le=1_000)] = 5
-    """A task becomes a dead letter after so many lost workers. Only a worker that ran nothing else
-    counts as the last one, so a task that was lost beside others runs once more, alone, also with
-    1. A job that must never run twice looks at `ctx.attempt`. Default: 5."""
+    """A task becomes a dead letter after so many of its workers have died. The last of them must
+    have run nothing else: a task that was lost beside others runs once more, alone, even with 1.
+    A job that must never run twice has to check `ctx.attempt`. Default: 5."""
 
 
 class Drain(ApiModel):
-    """How long a worker that is to go may take to finish the tasks that it holds."""
+    """How long a draining worker has to finish its tasks."""
 
     timeout_seconds: Annotated[int, Field(ge=0, le=86_400)] = 600
-    """How many seconds a worker has to finish, from the moment when it is told to go. After it the
-    worker is stopped all the same, and its tasks return to the queue. With `template` the pod is
-    gone 10 s later at the latest; with `workloadRef` see docs/operator.md. Default: 600."""
+    """How many seconds a worker has to finish its tasks once it is told to drain. Then it is
+    stopped anyway, and its tasks return to the queue. With `template`, the pod is gone at most
+    10 s later; with `workloadRef`, see docs/operator.md. Default: 600."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -684,7 +685,7 @@ class ResolvedTrigger:
 
     @property
     def tasks_per_replica(self) -> int:
-        """Of strategy Backlog: as given, else one replica per `concurrencyPerReplica` tasks."""
+        """Tasks per replica of strategy Backlog; by default `concurrencyPerReplica`."""
         backlog = self.strategy.backlog
         return backlog.tasks_per_replica if backlog else self.concurrency_per_replica
 
@@ -722,10 +723,10 @@ class TaskQueueSpec(ApiModel):
     """An existing Deployment, StatefulSet or other workload of workers, in place of `template`. It
     can't be changed afterwards."""
     template: Template | None = None
-    """A pod template, in place of `workloadRef`. The operator owns a Deployment named like the
-    TaskQueue and keeps it so. Into the container named `worker` (else the first one) it puts the
-    environment that the worker reads and, unless given, probes on port 8080 and
-    terminationGracePeriodSeconds = drain.timeoutSeconds + 10."""
+    """A pod template, in place of `workloadRef`. The operator makes a Deployment of it, named like
+    the TaskQueue, and reverts changes that others make. Into the container named `worker` (else the
+    first one) it puts the environment that the worker reads and, unless given, probes on port 8080
+    and terminationGracePeriodSeconds = drain.timeoutSeconds + 10."""
     queues: Queues
     """The queues whose tasks the workload runs."""
     redis: Redis
@@ -742,34 +743,35 @@ class TaskQueueSpec(ApiModel):
         ),
     ]
     """More queues that ask for replicas, perhaps in other Redis. The largest number counts. While
-    the Redis of one of them gives no answer, replicas are not lowered. Default: none."""
+    the Redis of one of them does not answer, replicas are not lowered. Default: none."""
     scaling: Annotated[Scaling, Field(default_factory=Scaling)]
-    """How many replicas there are, and how fast that changes."""
+    """Bounds of the number of replicas, and how it changes."""
     recovery: Annotated[RecoverySettings, Field(default_factory=RecoverySettings)]
-    """Recovery of the tasks of a worker that died."""
+    """How tasks of dead workers are recovered."""
     drain: Annotated[Drain, Field(default_factory=Drain)]
-    """How long a worker that is to go may take to finish the tasks that it holds."""
+    """How long a draining worker has to finish its tasks."""
     paused: bool = False
-    """Hands off: replicas stay what they are. Tasks of dead pods are still recovered. Default:
+    """Leave the number of replicas as it is. Tasks of dead pods are still recovered. Default:
     false."""
     paused_replicas: Annotated[int, Field(ge=0, le=100_000)] | None = None
-    """Pause at this number, whether or not `paused` is set: go there, and stay there whatever
-    waits, also beyond minReplicas and maxReplicas. Workers that are to go finish what they
-    hold. Without it there is no such pause."""
+    """Scale to this number and stay there, however many tasks wait, even outside minReplicas and
+    maxReplicas, and whether or not `paused` is set. Workers that are to end finish their tasks
+    first. Without it, there is no such pause."""
 
     restore_replicas: bool = False
-    """When the TaskQueue is deleted, give the workload of workloadRef the number of replicas back
-    that it had when the operator first looked with this field set. Workers finish what they hold.
-    The operator must run at that time: it blocks no deletion. Default: false, the number stays."""
+    """When the TaskQueue is deleted, restore the number of replicas that the workload of
+    workloadRef had when the operator first saw this field set. Workers finish their tasks first.
+    The operator must run at that time, because it does not block the deletion. Default: false,
+    the number stays."""
 
     @property
     def first_replicas(self) -> int:
-        """How many replicas a Deployment is made with."""
+        """Number of replicas that a new Deployment gets."""
         return self.scaling.min_replicas if self.paused_replicas is None else self.paused_replicas
 
     @property
     def hands_off(self) -> bool:
-        """Whether the number of replicas is for others to change."""
+        """Whether others may change the number of replicas."""
         return self.paused and self.paused_replicas is None
 
     @property
@@ -792,7 +794,7 @@ class TaskQueueSpec(ApiModel):
 
     @property
     def worker_triggers(self) -> tuple[ResolvedTrigger, ...]:
-        """What each worker of `template` serves: its trigger, and those without a worker.
+        """The triggers of each worker of `template`: its own, and those without a worker.
 
         The first one is of the container `worker`, or of the first that is not named like a
         trigger; each of the others is of the container that has its name.
@@ -809,7 +811,7 @@ class TaskQueueSpec(ApiModel):
 
     @property
     def all_triggers(self) -> tuple[ResolvedTrigger, ...]:
-        """What asks for replicas, with everything filled in; the first one is `main`."""
+        """All triggers, with everything filled in; the first one is `main`."""
         scaling = self.scaling
         return (
             ResolvedTrigger(
@@ -832,7 +834,7 @@ class TaskQueueSpec(ApiModel):
         )
 
     def problems(self) -> list[str]:
-        """Which rules over several fields are broken, in the words the API server would use."""
+        """List the broken rules over several fields, in the words that the API server would use."""
         return list(_broken_rules(self))
 
 
@@ -943,11 +945,11 @@ class Replicas(ApiModel):
     desired: int
     """How many replicas the operator wants."""
     current: int
-    """What the Deployment asks for."""
+    """How many replicas the workload asks for."""
     ready: int
     """How many of the workload's pods are ready."""
     draining: int
-    """How many workers were told to stop fetching and finish."""
+    """How many pods drain: their workers finish their tasks and fetch no more."""
 
 
 class Tasks(ApiModel):
@@ -956,11 +958,11 @@ class Tasks(ApiModel):
     queued: int
     """How many tasks wait, held ones included."""
     held: int = 0
-    """Of the queued tasks, those that their jobs' limits keep back for now."""
+    """How many of the queued tasks their jobs' limits hold back for now."""
     in_flight: int
     """How many tasks run now."""
     scheduled: int
-    """How many tasks wait for their time: delays, retries and cron."""
+    """How many tasks are scheduled for later: delays, retries and cron."""
     dead: int
     """How many dead letters there are: tasks that failed for good."""
     oldest_wait_seconds: int | None = None
@@ -975,7 +977,7 @@ class TriggerStatus(ApiModel):
     reachable: bool
     """Whether its queues can be read."""
     desired: int | None = None
-    """How many replicas it asks for by itself; absent while it can't be read."""
+    """How many replicas it asks for; absent while it can't be read."""
     queued: int | None = None
     """How many of its tasks wait; absent while it can't be read."""
     in_flight: int | None = None
@@ -998,18 +1000,18 @@ class LastDecision(ApiModel):
     reason: Word
     """Why, in one word, such as BacklogAboveTarget."""
     limited_by: Sentence
-    """The limits that held the number back, joined by commas; None if nothing did."""
+    """The limits that held the number back, separated by commas; None if nothing did."""
     message: Sentence
     """The whole calculation, with its numbers."""
 
 
 class Recovered(ApiModel):
-    """Tasks taken back from dead workers since the TaskQueue exists."""
+    """Tasks returned to their queues from dead workers since the TaskQueue was created."""
 
     total: int = 0
-    """How many tasks were taken back so far."""
+    """How many tasks were returned so far."""
     last_time: Time | None = None
-    """When tasks were last taken back, in UTC."""
+    """When tasks were last returned, in UTC."""
 
 
 class Condition(ApiModel):
@@ -1018,9 +1020,9 @@ class Condition(ApiModel):
     type: Annotated[str, StringConstraints(max_length=316)]
     """Name of the condition, such as Ready or WorkersReady."""
     status: Literal["True", "False", "Unknown"]
-    """True, False, or Unknown for what could not be looked at."""
+    """True, False, or Unknown if it could not be observed."""
     observed_generation: int
-    """The metadata.generation that the condition speaks of."""
+    """The metadata.generation that the condition describes."""
     last_transition_time: Time
     """When the status last changed, in UTC."""
     reason: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
@@ -1030,12 +1032,12 @@ class Condition(ApiModel):
 
 
 class OperatorName(ApiModel):
-    """Which of several operators looks after the TaskQueue."""
+    """Which of several operators manages the TaskQueue."""
 
     name: LeaseName
     """Namespace and name of the Lease by which the operator's pods agree on a leader."""
     challenged_by: LeaseName | None = None
-    """Another operator that serves the TaskQueue too. It takes over if the first one is gone."""
+    """Another operator that serves the TaskQueue too, and takes over if the first one is gone."""
 
 
 class TaskQueueStatus(ApiModel):
@@ -1044,9 +1046,9 @@ class TaskQueueStatus(ApiModel):
     brief: Sentence | None = None
     """Reason and message in one, where `kubectl describe` shows them before the conditions."""
     operator: OperatorName | None = None
-    """Which of several operators looks after the TaskQueue."""
+    """Which of several operators manages the TaskQueue."""
     observed_generation: int | None = None
-    """The metadata.generation that this status speaks of."""
+    """The metadata.generation that this status describes."""
     workload: Annotated[str, Field(json_schema_extra={"maxLength": 253})] | None = None
     """Name of the workload that is scaled."""
     reason: Word | None = None
@@ -1060,8 +1062,8 @@ class TaskQueueStatus(ApiModel):
     tasks: Tasks | None = None
     """The queues in numbers, summed; refreshed on a decision, else at most every 30 s."""
     decided_by: Annotated[str, Field(json_schema_extra={"maxLength": 63})] | None = None
-    """Of several triggers, the name of the one whose number counts; or of the one that keeps the
-    replicas from being lowered, because it can't be read."""
+    """With several triggers, the name of the one whose number counts, or of one that can't be read
+    and therefore keeps the replicas from being lowered."""
     triggers_reachable: Annotated[str, Field(json_schema_extra={"maxLength": 16})] | None = None
     """How many of several triggers can be read, as in 1/2."""
     triggers: Annotated[
@@ -1084,7 +1086,7 @@ class TaskQueueStatus(ApiModel):
     startup_seconds: int | None = None
     """How many seconds a pod takes from its creation until it is ready, as measured, rounded up."""
     recovered: Recovered | None = None
-    """Tasks taken back from dead workers since the TaskQueue exists."""
+    """Tasks returned to their queues from dead workers since the TaskQueue was created."""
     conditions: Annotated[
         list[Condition],
         Field(
@@ -1103,7 +1105,7 @@ class TaskQueue(ApiModel):
     """A task queue and the workers that serve it.
 
     The operator scales the workload by the length of the queues' Redis lists, lets workers finish
-    before they go, and returns the tasks of dead pods to their queue.
+    before their pods end, and returns the tasks of dead pods to their queue.
     """
 
     spec: TaskQueueSpec
