@@ -72,6 +72,12 @@ LeaseName = Annotated[str, Field(json_schema_extra={"maxLength": 63 + 1 + 253})]
 _EXACTLY_ONE_REDIS = (
     "[has(self.address), has(self.sentinel), has(self.cluster)].filter(x, x).size() == 1"
 )
+ONE_WORKLOAD = "exactly one of workloadRef and template must be given"
+MIN_ABOVE_MAX = "minReplicas must not exceed maxReplicas"
+BACKLOG_NEEDS_TYPE = "backlog needs type Backlog"
+WAIT_TIME_NEEDS_BOTH = "type WaitTime needs waitTime, and only it may have it"
+SCHEDULE_MIN_ABOVE_MAX = "minReplicas of a schedule must not exceed maxReplicas"
+SCHEDULE_NEEDS_ONE_END = "a schedule needs exactly one of end and durationSeconds"
 ONE_REDIS = "exactly one of address, sentinel and cluster must be given"
 WORKER_LOGIN_NEEDS_TEMPLATE = (
     "redis.workerCredentialsSecretRef needs template: with workloadRef, the login of the workers "
@@ -418,10 +424,10 @@ class Strategy(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            ("self.type == 'Backlog' || !has(self.backlog)", "backlog needs type Backlog"),
+            ("self.type == 'Backlog' || !has(self.backlog)", BACKLOG_NEEDS_TYPE),
             (
                 "(self.type == 'WaitTime') == has(self.waitTime)",
-                "type WaitTime needs waitTime, and only it may have it",
+                WAIT_TIME_NEEDS_BOTH,
             ),
         )
     )
@@ -534,7 +540,7 @@ class Schedule(ApiModel):
         json_schema_extra=cel(
             (
                 "has(self.end) != has(self.durationSeconds)",
-                "a schedule needs exactly one of end and durationSeconds",
+                SCHEDULE_NEEDS_ONE_END,
             ),
         )
     )
@@ -561,10 +567,10 @@ class Scaling(ApiModel):
 
     model_config = ConfigDict(
         json_schema_extra=cel(
-            ("self.minReplicas <= self.maxReplicas", "minReplicas must not exceed maxReplicas"),
+            ("self.minReplicas <= self.maxReplicas", MIN_ABOVE_MAX),
             (
                 "!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.maxReplicas)",
-                "minReplicas of a schedule must not exceed maxReplicas",
+                SCHEDULE_MIN_ABOVE_MAX,
             ),
         )
     )
@@ -697,7 +703,7 @@ class TaskQueueSpec(ApiModel):
         json_schema_extra=cel(
             (
                 "has(self.workloadRef) != has(self.template)",
-                "exactly one of workloadRef and template must be given",
+                ONE_WORKLOAD,
             ),
             (
                 "has(self.workloadRef) == has(oldSelf.workloadRef)",
@@ -841,11 +847,11 @@ class TaskQueueSpec(ApiModel):
 def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
     scaling = spec.scaling
     if (spec.workload_ref is None) == (spec.template is None):
-        yield "exactly one of workloadRef and template must be given"
+        yield ONE_WORKLOAD
     if spec.restore_replicas and spec.workload_ref is None:
         yield RESTORE_NEEDS_REFERENCE
     if scaling.min_replicas > scaling.max_replicas:
-        yield "minReplicas must not exceed maxReplicas"
+        yield MIN_ABOVE_MAX
     yield from _broken_strategy_rules(scaling.strategy)
     if (scaling.on_source_error.policy == "Fixed") != (
         scaling.on_source_error.replicas is not None
@@ -864,9 +870,9 @@ def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
 
 def _broken_strategy_rules(strategy: Strategy) -> Iterable[str]:
     if strategy.type != "Backlog" and strategy.backlog:
-        yield "backlog needs type Backlog"
+        yield BACKLOG_NEEDS_TYPE
     if (strategy.type == "WaitTime") != (strategy.wait_time is not None):
-        yield "type WaitTime needs waitTime, and only it may have it"
+        yield WAIT_TIME_NEEDS_BOTH
 
 
 def _broken_trigger_rules(spec: TaskQueueSpec) -> Iterable[str]:
@@ -905,11 +911,11 @@ def _broken_schedule_rules(scaling: Scaling) -> Iterable[str]:
     if len({each.name for each in scaling.schedules}) != len(scaling.schedules):
         yield "schedules must have different names"
     if any(each.min_replicas > scaling.max_replicas for each in scaling.schedules):
-        yield "minReplicas of a schedule must not exceed maxReplicas"
+        yield SCHEDULE_MIN_ABOVE_MAX
     for each in scaling.schedules:
         where = f"schedule {each.name}"
         if (each.end is None) == (each.duration_seconds is None):
-            yield f"{where}: a schedule needs exactly one of end and durationSeconds"
+            yield f"{where}: {SCHEDULE_NEEDS_ONE_END}"
         if each.start == each.end:
             yield f"{where}: start and end are the same"
         for text in (each.start, each.end):
