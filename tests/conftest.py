@@ -18,8 +18,10 @@ from support.redis_server import RedisServer
 
 
 class _ByFile(LoadFileScheduling):
-    """Side by side, a file stays in one process, and so do all fault scenarios: they are played at
-    once, by whoever runs the first."""
+    """Scheduler for parallel tests that keeps each file in one process.
+
+    All fault scenarios stay in one process too: the first one that runs plays them all.
+    """
 
     def _split_scope(self, nodeid: str) -> str:
         file = super()._split_scope(nodeid)
@@ -31,7 +33,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile
 
 
 NO_SKIPS = "IDENTTQUEUE_NO_SKIPS"
-"""Set where all that the tests need is said to be there, as in CI: a skipped one fails."""
+"""Environment variable that makes skipped tests fail, as in CI, where nothing may be missing."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -45,7 +47,7 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """One server for all tests that leave it alive; each test uses queues of its own."""
+    """Start one server for all tests that leave it alive. Each test uses its own queues."""
     server = RedisServer()
     try:
         yield server.start()
@@ -55,7 +57,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def new_redis_server() -> Iterator[Callable[..., RedisServer]]:
-    """Makes servers of a test's own, to stop, kill and pause; ends them afterwards."""
+    """Provide a function that starts a test's own servers, and end them afterwards."""
     made: list[RedisServer] = []
 
     def make(**settings: object) -> RedisServer:
@@ -70,20 +72,20 @@ def new_redis_server() -> Iterator[Callable[..., RedisServer]]:
 
 @pytest.fixture
 def queue() -> str:
-    """A queue name (and so a key prefix) that no other test uses."""
+    """Make a queue name, and so a key prefix, that no other test uses."""
     return f"q-{secrets.token_hex(6)}"
 
 
 @pytest.fixture
 def raw(redis_server: RedisServer) -> Iterator[redis.Redis]:
-    """A plain client, for looking at keys from outside."""
+    """Make a plain client, for looking at keys from outside."""
     with redis_server.client() as client:
         yield client
 
 
 @pytest.fixture
 async def calls(redis_server: RedisServer) -> AsyncIterator[AsyncRedis]:
-    """Runs protocol commands."""
+    """Make a connection that runs protocol commands."""
     settings = RedisSettings(address=redis_server.address)
     connection = AsyncRedis(settings, client_name="tests", retry_for_seconds=10)
     yield connection
@@ -92,6 +94,6 @@ async def calls(redis_server: RedisServer) -> AsyncIterator[AsyncRedis]:
 
 @pytest.fixture
 async def client(redis_server: RedisServer) -> AsyncIterator[Client]:
-    """A connected client."""
+    """Make a connected client."""
     async with Client(redis_server.address) as connected:
         yield connected

@@ -1,6 +1,7 @@
-"""The books of a chaos run: what was accepted, what ran, what Redis has recorded; do they agree?
+"""The books of a chaos run: compares what was accepted, what ran and what Redis has recorded.
 
-Everything is read when all is quiet. A problem is a sentence, with the history of its task.
+Everything is read after all processes have drained. A problem is a sentence with the history of its
+task.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ ENDS = {
 
 @dataclass(slots=True)
 class Entry:
-    """All that is known of one order."""
+    """Everything that is known of one order."""
 
     order: Order
     journal: list[tuple[str, str]] = field(default_factory=list)
@@ -42,23 +43,23 @@ class Entry:
 
     @property
     def state(self) -> State | None:
-        """As recorded; None: Redis does not know the task."""
+        """State of the task in Redis; None: Redis does not know it."""
         return State(self.found["state"].decode()) if self.found else None
 
     def number(self, name: str) -> int:
-        """A counter of the task's hash."""
+        """Return a counter of the task's hash."""
         return int(self.found.get(name, b"0"))
 
     def noted(self, what: str) -> list[str]:
-        """What the producer's journal has under this word."""
+        """List what the producer's journal has under this word."""
         return [more for word, more in self.journal if word == what]
 
     def attempts(self, event: str) -> list[int]:
-        """Numbers of the attempts that have written such a line."""
+        """List the numbers of the attempts that have written such a line."""
         return [line.attempt for line in self.lines if line.event == event]
 
     def history(self) -> str:
-        """For whoever has to find out."""
+        """Describe all that is known, for those who investigate the problem."""
         rows = [f"  {self.order}", f"  journal: {self.journal}"]
         rows += [f"  {line}" for line in self.lines]
         rows.append(f"  Redis: { ({k: v[:120] for k, v in self.found.items()}) }")
@@ -67,21 +68,21 @@ class Entry:
 
 @dataclass
 class Books:
-    """The books, and what is wrong with them."""
+    """The books of a run, and the problems in them."""
 
     entries: dict[str, Entry]
     problems: list[str] = field(default_factory=list)
 
     def tasks(self) -> list[Entry]:
-        """Orders that have become a task."""
+        """Entries of orders that have become tasks."""
         return [entry for entry in self.entries.values() if entry.found]
 
     def ends(self) -> Counter[str]:
-        """How many ended how."""
+        """Number of tasks by how they ended."""
         return Counter(str(entry.state) for entry in self.tasks())
 
     def repeats(self) -> list[tuple[Line, Line]]:
-        """Starts that would not have been but for a fault, each behind the start it repeats."""
+        """Starts that only a fault has caused, each with the start that it repeats before it."""
         found = []
         for entry in self.tasks():
             failed = set(entry.attempts("fail"))
@@ -105,7 +106,7 @@ class Books:
         return sum(len(entry.attempts("end")) > 1 for entry in self.tasks())
 
     def accuse(self, entry: Entry, what: str) -> None:
-        """Note a problem of a task."""
+        """Record a problem of a task."""
         self.problems.append(f"{entry.order.task_id}: {what}\n{entry.history()}")
 
 
@@ -116,7 +117,7 @@ def make_up(
     raw: redis.Redis,
     queues: Sequence[str],
 ) -> Books:
-    """Read everything, and compare."""
+    """Read everything and compare it."""
     books = Books({order.task_id: Entry(order) for order in orders})
     for what, task_id, more in journals:
         books.entries[task_id].journal.append((what, more))
@@ -148,7 +149,7 @@ def _look_up(entries: Mapping[str, Entry], raw: redis.Redis) -> None:
 
 
 def _check_end(books: Books, entry: Entry) -> None:
-    """One end, of those that are right for it; and a record of each order that was accepted."""
+    """Check that each accepted order has one end, which is allowed for its kind."""
     if entry.state is None:
         if entry.noted("unique"):
             if entry.noted("unique")[0] not in books.entries:
@@ -168,7 +169,7 @@ def _check_end(books: Books, entry: Entry) -> None:
 
 
 def _check_runs(books: Books, entry: Entry) -> None:
-    """What the jobs wrote down agrees with what is recorded."""
+    """Check that what jobs wrote into the ledger agrees with what Redis has recorded."""
     starts, ends = entry.attempts("start"), entry.attempts("end")
     twice = [number for number, times in Counter(starts).items() if times > 1]
     if twice:
@@ -195,14 +196,14 @@ def _check_runs(books: Books, entry: Entry) -> None:
 
 
 def _check_answers(books: Books, entry: Entry) -> None:
-    """Whoever waited was told what is recorded."""
+    """Check that every wait returned what Redis has recorded."""
     for told in entry.noted("answered"):
         if ENDS.get(told) is not entry.state:
             books.accuse(entry, f"its waiter was told {told}")
 
 
 def _check_queue(books: Books, raw: redis.Redis, queue: str) -> None:
-    """Nothing is left, nothing is in two places, and the queue's own counters agree."""
+    """Check that nothing is left or in two places, and that the queue's own counters agree."""
     try:
         check_invariants(raw, queue)
     except AssertionError as error:

@@ -2,9 +2,9 @@
 
     make chaos CHAOS="--seed 7 --tasks 20000 --faults 40"
 
-At the end all faults stop, everything drains, and every accepted task must have exactly one
-result, one dead letter or one cancellation that was asked for. A run that loses anything, or
-finds anything else wrong, ends with 1 and prints the seed, the faults and the task's history.
+At the end all faults stop and everything drains. Then every accepted task must have exactly one
+result, dead letter or requested cancellation. A run that has lost a task or finds any other problem
+exits with 1, and prints the seed, the faults and the history of the task.
 """
 
 from __future__ import annotations

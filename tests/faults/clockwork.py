@@ -1,4 +1,4 @@
-"""An app whose one job is enqueued by the clock, every second."""
+"""App with a single job, which cron enqueues every second."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ app = App(default_queue="clockwork")
 
 @app.task
 async def tick(ctx: Context) -> None:
-    """Write down that it ran; the id says for which second."""
+    """Write a line into the ledger. The task's id tells for which second it ran."""
     Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
 
 

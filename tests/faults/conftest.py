@@ -1,4 +1,4 @@
-"""Plays all scenarios that were asked for, at the same time."""
+"""Fixture that plays all collected scenarios at the same time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def played(
     redis_server: RedisServer,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Ends:
-    """How the scenarios ended."""
+    """Play all scenarios; return how each ended."""
     tests = [getattr(item, "function", None) for item in request.session.items]
     scenes = [test.scene for test in tests if hasattr(test, "scene")]
     return asyncio.run(play_all(scenes, redis_server, tmp_path_factory.mktemp("faults")))

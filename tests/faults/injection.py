@@ -1,6 +1,7 @@
-"""The kinds of faults: how each is injected, and undone.
+"""The kinds of faults, and how each is injected and undone.
 
-An injection gives who was hit: process ids, or none if all were.
+An injection returns the ids of the processes that it has hit, or none if it has hit all. Its
+docstring describes the fault in the report.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ Injection = Callable[[System, Fault], Awaitable[list[int]]]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One kind."""
+    """One kind of fault."""
 
     inject: Injection
     shape: Shape
     about: str
     of_redis: bool
-    """Redis suffers itself: one such fault at a time."""
+    """The fault hits Redis itself, so only one such fault may happen at a time."""
 
 
 KINDS: dict[str, Kind] = {}
@@ -77,7 +78,7 @@ async def worker_killed(system: System, fault: Fault) -> list[int]:
 
 
 def _signal(member: Member, number: signal.Signals) -> list[int]:
-    """Who was hit: the process, and its processes for jobs."""
+    """Send a signal; return the ids of the process and of its processes for jobs."""
     member.hit, pids = True, _family(member)
     member.send(number)
     return pids
@@ -90,7 +91,7 @@ def _family(member: Member) -> list[int]:
 
 @kind("worker killed, and known to be dead", 2)
 async def worker_known_dead(system: System, fault: Fault) -> list[int]:
-    """SIGKILL; its tasks are recovered at once, as the operator does on the kubelet's word."""
+    """SIGKILL; its tasks are recovered at once, as by the operator when the kubelet reports it."""
     worker = _worker(system, fault)
     process, worker_id = worker.process, worker.worker_id
     pids = _signal(worker, signal.SIGKILL)
@@ -107,7 +108,7 @@ async def _recover(system: System, queue: str, worker_id: str) -> None:
 
 @kind("process of a job killed", 1.5)
 async def job_process_killed(system: System, fault: Fault) -> list[int]:
-    """SIGKILL: its attempt has failed, the worker goes on."""
+    """SIGKILL: its attempt fails, and the worker carries on."""
     pids = _worker(system, fault).job_processes()
     if not pids:
         return [-2]  # it had none
@@ -119,7 +120,7 @@ async def job_process_killed(system: System, fault: Fault) -> list[int]:
 
 @kind("worker drained", 1, 1, 8)
 async def worker_drained(system: System, fault: Fault) -> list[int]:
-    """Told to stop fetching, and called back: a scale-down that was not carried out."""
+    """Drained and called back, as in a scale-down that is given up."""
     worker = _worker(system, fault)
     worker_id = worker.worker_id
     if worker_id is not None:
@@ -133,7 +134,7 @@ async def worker_drained(system: System, fault: Fault) -> list[int]:
 
 @kind("queue paused", 1, 1, 8)
 async def queue_paused(system: System, fault: Fault) -> list[int]:
-    """No claims; then resumed."""
+    """The queue is paused, so nothing is claimed, and then resumed."""
     queue = system.queues[fault.victim % len(system.queues)]
     await insist(lambda: system.admin.pause(queue))
     try:
@@ -151,7 +152,7 @@ async def all_workers_killed(system: System, _: Fault) -> list[int]:
 
 @kind("worker frozen past its lease", 2, LEASE_SECONDS + 1.5, LEASE_SECONDS + 6)
 async def worker_frozen(system: System, fault: Fault) -> list[int]:
-    """SIGSTOP for longer than its lease, then SIGCONT: a zombie."""
+    """SIGSTOP for longer than its lease, then SIGCONT: its tasks run elsewhere meanwhile."""
     return await _frozen(_worker(system, fault), fault)
 
 
@@ -180,7 +181,7 @@ async def worker_terminated(system: System, fault: Fault) -> list[int]:
 
 @kind("worker of the release before", 1.5, 3, 15)
 async def rolling_deploy(system: System, fault: Fault) -> list[int]:
-    """A worker is replaced by an older one that lacks a job, beside new ones; and back."""
+    """A worker is replaced by one of an older release that lacks a job, and back."""
     worker = _worker(system, fault)
     worker.is_old = True
     pids = _signal(worker, signal.SIGTERM)
@@ -219,14 +220,14 @@ async def poison(system: System, fault: Fault) -> list[int]:
 
 @kind("child task of a job exits", 1)
 async def child_exits(system: System, fault: Fault) -> list[int]:
-    """sys.exit inside asyncio.gather: the attempt has failed, the worker goes on."""
+    """sys.exit inside asyncio.gather: the attempt fails, and the worker carries on."""
     await _as_task(system, fault, "exits_in_a_child", ())
     return [-1]
 
 
 @kind("executor exhausted", 1, 1, LEASE_SECONDS + 5)
 async def executor_exhausted(system: System, fault: Fault) -> list[int]:
-    """A job fills asyncio's default executor by asyncio.to_thread, of one worker."""
+    """A job fills the default executor of its worker's event loop with asyncio.to_thread."""
     await _as_task(system, fault, "fill_the_executor", (fault.seconds,))
     await asyncio.sleep(fault.seconds)
     return [-1]
@@ -234,7 +235,7 @@ async def executor_exhausted(system: System, fault: Fault) -> list[int]:
 
 @kind("job blocks the loop for good", 0.7)
 async def job_blocks_for_good(system: System, fault: Fault) -> list[int]:
-    """An async job that never returns; its worker is killed, as a liveness probe does it."""
+    """An async job blocks for ever; its worker is killed, as after a failed liveness probe."""
     await _as_task(system, fault, "block_for_good", ())
     task = system.orders[-1].task_id
     start = await eventually(
@@ -251,7 +252,7 @@ async def job_blocks_for_good(system: System, fault: Fault) -> list[int]:
 
 @kind("job blocks the loop", 1)
 async def job_blocks(system: System, fault: Fault) -> list[int]:
-    """CPU-bound code in an async job, for longer than a lease."""
+    """CPU-bound code in an async job blocks the event loop for longer than a lease."""
     await _as_task(system, fault, "hold_the_loop", (LEASE_SECONDS + 2 * fault.strength,))
     return [-1]
 
@@ -263,7 +264,7 @@ async def _as_task(system: System, fault: Fault, function: str, args: tuple[obje
 
 @kind("clock jumps", 1.5)
 async def clock_jumps(system: System, fault: Fault) -> list[int]:
-    """The time of day of a worker's host, by up to an hour, either way."""
+    """The time of day of a worker's host jumps by up to an hour, forward or back."""
     worker = _worker(system, fault)
     if worker.clock is not None:
         worker.clock.jump(round((2 * fault.strength - 1) * 3600))
@@ -272,7 +273,7 @@ async def clock_jumps(system: System, fault: Fault) -> list[int]:
 
 @kind("producer killed", 2)
 async def producer_killed(system: System, fault: Fault) -> list[int]:
-    """SIGKILL; its next life enqueues again what it does not know to be accepted."""
+    """SIGKILL; after its restart it enqueues all orders again whose acceptance is unknown."""
     return _signal(system.producers[fault.victim % len(system.producers)], signal.SIGKILL)
 
 
@@ -289,7 +290,7 @@ async def redis_killed(system: System, fault: Fault) -> list[int]:
 
 @kind("Redis away past the lease", 0.7, LEASE_SECONDS + 1, LEASE_SECONDS + 5, of_redis=True)
 async def redis_away(system: System, fault: Fault) -> list[int]:
-    """SIGKILL; restarted when every lease has run out."""
+    """SIGKILL; restarted after every lease has run out."""
     return await redis_killed(system, fault)
 
 
@@ -338,7 +339,7 @@ async def redis_pauses(system: System, fault: Fault) -> list[int]:
 
 @kind("Redis full", 1.5, 1, 5, of_redis=True)
 async def redis_full(system: System, fault: Fault) -> list[int]:
-    """It has reached maxmemory and evicts nothing."""
+    """Redis has reached maxmemory and evicts nothing."""
     with system.primary.client() as raw:
         raw.config_set("maxmemory-policy", "noeviction")
         raw.config_set("maxmemory", 1)
@@ -351,7 +352,7 @@ async def redis_full(system: System, fault: Fault) -> list[int]:
 
 @kind("Redis busy with a script", 1, 0.5, 8, of_redis=True)
 async def redis_busy(system: System, fault: Fault) -> list[int]:
-    """Somebody's script runs for up to 8 s: BUSY is the answer to all others."""
+    """A foreign script runs for up to 8 s: BUSY is the answer to all other calls."""
     with system.primary.client(socket_timeout=60, retry=None) as raw:
         raw.config_set("lua-time-limit", 200)
         await asyncio.to_thread(raw.eval, _SPIN, 0, round(fault.seconds * 1000))
@@ -371,7 +372,7 @@ while ms() < ends do end
 
 @kind("Redis takes no more clients", 1, 0.5, 8, of_redis=True)
 async def redis_crowded(system: System, fault: Fault) -> list[int]:
-    """It has reached maxclients; and all connections that there were are gone."""
+    """Redis has reached maxclients, and all open connections are closed."""
     with system.primary.client() as raw:
         raw.ping()
         raw.config_set("maxclients", 1)
@@ -386,7 +387,7 @@ async def redis_crowded(system: System, fault: Fault) -> list[int]:
 
 @kind("Redis' clock steps", 1, of_redis=True)
 async def redis_clock_steps(system: System, fault: Fault) -> list[int]:
-    """Up to 10 s before or behind the real time: all leases run out at once, or last longer."""
+    """Redis' clock is up to 10 s ahead or behind: all leases run out at once, or last longer."""
     if system.redis_clock is not None:
         system.redis_clock.jump(round((2 * fault.strength - 1) * 10))
     return []
@@ -402,7 +403,7 @@ async def scripts_forgotten(system: System, _: Fault) -> list[int]:
 
 @kind("clients disconnected by Redis", 1, of_redis=True)
 async def clients_killed(system: System, _: Fault) -> list[int]:
-    """CLIENT KILL, subscribers too."""
+    """CLIENT KILL of all connections, including subscribers."""
     with system.primary.client() as raw:
         for kind_of_client in ("normal", "pubsub"):
             raw.client_kill_filter(_type=kind_of_client, skipme=True)
@@ -411,7 +412,7 @@ async def clients_killed(system: System, _: Fault) -> list[int]:
 
 @kind("failover", 1.5, of_redis=True)
 async def failover(system: System, _: Fault) -> list[int]:
-    """The replica takes over when it has all; the old primary goes, a new replica comes."""
+    """The replica takes over when it has all data; a new replica replaces the old primary."""
     await system.fail_over()
     return []
 
@@ -421,7 +422,7 @@ async def failover(system: System, _: Fault) -> list[int]:
 
 @kind("connections cut", 2)
 async def connections_cut(system: System, fault: Fault) -> list[int]:
-    """Reset, of one process or of all."""
+    """The connections of one process or of all are reset."""
     if fault.strength < 0.5:
         member = _member(system, fault)
         member.proxy.cut()
@@ -433,7 +434,7 @@ async def connections_cut(system: System, fault: Fault) -> list[int]:
 
 @kind("connections refused", 1, 0.5, LEASE_SECONDS + 4)
 async def connections_refused(system: System, fault: Fault) -> list[int]:
-    """One process is cut off for a while, and told so."""
+    """One process is disconnected, and refused again for a while."""
     member = _member(system, fault)
     member.proxy.refuse()
     try:
@@ -445,7 +446,7 @@ async def connections_refused(system: System, fault: Fault) -> list[int]:
 
 @kind("bytes vanish", 2, 1, LEASE_SECONDS + 10)
 async def bytes_vanish(system: System, fault: Fault) -> list[int]:
-    """One process' connections are half open: requests, replies or both are swallowed."""
+    """One process' connections are half open: requests, replies or both are lost."""
     ways = [frozenset({Way.REQUESTS}), frozenset({Way.REPLIES}), BOTH_WAYS]
     member = _member(system, fault)
     member.proxy.swallow(ways[int(fault.strength * 2.99)])
@@ -458,7 +459,7 @@ async def bytes_vanish(system: System, fault: Fault) -> list[int]:
 
 @kind("bytes come late", 2, 0.5, LEASE_SECONDS + 10)
 async def bytes_late(system: System, fault: Fault) -> list[int]:
-    """One process' bytes are held up, and then all delivered, to whoever is still there."""
+    """The bytes of one process are held up and then all delivered, even if it has died."""
     member = _member(system, fault)
     member.proxy.hold()
     try:
@@ -470,7 +471,7 @@ async def bytes_late(system: System, fault: Fault) -> list[int]:
 
 @kind("replies slow", 1, 1, 8)
 async def replies_slow(system: System, fault: Fault) -> list[int]:
-    """Each takes up to half a second longer, for all."""
+    """Each reply takes up to half a second longer, for all processes."""
     members = list(system.members)
     for member in members:
         member.proxy.delay_replies(0.02 + fault.strength / 2)
@@ -484,7 +485,7 @@ async def replies_slow(system: System, fault: Fault) -> list[int]:
 
 @kind("link slow", 2, 2, LEASE_SECONDS + 10)
 async def link_slow(system: System, fault: Fault) -> list[int]:
-    """One process' connections carry 30 kB to 1 MB per second, each way."""
+    """One process' connections carry 30 kB/s to 1 MB/s each way."""
     member = _member(system, fault)
     member.proxy.throttle(30_000 + 1_000_000 * fault.strength**2)
     try:
@@ -495,10 +496,10 @@ async def link_slow(system: System, fault: Fault) -> list[int]:
 
 
 def available(*, old_redis: bool = False) -> dict[str, Kind]:
-    """The kinds that can be injected here.
+    """Return the kinds of faults that can be injected on this machine.
 
-    Clocks need libfaketime; Redis' own also a redis-server without jemalloc, which the two of them
-    don't survive: the old one that the tests have.
+    Jumping clocks need libfaketime. For the clock of Redis itself, a redis-server without jemalloc
+    is needed as well, because libfaketime crashes with jemalloc: the tests' old server has none.
     """
     missing = set() if LIBRARY else {"clock jumps"}
     if not (LIBRARY and old_redis):

@@ -1,7 +1,7 @@
-"""The app that the workers of a chaos run serve: `identtqueue worker faults.jobs:app`.
+"""App that the workers of a chaos run serve: `identtqueue worker faults.jobs:app`.
 
-Each job writes into the ledger when it starts, and when it has come to its end ("end", or "fail"
-if it raises); what is cut off in between writes nothing more.
+Each job writes a line into the ledger when it starts, and another at its end: "end", or "fail" if
+it raises. An attempt that is cut off writes no second line.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SOON = {"first_delay_seconds": 0.2, "max_delay_seconds": 1.0}
 
 @contextmanager
 def entries(ctx: Context) -> Iterator[None]:
-    """Start and end of the attempt."""
+    """Write the start and the end of the attempt into the ledger."""
     ledger.write("start", ctx.task_id, ctx.attempt)
     try:
         yield
@@ -46,14 +46,14 @@ def entries(ctx: Context) -> Iterator[None]:
 
 @app.task
 async def quick(ctx: Context) -> int:
-    """Nothing."""
+    """Do nothing."""
     with entries(ctx):
         return ctx.attempt
 
 
 @app.task
 async def novel(ctx: Context) -> int:
-    """Nothing; workers of the release before don't have it (`faults.jobs_before`)."""
+    """Do nothing. Workers of the previous release lack this job (`faults.jobs_before`)."""
     with entries(ctx):
         return ctx.attempt
 
@@ -76,7 +76,7 @@ def thread(ctx: Context, seconds: float) -> int:
 
 @app.task(run_in="process", retry=RetryPolicy(max_retries=50, **SOON))
 def process(ctx: Context, seconds: float) -> int:
-    """Wait, in a process; if that is killed the attempt has failed, so it has retries."""
+    """Wait, in a process. If the process is killed, the attempt fails, so there are retries."""
     with entries(ctx):
         block(seconds)
         return ctx.attempt
@@ -84,14 +84,14 @@ def process(ctx: Context, seconds: float) -> int:
 
 @app.task
 async def bulky(ctx: Context) -> list[object]:
-    """A result that is too big to be published: it is announced, and then read."""
+    """Return a result that is too big to be published: it is announced and then fetched."""
     with entries(ctx):
         return [ctx.attempt, "x" * 100_000]
 
 
 @app.task(retry=RetryPolicy(max_retries=FLAKY_FAILURES, **SOON))
 async def flaky(ctx: Context, failures: int) -> int:
-    """Fail so often first."""
+    """Fail in the first attempts, then succeed."""
     with entries(ctx):
         if ctx.failures < failures:
             raise ValueError(f"failure {ctx.failures + 1} of {failures}")
@@ -100,7 +100,7 @@ async def flaky(ctx: Context, failures: int) -> int:
 
 @app.task(retry=RetryPolicy(max_retries=DOOMED_RETRIES, **SOON))
 async def doomed(ctx: Context) -> None:
-    """Fail always."""
+    """Fail in every attempt."""
     with entries(ctx):
         raise ValueError("always")
 
@@ -117,14 +117,14 @@ async def exits(ctx: Context, times: int) -> int:
 
 @app.task
 async def poison(ctx: Context) -> None:
-    """End the whole process in each attempt: a dead letter, in the end, and the only one."""
+    """End the whole process in each attempt. It becomes a dead letter, and no other task does."""
     ledger.write("start", ctx.task_id, ctx.attempt)
     os._exit(137)
 
 
 @app.task(retry=RetryPolicy(max_retries=3, retry_on=(BaseException,), **SOON))
 async def exits_in_a_child(ctx: Context) -> int:
-    """Call sys.exit in a task of its own, in the first attempt: that is this job's failure."""
+    """Call sys.exit in an asyncio task, in the first attempt. That fails this attempt."""
     ledger.write("start", ctx.task_id, ctx.attempt)
     if ctx.failures == 0:
         ledger.write("fail", ctx.task_id, ctx.attempt)
@@ -147,7 +147,7 @@ async def fill_the_executor(ctx: Context, seconds: float) -> int:
 
 @app.task
 async def block_for_good(ctx: Context) -> int:
-    """Never give the event loop back, in the first attempt."""
+    """Block the event loop for ever, in the first attempt."""
     ledger.write("start", ctx.task_id, ctx.attempt)
     if ctx.attempt == 1:
         block(3600)

@@ -1,4 +1,4 @@
-"""The app of the release before: `novel` is not there yet."""
+"""App of the previous release, which does not have the job `novel` yet."""
 
 from __future__ import annotations
 

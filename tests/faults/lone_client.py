@@ -1,4 +1,4 @@
-"""A client in a process of its own: enqueue one task under a given id, say so, await its result."""
+"""Client in a process of its own: enqueues a task under a given id, says so, awaits its result."""
 
 from __future__ import annotations
 

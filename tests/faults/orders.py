@@ -1,6 +1,6 @@
-"""What the producers enqueue: orders, the same ones for the same seed.
+"""Orders that the producers enqueue. The same seed gives the same orders.
 
-A producer that was killed begins its list again where it knows that all before was accepted; so
+A producer that was killed starts its list again from the first order that may not be accepted. So
 an order may be sent several times, always under its own id.
 """
 
@@ -15,10 +15,10 @@ from identtqueue.protocol.submission import Submission
 from identtqueue.task import State, TaskOptions
 
 RESULT_TTL_SECONDS = 86_400
-"""Results outlast the run: its books are made up from them."""
+"""Results outlast the run, because its books are made from them."""
 
 MAX_DELIVERIES = 10
-"""Few, as in production: a task that kills its worker costs so many, and takes no other with it."""
+"""As few as in production. A task that kills its worker costs this many workers."""
 
 FLAKY_FAILURES = 2
 DOOMED_RETRIES = 1
@@ -46,7 +46,7 @@ MAY_END = {
     "cancelled": {State.SUCCEEDED, State.CANCELLED},
     "expiring": {State.SUCCEEDED, State.CANCELLED},
 }
-"""How tasks of a kind may end; others succeed."""
+"""Allowed ends by kind of task. Tasks of other kinds succeed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +66,11 @@ class Order:
 
     @property
     def may_end(self) -> set[State]:
-        """The ends that are right for it."""
+        """Ends that are allowed for this order."""
         return MAY_END.get(self.kind, {State.SUCCEEDED})
 
     def submission(self) -> Submission:
-        """What is sent."""
+        """Make the submission that the client sends."""
         options = TaskOptions(
             task_id=self.task_id,
             delay_seconds=self.delay_seconds,
@@ -96,7 +96,7 @@ class _Maker:
         self._made = 0
 
     def group(self, most: int) -> list[Order]:
-        """Those that are sent in one call: mostly one, sometimes a batch; at most so many."""
+        """Make the orders of one call: mostly one, sometimes a batch, with a maximum."""
         (kind,) = self._rng.choices(list(WEIGHTS), list(WEIGHTS.values()))
         if kind == "batch":
             return [self._order("quick") for _ in range(min(most, self._rng.randint(2, 60)))]
@@ -138,7 +138,7 @@ class _Maker:
 
 
 def orders_of(seed: int, producer: int, queues: list[str], number: int) -> Iterator[list[Order]]:
-    """The producer's orders, in the groups that it sends."""
+    """Return the producer's orders, in the groups that it sends."""
     maker = _Maker(seed, producer, queues)
     while number > 0:
         group = maker.group(number)

@@ -1,7 +1,7 @@
-"""A seed -> which fault begins when, and whom it hits. Pure: one seed is one plan.
+"""The plan of a chaos run: which fault begins when and what it hits. Pure: one seed is one plan.
 
-The interleaving with the processes can't be the same twice; the faults, their times, their
-victims and their lengths are.
+The faults, their times, victims and lengths are the same each time. How they interleave with the
+processes is not.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 DOUBLE = 0.2
-"""Share of the faults that begin while the one before is still going on."""
+"""Share of the faults that begin while the previous one is still active."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Fault:
     Attributes:
         at_seconds: when it begins, after the start of the run.
         seconds: how long it lasts; 0 if it is a moment.
-        victim: a number from which whoever injects it chooses its victim.
-        strength: within 0 and 1: how much, for whoever has a use for it.
-        double: it begins while the one before is going on.
+        victim: random number from which the injection chooses its victim.
+        strength: number between 0 and 1 for injections that have a strength.
+        double: whether it begins while the previous fault is still active.
     """
 
     number: int
@@ -47,7 +47,7 @@ class Fault:
 def make_plan(
     seed: int, number: int, shapes: Mapping[str, Shape], gap_seconds: float
 ) -> list[Fault]:
-    """So many faults, `gap_seconds` apart on average; each kind at least once if they suffice."""
+    """Plan faults `gap_seconds` apart on average, each kind at least once if there are enough."""
     rng = random.Random(f"plan {seed}")
     kinds = _kinds(rng, number, shapes)
     faults: list[Fault] = []

@@ -1,8 +1,8 @@
-"""A producer process of a chaos run: enqueue a list of orders, await some, cancel some.
+"""Producer process of a chaos run: enqueues a list of orders, awaits some and cancels some.
 
-Its journal has a line for each thing that it knows; a producer that was killed and started again
-reads it, and sends all orders again that it does not know to be accepted. It ends (0) when every
-order is accepted and every wait has ended.
+It writes everything that it learns into a journal. After it was killed and started again, it reads
+the journal and sends all orders again of which it does not know that they were accepted. It exits
+with 0 when every order is accepted and every wait has ended.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from identtqueue.errors import RedisError, ResultTimeout
 from identtqueue.protocol.commands import Enqueued, Receipt
 
 WAIT_SECONDS = 3600.0
-"""Longer than a run: a wait ends when its task does. One that does not keeps the producer from its
-end, and so the run from draining."""
+"""Longer than a run, because a wait ends when its task does. A wait that does not end keeps the
+producer running, and so the run does not drain."""
 
 SENDS_AT_ONCE = 8
 
 THREADS = 64
-"""Of the blocking client's calls."""
+"""Timeout of the blocking client's calls."""
 
 
 class Journal:
@@ -56,7 +56,7 @@ class Journal:
 
 
 def read_journal(path: Path) -> Iterator[tuple[str, str, str]]:
-    """What, task id, and more. A last line that is not whole counts for nothing."""
+    """Read the lines as (word, task id, more). An incomplete last line is ignored."""
     if path.exists():
         for line in path.read_text().splitlines(keepends=True):
             if line.endswith("\n"):
@@ -65,7 +65,7 @@ def read_journal(path: Path) -> Iterator[tuple[str, str, str]]:
 
 
 class BlockingCalls:
-    """The blocking client, called in threads as if it were the asyncio one."""
+    """Adapter that calls the blocking client in threads, with the methods of the asyncio client."""
 
     def __init__(self, address: str) -> None:
         self._client = SyncClient(address)
@@ -89,7 +89,7 @@ class BlockingCalls:
 
 
 class Producer:
-    """Sends the orders at a pace; what an outage, or its own death, has delayed is caught up with.
+    """Sender of orders at a steady pace. After an outage or its own death it catches up.
 
     Args:
         client: asyncio or blocking.
@@ -108,7 +108,7 @@ class Producer:
         self._waiting = asyncio.Semaphore(THREADS // 2)
 
     async def run(self, groups: Iterator[list[Order]]) -> None:
-        """All of them."""
+        """Send all orders, and wait for all waits to end."""
         async with asyncio.TaskGroup() as sends:
             number = 0
             for group in groups:
@@ -129,7 +129,7 @@ class Producer:
             self._follow_up(order)
 
     async def _send(self, orders: list[Order]) -> None:
-        """Until they are accepted: an error may mean that they are, the same ids are safe."""
+        """Send orders until they are accepted. After an error they may be: the ids make it safe."""
         while True:
             try:
                 submissions = [order.submission() for order in orders]
@@ -167,7 +167,7 @@ class Producer:
         self._journal.write([("answered", order.task_id, end)])
 
     async def _end_of(self, task_id: str) -> str:
-        """How the wait has ended: "succeeded", or what was raised."""
+        """Wait for a task; return "succeeded" or the name of the error."""
         deadline = time.monotonic() + WAIT_SECONDS
         while True:
             try:

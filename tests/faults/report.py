@@ -1,4 +1,4 @@
-"""A chaos run as Markdown: the books, and what each kind of fault has cost."""
+"""Report of a chaos run as Markdown: the books, and what each kind of fault has cost."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from faults.plan import Fault
 from support.ledger import Line
 
 AFTERMATH_SECONDS = 15.0
-"""A fault is felt for so long after its end: a half-open connection is noticed after 10 s."""
+"""How long a fault has effects after its end. A half-open connection is noticed after 10 s."""
 
 BEGIN, END = "<!-- results: written by make chaos CHAOS=--write -->", "<!-- end of results -->"
 
 
 @dataclass(slots=True)
 class Injected:
-    """A fault as it happened. Times as `Line.at`; `pids` who was hit, empty: everybody."""
+    """A fault as it happened. Times are like `Line.at`. Without `pids` it has hit all processes."""
 
     fault: Fault
     begun: float
@@ -26,15 +26,15 @@ class Injected:
     pids: Sequence[int]
 
     def concerns(self, before: Line, again: Line) -> bool:
-        """Whether it was felt while the first of two starts of a task still ran."""
+        """Return whether it had effects between two starts of a task."""
         return self.begun <= again.at and self.ended + AFTERMATH_SECONDS >= before.at
 
 
 def cause_of(before: Line, again: Line, injected: Sequence[Injected]) -> Injected | None:
-    """The fault that a repeated run is put down to.
+    """Find the fault that a repeated run is attributed to.
 
-    The latest that hit the process of the first run; else the latest that hit everybody (or
-    nobody knows whom). A guess where faults overlap.
+    It is the latest that hit the process of the first run, or else the latest that hit all
+    processes or unknown ones. Where faults overlap, that is a guess.
     """
     candidates = [one for one in injected if one.concerns(before, again)]
     own = [one for one in candidates if before.pid in one.pids]
@@ -43,7 +43,7 @@ def cause_of(before: Line, again: Line, injected: Sequence[Injected]) -> Injecte
 
 
 def at_their_starts(injected: Iterable[Injected], lines: Iterable[Line]) -> None:
-    """A fault that is a task begins when that starts, and hits the process that runs it."""
+    """Correct faults that are tasks: they begin with the task, in the process that runs it."""
     starts: dict[str, list[Line]] = {}
     for line in lines:
         if line.event == "start":
@@ -56,14 +56,14 @@ def at_their_starts(injected: Iterable[Injected], lines: Iterable[Line]) -> None
 
 
 def task_name(fault: Fault) -> str:
-    """The unique part of the id of a fault's task."""
+    """Return the unique part of the id of a fault's task."""
     return f"fault-{fault.number}"
 
 
 def costs(
     injected: Sequence[Injected], repeats: Sequence[tuple[Line, Line]]
 ) -> dict[str, dict[str, float]]:
-    """Per kind: how often, runs repeated, and the longest time until a task ran again."""
+    """Count by kind: injections, repeated runs, and the longest time until a task ran again."""
     table: dict[str, dict[str, float]] = {}
     for one in injected:
         row = table.setdefault(one.fault.kind, {"injected": 0, "repeats": 0, "longest": 0.0})
@@ -79,7 +79,7 @@ def costs(
 
 
 def markdown(saved: Mapping[str, Any]) -> str:
-    """All of it."""
+    """Format the whole report."""
     facts, numbers = saved["facts"], saved["numbers"]
     columns = {
         "accepted": "accepted",
@@ -126,7 +126,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def write_into(page: Path, text: str) -> None:
-    """Put it between the marks of a page."""
+    """Write the report between the marks of a page."""
     before, _, rest = page.read_text("utf-8").partition(BEGIN)
     _, _, after = rest.partition(END)
     page.write_text(f"{before}{BEGIN}\n{text}{END}{after}", "utf-8")

@@ -1,4 +1,4 @@
-"""One chaos run: start everything, inject the faults, let it drain, make up the books."""
+"""One chaos run: starts everything, injects the faults, lets it drain and checks the books."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ from support.proxy import Proxy
 from support.waiting import eventually
 
 DRAIN_SECONDS = 600.0
-"""When all faults have stopped: until everything has ended, on a machine that is too slow for the
-pace. A second or two where it is not."""
+"""Longest time from the end of all faults until everything has ended, on a machine that is too slow
+for the pace. On others it takes a second or two."""
 
 STALL_SECONDS = 60.0
-"""When all faults have stopped: time without any change, while something has not ended."""
+"""Longest time without any change after the end of all faults, while something has not ended."""
 
 BLOCKING_SHARE = 10
-"""One task in so many comes from the blocking client."""
+"""One task in this many comes from the blocking client."""
 
 PROGRESS_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What a run consists of.
+    """Size of a run, and its choice of faults.
 
     Attributes:
         gap_seconds: between faults, on average.
@@ -61,7 +61,7 @@ class Size:
 
 
 class Run:
-    """One run.
+    """One chaos run.
 
     Args:
         size: of what.
@@ -87,7 +87,7 @@ class Run:
         self._numbers: dict[str, int] = {}
 
     async def play(self) -> books.Books:
-        """From the first start to the books."""
+        """Play the whole run, from the first start to the books."""
         self._begun = time.monotonic()
         async with (
             AsyncExitStack() as exits,
@@ -128,7 +128,7 @@ class Run:
             made.producers[-1].start()
 
     def _share(self, producer: int) -> int:
-        """Its tasks; the last one, whose threads are slower than coroutines, has fewer."""
+        """Return a producer's number of tasks. The last, with slower threads, has fewer."""
         tasks, others = self._size.tasks, self._size.producers - 1
         blocking = tasks // BLOCKING_SHARE if others else tasks
         if producer == others:
@@ -137,7 +137,7 @@ class Run:
         return rest // others + (producer < rest % others)
 
     def _load_seconds(self) -> float:
-        """The tasks are spread over the time of the faults; a part of it is lost to them."""
+        """Return the time over which tasks are spread: that of the faults, less what they cost."""
         return max(0.85 * self.plan[-1].at_seconds, 1.0)
 
     # --- faults ---
@@ -208,7 +208,7 @@ class Run:
     # --- the end ---
 
     async def _drain(self, made: System) -> None:
-        """Everything ends, within a bounded time, and never is there a stand-still."""
+        """Wait until everything has ended, in bounded time and without ever standing still."""
         ended = asyncio.create_task(self._until_empty(made))
         begun = moved = time.monotonic()
         before: dict[str, int] = {}
@@ -268,7 +268,7 @@ class Run:
                 yield from group
 
     def _tracebacks(self) -> Iterator[str]:
-        """No fault of these is one that a worker may not expect; only jobs may fail."""
+        """Find tracebacks in the logs. Workers must expect these faults, so only jobs may fail."""
         for log in sorted(self._folder.glob("*.log")):
             text = log.read_text(errors="replace")
             found = next(unexpected_tracebacks(text), None)
@@ -280,12 +280,12 @@ _OF_A_JOB = re.compile(
     r".* attempt \d+ (failed|retried): .*"
     r"|During handling of the above .*|The above exception was .*"
 )
-"""The line of a worker's log above the traceback of a job; or between those of a chain, whose first
-one is judged."""
+"""The line of a worker's log above the traceback of a job, or the line between the tracebacks of a
+chain, of which only the first is judged."""
 
 
 def unexpected_tracebacks(log: str) -> Iterator[int]:
-    """Where a log has a traceback that is no job's own."""
+    """Find the positions of tracebacks in a log that do not come from a job."""
     for found in re.finditer(r"^.*Traceback \(most recent call last\):", log, re.MULTILINE):
         above = log[: found.start()].rstrip().splitlines()[-1:]
         if not (above and _OF_A_JOB.fullmatch(above[0])):

@@ -1,9 +1,9 @@
-"""What one fault is played on: real workers, a real Redis, a ledger of what really ran.
+"""The stage of a fault scenario: real workers, a real Redis and a ledger of what really ran.
 
-A scenario is a test of its own (`@scenario()` above `async def test_…(stage)`). The scenarios wait
-for leases most of their time, so all that pytest has collected are played at the same time, each
-on a queue (and, where Redis itself suffers, on a server) of its own; then each test tells how its
-scenario went.
+A scenario is a test of its own (`@scenario()` above `async def test_…(stage)`). Scenarios mostly
+wait for leases to run out. So all that pytest has collected are played at the same time, each on a
+queue of its own. If Redis itself suffers, the scenario has its own server as well. Then each test
+reports how its scenario went.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from support.processes import WorkerProcess
 from support.redis_server import RedisServer
 
 AT_ONCE = 8
-"""Scenarios at the same time: their worker processes share few cores when they start."""
+"""Most scenarios at the same time, because their worker processes share few cores at the start."""
 
 
 @dataclass
 class Stage:
-    """What a scenario plays on."""
+    """Everything that a scenario uses."""
 
     server: RedisServer
     folder: Path
@@ -48,12 +48,12 @@ class Stage:
 
     @property
     def ledger(self) -> Ledger:
-        """Of all its workers."""
+        """Ledger of all its workers."""
         return Ledger(self.folder / "ledger")
 
     @property
     def gate(self) -> str:
-        """Jobs wait for this file."""
+        """File that jobs wait for."""
         return str(self.folder / "gate")
 
     def open_gate(self) -> None:
@@ -74,7 +74,7 @@ class Stage:
         environ: dict[str, str] | None = None,
         **options: float,
     ) -> WorkerProcess:
-        """One more worker, not started yet."""
+        """Make another worker, which is not started yet."""
         worker = WorkerProcess(
             address or self.server.address,
             queues or [self.queue],
@@ -87,37 +87,41 @@ class Stage:
         return worker
 
     async def enqueue(self, name: str, *args: object, **options: Any) -> str:
-        """One more task; its id is accepted."""
+        """Enqueue another task; return its id."""
         task_id = await self.client.enqueue_job(self.queue, name, *args, **options)
         self.accepted.append(task_id)
         return task_id
 
     async def enqueue_many(self, number: int, name: str, *args: object) -> None:
-        """Many more tasks."""
+        """Enqueue many tasks."""
         receipts = await self.client.submit_many(
             Submission(self.queue, name, args) for _ in range(number)
         )
         self.accepted += [receipt.task_id for receipt in receipts]
 
     async def begun(self, number: int = 1) -> None:
-        """Return when so many attempts have started."""
+        """Wait until this many attempts have started."""
         await self.ledger.wait_for(
             lambda ledger: len(ledger.starts()) >= number, f"{number} attempts have started"
         )
 
     async def recorded(self) -> int:
-        """How many results Redis has."""
+        """Return how many results Redis has."""
         depth = (await self.admin.depths([self.queue]))[self.queue]
         return depth.counters.get("succeeded", 0)
 
     async def reached(self, number: int) -> bool:
-        """Whether Redis has so many results."""
+        """Return whether Redis has at least this many results."""
         return await self.recorded() >= number
 
     async def settled(
         self, *, repeats: int | None = None, client: Client | None = None
     ) -> dict[str, Result]:
-        """All have ended, once each; the workers stop in order and leave nothing behind."""
+        """Check that all tasks end once each and that the workers stop and leave nothing behind.
+
+        Returns:
+            The results by task id.
+        """
         results = await balance(
             client or self.client, self.admin, self.queue, self.accepted, seconds=90
         )
@@ -133,7 +137,7 @@ class Stage:
         return results
 
     async def losses(self, task_id: str) -> int:
-        """What the task was charged with."""
+        """Return the number of losses that the task was charged with."""
         return (await self.admin.task(task_id)).losses
 
 
@@ -143,7 +147,7 @@ Ends = dict[str, BaseException | None]
 
 @dataclass(frozen=True)
 class Scene:
-    """A scenario, and what it needs."""
+    """A scenario and its requirements."""
 
     name: str
     play: Scenario
@@ -152,11 +156,11 @@ class Scene:
 
 
 def scenario(*, own_redis: bool = False, long: bool = False) -> Callable[[Scenario], Any]:
-    """Make it a test.
+    """Make a scenario from a coroutine function, and a test that reports its end.
 
     Args:
-        own_redis: it needs a Redis of its own, with an append-only file.
-        long: it takes longer than most, so it begins first.
+        own_redis: whether it needs a Redis of its own, with an append-only file.
+        long: whether it takes longer than most, so that it begins first.
     """
 
     def decorate(play: Scenario) -> Any:
@@ -175,7 +179,7 @@ def scenario(*, own_redis: bool = False, long: bool = False) -> Callable[[Scenar
 
 
 async def play_all(scenes: Iterable[Scene], shared: RedisServer, folder: Path) -> Ends:
-    """Play them; how each has ended, by name."""
+    """Play scenarios; return by name how each has ended."""
     turn = asyncio.Semaphore(AT_ONCE)
 
     async def play(scene: Scene) -> None:

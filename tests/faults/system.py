@@ -1,6 +1,6 @@
-"""What chaos is made in: Redis with a replica, workers and producers, each behind a proxy.
+"""The system under chaos: Redis with a replica, workers and producers, each behind a proxy.
 
-Whatever process a fault has ended is started again; one that ends without a fault is a finding.
+A process that a fault has ended is started again. A process that ends without a fault is a problem.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ T = TypeVar("T")
 
 GRACE_SECONDS = 3.0
 GIVE_UP_AT = 3
-"""A process that has ended so often by itself is not started again."""
+"""A process that has ended this often without a fault is not started again."""
 
 EXITS_CODE = 137
-"""Of a worker whose job has ended the process (`faults.jobs.exits`)."""
+"""Exit code of a worker whose job has ended the process (`faults.jobs.exits`)."""
 
 LOOP_BLOCKED = "exiting, although the event loop is blocked by"
-"""The worker's last words before it ends with 1."""
+"""Last log line of a worker that exits with 1 although its loop is blocked."""
 
 
 class Member:
-    """One place of a process that is kept running: a proxy of its own, one process after the other.
+    """A process that is kept running, with a proxy of its own: it is replaced when it ends.
 
     Args:
         name: for the log.
@@ -65,16 +65,16 @@ class Member:
         raise NotImplementedError
 
     def is_expected(self, code: int) -> bool:
-        """Whether it may end so."""
+        """Return whether it may end with this exit code."""
         raise NotImplementedError
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
-        """The present one."""
+        """The current process."""
         return self._process
 
     def start(self) -> None:
-        """Start it, and again whenever it ends."""
+        """Start the process, and start it again whenever it ends."""
         self._spawn()
         self._keeping = asyncio.create_task(self._keep())
 
@@ -94,27 +94,27 @@ class Member:
             self._spawn()
 
     def is_done(self, code: int) -> bool:
-        """Whether this end is the end of its work."""
+        """Return whether this exit code means that its work is done."""
         return False
 
     def send(self, number: signal.Signals) -> None:
-        """A signal, to whatever process is there now."""
+        """Send a signal to the current process."""
         if self._process.poll() is None:
             self._process.send_signal(number)
 
     async def ended(self) -> None:
-        """Its work is done."""
+        """Wait until its work is done."""
         assert self._keeping is not None
         await self._keeping
 
     async def stop(self) -> None:
-        """In order; it is not started again."""
+        """Stop it in order, and do not start it again."""
         self._wanted, self.hit = False, True
         self.send(signal.SIGTERM)
         await self.ended()
 
     def destroy(self) -> None:
-        """Whatever its state, it is gone afterwards."""
+        """End the process, whatever its state."""
         if self._keeping is not None:
             self._keeping.cancel()
         process = getattr(self, "_process", None)
@@ -153,11 +153,11 @@ class WorkerMember(Member):
 
     @property
     def worker_id(self) -> str | None:
-        """Of the present incarnation; None: it has not registered yet."""
+        """Id of the current incarnation; None: it has not registered yet."""
         return (re.findall(r"worker (\S+): queues", self._worker.log) or [None])[-1]
 
     def job_processes(self) -> list[int]:
-        """Pids of its processes for jobs."""
+        """List the ids of its processes for jobs."""
         pid = self._process.pid
         with contextlib.suppress(OSError):  # it has just ended
             return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
@@ -166,7 +166,7 @@ class WorkerMember(Member):
     def is_expected(self, code: int) -> bool:
         if code == EXITS_CODE:
             return True
-        if code == 1:  # told to end while a job holds its loop: it can't end in order
+        if code == 1:  # stopped while a job blocks its loop, so not in order
             return self.hit and LOOP_BLOCKED in self._worker.log
         return self.hit and code in (0, -signal.SIGKILL, -signal.SIGTERM)
 
@@ -199,7 +199,7 @@ class ProducerMember(Member):
 
 
 async def wait_for(process: subprocess.Popen[bytes]) -> int:
-    """Its exit code, when it has ended."""
+    """Wait for a process to end; return its exit code."""
     ended = asyncio.Event()
     descriptor = os.pidfd_open(process.pid)
     loop = asyncio.get_running_loop()
@@ -213,7 +213,7 @@ async def wait_for(process: subprocess.Popen[bytes]) -> int:
 
 
 async def insist(call: Callable[[], Awaitable[T]]) -> T:
-    """Its answer, when Redis has room and is there."""
+    """Repeat a call until Redis can be reached and has room; return its answer."""
     while True:
         try:
             return await call()
@@ -222,7 +222,7 @@ async def insist(call: Callable[[], Awaitable[T]]) -> T:
 
 
 class System:
-    """All of it. Use `system()`."""
+    """The whole system. Use `system()` to make it."""
 
     def __init__(self, folder: Path, queues: list[str], *, old_redis: bool) -> None:
         self.folder = folder
@@ -236,7 +236,7 @@ class System:
         self.workers: list[WorkerMember] = []
         self.producers: list[ProducerMember] = []
         self.orders: list[Order] = []
-        """Of the faults that are tasks themselves; accepted once `enqueue` has returned."""
+        """Orders of the faults that are tasks themselves, accepted once `enqueue` has returned."""
         self._own_proxy = Proxy(self.primary.port)
         self._client: Client | None = None
         self._admin: Admin | None = None
@@ -249,7 +249,7 @@ class System:
 
     @property
     def admin(self) -> Admin:
-        """Not hit by faults of the network."""
+        """Connection that network faults do not hit."""
         assert self._admin is not None
         return self._admin
 
@@ -260,11 +260,11 @@ class System:
 
     @property
     def proxies(self) -> list[Proxy]:
-        """All ways to Redis."""
+        """Proxies of all members."""
         return [self._own_proxy, *(member.proxy for member in self.members)]
 
     async def open(self, exits: AsyncExitStack) -> None:
-        """Its own way to Redis."""
+        """Connect the system's own client and admin, through a proxy that faults do not hit."""
         await exits.enter_async_context(self._own_proxy)
         self._client = await exits.enter_async_context(
             Client(self._own_proxy.address, retry_for_seconds=120)
@@ -274,14 +274,14 @@ class System:
         )
 
     async def enqueue(self, order: Order) -> None:
-        """A task that is a fault."""
+        """Enqueue a task that is a fault."""
         assert self._client is not None
         client = self._client
         await insist(lambda: client.submit(order.submission()))
         self.orders.append(order)
 
     async def fail_over(self) -> None:
-        """As planned maintenance does it: the replica has all when it takes over."""
+        """Fail over as in planned maintenance: the replica has all data when it takes over."""
         fresh = self.replica
         await eventually(fresh.is_in_step, "the replica follows")
         with self.primary.client() as raw:
@@ -295,7 +295,7 @@ class System:
         self.replica = self._server(fresh.port).start()
 
     def left_running(self) -> list[str]:
-        """Processes that were started by workers and are still there; asked when those are gone."""
+        """List processes that workers started and that still run. Called when no worker runs."""
         mark = f"{VARIABLE}={self.ledger.path}".encode()
         return [
             f"pid {folder.name}: {command}"
@@ -312,7 +312,7 @@ class System:
 
 
 def _command_with(folder: Path, mark: bytes) -> str | None:
-    """What runs in this folder of /proc, if its environment has the mark."""
+    """Return the command of a process, by its folder in /proc, if its environment has the mark."""
     with contextlib.suppress(OSError):  # it has ended, or is not ours
         if mark in (folder / "environ").read_bytes().split(b"\0"):
             return (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
@@ -323,7 +323,7 @@ def _command_with(folder: Path, mark: bytes) -> str | None:
 async def system(
     folder: Path, queues: list[str], workers: int, *, old_redis: bool
 ) -> AsyncIterator[System]:
-    """The system with its workers; producers are added by whoever has orders for them."""
+    """Start the system with its workers. The caller adds producers."""
     made = System(folder, queues, old_redis=old_redis)
     try:
         async with AsyncExitStack() as exits:

@@ -1,4 +1,4 @@
-"""A job blocks the event loop of its worker, or tries to end it."""
+"""Jobs that block the event loop of their worker, or try to end it."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ async def _probe(port: int, path: str) -> tuple[int, str]:
 
 @scenario()
 async def test_a_blocked_loop_is_told_then_given_up(stage: Stage) -> None:
-    """Stack and task in the log, /livez fails; then the neighbours go back, uncharged.
+    """Stack and task are logged and /livez fails. Later the neighbours are requeued, uncharged.
 
-    The one that blocks stays until the lease runs out, and is charged. When the loop goes on, the
-    worker starts over.
+    The task that blocks stays until the lease runs out, and is charged. When the loop runs again,
+    the worker starts over.
     """
     port, cure = free_port(), str(stage.folder / "cure")
     worker = await stage.worker(max_loop_block_seconds=2, http_port=port, concurrency=4).started()
@@ -43,7 +43,7 @@ async def test_a_blocked_loop_is_told_then_given_up(stage: Stage) -> None:
     for path in ("/livez", "/readyz"):
         status, text = await _probe(port, path)
         assert (status, text[:32]) == (503, "the event loop has been blocked ")
-    await eventually(lambda: "the other attempts (2) were given back" in worker.log, "given back")
+    await eventually(lambda: "the other attempts (2) were released" in worker.log, "released")
     peer = await stage.worker(concurrency=4).started()
     await stage.begun(5)
     assert [await stage.losses(task_id) for task_id in neighbours] == [0, 0]
@@ -51,7 +51,7 @@ async def test_a_blocked_loop_is_told_then_given_up(stage: Stage) -> None:
     stage.touch(cure)
     stage.open_gate()
     await worker.registered(times=2)
-    assert "the event loop goes on, after it was blocked for" in worker.log
+    assert "the event loop runs again, after it was blocked for" in worker.log
     assert "the lease is lost (it was not renewed for" in worker.log
     assert "the event loop is blocked); starting over" in worker.log
     await stage.settled()
@@ -64,7 +64,7 @@ async def _losses(stage: Stage, task_id: str) -> bool:
 
 
 async def _ends_by_signals(stage: Stage, signals: int, **options: float) -> None:
-    """The process ends although its loop is blocked; the neighbour goes back, uncharged."""
+    """Check that the process exits although its loop is blocked, and the neighbour is requeued."""
     worker = await stage.worker(**options).started()
     neighbour = await stage.enqueue("journal", stage.gate)
     await stage.begun()
@@ -76,7 +76,7 @@ async def _ends_by_signals(stage: Stage, signals: int, **options: float) -> None
         await asyncio.sleep(0.5)  # two that come together are one to the kernel
     assert await worker.ended() == 1, worker.log
     assert "SIGTERM: exiting, although the event loop is blocked by task" in worker.log
-    assert "the other attempts (1) were given back" in worker.log
+    assert "The other attempts (1) were released" in worker.log
     info = await stage.admin.task(neighbour)
     assert (info.state, info.losses) == (State.PENDING, 0)
     stage.touch(cure)

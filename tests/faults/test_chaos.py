@@ -1,4 +1,4 @@
-"""The chaos program itself: a short run of it, and whether it would notice."""
+"""The chaos program itself: a short run, and tests that it would notice problems."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHAPES = {name: kind.shape for name, kind in KINDS.items()}
 @pytest.mark.slow
 @scenario(long=True)
 async def test_a_short_run(stage: Stage) -> None:
-    """Exit code 0: the books balance. The long form is `make chaos`."""
+    """Exit code 0 means that the books balance. The long form is `make chaos`."""
     words = "--seed 20 --tasks 2000 --faults 8 --gap-seconds 1.5 --workers 3 --producers 2"
     chaos = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "faults.chaos", *words.split(), "--output", str(stage.folder)),
@@ -50,7 +50,7 @@ async def test_a_short_run(stage: Stage) -> None:
 
 
 async def _interrupt(chaos: asyncio.subprocess.Process) -> None:
-    """In order, so that its servers and workers end with it."""
+    """Interrupt it in order, so that its servers and workers end with it."""
     chaos.terminate()
     try:
         async with asyncio.timeout(30):
@@ -93,7 +93,7 @@ def test_only_tracebacks_of_jobs_are_expected() -> None:
     assert list(unexpected_tracebacks(job * 3)) == []
     chain = job + f"\nDuring handling of the above exception, another occurred:\n\n{trace}"
     assert list(unexpected_tracebacks(chain)) == []
-    ours = f"12:00 ERROR identtqueue.worker.hooks: after_task of q:1 attempt 2\n{trace}"
+    ours = f"12:00 ERROR identtqueue.worker.hooks: after_task hook of q:1 attempt 2 failed\n{trace}"
     (start,) = unexpected_tracebacks(job + ours + job)
     assert (job + ours)[start:].startswith("Traceback")
     assert len(list(unexpected_tracebacks(trace + ours))) == 2
@@ -103,7 +103,7 @@ def test_only_tracebacks_of_jobs_are_expected() -> None:
 
 
 class Story:
-    """Three tasks that have ended: done, cancelled, dead; and what was noted of them."""
+    """Three tasks that have ended (done, cancelled, dead), with their journal and ledger."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -142,20 +142,20 @@ class Story:
             self.lines.append(Line(event, attempt.task_id, attempt.number, 1, at))
 
     def forget(self, event: str, name: str) -> None:
-        """Such lines of a task are not in the ledger."""
+        """Remove such lines of a task from the ledger."""
         task_id = self.bench.id(name)
         self.lines = [x for x in self.lines if (x.event, x.task_id) != (event, task_id)]
 
     def note(self, event: str, name: str, attempt: int, at: float = 9.0) -> None:
-        """One more line in the ledger."""
+        """Add a line to the ledger."""
         self.lines.append(Line(event, self.bench.id(name), attempt, 1, at))
 
     def unjournal(self, what: str) -> None:
-        """Such lines are not in the journal."""
+        """Remove such lines from the journal."""
         self.journal = [line for line in self.journal if line[0] != what]
 
     def problems(self) -> list[str]:
-        """What the books find."""
+        """Return the problems that the books find."""
         found = books.make_up(
             self.orders, self.journal, self.lines, self.bench.raw, [self.bench.queue]
         )
@@ -218,7 +218,7 @@ def test_books_that_do_not(story: Story, text: str) -> None:
 
 
 def test_what_a_fault_has_cost() -> None:
-    """A repeated run is put down to the fault that hit its process, and timed from there."""
+    """A repeated run is attributed to the fault that hit its process, and timed from there."""
     (first, second) = (
         Injected(Fault(n, 0, kind, 0, 0, 0, double=False), begun, begun + 1, pids)
         for n, kind, begun, pids in ((1, "killed", 10.0, [7]), (2, "paused", 11.0, []))

@@ -1,4 +1,4 @@
-"""The client dies at the worst moment."""
+"""Clients that die at the worst moment."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def _end(client: subprocess.Popen[bytes]) -> bytes:
 
 @scenario()
 async def test_a_client_killed_before_its_answer(stage: Stage) -> None:
-    """Its task was accepted, it never knew: it runs once, and whoever has the id has the result."""
+    """Its task was accepted, so it runs once, and any client that knows the id gets the result."""
     await stage.enqueue("journal")  # Redis knows the script from now on
     task_id = f"{stage.queue}:mine"
     async with Proxy(stage.server.port) as proxy:
@@ -54,7 +54,7 @@ async def test_a_client_killed_before_its_answer(stage: Stage) -> None:
 
 @scenario()
 async def test_a_client_killed_while_it_waits(stage: Stage) -> None:
-    """The task does not care, and another client gets the result."""
+    """The task runs to its end, and another client gets the result."""
     task_id = f"{stage.queue}:mine"
     await stage.worker().started()
     client = _client(stage.server.address, stage.queue, task_id, stage.gate)

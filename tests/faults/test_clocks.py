@@ -1,4 +1,4 @@
-"""The time of day of hosts jumps, while their processes run: Redis' own clock counts alone."""
+"""The time of day of hosts jumps while their processes run. Only Redis' own clock counts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ HOUR = 3600
 
 @scenario()
 async def test_clocks_that_jump_by_an_hour(stage: Stage) -> None:
-    """Forth and back, on two hosts: no lease, time-out, delay or recovery takes notice."""
+    """Jumps forward and back on two hosts change no lease, timeout, delay or recovery."""
     if LIBRARY is None:
         pytest.skip("no libfaketime: `make setup` installs it on Debian")
     clocks = [HostClock(stage.folder / f"clock-{n}") for n in range(2)]
@@ -52,7 +52,7 @@ async def test_clocks_that_jump_by_an_hour(stage: Stage) -> None:
 
 @scenario(own_redis=True)
 async def test_cron_under_clocks_that_jump(stage: Stage) -> None:
-    """Each second fires once, of Redis' own clock; also when one of the two workers dies."""
+    """Each second of Redis' own clock fires once, even if one of the two workers dies."""
     if LIBRARY is None:
         pytest.skip("no libfaketime: `make setup` installs it on Debian")
     stage.queue = "clockwork"  # an app's cron entries name their queue
@@ -79,13 +79,13 @@ async def test_cron_under_clocks_that_jump(stage: Stage) -> None:
 
 
 def _second_of(task_id: str) -> int:
-    """Unix time of the firing."""
+    """Return the Unix time of a firing, in seconds."""
     text = task_id.rpartition(".")[2]
     return round(datetime.strptime(text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp())
 
 
 async def _seen_by_both(stage: Stage, jump: int) -> None:
-    """Each worker's own clock has jumped: one by so much, the other the other way."""
+    """Check that the clocks of both workers have jumped, in opposite directions."""
     seen: set[int] = set()
 
     async def both() -> bool:

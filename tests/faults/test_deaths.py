@@ -1,4 +1,4 @@
-"""The worker dies, or seems to."""
+"""Workers that die, or seem to."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def test_killed_while_it_runs(stage: Stage) -> None:
 
 @scenario()
 async def test_killed_while_many_run_and_wait(stage: Stage) -> None:
-    """Half run on the victim, half on its peer, more are waiting."""
+    """Half of the tasks run on the victim, half on its peer, and more are waiting."""
     victim = await stage.worker(concurrency=4).started()
     await stage.worker(concurrency=4).started()
     await stage.enqueue_many(16, "journal", stage.gate)
@@ -48,7 +48,7 @@ async def test_killed_while_many_run_and_wait(stage: Stage) -> None:
 
 @scenario()
 async def test_stopped_past_its_lease_while_it_runs(stage: Stage) -> None:
-    """The zombie wakes, finishes what others have run meanwhile, and is refused."""
+    """It wakes, finishes a task that a peer has run meanwhile, and its report is refused."""
     zombie = await stage.worker().started()
     task_id = await stage.enqueue("journal", stage.gate)
     await stage.begun()
@@ -68,7 +68,7 @@ async def test_stopped_past_its_lease_while_it_runs(stage: Stage) -> None:
 
 @scenario()
 async def test_stopped_past_its_lease_while_it_is_idle(stage: Stage) -> None:
-    """It is rung for a task meanwhile, and given up: a peer runs the task, it starts over."""
+    """It swallows a wake token while it is stopped. A peer runs the task, and it starts over."""
     zombie = await stage.worker().started()
     await stage.enqueue("journal")
     await eventually(stage.recorded, "it works")
@@ -93,7 +93,7 @@ async def _only(stage: Stage, worker: WorkerProcess) -> bool:
 
 @scenario()
 async def test_a_loop_that_is_blocked_for_longer_than_the_lease(stage: Stage) -> None:
-    """CPU-bound code in an async job: the heartbeat is a thread, so the lease is kept."""
+    """The heartbeat has a thread of its own, so CPU-bound code in an async job costs no lease."""
     await stage.worker().started()
     await stage.worker().started()
     task_id = await stage.enqueue("hold_the_loop", LEASE_SECONDS + 3)
@@ -104,19 +104,19 @@ async def test_a_loop_that_is_blocked_for_longer_than_the_lease(stage: Stage) ->
 
 @scenario()
 async def test_a_task_that_kills_its_worker(stage: Stage) -> None:
-    """A dead letter after max_deliveries; replayed when it is cured."""
+    """The task becomes a dead letter after max_deliveries. Once cured, it can be replayed."""
     await _poisoned(stage, "kill", signal.SIGKILL)
 
 
 @scenario()
 async def test_a_task_that_exits_the_process(stage: Stage) -> None:
-    """As an out-of-memory kill does."""
+    """It exits as abruptly as an out-of-memory kill."""
     await _poisoned(stage, "exit", 137)
 
 
 @scenario()
 async def test_a_task_that_needs_more_memory_than_there_is(stage: Stage) -> None:
-    """The kernel's own out-of-memory kill, by a control group as a pod has."""
+    """The kernel kills the worker because of the limit of a control group, as in a pod."""
     try:
         with MemoryLimit(megabytes=150) as limit:
             await _poisoned(stage, "memory", signal.SIGKILL, limit)
@@ -126,7 +126,7 @@ async def test_a_task_that_needs_more_memory_than_there_is(stage: Stage) -> None
 
 @scenario()
 async def test_a_job_that_is_refused_memory(stage: Stage) -> None:
-    """RLIMIT_AS instead: the job gets a MemoryError, a failure like any; the worker goes on."""
+    """With RLIMIT_AS instead, the job gets a MemoryError, and the worker lives on."""
     worker = await stage.worker().started()
     await stage.enqueue("journal")
     await eventually(stage.recorded, "it works")
@@ -140,7 +140,7 @@ async def test_a_job_that_is_refused_memory(stage: Stage) -> None:
 
 
 def _address_space(pid: int) -> int:
-    """Bytes: the first field of /proc/<pid>/statm (proc(5)) counts pages."""
+    """Return the size in bytes. The first field of /proc/<pid>/statm counts pages (proc(5))."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * resource.getpagesize()
 
 

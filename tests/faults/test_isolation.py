@@ -1,7 +1,6 @@
-"""A task that kills its worker, among others that do not: only the culprit becomes a dead letter.
+"""A task kills its worker while others run: only the culprit becomes a dead letter.
 
-The workers are killed for real (SIGKILL, as an out-of-memory kill is), and started again as a
-kubelet does.
+The workers are killed by SIGKILL, as by an out-of-memory kill, and started again as a kubelet does.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from support.processes import WorkerProcess
 
 
 class Fleet:
-    """Workers that are started again when they die; `deaths` counts how often that was."""
+    """Workers that are started again when they die. `deaths` counts their deaths."""
 
     def __init__(self, stage: Stage, number: int, queues: Sequence[str], **options: float) -> None:
         self.deaths = 0
@@ -51,10 +50,10 @@ async def _bystanders(
     queues: int = 1,
     load: int = 0,
 ) -> int:
-    """Gives how often a worker died."""
+    """Run poison among bystanders; return how often a worker died."""
     names = [stage.queue, *(f"{stage.queue}-{n}" for n in range(1, queues))]
     enqueue = stage.client.enqueue_job
-    # Before any worker is there: so they start together.
+    # Enqueued before any worker is there, so that they start together.
     culprits = [
         await enqueue(names[n % queues], "poison", "kill", "/no cure") for n in range(poisons)
     ]
@@ -76,7 +75,7 @@ async def _bystanders(
 
 @scenario(long=True)
 async def test_nine_bystanders(stage: Stage) -> None:
-    """As a worker with ten slots has them."""
+    """They fill a worker with ten slots."""
     assert await _bystanders(stage, max_deliveries=5) <= 6
 
 
@@ -103,14 +102,14 @@ async def test_half_of_all_tasks_are_poison(stage: Stage) -> None:
 
 @scenario(long=True)
 async def test_bystanders_in_other_queues(stage: Stage) -> None:
-    """A worker runs nothing of any queue beside a suspect."""
+    """A worker runs no task of any queue beside a suspect."""
     deaths = await _bystanders(stage, max_deliveries=2, poisons=2, innocents=10, queues=3)
     assert deaths <= 2 * 2 + 1
 
 
 @scenario(long=True)
 async def test_bystanders_of_several_workers_among_other_load(stage: Stage) -> None:
-    """Suspects find an idle worker although there always is something else to do."""
+    """Suspects get an idle worker although there are always other tasks."""
     deaths = await _bystanders(
         stage, max_deliveries=2, poisons=2, innocents=18, workers=2, load=600, concurrency=5
     )

@@ -1,4 +1,4 @@
-"""Connections are cut, half open, slow; what was sent arrives late or never."""
+"""Connections that are cut, half open or slow, so that data arrives late or never."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from support.waiting import eventually
 
 @scenario()
 async def test_connections_are_cut(stage: Stage) -> None:
-    """Again and again, at whatever moment it hits: the worker's and the client's."""
+    """The worker's and the client's connections are cut again and again, at any moment."""
     async with Proxy(stage.server.port) as proxy, Client(proxy.address) as client:
         worker = await stage.worker(address=proxy.address, concurrency=4).started()
         for n in range(8):
@@ -34,7 +34,7 @@ async def test_connections_are_cut(stage: Stage) -> None:
 
 @scenario()
 async def test_a_half_open_connection(stage: Stage) -> None:
-    """A claim is granted, its answer never comes; the connection stays open."""
+    """A claim is granted, but its reply never arrives, and the connection stays open."""
     async with Proxy(stage.server.port) as proxy:
         worker = await stage.worker(address=proxy.address).started()
         await stage.enqueue("journal")
@@ -51,7 +51,7 @@ async def test_a_half_open_connection(stage: Stage) -> None:
 
 @scenario()
 async def test_results_reported_twice(stage: Stage) -> None:
-    """The report arrives, its answer does not: it is sent again, and counts once."""
+    """The report arrives, but its reply does not. It is sent again and counts once."""
     async with Proxy(stage.server.port) as proxy:
         await stage.worker(address=proxy.address).started()
         for n in range(3):
@@ -68,13 +68,13 @@ async def test_results_reported_twice(stage: Stage) -> None:
 
 @scenario(long=True)
 async def test_requests_vanish(stage: Stage) -> None:
-    """One worker's link swallows what it sends, while its peer goes on; no connection ends."""
+    """One worker's requests are lost while its peer works. No connection is closed."""
     await _swallowed(stage, frozenset({Way.REQUESTS}))
 
 
 @scenario(long=True)
 async def test_replies_vanish(stage: Stage) -> None:
-    """Its claims and results arrive; it is never told."""
+    """The worker's claims and results arrive, but it gets no reply."""
     await _swallowed(stage, frozenset({Way.REPLIES}))
 
 
@@ -102,7 +102,7 @@ async def _all_have_run(stage: Stage) -> bool:
 
 @scenario()
 async def test_replies_are_slow(stage: Stage) -> None:
-    """Each takes 0.3 s longer: all goes slower, nothing goes wrong."""
+    """If each takes 0.3 s longer, everything is slower, but nothing fails."""
     async with Proxy(stage.server.port) as proxy, Client(proxy.address) as client:
         proxy.delay_replies(0.3)
         worker = await stage.worker(address=proxy.address, concurrency=8).started()
@@ -115,7 +115,7 @@ async def test_replies_are_slow(stage: Stage) -> None:
 
 @scenario()
 async def test_a_claim_that_arrives_after_its_sender_has_died(stage: Stage) -> None:
-    """It is granted to the dead, for the lease still stands; then it is recovered."""
+    """It is granted, because the dead worker still has its lease. Later the task is recovered."""
     async with Proxy(stage.server.port) as proxy:
         ghost = await stage.worker(address=proxy.address).started()
         await stage.enqueue("journal")
@@ -143,7 +143,7 @@ async def _first_owner(stage: Stage) -> str | None:
 
 @scenario()
 async def test_a_result_that_arrives_after_the_task_was_recovered(stage: Stage) -> None:
-    """Sent by a worker that has been given up meanwhile: refused, the peer's result stands."""
+    """The worker has lost its lease, so its report is refused. The peer's result counts."""
     async with Proxy(stage.server.port) as proxy:
         slow = await stage.worker(address=proxy.address).started()
         await stage.enqueue("journal")
@@ -167,7 +167,7 @@ async def test_a_result_that_arrives_after_the_task_was_recovered(stage: Stage) 
 
 @scenario()
 async def test_an_enqueue_that_arrives_twice(stage: Stage) -> None:
-    """The first is held up on its way; the client sends another; the first comes last."""
+    """The first request is held up, the client sends it again, and the first arrives last."""
     await stage.worker().started()
     await stage.enqueue("journal")
     async with Proxy(stage.server.port) as proxy:
@@ -179,7 +179,7 @@ async def test_an_enqueue_that_arrives_twice(stage: Stage) -> None:
                 client.enqueue_job(stage.queue, "journal", task_options=options)
             )
             await eventually(lambda: proxy.holding, "it is on its way")
-            # What is sent from now on takes another way, as after a change of routes.
+            # Requests from now on take another route.
             async with Client(stage.server.address) as other:
                 stage.accepted.append(
                     await other.enqueue_job(stage.queue, "journal", task_options=options)

@@ -1,4 +1,4 @@
-"""Redis suffers: it dies, hangs, is full, forgets, or is replaced by its replica."""
+"""Faults of Redis: it dies, hangs, is full, loses its scripts, or its replica takes over."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from support.waiting import eventually
 
 @scenario(own_redis=True)
 async def test_redis_killed_while_busy(stage: Stage) -> None:
-    """Restarted from its append-only file: no work is lost, none is done twice."""
+    """After a restart from its append-only file, no task is lost and none runs twice."""
     for _ in range(2):
         await stage.worker(concurrency=4).started()
     await stage.enqueue_many(300, "journal")
@@ -36,7 +36,7 @@ async def test_redis_killed_while_busy(stage: Stage) -> None:
 
 @scenario(own_redis=True)
 async def test_redis_away_for_longer_than_the_lease(stage: Stage) -> None:
-    """Workers keep their attempts and go on when it is back: nothing runs twice."""
+    """Workers keep their attempts and continue when it is back, so nothing runs twice."""
     workers = [await stage.worker().started() for _ in range(2)]
     await stage.enqueue_many(6, "journal", stage.gate)
     await stage.begun(6)
@@ -56,7 +56,7 @@ async def test_redis_away_for_longer_than_the_lease(stage: Stage) -> None:
 
 @scenario(own_redis=True)
 async def test_redis_hangs(stage: Stage) -> None:
-    """Stopped, not dead, for longer than a reply may take: connections are given up."""
+    """It is stopped for longer than a reply may take, so connections are given up."""
     workers = [await stage.worker(concurrency=2).started() for _ in range(2)]
     await stage.enqueue_many(40, "journal")
     await stage.enqueue_many(2, "journal", stage.gate)
@@ -97,7 +97,7 @@ async def test_redis_killed_while_it_rewrites_its_file(stage: Stage) -> None:
 
 @scenario(own_redis=True)
 async def test_a_worker_killed_while_redis_restarts(stage: Stage) -> None:
-    """Both at once: who is left recovers the victim's tasks, and only those."""
+    """The other workers recover the tasks of the killed worker, and only those."""
     victim = await stage.worker(concurrency=4).started()
     await stage.enqueue_many(4, "journal", stage.gate)
     await stage.begun(4)
@@ -117,7 +117,7 @@ async def test_a_worker_killed_while_redis_restarts(stage: Stage) -> None:
 
 @scenario(own_redis=True, long=True)
 async def test_redis_pauses_its_clients(stage: Stage) -> None:
-    """CLIENT PAUSE for 10 s: twice the lease. Nothing is answered; then all is, in order."""
+    """After CLIENT PAUSE for 10 s, twice the lease, all calls are answered in order."""
     workers = [await stage.worker(concurrency=2).started() for _ in range(2)]
     await stage.enqueue_many(40, "journal")
     await stage.enqueue_many(2, "journal", stage.gate)
@@ -135,7 +135,7 @@ async def test_redis_pauses_its_clients(stage: Stage) -> None:
 
 @scenario(own_redis=True)
 async def test_redis_is_full_under_load(stage: Stage) -> None:
-    """Enqueueing is refused and leaves nothing behind; what was accepted runs; then it goes on."""
+    """Enqueueing is refused and leaves nothing behind, but accepted tasks run."""
     workers = [await stage.worker(concurrency=4).started() for _ in range(2)]
     ids = [f"{stage.queue}:{n}" for n in range(400)]
     refused: set[str] = set()
@@ -172,7 +172,7 @@ async def test_redis_is_full_under_load(stage: Stage) -> None:
 
 @scenario(own_redis=True)
 async def test_redis_without_the_replicas_that_it_wants(stage: Stage) -> None:
-    """`min-replicas-to-write`: no write is taken until one is there."""
+    """With `min-replicas-to-write`, no write is accepted until a replica is there."""
     with stage.server.client() as raw:
         await _refusing_writes(
             stage,
@@ -183,7 +183,7 @@ async def test_redis_without_the_replicas_that_it_wants(stage: Stage) -> None:
 
 @scenario(own_redis=True)
 async def test_redis_that_can_not_save(stage: Stage) -> None:
-    """A snapshot has failed, as on a full disk: no write is taken until one succeeds."""
+    """A snapshot has failed, as on a full disk. No write is accepted until one succeeds."""
     with stage.server.client() as raw:
         in_the_way = Path(raw.config_get("dir")["dir"]) / "dump.rdb"
 
@@ -202,7 +202,7 @@ async def test_redis_that_can_not_save(stage: Stage) -> None:
 async def _refusing_writes(
     stage: Stage, begin: Callable[[], object], end: Callable[[], object]
 ) -> None:
-    """Who works waits, who starts waits, who enqueues waits; then all goes on."""
+    """Check that running and starting workers and clients wait while writes are refused."""
     worker = await stage.worker().started()
     await stage.enqueue("journal", stage.gate)
     await stage.begun()
@@ -222,7 +222,7 @@ async def _refusing_writes(
 
 @scenario(own_redis=True)
 async def test_a_planned_failover(stage: Stage) -> None:
-    """Writes are paused until the replica has all, then it takes over: nothing is lost."""
+    """Writes are paused until the replica has all data and takes over, so nothing is lost."""
     replica = _a_replica(stage)
     async with Proxy(stage.server.port) as proxy, Client(proxy.address) as client:
         for _ in range(2):
@@ -244,10 +244,10 @@ async def test_a_planned_failover(stage: Stage) -> None:
 
 @scenario(own_redis=True)
 async def test_a_failover_to_a_replica_that_lags(stage: Stage) -> None:
-    """Replication is asynchronous: what it had not passed on is gone, and only that.
+    """Replication is asynchronous, so tasks that were not replicated are lost, and only those.
 
-    What a WAIT had confirmed runs. What was acknowledged without one may be lost; the client then
-    gets TaskNotFound, and enqueues it again under the same id.
+    Tasks that a WAIT has confirmed run. Others may be lost although they were acknowledged. Then
+    the client gets TaskNotFound, and enqueues the task again under the same id.
     """
     replica = _a_replica(stage)
     async with Proxy(stage.server.port) as proxy, Client(proxy.address) as client:
@@ -270,14 +270,14 @@ async def test_a_failover_to_a_replica_that_lags(stage: Stage) -> None:
 
 
 def _a_replica(stage: Stage) -> RedisServer:
-    """It ends with the scenario, whether it has taken over by then or not."""
+    """Start a replica that ends with the scenario, whether it has taken over by then or not."""
     replica = RedisServer(aof=True, replica_of=stage.server.port)
     stage.exits.callback(replica.destroy)
     return replica.start()
 
 
 async def _take_over(stage: Stage, replica: RedisServer, proxy: Proxy) -> None:
-    """The replica is the primary now; the old one is gone for good."""
+    """Make the replica the primary. The old primary does not come back."""
     replica.promote()
     proxy.retarget(replica.port)
     stage.server.destroy()

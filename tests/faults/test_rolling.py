@@ -1,4 +1,4 @@
-"""A rolling deploy: workers of the old and of the new release, and producers of the new one."""
+"""Rolling deploys: workers of the old and the new release, and producers of the new one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.waiting import eventually
 
 OLD = "support.old_jobs:app"
 LONGEST_WAIT_SECONDS = 4.5
-"""For a worker that knows the job: one round of its upkeep, and a slow machine."""
+"""Longest wait for a worker that has the job: one round of its upkeep, on a slow machine."""
 
 
 async def _accept(stage: Stage, submissions: list[Submission]) -> None:
@@ -28,7 +28,7 @@ async def _succeed(stage: Stage, seconds: float) -> None:
 
 @scenario()
 async def test_a_new_job_while_an_old_worker_is_there(stage: Stage) -> None:
-    """200 tasks that the old one does not know, and more for both."""
+    """There are 200 tasks of a job that the old worker lacks, and more for both workers."""
     old = await stage.worker(app=OLD).started()
     await stage.worker().started()
     await _accept(stage, [Submission(stage.queue, "journal") for _ in range(200)])
@@ -40,7 +40,7 @@ async def test_a_new_job_while_an_old_worker_is_there(stage: Stage) -> None:
 
 @scenario()
 async def test_other_arguments_in_mixed_order(stage: Stage) -> None:
-    """Each release gets those that it takes; neither passes the other's to and fro."""
+    """Each release runs the tasks that it can, and tasks do not bounce between them."""
     await stage.worker(app=OLD).started()
     await stage.worker().started()
     tasks = [Submission(stage.queue, "resize", args) for args in [(2,), (2, 3)] * 25]
@@ -54,7 +54,7 @@ async def test_other_arguments_in_mixed_order(stage: Stage) -> None:
 
 @scenario()
 async def test_the_new_worker_comes_later(stage: Stage) -> None:
-    """It is there at its first claim, although nobody rings for what was declined."""
+    """It gets the declined tasks with its first claim, although they push no wake token."""
     old = await stage.worker(app=OLD).started()
     await _accept(stage, [Submission(stage.queue, "journal") for _ in range(50)])
     await _declined(stage, 50)
@@ -68,7 +68,7 @@ async def test_the_new_worker_comes_later(stage: Stage) -> None:
 
 @scenario(long=True)
 async def test_what_nobody_can_run(stage: Stage) -> None:
-    """A dead letter that says who declined it; until then it waits, and nobody spins."""
+    """The task waits without being claimed again, then is a dead letter that says who declined."""
     worker = await stage.worker(app=OLD, unrunnable_seconds=2).started()
     task_id = await stage.enqueue("journal")
     results = await stage.settled(repeats=0)

@@ -1,4 +1,4 @@
-"""The worker is told to stop."""
+"""Workers that are stopped by signals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from support.waiting import eventually
 
 @scenario()
 async def test_terminated_in_order(stage: Stage) -> None:
-    """What runs ends and is recorded; what waits is left for others."""
+    """Running attempts end and are recorded. Waiting tasks are left for others."""
     worker = await stage.worker(concurrency=2).started()
     await stage.enqueue_many(4, "journal", stage.gate)
     await stage.begun(2)
@@ -34,7 +34,7 @@ async def test_terminated_in_order(stage: Stage) -> None:
 
 @scenario()
 async def test_terminated_with_its_grace_exceeded(stage: Stage) -> None:
-    """What does not end in time goes back uncharged, and runs elsewhere at once."""
+    """Tasks that do not end in time are requeued, uncharged, and run elsewhere at once."""
     worker = await stage.worker(grace_seconds=0.5).started()
     task_id = await stage.enqueue("journal", stage.gate)
     await stage.begun()
@@ -71,7 +71,7 @@ async def test_terminated_twice(stage: Stage) -> None:
 
 @scenario()
 async def test_terminated_after_a_drain_in_one_grace_time(stage: Stage) -> None:
-    """A scale-down drains a worker, and ends its pod later: the two share one grace time."""
+    """A scale-down drains a worker and ends its pod later. Both share one grace time."""
     worker = await stage.worker(grace_seconds=12).started()
     task_id = await stage.enqueue("journal", stage.gate)
     await stage.begun()
@@ -89,7 +89,7 @@ async def test_terminated_after_a_drain_in_one_grace_time(stage: Stage) -> None:
 
 @scenario()
 async def test_terminated_after_a_drain_of_more_than_the_grace_time(stage: Stage) -> None:
-    """What is about to end may: a stop leaves some seconds, however long the drain took."""
+    """However long the drain took, a stop leaves attempts some seconds to end."""
     worker = await stage.worker(grace_seconds=7).started()
     await stage.enqueue("journal", stage.gate)
     await stage.begun()
@@ -104,7 +104,7 @@ async def test_terminated_after_a_drain_of_more_than_the_grace_time(stage: Stage
 
 @scenario()
 async def test_terminated_after_it_was_called_back(stage: Stage) -> None:
-    """The drain is over, and has used up nothing."""
+    """The drain is over, so the full grace time is left."""
     worker = await stage.worker(grace_seconds=3600).started()
     await stage.enqueue("journal", stage.gate)
     await stage.begun()
@@ -120,7 +120,7 @@ async def test_terminated_after_it_was_called_back(stage: Stage) -> None:
 
 
 async def _drained(stage: Stage, worker: WorkerProcess, for_seconds: float) -> None:
-    """Return when the worker has been draining for so long: that time is what is measured."""
+    """Wait until the worker has been draining for this long, which is the time under test."""
     assert await stage.admin.drain(stage.queue, [await worker.registered()])
     await eventually(lambda: ": draining" in worker.log, "it has heard")
     since = time.monotonic()
@@ -128,7 +128,7 @@ async def _drained(stage: Stage, worker: WorkerProcess, for_seconds: float) -> N
 
 
 def _seconds_to_end(worker: WorkerProcess) -> float:
-    """How long the attempts have, as the worker says at the signal."""
+    """Return how long attempts have to end, as the worker logs it at the signal."""
     found = re.search(r"stopping: 1 attempt has (\S+) s to end", worker.log)
     assert found is not None, worker.log
     return float(found[1])
@@ -136,9 +136,9 @@ def _seconds_to_end(worker: WorkerProcess) -> float:
 
 @scenario(own_redis=True)
 async def test_terminated_while_it_starts(stage: Stage) -> None:
-    """At different moments of the start; none leaves anything behind.
+    """Stopped at different moments of its start, it leaves nothing behind.
 
-    Other scenarios' workers have the same name, so it has a Redis of its own.
+    The workers of other scenarios have the same name, so this one has a Redis of its own.
     """
     await stage.enqueue("journal")
     with stage.server.client() as raw:
@@ -163,12 +163,12 @@ def _has_connected(raw: redis.Redis, worker: WorkerProcess) -> bool:
 
 @scenario()
 async def test_a_storm_of_terminations(stage: Stage) -> None:
-    """Each worker is told several times, and replaced: nothing is lost, nothing is charged."""
+    """Each worker gets several signals and is replaced. No task is lost or charged."""
     await stage.enqueue_many(150, "nap", 0.1)
     for n in range(5):
         worker = await stage.worker(concurrency=4, grace_seconds=2).started()
         await stage.begun(4 * n + 4)
-        for _ in range(n):  # the first one is not told before it is replaced
+        for _ in range(n):  # the first one gets no signal before it is replaced
             worker.send(signal.SIGTERM)
             await asyncio.sleep(0)
     last = await stage.worker(concurrency=16).started()

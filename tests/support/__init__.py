@@ -1,1 +1,1 @@
-"""Real parts for the tests: Redis servers, worker processes, proxies."""
+"""Real parts for the tests: Redis servers, worker processes and proxies."""

@@ -1,4 +1,4 @@
-"""Whether the books balance: every accepted task has ended, once, and nothing is left over."""
+"""Accounts of a queue: every accepted task has ended exactly once, and nothing is left over."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from identtqueue.task import Result
 from support.waiting import LONG_SECONDS
 
 KEPT = ("stats", "meta", "dead", "task", "limits", "rates", "answer")
-"""What a queue without tasks and workers may hold; answers are for calls that are sent again."""
+"""Keys that a queue without tasks and workers may have. Kept answers serve repeated calls."""
 
 
 async def balance(
@@ -24,7 +24,7 @@ async def balance(
     *,
     seconds: float = LONG_SECONDS,
 ) -> dict[str, Result]:
-    """How every task ended, when all have; each ended exactly once, and the queue is empty."""
+    """Wait until all tasks have ended, check that each did so once, and return the results."""
     results = {r.task_id: r for r in await client.wait_many(task_ids, seconds)}
     depth = (await admin.depths([queue]))[queue]
     told = Counter(result.state.value for result in results.values())
@@ -41,7 +41,7 @@ async def balance(
 
 
 def left_over(raw: redis.Redis, queue: str) -> list[str]:
-    """Keys of the queue that should not be there once its workers have stopped."""
+    """List keys of the queue that should not be there once its workers have stopped."""
     prefix = f"idtq:{{{queue}}}:"
     names = (key.decode() for key in raw.scan_iter(match=prefix + "*", count=1000))
     return sorted(n for n in names if n.removeprefix(prefix).partition(":")[0] not in KEPT)

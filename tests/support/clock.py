@@ -1,6 +1,6 @@
-"""The time of day of a host, as its processes see it: libfaketime, changed while they run.
+"""Clock of a host, as its processes see it: libfaketime changes the time of day while they run.
 
-Only CLOCK_REALTIME jumps. CLOCK_MONOTONIC does not, as on a real host: the kernel promises it.
+Only CLOCK_REALTIME jumps. As on a real host, CLOCK_MONOTONIC does not.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ def _library() -> Path | None:
 
 
 LIBRARY = _library()
-"""From Debian's package `faketime` (`make setup` installs it); None: there is none."""
+"""Path of libfaketime from Debian's package `faketime`, which `make setup` installs; None: none."""
 
 
 class HostClock:
-    """What processes started with `environ` take for the time of day.
+    """Time of day for processes that are started with `environ`.
 
     Args:
-        file: holds the offset; the processes read it each time that they look at the clock.
+        file: file with the offset, which the processes read each time they look at the clock.
     """
 
     def __init__(self, file: Path) -> None:
@@ -30,7 +30,7 @@ class HostClock:
 
     @property
     def environ(self) -> dict[str, str]:
-        """For the processes of this host."""
+        """Environment variables for the processes of this host."""
         assert LIBRARY is not None
         return {
             "LD_PRELOAD": str(LIBRARY),
@@ -40,7 +40,7 @@ class HostClock:
         }
 
     def jump(self, seconds: int) -> None:
-        """From now on the clock shows so much more (or less) than the real time."""
+        """Set the clock ahead of the real time by this much, or behind it if negative."""
         fresh = self._file.with_suffix(".new")
         fresh.write_text(f"{seconds:+d}")
         fresh.replace(self._file)

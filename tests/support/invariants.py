@@ -1,7 +1,7 @@
-"""What must hold of a queue at every moment, whoever does what: one function, called everywhere.
+"""Invariants of a queue, which hold at every moment. Many tests call `check_invariants`.
 
-`check_invariants` may run while clients and workers are busy: the whole queue is read by one
-script, so it is seen at one moment.
+It may run while clients and workers are busy, because one script reads the whole queue at one
+moment.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Snapshot = dict[str, Entry]
 
 
 def snapshot(server: redis.Redis, queue: str) -> Snapshot:
-    """Every key that has to do with the queue, as it is at one moment."""
+    """Read every key of the queue at one moment."""
     return {
         key.decode(): Entry(kind.decode(), _plain(kind, value), ttl_ms >= 0)
         for key, kind, value, ttl_ms in server.eval(_READ_ALL, 0, f"*{queue}*")
@@ -66,7 +66,7 @@ def _plain(kind: bytes, value: Any) -> Any:
 
 
 def without_dead(seen: Snapshot, queue: str) -> Snapshot:
-    """The same without cancelled ids in lists, which any script may take away, and kept answers."""
+    """Leave out kept answers, and cancelled ids in lists, which any script may remove."""
     k = queue_keys(queue)
     lists = {k.held_prefix + job: ids for job, ids in held_tasks(seen, queue).items()}
     lists[k.pending] = pending_tasks(seen, queue)
@@ -104,19 +104,19 @@ _KINDS: Final = {
     "isolating": "string",
     "running": "set",
 }
-"""Which keys a queue may have."""
+"""Keys that a queue may have."""
 
 _KEY: Final = re.compile(rf"{ROOT}:\{{([a-z0-9._-]+)\}}:([a-z]+)(:.+)?", re.DOTALL)
 
 _attempts: dict[str, tuple[bytes, int]] = {}
-"""Per task: when this task of that id was enqueued, and the highest attempt seen."""
+"""By task: when it was enqueued (ids are reused), and the highest attempt number seen."""
 
 
 def check_invariants(server: redis.Redis, queue: str) -> Snapshot:
-    """Check all of them; gives what it saw.
+    """Check all invariants; return what was seen of each task.
 
     Raises:
-        AssertionError: one does not hold.
+        AssertionError: an invariant does not hold.
     """
     seen = snapshot(server, queue)
     tasks = _tasks(seen, queue)
@@ -144,7 +144,7 @@ return {found, redis.call('HGETALL', KEYS[5])}
 
 
 def check_containers(server: redis.Redis, queue: str) -> None:
-    """The one of them that can be checked at any time on a queue of any length.
+    """Check the one invariant that can be checked at any time on a queue of any length.
 
     Raises:
         AssertionError: an id is in two places, or twice in one.
@@ -178,7 +178,7 @@ def _check_keys(seen: Snapshot, queue: str) -> None:
 
 
 def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
-    """Each id is in one container, and its hash agrees."""
+    """Check that each id is in one container and that its hash agrees."""
     k = queue_keys(queue)
     places: list[tuple[str, State, str | None]] = [
         *((task_id, State.PENDING, None) for task_id in pending_tasks(seen, queue)),
@@ -222,7 +222,7 @@ def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> No
 
 
 def _check_expiring(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
-    """In `expiring` are those tasks that have to start by a time and have not started."""
+    """Check that `expiring` holds exactly the tasks that may expire and have not started."""
     waiting = {
         task_id: float(entry.value["expires_at"])
         for task_id, entry in tasks.items()
@@ -234,7 +234,7 @@ def _check_expiring(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None
 
 
 def _check_ends(tasks: dict[str, Entry]) -> None:
-    """What has ended expires, says how it ended, and holds nothing that only a run needs."""
+    """Check that ended tasks expire, say how they ended, and keep nothing that only a run needs."""
     for task_id, entry in tasks.items():
         fields = entry.value
         state = State(fields["state"].decode())
@@ -255,7 +255,7 @@ def _check_ends(tasks: dict[str, Entry]) -> None:
 
 
 def _check_workers(seen: Snapshot, queue: str) -> None:
-    """Whoever owns tasks, is described or drains is listed."""
+    """Check that every worker that owns tasks, has a description or drains is listed."""
     k = queue_keys(queue)
     listed = set(_value(seen, k.workers, {}))
     owners = {
@@ -278,7 +278,7 @@ def _check_attempts(tasks: dict[str, Entry], queue: str) -> None:
 
 
 def held_tasks(seen: Snapshot, queue: str) -> dict[str, list[str]]:
-    """The ids that each job's limits keep back, without those that were cancelled."""
+    """Return the ids that each job's limits hold back, without cancelled ones."""
     k = queue_keys(queue)
     lists = {
         key.removeprefix(k.held_prefix): _living(
@@ -291,13 +291,13 @@ def held_tasks(seen: Snapshot, queue: str) -> dict[str, list[str]]:
 
 
 def pending_tasks(seen: Snapshot, queue: str) -> list[str]:
-    """The ids in `pending`, without those that were cancelled."""
+    """Return the ids in `pending`, without cancelled ones."""
     k = queue_keys(queue)
     return _living(seen, k.pending, k.tombstones)
 
 
 def _living(seen: Snapshot, key: str, tombstones: str) -> list[str]:
-    """The ids of a list that have no tombstone. Each tombstone has its id, and they are counted."""
+    """Return the ids of a list without tombstones. Check that each tombstone has its id."""
     dead = {task_id: int(number) for task_id, number in _value(seen, tombstones, {}).items()}
     total = dead.pop("", 0)
     assert total == sum(dead.values()), f"{tombstones}: {dead}, in all {total}"
@@ -312,7 +312,7 @@ def _living(seen: Snapshot, key: str, tombstones: str) -> list[str]:
 
 
 def shelved_tasks(seen: Snapshot, queue: str) -> list[str]:
-    """The ids that workers have declined; the shelves' lists may hold some that were cancelled."""
+    """Return the ids of declined tasks. The lists of shelves may contain cancelled ones as well."""
     k = queue_keys(queue)
     found: list[str] = []
     for shelf, number in _value(seen, k.shelves, {}).items():
@@ -330,9 +330,9 @@ def shelved_tasks(seen: Snapshot, queue: str) -> list[str]:
 
 
 def _check_limits(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
-    """Held tasks are of their list's job, which is in `blocked`. Who counts runs, and says so.
+    """Check that held tasks are of their list's job, and that tasks that take a slot are running.
 
-    A job waits for the end of a running task (+inf) only while one runs that counts.
+    A job waits for the end of a running task (+inf) only while a task that takes a slot is running.
     """
     k = queue_keys(queue)
     held, blocked = held_tasks(seen, queue), _value(seen, k.blocked, {})

@@ -1,4 +1,4 @@
-"""The app that worker processes of the tests run: `identtqueue worker support.jobs:app`."""
+"""App for worker processes in tests: `identtqueue worker support.jobs:app`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ app = App(default_queue="jobs")
 
 @app.task
 async def echo(_ctx: Context, *args: Any, **kwargs: Any) -> list[Any]:
-    """Give back what came."""
+    """Return the arguments."""
     return [list(args), kwargs]
 
 
@@ -56,7 +56,7 @@ async def hoard(ctx: Context, megabytes: int) -> int:
 
 @app.task
 async def stays(ctx: Context, where: str) -> None:
-    """Never end, whatever is asked: in the loop, or in a thread of asyncio's."""
+    """Never end, even if cancelled: in the event loop, or in a thread of `asyncio.to_thread`."""
     ledger = Ledger.of_this_process()
     ledger.write("start", ctx.task_id, ctx.attempt)
     if where == "thread":
@@ -68,7 +68,7 @@ async def stays(ctx: Context, where: str) -> None:
 
 @app.task
 async def time_of_day(_ctx: Context) -> float:
-    """What the worker's host takes for the time, in seconds since 1970."""
+    """Return the time of the worker's host, in seconds since 1970."""
     return time.time()
 
 
@@ -108,26 +108,26 @@ async def poison(ctx: Context, how: str, cure: str) -> str:
 
 @app.task(max_running=2)
 async def capped(ctx: Context, gate: str | None = None) -> int:
-    """As `journal`; two at once at most, in all processes together."""
+    """Do as `journal`, but at most two at a time over all processes."""
     return await journal(ctx, gate)
 
 
 @app.task(rate_limit=RateLimit(25, per_seconds=1))
 async def paced(ctx: Context, gate: str | None = None) -> int:
-    """As `journal`; one starts every 40 ms at most."""
+    """Do as `journal`, but at most one starts every 40 ms."""
     return await journal(ctx, gate)
 
 
 @app.task
 async def resize(ctx: Context, width: int, height: int) -> int:
-    """In `support.old_jobs` it has no height."""
+    """Resize. In `support.old_jobs` it takes no height."""
     await journal(ctx)
     return width * height
 
 
 @app.task
 async def block_the_loop(ctx: Context, cure: str, how: str = "lock") -> int:
-    """Stop the event loop until the cure (a file) exists, as a lock that nobody gives back does."""
+    """Block the event loop until the cure (a file) exists, like a lock that is never released."""
     Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
     _block(Path(cure), how)
     return ctx.attempt
@@ -145,7 +145,7 @@ def _block(cure: Path, how: str) -> None:
 
 @app.task
 async def leaves_the_loop(ctx: Context, how: str) -> str:
-    """End the program, or the event loop, in every way that is not a task's."""
+    """Try to end the program or the event loop, in every way outside of a task."""
     loop, done = asyncio.get_running_loop(), asyncio.Event()
     loop.call_soon(loop.stop if how == "stop" else sys.exit)
     loop.call_later(0.2, done.set)

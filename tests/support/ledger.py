@@ -1,7 +1,7 @@
-"""What jobs write down themselves, so that a test knows what really ran: one line per event.
+"""Ledger: a file into which jobs write one line per event, so that tests know what really ran.
 
-A line is written with one `write` to a file opened for appending, so it is there whatever happens
-to the process afterwards.
+A line is written with one `write` to a file that is opened for appending. So it is there whatever
+happens to the process afterwards.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from support.waiting import LONG_SECONDS, eventually
 
 VARIABLE = "IDENTTQUEUE_TEST_LEDGER"
-"""Tells a worker process where its ledger is."""
+"""Environment variable with the path of a worker process' ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,14 @@ class Line:
     attempt: int
     pid: int
     at: float
-    """`time.monotonic()`: one clock for all processes, that no change of the time of day moves."""
+    """`time.monotonic()`, a clock that all processes share and that never jumps."""
 
 
 class Ledger:
-    """A file of lines, written by any number of processes.
+    """File of lines that any number of processes write.
 
-    What was read once is kept: a long run asks many times, and its file has hundreds of thousands
-    of lines.
+    Lines that were read are kept in memory, because a long run asks often and its file has hundreds
+    of thousands of lines.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,7 +47,7 @@ class Ledger:
 
     @classmethod
     def of_this_process(cls) -> Ledger:
-        """The one that the environment names."""
+        """Open the ledger that the environment names."""
         return cls(Path(os.environ[VARIABLE]))
 
     def write(self, event: str, task_id: str, attempt: int) -> None:
@@ -60,12 +60,12 @@ class Ledger:
             os.close(descriptor)
 
     def lines(self) -> list[Line]:
-        """All lines so far."""
+        """Return all lines so far."""
         self._catch_up()
         return list(self._lines)
 
     def first_start(self, task_id: str) -> Line | None:
-        """When and where a task started for the first time."""
+        """Find the line of a task's first start."""
         self._catch_up()
         return self._first_starts.get(task_id)
 
@@ -86,22 +86,22 @@ class Ledger:
                 self._first_starts.setdefault(task_id, line)
 
     def starts(self) -> list[Line]:
-        """Lines of attempts that have started."""
+        """List the lines of attempts that have started."""
         return [line for line in self.lines() if line.event == "start"]
 
     def ends(self) -> list[Line]:
-        """Lines of attempts whose job came to its end."""
+        """List the lines of attempts whose job came to its end."""
         return [line for line in self.lines() if line.event == "end"]
 
     def repeats(self) -> dict[str, int]:
-        """Tasks that started more than once, and how often."""
+        """Count the starts of tasks that started more than once."""
         counts = Counter(line.task_id for line in self.starts())
         return {task_id: number for task_id, number in counts.items() if number > 1}
 
     async def wait_for(
         self, condition: Callable[[Ledger], Any], what: str, *, seconds: float = LONG_SECONDS
     ) -> Any:
-        """The condition's value as soon as it is true."""
+        """Wait until a condition on the ledger is true; return its value."""
         return await eventually(
             lambda: condition(self),
             lambda: f"{what}; the ledger has {self.lines()[-20:]}",

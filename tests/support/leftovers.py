@@ -1,4 +1,4 @@
-"""Jobs for a process that leave something behind, and one that looks what is left."""
+"""Jobs for a process that leave something running, and one that looks for what is left."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ kept: list[Any] = []
 
 
 class Pool:
-    """As a pool of connections: its own task serves it, and begins others."""
+    """Object like a pool of connections: a task of its own serves it and starts others."""
 
     def __init__(self) -> None:
         self._wishes: asyncio.Queue[asyncio.Future[int]] = asyncio.Queue()
@@ -101,7 +101,7 @@ TASKS = {
 
 
 async def leave(ctx: Context, what: str) -> int:
-    """Leave it behind, and succeed; or fail, where it ends this attempt."""
+    """Leave something running, and succeed, or fail if that ends this attempt."""
     loop = asyncio.get_running_loop()
     await ctx.state["pool"].get()
     TRACE.set("the job's")
@@ -137,7 +137,7 @@ async def leave(ctx: Context, what: str) -> int:
 
 
 def leave_plainly(_ctx: Context, what: str) -> int:
-    """The same from a plain function."""
+    """Leave something running, from a plain function."""
     TRACE.set("the job's")
     if what == "alarm":
         signal.setitimer(signal.ITIMER_REAL, 0.2)
@@ -147,7 +147,7 @@ def leave_plainly(_ctx: Context, what: str) -> int:
 
 
 async def look(ctx: Context, seconds: float = 0.4) -> dict[str, Any]:
-    """What is left, after a while in which it would have struck."""
+    """Return what is left, after a time in which it would have had an effect."""
     await asyncio.sleep(seconds)
     own = {"pool", "pool's helper", asyncio.current_task().get_name()}  # type: ignore[union-attr]
     await ctx.state["pool"].get()

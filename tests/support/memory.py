@@ -1,4 +1,4 @@
-"""A real limit of memory, enforced by the kernel's OOM killer: a control group, as a pod has."""
+"""A real memory limit, enforced by the kernel's OOM killer: a control group, as a pod has."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _V1 = _V2 / "memory"
 
 
 class MemoryLimitUnavailable(Exception):
-    """Control groups can't be made here: it takes root, and a writable /sys/fs/cgroup."""
+    """Control groups can't be made here. That needs root and a writable /sys/fs/cgroup."""
 
 
 class MemoryLimit:
-    """A control group of its own; processes in it that need more are killed by the kernel.
+    """A control group with a memory limit. The kernel kills processes in it that need more.
 
     Args:
         megabytes: the limit.
@@ -44,7 +44,7 @@ class MemoryLimit:
         return self
 
     def add(self, pid: int) -> None:
-        """Put a process in."""
+        """Put a process into the group."""
         assert self._folder is not None
         (self._folder / "cgroup.procs").write_text(str(pid))
 

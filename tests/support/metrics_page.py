@@ -1,4 +1,4 @@
-"""The metrics that docs/metrics.md lists, those that a process serves, and those named anywhere."""
+"""Metrics: those that docs/metrics.md lists, that a process serves, and that are named anywhere."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ NAMED_IN = (
     *(ROOT / "examples").rglob("*.yaml"),
     *ROOT.glob("*.md"),
 )
-"""Where users and alerts name metrics."""
+"""Files in which users read of metrics, or alerts use them."""
 
 _NO_METRICS = {"identtqueue_operator"}
-"""Names that look like one: the operator's Python package."""
+"""Names that look like a metric but are not: the operator's Python package."""
 
 
 def documented(section: str) -> dict[str, set[str]]:
-    """Labels of each metric in a section's table ("Of a worker")."""
+    """Return the labels of each metric in a section's table ("Of a worker")."""
     text = PAGE.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| ([^|]*)\|", text, re.MULTILINE)
     return {name: set(re.findall(r"\w+", labels)) for name, labels in rows}
 
 
 def served(exposition: str) -> dict[str, set[str]]:
-    """Labels of each metric of ours in what `/metrics` answered."""
+    """Return the labels of each metric of this project in a page of `/metrics`."""
     found = {
         name: set()
         for name in re.findall(r"^# TYPE (identtqueue_\w+) ", exposition, re.MULTILINE)
@@ -42,7 +42,7 @@ def served(exposition: str) -> dict[str, set[str]]:
 
 
 def named() -> dict[str, str]:
-    """Each metric that an alert or a page names, and one file that does."""
+    """Return each metric that an alert or a page names, with one file that names it."""
     return {
         _base(name): str(file.relative_to(ROOT))
         for file in NAMED_IN

@@ -1,4 +1,4 @@
-"""Errors that a job may raise, the sane and the strange ones; and jobs that raise them anywhere."""
+"""Ordinary and odd errors that a job may raise, and jobs that raise them in each place."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ TROUBLES = ("TimedOut", "CancelledError", "ExceptionGroup", "Retry in a group")
 
 
 async def fail_once_async(ctx: Context, how: str) -> int:
-    """In its first attempt only."""
+    """Fail in the first attempt only."""
     if ctx.failures == 0:
         if how == "TimedOut":
             await asyncio.sleep(60)
@@ -154,7 +154,7 @@ async def fail_once_async(ctx: Context, how: str) -> int:
 
 
 def fail_once(ctx: Context, how: str) -> int:
-    """In its first attempt only."""
+    """Fail in the first attempt only."""
     if ctx.failures == 0:
         if how == "TimedOut":
             time.sleep(2)
@@ -197,11 +197,11 @@ PLACES = {
     "process": {"run_in": "process", "is_async": False},
     "async process": {"run_in": "process", "is_async": True},
 }
-"""All that a job can run in."""
+"""All places in which a job can run."""
 
 
 def job_in(place: str, function: Callable[..., Any], **settings: Any) -> Job:
-    """The function, or its async twin, as a job that runs there."""
+    """Make a job that runs in a place, from a function or its async twin."""
     kind = PLACES[place]
     name = function.__name__
     if kind["is_async"]:

@@ -1,4 +1,4 @@
-"""An older release of `support.jobs`: without some jobs, and one with other arguments."""
+"""Older release of `support.jobs`, which lacks some jobs and has one with other arguments."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ app = App(default_queue="jobs")
 
 @app.task
 async def resize(ctx: Context, width: int) -> int:
-    """Before it had a height."""
+    """Resize, in the release in which it did not take a height yet."""
     ledger = Ledger.of_this_process()
     ledger.write("start", ctx.task_id, ctx.attempt)
     ledger.write("end", ctx.task_id, ctx.attempt)

@@ -1,4 +1,4 @@
-"""Jobs that hold something large, and what is left of it when they have ended."""
+"""Jobs that hold something large, and a count of what is still in memory after them."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from identtqueue import Context, Retry
 
 
 class Page(bytearray):
-    """20 MB of pixels, say."""
+    """Large object, such as 20 MB of pixels."""
 
 
 _pages: list[weakref.ref[Page]] = []
 
 
 def count_pages(_ctx: Context | None = None) -> int:
-    """How many are in memory."""
+    """Count the pages in memory."""
     _pages[:] = [page for page in _pages if page() is not None]
     return len(_pages)
 
 
 def stop_the_collector(_state: Any = None) -> None:
-    """It counts objects, not bytes: it must not be what saves the memory."""
+    """Stop the garbage collector: it counts objects, not bytes, so nothing may depend on it."""
     gc.disable()
 
 

@@ -1,4 +1,4 @@
-"""What a worker answers over HTTP."""
+"""Requests to a worker's HTTP server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import urllib.request
 
 
 async def ask(port: int, path: str, host: str = "127.0.0.1") -> tuple[int, str]:
-    """Status and text."""
+    """Get a path; return status and text."""
 
     def get() -> tuple[int, str]:
         try:

@@ -1,4 +1,4 @@
-"""Jobs that run in processes of their own; they are found by importing this module."""
+"""Jobs that run in processes, which find them by importing this module."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ in_process = app.task(run_in="process")
 
 
 TROUBLE = "IDENTTQUEUE_TEST_TROUBLE"
-"""Names a folder: while there is `no model` in it, no process starts; while `slow`, it waits."""
+"""Environment variable with a folder. While it contains `no model`, no process starts. While it
+contains `slow`, the start waits."""
 
 
 @app.on_process_startup
 def load(_state: dict[str, Any]) -> None:
-    """As a model would be: it may be missing, and take its time."""
+    """Load something like a model, which may be missing or take long."""
     trouble = Path(os.environ.get(TROUBLE, "/nowhere"))
     if (trouble / "slow").exists():
         (trouble / "waits").touch()
@@ -40,7 +41,7 @@ def load(_state: dict[str, Any]) -> None:
 
 @app.on_process_startup
 async def remember(state: dict[str, Any]) -> None:
-    """What is made once per process."""
+    """Note something that is made once per process."""
     state["pid"] = os.getpid()
     state["loop"] = asyncio.get_running_loop()
 
@@ -52,13 +53,13 @@ def echo(_ctx: Context, *args: Any, **kwargs: Any) -> list[Any]:
 
 @in_process
 def where(_ctx: Context) -> list[int]:
-    """Process, its parent, its group."""
+    """Return the ids of the process, of its parent and of its group."""
     return [os.getpid(), os.getppid(), os.getpgrp()]
 
 
 @in_process
 def journal(ctx: Context, gate: str | None = None) -> int:
-    """As `support.jobs.journal`: start and end, and between them a CPU kept busy until the gate."""
+    """Write start and end into the ledger, and keep a CPU busy in between until the gate opens."""
     ledger = Ledger.of_this_process()
     ledger.write("start", ctx.task_id, ctx.attempt)
     while gate is not None and not Path(gate).exists():
@@ -69,7 +70,7 @@ def journal(ctx: Context, gate: str | None = None) -> int:
 
 @in_process
 def spin(_ctx: Context, started: str, with_child: bool = False) -> None:
-    """Keep a CPU busy for ever, and say who does it."""
+    """Keep a CPU busy for ever, after writing down the process ids."""
     program = subprocess.Popen(["sleep", "1000"]) if with_child else None
     pids = [os.getpid(), *([program.pid] if program else [])]
     Path(started).with_suffix(".new").write_text(" ".join(map(str, pids)))
@@ -80,7 +81,7 @@ def spin(_ctx: Context, started: str, with_child: bool = False) -> None:
 
 @in_process
 def die(_ctx: Context, how: str) -> None:
-    """In one of many ways."""
+    """End the process in one of many ways."""
     if how == "segfault":
         ctypes.string_at(0)
     elif how == "exit":
@@ -97,7 +98,7 @@ def die(_ctx: Context, how: str) -> None:
 
 @in_process
 def context(ctx: Context) -> dict[str, Any]:
-    """What a job sees."""
+    """Return what a job sees in its context."""
     left = None if ctx.deadline is None else ctx.deadline - time.monotonic()
     return {
         "task_id": ctx.task_id,
@@ -132,7 +133,7 @@ def typed(_ctx: Context, scan: Scan, factor: int = 1) -> Scan:
 
 
 class TooDark(ValueError):
-    """An error of the service's own."""
+    """Error class of the service itself."""
 
 
 @in_process
@@ -163,13 +164,13 @@ class Page:
 
 @in_process
 def logs_oddly(ctx: Context) -> str:
-    """With what can be encoded, and not decoded again: a map as the key of a map."""
+    """Log a field that can be encoded but not decoded again: a map as the key of a map."""
     ctx.logger.warning("pages read", extra={"pages": {Page(1): "ok"}})
     return "done"
 
 
 class LaterPerhaps(Retry):
-    """Its author has not read what the type of the seconds is."""
+    """Retry whose author has mistaken the type of the seconds."""
 
     after_seconds = "60"  # type: ignore[assignment]
 
@@ -202,7 +203,7 @@ def returns(_ctx: Context, what: str) -> Any:
 
 @in_process
 def inherited(_ctx: Context) -> dict[str, Any]:
-    """Sockets by family and signals with handlers, before the job has opened any."""
+    """Return the open sockets and handled signals that the process has inherited."""
     families = []
     for number in range(3, 100):
         try:
@@ -219,7 +220,7 @@ def inherited(_ctx: Context) -> dict[str, Any]:
 
 @in_process
 def burn(_ctx: Context, seconds: float) -> list[float]:
-    """So much CPU time; gives when it began and ended, and what it used."""
+    """Use this much CPU time; return when it began and ended, and the time used."""
     began = time.monotonic()
     cpu = time.process_time()
     while time.process_time() - cpu < seconds:

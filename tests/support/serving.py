@@ -1,4 +1,4 @@
-"""Workers inside the test's own loop, for what needs no process of its own."""
+"""Workers in the event loop of the test, for tests that need no process of their own."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Serve = Callable[..., Awaitable[Worker]]
 
 @asynccontextmanager
 async def serving(worker: Worker) -> AsyncIterator[Worker]:
-    """The worker works within the block, and stops in order behind it."""
+    """Run a worker within a `with` block, and stop it in order at the end."""
     task = asyncio.create_task(worker.serve())
     try:
         yield worker
@@ -30,7 +30,7 @@ async def serving(worker: Worker) -> AsyncIterator[Worker]:
 
 @pytest.fixture
 async def serve(redis_server: RedisServer, queue: str) -> AsyncIterator[Serve]:
-    """`await serve({"name": job}, concurrency=2)`: a worker on this test's queue."""
+    """Provide `await serve({"name": job}, concurrency=2)`: a worker on this test's queue."""
     async with AsyncExitStack() as stack:
 
         async def start(

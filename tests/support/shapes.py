@@ -1,4 +1,4 @@
-"""Jobs whose call gives an awaitable although they are no `async def`, as users' code has them."""
+"""Jobs that return an awaitable although they are no `async def`, as users' code has them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def where(ctx: Any) -> list[Any]:
-    """The attempt, and whether this runs in the main thread with a loop."""
+    """Return the attempt, and whether this runs in the main thread with an event loop."""
     return [ctx.attempt, threading.current_thread() is threading.main_thread()]
 
 
@@ -20,7 +20,7 @@ async def plain(ctx: Any, n: int) -> list[Any]:
 
 
 def logged(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator that was written for plain functions, and met an async one."""
+    """Decorate a function, as a decorator for plain functions that is used on an async one."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -30,7 +30,7 @@ def logged(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def started(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator that needs the loop while it is called."""
+    """Decorate a function so that calling it needs a running event loop."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -40,7 +40,7 @@ def started(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def blocking(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A decorator that makes an async function a plain one."""
+    """Decorate an async function so that it becomes a plain one."""
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> Any:
@@ -50,7 +50,7 @@ def blocking(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Later:
-    """Awaitable, but no coroutine."""
+    """Awaitable that is no coroutine."""
 
     def __init__(self, wanted: Awaitable[Any]) -> None:
         self.wanted = wanted
@@ -64,7 +64,7 @@ def gives_awaitable(ctx: Any, n: int) -> Later:
 
 
 class CallableJob:
-    """A job with a state of its own."""
+    """Callable object as a job, with a state of its own."""
 
     async def __call__(self, ctx: Any, n: int) -> list[Any]:
         return await plain(ctx, n)

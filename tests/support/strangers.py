@@ -1,4 +1,4 @@
-"""Servers at the other end of an address that are no Redis, or a strange one."""
+"""Servers that are no Redis, or a strange one."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ ENDLESS: dict[str, tuple[bytes, bytes]] = {
     "a nest": (b"", b"*1\r\n" * (PIECE // 4)),
     "a page": (b"HTTP/1.1 400 Bad Request\r\n\r\n", b"<html>" * (PIECE // 6)),
 }
-"""How a reply begins, and what it goes on with for ever."""
+"""Endless replies: how each begins, and what follows for ever."""
 
 
 class Stranger:
-    """Listens, and treats each connection alike.
+    """Server that treats all connections alike.
 
     Attributes:
-        port: where.
-        opened_at: times of the connections, on the loop's clock.
-        most_sent: bytes that one of them took at most.
+        port: port that it listens on.
+        opened_at: times at which connections were opened, on the loop's clock.
+        most_sent: largest number of bytes that a connection took.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Stranger:
         reply: Callable[[list[bytes]], bytes] | None = None,
         host: str = "127.0.0.1",
     ) -> Stranger:
-        """Begin. Without an argument it takes connections and says nothing, ever.
+        """Start. Without arguments it accepts connections and never sends anything.
 
         Args:
             says: one of the `ENDLESS` replies.

@@ -1,4 +1,4 @@
-"""Certificates for one test session: an authority, a server's, clients' good and bad ones."""
+"""Certificates for one test session: of an authority, a server, and good and bad clients."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import trustme
 
 
 class Certificates:
-    """PEM files in a folder.
+    """Certificates and keys as PEM files in a folder.
 
     Args:
         folder: where they are written.
         server_hosts: names and addresses of the server.
 
     Attributes:
-        ca: of the authority that has signed the server's and the client's certificate.
-        other_ca: of one that has nothing to do with them.
+        ca: certificate of the authority that has signed those of the server and the client.
+        other_ca: certificate of an unrelated authority.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Certificates:
         )
 
     def server_options(self, port: int, pair: tuple[str, str] | None = None) -> tuple[str, ...]:
-        """For redis-server: a TLS port that wants a client certificate."""
+        """Return options for a redis-server with a TLS port that requires a client certificate."""
         cert, key = pair or self.server
         return (
             *("--tls-port", str(port), "--tls-cert-file", cert, "--tls-key-file", key),

@@ -1,4 +1,4 @@
-"""Waiting for a condition by name, never for a time to pass."""
+"""Waiting for a named condition, and never for a time to pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 LONG_SECONDS = 45.0
-"""How long a condition may take on a machine that has other things to do."""
+"""How long a condition may take on a busy machine."""
 
 
 async def eventually(
@@ -18,10 +18,10 @@ async def eventually(
     *,
     seconds: float = LONG_SECONDS,
 ) -> Any:
-    """The condition's value as soon as it is true.
+    """Wait until a condition is true; return its value.
 
     Raises:
-        AssertionError: it says what did not come.
+        AssertionError: it was not true in time; the text names the condition.
     """
     deadline = time.monotonic() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""What the worker's log says of attempts: levels, fields, tracebacks; and that it harms none."""
+"""Log records about attempts: levels, fields, tracebacks, and that broken logging harms nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def wait_for_ever(_ctx):
 
 
 def about(caplog: pytest.LogCaptureFixture, task_id: str) -> list[logging.LogRecord]:
-    """The worker's records about one task."""
+    """Return the worker's log records about one task."""
     return [
         record
         for record in caplog.records
@@ -106,7 +106,7 @@ async def test_all_records_about_an_attempt_have_the_same_fields(
     queue: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """However it ends: also where a hook fails, and where the task was another's meanwhile."""
+    """However an attempt ends, even if a hook fails or another worker has taken the task over."""
     caplog.set_level(logging.DEBUG, "identtqueue")
 
     async def fine(_ctx):
@@ -143,7 +143,7 @@ async def test_all_records_about_an_attempt_have_the_same_fields(
         stolen = await enqueue("wait", timeout_seconds=60)
         owner = await taken(stolen)
         await calls.run(commands.recover(queue, owner, waive_lease=True, max_deliveries=1))
-        # It may be what its worker was lost for: it runs alone, and is released at the end.
+        # It may have caused the loss of its worker, so it runs alone. It is released at the end.
         await eventually(lambda: any("alone" in r.getMessage() for r in about(caplog, stolen)))
     for task_id, name in expected.items():
         records = about(caplog, task_id)
@@ -154,8 +154,8 @@ async def test_all_records_about_an_attempt_have_the_same_fields(
     assert about(caplog, stolen)[-1].outcome == "released"
 
 
-def test_no_line_about_an_attempt_is_written_without_the_fields() -> None:
-    """The kind, also where no test above comes by."""
+def test_every_log_call_about_an_attempt_passes_the_fields() -> None:
+    """Check every logging call in the source, including those that no test above reaches."""
     bare = [
         f"{file.name}:{node.lineno}"
         for file in Path(identtqueue.worker.__file__).parent.glob("*.py")
@@ -186,7 +186,7 @@ async def test_a_payload_that_can_not_be_read_is_logged_too(
 
 @pytest.fixture
 def own_factory() -> Iterator[None]:
-    """An application's record factory that sets a field of ours."""
+    """Make records as an application's factory might, setting a field that the worker sets too."""
     before = logging.getLogRecordFactory()
 
     def make(*args: object, **kwargs: object) -> logging.LogRecord:
@@ -205,7 +205,7 @@ def raising_filter(_record: logging.LogRecord) -> bool:
 
 @pytest.fixture
 def broken_filter() -> Iterator[None]:
-    """A filter of the application's that raises."""
+    """Raise, as a broken filter of the application might."""
     log = logging.getLogger("identtqueue.worker")
     log.addFilter(raising_filter)
     yield

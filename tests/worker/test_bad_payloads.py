@@ -1,6 +1,6 @@
-"""What a worker finds in the queue and can't run: a dead letter that says why, and it goes on.
+"""Tasks that no worker can run become dead letters with a reason, and the worker carries on.
 
-What another worker may be able to run is in `test_rolling`.
+Tasks that another worker may be able to run are in `test_rolling`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ UNDECODABLE = {
 async def test_an_undecodable_payload(
     client: Client, raw: redis.Redis, serve: Serve, queue: str, payload: bytes
 ) -> None:
-    """Written past the library: by hand, by another program, by a broken disk."""
+    """It was not written by the library, but by hand, by another program or by a broken disk."""
     task_id = f"{queue}:by-hand"
     raw.hset(
         f"idtq:{{{queue}}}:task:{task_id}",
@@ -78,7 +78,7 @@ async def test_an_undecodable_payload(
 async def test_a_hash_that_lacks_fields(
     client: Client, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
-    """The barest hash: its neighbours in the same claim are not harmed."""
+    """A task's hash with hardly any fields does not harm other tasks of the same claim."""
     before = await client.enqueue_job(queue, "fine")
     task_id = f"{queue}:bare"
     raw.hset(f"idtq:{{{queue}}}:task:{task_id}", "state", "pending")
@@ -93,7 +93,7 @@ async def test_a_hash_that_lacks_fields(
 async def test_an_id_without_a_hash(
     client: Client, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
-    """There is nothing to run, and nobody who was told that it was accepted: it is dropped."""
+    """An id without a hash is dropped: there is nothing to run, and no client was told of it."""
     before = await client.enqueue_job(queue, "fine")
     raw.rpush(f"idtq:{{{queue}}}:pending", f"{queue}:ghost", "no task id at all")
     after = await client.enqueue_job(queue, "fine")

@@ -1,4 +1,4 @@
-"""Cancelling a task, wherever it is."""
+"""Cancelling a task in each of its states."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ async def test_running(client: Client, raw: redis.Redis, serve: Serve, queue: st
 
 
 async def test_running_in_a_thread(client: Client, serve: Serve, queue: str) -> None:
-    """It can't be interrupted; what it returns is dropped."""
+    """The thread can't be interrupted. What it returns is dropped."""
     started, release = threading.Event(), threading.Event()
 
     def job(_ctx):
@@ -79,8 +79,10 @@ async def test_running_in_a_thread(client: Client, serve: Serve, queue: str) -> 
     release.set()
 
 
-async def test_a_job_that_finishes_all_the_same(client: Client, serve: Serve, queue: str) -> None:
-    """It was asked to stop, and had its result already."""
+async def test_a_job_that_returns_although_it_is_cancelled(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    """A job that returns a result although it was cancelled succeeds."""
     started = asyncio.Event()
 
     async def job(_ctx):
@@ -98,7 +100,7 @@ async def test_a_job_that_finishes_all_the_same(client: Client, serve: Serve, qu
     assert await client.cancel(task_id) is False
 
 
-async def test_two_at_once(client: Client, serve: Serve, queue: str) -> None:
+async def test_two_requests_at_once(client: Client, serve: Serve, queue: str) -> None:
     started = asyncio.Event()
 
     async def job(_ctx):
@@ -113,10 +115,10 @@ async def test_two_at_once(client: Client, serve: Serve, queue: str) -> None:
         await client.wait_for_result(task_id, 30)
 
 
-async def test_asked_while_the_claims_reply_is_on_its_way(
+async def test_a_request_before_the_reply_to_the_claim(
     client: Client, redis_server: RedisServer, queue: str
 ) -> None:
-    """The worker is told of a task that it knows nothing of yet."""
+    """The request to cancel arrives before the reply to the claim."""
 
     async def job(_ctx):
         await asyncio.Event().wait()
@@ -140,7 +142,7 @@ async def test_asked_while_the_claims_reply_is_on_its_way(
             await client.wait_for_result(task_id, 30)
 
 
-async def test_asked_while_the_control_channel_reconnects(
+async def test_a_request_while_the_control_channel_reconnects(
     client: Client, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
     started = asyncio.Event()

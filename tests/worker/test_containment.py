@@ -73,7 +73,7 @@ WAYS = [
 async def test_an_exit_in_a_task_ends_its_attempt_alone(
     client: Client, serve: Serve, queue: str, way: Run, error: type[BaseException]
 ) -> None:
-    """A command-line helper's `sys.exit`: it fails the attempt, and the neighbour goes on."""
+    """A `sys.exit`, as of a command-line helper, fails its attempt and no other."""
     gate = asyncio.Event()
 
     async def part():
@@ -99,7 +99,7 @@ async def test_an_exit_in_a_task_ends_its_attempt_alone(
 
 
 async def test_an_exit_in_a_task_of_a_hook(client: Client, serve: Serve, queue: str) -> None:
-    """`before_task` belongs to the attempt as well."""
+    """A `before_task` hook belongs to the attempt as well."""
 
     async def exits():
         sys.exit(3)
@@ -120,7 +120,7 @@ async def test_an_exit_in_a_task_of_a_hook(client: Client, serve: Serve, queue: 
 async def test_an_exit_in_a_task_that_outlives_its_attempt(
     client: Client, serve: Serve, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody can be failed for it any more: it is logged."""
+    """The attempt has its outcome already, so the exit is only logged."""
     go, tasks = asyncio.Event(), []
 
     async def later():
@@ -135,13 +135,13 @@ async def test_an_exit_in_a_task_that_outlives_its_attempt(
     go.set()
     await asyncio.wait(tasks)
     assert await ran(client, queue, "fine") == "fine"
-    assert "SystemExit in a task that it has left in the event loop" in caplog.text
+    assert "ignoring SystemExit in a task that the ended attempt left in the event" in caplog.text
 
 
 async def test_tasks_of_the_application_are_left_alone(
     client: Client, serve: Serve, queue: str
 ) -> None:
-    """Only what an attempt has started runs in another coroutine, and that tells what it runs."""
+    """Only tasks of an attempt are wrapped. The wrapper has the attributes of its coroutine."""
     seen = {}
 
     async def child():
@@ -162,7 +162,7 @@ async def test_tasks_of_the_application_are_left_alone(
 async def test_the_task_factory_of_the_application_stays(
     redis_server: RedisServer, client: Client, queue: str, first: int
 ) -> None:
-    """It makes all tasks as before. Two workers in one loop, whichever ends first, leave it."""
+    """It still makes all tasks. After two workers in one loop have ended, it is installed again."""
     loop, made = asyncio.get_running_loop(), []
 
     def factory(loop_, coroutine, **options):
@@ -193,7 +193,7 @@ def short_patience(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Stubborn:
-    """A job that catches so many cancellations before it obeys."""
+    """Job that ignores a number of cancellations before it ends."""
 
     def __init__(self, times: float) -> None:
         self.times = times
@@ -233,7 +233,7 @@ async def test_a_swallowed_timeout_is_delivered_again(
 async def test_an_attempt_that_never_ends_is_left_behind(
     client: Client, serve: Serve, queue: str, how: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its slot is given back, its end is recorded, and it is counted for as long as it runs."""
+    """Its slot is freed, its outcome is recorded, and it is counted as abandoned until it ends."""
     job = Stubborn(times=float("inf"))
     worker = await serve({"job": job, "fine": fine}, concurrency=1)
     options = TaskOptions(timeout_seconds=0.1 if how == "time-out" else 60)
@@ -248,7 +248,7 @@ async def test_an_attempt_that_never_ends_is_left_behind(
     assert job.caught == 2, "it was told twice"
     assert await ran(client, queue, "fine") == "fine", "in the only slot"
     assert (worker.counters.abandoned_attempts, worker.counters.left_attempts) == (1, 1)
-    assert f"{task_id} attempt 1: does not end although it was told to" in caplog.text
+    assert f"{task_id} attempt 1: does not end although it was cancelled" in caplog.text
     job.release.set()
     await eventually(lambda: worker.counters.abandoned_attempts == 0, "it has ended")
     assert worker.counters.left_attempts == 1
@@ -256,10 +256,10 @@ async def test_an_attempt_that_never_ends_is_left_behind(
 
 
 @pytest.mark.usefixtures("short_patience")
-async def test_a_left_attempt_is_retried_beside_itself(
+async def test_a_retry_runs_beside_the_attempt_that_was_left_behind(
     client: Client, serve: Serve, queue: str
 ) -> None:
-    """The retry runs in the same worker while the first attempt goes on; its end counts."""
+    """The retry runs in the same worker while the first attempt still runs. Its outcome counts."""
     first = Stubborn(times=float("inf"))
 
     async def job(ctx):
@@ -275,14 +275,14 @@ async def test_a_left_attempt_is_retried_beside_itself(
 async def test_attempts_left_behind_are_bounded(
     client: Client, serve: Serve, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the bound no more tasks are taken, and the probes say so; then it goes on."""
+    """At the bound the worker takes no tasks and the probes say so, until some attempts end."""
     monkeypatch.setattr("identtqueue.worker.attempts.LEAST_MOST_LEFT", 2)
     job = Stubborn(times=float("inf"))
     worker = await serve({"job": job, "fine": fine}, concurrency=1, timeout_seconds=0.1)
     ids = [await client.enqueue_job(queue, "job") for _ in range(2)]
     await client.wait_many(ids, 30)
     waiting = await client.enqueue_job(queue, "fine")
-    why = "2 attempts that were told to end have not ended"
+    why = "2 cancelled attempts have not ended"
     await eventually(lambda: worker._ready_problem() == why, "it is not ready")
     assert worker._live_problem() == f"nothing runs, and {why}"
     assert await client.get_status(waiting) is State.PENDING
@@ -291,10 +291,10 @@ async def test_attempts_left_behind_are_bounded(
     assert worker._live_problem() is worker._ready_problem() is None
 
 
-async def test_a_job_that_returns_although_it_was_told_to_end(
+async def test_a_job_that_returns_although_it_was_cancelled(
     client: Client, serve: Serve, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What it returns is its result, and the log says so."""
+    """The returned value is its result, and the log says so."""
 
     async def job(_ctx):
         try:
@@ -304,7 +304,7 @@ async def test_a_job_that_returns_although_it_was_told_to_end(
 
     await serve({"job": job}, timeout_seconds=0.1)
     assert await ran(client, queue, "job") == "half of it"
-    assert "ran longer than its time-out of 0.1 s, and its job has caught the Can" in caplog.text
+    assert "ran longer than its timeout of 0.1 s, but its job caught the Can" in caplog.text
 
 
 # --- hooks ---
@@ -315,7 +315,7 @@ async def test_a_job_that_returns_although_it_was_told_to_end(
 async def test_after_task_without_end(
     client: Client, serve: Serve, queue: str, obeys: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The outcome of the job is recorded, and the slot is given back."""
+    """The outcome of the job is recorded, and the slot is freed."""
     monkeypatch.setattr("identtqueue.worker.execute.AFTER_TASK_SECONDS", 0.2)
     hook = Stubborn(times=0 if obeys else float("inf"))
 
@@ -351,7 +351,7 @@ async def test_a_request_to_cancel_does_not_harm_the_hooks_of_a_job_that_has_end
 async def test_on_shutdown_hooks_end_whatever_they_do(
     redis_server: RedisServer, raw: redis.Redis, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One exits, one hangs, one refuses to be cancelled: the next one is called all the same."""
+    """The next hook is called even if one exits, hangs or ignores its cancellation."""
     monkeypatch.setattr("identtqueue.worker.hooks.SHUTDOWN_SECONDS", 0.2)
     refusing, called = Stubborn(times=float("inf")), []
 
@@ -373,7 +373,7 @@ async def test_on_shutdown_hooks_end_whatever_they_do(
 
 
 @pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, asyncio.CancelledError, OSError])
-async def test_whatever_on_startup_raises_ends_the_worker(
+async def test_any_error_of_on_startup_ends_the_worker(
     redis_server: RedisServer, raw: redis.Redis, queue: str, error: type[BaseException]
 ) -> None:
     def raises(_state):
@@ -385,7 +385,7 @@ async def test_whatever_on_startup_raises_ends_the_worker(
 
 
 class Odd(Exception):
-    """An exception that can't be shown."""
+    """Exception whose text can't be made."""
 
     def __init__(self, error: type[BaseException]) -> None:
         super().__init__()
@@ -400,7 +400,7 @@ class Odd(Exception):
 async def test_an_exception_that_can_not_be_shown(
     client: Client, serve: Serve, queue: str, where: str, error: type[BaseException]
 ) -> None:
-    """Wherever it is raised, the attempt ends and its slot is given back."""
+    """Wherever it is raised, the attempt gets an outcome and its slot is freed."""
 
     async def hook(ctx, _outcome=None):
         if ctx.function_name == "odd":

@@ -1,4 +1,4 @@
-"""Cron: every firing once, without a leader."""
+"""Cron: each firing runs once, without a leader among the workers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_two_workers_fire_once(
 async def test_the_next_firing_is_enqueued_ahead(
     client: Client, serve: Serve, redis_server: RedisServer, queue: str
 ) -> None:
-    """So that a fleet that was scaled to zero meanwhile is woken for it."""
+    """So a fleet that is scaled to zero in the meantime is woken for it."""
 
     async def yearly(_ctx): ...
 
@@ -88,7 +88,7 @@ async def test_an_entry_on_its_own_queue(client: Client, serve: Serve, queue: st
 async def test_an_entry_that_is_refused_stops_no_other(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
-    """The worker may touch its own queue only, and has the whole app's schedule."""
+    """The ACL allows the worker its own queue only, but it has the schedule of the whole app."""
     ran = asyncio.Event()
 
     async def tick(_ctx):
@@ -107,7 +107,7 @@ async def test_an_entry_that_is_refused_stops_no_other(
 
 
 async def test_options_reach_the_firings(redis_server: RedisServer, queue: str) -> None:
-    """The key is taken when it fires, so the schedule is one task at a time; each is cut off."""
+    """A unique key keeps firings from overlapping, and the timeout cuts off each of them."""
     async with App(redis_server.address, default_queue=queue) as app:
 
         @app.task
@@ -132,7 +132,7 @@ async def test_options_reach_the_firings(redis_server: RedisServer, queue: str) 
 async def test_a_new_release_is_the_one_that_fires(
     client: Client, serve: Serve, redis_server: RedisServer, queue: str
 ) -> None:
-    """While workers of the old release are there, and after one of them started again."""
+    """The new definition holds while old workers run, and after one of them has restarted."""
     ran: list[tuple[str, str]] = []
 
     async def report(ctx, to):
@@ -164,7 +164,7 @@ async def test_a_new_release_is_the_one_that_fires(
 async def test_a_firing_that_was_cancelled_is_not_planned_again(
     client: Client, serve: Serve, raw: redis.Redis, queue: str
 ) -> None:
-    """By no worker, and not when its hash is gone."""
+    """No worker plans it again, even after its hash has expired."""
 
     async def yearly(_ctx): ...
 
@@ -206,7 +206,7 @@ def test_bad_entries(settings: dict[str, str], why: str) -> None:
 
 
 async def test_an_entry_that_cannot_be_serialised(redis_server: RedisServer, queue: str) -> None:
-    """It can never fire: the worker says so instead of starting."""
+    """It could never fire, so the worker raises an error instead of starting."""
 
     async def tick(_ctx, _what): ...
 

@@ -1,4 +1,4 @@
-"""What a job may do to its worker: return, raise, hang, block; and what its caller is told."""
+"""Jobs that return, raise, hang or block: what happens to the worker and what the caller gets."""
 
 from __future__ import annotations
 
@@ -176,8 +176,8 @@ async def test_an_async_job_is_cut_off_at_its_deadline(
     assert await ran(client, queue, "fine") == "fine"
 
 
-async def test_whose_timeout_counts(client: Client, serve: Serve, queue: str) -> None:
-    """The task's before the job's before the worker's."""
+async def test_which_timeout_applies(client: Client, serve: Serve, queue: str) -> None:
+    """The task's timeout overrides the job's, which overrides the worker's."""
 
     async def job(ctx):
         return ctx.deadline - time.monotonic()
@@ -195,7 +195,7 @@ async def test_whose_timeout_counts(client: Client, serve: Serve, queue: str) ->
 
 
 async def test_jobs_in_threads(client: Client, serve: Serve, queue: str) -> None:
-    """They run beside each other and beside the loop."""
+    """They run in parallel with each other and with the event loop."""
     both = threading.Barrier(2)
 
     def job(_ctx, n):
@@ -282,7 +282,7 @@ async def test_retries_with_back_off(client: Client, serve: Serve, queue: str) -
     assert (info.attempt, info.failures) == (4, 3)
 
 
-async def test_what_is_worth_a_retry(client: Client, serve: Serve, queue: str) -> None:
+async def test_which_errors_are_retried(client: Client, serve: Serve, queue: str) -> None:
     def policy(**more: object) -> RetryPolicy:
         return RetryPolicy(max_retries=2, first_delay_seconds=0.01, **more)
 

@@ -1,4 +1,4 @@
-"""How a worker takes tasks: no more than it has slots for, from all its queues in turn."""
+"""Fetching: a worker claims no more tasks than it has free slots, from all its queues in turn."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def test_concurrency_is_never_exceeded_and_llen_is_the_truth(
 async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
     client: Client, calls: AsyncRedis, redis_server: RedisServer, queue: str
 ) -> None:
-    """The loop's, and one of upkeep that has heard of a shelf, while their replies take long."""
+    """The fetch loop and upkeep (because of a shelf) claim at once, and the replies are slow."""
     await calls.run(commands.register(queue, "w", 60_000, {}))
     await client.submit_many(Submission(queue, "job") for _ in range(9))
     started: dict[str, Attempt] = {}
@@ -114,7 +114,7 @@ async def test_first_in_first_out(client: Client, serve: Serve, queue: str) -> N
 async def test_a_full_queue_does_not_starve_the_others(
     client: Client, serve: Serve, queue: str
 ) -> None:
-    """One queue never runs dry; a task of another one still gets its turn."""
+    """Although one queue never runs empty, a task of another queue gets its turn."""
     busy, rare, quiet = f"{queue}-busy", f"{queue}-rare", f"{queue}-quiet"
     stop = asyncio.Event()
 
@@ -160,7 +160,7 @@ async def test_two_full_queues_share_a_worker(client: Client, serve: Serve, queu
 async def test_shares_are_of_tasks_started(
     client: Client, raw: redis.Redis, serve: Serve, queue: str, concurrency: int
 ) -> None:
-    """3 : 1, whatever the slots, as long as both have work; then the one gets all."""
+    """Shares are 3:1 for any number of slots while both queues have tasks. Then one gets all."""
     started: list[str] = []
 
     async def job(ctx):
@@ -202,9 +202,9 @@ async def test_sixteen_queues_each_get_their_share(
 
 
 async def test_strict_order(client: Client, serve: Serve, queue: str) -> None:
-    """A queue gets nothing while a higher one has tasks; what comes later goes ahead all the same.
+    """No task of a queue starts while a higher queue has tasks, even if they are enqueued later.
 
-    Each job takes longer than a worker believes an empty queue to be empty still.
+    Each job takes longer than LOOK_ABOVE_SECONDS, so the worker always looks at the higher queues.
     """
     order: list[str] = []
     high, middle, low = (f"{queue}-{name}" for name in ("high", "middle", "low"))
@@ -224,7 +224,7 @@ async def test_strict_order(client: Client, serve: Serve, queue: str) -> None:
 
 
 async def test_an_idle_worker_is_woken_at_once(client: Client, serve: Serve, queue: str) -> None:
-    """Not by a poll: ten tasks one after the other take far less than one block of the fetcher."""
+    """Ten tasks one after the other take far less than one block of the fetcher."""
 
     async def job(_ctx):
         return 1
@@ -256,7 +256,7 @@ async def test_a_delayed_task_is_not_late(client: Client, serve: Serve, queue: s
 async def test_due_tasks_are_promoted_while_all_slots_are_taken(
     client: Client, serve: Serve, queue: str
 ) -> None:
-    """So that the list length tells an autoscaler about them."""
+    """So an autoscaler that reads the length of the list knows of them."""
     go = asyncio.Event()
 
     async def job(_ctx):
@@ -309,7 +309,7 @@ async def test_pause_and_resume(
         task_id = await client.enqueue_job(queue, "job")
         other = f"{queue}-other"
         assert (await admin.depths([queue, other]))[queue].paused is True
-        # The worker was rung for it, and put the token away; it has taken nothing.
+        # The worker has taken the wake token, but no task.
         await eventually(lambda: not raw.exists(f"idtq:{{{queue}}}:wake"), "it was woken")
         assert await client.get_status(task_id) is State.PENDING
         assert await admin.resume(queue) is True
@@ -321,8 +321,8 @@ async def test_pause_and_resume(
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({}, "give queue_name or queue_names"),
-        ({"queue_name": "a", "queue_names": ["b"]}, "give queue_name or queue_names"),
+        ({}, "give either queue_name or queue_names"),
+        ({"queue_name": "a", "queue_names": ["b"]}, "give either queue_name or queue_names"),
         ({"queue_names": []}, "a worker needs a queue"),
         ({"queue_names": "default"}, r"give a list: queue_names=\['default'\]"),
         ({"queue_names": ["a", "b", "a"]}, "a queue is named twice: a, b, a"),
@@ -349,7 +349,7 @@ async def test_pause_and_resume(
         ({"queue_name": "a", "http_port": "8080"}, "http_port='8080': must be 0 to 65535"),
         ({"queue_name": "a", "max_retries": -1}, "max_retries=-1: must be 0 or more"),
         ({"queue_name": "a", "queue_order": "random"}, "'random': must be 'fair' or 'strict'"),
-        ({"queue_name": "a", "queue_weights": {"b": 2}}, "names 'b', which is none of the"),
+        ({"queue_name": "a", "queue_weights": {"b": 2}}, "names 'b', which is not among the"),
         ({"queue_name": "a", "queue_weights": {"a": 0}}, "'a' is 0: must be a whole number"),
         ({"queue_name": "a", "queue_weights": {"a": 1001}}, "'a' is 1001: must be a whole"),
         ({"queue_name": "a", "queue_weights": {"a": 1.5}}, "'a' is 1.5: must be a whole"),
@@ -373,7 +373,7 @@ def test_bad_jobs() -> None:
 
     async def read(_ctx): ...
 
-    with pytest.raises(InvalidInput, match=r"jobs: <function .*read .* is no Job: give names"):
+    with pytest.raises(InvalidInput, match=r"jobs: <function .*read .* is not a Job: give names"):
         Worker([read], "redis://nowhere", "q")
     with pytest.raises(InvalidInput, match="job read: timeout_seconds='60': must be a number"):
         Job(name="read", function=read, timeout_seconds="60")

@@ -1,4 +1,4 @@
-"""/livez, /readyz and /metrics; draining."""
+"""/livez, /readyz and /metrics, and draining."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_probes_and_metrics(client: Client, serve: Serve, queue: str) -> N
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
 async def test_on_ipv6_and_ipv4(serve: Serve) -> None:
-    """A probe comes to the pod's address, of whichever family that is."""
+    """Probes use the pod's address, which may be of either family."""
 
     async def fine(_ctx): ...
 
@@ -73,7 +73,7 @@ async def test_on_ipv6_and_ipv4(serve: Serve) -> None:
 
 
 async def test_a_busy_loop_still_answers(client: Client, serve: Serve, queue: str) -> None:
-    """A CPU-bound async job is the worker's trouble, not a reason to kill the pod."""
+    """An async job that keeps the CPU busy is no reason to kill the pod."""
     port, seen = free_port(), []
     blocked, release = threading.Event(), threading.Event()
 
@@ -125,7 +125,7 @@ async def test_not_ready_before_it_is_registered_and_while_it_stops(
 
 
 async def test_not_ready_while_redis_refuses_the_login(new_redis_server, queue: str) -> None:
-    """A password that was changed under a running worker: it can do nothing, and says so."""
+    """When the password changes while the worker runs, it can do nothing, and /readyz says so."""
     server, port = new_redis_server(), free_port()
 
     async def fine(_ctx): ...
@@ -177,7 +177,7 @@ async def test_a_taken_port(redis_server: RedisServer, queue: str) -> None:
 async def test_draining_and_back(
     client: Client, redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
-    """Told to drain: not ready, fetches nothing, ends what runs. Called back: works again."""
+    """While it drains, it is not ready and only ends running attempts. Called back, it fetches."""
     port, started, release = free_port(), asyncio.Event(), asyncio.Event()
 
     async def slow(_ctx):
@@ -219,7 +219,7 @@ async def test_draining_and_back(
 async def test_a_draining_worker_does_not_keep_the_token(
     client: Client, redis_server: RedisServer, serve: Serve, queue: str
 ) -> None:
-    """It blocks for work when it is told to drain; what it is rung for, another one does."""
+    """If it takes a wake token while it drains, another worker still gets the task."""
     took = []
 
     def job_of(name):
@@ -241,7 +241,7 @@ async def test_a_draining_worker_does_not_keep_the_token(
 async def test_the_drain_holds_even_if_its_message_was_missed(
     client: Client, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
-    """Only the set says so, no message: the next claim is refused, and the worker obeys."""
+    """Redis' set of draining workers is enough: the next claim is refused, so the worker drains."""
 
     async def job(_ctx): ...
 
@@ -257,7 +257,7 @@ async def test_the_drain_holds_even_if_its_message_was_missed(
 async def test_a_worker_that_starts_over_is_not_draining(
     client: Client, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
-    """Its lease was lost while it drained: the new incarnation fetches, and says so."""
+    """If its lease is lost while it drains, the new incarnation is not draining and fetches."""
 
     async def job(_ctx):
         return "fine"

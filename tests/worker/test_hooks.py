@@ -1,4 +1,4 @@
-"""Hooks: when they are called, with what, and what an error in one does."""
+"""Hooks: when they are called, with which arguments, and what an error in one does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ async def echo(_ctx, value=None):
 
 
 class Diary:
-    """Hooks that write down what they are called with."""
+    """Hooks that record the arguments that they are called with."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, ...]] = []
@@ -100,7 +100,7 @@ async def test_several_in_their_order(client: Client, serve: Serve, queue: str) 
 async def test_a_failing_before_hook_fails_the_attempt(
     client: Client, serve: Serve, queue: str
 ) -> None:
-    """As an error of the job would: it is retried, and the job is not run meanwhile."""
+    """The error counts as the job's: the attempt is retried, and the job was not run."""
     ran, diary = [], Diary()
 
     async def job(ctx):
@@ -135,7 +135,8 @@ async def test_a_failing_after_hook_changes_nothing(
     assert await ended(client, queue, "echo") == State.SUCCEEDED
     assert worker.counters.hook_errors == 2
     assert len(diary.lines) == 2, "the others are called"
-    assert [r.getMessage()[:13] for r in caplog.records if r.exc_info] == ["after_task of"] * 2
+    said = [r.getMessage() for r in caplog.records if r.exc_info]
+    assert [text[:19] for text in said] == ["after_task hook of "] * 2
 
 
 async def test_after_a_timeout_and_a_cancellation(client: Client, serve: Serve, queue: str) -> None:
@@ -190,14 +191,14 @@ async def test_after_a_cut_off_at_shutdown(
     assert (await client.get_task(task_id)).losses == 0
 
 
-async def test_what_never_ends_does_not_keep_the_task(
+async def test_a_hook_or_job_that_never_ends_does_not_keep_its_task(
     client: Client,
     redis_server: RedisServer,
     raw: redis.Redis,
     queue: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A hook that hangs, and a job that refuses to be cancelled: the tasks go back uncharged."""
+    """If a hook hangs or a job ignores its cancellation, the tasks are requeued uncharged."""
     monkeypatch.setattr("identtqueue.worker.attempts.CLEAN_UP_SECONDS", 0.2)
     started, for_ever = [], asyncio.Event()
 
@@ -227,7 +228,9 @@ async def test_what_never_ends_does_not_keep_the_task(
     for_ever.set()
 
 
-async def test_none_around_what_can_not_be_run(client: Client, serve: Serve, queue: str) -> None:
+async def test_no_hook_is_called_for_a_task_that_cannot_run(
+    client: Client, serve: Serve, queue: str
+) -> None:
     diary = Diary()
     hooks = {"before_task": diary.before, "after_task": diary.after}
     await serve({"echo": echo}, unrunnable_seconds=0, **hooks)
@@ -286,6 +289,6 @@ async def test_as_decorators(redis_server: RedisServer, queue: str) -> None:
     assert callable(before)
 
 
-def test_what_is_no_hook() -> None:
+def test_invalid_hooks() -> None:
     with pytest.raises(InvalidInput, match="before_task: 'x' is not callable"):
         Worker({"echo": echo}, "redis://nowhere", "q", before_task=["x"])

@@ -1,4 +1,4 @@
-"""Nothing of an attempt outlives it in its process; what a hook has opened does."""
+"""Nothing that an attempt has started outlives it in its process, but what a hook opened stays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def ran(client: Client, queue: str, name: str, *args: object) -> Any:
 
 
 async def nothing_is_left(client: Client, queue: str) -> int:
-    """Whose process the next attempt had."""
+    """Check that the next attempt finds nothing of the last one in its process."""
     seen = await ran(client, queue, "look")
     pid = seen.pop("pid")
     assert seen == {"trace": "the hook's", "tasks": [], "kept": [], "pool": True}
@@ -76,4 +76,4 @@ async def test_a_process_that_can_not_be_tidied_is_replaced(
             if what == "task that refuses"
             else "a call in the default executor"
         )
-        assert f"has left behind what does not end: {left}" in caplog.text
+        assert f"has left something running that does not end: {left}" in caplog.text

@@ -1,4 +1,4 @@
-"""Limits of jobs over several worker processes, one of which may be killed."""
+"""Limits of jobs over several worker processes, even if one of them is killed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NewServer = Callable[..., RedisServer]
 
 
 class Fleet:
-    """Worker processes of one queue, their ledger, and who looks at them."""
+    """Worker processes of one queue, with their ledger and clients to check them."""
 
     def __init__(self, server: RedisServer, queue: str, folder: Path, client: Client) -> None:
         self.queue = queue
@@ -38,7 +38,7 @@ class Fleet:
         self._accepted: list[str] = []
 
     async def start(self, number: int, **options: float) -> None:
-        """So many more, registered."""
+        """Start this many more workers, and wait until they are registered."""
         new = [
             WorkerProcess(self._server.address, [self.queue], self.ledger, **options)
             for _ in range(number)
@@ -50,7 +50,7 @@ class Fleet:
             await worker.registered()
 
     async def enqueue(self, number: int, name: str, *args: object) -> list[str]:
-        """So many tasks; gives their ids."""
+        """Enqueue this many tasks; return their ids."""
         receipts = await self._client.submit_many(
             Submission(self.queue, name, args) for _ in range(number)
         )
@@ -59,7 +59,7 @@ class Fleet:
         return ids
 
     async def settled(self) -> None:
-        """All have ended, once each; nothing is left of the workers or of the limits' accounts."""
+        """Wait until each task has ended once; check that no worker and no count is left."""
         await balance(self._client, self.admin, self.queue, self._accepted, seconds=90)
         with self._server.client() as raw:
             check_invariants(raw, self.queue)
@@ -122,7 +122,7 @@ async def test_no_more_than_max_running_in_all_processes_also_when_one_is_killed
 async def test_a_limited_job_does_not_stand_in_the_way_of_others(
     fleet: Fleet, client: Client
 ) -> None:
-    """They were enqueued behind it, and there are slots enough for all of it."""
+    """Tasks that were enqueued behind a limited job start, because slots are left."""
     await fleet.start(2, concurrency=5)
     await fleet.enqueue(200, "capped", str(fleet.gate))
     others = await fleet.enqueue(20, "journal")
@@ -173,10 +173,10 @@ def calls_of(raw: redis.Redis, command: str) -> int:
 
 
 @pytest.mark.parametrize("limit", ["max_running", "rate_limit"])
-async def test_nobody_polls_for_held_tasks(
+async def test_no_worker_polls_for_held_tasks(
     new_redis_server: NewServer, queue: str, serve: Serve, limit: str
 ) -> None:
-    """A claim asks `sismember` once; so does each renewal of the lease."""
+    """Count `sismember`, which each claim and each renewal of a lease calls once."""
     server = new_redis_server()
     gate = asyncio.Event()
 
@@ -196,7 +196,7 @@ async def test_nobody_polls_for_held_tasks(
         await eventually(all_held, "49 are held")
         with server.client() as raw:
             raw.config_resetstat()
-            # Two rounds of upkeep per worker, of 2 s or so: each asks for the shelves' names once.
+            # Two rounds of upkeep per worker, about 2 s each, ask for the shelves' names once each.
             await eventually(lambda: calls_of(raw, "hkeys") >= 4, "time has passed")
             asked = calls_of(raw, "sismember")
         gate.set()
@@ -206,7 +206,7 @@ async def test_nobody_polls_for_held_tasks(
 async def test_a_worker_starts_held_tasks_when_their_time_comes(
     serve: Serve, client: Client, queue: str
 ) -> None:
-    """Its block is cut to that; and each task that ends lets the next one start."""
+    """The block ends at that time. After that, each task that ends lets the next one start."""
     running, most = 0, 0
 
     async def note(_ctx: object) -> None:

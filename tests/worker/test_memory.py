@@ -1,4 +1,4 @@
-"""What an attempt held is let go with it, however it ended, without the collector's help."""
+"""Memory of an attempt is freed when it ends, however it ends, without the garbage collector."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_one_that_was_cancelled(client: Client, serve: Serve, queue: str) 
 
 
 async def test_the_attempt_itself(client: Client, serve: Serve, queue: str) -> None:
-    """A circle of the worker's own objects would cost it a third of its speed."""
+    """A reference cycle among the worker's own objects would cost it a third of its speed."""
 
     async def nothing(ctx: Context) -> None:
         pass

@@ -1,4 +1,4 @@
-"""Whatever a job raises, wherever it runs: the attempt ends and the worker goes on."""
+"""Odd errors: whatever a job raises, wherever it runs, its attempt ends and the worker lives on."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def fine(_ctx: Context) -> str:
 
 
 def told_as(name: str, place: str) -> str:
-    """The name of the class that the caller is told, without its module."""
+    """Return the name of the class that the caller sees, without its module."""
     # What `await` itself is made of can't pass through it.
     if name in ("StopIteration", "ReprRaises") and place != "process":
         return "RuntimeError"
@@ -57,10 +57,10 @@ async def test_an_attempt_ends_whatever_is_raised(
 
 
 @pytest.mark.parametrize("place", PLACES)
-async def test_it_ends_when_it_has_to_be_judged(
+async def test_an_attempt_ends_if_judging_its_error_raises(
     client: Client, serve: Serve, queue: str, place: str
 ) -> None:
-    """The retry policy looks at classes: that may raise too."""
+    """The retry policy inspects the classes of an error, and that may raise too."""
     policy = RetryPolicy(max_retries=1, first_delay_seconds=0.01, retry_on=(BaseException,))
     worker = await serve([job_in(place, raise_one, retry=policy)], concurrency=1)
     for name in ERRORS:
@@ -72,10 +72,10 @@ async def test_it_ends_when_it_has_to_be_judged(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
-async def test_what_is_retried_wherever_it_runs(
+async def test_which_errors_are_retried_wherever_the_job_runs(
     client: Client, serve: Serve, queue: str, place: str
 ) -> None:
-    """A time-out is a TimeoutError; a cancelled part and a group meet the policy too."""
+    """The policy applies to a timeout (a TimeoutError), to a cancelled part and to a group."""
     policy = RetryPolicy(max_retries=1, first_delay_seconds=0.01)
     builtin = RetryPolicy(max_retries=1, first_delay_seconds=0.01, retry_on=(TimeoutError,))
     for how in TROUBLES:
@@ -95,7 +95,7 @@ async def test_what_is_retried_wherever_it_runs(
 async def test_a_result_that_can_not_be_stored_is_final(
     client: Client, serve: Serve, queue: str, place: str
 ) -> None:
-    """The job has done its work: doing it again would end the same."""
+    """The job has done its work, and doing it again would end the same way."""
     policy = RetryPolicy(max_retries=5, first_delay_seconds=0.01)
     await serve([job_in(place, return_one, retry=policy)], max_payload_bytes=10_000)
     for what in RESULTS:
@@ -108,10 +108,10 @@ async def test_a_result_that_can_not_be_stored_is_final(
         assert (info.attempt, info.state) == (1, State.FAILED)
 
 
-async def test_what_a_job_itself_raises_is_never_final_by_its_class(
+async def test_no_class_that_a_job_raises_is_final(
     client: Client, serve: Serve, queue: str
 ) -> None:
-    """Read another task's broken result, say: that may be mended by the next attempt."""
+    """If it reads another task's broken result, say, that may be repaired by the next attempt."""
 
     async def job(ctx: Context) -> int:
         if ctx.failures == 0:

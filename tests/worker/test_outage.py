@@ -1,4 +1,4 @@
-"""What a worker logs while Redis is away."""
+"""Log of a worker while Redis cannot be reached."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def test_a_few_lines_whatever_fails_how_often(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Fetching, the lease, upkeep, the control channel: all of them fail, the log is short."""
+    """Fetching, the lease, upkeep and the control channel all fail, but the log stays short."""
     monkeypatch.setattr("identtqueue.transport.outage.QUIET_SECONDS", 2.0)
     server = new_redis_server(aof=True)
 

@@ -1,4 +1,4 @@
-"""The worker's own life hangs on nothing that jobs own, and nothing of it waits for ever."""
+"""The worker depends on nothing that jobs can occupy, and none of its steps waits for ever."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ async def fine(_ctx):
 
 
 class FullExecutor(ThreadPoolExecutor):
-    """A default executor whose threads are all taken, for ever."""
+    """Default executor whose threads are all occupied for ever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class FullExecutor(ThreadPoolExecutor):
 
 @pytest.fixture
 async def full_executor() -> Iterator[FullExecutor]:
-    """The running loop's default executor does nothing any more, and nobody asks it to."""
+    """Make the loop's default executor useless; check afterwards that the worker did not use it."""
     executor = FullExecutor()
     asyncio.get_running_loop().set_default_executor(executor)
     yield executor
@@ -55,7 +55,7 @@ async def full_executor() -> Iterator[FullExecutor]:
 async def test_connecting_and_stopping_with_a_full_executor(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
-    """By a host name: the start, a task, a reconnect, a lost lease, and the stop."""
+    """With a host name, for which connecting needs a thread at each start and reconnect."""
     async with Proxy(redis_server.port) as proxy:
         address = proxy.address.replace("127.0.0.1", "localhost")
         worker = Worker({"fine": fine}, address, queue, lease_seconds=5, http_port=free_port())
@@ -72,8 +72,8 @@ async def test_connecting_and_stopping_with_a_full_executor(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("full_executor")
-async def test_looking_into_tls_trouble_with_a_full_executor(redis_server: RedisServer) -> None:
-    """The plain port is asked for TLS: the second look at that takes a thread."""
+async def test_diagnosing_a_tls_failure_with_a_full_executor(redis_server: RedisServer) -> None:
+    """TLS on a plain port fails, and the diagnosis of the failure needs a thread."""
     settings = RedisSettings(address=f"rediss://localhost:{redis_server.port}")
     with pytest.raises(RedisError, match="TLS"):
         await open_connection(settings, "tests")
@@ -89,10 +89,10 @@ async def test_a_name_that_can_not_be_looked_up_is_an_outage() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lease_seconds", [5, 7])
-async def test_two_renewals_may_fail_by_silence(
+async def test_two_renewals_may_go_unanswered(
     redis_server: RedisServer, raw: redis.Redis, queue: str, lease_seconds: float
 ) -> None:
-    """The connection that is open, and the next one: half open, both. The lease holds."""
+    """The open connection and the next one are both half open. The lease survives that."""
     workers = f"idtq:{{{queue}}}:workers"
     async with Proxy(redis_server.port) as proxy:
         worker = Worker({"fine": fine}, proxy.address, queue, lease_seconds=lease_seconds)
@@ -111,7 +111,7 @@ async def test_two_renewals_may_fail_by_silence(
 
 
 async def test_failed_renewals_are_spread_and_become_rarer(queue: str) -> None:
-    """A thousand workers on a Redis that loads its file: about one attempt each per interval."""
+    """While Redis loads its file, each of a thousand workers tries about once per interval."""
 
     def pauses() -> list[float]:
         heart = Heartbeat(
@@ -140,7 +140,7 @@ async def test_a_worker_without_lease_is_not_ready(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """From the moment it is lost, while what runs is cut off; too long, and it is not alive."""
+    """It is not ready as soon as its lease is lost. If that lasts too long, /livez fails too."""
     started, release, port = asyncio.Event(), asyncio.Event(), free_port()
 
     async def refuses(_ctx):
@@ -171,7 +171,7 @@ async def test_a_worker_without_lease_is_not_ready(
     assert await client.wait_for_result(task_id, 30) == "fine"
     assert await said("/livez") == (200, "ok\n")
     (line,) = [r.getMessage() for r in caplog.records if "the lease is lost" in r.getMessage()]
-    assert "somebody has given this worker up" in line
+    assert "a peer or the operator took this worker for dead" in line
 
 
 # --- the stop ---

@@ -1,4 +1,4 @@
-"""A worker that starts recovers at once what is certainly dead, in its container or on its host."""
+"""A starting worker recovers at once those of its container or host that are certainly dead."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ async def job(_ctx):
 async def held_by(
     calls: AsyncRedis, queue: str, worker_id: str, info: dict[str, str | None]
 ) -> str:
-    """A task that runs on a worker with a long lease; gives its id."""
+    """Have a worker with a long lease claim a task; return the task's id."""
     task: NewTask = new_task(Submission(queue, "job"), 10_000)
     await calls.run(commands.register(queue, worker_id, HOUR_MS, info))
     await calls.run(commands.enqueue(queue, [task]))
@@ -50,7 +50,7 @@ def in_a_pod(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_its_tasks_run_again_at_once(
     client: Client, calls: AsyncRedis, serve: Serve, queue: str
 ) -> None:
-    """Its lease would last for an hour; the loss is charged."""
+    """Although its lease would last for an hour. The loss is charged."""
     task_id = await held_by(calls, queue, "pod-1.earlier", EARLIER)
     await serve({"job": job})
     assert await client.wait_for_result(task_id, 30) == "done"
@@ -62,10 +62,10 @@ async def test_its_tasks_run_again_at_once(
 
 
 @pytest.mark.usefixtures("in_a_pod")
-async def test_whatever_a_worker_says_of_itself_is_read(
+async def test_every_registered_field_is_read_back(
     client: Client, calls: AsyncRedis, serve: Serve, queue: str
 ) -> None:
-    """The reader knows the fields by name: one that it does not know would be lost."""
+    """Every field that a worker registers is known to the reader, which drops unknown ones."""
     await serve({"job": job})
     await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)  # it has registered
     (row,) = await calls.run(commands.workers(queue))
@@ -88,7 +88,7 @@ OTHERS = {
 
 @pytest.mark.usefixtures("in_a_pod")
 @pytest.mark.parametrize("info", OTHERS.values(), ids=OTHERS.keys())
-async def test_nobody_else_is_touched(
+async def test_no_other_worker_is_recovered(
     client: Client,
     calls: AsyncRedis,
     serve: Serve,
@@ -106,7 +106,7 @@ async def test_nobody_else_is_touched(
 async def test_the_same_start_of_the_container_is_no_predecessor(
     client: Client, serve: Serve, queue: str
 ) -> None:
-    """Two worker processes in one container: neither takes the other for dead."""
+    """Of two worker processes in one container, neither takes the other for dead."""
     started, release = asyncio.Event(), asyncio.Event()
 
     async def slow(_ctx):
@@ -127,7 +127,7 @@ async def test_the_same_start_of_the_container_is_no_predecessor(
 async def test_one_that_is_still_connected_is_not_dead(
     client: Client, calls: AsyncRedis, redis_server: RedisServer, serve: Serve, queue: str
 ) -> None:
-    """Its process holds its control connection: another boot value must be a mistake."""
+    """Its control connection is open, so a different boot value must be a mistake."""
     task_id = await held_by(calls, queue, "pod-1.earlier", EARLIER)
     alive = Subscriber(calls.settings, client_name="alive", on_message=lambda *_: None)
     await alive.add(keys.control_channel("pod-1.earlier"))
@@ -142,7 +142,7 @@ async def test_one_that_is_still_connected_is_not_dead(
 async def test_a_process_of_this_host_that_is_gone(
     client: Client, redis_server: RedisServer, queue: str, tmp_path: Path
 ) -> None:
-    """Killed, and started again: as systemd does. Its lease would last for an hour."""
+    """A worker is killed and started again, as by systemd. Its lease would last for an hour."""
     ledger, gate = Ledger(tmp_path / "ledger"), tmp_path / "gate"
     workers = [
         WorkerProcess(redis_server.address, [queue], ledger, lease_seconds=3600) for _ in range(3)
@@ -168,7 +168,7 @@ async def test_a_process_of_this_host_that_is_gone(
             worker.destroy()
 
 
-async def test_without_a_pod_nothing_is_assumed(
+async def test_without_a_pod_no_worker_counts_as_predecessor(
     client: Client, calls: AsyncRedis, serve: Serve, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in POD:

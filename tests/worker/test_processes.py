@@ -1,4 +1,4 @@
-"""Jobs in processes of their own: run, cut off for real, and nothing else is harmed."""
+"""Jobs in processes: they run, can be killed when cut off, and harm nothing else."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ Start = Callable[..., Awaitable[Worker]]
 
 
 def is_gone(pid: int) -> bool:
-    """It has ended; whether its parent has taken notice (a zombie) is another matter."""
+    """Return whether a process has ended, even if it is still a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -59,7 +59,7 @@ async def are_gone(pids: list[int]) -> None:
 
 @pytest.fixture
 async def start(redis_server: RedisServer, queue: str) -> AsyncIterator[Start]:
-    """`await start(concurrency=2)`: a worker of `support.process_jobs` on this test's queue."""
+    """Provide `await start(concurrency=2)`: a worker of `support.process_jobs` on this queue."""
     async with AsyncExitStack() as stack:
 
         async def begin(**settings: object) -> Worker:
@@ -84,7 +84,7 @@ async def failed(
 
 
 async def spinning(client: Client, queue: str, folder: Path, **options: object) -> tuple:
-    """A job that keeps a CPU busy for ever and has started a program: its id, both pids."""
+    """Start a job that keeps a CPU busy and has started a program; return its id and both pids."""
     started = folder / "started"
     task_id = await client.enqueue_job(
         queue, "spin", str(started), True, task_options=TaskOptions(**options)
@@ -139,7 +139,9 @@ async def test_a_process_is_reused_and_started_when_needed(
 
 
 @pytest.mark.slow
-async def test_replaced_after_its_share(client: Client, start: Start, queue: str) -> None:
+async def test_a_process_is_replaced_after_max_tasks_per_process(
+    client: Client, start: Start, queue: str
+) -> None:
     await start(concurrency=1, max_tasks_per_process=2)
     pids = [(await ran(client, queue, "where"))[0] for _ in range(6)]
     assert pids[0::2] == pids[1::2]
@@ -217,7 +219,7 @@ async def test_hooks_are_called_in_the_worker(client: Client, start: Start, queu
 
 
 @pytest.mark.slow
-async def test_what_it_raises_is_told(client: Client, start: Start, queue: str) -> None:
+async def test_its_errors_reach_the_caller(client: Client, start: Start, queue: str) -> None:
     await start(unrunnable_seconds=0)
     told = await failed(client, queue, "raises", "too dark")
     assert told.remote_type == "support.process_jobs.TooDark"
@@ -237,8 +239,10 @@ async def attempts(client: Client, task_id: str) -> int:
 
 
 @pytest.mark.slow
-async def test_retries_are_judged_as_anywhere(client: Client, start: Start, queue: str) -> None:
-    """By class and base, `give_up_on` first; a `Retry` is always heard."""
+async def test_the_retry_policy_applies_as_everywhere(
+    client: Client, start: Start, queue: str
+) -> None:
+    """Classes and base classes count, `give_up_on` comes first, and a `Retry` always counts."""
     await start(
         unrunnable_seconds=0,
         retry=RetryPolicy(
@@ -258,10 +262,10 @@ async def test_retries_are_judged_as_anywhere(client: Client, start: Start, queu
 
 
 @pytest.mark.slow
-async def test_what_can_not_be_read_harms_nobody(
+async def test_unreadable_messages_do_no_harm(
     client: Client, start: Start, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A log record comes without its fields; an answer fails its attempt in its own words."""
+    """An unreadable log record loses its fields. An unreadable answer fails its attempt."""
     worker = await start(max_retries=5)
     assert await ran(client, queue, "logs_oddly") == "done"
     (record,) = [r for r in caplog.records if r.getMessage() == "pages read"]
@@ -316,7 +320,7 @@ async def test_its_death_fails_this_attempt_only(
 async def test_the_retry_policy_applies_to_its_death(
     client: Client, start: Start, queue: str
 ) -> None:
-    """So a job that always kills its process becomes a dead letter, and its worker lives."""
+    """So a task that always kills its process becomes a dead letter, and the worker lives on."""
     quick = {"max_retries": 2, "first_delay_seconds": 0.01}
     worker = await start(retry=RetryPolicy(**quick))
     poison = await failed(client, queue, "die", "SIGKILL")
@@ -343,7 +347,7 @@ async def test_an_idle_one_that_dies_is_replaced(client: Client, start: Start, q
 
 
 async def test_a_timeout_kills_it(client: Client, start: Start, queue: str, tmp_path: Path) -> None:
-    """It, and the program that its job has started; the slot is free, the attempt has failed."""
+    """The program that its job has started is killed too. The attempt fails and frees its slot."""
     worker = await start(concurrency=1)
     task_id, pids = await spinning(client, queue, tmp_path, timeout_seconds=5)
     with pytest.raises(TaskFailed, match="spin ran longer than 5 s") as caught:
@@ -357,7 +361,7 @@ async def test_a_timeout_kills_it(client: Client, start: Start, queue: str, tmp_
 
 @pytest.fixture
 def as_first_process() -> Iterator[None]:
-    """Orphans become this process's children, as they become those of a container's first one."""
+    """Adopt orphans as children of this process, as the first process of a container does."""
     prctl, set_child_subreaper = ctypes.CDLL(None).prctl, 36
     assert prctl(set_child_subreaper, 1, 0, 0, 0) == 0
     yield
@@ -368,7 +372,7 @@ def as_first_process() -> Iterator[None]:
 async def test_no_zombies_are_left(
     client: Client, start: Start, queue: str, tmp_path: Path
 ) -> None:
-    """A worker is the first process of its container: what a killed job had started is its own."""
+    """As first process of its container, the worker adopts what a killed job had started."""
     await start()
     task_id, pids = await spinning(client, queue, tmp_path)
     await client.cancel(task_id)
@@ -415,7 +419,7 @@ async def test_a_stop_ends_all_and_kills_what_runs(
 async def test_cut_off_while_its_process_starts(
     client: Client, start: Start, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process is kept: the next attempt has it."""
+    """The process is kept, and the next attempt gets it."""
     monkeypatch.setenv(TROUBLE, str(tmp_path))
     worker = await start(concurrency=1)
     os.kill((await ran(client, queue, "where"))[0], signal.SIGKILL)
@@ -434,7 +438,7 @@ async def test_cut_off_while_its_process_starts(
 async def test_cut_off_while_its_process_starts_and_others_wait(
     client: Client, start: Start, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one that starts is waited for: there are never more processes than `concurrency`."""
+    """Others wait for the starting process, so there are never more than `concurrency`."""
     monkeypatch.setenv(TROUBLE, str(tmp_path))
     worker = await start(concurrency=1)
     os.kill((await ran(client, queue, "where"))[0], signal.SIGKILL)
@@ -484,7 +488,7 @@ async def test_a_hook_that_fails_stops_the_worker(
 async def test_a_hook_that_fails_later_is_not_charged_to_a_task(
     client: Client, start: Start, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The worker takes no more tasks, says why, and tries again; the task goes back."""
+    """The worker takes no more tasks, says why, and tries again later. The task is requeued."""
     monkeypatch.setenv(TROUBLE, str(tmp_path))
     worker = await start(concurrency=1)
     assert (await failed(client, queue, "die", "exit")).remote_type.endswith("ProcessDied")
@@ -553,7 +557,7 @@ def test_where_a_job_can_not_run(
 async def worker(
     redis_server: RedisServer, queue: str, tmp_path: Path
 ) -> AsyncIterator[Callable[..., WorkerProcess]]:
-    """Makes worker processes of `support.process_jobs:app`; ends them afterwards."""
+    """Start worker processes of `support.process_jobs:app`, and end them afterwards."""
     made: list[WorkerProcess] = []
 
     def make(**options: float) -> WorkerProcess:
@@ -576,7 +580,7 @@ NewWorker = Callable[..., WorkerProcess]
 async def test_a_killed_worker_leaves_no_process_behind(
     client: Client, raw: redis.Redis, worker: NewWorker, queue: str, tmp_path: Path
 ) -> None:
-    """Neither the process, busy as it is, nor what its job has started; the task runs elsewhere."""
+    """Even a busy process ends, with all that its job has started. The task runs elsewhere."""
     victim = await worker(concurrency=2).started()
     idle = (await ran(client, queue, "where"))[0]
     task_id, pids = await spinning(client, queue, tmp_path)
@@ -598,7 +602,7 @@ async def test_a_killed_worker_leaves_no_process_behind(
 async def test_signals_to_everybody_do_not_disturb_the_drain(
     client: Client, worker: NewWorker, queue: str, tmp_path: Path
 ) -> None:
-    """As a terminal's Ctrl-C and a service manager do: SIGINT and SIGTERM to the process too."""
+    """Ctrl-C in a terminal and service managers send SIGINT or SIGTERM to all processes."""
     gate = tmp_path / "gate"
     process = await worker().started()
     task_id = await client.enqueue_job(queue, "journal", str(gate))

@@ -33,7 +33,7 @@ from support.waiting import eventually
 
 
 class Steps:
-    """A job that reports what the test gives it, one by one, and ends at None."""
+    """Job that reports the values that the test gives it, one by one, and ends at None."""
 
     def __init__(self) -> None:
         self._values: asyncio.Queue[Any] = asyncio.Queue()
@@ -48,7 +48,7 @@ class Steps:
 
 
 async def until(client: Client, task_id: str, value: Any) -> None:
-    """Return when it is read."""
+    """Wait until a client reads this value."""
 
     async def read() -> bool:
         return await client.get_progress(task_id) == value
@@ -96,7 +96,7 @@ async def test_a_job_in_a_thread_calls_it_plainly(client: Client, serve: Serve, 
 
 
 async def test_the_last_value_is_never_lost(client: Client, serve: Serve, queue: str) -> None:
-    """However soon after another one, and however many jobs end at once."""
+    """However soon it follows another value, and however many jobs end at once."""
 
     async def job(ctx, n):
         for i in range(5):
@@ -108,10 +108,10 @@ async def test_the_last_value_is_never_lost(client: Client, serve: Serve, queue:
     assert [await client.get_progress(task_id) for task_id in ids] == [[n, 4] for n in range(200)]
 
 
-async def test_not_even_the_first_on_a_fresh_server(
+async def test_the_first_value_on_a_fresh_server_is_not_lost(
     new_redis_server: Callable[..., RedisServer],
 ) -> None:
-    """It has no script yet; what it lacks is sent again, behind what it has."""
+    """The server has no script yet, so the call is sent again, after calls that it could run."""
 
     async def job(ctx, n):
         for i in range(3):
@@ -128,7 +128,7 @@ async def test_not_even_the_first_on_a_fresh_server(
 
 
 async def test_a_busy_job_is_heard_too(client: Client, serve: Serve, queue: str) -> None:
-    """One that never waits for anything else: to await the report lets the loop take a turn."""
+    """A job that awaits nothing else: awaiting the report gives the event loop a turn."""
     stop: list[bool] = []
 
     async def job(ctx):
@@ -164,13 +164,11 @@ async def test_many_reports_are_few_writes(
         assert await client.get_progress(task_id) == 99_999
     with server.client() as raw:
         published = raw.info("commandstats")["cmdstat_publish"]["calls"]
-    # The first, the last, one per interval; and the result, and the doorbell of the empty queue.
+    # The first value, the last, one per interval, the result, and the doorbell of the empty queue.
     assert published <= seconds / INTERVAL_SECONDS + 2 + 2
 
 
-async def test_what_is_no_progress_is_told_to_the_job(
-    client: Client, serve: Serve, queue: str
-) -> None:
+async def test_invalid_progress_raises_in_the_job(client: Client, serve: Serve, queue: str) -> None:
     async def job(ctx, what):
         await ctx.report_progress({"large": "x" * 20_000, "odd": object()}[what])
 
@@ -205,8 +203,8 @@ async def test_a_repeated_task_starts_over(client: Client, serve: Serve, queue: 
     assert (await values)[-1] == "second"
 
 
-async def test_a_context_that_no_worker_made_reports_to_nobody() -> None:
-    """So that jobs can be tested as plain functions."""
+async def test_progress_of_a_context_without_worker_is_dropped() -> None:
+    """So jobs can be tested as plain functions."""
     ctx = Context(
         task_id="q:1",
         queue="q",
@@ -241,7 +239,7 @@ async def test_watching(client: Client, raw: redis.Redis, serve: Serve, queue: s
     await eventually(lambda: not raw.pubsub_numsub(channel)[0][1], "nobody listens any more")
 
 
-async def test_several_watch_and_one_goes(client: Client, serve: Serve, queue: str) -> None:
+async def test_one_of_several_watchers_leaves(client: Client, serve: Serve, queue: str) -> None:
     steps = Steps()
     await serve({"job": steps})
     task_id = await client.enqueue_job(queue, "job")
@@ -255,9 +253,7 @@ async def test_several_watch_and_one_goes(client: Client, serve: Serve, queue: s
     assert [await collect(watch) for watch in watches[1:]] == [[], []]
 
 
-async def test_whoever_comes_late_sees_the_last_value(
-    client: Client, serve: Serve, queue: str
-) -> None:
+async def test_a_late_watcher_sees_the_last_value(client: Client, serve: Serve, queue: str) -> None:
     async def job(ctx):
         await ctx.report_progress("the end")
 
@@ -281,7 +277,7 @@ async def test_watches_end(client: Client, queue: str) -> None:
 async def test_a_watch_that_is_cancelled_leaves_nothing_behind(client: Client, queue: str) -> None:
     task_id = await client.enqueue_job(queue, "job")
     with pytest.raises(ResultTimeout):
-        await collect(client.watch(task_id, 0.1))  # what the client keeps running runs now
+        await collect(client.watch(task_id, 0.1))  # starts the client's own background tasks
     before = asyncio.all_tasks()
     watch = asyncio.create_task(collect(client.watch(task_id, 60)))
     channel = queue_keys(queue).progress_channel(task_id)
@@ -296,7 +292,7 @@ async def test_a_watch_that_is_cancelled_leaves_nothing_behind(client: Client, q
 async def test_watching_through_a_lost_connection(
     redis_server: RedisServer, client: Client, serve: Serve, queue: str
 ) -> None:
-    """What was told meanwhile is read afterwards."""
+    """Progress that was reported during the outage is read afterwards."""
     steps = Steps()
     await serve({"job": steps})
     async with Proxy(redis_server.port) as proxy, Client(proxy.address) as watching:
@@ -395,14 +391,14 @@ async def test_a_full_redis_costs_the_progress_and_not_the_task(
     assert "Redis is full" in said[0]
 
 
-async def test_a_ghost_reports_to_nobody(
+async def test_progress_of_a_lost_attempt_is_dropped(
     client: Client,
     redis_server: RedisServer,
     calls: AsyncRedis,
     queue: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its task was given to another; its job does not know yet."""
+    """Another worker has the task now, but the old job does not know that yet."""
     steps = Steps()
     async with serving(Worker({"job": steps}, redis_server.address, queue)):
         task_id = await client.enqueue_job(queue, "job")

@@ -31,9 +31,7 @@ async def test_after_seconds(client: Client, serve: Serve, queue: str) -> None:
     assert starts[1] - starts[0] >= 0.19
 
 
-async def test_it_is_heard_whatever_the_policy_says_of_classes(
-    client: Client, serve: Serve, queue: str
-) -> None:
+async def test_it_overrides_the_retry_policy(client: Client, serve: Serve, queue: str) -> None:
     async def job(ctx):
         if ctx.failures == 0:
             raise Retry(after_seconds=0)
@@ -123,7 +121,7 @@ async def test_a_failure_that_can_not_be_judged_ends_the_attempt(
     with pytest.raises(TaskFailed, match="ValueError: the page is empty"):
         await client.wait_for_result(task_id, 30)
     assert "no idea" in caplog.text
-    assert f"{task_id} attempt 1: judging its failure" in caplog.text
+    assert f"{task_id} attempt 1: its retry policy or its error raised" in caplog.text
     with pytest.raises(TaskFailed, match="Soon"):
         await client.wait_for_result(await client.enqueue_job(queue, "waits"), 30)
     assert "after_seconds='soon'" in caplog.text

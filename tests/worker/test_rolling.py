@@ -1,7 +1,7 @@
-"""Two releases of the jobs on one queue: what one worker cannot run is left to the other one.
+"""Two releases of the jobs on one queue: a task that one worker cannot run is left to the other.
 
-Real processes do it in `tests/faults/test_rolling.py`. Here is every way in which a worker may not
-be able to run a task.
+These tests go through all reasons why a worker cannot run a task. `tests/faults/test_rolling.py`
+does the same with real processes.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ async def test_tasks_that_are_declined_later_do_not_wait_for_the_next_block(
 async def test_a_process_job_with_other_arguments(
     client: Client, redis_server: RedisServer, queue: str
 ) -> None:
-    """What was declined in the process of a job is declined too."""
+    """The process finds that the arguments do not fit, and the worker declines the task."""
     worker = process_jobs.app.worker([queue], redis_address=redis_server.address)
     async with serving(worker):
         task_id = await client.enqueue_job(queue, "typed", {"name": "a"})
@@ -168,7 +168,7 @@ async def test_a_process_job_with_other_arguments(
 async def test_a_newer_envelope(
     client: Client, raw: redis.Redis, serve: Serve, redis_server: RedisServer, queue: str
 ) -> None:
-    """A producer that was upgraded before the workers."""
+    """The producer was upgraded before the workers."""
     task_id, keys = f"{queue}:newer", queue_keys(queue)
     payload = msgspec.msgpack.encode([2, "other", [], {}, None, None, "more"])
     fields = {"state": "pending", "payload": payload, "function": "other", "enqueued_at": "1"}
@@ -180,7 +180,7 @@ async def test_a_newer_envelope(
     assert await client.get_status(task_id) is State.PENDING
 
 
-async def test_nobody_spins_and_the_log_says_it_once(
+async def test_a_declined_task_is_not_claimed_again_and_logged_once(
     client: Client,
     serve: Serve,
     redis_server: RedisServer,
@@ -217,7 +217,7 @@ async def test_a_type_error_of_the_job_itself_is_a_failure(
 
 
 def test_signatures_tell_releases_apart() -> None:
-    """Also where only what is within a type differs; and they are the same in each process."""
+    """They differ even if only a field of a type differs, and are the same in all processes."""
     hashes = [
         signature_hash(typed_v1, {"page": int}),
         signature_hash(typed_v2, {"page": int, "dpi": int}),
@@ -232,6 +232,6 @@ def test_signatures_tell_releases_apart() -> None:
 
 
 @pytest.mark.parametrize("seconds", [-1, "soon", float("nan")])
-def test_a_time_that_is_none(redis_server: RedisServer, queue: str, seconds: Any) -> None:
+def test_invalid_unrunnable_seconds(redis_server: RedisServer, queue: str, seconds: Any) -> None:
     with pytest.raises(InvalidInput, match="unrunnable_seconds"):
         Worker({"other": other}, redis_server.address, queue, unrunnable_seconds=seconds)

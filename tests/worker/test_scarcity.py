@@ -1,4 +1,4 @@
-"""No more threads, no more processes: no task pays for that, and the worker says why it waits."""
+"""Threads or processes cannot be started: no task is charged, and the worker says why it waits."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def plain(_ctx: Context) -> str:
 
 
 async def have_succeeded(client: Client, ids: list[str]) -> None:
-    """All have, and nothing was charged to any of them."""
+    """Check that all tasks have succeeded and none was charged."""
     results = await client.wait_many(ids, 60)
     assert {result.state for result in results} == {State.SUCCEEDED}
     infos = [await client.get_task(task_id) for task_id in ids]
@@ -65,7 +65,7 @@ async def test_a_process_that_can_not_be_started_is_not_charged(
         await eventually(waits(worker, "trying again in"), "it says when")
     before = open_files()
     await have_succeeded(client, ids)
-    # Two descriptors for each process that runs now, and none for those that did not start.
+    # Two descriptors for each running process, and none for those that did not start.
     assert open_files() <= before + 2 * worker.counters.processes
 
 
@@ -82,14 +82,14 @@ async def kill_the_idle_one(client: Client, worker: Worker, queue: str) -> None:
 async def test_a_process_that_dies_before_its_job_is_called_is_not_charged(
     client: Client, serve: Serve, queue: str
 ) -> None:
-    """Killed while it was idle, a moment ago: nobody can have told the worker yet."""
+    """It was killed a moment ago while it was idle, and the worker has not noticed yet."""
     doomed: list[int] = []
 
     def kill(_ctx: Context) -> None:
         while doomed:
             number = doomed.pop()
             os.kill(number, signal.SIGKILL)
-            with contextlib.suppress(ChildProcessError):  # the thread that waits was faster
+            with contextlib.suppress(ChildProcessError):  # the waiting thread was faster
                 os.waitid(os.P_PID, number, os.WEXITED | os.WNOWAIT)
 
     await serve([in_process], concurrency=1, before_task=kill)
@@ -121,7 +121,7 @@ async def test_hanging_threads_are_bounded(
     assert 3 <= abandoned <= 3 + 2 - 1
     states = [await client.get_status(task_id) for task_id in hanging + good]
     assert states == [State.FAILED] * abandoned + [State.PENDING] * (15 - abandoned)
-    for path in ("/readyz", "/livez"):  # nothing runs any more: a new worker would be better off
+    for path in ("/readyz", "/livez"):  # a new worker could take tasks
         status, text = await ask(port, path)
         assert status == 503
         assert f"threads left behind by cut-off attempts: {abandoned} (max_abandoned" in text
@@ -135,8 +135,10 @@ async def test_hanging_threads_are_bounded(
     assert await ask(port, "/readyz") == (200, "ok\n")
 
 
-async def test_live_while_something_else_runs(client: Client, serve: Serve, queue: str) -> None:
-    """What runs may end before the worker is replaced."""
+async def test_the_worker_is_live_while_another_attempt_runs(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    """The running attempt may end before the worker is replaced."""
     release, gate = threading.Event(), threading.Event()
 
     def hang(_ctx: Context) -> None:

@@ -1,4 +1,4 @@
-"""Whatever gives an awaitable when it is called is awaited: the job's end is the end of that."""
+"""Shapes of jobs: if calling a job returns an awaitable, it is awaited before the job has ended."""
 
 from __future__ import annotations
 

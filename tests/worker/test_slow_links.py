@@ -1,4 +1,4 @@
-"""A worker behind a slow link: big payloads and results arrive, once, and hold nothing up."""
+"""A worker behind a slow link: big payloads and results arrive once and delay nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from support.waiting import LONG_SECONDS, eventually
 MEGABYTE = 1_000_000
 TASKS = 12
 SILENCE_SECONDS = 1.0
-"""Much less than what all of them take."""
+"""Much less than the time that all of them take together."""
 
 
 def attempts(raw: redis.Redis, queue: str) -> list[int]:
@@ -27,7 +27,7 @@ def attempts(raw: redis.Redis, queue: str) -> list[int]:
 
 
 @pytest.mark.parametrize("what", ["payloads", "results"])
-async def test_each_is_sent_once(
+async def test_each_payload_and_result_is_sent_once(
     redis_server: RedisServer, client: Client, raw: redis.Redis, queue: str, what: str
 ) -> None:
     all_run = asyncio.Event()
@@ -93,7 +93,7 @@ async def test_a_worker_takes_no_more_tasks_while_too_much_is_not_recorded(
     queue: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its slots are free as soon as the jobs have ended, however slowly the results get away."""
+    """Slots are free as soon as jobs end, however slowly their results are sent."""
     size, limit = MEGABYTE, finish.MOST_UNRECORDED_BYTES
     tasks, concurrency = 3 * limit // size, 16
     begun = 0
@@ -126,7 +126,7 @@ async def test_a_worker_takes_no_more_tasks_while_too_much_is_not_recorded(
     assert "taking tasks again" in caplog.text
 
 
-async def test_a_result_on_its_way_has_the_grace_period_too(
+async def test_a_result_in_transit_has_the_grace_time_too(
     redis_server: RedisServer,
     client: Client,
     queue: str,

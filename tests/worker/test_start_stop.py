@@ -1,4 +1,4 @@
-"""Starting and stopping at every step leaves nothing behind: no key, no connection, no task."""
+"""Starting and stopping at any moment leaves nothing behind: no key, no connection, no task."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def echo(_ctx, value=None):
 
 @pytest.fixture(autouse=True)
 async def nothing_is_left_running() -> AsyncIterator[None]:
-    """Behind each test: no asyncio task and no thread of ours."""
+    """Check after each test that no asyncio task and no thread of the library is left."""
     yield
     await eventually(
         lambda: asyncio.all_tasks() == {asyncio.current_task()},
@@ -66,7 +66,7 @@ async def test_idle(new_redis_server: NewServer) -> None:
 
 
 async def test_at_every_turn_of_the_loop(new_redis_server: NewServer) -> None:
-    """Stopped after one turn of its loop, after two, and so on past its first task."""
+    """Stop it after one turn of its loop, after two, and so on until past its first task."""
     server = new_redis_server()
     with server.client() as raw:
         async with Client(server.address) as client:
@@ -91,7 +91,7 @@ async def test_at_every_turn_of_the_loop(new_redis_server: NewServer) -> None:
 
 
 async def test_cancelled_at_every_turn_of_the_loop(new_redis_server: NewServer) -> None:
-    """Whoever embeds `serve` may cancel it: what it holds goes back at once, uncharged."""
+    """An application may cancel `serve`. The worker's tasks are requeued at once, uncharged."""
     server = new_redis_server()
     gate = asyncio.Event()
 
@@ -129,7 +129,7 @@ async def test_before_redis_is_there(new_redis_server: NewServer) -> None:
 async def test_while_redis_goes_away_during_the_start(
     redis_server: RedisServer, queue: str
 ) -> None:
-    """Connected, but not registered yet: the stop does not wait for Redis to come back."""
+    """The worker is connected but not registered. The stop does not wait for Redis to be back."""
     async with Proxy(redis_server.port) as proxy:
 
         async def cut(_state):
@@ -145,7 +145,7 @@ async def test_while_redis_goes_away_during_the_start(
 async def test_a_signal_after_the_end_changes_nothing(
     redis_server: RedisServer, tmp_path: Path, queue: str
 ) -> None:
-    """The last thing that the process does is to send one to itself."""
+    """The process sends a signal to itself as its last action."""
     (tmp_path / "late.py").write_text(
         "import atexit, os, signal\n"
         "from identtqueue import App\n"
@@ -161,7 +161,7 @@ async def test_a_signal_after_the_end_changes_nothing(
 
 
 async def test_during_a_claim(redis_server: RedisServer, raw: redis.Redis, queue: str) -> None:
-    """The claim has been granted, its reply is on its way: the task goes back, uncharged."""
+    """The reply to the claim is still in transit. The task is requeued, uncharged."""
     async with Client(redis_server.address) as client, Proxy(redis_server.port) as proxy:
         async with serving(Worker({"echo": echo}, proxy.address, queue)) as worker:
             await client.wait_for_result(await client.enqueue_job(queue, "echo", 1), 30)
@@ -179,7 +179,7 @@ async def test_during_a_claim(redis_server: RedisServer, raw: redis.Redis, queue
 async def test_a_claim_whose_reply_is_lost(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
-    """The worker owns a task that it knows nothing of: it finds out, and runs it."""
+    """The worker owns a task that it does not know of. It finds out, and the task runs."""
     async with Client(redis_server.address) as client, Proxy(redis_server.port) as proxy:
         async with serving(Worker({"echo": echo}, proxy.address, queue)):
             await client.wait_for_result(await client.enqueue_job(queue, "echo", 1), 30)
@@ -198,7 +198,7 @@ async def _is_claimed(client: Client, task_id: str) -> bool:
     return await client.get_status(task_id) is State.RUNNING
 
 
-async def test_twice_in_a_row_hurries(
+async def test_a_second_stop_cuts_off_what_runs(
     client: Client, redis_server: RedisServer, queue: str
 ) -> None:
     started = asyncio.Event()
@@ -228,23 +228,23 @@ async def test_what_does_not_end_is_left_behind(
     where: str,
     what: str,
 ) -> None:
-    """The task goes back, the lease too, and the process ends."""
+    """The task is requeued, the lease is given back, and the process exits."""
     ledger = Ledger(tmp_path / "ledger")
     worker = WorkerProcess(redis_server.address, [queue], ledger, grace_seconds=0)
     await worker.started()
     task_id = await client.enqueue_job(queue, "stays", where)
     await ledger.wait_for(lambda found: found.starts(), "it runs")
     await worker.terminate()
-    assert f"left behind, they do not end: {what.format(task_id=task_id)}" in worker.log
+    assert f"exiting, although these do not end: {what.format(task_id=task_id)}" in worker.log
     info = await client.get_task(task_id)
     assert (info.state, info.failures, info.losses) == (State.PENDING, 0, 0)
     assert left_over(raw, queue) == [f"idtq:{{{queue}}}:pending", f"idtq:{{{queue}}}:wake"]
 
 
-async def test_in_order(
+async def test_the_order_of_a_stop(
     client: Client, redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
-    """What runs may end within the grace time; nothing new is started; hooks come last."""
+    """Running attempts may end within the grace time, no new one starts, and hooks come last."""
     events = []
     go = asyncio.Event()
 
@@ -269,7 +269,7 @@ async def test_in_order(
         again = asyncio.get_running_loop().call_soon(go.set)
         await eventually(lambda: "end 1" in events, "they may end")
         again.cancel()
-        worker.stop = lambda: None  # `serving` would hurry it
+        worker.stop = lambda: None  # `serving` would stop it a second time
     assert events == ["startup", "start 0", "start 1", "end 0", "end 1", "shutdown"]
     results = await client.wait_many([r.task_id for r in receipts[:2]], 30)
     assert [r.value for r in results] == [0, 1]
@@ -280,7 +280,7 @@ async def test_in_order(
 async def test_a_job_may_end_its_cleanup(
     client: Client, redis_server: RedisServer, queue: str
 ) -> None:
-    """Cut off, a job may still give a result; what it raises instead counts for nothing."""
+    """A job that is cut off may still return a result. An error that it raises is ignored."""
     started = []
 
     async def saves(_ctx):
@@ -371,7 +371,7 @@ async def test_before_it_serves(redis_server: RedisServer, raw: redis.Redis, que
 async def test_another_protocol_version(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
-    """The second queue refuses us: the lease of the first is given back, the error is told."""
+    """The second queue refuses the worker. It gives back the lease of the first and raises."""
     raw.hset(f"idtq:{{{queue}}}:meta", "protocol", "9")
     first = f"{queue}-first"
     worker = Worker({"echo": echo}, redis_server.address, queue_names=[first, queue])
@@ -407,7 +407,7 @@ def test_cron_of_an_unknown_job() -> None:
 def test_the_end_of_the_applications_loop_releases_what_runs(
     redis_server: RedisServer, raw: redis.Redis, queue: str, how: str
 ) -> None:
-    """asyncio cancels all tasks at once, those of the attempts too: uncharged, and at once."""
+    """asyncio cancels all tasks at once. The attempts' tasks are requeued at once, uncharged."""
     told: list[str] = []
 
     async def slow(_ctx):
@@ -473,7 +473,7 @@ def test_run_in_another_thread(redis_server: RedisServer, queue: str) -> None:
 async def test_in_another_thread_as_that_error_says(
     client: Client, redis_server: RedisServer, queue: str
 ) -> None:
-    """Served by `asyncio.run` in a thread, ended by `call_soon_threadsafe`."""
+    """The worker serves in `asyncio.run` in a thread, and `call_soon_threadsafe` stops it."""
     worker, loops = Worker({"echo": echo}, redis_server.address, queue), []
 
     async def main() -> None:
@@ -489,7 +489,7 @@ async def test_in_another_thread_as_that_error_says(
 
 
 async def test_served_twice(redis_server: RedisServer, raw: redis.Redis, queue: str) -> None:
-    """At the same time, and one after the other: the first run is not harmed."""
+    """A second run is refused during and after the first, which is not harmed."""
     worker = Worker({"echo": echo}, redis_server.address, queue)
     async with serving(worker):
         await eventually(lambda: raw.zcard(f"idtq:{{{queue}}}:workers"), "it is registered")
@@ -503,8 +503,8 @@ async def test_served_twice(redis_server: RedisServer, raw: redis.Redis, queue: 
 # --- messages ---
 
 
-async def test_what_is_not_done_at_the_stop_is_named(caplog: pytest.LogCaptureFixture) -> None:
-    """No message is empty, also if the error has no text."""
+async def test_unfinished_steps_of_a_stop_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """No message is empty, even if the error has no text."""
 
     async def fails() -> None:
         raise OSError

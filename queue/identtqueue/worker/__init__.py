@@ -1,1 +1,1 @@
-"""The worker: fetch, execute, finish, and what keeps it honest."""
+"""The worker: fetches tasks, runs their jobs, records the outcomes, and watches over itself."""

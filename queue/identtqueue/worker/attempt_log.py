@@ -1,7 +1,8 @@
-"""What the worker's log says of attempts.
+"""The worker's log records about attempts.
 
-Every record about an attempt carries the same fields (`extra` of the logging module), for logs that
-are searched by field. Their names are part of the interface: docs/library.md lists them.
+Every record about an attempt carries the same fields (`extra` of the logging module), so that logs
+can be searched by field. The names of the fields are part of the interface. docs/library.md lists
+them.
 """
 
 from __future__ import annotations
@@ -18,11 +19,12 @@ from identtqueue.worker.outcome import Outcome
 logger = logging.getLogger("identtqueue.worker")
 
 LONGEST_TRACEBACK: Final = 16_000
-"""Characters. A longer one loses its middle; more of it is in the task's failure."""
+"""Longest traceback in a log record, in characters. A longer one loses its middle. The task's
+failure keeps more of it."""
 
 
 def fields_of(attempt: Attempt) -> dict[str, Any]:
-    """The fields of records about an attempt."""
+    """Return the fields of a log record about an attempt."""
     return {
         "task_id": attempt.task_id,
         "job": codec.function_name_of(attempt.payload),
@@ -32,7 +34,7 @@ def fields_of(attempt: Attempt) -> dict[str, Any]:
 
 
 def fields_of_context(context: Context) -> dict[str, Any]:
-    """The same fields, for an attempt whose job was called."""
+    """Return the same fields, from the context that the attempt's job was handed."""
     return {
         "task_id": context.task_id,
         "job": context.function_name,
@@ -45,7 +47,7 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
     """Log how an attempt ended: INFO, or WARNING if it may run again, or ERROR if it is dead."""
     level = outcome.log_level
     if not logger.isEnabledFor(level):
-        return  # a line costs as much as a short job
+        return  # building the record costs as much as a short job
     failure = outcome.failure
     fields = fields_of(attempt) | {
         "outcome": outcome.name,
@@ -63,20 +65,20 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
 
 
 def log_refusal(attempt: Attempt, ack: Ack) -> None:
-    """Log that Redis refused the report of an attempt, because the task has moved on."""
+    """Log that Redis refused the report of an attempt, because this worker lost the task."""
     _log(
         logging.WARNING,
         f"{attempt.task_id} attempt {attempt.number}: the report was refused "
-        f"({ack.name.lower()}): the task is not ours any more",
+        f"({ack.name.lower()}): the task no longer belongs to this worker",
         fields_of(attempt),
     )
 
 
 def _record(level: int, text: str, fields: dict[str, Any]) -> logging.LogRecord:
-    """Make the record as `Logger.log` does, in half the time.
+    """Make a record as `Logger.log` does, in half the time.
 
-    It does not look for the caller: that is always here. A field that the application's record
-    factory has set already is overwritten, where `logging` would refuse it.
+    The caller is not looked up, because it is always this module. If the application's record
+    factory has already set one of the fields, it is overwritten. `logging` would raise instead.
     """
     make = logging.getLogRecordFactory()
     record = make(logger.name, level, __file__, 0, text, (), None, "log_end")
@@ -85,22 +87,22 @@ def _record(level: int, text: str, fields: dict[str, Any]) -> logging.LogRecord:
 
 
 def _reason(failure: Failure | None) -> str:
-    """The failure in one line, with its traceback in the lines below."""
+    """Format the failure as one line, followed by the lines of its traceback."""
     if failure is None:
         return ""
     message = " ".join(failure.message[:500].split())
     line = f": {failure.type}: {message}" if message else f": {failure.type}"
     text = failure.traceback.rstrip()
     if len(text) > LONGEST_TRACEBACK:
-        half = LONGEST_TRACEBACK // 2  # the outer frames, and what was raised
+        half = LONGEST_TRACEBACK // 2  # keep the outermost frames and the exception itself
         text = f"{text[:half]}\n…\n{text[-half:]}"
     return f"{line}\n{text}" if text else line
 
 
 def _log(level: int, text: str, fields: dict[str, Any]) -> None:
-    """Log, whatever the application's logging does: an attempt must not be left without an end.
+    """Log a record, and survive an error in the application's logging.
 
-    A filter or a record factory of the application's may raise.
+    A filter or a record factory of the application may raise. The attempt must still be reported.
     """
     try:
         if logger.isEnabledFor(level):

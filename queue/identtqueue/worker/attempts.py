@@ -1,10 +1,10 @@
-"""What runs: the attempts of one incarnation, each from its claim to the answer to its report.
+"""The attempts of one incarnation, each from its claim until Redis has answered its report.
 
-An attempt is told to end by a cancellation: at its time-out, on request, or at the stop. Its job
-may clean up for a few seconds. If it goes on after that, it is told once more. If that does not
-help either, it is left behind: it ends for everybody else, its slot is given back, and its task of
-the event loop is counted until it ends. So whatever a job or a hook does, no attempt is without an
-end and no slot is lost.
+An attempt is cancelled at its timeout, on request, or when the worker stops. Its job may clean up
+for a few seconds. If it is still running after that, it is cancelled once more. If that does not
+help either, it is left behind: its outcome is reported, its slot is freed, and its asyncio task is
+counted until it ends. So whatever a job or a hook does, every attempt gets an outcome and no slot
+is lost.
 """
 
 from __future__ import annotations
@@ -30,29 +30,30 @@ from identtqueue.worker.slots import Slots
 logger = logging.getLogger(__name__)
 
 CLEAN_UP_SECONDS: Final = 5.0
-"""How long an attempt that was told to end may clean up before it is told again; and as long again
-before it is left behind. At the stop it is left behind after this, once."""
+"""How long a cancelled attempt may clean up before it is cancelled again. After the second
+cancellation it has as long again before it is left behind. When the worker stops, there is no
+second cancellation."""
 
 LEAST_MOST_LEFT: Final = 10
-"""With so many attempts left behind, or as many as there are slots, no more tasks are taken."""
+"""The worker stops taking tasks once this many attempts, or as many as it has slots if that is
+more, are left behind and still running."""
 
 OBSTACLE: Final = "attempts"
 
 LOOK_SECONDS: Final = 1.0
-"""How often overdue attempts are looked for."""
+"""Interval at which overdue attempts are looked for."""
 
 
 class Attempts:
     """Owner of the attempts and of their slots.
 
     Args:
-        executor: runs them.
-        slots: one is given back when an attempt ends, or is left behind.
-        progress: sends what they report on their way.
-        finisher: records how they ended.
-        counters: where they are counted.
-        torn_down: whether all tasks of the event loop are being cancelled.
-        on_idle: called when no attempt is left, and all reports are answered.
+        executor: runs each attempt.
+        slots: gets a slot back when an attempt ends or is left behind.
+        progress: sends the progress that running attempts report.
+        counters: counts attempts for the metrics.
+        torn_down: tells whether all tasks of the event loop are being cancelled.
+        on_idle: called when no attempt is left and Redis has answered every report.
     """
 
     def __init__(
@@ -75,7 +76,7 @@ class Attempts:
         self._finisher: Finisher | None = None
         self._loop = asyncio.get_running_loop()
         self._all: dict[str, Running] = {}
-        self._left: set[Running] = set()  # the loop itself holds its tasks weakly
+        self._left: set[Running] = set()  # keeps them alive: the loop only has weak references
         self.running = 0
         self.nothing_runs = asyncio.Event()
         self.nothing_runs.set()
@@ -85,16 +86,16 @@ class Attempts:
 
     @property
     def ids(self) -> KeysView[str]:
-        """Of all tasks that this worker owns and knows of."""
+        """Ids of all tasks that this worker knows it owns."""
         return self._all.keys()
 
     @property
     def cancellable(self) -> list[str]:
-        """Ids of those that run, and were not told to end."""
+        """Ids of the tasks that are running and have not been cancelled."""
         return [i for i, entry in self._all.items() if not (entry.cut_off or entry.ended)]
 
     def of_task(self, task: asyncio.Task[object] | None) -> Running | None:
-        """The attempt that a task of the event loop belongs to. May be called in any thread."""
+        """Find the attempt that an asyncio task belongs to. May be called in any thread."""
         if task is None:
             return None
         coroutine = task.get_coro()
@@ -103,7 +104,7 @@ class Attempts:
         return next((entry for entry in list(self._all.values()) if entry.runner is task), None)
 
     def by_queue(self, but: Running) -> dict[str, list[tuple[str, int]]]:
-        """Ids and numbers of all but one, by queue. May be called in any thread."""
+        """List task ids and attempt numbers by queue, except one. May be called in any thread."""
         found: dict[str, list[tuple[str, int]]] = {}
         for entry in list(self._all.values()):
             if entry is not but:
@@ -112,11 +113,11 @@ class Attempts:
         return found
 
     def report_to(self, finisher: Finisher) -> None:
-        """Hand outcomes to this finisher, which calls `answered` in turn."""
+        """Hand all outcomes to this finisher. It calls `answered` when Redis has answered."""
         self._finisher = finisher
 
     def start(self, attempt: Attempt) -> None:
-        """Start one; its slot is taken already."""
+        """Start an attempt. The caller has already taken its slot."""
         if attempt.alone:
             logger.warning(
                 "%s attempt %d runs alone: it was running when workers were lost, %d times",
@@ -131,11 +132,11 @@ class Attempts:
             self.nothing_runs.clear()
         self.running += 1
         self._counters.running += 1
-        # Not by the loop's task factory: it is for the tasks that attempts start.
+        # Bypasses the loop's task factory, which is for the tasks that attempts start.
         entry.runner = asyncio.Task(self._run(entry), loop=self._loop, name=attempt.task_id)
 
     def answered(self, attempt: Attempt, ack: Ack) -> None:
-        """Forget an attempt: Redis has answered the report of its end."""
+        """Forget an attempt, because Redis has answered its report."""
         entry = self._all.get(attempt.task_id)
         if entry is not None and entry.attempt is attempt:
             del self._all[attempt.task_id]
@@ -145,13 +146,13 @@ class Attempts:
             attempt_log.log_refusal(attempt, ack)
 
     def cancel(self, task_id: str, number: int) -> None:
-        """Cancel one on request, if it is here."""
+        """Cancel an attempt on request, if it runs here."""
         entry = self._all.get(task_id)
         if entry is not None and entry.attempt.number == number and entry.outcome is None:
             self._tell(entry, Cancelled())
 
     async def cut_off(self, meaning: Outcome) -> None:
-        """Tell all to end, and leave those behind that don't within `CLEAN_UP_SECONDS`."""
+        """Cancel all attempts, and leave behind those that do not end in `CLEAN_UP_SECONDS`."""
         rest = [entry for entry in self._all.values() if entry.runner and not entry.runner.done()]
         for entry in rest:
             self._tell(entry, meaning)
@@ -169,7 +170,7 @@ class Attempts:
                 self._leave(entry, meaning)
 
     async def look_after(self) -> None:
-        """Tell overdue attempts again, or leave them behind; until cancelled."""
+        """Cancel overdue attempts again, or leave them behind. Runs until cancelled."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = time.monotonic()
@@ -185,7 +186,7 @@ class Attempts:
         outcome: Outcome | None = None
         try:
             outcome = entry.cut_off or await self._executor.run(entry)
-        except BaseException as error:  # noqa: BLE001 - an error of ours must not lose the attempt
+        except BaseException as error:  # noqa: BLE001 - our own bug must not lose the attempt
             outcome = self._broken(entry, error)
         progress.end()
         if entry.left:
@@ -193,18 +194,19 @@ class Attempts:
             entry.runner = None  # see below
             self._count_left()
             logger.warning(
-                "%s attempt %d: has ended at last",
+                "%s attempt %d: has ended, after it was left behind",
                 *_name(entry),
                 extra=attempt_log.fields_of(entry.attempt),
             )
             return
         self._free()
         self._ended(entry, outcome)
-        # It holds the attempt, by its context: such a circle would wait for the garbage collector.
+        # The task's context refers to the attempt. Break the cycle, so that nothing waits for the
+        # garbage collector.
         entry.runner = None
 
     def _broken(self, entry: Running, error: BaseException) -> Outcome:
-        """Give an outcome where the executor gave none: a cancellation while hooks ran, say."""
+        """Find an outcome where the executor raised, as when cancelled while hooks ran."""
         return entry.outcome or entry.meaning or self._executor.judge(entry, error)
 
     def _free(self) -> None:
@@ -218,8 +220,8 @@ class Attempts:
         entry.ended = True
         if entry.cut_off is not None and isinstance(outcome, Succeeded):
             logger.warning(
-                "%s attempt %d: was to be cut off (%s), and its job has caught the CancelledError "
-                "and returned: that is taken as its result",
+                "%s attempt %d: was cancelled (%s), but its job caught the CancelledError and "
+                "returned: the returned value is its result",
                 *_name(entry),
                 entry.cut_off.name,
                 extra=attempt_log.fields_of(entry.attempt),
@@ -230,22 +232,22 @@ class Attempts:
         assert self._finisher is not None
         self._finisher.put(entry.attempt, outcome)
 
-    # --- told to end ---
+    # --- cancelling ---
 
     @staticmethod
     def _tell(entry: Running, meaning: Outcome) -> None:
         if entry.cut_off is not None or entry.runner is None:
             return
         entry.cut_off = meaning
-        if entry.outcome is None:  # else its job has ended, and its hooks have their own time
+        if entry.outcome is None:  # otherwise its job has ended, and its hooks have a deadline
             entry.end_by = time.monotonic()
-        # Not if it never reaches its first line: it looks there itself. Nor if the end of the event
-        # loop has cancelled it already: it may clean up.
+        # An attempt that has not begun checks `cut_off` itself. One that the shutdown of the event
+        # loop has already cancelled is not cancelled again, because it may clean up.
         if entry.begun and not (entry.torn_down() and entry.runner.cancelling()):
             entry.runner.cancel()
 
     def _look_at(self, entry: Running, overdue: float) -> None:
-        """See to an attempt that should have ended so long ago."""
+        """Cancel an attempt again, or leave it behind, depending on how long it is overdue."""
         in_hooks = entry.outcome is not None
         patience = 0.0 if in_hooks else CLEAN_UP_SECONDS
         if entry.reminders == 0 and overdue >= patience:
@@ -255,7 +257,7 @@ class Attempts:
                 *_name(entry),
                 "its after_task hooks do not end: cancelling them"
                 if in_hooks
-                else f"was told to end {overdue:.0f} s ago and goes on: telling it again",
+                else f"was cancelled {overdue:.0f} s ago and is still running: cancelling again",
                 extra=attempt_log.fields_of(entry.attempt),
             )
             if entry.runner is not None:
@@ -269,18 +271,18 @@ class Attempts:
             return known
         return self._executor.judge(
             entry,
-            TimedOut(f"it has not ended {overdue:.0f} s after its time-out, though told to twice"),
+            TimedOut(f"still running {overdue:.0f} s after its timeout, though cancelled twice"),
         )
 
     def _leave(self, entry: Running, outcome: Outcome) -> None:
-        """End it for everybody else; its task of the event loop goes on."""
+        """Report the attempt and free its slot, although its asyncio task is still running."""
         entry.left = True
         self._left.add(entry)
         self._count_left()
         self._counters.left_attempts += 1
         logger.error(
-            "%s attempt %d: does not end although it was told to: it is left behind, and its slot "
-            "is given to another one (%d such attempts now)",
+            "%s attempt %d: does not end although it was cancelled: it is left behind, and its "
+            "slot is free again (%d such attempts now)",
             *_name(entry),
             len(self._left),
             extra=attempt_log.fields_of(entry.attempt),
@@ -293,14 +295,15 @@ class Attempts:
         if number < self._most_left:
             self._executor.obstacles.remove(OBSTACLE)
         else:
-            text = f"{number} attempts that were told to end have not ended"
+            text = f"{number} cancelled attempts have not ended"
             self._executor.obstacles.put(OBSTACLE, text)
 
     def _on_exit(self, entry: Running, error: BaseException) -> None:
-        """Fail the attempt of which a task has raised SystemExit or KeyboardInterrupt."""
+        """Fail an attempt, because one of its tasks raised SystemExit or KeyboardInterrupt."""
         if entry.ended or entry.left or entry.outcome:
             logger.error(
-                "%s attempt %d: %s in a task that it has left in the event loop: ignored",
+                "%s attempt %d: ignoring %s in a task that the ended attempt left in the event "
+                "loop",
                 *_name(entry),
                 type(error).__name__,
                 exc_info=error,

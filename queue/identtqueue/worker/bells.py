@@ -1,9 +1,9 @@
-"""What an idle worker sleeps on: BLPOP on its queues' `wake` lists.
+"""Waiting of an idle worker: BLPOP on the `wake` lists of its queues.
 
-One server takes all queues in one call. In a cluster each queue is a slot of its own, and a call
-that names two is refused; so there is a connection for each queue, and the first that rings wakes
-us. The others go on blocking. One that takes a token while we are busy tells at once: somebody has
-to look.
+A single server takes all queues in one BLPOP. In a cluster each queue has a slot of its own, and a
+call that names two is refused. So there is one connection for each queue, and the first one that
+gets a token wakes the worker. The others keep blocking. If one of them gets a token while the
+worker is busy, that is reported at once, because the token was meant to make some worker look.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from identtqueue.transport.settings import RedisSettings
 
 
 class Bells:
-    """All bells of one worker.
+    """All blocking connections of one worker.
 
     Args:
-        settings: where Redis is.
-        on_late: told a queue whose token came while nobody waited.
+        settings: how to reach Redis.
+        on_late: called with the name of a queue whose token arrived while the worker was busy.
     """
 
     def __init__(self, settings: RedisSettings, *, on_late: Callable[[str], None]) -> None:
@@ -40,10 +40,18 @@ class Bells:
         self._waiting = False
 
     async def wait(self, queues: Sequence[str], seconds: float) -> list[str]:
-        """Sleep until one of the queues rings, or for so long; gives those that rang.
+        """Sleep until one of the queues has a wake token, or the time is over.
+
+        Args:
+            queues: names of the queues to wait for.
+            seconds: longest time to sleep.
+
+        Returns:
+            The queues whose token was taken; empty after the full time.
 
         Raises:
-            RedisUnavailable, RedisError: it is not to be had; `drop` before the next wait.
+            RedisUnavailable, RedisError: Redis cannot be reached, or refused the call. Call `drop`
+                before the next wait.
         """
         if not self._one_each or len(queues) == 1:
             rung = await self._bell(queues[0] if self._one_each else "").ring(queues, seconds)
@@ -93,14 +101,14 @@ class Bells:
 
 
 class _Bell:
-    """One connection that blocks."""
+    """One connection that blocks in BLPOP."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
         self._connection: AbstractConnection | None = None
 
     async def ring(self, queues: Sequence[str], seconds: float) -> str | None:
-        """The queue that rang, or None after so long."""
+        """Wait for a token; return its queue, or None when the time is over."""
         if self._connection is None:
             self._connection = await open_connection(
                 self._settings, "identtqueue-fetch", key=queue_keys(queues[0]).wake
@@ -118,7 +126,7 @@ class _Bell:
         return wire.parse(call, reply)
 
     async def drop(self) -> None:
-        """Close the connection; a token that was on its way is lost, which costs one block."""
+        """Close the connection. A token in transit is lost, which delays a task by one block."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await hang_up(connection)

@@ -1,7 +1,7 @@
-"""The process of jobs: started by the worker, runs one attempt after the other, until it is told.
+"""The process that runs jobs for a worker, one attempt after the other.
 
-It knows no Redis and opens no connection. It ends when the worker closes its end of the pipe, and
-it is killed when the worker has gone, or an attempt is to be cut off.
+It knows nothing of Redis and opens no connection. It ends when the worker closes its end of the
+pipe. It is killed when the worker has died, or when an attempt has to be cut off.
 """
 
 from __future__ import annotations
@@ -39,10 +39,12 @@ BOOTSTRAP: Final = (
     "import sys; pipe, lifeline, *sys.path[:] = sys.argv[1:]; "
     "from identtqueue.worker.child import main; main(int(pipe), int(lifeline))"
 )
-"""What the new interpreter runs; its arguments are two descriptors and the worker's `sys.path`."""
+"""Code for the new interpreter. Its arguments are two file descriptors and the worker's
+`sys.path`."""
 
 _F_SETSIG: Final = 10
-"""fcntl(2), Linux: the signal that is sent in the place of SIGIO. Python has no name for it."""
+"""F_SETSIG of fcntl(2) on Linux: sets the signal to send instead of SIGIO. Python has no constant
+for it."""
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
@@ -50,36 +52,37 @@ _process: Process | None = None
 
 
 def is_child() -> bool:
-    """Whether this is the process of a job."""
+    """Return whether this process runs jobs for a worker."""
     return _process is not None
 
 
 def main(pipe_descriptor: int, lifeline: int) -> None:
-    """Serve the worker at the other end of the pipe."""
-    global _process  # noqa: PLW0603 - there is one, and it is the process
+    """Serve the worker at the other end of the pipe, until it closes the pipe."""
+    global _process  # noqa: PLW0603 - one for each operating-system process
     _end_with_the_worker(lifeline)
-    # The worker decides when this ends, also if a whole process group or cgroup is signalled. Not
-    # SIG_IGN: programs that a job starts would inherit that.
+    # Only the worker decides when this process ends, even if a whole process group or cgroup is
+    # signalled. SIG_IGN would be inherited by the programs that a job starts.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
-    faulthandler.enable()  # a crash in native code says where
+    faulthandler.enable()  # prints the stack after a crash in native code
     with socket.socket(fileno=pipe_descriptor) as connection:
         _process = Process(connection)
         _process.serve()
 
 
 def _end_with_the_worker(lifeline: int) -> None:
-    """Have the kernel kill this whole process group when the worker's end of the pipe closes.
+    """Have the kernel kill this process group when the worker's end of the lifeline pipe closes.
 
-    Nobody writes to it, so it becomes readable only then. Unlike PR_SET_PDEATHSIG this kills
-    what the job has started too, and does not mistake the end of a thread for that of the worker;
-    unlike a watching thread it needs no interpreter that may be stuck. Where the kernel can't, a
-    process ends when its attempt has.
+    Nothing is ever written to that pipe, so it becomes readable only when the worker closes it or
+    dies. Unlike PR_SET_PDEATHSIG, this also kills the programs that the job has started, and does
+    not mistake the end of one of the worker's threads for the end of the worker. Unlike a thread
+    that watches the pipe, it works while the interpreter is stuck. On kernels that cannot do this,
+    the process ends after its current attempt.
     """
     os.set_inheritable(lifeline, False)
     if sys.platform != "linux":
         return
-    with contextlib.suppress(OSError):  # a sandbox that does without
+    with contextlib.suppress(OSError):  # a sandbox may not offer these calls
         fcntl.fcntl(lifeline, fcntl.F_SETOWN, -os.getpgrp())
         fcntl.fcntl(lifeline, _F_SETSIG, signal.SIGKILL)
         flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
@@ -87,10 +90,10 @@ def _end_with_the_worker(lifeline: int) -> None:
 
 
 class Process:
-    """This process.
+    """The process for jobs, seen from inside.
 
     Args:
-        connection: to the worker.
+        connection: socket that leads to the worker.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -102,20 +105,23 @@ class Process:
         self._jobs: dict[tuple[str, str], Job] = {}
         self._max_payload_bytes = 0
         self._loop = JobLoop()
-        self._hopeless = False  # what is raised now would be raised by another run too
+        self._hopeless = False  # an error raised now would be raised by every further run too
 
     def serve(self) -> None:
-        """Start, then run what comes, until the worker has nothing more to say."""
+        """Set up, then run attempts, until the worker closes the connection."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             while (message := self._next()) is not None:
                 goes_on = self._attempt if isinstance(message, pipe.Run) else self._start
                 if not goes_on(message):
                     break
-                del message  # an idle process must not keep what its last task was about
+                del message  # an idle process must not keep its last task's payload in memory
         self._loop.close()
 
     def send(self, message: msgspec.Struct) -> None:
-        """From any thread. Not from what the job forks: that would garble the worker's reading."""
+        """Send a message to the worker. May be called in any thread.
+
+        In a process that the job has forked this does nothing: two writers would garble the stream.
+        """
         if os.getpid() == self._pid:
             data = pipe.pack(message)
             with self._sending:
@@ -130,19 +136,19 @@ class Process:
         return pipe.read_order(body) if len(body) == length else None
 
     def _start(self, setup: Any) -> bool:
-        """Set this process up; False if it can't be used."""
+        """Set this process up; return False if it can't be used."""
         try:
             self._set_up(setup)
-        except BaseException as error:  # noqa: BLE001 - whatever an import or a hook raises
+        except BaseException as error:  # noqa: BLE001 - an import or a hook may raise anything
             self.send(_raised(error, hopeless=False))
             return False
         self.send(pipe.Ready())
         return True
 
     def _attempt(self, run: Any) -> bool:
-        """Run one attempt; False if something of it is left that does not end.
+        """Run one attempt; return False if something that it started does not end.
 
-        The answer goes out first: what an attempt has left behind does not delay it.
+        The answer is sent first, so that tidying up after the attempt does not delay it.
         """
         scope = self._loop.scope()
         answer = self._answer(run, scope)
@@ -151,7 +157,7 @@ class Process:
         self.send(answer)
         if left:
             logger.warning(
-                "%s attempt %d has left behind: %s",
+                "%s attempt %d has ended, but left running: %s",
                 run.task_id,
                 run.attempt,
                 ", ".join(left),
@@ -171,7 +177,7 @@ class Process:
         self._hopeless = False
         try:
             return self._run(run, scope)
-        except BaseException as error:  # noqa: BLE001 - whatever a job raises
+        except BaseException as error:  # noqa: BLE001 - a job may raise anything
             return _raised(error, hopeless=self._hopeless)
 
     def _set_up(self, setup: pipe.Setup) -> None:
@@ -219,7 +225,10 @@ class Process:
 
 
 def _import_main(setup: pipe.Setup) -> None:
-    """Run the worker's main module under another name, so that `if __name__ == …` guards it."""
+    """Run the worker's main module under a name other than `__main__`.
+
+    So code below `if __name__ == "__main__":` does not run here.
+    """
     if setup.main_module is not None:
         names = runpy.run_module(setup.main_module, run_name="__mp_main__", alter_sys=True)
     elif setup.main_path is not None:
@@ -235,12 +244,12 @@ def _raised(error: BaseException, *, hopeless: bool) -> pipe.Raised:
     failure = codec.encode_failure(describe(error))
     try:
         return pipe.Raised(failure, Kinds.of(error), asked_seconds(error), hopeless)
-    except BaseException as broken:  # noqa: BLE001 - its class has strange ways: it is not retried
+    except BaseException as broken:  # noqa: BLE001 - its own attributes may raise: do not retry
         return pipe.Raised(failure, Kinds.of(broken), None, hopeless=True)
 
 
 class _ToWorker(logging.Handler):
-    """Hands records to the worker's handlers, which have the format and the place."""
+    """Logging handler that sends records to the worker, whose handlers format and store them."""
 
     def __init__(self, send: Callable[[msgspec.Struct], None]) -> None:
         super().__init__()
@@ -263,5 +272,5 @@ class _ToWorker(logging.Handler):
                     fields,
                 )
             )
-        except Exception:  # noqa: BLE001 - as logging itself: a log line must not fail the job
+        except Exception:  # noqa: BLE001 - as in `logging` itself, a log line must not fail the job
             self.handleError(record)

@@ -1,12 +1,13 @@
-"""Exits stay in the attempt that they happen in, whichever of its tasks they happen in.
+"""Containment of exits: a SystemExit in any task of an attempt ends that attempt, nothing else.
 
-asyncio takes a SystemExit or KeyboardInterrupt in any task for the end of the program: it leaves
-the event loop through `run_forever`, with everything else that runs there. In a job it is mostly a
-command-line helper's `sys.exit`, called in a task that the job has started (`gather`, `TaskGroup`,
-`wait_for`, `create_task`). It must end that attempt, and nothing else.
+asyncio treats a SystemExit or KeyboardInterrupt in any task as the end of the program: the
+exception leaves `run_forever`, and everything else in the event loop stops. In a job it usually is
+the `sys.exit` of a command-line helper, called in a task that the job has started (`gather`,
+`TaskGroup`, `wait_for`, `create_task`).
 
-So the loop's task factory looks where each task is made. Tasks of an attempt run in a coroutine
-that tells the attempt of an exit and ends as a cancelled one. All others are left as they are.
+So a task factory checks for each new task whether code of an attempt creates it. If so, the task's
+coroutine is wrapped: on an exit, the wrapper reports it to the attempt and ends as if cancelled.
+All other tasks stay as they are.
 """
 
 from __future__ import annotations
@@ -26,12 +27,12 @@ Factory = Callable[..., "asyncio.Future[Any]"]
 EXITS: Final = (SystemExit, KeyboardInterrupt)
 
 current: Final[ContextVar[Running | None]] = ContextVar("identtqueue attempt", default=None)
-"""The attempt whose code runs; its tasks, callbacks and threads inherit it."""
+"""The attempt whose code is running. Its tasks, callbacks and threads inherit the variable."""
 
 
 @dataclass
 class _Installed:
-    """Our task factory in one event loop."""
+    """The task factory that this module has installed in one event loop."""
 
     before: Factory | None
     ours: Factory
@@ -42,11 +43,11 @@ _installed: Final[WeakKeyDictionary[asyncio.AbstractEventLoop, _Installed]] = We
 
 
 class Contained(Coroutine[Any, Any, Any]):
-    """The coroutine of a task that an attempt has started.
+    """Wrapper around the coroutine of a task that an attempt has started.
 
     Args:
-        inner: what the job wants to run.
-        owner: the attempt.
+        inner: the job's own coroutine.
+        owner: the attempt that started the task.
     """
 
     __slots__ = ("__weakref__", "inner", "owner")
@@ -56,28 +57,28 @@ class Contained(Coroutine[Any, Any, Any]):
         self.owner = owner
 
     def send(self, value: Any) -> Any:
-        """Run on to the next await."""
+        """Resume the coroutine until its next await."""
         try:
             return self.inner.send(value)
         except EXITS as error:
             self._exit(error)
 
     def throw(self, *error: Any) -> Any:
-        """Run on with an exception."""
+        """Raise an exception in the coroutine, and run it until its next await."""
         try:
             return self.inner.throw(*error)
         except EXITS as exit_:
             self._exit(exit_)
 
     def close(self) -> None:
-        """End it."""
+        """Close the coroutine."""
         self.inner.close()
 
     def __await__(self) -> Generator[Any, Any, Any]:
         return self.inner.__await__()
 
     def __getattr__(self, name: str) -> Any:
-        """Give what tools look at: `cr_frame`, `cr_code` and so on."""
+        """Return the coroutine's attributes that tools read: `cr_frame`, `cr_code` and so on."""
         return getattr(self.inner, name)
 
     def _exit(self, error: BaseException) -> NoReturn:
@@ -87,7 +88,10 @@ class Contained(Coroutine[Any, Any, Any]):
 
 @contextlib.contextmanager
 def exits_contained(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
-    """Contain exits of attempts in this loop, for so long. Several workers may share a loop."""
+    """Contain exits of attempts in this event loop, within a `with` block.
+
+    Several workers may share a loop.
+    """
     place = _installed.get(loop)
     if place is None:
         before = cast("Factory | None", loop.get_task_factory())
@@ -100,7 +104,7 @@ def exits_contained(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
         place.workers -= 1
         if not place.workers:
             del _installed[loop]
-            if loop.get_task_factory() is place.ours:  # somebody else's, set meanwhile, stays
+            if loop.get_task_factory() is place.ours:  # keep one that was set in the meantime
                 loop.set_task_factory(cast("Any", place.before))
 
 

@@ -1,4 +1,4 @@
-"""What a job is handed as its first argument."""
+"""The context: what each job gets as its first argument."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from identtqueue.task import LONGEST_UNIQUE_PART, UNIQUE_PART
 
 
 class _OneTurn:
-    """Awaited, it lets the loop take one turn; nobody has to await it."""
+    """An awaitable that yields to the event loop once. It need not be awaited."""
 
     __slots__ = ()
 
@@ -28,32 +28,33 @@ _ONE_TURN = _OneTurn()
 
 
 def _to_nobody(_data: bytes) -> None:
-    """Where progress goes of a context that no worker made: in tests of jobs, say."""
+    """Drop the progress of a context that no worker made, as in a unit test of a job."""
 
 
 class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt, as the job sees it.
+    """One attempt, as its job sees it.
 
     Attributes:
-        task_id: `<queue>:<unique part>`.
-        queue: where it was enqueued.
-        function_name: of the job.
-        attempt: counts the executions of the task, from 1. After a failover of Redis that lost the
-            last writes, a number may come again.
-        fencing_token: grows with every execution of the task and never comes again. Pass it on when
-            the job writes elsewhere, and have a write with a lower token refused: it is a ghost's.
-            It is the Redis time of the start in ms, or one more than the last token, if that clock
-            has not moved on; so it fits in 53 bits.
-        failures: earlier attempts that raised.
-        enqueued_at_ms: when the caller enqueued it (Redis time), in ms since 1970; as a datetime:
+        task_id: id of the task, `<queue>:<unique part>`.
+        queue: name of the queue that the task was enqueued in.
+        function_name: name of the job.
+        attempt: number of this attempt, counted from 1. After a failover in which Redis lost its
+            last writes, a number may occur twice.
+        fencing_token: a number that grows with every attempt of the task and never repeats. Pass it
+            on when the job writes to another system, and have that system refuse writes with a
+            lower token: they come from an attempt that has lost the task. The token is the Redis
+            time of the claim in ms. If that clock has not moved on, it is the last token plus one.
+            So it fits in 53 bits.
+        failures: number of earlier attempts that raised an error.
+        enqueued_at_ms: when the caller enqueued the task (Redis time), in ms since 1970. See also
             `enqueued_at`.
-        deadline: event-loop or `time.monotonic()` time at which the attempt is cut off; None:
-            never.
-        state: what the start-up hook put there (a database pool, a model), shared by all jobs of
-            the worker. In a process for jobs it is that process's own, with what
-            `on_process_startup` put there.
-        logger: `identtqueue.job.<function name>`.
-        send_progress: takes what `report_progress` has encoded; may be called from any thread.
+        deadline: time at which the attempt is cut off, on the clock of `time.monotonic()` and of
+            the event loop. None: never.
+        state: what the start-up hooks stored there (a database pool, a model), shared by all jobs
+            of the worker. Each process for jobs has its own, filled by `on_process_startup`.
+        logger: the logger `identtqueue.job.<function name>`.
+        send_progress: sends progress that `report_progress` has encoded. May be called in any
+            thread.
     """
 
     task_id: str
@@ -69,45 +70,49 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     fencing_token: int = 0
 
     def report_progress(self, value: Any) -> Awaitable[None]:
-        """Tell whoever watches how far this attempt is.
+        """Report to watching clients how far this attempt has come.
 
-        `await` it in an async job, call it in a plain one. It never waits for Redis, and no trouble
-        with Redis gets here. Call it as often as you like: what is sent, ten times a second at
-        most, is the latest value.
+        `await` it in an async job, call it in a plain one. It never waits for Redis and never
+        raises an error of Redis. Call it as often as you like: only the latest value is sent, at
+        most ten times a second.
 
         Args:
-            value: anything with a msgpack form, at most 16 KiB.
+            value: anything that msgpack can encode, at most 16 KiB.
+
+        Returns:
+            An awaitable that yields to the event loop once. A plain job can ignore it.
 
         Raises:
-            NotSerializable, PayloadTooLarge: it is something else.
+            NotSerializable: the value cannot be encoded.
+            PayloadTooLarge: the encoded value is larger than 16 KiB.
         """
         self.send_progress(codec.encode_progress(value))
         return _ONE_TURN
 
     def follow_up_id(self, name: str) -> str:
-        """A `task_id` for what this task's job enqueues: the same in each of its attempts.
+        """Make a `task_id` for a task that this job enqueues: the same in each of its attempts.
 
         ::
 
             await check.options(task_id=ctx.follow_up_id("check")).enqueue(…)
 
         The id is `<this task's queue>/<its unique part>/<name>`, so the follow-ups of two tasks
-        never share one. If that is too long for an id, a hash stands for the last two parts.
+        never have the same id. If that is too long for an id, the last two parts are hashed.
 
         Args:
-            name: of the follow-up; another for each that one task has.
+            name: name of the follow-up, different for each follow-up of one task.
 
         Raises:
-            InvalidInput: the name is no text that an id can hold.
+            InvalidInput: the name contains characters that an id cannot, or is too long.
         """
         if not (isinstance(name, str) and UNIQUE_PART.fullmatch(name)):
             raise InvalidInput(f"follow_up_id({name!r}): give 1 to 255 characters on one line")
         queue, _, unique = self.task_id.partition(":")
-        # A queue's name and the escaped name of the follow-up hold no slash. So the first and the
-        # last one tell the three parts apart, whatever stands between them.
+        # Neither a queue's name nor the escaped name of the follow-up contains a slash. So the
+        # first and the last slash separate the three parts, whatever the middle part contains.
         tail = f"{unique}/{name.replace('%', '%25').replace('/', '%2F')}"
         if len(queue) + 1 + len(tail) > LONGEST_UNIQUE_PART:
-            tail = hashlib.sha256(tail.encode()).hexdigest()  # no slash: no other id looks so
+            tail = hashlib.sha256(tail.encode()).hexdigest()  # has no slash, unlike all other tails
         return f"{queue}/{tail}"
 
     @property

@@ -1,4 +1,7 @@
-"""Attempt -> Outcome: resolve, decode, run under the deadline, normalise. Knows no Redis."""
+"""Execution of one attempt: decode, find the job, run it in time, and turn its end into an outcome.
+
+Nothing here knows of Redis.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 AFTER_TASK_SECONDS: Final = 10.0
-"""How long the `after_task` hooks of an attempt may take, all together."""
+"""How long all `after_task` hooks of one attempt may take together."""
 
 
 async def _value(value: T) -> T:
@@ -42,25 +45,25 @@ async def _value(value: T) -> T:
 
 
 def _awaitable(value: Any) -> Awaitable[Any]:
-    """What a job in the loop gave: awaitable, unless it is a plain function around an async one."""
+    """Make the return value of a job in the loop awaitable. It is already, if the job is async."""
     return value if inspect.isawaitable(value) else _value(value)
 
 
 class Executor:
-    """Runs attempts.
+    """Runner of attempts.
 
     Args:
-        registry: the jobs.
-        timeout_seconds: of jobs and tasks that set none.
-        retry: policy of jobs that set none.
-        state: handed to every job.
-        max_payload_bytes: larger results fail the task.
-        processes: for jobs that run in one.
+        registry: finds the jobs by name.
+        timeout_seconds: timeout for jobs and tasks that set none; None: no limit.
+        retry: retry policy for jobs that set none.
+        state: state that every job is handed.
+        max_payload_bytes: largest encoded result; a larger one fails the task.
+        processes: run the jobs that need a process.
         hooks: called around each attempt.
-        counters: where threads and hooks count what went wrong.
-        most_abandoned_threads: with so many the worker takes no more tasks.
-        obstacles: where it is said that no thread or process can be had.
-        declines: tasks that cannot run here are left to other workers. Else they fail.
+        counters: count the abandoned threads and the errors of hooks.
+        most_abandoned_threads: with this many abandoned threads the worker takes no more tasks.
+        obstacles: notified when a thread or a process cannot be started.
+        declines: leave tasks that cannot run here to other workers, instead of failing them.
     """
 
     def __init__(
@@ -92,19 +95,22 @@ class Executor:
         self._threads = Threads(counters, most_abandoned_threads, obstacles)
 
     def may_run(self, name: str, declined_by: frozenset[str]) -> bool:
-        """Whether it may run a job's tasks that these signatures have declined."""
+        """Return whether this worker may run tasks of a job that these signatures have declined."""
         return self._registry.may_run(name, declined_by)
 
     def close(self) -> None:
-        """Let idle threads end."""
+        """End the idle threads."""
         self._threads.close()
 
     async def run(self, running: Running) -> Outcome:
         """Run one attempt to its outcome, whatever its job raises.
 
         Args:
-            running: the attempt; it is told here when it has to end, and how its job ended. A
-                cancellation without a meaning is a failure: the job's own doing.
+            running: the attempt. Its deadline and the outcome of its job are stored here. If it is
+                cancelled and has no `meaning`, the job has cancelled itself, which is a failure.
+
+        Returns:
+            How the attempt ended.
         """
         outcome: Outcome
         try:
@@ -113,7 +119,7 @@ class Executor:
             self.obstacles.not_started(why)
             outcome = running.meaning or Released()
         except BaseException as error:  # noqa: BLE001 - an attempt must end, also by SystemExit
-            # Whatever the job made of its cancellation.
+            # Cancelled from outside, the meaning counts, whatever the job raised in response.
             outcome = running.meaning or self.judge(running, error)
         running.end_by = None
         if self._hooks.after_task and running.context is not None:
@@ -133,7 +139,7 @@ class Executor:
 
             def start(context: Context) -> Awaitable[Any]:
                 value = call(context, *args, **kwargs)
-                # Nearly always it is one, and `isawaitable` takes ten times as long.
+                # Nearly always a coroutine, and `isawaitable` takes ten times as long.
                 return value if type(value) is CoroutineType else _awaitable(value)
         else:
 
@@ -146,14 +152,14 @@ class Executor:
 
     async def _in_process(self, running: Running, task: Task, job: Job) -> bytes:
         payload = running.attempt.payload
-        # The time that a new process takes to start is not the attempt's.
+        # The timeout of the attempt does not include the start of a new process.
         async with self._processes.lend() as process:
             return await self._in_time(
                 running, task, job, lambda context: process.run(job, context, payload)
             )
 
     async def _in_thread(self, name: str, call: Callable[[], Any]) -> Any:
-        """Call it in a thread. An awaitable that it returns is awaited here, in the loop."""
+        """Call a function in a thread. If it returns an awaitable, await it here, in the loop."""
         value = await self._threads.run(name, call)
         return await value if inspect.isawaitable(value) else value
 
@@ -162,26 +168,27 @@ class Executor:
     ) -> T:
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
         context = running.context = self._context(running, job, seconds)
-        running.stage = Stage.JOB  # an error of `before_task` counts as one of the job
+        running.stage = Stage.JOB  # an error of a `before_task` hook counts as the job's
         if self._hooks.before_task:
             start = self._hooked(start)
         if seconds is None:
             return await start(context)
-        if running.end_by is None:  # else it was told to end already
+        if running.end_by is None:  # otherwise it was cancelled already
             running.end_by = context.deadline
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
                 value = await start(context)
         except (TimeoutError, asyncio.CancelledError) as error:
-            # Told twice, it raises CancelledError: asyncio takes the second for somebody else's.
+            # After a second cancellation asyncio does not convert the CancelledError into a
+            # TimeoutError, because it assumes that somebody else has cancelled the task.
             if limit.expired():
                 raise TimedOut(f"{job.name} ran longer than {seconds:g} s") from error
-            raise  # the job's own
+            raise  # the job raised it itself
         if limit.expired():
             logger.warning(
-                "%s attempt %d: ran longer than its time-out of %g s, and its job has caught the "
-                "CancelledError and returned: that is taken as its result",
+                "%s attempt %d: ran longer than its timeout of %g s, but its job caught the "
+                "CancelledError and returned: the returned value is its result",
                 running.attempt.task_id,
                 running.attempt.number,
                 seconds,
@@ -215,18 +222,19 @@ class Executor:
         )
 
     def judge(self, running: Running, error: BaseException) -> Outcome:
-        """Decide what the failure of an attempt means.
+        """Decide what an error means for the attempt: retry, dead letter or decline.
 
-        An error in that, of a class in `retry_on` say, must not leave the attempt without an end.
-        Nothing here awaits, so what is caught is never a cancellation of the attempt.
+        User code takes part in this (classes in `retry_on`, say) and may raise. The attempt must
+        get an outcome nevertheless. Nothing here awaits, so an exception caught here is never a
+        cancellation of the attempt.
         """
         failure = describe(error)
         try:
             return self._failed(error, failure, running)
-        except BaseException as broken:  # noqa: BLE001 - as the error's own methods may raise
+        except BaseException as broken:  # noqa: BLE001 - the methods of the error may raise
             attempt, why = running.attempt, describe(broken)
-            logger.error(  # not `exception`: formatting what it has seen may raise again
-                "%s attempt %d: judging its failure: %s: %s\n%s",
+            logger.error(  # not `exception`: formatting the error may raise again
+                "%s attempt %d: its retry policy or its error raised %s: %s\n%s",
                 attempt.task_id,
                 attempt.number,
                 why.type,
@@ -256,7 +264,7 @@ class Executor:
         return Retried(failure, delay if after is None else after)
 
     def _decline(self, failure: Failure, signature: str, running: Running) -> Outcome:
-        if running.job is not None and failure.type == "TypeError":  # it has no declared types
+        if running.job is not None and failure.type == "TypeError":  # a job without declared types
             why = (
                 running.job.takes(running.task.args, running.task.kwargs) if running.task else None
             )
@@ -264,7 +272,7 @@ class Executor:
         if not self._declines:
             return Failed(failure)
         name = codec.function_name_of(running.attempt.payload)
-        if (name, signature) not in self._declined:  # not for each of what may be thousands
+        if (name, signature) not in self._declined:  # log once, not for each of thousands of tasks
             self._declined.add((name, signature))
             logger.warning(
                 "%s: tasks of job %r are left to workers that can run them: %s: %s",
@@ -276,13 +284,13 @@ class Executor:
         return Declined(failure, signature)
 
 
-@cache  # of names that are registered
+@cache  # bounded by the number of registered jobs
 def _logger(job_name: str) -> logging.Logger:
     return logging.getLogger(f"identtqueue.job.{job_name}")
 
 
 def _cannot_run(error: BaseException, running: Running, registry: Registry) -> str | None:
-    """The signature under which this worker declines a task that another one may be able to run."""
+    """Return the signature under which this worker declines a task; None: it does not decline."""
     if running.task is None:
         return ENVELOPE_SIGNATURE if codec.is_newer(running.attempt.payload) else None
     if running.job is None:
@@ -290,17 +298,17 @@ def _cannot_run(error: BaseException, running: Running, registry: Registry) -> s
     kinds = error.kinds if isinstance(error, RaisedElsewhere) else error
     if is_one_of(kinds, (BadArguments,)):
         bad = _is_hopeless(error, running)
-    else:  # without declared types the call itself finds out
+    else:  # without declared types only the call itself shows that the arguments are wrong
         called = running.stage is Stage.JOB and is_one_of(kinds, (TypeError,))
         bad = called and running.job.takes(running.task.args, running.task.kwargs) is not None
     return registry.signature(running.job.name) if bad else None
 
 
 def _is_hopeless(error: BaseException, running: Running) -> bool:
-    """Whether another run would end the same way, whatever the policy says of such errors.
+    """Return whether another run would end the same way, so that the retry policy is not asked.
 
-    A result that can't be stored is one: the job has done its work, and doing it again changes
-    nothing. What the job itself raises never is.
+    A result that can't be stored is such a case: the job has done its work, and doing it again
+    changes nothing. An error that the job itself raises never is.
     """
     if isinstance(error, RaisedElsewhere):
         return error.hopeless

@@ -1,4 +1,4 @@
-"""An exception as the caller is shown it."""
+"""Exceptions of jobs as plain data, in the form that callers see."""
 
 from __future__ import annotations
 
@@ -19,22 +19,24 @@ from identtqueue.retry import Kinds, class_name
 from identtqueue.task import Failure
 
 HOPELESS: Final = (UnknownJob, PayloadUndecodable, BadArguments)
-"""Retrying in this worker would end the same way."""
+"""Errors that a retry in this worker would only repeat."""
 
 _OUR_WORDS: Final = (*HOPELESS, TimedOut, ProcessDied, ProcessNotStarted)
-"""A traceback adds nothing to them."""
+"""Errors of this library whose message is enough: their traceback is left out."""
 
 _OURS: Final = str(Path(__file__).parent)
 
 
 class RaisedElsewhere(Exception):
-    """What was raised in the process of a job, as far as it can be told.
+    """An exception that was raised in a process for jobs, in the worker's process.
+
+    The exception itself does not cross the process boundary, only a description of it.
 
     Attributes:
-        failure: as the caller is shown it.
+        failure: type, message and traceback, in the form that the caller sees.
         kinds: its classes, for the retry policy.
-        after_seconds: what a `Retry` asked for.
-        hopeless: another run would end the same way.
+        after_seconds: delay that a `Retry` asked for; None: none.
+        hopeless: whether another run would end the same way.
     """
 
     def __init__(
@@ -53,17 +55,19 @@ class RaisedElsewhere(Exception):
 
 
 def printable(text: str) -> str:
-    """Escape lone surrogates (from `os.fsdecode`, say), which no log or msgpack carries."""
-    return str.encode(text, "utf-8", "backslashreplace").decode()  # a subclass may have its own
+    """Escape lone surrogates (from `os.fsdecode`, say), which logs and msgpack cannot encode."""
+    # `str.encode`, because a subclass may override the method.
+    return str.encode(text, "utf-8", "backslashreplace").decode()
 
 
 def describe(error: BaseException) -> Failure:
-    """Make of an error what its caller is shown; the worker's own frames are left out.
+    """Describe an error in the form that the caller sees, without the worker's own frames.
 
-    Whatever the error's own methods do, this returns: they are a job's, and an attempt must end.
-    Nothing here awaits, so no cancellation of ours can be mistaken for theirs.
+    The error's methods are user code and may raise anything. This function returns nevertheless,
+    because the attempt must get an outcome. Nothing here awaits, so a CancelledError caught here
+    comes from the error's methods and never from the worker.
     """
-    kind = type(error)  # `isinstance` would ask its `__class__`
+    kind = type(error)  # `isinstance` would use the error's own `__class__`
     if kind is RaisedElsewhere:
         return cast("RaisedElsewhere", error).failure
     name = _or_else(lambda: class_name(kind), "an exception")
@@ -76,7 +80,7 @@ def describe(error: BaseException) -> Failure:
 def _or_else(make: Callable[[], str], otherwise: str) -> str:
     try:
         return printable(make())
-    except BaseException:  # noqa: BLE001 - a `__str__` may raise anything, a CancelledError too
+    except BaseException:  # noqa: BLE001 - `__str__` may raise anything, even a CancelledError
         return otherwise
 
 

@@ -1,8 +1,9 @@
-"""Wait for work, claim as much as there are free slots, hand it on.
+"""The fetch loop: waits for work, claims as many tasks as there are free slots, and starts them.
 
-An idle worker blocks in BLPOP on its queues' `wake` lists. A token says "look", it is not a task:
-losing one (the worker dies with it in its hands) loses nothing, and costs at most one block
-time-out. A worker never claims more than it can start, so LLEN(pending) is the truth.
+An idle worker blocks in BLPOP on its queues' `wake` lists. A wake token only tells a worker to
+look; it is not a task. If one is lost (its worker dies right after taking it), no task is lost, and
+the delay is at most one block timeout. A worker never claims more than it can start, so
+LLEN(pending) is the true number of waiting tasks.
 """
 
 from __future__ import annotations
@@ -31,28 +32,30 @@ from identtqueue.worker.slots import Slots
 logger = logging.getLogger(__name__)
 
 BLOCK_SECONDS: Final = 5.0
-"""The longest block. Bounds how long a half-open connection or a lost token can go unnoticed."""
+"""Longest time to block. It bounds how long a half-open connection or a lost token can go
+unnoticed."""
 
 
 FIRST_BACKOFF: Final = 3
-"""Steps of the back-off that are left out: an idle worker can wait half a second."""
+"""Steps of the backoff that are skipped: an idle worker can wait half a second from the start."""
 
 
 class Fetcher:
     """The fetch loop of one worker incarnation.
 
     Args:
-        redis: for claims; shared with the finisher, so both leave in one round trip.
-        worker_id: of this incarnation.
-        queues: of this worker.
-        order: decides from which of them, and how much.
-        slots: bounds each claim.
+        redis: connection for claims, shared with the finisher, so that claims and reports share
+            round trips.
+        worker_id: id of this incarnation.
+        queues: queues of this worker.
+        order: decides which queues to claim from, and how many tasks.
+        slots: the free slots, which bound each claim.
         obstacles: while there is one, nothing is claimed.
-        owned: ids that this worker knows it owns; call `note_idle` when there is none left.
-        shelves: those whose tasks this worker may run.
-        start: gets each attempt; its slot is taken already.
-        outage: tells the log.
-        on_refused: told when a claim was refused because the lease is lost or we drain.
+        owned: ids of the tasks that this worker knows it owns. Call `note_idle` when it is empty.
+        shelves: the shelves whose tasks this worker may run.
+        start: starts each claimed attempt, whose slot is already taken.
+        outage: logs trouble with Redis.
+        on_refused: called when a claim was refused, because the lease is lost or the worker drains.
     """
 
     def __init__(
@@ -84,7 +87,7 @@ class Fetcher:
         self._loop = asyncio.get_running_loop()
         self._next_due: dict[str, float] = {}  # queue -> loop time of its next scheduled task
         self._bells = Bells(redis.settings, on_late=self._late)
-        # In a cluster one node may be away while the others work: no claim waits for it.
+        # In a cluster one node may be down while the others work. No claim waits for that node.
         in_cluster = redis.settings.topology is Topology.CLUSTER
         self._claim_patience = 0.0 if in_cluster else None
         self._failures = 0  # in a row
@@ -94,24 +97,25 @@ class Fetcher:
         self._idle = asyncio.Event()
 
     def hold(self) -> None:
-        """Fetch nothing until `resume`: this worker drains."""
+        """Stop fetching until `resume`, because this worker drains."""
         self._may_fetch.clear()
 
     def resume(self) -> None:
-        """Fetch again, and look everywhere."""
+        """Start fetching again, from all queues."""
         self._order.look_everywhere()
         self._may_fetch.set()
 
     async def run(self) -> None:
-        """Fetch, until cancelled."""
+        """Fetch until cancelled."""
         try:
             while True:
                 await self._may_fetch.wait()
                 await self._no_obstacle()
                 await self._slots.wait()
-                # One turn of the loop: attempts that end together free their slots together.
+                # Wait one turn of the loop, so that attempts that end together free their slots
+                # before the claim.
                 await asyncio.sleep(0)
-                # The last attempts may have met an obstacle; or upkeep has just taken all slots.
+                # Meanwhile an attempt may have met an obstacle, or upkeep has taken all slots.
                 if self._obstacles or not self._slots.free:
                     continue
                 if self._isolation.alone or self._isolation.holding(self._loop.time()):
@@ -124,7 +128,8 @@ class Fetcher:
                     await self._guarded(self._claim_all(plan))
                 else:
                     await self._guarded(self._block())
-                    if self._obstacles or not self._may_fetch.is_set():  # since it blocked
+                    # What has changed while it blocked: the token may be needed elsewhere.
+                    if self._obstacles or not self._may_fetch.is_set():
                         await self._guarded(self.pass_on())
         finally:
             await self._bells.drop()
@@ -132,14 +137,18 @@ class Fetcher:
     async def _no_obstacle(self) -> None:
         if self._obstacles:
             await self._obstacles.gone()
-            self._order.look_everywhere()  # tokens that came meanwhile were passed on
+            self._order.look_everywhere()  # tokens that arrived meanwhile were passed on
 
     def note_idle(self) -> None:
-        """This worker owns nothing any more, as far as it knows."""
+        """Note that this worker owns no task any more, as far as it knows."""
         self._idle.set()
 
     async def look_at_shelves(self, queue: str) -> None:
-        """Claim there, whatever the loop does: it may sleep, as nobody is rung for shelves."""
+        """Claim from a queue whose shelves may hold tasks for this worker.
+
+        This does not wait for the fetch loop, which may be blocked: tasks on shelves push no wake
+        token.
+        """
         if self._can_start and not self._isolation.holding(self._loop.time()):
             await self._claim(queue, self._slots.free)
 
@@ -149,10 +158,11 @@ class Fetcher:
         return self._isolation.to_ask(self._queues, others=bool(plan))
 
     async def _isolate(self) -> None:
-        """Start nothing: an attempt is to be alone here, or this worker is to become idle."""
+        """Start nothing, because an attempt runs alone here or the worker has to become idle."""
         if self._owned:
             self._idle.clear()
-            # While it only holds back it asks from time to time: another worker may be faster.
+            # A worker that only holds back asks again from time to time: another worker may have
+            # taken the suspect.
             limit = None if self._isolation.alone else ASK_SECONDS
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(limit):
@@ -170,21 +180,21 @@ class Fetcher:
         return may and self._slots.free > 0
 
     async def pass_on(self) -> None:
-        """Ring for others: this worker may have swallowed a token that it does not act on."""
+        """Wake another worker, because this one may have taken a token and will not act on it."""
         await self._redis.run_all([commands.wake(queue) for queue in self._queues])
 
     async def hand_on(self) -> None:
-        """After the loop: give back what a claim on its way gave us, ring on a token we hold."""
+        """Clean up after the loop: release unknown tasks and pass the wake token on."""
         await self.give_back_unknown()
         await self.pass_on()
 
     async def give_back_unknown(self) -> None:
-        """A claim whose reply was lost may have given us tasks that we know nothing of.
+        """Release tasks that Redis counts as this worker's, but that it does not know of.
 
-        It may even arrive late, from the buffers of a connection that was given up. So this is
-        not bound to a lost reply, but repeated (by upkeep, and once at the end). An attempt that
-        is on its way to us is no danger: its claim was answered before this question, on the
-        same connection.
+        A claim whose reply was lost leaves such tasks. The claim may even reach Redis late, from
+        the buffers of an abandoned connection. So this does not only follow a lost reply: upkeep
+        calls it in every round, and it runs once at the end. It never releases an attempt whose
+        reply is still in transit, because the claim was answered earlier on the same connection.
         """
         for queue in self._queues:
             ids = await self._redis.run(commands.in_flight(queue, self._worker_id))
@@ -196,11 +206,13 @@ class Fetcher:
                 if info is not None and info.task_id not in self._owned
             ]
             if pairs:
-                logger.warning("%s: giving back %d tasks of a lost reply", queue, len(pairs))
+                logger.warning(
+                    "%s: releasing %d tasks of a claim with a lost reply", queue, len(pairs)
+                )
                 await self._redis.run(commands.release(queue, self._worker_id, pairs))
 
     async def _guarded(self, step: Any) -> None:
-        """A Redis outage never ends the loop."""
+        """Run one step of the loop. An error of Redis does not end the loop: it backs off."""
         try:
             await step
             self._failures = 0
@@ -214,7 +226,10 @@ class Fetcher:
             await asyncio.sleep(wire.backoff_seconds(FIRST_BACKOFF + self._failures))
 
     async def _claim_all(self, plan: Mapping[str, int]) -> None:
-        """One round trip. What one queue answers is acted on, whatever becomes of the others."""
+        """Claim from several queues in one round trip.
+
+        The answer of one queue is acted on even if the claims on the others fail.
+        """
         if len(plan) == 1:
             refusals: list[Claim | BaseException | None] = [
                 await self._claim(*item, idle=not self._owned) for item in plan.items()
@@ -233,9 +248,9 @@ class Fetcher:
                 raise refusal
 
     async def _claim(self, queue: str, limit: int, *, idle: bool = False) -> Claim | None:
-        """Claim, and start what it gives at once; gives the refusal, if it is one.
+        """Claim tasks of one queue and start them at once; return the refusal, if it is refused.
 
-        Its slots are taken before it asks: the loop and upkeep may ask at the same time.
+        The slots are taken before the call, because the loop and upkeep may claim at the same time.
         """
         limit = min(limit, self._slots.free)
         call = commands.claim(
@@ -254,7 +269,7 @@ class Fetcher:
             self._next_due.pop(queue, None)
         else:
             self._next_due[queue] = self._loop.time() + claimed.next_due_ms / 1000
-        unasked = self._shelves.note(queue, claimed.shelves)  # some that may have tasks for us
+        unasked = self._shelves.note(queue, claimed.shelves)  # new ones may have tasks to run here
         self._order.note(queue, len(claimed.attempts), claimed.pending + unasked)
         self._isolation.note(queue, claimed, self._loop.time())
         for attempt in claimed.attempts:
@@ -262,7 +277,7 @@ class Fetcher:
         return None
 
     async def _block(self) -> None:
-        """Sleep until a queue rings, a scheduled task falls due, or the time-out."""
+        """Sleep until a wake token arrives, a scheduled task falls due, or the timeout."""
         rung = await self._bells.wait(self._order.to_block_on(), self._block_seconds())
         if len(rung) == 1:
             self._order.rung(rung[0], self._loop.time())
@@ -270,7 +285,7 @@ class Fetcher:
             self._order.look_everywhere()
 
     def _late(self, queue: str) -> None:
-        """A token that came while this worker was busy: look, or ring for another one."""
+        """Handle a token that arrived while this worker was busy: look, or wake another worker."""
         if self._can_start:
             self._order.look_everywhere()
         elif not self._redis.closed:

@@ -1,7 +1,7 @@
-"""Outcome -> command: gathered per turn of the loop, sent in one batch, repeated until answered.
+"""The finish loop: records outcomes in Redis, in batches, and repeats each until it is answered.
 
-Big results are sent beside the small ones: over a slow link a task that has ended is not held up by
-another's megabyte.
+All outcomes of one turn of the event loop share a batch. Big results are sent beside the small
+ones, so that over a slow link a small result does not wait for another task's megabyte.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ from identtqueue.worker.outcome import (
 )
 
 MOST_UNRECORDED_BYTES: Final = 32 * 1024 * 1024
-"""With more than this waiting for Redis no more tasks are taken, until half of it is recorded. The
-slots of these attempts are free already, so nothing else bounds what waits."""
+"""With more than this waiting to be recorded, no more tasks are taken until half of it is recorded.
+The slots of these attempts are already free, so nothing else bounds the memory."""
 
 ENDED_BYTES: Final = 1024
-"""What an attempt that has ended takes besides its result and its payload, roughly."""
+"""Rough size of an ended attempt in memory, besides its result and its payload."""
 
 OBSTACLE: Final = "results"
 QUIET_SECONDS: Final = 5.0
-"""A link that is behind for a moment is not worth a word."""
+"""A link that lags for no longer than this is not mentioned in the log."""
 
 
 Ended = tuple[Attempt, Outcome, int]
-"""An attempt, how it ended, and how many bytes of memory are free again when that is recorded."""
+"""An attempt, its outcome, and how many bytes of memory are freed when that is recorded."""
 
 
 class _Batch(msgspec.Struct, frozen=True):
-    """One call, what it records, and how much memory is free again when it is answered."""
+    """One call, the attempts that it records, and how much memory is freed when it is answered."""
 
     call: Call[list[Ack]]
     ended: Sequence[Ended]
@@ -60,11 +60,11 @@ class Finisher:
     """The finish loop of one worker incarnation.
 
     Args:
-        redis: shared with the fetcher.
-        worker_id: of this incarnation.
-        on_ack: told what Redis answered for each attempt.
-        outage: tells the log.
-        obstacles: gets one while too much is not recorded yet.
+        redis: connection for reports, shared with the fetcher.
+        worker_id: id of this incarnation.
+        on_ack: called with each attempt and Redis' answer to its report.
+        outage: logs trouble with Redis.
+        obstacles: gets an obstacle while too much is not recorded yet.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Finisher:
         self._obstacles = obstacles
         self._unrecorded_bytes = 0
         self._waiting: list[Ended] = []  # not sent yet
-        self._under_way: dict[int, _Batch] = {}  # by `id`: sent, not answered yet
+        self._under_way: dict[int, _Batch] = {}  # by `id`: sent but not answered yet
         self._some = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def put(self, attempt: Attempt, outcome: Outcome) -> None:
-        """Record soon how an attempt ended."""
+        """Take an outcome to record. Returns at once."""
         if not self._waiting:
             self._some.set()
             self._idle.clear()
@@ -102,7 +102,7 @@ class Finisher:
             self._hold()
 
     def abandon(self) -> None:
-        """Be no obstacle any more: this incarnation has ended, whatever it could not record."""
+        """Remove the obstacle, because this incarnation has ended, even if some is not recorded."""
         self._obstacles.remove(OBSTACLE)
 
     def _hold(self) -> None:
@@ -111,11 +111,11 @@ class Finisher:
         self._obstacles.put(OBSTACLE, text, quiet_for_seconds=QUIET_SECONDS)
 
     async def flushed(self) -> None:
-        """Return when everything put so far is recorded."""
+        """Wait until all outcomes put so far are recorded."""
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Record, until cancelled. What is not recorded by then is sent if it is run again."""
+        """Record outcomes until cancelled. A further run sends what was not recorded by then."""
         try:
             async with asyncio.TaskGroup() as big:
                 while True:
@@ -139,7 +139,7 @@ class Finisher:
             raise
 
     async def _record(self, batches: list[_Batch]) -> None:
-        """Repeat until Redis answers: a report may be sent twice, it counts once."""
+        """Send the batches until Redis has answered each. A report sent twice counts once."""
         failures = 0
         while batches:
             try:
@@ -173,7 +173,7 @@ class Finisher:
             self._idle.set()
 
     def _batches(self, all_ended: Sequence[Ended]) -> list[_Batch]:
-        """Calls that record them. Results that are big share no call with small ones."""
+        """Build the calls that record these outcomes. Big and small results never share a call."""
         results: dict[tuple[str, bool], list[_Result]] = {}
         released: dict[str, list[Ended]] = {}
         batches: list[_Batch] = []
@@ -213,14 +213,17 @@ class Finisher:
 
 
 BATCH_RESULTS: Final = 128
-"""Results in one call at most: Redis does nothing else meanwhile."""
+"""Most results in one call. Redis does nothing else while it handles the call."""
 
 
 _Result = tuple[Attempt, Succeeded, int]
 
 
 def _parts(group: list[_Result], most_bytes: int) -> Iterator[tuple[list[_Result], int]]:
-    """Results that go into one call, and their size: so many bytes are sent at most, or one."""
+    """Split results into parts for one call each; yield each part with the memory that it frees.
+
+    A part has at most `most_bytes` of results, or a single result that is larger.
+    """
     part: list[_Result] = []
     size = sent = 0
     for result in group:

@@ -1,4 +1,7 @@
-"""/livez, /readyz and /metrics, from a thread of their own: a busy event loop still answers."""
+"""HTTP server for /livez, /readyz and /metrics.
+
+It runs in a thread of its own, so that it answers while the event loop is busy.
+"""
 
 from __future__ import annotations
 
@@ -12,19 +15,19 @@ from typing import Any
 from identtqueue.errors import InvalidInput
 
 Check = Callable[[], str | None]
-"""Gives None when all is well, else what is wrong."""
+"""Returns None when all is well, or a description of the problem."""
 
 
 class HealthServer:
     """A small HTTP server.
 
     Args:
-        port: to listen on, on all addresses, IPv6 and IPv4; 0: any free one.
-        live, ready: the checks.
-        collector: an object with `collect()`, for Prometheus.
+        port: port to listen on, on all IPv6 and IPv4 addresses; 0: any free port.
+        live, ready: checks that decide what /livez and /readyz answer.
+        collector: Prometheus collector, an object with `collect()`, for /metrics.
 
     Raises:
-        InvalidInput: the port is taken, or is none.
+        InvalidInput: the port is in use, is not allowed or is not a port number.
     """
 
     def __init__(self, port: int, *, live: Check, ready: Check, collector: Any) -> None:
@@ -53,7 +56,7 @@ class HealthServer:
                 self.wfile.write(body)
 
             def log_message(self, *_: object) -> None:
-                """Probes come every few seconds; they are not worth a line."""
+                """Log nothing: probes come every few seconds."""
 
         try:
             self._server = _listen(port, Handler)
@@ -70,23 +73,23 @@ class HealthServer:
 
     @property
     def port(self) -> int:
-        """The port that it listens on."""
+        """Port that the server listens on."""
         return int(self._server.server_address[1])
 
     def start(self) -> None:
-        """Begin to answer."""
+        """Start answering requests."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop answering."""
+        """Stop answering requests, and close the port."""
         self._server.shutdown()
         self._server.server_close()
 
 
 class _Server(ThreadingHTTPServer):
-    """IPv4, without the standard library's look-up of the host's own name.
+    """HTTP server on IPv4, without the standard library's look-up of the host's own name.
 
-    A name server that does not answer would hold up the worker's start, in its event loop.
+    With a name server that does not answer, that look-up would block the worker's start.
     """
 
     def server_bind(self) -> None:
@@ -95,7 +98,7 @@ class _Server(ThreadingHTTPServer):
 
 
 class _DualStack(_Server):
-    """IPv6, and IPv4 through mapped addresses: a pod may have one of them only, or both."""
+    """HTTP server on IPv6, and on IPv4 through mapped addresses. A pod may have either or both."""
 
     address_family = socket.AF_INET6
 
@@ -107,7 +110,7 @@ class _DualStack(_Server):
 def _listen(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
     try:
         return _DualStack(("", port), handler)
-    except OSError:  # no IPv6 here; or what is the matter with IPv4 too
+    except OSError:  # there is no IPv6 here, or the error will occur with IPv4 too
         return _Server(("", port), handler)
 
 

@@ -1,17 +1,20 @@
-"""What a service has called around its tasks, and what an error there does.
+"""Hooks: functions of a service that are called around its tasks, and what their errors do.
 
-Hooks are plain or async functions, called in the worker's event loop in the order in which they
-were given; a plain one must not block. Their errors:
+Hooks are plain or async functions. They are called in the worker's event loop, in the order in
+which they were given. A plain one must not block. An error that a hook raises has these effects:
 
-- `on_startup`: the worker stops with it, before it takes a task.
-- `before_task`: the attempt fails with it, as if the job had raised it; the job is not run.
-- `after_task`: logged and counted; the outcome stays what it is. Called for every attempt whose
-  `before_task` was called, however it ended; but not for one that is left behind because its job
-  does not end. All of them together have 10 s, then they are cancelled.
-- `on_shutdown`: logged; the stop goes on. Each has 10 s, then it is cancelled.
-- `on_process_startup`: called in each process for jobs, before its first one, with that process's
-  own `state`. The first such process is started with the worker, which stops with the error. Later
-  the task that needed one goes back uncharged, and the worker pauses before it tries again.
+- `on_startup`: the worker stops with the error, before it takes a task.
+- `before_task`: the attempt fails, as if the job had raised the error. The job is not run.
+- `after_task`: the error is logged and counted. The outcome does not change. These hooks are called
+  for every attempt whose `before_task` hooks were called, however it ended. They are not called for
+  an attempt that is left behind because its job does not end. All of them together have 10 s, then
+  they are cancelled.
+- `on_shutdown`: the error is logged, and the stop continues. Each of these hooks has 10 s, then it
+  is cancelled.
+- `on_process_startup`: called in each process for jobs, before its first job, with that process's
+  own `state`. The first such process is started with the worker. An error there stops the worker.
+  In a later process, the task that needed the process is released uncharged, and the worker pauses
+  before it tries again.
 """
 
 from __future__ import annotations
@@ -47,11 +50,7 @@ SHUTDOWN_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hooks:
-    """All that can be hooked into; each a function, several, or none.
-
-    Raises:
-        InvalidInput: one is not callable.
-    """
+    """The hooks of one worker, by the moment at which they are called."""
 
     on_startup: tuple[StateHook, ...] = ()
     on_shutdown: tuple[StateHook, ...] = ()
@@ -61,40 +60,50 @@ class Hooks:
 
     @classmethod
     def of(cls, **given: Any) -> Hooks:
-        """From what users write."""
+        """Make hooks from what users write: a function, several, or None for each kind.
+
+        Raises:
+            InvalidInput: a hook is not callable.
+        """
         return cls(**{name: _several(name, value) for name, value in given.items()})
 
     async def start_up(self, state: MutableMapping[str, Any]) -> None:
-        """Before the first task."""
+        """Call the `on_startup` hooks, before the first task."""
         for hook in self.on_startup:
             await _call(hook, state)
 
     async def shut_down(self, state: MutableMapping[str, Any]) -> None:
-        """After the last task. One that does not end is left behind, a second after its time."""
+        """Call the `on_shutdown` hooks, after the last task.
+
+        A hook that has not ended a second after its cancellation is left behind.
+        """
         for hook in self.on_shutdown:
             calling = asyncio.ensure_future(_call_safely(hook, state))
             try:
                 await asyncio.wait([calling], timeout=SHUTDOWN_SECONDS)
-            finally:  # also if we are cancelled ourselves
+            finally:  # also if this coroutine is cancelled itself
                 if not calling.done():
                     logger.error("on_shutdown: %r does not end: cancelling it", hook)
                     calling.cancel()
                     await asyncio.wait([calling], timeout=1.0)
 
     async def before(self, context: Context) -> None:
-        """Before an attempt."""
+        """Call the `before_task` hooks, before an attempt."""
         for hook in self.before_task:
             await _call(hook, context)
 
     async def after(self, context: Context, outcome: Outcome, counters: Counters) -> None:
-        """After an attempt. Nothing that a hook raises gets out: the outcome is to be recorded."""
+        """Call the `after_task` hooks, after an attempt.
+
+        No error of a hook is raised here, because the outcome still has to be recorded.
+        """
         for hook in self.after_task:
             try:
                 await _call(hook, context, outcome)
             except BaseException:
                 counters.hook_errors += 1
                 logger.exception(
-                    "after_task of %s attempt %d",
+                    "after_task hook of %s attempt %d failed",
                     context.task_id,
                     context.attempt,
                     extra=fields_of_context(context),
@@ -108,11 +117,11 @@ async def _call(hook: Callable[..., Any], *arguments: Any) -> None:
 
 
 async def _call_safely(hook: StateHook, state: MutableMapping[str, Any]) -> None:
-    """Nothing gets out, a SystemExit neither: in a task of its own it would end the event loop."""
+    """Call a hook and log its error. A SystemExit must not get out: it would end the event loop."""
     try:
         await _call(hook, state)
     except BaseException:
-        logger.exception("on_shutdown")
+        logger.exception("on_shutdown hook failed")
 
 
 def _several(name: str, given: Any) -> tuple[Callable[..., Any], ...]:

@@ -1,7 +1,7 @@
-"""One life of a worker: from its first lease until it stops, or is told that it was given up.
+"""One incarnation of a worker: from its first lease until it stops or the lease is lost.
 
-Attempts, fetcher, finisher, upkeep and heartbeat each own what is theirs, and meet only through the
-callbacks given to them here.
+Attempts, fetcher, finisher, upkeep and heartbeat each own their state. They meet only through the
+callbacks that they are given here.
 """
 
 from __future__ import annotations
@@ -45,39 +45,44 @@ from identtqueue.worker.upkeep import Upkeep
 logger = logging.getLogger(__name__)
 
 CUT_OFF_SECONDS: Final = 5.0
-"""How long what is cancelled may take to end before it is left behind."""
+"""How long cancelled work may take to end before it is left behind."""
 
 FLUSH_SECONDS: Final = 5.0
-"""How long the last reports may take at shutdown; if Redis is away, the lease decides."""
+"""How long the last reports may take at shutdown. If Redis cannot be reached for so long, other
+workers recover the tasks when the lease runs out."""
 
 AFTER_DRAIN_SECONDS: Final = 5.0
-"""How long attempts may run after a stop, at least: a drain may have used up the grace time."""
+"""How long attempts may run after a stop at least. An earlier drain may have used up the grace
+time."""
 
 HEARTBEAT_SECONDS: Final = 1.0
-"""How long the heartbeat's thread may take to end; it may be stuck in a dead connection."""
+"""How long the heartbeat's thread may take to end. It may be stuck in a dead connection."""
 
 WIND_DOWN_SECONDS: Final = 4 * CUT_OFF_SECONDS + 3 * FLUSH_SECONDS + HEARTBEAT_SECONDS
-"""How long the stop order may take besides the grace time: the sum of its bounds."""
+"""How long an orderly stop may take besides the grace time: the sum of its steps' bounds."""
 
 
 class End(enum.Enum):
-    """Why a life ended."""
+    """Reason why an incarnation ended."""
 
     STOPPED = "stopped"
     LOST = "lost"
 
 
 class Incarnation:
-    """See the module.
+    """One incarnation of a worker, with its own id, leases and background loops.
 
     Args:
-        redis: for everything but blocking, the lease and the control channel.
-        settings, identity: how and where it works.
-        executor: runs attempts.
-        limits: of its jobs, declared to each queue.
-        counters: where they are counted.
-        outage: what all its connections tell the log through.
-        may_renew: False: let the lease run out, for now. Called in the heartbeat's thread.
+        redis: connection for all calls except blocking, the lease and the control channel, which
+            have connections of their own.
+        settings: the worker's settings.
+        identity: where the worker runs: host, pod, container and process.
+        executor: runs the attempts.
+        limits: limits of the jobs by name, which are declared to each queue.
+        counters: count attempts for the metrics.
+        outage: logs trouble with Redis for all its connections.
+        may_renew: called in the heartbeat's thread. While it returns False, the leases are not
+            renewed.
     """
 
     def __init__(
@@ -101,7 +106,7 @@ class Incarnation:
         self._counters = counters
         self._outage = outage
         self._loop = asyncio.get_running_loop()
-        self._owner: asyncio.Task[Any] | None = None  # whose cancellation ends this life
+        self._owner: asyncio.Task[Any] | None = None  # its cancellation ends this incarnation
         self._end: asyncio.Future[End] = self._loop.create_future()
         self._hurry = asyncio.Event()
         self._draining = counters.draining = False
@@ -169,22 +174,29 @@ class Incarnation:
 
     @property
     def registered(self) -> bool:
-        """Whether it has a lease in every queue; False from the moment that one is lost."""
+        """Whether it has a lease in every queue. False as soon as one is lost."""
         return self._registered and self.lost_at is None
 
     def _torn_down(self) -> bool:
-        """Whether this life ends by a cancellation; at the end of a loop, that of all its tasks."""
+        """Return whether this incarnation is being cancelled, as at the end of the event loop."""
         return self._owner is not None and self._owner.cancelling() > 0
 
     def attempt_of(self, task: asyncio.Task[Any] | None) -> Running | None:
-        """The attempt that a task of the event loop belongs to."""
+        """Find the attempt that an asyncio task belongs to."""
         return self._attempts.of_task(task)
 
     def give_back_but(self, task: asyncio.Task[Any] | None) -> int:
-        """Release all attempts but that of this task, because the event loop is blocked by it.
+        """Release all attempts except that of this task, because the task blocks the event loop.
 
-        In the watchdog's thread. If nobody knows whose task it is, nothing is given back: what
-        blocks must be charged, or it would block one worker after the other without end.
+        Called in the watchdog's thread. If the task belongs to no known attempt, nothing is
+        released: the attempt that blocks must be charged, or its task would block one worker after
+        the other without end.
+
+        Args:
+            task: the asyncio task that blocks the event loop, if it is known.
+
+        Returns:
+            The number of released attempts.
         """
         culprit = self._attempts.of_task(task)
         if culprit is None:
@@ -199,22 +211,22 @@ class Incarnation:
                 redis.run(commands.release(queue, self.worker_id, pairs))
                 number += len(pairs)
         except RedisError as error:
-            logger.debug("not given back: %s", error)  # the lease runs out
+            logger.debug("attempts were not released: %s", error)  # the lease runs out instead
         finally:
             redis.close()
         return number
 
     @property
     def draining(self) -> bool:
-        """Whether it was told to stop fetching."""
+        """Whether it drains: it was told to fetch no more tasks."""
         return self._draining
 
     @property
     def grace_seconds(self) -> float:
-        """How long attempts may still run after a stop that comes now.
+        """How long attempts may still run if the worker is stopped now.
 
-        A worker that was drained before has been ending its attempts since then: the grace time
-        counts from the drain. So a drain and the stop behind it take one grace time, not two.
+        If the worker is draining, the grace time counts from the start of the drain. So a drain and
+        the stop that follows it take one grace time together, not two.
         """
         grace = self._settings.grace_seconds
         if not self._draining:
@@ -223,7 +235,7 @@ class Incarnation:
         return max(left, min(AFTER_DRAIN_SECONDS, grace))
 
     def stop(self) -> None:
-        """End this life in order; the second call cuts off what runs."""
+        """Stop in order. The second call cuts off the running attempts."""
         if self._end.done():
             self._hurry.set()
         else:
@@ -232,10 +244,13 @@ class Incarnation:
     async def live(self) -> End:
         """Work until `stop`, or until the lease is lost.
 
+        Returns:
+            Why it ended.
+
         Raises:
             ProtocolMismatch: a queue belongs to another protocol version.
-            RedisAuthFailed: the ACL forbids what a worker does.
-            Exception: a background loop ended by an error of ours.
+            RedisAuthFailed: the ACL of the Redis user lacks a command that a worker needs.
+            Exception: a bug of this library ended a background loop.
         """
         self._owner = asyncio.current_task()
         loops: list[asyncio.Task[None]] = []
@@ -243,7 +258,7 @@ class Incarnation:
         try:
             first: list[asyncio.Future[Any]] = [begin, self._end]
             await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-            if begin.done():  # else we are stopped already, and Redis may be away
+            if begin.done():  # otherwise it is already stopped, and Redis may be unreachable
                 begin.result()
                 loops = self._start_loops()
                 await self._watch(loops)
@@ -257,7 +272,7 @@ class Incarnation:
             await self._wind_down(begin, loops)
             return self._end.result()
         except BaseException:
-            # An error of ours, or we are cancelled: give back what we can, at once.
+            # A bug of this library, or a cancellation: release what can be released, at once.
             self._hurry.set()
             await self._wind_down(begin, loops)
             raise
@@ -268,7 +283,7 @@ class Incarnation:
             await bounded("closing the control channel", self._control.close(), CUT_OFF_SECONDS)
 
     def _start_loops(self) -> list[asyncio.Task[None]]:
-        """The background loops; fetching is the first."""
+        """Start the background loops. Fetching is the first, finishing the second."""
         return [
             self._loop.create_task(body, name=name)
             for name, body in (
@@ -280,7 +295,10 @@ class Incarnation:
         ]
 
     async def _begin(self) -> None:
-        """Be heard first, then be known: `connected` must never lie about a registered worker."""
+        """Subscribe to the control channel, then register.
+
+        In this order, because a registered worker without a subscription looks dead.
+        """
         await self._check_rights()
         await self._control.add(keys.control_channel(self.worker_id))
         await self._redis.run_all(
@@ -297,10 +315,10 @@ class Incarnation:
         logger.info("worker %s: queues %s", self.worker_id, self._settings.order_text)
 
     async def _check_rights(self) -> None:
-        """Refuse to begin with an ACL that would stop a script half way.
+        """Check the ACL before the start, because a missing command would stop a script half way.
 
         Raises:
-            RedisAuthFailed: it lacks a command.
+            RedisAuthFailed: the ACL of the Redis user lacks a command.
         """
         needed = roles.script_commands(Role.WORKER)
         queues = self._settings.queues
@@ -326,7 +344,7 @@ class Incarnation:
         }
 
     async def _watch(self, loops: list[asyncio.Task[None]]) -> None:
-        """Return when the end is decided. A background loop that exits is an error."""
+        """Wait until the incarnation has to end. A background loop that exits is an error."""
         ends: set[asyncio.Future[Any]] = {*loops, self._end}
         done, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         for loop in loops:
@@ -335,22 +353,23 @@ class Incarnation:
                 raise RuntimeError(f"the {loop.get_name()} loop ended")
 
     async def _wind_down(self, begin: asyncio.Task[None], loops: list[asyncio.Task[None]]) -> None:
-        """Stop in order. Each step relies on the one before."""
-        # 1 Stop fetching: nothing new may start.
+        """Stop in order. Each step relies on the one before it."""
+        # 1. Stop fetching, so that nothing new starts.
         await _cancel([begin, *loops[:1]])
         if self._registered:
-            await bounded("handing on what is not ours", self._fetcher.hand_on(), FLUSH_SECONDS)
-        # 2 Let running attempts end and arrive, until the grace deadline or a second signal.
+            await bounded("releasing unknown tasks", self._fetcher.hand_on(), FLUSH_SECONDS)
+        # 2. Let running attempts end and be recorded, until the grace deadline or a second signal.
         await self._wait_for_attempts(loops, self.grace_seconds)
-        # 3 Cut off the rest; they go back to the head of their queue, uncharged.
+        # 3. Cut off the rest. They go back to the head of their queue, uncharged.
         lost = self._end.done() and self._end.result() is End.LOST
         await self._attempts.cut_off(Disowned() if lost else Released())
-        # 4 Flush the reports. The heartbeat goes on until then: we still own them.
+        # 4. Flush the reports. The heartbeat continues until then, because the tasks are still
+        # owned by this worker.
         if loops and loops[1].done():  # cancelled, with all tasks of the event loop
             loops.append(self._loop.create_task(self._finisher.run(), name="finish"))
         await bounded("recording the last outcomes", self._finisher.flushed(), FLUSH_SECONDS)
-        # 5 Stop the heartbeat, 6 give the lease back (refused while something is in flight:
-        # then the lease runs out and a peer recovers it).
+        # 5. Stop the heartbeat. 6. Give the lease back. Redis refuses that while tasks are in
+        # flight. Then the lease runs out, and a peer recovers them.
         self.heartbeat.stop()
         ending = offload(self.heartbeat.join, HEARTBEAT_SECONDS)
         await bounded("ending the heartbeat", ending, 2 * HEARTBEAT_SECONDS)
@@ -366,13 +385,13 @@ class Incarnation:
         await _cancel(waits)
 
     async def _attempts_over(self, loops: list[asyncio.Task[None]]) -> None:
-        """Return when none runs, and no big result is on its way over a slow link."""
+        """Wait until no attempt is running and no big result is in transit over a slow link."""
         await self._attempts.nothing_runs.wait()
         lost = self._end.done() and self._end.result() is End.LOST
         if loops and not loops[1].done() and not lost and self._outage.calm_since < math.inf:
             await self._finisher.flushed()
 
-    # --- what others say ---
+    # --- callbacks and messages ---
 
     def _on_idle(self) -> None:
         self._fetcher.note_idle()
@@ -384,14 +403,14 @@ class Incarnation:
         elif verb == "undrain":
             self._set_draining(value=False)
         elif verb == "cancel":
-            task_id, _, number = rest.rpartition(" ")  # the id may hold spaces
+            task_id, _, number = rest.rpartition(" ")  # the id may contain spaces
             self._attempts.cancel(task_id, int(number))
 
     async def _tidy_up(self) -> None:
-        """Put right what a lost reply or a lost message has left behind.
+        """Repair what a lost reply or a lost message has left behind.
 
-        A request to cancel is published once. It is missed while the control channel reconnects,
-        or while the reply of the very claim is on its way.
+        A request to cancel is published only once. The worker misses it while the control channel
+        reconnects, or while the reply to the task's claim is still in transit.
         """
         await self._fetcher.give_back_unknown()
         running = self._attempts.cancellable
@@ -408,7 +427,7 @@ class Incarnation:
 
     def _from_thread(self, lease: Lease) -> None:
         if lease is Lease.LOST:
-            self._note_loss()  # at once, whenever the loop comes round to the rest
+            self._note_loss()  # at once; the event loop does the rest when it gets to it
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._on_beat, lease)
 
@@ -446,7 +465,13 @@ def _order(settings: WorkerSettings) -> QueueOrder:
 
 
 async def bounded(what: str, work: Coroutine[Any, Any, Any], seconds: float) -> None:
-    """Do it if it can be done in time; at shutdown nothing may wait for ever."""
+    """Await work for a limited time, and log it if it fails: a shutdown must not wait for ever.
+
+    Args:
+        what: name of the step, for the log.
+        work: coroutine to await.
+        seconds: longest time to wait.
+    """
     limit, us = asyncio.timeout(seconds), asyncio.current_task()
     cancellations = us.cancelling() if us else 0
     try:
@@ -455,7 +480,7 @@ async def bounded(what: str, work: Coroutine[Any, Any, Any], seconds: float) -> 
     except (
         Exception,
         asyncio.CancelledError,
-    ) as error:  # the lease covers what did not get through
+    ) as error:  # what was not sent is recovered when the lease runs out
         if us and us.cancelling() > cancellations:
             raise
         why = f"not done within {seconds:g} s" if limit.expired() else explain(error)
@@ -463,12 +488,12 @@ async def bounded(what: str, work: Coroutine[Any, Any, Any], seconds: float) -> 
 
 
 def explain(error: BaseException) -> str:
-    """The text of an error for the log; its class where it has none."""
+    """Return the text of an error for the log, or the name of its class if it has no text."""
     return str(error) or type(error).__name__
 
 
 async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Cancel them and see them end; a job that refuses to is left behind."""
+    """Cancel tasks and wait for their end. A task that does not end in time is left behind."""
     for task in tasks:
         task.cancel()
     if tasks:

@@ -1,9 +1,9 @@
-"""Suspects run alone: what a fetcher knows of them, and what follows from that. Pure.
+"""Suspects run alone: what a fetcher knows of suspects, and what it does about them. Pure.
 
-A task that was running when workers were lost may be what has killed them. It is a suspect, and a
-worker that runs nothing else takes it (`protocol/lua/lib/suspects.lua`), so that the next loss is
-certainly its own doing. Redis knows one queue at a time; that a worker runs nothing in any of its
-queues is seen to here.
+A task that was running when several workers were lost may have killed them. It is a suspect. A
+worker that runs nothing else takes it (`protocol/lua/lib/suspects.lua`). If that worker is lost
+too, the task is certainly the cause. A script in Redis sees only one queue. This module makes sure
+that the worker runs nothing in any of its queues.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import Final
 from identtqueue.protocol.commands import Claimed
 
 ASK_SECONDS: Final = 1.0
-"""How often a worker that knows of suspects looks whether they are still there."""
+"""Interval at which a worker that knows of suspects checks whether they are still waiting."""
 
 
 class Isolation:
-    """Of one worker.
+    """What one worker knows of suspects in its queues.
 
     Attributes:
-        alone: an attempt runs beside which nothing may start.
+        alone: whether an attempt is running alone, so that nothing else may start.
     """
 
     def __init__(self) -> None:
@@ -31,7 +31,13 @@ class Isolation:
         self._others_first = False
 
     def note(self, queue: str, claimed: Claimed, now: float) -> None:
-        """What a claim said; `now` is in seconds of any clock."""
+        """Note what a claim said of suspects.
+
+        Args:
+            queue: the queue that was claimed from.
+            claimed: the reply of the claim.
+            now: time in seconds, on any monotonic clock.
+        """
         if claimed.suspects:
             self._suspects.add(queue)
         else:
@@ -44,31 +50,34 @@ class Isolation:
         self.alone = len(attempts) == 1 and attempts[0].alone  # what runs alone is claimed alone
 
     def released(self) -> None:
-        """The attempt that ran alone has ended. Now it is the others' turn, if there are any."""
+        """Note that the attempt that ran alone has ended. Other tasks, if any, come next."""
         self.alone = False
         self._others_first = True
 
     def forget(self) -> None:
-        """Nothing is known any more."""
+        """Forget all that is known, because it may be outdated."""
         self._suspects.clear()
         self._held.clear()
 
     @property
     def any_known(self) -> bool:
-        """Whether tasks are known to wait for a worker that runs nothing."""
+        """Whether a queue is known to have suspects, which wait for an idle worker."""
         return bool(self._suspects)
 
     def holding(self, now: float) -> str | None:
-        """The queue that wants this worker to start nothing until it is idle, if one does."""
+        """Find a queue that wants this worker to start nothing until it is idle; None: no queue."""
         self._held = {queue: until for queue, until in self._held.items() if until > now}
         return next(iter(self._held), None)
 
     def to_ask(self, queues: Sequence[str], *, others: bool) -> str | None:
-        """The queue that an idle worker is to ask for a suspect, if one has some.
+        """Choose the queue from which an idle worker claims a suspect.
 
         Args:
-            queues: of the worker, in the order in which they are asked.
-            others: there are other tasks to start.
+            queues: queues of the worker, in the order in which they are asked.
+            others: whether there are other tasks to start.
+
+        Returns:
+            The queue; None if none has suspects, or if other tasks come first.
         """
         first, self._others_first = self._others_first, False
         if first and others:

@@ -1,4 +1,4 @@
-"""What tells the releases of a job apart: a hash of the arguments that it takes."""
+"""Hash of a job's arguments, which tells releases of the job apart."""
 
 from __future__ import annotations
 
@@ -11,11 +11,19 @@ import msgspec
 
 
 def signature_hash(function: Callable[..., Any], types: Mapping[str, Any]) -> str:
-    """A short hash of the arguments that a function takes: names, kinds and types.
+    """Hash the arguments that a function takes: their names, kinds and types.
 
-    It goes into the types, as far as they can be described: a model with a new field takes other
-    values under the same name. Different hashes for the same thing cost one more attempt; the same
-    hash for different things would keep tasks from the worker that can run them.
+    The fields of the types are included, as far as a type can be described, because a model with a
+    new field takes other values under the same name. If equal arguments get different hashes, that
+    costs one attempt more. If different arguments got the same hash, tasks would never reach the
+    worker that can run them.
+
+    Args:
+        function: the job's function. Its first parameter, the context, is left out.
+        types: declared types of the arguments by name; empty for untyped jobs.
+
+    Returns:
+        Eight hexadecimal digits.
     """
     described: list[Any] = []
     try:
@@ -32,7 +40,7 @@ def _described(target: Any) -> str:
     for describe in (_pydantic_schema, msgspec.json.schema):
         try:
             return repr(describe(target))
-        except Exception:  # noqa: BLE001, S112 - types are anybody's; the next one is tried
+        except Exception:  # noqa: BLE001, S112 - a user's type may raise: try the next way
             continue
     return str(target)
 

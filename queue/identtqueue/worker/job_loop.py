@@ -1,14 +1,15 @@
-"""The event loop of a process for jobs: one for its hooks and all its attempts, tidied after each.
+"""The event loop of a process for jobs, shared by its hooks and attempts and tidied after each.
 
-What `on_process_startup` has opened, a pool of connections for instance, is bound to the loop, so
-the loop stays. What an attempt has begun ends with it: tasks, async generators, calls in the
-default executor, the timer of `signal.alarm`. An attempt runs in a copy of the hooks' context: it
-sees what they have set, and leaves no context variable behind.
+The objects that `on_process_startup` opens, such as a pool of connections, are bound to the event
+loop. So one loop lives as long as the process. Everything that an attempt starts ends with the
+attempt: tasks, async generators, calls in the default executor, the timer of `signal.alarm`. An
+attempt runs in a copy of the hooks' context. It sees the context variables that hooks have set, and
+its own changes to them are dropped.
 
-What belongs to an attempt is told by a context variable, which everything inherits that its code
-begins. A task that a pool began in a hook, and what that task begins later, are the pool's own.
-Callbacks that an attempt's code has scheduled (`call_later`) are left alone: a pool closes idle
-connections by them. They can't harm another attempt.
+A context variable tells which attempt has started something, because everything that its code
+starts inherits the variable. A task that a pool started in a hook belongs to no attempt, and
+neither does what that task starts later. Callbacks that an attempt has scheduled (`call_later`) are
+not cancelled, because pools close idle connections that way. They can't harm another attempt.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from identtqueue.worker.failure import describe
 logger = logging.getLogger(__name__)
 
 TIDY_SECONDS: Final = 5.0
-"""How long what an attempt has left behind may take to end. Then the process is replaced."""
+"""How long the leftovers of an attempt may take to end. After that the process is replaced."""
 
 NO_TIMER: Final = (0.0, 0.0)
 
@@ -41,10 +42,10 @@ _begun_by: Final[contextvars.ContextVar[Scope | None]] = contextvars.ContextVar(
 
 
 class Scope:
-    """What one attempt has begun.
+    """Record of everything that one attempt has started.
 
     Args:
-        context: that it runs in.
+        context: the context that the attempt runs in.
     """
 
     def __init__(self, context: contextvars.Context) -> None:
@@ -58,7 +59,7 @@ class Scope:
         context.run(_begun_by.set, self)
 
     def add_task(self, task: asyncio.Task[Any]) -> None:
-        """Note a task. One that is begun when all has been tidied up, by a timer, is not wanted."""
+        """Note a task. One that a timer starts after the attempt was tidied up is cancelled."""
         self._tasks.add(task)
         if self._over:
             task.cancel()
@@ -72,17 +73,17 @@ class Scope:
         self._generators.add(generator)
 
     def stop_timer(self) -> None:
-        """Stop a timer of the process that the attempt has started: it would end another one."""
+        """Stop an alarm timer that the attempt has started: it would interrupt a later attempt."""
         if self._timer == NO_TIMER and signal.getitimer(signal.ITIMER_REAL) != NO_TIMER:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def close(self) -> None:
-        """Note that the attempt has ended, and let go of what its context variables hold."""
+        """Note that the attempt has ended, and release its context variables."""
         self._over = True
-        self.context = contextvars.Context()  # the old one holds this scope: that was a cycle
+        self.context = contextvars.Context()  # the old one refers to this scope: break the cycle
 
     def left(self) -> list[str]:
-        """Name what has not ended."""
+        """Name the tasks, calls and generators of the attempt that have not ended."""
         tasks = [f"task {task.get_name()} ({_code_of(task)})" for task in self._pending()]
         calls = ["a call in the default executor" for call in self._calls if not call.done()]
         generators = [
@@ -91,15 +92,15 @@ class Scope:
         return sorted(tasks) + calls + sorted(generators)
 
     async def end(self) -> None:
-        """Cancel all tasks and calls, close all generators, and wait for them within bounds.
+        """Cancel all tasks and calls, close all generators, and wait at most `TIDY_SECONDS`.
 
-        Tasks are cancelled a second time when half of the time is over. Those in which a generator
-        closes are not cancelled before.
+        After half of that time, tasks are cancelled a second time. A task in which a generator
+        closes is only cancelled then.
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
         for call in self._calls:
-            call.cancel()  # one that waits for a thread never begins
+            call.cancel()  # so a call that still waits for a thread never starts
         calls = [asyncio.wrap_future(call) for call in self._calls if not call.done()]
         last = began + TIDY_SECONDS
         for until in (began + TIDY_SECONDS / 2, last):
@@ -128,7 +129,7 @@ def _code_of(task: asyncio.Task[Any]) -> str:
 
 
 def _closes_a_generator(task: asyncio.Task[Any]) -> bool:
-    """Whether it is one that the loop has begun, since nobody holds the generator any more."""
+    """Return whether the loop made this task to close a generator that is no longer referenced."""
     return not inspect.iscoroutine(task.get_coro())
 
 
@@ -144,7 +145,7 @@ async def _close(generator: AsyncGeneratorType[Any, Any]) -> None:
 
 
 class _Executor(ThreadPoolExecutor):
-    """The loop's default executor (`asyncio.to_thread`); notes whose calls it has."""
+    """Default executor of the loop (`asyncio.to_thread`) that notes which attempt made a call."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         call = super().submit(function, *args, **kwargs)
@@ -155,7 +156,7 @@ class _Executor(ThreadPoolExecutor):
 
 
 class JobLoop:
-    """Calls functions, plain or async, in one event loop that is made when it is needed."""
+    """Caller of functions, plain or async, in one event loop that is made when it is needed."""
 
     def __init__(self) -> None:
         self._hooks = contextvars.copy_context()
@@ -164,7 +165,7 @@ class JobLoop:
         self._factory = self._make_noted_task
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call a hook: what it begins goes on."""
+        """Call a hook. What it starts keeps running."""
         return self._finish(self._hooks, function, arguments)
 
     def scope(self) -> Scope:
@@ -172,26 +173,26 @@ class JobLoop:
         return Scope(self._hooks.copy())
 
     def run(self, scope: Scope, function: Callable[..., Any], *arguments: Any) -> Any:
-        """Call the function of an attempt; give or raise what becomes of it."""
+        """Call the function of an attempt; return its value, or raise its error."""
         try:
             return self._finish(scope.context, function, arguments)
         finally:
             scope.stop_timer()
 
     def left(self, scope: Scope) -> list[str]:
-        """Name what the attempt has left behind."""
+        """Name what the attempt has left running."""
         if scope.ran_in_loop:
-            # One turn, in which generators that nobody holds any more begin to close.
+            # Give the loop one turn, in which generators without references begin to close.
             self._drive(asyncio.sleep(0), scope.context, blamed=False)
         return scope.left()
 
     def tidy(self, scope: Scope) -> list[str]:
-        """End what the attempt has left behind; name what does not end."""
+        """End what the attempt has left running; name what does not end."""
         self._drive(scope.end(), scope.context, blamed=False)
         return scope.left()
 
     def close(self) -> None:
-        """End everything."""
+        """Cancel all tasks and close the event loop."""
         if self._loop is None:
             return
         loop = self._loop
@@ -224,9 +225,10 @@ class JobLoop:
     ) -> Any:
         """Run the loop until the coroutine ends, whatever else in the loop raises.
 
-        A `SystemExit` of a task leaves the loop at once, as does what a signal handler raises. The
-        coroutine fails with it, if it is blamed and both are of one attempt. Otherwise, as one of a
-        hook's task or of an earlier attempt, it is logged.
+        A `SystemExit` of any task leaves the loop at once, and so does an exception that a signal
+        handler raises. If it comes from the coroutine's own attempt and `blamed` is true, the
+        coroutine fails with it. Otherwise, as when it comes from a hook's task or an earlier
+        attempt, it is only logged.
         """
         loop = self._open()
         main = loop.create_task(coroutine, context=context)
@@ -240,7 +242,7 @@ class JobLoop:
                     loop.run_forever()
                 except BaseException as error:  # noqa: BLE001 - see above
                     raised_in = _out_of_the_loop(error, otherwise=scope)
-                    if main.done():  # its own
+                    if main.done():  # it was the coroutine itself that raised
                         break
                     if not blamed or raised_in is not scope:
                         _log_stray(error)
@@ -251,7 +253,7 @@ class JobLoop:
                 raise stray
             return main.result()
         finally:
-            del main, stray  # they hold what was raised, and that holds this frame
+            del main, stray  # they refer to the exception, and it refers to this frame: a cycle
 
     def _open(self) -> asyncio.AbstractEventLoop:
         loop = self._loop
@@ -260,7 +262,7 @@ class JobLoop:
             asyncio.set_event_loop(loop)
             loop.set_default_executor(_Executor(thread_name_prefix="asyncio"))
         factory = loop.get_task_factory()
-        if factory is not self._factory:  # none yet, or one that a hook has set
+        if factory is not self._factory:  # not installed yet, or replaced by a hook
             self._make = factory or _make_task
             loop.set_task_factory(self._factory)
         return loop
@@ -282,7 +284,10 @@ def _make_task(
 
 
 def _note_generators() -> None:
-    """Note async generators as they are begun. The loop puts its own hooks back when it stops."""
+    """Note each async generator at its first iteration.
+
+    The loop restores its own hooks when it stops, so this is called before each run.
+    """
     first = sys.get_asyncgen_hooks().firstiter
 
     def note(generator: Any) -> None:
@@ -296,22 +301,23 @@ def _note_generators() -> None:
 
 
 def _out_of_the_loop(error: BaseException, otherwise: Scope | None) -> Scope | None:
-    """Find the scope whose task or callback raised what has left the loop.
+    """Find the scope whose task or callback raised the exception that has left the loop.
 
-    The loop's own frames are cut off and cleared: they hold the task, and it holds the error.
+    The loop's own frames are cut off and cleared. They refer to the task, and it refers to the
+    error, which would be a cycle.
     """
     traceback = sys.exc_info()[2]
     while traceback is not None:
         frame = traceback.tb_frame
-        if frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - who else would know?
+        if frame.f_code is asyncio.Handle._run.__code__:  # noqa: SLF001 - there is no public way
             BaseException.with_traceback(error, traceback.tb_next)
             names = frame.f_locals
             context = getattr(names.get("self"), "_context", None)
             frame.clear()
-            if isinstance(names, dict):  # before Python 3.13 the frame keeps that too
+            if isinstance(names, dict):  # before Python 3.13 the frame keeps this dict as well
                 names.clear()
             return otherwise if context is None else context.get(_begun_by)
-        with contextlib.suppress(RuntimeError):  # `_drive` runs
+        with contextlib.suppress(RuntimeError):  # the frame of `_drive` is still running
             frame.clear()
         traceback = traceback.tb_next
     return otherwise
@@ -319,7 +325,12 @@ def _out_of_the_loop(error: BaseException, otherwise: Scope | None) -> Scope | N
 
 def _log_stray(error: BaseException) -> None:
     what = describe(error)
-    logger.error("not of this attempt: %s: %s\n%s", what.type, what.message, what.traceback)
+    logger.error(
+        "raised by a hook's task or an earlier attempt: %s: %s\n%s",
+        what.type,
+        what.message,
+        what.traceback,
+    )
 
 
 async def _wait(tasks: set[asyncio.Task[Any]]) -> None:

@@ -1,6 +1,6 @@
-"""What the kernel tells of processes (proc(5)): who this one is, and whether another one is gone.
+"""Identity of processes, from the kernel (proc(5)): which one this is, and which have ended.
 
-Only Linux tells; elsewhere nothing is known, and nothing is concluded.
+Only Linux has this information. On other systems nothing is known, and nothing is concluded.
 """
 
 from __future__ import annotations
@@ -13,13 +13,17 @@ PROC: Final = Path("/proc")
 
 
 def started(pid: int) -> str | None:
-    """When a process started, in clock ticks since the host did; None: it can't be told."""
+    """Return when a process started, in clock ticks since the host booted; None: not known."""
     fields = _stat(pid)
     return None if fields is None else fields[19]
 
 
 def domain() -> str | None:
-    """Where process ids mean the same: one start of one host, and one PID namespace in it."""
+    """Identify the scope of process ids: one boot of one host, and one PID namespace in it.
+
+    Returns:
+        `<boot id>:<inode of the PID namespace>`; None: not known.
+    """
     try:
         boot = (PROC / "sys/kernel/random/boot_id").read_text("ascii").strip()
         return f"{boot}:{(PROC / 'self/ns/pid').stat().st_ino}"
@@ -28,38 +32,42 @@ def domain() -> str | None:
 
 
 def itself() -> str | None:
-    """This process: `<pid>:<start>`, which no other one in its `domain` ever is."""
+    """Identify this process in its `domain`.
+
+    Returns:
+        `<pid>:<start>`, which no other process in the domain ever has; None: not known.
+    """
     pid = os.getpid()
     at = started(pid)
     return None if at is None else f"{pid}:{at}"
 
 
 def is_gone(process: str) -> bool:
-    """Whether a process of this `domain` has certainly ended.
+    """Return whether a process of this `domain` has certainly ended.
 
     Args:
-        process: as `itself` gave it there.
+        process: the value that `itself` returned in that process.
     """
     pid, _, at = process.partition(":")
     if not (pid.isascii() and pid.isdigit()):
         return False
     try:
-        os.kill(int(pid), 0)  # sends nothing; asked because /proc may hide other users' processes
+        os.kill(int(pid), 0)  # sends nothing; needed because /proc may hide other users' processes
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
-        pass  # another user's: it lives, or its id is in use again
+        pass  # it belongs to another user: it lives, or its id was reused
     fields = _stat(int(pid))
-    # A zombie has ended, and nobody has asked how; or the id was given to another process.
+    # A zombie ("Z") has ended. A different start time means that the id was reused.
     return fields is not None and (fields[0] == "Z" or fields[19] != at)
 
 
 def _stat(pid: int) -> list[str] | None:
-    """The fields of /proc/<pid>/stat from the third (its state) on."""
+    """Read the fields of /proc/<pid>/stat, from the third (the state) on."""
     try:
         text = (PROC / str(pid) / "stat").read_text("ascii", errors="replace")
     except OSError:
         return None
-    # The second, its name, may hold anything, even a ')'.
+    # The second field, the name, may contain anything, even a ')'.
     fields = text.rpartition(")")[2].split()
     return fields if len(fields) > 19 else None

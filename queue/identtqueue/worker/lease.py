@@ -1,11 +1,12 @@
 """The heartbeat: renews the lease.
 
-It beats in an OS thread with a connection of its own, so that a job that keeps the event loop busy
-for a while can't lose the lease. It stops renewing when the loop has been blocked for so long that
-its tasks are better off elsewhere (`watchdog`).
+It runs in an OS thread with a connection of its own. So a job that keeps the event loop busy for a
+while does not cost the lease. It stops renewing when the loop has been blocked for so long that the
+worker's tasks should run elsewhere (see `watchdog`).
 
-While Redis is away nobody can recover anything, so a worker keeps running its attempts and renews
-when Redis is back. It lets go only when it is told that the lease is lost.
+While Redis is down no worker can recover tasks of another. So a worker keeps running its attempts,
+and renews the lease when Redis is back. It abandons them only when Redis answers that the lease is
+lost.
 """
 
 from __future__ import annotations
@@ -28,26 +29,29 @@ from identtqueue.transport.settings import RedisSettings
 logger = logging.getLogger(__name__)
 
 BEATS_PER_LEASE: Final = 3
-"""Renewals in the time of one lease."""
+"""Renewals per lease duration."""
 
 ANSWER_PART: Final = 1 / 5
-"""Part of the lease that one answer may take. Two renewals in a row may fail by silence, with the
-pauses behind them, and a fifth of the lease is left for the third: 1/3 + 2 * 1/5 + 1/40 + 1/20."""
+"""Longest wait for one answer, as a part of the lease. Even if two renewals in a row go unanswered,
+with the pauses after them, nearly a fifth of the lease is left for the third:
+1/3 + 2 * 1/5 + 1/40 + 1/20 = 0.81."""
 
 PAUSE_PART: Final = 1 / 40
-"""Part of the lease that the pause after a first failure takes at most. It doubles with each
-further failure, up to the time between two renewals."""
+"""Longest pause after a first failure, as a part of the lease. It doubles with each further
+failure, up to the time between two renewals."""
 
 
 class Heartbeat:
-    """Renews one incarnation's leases, one per queue, in one round trip.
+    """Thread that renews the leases of one incarnation, one per queue, in one round trip.
 
     Args:
-        settings: where Redis is.
-        worker_id, queues, lease_seconds: whose lease.
-        may_renew: False: let the lease run out, for now.
-        on_beat: called with each answer, in the heartbeat's thread.
-        outage: tells the log.
+        settings: how to reach Redis.
+        worker_id: id of the incarnation.
+        queues: queues in which the incarnation has a lease.
+        lease_seconds: duration of a lease.
+        may_renew: asked before each renewal. While it returns False, the leases are not renewed.
+        on_beat: called in this thread with the worst answer of each renewal.
+        outage: logs trouble with Redis.
     """
 
     def __init__(
@@ -86,35 +90,35 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._run, daemon=True, name="identtqueue lease")
 
     def start(self) -> None:
-        """Begin to beat."""
+        """Start the thread."""
         self._renewed_at = self._steady_since = time.monotonic()
         self._thread.start()
 
     def stop(self) -> None:
-        """Beat no more. Returns at once; `join` waits for the thread."""
+        """Stop renewing. Returns at once; `join` waits for the thread."""
         self._ended.set()
 
     def join(self, seconds: float) -> None:
-        """Wait until the thread has ended; it may be stuck in a dead connection."""
+        """Wait until the thread has ended, at most this long: it may hang in a dead connection."""
         if self._thread.ident is not None:  # it was started
             self._thread.join(seconds)
 
     @property
     def alive(self) -> bool:
-        """Whether the thread runs."""
+        """Whether the thread is running."""
         return self._thread.is_alive()
 
     def steady_for(self, seconds: float) -> bool:
-        """Tell whether Redis has answered every beat for so long.
+        """Return whether Redis has answered every renewal for this long.
 
-        Only then are other workers' expired leases evidence: right after an outage all leases
-        have run out, and those who come back a moment later are alive.
+        Only then do expired leases of other workers prove their loss. Right after an outage of
+        Redis all leases have run out, and workers that reconnect a moment later are alive.
         """
         return time.monotonic() - self._steady_since >= seconds
 
     @property
     def account(self) -> str:
-        """What became of the last renewals, in words, for the log line about a lost lease."""
+        """Description of the last renewals, for the log line about a lost lease."""
         seconds = time.monotonic() - self._renewed_at
         if self._why_not:
             return f"it was not renewed for {seconds:.1f} s: {self._why_not}"
@@ -123,7 +127,9 @@ class Heartbeat:
                 f"it was not renewed for {seconds:.1f} s: the process stood still (it was stopped, "
                 "got no CPU, or a call in native code kept the GIL)"
             )
-        return f"it was renewed {seconds:.1f} s ago: somebody has given this worker up"
+        return (
+            f"it was renewed {seconds:.1f} s ago: a peer or the operator took this worker for dead"
+        )
 
     def _run(self) -> None:
         try:
@@ -133,7 +139,7 @@ class Heartbeat:
             self._redis.close()
 
     def _beat(self) -> float:
-        """Renew once; gives the seconds until the next beat."""
+        """Renew once; return the seconds until the next renewal."""
         if not self._may_renew():
             self._why_not = "the event loop is blocked"
             return self._interval * random.uniform(0.25, 0.5)
@@ -141,22 +147,22 @@ class Heartbeat:
         try:
             answers = self._redis.run_all(self._calls)
         except Exception as error:
-            if not isinstance(error, RedisError):  # ours; the lease must not be lost for its sake
-                logger.exception("heartbeat")
+            if not isinstance(error, RedisError):  # our own bug must not cost the lease
+                logger.exception("the heartbeat failed by a bug; it tries again")
             return self._failed(error)
         self._outage.worked("lease")
         ended = time.monotonic()
         if ended - started > self._interval:
-            self._steady_since = ended  # it answered, but far too late
+            self._steady_since = ended  # the answer came far too late
         worst = _worst(answers)
         if worst is not Lease.LOST:
             self._failures, self._why_not, self._renewed_at = 0, "", started
         self._on_beat(worst)
-        # Jittered, so that a fleet that has reconnected together spreads out.
+        # Jitter spreads out the renewals of workers that have reconnected together.
         return max(0.0, self._interval * random.uniform(0.9, 1.0) - (ended - started))
 
     def _failed(self, error: Exception) -> float:
-        """Note a failure; gives the pause before the next attempt."""
+        """Note a failure; return the pause in seconds before the next try."""
         logger.debug("lease not renewed: %s", error)
         self._outage.failed("lease", error)
         self._failures += 1
@@ -169,7 +175,7 @@ class Heartbeat:
 
 
 def _worst(answers: Sequence[Lease]) -> Lease:
-    """Of several queues' answers: one lost lease is a lost incarnation, one drain a drain."""
+    """Combine the answers of several queues: one lost lease is lost for all, one drain for all."""
     for answer in (Lease.LOST, Lease.DRAINING):
         if answer in answers:
             return answer

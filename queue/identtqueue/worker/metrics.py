@@ -1,4 +1,4 @@
-"""What a worker counts. Plain numbers on the hot path; Prometheus reads them when it asks."""
+"""Metrics of a worker: plain numbers on the hot path, converted when Prometheus asks."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
 BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-"""Upper bounds in seconds: from a no-op to a long document."""
+"""Upper bounds of the histograms in seconds, from a no-op to a job that reads a long document."""
 
 
 @dataclass(slots=True)
 class Histogram:
-    """Counts per bucket, and the sum."""
+    """Counts per bucket, and the sum of all values."""
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     total: float = 0.0
 
     def observe(self, seconds: float) -> None:
-        """Count one."""
+        """Count one duration."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 
     def cumulative(self) -> list[tuple[str, float]]:
-        """As Prometheus wants it."""
+        """Return cumulative counts by upper bound, as Prometheus expects them."""
         rows, running = [], 0
         for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
             running += count
@@ -37,7 +37,7 @@ class Histogram:
 
 @dataclass(slots=True, eq=False)  # a collector is registered by identity: it must be hashable
 class Counters:
-    """The numbers of one worker process, over all its incarnations."""
+    """Counters and gauges of one worker process, over all its incarnations."""
 
     ended: dict[tuple[str, str], int] = field(default_factory=dict)  # (queue, outcome) -> number
     waited: dict[str, Histogram] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Counters:
         self.ran[queue].observe(ran)
 
     def collect(self) -> Iterator[Metric]:
-        """The numbers as Prometheus metrics."""
+        """Convert the numbers to Prometheus metrics."""
         from prometheus_client.core import (  # noqa: PLC0415 - 8 MB that only /metrics needs
             CounterMetricFamily,
             GaugeMetricFamily,
@@ -81,7 +81,7 @@ class Counters:
         )
         yield CounterMetricFamily(
             "identtqueue_left_attempts",
-            "Attempts that did not end although they were told to.",
+            "Attempts that were left behind because they did not end when cancelled.",
             value=self.left_attempts,
         )
         ends = CounterMetricFamily(
@@ -105,7 +105,7 @@ class Counters:
             ("identtqueue_concurrency", "Attempts that may run at once.", self.concurrency),
             (
                 "identtqueue_abandoned_threads",
-                "Threads of cut-off jobs.",
+                "Threads left behind by cut-off attempts that are still running.",
                 self.abandoned_threads,
             ),
             (
@@ -114,6 +114,6 @@ class Counters:
                 self.abandoned_attempts,
             ),
             ("identtqueue_processes", "Processes for jobs.", self.processes),
-            ("identtqueue_draining", "1 while told to stop fetching.", int(self.draining)),
+            ("identtqueue_draining", "1 while the worker drains.", int(self.draining)),
         ):
             yield GaugeMetricFamily(name, text, value=value)

@@ -1,9 +1,9 @@
-"""What keeps a worker from taking tasks while its queues have some.
+"""Obstacles: conditions under which a worker takes no tasks, although its queues have some.
 
-Three things do: too many threads or attempts that were cut off and left behind, a thread or a
-process that can't be started, and too many results that Redis has not got yet. No task is to blame
-for them, so none is charged. While there is an obstacle, the worker claims nothing, says so in the
-log and in /readyz, and leaves the tasks to others.
+There are three: too many threads or attempts were cut off and left behind, a thread or a process
+can't be started, or too many results wait to be recorded in Redis. No task has caused them, so no
+task is charged. While there is an obstacle, the worker claims nothing and leaves the tasks to other
+workers. The log and /readyz give the reason.
 """
 
 from __future__ import annotations
@@ -17,15 +17,19 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS: Final = 1.0
 LONGEST_PAUSE_SECONDS: Final = 30.0
-"""Between two tries to start a thread or a process: doubled from the one up to the other."""
+"""Pause between two tries to start a thread or a process. It doubles from the first value up to
+this one."""
 
 
 class CannotStart(Exception):
-    """There is no thread or no process for an attempt, for a reason that is not its task's."""
+    """No thread or process can be started for an attempt. Its task is not charged."""
 
 
 class Obstacles:
-    """The obstacles of one worker. Changed in its event loop; `text` may be read in any thread."""
+    """Obstacles of one worker.
+
+    They are changed in its event loop only. `text` and `text_of` may be read in any thread.
+    """
 
     def __init__(self) -> None:
         self._texts: dict[str, str] = {}
@@ -39,16 +43,16 @@ class Obstacles:
 
     @property
     def text(self) -> str | None:
-        """What keeps this worker from taking tasks; None: nothing that would have to be said."""
+        """Why this worker takes no tasks, for the probes; None: no obstacle to report yet."""
         said = [text for name, text in list(self._texts.items()) if name not in self._unsaid]
         return "; ".join(said) or None
 
     def text_of(self, name: str) -> str | None:
-        """The text of one obstacle; None: it is not there."""
+        """Return the text of one obstacle; None: there is no such obstacle."""
         return self._texts.get(name)
 
     async def gone(self) -> None:
-        """Return when there is none."""
+        """Wait until there is no obstacle."""
         await self._none.wait()
 
     def put(
@@ -57,10 +61,11 @@ class Obstacles:
         """Take no more tasks until this obstacle is removed.
 
         Args:
-            name: for `remove`.
-            text: for the log and the probes.
-            detail: for the log alone.
-            quiet_for_seconds: an obstacle that is gone by then is not mentioned anywhere.
+            name: name by which `remove` finds it.
+            text: description for the log and the probes.
+            detail: further details for the log alone.
+            quiet_for_seconds: time before it is mentioned in the log and the probes. An obstacle
+                that is removed earlier is never mentioned.
         """
         if name not in self._texts and quiet_for_seconds:
             loop = asyncio.get_running_loop()
@@ -89,8 +94,8 @@ class Obstacles:
         logger.warning("taking no more tasks: %s%s", text, detail and f": {detail}")
 
     def not_started(self, error: CannotStart) -> None:
-        """Pause, longer with each failure in a row, because a thread or a process did not start."""
-        if "start" in self._texts:  # attempts of one claim fail together
+        """Pause because a thread or a process did not start; longer with each failure in a row."""
+        if "start" in self._texts:  # all attempts of one claim fail together
             return
         self._failed_starts += 1
         longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self._failed_starts - 1))

@@ -1,8 +1,8 @@
-"""Which queues a worker claims from next, and how much from each: pure, without any I/O.
+"""Order of a worker's queues: which to claim from next, and how many tasks from each. Pure.
 
-Of each queue it is known that it had tasks left (ready), or that it was empty when it was last
-seen, or nothing (unseen). A plan names the claims that leave together, in one round trip; a claim
-of 0 tasks only looks.
+A queue is *ready* if it had tasks left when it was last seen, empty if it had none, and *unseen* if
+nothing recent is known of it. A plan lists the claims that are sent together in one round trip. A
+claim of 0 tasks only looks.
 """
 
 from __future__ import annotations
@@ -14,58 +14,67 @@ from itertools import takewhile
 from typing import Final
 
 LOOK_AROUND_SECONDS: Final = 0.1
-"""While there is always work on one queue, the others are looked at this often."""
+"""While one queue always has tasks, the other queues are looked at this often."""
 
 LOOK_ABOVE_SECONDS: Final = 0.01
-"""How long, in strict order, an empty queue is believed to be empty still. Ten round trips within
-a cluster: looking costs a busy worker little, and no caller of a task sees the difference."""
+"""In strict order, a queue that was seen empty counts as empty for this long. That is about ten
+round trips within a cluster: looking costs a busy worker little, and callers notice no delay."""
 
 CLAIMS_AT_ONCE: Final = 4
-"""Queues that share one round's free slots at most. With more, each claim would be for a task or
-two, and the claims would cost more than the tasks; those left out are first the next time."""
+"""Most queues that share the free slots of one round. With more, each claim would be for a task or
+two, and the claims would cost more than the tasks. Queues left out come first in the next round."""
 
 QUICK_SECONDS: Final = 0.01
-"""Slots that come back sooner than this go to one queue at a time: the next round evens it out, and
-four claims of eight tasks cost a worker half as much again as one of 32."""
+"""If rounds follow each other faster than this, each gives all free slots to one queue. The next
+rounds even it out, and four claims of eight tasks cost a worker 1.5 times as much as one of 32."""
 
 
 class QueueOrder(ABC):
-    """What is known of the queues, and the plan that follows from it.
+    """Knowledge about the queues of a worker, and the plan that follows from it.
 
     Args:
-        queues: of the worker.
+        queues: names of the worker's queues, in the order given.
     """
 
     def __init__(self, queues: Sequence[str]) -> None:
         self._queues = tuple(queues)
         self._ready: set[str] = set()
         self._unseen: set[str] = set(queues)
-        self._look_at = 0.0  # when what was seen empty counts as unseen
+        self._look_at = 0.0  # when queues that were seen empty count as unseen again
 
     def look_everywhere(self) -> None:
-        """Nothing is known any more."""
+        """Forget what is known, so that the next plan looks at all queues."""
         self._ready.clear()
         self._unseen.update(self._queues)
 
     @abstractmethod
     def to_block_on(self) -> Sequence[str]:
-        """The queues, in the order in which Redis looks for one that rings."""
+        """Order the queues for BLPOP, which checks their wake lists in this order."""
 
     @abstractmethod
     def rung(self, queue: str, now: float) -> None:
-        """A queue rang, in the order of `to_block_on`; `now` is in seconds of any clock."""
+        """Note that a queue's wake token was taken, by a BLPOP in the order of `to_block_on`.
+
+        Args:
+            queue: the queue whose token it was.
+            now: time in seconds, on any monotonic clock.
+        """
 
     @abstractmethod
     def plan(self, free: int, now: float) -> Mapping[str, int]:
-        """Tasks to ask for, by queue; empty: nothing is left anywhere.
+        """Plan the next claims.
 
         Args:
-            free: slots, at least 1; the sum is not more.
-            now: in seconds, of the clock that `rung` is told.
+            free: number of free slots, at least 1.
+            now: time in seconds, on the same clock as for `rung`.
+
+        Returns:
+            Number of tasks to ask for by queue, at most `free` in sum; empty if no queue is known
+            to have tasks and none is unseen.
         """
 
     def note(self, queue: str, started: int, pending: int) -> None:  # noqa: ARG002 - for subclasses
-        """What a claim gave, and how many tasks it left."""
+        """Note how many tasks of a queue a claim has started, and how many it has left."""
         self._unseen.discard(queue)
         if pending > 0:
             self._ready.add(queue)
@@ -74,42 +83,42 @@ class QueueOrder(ABC):
 
 
 class FairOrder(QueueOrder):
-    """Shares: of the tasks started while several queues have work, each gets its weight's part.
+    """Order by shares: while several queues have tasks, each gets a share by its weight.
 
-    Stride scheduling (Waldspurger and Weihl, MIT/LCS/TM-528, 1995): each task started moves its
-    queue on by 1/weight, and whoever has come least far is next. A queue that had nothing joins
-    where the others are: it can't save its share up. So none starves, and the share of an empty
-    one goes to the others.
+    This is stride scheduling (Waldspurger and Weihl, MIT/LCS/TM-528, 1995). Each started task adds
+    1/weight to the pass value of its queue, and the queue with the smallest pass value is served
+    next. A queue that was empty rejoins at the pass value of the others, so it cannot save up its
+    share. No queue starves, and the share of an empty queue goes to the others.
 
     Args:
-        queues: of the worker.
-        weights: by queue; 1 where there is none.
+        queues: names of the worker's queues, in the order given.
+        weights: weight by queue; 1 for a queue that is not listed.
     """
 
     def __init__(self, queues: Sequence[str], weights: Mapping[str, int]) -> None:
         super().__init__(queues)
         self._stride = {queue: 1 / weights.get(queue, 1) for queue in queues}
         self._passed = dict.fromkeys(queues, 0.0)
-        self._now = 0.0  # how far whoever has come least far had come; never falls
+        self._now = 0.0  # smallest pass value of the queues that were served; never falls
         self._planned_at = 0.0
-        self._first = 0  # position of the queue that is blocked on first
+        self._first = 0  # position of the queue that BLPOP checks first
 
     def to_block_on(self) -> Sequence[str]:
-        """In turn: each that rings is the last the next time."""
+        """Order the queues in rotation: the one whose token was taken is last the next time."""
         return self._queues[self._first :] + self._queues[: self._first]
 
     def rung(self, queue: str, now: float) -> None:
-        """The others will ring, each in its turn, if they have something."""
+        """Note that a queue has tasks. The others have tokens of their own, if they have tasks."""
         self._ready = {queue}
         self._unseen.clear()
         self._first = (self._queues.index(queue) + 1) % len(self._queues)
         self._look_at = now + LOOK_AROUND_SECONDS
 
     def plan(self, free: int, now: float) -> Mapping[str, int]:
-        """Shares for queues that have tasks; a look at those that are unseen."""
+        """Plan shares for queues that have tasks, and a look at unseen ones."""
         if now >= self._look_at:
             self._look_at = now + LOOK_AROUND_SECONDS
-            if self._ready:  # it keeps us from blocking, and so from hearing the others
+            if self._ready:  # then the worker does not block, so it hears of no token of the others
                 self._unseen.update(queue for queue in self._queues if queue not in self._ready)
         quick = now - self._planned_at < QUICK_SECONDS
         self._planned_at = now
@@ -120,14 +129,14 @@ class FairOrder(QueueOrder):
         return shares
 
     def note(self, queue: str, started: int, pending: int) -> None:
-        """Charge what was started, not what was asked for."""
+        """Charge the queue for the tasks that were started, not for those that were asked for."""
         if queue not in self._ready:
             self._passed[queue] = max(self._passed[queue], self._now)
         self._passed[queue] += started * self._stride[queue]
         super().note(queue, started, pending)
 
     def _behind(self, queues: Container[str], number: int) -> list[tuple[float, int, str]]:
-        """Those that have come least far; between equals, the order given decides."""
+        """Find the queues with the smallest pass values. Between equals the given order decides."""
         found = [
             (self._passed[queue], position, queue)
             for position, queue in enumerate(self._queues)
@@ -142,7 +151,7 @@ class FairOrder(QueueOrder):
         if len(behind) == 1:
             return {behind[0][2]: free}
         shares: dict[str, int] = {}
-        for _ in range(free):  # sorted, it is a heap
+        for _ in range(free):  # `behind` is sorted, so it is a heap
             passed, position, queue = behind[0]
             shares[queue] = shares.get(queue, 0) + 1
             heapreplace(behind, (passed + self._stride[queue], position, queue))
@@ -150,24 +159,24 @@ class FairOrder(QueueOrder):
 
 
 class StrictOrder(QueueOrder):
-    """Priorities: nothing of a queue while one that stands before it has tasks.
+    """Order by priority: no task of a queue is started while an earlier queue has tasks.
 
-    "Has" is what was seen at most LOOK_ABOVE_SECONDS ago. So for that time, and the round trip
-    behind it, slots that become free may go to tasks of a lower queue after a push to a higher one.
+    What a queue has was seen at most LOOK_ABOVE_SECONDS ago. So after a push to a higher queue,
+    slots may still go to tasks of a lower one for that time and one round trip.
     """
 
     def to_block_on(self) -> Sequence[str]:
-        """The highest first."""
+        """Order the queues by priority, the highest first."""
         return self._queues
 
     def rung(self, queue: str, now: float) -> None:
-        """Redis looked in order: those before it had nothing at that moment."""
+        """Note that a queue has tasks, and that the higher ones had no token at that moment."""
         self._ready = {queue}
         self._unseen.clear()
         self._look_at = now + LOOK_ABOVE_SECONDS
 
     def plan(self, free: int, now: float) -> Mapping[str, int]:
-        """All for the highest queue that has tasks, or may have."""
+        """Plan all free slots for the highest queue that has tasks or may have some."""
         if now >= self._look_at:
             self._look_at = now + LOOK_ABOVE_SECONDS
             if self._ready:

@@ -1,4 +1,4 @@
-"""How an attempt ended: made by the executor, told to hooks, recorded by the finisher."""
+"""Outcomes of attempts: made by the executor, passed to hooks, recorded by the finisher."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from identtqueue.task import Failure
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """How an attempt ended. `after_task` hooks are handed one.
+    """Outcome of an attempt. `after_task` hooks get one.
 
     Attributes:
-        name: `succeeded`; `failed` (a dead letter); `retried` (it failed and runs again);
-            `cancelled`; `released` (cut off at shutdown: back to its queue, uncharged);
-            `declined` (this worker cannot run it: it goes to those that can, uncharged);
-            `disowned` (cut off because the lease of a queue was lost).
-        log_level: at which the worker logs it.
+        name: `succeeded`; `failed` (the task is a dead letter); `retried` (the attempt failed and
+            the task runs again); `cancelled` (on request); `released` (cut off at shutdown, and
+            the task is back in its queue, uncharged); `declined` (this worker cannot run the task,
+            which is left to workers that can, uncharged); `disowned` (cut off because the lease of
+            a queue was lost).
+        log_level: level at which the worker logs the outcome.
     """
 
     name: ClassVar[str]
@@ -26,12 +27,16 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def failure(self) -> Failure | None:
-        """Why, if it failed (or is retried): type, message and traceback."""
+        """Type, message and traceback of the error, if the attempt raised one or was declined."""
         return None
 
 
 class Succeeded(Outcome, frozen=True):
-    """The encoded result."""
+    """Outcome of an attempt whose job returned.
+
+    Attributes:
+        data: the encoded result.
+    """
 
     name: ClassVar[str] = "succeeded"
     log_level: ClassVar[int] = logging.INFO
@@ -39,7 +44,7 @@ class Succeeded(Outcome, frozen=True):
 
 
 class Failed(Outcome, frozen=True):
-    """For good: a dead letter."""
+    """Outcome of a failed attempt that is not retried: the task is a dead letter."""
 
     name: ClassVar[str] = "failed"
     log_level: ClassVar[int] = logging.ERROR
@@ -47,7 +52,12 @@ class Failed(Outcome, frozen=True):
 
 
 class Retried(Outcome, frozen=True):
-    """It failed, and runs again after so many seconds."""
+    """Outcome of a failed attempt whose task runs again.
+
+    Attributes:
+        failure: the error of this attempt.
+        retry_seconds: delay before the next attempt.
+    """
 
     name: ClassVar[str] = "retried"
     failure: Failure
@@ -55,23 +65,25 @@ class Retried(Outcome, frozen=True):
 
 
 class Cancelled(Outcome, frozen=True):
-    """It was cancelled on request."""
+    """Outcome of an attempt that was cancelled on request."""
 
     name: ClassVar[str] = "cancelled"
 
 
 class Released(Outcome, frozen=True):
-    """It was cut off at shutdown and goes back to the queue, uncharged."""
+    """Outcome of an attempt that was cut off at shutdown: the task is requeued, uncharged."""
 
     name: ClassVar[str] = "released"
 
 
 class Declined(Outcome, frozen=True):
-    """This worker cannot run it: it goes to those that can, uncharged.
+    """Outcome of an attempt whose task this worker cannot run: it is left to workers that can.
+
+    The task is not charged.
 
     Attributes:
-        failure: why not.
-        signature: what this worker knows of the job.
+        failure: the reason.
+        signature: signature of the job in this worker, under which it declines the task.
     """
 
     name: ClassVar[str] = "declined"
@@ -81,6 +93,9 @@ class Declined(Outcome, frozen=True):
 
 
 class Disowned(Outcome, frozen=True):
-    """It was cut off because the lease of a queue was lost; what is still ours goes back."""
+    """Outcome of an attempt that was cut off because the lease of a queue was lost.
+
+    If this worker still owns the task, it is requeued.
+    """
 
     name: ClassVar[str] = "disowned"

@@ -1,9 +1,9 @@
-"""What a worker and the processes of its jobs say to each other: msgpack, with its length in front.
+"""Messages between a worker and its processes for jobs, as msgpack with a length prefix.
 
-The worker: `Setup` once, then `Run`, one at a time. The process: `Ready` once, then `Done` or
-`Raised` to each; `Raised` in the place of `Ready` if it could not start; `Tidied` after a `Done` or
-`Raised` that is not `tidy`; `Progress` and `Log` at any time. Tasks and results are the bytes that
-Redis has; nothing is pickled.
+The worker sends `Setup` once, then one `Run` at a time. The process answers `Setup` with `Ready`,
+or with `Raised` if it could not start. It answers each `Run` with `Done` or `Raised`. If that
+answer is not `tidy`, `Tidied` follows. It sends `Progress` and `Log` at any time. Tasks and results
+are the same bytes as in Redis. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from identtqueue.retry import Kinds
 LENGTH: Final = struct.Struct("!I")
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
-"""What a decoder raises."""
+"""Errors that the decoders raise for a message that can't be decoded."""
 
 
 class Setup(msgspec.Struct, array_like=True, tag="setup"):
-    """How to become a process of this worker.
+    """First message to a process: what it needs to run jobs of this worker.
 
     Attributes:
-        argv: of the worker.
-        main_module, main_path: `__main__`, if jobs live there.
-        hooks: references to what is called at the start.
-        max_payload_bytes: larger results fail the task.
-        log_levels: by logger name; '' is the root.
+        argv: `sys.argv` of the worker.
+        main_module, main_path: source of `__main__`, if jobs are defined there.
+        hooks: references to the `on_process_startup` hooks.
+        max_payload_bytes: largest encoded result; a larger one fails the task.
+        log_levels: levels of the worker's loggers by name; '' is the root logger.
     """
 
     argv: list[str]
@@ -41,10 +41,15 @@ class Setup(msgspec.Struct, array_like=True, tag="setup"):
 
 
 class Run(msgspec.Struct, array_like=True, tag="run"):
-    """One attempt: what becomes its `Context`, and the task as it came from Redis.
+    """Order to run one attempt, with the fields of its `Context` and the payload from Redis.
 
     Attributes:
-        number: counts the attempts of this process.
+        number: number of the attempt in this process, counted from 1.
+        job: name of the job.
+        reference: where its function is found, as `module:name`.
+        typed: whether its arguments are converted to declared types.
+        deadline: time of `time.monotonic()`, a clock that all processes of a machine share.
+        payload: the encoded task.
     """
 
     number: int
@@ -56,21 +61,21 @@ class Run(msgspec.Struct, array_like=True, tag="run"):
     attempt: int
     failures: int
     enqueued_at_ms: int
-    deadline: float | None  # time.monotonic(): one clock for all processes of a machine
+    deadline: float | None
     payload: bytes
     fencing_token: int
 
 
 class Ready(msgspec.Struct, array_like=True, tag="ready"):
-    """It has started."""
+    """Answer to `Setup`: the process is ready to run attempts."""
 
 
 class Done(msgspec.Struct, array_like=True, tag="done"):
-    """A result.
+    """Answer to `Run`: the job returned.
 
     Attributes:
-        data: the result, encoded.
-        tidy: nothing of the attempt is left; otherwise `Tidied` comes when that is so.
+        data: the encoded result.
+        tidy: whether the attempt has left nothing running. If it has, `Tidied` follows.
     """
 
     data: bytes
@@ -78,14 +83,15 @@ class Done(msgspec.Struct, array_like=True, tag="done"):
 
 
 class Raised(msgspec.Struct, array_like=True, tag="raised"):
-    """An error.
+    """Answer to `Setup` or `Run`: an error was raised.
 
     Attributes:
-        failure: what the caller is shown, encoded.
-        kinds: what the retry policy looks at.
-        after_seconds: what a `Retry` asked for.
-        hopeless: the job was not called, or had returned: another run would end the same way.
-        tidy: as of `Done`.
+        failure: type, message and traceback for the caller, encoded.
+        kinds: classes of the error, for the retry policy.
+        after_seconds: delay that a `Retry` asked for; None: none.
+        hopeless: whether another run would end the same way, because the job was not called or
+            had already returned.
+        tidy: see `Done`.
     """
 
     failure: bytes
@@ -96,21 +102,21 @@ class Raised(msgspec.Struct, array_like=True, tag="raised"):
 
 
 class Tidied(msgspec.Struct, array_like=True, tag="tidied"):
-    """The process has ended what the last attempt had left behind.
+    """Notice that the process has tidied up after its last attempt.
 
     Attributes:
-        left: what it could not end; the process can't be used any more.
+        left: what could not be ended. Unless it is empty, the process can't be used any more.
     """
 
     left: list[str]
 
 
 class Progress(msgspec.Struct, array_like=True, tag="progress"):
-    """What the job reports.
+    """Progress that a job reports.
 
     Attributes:
-        data: the progress, encoded.
-        number: of the `Run`: a thread that an earlier attempt has left may report too.
+        data: the encoded progress.
+        number: `number` of the `Run`, because a thread left by an earlier attempt may report too.
     """
 
     data: bytes
@@ -118,7 +124,7 @@ class Progress(msgspec.Struct, array_like=True, tag="progress"):
 
 
 class Log(msgspec.Struct, array_like=True, tag="log"):
-    """A log record; the worker's handlers have it as their own."""
+    """Log record, which the worker's own handlers process."""
 
     name: str
     level: int
@@ -129,7 +135,7 @@ class Log(msgspec.Struct, array_like=True, tag="log"):
 
 
 class _LogHead(msgspec.Struct, array_like=True, tag="log"):
-    """A log record without its fields: what is behind the last one is passed over, unread."""
+    """Log record without its `fields`. The decoder skips what follows the last field here."""
 
     name: str
     level: int
@@ -149,24 +155,24 @@ _log_heads: msgspec.msgpack.Decoder[_LogHead] = msgspec.msgpack.Decoder(_LogHead
 
 
 def pack(message: msgspec.Struct) -> bytes:
-    """As it goes through the pipe."""
+    """Encode a message with its length prefix."""
     body = _encoder.encode(message)
     return LENGTH.pack(len(body)) + body
 
 
 def read_order(body: bytes) -> Order:
-    """What the worker said."""
+    """Decode a message of the worker."""
     return _orders.decode(body)
 
 
 def read_message(body: bytes) -> Message:
-    """What the process said.
+    """Decode a message of the process.
 
-    A log record's fields are anything that can be encoded. Some can't be decoded (a map with a map
-    as a key, say): then the record comes without them.
+    The fields of a log record are anything that can be encoded. Some of that can't be decoded again
+    (a map with a map as a key, say). Then the record is returned without its fields.
 
     Raises:
-        msgspec.DecodeError, ValueError, RecursionError: it is no message.
+        msgspec.DecodeError, ValueError, RecursionError: the bytes are not a message.
     """
     try:
         return _messages.decode(body)

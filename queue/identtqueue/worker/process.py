@@ -1,4 +1,4 @@
-"""One process for jobs, as the worker sees it: started, asked, listened to, ended."""
+"""One process for jobs, as the worker sees it: it starts, uses, listens to and ends the process."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ START_SECONDS: Final = 300.0
 """How long a process may take to import the jobs and run its hooks (load a model, say)."""
 
 END_SECONDS: Final = 5.0
-"""How long one may take to end by itself (`atexit`), and how long a killed one is waited for."""
+"""How long a process may take to end by itself (`atexit` functions), and how long to wait for a
+killed one."""
 
 
 class JobProcess:
-    """`start` it, then `run` attempts, one at a time.
+    """One process for jobs: `start` it, then `run` attempts, one at a time.
 
     Args:
-        setup: what it is told first.
-        counters: where processes and their ends are counted.
+        setup: first message to the process.
+        counters: count the processes and their ends.
 
     Attributes:
-        pid: of the process, and of its session and group.
-        gone: its end; done when nothing is left of it.
-        ran: attempts so far.
+        pid: id of the process, and of its session and process group.
+        gone: task that is done when the process has ended and its resources are released.
+        ran: number of attempts so far.
 
     Raises:
-        CannotStart: the system refuses one.
+        CannotStart: the operating system refuses to start a process.
     """
 
     def __init__(self, setup: pipe.Setup, counters: Counters) -> None:
@@ -58,7 +59,7 @@ class JobProcess:
         self._answer: asyncio.Future[pipe.Answer] | None = None
         self._exit_code: asyncio.Future[int] = self._loop.create_future()
         self._context: Context | None = None
-        self._tidied: asyncio.Future[bool] | None = None  # of the last attempt; None: at once
+        self._tidied: asyncio.Future[bool] | None = None  # None: the last attempt left nothing
         self._told_to_end = False
         self.ran = 0
         try:
@@ -71,21 +72,22 @@ class JobProcess:
 
     @property
     def usable(self) -> bool:
-        """Whether it waits for an attempt."""
+        """Whether the process is ready for an attempt."""
         is_tidy = self._tidied is None or (self._tidied.done() and self._tidied.result())
         return self._answer is None and is_tidy and not self._has_ended()
 
     @property
     def tidies(self) -> bool:
-        """Whether it ends what its last attempt has left behind."""
+        """Whether the process is tidying up after its last attempt."""
         return self._tidied is not None and not self._tidied.done()
 
     async def start(self) -> None:
-        """Return when it is ready; it is gone otherwise.
+        """Wait until the process is ready. After an error it is ended.
 
         Raises:
-            ProcessDied, ProcessNotStarted: it did not become ready.
-            RaisedElsewhere: what an import or a hook raised.
+            ProcessDied: it ended before it was ready.
+            ProcessNotStarted: it was not ready within `START_SECONDS`.
+            RaisedElsewhere: an import or a hook raised an error in it.
         """
         try:
             async with asyncio.timeout(START_SECONDS):
@@ -98,14 +100,22 @@ class JobProcess:
             raise
 
     async def run(self, job: Job, context: Context, payload: bytes) -> bytes:
-        """Run one attempt; gives the encoded result. Cancelled, this is not usable any more.
+        """Run one attempt. If this is cancelled, the process is not usable any more.
+
+        Args:
+            job: the job to call.
+            context: context of the attempt.
+            payload: the encoded task.
+
+        Returns:
+            The encoded result.
 
         Raises:
-            CannotStart: it had ended before: the job was not called.
-            ProcessDied: it ended before the job did.
-            RaisedElsewhere: what the job raised.
+            CannotStart: the process had ended already, so the job was not called.
+            ProcessDied: the process ended before the job did.
+            RaisedElsewhere: the job raised an error.
         """
-        if self._has_ended():  # while a hook ran
+        if self._has_ended():  # it may have died while a hook ran
             raise CannotStart(f"process {self.pid} has ended before its job was called")
         self.ran += 1
         self._context, self._tidied = context, None
@@ -130,7 +140,7 @@ class JobProcess:
         return done.data
 
     async def tidied(self) -> None:
-        """Return when it is usable again, or certainly not."""
+        """Wait until the process has tidied up after its last attempt. Kill it if it does not."""
         if self._tidied is not None:
             await asyncio.wait([self._tidied], timeout=TIDY_SECONDS + END_SECONDS)
         if self.tidies:
@@ -138,7 +148,7 @@ class JobProcess:
             await self.kill()
 
     async def end(self) -> None:
-        """Let it end by itself; kill it if it does not."""
+        """Let the process end by itself, and kill it if it does not."""
         self._told_to_end = True
         with contextlib.suppress(OSError):  # it has ended
             self._socket.shutdown(socket.SHUT_WR)
@@ -146,7 +156,7 @@ class JobProcess:
         await self.kill()
 
     async def kill(self) -> None:
-        """End it now, and what its job has started; return when it has gone."""
+        """Kill the process and all that its job has started; wait until it is gone."""
         if not self._exit_code.done():
             self._told_to_end = True
             self._counters.killed_processes += 1
@@ -154,7 +164,7 @@ class JobProcess:
         await asyncio.wait([self.gone], timeout=END_SECONDS)
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start the process, and the thread that waits for its end; leave nothing of a failure."""
+        """Start the process and the thread that waits for its end; clean up both on failure."""
         with contextlib.ExitStack() as both, contextlib.ExitStack() as ours:
             self._socket, theirs = socket.socketpair()
             ours.callback(self._socket.close)
@@ -181,15 +191,16 @@ class JobProcess:
             return process
 
     def _has_ended(self) -> bool:
-        """Look whether it has ended, also if the thread that waits for that could not say so yet.
+        """Check whether the process has ended, even before the waiting thread has reported it.
 
-        An attempt must not be lent a process that was killed a moment ago, and be charged for it.
+        Otherwise an attempt could get a process that was killed a moment ago, and be charged for
+        its death.
         """
         if self._exit_code.done():
             return True
         try:
             return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # that thread was faster
+        except ChildProcessError:  # the waiting thread was faster
             return True
 
     async def _ask(self, message: pipe.Order) -> pipe.Ready | pipe.Done:
@@ -197,12 +208,12 @@ class JobProcess:
             raise ProcessDied(self._what, self._exit_code.result())
         answer: asyncio.Future[pipe.Answer] = self._loop.create_future()
         self._answer = answer
-        with contextlib.suppress(ConnectionError):  # it has died: the answer will say so
+        with contextlib.suppress(ConnectionError):  # it has died: the answer will be `ProcessDied`
             await self._loop.sock_sendall(self._socket, pipe.pack(message))
         try:
             found = await answer
         finally:
-            del answer, message  # what is raised holds this frame
+            del answer, message  # an exception refers to this frame: drop what the frame holds
         if isinstance(found, pipe.Raised):
             raise RaisedElsewhere(
                 codec.decode_failure(found.failure),
@@ -212,18 +223,22 @@ class JobProcess:
             )
         return found
 
-    # --- what it says, and its end ---
+    # --- messages of the process, and its end ---
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """In a thread of its own: the one way to hear of an end on every system and event loop."""
+        """Wait for the end of the process, in a thread of its own.
+
+        This is the only way that works on every system and with every event loop.
+        """
         code = process.wait()
-        # What its job has left running. The group's number is not given to others while it has a
-        # member; without one, this comes before the numbers have gone round.
+        # Kill what its job has left running. While the group has a member, its id is not reused.
+        # If it has none, this call comes long before process ids wrap around.
         _kill_group(process.pid)
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._exit_code.set_result, code)
-        # To the first process of a container they are children now, and zombies until waited for.
-        with contextlib.suppress(ChildProcessError):  # there is none (any more)
+        # If the worker is the first process of its container, the orphans are its children now.
+        # They stay zombies until they are waited for.
+        with contextlib.suppress(ChildProcessError):  # there is none, or none is left
             while True:
                 os.waitpid(-process.pid, 0)
 
@@ -231,12 +246,12 @@ class JobProcess:
         listening = self._loop.create_task(self._listen())
         first: list[asyncio.Future[Any]] = [listening, self._exit_code]
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not self._exit_code.done():  # it has closed its end of the pipe: it is about to exit
+        if not self._exit_code.done():  # it has closed its end of the pipe, so it is about to exit
             await asyncio.wait([self._exit_code], timeout=END_SECONDS)
         if not self._exit_code.done():
             _kill_group(self.pid)
         code = await self._exit_code
-        await asyncio.wait([listening], timeout=END_SECONDS)  # what it had said before
+        await asyncio.wait([listening], timeout=END_SECONDS)  # read what it had sent before its end
         listening.cancel()
         await asyncio.wait([listening])
         self._socket.close()
@@ -256,14 +271,14 @@ class JobProcess:
         except (EOFError, ConnectionError):
             return
         except Exception:
-            logger.exception("process %d can't be understood", self.pid)
+            logger.exception("listening to process %d failed by a bug", self.pid)
 
     def _hear_one(self, body: bytes) -> None:
         try:
             message = pipe.read_message(body)
-        except pipe.UNREADABLE as error:  # the next one begins where this one ends
-            logger.warning("process %d said what can't be read: %s", self.pid, error)
-            unread = PayloadUndecodable(f"what {self._what} answered can't be read: {error}")
+        except pipe.UNREADABLE as error:  # the length prefix tells where the next one begins
+            logger.warning("process %d sent a message that can't be read: %s", self.pid, error)
+            unread = PayloadUndecodable(f"the answer of {self._what} can't be read: {error}")
             self._settle(RaisedElsewhere(describe(unread), Kinds.of(unread), hopeless=True))
         else:
             self._hear(message)
@@ -284,7 +299,7 @@ class JobProcess:
     def _hear_tidied(self, left: list[str]) -> None:
         if left:
             logger.warning(
-                "process %d is replaced: %s has left behind what does not end: %s",
+                "process %d is replaced: %s has left something running that does not end: %s",
                 self.pid,
                 self._what,
                 ", ".join(left),
@@ -318,10 +333,10 @@ def _kill_group(pid: int) -> None:
 
 
 def _log(line: pipe.Log) -> None:
-    """Hand a record to the worker's handlers. Their errors are not the process's."""
+    """Pass a record to the worker's handlers. An error of a handler does not affect the process."""
     try:
         _handle(line)
-    except Exception as error:  # noqa: BLE001 - the application's filters may raise anything
+    except Exception as error:  # noqa: BLE001 - filters of the application may raise anything
         broken = f"logging is broken ({type(error).__name__}): {line.message}"
         if logging.lastResort is not None:
             record = logging.makeLogRecord({"msg": broken, "levelno": line.level})

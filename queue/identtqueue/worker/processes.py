@@ -1,9 +1,10 @@
-"""Processes for jobs that keep a CPU busy: reused, and killed for real when an attempt is cut off.
+"""Pool of processes for jobs that keep a CPU busy: reused, and killed when an attempt is cut off.
 
-Each is a fresh interpreter that inherits no connection and no signal handler, in a session of its
-own: what signals the worker's group does not reach it, and killing its group also ends what its job
-has started. It is lent to one attempt at a time. One that is given back in the middle of an attempt
-is killed; one that dies fails the attempt that has it, and no other.
+Each process is a fresh interpreter that inherits no connection and no signal handler. It has a
+session of its own, so a signal to the worker's process group does not reach it, and killing its
+group also ends what its job has started. It is lent to one attempt at a time. A process that is
+returned in the middle of an attempt is killed. A process that dies fails only the attempt that
+has it.
 """
 
 from __future__ import annotations
@@ -27,15 +28,15 @@ logger = logging.getLogger(__name__)
 
 
 class Processes:
-    """The processes of one worker: as many as attempts have needed one at once.
+    """The processes for jobs of one worker: as many as attempts have needed at the same time.
 
     Args:
-        hooks: references to what each process calls when it starts.
-        needs_main: whether a job or a hook lives in `__main__`.
-        max_payload_bytes: larger results fail the task.
+        hooks: references to the `on_process_startup` hooks, which each process calls first.
+        needs_main: whether a job or a hook is defined in `__main__`.
+        max_payload_bytes: largest encoded result; a larger one fails the task.
         max_tasks: attempts after which a process is replaced; None: never.
-        counters: where they are counted.
-        obstacles: where it is said that one has started.
+        counters: count the processes and their ends.
+        obstacles: notified when a process has started.
     """
 
     def __init__(
@@ -62,16 +63,16 @@ class Processes:
         self._obstacles = obstacles
         self._all: set[JobProcess] = set()
         self._idle: list[JobProcess] = []
-        self._left: list[asyncio.Future[JobProcess]] = []  # start or tidy up; nobody waits
+        self._left: list[asyncio.Future[JobProcess]] = []  # starting or tidying up, not awaited
         self._background: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
-        """Start the first one, so that what keeps all from starting is known before the first task.
+        """Start the first process, so that an error of every start shows before the first task.
 
         Raises:
             ProcessDied, ProcessNotStarted: it did not become ready.
-            RaisedElsewhere: what an import or a hook raised.
-            CannotStart: the system refuses a process.
+            RaisedElsewhere: an import or a hook raised an error in it.
+            CannotStart: the operating system refuses to start a process.
         """
         self._idle.append(await self._ready())
 
@@ -80,7 +81,8 @@ class Processes:
         """Lend a process to one attempt.
 
         Raises:
-            CannotStart: there is none. The attempt is not to blame: its job was not called.
+            CannotStart: no process could be started. The job was not called, so the attempt is not
+                charged.
         """
         try:
             process = await self._ready()
@@ -99,7 +101,7 @@ class Processes:
                 await process.kill()
 
     async def close(self) -> None:
-        """Let all end; those that don't are killed."""
+        """End all processes; kill those that do not end by themselves."""
         self._idle.clear()
         await asyncio.gather(*self._background, *(process.end() for process in self._all))
         if self._left:
@@ -107,20 +109,20 @@ class Processes:
         await asyncio.gather(*self._background)
 
     async def _ready(self) -> JobProcess:
-        """Give one that is idle, else one that will be and that nobody waits for, else a fresh one.
+        """Get a process: an idle one, or one that is about to be idle, or else a new one.
 
-        So there are never more than attempts that run at once.
+        So there are never more processes than attempts that run at the same time.
         """
         while True:
             while self._idle:
-                process = self._idle.pop()  # the one that was used last: its memory is warm
+                process = self._idle.pop()  # the one that was used last, whose caches are warm
                 if process.usable:
                     return process
             coming = self._left.pop() if self._left else self._fresh()
             try:
                 process = await asyncio.shield(coming)
             except asyncio.CancelledError:
-                # Cut off while it came: that is not the process's fault, the next attempt has it.
+                # The attempt was cut off while it waited. The next attempt gets the process.
                 self._left.append(coming)
                 if coming.done():
                     self._arrived(coming)
@@ -141,7 +143,7 @@ class Processes:
         return coming
 
     def _expect(self, coming: Coroutine[Any, Any, JobProcess]) -> None:
-        """Have a process that will be usable, and that nobody waits for yet."""
+        """Keep a process that will be usable soon and that no attempt waits for yet."""
         future = asyncio.ensure_future(coming)
         self._left.append(future)
         future.add_done_callback(self._arrived)
@@ -158,11 +160,11 @@ class Processes:
         return process
 
     def _arrived(self, coming: asyncio.Future[JobProcess]) -> None:
-        """Keep it, if nobody waits for it."""
+        """Put a process that has become usable among the idle ones, if no attempt waits for it."""
         if coming not in self._left:
             return
         self._left.remove(coming)
-        if coming.cancelled():  # with all the loop's tasks
+        if coming.cancelled():  # together with all tasks of the event loop
             return
         if (error := coming.exception()) is not None:
             logger.warning("a process for jobs has not started: %s", error)
@@ -183,7 +185,7 @@ def _start_failed(error: Exception) -> str:
 
 
 def _log_levels() -> dict[str, int]:
-    """Of the worker's loggers: what it would drop need not be sent."""
+    """Return the levels of the worker's loggers, so that processes send no record it would drop."""
     known = logging.getLogger().manager.loggerDict.items()
     levels = {name: log.level for name, log in known if isinstance(log, logging.Logger)}
     return {"": logging.getLogger().level} | {n: level for n, level in levels.items() if level}

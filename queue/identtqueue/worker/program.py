@@ -1,4 +1,4 @@
-"""The process of a worker: its event loop, its signals, its end."""
+"""The worker's own process: its event loop, its signals and its exit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ logger = logging.getLogger(__name__)
 STOP_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
 END_SECONDS: Final = 5.0
-"""How long what runs besides the worker may take to end."""
+"""How long other tasks and threads may take to end after the worker has stopped."""
 
 
 def check_place() -> None:
-    """Refuse to run a loop where none can be run.
+    """Check that an event loop with signal handlers can be run here.
 
     Raises:
-        InvalidInput: a loop runs already, or this is not the main thread.
+        InvalidInput: an event loop is already running, or this is not the main thread.
     """
     with contextlib.suppress(RuntimeError):
         asyncio.get_running_loop()
@@ -43,9 +43,12 @@ def check_place() -> None:
 
 
 def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine function to its end, in a fresh event loop that nothing else can end.
+    """Run a coroutine function to its end, in a fresh event loop that a job cannot stop.
 
-    What remains then is ended too. If it does not end, the process exits here.
+    Tasks and threads that are left then are ended too. If they do not end, the process exits here.
+
+    Args:
+        work: called once; its coroutine is run.
     """
     before = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     try:
@@ -59,8 +62,8 @@ def run(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
 def _drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> None:
     """Run the loop until the work has ended.
 
-    A job can stop the loop (`loop.stop()`), or raise SystemExit in one of its callbacks, which
-    leaves the loop as well. Neither is the end of the worker: the loop goes on where it was.
+    A job can stop the loop with `loop.stop()`, or by raising SystemExit in a callback. Neither ends
+    the worker: the loop is started again and continues where it was.
     """
     main = loop.create_task(_to_the_end(work), name="worker")
     while not main.done():
@@ -70,14 +73,14 @@ def _drive(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> 
             if main.done():
                 raise
             logger.error(
-                "%s in a callback of the event loop: ignored, the worker goes on",
+                "%s in a callback of the event loop: ignored, the worker continues",
                 type(error).__name__,
                 exc_info=error,
             )
         except RuntimeError:
             if main.done():
                 raise
-            logger.error("something has stopped the event loop: ignored, the worker goes on")
+            logger.error("something has stopped the event loop: ignored, the worker continues")
     main.result()
 
 
@@ -94,7 +97,7 @@ async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
 
 
 async def _end_the_rest() -> list[str]:
-    """End what runs besides, as `asyncio.Runner` does; gives what does not end in time."""
+    """End other tasks and threads, as `asyncio.Runner` does; name those that do not end in time."""
     rest = asyncio.all_tasks() - {asyncio.current_task()}
     for task in rest:
         task.cancel()
@@ -109,22 +112,23 @@ async def _end_the_rest() -> list[str]:
 
 
 def _exit_without(stuck: Sequence[str], error: BaseException | None) -> NoReturn:
-    """End the process at once.
+    """Exit the process at once, although some tasks or threads do not end.
 
-    All that a stop does has been done, hooks and leases included, so after a stop in order the
-    exit code is 0. Returning would wait for them: a loop and an interpreter end with all they have.
+    The stop is complete, hooks and leases included. So the exit code is 0 unless the worker failed.
+    A normal exit would wait for these tasks and threads, because neither an event loop nor the
+    interpreter ends without them.
     """
-    logger.error("left behind, they do not end: %s", ", ".join(stuck), exc_info=error)
+    logger.error("exiting, although these do not end: %s", ", ".join(stuck), exc_info=error)
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or there is none
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or None
             stream.flush()
     os._exit(0 if error is None else 1)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - the extra `fast`
+        import uvloop  # noqa: PLC0415 - only installed with the extra `fast`
     except ImportError:
         return None
     return uvloop.new_event_loop

@@ -1,9 +1,8 @@
-"""Progress -> command: the latest value of each attempt, now and then, never in a job's way.
+"""Progress of attempts: the latest value of each is sent to Redis, and jobs never wait for that.
 
-A job's call only puts the value down. It is sent at once if the attempt has been silent for a
-while; what comes sooner waits for its time, and the latest replaces what waits. Nothing is
-repeated for its own sake: while Redis is away one value per attempt waits for it, and a value that
-Redis refuses (it is full) is dropped.
+A job's call only stores the value. If the attempt has sent nothing for a while, the value is sent
+at once. Otherwise it waits, and a later value replaces it. While Redis is down, one value for each
+attempt waits. A value that Redis refuses because it is full is dropped and not sent again.
 """
 
 from __future__ import annotations
@@ -22,16 +21,18 @@ from identtqueue.transport.aio import AsyncRedis
 logger = logging.getLogger(__name__)
 
 INTERVAL_SECONDS: Final = 0.1
-"""Between two values of one attempt, so at most ten a second: what follows a cause within 0.1 s
-seems immediate to a person (Miller 1968; Nielsen, "Response Times", 1993), so more is not seen."""
+"""Shortest time between two values of one attempt, so at most ten are sent per second. To a person,
+a response within 0.1 s seems immediate (Miller 1968; Nielsen, "Response Times", 1993), so nobody
+would notice more."""
 
 
 class ProgressSender:
-    """Sends what the attempts of one worker incarnation report.
+    """Sender of the progress of one worker incarnation's attempts.
 
     Args:
-        redis: shared with the finisher: a last value leaves before the result.
-        worker_id: of this incarnation.
+        redis: connection for progress, shared with the finisher, so that the last progress is sent
+            before the result.
+        worker_id: id of this incarnation.
     """
 
     def __init__(self, redis: AsyncRedis, worker_id: str) -> None:
@@ -41,7 +42,7 @@ class ProgressSender:
         self._fails = False
 
     def answered(self, answer: Ack | Exception) -> None:
-        """Tell the log, once until it works again."""
+        """Note Redis' answer. Of failures in a row only the first is logged."""
         fails = isinstance(answer, Exception) and not self.redis.closed
         if fails and not self._fails:
             logger.warning("progress is dropped: %s", answer)
@@ -49,15 +50,15 @@ class ProgressSender:
 
 
 class AttemptProgress:
-    """One attempt's progress. `put` is for any thread, the rest for the loop's.
+    """Progress of one attempt. `put` may be called in any thread, all else in the event loop.
 
-    One is made for each attempt, and few report anything: so all but two fields start as the
-    class's.
+    One is made for each attempt, and few attempts report anything. So all but two fields are class
+    attributes at first.
     """
 
-    _data: bytes | None = None  # the latest, not sent yet
+    _data: bytes | None = None  # the latest value, not sent yet
     _number = 0
-    _woken = False  # somebody will call `_wake`
+    _woken = False  # a call of `_wake` is due
     _under_way = False
     _ended = False
     _not_before = 0.0
@@ -68,16 +69,16 @@ class AttemptProgress:
         self._attempt = attempt
 
     def put(self, data: bytes) -> None:
-        """Report an encoded value; returns at once. After the end it does nothing."""
+        """Take an encoded value to send. Returns at once. After `end` it does nothing."""
         self._data = data
         if not self._woken and not self._ended:
             self._woken = True
-            # A thread that was left behind may outlive the loop.
+            # A thread that was left behind may outlive the event loop.
             with contextlib.suppress(RuntimeError):
                 self._sender.loop.call_soon_threadsafe(self._wake)
 
     def end(self) -> None:
-        """Send what waits; whatever comes later is not heard."""
+        """Send the value that waits, if there is one, and ignore all later values."""
         if self._timer is not None:
             self._timer.cancel()
         if self._data is not None and not self._ended:
@@ -85,11 +86,11 @@ class AttemptProgress:
         self._ended = True
 
     def _wake(self) -> None:
-        self._woken = False  # first: whoever puts something down from now on wakes us again
+        self._woken = False  # before `_data` is read, so that a `put` from now on wakes again
         if self._data is None or self._ended:
             return
         if self._under_way:
-            self._woken = True  # by the answer
+            self._woken = True  # the answer will call `_wake`
         elif self._sender.loop.time() < self._not_before:
             self._woken = True
             self._timer = self._sender.loop.call_at(self._not_before, self._wake)
@@ -108,13 +109,13 @@ class AttemptProgress:
         )
         try:
             self._sender.redis.send(call, self._answered)
-        except RedisUnavailable as error:  # it was closed: the worker stops
+        except RedisUnavailable as error:  # the connection is closed, because the worker stops
             self._answered(error)
 
     def _answered(self, answer: Ack | Exception) -> None:
         self._under_way = False
         self._sender.answered(answer)
         if isinstance(answer, Ack) and not answer.recorded:
-            self._ended = True  # the task is not ours any more
+            self._ended = True  # the task no longer belongs to this worker
         else:
             self._wake()

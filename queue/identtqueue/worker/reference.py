@@ -1,4 +1,4 @@
-"""`module:name`: how the process of a job finds a function, and how the worker names it."""
+"""References of the form `module:name`, by which a process for jobs finds a function."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from typing import Any, Final
 from identtqueue.errors import InvalidInput
 
 _DECORATED: Final = ".function"
-"""A function made a job by `@app.task`: the module has the job, the job has the function."""
+"""Suffix for a function that `@app.task` has replaced by a job: the job's attribute that holds the
+function."""
 
 
 def reference_to(what: str, function: Callable[..., Any]) -> str:
-    """The reference under which a process will find this very function.
+    """Make the reference under which a process will find this function.
 
     Args:
-        what: the job's or the hook's name, for the error.
-        function: at the top level of a module (or in a class there).
+        what: name of the job or hook, for the error message.
+        function: a function at the top level of a module, or in a class there.
+
+    Returns:
+        `<module>:<path of attributes>`.
 
     Raises:
-        InvalidInput: it can't be found: a lambda, a nested function, a partial, a bound method.
+        InvalidInput: importing cannot find it, because it is a lambda, a nested function, a partial
+            or a bound method.
     """
     module = getattr(function, "__module__", None)
     name = getattr(function, "__qualname__", None)
@@ -36,24 +41,31 @@ def reference_to(what: str, function: Callable[..., Any]) -> str:
             except AttributeError:
                 continue
     raise InvalidInput(
-        f"{what}: {function!r} can't run in a process: that finds its function by importing it, "
-        "so give it a name of its own at the top level of a module (no lambda, nested function, "
+        f"{what}: {function!r} can't run in a process, because a process has to import it. Define "
+        "it under its own name at the top level of a module (not as a lambda, nested function, "
         "partial or bound method)"
     )
 
 
 def find(reference: str) -> Any:
-    """What a reference names.
+    """Import what a reference names.
 
     Raises:
-        ImportError, AttributeError: it is not there. Or what its module raises.
+        ImportError: the module cannot be imported.
+        AttributeError: the module has no such attribute.
+        Exception: the module itself raised an error while it was imported.
     """
     module, _, path = reference.partition(":")
     return _walk(import_module(module), path)
 
 
 def main_source() -> tuple[str | None, str | None]:
-    """Where `__main__` came from: the name of its module (`python -m`), or its path; or neither."""
+    """Find where `__main__` came from.
+
+    Returns:
+        The name of its module (started with `python -m`) and the path of its file. One of the two
+        is None. Both are, if it came from neither.
+    """
     main = sys.modules["__main__"]
     spec = getattr(main, "__spec__", None)
     return (spec.name, None) if spec else (None, getattr(main, "__file__", None))

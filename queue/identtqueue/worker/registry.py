@@ -1,4 +1,4 @@
-"""Name -> job: what a worker can run."""
+"""The jobs that a worker can run, by name."""
 
 from __future__ import annotations
 
@@ -18,19 +18,23 @@ from identtqueue.worker.shelves import ENVELOPE_SIGNATURE, UNKNOWN_JOB
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A function that tasks call.
+    """A function that tasks call, with its options.
 
     Attributes:
-        name: what callers say.
-        function: `async def f(ctx, …)` or a plain `def`. If a plain one returns an awaitable (a
-            decorator around an async function, a lambda), that is awaited.
-        run_in: None: "loop" if the function is async, else "thread". A plain function can't run in
-            the loop, which it would block (unless it wraps an async one), nor an async one in a
-            thread; both run in a "process".
-        timeout_seconds, retry: of this job; None: the worker's.
-        max_running, rate_limit: how many of its tasks run at the same time, and how often one
-            starts: in each queue, all workers together. None: no limit. See `JobLimits`.
-        types: of the arguments by name, for those that are converted (typed jobs only).
+        name: name under which callers enqueue its tasks.
+        function: `async def f(ctx, …)` or a plain `def`. If a plain function returns an awaitable
+            (a decorator around an async function, a lambda), that is awaited.
+        run_in: where the function runs. None: in the "loop" if it is async, otherwise in a
+            "thread". A plain function can't run in the loop, because it would block it, unless it
+            wraps an async one. An async function can't run in a thread. Both can run in a
+            "process".
+        timeout_seconds: longest run of one attempt; None: as set for the worker.
+        retry: retry policy of the job; None: as set for the worker.
+        max_running: how many tasks of the job may run at the same time, in each queue and over all
+            workers; None: no limit. See `JobLimits`.
+        rate_limit: how often a task of the job may start, in each queue and over all workers; None:
+            no limit. See `JobLimits`.
+        types: declared types of the arguments to convert, by name (typed jobs only).
     """
 
     name: str
@@ -62,7 +66,7 @@ class Job:
         object.__setattr__(self, "limits", limits)
 
     def takes(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-        """Why the function can't be called with these arguments; None: it can."""
+        """Return why the function can't be called with these arguments; None: it can."""
         try:
             Parameters(self.name, self.function).check(args, kwargs)
         except InvalidInput as error:
@@ -72,10 +76,17 @@ class Job:
     def bind(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        """Arguments in the types that the job declares.
+        """Convert arguments to the types that the job declares.
+
+        Args:
+            args: positional arguments of the task.
+            kwargs: keyword arguments of the task.
+
+        Returns:
+            Positional and keyword arguments for the function.
 
         Raises:
-            BadArguments: they don't fit the signature, or a value doesn't fit its type.
+            BadArguments: they don't fit the signature, or a value doesn't fit its declared type.
         """
         if not self.types:
             return args, dict(kwargs)
@@ -99,7 +110,14 @@ class Job:
 
 
 class Registry:
-    """The jobs of one worker."""
+    """The jobs of one worker.
+
+    Args:
+        jobs: functions or jobs by name, or a list of jobs.
+
+    Raises:
+        InvalidInput: an entry is not a job, or two jobs have the same name.
+    """
 
     def __init__(self, jobs: Mapping[str, Callable[..., Any] | Job] | Iterable[Job]) -> None:
         if isinstance(jobs, Mapping):
@@ -112,7 +130,7 @@ class Registry:
         for job in jobs:
             if not isinstance(job, Job):
                 raise InvalidInput(
-                    f"jobs: {job!r} is no Job: give names, as in {{'read_mrz': read_mrz}}, or "
+                    f"jobs: {job!r} is not a Job: give names, as in {{'read_mrz': read_mrz}}, or "
                     "Job(name='read_mrz', function=read_mrz)"
                 )
             if job.name in self._jobs:
@@ -123,32 +141,32 @@ class Registry:
         return name in self._jobs
 
     def in_processes(self) -> list[Job]:
-        """The jobs that run in processes of their own."""
+        """List the jobs that run in processes."""
         return [job for job in self._jobs.values() if job.run_in == "process"]
 
     @property
     def limits(self) -> Mapping[str, JobLimits]:
-        """Of each job, of one without limits too: it may have had some."""
+        """Limits of each job by name. Jobs without limits are included: they may have had some."""
         return {name: job.limits for name, job in self._jobs.items()}
 
     def signature(self, name: str) -> str:
-        """What this worker knows of a job: another one may take other arguments."""
+        """Return the signature of a job here. In other workers the job may take other arguments."""
         job = self._jobs.get(name)
         if job is None:
             return UNKNOWN_JOB
-        if name not in self._signatures:  # seldom needed, and not cheap
+        if name not in self._signatures:  # rarely needed and expensive, so made on demand
             self._signatures[name] = signature_hash(job.function, job.types)
         return self._signatures[name]
 
     def may_run(self, name: str, declined_by: frozenset[str]) -> bool:
-        """Whether this worker may run a job's tasks that these signatures have declined."""
+        """Return whether this worker may run tasks of a job that these signatures have declined."""
         return name in self._jobs and not declined_by & {self.signature(name), ENVELOPE_SIGNATURE}
 
     def resolve(self, name: str) -> Job:
-        """The job of that name.
+        """Find a job by name.
 
         Raises:
-            UnknownJob: there is none.
+            UnknownJob: this worker has no job of that name.
         """
         job = self._jobs.get(name)
         if job is None:

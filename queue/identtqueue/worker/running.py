@@ -1,4 +1,4 @@
-"""One attempt that runs: how far it has come, and what it is told."""
+"""State of one running attempt: how far it has come, and why it was cancelled, if it was."""
 
 from __future__ import annotations
 
@@ -14,41 +14,43 @@ from identtqueue.worker.registry import Job
 
 
 class Stage(enum.Enum):
-    """How far an attempt has come."""
+    """Stage of an attempt: before, in or after its job."""
 
     BEFORE = enum.auto()
     """Neither its job nor a hook has been called."""
     JOB = enum.auto()
+    """A hook or the job is being called."""
     AFTER = enum.auto()
     """Its job has returned."""
 
 
 class Running:
-    """An attempt that runs, or whose report is on its way.
+    """An attempt that is running, or whose report is not answered yet.
 
     Args:
-        attempt: as it was claimed.
-        torn_down: whether all tasks of the event loop are being cancelled, the worker's too.
-        exited: called with what a task of the job has raised to end the program.
+        attempt: the attempt as it was claimed.
+        torn_down: tells whether all tasks of the event loop are being cancelled, including the
+            worker's.
+        exited: called when a task of the attempt has raised SystemExit or KeyboardInterrupt.
 
     Attributes:
-        runner: the task of the event loop that runs it.
-        begun: its runner has come to its first line.
+        runner: the asyncio task that runs it.
+        begun: whether `runner` has executed its first line.
         stage: how far it has come.
-        task: decoded from the payload of the attempt.
-        job: that its task names.
-        context: that its job is handed.
-        send_progress: takes what the job reports, encoded, from any thread.
-        ended: its report is made.
-        left: it was left behind; its slot is somebody else's.
-        cut_off: what its cancellation from outside means.
-        outcome: how its job ended, while `after_task` hooks run.
-        end_by: monotonic time at which it is told to end; None: it may run on.
-        reminders: how often it was told again.
-        started: monotonic time.
+        task: the task, decoded from the payload; None: not decoded yet.
+        job: the job that the task names; None: not found yet.
+        context: the context that its job is handed; None: not made yet.
+        send_progress: takes encoded progress of the job. May be called in any thread.
+        ended: whether its outcome was handed to the finisher.
+        left: whether it was left behind. Then its slot is already free.
+        cut_off: the outcome that its cancellation from outside stands for; None: not cancelled.
+        outcome: outcome of its job, while `after_task` hooks run.
+        end_by: monotonic time from which on it is overdue; None: it may run on.
+        reminders: how often it was cancelled again because it was overdue.
+        started: monotonic time at which it was started.
     """
 
-    # One is made for each attempt, so all but a few fields start as the class's.
+    # One is made for each attempt, so all but a few fields are class attributes at first.
     runner: asyncio.Task[None] | None = None
     stage = Stage.BEFORE
     task: Task | None = None
@@ -74,5 +76,5 @@ class Running:
 
     @property
     def meaning(self) -> Outcome | None:
-        """What a cancellation from outside means; None: there was none, it is the job's own."""
+        """Outcome that a cancellation from outside stands for; None: the job cancelled itself."""
         return self.cut_off or (Released() if self.torn_down() else None)

@@ -1,4 +1,4 @@
-"""How a worker works: one frozen value, checked when it is made."""
+"""Settings of a worker: one frozen value that is checked when it is made."""
 
 from __future__ import annotations
 
@@ -20,46 +20,53 @@ from identtqueue.worker.hooks import Hooks
 QueueOrderName = Literal["fair", "strict"]
 
 HEAVIEST: Final = 1_000
-"""The largest weight of a queue; the same in the TaskQueue resource."""
+"""Largest weight of a queue. The TaskQueue resource has the same limit."""
 
 HIGHEST_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSettings:
-    """All that can be set.
+    """Settings of a worker.
 
     Attributes:
-        queues: fetched from, as `queue_order` says.
-        queue_order: `fair`: while several queues have tasks, each gets a share of the tasks
-            started, by its weight; none starves. `strict`: nothing of a queue while one named
-            before it has tasks.
-        queue_weights: by queue, 1 to 1,000; 1 where there is none. For the fair order.
-        concurrency: attempts that run at the same time.
-        timeout_seconds: longest run of one attempt, unless the job or the task says otherwise.
-        retry: what happens after a failure, unless the job says otherwise.
-        max_deliveries: workers a task may lose before it becomes a dead letter. Only a worker that
-            ran nothing else counts as the last one; so also with 1, a task that was lost beside
-            others runs once more, alone.
-        unrunnable_seconds: how long a task waits for a worker that can run it, if those that have
-            met it cannot: they have no such job, or it takes other arguments there. Then it
-            becomes a dead letter. Longer than a rollout takes; 0: at once.
-        lease_seconds: time without a sign of life after which a worker's tasks are recovered;
-            renewed three times as often. At least 5.
-        grace_seconds: after SIGTERM, the time that running attempts have to end; those that do
-            not are given back. Keep it below the pod's terminationGracePeriodSeconds. If the worker
-            was drained before, the time counts from the drain, and at least 5 s are left.
-        max_loop_block_seconds: how long a job may block the event loop. Longer, and the stack is
-            logged and /livez fails; twice as long, and the other attempts are given back and the
-            lease is no longer renewed. At least 1.
-        http_port: serves /livez, /readyz and /metrics, on IPv6 and IPv4; None: nothing.
-        max_abandoned_threads: with so many threads left behind by cut-off jobs, the worker takes no
-            more tasks until some have ended; None: as many as `concurrency`, at least 10.
-        max_payload_bytes: larger results fail the task.
-        max_tasks_per_process: attempts after which a process for jobs is replaced (against code
-            that leaks); None: never.
-        hooks: called at start-up and shutdown, and around each attempt.
-        cron: jobs enqueued by the clock.
+        queues: names of the queues to fetch from, in the order that `queue_order` gives.
+        queue_order: `fair` or `strict`. `fair`: while several queues have tasks, each gets a share
+            of the started tasks by its weight, and none starves. `strict`: no task of a queue is
+            started while a queue named before it has tasks.
+        queue_weights: weight by queue for the fair order, 1 to 1,000. A queue without one has 1.
+        concurrency: number of attempts that may run at the same time.
+        timeout_seconds: longest run of one attempt, unless its job or task sets another; None: no
+            limit.
+        retry: retry policy for failed attempts, unless the job sets another.
+        max_deliveries: number of workers that may be lost while they run a task before it becomes a
+            dead letter. The last one only counts if it ran nothing else. So even with 1, a task
+            that was lost together with others runs once more, alone.
+        unrunnable_seconds: how long a task waits for a worker that can run it, after workers have
+            declined it because they have no such job or it takes other arguments there. Then it
+            becomes a dead letter. Set it longer than a rollout takes. 0: workers do not decline
+            tasks, and one that cannot run becomes a dead letter at once.
+        lease_seconds: duration of the worker's lease, at least 5. It is renewed three times in that
+            time. When it runs out, the worker counts as lost and its tasks are recovered.
+        grace_seconds: time that running attempts have to end after SIGTERM. The tasks of those that
+            do not end are requeued. Keep it below the pod's terminationGracePeriodSeconds. If the
+            worker drains already, the time counts from the start of the drain, and at least 5 s are
+            left.
+        max_loop_block_seconds: how long a job may block the event loop, at least 1. After this
+            time, the stack is logged and /livez fails. After twice this time, the tasks of all
+            other attempts are requeued and the lease is no longer renewed.
+        http_port: port for /livez, /readyz and /metrics, on IPv6 and IPv4; None: no HTTP server.
+        max_abandoned_threads: number of threads left behind by cut-off jobs at which the worker
+            stops taking tasks, until some of them have ended; None: as many as `concurrency`, at
+            least 10.
+        max_payload_bytes: largest encoded result; a larger one fails the task.
+        max_tasks_per_process: attempts after which a process for jobs is replaced, against code
+            that leaks memory; None: never.
+        hooks: functions called at start-up and shutdown, and around each attempt.
+        cron: jobs that are enqueued on a schedule.
+
+    Raises:
+        InvalidInput: a setting is not allowed.
     """
 
     queues: tuple[str, ...]
@@ -122,13 +129,13 @@ class WorkerSettings:
             raise InvalidInput(f"queue_weights={self.queue_weights!r}: give {{'mrz': 3}}")
         if self.queue_weights and self.queue_order == "strict":
             raise InvalidInput(
-                "queue_weights have no meaning in strict order, which is that of the queues' "
-                "names: leave out one of the two"
+                "queue_weights have no meaning in strict order, where the order of the queue names "
+                "decides: leave out one of the two"
             )
         for queue, weight in self.queue_weights.items():
             if queue not in self.queues:
                 raise InvalidInput(
-                    f"queue_weights names {queue!r}, which is none of the worker's queues: "
+                    f"queue_weights names {queue!r}, which is not among the worker's queues: "
                     f"{', '.join(self.queues)}"
                 )
             if not (is_number(weight, int) and 1 <= weight <= HEAVIEST):
@@ -139,7 +146,7 @@ class WorkerSettings:
 
     @property
     def order_text(self) -> str:
-        """The queues and how they are fetched from, for the log."""
+        """Queues, weights and order, for the log."""
         weights = self.queue_weights
         names = (f"{name}:{weights[name]}" if name in weights else name for name in self.queues)
         return ", ".join(names) + (", in strict order" if self.queue_order == "strict" else "")
@@ -151,15 +158,21 @@ class WorkerSettings:
 
     @property
     def lease_ms(self) -> int:
-        """The lease in ms."""
+        """Duration of the lease in ms."""
         return round(self.lease_seconds * 1000)
 
 
 def weighted_queues(words: Iterable[str]) -> tuple[list[str], dict[str, int]]:
-    """Queue names and weights from words like `mrz` and `mrz:3`.
+    """Parse queue names and weights from words like `mrz` and `mrz:3`.
+
+    Args:
+        words: one word for each queue.
+
+    Returns:
+        The names, and the weights by name for those that have one.
 
     Raises:
-        InvalidInput: a weight is no number. (The rest is checked by `WorkerSettings`.)
+        InvalidInput: a weight is not a number. `WorkerSettings` checks everything else.
     """
     names: list[str] = []
     weights: dict[str, int] = {}
@@ -181,14 +194,18 @@ def _at_least(name: str, value: float, least: int, kind: type[float] = int) -> N
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Where a worker runs, from the Downward API; outside a pod, the host's name.
+    """Identity of a worker: its host, pod, container and process.
 
     Attributes:
-        pod_uid: `IDENTTQUEUE_POD_UID` (metadata.uid); names repeat, UIDs don't.
-        pod_name, container: `IDENTTQUEUE_POD_NAME`, `IDENTTQUEUE_CONTAINER`.
-        host: the host's name; in a pod, the pod's.
-        boot: tells one start of the container from the next: when its first process started.
-        domain, process: tell one process from any other of the host (`kernel`).
+        host: name of the host; in a pod, name of the pod.
+        pod_uid: `IDENTTQUEUE_POD_UID` (metadata.uid); None outside a pod. Names of pods repeat,
+            UIDs do not.
+        pod_name: `IDENTTQUEUE_POD_NAME`; None outside a pod.
+        container: `IDENTTQUEUE_CONTAINER`; None outside a pod.
+        boot: when the container's first process started, which tells one start of the container
+            from the next; None: not known.
+        domain: scope in which `process` is unique (see `kernel.domain`); None: not known.
+        process: id and start of this process (see `kernel.itself`); None: not known.
     """
 
     host: str
@@ -201,7 +218,7 @@ class Identity:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Identity:
-        """As the Downward API and the kernel tell it."""
+        """Read the identity from the Downward API's environment variables and from the kernel."""
         return cls(
             host=os.uname().nodename,
             pod_uid=environment.get("IDENTTQUEUE_POD_UID") or None,
@@ -213,5 +230,5 @@ class Identity:
         )
 
     def worker_id(self, nonce: str) -> str:
-        """The id of one incarnation: `<pod UID or host>.<boot nonce>`."""
+        """Make the id of one incarnation: `<pod UID or host>.<nonce>`."""
         return f"{self.pod_uid or self.host}.{nonce}"

@@ -1,8 +1,9 @@
-"""Tasks that other workers have declined, and that this one may be able to run: pure.
+"""Shelves: tasks that other workers have declined, and that this one may be able to run. Pure.
 
-While a new version is rolled out, old workers meet tasks of jobs that they do not know, or with
-arguments that they do not take. They decline them. Such a task waits on a shelf, named after those
-that have declined it, and only workers ask for it that have not (`protocol/lua/lib/shelves.lua`).
+During a rollout, old workers claim tasks of jobs that they do not have, or with arguments that
+their version of the job does not take. They decline these tasks. A declined task waits on a shelf,
+which is named after the signatures that have declined it. Only workers with another signature ask
+for it (`protocol/lua/lib/shelves.lua`).
 """
 
 from __future__ import annotations
@@ -13,23 +14,24 @@ from typing import Final
 from identtqueue.protocol.codec import ENVELOPE_VERSION
 
 UNKNOWN_JOB: Final = "unknown"
-"""Signature of a worker that has no job of that name."""
+"""Signature under which a worker declines tasks of a job that it does not have."""
 
 ENVELOPE_SIGNATURE: Final = f"envelope-{ENVELOPE_VERSION}"
-"""Signature of a worker that reads envelopes up to this version."""
+"""Signature under which a worker declines tasks whose envelope is newer than it can read."""
 
 
 def parse_shelf(name: str) -> tuple[frozenset[str], str]:
-    """The signatures that have declined what is on a shelf, and its job."""
+    """Split the name of a shelf into the signatures that have declined its tasks, and the job."""
     signatures, _, job = name.partition(":")
     return frozenset(signatures.split(",")), job
 
 
 class Shelves:
-    """What one worker knows of shelves, by queue.
+    """Shelves with tasks for one worker, by queue.
 
     Args:
-        may_run: whether this worker may run a job's tasks that these signatures have declined.
+        may_run: tells whether this worker may run tasks of a job that these signatures have
+            declined.
     """
 
     def __init__(self, may_run: Callable[[str, frozenset[str]], bool]) -> None:
@@ -37,11 +39,19 @@ class Shelves:
         self._to_ask: dict[str, tuple[str, ...]] = {}
 
     def of(self, queue: str) -> tuple[str, ...]:
-        """The shelves of the queue that this worker asks for tasks."""
+        """List the shelves of a queue that this worker asks for tasks."""
         return self._to_ask.get(queue, ())
 
     def note(self, queue: str, names: Iterable[str]) -> bool:
-        """All shelves that the queue has now; gives whether there is a new one to ask."""
+        """Note the shelves that a queue has now.
+
+        Args:
+            queue: name of the queue.
+            names: names of all its shelves.
+
+        Returns:
+            Whether this worker can serve one that it did not know of before.
+        """
         before = self.of(queue)
         servable = tuple(name for name in names if self.serves(name))
         if servable:
@@ -51,6 +61,6 @@ class Shelves:
         return not set(servable) <= set(before)
 
     def serves(self, name: str) -> bool:
-        """Whether this worker may run what is on that shelf."""
+        """Return whether this worker may run the tasks on a shelf."""
         signatures, job = parse_shelf(name)
         return self._may_run(job, signatures)

@@ -1,4 +1,4 @@
-"""How many more attempts may start."""
+"""Slots for attempts: a bound on how many run at the same time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import asyncio
 
 
 class Slots:
-    """A counter that can be waited for. One loop's own; not for threads."""
+    """Number of free slots, which can be waited for. Not thread-safe: for one event loop.
+
+    Args:
+        total: number of slots.
+    """
 
     def __init__(self, total: int) -> None:
         self.total = total
@@ -15,18 +19,18 @@ class Slots:
         self._some.set()
 
     def take(self, number: int) -> None:
-        """Occupy that many."""
+        """Take this many free slots."""
         self.free -= number
         assert self.free >= 0
         if self.free == 0:
             self._some.clear()
 
     def give(self, number: int = 1) -> None:
-        """Free that many."""
+        """Give this many slots back."""
         self.free += number
         if self.free:
             self._some.set()
 
     async def wait(self) -> None:
-        """Return when at least one is free."""
+        """Wait until at least one slot is free."""
         await self._some.wait()

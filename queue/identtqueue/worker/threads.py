@@ -1,10 +1,12 @@
-"""Threads for jobs that are plain functions: reused while they return, left behind when they don't.
+"""Threads for jobs that are plain functions: reused if the job returns, left behind if it hangs.
 
-Not `concurrent.futures`: a job that is cut off can't be stopped, and must hold neither a place of
-the pool nor the process at its end. And each hand-over between the event loop and a thread costs
-two switches of the interpreter lock, which is more than a short job costs. So calls go to one
-thread, one after the other, and come back together; those that have not begun after a millisecond
-get threads of their own, and those that end later come back at once.
+`concurrent.futures` does not fit here, because a thread whose job is cut off can't be stopped. Such
+a thread must neither occupy a place in the pool nor keep the process from exiting.
+
+Each hand-over between the event loop and a thread costs two switches of the interpreter lock, which
+is more than a short job costs. So the calls of one turn of the loop go to one thread, which runs
+them one after the other, and their results come back together. Calls that have not begun after a
+millisecond get threads of their own. Calls that end later than that come back at once.
 """
 
 from __future__ import annotations
@@ -22,18 +24,19 @@ from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
 
 LOOK_SECONDS: Final = 0.001
-"""How long a call may wait to begin behind others, and to come back together with others. The
-shortest time that an event loop sleeps."""
+"""How long a call may wait for the calls before it, and how long a result may wait to come back
+together with others. An event loop cannot sleep for a shorter time."""
 
 OBSTACLE: Final = "threads"
 
 
 class _Call:
-    """A call on its way through a thread, and who waits for it.
+    """A call that runs in a thread, and the future that waits for it.
 
-    An exception holds the frames that it went through, and they hold their local variables: those
-    of a job may be large. So nothing that such a frame can reach may hold the exception. Otherwise
-    they keep each other until Python's collector finds them, which counts objects, not bytes.
+    An exception refers to the frames that it has passed through, and they refer to their local
+    variables. Those of a job may be large. So nothing that such a frame can reach may refer to the
+    exception. Otherwise the cycle would stay in memory until Python's garbage collector runs, and
+    that depends on the number of objects, not on their size.
     """
 
     __slots__ = (
@@ -45,27 +48,27 @@ class _Call:
         self.name = name
         self.function = function
         self.future: asyncio.Future[Any] | None = future
-        self.context = contextvars.copy_context()  # what a hook has set, a trace for instance
+        self.context = contextvars.copy_context()  # with variables set by hooks, such as a trace
         self.value: Any = None
         self.error: BaseException | None = None
-        self.thread: int | None = None  # that runs it
-        self.ended = False  # the loop knows
-        self.abandoned = False  # nobody waits any more
-        self.left = False  # its thread has ended with it
+        self.thread: int | None = None  # id of the thread that runs it
+        self.ended = False  # the loop has taken note of its end
+        self.abandoned = False  # no coroutine waits for it any more
+        self.left = False  # its thread was abandoned, and ends with it
 
     def run(self) -> None:
         self.thread = threading.get_ident()
         try:
             self.value = self.context.run(self.function)
-        except (StopIteration, GeneratorExit) as stop:  # these mean something to `await`
+        except (StopIteration, GeneratorExit) as stop:  # these have a meaning of their own in await
             kind = "StopIteration" if issubclass(type(stop), StopIteration) else "GeneratorExit"
             self.error = RuntimeError(f"the job raised {kind}")
             self.error.__cause__ = stop
-        except BaseException as raised:  # noqa: BLE001 - whatever a job raises
+        except BaseException as raised:  # noqa: BLE001 - a job may raise anything
             self.error = raised
 
     def settle(self) -> None:
-        """Hand the outcome to the one who waits, and keep nothing of it."""
+        """Hand the outcome to the coroutine that waits, and keep no reference to it."""
         future, error, value = self.future, self.error, self.value
         self.future = self.error = self.value = None
         if future is None or future.done():  # cancelled in this turn of the loop
@@ -77,12 +80,12 @@ class _Call:
 
 
 class Threads:
-    """The threads of one worker: as many as calls have run at once, and those left behind.
+    """The threads of one worker: as many as calls have run at the same time, and abandoned ones.
 
     Args:
-        counters: where abandoned threads are counted.
-        most_abandoned: with so many of them the worker takes no more tasks.
-        obstacles: where that is said.
+        counters: count the abandoned threads.
+        most_abandoned: with this many abandoned threads the worker takes no more tasks.
+        obstacles: gets an obstacle while there are so many.
     """
 
     def __init__(self, counters: Counters, most_abandoned: int, obstacles: Obstacles) -> None:
@@ -93,24 +96,27 @@ class Threads:
         self._calls: deque[_Call] = deque()
         self._ended: deque[_Call] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()  # True: look for calls; False: end
-        self._threads = 0  # the loop's own, as the next three
-        self._running = 0  # calls that somebody waits for: never more than threads
+        self._threads = 0  # changed in the event loop only, like the next three
+        self._running = 0  # calls that a coroutine waits for: never more than threads
         self._abandoned: set[_Call] = set()
         self._ringing = False
         self._waking = False
         self._looking: asyncio.TimerHandle | None = None
 
     async def run(self, name: str, function: Callable[[], Any]) -> Any:
-        """Call the function in a thread; give what it returns, or raise what it raises.
+        """Call a function in a thread; return its value, or raise its error.
 
-        Cancelled, it leaves the function behind.
+        If this is cancelled, the thread is abandoned: it runs on until the function returns.
 
         Args:
-            name: of the job, for the log.
-            function: is called.
+            name: name of the job, for the log.
+            function: called without arguments.
+
+        Returns:
+            What the function returns.
 
         Raises:
-            CannotStart: it takes one more thread, and the system refuses it.
+            CannotStart: another thread is needed, and the operating system refuses to start one.
         """
         if self._running == self._threads:
             self._start_one()
@@ -128,10 +134,10 @@ class Threads:
                 self._abandon(call)
             raise
         finally:
-            del call, future  # see `_Call`: the future has the exception
+            del call, future  # see `_Call`: the future refers to the exception
 
     def close(self) -> None:
-        """Let idle threads end; one that runs a job ends with it."""
+        """End the idle threads. A thread that runs a job ends after it."""
         for _ in range(self._threads):
             self._bell.put(False)
         self._threads = 0
@@ -157,7 +163,7 @@ class Threads:
             self._looking = self._loop.call_later(LOOK_SECONDS, self._look)
 
     def _look(self) -> None:
-        """Give threads to the calls that wait behind others, and hand out what has ended."""
+        """Wake one thread for each waiting call, and hand out the results of ended calls."""
         for _ in range(len(self._calls)):
             self._bell.put(True)
         self._settle()
@@ -167,7 +173,7 @@ class Threads:
         self._running -= 1
         try:
             self._calls.remove(call)
-        except ValueError:  # a thread has it
+        except ValueError:  # a thread is running it already
             self._threads -= 1
             self._abandoned.add(call)
             self._count_abandoned()
@@ -185,7 +191,7 @@ class Threads:
         )
 
     def _places(self) -> str:
-        """Say where the abandoned threads are, each place once."""
+        """List the places in the code where abandoned threads are, each place once."""
         frames, found = sys._current_frames(), dict[str, int]()  # noqa: SLF001 - documented
         for call in self._abandoned:
             frame = frames.get(call.thread or 0)
@@ -196,10 +202,11 @@ class Threads:
         return ", ".join(f"{place} ({number})" for place, number in found.items())
 
     def _settle(self) -> None:
-        """Hand out what has ended. Called by a look, or because a thread has woken the loop."""
+        """Hand out the results of ended calls, at a look or when a thread wakes the loop."""
         if self._looking is not None:
             self._looking.cancel()
-        self._looking, self._waking = None, False  # first: what ends from now on wakes the loop
+        # Before anything else, so that a call that ends from now on wakes the loop again.
+        self._looking, self._waking = None, False
         some = bool(self._ended)
         while self._ended:
             self._settle_one(self._ended.popleft())
@@ -219,7 +226,7 @@ class Threads:
     # --- in the threads ---
 
     def _serve(self) -> None:
-        """Wait for the bell, run what there is; until told to end, or left behind."""
+        """Run waiting calls whenever the bell rings, until `close` or until it is abandoned."""
         while self._bell.get():
             while self._calls:
                 try:
@@ -229,15 +236,15 @@ class Threads:
                 call.run()
                 call.left = call.abandoned
                 goes_on = self._hand_back(call) and not call.left
-                del call  # an idle thread must not keep what its last call was about
+                del call  # an idle thread must not keep the data of its last call in memory
                 if not goes_on:
                     return
 
     def _hand_back(self, call: _Call) -> bool:
-        """False: the loop has closed, the worker stopped without us."""
+        """Return the call to the event loop; False if the loop is closed already."""
         self._ended.append(call)
         comes = self._waking or self._looking is not None
-        if not comes or len(self._ended) == self._running:  # there is nothing to wait for
+        if not comes or len(self._ended) == self._running:  # no look is due, or all have ended
             self._waking = True
             try:
                 self._loop.call_soon_threadsafe(self._settle)

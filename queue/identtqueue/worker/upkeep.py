@@ -1,6 +1,7 @@
-"""What keeps a queue going without an operator: promote due tasks, recover lost peers, tick cron.
+"""The upkeep loop: promotes due tasks, recovers lost peers and ticks cron.
 
-Every worker does it, in its own rhythm; all of it is idempotent.
+With it queues work without an operator. Every worker runs it, at its own pace. All of it is
+idempotent.
 """
 
 from __future__ import annotations
@@ -25,38 +26,40 @@ from identtqueue.worker.shelves import Shelves
 logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS: Final = 2.0
-"""Between rounds, on average. With the lease it bounds the recovery of a lost worker's tasks;
-blocked fetchers promote due tasks at once, this is for when all workers are busy."""
+"""Average time between rounds. Together with the lease it bounds how long the recovery of a lost
+worker's tasks takes. An idle fetcher promotes due tasks at once; upkeep does it when all workers
+are busy."""
 
 RECOVERY_ROUNDS: Final = 100
-"""Rounds of 16 lost workers that one round of the upkeep takes at most."""
+"""Most calls per queue in one round of upkeep that look for lost workers. Each finds up to 16."""
 
 PROMOTIONS: Final = 100
-"""Calls per queue and round at most, where thousands of tasks are due or expire at once."""
+"""Most promote calls per queue and round, when thousands of tasks fall due or expire at once."""
 
 CRON_AHEAD_MS: Final = 10_000
-"""Firings are planned this long ahead (and the next one always), so a late round skips none."""
+"""Firings of cron entries are planned this long ahead, and the next one always. So a late round
+skips none."""
 
 
 MOST_NAMED: Final = 20
-"""Dead letters that one log line names."""
+"""Most dead letters that one log line lists."""
 
 
 class Upkeep:
     """The upkeep loop of one worker incarnation.
 
     Args:
-        redis: shared with the fetcher.
-        worker_id: of this incarnation; it does not recover itself.
-        queues: those that it keeps.
-        max_deliveries: lost workers per task before it is a dead letter.
-        may_recover: whether expired leases are evidence now (`Heartbeat.steady_for`).
-        tidy_up: puts right what is this worker's own.
-        shelves: of tasks that other workers have declined.
-        on_shelves: called in each round with a queue that has such tasks for this worker.
-        unrunnable_seconds: how long tasks wait for a worker that can run them.
-        outage: tells the log.
-        cron: the schedule.
+        redis: connection for its calls, shared with the fetcher.
+        worker_id: id of this incarnation, which does not recover itself.
+        queues: names of the queues to maintain.
+        max_deliveries: number of lost workers after which a task becomes a dead letter.
+        may_recover: tells whether expired leases prove a loss now (`Heartbeat.steady_for`).
+        tidy_up: repairs what a lost reply or message has left in this worker. Called each round.
+        shelves: knows the shelves of tasks that other workers have declined.
+        on_shelves: called in each round with a queue that has shelves for this worker.
+        unrunnable_seconds: how long declined tasks wait for a worker that can run them.
+        outage: logs trouble with Redis.
+        cron: entries of the schedule.
     """
 
     def __init__(
@@ -87,21 +90,25 @@ class Upkeep:
         self._schedules = [_Schedule(entry, entry.queue or queues[0]) for entry in cron]
 
     async def run(self) -> None:
-        """Keep the queues, until cancelled."""
+        """Maintain the queues until cancelled."""
         while True:
             try:
                 await self._round()
                 self._outage.worked("upkeep")
             except RedisError as error:
                 self._outage.failed("upkeep", error)
-            # Jittered, so that a fleet that started together spreads out.
+            # Jitter spreads out the rounds of workers that have started together.
             await asyncio.sleep(PERIOD_SECONDS * random.uniform(0.75, 1.25))
 
     async def recover_predecessors(self, me: Identity) -> None:
-        """Recover at once what certainly is dead, without waiting for its lease.
+        """Recover at once the tasks of incarnations that are certainly dead.
 
-        Certain means that Redis sees nobody behind the incarnation's control channel, and that it
-        was an earlier start of this very container, or a process of this host that is gone.
+        Their lease need not run out first. An incarnation is certainly dead if nobody subscribes to
+        its control channel in Redis, and if it was an earlier start of this container or a process
+        of this host that has ended.
+
+        Args:
+            me: identity of this worker.
         """
         for queue in self._queues:
             rows = await self._redis.run(commands.workers(queue))
@@ -124,7 +131,11 @@ class Upkeep:
         await self._tick(now_ms)
 
     async def _promote(self) -> tuple[int, dict[str, Sequence[str]]]:
-        """Promote in all queues, call by call where much is due; gives the time and the shelves."""
+        """Promote due tasks in all queues, with several calls where many are due.
+
+        Returns:
+            The time of Redis in ms, and the shelves by queue.
+        """
         now_ms, left = 0, list(self._queues)
         shelves: dict[str, Sequence[str]] = {}
         for _ in range(PROMOTIONS):
@@ -140,15 +151,16 @@ class Upkeep:
 
     async def _see_to_shelves(self, queue: str, names: Sequence[str]) -> None:
         self._shelves.note(queue, names)
-        # In each round: a shelf that was empty a moment ago may hold a task again. Nobody rings.
+        # In each round, because a shelf that was empty may hold a task again, without a wake token.
         if self._shelves.of(queue):
             await self._on_shelves(queue)
         hopeless = [name for name in names if not self._shelves.serves(name)]
-        if hopeless and self._may_recover():  # a worker that can run them may have just started
+        # Right after a start or an outage, workers that can run them may not be back yet.
+        if hopeless and self._may_recover():
             dead = await self._redis.run(commands.give_up(queue, hopeless, self._unrunnable_ms))
             if dead:
                 logger.error(
-                    "%s: no worker has been able to run %d tasks for %g s: dead letters%s",
+                    "%s: no worker was able to run %d tasks for %g s: they are dead letters now%s",
                     queue,
                     len(dead),
                     self._unrunnable_ms / 1000,
@@ -156,7 +168,7 @@ class Upkeep:
                 )
 
     async def _recover_expired(self, queue: str, now_ms: int) -> None:
-        """Recover all peers whose lease has run out, some at a time."""
+        """Recover the tasks of all peers whose lease has run out, a batch of peers at a time."""
         for _ in range(RECOVERY_ROUNDS):
             expired = await self._redis.run(commands.expired(queue, now_ms))
             found = [
@@ -168,7 +180,11 @@ class Upkeep:
                 break
 
     async def _tick(self, now_ms: int) -> None:
-        """Every entry, also behind one that is refused (an ACL per queue, say)."""
+        """Plan all cron entries, even if one is refused (by an ACL of its queue, say).
+
+        Raises:
+            RedisError: the first refusal, after all entries were tried.
+        """
         refusal: RedisError | None = None
         for schedule in self._schedules:
             try:
@@ -200,7 +216,7 @@ class Upkeep:
 
 
 def _named(dead: Sequence[str]) -> str:
-    """The first few ids: a lost worker may have had thousands."""
+    """List the first few ids. A lost worker may have had thousands."""
     more = ", …" if len(dead) > MOST_NAMED else ""
     return f": {', '.join(dead[:MOST_NAMED])}{more}" if dead else ""
 
@@ -219,7 +235,7 @@ def _is_predecessor(row: WorkerRow, me: Identity) -> bool:
 
 
 class _Schedule:
-    """One cron entry, and what Redis was last told of it."""
+    """One cron entry, and the firings of it that Redis was last sent."""
 
     def __init__(self, entry: Cron, queue: str) -> None:
         self._entry = entry
@@ -234,7 +250,7 @@ class _Schedule:
         self._replaced = False
 
     async def tick(self, redis: AsyncRedis, now_ms: int) -> None:
-        """Plan the firings of the time ahead, and in any case the next one."""
+        """Plan the firings of the next `CRON_AHEAD_MS`, and always at least the next one."""
         ahead = self._ahead(now_ms)
         if ahead == self._told and now_ms < self._told_at_ms + SCHEDULE_KEPT_MS / 3:
             return
@@ -248,7 +264,9 @@ class _Schedule:
             logger.info(
                 "cron %s: %s",
                 self._entry.name,
-                "workers with a newer definition keep it" if self._replaced else "kept again",
+                "workers with a newer definition plan it"
+                if self._replaced
+                else "planned here again",
             )
 
     def _ahead(self, now_ms: int) -> list[int]:

@@ -1,18 +1,19 @@
-"""A thread that sees whether the event loop lives, and hears signals when it does not.
+"""The watchdog: a thread that notices a blocked event loop, and handles signals meanwhile.
 
-An async job that blocks (a lock, a call without a time-out, a long computation) stops everything in
-the loop: the other attempts, time-outs, cancellations, the orderly stop. The loop can't say so
-itself. So a thread asks it every second for a sign of life. With `max_loop_block_seconds` as N:
+An async job that blocks (on a lock, in a call without a timeout, in a long computation) stops
+everything in the event loop: other attempts, timeouts, cancellations, the orderly stop. The loop
+cannot report that itself. So a thread asks it every second for a sign of life. With
+`max_loop_block_seconds` as N:
 
-- after N s without one, the stack of the loop's thread is logged, and /livez fails;
-- after 2 N s, all attempts but the one that blocks are given back, uncharged, and the lease is no
-  longer renewed: the one that blocks is recovered as from a lost worker, and charged;
-- a signal ends the process although the loop is blocked: when the grace time is over, or at once
-  after a second one, or if the loop has been blocked for N s.
+- After N s without a sign of life, the stack of the loop's thread is logged, and /livez fails.
+- After 2 N s, all attempts but the one that blocks are released, uncharged. The lease is no longer
+  renewed, so the task that blocks is recovered as from a lost worker, and charged.
+- A signal ends the process even though the loop is blocked: when the grace time is over, right
+  after a second signal, or as soon as the loop has been blocked for N s.
 
-The thread needs the interpreter lock now and then. Native code that never gives it up stops this
-thread, the heartbeat and the probes as well: then the lease runs out, and only SIGKILL ends the
-process. Time that the whole process has stood still is not counted.
+The thread needs the interpreter lock now and then. Native code that never releases it also stops
+this thread, the heartbeat and the probes. Then the lease runs out, and only SIGKILL ends the
+process. Time in which the whole process was stopped is not counted.
 """
 
 from __future__ import annotations
@@ -33,37 +34,37 @@ from typing import Any, Final, NoReturn, Protocol
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
-"""How often the loop is asked."""
+"""Interval at which the loop is asked for a sign of life."""
 
 ASIDE_SECONDS: Final = 2.0
-"""How long a log line may take: the blocked thread may hold the log's lock."""
+"""How long to wait for a log line. The blocked thread may hold the lock of a log handler."""
 
 SECOND_SIGNAL_SECONDS: Final = 2.0
-"""How long after a second signal a loop may be without sign of life."""
+"""How long the loop may go without a sign of life after a second signal."""
 
 
 class Patient(Protocol):
-    """What the watchdog asks about the worker, from its thread."""
+    """The worker, as the watchdog sees it. All methods are called in the watchdog's thread."""
 
     def is_working(self) -> bool:
-        """Whether it has a lease. At the start and at the end, hooks may block the loop."""
+        """Return whether it has a lease. Before and after that, hooks may block the loop."""
 
     def grace_seconds(self) -> float:
-        """How long attempts may still run after a signal that comes now."""
+        """Return how long attempts may still run if a signal arrives now."""
 
     def name_of(self, task: asyncio.Task[Any] | None) -> str:
-        """What this task of the loop belongs to."""
+        """Describe what this asyncio task belongs to, for the log."""
 
     def give_back_but(self, task: asyncio.Task[Any] | None) -> int:
-        """Release all attempts but that of this task; gives their number."""
+        """Release all attempts except that of this asyncio task; return their number."""
 
 
 class Watchdog:
-    """Watches over one event loop; made in it.
+    """Watchdog over one event loop. It is made in that loop.
 
     Args:
-        patient: the worker.
-        most_seconds: how long the loop may be blocked.
+        patient: the worker that runs in the loop.
+        most_seconds: how long the loop may be blocked before that is logged and /livez fails.
     """
 
     def __init__(self, patient: Patient, most_seconds: float) -> None:
@@ -84,34 +85,38 @@ class Watchdog:
         self._thread = threading.Thread(target=self._run, daemon=True, name="identtqueue watchdog")
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; returns at once."""
+        """End the thread. Returns at once."""
         self._ended = True
         self._ring(0)
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the loop, for /livez; None: nothing."""
+        """What is wrong with the event loop, for /livez; None: nothing."""
         seconds = self.blocked_seconds
         if seconds < self._most or not self._patient.is_working():
             return None
         return f"the event loop has been blocked for {seconds:.0f} s"
 
     def may_renew(self) -> bool:
-        """Whether this worker should keep its lease."""
+        """Return whether this worker should renew its lease."""
         return self.blocked_seconds < 2 * self._most
 
     # --- signals; in the main thread, which runs the loop ---
 
     @contextlib.contextmanager
     def hearing(self, numbers: tuple[int, ...], on_signal: Callable[[int], None]) -> Any:
-        """Have these signals told, in the loop, and heard here while the loop is blocked.
+        """Handle signals in the event loop, and in this thread while the loop is blocked.
 
-        The kernel's notice goes to this thread (`set_wakeup_fd`), since Python's own handlers wait
-        for the main thread to come back from native code.
+        Python runs signal handlers only when the main thread returns from native code. So the
+        interpreter also notifies this thread of each signal (`set_wakeup_fd`).
+
+        Args:
+            numbers: the signals to handle.
+            on_signal: called in the event loop with the number of each signal.
         """
         self._on_signal = on_signal
         before = signal.set_wakeup_fd(self._ringer.fileno(), warn_on_full_buffer=False)
@@ -122,13 +127,13 @@ class Watchdog:
             yield
         finally:
             for number in numbers:
-                signal.signal(number, signal.SIG_IGN)  # a late one has nothing to stop any more
+                signal.signal(number, signal.SIG_IGN)  # the worker has stopped already
             ours = signal.set_wakeup_fd(before)
-            if ours not in (-1, self._ringer.fileno()):  # somebody else's, set meanwhile
+            if ours not in (-1, self._ringer.fileno()):  # other code has set its own meanwhile
                 signal.set_wakeup_fd(ours)
 
     def _forward(self, number: int, _frame: object) -> None:
-        """Tell the thread, if somebody else (an event loop) has the kernel's notice now."""
+        """Pass a signal to the thread, if other code (an event loop) has set its own wake-up fd."""
         now = signal.set_wakeup_fd(-1)
         if now != -1:
             signal.set_wakeup_fd(now, warn_on_full_buffer=False)
@@ -148,7 +153,8 @@ class Watchdog:
                 self._hear(number)
             now = time.monotonic()
             if self._asked:
-                # Not what this thread has stood still for: nor has the loop's had a chance.
+                # Do not count time in which this thread stood still: the loop's thread may have
+                # stood still as well.
                 self.blocked_seconds += min(now - last, 2 * TICK_SECONDS)
             else:
                 self._ask()
@@ -169,16 +175,16 @@ class Watchdog:
             self._loop.call_soon_threadsafe(self._answer)
 
     def _answer(self) -> None:
-        """Give a sign of life. In the loop."""
+        """Give a sign of life. Called in the event loop."""
         seconds, self.blocked_seconds = self.blocked_seconds, 0.0
         self._asked = False
         if self._told:
             self._told = self._gave_back = False
-            logger.warning("the event loop goes on, after it was blocked for %.0f s", seconds)
+            logger.warning("the event loop runs again, after it was blocked for %.0f s", seconds)
 
     def _hear(self, number: int) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed
-            # Others' signals too: their handlers run when the loop wakes.
+            # For other signals too, because their handlers run when the loop wakes up.
             self._loop.call_soon_threadsafe(self._tell, number)
         if number and signal.getsignal(number) == self._forward:
             if not self._signalled:
@@ -202,7 +208,7 @@ class Watchdog:
             self._give_back()
 
     def _is_hopeless(self, now: float) -> bool:
-        """Whether a signal has been heard, and the loop will not stop in order."""
+        """Return whether an orderly stop after a signal has become impossible."""
         if self.blocked_seconds < TICK_SECONDS:
             return False
         if len(self._signalled) > 1 and now - self._signalled[-1][1] >= SECOND_SIGNAL_SECONDS:
@@ -214,8 +220,8 @@ class Watchdog:
         _aside(
             lambda: logger.error(
                 "the event loop has been blocked for %.0f s by %s. Nothing else runs in it, and no "
-                "time-out is applied. After %g s the other attempts are given back, and the lease "
-                "is not renewed any more. The loop's thread is at:\n%s",
+                "timeout is applied. After %g s the other attempts are released, and the lease is "
+                "no longer renewed. The loop's thread is at:\n%s",
                 self.blocked_seconds,
                 where,
                 2 * self._most,
@@ -229,7 +235,7 @@ class Watchdog:
         _aside(
             lambda: logger.error(
                 "the event loop has been blocked for %.0f s by %s: the other attempts (%d) were "
-                "given back, and the lease is not renewed any more",
+                "released, and the lease is no longer renewed",
                 self.blocked_seconds,
                 self._patient.name_of(task),
                 number,
@@ -242,8 +248,8 @@ class Watchdog:
         where, stack = self._where()
         _aside(
             lambda: logger.error(
-                "%s: exiting, although the event loop is blocked by %s; the other attempts (%d) "
-                "were given back. The loop's thread is at:\n%s",
+                "%s: exiting, although the event loop is blocked by %s. The other attempts (%d) "
+                "were released. The loop's thread is at:\n%s",
                 signal.Signals(number).name,
                 where,
                 given_back,
@@ -263,7 +269,10 @@ class Watchdog:
 
 
 def _aside(function: Callable[[], object]) -> None:
-    """Call it in another thread, and wait a while: it may need what the blocked thread holds."""
+    """Call a function in another thread, and wait at most `ASIDE_SECONDS` for its end.
+
+    It may need a lock that the blocked thread holds.
+    """
     with contextlib.suppress(RuntimeError):  # no thread can be started
         thread = threading.Thread(target=function, daemon=True, name="identtqueue aside")
         thread.start()

@@ -1,4 +1,4 @@
-"""The worker process: signals, hooks, health, and one incarnation after the other."""
+"""The worker: runs hooks, the health server and one incarnation after the other."""
 
 from __future__ import annotations
 
@@ -53,17 +53,18 @@ FOR_EVER: Final = float("inf")
 T = TypeVar("T")
 
 PROCESSES_SECONDS: Final = 15.0
-"""How long all processes for jobs may take to end: each is killed after five."""
+"""How long all processes for jobs may take to end together. Each is killed after 5 s."""
 
 STOP_SECONDS: Final = WIND_DOWN_SECONDS + PROCESSES_SECONDS + 2 * CUT_OFF_SECONDS
-"""How long a stop may take besides the grace time: the sum of its bounds."""
+"""How long a stop may take besides the grace time and hooks: the sum of its steps' bounds."""
 
 START_OVER_SECONDS: Final = 60.0
-"""How long a worker that has lost its lease may take to have one again, while Redis answers."""
+"""How long a worker that has lost its lease may take to get a new one while Redis answers. After
+that /livez fails."""
 
 
 class Worker:
-    """Fetches tasks and runs their jobs.
+    """A worker, which fetches tasks and runs their jobs.
 
     ::
 
@@ -72,17 +73,22 @@ class Worker:
         Worker(jobs={"read_mrz": read_mrz}, redis_address="redis://redis", queue_name="mrz").run()
 
     Args:
-        jobs: name -> `async def job(ctx, …)` (or a plain `def`, which runs in a thread; or a `Job`,
-            which can also run in a process).
-        redis_address: see `Client`.
-        queue_name, queue_names: one queue, or several (see `queue_order`, `queue_weights`).
+        jobs: jobs by name. Each is an `async def job(ctx, …)`, or a plain `def`, which runs in a
+            thread, or a `Job`, which can also run in a process. Or a list of `Job`s.
+        redis_address: address or settings of Redis; see `Client`.
+        queue_name: the queue to fetch from, if there is only one.
+        queue_names: the queues to fetch from, if there are several. See `queue_order` and
+            `queue_weights` in `WorkerSettings`.
         max_retries: shorthand for `retry=RetryPolicy(max_retries=…)`.
-        on_startup, on_shutdown, before_task, after_task, on_process_startup: hooks (a function, or
-            several); what an error there does is told in `identtqueue.worker.hooks`.
-        **settings: see `WorkerSettings`.
+        retry: retry policy for failed attempts, unless the job sets another.
+        cron: jobs that are enqueued on a schedule.
+        on_startup, on_shutdown, before_task, after_task, on_process_startup: hooks, each a function
+            or several. `identtqueue.worker.hooks` describes when they are called and what an error
+            in one does.
+        **settings: all other settings of `WorkerSettings`.
 
     Raises:
-        InvalidInput: a setting breaks a rule.
+        InvalidInput: a setting is not allowed, or two contradict each other.
     """
 
     def __init__(
@@ -103,7 +109,7 @@ class Worker:
         **settings: Any,
     ) -> None:
         if (queue_name is None) == (queue_names is None):
-            raise InvalidInput("give queue_name or queue_names, one of them")
+            raise InvalidInput("give either queue_name or queue_names")
         if isinstance(queue_names, str):
             raise InvalidInput(f"give a list: queue_names=[{queue_names!r}]")
         if retry is not None and max_retries is not None:
@@ -148,18 +154,18 @@ class Worker:
         )
         self._stops = 0
         self._lost_at: float | None = None
-        self._stop_by = float("inf")  # monotonic: later than that, a stop is stuck
+        self._stop_by = float("inf")  # monotonic time after which a stop counts as stuck
 
     def run(self) -> None:
-        """Work until SIGTERM or SIGINT. Uses uvloop where it is installed.
+        """Work until SIGTERM or SIGINT, in a new event loop. It is uvloop's if that is installed.
 
-        Tasks of the loop and threads of `asyncio.to_thread` that do not end in time, although they
-        are told to, are left behind: the process then exits here.
+        If asyncio tasks or threads of `asyncio.to_thread` are cancelled at the end and do not end
+        in time, the process exits here without them.
 
         Raises:
             RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld, ProtocolMismatch:
-                at the start; later troubles with Redis are waited out.
-            InvalidInput: a loop is running here already, or this is not the main thread, or the
+                at the start. Later the worker waits until trouble with Redis is over.
+            InvalidInput: an event loop is already running, or this is not the main thread, or the
                 worker has served before.
         """
         program.check_place()
@@ -168,20 +174,22 @@ class Worker:
         program.run(self._run_with_signals)
 
     async def serve(self) -> None:
-        """Work until `stop`, in the running loop. Signals are the caller's.
+        """Work until `stop`, in the running event loop. The caller handles signals.
 
         Raises:
-            InvalidInput: it serves already, or has served before: a worker does so once.
+            InvalidInput: the worker is serving already, or has served before.
+            RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld, ProtocolMismatch:
+                at the start, as in `run`.
         """
         if is_child():
             raise RuntimeError(
-                "a process for jobs has imported a module that runs a worker: put the call behind "
+                "a process for jobs has imported a module that runs a worker: put the call below "
                 'if __name__ == "__main__":'
             )
         if self._watchdog is not None:
             raise InvalidInput(
-                "this worker has served before, or does so now: a worker serves once. For another "
-                "run, make another Worker"
+                "this worker is serving, or has served before, and a worker serves only once: make "
+                "another Worker for another run"
             )
         watchdog = self._watchdog = Watchdog(self, self.settings.max_loop_block_seconds)
         watchdog.start()
@@ -216,7 +224,7 @@ class Worker:
                 await bounded("closing the health server", closing, CUT_OFF_SECONDS)
 
     def stop(self) -> None:
-        """Stop in order; the second call cuts off what runs. Call it in the worker's loop."""
+        """Stop in order; a second call cuts off running attempts. Call it in the worker's loop."""
         self._stops += 1
         if self._stops == 1:
             hooks_seconds = len(self.settings.hooks.on_shutdown) * (SHUTDOWN_SECONDS + 1)
@@ -237,8 +245,8 @@ class Worker:
         if self._stops == 0 and running:
             have = "have" if running != 1 else "has"
             logger.info(
-                "%s: stopping: %s %s %g s to end, then what is left goes back to its queue. A "
-                "second signal cuts off at once",
+                "%s: stopping: %s %s %g s to end, then tasks that are left are requeued. A second "
+                "signal cuts off at once",
                 *(name, run, have, seconds),
             )
         elif self._stops == 0:
@@ -250,27 +258,30 @@ class Worker:
     # --- what the watchdog asks, from its thread ---
 
     def is_working(self) -> bool:
-        """Whether this worker has a lease."""
+        """Return whether this worker has a lease."""
         return self._incarnation is not None and self._incarnation.registered
 
     def grace_seconds(self) -> float:
-        """How long attempts may still run after a stop that comes now."""
+        """Return how long attempts may still run if the worker is stopped now."""
         life = self._incarnation
         return self.settings.grace_seconds if life is None else life.grace_seconds
 
     def name_of(self, task: asyncio.Task[Any] | None) -> str:
-        """What a task of the event loop belongs to, in words."""
+        """Describe what an asyncio task belongs to, for the log."""
         entry = self._incarnation.attempt_of(task) if self._incarnation else None
         if entry is not None:
             return f"task {entry.attempt.task_id} attempt {entry.attempt.number}"
         return "a callback" if task is None else f"asyncio's task {task.get_name()!r}"
 
     def give_back_but(self, task: asyncio.Task[Any] | None) -> int:
-        """Release all attempts but that of this task of the event loop."""
+        """Release all attempts except that of this asyncio task; return their number."""
         return self._incarnation.give_back_but(task) if self._incarnation else 0
 
     async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Do it; False if `stop` came first. What refuses to be cancelled is left behind."""
+        """Await work, unless `stop` is called first; return whether it was completed.
+
+        Work that does not end when it is cancelled is left behind.
+        """
         starting = asyncio.ensure_future(_exit_of(work))
         stopping = asyncio.ensure_future(self._stopped.wait())
         try:
@@ -377,22 +388,22 @@ class Worker:
             return "no lease" if incarnation and incarnation.lost_at else "not registered yet"
         if incarnation.draining:
             return "draining"
-        # Redis being away is everybody's trouble. A refused login is this pod's alone, and a
-        # rollout must not go on with it.
+        # If Redis is down, all pods are affected. A refused login affects this pod alone, and must
+        # stop a rollout.
         if refusal := self._outage.refusal:
             return f"Redis refuses this worker: {refusal}"
         problem = self._watchdog.problem if self._watchdog else None
         return problem or self._obstacles.text
 
     def _stuck_problem(self) -> str | None:
-        """Say that this worker does nothing any more, and that a new one would."""
+        """Describe why this worker does nothing any more, if a new worker would."""
         told = (self._obstacles.text_of(name) for name in (threads.OBSTACLE, attempts.OBSTACLE))
         text = next(filter(None, told), None)
         return f"nothing runs, and {text}" if text and not self.counters.running else None
 
 
 async def _exit_of(work: Callable[[], Awaitable[None]]) -> BaseException | None:
-    """Hand on an exit as a value: raised in a task of its own it would end the event loop."""
+    """Await work and return its SystemExit, which would stop the event loop if a task raised it."""
     try:
         await work()
     except (SystemExit, KeyboardInterrupt) as error:
