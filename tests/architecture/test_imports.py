@@ -1,4 +1,4 @@
-"""Roots, layers, lazy imports and what is exported."""
+"""Imports: roots, layers, lazy imports and the public API."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ EXPORTED = [
     ),
     *("TaskInfo", "TaskNotFound", "TaskOptions", "TimedOut", "Worker"),
 ]
-"""The public API. A name that is taken out breaks callers; a new one is a promise."""
+"""The public API. Removing a name breaks callers, and a new one is a promise."""
 
 
 def run_python(code: str) -> str:
-    """What it prints, in a fresh interpreter, started in the repository root."""
+    """Run code in a new interpreter in the repository root; return its output."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=ROOT,
@@ -80,7 +80,7 @@ HEAVY = {"kopf", "kubernetes", "pydantic", "prometheus_client", "click", "aiohtt
 
 
 def loaded(code: str, *modules: str, tops: set[str] = HEAVY) -> list[str]:
-    """Which of the modules (or of the distributions `tops`) are loaded after the code."""
+    """Return which of the modules (or of the distributions `tops`) code has loaded."""
     ask = f"m for m in sys.modules if m.split('.')[0] in {tops!r} or m in {set(modules)!r}"
     return run_python(f"{code}\nimport sys\nprint(*sorted({ask}))").split()
 

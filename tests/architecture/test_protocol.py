@@ -26,7 +26,7 @@ REFUSALS = {
     *("lost", "missing", "paused", "exists", "late", "protocol", "alive", "unknown", "busy"),
     *("not dead", "ended", "draining"),
 }
-"""What a script answers when it has not done what it was asked."""
+"""Answers of a script that has refused its call."""
 
 
 def states_in(text: str) -> tuple[State | None, ...]:
@@ -41,7 +41,7 @@ def rows() -> dict[str, Transition]:
 
 
 def documented_rows() -> dict[str, Transition]:
-    """The rows of the table in docs/internals.md: | `script` | from → to | guard | caller |."""
+    """Read the table in docs/internals.md: | `script` | from → to | guard | caller |."""
     found = {}
     for line in (ROOT / "docs/internals.md").read_text("utf-8").splitlines():
         match = re.fullmatch(
@@ -107,7 +107,7 @@ def text(name: str) -> str:
 
 @cache
 def header(name: str) -> tuple[str, str, str, str]:
-    """What it does, KEYS, ARGV (with Options), Returns: the comment at its top, in four parts."""
+    """Parse the comment at the top: summary, KEYS, ARGV (with Options) and Returns."""
     lines = []
     for line in text(name).splitlines():
         if not line.startswith("--") or line.startswith("-- include"):
@@ -122,7 +122,7 @@ def header(name: str) -> tuple[str, str, str, str]:
 
 
 def code(source: str) -> str:
-    """Without comments and empty lines."""
+    """Return the lines of a script without comments and empty lines."""
     lines = (line.split("--")[0].rstrip() for line in source.splitlines())
     return "\n".join(line for line in lines if line)
 
@@ -198,7 +198,7 @@ WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CH
 
 
 def blocks(source: str) -> list[str]:
-    """The functions of a script, and what remains without them."""
+    """Split a script into its functions and the rest."""
     functions = re.findall(r"^local function .*?^end$", source, re.MULTILINE | re.DOTALL)
     for function in functions:
         source = source.replace(function, "")
@@ -207,7 +207,7 @@ def blocks(source: str) -> list[str]:
 
 @pytest.mark.parametrize("name", ALL)
 def test_all_guards_come_before_the_first_write(name: str) -> None:
-    """Lua does not roll back. Checked as far as text goes; `tests/protocol` checks the rest."""
+    """Lua does not roll back. This is checked in the text; `tests/protocol` checks the rest."""
     # To `extend` it is part of the answer: the lease has been renewed.
     refusals = REFUSALS - {"draining"} if name == "extend" else REFUSALS
     for block in blocks(body(name)):
@@ -300,7 +300,7 @@ def test_no_command_is_left_out_here() -> None:
 
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_plain_command_finds_its_node(name: str) -> None:
-    """By its keys: in a cluster, one without keys may be answered by any node."""
+    """Its keys name the node. In a cluster, any node may answer a command without keys."""
     call = PLAIN[name]
     assert not call.is_script
     assert all(key.startswith("idtq:{q}:") for key in call.keys), "one slot of a cluster"

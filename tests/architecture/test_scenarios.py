@@ -1,4 +1,4 @@
-"""docs/scenarios.md: what it names exists, and no situation that matters is left out."""
+"""docs/scenarios.md: everything that it names exists, and no important situation is missing."""
 
 import ast
 import re
@@ -39,7 +39,7 @@ MATTERS = (
 
 
 def rows() -> dict[str, list[str]]:
-    """The cells of each row, by its situation."""
+    """Return the cells of each row, by its situation."""
     lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
     cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     return {row[0]: row[1:] for row in cells if row[0] != "situation"}
@@ -47,7 +47,7 @@ def rows() -> dict[str, list[str]]:
 
 @cache
 def functions_of(file: str) -> set[str]:
-    """Names of the tests in a file."""
+    """Return the names of the functions in a file."""
     tree = ast.parse((ROOT / file).read_text())
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {node.name for node in ast.walk(tree) if isinstance(node, kinds)}
@@ -55,7 +55,7 @@ def functions_of(file: str) -> set[str]:
 
 @cache
 def words_of_the_operator() -> set[str]:
-    """Each word that stands in a string of its source: reasons, conditions, limits."""
+    """Return each word in a string of the operator's source: reasons, conditions, limits."""
     sources = (ROOT / "operator" / "identtqueue_operator").rglob("*.py")
     strings = (
         node.value
@@ -85,7 +85,7 @@ def test_a_scenario_is_handled_told_tested_and_documented(situation: str) -> Non
 
 
 def anchors_of(text: str) -> set[str]:
-    """The anchors that GitHub gives to headings, and those that the page sets itself."""
+    """Return the anchors that GitHub makes for headings, and those that the page sets itself."""
     headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
     named = set(re.findall(r'<a id="([^"]+)">', text))
     return named | {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in headings}

@@ -1,4 +1,4 @@
-"""Who names keys and who writes to Redis."""
+"""Sources: only one module names keys, and only Lua scripts write to Redis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def sources(*suffixes: str) -> Iterator[Path]:
 
 
 def strings(path: Path) -> Iterator[str]:
-    """String constants, docstrings left out."""
+    """Return the string constants of a module, without docstrings."""
     tree = ast.parse(path.read_text("utf-8"))
     documentation = {
         id(node.value)
@@ -51,7 +51,7 @@ def test_only_keys_py_spells_a_key() -> None:
 
 
 def test_no_script_makes_up_a_key() -> None:
-    """It uses KEYS, or a prefix that it was given, and an id."""
+    """It only uses KEYS, or a prefix from its arguments and an id."""
     kinds = [f":{kind}" for kind in ("pending", "inflight", "task", "dead", "wake", "scheduled")]
     for path in (LIBRARY / "protocol/lua").rglob("*.lua"):
         code = [line.split("--")[0] for line in path.read_text("utf-8").splitlines()]
@@ -78,7 +78,7 @@ def test_only_lua_writes_to_redis(raw: redis.Redis) -> None:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """The distributions that a module imports from."""
+    """Return the distributions that a module imports from."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.ImportFrom) and not node.level:
             yield (node.module or "").split(".")[0]

@@ -1,4 +1,4 @@
-"""Apps that the command is pointed at."""
+"""Apps for tests of the command line."""
 
 from __future__ import annotations
 

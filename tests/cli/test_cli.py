@@ -1,4 +1,4 @@
-"""The command `identtqueue`: what it prints, and how it ends; workers as real processes."""
+"""The command `identtqueue`: its output and exit codes. Workers run as real processes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROOT = HERE.parents[1]
 
 @dataclass(frozen=True)
 class Said:
-    """How a command ended."""
+    """Output and exit code of a command."""
 
     code: int
     out: str
@@ -58,7 +58,7 @@ async def ended(process: asyncio.subprocess.Process) -> Said:
 
 @pytest.fixture
 def run(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """`await run("depth", "q")`: in this process, which is quicker, against the shared Redis."""
+    """Provide `await run("depth", "q")`: runs a command in this process, which is faster."""
     monkeypatch.chdir(HERE)
     monkeypatch.setattr(sys, "path", [*sys.path])
 
@@ -72,7 +72,7 @@ def run(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 
 def one_line(said: Said, start: str = "Error: ") -> str:
-    """The message of a command that failed: one line, no traceback."""
+    """Return the message of a failed command: one line, no traceback."""
     assert said.code != 0
     assert said.out == ""
     *usage, message = said.err.strip().splitlines()
@@ -96,7 +96,7 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
 
 
 def all_commands() -> list[tuple[tuple[str, ...], click.Command]]:
-    """Each command with its words, the groups among them."""
+    """Return each command with its words, including groups."""
     found: list[tuple[tuple[str, ...], click.Command]] = [((), main)]
     for words, command in found:
         if isinstance(command, click.Group):
@@ -105,7 +105,7 @@ def all_commands() -> list[tuple[tuple[str, ...], click.Command]]:
 
 
 def test_only_documented_variables_mean_something() -> None:
-    """An option's name makes no variable: IDENTTQUEUE_VERSION is an image's label, say."""
+    """Names of options make no variables: IDENTTQUEUE_VERSION may be an image's label, say."""
     documented = (ROOT / "docs" / "library.md").read_text()
     derived = {"IDENTTQUEUE_VERSION", "IDENTTQUEUE_HELP"}
     parameters = [
@@ -130,7 +130,7 @@ def test_only_documented_variables_mean_something() -> None:
 
 
 def make_context(words: tuple[str, ...]) -> click.Context:
-    """As click makes it when the command is called by these words."""
+    """Make the context that click makes when the command is called by these words."""
     context, command = click.Context(main, info_name="identtqueue", **main.context_settings), main
     for word in words:
         command = command.commands[word]
@@ -234,7 +234,7 @@ async def test_a_password_that_is_not_escaped(run: Run, mark: str) -> None:
 
 
 async def test_a_variable_that_click_would_derive(run: Run, queue: str) -> None:
-    """It once made each command print its version and end."""
+    """Such a variable once made each command print its version and exit."""
     said = await run("depth", queue, IDENTTQUEUE_VERSION="1", IDENTTQUEUE_DEPTH_AS_JSON="1")
     assert said.out.startswith(f"queue {queue}  queued 0")
 
@@ -249,7 +249,7 @@ async def test_the_port_is_taken(redis_server: RedisServer, queue: str) -> None:
 
 @pytest.fixture
 async def dead_letter(client: Client, redis_server: RedisServer, queue: str) -> str:
-    """The id of one."""
+    """Make a dead letter; return its id."""
 
     async def read(_ctx, _path, _data, *, page):
         raise ValueError("too dark")
@@ -495,7 +495,7 @@ async def test_a_worker_from_the_environment(
 async def test_options_come_before_the_environment(
     redis_server: RedisServer, client: Client, queue: str
 ) -> None:
-    """And the address on the command line before the one in the code."""
+    """The address on the command line also comes before the one in the code."""
     words = ("--redis-address", redis_server.address, "worker", "apps:fixed", "--queue", queue)
     worker = await start("redis://127.0.0.1:1", *words, IDENTTQUEUE_QUEUES="elsewhere")
     task_id = await client.enqueue_job(queue, "hello", "you")
@@ -505,7 +505,7 @@ async def test_options_come_before_the_environment(
 
 
 async def said_at_start(process: asyncio.subprocess.Process) -> str:
-    """What a worker logs when it has registered; it is stopped then."""
+    """Run a worker until it has registered; return its log."""
     assert process.stderr is not None
     async with asyncio.timeout(60):
         while b": queues " not in (line := await process.stderr.readline()):

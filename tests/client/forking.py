@@ -1,6 +1,6 @@
-"""A program as a prefork server is one: a client made and used before the fork works after it.
+"""Program like a prefork server: a client that was used before the fork works after it.
 
-`forking.py ADDRESS QUEUE`; prints how many answers each process has had.
+`forking.py ADDRESS QUEUE` prints how many answers each process has got.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""A program that forks with an asyncio client in use; the child uses it in a loop of its own.
+"""Program that forks while an asyncio client is in use. The child uses it in its own event loop.
 
-`forking_loops.py ADDRESS QUEUE HOW`; HOW says what the parent's loop does at the fork:
-`idle`: it runs in a thread. `busy`: so it does, with calls and waits under way. `preload`: it has
-connected, and does not run. `multiprocessing`: as `idle`, forked by the standard library.
-`careless`: no fork at all; the loop is closed with all that lives in it, and another one begins.
+`forking_loops.py ADDRESS QUEUE HOW`: HOW says what the parent's loop does at the fork. `idle`: it
+runs in a thread. `busy`: the same, with open calls and waits. `preload`: it has connected, and
+does not run. `multiprocessing`: as `idle`, but the standard library forks. `careless`: there is no
+fork; the loop is closed with everything in it, and another one starts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ SECONDS = 30
 
 
 class Program:
-    """Everything that a module of an application might hold."""
+    """All objects that a module of an application might have."""
 
     def __init__(self, address: str, queue: str) -> None:
         self.queue = queue
@@ -38,7 +38,7 @@ class Program:
         self.echo = echo
 
     async def use(self) -> int:
-        """Use all of it; gives how often."""
+        """Use all objects; return the number of uses."""
         await self.app.connect()
         for n in range(3):
             task_id = await asyncio.wait_for(

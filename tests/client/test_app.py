@@ -1,4 +1,4 @@
-"""The typed way: jobs declared once, arguments checked, values in their own types."""
+"""Typed apps: jobs are declared once, arguments are checked, values keep their types."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def in_plain_words(value: object) -> str:
 
 @pytest.fixture
 async def app(redis_server: RedisServer, queue: str) -> AsyncIterator[App]:
-    """An app whose jobs give back what they were given, and its type."""
+    """Make an app whose jobs return their argument and its type."""
     async with App(redis_server.address, default_queue=queue) as connected:
         yield connected
 
@@ -157,7 +157,7 @@ async def test_bad_arguments_are_refused_at_the_caller(
 
 
 async def test_values_of_the_wrong_type_fail_at_the_worker(app: App) -> None:
-    """A caller in another language, or of another release, is told which argument it was."""
+    """The error names the argument, for callers in other languages or of other releases."""
     calls = []
 
     @app.task(max_retries=3)
@@ -240,7 +240,7 @@ def test_a_cron_job_may_have_arguments_of_any_name() -> None:
 
 
 async def test_every_name_can_be_an_argument(app: App) -> None:
-    """Those of our own parameters, and those of a task's options, if the job declares them."""
+    """A job may have arguments named like the library's own parameters or a task's options."""
 
     @app.task
     async def odd(
@@ -333,15 +333,15 @@ async def test_a_job_is_still_a_function(app: App) -> None:
 
 
 class Plain:
-    """No dataclass, no model."""
+    """Plain class, neither dataclass nor model."""
 
 
 class Node:
-    """No dataclass either, and declared further down than the job that names it."""
+    """Plain class that is declared after the job that names it."""
 
 
 def test_a_type_that_nothing_can_be_converted_to() -> None:
-    """Told where the job is declared, and not task by task by a worker."""
+    """It is refused where the job is declared, and not for each task in a worker."""
     app = App("redis://nowhere")
 
     async def known(_ctx: Context, what: Plain | None = None) -> None: ...
@@ -385,7 +385,7 @@ def test_declarations_that_break_a_rule() -> None:
 
 
 async def test_a_type_that_only_type_checkers_see(redis_server: RedisServer) -> None:
-    """The annotation can't be evaluated: that is said of which job, where the worker is made."""
+    """The annotation can't be evaluated. Making the worker raises an error that names the job."""
     app = App(redis_server.address)
 
     @app.task
@@ -396,7 +396,7 @@ async def test_a_type_that_only_type_checkers_see(redis_server: RedisServer) -> 
 
 
 async def test_a_context_that_only_type_checkers_see(redis_server: RedisServer, queue: str) -> None:
-    """Linters move the import of Context under TYPE_CHECKING; its type is not needed."""
+    """Linters move the import of Context under TYPE_CHECKING. Its type is not needed."""
     app = App(redis_server.address, default_queue=queue)
     scope: dict[str, object] = {"app": app}
     exec(
@@ -411,7 +411,7 @@ async def test_a_context_that_only_type_checkers_see(redis_server: RedisServer, 
 
 
 async def test_without_a_loop(app: App) -> None:
-    """What a Flask or Django view does; nothing was connected before."""
+    """A Flask or Django view enqueues without connecting first."""
 
     @app.task
     async def born(ctx: Context, side: Side, day: date) -> tuple[Side, date]:
@@ -452,7 +452,7 @@ async def test_not_connected() -> None:
 
 
 async def test_two_may_connect_it_at_once(redis_server: RedisServer, raw: redis.Redis) -> None:
-    """An application, and the start-up hook of a worker in the same loop."""
+    """The application and a start-up hook of its worker connect in the same loop."""
     before = len(raw.client_list())
     app = App(redis_server.address)
     await asyncio.gather(app.connect(), app.connect())
@@ -503,7 +503,7 @@ async def test_hooks_and_cron_of_the_app(redis_server: RedisServer, queue: str) 
 async def test_jobs_enqueue_with_their_app_in_its_worker(
     redis_server: RedisServer, queue: str
 ) -> None:
-    """Nobody has connected the app: its worker does, and closes what was opened."""
+    """If nobody has connected the app, its worker does, and closes the connection."""
     producer = App(redis_server.address, default_queue=queue)
     app = App(redis_server.address, default_queue=queue)
 

@@ -1,4 +1,4 @@
-"""Bad input at the caller: a clear error, and nothing is written."""
+"""Bad input at the caller gives a clear error, and nothing is written."""
 
 from __future__ import annotations
 
@@ -158,7 +158,7 @@ async def test_another_protocol_version(client: Client, raw: redis.Redis, queue:
 async def test_a_range_of_dead_letters(
     redis_server: RedisServer, queue: str, settings: dict[str, int]
 ) -> None:
-    """Redis counts from the end what is below 0."""
+    """Redis would count negative numbers from the end."""
     async with Admin(redis_server.address) as admin:
         with pytest.raises(InvalidInput, match=r"offset=.*, limit=.*: offset must be 0 or more"):
             await anext(admin.dead_letters(queue, **settings))

@@ -1,4 +1,4 @@
-"""A plain address with the login from the environment, as in a pod: one rule for all."""
+"""A plain address gets the login from the environment, as in a pod, by one rule for all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from support.serving import serving
 
 @pytest.fixture
 def address(new_redis_server: Callable[..., RedisServer], monkeypatch: pytest.MonkeyPatch) -> str:
-    """Of a Redis whose password is in the environment."""
+    """Start a Redis whose password is in the environment; return its address."""
     server = new_redis_server()
     with server.client() as raw:
         raw.config_set("requirepass", "sesame")
@@ -24,7 +24,7 @@ def address(new_redis_server: Callable[..., RedisServer], monkeypatch: pytest.Mo
     return server.address
 
 
-async def test_everybody_takes_the_environments_login(address: str, queue: str) -> None:
+async def test_every_way_in_uses_the_login_from_the_environment(address: str, queue: str) -> None:
     app = App(address, default_queue=queue)
 
     @app.task
@@ -47,7 +47,7 @@ async def test_everybody_takes_the_environments_login(address: str, queue: str) 
 
 
 async def test_settings_are_complete_in_themselves(address: str) -> None:
-    """The password of one Redis is not shown to another that was named without one."""
+    """The password of one Redis is not sent to another that is given without one."""
     for make in (Client, App, Admin):
         with pytest.raises(RedisAuthFailed):
             await make(RedisSettings(address=address)).connect()

@@ -1,4 +1,4 @@
-"""expires_seconds with nobody there but the client that waits."""
+"""expires_seconds without any worker: the waiting client sees to it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task that follows from another: the documentation's example, run as it stands there."""
+"""Follow-up tasks: the documentation's example is run as it is printed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIBRARY = Path(__file__).parents[2] / "docs/library.md"
 
 
 def documented(address: str, queue: str) -> dict[str, object]:
-    """The example's names, with this test's Redis and queues in the place of its own."""
+    """Run the example's definitions with this test's Redis and queues; return its names."""
     blocks = re.findall(r"^```python\n(.*?)^```", LIBRARY.read_text(), re.MULTILINE | re.DOTALL)
     (code,) = [block for block in blocks if "follow_up_id" in block]
     for shown, meant in (
@@ -65,7 +65,7 @@ async def test_the_documented_example(
 async def test_however_often_the_first_runs_there_is_one_follow_up(
     redis_server: RedisServer, client: Client, raw: redis.Redis, queue: str
 ) -> None:
-    """A worker that was lost behind the enqueue, and a ghost that comes back after the end."""
+    """A worker is lost right after the enqueue, and a lost attempt continues after the end."""
     names = documented(redis_server.address, queue)
     app, read_mrz = names["app"], names["read_mrz"]
     checks = f"{queue}-checks"
@@ -98,7 +98,7 @@ PARENTS = st.tuples(st.sampled_from(["a", "a-b", "2f"]), UNIQUE)
 def test_two_follow_ups_never_share_an_id(
     asked: list[tuple[tuple[str, str], str]],
 ) -> None:
-    """Whatever their queue is, also if it is that of one of the parents."""
+    """They differ in any queue, even in that of one of the parent tasks."""
     for target in ("a", "ocr", "mails"):
         ids = set()
         for (queue, unique), name in asked:

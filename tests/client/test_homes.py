@@ -25,7 +25,7 @@ Use = Callable[[], Coroutine[Any, Any, int]]
 
 @pytest.fixture(params=["Client", "App", "Admin"])
 def use(request: pytest.FixtureRequest, redis_server: RedisServer, queue: str) -> Use:
-    """Uses one and the same object, wherever it is called; gives how many tasks are pending."""
+    """Return a function that uses one object anywhere, and returns the number of pending tasks."""
     client, admin, app = (kind(redis_server.address) for kind in (Client, Admin, App))
 
     @app.task(queue=queue)
@@ -56,7 +56,7 @@ def test_one_loop_after_the_other(use: Use) -> None:
 
 
 def test_two_loops_at_once(use: Use, raw: redis.Redis, queue: str) -> None:
-    """The second is refused, at once, and before anything is written."""
+    """The second is refused at once, before anything is written."""
     ready, stop = threading.Event(), threading.Event()
 
     async def first() -> None:
@@ -110,12 +110,12 @@ def forked(redis_server: RedisServer, queue: str) -> Callable[[str], str]:
 
 
 def test_after_a_loop_that_was_closed_without_care(forked: Callable[[str], str]) -> None:
-    """Its tasks were not cancelled, its connections not closed."""
+    """Its tasks were not cancelled, and its connections not closed."""
     assert forked("careless") == "child 9 ok\nparent ok\n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("how", ["idle", "busy", "preload", "multiprocessing"])
 def test_after_a_fork_both_go_on(forked: Callable[[str], str], how: str) -> None:
-    """The parent too: nothing that the child does may reach its connections."""
+    """Nothing that the child does may reach the parent's connections."""
     assert forked(how) == "child 9 ok\nparent ok\n"

@@ -1,7 +1,7 @@
-"""A wait that can't be told of the end ends all the same: nothing rests on messages alone.
+"""A wait ends even if the message of the task's end is lost, because it also looks at times.
 
-What tells it may be lost with a failover, an eviction, a deletion, a flush or a cut. Each way to
-lose it is played here; the time between two looks is shortened, and nothing else.
+The message may be lost by a failover, an eviction, a deletion, a flush or a cut connection. Each is
+tested here. Only the time between two looks is shortened.
 """
 
 from __future__ import annotations
@@ -31,25 +31,31 @@ async def echo(_ctx, value=None):
 
 @pytest.fixture
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at open waits much more often."""
+    """Make clients look at open waits much more often."""
     monkeypatch.setattr(results_module, "LOOK_AGAIN_SECONDS", (0.2, 0.3))
 
 
 @pytest.fixture
 def never(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Look at open waits only when there is a reason."""
+    """Make clients look at open waits only when there is a reason."""
     monkeypatch.setattr(results_module, "LOOK_AGAIN_SECONDS", (3600.0, 3600.0))
 
 
 @pytest.fixture
 async def waiting(client: Client, queue: str) -> tuple[str, str]:
-    """A task's id and its key."""
+    """Enqueue a task; return its id and its key."""
     task_id = await client.enqueue_job(queue, "echo", 7)
     return task_id, f"idtq:{{{queue}}}:task:{task_id}"
 
 
 async def registered(raw: redis.Redis, key: str) -> None:
     await eventually(lambda: raw.hexists(key, "waiters"), "the wait is registered")
+
+
+def kill_main_connection(raw: redis.Redis) -> None:
+    """Close the connection of the only client for its calls, which is a reason to look."""
+    (main,) = [row["id"] for row in raw.client_list() if row["name"] == "identtqueue-client"]
+    raw.client_kill_filter(_id=main)
 
 
 def test_the_looks_are_within_a_minute() -> None:
@@ -60,9 +66,9 @@ def test_the_looks_are_within_a_minute() -> None:
 async def test_the_end_of_a_big_result_is_announced_while_the_wait_is_asking(
     redis_server: RedisServer, client: Client, raw: redis.Redis, queue: str, never: None
 ) -> None:
-    """The answer "it runs" and the announcement of its end come on two connections.
+    """The answer "it is running" and the announcement of its end arrive on two connections.
 
-    The event loop gets neither before both are there, so either may be read first.
+    Both are there before the event loop reads one, so either may be read first.
     """
     await client.get_result(await client.enqueue_job(queue, "other"))  # both connections are open
     worker = SyncRedis(
@@ -87,7 +93,7 @@ async def test_the_end_of_a_big_result_is_announced_while_the_wait_is_asking(
 async def test_a_task_that_is_gone(
     client: Client, raw: redis.Redis, waiting: tuple[str, str], soon: None, how: str
 ) -> None:
-    """Evicted, deleted or flushed: nobody publishes that."""
+    """It was evicted, deleted or flushed, which nobody publishes."""
     task_id, key = waiting
 
     async def wait() -> None:
@@ -112,7 +118,7 @@ async def test_a_task_that_is_gone(
 async def test_a_registration_that_was_lost(
     client: Client, raw: redis.Redis, waiting: tuple[str, str], serve: Serve, soon: None
 ) -> None:
-    """As by a failover to a replica that lagged: the end is not told, and noticed all the same."""
+    """After a failover to a lagging replica, say, the end is not published, but still noticed."""
     task_id, key = waiting
     open_wait = asyncio.ensure_future(client.wait(task_id))
     await registered(raw, key)
@@ -139,7 +145,7 @@ async def test_a_wait_that_joins_one_that_hangs_asks_for_itself(
 async def test_a_connection_that_changes_is_a_reason_to_look(
     new_redis_server: NewServer, never: None
 ) -> None:
-    """The main one alone: so it is when another node than the subscription's fails over."""
+    """Only the main connection changes, as when another node than the subscription's fails over."""
     server = new_redis_server()
     async with Client(server.address) as client:
         task_id = await client.enqueue_job("q", "echo")
@@ -148,8 +154,7 @@ async def test_a_connection_that_changes_is_a_reason_to_look(
         with server.client() as raw:
             await registered(raw, key)
             raw.delete(key)
-            (main,) = [c["id"] for c in raw.client_list() if c["name"] == "identtqueue-client"]
-            raw.client_kill_filter(_id=main)
+            kill_main_connection(raw)
         with pytest.raises(TaskNotFound):
             await asyncio.wait_for(open_wait, LONG_SECONDS)
 
@@ -168,19 +173,22 @@ async def test_a_flush_of_all(new_redis_server: NewServer, soon: None) -> None:
 
 
 async def test_many_waits_are_asked_for_in_few_batches(
-    client: Client, raw: redis.Redis, queue: str, never: None
+    new_redis_server: NewServer, queue: str, never: None
 ) -> None:
-    ids = [await client.enqueue_job(queue, "echo", n) for n in range(700)]
-    waits = [asyncio.ensure_future(client.wait(task_id)) for task_id in ids]
-    for task_id in (ids[0], ids[-1]):
-        await registered(raw, f"idtq:{{{queue}}}:task:{task_id}")
-    raw.delete(*(f"idtq:{{{queue}}}:task:{task_id}" for task_id in ids[::2]))
-    client._home.here.results.look_again()
-    answers = await asyncio.gather(*waits[::2], return_exceptions=True)
-    assert {type(answer) for answer in answers} == {TaskNotFound}
-    assert not any(wait.done() for wait in waits[1::2]), "their tasks are still there"
-    for wait in waits:
-        wait.cancel()
+    server = new_redis_server()
+    async with Client(server.address) as client:
+        ids = [await client.enqueue_job(queue, "echo", n) for n in range(700)]
+        waits = [asyncio.ensure_future(client.wait(task_id)) for task_id in ids]
+        with server.client() as raw:
+            for task_id in (ids[0], ids[-1]):
+                await registered(raw, f"idtq:{{{queue}}}:task:{task_id}")
+            raw.delete(*(f"idtq:{{{queue}}}:task:{task_id}" for task_id in ids[::2]))
+            kill_main_connection(raw)
+        answers = await asyncio.gather(*waits[::2], return_exceptions=True)
+        assert {type(answer) for answer in answers} == {TaskNotFound}
+        assert not any(wait.done() for wait in waits[1::2]), "their tasks are still there"
+        for wait in waits:
+            wait.cancel()
 
 
 # --- a look, and what is kept ---
@@ -217,7 +225,7 @@ async def test_without_time_a_wait_looks_once(
     await asyncio.to_thread(program)
 
 
-async def test_one_that_is_missing_does_not_cost_the_others(
+async def test_a_missing_task_does_not_affect_the_others(
     client: Client, serve: Serve, queue: str, redis_server: RedisServer
 ) -> None:
     await serve({"echo": echo})

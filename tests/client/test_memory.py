@@ -1,4 +1,4 @@
-"""What a task costs in Redis' memory: the figures of docs/redis.md."""
+"""Memory of a task in Redis: the figures in docs/redis.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each of the TaskOptions, and what breaks their rules."""
+"""Each of the TaskOptions, and values that break their rules."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NATURAL = ["order:42", "index/http://a.b/c?d=e%20f", "two words", "MÃ¼ller", "ðŸ
 
 @pytest.mark.parametrize("own", NATURAL)
 async def test_natural_ids(client: Client, serve: Serve, queue: str, own: str) -> None:
-    """All that is done by id: one id, spelled as the caller spelled it, everywhere."""
+    """The id is the same everywhere, exactly as the caller has spelled it."""
     go = asyncio.Event()
 
     async def slow(ctx, n):
@@ -82,7 +82,7 @@ async def test_natural_ids(client: Client, serve: Serve, queue: str, own: str) -
 
 
 async def test_on_existing(client: Client, serve: Serve, raw: redis.Redis, queue: str) -> None:
-    """What an own id means once its task has ended: `keep`, unless something else is asked for."""
+    """An ended task is kept when its id is used again, unless `on_existing` says otherwise."""
     await serve({"echo": echo})
     keep = TaskOptions(task_id="report")
     replace = TaskOptions(task_id="report", on_existing="replace")
@@ -102,7 +102,7 @@ async def test_on_existing(client: Client, serve: Serve, raw: redis.Redis, queue
 
 
 async def test_on_existing_in_a_batch(client: Client, queue: str) -> None:
-    """All others are enqueued when the error comes."""
+    """All others of the batch are enqueued when the error is raised."""
     once = TaskOptions(task_id="once", on_existing="raise")
     with pytest.raises(TaskExists, match=f"{queue}:once"):
         await client.submit_many(

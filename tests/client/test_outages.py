@@ -1,4 +1,4 @@
-"""Redis goes away and comes back, connections are cut: the client picks up, and says so once."""
+"""Outages of Redis and cut connections: the client recovers, and logs it once."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def test_a_result_that_came_while_disconnected(
 async def test_enqueue_retried_through_cuts_is_one_task(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
-    """The reply is lost, the request was not: sent again, it is still one task."""
+    """The request arrived but its reply was lost. Sent again, it is still one task."""
     async with Proxy(redis_server.port) as proxy, Client(proxy.address) as client:
         proxy.hold_replies()
         enqueue = asyncio.create_task(client.enqueue_job(queue, "echo"))
@@ -70,7 +70,7 @@ async def test_enqueue_retried_through_cuts_is_one_task(
 async def test_an_enqueue_that_is_sent_again_does_not_meet_its_own_task(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
-    """`on_existing="raise"` is about tasks of others."""
+    """`on_existing="raise"` only refers to tasks of other calls."""
     options = TaskOptions(task_id="once", on_existing="raise")
     async with Proxy(redis_server.port) as proxy, Client(proxy.address) as client:
         proxy.hold_replies()
@@ -115,7 +115,7 @@ async def test_waits_survive_a_restart(new_redis_server: NewServer) -> None:
 
 
 async def test_a_hung_connection_is_given_up(new_redis_server: NewServer) -> None:
-    """Redis hangs: nothing is answered, nothing is closed. The call goes out again."""
+    """Redis hangs, so nothing is answered or closed. The call is sent again."""
     server = new_redis_server()
     settings = RedisSettings(address=server.address, response_timeout_seconds=0.3)
     async with Client(settings, retry_for_seconds=60) as client:
@@ -139,7 +139,7 @@ async def test_gives_up_after_its_time(new_redis_server: NewServer) -> None:
 
 
 async def test_a_login_that_is_refused_midway_fails_the_waits(new_redis_server: NewServer) -> None:
-    """Without a time-out as well: nothing would ever be heard. Mended, the same client goes on."""
+    """Waits without a timeout fail too, or they would never end. Later the client works again."""
     server = new_redis_server()
     async with Client(server.address) as client:
         task_id = await client.enqueue_job("q", "echo")
@@ -159,7 +159,7 @@ async def test_a_login_that_is_refused_midway_fails_the_waits(new_redis_server: 
 
 
 async def waits_again(client: Client, task_id: str) -> None:
-    """The waits work again: this one times out instead of being refused."""
+    """Wait until waits work again: then one times out instead of being refused."""
 
     async def waits() -> bool:
         try:
@@ -193,7 +193,7 @@ async def test_nobody_there() -> None:
 async def test_a_client_killed_between_enqueue_and_reply(
     redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str, client: Client
 ) -> None:
-    """What Redis has accepted is run, whether the caller lived to hear of it or not."""
+    """A task that Redis has accepted runs, even if its caller died before the reply."""
     code = """
         import asyncio, sys
         from identtqueue import Client, TaskOptions

@@ -1,4 +1,4 @@
-"""Waiting for results: without polling, on one connection, whatever happens meanwhile."""
+"""Waiting for results: without polling, and on one connection for all waits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_a_cancelled_wait_leaves_the_others_alone(
 
 
 async def test_many_waits_share_one_connection(redis_server: RedisServer, queue: str) -> None:
-    """200 waits over several queues are one connection, and it polls nothing."""
+    """200 waits over several queues share one connection, which does not poll."""
     async with Client(redis_server.address) as client:
         queues = [f"{queue}-{n}" for n in range(4)]
         ids = [await client.enqueue_job(queues[n % 4], "echo", n) for n in range(200)]
@@ -101,7 +101,7 @@ async def test_two_clients_wait_for_the_same_task(
 
 @pytest.mark.parametrize("size", [65_535, 65_536, 300_000])
 async def test_big_results(client: Client, serve: Serve, queue: str, size: int) -> None:
-    """Over 64 KiB a result is only announced, and then read."""
+    """A result of more than 64 KiB is only announced, and then fetched."""
 
     async def big(_ctx, size):
         return "x" * size
@@ -218,7 +218,7 @@ class Corner:
 async def test_a_result_that_cannot_be_read_does_not_silence_the_others(
     client: Client, redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
-    """A worker in another language may end a task with a map that has a map as a key."""
+    """A worker in another language may return a map that has a map as a key."""
     broken = await client.enqueue_job(queue, "corners")
     fine = await client.enqueue_job(queue, "echo", 7)
     waits = [asyncio.create_task(client.wait_for_result(t, 30)) for t in (broken, fine)]

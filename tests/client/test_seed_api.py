@@ -30,7 +30,7 @@ Worker(jobs={"rnd_magic": rnd_magic}, redis_address="redis://redis", queue_name=
 
 
 def placed(text: str, address: str, queue: str) -> str:
-    """The example, pointed at the test's Redis and queue; nothing else is changed."""
+    """Point the example at the test's Redis and queue, and change nothing else."""
     assert '"redis://redis"' in text
     assert '"mrz"' in text or "mrz" not in text
     return text.replace('"redis://redis"', repr(address)).replace('"mrz"', repr(queue))

@@ -1,4 +1,4 @@
-"""The blocking client: the same answers without a loop, from any number of threads."""
+"""The blocking client: the same answers without an event loop, in any number of threads."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ def _running(raw: redis.Redis, queue: str) -> int:
 
 
 async def test_threads_share_round_trips(new_redis_server: Callable[..., RedisServer]) -> None:
-    """While Redis is busy with one thread's call, the others' gather."""
+    """While Redis is busy with the call of one thread, those of the others gather."""
     server = new_redis_server()
     with SyncClient(server.address) as client, server.client() as raw:
         client.enqueue_job("q", "echo")
@@ -224,7 +224,7 @@ async def test_threads_share_round_trips(new_redis_server: Callable[..., RedisSe
 
 @pytest.mark.slow
 async def test_it_is_used_after_a_fork(redis_server: RedisServer, serve: Serve, queue: str) -> None:
-    """In a process of its own: real forks, with locks held and waits open."""
+    """A process of its own forks for real, while locks are held and waits are open."""
     client = Client(redis_server.address)
 
     async def finish(_ctx, task_id):
@@ -316,7 +316,7 @@ def test_without_file_descriptors_a_wait_raises_and_a_later_one_works(
 async def test_an_iteration_that_is_not_finished_leaves_nothing_behind(
     redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str, collected: bool
 ) -> None:
-    """Also if the waiting thread happens to be the one whose garbage collection meets it."""
+    """That holds even if the garbage collector finds it in the waiting thread."""
 
     async def report(ctx):
         await ctx.report_progress("begun")
@@ -356,7 +356,7 @@ def _waiting_threads() -> int:
 
 
 async def test_a_wait_can_be_interrupted(redis_server: RedisServer, queue: str) -> None:
-    """Ctrl-C in a wait, and the client is as good as before."""
+    """After Ctrl-C in a wait, the client still works."""
     client = SyncClient(redis_server.address)
     task_id = client.enqueue_job(queue, "echo")
 
@@ -453,7 +453,7 @@ def test_wrong_password(new_redis_server: Callable[..., RedisServer]) -> None:
 def test_an_interrupted_call_does_not_give_its_answer_to_the_next(
     new_redis_server: Callable[..., RedisServer],
 ) -> None:
-    """Ctrl-C while a reply is on its way: the connection is not used again."""
+    """After Ctrl-C while a reply is in transit, the connection is not used again."""
     server = new_redis_server()
     client = SyncClient(server.address)
     client.connect()

@@ -1,4 +1,4 @@
-"""Wrong arguments fail type checking, before anything runs."""
+"""Type checking: wrong arguments fail before anything runs."""
 
 from __future__ import annotations
 

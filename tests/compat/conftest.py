@@ -1,4 +1,4 @@
-"""Each test runs on each version of the server that is tried: see `support.servers`."""
+"""Fixtures that run each test on each supported version of the server: see `support.servers`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CHOSEN = os.environ.get(servers.VARIABLE)
 
 @pytest.fixture(scope="session", params=[CHOSEN] if CHOSEN else servers.NAMES)
 def server_name(request: pytest.FixtureRequest) -> str:
-    """Which of `servers.NAMES`."""
+    """Choose one of `servers.NAMES`."""
     return str(request.param)
 
 
@@ -39,13 +39,13 @@ def redis_server(executable: str) -> Iterator[RedisServer]:
 def new_redis_server(
     new_redis_server: Callable[..., RedisServer], executable: str
 ) -> Callable[..., RedisServer]:
-    """Servers of a test's own, of the same version."""
+    """Provide a function that starts a test's own servers of the same version."""
     return partial(new_redis_server, executable=executable)
 
 
 @pytest.fixture
 def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
-    """A queue of the test's own."""
+    """Make a queue for the test alone."""
     bench = Bench(redis_server, queue)
     yield bench
     bench.close()

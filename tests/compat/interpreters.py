@@ -1,4 +1,4 @@
-"""Versions of Python that are on this machine, each with an environment for the tests."""
+"""Python interpreters on this machine, each with an environment for the tests."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _ASK: Final = "import sys; print(*sys.version_info[:3], sys.implementation.name)
 
 
 def find() -> dict[str, str]:
-    """The newest of each minor version: "3.12.1" -> its program.
+    """Find the newest interpreter of each minor version, as in "3.12.1" -> its program.
 
-    Looked for on PATH, and where pyenv and uv keep what they install.
+    It looks on PATH, and where pyenv and uv install them.
     """
     newest: dict[tuple[int, int], tuple[tuple[int, ...], str]] = {}
     for program in dict.fromkeys(_candidates()):
@@ -48,7 +48,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _version(program: str) -> tuple[int, ...] | None:
-    """None: it does not run (a shim of pyenv's, say), or is no CPython."""
+    """Return the version; None if it does not run (a shim of pyenv, say) or is no CPython."""
     try:
         asked = subprocess.run(
             [program, "-c", _ASK], check=False, capture_output=True, text=True, timeout=30
@@ -62,7 +62,7 @@ def _version(program: str) -> tuple[int, ...] | None:
 
 
 def prepare(version: str, program: str) -> str:
-    """An interpreter of that version with all that the tests need; made once."""
+    """Make an environment with an interpreter and all that the tests need, once."""
     if program == sys.executable:
         return program
     digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]

@@ -1,8 +1,8 @@
 """`make matrix`: the tests of protocol, worker, client and topology on each server and each Python.
 
-Every server is tried with one Python, and every Python with one server. Each row is saved when it
-is done. With `--write` the tables in docs/compatibility.md are made of all rows that were saved, so
-one row can be repeated by itself.
+Every server is tested with one Python, and every Python with one server. Each row is saved when it
+is complete. With `--write`, the tables in docs/compatibility.md are made from all saved rows, so one
+row can be repeated alone.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def commit() -> str:
 
 
 def run(what: str, python: str, server: str, folders: Iterable[str], more: list[str]) -> Row:
-    """Run tests; a run that ends without a report counts as one failure."""
+    """Run tests. A run that ends without a report counts as one failure."""
     print(f"\n== {what}", flush=True)
     begun = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +105,7 @@ def _read(report: Path) -> tuple[int, int, dict[str, int]]:
 
 
 def name_of(server: str) -> str:
-    """What a server calls itself."""
+    """Return the name and version that a server reports."""
     running = RedisServer(executable=servers.executable(server))
     try:
         with running.start().client() as client:
@@ -122,7 +122,7 @@ def table(rows: list[Row], title: str) -> str:
 
 
 def publish(about: str, tables: list[str]) -> None:
-    """Replace what stands between the marks of the page."""
+    """Write the table between the marks of the page."""
     begin, end = "<!-- begin: make matrix -->", "<!-- end: make matrix -->"
     before, _, rest = PAGE.read_text().partition(begin)
     _, _, after = rest.partition(end)
@@ -130,7 +130,7 @@ def publish(about: str, tables: list[str]) -> None:
 
 
 def main() -> int:
-    """Run all that was asked for; gives the exit code."""
+    """Run all that was requested; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--server", action="append", choices=servers.NAMES, help="only this one")
     parser.add_argument("--python", action="append", metavar="3.12", help="only these versions")

@@ -136,7 +136,7 @@ def test_recovery(bench: Bench) -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 0.0004, 0.001, 0.0011, 0.01])
 def test_no_block_is_for_ever(bench: Bench, seconds: float) -> None:
-    """0 would be, and Redis 6.2 cuts a time-out of 1 ms to that."""
+    """A timeout of 0 would be for ever, and Redis 6.2 cuts 1 ms to that."""
     assert bench.redis.run(commands.block_for_work([bench.queue], seconds)) is None
 
 

@@ -67,7 +67,7 @@ async def test_the_new_worker_comes_later(stage: Stage) -> None:
 
 
 @scenario(long=True)
-async def test_what_nobody_can_run(stage: Stage) -> None:
+async def test_a_task_that_no_worker_can_run(stage: Stage) -> None:
     """The task waits without being claimed again, then is a dead letter that says who declined."""
     worker = await stage.worker(app=OLD, unrunnable_seconds=2).started()
     task_id = await stage.enqueue("journal")

@@ -1,7 +1,7 @@
-"""One queue on a real Redis, with short names for what the tests do to it all the time.
+"""A test bench: one queue on a real Redis, with short names for what tests often do to it.
 
-Ids are said without the queue: "a" is the task `<queue>:a`. Time is not waited for: what is due or
-has run out is written into Redis, as if it had been so long ago.
+Ids are given without the queue: "a" is the task `<queue>:a`. Tests do not wait for time to pass.
+Times in the past are written into Redis instead.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from support.redis_server import RedisServer
 T = TypeVar("T")
 
 LEASE_MS: Final = 60_000
-"""Long: a lease runs out when a test says so (`lapse`)."""
+"""Long, because a lease runs out only when a test says so (`lapse`)."""
 
 TIME: Final = "time"
 MS: Final = "ms"
-"""What `dump` shows for points in time and for durations."""
+"""Placeholders in `dump` for points in time and for durations."""
 
 FAILURE: Final = codec.encode_failure(Failure("ValueError", "no", "trace"))
 
@@ -43,7 +43,7 @@ _NUMBERS: Final = {"attempt", "failures", "losses", "ttl", "unique_ttl"}
 
 
 class Bench:
-    """See the module."""
+    """One queue, and short names for calls and looks at it."""
 
     def __init__(self, server: RedisServer, queue: str) -> None:
         self.queue = queue
@@ -63,13 +63,13 @@ class Bench:
     # --- calls ---
 
     def run(self, call: Call[T]) -> T:
-        """Run it; the invariants hold afterwards."""
+        """Run a call, and check the invariants afterwards."""
         value = self.redis.run(call)
         check_invariants(self.raw, self.queue)
         return value
 
     def refuses(self, call: Call[T]) -> T:
-        """Run it; it must not write anything."""
+        """Run a call, and check that it has written nothing."""
         before = self.snapshot()
         value = self.run(call)
         assert self.snapshot() == before, f"{call.name} answered {value} and wrote"
@@ -94,11 +94,11 @@ class Bench:
             self.run(commands.register(self.queue, worker, LEASE_MS, {"host": worker}, limits))
 
     def claim(self, worker: str, limit: int = 10, *, idle: bool = False) -> list[Attempt]:
-        """`idle`: the worker may take a suspect."""
+        """Claim tasks. With `idle` the worker may take a suspect."""
         return list(self.run(commands.claim(self.queue, worker, limit, idle=idle)).attempts)
 
     def running(self, worker: str, *names: str, **options: Any) -> list[Attempt]:
-        """Fresh tasks in the hands of a fresh worker."""
+        """Enqueue tasks, and have a new worker claim them."""
         self.register(worker)
         self.enqueue(*names, **options)
         attempts: list[Attempt] = []
@@ -125,24 +125,24 @@ class Bench:
         assert self.raw.zadd(self.keys.scheduled, {self.id(name): 1}, xx=True, ch=True) == 1
 
     def pass_time(self, job: str) -> None:
-        """The job's rate limit lets its next task start: it is long since one did."""
+        """Pretend that the job's last start was long ago, so its rate limit allows the next."""
         self.raw.hdel(self.keys.rates, job)
         due = self.raw.zscore(self.keys.blocked, job)
         if due is not None and due < float("inf"):
             self.raw.zadd(self.keys.blocked, {job: 1}, xx=True)
 
     def wait_long(self, ids: Iterable[str]) -> None:
-        """These tasks have been pending for an hour."""
+        """Pretend that these tasks have been pending for an hour."""
         for task_id in ids:
             self.raw.hset(self.keys.task(task_id), "pending_since", self.now_ms() - 3_600_000)
 
     def lapse(self, worker: str) -> None:
-        """The worker's lease ran out long ago."""
+        """Pretend that the worker's lease ran out long ago."""
         self.raw.zadd(self.keys.workers, {worker: 1}, xx=True)
         assert self.raw.zscore(self.keys.workers, worker) == 1
 
     def expire(self, name: str) -> None:
-        """The task's `expires_seconds` ran out long ago."""
+        """Pretend that the task's `expires_seconds` ran out long ago."""
         assert self.raw.hset(self.keys.task(self.id(name)), "expires_at", 1) == 0
         self.raw.zadd(self.keys.expiring, {self.id(name): 1}, xx=True)
 
@@ -155,14 +155,14 @@ class Bench:
         return [task_id.removeprefix(f"{self.queue}:") for task_id in ids]
 
     def pending(self) -> list[str]:
-        """Without those that were cancelled."""
+        """List the pending ids, without cancelled ones."""
         return self.names(pending_tasks(self.snapshot(), self.queue))
 
     def held(self, job: str) -> list[str]:
         return self.names(held_tasks(self.snapshot(), self.queue).get(job, []))
 
     def counted(self, job: str) -> set[str]:
-        """Who counts towards the job's max_running."""
+        """List the tasks that count towards the job's max_running."""
         ids = self.raw.smembers(self.keys.running_prefix + job)
         return set(self.names(item.decode() for item in ids))
 
@@ -174,13 +174,13 @@ class Bench:
         return bool(self.raw.exists(self.keys.wake))
 
     def take_token(self) -> None:
-        """As a worker does whose BLPOP returns."""
+        """Take the wake token, as a worker's BLPOP does."""
         assert self.raw.lpop(self.keys.wake) == b"1"
 
     def dump(self) -> dict[str, Any]:
-        """The whole queue as plain values, key prefix and queue name left out.
+        """Dump the whole queue as plain values, without key prefix and queue name.
 
-        A key that expires is shown as `key (expires)`; times and durations as TIME and MS.
+        A key that expires is shown as `key (expires)`, and times and durations as TIME and MS.
         """
         base = self.keys.pending.removesuffix("pending")
         shown = {}

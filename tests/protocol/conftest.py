@@ -1,4 +1,4 @@
-"""A Redis for the protocol alone, so that whole-database looks stay small."""
+"""Fixtures of the protocol's tests: a Redis for them alone, so that a look at all keys is small."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from support.redis_server import RedisServer
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
-    """The system's Redis; `tests/compat` runs the core of this on the oldest one too."""
+    """Start the system's Redis. `tests/compat` runs the core of these tests on all versions."""
     server = RedisServer().start()
     yield server
     server.destroy()
@@ -21,7 +21,7 @@ def redis_server() -> Iterator[RedisServer]:
 
 @pytest.fixture
 def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
-    """A queue of the test's own."""
+    """Make a queue for the test alone."""
     bench = Bench(redis_server, queue)
     yield bench
     bench.close()
@@ -29,6 +29,6 @@ def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
 
 @pytest.fixture
 async def proxy(redis_server: RedisServer) -> AsyncIterator[Proxy]:
-    """Between a client and the server, to cut and to hold."""
+    """Start a proxy between a client and the server."""
     async with Proxy(redis_server.port) as proxy:
         yield proxy

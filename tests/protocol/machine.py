@@ -1,8 +1,8 @@
-"""Every script in random order, by several workers, with reports that come late or twice.
+"""Random tests of all scripts, with several workers, and reports that arrive late or twice.
 
-Each step is done to a real Redis and to the model (`protocol.model`). The answers must be the same,
-the invariants must hold, every container and counter must be as the model has it, and what the
-model calls a refusal must have written nothing.
+Each step is done in a real Redis and in the model (`protocol.model`). Then the answers must be
+equal, the invariants must hold, and every container and counter must be as in the model. A step
+that the model refuses must have written nothing.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ T = TypeVar("T")
 
 LATER_MS = 3_600_000
 JOBS = ("job", "job", "job", "capped", "capped", "capped", "paced", "paced", "paced")
-"""Of the tasks t0, t1, …"""
+"""Number of tasks: t0, t1, …"""
 NAMES = st.sampled_from([f"t{i}" for i in range(len(JOBS))])
 AGES_SECONDS = 1_000_000
-"""Between two starts of a paced job: it passes when the machine says so."""
+"""Time between two starts of a paced job. It passes when the machine says so."""
 LIMITS: list[dict[str, JobLimits]] = [
     {},
     {
@@ -54,7 +54,7 @@ LIMITS: list[dict[str, JobLimits]] = [
     {"capped": JobLimits(max_running=1, rate_limit=RateLimit(1, AGES_SECONDS, burst=2))},
     {"capped": JobLimits(), "paced": JobLimits()},
 ]
-"""What workers declare. The first ones know nothing of the limited jobs."""
+"""Limits that workers declare. The first workers do not have the limited jobs."""
 WHENS = ("now", "now", "later", "expires", "replace", "replace, expires")
 FIRINGS = st.sampled_from(["c1", "c2", "c3"])
 """Of the cron entry."""
@@ -68,7 +68,7 @@ EXAMPLES, STEPS = (2_000, 80) if os.environ.get("HYPOTHESIS_PROFILE") == "thorou
 
 
 def machine_settings(share: float = 1.0) -> hypothesis.settings:
-    """How many histories, and how long. Speed is no criterion here."""
+    """Choose how many histories to run, and how long they are. Speed does not matter here."""
     return hypothesis.settings(
         max_examples=round(EXAMPLES * share),
         stateful_step_count=STEPS,
@@ -79,7 +79,7 @@ def machine_settings(share: float = 1.0) -> hypothesis.settings:
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """See the module. `server` is set by a subclass."""
+    """State machine of all scripts. A subclass sets `server`."""
 
     server: ClassVar[RedisServer]
     scripts_run: ClassVar[set[str]] = set()
@@ -106,7 +106,7 @@ class QueueMachine(RuleBasedStateMachine):
     # --- what every step does ---
 
     def call(self, call: Call[T], version: int) -> T:
-        """Run it; `version` is the model's from before."""
+        """Run a call. `version` is that of the model before the step."""
         answer = self.bench.redis.run(call)
         self.scripts_run.add(call.name)
         before, self.seen = self.seen, check_invariants(self.bench.raw, self.bench.queue)
@@ -118,7 +118,7 @@ class QueueMachine(RuleBasedStateMachine):
         return answer
 
     def value(self, key: str, nothing: Any) -> Any:
-        """What was seen under the key."""
+        """Return the value that was seen under a key."""
         return self.seen[key].value if key in self.seen else nothing
 
     def pick(self, items: list[Any], position: int) -> Any:
@@ -164,8 +164,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert held == model.unique
         stats = {name: int(n) for name, n in value(k.stats, {}).items() if not name.endswith("_ms")}
         assert stats == {name: n for name, n in model.stats.items() if n}
-        # Whoever sleeps is woken: a token is there, unless a paused queue has swallowed it. (For
-        # suspects upkeep rings again: a busy worker may have taken it.)
+        # A sleeping worker is woken: there is a token, unless it was taken while the queue was
+        # paused. (For suspects, upkeep pushes it again, as a busy worker may have taken it.)
         startable = model.pending or Due.NOW in model.blocked.values()
         assert k.wake in seen or not startable or model.paused
 
@@ -322,7 +322,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.known_workers)
     @rule(which=SOME, limit=st.integers(1, 4))
     def wake_up(self, which: int, limit: int) -> None:
-        """An idle worker gets the token, and claims, or passes it on."""
+        """Have an idle worker take the token, and claim or pass it on."""
         if self.bench.raw.lpop(self.bench.keys.wake) is None:
             return
         self.seen = self.bench.snapshot()
@@ -337,8 +337,8 @@ class QueueMachine(RuleBasedStateMachine):
         expected = len(model.pending) + len(model.suspects) + len(model.startable_jobs())
         assert startable == expected
 
-    # Reports on attempts that were claimed some time: now, again, or far too late. The sixth rule
-    # says it for a worker that may not own the task, under a number that may not be right.
+    # Reports of attempts that were claimed at any time: the first, a repeated or a far too late
+    # one. The sixth rule reports for a worker that may not own the task, with any number.
 
     @precondition(lambda self: self.reports)
     @rule(which=SEVERAL)
@@ -392,14 +392,14 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.reports)
     @rule(script=st.sampled_from(REPORTS), which=SOME, by=SOME, offset=st.integers(-1, 1))
     def report_falsely(self, script: str, which: int, by: int, offset: int) -> None:
-        """By a worker that may not own it, under a number that may not be right."""
+        """Report for a worker that may not own the task, with a number that may be wrong."""
         _, task_id, attempt = self.pick(self.reports, -1 - which)
         self._report(script, [(self.pick(self.known_workers, by), task_id, attempt + offset)])
 
     @precondition(lambda self: self.reports)
     @rule(which=SOME, by=st.none() | SOME, offset=st.sampled_from([0, 0, 0, -1, 1]))
     def progress(self, which: int, by: int | None, offset: int) -> None:
-        """By its worker or by another, of an attempt that may be long over."""
+        """Report progress from its worker or another, for an attempt that may have ended."""
         worker, task_id, attempt = self.pick(self.reports, -1 - which)
         if by is not None:
             worker = self.pick(self.known_workers, by)
@@ -414,7 +414,7 @@ class QueueMachine(RuleBasedStateMachine):
         worker = attempts[0][0]
         pairs = [(task_id, attempt) for _, task_id, attempt in attempts]
         version = self.model.version
-        # `release` goes from the last to the first, to keep their order.
+        # `release` works from the last to the first, which keeps their order.
         backwards = script == "release"
         told = [
             self.model.report(script, worker, *pair)
@@ -547,7 +547,7 @@ class QueueMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.model.suspects)
     @rule()
     def a_suspect_waits_for_long(self) -> None:
-        """And whoever was to become idle for it has not managed to."""
+        """Let a suspect wait so long that the worker that held back for it has not become idle."""
         self.bench.wait_long(self.model.suspects)
         self.bench.raw.delete(self.bench.keys.isolating)
         self.model.isolating = None
@@ -572,7 +572,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def forget(self, name: str) -> None:
-        """The result's time to live is over; that of a dead letter likewise."""
+        """Let the time to live of a result or a dead letter end."""
         task = self.model.tasks.get(self.id(name))
         if task is None or task.state is None or not task.state.ended:
             return
@@ -597,5 +597,5 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 def scripts_to_run() -> set[str]:
-    """All that there are."""
+    """Return the names of all scripts that must have run."""
     return {row.script for row in TRANSITIONS} | set(SERVICE_SCRIPTS)

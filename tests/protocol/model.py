@@ -1,7 +1,7 @@
-"""The protocol as a small Python model: what each script must answer, and where tasks are after.
+"""Model of the protocol in Python: what each script must answer, and where tasks are afterwards.
 
-Every move goes through `QueueModel._move`, which knows no rule of its own: it looks the script up
-in `identtqueue.protocol.states.TRANSITIONS` and refuses what is not in the table.
+Every move goes through `QueueModel._move`, which has no rules of its own. It looks the script up in
+`identtqueue.protocol.states.TRANSITIONS` and refuses a move that is not in the table.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _TABLE: Final = {row.script: row for row in TRANSITIONS}
 
 
 class Due(Enum):
-    """When a job's held tasks may start."""
+    """Condition under which a job's held tasks may start."""
 
     NOW = "now"  # and somebody was rung
     TIME = "when the time comes"
@@ -75,7 +75,7 @@ class ModelWorker:
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """What the model needs to know of an enqueue."""
+    """Arguments of an enqueue, as far as the model needs them."""
 
     task_id: str
     job: str = "job"
@@ -85,7 +85,7 @@ class Submitted:
 
 
 class QueueModel:
-    """One queue. `version` grows with every change: an answer that leaves it was a refusal."""
+    """Model of one queue. `version` grows with every change, so a refusal leaves it as it was."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, ModelTask] = {}
@@ -111,7 +111,7 @@ class QueueModel:
     # --- moves ---
 
     def _move(self, script: str, task_id: str, target: State | None) -> ModelTask:
-        """The task leaves its container and enters the next, if the table allows that."""
+        """Move a task from its container to the next, if the table allows that."""
         self.version += 1
         task = self.tasks.setdefault(task_id, ModelTask())
         row = _TABLE[script]
@@ -202,7 +202,7 @@ class QueueModel:
         return dead
 
     def shelved_back(self) -> int:
-        """How many declined tasks no worker that is there can run."""
+        """Count the declined tasks that no present worker can run."""
         if not self.workers:
             return 0
         return sum(len(ids) for shelf, ids in self.shelves.items() if shelf not in self.served)
@@ -210,11 +210,11 @@ class QueueModel:
     # --- limits ---
 
     def running(self, job: str) -> set[str]:
-        """Who counts towards its max_running."""
+        """List the tasks that count towards the job's max_running."""
         return {i for i, task in self.tasks.items() if task.job == job and task.counted}
 
     def startable_jobs(self) -> set[str]:
-        """Those that have held tasks which may start now."""
+        """List the jobs with held tasks that may start now."""
         return {job for job, due in self.blocked.items() if due in (Due.NOW, Due.PASSED)}
 
     def _allowance(self, job: str) -> tuple[int, Due]:
@@ -238,13 +238,13 @@ class QueueModel:
             self.blocked.pop(job, None)
 
     def pass_time(self, job: str) -> None:
-        """Its rate limit lets as many start as it ever does."""
+        """Let so much time pass that the job's rate limit allows a full burst."""
         self.started[job] = 0
         if self.blocked.get(job) is Due.TIME:
             self.blocked[job] = Due.PASSED
 
     def next_suspect(self) -> str | None:
-        """The first that may start."""
+        """Find the first suspect that may start."""
         for task_id in self.suspects[:20]:
             task = self.tasks[task_id]
             own, task.counted = task.counted, False
@@ -255,7 +255,7 @@ class QueueModel:
         return None
 
     def _serve_suspects(self, worker: str, limit: int, *, idle: bool) -> tuple[int, str | None]:
-        """How many tasks may start in all, and the one that did alone."""
+        """Return how many tasks may start in all, and the suspect that has started alone."""
         task_id = self.next_suspect()
         if task_id is None:
             return limit, None
@@ -283,7 +283,7 @@ class QueueModel:
         return 1, task_id
 
     def held_back(self) -> int:
-        """How many pending tasks may not start now."""
+        """Count the pending tasks that may not start now."""
         free = {task.job: self._allowance(task.job)[0] for task in self.tasks.values()}
         # Suspects are counted as if they could start: each is one worker's work.
         waiting = Counter(self.tasks[task_id].job for task_id in self.pending)
@@ -404,7 +404,7 @@ class QueueModel:
         return len(moving)
 
     def schedule(self, definition: str, ids: Sequence[str]) -> Planned:
-        """The firings of one cron entry, all far ahead; its workers have just been there."""
+        """Plan firings of a cron entry, all far ahead. Its workers have just renewed it."""
         cron = self.cron
         if cron.definition != definition:
             if definition in cron.replaced:
@@ -438,7 +438,7 @@ class QueueModel:
         idle: bool = False,
         shelves: Sequence[str] = (),
     ) -> tuple[Claim, list[tuple[str, int]]]:
-        """`jobs`: the order in which those with startable held tasks are served."""
+        """Claim tasks. `jobs` is the order in which jobs with startable held tasks are served."""
         self.alone: str | None = None
         listed = self.workers.get(worker)
         if listed is None:
@@ -477,7 +477,7 @@ class QueueModel:
             self._start(worker, task_id)
 
     def shelf_left(self, shelf: str) -> bool:
-        """Whether more of it may start."""
+        """Return whether more tasks of a shelf may start."""
         return shelf in self.shelves and self._allowance(shelf.partition(":")[2])[0] > 0
 
     def progress(self, worker: str, task_id: str, attempt: int, number: int) -> Ack:
@@ -492,7 +492,7 @@ class QueueModel:
         return Ack.OK
 
     def _start(self, worker: str, task_id: str) -> None:
-        """The task runs, or is cancelled, or is held."""
+        """Start a task, or cancel or hold it."""
         task = self.tasks[task_id]
         if task.cancel_asked or self.has_expired(task_id):
             self._cancel("claim", task_id)
@@ -514,7 +514,7 @@ class QueueModel:
         self.workers[worker].in_flight.append(task_id)
 
     def report(self, script: str, worker: str, task_id: str, attempt: int) -> Ack:
-        """finish, retry, bury, abort or release."""
+        """Report an attempt: finish, retry, bury, abort or release."""
         target, counter = _REPORTS[script]
         task = self.tasks.get(task_id)
         targets = {target}
@@ -542,7 +542,7 @@ class QueueModel:
         return Ack.OK
 
     def _not_running(self, worker: str, task_id: str, attempt: int, *targets: State) -> Ack | None:
-        """Why a report of the attempt is refused."""
+        """Return why a report of the attempt is refused."""
         task = self.tasks.get(task_id)
         if task is None:
             return Ack.MISSING
@@ -555,7 +555,7 @@ class QueueModel:
     # --- upkeep and administration ---
 
     def recover(self, worker: str, *, waive: bool, limit: int) -> dict[str, State] | None:
-        """What became of each task; None: the worker is unknown or alive."""
+        """Recover a worker; return what became of each task. None: it is unknown or alive."""
         listed = self.workers.get(worker)
         if listed is None or not (waive or listed.lapsed):
             return None
@@ -628,7 +628,7 @@ class QueueModel:
     # --- time ---
 
     def forget(self, task_id: str) -> None:
-        """Its result has been kept long enough."""
+        """Let the time to live of its result end."""
         self.dead.discard(task_id)
         del self.tasks[task_id]
 

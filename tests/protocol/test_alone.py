@@ -1,4 +1,4 @@
-"""Whatever goes wrong in one call or one callback, its neighbours on the connection go on."""
+"""An error in one call or callback does not affect others on the same connection."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ async def test_a_call_that_can_not_be_encoded(
 def test_a_call_of_a_thread_that_can_not_be_encoded(
     redis_server: RedisServer, queue: str, bad: Call[bytes]
 ) -> None:
-    """Threads share batches: the one that sends must not fail with another's call."""
+    """Threads share batches. The one that sends must not fail because of another's call."""
     shared = SyncRedis(
         RedisSettings(address=redis_server.address), client_name="tests", retry_for_seconds=0
     )
@@ -108,7 +108,7 @@ async def test_a_caller_whose_answer_raises(
 async def test_a_subscriber_whose_callback_raises(
     new_redis_server: NewServer, queue: str, bad: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It hears what comes, reconnects, and survives a refusal, all the same."""
+    """It still gets messages, reconnects, and survives a refusal."""
     server = new_redis_server()
     told: list[str] = []
 
@@ -150,7 +150,7 @@ async def test_a_subscriber_whose_callback_raises(
 async def test_a_channel_that_can_not_be_named(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
-    """It must not come back with each reconnect, and silence the others."""
+    """It must not be subscribed again at each reconnect, which would silence the others."""
     heard: list[bytes] = []
     subscriber = Subscriber(
         RedisSettings(address=redis_server.address),

@@ -98,10 +98,10 @@ def test_a_half_open_connection_is_given_up(new_redis_server: NewServer, queue: 
     redis.close()
 
 
-def test_after_an_interruption_nobody_gets_anothers_reply(
+def test_after_an_interruption_no_call_gets_anothers_reply(
     new_redis_server: NewServer, queue: str
 ) -> None:
-    """Ctrl-C between request and reply: the reply that comes later belongs to nobody."""
+    """After Ctrl-C between request and reply, the late reply must not go to another call."""
 
     class Interrupted(BaseException):
         pass

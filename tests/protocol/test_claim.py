@@ -53,7 +53,7 @@ def test_first_in_first_out_over_several_workers(bench: Bench) -> None:
 
 @pytest.mark.parametrize("held", [False, True], ids=["pending", "held"])
 def test_a_claim_of_big_payloads_stops_at_a_megabyte(bench: Bench, held: bool) -> None:
-    """What is left stays where it was, and the claim says so."""
+    """The other tasks stay where they were, and the claim says so."""
     names = list("abcdefgh")
     bench.register("w")
     bench.enqueue(*names)
@@ -194,7 +194,7 @@ def test_a_task_that_has_started_in_time_does_not_expire(bench: Bench, how: str)
 def test_a_task_that_was_cancelled_while_it_ran_ends_with_its_attempt(
     bench: Bench, how: str
 ) -> None:
-    """Its owner had failed, stopped, declined or died before it heard of the cancellation."""
+    """Its owner had failed, stopped, declined or died before it received the cancellation."""
     (attempt,) = bench.running("w", "a", unique="key", unique_ttl=LATER_MS)
     where = (bench.queue, "w", attempt.task_id, attempt.number)
     assert bench.run(commands.cancel(attempt.task_id)) is Cancelled.ASKED
@@ -314,7 +314,7 @@ def test_promoted_tasks_queue_up_behind_pending_ones(bench: Bench) -> None:
 
 
 def test_a_claim_of_nothing_looks(bench: Bench) -> None:
-    """A worker asks so of queues that get no slot: it promotes, takes nothing, and wakes others."""
+    """Workers do so with queues that get no slot: it promotes, takes nothing, and wakes others."""
     bench.register("w")
     bench.enqueue("a", "b")
     bench.enqueue("due", delay=3_600_000)

@@ -58,7 +58,7 @@ async def test_a_doorbell_is_heard_in_its_database_only(
 async def test_a_watch_hears_the_task_of_its_database_only(
     redis_server: RedisServer, queue: str, ours: int, theirs: int
 ) -> None:
-    """Both have a task of the same id, and theirs is further on."""
+    """Both databases have a task with the same id, and the other one has got further."""
     options = TaskOptions(task_id="a")
     seen: list[object] = []
     task_id = f"{queue}:a"
@@ -113,7 +113,7 @@ def test_blocking_connections_use_the_channels_of_their_database(
 
 
 def test_names_of_channels(queue: str) -> None:
-    """Database 0 has the names that older versions use; each name leads back to its channel."""
+    """Database 0 uses the names of older versions, and each name leads back to its channel."""
     k = keys.queue_keys(queue)
     for channel in (k.doorbell, k.progress_channel(f"{queue}:a}}:db1:b")):
         assert channel.in_database(0) == channel

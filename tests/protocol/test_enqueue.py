@@ -97,7 +97,7 @@ ENDS = {
 def test_a_task_that_has_ended_can_be_replaced(
     bench: Bench, end: str, options: dict[str, int]
 ) -> None:
-    """Nothing of it stays but its number: no report about the old one fits the new one."""
+    """Only its attempt number stays, so that no report of the old task fits the new one."""
     (old,) = bench.running("w", "a", ttl=5_000, expires=LATER_MS, unique="k", unique_ttl=LATER_MS)
     bench.run(commands.progress("w", old.task_id, old.number, 1, b"\xc0"))
     bench.run(ENDS[end](bench, old))
@@ -222,7 +222,7 @@ def test_the_doorbell_rings_when_nothing_was_pending_or_an_earlier_task_is_sched
 
 
 def _rings(bench: Bench, listener: redis.client.PubSub) -> int:
-    """How often it rang: a message that we publish ourselves comes after all earlier ones."""
+    """Count the doorbell's messages. One that the test publishes itself comes after all others."""
     bench.raw.publish(bench.keys.doorbell, "end")
     number = 0
     while True:

@@ -1,4 +1,4 @@
-"""expires_seconds: a task that has not started in time is cancelled, whoever looks first."""
+"""expires_seconds: a task that has not started in time is cancelled when a script sees it."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_what_has_started_or_ended_does_not_expire(bench: Bench, how: str) -> No
 
 
 def test_an_ended_id_that_is_enqueued_again_expires_anew(bench: Bench) -> None:
-    """Its number of attempts stays; it has not started all the same."""
+    """It keeps its number of attempts, but counts as not started."""
     bench.running("w", "a")
     bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     bench.enqueue("a", replace=True, expires=LATER_MS)
@@ -120,7 +120,7 @@ def test_an_ended_id_that_is_enqueued_again_expires_anew(bench: Bench) -> None:
 
 
 def test_a_version_that_keeps_no_index_leaves_nothing_behind(bench: Bench) -> None:
-    """It starts and ends tasks, and their ids stay in `expiring`."""
+    """An older version starts and ends tasks, but leaves their ids in `expiring`."""
     bench.running("w", "a", "b", expires=LATER_MS)
     bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     bench.raw.zadd(bench.keys.expiring, {bench.id(name): 1 for name in "abc"})

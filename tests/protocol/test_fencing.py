@@ -1,4 +1,4 @@
-"""The fencing token of jobs: it grows with every start of a task, whatever Redis has lost since."""
+"""The fencing token of jobs grows with every start of a task, even if Redis has lost writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AHEAD_MS = 3_600_000
 
 
 def told(bench: Bench, name: str) -> int | None:
-    """What `identtqueue task ID` and its like are told."""
+    """Return the token that `identtqueue task ID` and the like show."""
     info = bench.run(commands.task_info(bench.id(name)))
     assert info is not None
     return info.fencing_token
@@ -42,7 +42,7 @@ def test_it_grows_within_one_millisecond(bench: Bench) -> None:
 
 
 def test_it_grows_although_the_clock_steps_back(bench: Bench) -> None:
-    """The clock of Redis: the last start was in its future."""
+    """Redis' clock steps back, so that the last start lies in the future."""
     (first, other) = bench.running("w", "a", "b")
     future = bench.now_ms() + AHEAD_MS
     bench.raw.hset(bench.keys.task(first.task_id), "started_at", future)
@@ -63,7 +63,7 @@ def test_it_grows_although_the_clock_steps_back(bench: Bench) -> None:
 
 @pytest.fixture
 def replica(redis_server: RedisServer) -> Iterator[RedisServer]:
-    """A server that follows the bench's."""
+    """Start a replica of the bench's server."""
     server = RedisServer(replica_of=redis_server.port).start()
     yield server
     server.destroy()
@@ -72,7 +72,7 @@ def replica(redis_server: RedisServer) -> Iterator[RedisServer]:
 async def test_it_grows_over_a_failover_that_lost_the_last_writes(
     bench: Bench, replica: RedisServer
 ) -> None:
-    """The numbers of attempts repeat there, so they fence nothing."""
+    """Attempt numbers repeat in that case, so they could not serve as fence."""
     bench.enqueue("a")
     bench.register("w")
     await eventually(replica.is_in_step, "the replica follows")

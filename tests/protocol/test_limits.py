@@ -1,4 +1,4 @@
-"""Limits of jobs: who is held, in which order they go on, and what becomes of the count."""
+"""Limits of jobs: which tasks are held, in which order they start, and how they are counted."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_a_limited_job_does_not_stand_in_the_way_of_others(bench: Bench) -> None
 
 
 def test_one_claim_looks_at_a_bounded_number(bench: Bench) -> None:
-    """Redis does nothing else meanwhile. The worker claims again at once."""
+    """Redis does nothing else during a script. The worker claims again at once."""
     bench.register("w", one=ONE)
     enqueue(bench, "one", *(f"o{i}" for i in range(1_500)))
     bench.enqueue("x")
@@ -120,7 +120,7 @@ def test_one_claim_looks_at_a_bounded_number(bench: Bench) -> None:
 
 
 def test_held_tasks_come_first_once_they_may_start(bench: Bench) -> None:
-    """They were enqueued before."""
+    """They were enqueued earlier."""
     bench.register("w", one=ONE)
     enqueue(bench, "one", "a", "b", "c")
     assert claim(bench, limit=2) == ["a"]
@@ -359,7 +359,7 @@ def test_limits_removed_by_hand_hold_nobody_for_ever(bench: Bench) -> None:
 
 
 def recovered_by_an_older_version(bench: Bench, name: str, *, buried: bool = False) -> None:
-    """As its `recover` leaves the task: it says that it counts, but does not run."""
+    """Recover a task as an older version does: it takes a slot, but is not running."""
     task = bench.keys.task(bench.id(name))
     bench.raw.lrem(bench.keys.inflight("w"), 1, bench.id(name))
     bench.raw.hdel(task, "owner")
@@ -436,7 +436,7 @@ def test_a_repeated_attempt_is_a_start_too(bench: Bench) -> None:
     "rate", [RateLimit(100, 1), RateLimit(250, 1, burst=10), RateLimit(30, 0.1, burst=1)]
 )
 def test_no_window_has_more_starts_than_the_limit_says(bench: Bench, rate: RateLimit) -> None:
-    """By Redis' clock, claimed for as fast as can be; each promised time to ask again is kept."""
+    """Claim as fast as possible, and check starts and promised times by Redis' clock."""
     bench.register("w", paced=JobLimits(rate_limit=rate))
     enqueue(bench, "paced", *(f"p{i}" for i in range(60)))
     attempts: list[Attempt] = []
@@ -474,7 +474,7 @@ def test_no_window_has_more_starts_than_the_limit_says(bench: Bench, rate: RateL
 def test_the_allowance_is_that_of_gcra(
     bench: Bench, interval_ms: float, burst: int, ahead: float, left: int
 ) -> None:
-    """Compared with the definition: one arrival after the other, each conforming or not."""
+    """Compare with the definition of GCRA, in which each arrival conforms or does not."""
     for key in bench.snapshot():
         bench.raw.delete(key)  # of the example before
     rate = RateLimit(1, interval_ms / 1000, burst=burst)
@@ -506,7 +506,7 @@ def test_a_changed_limit_does_not_wait_for_the_old_one(bench: Bench) -> None:
 
 
 def test_a_promotion_rings_for_a_held_task_whose_time_has_come(bench: Bench) -> None:
-    """For workers that were busy when it came."""
+    """Workers may have been busy when the time came."""
     bench.register("w", hourly=HOURLY)
     enqueue(bench, "hourly", "a", "b")
     assert claim(bench) == ["a"]
@@ -552,7 +552,7 @@ def test_the_depth_of_many_is_told_from_the_first(bench: Bench) -> None:
 
 @pytest.mark.slow
 def test_the_depth_of_many_jobs_adds_up(bench: Bench) -> None:
-    """Twentieths of 206 are not whole, and as floats more than 206 together."""
+    """Twentieths of 206 are no whole numbers, and as floats they add up to more than 206."""
     bench.register("w", two=TWO)
     for i in range(206):
         enqueue(bench, f"job-{i % 20}", f"t{i}")
@@ -612,7 +612,7 @@ def test_a_full_server_can_be_drained_of_limited_tasks(
 
 
 def test_queues_without_limits_are_not_asked_for_them(bench: Bench) -> None:
-    """Claim and finish run the same commands as ever; only the look for `paused` sees more keys."""
+    """Claim and finish run the same commands as before. Only `paused` is read with other keys."""
     bench.register("w")
     bench.enqueue(*"abcd")
     bench.raw.config_resetstat()

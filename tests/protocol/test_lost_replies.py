@@ -1,4 +1,4 @@
-"""A call whose reply was lost is sent again: the same answer, and nothing is done twice."""
+"""A call whose reply was lost is sent again: it gets the same answer, and nothing is done twice."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_batch_that_is_sent_again_has_the_same_answers(bench: Bench) -> None:
 
 
 def test_tasks_with_random_ids_leave_no_answers(bench: Bench) -> None:
-    """The plain path pays nothing."""
+    """The plain path has no extra cost."""
     task = NewTask(bench.id("random"), b"", "job", random_id=True)
     bench.run(commands.enqueue(bench.queue, [task]))
     assert not bench.raw.keys(bench.keys.answer_prefix + "*")

@@ -1,6 +1,6 @@
-"""The state machine of `protocol.machine`, on the system's Redis.
+"""The state machine of `protocol.machine` on the system's Redis.
 
-`HYPOTHESIS_PROFILE=thorough` runs it for many minutes.
+With `HYPOTHESIS_PROFILE=thorough` it runs for many minutes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a running attempt says of itself: stored, told, fenced, and gone with the next attempt."""
+"""Progress of an attempt: it is stored, published, fenced, and removed by the next attempt."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def said(bench: Bench, worker: str, attempt: int, value: object, number: int = 1
 
 
 def stored(bench: Bench) -> object:
-    """What a client is shown, in both ways."""
+    """Return the progress that a client reads, in both ways."""
     found = bench.refuses(commands.last_progress(bench.id("a")))
     info = bench.refuses(commands.task_info(bench.id("a")))
     assert info is not None

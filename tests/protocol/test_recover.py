@@ -60,7 +60,7 @@ def test_a_worker_whose_lease_holds_is_left_alone(bench: Bench) -> None:
 
 
 def test_a_lease_that_was_renewed_meanwhile_is_seen(bench: Bench) -> None:
-    """`expired` and `recover` are two calls; the second looks again."""
+    """`expired` and `recover` are two calls, and the second checks the lease again."""
     bench.running("w", "a")
     bench.lapse("w")
     assert bench.refuses(commands.expired(bench.queue, bench.now_ms())) == ["w"]

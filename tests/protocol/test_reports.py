@@ -1,4 +1,4 @@
-"""What a worker reports of an attempt: finish, retry, bury, abort, release. And the fence."""
+"""Reports of attempts: finish, retry, bury, abort and release, and the fence around them."""
 
 from __future__ import annotations
 
@@ -158,8 +158,10 @@ def test_an_unknown_task_is_missing(bench: Bench, report: Report) -> None:
 
 @every_report
 @pytest.mark.parametrize("stage", ["pending again", "running elsewhere", "ended elsewhere"])
-def test_a_ghost_is_refused_however_late(bench: Bench, report: Report, stage: str) -> None:
-    """The attempt's worker was given up; then it wakes and reports."""
+def test_a_report_after_the_recovery_is_refused_however_late(
+    bench: Bench, report: Report, stage: str
+) -> None:
+    """The attempt's worker was recovered as lost, then wakes and reports."""
     (ghost,) = bench.running("ghost", "a")
     bench.recover("ghost")
     if stage != "pending again":
@@ -187,7 +189,7 @@ def test_only_the_first_report_counts(bench: Bench, first: str, report: Report) 
 
 @every_report
 def test_the_same_worker_with_an_older_attempt_is_refused(bench: Bench, report: Report) -> None:
-    """It gave the task back, and took it again."""
+    """The worker has released the task and claimed it again."""
     (old,) = bench.running("w", "a")
     bench.run(commands.release(bench.queue, "w", [(old.task_id, old.number)]))
     bench.claim("w")
@@ -277,7 +279,7 @@ def test_a_dead_letter_is_kept_for_a_week(bench: Bench) -> None:
 
 
 def test_dead_letters_that_have_expired_are_forgotten(bench: Bench) -> None:
-    """Upkeep and the operator promote every few seconds: neither counts nor lists ghosts."""
+    """Upkeep and the operator promote every few seconds, so expired ones do not count."""
     old, new = bench.running("w", "old", "new")
     end(bench, old, "bury")
     end(bench, new, "bury")
@@ -316,7 +318,7 @@ def test_a_retry_runs_again_when_it_is_due_and_counts_the_failure(bench: Bench) 
 
 
 def test_a_retry_that_is_reported_again_is_recognised_however_late(bench: Bench) -> None:
-    """Its task may have been promoted, and may run again, since the first report."""
+    """Since the first report, its task may have been promoted and started again."""
     (attempt,) = bench.running("w", "a")
     call = REPORTS["retry"](bench, "w", attempt.task_id, 1)
     assert bench.run(call) is Ack.OK

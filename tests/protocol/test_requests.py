@@ -1,4 +1,4 @@
-"""What clients and administrators ask for: cancel, await, replay, discard; depth, dead letters."""
+"""Requests of clients and administrators: cancel, await, replay, discard, depth, dead letters."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def state(bench: Bench, name: str) -> str | None:
 
 
 def due(bench: Bench, *names: str, late_ms: int = LATER_MS) -> None:
-    """They fire one after the other, the last one so long ago."""
+    """Let firings fall due one after the other, the last one this long ago."""
     for number, name in enumerate(names):
         score = bench.now_ms() - late_ms - 1000 * (len(names) - number)
         assert bench.raw.zadd(bench.keys.scheduled, {bench.id(name): score}, xx=True, ch=True)
@@ -44,7 +44,7 @@ def test_a_firing_is_planned_once(bench: Bench) -> None:
 
 
 def test_a_new_definition_replaces_what_is_planned(bench: Bench) -> None:
-    """Times and arguments; and only of its own entry."""
+    """It replaces times and arguments, and only those of its own entry."""
     plan(bench, "v1", "a", "b")
     plan(bench, "v1", "other", entry="other")
     plan(bench, "v2", "b", "c")
@@ -75,7 +75,7 @@ def test_an_old_definition_comes_back_when_the_new_one_has_gone(bench: Bench) ->
 
 
 def forget(bench: Bench) -> None:
-    """Nobody has kept the schedule for long: as `SCHEDULE_KEPT_MS` without a worker."""
+    """Pretend that no worker has renewed the schedule for `SCHEDULE_KEPT_MS`."""
     script = (
         "local e = cmsgpack.unpack(redis.call('HGET', KEYS[1], 'tick')) e.seen = 1 "
         "redis.call('HSET', KEYS[1], 'tick', cmsgpack.pack(e))"
@@ -84,7 +84,7 @@ def forget(bench: Bench) -> None:
 
 
 def test_a_cancelled_firing_stays_cancelled(bench: Bench) -> None:
-    """Also when its hash has expired, and under another definition."""
+    """It stays cancelled after its hash has expired, and under another definition."""
     plan(bench, "v1", "a")
     assert bench.run(commands.cancel(bench.id("a"))) is Cancelled.OK
     plan(bench, "v1", "a")

@@ -1,4 +1,4 @@
-"""A fleet that comes back keeps no Redis busy: it knocks ever less often, and logs in once."""
+"""A reconnecting fleet does not keep Redis busy: it retries ever less often, and logs in once."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.settings import RedisSettings
 from support.proxy import Proxy
 from support.redis_server import RedisServer
+from support.strangers import Stranger
 from support.waiting import LONG_SECONDS, eventually
 
 NewServer = Callable[..., RedisServer]
@@ -25,7 +26,7 @@ KEYS = 1_000
 
 
 @pytest.mark.slow
-async def test_who_waits_for_a_redis_that_loads_keeps_its_connection(
+async def test_a_connection_to_a_loading_redis_is_kept(
     new_redis_server: NewServer,
 ) -> None:
     # Redis answers every 2 MB while it loads.
@@ -71,23 +72,16 @@ def is_loading(server: RedisServer) -> bool:
         return False
 
 
-async def test_threads_that_share_a_client_knock_as_one() -> None:
-    """Nobody is there: ten threads try hardly more often than one would."""
-    opened: list[str] = []
-    shared = SyncRedis(
-        RedisSettings(address="redis://127.0.0.1:1"), client_name="tests", retry_for_seconds=2
-    )
-    open_one = shared._open
-
-    def count() -> object:
-        opened.append("")
-        return open_one()
-
-    shared._open = count  # type: ignore[assignment, method-assign]
+async def test_threads_that_share_a_client_reconnect_together() -> None:
+    """While every connection is closed at once, ten threads try hardly more often than one."""
+    nobody = await Stranger().start(hangs_up=True)
+    settings = RedisSettings(address=f"redis://127.0.0.1:{nobody.port}")
+    shared = SyncRedis(settings, client_name="tests", retry_for_seconds=2)
     with ThreadPoolExecutor(THREADS) as pool:
         threads = [pool.submit(shared.run, commands.depth("q")) for _ in range(THREADS)]
         errors = await asyncio.gather(
             *(asyncio.wrap_future(thread) for thread in threads), return_exceptions=True
         )
     assert {type(error).__name__ for error in errors} == {"RedisUnavailable"}
-    assert len(opened) <= 25
+    await nobody.close()
+    assert 0 < len(nobody.opened_at) <= 25

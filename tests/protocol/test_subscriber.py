@@ -1,4 +1,4 @@
-"""The pub/sub transport: what is certain after `add` and after `on_connected(True)`."""
+"""The pub/sub transport, and its guarantees after `add` and after `on_connected(True)`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NewServer = Callable[..., RedisServer]
 
 
 class Listener:
-    """A subscriber, and all that it was told."""
+    """A subscriber, with a record of all its callbacks."""
 
     def __init__(self, address: str) -> None:
         self.heard: list[tuple[str, bytes]] = []
@@ -48,7 +48,7 @@ async def listener(proxy: Proxy) -> AsyncIterator[Listener]:
 
 @pytest.fixture
 def publish(raw: redis.Redis) -> Iterator[Callable[[str, str], int]]:
-    """Gives the number of those who hear it."""
+    """Publish a message; return the number of its receivers."""
     return lambda channel, data: int(raw.publish(channel, data))
 
 

@@ -1,4 +1,4 @@
-"""Tasks that may have killed their workers: put aside, run alone, and judged by that alone."""
+"""Suspects: tasks that may have killed their workers are set aside and run alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from protocol.bench import FAILURE, Bench
 
 
 def lose(bench: Bench, worker: str, *, limit: int = 5, idle: bool = False) -> commands.Recovery:
-    """A fresh worker takes what it can, and dies."""
+    """Have a new worker claim what it can, and die."""
     bench.register(worker)
     bench.claim(worker, 100, idle=idle)
     return bench.recover(worker, limit=limit)
@@ -23,7 +23,7 @@ def suspects(bench: Bench) -> list[str]:
 
 
 def make_suspects(bench: Bench, *names: str, **options: object) -> None:
-    """They were running when two workers were lost."""
+    """Make suspects: tasks that were running when two workers were lost."""
     bench.enqueue(*names, **options)
     assert lose(bench, "first").isolated == ()
     assert sorted(bench.names(lose(bench, "second").isolated)) == sorted(names)
@@ -35,7 +35,7 @@ def make_suspects(bench: Bench, *names: str, **options: object) -> None:
 def test_only_the_culprits_are_buried(
     bench: Bench, max_deliveries: int, innocents: int, poisons: int
 ) -> None:
-    """Whatever runs beside a poison dies with it. An innocent one succeeds if no poison does."""
+    """All tasks beside a poison are lost with it. Innocent ones succeed when no poison runs."""
     culprits = {f"poison{i}" for i in range(poisons)}
     bench.enqueue(*culprits, *(f"innocent{i}" for i in range(innocents)))
     crashes = 0
@@ -61,7 +61,7 @@ def test_only_the_culprits_are_buried(
 
 
 def test_a_first_loss_isolates_nothing(bench: Bench) -> None:
-    """Nodes are lost all the time."""
+    """Nodes are lost all the time, so a first loss costs nothing."""
     bench.enqueue("a", "b")
     assert lose(bench, "w").isolated == ()
     assert (bench.pending(), suspects(bench)) == (["a", "b"], [])
@@ -84,7 +84,7 @@ def test_nothing_is_buried_that_had_company(bench: Bench) -> None:
     bench.enqueue("a", "b")
     for n in range(2):
         lose(bench, f"w{n}", limit=5)
-    # Whatever broke the rule: two suspects at once.
+    # Two suspects at once, as if the rule had been broken.
     bench.register("w")
     for _ in range(2):
         bench.claim("w", 1, idle=True)
@@ -148,7 +148,7 @@ def test_another_one_becomes_idle_in_the_place_of_one_that_can_not(bench: Bench,
 
 
 def test_how_long_one_holds_back_grows_with_the_wait(bench: Bench) -> None:
-    """The longest attempt of a worker may take any time, and so may becoming idle."""
+    """A worker's longest attempt may take any time, and so may becoming idle."""
     make_suspects(bench, "a")
     bench.register("w")
     holds = []
@@ -194,8 +194,8 @@ def test_suspects_are_cancelled_and_counted_as_any(bench: Bench) -> None:
     assert attempt.task_id == bench.id("b")
 
 
-def test_somebody_is_rung_for_suspects(bench: Bench) -> None:
-    """By the recovery, and by upkeep: who took the first token may have been busy."""
+def test_a_token_is_pushed_for_suspects(bench: Bench) -> None:
+    """Recovery and upkeep both push a token: a busy worker may have taken the first one."""
     make_suspects(bench, "a")
     bench.take_token()
     bench.run(commands.promote(bench.queue))
@@ -211,7 +211,7 @@ def test_somebody_is_rung_for_suspects(bench: Bench) -> None:
 
 
 def test_a_suspect_keeps_its_slot(bench: Bench) -> None:
-    """Else those behind it would take that, one after the other."""
+    """Otherwise the tasks behind it would take the slot, one after the other."""
     limits = {"job": JobLimits(max_running=1)}
     bench.register("v", **limits)
     bench.enqueue("a", "b")
@@ -249,7 +249,7 @@ def test_upkeep_leaves_a_suspects_slot_alone(bench: Bench) -> None:
 
 
 def test_a_rate_limit_holds_for_suspects_too(bench: Bench) -> None:
-    """One that may not start does not hold up the others, nor does it want an idle worker."""
+    """A suspect that may not start delays no others and does not need an idle worker."""
     paced = JobLimits(rate_limit=RateLimit(1, per_seconds=1000, burst=1))
     bench.register("v", paced=paced)
     tasks = [bench.task("a", "paced"), bench.task("b")]

@@ -1,7 +1,7 @@
-"""What each script takes inside Redis on queues of any size: nobody else is served meanwhile.
+"""Time that each script takes inside Redis, on huge queues: Redis serves nobody else meanwhile.
 
-It is the time that Redis counts for the script, or its CPU time if that is less: where other
-processes want the CPU too, a script stands still for a while. The fastest of some calls counts.
+It is the time that Redis counts for the script, or its CPU time if that is less, because a script
+stands still while other processes have the CPU. The fastest of several calls counts.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ PAYLOAD: Final = codec.encode_task(Task("job", ("x",)))
 
 
 class Stage:
-    """A crowded queue, and the times of the scripts that were run on it."""
+    """A crowded queue, with the times of the scripts that were run on it."""
 
     def __init__(self, server: RedisServer, queue: str) -> None:
         self.bench = Bench(server, queue)
@@ -70,7 +70,7 @@ class Stage:
             )
 
     def run(self, call: Call[Any], name: str = "") -> Any:
-        """Run it, and keep its own time."""
+        """Run a call, and keep its time."""
         before = self._usage()
         answer = self.bench.redis.run(call)
         spent = [after - earlier for after, earlier in zip(self._usage(), before, strict=True)]
@@ -78,7 +78,7 @@ class Stage:
         return answer
 
     def _usage(self) -> tuple[float, float]:
-        """In ms: what scripts have taken, and the CPU time of the server."""
+        """Return the time that scripts have taken and the CPU time of the server, in ms."""
         scripts = self.raw.info("commandstats").get("cmdstat_evalsha", {"usec": 0})["usec"]
         used = self.raw.info("cpu")
         return scripts / 1_000, 1_000 * (used["used_cpu_sys"] + used["used_cpu_user"])
@@ -102,7 +102,7 @@ class Stage:
 
 @pytest.fixture
 def stage(new_redis_server: Callable[..., RedisServer], queue: str) -> Iterator[Stage]:
-    """On a server of its own."""
+    """Fill a queue on a server of its own."""
     server = new_redis_server()
     stage = Stage(server, queue)
     stage.bench.register("w")
@@ -117,7 +117,7 @@ def stage(new_redis_server: Callable[..., RedisServer], queue: str) -> Iterator[
 @pytest.mark.slow
 @pytest.mark.timeout(1_200)
 def test_no_script_grows_with_the_queue(stage: Stage) -> None:
-    """A million pending, a million dead letters, a hundred thousand due."""
+    """With a million pending tasks, a million dead letters, and a hundred thousand due tasks."""
     bench, run, queue = stage.bench, stage.run, stage.queue
     stage.fill("pending", MILLION)
     stage.fill("dead", MILLION)

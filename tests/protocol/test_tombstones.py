@@ -1,4 +1,4 @@
-"""Cancelled tasks stay in their list under a tombstone: who reads it passes over them."""
+"""Cancelled tasks stay in their list under a tombstone, and every reader skips them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def claim(bench: Bench, limit: int = 10, worker: str = "w") -> list[str]:
 
 
 def forget(bench: Bench, *names: str) -> None:
-    """Their results' time to live is over."""
+    """Let the time to live of their results end."""
     for name in names:
         assert bench.raw.delete(bench.keys.task(bench.id(name))) == 1
 
@@ -46,7 +46,7 @@ def test_a_cancelled_task_is_in_its_list_and_in_no_answer(bench: Bench) -> None:
 
 
 def test_a_queue_whose_tasks_are_all_cancelled_is_empty(bench: Bench) -> None:
-    """To the operator, to idle workers and to whoever enqueues next."""
+    """It is empty for the operator, for idle workers and for the next enqueue."""
     bench.register("w")
     bench.enqueue(*"abc")
     cancel(bench, "b", "c")  # from the middle: not swept from the head
@@ -115,7 +115,7 @@ def test_a_held_task_that_is_enqueued_again_has_its_new_place(bench: Bench) -> N
 
 @pytest.mark.parametrize("again", [False, True])
 def test_a_worker_that_knows_no_tombstones_loses_nothing(bench: Bench, again: bool) -> None:
-    """It pops what is dead and leaves the tombstone; then the id is enqueued again."""
+    """Such a worker pops cancelled ids and leaves tombstones. Then the id is enqueued again."""
     bench.register("w")
     bench.enqueue(*"acd")
     cancel(bench, "c")
@@ -139,7 +139,7 @@ def test_a_worker_that_knows_no_tombstones_loses_nothing(bench: Bench, again: bo
 
 @pytest.mark.slow
 def test_a_claim_passes_over_a_bounded_number(bench: Bench) -> None:
-    """Redis does nothing else meanwhile. The worker claims again at once."""
+    """Redis does nothing else during a script. The worker claims again at once."""
     bench.register("w")
     names = [f"t{i}" for i in range(5_000)]
     for i in range(0, 5_000, 1_000):

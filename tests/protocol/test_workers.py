@@ -149,7 +149,7 @@ def test_a_token_is_there_while_tasks_are_left(bench: Bench) -> None:
 
 
 def test_a_claim_that_takes_the_last_task_takes_the_token_too(bench: Bench) -> None:
-    """Else another worker would wake for nothing."""
+    """Otherwise another worker would wake for nothing."""
     bench.register("w")
     bench.enqueue("a")
     assert bench.token()

@@ -137,7 +137,7 @@ class Proxy:
 
     @property
     def holding(self) -> bool:
-        """Return whether anything is held back."""
+        """Whether anything is held back."""
         return not all(flow.is_set() for flow in self._flows.values())
 
     def hold(self) -> None:

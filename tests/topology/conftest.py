@@ -1,4 +1,4 @@
-"""Redis as it is run in production: TLS, ACLs, rotated passwords, Sentinels, clusters."""
+"""Fixtures for Redis as in production: TLS, ACLs, rotated passwords, Sentinels and clusters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 async def first_error(settings: RedisSettings, how: str) -> RedisError:
-    """What a first call gives, by either transport, without any retry."""
+    """Return the error of a first call over one of the transports, without any retry."""
     if how == "blocking":
         blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
         with pytest.raises(RedisError) as caught:
@@ -37,5 +37,5 @@ async def first_error(settings: RedisSettings, how: str) -> RedisError:
 
 @pytest.fixture(params=["blocking", "asyncio"])
 def how(request: pytest.FixtureRequest) -> str:
-    """By which transport."""
+    """Choose the transport."""
     return str(request.param)

@@ -1,4 +1,4 @@
-"""The ACL of each role: enough for what it does, nothing too much, and a clear word if it lacks."""
+"""The ACL of each role: it is enough but not too much, and a missing right gives a clear error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Run = Callable[[Call[Any]], Any]
 
 
 class Account:
-    """A user with the rules of a role, and a connection of it."""
+    """A user with the rules of a role, and a connection for it."""
 
     def __init__(self, bench: Bench, address: str, words: list[str]) -> None:
         self.name = f"user-{secrets.token_hex(4)}"
@@ -164,7 +164,7 @@ def work(user: Account, bench: Bench) -> None:
 
 
 def hold_back(user: Account, bench: Bench) -> None:
-    """Suspects have waited for long: a busy worker is to become idle for them, and asks again."""
+    """Have suspects wait for long, so that a busy worker has to become idle for them."""
     orphans(bench, "lost-once", "shady")
     bench.recover("lost-once")
     bench.register("lost-again")
@@ -182,7 +182,7 @@ LIMITS: Final = {"both": JobLimits(max_running=1, rate_limit=RateLimit(9, 3600, 
 
 
 def limited(bench: Bench) -> None:
-    """A job at its limit, with a task that is held."""
+    """Make a job at its limit with a held task."""
     bench.register("limited", **LIMITS)
     bench.run(
         commands.enqueue(bench.queue, [bench.task(name, "both") for name in ("taken", "held")])
@@ -192,7 +192,7 @@ def limited(bench: Bench) -> None:
 
 
 def suspected(bench: Bench, name: str) -> None:
-    """What `limited` has taken has lost two workers: it is to run alone, and keeps its slot."""
+    """Make the task that `limited` has started a suspect, which keeps its slot."""
     bench.recover("limited")
     bench.register("limited-too", **LIMITS)
     bench.claim("limited-too", 50)
@@ -201,7 +201,7 @@ def suspected(bench: Bench, name: str) -> None:
 
 
 def leave_a_dead_id(bench: Bench) -> None:
-    """One that was cancelled, at the head of a list, for others to take away."""
+    """Leave a cancelled id at the head of a list, for others to remove."""
     bench.register("first")
     bench.enqueue("first-id", "dead-id", "last-id")
     for name in ("dead-id", "last-id"):
@@ -210,7 +210,7 @@ def leave_a_dead_id(bench: Bench) -> None:
 
 
 def unique_firing(bench: Bench) -> None:
-    """A firing of a schedule that is due, and takes its unique key when it is promoted."""
+    """Make a firing that is due and takes its unique key when it is promoted."""
     firing = bench.task("firing", unique="firing", unique_ttl=HOUR_MS)
     fires = {firing.task_id: bench.now_ms() + HOUR_MS}
     bench.run(commands.schedule(bench.queue, "cron", "definition", firing, fires))
@@ -218,7 +218,7 @@ def unique_firing(bench: Bench) -> None:
 
 
 def orphans(bench: Bench, worker: str, *names: str) -> None:
-    """Tasks in the hands of a worker that is as good as dead; the first has a unique key."""
+    """Have a worker without lease own tasks, the first of them with a unique key."""
     bench.register(worker)
     bench.enqueue(names[0], unique=names[0], unique_ttl=HOUR_MS)
     bench.enqueue(*names[1:])
@@ -226,7 +226,7 @@ def orphans(bench: Bench, worker: str, *names: str) -> None:
 
 
 def look_after(user: Account, bench: Bench) -> None:
-    """What operators and administrators have in common."""
+    """Do what operators and administrators have in common."""
     q, run = bench.queue, user.run
     run(commands.depth(q))  # before anybody else has loaded the scripts
     leave_a_dead_id(bench)
@@ -331,7 +331,7 @@ def test_a_role_may_do_all_it_needs(
 
 
 ELSEWHERE: Final = {"+role", "+cluster|slots", "+asking", "+ping"}
-"""Needed with Sentinels, with a cluster, and after five seconds of silence."""
+"""Commands needed with Sentinels, with a cluster, and after five seconds of silence."""
 
 
 @pytest.mark.parametrize("role", list(Role), ids=lambda role: role.value)

@@ -1,4 +1,4 @@
-"""A Redis Cluster: every call finds its node, also while slots move and nodes die."""
+"""A Redis Cluster: every call finds its node, even while slots move and nodes die."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[RedisCluster]:
-    """Three primaries; each test has queues of its own."""
+    """Start three primaries. Each test uses its own queues."""
     cluster = RedisCluster()
     try:
         yield cluster.start()
@@ -57,7 +57,7 @@ def new_cluster() -> Iterator[Callable[..., RedisCluster]]:
 
 
 def a_queue_on_each(cluster: RedisCluster, prefix: str) -> list[str]:
-    """Queues on three nodes, so in three slots."""
+    """Make queues on three nodes, and so in three slots."""
     return [
         cluster.queue_on(node, f"{prefix}-{name}")
         for name, node in zip("abc", cluster.nodes[:3], strict=True)
@@ -73,7 +73,7 @@ async def double(_ctx: object, number: int) -> int:
 
 @pytest.mark.timeout(1800)
 def test_every_script_in_random_order_keeps_to_its_slot() -> None:
-    """The machine of `tests/protocol`, on a server that knows the slots; fewer histories."""
+    """Run the machine of `tests/protocol` on a server that checks slots, with fewer histories."""
     node = OneNodeCluster()
 
     class Machine(QueueMachine):
@@ -89,7 +89,7 @@ def test_every_script_in_random_order_keeps_to_its_slot() -> None:
 async def test_asking_all_nodes_again_and_again_opens_no_connection(
     cluster: RedisCluster,
 ) -> None:
-    """Each round of an operator does so; connections are what it has a budget of."""
+    """An operator does so in each round, and it has a budget of connections."""
 
     def opened() -> int:
         return sum(node.info("stats")["total_connections_received"] for node in watched)
@@ -163,7 +163,7 @@ async def test_one_worker_for_queues_of_three_nodes(cluster: RedisCluster, queue
 
 
 async def test_an_idle_worker_hears_each_of_its_queues(cluster: RedisCluster, queue: str) -> None:
-    """Long before its block runs out, though Redis blocks on one slot only."""
+    """It wakes long before its block ends, although one BLPOP can only block on one slot."""
     queues = a_queue_on_each(cluster, queue)
     worker = Worker({"double": double}, cluster.address, queue_names=queues, concurrency=1)
     async with serving(worker), Client(cluster.address) as client:
@@ -231,7 +231,7 @@ async def test_the_doorbell_of_every_queue_is_heard(cluster: RedisCluster, queue
 async def test_a_queue_that_moves(
     cluster: RedisCluster, queue: str, how: str, some_keys_first: bool
 ) -> None:
-    """While its keys are on two nodes it stands still; then it goes on at the other one."""
+    """While its keys are on two nodes it stands still. Then it continues on the other node."""
     settings = RedisSettings(address=cluster.address)
     name = cluster.queue_on(cluster.nodes[0], queue)
     target = cluster.nodes[1]
@@ -273,7 +273,7 @@ async def test_a_queue_that_moves(
 async def test_a_queue_moves_while_workers_work(
     cluster: RedisCluster, queue: str, tmp_path: Path
 ) -> None:
-    """There and back; nothing is lost, nothing stops, and the other queues go on."""
+    """It moves there and back. No task is lost, and the other queues are not affected."""
     moving = cluster.queue_on(cluster.nodes[0], f"{queue}-moving")
     other = cluster.queue_on(cluster.nodes[2], f"{queue}-other")
     ledger = Ledger(tmp_path / "ledger")
@@ -319,7 +319,7 @@ async def test_a_queue_moves_while_workers_work(
 async def test_a_primary_is_killed_under_load(
     new_cluster: Callable[..., RedisCluster], queue: str, tmp_path: Path
 ) -> None:
-    """Its replica takes over; workers and clients find it, and what was replicated is there."""
+    """Its replica takes over, workers and clients find it, and replicated tasks are there."""
     cluster = new_cluster(replicas=1)
     victim = cluster.nodes[0]
     name = cluster.queue_on(victim, f"{queue}-hit")
@@ -348,7 +348,7 @@ async def test_a_primary_is_killed_under_load(
 async def test_a_call_to_a_primary_that_hangs_goes_to_its_replica(
     new_cluster: Callable[..., RedisCluster], queue: str
 ) -> None:
-    """As soon as it has taken over: long before anybody gives up the reply of the other."""
+    """It does so as soon as the replica has taken over, long before the reply times out."""
     cluster = new_cluster(replicas=1)
     victim, source, target = cluster.nodes[:3]
     name, moving = cluster.queue_on(victim, queue), cluster.queue_on(source, f"{queue}-moving")

@@ -1,4 +1,4 @@
-"""A password that changes under running clients and workers."""
+"""Rotation of a password while clients and workers run."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def server(new_redis_server: Callable[..., RedisServer]) -> RedisServer:
 
 
 def rotate(raw: redis.Redis, new: str, old: str | None = None) -> None:
-    """The new password only, and nobody stays logged in with the old one."""
+    """Allow only the new password, and disconnect those who used the old one."""
     words = ("on", f">{new}", "~*", "&*", "+@all")
     raw.execute_command("ACL", "SETUSER", USER, *words, *([f"<{old}"] if old else []))
     if old:
@@ -39,7 +39,7 @@ def rotate(raw: redis.Redis, new: str, old: str | None = None) -> None:
 async def test_workers_and_clients_follow_a_rotation(
     server: RedisServer, queue: str, tmp_path: Path
 ) -> None:
-    """Redis first and the file later: the wrong order, which must cost no more than the wait."""
+    """Redis changes first and the file later. That wrong order must only cost a wait."""
     password, gate, ledger = tmp_path / "password", tmp_path / "gate", Ledger(tmp_path / "ledger")
     password.write_text("first\n")
     raw = server.client()

@@ -1,4 +1,4 @@
-"""Sentinels: where the master is, that it moves, and what can be wrong with them."""
+"""Sentinels: finding the master, following a failover, and what can be wrong with them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def new_group() -> Iterator[Callable[..., Sentinels]]:
 
 @pytest.fixture(scope="module")
 def quiet_group() -> Iterator[Sentinels]:
-    """For tests that move no master."""
+    """Start Sentinels for tests that move no master."""
     group = Sentinels(password="theirs")
     try:
         yield group.start()
@@ -64,7 +64,7 @@ def quiet_group() -> Iterator[Sentinels]:
 async def test_the_master_dies_under_load(
     new_group: Callable[..., Sentinels], queue: str, tmp_path: Path
 ) -> None:
-    """Everybody goes on at the new master, and every task that had been replicated is there."""
+    """Workers and clients continue at the new master, which has every replicated task."""
     group, ledger, gate = new_group(), Ledger(tmp_path / "ledger"), tmp_path / "gate"
     workers = [WorkerProcess(group.address, [queue], ledger, concurrency=4) for _ in range(2)]
     try:
@@ -97,7 +97,7 @@ async def test_the_master_dies_under_load(
 
 
 async def test_a_demoted_master_is_left(new_group: Callable[..., Sentinels], queue: str) -> None:
-    """A failover by hand: the old master lives on as a replica, and nobody stays with it."""
+    """After a manual failover the old master is a replica, and no connection stays with it."""
     group = new_group()
     settings = RedisSettings(address=group.address)
     redis = AsyncRedis(settings, client_name="tests", retry_for_seconds=60)
@@ -138,7 +138,7 @@ async def test_a_dead_sentinel_is_passed_over(
 
 
 async def test_by_name_with_a_full_executor(quiet_group: Sentinels, queue: str) -> None:
-    """Jobs may fill the loop's default executor: looking up the Sentinels does not need it."""
+    """Jobs may fill the loop's default executor. Looking up Sentinels does not need it."""
 
     class Full(ThreadPoolExecutor):
         def submit(self, *_: object, **__: object) -> Future[Any]:
@@ -242,7 +242,7 @@ async def test_sentinels_without_the_tls_that_was_asked_for(
 async def test_a_master_that_is_down_is_waited_for(
     new_group: Callable[..., Sentinels], how: str
 ) -> None:
-    """No replica can take its place, so it is an outage, and it is over when the master is back."""
+    """Without a replica that is an outage, which ends when the master is back."""
     group = new_group()
     group.replica.kill()
     group.master.kill()

@@ -1,4 +1,4 @@
-"""TLS with an authority of our own and a client certificate, and every way to get it wrong."""
+"""TLS with a private authority and client certificates, and every way to configure it wrongly."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from identtqueue.errors import RedisError, RedisTlsFailed, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
+from support.proxy import Proxy
 from support.redis_server import RedisServer, free_port
 from support.serving import serving
 from support.tls import Certificates
@@ -23,7 +24,7 @@ from topology.conftest import first_error
 
 
 class TlsServer(RedisServer):
-    """Its plain port is for looking from outside, the TLS port for what is tested."""
+    """Server with a TLS port under test, and a plain port for looking from outside."""
 
     def __init__(self, certificates: Certificates, pair: tuple[str, str] | None = None) -> None:
         self.tls_port = free_port()
@@ -142,7 +143,7 @@ async def test_renewed_certificates_are_read_at_the_next_connection(
     certificates: Certificates,
     tmp_path: Path,
 ) -> None:
-    """As a mounted Secret does it: the same path, new content."""
+    """The files at the same path get new content, as in a mounted Secret."""
     cert, key = tmp_path / "tls.crt", tmp_path / "tls.key"
 
     def install(pair: tuple[str, str]) -> None:
@@ -150,25 +151,30 @@ async def test_renewed_certificates_are_read_at_the_next_connection(
             target.write_bytes(Path(source).read_bytes())
 
     install(certificates.client)
-    settings = settings_for(server, certificates, tls_cert_file=str(cert), tls_key_file=str(key))
-    redis = AsyncRedis(settings, client_name="renewal", retry_for_seconds=30)
-    await redis.run(commands.depth("q"))
-    install(certificates.expired_client)
-    with server.client() as raw:
-        for row in raw.client_list():
-            if row["name"] == "renewal":
-                raw.client_kill_filter(_id=row["id"])
-    call = asyncio.create_task(redis.run(commands.depth("q")))
-    await eventually(lambda: redis._failures > 1, "it was refused")
-    install(certificates.client)
-    assert (await call).queued == 0
-    await redis.close()
+    async with Proxy(server.tls_port) as proxy:
+        settings = settings_for(
+            server,
+            certificates,
+            address=proxy.address.replace("redis:", "rediss:"),
+            tls_cert_file=str(cert),
+            tls_key_file=str(key),
+        )
+        redis = AsyncRedis(settings, client_name="renewal", retry_for_seconds=30)
+        await redis.run(commands.depth("q"))
+        install(certificates.expired_client)
+        accepted = proxy.accepted
+        proxy.cut()
+        call = asyncio.create_task(redis.run(commands.depth("q")))
+        await eventually(lambda: proxy.accepted >= accepted + 2, "it was refused and tries again")
+        install(certificates.client)
+        assert (await call).queued == 0
+        await redis.close()
 
 
 async def test_a_wrong_certificate_at_the_start_is_no_outage(
     server: TlsServer, certificates: Certificates, queue: str
 ) -> None:
-    """A worker waits for a Redis that is away, but says at once what never will do."""
+    """A worker waits for an unreachable Redis, but raises at once if waiting would not help."""
     settings = settings_for(server, certificates, tls_ca_file=certificates.other_ca)
     with pytest.raises(RedisError, match="check tls_ca_file"):
         await Worker({"job": print}, settings, queue).serve()
@@ -177,7 +183,7 @@ async def test_a_wrong_certificate_at_the_start_is_no_outage(
 def test_a_program_that_ends_leaves_no_socket_open(
     server: TlsServer, certificates: Certificates
 ) -> None:
-    """The server's farewell is not waited for, so its connection must not be left half closed."""
+    """The close of TLS is not waited for, so the connection must not be left half closed."""
     settings = settings_for(server, certificates)
 
     async def program() -> None:

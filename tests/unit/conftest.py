@@ -1,4 +1,4 @@
-"""Hypothesis here is for breadth; `HYPOTHESIS_PROFILE=thorough` is for depth."""
+"""Profiles of Hypothesis: few examples by default, many with `HYPOTHESIS_PROFILE=thorough`."""
 
 from __future__ import annotations
 

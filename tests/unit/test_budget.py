@@ -33,7 +33,7 @@ replies = st.recursive(
 
 
 def _depth(reply: bytes) -> int:
-    """An upper bound is enough: consecutive arrays."""
+    """Bound the depth of nesting from above, by counting consecutive arrays."""
     return reply.count(b"*")
 
 
@@ -152,7 +152,7 @@ def test_a_byte_now_and_then_is_no_reply() -> None:
 
 
 def test_many_large_replies_share_one_budget_and_a_modest_one_passes() -> None:
-    """A hundred servers that send what each of them may cannot fill the memory together."""
+    """A hundred servers that each send as much as they may cannot fill the memory together."""
     shared = ReplyBudget()
     greedy, modest = [shared.meter() for _ in range(100)], shared.meter()
     refused = set()

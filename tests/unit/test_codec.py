@@ -36,7 +36,8 @@ VALUES = st.recursive(
     max_leaves=8,
 )
 SURROGATE = "caf\udce9"
-"""As `os.fsdecode` gives it for a file name that is not UTF-8. UTF-8 can't carry it."""
+"""A lone surrogate, as `os.fsdecode` returns for a file name that is not UTF-8. UTF-8 has no form
+for it."""
 
 
 # --- round trips ---
@@ -48,7 +49,7 @@ def test_a_task_comes_back_as_it_was(args: list[Any], kwargs: dict[str, Any], na
     assert codec.decode_task(codec.encode_task(task)) == task
 
 
-def test_what_a_task_does_not_say_stays_unsaid() -> None:
+def test_options_that_a_task_does_not_set_stay_unset() -> None:
     assert codec.decode_task(codec.encode_task(Task("job"))) == Task("job", (), {}, None, None)
 
 

@@ -1,4 +1,4 @@
-"""Threads that send together."""
+"""Combining calls of several threads into batches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 60
 
 
 class Work:
-    """Doubles numbers; `gate` holds a batch up, so that others gather behind it."""
+    """Work that doubles numbers. `gate` holds up a batch, so that others gather behind it."""
 
     def __init__(self) -> None:
         self.batches: list[list[int]] = []
@@ -104,8 +104,8 @@ class Interrupt(BaseException):
     pass
 
 
-def test_the_others_are_told_if_the_one_that_sends_is_interrupted() -> None:
-    """And whoever came later goes on."""
+def test_the_others_fail_if_the_sending_thread_is_interrupted() -> None:
+    """Threads that came later are not affected."""
     work = Work()
     combiner = Combiner(work)
     hold, held = threading.Event(), threading.Event()
@@ -132,7 +132,7 @@ def test_the_others_are_told_if_the_one_that_sends_is_interrupted() -> None:
     assert combiner.run([4]) == [8]
 
 
-def test_one_that_is_interrupted_while_it_waits_holds_nobody_up() -> None:
+def test_an_interrupted_waiting_thread_delays_no_other() -> None:
     work = Work()
     work.gate.clear()
     combiner = Combiner(work)

@@ -1,4 +1,4 @@
-"""The tree of errors is what its docstring draws."""
+"""Errors: their tree is as their module's docstring draws it, and they survive pickling."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINE = re.compile(r"    ([│├└─ ]*)(\w+)(?: \((\w+)\))?(?:  +.*)?")
 
 
 def drawn() -> dict[str, tuple[str | None, str | None]]:
-    """Name -> (parent, builtin that it is too), from the docstring."""
+    """Read the tree from the docstring: name -> (parent, builtin class that it also is)."""
     assert errors.__doc__ is not None
     found: dict[str, tuple[str | None, str | None]] = {}
     path: list[str] = []
@@ -41,7 +41,7 @@ def drawn() -> dict[str, tuple[str | None, str | None]]:
 
 
 def defined() -> dict[str, tuple[str | None, str | None]]:
-    """The same from the classes."""
+    """Read the same tree from the classes."""
     found: dict[str, tuple[str | None, str | None]] = {}
     for name, value in vars(errors).items():
         if isinstance(value, type) and issubclass(value, IdenttqueueError):
@@ -94,7 +94,7 @@ def test_every_error_survives(name: str, way: str) -> None:
 
 
 class PageMissing(Retry):
-    """As users derive theirs: its parameters are not those of its base, which it does not call."""
+    """Error of a user with its own parameters, which does not call the `__init__` of its base."""
 
     def __init__(self, book: str, page: int) -> None:
         self.page = page
@@ -139,7 +139,7 @@ REMOTE = 'Traceback (most recent call last):\n  File "/srv/jobs.py", line 7\nVal
 
 
 def test_a_failed_task_keeps_the_remote_traceback_out_of_its_text() -> None:
-    """Its text ends up in answers of web services: no path, no source line of the worker."""
+    """The text may end up in replies of web services, so it has no path or source line."""
     error = TaskFailed("q:1", "ValueError", "no", REMOTE)
     assert str(error) == "task q:1 failed: ValueError: no"
     assert "/srv" not in f"{error} {error!r} {error.args}"

@@ -1,4 +1,4 @@
-"""What the peers' fault table says, from what a run has shown."""
+"""The table of faults of other libraries: verdicts that follow from the record of a run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def record(
     exits: tuple[Exit, ...] = (),
     back: float = 0,
 ) -> Record:
-    """A run: (second, event, label) of the ledger; one answer every 5 s from the fault on."""
+    """Make the record of a run from (second, event, label), with one answer every 5 s."""
     text = "".join(f"{event} {label} 7 {int(at * 1e9)}\n" for at, event, label in ledger)
     seen = [Answer(FAULT + 5 * number, found) for number, found in enumerate(answers)]
     labels = tuple(answers[0]) if answers else LABELS

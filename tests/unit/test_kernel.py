@@ -1,4 +1,4 @@
-"""Whether a process has ended, as the kernel has it."""
+"""Identity of processes, and whether one has ended, from the kernel."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_an_id_that_is_in_use_again_is_another_process(child: subprocess.Popen[b
 
 
 @pytest.mark.parametrize("name", ["", "soon", "x:1", "-1:1"])
-def test_what_says_nothing_proves_nothing(name: str) -> None:
+def test_an_unreadable_process_id_proves_nothing(name: str) -> None:
     assert not kernel.is_gone(name)
 
 

@@ -1,4 +1,4 @@
-"""Limits of a job, as they are declared."""
+"""Declarations of a job's limits."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ async def job(_ctx: object) -> None: ...
     ],
 )
 def test_a_rate_is_paced(rate: RateLimit, interval_ms: float, burst: int) -> None:
-    """The default burst is what falls into 10 ms, so that nobody need ask more often."""
+    """The default burst is the number of starts in 10 ms, so workers need not claim more often."""
     assert (rate.interval_ms, rate.burst_size) == (interval_ms, burst)
 
 
 @pytest.mark.parametrize("count", [0, -1, 1.5, True, "1", 2**53])
-def test_a_count_that_is_none(count: object) -> None:
+def test_invalid_max_running(count: object) -> None:
     with pytest.raises(InvalidInput, match=r"RateLimit: count=.* must be a whole number"):
         RateLimit(count, 1)  # type: ignore[arg-type]
     with pytest.raises(InvalidInput, match=r"RateLimit: burst=.* must be a whole number"):
@@ -39,13 +39,13 @@ def test_a_count_that_is_none(count: object) -> None:
         Job(name="job", function=job, max_running=count)  # type: ignore[arg-type]
 
 
-def test_a_rate_of_no_number() -> None:
+def test_invalid_rates() -> None:
     with pytest.raises(InvalidInput, match=r"RateLimit: count=None must be a whole number"):
         RateLimit(None, 1)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf"), "1", None, True])
-def test_a_period_that_is_none(seconds: object) -> None:
+def test_invalid_periods(seconds: object) -> None:
     with pytest.raises(InvalidInput, match=r"RateLimit: per_seconds=.* must be a number, more"):
         RateLimit(1, seconds)  # type: ignore[arg-type]
 
@@ -56,7 +56,7 @@ def test_a_rate_limit_that_is_a_text() -> None:
 
 
 def test_a_worker_declares_every_job() -> None:
-    """Of one without limits it says that there are none: an earlier version may have had some."""
+    """Jobs without limits are declared too, because an earlier version may have had some."""
     rate = RateLimit(1, 1)
     limited = Job(name="limited", function=job, max_running=2, rate_limit=rate)
     limits = Registry({"free": job, "limited": limited}).limits

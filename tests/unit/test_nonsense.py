@@ -1,4 +1,4 @@
-"""Every setting that users give, with values that mean nothing: InvalidInput at once, by name."""
+"""Every setting of users with nonsense values raises InvalidInput at once, with its name."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ def every() -> Iterator[Any]:
 
 
 @pytest.mark.parametrize(("make", "field", "value"), list(every()))
-def test_a_setting_that_means_nothing(make: Callable[..., Any], field: str, value: Any) -> None:
+def test_a_nonsense_setting_is_refused(make: Callable[..., Any], field: str, value: Any) -> None:
     with pytest.raises(InvalidInput) as caught:
         make(**{field: value})
     if "password" in field:

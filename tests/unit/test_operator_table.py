@@ -1,4 +1,4 @@
-"""The table of the operator's benchmark judges as its targets say."""
+"""The table of the operator's benchmark: it judges values by the targets."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FACTS = {
 
 
 def line_of(what: str, numbers: dict[str, dict[str, list[float]]]) -> str:
-    """The table's line that begins so."""
+    """Find the line of the table that begins so."""
     text = markdown({"part": {"facts": FACTS, "numbers": numbers}})
     return next(line for line in text.splitlines() if line.startswith(f"| {what}"))
 

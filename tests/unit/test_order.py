@@ -1,4 +1,4 @@
-"""Shares and priorities of several queues, against queues made of plain numbers."""
+"""Shares and priorities of several queues, which are plain numbers here."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ENDLESS = 10**9
 
 
 class Queues:
-    """What the queues hold, and how many tasks of each were started."""
+    """Simulated queues: their lengths, and how many tasks of each were started."""
 
     def __init__(self, order: QueueOrder, **pending: int) -> None:
         self.order = order
@@ -32,7 +32,7 @@ class Queues:
         self.now = 0.0
 
     def claim(self, free: int) -> dict[str, int]:
-        """One round trip; gives the plan."""
+        """Claim as planned, in one round trip; return the plan."""
         plan = dict(self.order.plan(free, self.now))
         assert sum(plan.values()) <= free
         for queue, limit in plan.items():
@@ -62,7 +62,7 @@ WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 50), min_s
 def test_shares_are_those_of_the_weights(
     weights: dict[str, int], free: int, seconds: float
 ) -> None:
-    """Off by one claim for each queue at most: each may have had its last one early."""
+    """They are off by at most one claim for each queue, whose last claim may have come early."""
     queues = Queues(FairOrder(list(weights), weights), **dict.fromkeys(weights, ENDLESS))
     total, number = sum(weights.values()), 2_000
     started = queues.start(number, free, seconds)
@@ -96,7 +96,7 @@ def test_many_queues_don_t_make_a_claim_for_each_task() -> None:
     assert max(queues.started.values()) - min(queues.started.values()) <= 32 // CLAIMS_AT_ONCE + 1
 
 
-def test_who_has_everything_gets_all_in_one_claim() -> None:
+def test_one_ready_queue_gets_all_slots_in_one_claim() -> None:
     queues = Queues(FairOrder("abc", {"a": 9}), a=0, b=ENDLESS, c=0)
     queues.claim(4)
     assert queues.claim(4) == {"b": 4}, "the others were seen to be empty"
@@ -125,7 +125,7 @@ def test_an_empty_queue_does_not_save_its_share_up() -> None:
     assert queues.start(100, 4)["b"] <= 54, "half, and what a had got in the claim before"
 
 
-def test_what_was_not_there_is_not_charged() -> None:
+def test_only_started_tasks_are_charged() -> None:
     queues = Queues(FairOrder("ab", {}), a=ENDLESS, b=ENDLESS)
     queues.claim(2)
     queues.now, queues.pending["b"] = 1.0, 1
@@ -165,8 +165,8 @@ def test_a_higher_queue_is_looked_at_again_before_a_lower_one_gets_more() -> Non
     assert queues.claim(1) == {"c": 1}
 
 
-def test_whoever_is_rung_for_a_lower_queue_need_not_look_above() -> None:
-    """BLPOP goes through them in order."""
+def test_after_a_token_of_a_lower_queue_no_higher_one_is_looked_at() -> None:
+    """BLPOP checks the queues in order, so the higher ones had no token."""
     order = StrictOrder("abc")
     assert list(order.to_block_on()) == ["a", "b", "c"]
     order.rung("c", 1.0)
@@ -203,7 +203,7 @@ def test_a_lower_task_starts_only_if_the_higher_queues_were_seen_empty_just_now(
 
 
 @pytest.mark.parametrize("order", [FairOrder("abc", {"a": 5}), StrictOrder("abc")])
-def test_nothing_left_means_to_block(order: QueueOrder) -> None:
+def test_without_tasks_the_plan_is_empty(order: QueueOrder) -> None:
     queues = Queues(order, a=0, b=2, c=0)
     while queues.claim(2):
         pass

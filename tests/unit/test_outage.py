@@ -1,4 +1,4 @@
-"""What the log says while Redis is in trouble."""
+"""Log lines while Redis is in trouble."""
 
 from __future__ import annotations
 
@@ -83,10 +83,10 @@ def test_flapping_is_no_flood(
     ]
 
 
-def test_who_gives_up_is_not_waited_for(
+def test_a_client_that_has_given_up_does_not_prolong_the_outage(
     outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """An idle client that gave up hours ago does not say how long that was when it works."""
+    """An idle client that gave up hours ago logs no outage of hours when it works again."""
     outage.failed("client", AWAY)
     outage.gave_up("client")
     lines(caplog)

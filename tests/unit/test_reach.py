@@ -1,4 +1,4 @@
-"""Which addresses a rule lets through, in whatever form they are written."""
+"""Rules for addresses: which ones are allowed, in whatever form they are written."""
 
 import pytest
 

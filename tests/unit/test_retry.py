@@ -1,4 +1,4 @@
-"""Whether a failed attempt runs again, and when."""
+"""Retry policies: whether a failed attempt is retried, and when."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_a_job_may_ask_for_its_own_delay(seconds: float | None) -> None:
 
 
 class ScanErrors(ExceptionGroup[Exception]):
-    """A class of groups of the service's own."""
+    """Class of exception groups that a service has defined."""
 
 
 OS, VALUE, KEY = OSError("os"), ValueError("value"), KeyError("key")

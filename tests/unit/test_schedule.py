@@ -1,4 +1,4 @@
-"""When a cron job fires, and under which id."""
+"""Cron expressions: when a job fires, and under which id."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ms(text: str, timezone: str = "UTC", *, fold: int = 0) -> int:
 
 
 def firings(entry: Cron, start_ms: int, number: int) -> list[str]:
-    """The next firings, in UTC."""
+    """Return the next firings, in UTC."""
     shown = []
     for _ in range(number):
         next_ms = entry.next_fire_ms(start_ms)
@@ -78,10 +78,10 @@ ZONES = st.sampled_from(["UTC", BERLIN, "America/New_York", "Asia/Kolkata", "Aus
 
 
 @given(EXPRESSIONS, ZONES, TIMES, st.integers(0, 10**7))
-def test_whoever_asks_between_two_firings_names_the_same_one(
+def test_all_times_between_two_firings_give_the_same_one(
     expression: str, zone: str, now_ms: int, later: int
 ) -> None:
-    """This is what makes one firing of many workers' ticks."""
+    """So the ticks of many workers become one firing."""
     entry = cron(expression, zone)
     first = entry.next_fire_ms(now_ms)
     assert first is not None
@@ -134,7 +134,7 @@ def test_the_two_firings_of_a_repeated_hour_have_different_ids() -> None:
 
 @pytest.mark.parametrize("expression", ["0 0 30 2 *", "0 0 31 4 *", "0 0 31 2,4,6,9,11 *"])
 def test_a_day_that_never_comes(expression: str) -> None:
-    """Refused where it is written, or never fired; but it does not hang."""
+    """It is refused when it is declared or never fires, but it does not hang."""
     try:
         entry = cron(expression)
     except InvalidInput:
@@ -196,7 +196,7 @@ def test_a_queue_name_that_breaks_the_rule() -> None:
     "text", ["15 2 * * *", "45 2 * * *", "30 * * * *", "*/20 1-3 * * *", "59 1 * * *", "0 3 * * *"]
 )
 def test_next_and_last_agree_through_a_change_of_the_clock(text: str, day: str) -> None:
-    """In every second near a boundary, and in the hour that is skipped or comes twice."""
+    """They agree in every second near a boundary, and in the hour that is skipped or repeated."""
     expression = CronExpression(text, BERLIN)
     start = ms(f"{day}T00:00", BERLIN) / 1000
     fires = [start - 2 * 86_400]

@@ -1,4 +1,4 @@
-"""Where Redis is, how a worker works, where it runs."""
+"""Settings of Redis and of workers, and the identity of workers."""
 
 from __future__ import annotations
 
@@ -290,7 +290,7 @@ SCHEMES = ["redis://", "rediss://", "redis+sentinel://", "redis+cluster://", "un
 def test_a_password_that_is_not_escaped_is_never_shown_nor_taken_for_a_host(
     scheme: str, mark: str, user: str, first: str, tail: str
 ) -> None:
-    """Whatever it cuts off: a port of digits, a path, an option, a fragment."""
+    """It may look like the start of a port, a path, an option or a fragment."""
     address = f"{scheme}{user}:{first}{mark}cr3t@redis{tail}"
     if scheme == "unix://" and mark == "/":
         address = address.replace("/cr3t", "%2Fcr3t")  # what stands there is a path
@@ -350,7 +350,7 @@ def test_the_environment() -> None:
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"], ids=repr)
 def test_a_line_break_at_the_end_is_no_part_of_a_variable(end: str, tmp_path: Path) -> None:
-    """Variables and files follow one rule: a Secret made with `echo` holds one."""
+    """The same rule holds for variables and files, because a Secret made with `echo` has one."""
     names = [field.name for field in fields(RedisSettings) if "str" in str(field.type)]
     values = {name: "redis://redis" if name == "address" else f" {name} " for name in names}
     for name in ("username", "password", "sentinel_username", "sentinel_password"):

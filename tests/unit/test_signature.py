@@ -1,4 +1,4 @@
-"""What can be a job, and what is refused where it is declared, with a sentence that says why."""
+"""Functions that can be jobs, and errors at the declaration of those that cannot."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LikeContext(Protocol):
 
 
 def declare(function: Callable[..., Any], **settings: Any) -> list[Any]:
-    """Both ways to declare a job."""
+    """Declare a job, in both ways."""
     app = App("redis://nowhere")
     return [app.task(name="job", **settings)(function), Job(name="job", function=function)]
 

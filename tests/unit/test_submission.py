@@ -1,4 +1,4 @@
-"""From what a caller says to what a queue stores; and each bad input's answer."""
+"""Submissions: what is stored for a call, and the error for each bad input."""
 
 from __future__ import annotations
 
@@ -248,7 +248,7 @@ def test_arguments_that_can_not_be_sent() -> None:
 
 
 def test_names_by_position_leave_their_words_to_the_job() -> None:
-    """The README gives both by name; a job may have arguments of these names."""
+    """The README passes both by name, and a job may have arguments with these names."""
     for names, kwargs, args, rest in (
         (("q", "f", 1), {"path": "p"}, (1,), {"path": "p"}),
         ((), {"queue_name": "q", "function_name": "f", "path": "p"}, (), {"path": "p"}),
@@ -274,7 +274,7 @@ def test_a_name_is_missing(names: tuple[str, ...], kwargs: dict[str, Any]) -> No
 
 @pytest.mark.parametrize("name", sorted(OPTION_NAMES))
 def test_an_option_of_the_task_is_no_argument_of_its_job(name: str) -> None:
-    """`enqueue_job("q", "f", delay_seconds=5)` would run at once."""
+    """Otherwise `enqueue_job("q", "f", delay_seconds=5)` would run at once."""
     hint = rf"{name} is an option of the task.*task_options=TaskOptions\({name}=…\)"
     with pytest.raises(InvalidInput, match=hint):
         submission_of(("q", "f"), {name: 5}, None)
@@ -294,7 +294,7 @@ def tasks(*sizes: int, queue: str = "q") -> list[tuple[str, NewTask]]:
     return [(queue, NewTask(f"{queue}:{i}", b"x" * size, "job")) for i, size in enumerate(sizes)]
 
 
-def test_nothing_makes_no_batch() -> None:
+def test_no_tasks_make_no_batch() -> None:
     assert list(in_batches([])) == []
 
 

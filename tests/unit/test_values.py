@@ -1,4 +1,4 @@
-"""What goes in comes out, or is refused at the caller: never silently another value.
+"""Values: each arrives as it was passed or is refused at the caller, and never changes silently.
 
 The table in docs/library.md is made from TABLE here.
 """
@@ -40,7 +40,7 @@ LIBRARY = Path(__file__).parents[2] / "docs/library.md"
 
 
 def arrives(value: Any, declared: Any) -> Any:
-    """What a typed job gets: through the caller's checks, the payload, and the worker's."""
+    """Return what a typed job gets, through the checks of caller and worker and the payload."""
     app = App("redis://nowhere")
 
     async def job(_ctx: Context, x: Any, *, y: Any = None) -> None: ...
@@ -57,7 +57,7 @@ def arrives(value: Any, declared: Any) -> Any:
 
 
 def arrives_plain(value: Any) -> Any:
-    """What an untyped job gets, and what a caller gets as the result."""
+    """Return what an untyped job gets, and what a caller gets as the result."""
     (x,) = codec.decode_task(codec.encode_task(Task("job", (value,)))).args
     assert same(x, codec.decode_value(codec.encode_value(value)))
     return x
@@ -460,7 +460,7 @@ class Owner(BaseModel):
 
 
 class Changing(BaseModel):
-    """A validator that makes another value each time."""
+    """Model whose validator makes another value each time."""
 
     n: int
 
@@ -620,7 +620,7 @@ OTHER_CLASS: list[tuple[Any, Any]] = [
     ("value", "declared"), OTHER_CLASS, ids=[repr(r)[:60] for r in OTHER_CLASS]
 )
 def test_what_would_arrive_as_its_base_is_refused(value: Any, declared: Any) -> None:
-    """A subclass in a place of its base would lose what it has more."""
+    """A subclass in the place of its base would lose its additional fields."""
     with pytest.raises(NotSerializable, match="job: x: ") as caught:
         arrives(value, declared)
     assert HIDDEN not in str(caught.value)
@@ -676,7 +676,7 @@ WRONG: list[tuple[Any, Any, str]] = [
 def test_why_a_value_does_not_fit_is_told_without_the_value(
     value: Any, declared: Any, why: str
 ) -> None:
-    """These texts go to logs, dead letters and HTTP answers."""
+    """These texts end up in logs, dead letters and HTTP responses."""
 
     async def job(_ctx: Context, x: Any) -> None: ...
 
@@ -704,7 +704,7 @@ def test_a_model_in_an_untyped_place_arrives_plain() -> None:
 
 
 def test_how_a_class_is_dumped_is_found_once_for_it() -> None:
-    """The first way that works for a class is tried first for its next value."""
+    """The way that worked for a class is tried first for its next value."""
     many = Bytes(data=b"\xff")
     codec.encode_value(many)
     with pytest.MonkeyPatch.context() as patch:

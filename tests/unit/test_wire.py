@@ -1,4 +1,4 @@
-"""Redis' errors in this library's words; versions; the pause between attempts."""
+"""Translation of Redis' errors, versions of servers, and pauses between attempts."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ QUOTED = "Error running script (call to f_0a): @user_script:7: @user_script: 7: 
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else repr(value)[:60],
 )
-def test_errors_in_our_words(error: Exception, ours: type[RedisError]) -> None:
+def test_errors_of_redis_are_translated(error: Exception, ours: type[RedisError]) -> None:
     translated = wire.translate(error)
     assert type(translated) is ours
     assert str(error) in str(translated)
@@ -73,7 +73,7 @@ def test_our_own_errors_stay_what_they_are() -> None:
 @pytest.mark.parametrize(
     "version", ["6.2.0", "6.2", "7.0.15", "10.0.0", "8", "unknown", "", "255.255.255"]
 )
-def test_versions_that_will_do(version: str) -> None:
+def test_supported_versions(version: str) -> None:
     check_server({"redis_version": version}, Topology.STANDALONE)
 
 
@@ -88,7 +88,7 @@ VALKEY = {"redis_version": "7.2.4", "server_name": "valkey", "valkey_version": "
 
 @pytest.mark.parametrize("field", ["redis_mode", "server_mode"])
 def test_the_topology_is_seen_under_either_name(field: str) -> None:
-    """Valkey 9 says `server_mode` only."""
+    """Valkey 9 only reports `server_mode`."""
     for mode, right in (("standalone", Topology.STANDALONE), ("cluster", Topology.CLUSTER)):
         for expected in Topology:
             info = VALKEY | {field: mode}
@@ -121,7 +121,7 @@ def test_a_plain_command_is_sent_as_it_is() -> None:
     assert wire.words(commands.in_flight("q", "w")) == ("LRANGE", "idtq:{q}:inflight:w", 0, -1)
 
 
-def test_a_script_with_the_wrong_keys_does_not_leave_the_house() -> None:
+def test_a_script_with_the_wrong_keys_is_not_sent() -> None:
     wanted = script("wake").key_count
     with pytest.raises(ValueError, match=f"wake takes {wanted} keys, got 1"):
         wire.words(Call("wake", ("one",), (), parse=int))

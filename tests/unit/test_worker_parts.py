@@ -1,4 +1,4 @@
-"""Slots and metrics."""
+"""Slots and metrics of a worker."""
 
 from __future__ import annotations
 

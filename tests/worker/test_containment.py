@@ -283,12 +283,12 @@ async def test_attempts_left_behind_are_bounded(
     await client.wait_many(ids, 30)
     waiting = await client.enqueue_job(queue, "fine")
     why = "2 cancelled attempts have not ended"
-    await eventually(lambda: worker._ready_problem() == why, "it is not ready")
-    assert worker._live_problem() == f"nothing runs, and {why}"
+    await eventually(lambda: worker.ready_problem() == why, "it is not ready")
+    assert worker.live_problem() == f"nothing runs, and {why}"
     assert await client.get_status(waiting) is State.PENDING
     job.release.set()
     assert await client.wait_for_result(waiting, 30) == "fine"
-    assert worker._live_problem() is worker._ready_problem() is None
+    assert worker.live_problem() is worker.ready_problem() is None
 
 
 async def test_a_job_that_returns_although_it_was_cancelled(

@@ -16,6 +16,7 @@ from support.odd_errors import (
     raise_one,
     return_one,
 )
+from support.redis_server import RedisServer
 from support.serving import Serve, serving
 from support.waiting import eventually
 
@@ -73,7 +74,7 @@ async def test_an_attempt_ends_if_judging_its_error_raises(
 @pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 async def test_which_errors_are_retried_wherever_the_job_runs(
-    client: Client, serve: Serve, queue: str, place: str
+    client: Client, redis_server: RedisServer, queue: str, place: str
 ) -> None:
     """The policy applies to a timeout (a TimeoutError), to a cancelled part and to a group."""
     policy = RetryPolicy(max_retries=1, first_delay_seconds=0.01)
@@ -86,7 +87,7 @@ async def test_which_errors_are_retried_wherever_the_job_runs(
             timeout_seconds=0.5 if late else 60,
             retry=builtin if late else policy,
         )
-        async with serving(Worker([job], client._redis.settings, f"{queue}-{TROUBLES.index(how)}")):
+        async with serving(Worker([job], redis_server.address, f"{queue}-{TROUBLES.index(how)}")):
             task_id = await client.enqueue_job(f"{queue}-{TROUBLES.index(how)}", "fail_once", how)
             assert await client.wait_for_result(task_id, 30) == 2, how
 

@@ -123,7 +123,7 @@ async def test_failed_renewals_are_spread_and_become_rarer(queue: str) -> None:
             on_beat=lambda _: None,
             outage=Outage(),
         )
-        return [heart._beat() for _ in range(8)]
+        return [heart.beat() for _ in range(8)]
 
     fleet = [pauses() for _ in range(50)]
     first, last = [row[0] for row in fleet], [row[-1] for row in fleet]

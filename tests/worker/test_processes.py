@@ -150,11 +150,13 @@ async def test_a_process_is_replaced_after_max_tasks_per_process(
 
 
 @pytest.mark.slow
-async def test_large_arguments_and_results(client: Client, start: Start, queue: str) -> None:
+async def test_large_arguments_and_results(
+    client: Client, redis_server: RedisServer, start: Start, queue: str
+) -> None:
     await start(max_payload_bytes=20_000_000)
     data = os.urandom(900_000)
     assert await ran(client, queue, "big", data) == data[::-1]
-    async with Client(client._redis.settings, max_payload_bytes=20_000_000) as large:
+    async with Client(redis_server.address, max_payload_bytes=20_000_000) as large:
         data = os.urandom(12_000_000)
         assert await ran(large, queue, "big", data) == data[::-1]
 
@@ -495,7 +497,7 @@ async def test_a_hook_that_fails_later_is_not_charged_to_a_task(
     (tmp_path / "no model").touch()
     task_id = await client.enqueue_job(queue, "echo")
     why = "a process for jobs has not started: FileNotFoundError: no model"
-    await eventually(lambda: why in (worker._ready_problem() or ""), "it says why")
+    await eventually(lambda: why in (worker.ready_problem() or ""), "it says why")
     (tmp_path / "no model").unlink()
     assert await client.wait_for_result(task_id, 60) == [[], {}]
     info = await client.get_task(task_id)

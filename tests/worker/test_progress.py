@@ -274,14 +274,16 @@ async def test_watches_end(client: Client, queue: str) -> None:
     assert await watch == []
 
 
-async def test_a_watch_that_is_cancelled_leaves_nothing_behind(client: Client, queue: str) -> None:
+async def test_a_watch_that_is_cancelled_leaves_nothing_behind(
+    client: Client, raw: redis.Redis, queue: str
+) -> None:
     task_id = await client.enqueue_job(queue, "job")
     with pytest.raises(ResultTimeout):
         await collect(client.watch(task_id, 0.1))  # starts the client's own background tasks
     before = asyncio.all_tasks()
     watch = asyncio.create_task(collect(client.watch(task_id, 60)))
     channel = queue_keys(queue).progress_channel(task_id)
-    await eventually(lambda: client._subscriber.hears(channel), "it has begun")
+    await eventually(lambda: raw.pubsub_numsub(channel)[0][1] == 1, "it has begun")
     watch.cancel()
     await asyncio.gather(watch, return_exceptions=True)
     await eventually(

@@ -34,22 +34,22 @@ async def have_succeeded(client: Client, ids: list[str]) -> None:
 
 
 def waits(worker: Worker, why: str) -> Callable[[], bool]:
-    return lambda: why in (worker._ready_problem() or "")
+    return lambda: why in (worker.ready_problem() or "")
 
 
 async def test_a_thread_that_can_not_be_started_is_not_charged(
     client: Client, serve: Serve, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     worker = await serve({"plain": plain}, concurrency=3)
-    await eventually(lambda: worker._ready_problem() is None, "its own threads have started")
+    await eventually(lambda: worker.ready_problem() is None, "its own threads have started")
     with no_more_threads():
         ids = [await client.enqueue_job(queue, "plain") for _ in range(20)]
         await eventually(waits(worker, "a thread for jobs can't be started"), "it says so")
-        assert worker._live_problem() is None, "a new worker would be no better off"
+        assert worker.live_problem() is None, "a new worker would be no better off"
         attempts = [(await client.get_task(task_id)).attempt for task_id in ids]
         assert sum(attempts) <= 2 * 3, "it does not try all of them over and over"
     await have_succeeded(client, ids)
-    assert worker._ready_problem() is None
+    assert worker.ready_problem() is None
     assert "taking no more tasks: a thread for jobs can't be started: can't" in caplog.text
     assert "taking tasks again" in caplog.text
 
@@ -153,9 +153,9 @@ async def test_the_worker_is_live_while_another_attempt_runs(
     with pytest.raises(TaskFailed, match="TimedOut"):
         await client.wait_for_result(await client.enqueue_job(queue, "hang", task_options=late))
     assert waits(worker, "threads left behind by cut-off attempts: 1 ")()
-    assert worker._live_problem() is None
+    assert worker.live_problem() is None
     gate.set()
     await client.wait_for_result(working, 30)
-    await eventually(worker._live_problem, "nothing runs any more")
+    await eventually(worker.live_problem, "nothing runs any more")
     release.set()
-    await eventually(lambda: worker._ready_problem() is None, "it goes on")
+    await eventually(lambda: worker.ready_problem() is None, "it goes on")

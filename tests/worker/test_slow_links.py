@@ -106,21 +106,21 @@ async def test_a_worker_takes_no_more_tasks_while_too_much_is_not_recorded(
     async with Proxy(redis_server.port) as proxy:
         worker = Worker({"job": job}, proxy.address, queue, concurrency=concurrency)
         async with serving(worker):
-            await eventually(lambda: worker._ready_problem() is None, "it has started")
+            await eventually(lambda: worker.ready_problem() is None, "it has started")
             proxy.throttle(MEGABYTE)
             ids = [await client.enqueue_job(queue, "job", number) for number in range(tasks)]
             await eventually(
-                lambda: "MiB of results are not recorded yet" in (worker._ready_problem() or ""),
+                lambda: "MiB of results are not recorded yet" in (worker.ready_problem() or ""),
                 "it says why it takes nothing",
             )
             ended = [await client.get_status(task_id) for task_id in ids].count(State.SUCCEEDED)
             assert (begun - ended - 2 * concurrency) * size <= limit
             assert begun < tasks
-            assert worker._live_problem() is None
+            assert worker.live_problem() is None
             proxy.throttle(0)
             results = await client.wait_many(ids, LONG_SECONDS)
             assert [result.failure for result in results] == [None] * tasks
-            await eventually(lambda: worker._ready_problem() is None, "nothing is in its way")
+            await eventually(lambda: worker.ready_problem() is None, "nothing is in its way")
     assert begun == tasks
     assert "taking no more tasks: " in caplog.text
     assert "taking tasks again" in caplog.text

@@ -134,12 +134,16 @@ class Heartbeat:
     def _run(self) -> None:
         try:
             while not self._ended.is_set():
-                self._ended.wait(self._beat())
+                self._ended.wait(self.beat())
         finally:
             self._redis.close()
 
-    def _beat(self) -> float:
-        """Renew once; return the seconds until the next renewal."""
+    def beat(self) -> float:
+        """Renew once, as the thread does at each beat.
+
+        Returns:
+            Seconds until the next renewal.
+        """
         if not self._may_renew():
             self._why_not = "the event loop is blocked"
             return self._interval * random.uniform(0.25, 0.5)

@@ -357,14 +357,19 @@ class Worker:
             return None
         server = HealthServer(
             self.settings.http_port,
-            live=self._live_problem,
-            ready=self._ready_problem,
+            live=self.live_problem,
+            ready=self.ready_problem,
             collector=self.counters,
         )
         server.start()
         return server
 
-    def _live_problem(self) -> str | None:
+    def live_problem(self) -> str | None:
+        """Describe why this worker should be restarted, as /livez does. Any thread may call this.
+
+        Returns:
+            The problem; None if it is alive, also before it has started.
+        """
         if time.monotonic() > self._stop_by:
             return "the stop is overdue"
         blocked = self._watchdog.problem if self._watchdog else None
@@ -380,7 +385,12 @@ class Worker:
             return None
         return f"the lease was lost {now - lost_at:.0f} s ago, and there is no new one"
 
-    def _ready_problem(self) -> str | None:
+    def ready_problem(self) -> str | None:
+        """Describe why this worker takes no tasks, as /readyz does. Any thread may call this.
+
+        Returns:
+            The problem; None if it is ready.
+        """
         incarnation = self._incarnation
         if self._stops:
             return "stopping"
