@@ -1,8 +1,8 @@
 """`make matrix`: the tests of protocol, worker, client and topology on each server and each Python.
 
 Every server is tested with one Python, and every Python with one server. Each row is saved when it
-is complete. With `--write`, the tables in docs/compatibility.md are made from all saved rows, so one
-row can be repeated alone.
+is complete. With `--write`, the tables in docs/compatibility.md are made from all saved rows, so a
+single row can be repeated.
 """
 
 from __future__ import annotations
