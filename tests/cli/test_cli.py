@@ -383,7 +383,7 @@ async def test_arguments_that_can_not_be_read(
     assert "arguments  (the payload (1 bytes) is not a task envelope" in said.out
     row = json.loads((await run("task", "--json", task_id)).out)
     assert row["args"] is None
-    assert "no task envelope" in row["payload_error"]
+    assert "not a task envelope" in row["payload_error"]
 
 
 async def test_huge_arguments_are_cut_for_people_only(client: Client, run: Run, queue: str) -> None:
