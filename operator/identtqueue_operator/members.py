@@ -2,11 +2,11 @@
 
 * A StatefulSet, and perhaps another kind, counts the pods that are on their way out.
 * The pods of a StatefulSet carry the revision of their template. One of an old revision, at or
-  above the partition, means that a rollout is under way. `updatedReplicas` does not say so: it
-  leaves the others out of account that a partition keeps as they are.
-* How the controller of another kind chooses the pods that it ends is unknown. Unless the
-  TaskQueue says it, it is inferred from what controls the pods. A kind that controls all of them
-  through one Deployment or StatefulSet is judged by that.
+  above the partition, means that a rollout is under way. `updatedReplicas` does not
+  say so: it does not tell them from pods that a partition keeps as they are.
+* How the controller of another kind chooses the pods that it ends is unknown. If the
+  TaskQueue does not say it, it is inferred from what controls the pods. A kind that controls all of
+  them through one Deployment or StatefulSet is judged by that.
 """
 
 from collections import Counter
@@ -32,7 +32,7 @@ def complete(workload: Workload, members: Members, removal: RemovalOrder | None)
         removal: which pods go first, if the TaskQueue says so.
     """
     if not workload.counts_ending:
-        return workload  # a Deployment: its status says all
+        return workload  # a Deployment: its status is complete
     if members.through is not None:
         workload = _judge_by(members.through, workload)
     own = [pod for pod in members.pods if pod.gone_at is None and not pod.foreign]

@@ -42,7 +42,7 @@ class Members(NamedTuple):
     """The pods around a workload."""
 
     pods: tuple[Pod, ...]
-    """With those marked as foreign that do not belong to it."""
+    """All pods with its labels; those that do not belong to it are marked as foreign."""
     through: Workload | None
     """The one Deployment or StatefulSet through which the workload controls all of its pods."""
 
@@ -52,11 +52,11 @@ class _Answer:
     owner: Owner | None
     until: float
     refused: bool = False
-    """The operator may not ask."""
+    """Whether the operator lacks the right to ask."""
 
 
 class Owners:
-    """Knows what controls the objects that control pods.
+    """A cache of the owners of pods' controllers.
 
     Args:
         cluster: the watches' cache.
@@ -136,7 +136,10 @@ class Owners:
             if error.status != FORBIDDEN:
                 raise
             if not self._warned:
-                logger.warning("can't ask for ReplicaSets, so their names decide: %s", error)
+                logger.warning(
+                    "ReplicaSets can't be read, so their names decide whose they are: %s",
+                    error,
+                )
             self._warned = True
             until = self._clock() + REFUSED_SECONDS
             self._answers[owner.uid] = _Answer(None, until, refused=True)

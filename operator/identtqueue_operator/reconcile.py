@@ -3,8 +3,8 @@
 Level-based: events, the doorbell and timers only say that it is worth looking. What to do follows
 from what is seen, so a round may run at any time, may be cut off anywhere, and may be repeated.
 
-A round that ran into trouble is repeated with a growing pause; the coroutine itself ends only when
-the TaskQueue is gone or the operator stops.
+A round that fails is repeated after a growing pause. The coroutine itself ends only when the
+TaskQueue is gone or the operator stops.
 """
 
 import asyncio
@@ -57,7 +57,7 @@ from .workloads import Workloads
 logger = logging.getLogger(__name__)
 
 BACKOFF_SECONDS = (0.05, 30.0)
-"""First and longest pause after a round that failed. Most failures are writes overtaken once."""
+"""First and longest pause after a failed round. Most failures are conflicts with another write."""
 REST_AFTER_FAILURE_SECONDS = 5.0
 """Longest time after a failed round for which events are ignored. A working fleet rings all the
 time and must not cause a retry each time; a repair should be noticed soon."""
@@ -72,7 +72,7 @@ RELEASE_SECONDS = 10.0
 RESTORE_SECONDS = 60.0
 """Time for restoring the number of replicas, beyond what workers get to finish."""
 YOUNGEST = ("\uffff", "")
-"""Younger than every TaskQueue that there is."""
+"""An age younger than that of any TaskQueue."""
 RELEASE_RETRY_SECONDS = 1.0
 """Pause between two attempts at either, if nothing rings."""
 FIRST_TELLING_SECONDS = 1.0
@@ -82,7 +82,7 @@ MOST_SPEC_BYTES = 256 * 1024
 """A larger spec is refused, and not kept. A pod template takes a few kilobytes; it stays in memory
 several times its size, for each TaskQueue."""
 FOLLOW_UP_SECONDS = 0.05
-"""Pause after a round that changed something: what came of it is worth a look."""
+"""Pause after a round that changed something, before its result is looked at."""
 
 
 _IT_IS_ME = ("WorkloadIsOperator", "the workload runs this operator, which never scales itself")
@@ -109,15 +109,15 @@ class Tools:
     workloads: Workloads
     meter: Meter
     autoscaler: Callable[[WorkloadKey], str]
-    """(workload): which other autoscaler scales it, in words; empty: none."""
+    """(workload): another autoscaler of it, in words; empty if there is none."""
     rival: Callable[[tuple[str, str], WorkloadKey], str]
-    """(age of a TaskQueue, workload): which older TaskQueue scales it, in words."""
+    """(age of a TaskQueue, workload): an older TaskQueue that scales it, in words."""
     shared: Callable[[Key], str]
-    """(TaskQueue): which other one counts the same tasks, in words."""
+    """(TaskQueue): another one that counts the same tasks, in words."""
     is_self: Callable[[WorkloadKey, Sequence[Pod]], bool]
     """(workload, its pods): whether it runs this operator."""
     look_for_others: Callable[[], Awaitable[str]]
-    """Makes sure that `autoscaler` knows of everybody who scales something now; or says why not."""
+    """Brings `autoscaler` up to date; returns why that fails, else an empty text."""
     clock: Callable[[], float]
     """Seconds since the epoch."""
     steady: Callable[[], float]
@@ -129,9 +129,9 @@ class Tools:
     templates: bool = True
     """Whether TaskQueues may have a `template`."""
     blind: Callable[[WorkloadKey], str] = lambda _: ""
-    """(workload): why nothing new is seen of it; empty if it is."""
+    """(workload): why its changes are not seen; empty if they are."""
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
-    """Two thousand reconcilers that begin together do so some at a time."""
+    """Limits how many reconcilers have their first look at once."""
 
 
 class Reconciler:
@@ -191,7 +191,7 @@ class Reconciler:
     def _steadily(self, stored: str | None) -> float | None:
         """Convert a time of the status to the monotonic clock.
 
-        One in the future was written by a clock that has been set since, and counts as now.
+        A time in the future was written before the clock was set back, and counts as now.
         """
         at = views.timestamp(stored)
         if at is None:
@@ -239,7 +239,7 @@ class Reconciler:
         return not self.is_of(body) or body["metadata"]["generation"] > self._generation
 
     def update(self, body: Mapping[str, Any]) -> bool:
-        """Take in a new state of the resource. Whether the spec is another one."""
+        """Take in a new state of the resource; return whether the spec is another one."""
         self._hear_of_operators(body.get("status") or {})
         if body["metadata"]["generation"] == self._generation:
             return False  # only the status changed, and that was us
@@ -321,8 +321,8 @@ class Reconciler:
     async def _know_redis(self) -> None:
         """Wait until it is known whether Redis answers.
 
-        A first look would wait for the same, and hold up the first looks of others: a server that
-        is silent takes its time-out.
+        A first look would wait for the same and delay the first looks of others: a silent server
+        takes its full time-out.
         """
         if self._spec is None or self._problem is not None or self._is_anothers:
             return
@@ -391,9 +391,9 @@ class Reconciler:
             Seconds until numbers that were held back should be written; None if there are none.
         """
         if now.seen is None:
-            self.seen = self.decision = None  # what was seen before this trouble may be untrue now
+            self.seen = self.decision = None  # what was seen before this trouble may have changed
         if self._is_anothers:
-            return None  # the status is that operator's to write
+            return None  # the other operator writes the status
         other, heard_at = self._other_operator
         if self._tools.steady() - heard_at < 1.5 * ASK_AGAIN_SECONDS:
             now = replace(now, other_operator=other)
@@ -459,7 +459,7 @@ class Reconciler:
                 self._asked_at = None
                 self._begin_anew(self._foreign_status or {})
                 return None
-        self.seen = self.decision = None  # what is measured here is the other one's business
+        self.seen = self.decision = None  # the other operator reports the numbers
         return seconds
 
     async def _write_claim(self, patch: dict[str, str | None]) -> None:
@@ -600,7 +600,7 @@ class Reconciler:
                 await self._connections.forget(dropped)
 
     async def _leave(self, dropped: Dropped, seen: Observed) -> bool:
-        """Call workers back in dropped queues. Whether nothing is left to do there."""
+        """Call workers back in dropped queues; return whether nothing is left to do there."""
         connection, names = dropped.connection, sorted(dropped.queues)
         text = "%s: workers may not have been called back in %s: %s"
         told = about(self.key)
@@ -654,9 +654,9 @@ class Reconciler:
             logger.exception(text, self.key, extra=about(self.key))
 
     async def _restore(self, spec: TaskQueueSpec, number: int) -> None:
-        """Give the workload its number back, as a pause at that number would: workers finish first.
+        """Restore the workload's number as a pause at it would: workers finish first.
 
-        It ends early if the operator stops, or if another TaskQueue names the workload.
+        It stops early if the operator stops, or if another TaskQueue names the workload.
         """
         pinned = spec.model_copy(update={"paused_replicas": number})
         with contextlib.suppress(TimeoutError):

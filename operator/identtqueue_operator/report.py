@@ -1,9 +1,9 @@
 """Reporting: write the status, and then the events, beside the rounds that cause them.
 
 A round notes what it has seen and done, and does not wait for the API server. What several
-rounds have noted meanwhile is one write. One that fails is made good by the next: what was done
-(tasks brought back, a number changed) no later look would find again, so the status that was to be
-written is what the next round starts from, and events wait until they are sent.
+rounds have noted meanwhile becomes one write. If a write fails, the next one repeats it: no later
+look would find again what was done (tasks returned, a number changed). So the next round starts
+from the status that was to be written, and events wait until they are sent.
 """
 
 import hashlib
@@ -22,9 +22,9 @@ from .views import rfc3339
 logger = logging.getLogger(__name__)
 
 NUMBERS_SECONDS = 30.0
-"""Numbers that move, with nothing else to say, are written at most so often."""
+"""Shortest time between two writes of numbers alone."""
 AGGREGATE_SECONDS = 600.0
-"""An event that is repeated within this time is counted up instead of written anew."""
+"""Time within which a repeated event is counted up instead of written anew."""
 MAX_MESSAGE = 1024
 """The API server's limit on an event's message."""
 MAX_UNSENT = 50
@@ -55,7 +55,7 @@ class Reporter:
         self._kube = kube
         self._uid = uid
         self._reporter = reporter
-        # Who asks for the TaskQueue is written and taken out beside the rounds: see `claims`.
+        # `challengedBy` is written and removed outside the rounds: see `claims`.
         name = (status.get("operator") or {}).get("name")
         self._written = _pack({**status, "operator": {"name": name}} if name else status)
         self._unwritten: bytes | None = None
@@ -138,7 +138,7 @@ class Reporter:
         self._unsent = (*self._unsent, *events)[-MAX_UNSENT:]
 
     async def _send_all(self, events: tuple[Event, ...], at: float) -> tuple[Event, ...]:
-        """Send them in order, until the API server has no time for more; those that are left."""
+        """Send events in order until the API server refuses more; return those that are left."""
         while events:
             event = events[0]
             try:
@@ -167,7 +167,7 @@ class Reporter:
             except ApiError as error:
                 if not error.missing:
                     raise
-                started, count = self._steady_at, 0  # somebody has cleared it away
+                started, count = self._steady_at, 0  # it has been deleted
         if not count:
             await self._create(name, event, message, at)
         self._counted[name] = (started, count + 1)
@@ -198,7 +198,7 @@ class Reporter:
         except ApiError as error:
             if not error.conflict:
                 raise
-            # The operator before this one sent the same; it counts from here again.
+            # An earlier operator sent the same event; counting starts again.
             await self._kube.patch_event(Key(namespace, name), {"lastTimestamp": time})
 
     def _forget_old(self, steady_at: float) -> None:

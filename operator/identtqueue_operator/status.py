@@ -5,8 +5,8 @@ and are written at once. Numbers change all the time; they are written along wit
 most every 30 s. `Told.fingerprint` is what makes a status worth writing at once.
 
 Events follow from the difference between two statuses and from what was done, so an operator that
-restarts does not repeat them. A condition that was not looked at is Unknown and keeps the reason it
-had: what is found afterwards is news only if it is something else.
+restarts does not repeat them. A condition that was not observed is Unknown and keeps its reason, so
+that a later finding is news only if it differs.
 """
 
 import math
@@ -129,7 +129,7 @@ def tell(now: Round, previous: Mapping[str, Any]) -> Told:
 def _tidy(value: Any) -> Any:
     """Make a status as the API server stores it, and as a terminal may show it.
 
-    What has no value is not there. Texts may quote others: the API server, a webhook, a container.
+    Fields without a value are left out. Texts may quote others: the API server, a container.
     """
     if isinstance(value, dict):
         return {key: _tidy(child) for key, child in value.items() if child is not None}
@@ -298,7 +298,7 @@ def _last_decision(now: Round, previous: Mapping[str, Any]) -> Json | None:
         "message": target.message,
     }
     if before.get("to") == target.replicas == current and not target.limited_by:
-        return before  # nothing to decide: how it came to this number is the better answer
+        return before  # nothing to decide: the decision that led to this number explains it better
     if all(before.get(name) == decision[name] for name in ("to", "reason", "limitedBy")):
         return {**before, "message": target.message}
     return decision
@@ -353,7 +353,7 @@ def _fingerprint(status: Json) -> tuple[Any, ...]:
 def _words_of(condition: Json) -> tuple[str, ...]:
     """Return what of a condition is news: its message only where it says what to mend.
 
-    That a Redis can't be reached says it all; which node of a cluster was tried last is chance.
+    "Can't be reached" is enough; which node of a cluster was tried last is chance.
     """
     broken = (
         condition["type"] in ("RedisReachable", "WorkloadFound")
@@ -456,7 +456,7 @@ def _nobody_works(now: Round, previous: Mapping[str, Any]) -> str | None:
         ),
         None,
     )
-    # One in the future was written by a clock that has been set since: it counts as long ago.
+    # A time in the future was written before the clock was set back: it counts as long ago.
     lasting = since is not None and not 0 <= now.at - since < NOBODY_WORKS_SECONDS
     return health.reason if lasting else None
 
@@ -701,7 +701,7 @@ def _condition_events(
     if turned("OperatorsOverlap", "True"):
         yield Event("Warning", "OperatorsOverlap", after["OperatorsOverlap"]["message"])
     if turned("Draining", "True"):
-        # Without the names of pods, which the condition has: so that repeated ones are counted up.
+        # Without names of pods (the condition has them), so that repeated events are counted up.
         busy = after["Draining"]["message"].startswith("finishing")
         rest = "they finish their tasks first" if busy else "they hold no task"
         yield Event("Normal", "DrainStarted", f"workers were told to stop fetching; {rest}")
