@@ -706,7 +706,7 @@ async def test_a_main_module_that_does_not_guard_its_worker(
     )
     _, said = await script.communicate()
     assert script.returncode == 1
-    assert b'put the call behind if __name__ == "__main__":' in said
+    assert b'put the call below if __name__ == "__main__":' in said
 
 
 def test_on_uvloop(redis_server: RedisServer, queue: str, tmp_path: Path) -> None:

@@ -493,7 +493,7 @@ async def test_served_twice(redis_server: RedisServer, raw: redis.Redis, queue: 
     worker = Worker({"echo": echo}, redis_server.address, queue)
     async with serving(worker):
         await eventually(lambda: raw.zcard(f"idtq:{{{queue}}}:workers"), "it is registered")
-        with pytest.raises(InvalidInput, match="a worker serves once"):
+        with pytest.raises(InvalidInput, match="a worker serves only once"):
             await worker.serve()
         assert raw.zcard(f"idtq:{{{queue}}}:workers") == 1
     with pytest.raises(InvalidInput, match="make another Worker"):
