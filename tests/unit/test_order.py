@@ -6,7 +6,7 @@ import itertools
 from collections import Counter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from identtqueue.worker.order import (
@@ -174,6 +174,18 @@ def test_after_a_token_of_a_lower_queue_no_higher_one_is_looked_at() -> None:
     assert list(order.to_block_on()) == ["a", "b", "c"], "never in turn"
 
 
+# Nothing was known of b for a while, as a had tasks; then a was empty, and c had some.
+@example(
+    [
+        *[("a", 1, 1)] * 12,
+        ("a", 1, 2),
+        ("c", 1, 1),
+        ("c", 2, 1),
+        *[("a", 1, 1)] * 4,
+        ("a", 1, 2),
+        ("a", 1, 1),
+    ]
+)
 @given(
     arrivals=st.lists(
         st.tuples(st.sampled_from("abc"), st.integers(1, 5), st.integers(1, 9)), max_size=60

@@ -165,6 +165,10 @@ class StrictOrder(QueueOrder):
     slots may still go to tasks of a lower one for that time and one round trip.
     """
 
+    def __init__(self, queues: Sequence[str]) -> None:
+        super().__init__(queues)
+        self._seen_at = dict.fromkeys(queues, float("-inf"))
+
     def to_block_on(self) -> Sequence[str]:
         """Order the queues by priority, the highest first."""
         return self._queues
@@ -173,16 +177,18 @@ class StrictOrder(QueueOrder):
         """Note that a queue has tasks, and that the higher ones had no token at that moment."""
         self._ready = {queue}
         self._unseen.clear()
-        self._look_at = now + LOOK_ABOVE_SECONDS
+        for seen in (*takewhile(lambda name: name != queue, self._queues), queue):
+            self._seen_at[seen] = now
 
     def plan(self, free: int, now: float) -> Mapping[str, int]:
         """Plan all free slots for the highest queue that has tasks or may have some."""
-        if now >= self._look_at:
-            self._look_at = now + LOOK_ABOVE_SECONDS
-            if self._ready:
-                above = takewhile(lambda queue: queue not in self._ready, self._queues)
+        if self._ready:
+            above = list(takewhile(lambda queue: queue not in self._ready, self._queues))
+            if any(now - self._seen_at[queue] >= LOOK_ABOVE_SECONDS for queue in above):
                 self._unseen.update(above)
         for queue in self._queues:
             if queue in self._ready or queue in self._unseen:
-                return {queue: free} | dict.fromkeys(self._unseen - {queue}, 0)
+                plan = {queue: free} | dict.fromkeys(self._unseen - {queue}, 0)
+                self._seen_at.update(dict.fromkeys(plan, now))
+                return plan
         return {}
