@@ -1,8 +1,8 @@
-"""Writing: carry out one decision. Everything here may be repeated without harm.
+"""The writes of one round: carry out a decision. All of them may be repeated without harm.
 
 The order matters:
 
-1. growing first: workers that are missing are what somebody waits for;
+1. growing first, because tasks wait for missing workers;
 2. then the tasks of the dead return;
 3. workers that are wanted again are called back before others are asked to drain;
 4. the number is lowered last, and only to what the observation allowed: a worker asked to drain in
@@ -204,5 +204,5 @@ async def _annotate_pod(
     try:
         await kube.annotate_pod(pod.key, dict(annotations))
     except ApiError as error:
-        if not error.missing:  # it went by itself
+        if not error.missing:  # it has ended meanwhile
             raise

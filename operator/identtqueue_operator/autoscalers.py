@@ -145,7 +145,7 @@ class Autoscalers:
         return dict(entry for entry in entries if entry is not None)
 
     def _read(self, kind: str, body: dict[str, Any]) -> tuple[WorkloadKey, str] | None:
-        """Read one object. A CRD that somebody has changed may let in what has no sense."""
+        """Read one object. A changed CRD may let in objects of an unexpected form."""
         try:
             return _entry(kind, body)
         except (AttributeError, TypeError, LookupError, ValueError):

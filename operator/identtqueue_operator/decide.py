@@ -16,9 +16,9 @@ hold it back, in the order of the list below, and puts its name into `limited_by
 11. a rollout            shrink only when it has ended; see `drain`
 12. changes by others    after the second one, wait before the next correction; see `hands`
 
-Some cases never get so far. A paused TaskQueue, one whose workload somebody else scales, and one
-whose pods are no workers keep their replicas. One that is paused at a number goes to that number.
-Without data from Redis, be it from one of several, no number is ever lowered.
+Some cases skip the clamps. A paused TaskQueue, one whose workload another autoscaler scales, and
+one whose pods run no workers keep their replicas. One that is paused at a number goes to that
+number. Without data from Redis, be it from one of several, no number is ever lowered.
 """
 
 import math
@@ -129,7 +129,7 @@ class _Clamps:
         self._trigger = self.wish.trigger
 
     def to(self, value: int, name: str, sentence: str) -> None:
-        """Change the number, if it is another one."""
+        """Set the number and say why, if it changes."""
         if value != self.value:
             self.value = value
             self.names.append(name)
@@ -334,9 +334,9 @@ def _no_data(seen: Observed) -> str:
 
 
 def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int) -> Memory:
-    """Take in what this look shows, before deciding."""
+    """Remember what this look shows, before deciding."""
     if not memory.wanted:
-        # After a restart what was wanted is unknown; what is there stands for it.
+        # After a restart, earlier wanted numbers are unknown; the present one is assumed.
         memory = replace(memory, wanted=((seen.steady, current),))
     if memory.lowered and (has_followed(seen) or _waited_for_long(seen, memory)):
         memory = replace(memory, lowered=False)
@@ -439,7 +439,7 @@ def _next_look(
         ahead = seen.depth.next_due_seconds - seen.depth.due_within_seconds
         looks.append(max(ahead if ahead > 0 else seen.depth.next_due_seconds, 0) + GRACE_SECONDS)
     if seen.depth is not None and seen.depth.next_held_seconds is not None and not seen.workers:
-        looks.append(seen.depth.next_held_seconds + GRACE_SECONDS)  # nobody else will look
+        looks.append(seen.depth.next_held_seconds + GRACE_SECONDS)  # no worker will look
     boundary = next_boundary(spec.scaling.schedules, seen.at)
     if boundary is not None:
         looks.append(boundary - seen.at + GRACE_SECONDS)

@@ -9,8 +9,8 @@ middle, or meets another wish in the middle, simply goes on from there:
 * a pod that was not chosen went instead: the chosen one is no longer surplus, and is called back;
 * no worker needs to go (paused, another autoscaler): all draining workers are called back.
 
-Nothing is undone on half a picture, as there is while Redis is away, or before all pods are known
-to an operator that has just started. While one Redis of several is away, no more workers are asked
+Nothing is undone while the picture is incomplete: while Redis is away, or before an operator that
+has just started knows all pods. While one Redis of several is away, no more workers are asked
 to drain, and only as many are called back as the others need. Where an older TaskQueue looks after
 the same workload, nothing is undone: what is drained there, it has drained.
 
@@ -31,7 +31,7 @@ back in all of them. Only a worker that drains in all is sure to take no further
 Which pods go when the number is lowered, the workload's controller decides; `victims` knows the
 orders. A ReplicaSet takes those first that are not ready, then those of a low cost. So a victim
 turns not ready and gets a low cost, and the number is lowered only by as many pods as stand *first
-in that order and hold nothing*. Among victims that stand equal the ReplicaSet goes by age, not by
+in that order and hold nothing*. Among equal victims the ReplicaSet goes by age, not by
 what they hold; so when some are empty and others still busy, the empty ones get a yet lower cost
 first. Should a controller still choose another one, that worker's own SIGTERM drain keeps its task,
 within the pod's grace period.
@@ -105,7 +105,7 @@ def drains_since(before: Mapping[str, float], seen: Observed) -> Mapping[str, fl
     """Note since when each pod drains, on the monotonic clock.
 
     The mark on a pod says it on the clock of the operator that made it, for operators that come
-    later. Each counts on by itself, so that a clock that is set ends no drain early or late.
+    later. Each counts on independently, so that a clock that is set ends no drain early or late.
     """
     marked = {
         pod.uid: pod.draining_since for pod in seen.own_pods if pod.draining_since is not None

@@ -23,8 +23,8 @@ lease decides the node is silent, the pod there or Terminating: no end was seen
 lease decides the pod lives, Redis sees no connection: a cut connection looks the same
 
 *Pod gone without a report.* A force delete removes the object at once; the kubelet kills the
-processes a moment later and has no object left to report to. That the object is gone says somebody
-with the right to do so gave the pod up; it does not say the process ended. The closed connection
+processes a moment later and has no object left to report to. A missing object shows that a
+user with that right gave the pod up, but not that the process ended. The closed connection
 does: a cut-off node cannot close it (no packet arrives; Redis would notice only after its keepalive
 of minutes), and a living worker with a working network is back within a second. Together, and
 lasting, they are sound. Connections that end for other reasons (Redis restarted, a proxy reset all)

@@ -22,12 +22,12 @@ MAX_REMEMBERED = 16
 
 
 def watch_hands(before: Hands, seen: Observed, *, paused: bool) -> Hands:
-    """Take in the number that is seen now: the operator's own, or somebody else's.
+    """Compare the number that is seen now with the operator's own.
 
     Args:
         before: what was known before this look.
         seen: with a workload.
-        paused: the TaskQueue is paused, so that the number is everybody's to change.
+        paused: the TaskQueue is paused, so that others may change the number.
     """
     workload, at = seen.workload, seen.steady
     assert workload is not None

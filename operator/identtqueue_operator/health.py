@@ -34,7 +34,7 @@ from .model import (
 REGISTER_SECONDS = 60.0
 """A pod that has been ready for so long without registering runs no worker."""
 PENDING_SECONDS = 60.0
-"""A pod without a node is reported after so long: meanwhile the cluster may grow by itself."""
+"""A pod without a node is reported after so long: until then, the cluster may grow."""
 NOT_READY_SECONDS = 120.0
 """A pod that runs is expected to be ready within that, or within three times the usual start."""
 MISSING_SECONDS = 60.0

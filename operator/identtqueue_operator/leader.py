@@ -79,7 +79,7 @@ class Leader:
         logger.error("the Lease %s %s", self._key, what)
 
     def _ways_to_lose(self) -> tuple[Coroutine[Any, Any, object], ...]:
-        # The election alone would try for ten more seconds to renew what somebody else holds by
+        # The election alone would try for ten more seconds to renew what another replica holds by
         # now: a process that was frozen for longer than the lease must stop as soon as it wakes.
         return self._election.renew_loop(), self._lock.taken.wait()
 
@@ -100,7 +100,7 @@ class _PatientLock(LeaseLock):
 
     Attributes:
         leads: this replica has acquired it.
-        taken: set when somebody else turns out to hold it although this replica leads.
+        taken: set when another replica turns out to hold it although this one leads.
     """
 
     def __init__(self, name: str, namespace: str, identity: str, api: client.ApiClient) -> None:

@@ -27,7 +27,7 @@ def complete(workload: Workload, members: Members, removal: RemovalOrder | None)
     """Complete a workload with what its pods say.
 
     Args:
-        workload: by itself.
+        workload: as read from its own object.
         members: its pods, and through what it controls them.
         removal: which pods go first, if the TaskQueue says so.
     """

@@ -161,7 +161,7 @@ class Workload:
 
     @property
     def is_watched(self) -> bool:
-        """Whether a change of it causes a look by itself."""
+        """Whether a watch reports its changes."""
         return not self.path
 
     @property

@@ -1,9 +1,9 @@
 """The Deployment of a TaskQueue with `template`: made, changed with the template, and kept so.
 
-Somebody else's change to it (by hand, say) is noticed by its shape: what the API server answered
+Another's change to it (by hand, say) is noticed by its shape: what the API server answered
 to the last apply, with all its defaults and what admission made of it. Another shape means another
 apply. That reverts the fields that are the operator's, and only those; what others added stays, and
-the new answer is the shape from then on. So nothing is fought over, except with somebody who
+the new answer is the shape from then on. So there is no fight, except with a writer that
 changes the operator's own fields again and again; that costs one write per `MEND_SECONDS`.
 """
 
@@ -26,7 +26,7 @@ class Kept:
     """The result of one look."""
 
     problem: tuple[str, str] | None = None
-    """Reason and message of what stands against the Deployment."""
+    """Reason and message of what prevents the Deployment."""
     warnings: tuple[str, ...] = ()
     """Warnings of the API server when the Deployment was written."""
     reverted: bool = False
@@ -77,8 +77,8 @@ class OwnedDeployment:
         wanted_hash = workload.template_hash(wanted)
         if known is not None and known.template_hash == wanted_hash and known.shape == self._shape:
             return Kept()
-        # Applied before, and not there any more: somebody else's change, whatever it was, down to a
-        # Deployment that was deleted or whose mark was overwritten by another operator.
+        # Applied before, and different now: another's change, which may even be the deletion of the
+        # Deployment, or a mark that another operator has overwritten.
         edited = self._shape is not None and wanted_hash == self._applied_hash
         wait = self._mended_at + MEND_SECONDS - self._clock()
         if edited and wait > 0:

@@ -1,8 +1,8 @@
 """Pods as they come and go, read piece by piece.
 
-kopf watches what is few. Pods are not: an operator that serves a whole cluster sees the pods of
-everybody, each of them ten kilobytes and more of JSON, and needs a few hundred bytes of it. So they
-are listed in pages, every page is boiled down before the next one is asked for, and of a watch one
+kopf watches what is few. Pods are not: an operator that serves a whole cluster sees all its pods,
+each of them ten kilobytes and more of JSON, and needs a few hundred bytes of each. So they are
+listed in pages, every page is boiled down before the next one is asked for, and of a watch one
 event is in memory at a time. A list of 10,000 pods holds the event loop for no longer than one page
 takes, and a slow operator slows down the API server's answers rather than gathering them.
 

@@ -328,7 +328,7 @@ class Reconciler:
             return
         try:
             connections = await self._connections.find(self._spec)
-        except Exception:  # noqa: BLE001 - the first look meets it too, and tells it
+        except Exception:  # noqa: BLE001 - the first look meets it too, and reports it
             return
         for connection in connections:
             if connection.endpoint is not None:

@@ -57,7 +57,7 @@ class SharedQueues:
 
 
 def _name(other: Key, namespace: str) -> str:
-    """Name a TaskQueue; one in another namespace, which may be somebody else's, stays unnamed."""
+    """Name a TaskQueue; one in another namespace, which may be another team's, stays unnamed."""
     if other.namespace != namespace:
         return "a TaskQueue in another namespace"
     return f"TaskQueue {other.name}"

@@ -135,7 +135,7 @@ def _down_by_the_first(target: int, pods: Sequence[Pod], free: set[str], late: i
         if pod.uid not in free:
             break
         first += 1
-    # A victim whose time is over goes, even if the ReplicaSet might choose somebody else.
+    # A victim whose time is over goes, even if the ReplicaSet might choose another pod.
     return max(target, len(pods) - max(first, late))
 
 

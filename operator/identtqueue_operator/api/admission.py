@@ -131,8 +131,8 @@ def policy_spec() -> dict[str, Any]:
     }
 
 
-# The plural of a kind as Kubernetes itself guesses it. A kind with another plural is refused to
-# everybody but those who may scale all resources of its group.
+# The plural of a kind as Kubernetes itself guesses it. A kind with another plural is refused
+# unless the author may scale all resources of its group.
 _WORKLOAD = """\
 authorizer.group(
   object.spec.workloadRef.apiVersion.contains('/')
