@@ -1,4 +1,4 @@
-"""When a connection to a Redis may be opened, so that nobody waits behind a silent server.
+"""The order in which connections to Redis are opened, so that none waits behind a silent server.
 
 An attempt to connect costs a place: a socket, perhaps a TLS context, and three seconds where nobody
 answers. Each endpoint has a gate, and all gates share two lanes:
@@ -136,7 +136,7 @@ class Gate:
         """Hold this while a connection is opened.
 
         Raises:
-            RedisUnavailable: too many were opened of late, and have ended.
+            RedisUnavailable: too many were opened recently and have ended.
         """
         async with self._own:
             self._check()

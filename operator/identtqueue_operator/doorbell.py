@@ -173,18 +173,18 @@ class Endpoint:
 
     @property
     def idle(self) -> bool:
-        """Whether nobody listens any more."""
+        """Whether it has no listener left."""
         return not self._queues
 
     # --- health ---
 
     @property
     def in_trouble(self) -> bool:
-        """Whether nobody can be served; the poll finds out when that is over, and rings."""
+        """Whether no TaskQueue can be served; the poll finds out when that is over, and rings."""
         return self._health.trouble is not None
 
     def source(self, owner: str) -> Source:
-        """The state of the connection, as one round of a TaskQueue takes it in."""
+        """Return the state of the connection, as one round of a TaskQueue takes it in."""
         shared, own, now = self._health, self._healths.get(owner, _Health()), self._loop.time()
         worse = own if shared.trouble is None else shared
         if worse.trouble is None:
@@ -192,7 +192,7 @@ class Endpoint:
         return Source(worse.trouble, worse.message, now - worse.since, trusted_seconds=0.0)
 
     def hears(self, owner: str) -> bool:
-        """Whether all doorbells of the TaskQueue can be heard; if not, that is its trouble.
+        """Return whether all doorbells of the TaskQueue can be heard; if not, that is its trouble.
 
         Polling alone would hide it, and be slower.
         """
@@ -204,28 +204,28 @@ class Endpoint:
         return True
 
     def failed(self, error: IdenttqueueError, owner: str | None = None) -> None:
-        """A command failed. If that is not everybody's trouble, it is the owner's."""
+        """Note that a command failed, which is the trouble of all TaskQueues or of this one."""
         if _is_shared(error):
             self._fail(error)
         elif owner is not None:
             self._blame(owner, error)
 
     def answered(self, owner: str) -> None:
-        """A round of the TaskQueue got all it asked for."""
+        """Note that a round of the TaskQueue got all it asked for."""
         if self._healths.get(owner, _Health()).trouble is not None:
             self.distrust(owner)
         for name in self._names.get(owner, ()):
             self._queues[name].refused = False
 
     def distrust(self, owner: str) -> None:
-        """The TaskQueue has had trouble until now, here or at another endpoint.
+        """Note that the TaskQueue has had trouble until now, here or at another endpoint.
 
         Its workers may have had it too, and could not renew their leases.
         """
         self._healths[owner] = _Health(since=self._loop.time())
 
     def _fail(self, error: IdenttqueueError) -> None:
-        """There is trouble for all until the poll reaches Redis again."""
+        """Note trouble for all, until the poll reaches Redis again."""
         self._healthy.clear()
         before, self._health = self._health, self._after(self._health, error)
         if before.trouble != self._health.trouble:
@@ -293,7 +293,7 @@ class Endpoint:
                 names.add(self._changes.get_nowait())
             try:
                 await self._tell_doorbell(names)
-            except Exception as problem:  # noqa: BLE001 - logged, or told by the poll
+            except Exception as problem:  # noqa: BLE001 - logged, or reported by the poll
                 self._understand(problem, "doorbell")
                 await asyncio.sleep(DEAF_SECONDS)
                 for name in names:
@@ -314,7 +314,7 @@ class Endpoint:
         """
         refusals = dict(zip(names, await asyncio.gather(*map(self._refusal, names)), strict=True))
         if any(error is not None and _is_shared(error) for error in refusals.values()):
-            await asyncio.sleep(RECONNECT_SECONDS[1])  # the poll tells
+            await asyncio.sleep(RECONNECT_SECONDS[1])  # the poll reports it
             for name in names:
                 self._changes.put_nowait(name)
             return
@@ -336,7 +336,7 @@ class Endpoint:
         return None
 
     def _heard(self, name: str, refusal: IdenttqueueError | None) -> None:
-        """A doorbell is heard from now on, or is tried again later."""
+        """Note that a doorbell is heard from now on, or is tried again later."""
         queue = self._queues.get(name)
         if queue is None:
             return  # removed meanwhile
@@ -367,7 +367,7 @@ class Endpoint:
                 await asyncio.sleep(pause_after(failures, self._patience(error)))
 
     def _understand(self, problem: Exception, doing: str) -> IdenttqueueError:
-        """Make an error of the library of one that nobody foresaw.
+        """Make an error of the library of an unforeseen one.
 
         No loop may end by it: the TaskQueues of this Redis would stand still, and look well.
         """
@@ -378,7 +378,7 @@ class Endpoint:
         return RedisProtocolError(f"its answers can't be read ({kind}; see the operator's log)")
 
     def _patience(self, error: IdenttqueueError) -> tuple[float, float]:
-        """First and longest pause before the next attempt, after this failure."""
+        """Return the first and longest pause before the next attempt, after this failure."""
         first, longest = RECONNECT_SECONDS
         if isinstance(error, RedisProtocolError):
             return first, STRANGER_SECONDS
@@ -398,7 +398,7 @@ class Endpoint:
         """Ring where the numbers moved. If that is refused, find out for which of the queues.
 
         Raises:
-            IdenttqueueError: it is everybody's trouble.
+            IdenttqueueError: it concerns every TaskQueue here.
         """
         try:
             depths = await self.admin.depths(names)
@@ -425,7 +425,7 @@ class Endpoint:
 
 
 def _fingerprint(depth: QueueDepth) -> tuple[int, ...]:
-    """What of a queue matters to scaling, so that a queue at rest stays at rest."""
+    """Return what of a queue matters to scaling, so that a queue at rest stays at rest."""
     counts = (depth.queued, depth.held, depth.in_flight, depth.scheduled, depth.dead)
     return (*counts, int(depth.paused))
 
@@ -442,15 +442,15 @@ _TROUBLES = (
 
 
 def trouble_of(error: IdenttqueueError) -> SourceTrouble:
-    """The condition's reason for an error of the library."""
+    """Return the condition's reason for an error of the library."""
     fits = (trouble for kind, trouble in _TROUBLES if isinstance(error, kind))
     return next(fits, SourceTrouble.INCOMPATIBLE)
 
 
 def _is_shared(error: IdenttqueueError) -> bool:
-    """Whether it concerns everybody at this Redis.
+    """Return whether an error concerns every TaskQueue at this Redis.
 
-    A login that is refused does too, but can't be told from a queue that is; the poll asks.
+    A refused login does too, but looks like a refused queue; the poll finds out.
     """
     return isinstance(
         error,

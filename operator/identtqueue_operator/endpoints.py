@@ -1,6 +1,6 @@
 """Which Redis a TaskQueue means: its address, and the credentials from its Secrets.
 
-Endpoints are shared: whoever names the same address with the same credentials gets the same one.
+Endpoints are shared: TaskQueues with the same address and credentials get the same one.
 Secrets are read when first needed and again while the connection is in trouble, which is how a
 rotated password is picked up (connections that are already logged in live on). What a Secret holds
 goes into `RedisSettings`, whose repr hides it, and into a file where TLS wants one; it is kept as
@@ -68,7 +68,7 @@ class Endpoints:
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
     async def find(self, owner: str, namespace: str, redis: Redis, *, in_trouble: bool) -> Endpoint:
-        """The endpoint that a TaskQueue means.
+        """Find or make the endpoint that a TaskQueue means.
 
         Args:
             owner: UID of the TaskQueue.
@@ -91,14 +91,14 @@ class Endpoints:
         return endpoint
 
     async def drop_if_idle(self, endpoint: Endpoint) -> None:
-        """Close an endpoint that nobody listens to any more."""
+        """Close an endpoint that has no listener left."""
         if endpoint.idle and self._endpoints.get(endpoint.settings) is endpoint:
             del self._endpoints[endpoint.settings]
             self._drop_files()
             await endpoint.close()
 
     def forget(self, owner: str) -> None:
-        """A TaskQueue is gone: drop the Secrets that only it named."""
+        """Drop the Secrets that only this TaskQueue named, because it is gone."""
         self._note_use(owner, frozenset())
 
     def _note_use(self, owner: str, secrets: frozenset[Key]) -> None:
@@ -154,7 +154,7 @@ class Endpoints:
     async def _login(
         self, namespace: str, reference: CredentialsSecretRef | None, *, fresh: bool
     ) -> tuple[str | None, str | None]:
-        """User name and password."""
+        """Read user name and password."""
         if reference is None:
             return None, None
         key = Key(namespace, reference.name)
@@ -205,7 +205,7 @@ class Endpoints:
     async def _file(
         self, secret: Key, name: str, check: Callable[[bytes], None], *, fresh: bool
     ) -> str:
-        """A file with the value, named by its content: what was rotated has another name."""
+        """Write the value to a file named by its content: a rotated value has another name."""
         pem = await self._value(secret, name, fresh=fresh)
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="identtqueue-tls-")  # mode 0700
@@ -219,7 +219,7 @@ class Endpoints:
         return str(path)
 
     def _drop_files(self) -> None:
-        """Remove the files of endpoints that are closed; whoever was about to use one makes it."""
+        """Remove the files of closed endpoints; one that is about to be used is written again."""
         used = {
             file
             for settings in self._endpoints
@@ -232,7 +232,7 @@ class Endpoints:
 
 
 def _secret_names(redis: Redis) -> Iterator[str]:
-    """All that a spec names."""
+    """List all Secrets that a spec names."""
     sentinel = redis.sentinel.credentials_secret_ref if redis.sentinel else None
     tls = (redis.tls.ca_secret_ref, redis.tls.client_cert_secret_ref) if redis.tls else ()
     for reference in (redis.credentials_secret_ref, sentinel, *tls):
@@ -249,6 +249,6 @@ def _certificate(pem: bytes) -> None:
 
 
 def _private_key(pem: bytes) -> None:
-    """Raise ValueError unless it looks like one; whether it fits, the first connection tells."""
+    """Raise ValueError unless it looks like one; the first connection shows whether it fits."""
     if b"PRIVATE KEY-----" not in pem or b"ENCRYPTED" in pem:
         raise ValueError("is no private key in PEM form, not encrypted")
