@@ -49,7 +49,7 @@ async def test_a_change_by_hand_is_reverted_and_told(operator, setup):
     await setup.reason("Idle")
     by_hand(setup, image="theirs")
     await eventually(lambda: image(setup) == "one")
-    assert "was changed by somebody" in await setup.told("WorkloadReverted")
+    assert "somebody changed" in await setup.told("WorkloadReverted")
 
 
 async def test_a_change_while_the_operator_was_down_is_reverted_at_its_first_look(operator, setup):
