@@ -16,7 +16,7 @@ POOL = {"apiVersion": "example.com/v1", "kind": "WorkerPool"}
 def use(setup, kind: type[Fleet]) -> None:
     """Let the test's fleet be of another kind."""
     old = setup.fleet
-    setup.fleet = kind(setup.api, old.name, old._redis, setup.queue)
+    setup.fleet = kind(setup.api, old.name, old.redis, setup.queue)
 
 
 def create(setup, reference, scaling=None, **more) -> None:
@@ -147,7 +147,7 @@ async def test_the_lost_right_to_list_stateful_sets_concerns_those_only_that_nam
 ):
     setup.fleet.create(0)
     setup.create()
-    api, fleet = setup.api, StatefulFleet(setup.api, "stateful", setup.fleet._redis, setup.queue)
+    api, fleet = setup.api, StatefulFleet(setup.api, "stateful", setup.fleet.redis, setup.queue)
     fleet.create(0)
     setup.create(name="stateful", workloadRef={"name": "stateful", **STATEFUL_SET})
     await setup.reason("Idle")

@@ -17,7 +17,7 @@ def quick(monkeypatch):
 
 def web_service(setup, count, *, ready=True, name=None, replica_set=None) -> Fleet:
     """A Deployment whose pods run something that is no worker."""
-    fleet = Fleet(setup.api, name or f"web-{secrets.token_hex(3)}", setup.fleet._redis, "nothing")
+    fleet = Fleet(setup.api, name or f"web-{secrets.token_hex(3)}", setup.fleet.redis, "nothing")
     fleet.create(count)
     for number in range(count):
         fleet.put_pod(f"{fleet.name}-{replica_set or '1a2b3c'}-{number:05x}", ready=ready)
@@ -63,13 +63,13 @@ async def test_that_no_worker_registered_is_told_and_nothing_is_scaled(operator,
 
 async def test_workers_of_another_queue_are_told_of_and_it_passes(operator, setup, quick):
     setup.fleet.create(2)
-    setup.fleet._queue = f"{setup.queue}-other"
+    setup.fleet.queue = f"{setup.queue}-other"
     await setup.fleet.settle()
     await setup.enqueue(9)
     setup.create({"maxReplicas": 9})
     await setup.told("NoWorkerRegistered")
     assert setup.fleet.replicas == 2
-    setup.fleet._queue = setup.queue
+    setup.fleet.queue = setup.queue
     for pod in setup.fleet.pods:
         await setup.fleet.start_worker(pod)
     await setup.replicas(9)
@@ -113,7 +113,7 @@ async def test_an_operator_whose_pod_has_a_name_that_was_cut_knows_itself(operat
 
 async def test_two_taskqueues_that_count_the_same_tasks_are_told(operator, setup):
     setup.fleet.create()
-    other = Fleet(setup.api, f"other-{secrets.token_hex(3)}", setup.fleet._redis, setup.queue)
+    other = Fleet(setup.api, f"other-{secrets.token_hex(3)}", setup.fleet.redis, setup.queue)
     other.create()
     setup.create({"maxReplicas": 6})
     await setup.reason("Idle")

@@ -104,8 +104,8 @@ class Fleet:
         self._api = api
         self.name = name
         self.labels = {"app": name}
-        self._redis = redis
-        self._queue = queue
+        self.redis = redis
+        self.queue = queue
         self.more_queues: tuple[str, ...] = ()
         """On which the workers register too; they claim from `queue` only."""
         self._made = 0
@@ -185,7 +185,7 @@ class Fleet:
         )
 
     async def start_worker(self, pod: dict[str, Any], lease_seconds: float = 60) -> FleetWorker:
-        worker = FleetWorker(self._redis, self._queue, pod, self.more_queues)
+        worker = FleetWorker(self.redis, self.queue, pod, self.more_queues)
         await worker.start(lease_seconds)
         self.workers[worker.pod_name] = worker
         return worker
