@@ -157,7 +157,13 @@ class WorkerMember(Member):
         return (re.findall(r"worker (\S+): queues", self._worker.log) or [None])[-1]
 
     def job_processes(self) -> list[int]:
-        """List the ids of its processes for jobs."""
+        """List the ids of its processes for jobs, once it has registered.
+
+        Before that the death of one ends the worker, with an error that says so: what keeps a
+        process from starting would keep them all.
+        """
+        if self.worker_id is None:
+            return []
         pid = self._process.pid
         with contextlib.suppress(OSError):  # it has just ended
             return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
