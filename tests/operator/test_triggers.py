@@ -96,7 +96,10 @@ def test_the_largest_number_counts(triggers, current):
     of_all, depths = in_order(triggers)
     target, _ = choose(of_all, looking(current, depths), Memory(), current)
     assert dict(target.wishes) == wished
-    assert target.replicas == max(wished.values()) == wished[target.trigger]
+    assert wished[target.trigger] == max(wished.values())
+    # A workload at zero starts for tasks that wait, not for those that some lost worker holds.
+    starts = current > 0 or any(depth.queued for depth in depths.values())
+    assert target.replicas == (max(wished.values()) if starts else 0)
     assert f"trigger {target.trigger}: ceil(" in target.message
     for name, wish in wished.items():
         assert name == target.trigger or f"{name} {wish}" in target.message
