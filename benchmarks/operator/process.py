@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
@@ -105,13 +106,7 @@ class Operator:
         Raises:
             AssertionError: it takes longer than `seconds`.
         """
-        begin = time.monotonic()
-        while (found := await self.looked_after()) < number:
-            self.check()
-            if time.monotonic() - begin > seconds:
-                raise AssertionError(f"{found} of {number} TaskQueues in {seconds:g} s")
-            await asyncio.sleep(LOOK_SECONDS)
-        return time.monotonic() - begin
+        return await self._until(self.looked_after, number, seconds)
 
     async def until_refused(self, number: int, seconds: float) -> None:
         """Wait until the specifications of so many TaskQueues are refused.
@@ -119,12 +114,22 @@ class Operator:
         Raises:
             AssertionError: it takes longer than `seconds`.
         """
-        deadline = time.monotonic() + seconds
-        while (found := (await self.metrics()).count('reason="InvalidSpec"')) < number:
+        await self._until(self.refused, number, seconds)
+
+    async def refused(self) -> int:
+        """Count the TaskQueues whose specification it refuses."""
+        return (await self.metrics()).count('reason="InvalidSpec"')
+
+    async def _until(
+        self, count: Callable[[], Awaitable[int]], number: int, seconds: float
+    ) -> float:
+        begin = time.monotonic()
+        while (found := await count()) < number:
             self.check()
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{found} of {number} are refused in {seconds:g} s")
+            if time.monotonic() - begin > seconds:
+                raise AssertionError(f"{found} of {number} TaskQueues in {seconds:g} s")
             await asyncio.sleep(LOOK_SECONDS)
+        return time.monotonic() - begin
 
     async def api_writes(self) -> float:
         """Requests to the API server that change something, since it started."""

@@ -50,8 +50,8 @@ SUSPECT_SECONDS = 0.2
 GRACE_SECONDS = 0.05
 """Delay after an awaited moment: clocks differ by so much, and then one look is enough."""
 FOLLOW_SECONDS = 30.0
-"""Where the controller may end any pod, no worker fetches after the number was lowered until the
-controller has ended as many pods, or for so long at most."""
+"""Longest time that workers do not fetch after the number was lowered, where the controller may end
+any pod. They fetch again once it has ended as many pods."""
 
 
 def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decision, Memory]:

@@ -680,4 +680,4 @@ class Outcome:
     scaled_to: int | None = None
     recovered: tuple[Requeued, ...] = ()
     failure: str = ""
-    """What failed, in words; the next round tries again."""
+    """Description of the failure. The next round tries again."""

@@ -20,7 +20,7 @@ from identtqueue.retry import RetryPolicy
 from identtqueue.task import OPTION_NAMES
 
 RunIn = Literal["loop", "thread", "process"]
-"""Where a job runs: in the event loop, in a thread of the worker, or in a process of its own."""
+"""Place where a job runs: the event loop, a thread of the worker, or a process of its own."""
 
 _CONTEXT: Final = ("identtqueue.worker.context", "Context")
 """The class `Context` by name, so that programs that only enqueue need not load it."""

@@ -48,7 +48,7 @@ async def start(
 async def printed(
     application: asyncio.subprocess.Process, worker: asyncio.subprocess.Process
 ) -> str:
-    """What the application prints before it ends; both must end well."""
+    """Return what the application prints. It and the worker must end without an error."""
     out, err = await application.communicate()
     worker.terminate()
     _, log = await worker.communicate()

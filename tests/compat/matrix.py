@@ -25,6 +25,7 @@ from compat import interpreters
 from identtqueue.transport.server import own_name
 from support import servers
 from support.redis_server import RedisServer
+from support.revision import commit
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs" / "compatibility.md"
@@ -66,13 +67,6 @@ def saved() -> dict[str, Row]:
     if not SAVED.exists():
         return {}
     return {key: Row(**fields) for key, fields in json.loads(SAVED.read_text()).items()}
-
-
-def commit() -> str:
-    """Name the commit that is tried."""
-    words = ["git", "rev-parse", "--short=7", "HEAD"]
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.strip()
 
 
 def run(what: str, python: str, server: str, folders: Iterable[str], more: list[str]) -> Row:

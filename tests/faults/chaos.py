@@ -17,7 +17,6 @@ import platform
 import secrets
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from dataclasses import asdict
@@ -29,6 +28,7 @@ from faults import books, report
 from faults.injection import KINDS, available
 from faults.run import Run, Size
 from support.processes import ROOT
+from support.revision import commit
 
 OUTPUT = ROOT / "build" / "chaos"
 README = Path(__file__).with_name("README.md")
@@ -99,12 +99,6 @@ def summary(args: argparse.Namespace, run: Run, found: books.Books, seconds: flo
 
 
 def _facts(args: argparse.Namespace) -> dict[str, str]:
-    commit = subprocess.run(
-        ["git", "-C", str(ROOT), "rev-parse", "--short", "HEAD"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     standard = arguments([])
     options = [f"--seed {args.seed} --tasks {args.tasks} --faults {args.faults}"]
     options += [
@@ -116,7 +110,7 @@ def _facts(args: argparse.Namespace) -> dict[str, str]:
     options += [f"--only {' '.join(map(repr, args.only))}"] if args.only else []
     return {
         "date": datetime.now(UTC).date().isoformat(),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": commit(),
         "command": f'make chaos CHAOS="{" ".join(options)}"',
         "machine": (
             f"{os.cpu_count()} cores, Python {platform.python_version()}, {args.workers} workers, "

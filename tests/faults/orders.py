@@ -18,7 +18,7 @@ RESULT_TTL_SECONDS = 86_400
 """Results outlast the run, because its books are made from them."""
 
 MAX_DELIVERIES = 10
-"""As few as in production. A task that kills its worker costs this many workers."""
+"""Number of workers that a task may lose, as few as in production."""
 
 FLAKY_FAILURES = 2
 DOOMED_RETRIES = 1

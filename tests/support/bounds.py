@@ -14,7 +14,7 @@ WORDS = {
     "maxItems": "Too many: {over}: must have at most {} items",
     "maxProperties": "Too many: {over}: must have at most {} items",
 }
-"""What the API server says of a value that is one too large."""
+"""Words of the API server about a value that exceeds a bound by one, by keyword."""
 
 
 def nodes(schema: Schema, path: Path = ()) -> Iterator[tuple[Path, Schema]]:

@@ -508,7 +508,7 @@ class ScaleDown(ApiModel):
 
 
 class OnSourceError(ApiModel):
-    """What to do while Redis does not answer. The number of replicas is never lowered."""
+    """How to scale while Redis does not answer. The number of replicas is never lowered."""
 
     model_config = ConfigDict(
         json_schema_extra=cel(
@@ -614,7 +614,7 @@ class Scaling(ApiModel):
     scale_down: Annotated[ScaleDown, Field(default_factory=ScaleDown)]
     """Limits on lowering the number of replicas. A busy worker is always drained first."""
     on_source_error: Annotated[OnSourceError, Field(default_factory=OnSourceError)]
-    """What to do while Redis does not answer. The number of replicas is never lowered."""
+    """How to scale while Redis does not answer. The number of replicas is never lowered."""
 
 
 class Trigger(ApiModel):

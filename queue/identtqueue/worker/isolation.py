@@ -18,7 +18,7 @@ ASK_SECONDS: Final = 1.0
 
 
 class Isolation:
-    """What one worker knows of suspects in its queues.
+    """Knowledge of one worker about the suspects in its queues.
 
     Attributes:
         alone: whether an attempt is running alone, so that nothing else may start.

@@ -40,7 +40,6 @@ class QueueOrder(ABC):
         self._queues = tuple(queues)
         self._ready: set[str] = set()
         self._unseen: set[str] = set(queues)
-        self._look_at = 0.0  # when queues that were seen empty count as unseen again
 
     def look_everywhere(self) -> None:
         """Forget what is known, so that the next plan looks at all queues."""
@@ -101,6 +100,7 @@ class FairOrder(QueueOrder):
         self._passed = dict.fromkeys(queues, 0.0)
         self._now = 0.0  # smallest pass value of the queues that were served; never falls
         self._planned_at = 0.0
+        self._look_at = 0.0  # when queues that were seen empty count as unseen again
         self._first = 0  # position of the queue that BLPOP checks first
 
     def to_block_on(self) -> Sequence[str]:

@@ -95,7 +95,7 @@ class Watchdog:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with the event loop, for /livez; None: nothing."""
+        """Description of what is wrong with the event loop, for /livez; None: nothing is."""
         seconds = self.blocked_seconds
         if seconds < self._most or not self._patient.is_working():
             return None
