@@ -1,5 +1,16 @@
-"""Entry point of `python -m identtqueue`: the same as the command `identtqueue`."""
+"""Entry point of the command `identtqueue`, and of `python -m identtqueue`."""
 
-from identtqueue.cli import main
+from identtqueue.beginning import exit_on_sigterm
 
-main()
+
+def main() -> None:
+    """Run the command."""
+    exit_on_sigterm()
+    # Imported last: this takes most of a command's start.
+    from identtqueue.cli import main as command  # noqa: PLC0415
+
+    command()
+
+
+if __name__ == "__main__":
+    main()
