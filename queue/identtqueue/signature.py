@@ -26,7 +26,8 @@ _CONTEXT: Final = ("identtqueue.worker.context", "Context")
 """The class `Context` by name, so that programs that only enqueue need not load it."""
 
 _VALUES: Final = {"builtins", "datetime", "decimal", "enum", "pathlib", "uuid"}
-"""Modules whose classes are values of arguments, so they can't be the type of the context."""
+"""Modules and packages whose classes are values of arguments, so they can't be the type of the
+context. A class may live in a submodule, such as Python 3.13's `pathlib._local.Path`."""
 
 
 class UnknownType(InvalidInput):
@@ -215,11 +216,15 @@ def _is_value(annotation: Any) -> bool:
     if any((kind.__module__, kind.__qualname__) == _CONTEXT for kind in annotation.__mro__):
         return False
     return (
-        any(kind.__module__ in _VALUES and kind is not object for kind in annotation.__mro__)
+        any(_of_value_module(kind) for kind in annotation.__mro__)
         or is_dataclass(annotation)
         or issubclass(annotation, msgspec.Struct)
         or hasattr(annotation, "model_validate")
     )
+
+
+def _of_value_module(kind: type) -> bool:
+    return kind is not object and kind.__module__.partition(".")[0] in _VALUES
 
 
 def _evaluated(function: Callable[..., Any], annotations: dict[str, Any]) -> dict[str, Any]:
