@@ -24,6 +24,7 @@ from .drain import FIRST_COST, VICTIM_COST
 from .kinds import FORBIDDEN, advise_rights
 from .kube import ApiError, Kube
 from .model import Decision, Observed, Outcome, Pod, Requeued, Worker, Workload
+from .times import rfc3339
 from .words import explain
 
 
@@ -188,7 +189,7 @@ def _by_queue(workers: Iterable[Worker]) -> Iterable[tuple[str, list[str]]]:
 
 async def _annotate(decision: Decision, at: float, kube: Kube) -> None:
     """Mark the victims for the ReplicaSet, and for an operator that restarts meanwhile."""
-    mark = {views.DELETION_COST: str(VICTIM_COST), views.DRAINING_SINCE: views.rfc3339(at)}
+    mark = {views.DELETION_COST: str(VICTIM_COST), views.DRAINING_SINCE: rfc3339(at)}
     unmark = dict.fromkeys(mark)
     advance = {views.DELETION_COST: str(FIRST_COST)}
     await asyncio.gather(

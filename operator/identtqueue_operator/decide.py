@@ -41,7 +41,7 @@ from .schedules import in_force, next_boundary
 from .startup import measure as measure_startup
 from .steps import forget_old, growth_limits, next_step_at, shrinking_limits
 from .strategies import Wish, largest, measure, wishes
-from .views import rfc3339
+from .times import rfc3339
 
 HOT_SECONDS = 1.0
 """Period of looking at a queue that has work, or at a scale-down under way."""

@@ -52,6 +52,7 @@ from .owned import Kept, OwnedDeployment
 from .report import Reporter, TaskQueueGone
 from .startup import startup_seconds
 from .status import Round
+from .times import timestamp
 from .workloads import Workloads
 
 logger = logging.getLogger(__name__)
@@ -193,7 +194,7 @@ class Reconciler:
 
         A time in the future was written before the clock was set back, and counts as now.
         """
-        at = views.timestamp(stored)
+        at = timestamp(stored)
         if at is None:
             return None
         return self._tools.steady() - max(0.0, self._tools.clock() - at)

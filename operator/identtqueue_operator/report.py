@@ -17,7 +17,7 @@ from .kube import ApiError, Kube
 from .logs import about
 from .model import Key
 from .status import Event, Round, tell
-from .views import rfc3339
+from .times import rfc3339
 
 logger = logging.getLogger(__name__)
 

@@ -28,7 +28,7 @@ from .model import (
     Trigger,
     WorkloadKey,
 )
-from .views import rfc3339, timestamp
+from .times import rfc3339, timestamp
 
 Json = dict[str, Any]
 

@@ -7,10 +7,10 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from .model import Container, Key, Owner, Pod, RemovalOrder, Selector, Workload, WorkloadKey
+from .times import timestamp
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 DRAINING_SINCE = "identtqueue.dev/draining-since"
@@ -264,18 +264,3 @@ def _integer(text: str | None) -> int:
         return int(text or 0)
     except ValueError:
         return 0
-
-
-def timestamp(text: str | None) -> float | None:
-    """Parse an RFC 3339 time to seconds since the epoch; None if it is missing or malformed."""
-    if not text:
-        return None
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except ValueError:
-        return None
-
-
-def rfc3339(at: float) -> str:
-    """Write an RFC 3339 time, in whole seconds."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

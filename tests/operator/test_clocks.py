@@ -8,7 +8,7 @@ from identtqueue_operator.decide import decide
 from identtqueue_operator.drain import VICTIM_COST, drains_since
 from identtqueue_operator.model import Depth, Memory
 from identtqueue_operator.status import Round, tell
-from identtqueue_operator.views import rfc3339
+from identtqueue_operator.times import rfc3339
 from support.taskqueues import WORKLOAD, observed, pod, spec, with_trigger, worker
 from support.waiting import eventually
 

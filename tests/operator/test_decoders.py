@@ -19,6 +19,7 @@ from identtqueue.transport.server import check_server, own_name
 from identtqueue.transport.settings import RedisSettings
 from identtqueue_operator import kube, views
 from identtqueue_operator.claims import Claim
+from identtqueue_operator.times import timestamp
 from identtqueue_operator.words import explain
 
 SCALARS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=30)
@@ -141,4 +142,4 @@ def test_a_claim_in_a_status(status):
 
 @given(st.text(max_size=40))
 def test_a_time_is_one_or_none(text):
-    assert views.timestamp(text) is None or isinstance(views.timestamp(text), float)
+    assert timestamp(text) is None or isinstance(timestamp(text), float)

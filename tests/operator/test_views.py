@@ -4,6 +4,7 @@ import pytest
 
 from identtqueue_operator import views
 from identtqueue_operator.model import Selector
+from identtqueue_operator.times import rfc3339, timestamp
 
 
 def pod(**status):
@@ -21,7 +22,7 @@ def test_an_end_is_read_from_the_present_or_the_last_state():
         {"state": {"running": {}}, "lastState": {"terminated": end}},
     ):
         (found,) = views.pod(pod(containerStatuses=[{"name": "worker", **state}])).containers
-        assert found.ended_at == views.timestamp("2026-01-01T00:00:10Z")
+        assert found.ended_at == timestamp("2026-01-01T00:00:10Z")
         assert found.how == "OOMKilled, exit code 137"
         assert found.running is ("running" in state["state"])
 
@@ -73,4 +74,4 @@ def test_selector_expressions(operator, values, labels, expected):
 
 
 def test_times_go_there_and_back():
-    assert views.rfc3339(views.timestamp("2026-02-03T04:05:06Z")) == "2026-02-03T04:05:06Z"
+    assert rfc3339(timestamp("2026-02-03T04:05:06Z")) == "2026-02-03T04:05:06Z"

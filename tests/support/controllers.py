@@ -19,7 +19,7 @@ from typing import Any
 from identtqueue.admin import Admin
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue_operator.model import WorkloadKey
-from identtqueue_operator.views import rfc3339
+from identtqueue_operator.times import rfc3339
 from support.api_server import ApiServer
 from support.fleet import FleetWorker, controlled_by
 

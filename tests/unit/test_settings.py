@@ -13,7 +13,8 @@ from identtqueue.errors import InvalidInput, InvalidQueueName, RedisAuthFailed, 
 from identtqueue.schedule import Cron
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.settings import DEFAULT_ADDRESS, RedisSettings
-from identtqueue.worker.settings import Identity, WorkerSettings
+from identtqueue.worker.kernel import Identity
+from identtqueue.worker.settings import WorkerSettings
 
 SECRET = "s3cr3t"
 

@@ -31,13 +31,14 @@ from identtqueue.worker.attempts import Attempts
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher
+from identtqueue.worker.kernel import Identity
 from identtqueue.worker.lease import Heartbeat
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.outcome import Disowned, Released
 from identtqueue.worker.progress import ProgressSender
 from identtqueue.worker.running import Running
-from identtqueue.worker.settings import Identity, WorkerSettings
+from identtqueue.worker.settings import WorkerSettings
 from identtqueue.worker.shelves import Shelves
 from identtqueue.worker.slots import Slots
 from identtqueue.worker.upkeep import Upkeep

@@ -6,10 +6,54 @@ Only Linux has this information. On other systems nothing is known, and nothing 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 PROC: Final = Path("/proc")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Identity of a worker: its host, pod, container and process.
+
+    Attributes:
+        host: name of the host; in a pod, name of the pod.
+        pod_uid: `IDENTTQUEUE_POD_UID` (metadata.uid); None outside a pod. Names of pods repeat,
+            UIDs do not.
+        pod_name: `IDENTTQUEUE_POD_NAME`; None outside a pod.
+        container: `IDENTTQUEUE_CONTAINER`; None outside a pod.
+        boot: when the container's first process started, which tells one start of the container
+            from the next; None: not known.
+        domain: scope in which `process` is unique (see `kernel.domain`); None: not known.
+        process: id and start of this process (see `kernel.itself`); None: not known.
+    """
+
+    host: str
+    pod_uid: str | None = None
+    pod_name: str | None = None
+    container: str | None = None
+    boot: str | None = None
+    domain: str | None = None
+    process: str | None = None
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Identity:
+        """Read the identity from the Downward API's environment variables and from the kernel."""
+        return cls(
+            host=os.uname().nodename,
+            pod_uid=environment.get("IDENTTQUEUE_POD_UID") or None,
+            pod_name=environment.get("IDENTTQUEUE_POD_NAME") or None,
+            container=environment.get("IDENTTQUEUE_CONTAINER") or None,
+            boot=started(1),
+            domain=domain(),
+            process=itself(),
+        )
+
+    def worker_id(self, nonce: str) -> str:
+        """Make the id of one incarnation: `<pod UID or host>.<nonce>`."""
+        return f"{self.pod_uid or self.host}.{nonce}"
 
 
 def started(pid: int) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
@@ -14,7 +13,6 @@ from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.task import check_queue_name
-from identtqueue.worker import kernel
 from identtqueue.worker.hooks import Hooks
 
 QueueOrderName = Literal["fair", "strict"]
@@ -190,45 +188,3 @@ def _at_least(name: str, value: float, least: int, kind: type[float] = int) -> N
     if not (is_number(value, kind) and value >= least):
         what = "a whole number" if kind is int else "a number, at most 100 years"
         raise InvalidInput(f"{name}={value!r}: must be {least} or more, {what}")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Identity of a worker: its host, pod, container and process.
-
-    Attributes:
-        host: name of the host; in a pod, name of the pod.
-        pod_uid: `IDENTTQUEUE_POD_UID` (metadata.uid); None outside a pod. Names of pods repeat,
-            UIDs do not.
-        pod_name: `IDENTTQUEUE_POD_NAME`; None outside a pod.
-        container: `IDENTTQUEUE_CONTAINER`; None outside a pod.
-        boot: when the container's first process started, which tells one start of the container
-            from the next; None: not known.
-        domain: scope in which `process` is unique (see `kernel.domain`); None: not known.
-        process: id and start of this process (see `kernel.itself`); None: not known.
-    """
-
-    host: str
-    pod_uid: str | None = None
-    pod_name: str | None = None
-    container: str | None = None
-    boot: str | None = None
-    domain: str | None = None
-    process: str | None = None
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Identity:
-        """Read the identity from the Downward API's environment variables and from the kernel."""
-        return cls(
-            host=os.uname().nodename,
-            pod_uid=environment.get("IDENTTQUEUE_POD_UID") or None,
-            pod_name=environment.get("IDENTTQUEUE_POD_NAME") or None,
-            container=environment.get("IDENTTQUEUE_CONTAINER") or None,
-            boot=kernel.started(1),
-            domain=kernel.domain(),
-            process=kernel.itself(),
-        )
-
-    def worker_id(self, nonce: str) -> str:
-        """Make the id of one incarnation: `<pod UID or host>.<nonce>`."""
-        return f"{self.pod_uid or self.host}.{nonce}"

@@ -20,7 +20,7 @@ from identtqueue.schedule import Cron
 from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker import kernel
-from identtqueue.worker.settings import Identity
+from identtqueue.worker.kernel import Identity
 from identtqueue.worker.shelves import Shelves
 
 logger = logging.getLogger(__name__)

@@ -38,12 +38,13 @@ from identtqueue.worker.incarnation import (
     Incarnation,
     bounded,
 )
+from identtqueue.worker.kernel import Identity
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.processes import Processes
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.registry import Job, Registry
-from identtqueue.worker.settings import Identity, WorkerSettings
+from identtqueue.worker.settings import WorkerSettings
 from identtqueue.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
