@@ -12,7 +12,7 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from identtqueue.client import Client
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from support.redis_server import RedisServer
 

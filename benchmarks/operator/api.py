@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 
-from identtqueue_operator.kube import ApiError, Kube, connect
+from identtqueue_operator.kube.client import ApiError, Kube, connect
 
 Json = dict[str, Any]
 

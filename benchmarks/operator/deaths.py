@@ -18,7 +18,7 @@ from benchmarks.operator.api import CORE, Json, Replicas
 from benchmarks.operator.stage import Stage
 from identtqueue import RedisSettings
 from identtqueue.protocol import keys
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from support.fleet import FleetWorker, now
 
 NAME = "deaths"
@@ -26,7 +26,7 @@ LEASE_SECONDS = 600.0
 AT_MOST_SECONDS = 60
 TRUST_SECONDS = 20.0
 """A closed connection is evidence only after Redis was reachable for one lease (15 s) without a
-break; see `operator/identtqueue_operator/evidence.py`. Measured is what comes after that."""
+break; see `operator/identtqueue_operator/policy/evidence.py`. Measured is what comes after that."""
 
 
 async def container_ended(pod: _Pod) -> None:

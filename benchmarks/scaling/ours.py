@@ -1,18 +1,16 @@
 """The operator in simulated time: its own `decide`, and a model of the loop around it.
 
-`identtqueue_operator.decide.decide` is imported, not copied; it is given the same `Observed` that
-`observe` would make, and its `Decision` is carried out as `act` does, in the same order. Modelled
-here is only when a round runs (`reconcile.Reconciler`): on the doorbell, on a change of a pod, and
-when the last decision asked for another look. The safety poll is left out: it is for a ring that
-was missed, and none is missed here.
+`identtqueue_operator.policy.decide.decide` is imported, not copied; it is given the same
+`Observed` that `observe` would make, and its `Decision` is carried out as `act` does, in the same
+order. Modelled here is only when a round runs (`reconciler.Reconciler`): on the doorbell, on a
+change of a pod, and when the last decision asked for another look. The safety poll is left out: it
+is for a ring that was missed, and none is missed here.
 """
 
 from __future__ import annotations
 
 from benchmarks.scaling.fleet import Fleet, Pod
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
-from identtqueue_operator.decide import decide
-from identtqueue_operator.drain import FIRST_COST, VICTIM_COST
 from identtqueue_operator.model import (
     Container,
     Depth,
@@ -26,7 +24,9 @@ from identtqueue_operator.model import (
     WorkloadKey,
 )
 from identtqueue_operator.model import Pod as SeenPod
-from identtqueue_operator.reconcile import FOLLOW_UP_SECONDS, REST_SECONDS
+from identtqueue_operator.policy.decide import decide
+from identtqueue_operator.policy.drain import FIRST_COST, VICTIM_COST
+from identtqueue_operator.rounds.reconciler import FOLLOW_UP_SECONDS, REST_SECONDS
 
 ROUND_SECONDS = 0.02
 """From the doorbell to the written number: docs/measurements.md."""

@@ -13,24 +13,23 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from typing import Any
 
 from identtqueue.admin import Reach
-
-from . import views
-from .autoscalers import Autoscalers
-from .cluster import Cluster
-from .endpoints import Endpoints
-from .kube import ApiError, Kube
-from .metrics import Meter, Snapshot
-from .model import Key, Pod, WorkloadKey
-from .podwatch import PodWatch
-from .reconcile import Reconciler, Tools
-from .settings import Settings
-from .shared import SharedQueues
-from .workloads import Workloads
+from identtqueue_operator.kube import parse
+from identtqueue_operator.kube.autoscalers import Autoscalers
+from identtqueue_operator.kube.cache import Cluster
+from identtqueue_operator.kube.client import ApiError, Kube
+from identtqueue_operator.kube.pod_watch import PodWatch
+from identtqueue_operator.metrics import Meter, Snapshot
+from identtqueue_operator.model import Key, Pod, WorkloadKey
+from identtqueue_operator.queues.endpoints import Endpoints
+from identtqueue_operator.queues.shared import SharedQueues
+from identtqueue_operator.rounds.reconciler import Reconciler, Tools
+from identtqueue_operator.settings import Settings
+from identtqueue_operator.workload.lookup import Workloads
 
 logger = logging.getLogger(__name__)
 
 RESYNC_SECONDS = 300.0
-"""Period of comparing the caches with full lists; see `cluster`."""
+"""Period of comparing the caches with full lists; see `cache`."""
 
 RIGHTS_SECONDS = 60.0
 """Period of checking whether the operator may still list what it watches."""
@@ -142,7 +141,7 @@ class Controller:
 
     def task_queue_changed(self, body: Body) -> None:
         """Take in a TaskQueue that is new or has changed."""
-        key = views.key_of(body)
+        key = parse.key_of(body)
         if not self._selector.matches(body["metadata"].get("labels") or {}):
             self.task_queue_deleted(key)  # for this operator; another one may serve it
             return
@@ -176,21 +175,21 @@ class Controller:
 
     def workload_changed(self, body: Body, kind: str) -> None:
         """Take in a Deployment or a StatefulSet that is new or has changed."""
-        self.cluster.put_workload(views.workload(body, kind))
+        self.cluster.put_workload(parse.workload(body, kind))
 
     def workload_deleted(self, body: Body, kind: str) -> None:
         """Drop a Deployment or a StatefulSet."""
-        self.cluster.drop_workload(WorkloadKey(*views.key_of(body), kind=kind))
+        self.cluster.drop_workload(WorkloadKey(*parse.key_of(body), kind=kind))
 
     def pod_changed(self, body: Body) -> None:
         """Take in a pod that is new or has changed."""
-        pod = views.pod(body)
+        pod = parse.pod(body)
         self._my_pod_is_seen = self._my_pod_is_seen or pod.key == self._me
         self.cluster.put_pod(pod, body["metadata"].get("labels") or {})
 
     def pod_deleted(self, body: Body) -> None:
         """Take in that a pod is gone; the body is its last state."""
-        gone = views.pod(body, gone_at=self._steady())
+        gone = parse.pod(body, gone_at=self._steady())
         self.cluster.drop_pod(gone, body["metadata"].get("labels") or {})
 
     async def watch_pods(self, kube: Kube) -> None:
@@ -375,7 +374,7 @@ class Controller:
         self, namespace: str | None, bodies: Iterable[Body], listed_at: float
     ) -> set[Key]:
         """Find TaskQueues on which a list and the watch differ, and changes that were missed."""
-        present = {views.key_of(body): body for body in bodies}
+        present = {parse.key_of(body): body for body in bodies}
         doubtful = set()
         for key, reconciler in self._reconcilers.items():
             if namespace not in (None, key.namespace):

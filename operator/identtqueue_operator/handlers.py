@@ -1,4 +1,4 @@
-"""kopf's part: the watches, but for that of pods (`podwatch`).
+"""kopf's part: the watches, but for that of pods (`pod_watch`).
 
 Decorators and settings only; what happens is the controller's.
 
@@ -13,10 +13,10 @@ from typing import Any
 
 import kopf
 
-from .api.v1alpha1 import GROUP, PLURAL, VERSION
-from .controller import Controller
-from .kube import in_cluster
-from .views import key_of
+from identtqueue_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
+from identtqueue_operator.controller import Controller
+from identtqueue_operator.kube.client import in_cluster
+from identtqueue_operator.kube.parse import key_of
 
 FINALIZER = "operator.identtqueue.dev/unused"
 

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from identtqueue.logs import MOST_CHARACTERS, LineFormatter, clean
-
-from .model import Key
+from identtqueue_operator.model import Key
 
 FIELDS = ("taskqueue", "reason")
 """Extra fields that a line may have."""

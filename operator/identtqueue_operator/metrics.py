@@ -10,7 +10,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 
-from .model import Decision, Depth, Key, Observed, Outcome
+from identtqueue_operator.model import Decision, Depth, Key, Observed, Outcome
 
 PREFIX = "identtqueue_operator_"
 LABELS = ("namespace", "taskqueue")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from .api.v1alpha1 import MAIN_TRIGGER
+from identtqueue_operator.api.v1alpha1 import MAIN_TRIGGER
 
 
 class Key(NamedTuple):

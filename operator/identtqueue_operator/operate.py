@@ -17,15 +17,15 @@ from dataclasses import dataclass, field
 
 import kopf
 
-from . import handlers, logs
-from .collector import Collector
-from .controller import Controller
-from .kube import ApiError, Kube, connect
-from .leader import Leader
-from .metrics import Meter
-from .scrapers import Scrapers
-from .server import Server
-from .settings import Settings, SettingsError
+from identtqueue_operator import handlers, logs
+from identtqueue_operator.collector import Collector
+from identtqueue_operator.controller import Controller
+from identtqueue_operator.kube.client import ApiError, Kube, connect
+from identtqueue_operator.kube.leader import Leader
+from identtqueue_operator.metrics import Meter
+from identtqueue_operator.scrapers import Scrapers
+from identtqueue_operator.server import Server
+from identtqueue_operator.settings import Settings, SettingsError
 
 logger = logging.getLogger("identtqueue_operator")
 

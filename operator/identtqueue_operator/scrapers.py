@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 
-from .kube import ApiError, Kube
+from identtqueue_operator.kube.client import ApiError, Kube
 
 logger = logging.getLogger(__name__)
 

@@ -49,8 +49,7 @@ from typing import Literal, cast
 
 from identtqueue.admin import Reach
 from identtqueue.errors import InvalidInput
-
-from .model import Selector
+from identtqueue_operator.model import Selector
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 LEASE_NAME = "identtqueue-operator"

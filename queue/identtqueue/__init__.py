@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from identtqueue.app import JobCall as JobCall
     from identtqueue.app import SyncTaskHandle as SyncTaskHandle
     from identtqueue.app import TaskHandle as TaskHandle
-    from identtqueue.client import Client as Client
+    from identtqueue.client.client import Client as Client
+    from identtqueue.client.sync import SyncClient as SyncClient
     from identtqueue.errors import IdenttqueueError as IdenttqueueError
     from identtqueue.errors import InvalidInput as InvalidInput
     from identtqueue.errors import RedisUnavailable as RedisUnavailable
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from identtqueue.protocol.submission import Submission as Submission
     from identtqueue.retry import RetryPolicy as RetryPolicy
     from identtqueue.schedule import Cron as Cron
-    from identtqueue.sync import SyncClient as SyncClient
     from identtqueue.task import Result as Result
     from identtqueue.task import State as State
     from identtqueue.task import TaskInfo as TaskInfo
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 _HOME = {
     "App": "app",
     "AppJob": "app",
-    "Client": "client",
+    "Client": "client.client",
     "Context": "worker.context",
     "Cron": "schedule",
     "IdenttqueueError": "errors",
@@ -65,7 +65,7 @@ _HOME = {
     "RetryPolicy": "retry",
     "State": "task",
     "Submission": "protocol.submission",
-    "SyncClient": "sync",
+    "SyncClient": "client.sync",
     "SyncTaskHandle": "app",
     "TaskCancelled": "errors",
     "TaskError": "errors",

@@ -7,7 +7,7 @@ def main() -> None:
     """Run the command."""
     exit_on_sigterm()
     # Imported last: this takes most of a command's start.
-    from identtqueue.cli import main as command  # noqa: PLC0415
+    from identtqueue.cli.commands import main as command  # noqa: PLC0415
 
     command()
 

@@ -16,11 +16,11 @@ from identtqueue.errors import InvalidInput, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import LimitsInUse, QueueDepth, Recovery, Replayed
 from identtqueue.task import Task, TaskInfo, check_queue_name
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.reach import Reach
 from identtqueue.transport.server import own_name
 from identtqueue.transport.settings import RedisSettings

@@ -30,7 +30,7 @@ from typing import (
 
 import msgspec
 
-from identtqueue.client import Client, check_client_settings
+from identtqueue.client.client import Client, check_client_settings
 from identtqueue.errors import BadResult, InvalidInput, NotConnected, NotSerializable
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol.conversion import Conversion, conversions
@@ -51,7 +51,7 @@ from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
 
 if TYPE_CHECKING:
-    from identtqueue.sync import SyncClient
+    from identtqueue.client.sync import SyncClient
     from identtqueue.worker.hooks import AfterTask, BeforeTask, StateHook
     from identtqueue.worker.worker import Worker
 
@@ -444,7 +444,7 @@ class App(AsyncConnected):
         It needs no `connect`: its first call opens the connections, in each forked process anew.
         They are closed at the end of the program at the latest.
         """
-        from identtqueue.sync import SyncClient  # noqa: PLC0415 - asyncio programs never need it
+        from identtqueue.client.sync import SyncClient  # noqa: PLC0415 - asyncio programs never need it
 
         return SyncClient(self._settings(), **self._client_settings)
 

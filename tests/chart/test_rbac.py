@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from chart import helm
-from identtqueue_operator.leader import LEASE_NAME
+from identtqueue_operator.kube.leader import LEASE_NAME
 
 # All that the operator ever does. A new right has to be written here too.
 ALLOWED = {

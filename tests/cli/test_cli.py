@@ -588,7 +588,7 @@ async def test_a_worker_names_its_jobs_queues_and_server(
     log: Log, queue: str, redis_server: RedisServer
 ) -> None:
     lines = await log("")
-    assert re.match(r"\d{4}-\d\d-\d\d [\d:,]+ INFO identtqueue\.launch: ", lines[0])
+    assert re.match(r"\d{4}-\d\d-\d\d [\d:,]+ INFO identtqueue\.cli\.launch: ", lines[0])
     assert lines[0].endswith(
         f": starting with 2 jobs (heavy (in a process), late) for queues {queue}:2"
     )
@@ -600,7 +600,7 @@ async def test_a_worker_names_its_jobs_queues_and_server(
 
 OWN = "import logging; logging.basicConfig(level='INFO', format='OWN %(levelname)s %(message)s')"
 OWN_BY_DICT = """
-import identtqueue.transport.aio  # loggers that exist are disabled by dictConfig, by default
+import identtqueue.transport.pipeline  # loggers that exist are disabled by dictConfig, by default
 import logging.config
 logging.config.dictConfig({
     "version": 1,

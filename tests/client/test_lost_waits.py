@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from identtqueue import Client, ResultTimeout, SyncClient, TaskNotFound
-from identtqueue import results as results_module
+from identtqueue.client import results as results_module
 from identtqueue.protocol import codec, commands
 from identtqueue.task import Result
 from identtqueue.transport.blocking import SyncRedis

@@ -10,12 +10,12 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from identtqueue.admin import Admin
 from identtqueue.client import Client
+from identtqueue.client.sync import SyncClient
 from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable, TaskFailed
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Ack, Cancelled, Enqueued, Lease, Receipt
-from identtqueue.sync import SyncClient
 from identtqueue.task import Result, State, TaskOptions
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker.worker import Worker
 from protocol.bench import FAILURE, MS, TIME, Bench
 from protocol.machine import QueueMachine, machine_settings

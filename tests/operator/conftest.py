@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from kubernetes.aio import client as kubernetes_client
 
-from identtqueue_operator.kube import Kube
+from identtqueue_operator.kube.client import Kube
 from support.api_server import ApiServer
 from support.fleet import Fleet
 from support.operating import Operator, Setup

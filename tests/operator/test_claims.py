@@ -2,9 +2,10 @@
 
 import pytest
 
-from identtqueue_operator import claims, owned
-from identtqueue_operator.claims import ANSWER_SECONDS, ASK_AGAIN_SECONDS, Claim, Stance
+from identtqueue_operator.policy import claims
+from identtqueue_operator.policy.claims import ANSWER_SECONDS, ASK_AGAIN_SECONDS, Claim, Stance
 from identtqueue_operator.settings import Settings, SettingsError
+from identtqueue_operator.workload import owned
 from support.operating import Operator, Setup
 from support.waiting import eventually
 

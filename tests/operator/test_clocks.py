@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from identtqueue_operator.decide import decide
-from identtqueue_operator.drain import VICTIM_COST, drains_since
 from identtqueue_operator.model import Depth, Memory
-from identtqueue_operator.status import Round, tell
+from identtqueue_operator.policy.decide import decide
+from identtqueue_operator.policy.drain import VICTIM_COST, drains_since
+from identtqueue_operator.status.render import Round, render_status
 from identtqueue_operator.times import rfc3339
 from support.taskqueues import WORKLOAD, observed, pod, spec, with_trigger, worker
 from support.waiting import eventually
@@ -67,7 +67,9 @@ def test_that_nobody_works_stays_told(shift):
     for at in (0.0, 30.0, 70.0, 75.0 + shift):
         now = replace(seen, at=100_000.0 + at, steady_at=500.0 + at)
         decision, memory = decide(spec(RULES), now, memory)
-        status = tell(Round(now.at, 1, WORKLOAD, seen=now, decision=decision), status).status
+        status = render_status(
+            Round(now.at, 1, WORKLOAD, seen=now, decision=decision), status
+        ).status
     ready = next(each for each in status["conditions"] if each["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("False", "PodsUnschedulable")
 
@@ -90,7 +92,7 @@ async def test_an_operator_whose_clock_was_set_shrinks_in_time(operator, setup, 
 async def test_numbers_are_written_in_time_by_a_clock_that_was_set_back(
     operator, setup, monkeypatch
 ):
-    monkeypatch.setattr("identtqueue_operator.report.NUMBERS_SECONDS", 0.5)
+    monkeypatch.setattr("identtqueue_operator.status.writer.NUMBERS_SECONDS", 0.5)
     await operator.stop()
     wall, shift = operator.clock, 0.0
     operator.clock = lambda: wall() + shift

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identtqueue_operator.decide import choose, decide, measure
 from identtqueue_operator.model import Depth, Memory, Source, SourceTrouble, Traffic
+from identtqueue_operator.policy.decide import choose, decide, measure
 from support.taskqueues import deployment, observed, pod, spec, with_trigger, worker
 
 # A busy machine makes a single example slow, which says nothing.

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from identtqueue.errors import IdenttqueueError, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.transport import slots, wire
+from identtqueue.transport import slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.server import check_server, own_name
 from identtqueue.transport.settings import RedisSettings
-from identtqueue_operator import kube, views
-from identtqueue_operator.claims import Claim
+from identtqueue_operator.kube import client, parse
+from identtqueue_operator.policy.claims import Claim
+from identtqueue_operator.queues.redis_errors import explain
 from identtqueue_operator.times import timestamp
-from identtqueue_operator.words import explain
 
 SCALARS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=30)
 ERRORS = st.text(max_size=30).map(wire.redis_errors.ResponseError)
@@ -85,8 +85,8 @@ def test_a_reply_gives_a_value_or_an_error_of_the_library(name, reply):
 )
 def test_a_map_of_slots_is_one_or_none(reply):
     with contextlib.suppress(RedisUnavailable):
-        found = slots.learn(RedisSettings(address="redis+cluster://h:1"), reply, Server("h", 1))
-        assert len(found.nodes) <= slots.MOST_NODES
+        found = slot_map.learn(RedisSettings(address="redis+cluster://h:1"), reply, Server("h", 1))
+        assert len(found.nodes) <= slot_map.MOST_NODES
 
 
 @given(
@@ -121,14 +121,14 @@ def test_an_error_reply_is_told_in_fixed_words(text):
 @pytest.mark.slow
 @given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_an_answer_of_the_api_server_is_an_object(text):
-    assert isinstance(kube._parse(text), dict)
+    assert isinstance(client._parse(text), dict)
 
 
 @pytest.mark.slow
 @given(JSON)
 def test_an_object_of_a_list_is_boiled_down_or_refused(body):
     """Who reads a list leaves out what is refused in one of these ways."""
-    for decode in (kube.heading, views.pod, views.deployment, views.selector):
+    for decode in (client.heading, parse.pod, parse.deployment, parse.selector):
         with contextlib.suppress(AttributeError, TypeError, LookupError, ValueError):
             decode(body)
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identtqueue_operator.drain import (
+from identtqueue_operator.model import Drain, Owner
+from identtqueue_operator.policy.drain import (
     FIRST_COST,
     VICTIM_COST,
     drains_since,
@@ -13,8 +14,7 @@ from identtqueue_operator.drain import (
     plan_drain,
     waits_for_rollout,
 )
-from identtqueue_operator.model import Drain, Owner
-from identtqueue_operator.victims import replicaset_order
+from identtqueue_operator.policy.victims import replicaset_order
 from support.taskqueues import deployment, observed, pod, worker
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from identtqueue_operator.evidence import weigh
 from identtqueue_operator.model import Container, Source
+from identtqueue_operator.policy.evidence import find_dead
 from support.taskqueues import observed, pod, worker
 
 ENDED = Container("worker", running=False, ended_at=995.0, how="OOMKilled, exit code 137")
@@ -11,7 +11,7 @@ RESTARTED = Container("worker", running=True, ended_at=995.0, how="Error, exit c
 
 
 def verdict(a_pod, a_worker, **more):
-    evidence = weigh(observed(1, pods=(a_pod,), workers=(a_worker,), **more), 15)
+    evidence = find_dead(observed(1, pods=(a_pod,), workers=(a_worker,), **more), 15)
     if evidence.deaths:
         return evidence.deaths[0].cause
     return "suspect" if evidence.suspects else "lease"
@@ -120,4 +120,4 @@ def test_leases_are_acted_on_only_when_redis_was_there_for_one():
     late = worker(a_pod, lease_left_seconds=-0.1)
     for trusted, expired in ((14.9, False), (15.0, True)):
         seen = observed(1, workers=(late,), source=Source(trusted_seconds=trusted))
-        assert bool(weigh(seen, 15).leases_expired) is expired
+        assert bool(find_dead(seen, 15).leases_expired) is expired

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from identtqueue_operator import autoscalers
 from identtqueue_operator.api import crd
+from identtqueue_operator.kube import autoscalers
 
 PAGE = (Path(__file__).parents[2] / "docs" / "handover.md").read_text()
 KINDS = {"orders-hpa": "horizontalpodautoscalers", "orders-keda": "scaledobjects"}

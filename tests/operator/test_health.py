@@ -4,16 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from identtqueue_operator.decide import decide
-from identtqueue_operator.health import (
+from identtqueue_operator.kube.parse import pod as view_of_pod
+from identtqueue_operator.model import TROUBLES, Container, Depth, Memory, Startup
+from identtqueue_operator.policy.decide import decide
+from identtqueue_operator.policy.health import (
     MISSING_SECONDS,
     NOT_READY_SECONDS,
     REGISTER_SECONDS,
     examine,
 )
-from identtqueue_operator.model import TROUBLES, Container, Depth, Memory, Startup
-from identtqueue_operator.status import NOBODY_WORKS_SECONDS, Round, tell
-from identtqueue_operator.views import pod as view_of_pod
+from identtqueue_operator.status.render import NOBODY_WORKS_SECONDS, Round, render_status
 from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
 from support.wording import messages, repeated
 
@@ -104,7 +104,7 @@ def test_when_nobody_works_it_is_told_once_and_after_a_while_it_is_not_ready(cas
     for second in range(0, int(NOBODY_WORKS_SECONDS) + 600, 5):
         now = replace(seen, at=AT + second)
         decision, memory = decide(spec(QUICK), now, memory)
-        told = tell(Round(now.at, 1, WORKLOAD, seen=now, decision=decision), status)
+        told = render_status(Round(now.at, 1, WORKLOAD, seen=now, decision=decision), status)
         status = told.status
         assert not [text for text in messages(status) if repeated(text)]
         events += [event.reason for event in told.events if event.type == "Warning"]
@@ -138,10 +138,10 @@ def test_one_that_works_is_reason_enough_to_grow_and_to_be_ready():
     decision, memory = decide(spec(QUICK), seen, Memory())
     assert (decision.health.reason, decision.health.working) == ("CrashLoop", 1)
     assert decision.target.replicas == 20
-    told = tell(Round(AT, 1, WORKLOAD, seen=seen, decision=decision), {})
+    told = render_status(Round(AT, 1, WORKLOAD, seen=seen, decision=decision), {})
     later = replace(seen, at=AT + 900)
     decision, _ = decide(spec(QUICK), later, memory)
-    told = tell(Round(later.at, 1, WORKLOAD, seen=later, decision=decision), told.status)
+    told = render_status(Round(later.at, 1, WORKLOAD, seen=later, decision=decision), told.status)
     conditions = {each["type"]: each["status"] for each in told.status["conditions"]}
     assert (conditions["Ready"], conditions["WorkersReady"]) == ("True", "False")
 
@@ -149,12 +149,12 @@ def test_one_that_works_is_reason_enough_to_grow_and_to_be_ready():
 def test_it_passes_by_itself():
     fails = CASES["CrashLoop"]
     decision, memory = decide(spec(QUICK), fails, Memory())
-    told = tell(Round(AT, 1, WORKLOAD, seen=fails, decision=decision), {})
+    told = render_status(Round(AT, 1, WORKLOAD, seen=fails, decision=decision), {})
     pods = tuple(pod(name, **READY) for name in "ab")
     well = fleet(*pods, workers=tuple(worker(each) for each in pods))
     decision, _ = decide(spec(QUICK), well, memory)
     assert decision.target.replicas == 20
-    told = tell(Round(AT, 1, WORKLOAD, seen=well, decision=decision), told.status)
+    told = render_status(Round(AT, 1, WORKLOAD, seen=well, decision=decision), told.status)
     conditions = {
         each["type"]: (each["status"], each["reason"]) for each in told.status["conditions"]
     }

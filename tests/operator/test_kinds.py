@@ -3,8 +3,8 @@
 import pytest
 
 from identtqueue.admin import Admin
+from identtqueue_operator.kube.parse import parse_selector
 from identtqueue_operator.model import Selector
-from identtqueue_operator.views import parse_selector
 from support.fleet import Fleet, PoolFleet, StatefulFleet, controlled_by
 from support.operating import Operator
 from support.waiting import eventually

@@ -2,9 +2,9 @@
 
 import pytest
 
-from identtqueue_operator import endpoints
-from identtqueue_operator.connects import SLOW_PACE_SECONDS
-from identtqueue_operator.reconcile import MOST_SPEC_BYTES
+from identtqueue_operator.queues import endpoints
+from identtqueue_operator.queues.gate import SLOW_PACE_SECONDS
+from identtqueue_operator.rounds.reconciler import MOST_SPEC_BYTES
 from support.operating import put, status
 from support.strangers import ENDLESS, Stranger
 from support.waiting import eventually

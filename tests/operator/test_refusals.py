@@ -9,7 +9,7 @@ import pytest
 from identtqueue.admin import RedisSettings
 from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
-from identtqueue_operator import doorbell
+from identtqueue_operator.queues import endpoint as endpoint_module
 from support.fleet import Fleet
 from support.operating import Setup
 from support.waiting import eventually
@@ -113,7 +113,7 @@ async def test_a_queue_that_the_acl_does_not_name_when_the_operator_starts(
 
 async def test_a_queue_that_is_forbidden_later(operator, setup, other, user, monkeypatch):
     """Redis then ends the doorbell's connection, and refuses it the channels it had."""
-    monkeypatch.setattr(doorbell, "DEAF_SECONDS", 0.2)
+    monkeypatch.setattr(endpoint_module, "DEAF_SECONDS", 0.2)
     user(*roles.rules(Role.OPERATOR, [setup.queue, other.queue]))
     create(setup)
     create(other)
@@ -223,7 +223,7 @@ async def test_after_a_lock_out_leases_are_not_acted_on_at_once(
     operator, setup, user, raw, monkeypatch
 ):
     """The workers were locked out too; the new login must not bring the old trust back."""
-    monkeypatch.setattr("identtqueue_operator.endpoints.REREAD_SECONDS", 0.1)
+    monkeypatch.setattr("identtqueue_operator.queues.endpoints.REREAD_SECONDS", 0.1)
     user(*roles.rules(Role.OPERATOR))
     create(setup)
     await setup.reason("Idle")
@@ -238,7 +238,7 @@ async def test_after_a_lock_out_leases_are_not_acted_on_at_once(
 
 
 async def test_before_redis_has_said_since_when_it_is_up_leases_do_not_count(redis_server):
-    endpoint = doorbell.Endpoint(RedisSettings(address=redis_server.address))
+    endpoint = endpoint_module.Endpoint(RedisSettings(address=redis_server.address))
     assert endpoint.source("anybody").trusted_seconds < 5
     await endpoint._reach()
     with redis_server.client() as raw:

@@ -18,7 +18,7 @@ import pytest
 from kubernetes.aio import client as kubernetes_client
 
 from identtqueue.admin import Admin
-from identtqueue_operator.kube import Kube
+from identtqueue_operator.kube.client import Kube
 from support.api_server import ApiServer, Refusal
 from support.fleet import Fleet
 from support.operating import Operator, Setup

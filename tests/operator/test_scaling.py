@@ -8,7 +8,7 @@ import pytest
 
 from identtqueue import TaskOptions
 from identtqueue.admin import Admin
-from identtqueue_operator import reconcile
+from identtqueue_operator.rounds import reconciler as reconciler_module
 from support.waiting import eventually
 
 
@@ -53,7 +53,7 @@ async def rounds(reconciler, count):
 
 
 async def test_a_fleet_that_is_rung_all_the_time_rests_between_rounds(operator, setup, monkeypatch):
-    monkeypatch.setattr(reconcile, "REST_SECONDS", 0.3)
+    monkeypatch.setattr(reconciler_module, "REST_SECONDS", 0.3)
     setup.fleet.create(1)
     await setup.fleet.settle()
     setup.create({"minReplicas": 1, "maxReplicas": 1, "pollPeriodSeconds": 300})
@@ -64,7 +64,7 @@ async def test_a_fleet_that_is_rung_all_the_time_rests_between_rounds(operator, 
 
 
 async def test_at_zero_a_ring_is_heard_without_rest(operator, setup, monkeypatch):
-    monkeypatch.setattr(reconcile, "REST_SECONDS", 3600.0)
+    monkeypatch.setattr(reconciler_module, "REST_SECONDS", 3600.0)
     setup.fleet.create()
     setup.create({"pollPeriodSeconds": 300})
     await setup.reason("Idle")

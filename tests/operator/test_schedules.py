@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from identtqueue.schedule import CronExpression
-from identtqueue_operator import schedules
 from identtqueue_operator.api.v1alpha1 import Schedule
-from identtqueue_operator.schedules import in_force, next_boundary
+from identtqueue_operator.policy import schedules
+from identtqueue_operator.policy.schedules import in_force, next_boundary
 from support.taskqueues import spec
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from identtqueue_operator import endpoints
+from identtqueue_operator.queues import endpoints
 from support.tls import Certificates
 from support.waiting import eventually
 

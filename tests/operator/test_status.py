@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 import identtqueue_operator
-from identtqueue_operator.decide import decide
 from identtqueue_operator.model import (
     TROUBLES,
     Depth,
@@ -19,8 +18,9 @@ from identtqueue_operator.model import (
     Source,
     SourceTrouble,
 )
-from identtqueue_operator.report import difference
-from identtqueue_operator.status import Round, tell
+from identtqueue_operator.policy.decide import decide
+from identtqueue_operator.status.render import Round, render_status
+from identtqueue_operator.status.writer import difference
 from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
 
 QUIET = {"maxReplicas": 20, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
@@ -50,7 +50,7 @@ def reasons(told):
 
 
 def test_all_conditions_are_there_from_the_first_sight():
-    told = tell(a_round(observed(0)), {})
+    told = render_status(a_round(observed(0)), {})
     assert list(conditions(told)) == [
         *("Ready", "RedisReachable", "WorkloadFound", "WorkersReady", "Active"),
         *("ScalingLimited", "Draining", "Paused", "Conflicting", "QueueShared"),
@@ -62,8 +62,8 @@ def test_all_conditions_are_there_from_the_first_sight():
 
 
 def test_a_transition_time_stays_until_the_status_changes():
-    first = tell(a_round(observed(0, at=100.0)), {})
-    second = tell(a_round(observed(0, queued=1, at=200.0)), first.status)
+    first = render_status(a_round(observed(0, at=100.0)), {})
+    second = render_status(a_round(observed(0, queued=1, at=200.0)), first.status)
     then, now = conditions(first), conditions(second)
     assert now["Ready"]["lastTransitionTime"] == then["Ready"]["lastTransitionTime"]
     assert now["Active"]["lastTransitionTime"] != then["Active"]["lastTransitionTime"]
@@ -71,15 +71,15 @@ def test_a_transition_time_stays_until_the_status_changes():
 
 def test_the_last_change_stays_on_show_until_there_is_another():
     scaled = Outcome(scaled_from=0, scaled_to=2)
-    first = tell(a_round(observed(0, queued=20, at=100.0), scaled), {})
+    first = render_status(a_round(observed(0, queued=20, at=100.0), scaled), {})
     decision = first.status["lastDecision"]
     assert (decision["from"], decision["to"], decision["reason"]) == (0, 2, "BacklogAboveTarget")
     assert first.status["replicas"]["current"] == 2
-    later = tell(a_round(observed(2, queued=15, at=200.0)), first.status)
+    later = render_status(a_round(observed(2, queued=15, at=200.0)), first.status)
     assert later.status["lastDecision"] == decision
     assert later.status["lastScaleTime"] == first.status["lastScaleTime"]
     held = a_round(observed(2, queued=999, at=300.0), the_spec=spec(QUIET | {"maxReplicas": 2}))
-    assert tell(held, later.status).status["lastDecision"]["limitedBy"] == "MaxReplicas"
+    assert render_status(held, later.status).status["lastDecision"]["limitedBy"] == "MaxReplicas"
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_the_last_change_stays_on_show_until_there_is_another():
     [((0, 2), "ScaledUp"), ((2, 1), "ScaledDown"), ((2, 0), "ScaledToZero")],
 )
 def test_scaling_is_an_event_with_the_calculation(scaled, reason):
-    told = tell(a_round(observed(scaled[0], queued=5), Outcome(*scaled)), {})
+    told = render_status(a_round(observed(scaled[0], queued=5), Outcome(*scaled)), {})
     (event,) = told.events
     assert event.reason == reason
     assert event.message.startswith(f"{scaled[0]} -> {scaled[1]}: ceil((5 queued")
@@ -95,23 +95,25 @@ def test_scaling_is_an_event_with_the_calculation(scaled, reason):
 
 def test_trouble_is_told_once_and_so_is_its_end():
     down = observed(2, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no route", 4))
-    first = tell(a_round(down), {})
+    first = render_status(a_round(down), {})
     assert reasons(first) == ["RedisUnreachable"]
     assert first.status["reason"] == "RedisUnreachable"
     assert conditions(first)["Ready"]["status"] == "False"
     assert conditions(first)["Active"]["status"] == "Unknown"
-    second = tell(a_round(down), first.status)
+    second = render_status(a_round(down), first.status)
     assert second.events == ()
     other = observed(2, depth=None, source=Source(SourceTrouble.AUTH_FAILED, "wrong", 5))
-    third = tell(a_round(other), second.status)
+    third = render_status(a_round(other), second.status)
     assert reasons(third) == ["RedisAuthFailed"]
-    assert reasons(tell(a_round(observed(2, queued=11)), third.status)) == ["RedisRecovered"]
+    assert reasons(render_status(a_round(observed(2, queued=11)), third.status)) == [
+        "RedisRecovered"
+    ]
 
 
 def test_the_last_numbers_stay_while_there_are_none():
-    first = tell(a_round(observed(2, queued=7, in_flight=1)), {})
+    first = render_status(a_round(observed(2, queued=7, in_flight=1)), {})
     down = observed(2, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no route", 4))
-    assert tell(a_round(down), first.status).status["tasks"] == first.status["tasks"]
+    assert render_status(a_round(down), first.status).status["tasks"] == first.status["tasks"]
 
 
 def test_recovered_tasks_are_counted_and_told():
@@ -121,7 +123,7 @@ def test_recovered_tasks_are_counted_and_told():
             Requeued("mrz", (), ("mrz:3",), "p", "container ended"),
         )
     )
-    told = tell(a_round(observed(1, queued=2), outcome), {"recovered": {"total": 4}})
+    told = render_status(a_round(observed(1, queued=2), outcome), {"recovered": {"total": 4}})
     assert told.status["recovered"]["total"] == 7
     assert reasons(told) == ["TasksRequeued", "TaskDeadLettered"]
     assert "mrz:3" in told.events[1].message
@@ -131,7 +133,7 @@ def test_a_drain_is_told():
     pods = (pod("p0"), pod("p1"))
     workers = (worker(pods[0], in_flight=1), worker(pods[1], in_flight=2))
     seen = observed(2, in_flight=3, pods=pods, workers=workers)
-    told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
+    told = render_status(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
     assert told.status["reason"] == "Draining"
     assert "1 of 2 pods are draining and still hold 1 task;" in told.status["message"]
     assert reasons(told) == ["DrainStarted"]
@@ -162,14 +164,14 @@ def test_a_drain_is_told():
     ],
 )
 def test_one_word(seen, the_spec, reason):
-    assert tell(a_round(seen, the_spec=the_spec), {}).status["reason"] == reason
+    assert render_status(a_round(seen, the_spec=the_spec), {}).status["reason"] == reason
 
 
 def test_only_words_are_worth_a_write_at_once():
     now = a_round(observed(1, queued=5, in_flight=2))
-    before = tell(now, {})
+    before = render_status(now, {})
     depth = Depth(queued=4, in_flight=3)
-    moved = tell(replace(now, seen=with_trigger(now.seen, depth=depth)), before.status)
+    moved = render_status(replace(now, seen=with_trigger(now.seen, depth=depth)), before.status)
     assert moved.fingerprint == before.fingerprint
     assert moved.status["tasks"] != before.status["tasks"]
 
@@ -177,7 +179,7 @@ def test_only_words_are_worth_a_write_at_once():
 def test_which_node_of_a_cluster_was_tried_last_is_not_worth_a_write():
     def told(trouble, message, previous):
         source = Source(trouble, message, 4)
-        return tell(a_round(observed(2, depth=None, source=source)), previous)
+        return render_status(a_round(observed(2, depth=None, source=source)), previous)
 
     first = told(SourceTrouble.UNREACHABLE, "node a refuses", {})
     other = told(SourceTrouble.UNREACHABLE, "node b refuses", first.status)
@@ -194,7 +196,7 @@ def test_what_is_paused_is_told_also_while_it_makes_no_difference():
         ({"pausedReplicas": 1}, "PausedAtReplicas"),
         ({"scaling": {"scaleUp": {"paused": True}}}, "ScaleUpPaused"),
     ):
-        told = tell(a_round(observed(1, queued=1), the_spec=spec(**more)), {})
+        told = render_status(a_round(observed(1, queued=1), the_spec=spec(**more)), {})
         found = conditions(told)["Paused"]
         assert (found["status"], found["reason"]) == ("True", reason)
 
@@ -211,7 +213,7 @@ NOT_LOOKED_AT = {
 
 
 def test_what_was_not_looked_at_is_unknown():
-    told = tell(INVALID, {})
+    told = render_status(INVALID, {})
     unknown = {kind for kind, c in conditions(told).items() if c["status"] == "Unknown"}
     assert unknown == NOT_LOOKED_AT
     assert {conditions(told)[kind]["reason"] for kind in unknown} == {"NotObserved"}
@@ -221,7 +223,7 @@ def test_what_was_not_looked_at_is_unknown():
 def test_idle_pods_that_go_are_not_said_to_finish_anything():
     pods = (pod("p0"), pod("p1"))
     seen = observed(2, pods=pods, workers=tuple(worker(each) for each in pods))
-    told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
+    told = render_status(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": 1})), {})
     assert "hold no task" in told.status["message"]
     assert conditions(told)["Draining"]["message"] == "idle, about to end: p0, p1"
     (event,) = told.events
@@ -238,7 +240,9 @@ def test_the_number_of_those_who_drain_and_the_condition_agree(draining_in, most
     seen = observed(
         2, in_flight=2, pods=pods, workers=(replace(first, draining_in=draining_in), second)
     )
-    told = tell(a_round(seen, the_spec=spec(QUIET | {"maxReplicas": most}, paused=paused)), {})
+    told = render_status(
+        a_round(seen, the_spec=spec(QUIET | {"maxReplicas": most}, paused=paused)), {}
+    )
     drains = conditions(told)["Draining"]["status"] == "True"
     assert drains == (told.status["replicas"]["draining"] > 0)
 
@@ -247,13 +251,17 @@ def test_without_redis_nobody_knows_who_drains():
     pods = (pod("p0"), pod("p1"))
     workers = (worker(pods[0], in_flight=1, draining_in=("mrz",)), worker(pods[1], in_flight=2))
     one = spec(QUIET | {"maxReplicas": 1})
-    draining = tell(a_round(observed(2, in_flight=3, pods=pods, workers=workers), None, one), {})
+    draining = render_status(
+        a_round(observed(2, in_flight=3, pods=pods, workers=workers), None, one), {}
+    )
     source = Source(SourceTrouble.UNREACHABLE, "no route", 4)
-    away = tell(a_round(observed(2, depth=None, source=source, pods=pods)), draining.status)
+    away = render_status(
+        a_round(observed(2, depth=None, source=source, pods=pods)), draining.status
+    )
     assert conditions(away)["Draining"]["status"] == "Unknown"
     assert away.status["replicas"]["draining"] == 1
     again = a_round(observed(2, in_flight=3, pods=pods, workers=workers), None, one)
-    assert reasons(tell(again, away.status)) == ["RedisRecovered"]
+    assert reasons(render_status(again, away.status)) == ["RedisRecovered"]
 
 
 @pytest.mark.parametrize(
@@ -268,18 +276,18 @@ def test_without_redis_nobody_knows_who_drains():
     ],
 )
 def test_what_was_so_before_it_was_unknown_is_no_news(seen, event):
-    before = tell(a_round(seen), {})
+    before = render_status(a_round(seen), {})
     assert reasons(before) == [event]
-    unknown = tell(INVALID, before.status)
+    unknown = render_status(INVALID, before.status)
     assert reasons(unknown) == ["InvalidSpec"]
-    assert reasons(tell(a_round(seen), unknown.status)) == []
+    assert reasons(render_status(a_round(seen), unknown.status)) == []
 
 
 def test_redis_may_recover_while_nobody_looks():
     down = observed(2, depth=None, source=Source(SourceTrouble.UNREACHABLE, "no route", 4))
-    unknown = tell(INVALID, tell(a_round(down), {}).status)
-    assert reasons(tell(a_round(observed(2)), unknown.status)) == ["RedisRecovered"]
-    assert reasons(tell(a_round(observed(2)), tell(INVALID, {}).status)) == []
+    unknown = render_status(INVALID, render_status(a_round(down), {}).status)
+    assert reasons(render_status(a_round(observed(2)), unknown.status)) == ["RedisRecovered"]
+    assert reasons(render_status(a_round(observed(2)), render_status(INVALID, {}).status)) == []
 
 
 def test_nothing_stored_is_empty():
@@ -290,7 +298,7 @@ def test_nothing_stored_is_empty():
         else:
             yield node
 
-    assert None not in list(values(tell(a_round(observed(0)), {}).status))
+    assert None not in list(values(render_status(a_round(observed(0)), {}).status))
 
 
 def test_the_patch_holds_what_changed():
@@ -314,20 +322,20 @@ def constants(node: ast.AST) -> set[str]:
 
 def sources(*names: str) -> Iterator[ast.AST]:
     for name in names:
-        file = Path(identtqueue_operator.__file__).with_name(f"{name}.py")
+        file = Path(identtqueue_operator.__file__).parent / f"{name}.py"
         yield from ast.walk(ast.parse(file.read_text()))
 
 
 def reasons_of_events() -> set[str]:
     """What `status` sends by name, the troubles of Redis and workers, the problems of a round."""
     found = {str(trouble) for trouble in SourceTrouble} | TROUBLES
-    for node in sources("status"):
+    for node in sources("status/render"):
         if isinstance(node, ast.FunctionDef) and node.name.endswith("_events"):
             found |= constants(node)
-    for node in sources("reconcile", "owned"):
+    for node in sources("rounds/reconciler", "workload/owned"):
         if isinstance(node, ast.Tuple) and len(node.elts) == 2:
             found |= constants(node.elts[0])
-    for node in sources("kinds", "workloads"):
+    for node in sources("workload/kinds", "workload/lookup"):
         if isinstance(node, ast.Call) and len(node.args) == 2:
             found |= constants(node.args[0])
     return found - {"RedisReachable", "WorkloadFound", "WorkersReady"}  # names of conditions

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identtqueue_operator.decide import GRACE_SECONDS, choose, decide
 from identtqueue_operator.model import Depth, Memory, Step
+from identtqueue_operator.policy.decide import GRACE_SECONDS, choose, decide
 from support.taskqueues import deployment, observed, pod, spec, worker
 
 PROPERTY = settings(deadline=None, max_examples=60)

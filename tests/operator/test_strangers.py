@@ -4,7 +4,7 @@ import secrets
 
 import pytest
 
-from identtqueue_operator import health
+from identtqueue_operator.policy import health
 from support.fleet import Fleet, controlled_by
 from support.waiting import eventually
 

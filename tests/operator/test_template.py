@@ -2,7 +2,7 @@
 
 import time
 
-from identtqueue_operator.owned import MEND_SECONDS
+from identtqueue_operator.workload.owned import MEND_SECONDS
 from support.api_server import Refusal
 from support.operating import Operator
 from support.waiting import eventually

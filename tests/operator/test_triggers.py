@@ -15,9 +15,6 @@ from identtqueue_operator.api.v1alpha1 import (
     SHARED_SLOTS,
     WORKER_LOGIN_NEEDS_TEMPLATE,
 )
-from identtqueue_operator.decide import choose, decide
-from identtqueue_operator.drain import VICTIM_COST
-from identtqueue_operator.evidence import weigh
 from identtqueue_operator.metrics import Meter, Snapshot
 from identtqueue_operator.model import (
     Depth,
@@ -29,8 +26,11 @@ from identtqueue_operator.model import (
     Traffic,
     Trigger,
 )
-from identtqueue_operator.status import Round, tell
-from identtqueue_operator.workload import render
+from identtqueue_operator.policy.decide import choose, decide
+from identtqueue_operator.policy.drain import VICTIM_COST
+from identtqueue_operator.policy.evidence import find_dead
+from identtqueue_operator.status.render import Round, render_status
+from identtqueue_operator.workload.template import render
 from support.taskqueues import WORKLOAD, observed, pod, spec, worker
 
 PROPERTY = settings(max_examples=100, deadline=None)
@@ -238,13 +238,13 @@ def test_each_redis_is_a_witness_for_itself():
     there = worker(gone, worker_id="other", connected=True, trigger="eu")
     both = {"main": Depth(), "eu": Depth()}
     seen = looking(1, both, pods=(gone,), workers=(here, there))
-    assert [death.worker for death in weigh(seen, 15).deaths] == [here]
+    assert [death.worker for death in find_dead(seen, 15).deaths] == [here]
     fresh = replace(seen.triggers[1], source=Source(trusted_seconds=3))
     seen = replace(seen, triggers=(seen.triggers[0], fresh))
     closed = replace(there, connected=False)
-    assert [d.worker for d in weigh(replace(seen, workers=(here, closed)), 15).deaths] == [here]
+    assert [d.worker for d in find_dead(replace(seen, workers=(here, closed)), 15).deaths] == [here]
     late = tuple(replace(w, lease_left_seconds=-1.0) for w in (here, closed))
-    assert weigh(replace(seen, workers=late), 15).leases_expired == {"main"}
+    assert find_dead(replace(seen, workers=late), 15).leases_expired == {"main"}
 
 
 # --- looking --------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ def test_a_queue_of_the_same_name_elsewhere_is_another_queue():
 
 def told(seen, previous=None):
     decision, _ = decide(the_spec({"eu": 1}), seen, Memory())
-    return tell(Round(seen.at, 1, WORKLOAD, seen=seen, decision=decision), previous or {})
+    return render_status(Round(seen.at, 1, WORKLOAD, seen=seen, decision=decision), previous or {})
 
 
 def test_the_status_names_each_trigger_and_the_one_that_decides():
@@ -298,7 +298,7 @@ def test_the_status_names_each_trigger_and_the_one_that_decides():
 def test_one_trigger_alone_is_not_listed():
     seen = observed(0)
     decision, _ = decide(spec(), seen, Memory())
-    status = tell(Round(seen.at, 1, WORKLOAD, seen=seen, decision=decision), {}).status
+    status = render_status(Round(seen.at, 1, WORKLOAD, seen=seen, decision=decision), {}).status
     assert not {"decidedBy", "triggersReachable", "triggers"} & status.keys()
 
 

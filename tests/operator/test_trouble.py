@@ -12,9 +12,10 @@ from identtqueue.admin import Admin
 from identtqueue.client import Client
 from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from identtqueue_operator import autoscalers, reconcile
+from identtqueue_operator.kube import autoscalers
+from identtqueue_operator.rounds import reconciler as reconciler_module
 from support.fleet import Fleet
 from support.operating import Setup
 from support.redis_server import free_port
@@ -88,7 +89,7 @@ async def test_a_missing_deployment(operator, setup):
 async def test_a_missing_secret_and_then_a_wrong_and_the_right_password(
     operator, setup, locked_redis, monkeypatch
 ):
-    monkeypatch.setattr("identtqueue_operator.endpoints.REREAD_SECONDS", 0.1)
+    monkeypatch.setattr("identtqueue_operator.queues.endpoints.REREAD_SECONDS", 0.1)
     setup.fleet.create(3)
     setup.address = locked_redis.address
     setup.create({"pollPeriodSeconds": 1}, redis={"address": setup.address, **CREDENTIALS})
@@ -128,7 +129,7 @@ async def test_an_acl_that_forbids_the_doorbell(operator, setup, new_redis_serve
 async def test_tls_with_a_client_certificate_that_is_replaced(
     operator, setup, new_redis_server, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("identtqueue_operator.endpoints.REREAD_SECONDS", 0.1)
+    monkeypatch.setattr("identtqueue_operator.queues.endpoints.REREAD_SECONDS", 0.1)
     certificates, port = Certificates(tmp_path), free_port()
     new_redis_server(options=certificates.server_options(port))
 
@@ -402,7 +403,7 @@ async def test_a_taskqueue_that_is_deleted_in_the_middle_of_a_drain_calls_its_wo
 async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers_back_later(
     operator, apart, server, monkeypatch
 ):
-    monkeypatch.setattr(reconcile, "RELEASE_SECONDS", 60.0)
+    monkeypatch.setattr(reconciler_module, "RELEASE_SECONDS", 60.0)
     await one_drains(apart)
     server.stop()
     await apart.reason("RedisUnreachable")
@@ -416,7 +417,7 @@ async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers
 async def test_workers_that_could_not_be_called_back_are_told_of(
     operator, apart, server, monkeypatch, caplog
 ):
-    monkeypatch.setattr(reconcile, "RELEASE_SECONDS", 0.1)
+    monkeypatch.setattr(reconciler_module, "RELEASE_SECONDS", 0.1)
     await one_drains(apart)
     server.stop()
     await apart.reason("RedisUnreachable")
@@ -679,7 +680,7 @@ async def test_a_fleet_at_work_does_not_cut_the_pause_after_a_failure_short(oper
         await asyncio.sleep(0.01)
         if reconciler._failures > len(moments):
             moments.append(time.monotonic())
-    first, _ = reconcile.BACKOFF_SECONDS
+    first, _ = reconciler_module.BACKOFF_SECONDS
     assert moments[-1] - moments[0] > 0.7 * first * (2**6 - 1)
 
 

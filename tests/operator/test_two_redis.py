@@ -8,7 +8,7 @@ import pytest
 
 from identtqueue import Client
 from identtqueue.admin import Admin
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from support.fleet import FleetWorker, now
 from support.waiting import eventually

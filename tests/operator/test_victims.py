@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from identtqueue_operator.decide import FOLLOW_SECONDS, decide
-from identtqueue_operator.drain import plan_drain, waits_for_rollout
-from identtqueue_operator.members import complete
 from identtqueue_operator.model import Key, Memory, Owner, RemovalOrder, WorkloadKey
-from identtqueue_operator.owners import Members
+from identtqueue_operator.policy.decide import FOLLOW_SECONDS, decide
+from identtqueue_operator.policy.drain import plan_drain, waits_for_rollout
+from identtqueue_operator.workload.members import complete
+from identtqueue_operator.workload.owners import Members
 from support.taskqueues import deployment, observed, pod, spec, worker
 
 POOL = WorkloadKey("ns", "pool", "example.com", "WorkerPool")

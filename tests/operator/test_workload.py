@@ -5,8 +5,8 @@ import re
 import pytest
 
 from identtqueue.worker.settings import weighted_queues
-from identtqueue_operator import workload
 from identtqueue_operator.model import Key
+from identtqueue_operator.workload import template as template_module
 from support.taskqueues import spec
 
 KEY = Key("ns", "mrz")
@@ -14,7 +14,7 @@ KEY = Key("ns", "mrz")
 
 def render(template, replicas=0, **more):
     the_spec = spec(workloadRef=None, template=template, **more)
-    return workload.render(KEY, "uid-tq", the_spec, replicas)
+    return template_module.render(KEY, "uid-tq", the_spec, replicas)
 
 
 def container(deployment, index=0):
@@ -246,8 +246,8 @@ def test_the_worker_is_the_container_of_that_name_else_the_first():
 
 
 def test_the_hash_follows_the_template_and_not_the_replicas():
-    first = workload.template_hash(render(PLAIN, 1))
-    assert workload.template_hash(render(PLAIN, 9)) == first
+    first = template_module.template_hash(render(PLAIN, 1))
+    assert template_module.template_hash(render(PLAIN, 9)) == first
     other = {"spec": {"containers": [{"name": "worker", "image": "y"}]}}
-    assert workload.template_hash(render(other)) != first
-    assert workload.template_hash(render(PLAIN, queues=[{"name": "b"}])) != first
+    assert template_module.template_hash(render(other)) != first
+    assert template_module.template_hash(render(PLAIN, queues=[{"name": "b"}])) != first

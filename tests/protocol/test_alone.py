@@ -13,8 +13,8 @@ import redis
 from identtqueue.errors import InvalidInput, ReplyUnreadable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from support.redis_server import RedisServer

@@ -10,8 +10,8 @@ from identtqueue import Client
 from identtqueue.admin import Admin
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.task import TaskOptions
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from support.redis_server import RedisServer
 from support.waiting import eventually

@@ -10,6 +10,7 @@ import pytest
 
 from identtqueue.admin import Admin
 from identtqueue.client import Client
+from identtqueue.client.sync import SyncClient
 from identtqueue.errors import (
     RedisAuthFailed,
     RedisError,
@@ -19,9 +20,8 @@ from identtqueue.errors import (
 from identtqueue.protocol import commands, scripts
 from identtqueue.protocol.commands import Ack
 from identtqueue.protocol.roles import Role, rules
-from identtqueue.sync import SyncClient
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.worker import Worker

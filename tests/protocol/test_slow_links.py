@@ -13,8 +13,8 @@ import redis
 from identtqueue.errors import RedisUnavailable
 from identtqueue.protocol.commands import Call
 from identtqueue.transport import wire
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from support.proxy import Proxy
 from support.waiting import LONG_SECONDS, eventually

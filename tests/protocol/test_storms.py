@@ -10,8 +10,8 @@ import pytest
 import redis
 
 from identtqueue.protocol import commands
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from support.proxy import Proxy
 from support.redis_server import RedisServer

@@ -12,7 +12,7 @@ from benchmarks.scaling.fleet import Fleet, Pods
 from benchmarks.scaling.measure import Outcome, quantile, run
 from benchmarks.scaling.scalers import CONTENDERS, Contender
 from benchmarks.scaling.scenarios import LONG_WORKER, Scenario
-from identtqueue_operator.decide import GRACE_SECONDS, HOT_SECONDS
+from identtqueue_operator.policy.decide import GRACE_SECONDS, HOT_SECONDS
 
 STRATEGIES = {
     "Backlog": {},

@@ -14,7 +14,7 @@ from typing import Any
 
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.task import Attempt
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from support.api_server import ApiServer
 

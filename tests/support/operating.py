@@ -6,7 +6,7 @@ import asyncio
 import time
 
 from identtqueue_operator.controller import Controller
-from identtqueue_operator.kube import Kube
+from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.metrics import Meter
 from identtqueue_operator.model import Selector
 from identtqueue_operator.settings import Settings

@@ -17,17 +17,17 @@ from kubernetes.aio import client as kubernetes_client
 
 from identtqueue.admin import RedisSettings
 from identtqueue.client import Client
-from identtqueue.transport.aio import AsyncRedis
-from identtqueue_operator import views
-from identtqueue_operator.act import act
-from identtqueue_operator.cluster import Cluster
-from identtqueue_operator.connections import Connection
-from identtqueue_operator.decide import decide
-from identtqueue_operator.doorbell import Endpoint
-from identtqueue_operator.kube import Kube
+from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue_operator.kube import parse
+from identtqueue_operator.kube.cache import Cluster
+from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.model import Memory, Reference, WorkloadKey
-from identtqueue_operator.observe import observe
-from identtqueue_operator.workloads import Workloads
+from identtqueue_operator.policy.decide import decide
+from identtqueue_operator.queues.connections import Connection
+from identtqueue_operator.queues.endpoint import Endpoint
+from identtqueue_operator.rounds.act import act
+from identtqueue_operator.rounds.observe import observe
+from identtqueue_operator.workload.lookup import Workloads
 from support.api_server import ApiServer
 from support.controllers import Controllers, Shape
 from support.taskqueues import spec
@@ -86,12 +86,12 @@ class OperatorLoop:
 
     def _hear(self, event: str, plural: str, body) -> None:
         if plural in ("deployments", "statefulsets"):
-            self._cluster.put_workload(views.workload(body, body["kind"]))
-            self._cluster.watch(WorkloadKey(*views.key_of(body), kind=body["kind"]))
+            self._cluster.put_workload(parse.workload(body, body["kind"]))
+            self._cluster.watch(WorkloadKey(*parse.key_of(body), kind=body["kind"]))
         elif plural == "pods" and event == "DELETED":
-            self._cluster.drop_pod(views.pod(body, self._clock()), body["metadata"]["labels"])
+            self._cluster.drop_pod(parse.pod(body, self._clock()), body["metadata"]["labels"])
         elif plural == "pods":
-            self._cluster.put_pod(views.pod(body), body["metadata"]["labels"])
+            self._cluster.put_pod(parse.pod(body), body["metadata"]["labels"])
 
     async def round(self, key: WorkloadKey, queue: str) -> bool:
         """Whether it changed something."""

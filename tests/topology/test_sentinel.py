@@ -21,7 +21,7 @@ from identtqueue.errors import (
 )
 from identtqueue.protocol import commands
 from identtqueue.protocol.roles import Role, rules
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from support.accounts import balance

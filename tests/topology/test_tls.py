@@ -13,7 +13,7 @@ import pytest
 from identtqueue import Client, SyncClient, Worker
 from identtqueue.errors import RedisError, RedisTlsFailed, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from support.proxy import Proxy
 from support.redis_server import RedisServer, free_port

@@ -13,7 +13,7 @@ from identtqueue.errors import InvalidInput, InvalidQueueName, RedisAuthFailed, 
 from identtqueue.schedule import Cron
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.settings import DEFAULT_ADDRESS, RedisSettings
-from identtqueue.worker.kernel import Identity
+from identtqueue.worker.identity import Identity
 from identtqueue.worker.settings import WorkerSettings
 
 SECRET = "s3cr3t"

@@ -15,7 +15,7 @@ import identtqueue.worker
 from identtqueue import Client, RetryPolicy, TaskCancelled, TaskFailed, TaskOptions, Worker
 from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from support import process_jobs
 from support.redis_server import RedisServer
 from support.serving import Serve, serving
@@ -158,7 +158,7 @@ def test_every_log_call_about_an_attempt_passes_the_fields() -> None:
     """Check every logging call in the source, including those that no test above reaches."""
     bare = [
         f"{file.name}:{node.lineno}"
-        for file in Path(identtqueue.worker.__file__).parent.glob("*.py")
+        for file in Path(identtqueue.worker.__file__).parent.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func).startswith("logger.")

@@ -14,8 +14,8 @@ from identtqueue.admin import Admin
 from identtqueue.protocol import commands
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import Attempt
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.obstacles import Obstacles

@@ -14,9 +14,9 @@ import redis
 from identtqueue import Client, RedisSettings, State, Worker
 from identtqueue.errors import RedisError
 from identtqueue.protocol.scripts import script
-from identtqueue.transport.aio import open_connection
 from identtqueue.transport.outage import Outage
-from identtqueue.worker.lease import Heartbeat
+from identtqueue.transport.pipeline import open_connection
+from identtqueue.worker.heartbeat import Heartbeat
 from support.accounts import left_over
 from support.proxy import Proxy
 from support.redis_server import RedisServer, free_port

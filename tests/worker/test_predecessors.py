@@ -12,7 +12,7 @@ from identtqueue import Client, State
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.commands import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from support.ledger import Ledger
 from support.processes import WorkerProcess

@@ -21,8 +21,8 @@ from typing import Any
 
 import yaml
 
-from .crd import Schema, root_schema
-from .v1alpha1 import GROUP, PLURAL, VERSION
+from identtqueue_operator.api.crd import Schema, root_schema
+from identtqueue_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
 
 REFERENCE = "SecretRef"
 """A field whose name ends so names a Secret, in `name`."""

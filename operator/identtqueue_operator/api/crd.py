@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from .v1alpha1 import GROUP, KIND, PLURAL, VERSION, TaskQueue
+from identtqueue_operator.api.v1alpha1 import GROUP, KIND, PLURAL, VERSION, TaskQueue
 
 Schema = dict[str, Any]
 

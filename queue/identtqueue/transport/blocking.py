@@ -13,14 +13,14 @@ from redis.connection import AbstractConnection, UnixDomainSocketConnection
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call
-from identtqueue.transport import slots, wire
+from identtqueue.transport import slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.combine import Combiner
 from identtqueue.transport.dial import BlockingConnection, BlockingTlsConnection
 from identtqueue.transport.sentinel import find_master_blocking
 from identtqueue.transport.server import check_server, introduce, is_new
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.transport.slots import SlotMap
+from identtqueue.transport.slot_map import SlotMap
 from identtqueue.transport.tls import find_trouble
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ once instead of trying again themselves."""
 def open_blocking(
     settings: RedisSettings, client_name: str, server: Server | None = None
 ) -> AbstractConnection:
-    """Connect, log in and check the server, like `aio.open_connection`.
+    """Connect, log in and check the server, like `pipeline.open_connection`.
 
     Args:
         settings: where Redis is.
@@ -69,21 +69,21 @@ def open_blocking(
 
 
 def fetch_slots_blocking(settings: RedisSettings) -> SlotMap:
-    """Ask the nodes of a cluster for the slot map, like `aio.fetch_slots`.
+    """Ask the nodes of a cluster for the slot map, like `pipeline.fetch_slots`.
 
     Raises:
         RedisUnavailable: no node answers.
         RedisError: a node refuses the connection.
     """
     reason: RedisError = RedisUnavailable("Redis can't be reached: no node is known")
-    for server in slots.candidates(settings):
+    for server in slot_map.candidates(settings):
         try:
             connection = open_blocking(settings, "identtqueue-slots", server)
         except RedisUnavailable as error:
             reason = error
             continue
         try:
-            return slots.learn(settings, _ask(connection, commands.cluster_slots()), server)
+            return slot_map.learn(settings, _ask(connection, commands.cluster_slots()), server)
         except (RedisUnavailable, *wire.CONNECTION_LOST) as error:
             reason = wire.translate(error)
         finally:

@@ -20,7 +20,7 @@ from identtqueue.transport.blocking import (
     open_blocking,
 )
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.transport.slots import MOST_REDIRECTS, SlotMap
+from identtqueue.transport.slot_map import MOST_REDIRECTS, SlotMap
 
 _PENDING: Final = object()
 _ASKING: Final = wire.pack_words("ASKING")

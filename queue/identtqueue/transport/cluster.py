@@ -18,14 +18,14 @@ from redis.asyncio.connection import AbstractConnection
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Call
-from identtqueue.transport import slots, wire
+from identtqueue.transport import slot_map, wire
 from identtqueue.transport.address import Server, Topology
-from identtqueue.transport.aio import AsyncRedis, fetch_slots, open_connection
 from identtqueue.transport.lanes import Waiting
 from identtqueue.transport.link import Link
 from identtqueue.transport.outage import Outage
+from identtqueue.transport.pipeline import AsyncRedis, fetch_slots, open_connection
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.transport.slots import MOST_REDIRECTS, SlotMap
+from identtqueue.transport.slot_map import MOST_REDIRECTS, SlotMap
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ class ClusterRedis(AsyncRedis):
         if node is not None:
             try:
                 reply = wire.parse(call, await node.ask(call))
-                return self._note(slots.learn(self.settings, reply, node.server))
+                return self._note(slot_map.learn(self.settings, reply, node.server))
             except RedisError:
                 pass  # perhaps another node answers
         return await self._find_nodes()

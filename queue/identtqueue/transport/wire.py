@@ -126,8 +126,8 @@ def pack(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> byt
 
     Args:
         call: the call.
-        in_cluster: see `words`.
-        database: see `words`.
+        in_cluster: see `redis_errors`.
+        database: see `redis_errors`.
 
     Raises:
         InvalidInput: an argument can't be encoded (text with a lone surrogate, say).

@@ -26,7 +26,7 @@ from identtqueue.worker.hooks import Hooks
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
 from identtqueue.worker.outcome import Declined, Failed, Outcome, Released, Retried, Succeeded
-from identtqueue.worker.processes import Processes
+from identtqueue.worker.processes.pool import Processes
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.running import Running, Stage
 from identtqueue.worker.shelves import ENVELOPE_SIGNATURE, UNKNOWN_JOB

@@ -20,14 +20,14 @@ from identtqueue.protocol.commands import Claim
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
-from identtqueue.worker.bells import Bells
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker.isolation import ASK_SECONDS, Isolation
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import QueueOrder
 from identtqueue.worker.shelves import Shelves
 from identtqueue.worker.slots import Slots
+from identtqueue.worker.wake import Bells
 
 logger = logging.getLogger(__name__)
 

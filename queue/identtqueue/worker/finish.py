@@ -17,8 +17,8 @@ from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import Ack, Call
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.outcome import (
     Cancelled,

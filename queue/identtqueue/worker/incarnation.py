@@ -22,17 +22,17 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, keys, roles
 from identtqueue.protocol.commands import Claim, Lease
 from identtqueue.protocol.roles import Role
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.attempts import Attempts
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher
-from identtqueue.worker.kernel import Identity
-from identtqueue.worker.lease import Heartbeat
+from identtqueue.worker.heartbeat import Heartbeat
+from identtqueue.worker.identity import Identity
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.outcome import Disowned, Released

@@ -16,7 +16,7 @@ from identtqueue.errors import RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.commands import Ack
 from identtqueue.task import Attempt
-from identtqueue.transport.aio import AsyncRedis
+from identtqueue.transport.pipeline import AsyncRedis
 
 logger = logging.getLogger(__name__)
 

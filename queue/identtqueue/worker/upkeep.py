@@ -17,10 +17,10 @@ from identtqueue.protocol import codec, commands
 from identtqueue.protocol.commands import SCHEDULE_KEPT_MS, Planned, Recovery, WorkerRow
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.schedule import Cron
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.outage import Outage
-from identtqueue.worker import kernel
-from identtqueue.worker.kernel import Identity
+from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.worker import identity
+from identtqueue.worker.identity import Identity
 from identtqueue.worker.shelves import Shelves
 
 logger = logging.getLogger(__name__)
@@ -224,7 +224,7 @@ def _named(dead: Sequence[str]) -> str:
 def _is_predecessor(row: WorkerRow, me: Identity) -> bool:
     info = row.info
     if me.domain is not None and info.get("domain") == me.domain and info.get("process"):
-        return kernel.is_gone(info["process"])
+        return identity.is_gone(info["process"])
     return (
         me.pod_uid is not None
         and me.boot is not None

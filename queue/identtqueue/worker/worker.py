@@ -14,13 +14,12 @@ from identtqueue import logs
 from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
-from identtqueue.transport.aio import AsyncRedis
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
+from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker import attempts, program, threads
-from identtqueue.worker.child import is_child
 from identtqueue.worker.contain import exits_contained
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
@@ -31,6 +30,7 @@ from identtqueue.worker.hooks import (
     Hooks,
     StateHooks,
 )
+from identtqueue.worker.identity import Identity
 from identtqueue.worker.incarnation import (
     CUT_OFF_SECONDS,
     WIND_DOWN_SECONDS,
@@ -38,10 +38,10 @@ from identtqueue.worker.incarnation import (
     Incarnation,
     bounded,
 )
-from identtqueue.worker.kernel import Identity
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import Obstacles
-from identtqueue.worker.processes import Processes
+from identtqueue.worker.processes.child import is_child
+from identtqueue.worker.processes.pool import Processes
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.settings import WorkerSettings

@@ -1,0 +1,1 @@
+"""The status and the events of a TaskQueue: `render` composes them, `writer` writes them."""

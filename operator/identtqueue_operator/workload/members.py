@@ -1,0 +1,87 @@
+"""The facts about a workload that only its pods show, pure.
+
+* A StatefulSet, and perhaps another kind, counts the pods that are on their way out.
+* The pods of a StatefulSet carry the revision of their template. One of an old revision, at or
+  above the partition, means that a rollout is under way. `updatedReplicas` does not
+  say so: it does not tell them from pods that a partition keeps as they are.
+* How the controller of another kind chooses the pods that it ends is unknown. If the
+  TaskQueue does not say it, it is inferred from what controls the pods. A kind that controls all of
+  them through one Deployment or StatefulSet is judged by that.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+
+from identtqueue_operator.model import Owner, Pod, RemovalOrder, Workload
+from identtqueue_operator.workload.owners import Members
+
+_BY_OWNER = {
+    ("apps", "ReplicaSet"): RemovalOrder.NOT_READY_FIRST,
+    ("", "ReplicationController"): RemovalOrder.NOT_READY_FIRST,
+    ("apps", "StatefulSet"): RemovalOrder.HIGHEST_ORDINAL,
+}
+
+
+def complete(workload: Workload, members: Members, removal: RemovalOrder | None) -> Workload:
+    """Complete a workload with what its pods say.
+
+    Args:
+        workload: as read from its own object.
+        members: its pods, and through what it controls them.
+        removal: which pods go first, if the TaskQueue says so.
+    """
+    if not workload.counts_ending:
+        return workload  # a Deployment: its status is complete
+    if members.through is not None:
+        workload = _judge_by(members.through, workload)
+    own = [pod for pod in members.pods if pod.gone_at is None and not pod.foreign]
+    active = [pod for pod in own if pod.active]
+    if workload.removal is RemovalOrder.UNKNOWN:
+        workload = _infer(workload, active, removal)
+    if not workload.counts_ending:
+        return workload
+    existing = max(len(active), workload.existing - (len(own) - len(active)))
+    return replace(workload, existing=existing, updated=existing - _outdated(workload, active))
+
+
+def _judge_by(through: Workload, workload: Workload) -> Workload:
+    """Correct the numbers of a workload that is made of a Deployment or a StatefulSet."""
+    return replace(
+        through,
+        key=workload.key,
+        uid=workload.uid,
+        resource_version=workload.resource_version,
+        path=workload.path,
+        selector=workload.selector,
+        replicas=workload.replicas,
+        lagging=through.lagging or through.replicas != workload.replicas,
+        replicas_by="",
+        owner=None,
+        template_hash=None,
+        shape=None,
+    )
+
+
+def _infer(workload: Workload, active: Sequence[Pod], given: RemovalOrder | None) -> Workload:
+    owners = {pod.owner for pod in active if pod.owner is not None}
+    orders = {_order_of(owner) for owner in owners}
+    order = given or (orders.pop() if len(orders) == 1 else RemovalOrder.UNKNOWN)
+    # Pods with ordinals of an unknown controller go one by one: that is right for all of them.
+    return replace(workload, removal=order, one_by_one=order is RemovalOrder.HIGHEST_ORDINAL)
+
+
+def _order_of(owner: Owner) -> RemovalOrder:
+    return _BY_OWNER.get((owner.group, owner.kind), RemovalOrder.UNKNOWN)
+
+
+def _outdated(workload: Workload, active: Sequence[Pod]) -> int:
+    """Count the pods that a rollout has still to replace."""
+    if workload.revision:
+        first = workload.first_ordinal + workload.partition
+        return sum(pod.revision != workload.revision and pod.ordinal >= first for pod in active)
+    if workload.removal is RemovalOrder.NOT_READY_FIRST:
+        # Several ReplicaSets: which of them is the new one does not matter.
+        sets = Counter(pod.owner for pod in active if pod.owner and pod.owner.kind == "ReplicaSet")
+        return len(active) - max(sets.values(), default=len(active))
+    return 0

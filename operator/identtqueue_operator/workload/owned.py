@@ -1,0 +1,99 @@
+"""The Deployment of a TaskQueue with `template`: made, changed with the template, and kept so.
+
+Another's change to it (by hand, say) is noticed by its shape: what the API server answered
+to the last apply, with all its defaults and what admission made of it. Another shape means another
+apply. That reverts the fields that are the operator's, and only those; what others added stays, and
+the new answer is the shape from then on. So there is no fight, except with a writer that
+changes the operator's own fields again and again; that costs one write per `MEND_SECONDS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
+from identtqueue_operator.kube.cache import Cluster
+from identtqueue_operator.kube.client import ApiError, Kube
+from identtqueue_operator.model import Key, WorkloadKey
+from identtqueue_operator.workload import template
+from identtqueue_operator.workload.lookup import find_watched
+
+MEND_SECONDS = 10.0
+"""Shortest time between two corrections of others' changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The result of one look."""
+
+    problem: tuple[str, str] | None = None
+    """Reason and message of what prevents the Deployment."""
+    warnings: tuple[str, ...] = ()
+    """Warnings of the API server when the Deployment was written."""
+    reverted: bool = False
+    """Whether another's change was reverted to what the template says."""
+    again_in: float | None = None
+    """Seconds until a change that was seen may be reverted."""
+
+
+class OwnedDeployment:
+    """The Deployment of one TaskQueue.
+
+    Args:
+        key: of the TaskQueue, and so of the Deployment.
+        uid: of the TaskQueue.
+        cluster: the watches' cache.
+        kube: to write with.
+        clock: seconds.
+    """
+
+    def __init__(
+        self, key: Key, uid: str, cluster: Cluster, kube: Kube, clock: Callable[[], float]
+    ) -> None:
+        self._key = key
+        self._uid = uid
+        self._cluster = cluster
+        self._kube = kube
+        self._clock = clock
+        self._shape: str | None = None
+        self._applied_hash: str | None = None
+        """Hash of the template that was applied last."""
+        self._mended_at = float("-inf")
+
+    async def keep(self, spec: TaskQueueSpec) -> Kept:
+        """Make it what it should be, if it is not.
+
+        Raises:
+            ApiError: the API server could not be asked, or the Deployment changed in between.
+        """
+        known = await find_watched(WorkloadKey(*self._key), self._cluster, self._kube)
+        if known is not None and (known.owner is None or known.owner.uid != self._uid):
+            message = (
+                f"Deployment {self._key.name} exists and does not belong to this TaskQueue: "
+                "delete it, or refer to it by workloadRef"
+            )
+            return Kept(("WorkloadNotOwned", message))
+        replicas = known.replicas if known else spec.first_replicas
+        wanted = template.render(self._key, self._uid, spec, replicas)
+        wanted_hash = template.template_hash(wanted)
+        if known is not None and known.template_hash == wanted_hash and known.shape == self._shape:
+            return Kept()
+        # Applied before, and different now: another's change, which may even be the deletion of the
+        # Deployment, or a mark that another operator has overwritten.
+        edited = self._shape is not None and wanted_hash == self._applied_hash
+        wait = self._mended_at + MEND_SECONDS - self._clock()
+        if edited and wait > 0:
+            return Kept(again_in=wait)
+        try:
+            applied, warnings = await self._kube.apply_deployment(wanted, known)
+        except ApiError as error:
+            if error.terminating:
+                return Kept(("NamespaceTerminating", "the namespace is being deleted"))
+            if error.status in (400, 403, 422):
+                return Kept(("WorkloadRefused", f"the API server refuses the Deployment: {error}"))
+            raise
+        self._cluster.put_workload(applied)
+        reverted = edited and applied.shape == self._shape
+        self._shape, self._applied_hash = applied.shape, wanted_hash
+        if edited:
+            self._mended_at = self._clock()
+        return Kept(warnings=warnings, reverted=reverted)

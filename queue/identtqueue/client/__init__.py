@@ -1,0 +1,9 @@
+"""The clients: enqueue tasks, await their results.
+
+`client` is the asyncio client and `sync` the blocking one. `results` waits for results, `progress`
+watches tasks on their way, and `background` lends the asyncio client to threads.
+"""
+
+from __future__ import annotations
+
+from identtqueue.client.client import Client as Client

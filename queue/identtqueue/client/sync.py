@@ -1,0 +1,290 @@
+"""The blocking client: for threads, scripts and frameworks without an event loop."""
+
+from __future__ import annotations
+
+import threading
+import weakref
+from collections.abc import Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Literal, Self, overload
+
+from identtqueue.client.background import Background
+from identtqueue.client.client import Client, NoResult, check_client_settings
+from identtqueue.errors import TaskNotFound
+from identtqueue.protocol import codec, commands
+from identtqueue.protocol.commands import Announced, Cancelled, Receipt
+from identtqueue.protocol.submission import (
+    Submission,
+    in_batches,
+    new_task,
+    refuse_existing,
+    submission_of,
+)
+from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
+from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.home import fork_number, leave_behind
+from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
+
+
+class _Connections:
+    """The connections of one process: one for calls, and one asyncio client that waits."""
+
+    def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
+        self.fork = fork_number()
+        self._settings = settings
+        self._retry_for = retry_for_seconds
+        self.redis = blocking_redis(
+            settings, client_name="identtqueue-client", retry_for_seconds=retry_for_seconds
+        )
+        self._lock = threading.Lock()
+        self._waits: Background | None = None
+
+    @property
+    def waits(self) -> Background:
+        """The client that waits, in a thread that starts with the first wait."""
+        with self._lock:
+            if self._waits is None:
+                self._waits = Background(
+                    lambda: Client(self._settings, retry_for_seconds=self._retry_for)
+                )
+            return self._waits
+
+    def close(self) -> None:
+        if self.fork != fork_number():
+            return  # they belong to the parent: closing them would send on its connections
+        self.redis.close()
+        with self._lock:
+            waits, self._waits = self._waits, None
+        if waits is not None:
+            waits.close()
+
+
+class SyncClient:
+    """A blocking client with the methods of `Client`, for code without asyncio.
+
+    Threads can share an instance: their calls share round trips, and their waits share one
+    subscription. Processes that were forked after it was made can use it too; each opens its own
+    connections.
+
+    Args:
+        redis_address, retry_for_seconds, max_payload_bytes: see `Client`.
+
+    Raises:
+        InvalidInput: the address, the environment or a setting breaks a rule.
+    """
+
+    def __init__(
+        self,
+        redis_address: str | RedisSettings | None = None,
+        *,
+        retry_for_seconds: float = RETRY_FOR_SECONDS,
+        max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES,
+    ) -> None:
+        check_client_settings(retry_for_seconds, max_payload_bytes)
+        self._settings = RedisSettings.of(redis_address)
+        self._retry_for = retry_for_seconds
+        self._max_payload_bytes = max_payload_bytes
+        self._by_fork: dict[int, _Connections] = {}
+
+    @property
+    def _here(self) -> _Connections:
+        """Connections of this process; closed at the latest when the client is collected."""
+        number = fork_number()
+        here = self._by_fork.get(number)
+        if here is not None:
+            return here
+        # In a forked process, the parent's connections and their locks stay untouched. No lock is
+        # taken here either, since a thread of the parent may have held it at the fork.
+        for inherited in list(self._by_fork.values()):
+            if inherited.fork != number:
+                leave_behind(inherited)
+        made = _Connections(self._settings, self._retry_for)
+        here = self._by_fork.setdefault(number, made)  # another thread may have been faster
+        if here is made:
+            weakref.finalize(self, made.close)
+        return here
+
+    def connect(self) -> None:
+        """Connect now, so that a wrong address or login fails early.
+
+        Raises:
+            RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
+                Redis cannot be reached or refuses the connection.
+        """
+        self._here.redis.run(commands.server_info())
+
+    def close(self) -> None:
+        """Close the connections; the next call opens them again. Open waits raise an error."""
+        self._here.close()
+
+    def __enter__(self) -> Self:
+        self.connect()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @overload
+    def enqueue_job(
+        self,
+        queue_name: str,
+        function_name: str,
+        /,
+        *args: Any,
+        task_options: TaskOptions | None = None,
+        **kwargs: Any,
+    ) -> str: ...
+
+    @overload
+    def enqueue_job(
+        self,
+        /,
+        *,
+        queue_name: str,
+        function_name: str,
+        task_options: TaskOptions | None = None,
+        **kwargs: Any,
+    ) -> str: ...
+
+    def enqueue_job(
+        self, /, *args: Any, task_options: TaskOptions | None = None, **kwargs: Any
+    ) -> str:
+        """See `Client.enqueue_job`."""
+        return self.submit(submission_of(args, kwargs, task_options)).task_id
+
+    def submit(self, submission: Submission) -> Receipt:
+        """See `Client.submit`."""
+        return self.submit_many([submission])[0]
+
+    def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
+        """See `Client.submit_many`."""
+        items = list(submissions)
+        prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
+        receipts: dict[int, Receipt] = {}
+        for queue, positions in in_batches(prepared):
+            batch = [prepared[i][1] for i in positions]
+            taken = self._here.redis.run(commands.enqueue(queue, batch))
+            receipts.update(zip(positions, taken, strict=True))
+        complete = [receipts[i] for i in range(len(prepared))]
+        refuse_existing(items, complete)
+        return complete
+
+    def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
+        """See `Client.wait_for_result`."""
+        return self.wait(task_id, timeout_seconds).unwrap()
+
+    def wait(self, task_id: str, timeout_seconds: float | None = None) -> Result:
+        """See `Client.wait`."""
+        queue_of(task_id)
+        return self._here.waits.run(lambda client: client.wait(task_id, timeout_seconds))
+
+    @overload
+    def wait_many(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> list[Result]: ...
+
+    @overload
+    def wait_many(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[True],
+    ) -> list[Result | NoResult]: ...
+
+    def wait_many(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> list[Result] | list[Result | NoResult]:
+        """See `Client.wait_many`."""
+        waits = self._here.waits
+        if return_exceptions:
+            return waits.run(
+                lambda client: client.wait_many(task_ids, timeout_seconds, return_exceptions=True)
+            )
+        return waits.run(lambda client: client.wait_many(task_ids, timeout_seconds))
+
+    @overload
+    def as_completed(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+    ) -> Iterator[Result]: ...
+
+    @overload
+    def as_completed(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: Literal[True],
+    ) -> Iterator[Result | NoResult]: ...
+
+    def as_completed(
+        self,
+        task_ids: Sequence[str],
+        timeout_seconds: float | None = None,
+        *,
+        return_exceptions: bool = False,
+    ) -> Iterator[Result | NoResult]:
+        """See `Client.as_completed`."""
+        waits = self._here.waits
+        if return_exceptions:
+            return waits.iterate(
+                lambda client: client.as_completed(
+                    task_ids, timeout_seconds, return_exceptions=True
+                )
+            )
+        return waits.iterate(lambda client: client.as_completed(task_ids, timeout_seconds))
+
+    def watch(self, task_id: str, timeout_seconds: float | None = None) -> Iterator[Any]:
+        """See `Client.watch`."""
+        queue_of(task_id)
+        return self._here.waits.iterate(lambda client: client.watch(task_id, timeout_seconds))
+
+    def get_result(self, task_id: str) -> Any | None:
+        """See `Client.get_result`."""
+        redis = self._here.redis
+        found = redis.run(commands.await_result(task_id))
+        if isinstance(found, Announced):
+            found = redis.run(commands.await_result(task_id, size_bytes=found.size_bytes))
+        return found.unwrap() if isinstance(found, Result) else None
+
+    def get_status(self, task_id: str) -> State | None:
+        """See `Client.get_status`."""
+        info = self.get_task(task_id)
+        return info.state if info else None
+
+    def get_task(self, task_id: str) -> TaskInfo | None:
+        """See `Client.get_task`."""
+        return self._here.redis.run(commands.task_info(task_id))
+
+    def get_progress(self, task_id: str) -> Any | None:
+        """See `Client.get_progress`."""
+        found = self._here.redis.run(commands.last_progress(task_id))
+        return found.value if found else None
+
+    def cancel(self, task_id: str) -> bool:
+        """See `Client.cancel`."""
+        answer = self._here.redis.run(commands.cancel(task_id))
+        if answer is Cancelled.MISSING:
+            raise TaskNotFound(task_id)
+        return answer is not Cancelled.ENDED
+
+    def queue_length(self, queue_name: str) -> int:
+        """See `Client.queue_length`."""
+        return self._here.redis.run(commands.depth(check_queue_name(queue_name))).queued

@@ -1,0 +1,361 @@
+"""One process for jobs, as the worker sees it: it starts, uses, listens to and ends the process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from typing import Any, Final
+
+from identtqueue.errors import PayloadUndecodable, ProcessDied, ProcessNotStarted
+from identtqueue.protocol import codec
+from identtqueue.retry import Kinds
+from identtqueue.worker.context import Context
+from identtqueue.worker.failure import RaisedElsewhere, describe
+from identtqueue.worker.metrics import Counters
+from identtqueue.worker.obstacles import CannotStart
+from identtqueue.worker.processes import messages
+from identtqueue.worker.processes.child import BOOTSTRAP
+from identtqueue.worker.processes.job_loop import TIDY_SECONDS
+from identtqueue.worker.registry import Job
+
+logger = logging.getLogger(__name__)
+
+START_SECONDS: Final = 300.0
+"""How long a process may take to import the jobs and run its hooks (load a model, say)."""
+
+END_SECONDS: Final = 5.0
+"""How long a process may take to end by itself (`atexit` functions), and how long to wait for a
+killed one."""
+
+
+class JobProcess:
+    """One process for jobs: `start` it, then `run` attempts, one at a time.
+
+    Args:
+        setup: first message to the process.
+        counters: count the processes and their ends.
+
+    Attributes:
+        pid: id of the process, and of its session and process group.
+        gone: task that is done when the process has ended and its resources are released.
+        ran: number of attempts so far.
+
+    Raises:
+        CannotStart: the operating system refuses to start a process.
+    """
+
+    def __init__(self, setup: messages.Setup, counters: Counters) -> None:
+        self._setup = setup
+        self._counters = counters
+        self._loop = asyncio.get_running_loop()
+        self._what = "a process for jobs"
+        self._answer: asyncio.Future[messages.Answer] | None = None
+        self._exit_code: asyncio.Future[int] = self._loop.create_future()
+        self._context: Context | None = None
+        self._tidied: asyncio.Future[bool] | None = None  # None: the last attempt left nothing
+        self._told_to_end = False
+        self.ran = 0
+        try:
+            self._process = self._spawn()
+        except (OSError, RuntimeError, MemoryError) as error:  # no memory, descriptor, thread
+            raise CannotStart(f"a process for jobs can't be started: {error}") from error
+        self.pid = self._process.pid
+        counters.processes += 1
+        self.gone = self._loop.create_task(self._watch(), name=f"process {self.pid}")
+
+    @property
+    def usable(self) -> bool:
+        """Whether the process is ready for an attempt."""
+        is_tidy = self._tidied is None or (self._tidied.done() and self._tidied.result())
+        return self._answer is None and is_tidy and not self._has_ended()
+
+    @property
+    def tidies(self) -> bool:
+        """Whether the process is tidying up after its last attempt."""
+        return self._tidied is not None and not self._tidied.done()
+
+    async def start(self) -> None:
+        """Wait until the process is ready. After an error it is ended.
+
+        Raises:
+            ProcessDied: it ended before it was ready.
+            ProcessNotStarted: it was not ready within `START_SECONDS`.
+            RaisedElsewhere: an import or a hook raised an error in it.
+        """
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._ask(self._setup)
+        except TimeoutError:
+            await self.kill()
+            raise ProcessNotStarted(START_SECONDS) from None
+        except Exception:
+            await self.end()
+            raise
+
+    async def run(self, job: Job, context: Context, payload: bytes) -> bytes:
+        """Run one attempt. If this is cancelled, the process is not usable any more.
+
+        Args:
+            job: the job to call.
+            context: context of the attempt.
+            payload: the encoded task.
+
+        Returns:
+            The encoded result.
+
+        Raises:
+            CannotStart: the process had ended already, so the job was not called.
+            ProcessDied: the process ended before the job did.
+            RaisedElsewhere: the job raised an error.
+        """
+        if self._has_ended():  # it may have died while a hook ran
+            raise CannotStart(f"process {self.pid} has ended before its job was called")
+        self.ran += 1
+        self._context, self._tidied = context, None
+        self._what = f"the process of job {job.name}"
+        assert job.reference is not None
+        run = messages.Run(
+            number=self.ran,
+            job=job.name,
+            reference=job.reference,
+            typed=bool(job.types),
+            task_id=context.task_id,
+            queue=context.queue,
+            attempt=context.attempt,
+            failures=context.failures,
+            enqueued_at_ms=context.enqueued_at_ms,
+            deadline=context.deadline,
+            payload=payload,
+            fencing_token=context.fencing_token,
+        )
+        done = await self._ask(run)
+        assert isinstance(done, messages.Done)
+        return done.data
+
+    async def tidied(self) -> None:
+        """Wait until the process has tidied up after its last attempt. Kill it if it does not."""
+        if self._tidied is not None:
+            await asyncio.wait([self._tidied], timeout=TIDY_SECONDS + END_SECONDS)
+        if self.tidies:
+            logger.warning("process %d does not tidy up after %s: killing it", self.pid, self._what)
+            await self.kill()
+
+    async def end(self) -> None:
+        """Let the process end by itself, and kill it if it does not."""
+        self._told_to_end = True
+        with contextlib.suppress(OSError):  # it has ended
+            self._socket.shutdown(socket.SHUT_WR)
+        await asyncio.wait([self.gone], timeout=END_SECONDS)
+        await self.kill()
+
+    async def kill(self) -> None:
+        """Kill the process and all that its job has started; wait until it is gone."""
+        if not self._exit_code.done():
+            self._told_to_end = True
+            self._counters.killed_processes += 1
+            _kill_group(self.pid)
+        await asyncio.wait([self.gone], timeout=END_SECONDS)
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        """Start the process and the thread that waits for its end; clean up both on failure."""
+        with contextlib.ExitStack() as both, contextlib.ExitStack() as ours:
+            self._socket, theirs = socket.socketpair()
+            ours.callback(self._socket.close)
+            both.callback(theirs.close)
+            self._socket.setblocking(False)
+            lifeline, self._lifeline = os.pipe()
+            ours.callback(os.close, self._lifeline)
+            both.callback(os.close, lifeline)
+            process = subprocess.Popen(  # noqa: S603 - this very interpreter
+                [
+                    *(sys.executable, "-P", "-c", BOOTSTRAP),
+                    *(str(theirs.fileno()), str(lifeline), *sys.path),
+                ],
+                pass_fds=(theirs.fileno(), lifeline),
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            ours.callback(process.wait)
+            ours.callback(_kill_group, process.pid)
+            threading.Thread(
+                target=self._wait, args=(process,), daemon=True, name="identtqueue process"
+            ).start()
+            ours.pop_all()
+            return process
+
+    def _has_ended(self) -> bool:
+        """Check whether the process has ended, even before the waiting thread has reported it.
+
+        Otherwise an attempt could get a process that was killed a moment ago, and be charged for
+        its death.
+        """
+        if self._exit_code.done():
+            return True
+        try:
+            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+        except ChildProcessError:  # the waiting thread was faster
+            return True
+
+    async def _ask(self, message: messages.Order) -> messages.Ready | messages.Done:
+        if self._exit_code.done():
+            raise ProcessDied(self._what, self._exit_code.result())
+        answer: asyncio.Future[messages.Answer] = self._loop.create_future()
+        self._answer = answer
+        with contextlib.suppress(ConnectionError):  # it has died: the answer will be `ProcessDied`
+            await self._loop.sock_sendall(self._socket, messages.pack(message))
+        try:
+            found = await answer
+        finally:
+            del answer, message  # an exception refers to this frame: drop what the frame holds
+        if isinstance(found, messages.Raised):
+            raise RaisedElsewhere(
+                codec.decode_failure(found.failure),
+                found.kinds,
+                found.after_seconds,
+                hopeless=found.hopeless,
+            )
+        return found
+
+    # --- messages of the process, and its end ---
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
+        """Wait for the end of the process, in a thread of its own.
+
+        This is the only way that works on every system and with every event loop.
+        """
+        code = process.wait()
+        # Kill what its job has left running. While the group has a member, its id is not reused.
+        # If it has none, this call comes long before process ids wrap around.
+        _kill_group(process.pid)
+        with contextlib.suppress(RuntimeError):  # the loop has closed
+            self._loop.call_soon_threadsafe(self._exit_code.set_result, code)
+        # If the worker is the first process of its container, the orphans are its children now.
+        # They stay zombies until they are waited for.
+        with contextlib.suppress(ChildProcessError):  # there is none, or none is left
+            while True:
+                os.waitpid(-process.pid, 0)
+
+    async def _watch(self) -> None:
+        listening = self._loop.create_task(self._listen())
+        first: list[asyncio.Future[Any]] = [listening, self._exit_code]
+        await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
+        if not self._exit_code.done():  # it has closed its end of the pipe, so it is about to exit
+            await asyncio.wait([self._exit_code], timeout=END_SECONDS)
+        if not self._exit_code.done():
+            _kill_group(self.pid)
+        code = await self._exit_code
+        await asyncio.wait([listening], timeout=END_SECONDS)  # read what it had sent before its end
+        listening.cancel()
+        await asyncio.wait([listening])
+        self._socket.close()
+        os.close(self._lifeline)
+        self._counters.processes -= 1
+        if not self._told_to_end:
+            self._counters.died_processes += 1
+        if self._tidied is not None and not self._tidied.done():
+            self._tidied.set_result(False)
+        self._settle(ProcessDied(self._what, code))
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                (length,) = messages.LENGTH.unpack(await self._receive(messages.LENGTH.size))
+                self._hear_one(bytes(await self._receive(length)))
+        except (EOFError, ConnectionError):
+            return
+        except Exception:
+            logger.exception("listening to process %d failed by a bug", self.pid)
+
+    def _hear_one(self, body: bytes) -> None:
+        try:
+            message = messages.read_message(body)
+        except messages.UNREADABLE as error:  # the length prefix tells where the next one begins
+            logger.warning("process %d sent a message that can't be read: %s", self.pid, error)
+            unread = PayloadUndecodable(f"the answer of {self._what} can't be read: {error}")
+            self._settle(RaisedElsewhere(describe(unread), Kinds.of(unread), hopeless=True))
+        else:
+            self._hear(message)
+
+    def _hear(self, message: messages.Message) -> None:
+        if isinstance(message, messages.Log):
+            _log(message)
+        elif isinstance(message, messages.Progress):
+            if self._context is not None and message.number == self.ran:
+                self._context.send_progress(message.data)
+        elif isinstance(message, messages.Tidied):
+            self._hear_tidied(message.left)
+        else:
+            if not (isinstance(message, messages.Ready) or message.tidy):
+                self._tidied = self._loop.create_future()
+            self._settle(message)
+
+    def _hear_tidied(self, left: list[str]) -> None:
+        if left:
+            logger.warning(
+                "process %d is replaced: %s has left something running that does not end: %s",
+                self.pid,
+                self._what,
+                ", ".join(left),
+            )
+        if self._tidied is not None and not self._tidied.done():
+            self._tidied.set_result(not left)
+
+    def _settle(self, found: messages.Answer | Exception) -> None:
+        answer, self._answer, self._context = self._answer, None, None
+        if answer is None or answer.done():
+            return
+        if isinstance(found, Exception):
+            answer.set_exception(found)
+        else:
+            answer.set_result(found)
+
+    async def _receive(self, length: int) -> bytearray:
+        data = bytearray(length)
+        rest = memoryview(data)
+        while rest:
+            number = await self._loop.sock_recv_into(self._socket, rest)
+            if number == 0:
+                raise EOFError
+            rest = rest[number:]
+        return data
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _log(line: messages.Log) -> None:
+    """Pass a record to the worker's handlers. An error of a handler does not affect the process."""
+    try:
+        _handle(line)
+    except Exception as error:  # noqa: BLE001 - filters of the application may raise anything
+        broken = f"logging is broken ({type(error).__name__}): {line.message}"
+        if logging.lastResort is not None:
+            record = logging.makeLogRecord({"msg": broken, "levelno": line.level})
+            logging.lastResort.handle(record)
+
+
+def _handle(line: messages.Log) -> None:
+    log = logging.getLogger(line.name)
+    if log.isEnabledFor(line.level):
+        record = logging.makeLogRecord(
+            line.fields
+            | {
+                "name": line.name,
+                "levelno": line.level,
+                "levelname": logging.getLevelName(line.level),
+                "msg": line.message,
+                "created": line.created,
+                "msecs": line.created % 1 * 1000,
+                "process": line.process,
+            }
+        )
+        log.handle(record)
