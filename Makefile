@@ -27,7 +27,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 
 setup: $(VENV)/.ready ## Python environment, Redis servers, faketime, helm and promtool for the fast checks
 	@requirements/system.sh
-	@PYTHONPATH=tests $(PY) -m support.servers
+	@$(PY) -m testing.servers
 	@$(CLUSTER)/tools.sh helm promtool
 
 lint: $(VENV)/.ready ## ruff: rules and format
@@ -65,22 +65,22 @@ demo: setup cluster-up ## the main job on a real cluster: documents in, text out
 	$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py
 
 bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 3 minutes)
-	PYTHONPATH=tests $(PY) -m benchmarks.queue.run $(BENCH)
+	$(PY) -m benchmarks.queue.run $(BENCH)
 
 bench-operator: setup cluster-up ## the operator on a real API server, beside its targets
-	PYTHONPATH=tests:e2e $(CLUSTER)/exec.sh $(PY) -m benchmarks.operator.run $(BENCH)
+	$(CLUSTER)/exec.sh $(PY) -m benchmarks.operator.run $(BENCH)
 
 bench-faults: setup ## what idenTTqueue and its peers lose when a worker or Redis dies
-	PYTHONPATH=tests $(PY) -m benchmarks.faults.run $(BENCH)
+	$(PY) -m benchmarks.faults.run $(BENCH)
 
 bench-scaling: $(VENV)/.ready ## the operator's decisions beside KEDA's, simulated (BENCH=--quick: about a minute)
-	PYTHONPATH=tests $(PY) -m benchmarks.scaling.run $(BENCH)
+	$(PY) -m benchmarks.scaling.run $(BENCH)
 
 chaos: setup ## random faults on real processes, and books that must balance (CHAOS="--seed 7 …")
-	PYTHONPATH=tests $(PY) -m faults.chaos $(CHAOS)
+	$(PY) -m testing.faults.chaos $(CHAOS)
 
 matrix: setup ## the tests on each server and each Python that is found (MATRIX="--server redis-6.2 --python 3.13")
-	PYTHONPATH=tests:queue:operator $(PY) -m compat.matrix $(MATRIX)
+	PYTHONPATH=queue:operator $(PY) -m testing.compat.matrix $(MATRIX)
 
 manifests: setup ## regenerate the CRD and the manifests from the models and the chart
 	charts/generate.sh

@@ -11,13 +11,13 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator
 
 import pytest
-from harness.cluster import Kubectl, kill_container, ready_pods, wait_until
-from harness.release import Release, installed, state_of
-from harness.watch import DeploymentWatch
-from harness.workload import jobs_config_map
 
 from identtqueue import Client, RedisSettings, State
 from identtqueue.admin import Admin
+from testing.cluster.cluster import Kubectl, kill_container, ready_pods, wait_until
+from testing.cluster.release import Release, installed, state_of
+from testing.cluster.watch import DeploymentWatch
+from testing.cluster.workload import jobs_config_map
 
 
 @pytest.fixture(scope="session")

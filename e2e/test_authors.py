@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness.author import CREATE_DEPLOYMENTS, REDIS, Author, queue, read, scale
-from harness.cluster import Kubectl, wait_until
-from harness.workload import pod_spec, task_queue
 
 from identtqueue_operator.api.v1alpha1 import MOST_TRIGGERS
+from testing.cluster.author import CREATE_DEPLOYMENTS, REDIS, Author, queue, read, scale
+from testing.cluster.cluster import Kubectl, wait_until
+from testing.cluster.workload import pod_spec, task_queue
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ import json
 import subprocess
 
 import pytest
-from harness.cluster import Kubectl
-from harness.workload import task_queue
 
 from identtqueue_operator.api import crd
-from support.bounds import WORDS, Path, bounds, with_size
+from testing.bounds import WORDS, Path, bounds, with_size
+from testing.cluster.cluster import Kubectl
+from testing.cluster.workload import task_queue
 
 Bound = tuple[Path, str, int]
 SCHEMA = crd.root_schema()["properties"]

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from harness.cluster import run
-from harness.workload import deployment, task_queue
+
+from testing.cluster.cluster import run
+from testing.cluster.workload import deployment, task_queue
 
 cordons = pytest.mark.alone
 """A node takes no pods meanwhile."""

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
-from harness import topologies
-from harness.cluster import Kubectl, kill_for_good, wait_until
-from harness.release import Release
-from harness.topologies import Topology
-from harness.workload import pod_spec, producer, task_queue
+
+from testing.cluster import topologies
+from testing.cluster.cluster import Kubectl, kill_for_good, wait_until
+from testing.cluster.release import Release
+from testing.cluster.topologies import Topology
+from testing.cluster.workload import pod_spec, producer, task_queue
 
 
 @pytest.fixture(params=[topologies.sentinels, topologies.cluster], ids=["sentinels", "cluster"])
@@ -22,7 +23,7 @@ def topology(release: Release, request: pytest.FixtureRequest) -> Iterator[Topol
 
 
 class Application:
-    """A pod that enqueues and waits (`harness/produce.py`)."""
+    """A pod that enqueues and waits (`testing/cluster/produce.py`)."""
 
     def __init__(self, kubectl: Kubectl, name: str) -> None:
         self._exec = lambda *words: kubectl("exec", name, "--", *words)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from harness.workload import deployment, task_queue
+
+from testing.cluster.workload import deployment, task_queue
 
 ARGO = "argocd-controller"
 

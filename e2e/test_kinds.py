@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterator
 
 import pytest
-from harness.cluster import run
-from harness.pools import GROUP, PLURAL, PoolController, definition, pool
-from harness.workload import deployment, task_queue
 
 from identtqueue import State
+from testing.cluster.cluster import run
+from testing.cluster.pools import GROUP, PLURAL, PoolController, definition, pool
+from testing.cluster.workload import deployment, task_queue
 
 POLICIES = ["OrderedReady", "Parallel"]
 

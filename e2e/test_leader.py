@@ -7,9 +7,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from harness.cluster import frozen, kill_for_good, ready_pods, wait_until
-from harness.release import Release
-from harness.workload import deployment, task_queue
+
+from testing.cluster.cluster import frozen, kill_for_good, ready_pods, wait_until
+from testing.cluster.release import Release
+from testing.cluster.workload import deployment, task_queue
 
 
 @pytest.fixture(scope="module")

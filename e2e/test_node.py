@@ -6,8 +6,9 @@ import asyncio
 import time
 
 import pytest
-from harness.cluster import cut_off, node_is_ready, silent_kubelet
-from harness.workload import deployment, task_queue
+
+from testing.cluster.cluster import cut_off, node_is_ready, silent_kubelet
+from testing.cluster.workload import deployment, task_queue
 
 
 @pytest.mark.alone

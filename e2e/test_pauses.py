@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime
 
-from harness.workload import deployment, task_queue
+from testing.cluster.workload import deployment, task_queue
 
 QUICK = {"stabilizationSeconds": 0, "idleSeconds": 2}
 

@@ -6,8 +6,9 @@ import asyncio
 import time
 
 import pytest
-from harness.cluster import kill_node, revive_node
-from harness.workload import deployment, task_queue
+
+from testing.cluster.cluster import kill_node, revive_node
+from testing.cluster.workload import deployment, task_queue
 
 
 async def begin(release, scene, *, replicas: int = 2, spread: bool = False, **overrides) -> str:

@@ -11,9 +11,9 @@ import time
 from typing import Any
 
 import pytest
-from harness.workload import deployment, pod_spec, task_queue
 
 from identtqueue.protocol.submission import Submission
+from testing.cluster.workload import deployment, pod_spec, task_queue
 
 ROLLING = {"type": "RollingUpdate"}
 SHAPES: dict[str, dict[str, Any]] = {

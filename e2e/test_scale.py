@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from harness.workload import deployment, task_queue
-
 from identtqueue import State, TaskOptions
 from identtqueue.protocol.submission import Submission
+from testing.cluster.workload import deployment, task_queue
 
 
 async def test_zero_to_n_in_one_step_and_back_to_zero(release, scene, watch, figure):

@@ -8,15 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import redis_pods
-from harness.cluster import Kubectl, wait_until
-from harness.release import Release
-from harness.workload import pod_spec, task_queue
 
 from identtqueue import Client, RedisSettings
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.blocking import open_blocking
-from support.tls import Certificates
+from testing.cluster import redis_pods
+from testing.cluster.cluster import Kubectl, wait_until
+from testing.cluster.release import Release
+from testing.cluster.workload import pod_spec, task_queue
+from testing.tls import Certificates
 
 REDIS = "secured-redis"
 LOGIN, CLIENT, AUTHORITY = "secured-login", "secured-client", "secured-ca"

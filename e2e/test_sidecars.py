@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from harness.cluster import container_status, kill_container
-from harness.workload import IMAGE, deployment, pod_spec, task_queue
+
+from testing.cluster.cluster import container_status, kill_container
+from testing.cluster.workload import IMAGE, deployment, pod_spec, task_queue
 
 
 def companion(name: str, **more) -> dict:

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from harness.cluster import Kubectl
-from harness.workload import pod_spec
+
+from testing.cluster.cluster import Kubectl
+from testing.cluster.workload import pod_spec
 
 SLOW = """
 print("importing", flush=True)

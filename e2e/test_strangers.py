@@ -15,12 +15,12 @@ from typing import Any
 
 import aiohttp
 import pytest
-from harness.author import CREATE_DEPLOYMENTS, Author, queue, read, scale
-from harness.cluster import Kubectl, wait_until
-from harness.release import RELEASE, Release, helm
-from harness.workload import deployment, pod_spec, task_queue
 
-from support.tls import Certificates
+from testing.cluster.author import CREATE_DEPLOYMENTS, Author, queue, read, scale
+from testing.cluster.cluster import Kubectl, wait_until
+from testing.cluster.release import RELEASE, Release, helm
+from testing.cluster.workload import deployment, pod_spec, task_queue
+from testing.tls import Certificates
 
 
 @pytest.fixture

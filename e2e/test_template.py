@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
-from harness.workload import pod_spec, task_queue
+from testing.cluster.workload import pod_spec, task_queue
 
 
 async def test_template_from_creation_to_deletion(release, scene, figure):

@@ -7,9 +7,10 @@ import json
 import time
 
 import pytest
-from harness.cluster import ready_pods, run
-from harness.release import RELEASE, helm
-from harness.workload import deployment, task_queue
+
+from testing.cluster.cluster import ready_pods, run
+from testing.cluster.release import RELEASE, helm
+from testing.cluster.workload import deployment, task_queue
 
 
 async def told(scene, kind: str, status: str, reason: str | None = None, seconds: float = 60):

@@ -7,11 +7,11 @@ import time
 from typing import Any
 
 import pytest
-from harness import redis_pods
-from harness.workload import pod_spec, task_queue
 
 from identtqueue import Client, RedisSettings
 from identtqueue_operator.api.v1alpha1 import MOST_TRIGGERS, RESERVED_NAME, SHARED_SLOTS
+from testing.cluster import redis_pods
+from testing.cluster.workload import pod_spec, task_queue
 
 REDIS = "second-redis"
 """A server without a login; it has no disk, so it comes back empty."""

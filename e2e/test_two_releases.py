@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from harness.cluster import Kubectl, run
-from harness.release import Release, helm, namespace, release_in, state_of
-from harness.workload import deployment, jobs_config_map, pod_spec, task_queue
 
 from identtqueue import State
+from testing.cluster.cluster import Kubectl, run
+from testing.cluster.release import Release, helm, namespace, release_in, state_of
+from testing.cluster.workload import deployment, jobs_config_map, pod_spec, task_queue
 
 NAME = "identtqueue-second"
 """Of its objects: those of two releases in one namespace must differ."""

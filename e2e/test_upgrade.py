@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import redis_pods
-from harness.cluster import ROOT, SCRIPTS, Kubectl, run, wait_until
-from harness.release import CHART, RELEASE, Release, helm, namespace, release_in, state_of
-from harness.workload import deployment, jobs_config_map, pod_spec, task_queue
 
 from identtqueue import Client, RedisSettings
 from identtqueue.admin import Admin
+from testing.cluster import redis_pods
+from testing.cluster.cluster import ROOT, SCRIPTS, Kubectl, run, wait_until
+from testing.cluster.release import CHART, RELEASE, Release, helm, namespace, release_in, state_of
+from testing.cluster.workload import deployment, jobs_config_map, pod_spec, task_queue
 
 pytestmark = pytest.mark.alone
 """The CRD is everybody's."""

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from harness.workload import deployment, task_queue
+
+from testing.cluster.workload import deployment, task_queue
 
 Pod = dict[str, Any]
 

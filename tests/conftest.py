@@ -14,7 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 from identtqueue.client import Client
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 
 class _ByFile(LoadFileScheduling):

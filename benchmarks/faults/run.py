@@ -19,7 +19,7 @@ from benchmarks.harness import command
 from benchmarks.harness.cases import Case
 from benchmarks.harness.libraries import ALL, Library
 from benchmarks.harness.machine import facts
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 PATIENCE_SECONDS = 660.0
 """Longer than any default but one: Celery's visibility time-out is an hour."""

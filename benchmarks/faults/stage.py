@@ -22,7 +22,7 @@ from benchmarks.harness.agent import MARK
 from benchmarks.harness.cases import Case
 from benchmarks.harness.ledger import START, Line, read, times
 from benchmarks.harness.processes import Group
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 START_SECONDS = 180.0
 """The longest that a worker may take to its first job; many of them share few cores."""

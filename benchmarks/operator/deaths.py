@@ -19,7 +19,7 @@ from benchmarks.operator.stage import Stage
 from identtqueue import RedisSettings
 from identtqueue.protocol import keys
 from identtqueue.transport.pipeline import AsyncRedis
-from support.fleet import FleetWorker, now
+from testing.fleet import FleetWorker, now
 
 NAME = "deaths"
 LEASE_SECONDS = 600.0

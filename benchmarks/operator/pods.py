@@ -1,6 +1,6 @@
 """With real pods: a release of the chart, workers that run 60 s tasks, and a node that dies.
 
-Uses what the end-to-end suite uses (`e2e/harness`). Killing a node needs kind.
+Uses what the end-to-end suite uses (`testing/cluster`). Killing a node needs kind.
 """
 
 from __future__ import annotations
@@ -12,14 +12,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from harness.cluster import kill_node, revive_node
-from harness.release import Release, installed
-from harness.workload import deployment, jobs_config_map, task_queue
-
 from benchmarks.operator.api import Api, Replicas
 from benchmarks.operator.stage import say
 from identtqueue import Client, RedisSettings, State
 from identtqueue.protocol.submission import Submission
+from testing.cluster.cluster import kill_node, revive_node
+from testing.cluster.release import Release, installed
+from testing.cluster.workload import deployment, jobs_config_map, task_queue
 
 TASK_SECONDS = 60
 MOST_WORKERS = 20
@@ -57,7 +56,7 @@ class Ward:
     async def enqueue(
         self, name: str, number: int = 1, job: str = "nap", **arguments: float
     ) -> list[str]:
-        """So many tasks of one kind (`e2e/harness/jobs.py`), in one batch."""
+        """So many tasks of one kind (`testing/cluster/jobs.py`), in one batch."""
         receipts = await self.client.submit_many(
             Submission(name, job, kwargs=arguments) for _ in range(number)
         )

@@ -13,7 +13,7 @@ import json
 import sys
 from typing import Any
 
-from support.api_server import ApiServer
+from testing.api_server import ApiServer
 
 NAMESPACES = 200
 PADDING = "x" * 60

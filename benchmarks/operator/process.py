@@ -14,7 +14,7 @@ from pathlib import Path
 import aiohttp
 
 from benchmarks.harness.processes import cpu_seconds, rss_bytes
-from support.redis_server import free_port
+from testing.redis_server import free_port
 
 LOG_TAIL = 3000
 LOOK_SECONDS = 0.2

@@ -22,7 +22,7 @@ from benchmarks.operator.api import APPS, CORE, OURS, Api, Json
 from benchmarks.operator.process import Operator
 from identtqueue import Client
 from identtqueue_operator.kube.client import ApiError
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

@@ -18,8 +18,8 @@ import aiohttp
 from benchmarks.operator.process import Operator
 from benchmarks.operator.stage import say
 from identtqueue.client import Client
-from support.redis_server import RedisServer
-from support.strangers import Stranger
+from testing.redis_server import RedisServer
+from testing.strangers import Stranger
 
 FOREIGN_PODS = 10_000
 SILENT, RUDE = 400, 200

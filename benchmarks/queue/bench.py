@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.harness.cases import Case
 from benchmarks.harness.processes import Group
 from benchmarks.harness.tally import jobs_in
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 
 @dataclass(frozen=True)

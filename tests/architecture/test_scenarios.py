@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from support.metrics_page import documented
+from testing.metrics_page import documented
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "scenarios.md"

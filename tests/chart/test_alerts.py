@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from chart import helm
-from support.metrics_page import documented, named
+from testing.metrics_page import documented, named
 
 RUNBOOK = helm.ROOT / "docs" / "alerts.md"
 NAMESPACE, QUEUE = "shop", "orders"

@@ -15,8 +15,8 @@ from redis.retry import Retry
 from chart import helm
 from identtqueue import Client, RedisSettings, Worker
 from identtqueue.admin import Admin
-from support import servers
-from support.serving import serving
+from testing import servers
+from testing.serving import serving
 
 FILES = helm.CHART / "files"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.processes import ROOT, environment
+from testing.processes import ROOT, environment
 
 SLOW = """
 import sys

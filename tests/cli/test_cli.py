@@ -20,10 +20,10 @@ from click.testing import CliRunner
 
 from identtqueue import Client, Job, RateLimit, State, TaskFailed, Worker
 from identtqueue.cli import main
-from support.processes import environment
-from support.redis_server import RedisServer, free_port
-from support.serving import serving
-from support.waiting import eventually
+from testing.processes import environment
+from testing.redis_server import RedisServer, free_port
+from testing.serving import serving
+from testing.waiting import eventually
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]

@@ -1,5 +1,5 @@
 """Fixtures of the client's tests."""
 
-from support.serving import serve
+from testing.serving import serve
 
 __all__ = ["serve"]

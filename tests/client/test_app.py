@@ -28,9 +28,9 @@ from identtqueue import (
     TaskOptions,
 )
 from identtqueue.errors import BadResult, NotConnected, NotSerializable
-from support.redis_server import RedisServer
-from support.serving import serving
-from support.waiting import eventually
+from testing.redis_server import RedisServer
+from testing.serving import serving
+from testing.waiting import eventually
 
 if TYPE_CHECKING:
     from decimal import Decimal as OnlyForTypeCheckers

@@ -20,7 +20,7 @@ from identtqueue.errors import (
     RedisFull,
 )
 from identtqueue.protocol.submission import Submission
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 
 def nothing_of(raw: redis.Redis, queue: str) -> bool:

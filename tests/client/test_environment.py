@@ -10,8 +10,8 @@ import pytest
 from identtqueue import App, Client, RedisSettings, SyncClient, Worker
 from identtqueue.admin import Admin
 from identtqueue.errors import RedisAuthFailed
-from support.redis_server import RedisServer
-from support.serving import serving
+from testing.redis_server import RedisServer
+from testing.serving import serving
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from identtqueue import Client, State, SyncClient, TaskExpired, TaskOptions
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 SOON = TaskOptions(expires_seconds=0.3)
 TOLD_WITHIN_MS = 300 + 1_000

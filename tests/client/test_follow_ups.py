@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from identtqueue import Client, Context, InvalidInput, State, Submission, TaskOptions
 from identtqueue.protocol.submission import new_task
-from support.redis_server import RedisServer
-from support.serving import serving
+from testing.redis_server import RedisServer
+from testing.serving import serving
 
 LIBRARY = Path(__file__).parents[2] / "docs/library.md"
 

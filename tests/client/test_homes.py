@@ -16,9 +16,9 @@ import redis
 
 from identtqueue import App, Client, InvalidInput
 from identtqueue.admin import Admin
-from support.processes import environment
-from support.redis_server import RedisServer
-from support.waiting import LONG_SECONDS
+from testing.processes import environment
+from testing.redis_server import RedisServer
+from testing.waiting import LONG_SECONDS
 
 Use = Callable[[], Coroutine[Any, Any, int]]
 

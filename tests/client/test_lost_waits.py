@@ -18,9 +18,9 @@ from identtqueue.protocol import codec, commands
 from identtqueue.task import Result
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.settings import RedisSettings
-from support.redis_server import RedisServer
-from support.serving import Serve
-from support.waiting import LONG_SECONDS, eventually
+from testing.redis_server import RedisServer
+from testing.serving import Serve
+from testing.waiting import LONG_SECONDS, eventually
 
 NewServer = Callable[..., RedisServer]
 

@@ -8,8 +8,8 @@ import pytest
 import redis
 
 from identtqueue import App
-from support.redis_server import RedisServer
-from support.serving import serving
+from testing.redis_server import RedisServer
+from testing.serving import serving
 
 TASKS = 10_000
 BATCH = 500

@@ -21,8 +21,8 @@ from identtqueue import (
 from identtqueue.errors import InvalidTaskId
 from identtqueue.protocol.commands import Enqueued
 from identtqueue.protocol.submission import Submission
-from support.serving import Serve
-from support.waiting import eventually
+from testing.serving import Serve
+from testing.waiting import eventually
 
 
 async def echo(_ctx, value=None):

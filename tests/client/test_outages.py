@@ -21,11 +21,11 @@ from identtqueue import (
     TaskOptions,
 )
 from identtqueue.errors import RedisAuthFailed
-from support.processes import environment
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing.processes import environment
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 NewServer = Callable[..., RedisServer]
 

@@ -8,8 +8,8 @@ import re
 import sys
 from pathlib import Path
 
-from support.processes import environment
-from support.redis_server import RedisServer
+from testing.processes import environment
+from testing.redis_server import RedisServer
 
 ROOT = Path(__file__).parents[2]
 

@@ -25,9 +25,9 @@ from identtqueue.errors import PayloadUndecodable, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.submission import Submission
 from identtqueue.transport.blocking_cluster import blocking_redis
-from support.redis_server import RedisServer
-from support.serving import Serve
-from support.waiting import eventually
+from testing.redis_server import RedisServer
+from testing.serving import Serve
+from testing.waiting import eventually
 
 
 async def echo(_ctx, value=None):

@@ -9,9 +9,9 @@ import textwrap
 import pytest
 
 from identtqueue import Client, State, TaskFailed, TaskNotFound, Worker
-from support.processes import environment
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
+from testing.processes import environment
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
 
 # ruff: noqa: E501 - word for word
 CALLER = """

@@ -33,10 +33,10 @@ from identtqueue import (
 )
 from identtqueue.errors import NotSerializable, RedisAuthFailed
 from identtqueue.protocol.submission import Submission
-from support.processes import environment
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import LONG_SECONDS, eventually
+from testing.processes import environment
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import LONG_SECONDS, eventually
 
 
 async def echo(_ctx, *args, **kwargs):

@@ -1,4 +1,4 @@
-"""Fixtures that run each test on each supported version of the server: see `support.servers`."""
+"""Fixtures that run each test on each supported version of the server: see `testing.servers`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from functools import partial
 import pytest
 
 from protocol.bench import Bench
-from support import servers
-from support.redis_server import RedisServer
+from testing import servers
+from testing.redis_server import RedisServer
 
 CHOSEN = os.environ.get(servers.VARIABLE)
 

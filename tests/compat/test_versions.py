@@ -20,8 +20,8 @@ from identtqueue.worker.worker import Worker
 from protocol.bench import FAILURE, MS, TIME, Bench
 from protocol.machine import QueueMachine, machine_settings
 from protocol.servers import check_full_server, fill
-from support import servers
-from support.redis_server import RedisServer, free_port
+from testing import servers
+from testing.redis_server import RedisServer, free_port
 
 LATER_MS = 3_600_000
 LONG_SECONDS = 60

@@ -6,8 +6,8 @@ import asyncio
 
 import pytest
 
-from faults.stage import Ends, play_all
-from support.redis_server import RedisServer
+from testing.faults.stage import Ends, play_all
+from testing.redis_server import RedisServer
 
 
 @pytest.fixture(scope="session")

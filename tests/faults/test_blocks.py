@@ -7,10 +7,10 @@ import signal
 from urllib.error import HTTPError
 from urllib.request import urlopen
 
-from faults.stage import Stage, scenario
 from identtqueue import State
-from support.redis_server import free_port
-from support.waiting import eventually
+from testing.faults.stage import Stage, scenario
+from testing.redis_server import free_port
+from testing.waiting import eventually
 
 
 async def _probe(port: int, path: str) -> tuple[int, str]:

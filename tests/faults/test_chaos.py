@@ -10,19 +10,19 @@ from dataclasses import replace
 
 import pytest
 
-from faults import books
-from faults.injection import KINDS
-from faults.orders import Order, orders_of
-from faults.plan import Fault, make_plan
-from faults.report import Injected, at_their_starts, costs, markdown
-from faults.run import unexpected_tracebacks
-from faults.stage import Stage, scenario
 from identtqueue.protocol import codec, commands
 from identtqueue.task import Failure
 from protocol.bench import LEASE_MS, Bench
-from support.ledger import Line
-from support.processes import environment
-from support.redis_server import RedisServer
+from testing.faults import books
+from testing.faults.injection import KINDS
+from testing.faults.orders import Order, orders_of
+from testing.faults.plan import Fault, make_plan
+from testing.faults.report import Injected, at_their_starts, costs, markdown
+from testing.faults.run import unexpected_tracebacks
+from testing.faults.stage import Stage, scenario
+from testing.ledger import Line
+from testing.processes import environment
+from testing.redis_server import RedisServer
 
 SHAPES = {name: kind.shape for name, kind in KINDS.items()}
 
@@ -33,7 +33,14 @@ async def test_a_short_run(stage: Stage) -> None:
     """Exit code 0 means that the books balance. The long form is `make chaos`."""
     words = "--seed 20 --tasks 2000 --faults 8 --gap-seconds 1.5 --workers 3 --producers 2"
     chaos = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "faults.chaos", *words.split(), "--output", str(stage.folder)),
+        *(
+            sys.executable,
+            "-m",
+            "testing.faults.chaos",
+            *words.split(),
+            "--output",
+            str(stage.folder),
+        ),
         env=environment(stage.server.address),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

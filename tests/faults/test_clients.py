@@ -6,19 +6,19 @@ import asyncio
 import subprocess
 import sys
 
-from faults.stage import Stage, scenario
 from identtqueue.protocol.commands import Enqueued
 from identtqueue.protocol.scripts import script
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import TaskOptions
-from support.processes import environment
-from support.proxy import Proxy
-from support.waiting import eventually
+from testing.faults.stage import Stage, scenario
+from testing.processes import environment
+from testing.proxy import Proxy
+from testing.waiting import eventually
 
 
 def _client(address: str, *args: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [sys.executable, "-m", "faults.lone_client", *args],
+        [sys.executable, "-m", "testing.faults.lone_client", *args],
         env=environment(address),
         stdout=subprocess.PIPE,
     )

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from faults.stage import Stage, scenario
 from identtqueue import TaskOptions
-from support.clock import LIBRARY, HostClock
-from support.processes import LEASE_SECONDS
-from support.waiting import eventually
+from testing.clock import LIBRARY, HostClock
+from testing.faults.stage import Stage, scenario
+from testing.processes import LEASE_SECONDS
+from testing.waiting import eventually
 
 HOUR = 3600
 
@@ -58,7 +58,7 @@ async def test_cron_under_clocks_that_jump(stage: Stage) -> None:
     stage.queue = "clockwork"  # an app's cron entries name their queue
     clocks = [HostClock(stage.folder / f"clock-{n}") for n in range(2)]
     victim, peer = [
-        await stage.worker(app="faults.clockwork:app", environ=clock.environ).started()
+        await stage.worker(app="testing.faults.clockwork:app", environ=clock.environ).started()
         for clock in clocks
     ]
     await stage.begun(2)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from faults.stage import Stage, scenario
 from identtqueue import TaskFailed
-from support.memory import MemoryLimit, MemoryLimitUnavailable
-from support.processes import LEASE_SECONDS, WorkerProcess
-from support.waiting import eventually
+from testing.faults.stage import Stage, scenario
+from testing.memory import MemoryLimit, MemoryLimitUnavailable
+from testing.processes import LEASE_SECONDS, WorkerProcess
+from testing.waiting import eventually
 
 
 @scenario()

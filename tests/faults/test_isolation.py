@@ -9,9 +9,9 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-from faults.stage import Stage, scenario
 from identtqueue.task import State
-from support.processes import WorkerProcess
+from testing.faults.stage import Stage, scenario
+from testing.processes import WorkerProcess
 
 
 class Fleet:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import signal
 
-from faults.stage import Stage, scenario
 from identtqueue import Client, RedisSettings, State, TaskOptions
 from identtqueue.protocol.scripts import script
-from support.proxy import Proxy, Way
-from support.waiting import eventually
+from testing.faults.stage import Stage, scenario
+from testing.proxy import Proxy, Way
+from testing.waiting import eventually
 
 
 @scenario()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from faults.stage import Stage, scenario
 from identtqueue import Client, TaskNotFound, TaskOptions
 from identtqueue.admin import Admin
 from identtqueue.errors import RedisFull
-from support.processes import LEASE_SECONDS
-from support.proxy import Proxy
-from support.redis_server import RedisServer, free_port
-from support.waiting import eventually
+from testing.faults.stage import Stage, scenario
+from testing.processes import LEASE_SECONDS
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer, free_port
+from testing.waiting import eventually
 
 
 @scenario(own_redis=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 import re
 
-from faults.stage import Stage, scenario
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import State
-from support.processes import WorkerProcess
-from support.waiting import eventually
+from testing.faults.stage import Stage, scenario
+from testing.processes import WorkerProcess
+from testing.waiting import eventually
 
-OLD = "support.old_jobs:app"
+OLD = "testing.old_jobs:app"
 LONGEST_WAIT_SECONDS = 4.5
 """Longest wait for a worker that has the job: one round of its upkeep, on a slow machine."""
 

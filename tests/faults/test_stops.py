@@ -9,12 +9,12 @@ import time
 
 import redis
 
-from faults.stage import Stage, scenario
 from identtqueue import State
 from identtqueue.worker.incarnation import AFTER_DRAIN_SECONDS
-from support.accounts import left_over
-from support.processes import WorkerProcess
-from support.waiting import eventually
+from testing.accounts import left_over
+from testing.faults.stage import Stage, scenario
+from testing.processes import WorkerProcess
+from testing.waiting import eventually
 
 
 @scenario()

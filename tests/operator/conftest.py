@@ -8,10 +8,10 @@ import pytest
 from kubernetes.aio import client as kubernetes_client
 
 from identtqueue_operator.kube.client import Kube
-from support.api_server import ApiServer
-from support.fleet import Fleet
-from support.operating import Operator, Setup
-from support.wording import messages, repeated
+from testing.api_server import ApiServer
+from testing.fleet import Fleet
+from testing.operating import Operator, Setup
+from testing.wording import messages, repeated
 
 
 @pytest.fixture

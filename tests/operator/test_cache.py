@@ -6,7 +6,7 @@ import pytest
 
 from identtqueue_operator.kube.cache import REMEMBER_GONE_SECONDS, Cluster
 from identtqueue_operator.model import Key, Selector, WorkloadKey
-from support.taskqueues import WORKLOAD, deployment, pod
+from testing.taskqueues import WORKLOAD, deployment, pod
 
 LABELS = {"app": "worker"}
 

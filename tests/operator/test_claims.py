@@ -6,8 +6,8 @@ from identtqueue_operator.policy import claims
 from identtqueue_operator.policy.claims import ANSWER_SECONDS, ASK_AGAIN_SECONDS, Claim, Stance
 from identtqueue_operator.settings import Settings, SettingsError
 from identtqueue_operator.workload import owned
-from support.operating import Operator, Setup
-from support.waiting import eventually
+from testing.operating import Operator, Setup
+from testing.waiting import eventually
 
 ME, OTHER = "a/one", "b/two"
 

@@ -9,8 +9,8 @@ from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.policy.drain import VICTIM_COST, drains_since
 from identtqueue_operator.status.render import Round, render_status
 from identtqueue_operator.times import rfc3339
-from support.taskqueues import WORKLOAD, observed, pod, spec, with_trigger, worker
-from support.waiting import eventually
+from testing.taskqueues import WORKLOAD, observed, pod, spec, with_trigger, worker
+from testing.waiting import eventually
 
 HOUR = 3600.0
 SHIFTS = pytest.mark.parametrize("shift", [-HOUR, HOUR], ids=["an hour back", "an hour ahead"])

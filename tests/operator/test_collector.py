@@ -8,7 +8,7 @@ import pytest
 
 from identtqueue_operator import collector
 from identtqueue_operator.collector import ALL_AFTER_SECONDS, Collector
-from support.waiting import eventually
+from testing.waiting import eventually
 
 
 @pytest.fixture

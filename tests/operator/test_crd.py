@@ -12,9 +12,9 @@ from identtqueue.worker.settings import HEAVIEST
 from identtqueue_operator.api import crd
 from identtqueue_operator.api.v1alpha1 import MOST_LABELS, Redis, TaskQueueSpec
 from identtqueue_operator.status.render import MOST_CHARACTERS
-from support.bounds import bounds, is_bounded
-from support.bounds import nodes as all_nodes
-from support.taskqueues import spec
+from testing.bounds import bounds, is_bounded
+from testing.bounds import nodes as all_nodes
+from testing.taskqueues import spec
 
 SCHEMA = crd.root_schema()
 SPEC = SCHEMA["properties"]["spec"]

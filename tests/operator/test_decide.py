@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from identtqueue_operator.model import Depth, Memory, Source, SourceTrouble, Traffic
 from identtqueue_operator.policy.decide import choose, decide, measure
-from support.taskqueues import deployment, observed, pod, spec, with_trigger, worker
+from testing.taskqueues import deployment, observed, pod, spec, with_trigger, worker
 
 # A busy machine makes a single example slow, which says nothing.
 PROPERTY = settings(deadline=None, max_examples=60)

@@ -15,7 +15,7 @@ from identtqueue_operator.policy.drain import (
     waits_for_rollout,
 )
 from identtqueue_operator.policy.victims import replicaset_order
-from support.taskqueues import deployment, observed, pod, worker
+from testing.taskqueues import deployment, observed, pod, worker
 
 
 def fleet(*loads, **more):

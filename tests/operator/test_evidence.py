@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from identtqueue_operator.model import Container, Source
 from identtqueue_operator.policy.evidence import find_dead
-from support.taskqueues import observed, pod, worker
+from testing.taskqueues import observed, pod, worker
 
 ENDED = Container("worker", running=False, ended_at=995.0, how="OOMKilled, exit code 137")
 RESTARTED = Container("worker", running=True, ended_at=995.0, how="Error, exit code 1")

@@ -8,9 +8,9 @@ from identtqueue_operator.model import Depth, Hands, Memory
 from identtqueue_operator.policy import foreign_changes as hands_module
 from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.status.render import Round, render_status
-from support.operating import Setup
-from support.taskqueues import WORKLOAD, deployment, observed, spec
-from support.waiting import eventually
+from testing.operating import Setup
+from testing.taskqueues import WORKLOAD, deployment, observed, spec
+from testing.waiting import eventually
 
 BUSY = Depth(queued=4, in_flight=4)
 

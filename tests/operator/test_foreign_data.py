@@ -4,9 +4,9 @@ import pytest
 from msgspec import msgpack
 
 from identtqueue.protocol.keys import queue_keys
-from support.operating import put, status
-from support.strangers import Stranger
-from support.waiting import eventually
+from testing.operating import put, status
+from testing.strangers import Stranger
+from testing.waiting import eventually
 
 ENTRIES = {
     "no msgpack": b"\xc1",

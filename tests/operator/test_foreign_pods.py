@@ -3,8 +3,8 @@
 import pytest
 
 from identtqueue.admin import Admin
-from support.fleet import controlled_by, now
-from support.waiting import eventually
+from testing.fleet import controlled_by, now
+from testing.waiting import eventually
 
 
 def put_pod(setup, name, owner=None) -> None:

@@ -5,9 +5,9 @@ import socket
 import pytest
 from redis.crc import key_slot
 
-from support.operating import Operator, put, status
-from support.strangers import Stranger
-from support.waiting import eventually
+from testing.operating import Operator, put, status
+from testing.strangers import Stranger
+from testing.waiting import eventually
 
 BANNER = b"220 db7.secret.example ESMTP\r\n"
 SECRET_TEXT = "hush-hush"

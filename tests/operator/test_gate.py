@@ -8,7 +8,7 @@ import pytest
 from identtqueue.errors import RedisUnavailable
 from identtqueue_operator.queues import gate as gate_module
 from identtqueue_operator.queues.gate import Lanes, LateGate
-from support.waiting import eventually
+from testing.waiting import eventually
 
 
 async def fail(gate) -> None:

@@ -14,8 +14,8 @@ from identtqueue_operator.policy.health import (
     examine,
 )
 from identtqueue_operator.status.render import NOBODY_WORKS_SECONDS, Round, render_status
-from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
-from support.wording import messages, repeated
+from testing.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
+from testing.wording import messages, repeated
 
 AT = 10_000.0
 QUICK = {"maxReplicas": 20, "concurrencyPerReplica": 1} | {

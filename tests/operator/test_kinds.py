@@ -5,9 +5,9 @@ import pytest
 from identtqueue.admin import Admin
 from identtqueue_operator.kube.parse import parse_selector
 from identtqueue_operator.model import Selector
-from support.fleet import Fleet, PoolFleet, StatefulFleet, controlled_by
-from support.operating import Operator
-from support.waiting import eventually
+from testing.fleet import Fleet, PoolFleet, StatefulFleet, controlled_by
+from testing.operating import Operator
+from testing.waiting import eventually
 
 STATEFUL_SET = {"kind": "StatefulSet"}
 POOL = {"apiVersion": "example.com/v1", "kind": "WorkerPool"}

@@ -5,9 +5,9 @@ import pytest
 from identtqueue_operator.queues import endpoints
 from identtqueue_operator.queues.gate import SLOW_PACE_SECONDS
 from identtqueue_operator.rounds.reconciler import MOST_SPEC_BYTES
-from support.operating import put, status
-from support.strangers import ENDLESS, Stranger
-from support.waiting import eventually
+from testing.operating import put, status
+from testing.strangers import ENDLESS, Stranger
+from testing.waiting import eventually
 
 MIB = 1024 * 1024
 

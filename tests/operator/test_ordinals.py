@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.play import Story, tell
-from support.stateful_set import SetShape
+from testing.play import Story, tell
+from testing.stateful_set import SetShape
 
 SHAPES = {
     "OrderedReady": SetShape(),

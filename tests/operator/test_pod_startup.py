@@ -11,7 +11,7 @@ from identtqueue_operator.policy.pod_startup import (
     measure,
     startup_seconds,
 )
-from support.taskqueues import pod, spec
+from testing.taskqueues import pod, spec
 
 
 def started(name, took, created_at=1000.0, **more):

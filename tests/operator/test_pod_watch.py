@@ -8,7 +8,7 @@ import pytest
 from identtqueue_operator.kube import client as kube_module
 from identtqueue_operator.kube import pod_watch
 from identtqueue_operator.kube.pod_watch import PodWatch
-from support.waiting import eventually
+from testing.waiting import eventually
 
 
 class Seen:

@@ -11,9 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from support.metrics_page import documented, served
-from support.redis_server import free_port
-from support.waiting import eventually
+from testing.metrics_page import documented, served
+from testing.redis_server import free_port
+from testing.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,7 @@
 """Tasks of workers that died come back: on evidence at once, else when the lease ends."""
 
 from identtqueue.admin import Admin
-from support.waiting import eventually
+from testing.waiting import eventually
 
 
 async def busy_fleet(setup, lease_seconds=60):

@@ -10,9 +10,9 @@ from identtqueue.admin import RedisSettings
 from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
 from identtqueue_operator.queues import endpoint as endpoint_module
-from support.fleet import Fleet
-from support.operating import Setup
-from support.waiting import eventually
+from testing.fleet import Fleet
+from testing.operating import Setup
+from testing.waiting import eventually
 
 USER = "limited"
 LOGIN = {"credentialsSecretRef": {"name": "redis", "usernameKey": "user"}}

@@ -19,10 +19,10 @@ from kubernetes.aio import client as kubernetes_client
 
 from identtqueue.admin import Admin
 from identtqueue_operator.kube.client import Kube
-from support.api_server import ApiServer, Refusal
-from support.fleet import Fleet
-from support.operating import Operator, Setup
-from support.waiting import eventually
+from testing.api_server import ApiServer, Refusal
+from testing.fleet import Fleet
+from testing.operating import Operator, Setup
+from testing.waiting import eventually
 
 MOST_WRITES = 60
 REDIS_WRITES = ("drain", "undrain", "recover", "recover_expired")

@@ -1,6 +1,6 @@
 """`restoreReplicas`: the number that the workload had comes back when the TaskQueue is deleted."""
 
-from support.waiting import eventually
+from testing.waiting import eventually
 
 
 async def restored(setup, count) -> None:

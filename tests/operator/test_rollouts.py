@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.controllers import Shape
-from support.play import Story, tell
+from testing.controllers import Shape
+from testing.play import Story, tell
 
 SHAPES = {
     "25 %": Shape(),

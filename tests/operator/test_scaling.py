@@ -9,7 +9,7 @@ import pytest
 from identtqueue import TaskOptions
 from identtqueue.admin import Admin
 from identtqueue_operator.rounds import reconciler as reconciler_module
-from support.waiting import eventually
+from testing.waiting import eventually
 
 
 async def test_the_first_task_is_pushed_and_many_arrive_in_one_step(operator, setup):

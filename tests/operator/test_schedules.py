@@ -12,7 +12,7 @@ from identtqueue.schedule import CronExpression
 from identtqueue_operator.api.v1alpha1 import Schedule
 from identtqueue_operator.policy import schedules
 from identtqueue_operator.policy.schedules import in_force, next_boundary
-from support.taskqueues import spec
+from testing.taskqueues import spec
 
 BERLIN = ZoneInfo("Europe/Berlin")
 

@@ -10,8 +10,8 @@ import pytest
 from identtqueue_operator import server
 from identtqueue_operator.scrapers import AT_ONCE, MOST_REMEMBERED, REMEMBERED_SECONDS, Scrapers
 from identtqueue_operator.server import Server
-from support.tls import Certificates
-from support.waiting import eventually
+from testing.tls import Certificates
+from testing.waiting import eventually
 
 
 class Clock:

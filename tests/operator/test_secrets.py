@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from identtqueue_operator.queues import endpoints
-from support.tls import Certificates
-from support.waiting import eventually
+from testing.tls import Certificates
+from testing.waiting import eventually
 
 LOGIN = {"credentialsSecretRef": {"name": "login", "usernameKey": "user"}}
 TLS = {

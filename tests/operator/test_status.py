@@ -21,7 +21,7 @@ from identtqueue_operator.model import (
 from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.status.render import Round, render_status
 from identtqueue_operator.status.writer import difference
-from support.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
+from testing.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
 
 QUIET = {"maxReplicas": 20, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
 

@@ -21,10 +21,10 @@ from identtqueue_operator.queues.endpoint import Endpoint
 from identtqueue_operator.rounds.act import act
 from identtqueue_operator.status.render import Round
 from identtqueue_operator.status.writer import MAX_UNSENT, StatusWriter
-from support.api_server import Refusal
-from support.taskqueues import WORKLOAD, observed, spec, worker
-from support.taskqueues import pod as a_pod
-from support.waiting import eventually
+from testing.api_server import Refusal
+from testing.taskqueues import WORKLOAD, observed, spec, worker
+from testing.taskqueues import pod as a_pod
+from testing.waiting import eventually
 
 TOO_MANY = Refusal(429, "TooManyRequests", "come back later")
 

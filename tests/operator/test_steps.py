@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from identtqueue_operator.model import Depth, Memory, Step
 from identtqueue_operator.policy.decide import GRACE_SECONDS, choose, decide
-from support.taskqueues import deployment, observed, pod, spec, worker
+from testing.taskqueues import deployment, observed, pod, spec, worker
 
 PROPERTY = settings(deadline=None, max_examples=60)
 LONGEST_SECONDS = 90

@@ -5,8 +5,8 @@ import secrets
 import pytest
 
 from identtqueue_operator.policy import health
-from support.fleet import Fleet, controlled_by
-from support.waiting import eventually
+from testing.fleet import Fleet, controlled_by
+from testing.waiting import eventually
 
 
 @pytest.fixture

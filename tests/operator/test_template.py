@@ -3,9 +3,9 @@
 import time
 
 from identtqueue_operator.workload.owned import MEND_SECONDS
-from support.api_server import Refusal
-from support.operating import Operator
-from support.waiting import eventually
+from testing.api_server import Refusal
+from testing.operating import Operator
+from testing.waiting import eventually
 
 TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "one"}]}}
 

@@ -31,7 +31,7 @@ from identtqueue_operator.policy.drain import VICTIM_COST
 from identtqueue_operator.policy.evidence import find_dead
 from identtqueue_operator.status.render import Round, render_status
 from identtqueue_operator.workload.template import render
-from support.taskqueues import WORKLOAD, observed, pod, spec, worker
+from testing.taskqueues import WORKLOAD, observed, pod, spec, worker
 
 PROPERTY = settings(max_examples=100, deadline=None)
 AWAY = Source(SourceTrouble.UNREACHABLE, "no answer", 9.0, trusted_seconds=0.0)

@@ -16,11 +16,11 @@ from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue_operator.kube import autoscalers
 from identtqueue_operator.rounds import reconciler as reconciler_module
-from support.fleet import Fleet
-from support.operating import Setup
-from support.redis_server import free_port
-from support.tls import Certificates
-from support.waiting import eventually
+from testing.fleet import Fleet
+from testing.operating import Setup
+from testing.redis_server import free_port
+from testing.tls import Certificates
+from testing.waiting import eventually
 
 
 def secret(**data):

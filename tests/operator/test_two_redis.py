@@ -10,8 +10,8 @@ from identtqueue import Client
 from identtqueue.admin import Admin
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from support.fleet import FleetWorker, now
-from support.waiting import eventually
+from testing.fleet import FleetWorker, now
+from testing.waiting import eventually
 
 
 class Second:

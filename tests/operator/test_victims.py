@@ -9,7 +9,7 @@ from identtqueue_operator.policy.decide import FOLLOW_SECONDS, decide
 from identtqueue_operator.policy.drain import plan_drain, waits_for_rollout
 from identtqueue_operator.workload.members import complete
 from identtqueue_operator.workload.owners import Members
-from support.taskqueues import deployment, observed, pod, spec, worker
+from testing.taskqueues import deployment, observed, pod, spec, worker
 
 POOL = WorkloadKey("ns", "pool", "example.com", "WorkerPool")
 SCALING = {"concurrencyPerReplica": 1, "scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}

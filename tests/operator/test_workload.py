@@ -7,7 +7,7 @@ import pytest
 from identtqueue.worker.settings import weighted_queues
 from identtqueue_operator.model import Key
 from identtqueue_operator.workload import template as template_module
-from support.taskqueues import spec
+from testing.taskqueues import spec
 
 KEY = Key("ns", "mrz")
 

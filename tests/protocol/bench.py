@@ -18,14 +18,8 @@ from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Task
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.settings import RedisSettings
-from support.invariants import (
-    Snapshot,
-    check_invariants,
-    held_tasks,
-    pending_tasks,
-    snapshot,
-)
-from support.redis_server import RedisServer
+from testing.invariants import Snapshot, check_invariants, held_tasks, pending_tasks, snapshot
+from testing.redis_server import RedisServer
 
 T = TypeVar("T")
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from protocol.bench import Bench
-from support.proxy import Proxy
-from support.redis_server import RedisServer
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
 
 
 @pytest.fixture(scope="session")

@@ -23,14 +23,14 @@ from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
 from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
 from protocol.model import Due, QueueModel, Submitted
-from support.invariants import (
+from testing.invariants import (
     check_invariants,
     held_tasks,
     pending_tasks,
     shelved_tasks,
     without_dead,
 )
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 T = TypeVar("T")
 

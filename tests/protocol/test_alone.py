@@ -17,8 +17,8 @@ from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
-from support.redis_server import RedisServer
-from support.waiting import LONG_SECONDS, eventually
+from testing.redis_server import RedisServer
+from testing.waiting import LONG_SECONDS, eventually
 
 NewServer = Callable[..., RedisServer]
 

@@ -16,7 +16,7 @@ from identtqueue.protocol.commands import Call, Enqueued
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.settings import RedisSettings
 from protocol.bench import Bench
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 NewServer = Callable[..., RedisServer]
 

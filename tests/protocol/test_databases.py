@@ -13,8 +13,8 @@ from identtqueue.task import TaskOptions
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from support.redis_server import RedisServer
-from support.waiting import eventually
+from testing.redis_server import RedisServer
+from testing.waiting import eventually
 
 PAIRS = [(0, 1), (1, 0), (1, 11)]
 

@@ -8,8 +8,8 @@ import pytest
 
 from identtqueue.protocol import commands
 from protocol.bench import Bench
-from support.redis_server import RedisServer
-from support.waiting import eventually
+from testing.redis_server import RedisServer
+from testing.waiting import eventually
 
 AHEAD_MS = 3_600_000
 

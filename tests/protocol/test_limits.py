@@ -15,7 +15,7 @@ from identtqueue.task import Attempt, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 from protocol.servers import fill
 from protocol.test_reports import REPORTS, ack_of
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 LATER_MS = 3_600_000
 ONE = JobLimits(max_running=1)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from protocol.machine import QueueMachine, machine_settings, scripts_to_run
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 
 @pytest.mark.parametrize(

@@ -15,9 +15,9 @@ from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.wire import BATCH_CALLS
 from protocol.bench import Bench
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.waiting import eventually
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.waiting import eventually
 
 NewServer = Callable[..., RedisServer]
 

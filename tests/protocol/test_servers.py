@@ -27,8 +27,8 @@ from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.worker import Worker
 from protocol.bench import Bench
 from protocol.servers import check_full_server, fill, old_redis
-from support.redis_server import RedisServer, free_port
-from support.serving import serving
+from testing.redis_server import RedisServer, free_port
+from testing.serving import serving
 
 NewServer = Callable[..., RedisServer]
 

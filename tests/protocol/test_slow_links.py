@@ -16,8 +16,8 @@ from identtqueue.transport import wire
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from support.proxy import Proxy
-from support.waiting import LONG_SECONDS, eventually
+from testing.proxy import Proxy
+from testing.waiting import LONG_SECONDS, eventually
 
 MEGABYTE = 1_000_000
 SILENCE_SECONDS = 1.0

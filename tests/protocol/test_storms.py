@@ -13,10 +13,10 @@ from identtqueue.protocol import commands
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.strangers import Stranger
-from support.waiting import LONG_SECONDS, eventually
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.strangers import Stranger
+from testing.waiting import LONG_SECONDS, eventually
 
 NewServer = Callable[..., RedisServer]
 

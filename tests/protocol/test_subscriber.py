@@ -12,9 +12,9 @@ from identtqueue.errors import RedisAuthFailed, RedisError
 from identtqueue.transport import subscriber as subscriber_module
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.waiting import eventually
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.waiting import eventually
 
 NewServer = Callable[..., RedisServer]
 

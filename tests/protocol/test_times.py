@@ -18,7 +18,7 @@ from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
 from identtqueue.protocol.submission import BATCH_TASKS
 from identtqueue.task import Attempt, Failure, Task
 from protocol.bench import FAILURE, LEASE_MS, Bench
-from support.redis_server import RedisServer
+from testing.redis_server import RedisServer
 
 MILLION: Final = 1_000_000
 LATER_MS: Final = 3_600_000

@@ -9,8 +9,8 @@ from identtqueue.protocol import commands
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.settings import RedisSettings
-from support import servers
-from support.tls import Certificates
+from testing import servers
+from testing.tls import Certificates
 
 
 @pytest.fixture(scope="session")

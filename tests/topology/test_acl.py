@@ -25,8 +25,8 @@ from identtqueue.transport.blocking import SyncRedis, open_blocking
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from protocol.bench import FAILURE, LEASE_MS, Bench
-from support.redis_server import RedisServer
-from support.serving import serving
+from testing.redis_server import RedisServer
+from testing.serving import serving
 
 PASSWORD: Final = "sesame"
 HOUR_MS: Final = 3_600_000

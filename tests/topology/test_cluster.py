@@ -21,13 +21,13 @@ from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.cluster import async_redis
 from identtqueue.transport.settings import RedisSettings
 from protocol.machine import QueueMachine, machine_settings
-from support.accounts import balance
-from support.ledger import Ledger
-from support.processes import WorkerProcess
-from support.redis_cluster import OneNodeCluster, RedisCluster
-from support.redis_server import RedisServer
-from support.serving import serving
-from support.waiting import LONG_SECONDS, eventually
+from testing.accounts import balance
+from testing.ledger import Ledger
+from testing.processes import WorkerProcess
+from testing.redis_cluster import OneNodeCluster, RedisCluster
+from testing.redis_server import RedisServer
+from testing.serving import serving
+from testing.waiting import LONG_SECONDS, eventually
 from topology.conftest import first_error
 
 pytestmark = pytest.mark.slow

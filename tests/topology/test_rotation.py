@@ -14,11 +14,11 @@ from identtqueue import Client, SyncClient
 from identtqueue.admin import Admin
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.transport.settings import RedisSettings
-from support.accounts import balance
-from support.ledger import Ledger
-from support.processes import WorkerProcess
-from support.redis_server import RedisServer
-from support.waiting import eventually
+from testing.accounts import balance
+from testing.ledger import Ledger
+from testing.processes import WorkerProcess
+from testing.redis_server import RedisServer
+from testing.waiting import eventually
 
 USER = "rotating"
 

@@ -24,12 +24,12 @@ from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
-from support.accounts import balance
-from support.ledger import Ledger
-from support.processes import WorkerProcess
-from support.redis_server import RedisServer, free_port
-from support.sentinels import NAME, Sentinels
-from support.waiting import eventually
+from testing.accounts import balance
+from testing.ledger import Ledger
+from testing.processes import WorkerProcess
+from testing.redis_server import RedisServer, free_port
+from testing.sentinels import NAME, Sentinels
+from testing.waiting import eventually
 from topology.conftest import first_error
 
 pytestmark = pytest.mark.slow

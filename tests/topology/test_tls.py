@@ -15,11 +15,11 @@ from identtqueue.errors import RedisError, RedisTlsFailed, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from support.proxy import Proxy
-from support.redis_server import RedisServer, free_port
-from support.serving import serving
-from support.tls import Certificates
-from support.waiting import eventually
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer, free_port
+from testing.serving import serving
+from testing.tls import Certificates
+from testing.waiting import eventually
 from topology.conftest import first_error
 
 

@@ -13,8 +13,8 @@ import pytest
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
 from identtqueue.worker.threads import Threads
-from support.scarcity import no_more_threads
-from support.waiting import LONG_SECONDS, eventually
+from testing.scarcity import no_more_threads
+from testing.waiting import LONG_SECONDS, eventually
 
 MOST_ABANDONED = 3
 

@@ -16,10 +16,10 @@ from identtqueue import Client, RetryPolicy, TaskCancelled, TaskFailed, TaskOpti
 from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport.pipeline import AsyncRedis
-from support import process_jobs
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing import process_jobs
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 FIELDS = {"task_id", "job", "queue", "attempt"}
 

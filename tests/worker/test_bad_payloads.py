@@ -11,9 +11,9 @@ import redis
 
 from identtqueue import Client, State, TaskFailed
 from identtqueue.admin import Admin
-from support.invariants import check_invariants
-from support.redis_server import RedisServer
-from support.serving import Serve
+from testing.invariants import check_invariants
+from testing.redis_server import RedisServer
+from testing.serving import Serve
 
 
 async def fine(_ctx):

@@ -12,12 +12,12 @@ from identtqueue import Client, State, TaskCancelled, TaskOptions, Worker
 from identtqueue.admin import Admin
 from identtqueue.protocol import commands
 from identtqueue.protocol.scripts import script
-from support.accounts import left_over
-from support.invariants import check_invariants
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing.accounts import left_over
+from testing.invariants import check_invariants
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 
 async def fine(_ctx):

@@ -10,10 +10,10 @@ import pytest
 import redis
 
 from identtqueue import Client, State, TaskFailed, TaskOptions, Worker
-from support.accounts import left_over
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing.accounts import left_over
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 
 async def fine(_ctx):

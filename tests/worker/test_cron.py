@@ -15,9 +15,9 @@ from identtqueue.errors import NotSerializable
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.settings import RedisSettings
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 
 async def test_two_workers_fire_once(

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 import pytest
 
 from identtqueue import Client, Context, Job, RetryPolicy, TaskFailed, TaskOptions
-from support.serving import Serve
-from support.waiting import eventually
+from testing.serving import Serve
+from testing.waiting import eventually
 
 
 async def fine(_ctx):

@@ -22,11 +22,11 @@ from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import LOOK_ABOVE_SECONDS, FairOrder
 from identtqueue.worker.shelves import Shelves
 from identtqueue.worker.slots import Slots
-from support.invariants import check_invariants
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.serving import Serve
-from support.waiting import eventually
+from testing.invariants import check_invariants
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.serving import Serve
+from testing.waiting import eventually
 
 
 async def test_concurrency_is_never_exceeded_and_llen_is_the_truth(

@@ -13,11 +13,11 @@ import redis
 
 from identtqueue import Client, InvalidInput, State, TaskFailed, Worker
 from identtqueue.admin import Admin
-from support.metrics_page import documented, served
-from support.probes import ask
-from support.redis_server import RedisServer, free_port
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing.metrics_page import documented, served
+from testing.probes import ask
+from testing.redis_server import RedisServer, free_port
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 
 def metrics(text: str) -> dict[str, float]:

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from identtqueue import Client, Job, TaskFailed
-from support.leftovers import leave, leave_plainly, look, open_pool
-from support.serving import Serve
+from testing.leftovers import leave, leave_plainly, look, open_pool
+from testing.serving import Serve
 
 JOBS = [Job(name=f.__name__, function=f, run_in="process") for f in (leave, leave_plainly, look)]
 

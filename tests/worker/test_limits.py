@@ -12,14 +12,14 @@ import redis
 from identtqueue import Client, Job, RateLimit
 from identtqueue.admin import Admin
 from identtqueue.protocol.submission import Submission
-from support.accounts import balance, left_over
-from support.invariants import check_invariants
-from support.jobs import capped, paced
-from support.ledger import Ledger, Line
-from support.processes import WorkerProcess
-from support.redis_server import RedisServer
-from support.serving import Serve
-from support.waiting import eventually
+from testing.accounts import balance, left_over
+from testing.invariants import check_invariants
+from testing.jobs import capped, paced
+from testing.ledger import Ledger, Line
+from testing.processes import WorkerProcess
+from testing.redis_server import RedisServer
+from testing.serving import Serve
+from testing.waiting import eventually
 
 NewServer = Callable[..., RedisServer]
 

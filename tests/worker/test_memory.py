@@ -10,16 +10,10 @@ import pytest
 
 from identtqueue import Client, Context, Job, RetryPolicy, TaskOptions
 from identtqueue.worker.running import Running
-from support.odd_errors import PLACES
-from support.pages import (
-    ENDS,
-    count_pages,
-    hold_a_page,
-    hold_a_page_async,
-    stop_the_collector,
-)
-from support.serving import Serve
-from support.waiting import eventually
+from testing.odd_errors import PLACES
+from testing.pages import ENDS, count_pages, hold_a_page, hold_a_page_async, stop_the_collector
+from testing.serving import Serve
+from testing.waiting import eventually
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 
 from identtqueue import Client, Context, Job, RetryPolicy, State, TaskFailed, Worker
 from identtqueue.errors import PayloadUndecodable
-from support.odd_errors import (
+from testing.odd_errors import (
     ERRORS,
     PLACES,
     RESULTS,
@@ -16,9 +16,9 @@ from support.odd_errors import (
     raise_one,
     return_one,
 )
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 NO_NAME = {"Nameless": "an exception", "the cause of itself": "ValueError"}
 

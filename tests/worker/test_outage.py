@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from identtqueue import Client, Worker
-from support.redis_server import RedisServer
-from support.serving import serving
-from support.waiting import eventually
+from testing.redis_server import RedisServer
+from testing.serving import serving
+from testing.waiting import eventually
 
 
 async def echo(_ctx, value=None):

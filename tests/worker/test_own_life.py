@@ -17,11 +17,11 @@ from identtqueue.protocol.scripts import script
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.pipeline import open_connection
 from identtqueue.worker.heartbeat import Heartbeat
-from support.accounts import left_over
-from support.proxy import Proxy
-from support.redis_server import RedisServer, free_port
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing.accounts import left_over
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer, free_port
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 from worker.test_health import ask
 
 

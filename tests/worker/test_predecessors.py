@@ -14,10 +14,10 @@ from identtqueue.protocol.commands import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
-from support.ledger import Ledger
-from support.processes import WorkerProcess
-from support.redis_server import RedisServer
-from support.serving import Serve
+from testing.ledger import Ledger
+from testing.processes import WorkerProcess
+from testing.redis_server import RedisServer
+from testing.serving import Serve
 
 POD = {"IDENTTQUEUE_POD_UID": "pod-1", "IDENTTQUEUE_CONTAINER": "worker"}
 EARLIER = {"pod_uid": "pod-1", "container": "worker", "boot": "100"}

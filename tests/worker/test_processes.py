@@ -32,15 +32,15 @@ from identtqueue import (
     Worker,
 )
 from identtqueue.errors import ProcessDied
-from support import process_jobs
-from support.accounts import left_over
-from support.invariants import check_invariants
-from support.ledger import VARIABLE, Ledger
-from support.process_jobs import TROUBLE
-from support.processes import WorkerProcess, environment
-from support.redis_server import RedisServer
-from support.serving import serving
-from support.waiting import eventually
+from testing import process_jobs
+from testing.accounts import left_over
+from testing.invariants import check_invariants
+from testing.ledger import VARIABLE, Ledger
+from testing.process_jobs import TROUBLE
+from testing.processes import WorkerProcess, environment
+from testing.redis_server import RedisServer
+from testing.serving import serving
+from testing.waiting import eventually
 
 Start = Callable[..., Awaitable[Worker]]
 
@@ -59,7 +59,7 @@ async def are_gone(pids: list[int]) -> None:
 
 @pytest.fixture
 async def start(redis_server: RedisServer, queue: str) -> AsyncIterator[Start]:
-    """Provide `await start(concurrency=2)`: a worker of `support.process_jobs` on this queue."""
+    """Provide `await start(concurrency=2)`: a worker of `testing.process_jobs` on this queue."""
     async with AsyncExitStack() as stack:
 
         async def begin(**settings: object) -> Worker:
@@ -224,7 +224,7 @@ async def test_hooks_are_called_in_the_worker(client: Client, start: Start, queu
 async def test_its_errors_reach_the_caller(client: Client, start: Start, queue: str) -> None:
     await start(unrunnable_seconds=0)
     told = await failed(client, queue, "raises", "too dark")
-    assert told.remote_type == "support.process_jobs.TooDark"
+    assert told.remote_type == "testing.process_jobs.TooDark"
     assert told.remote_message == "the scan is too dark: caf\\udce9"
     assert told.remote_traceback.splitlines()[1].endswith("in raises"), "no frame of the worker's"
     for what, kind in (("key", "KeyError"), ("exit", "SystemExit"), ("interrupt", "Keyboard")):
@@ -559,14 +559,14 @@ def test_where_a_job_can_not_run(
 async def worker(
     redis_server: RedisServer, queue: str, tmp_path: Path
 ) -> AsyncIterator[Callable[..., WorkerProcess]]:
-    """Start worker processes of `support.process_jobs:app`, and end them afterwards."""
+    """Start worker processes of `testing.process_jobs:app`, and end them afterwards."""
     made: list[WorkerProcess] = []
 
     def make(**options: float) -> WorkerProcess:
         ledger = Ledger(tmp_path / "ledger")
         made.append(
             WorkerProcess(
-                redis_server.address, [queue], ledger, app="support.process_jobs:app", **options
+                redis_server.address, [queue], ledger, app="testing.process_jobs:app", **options
             )
         )
         return made[-1]

@@ -26,10 +26,10 @@ from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker.progress import INTERVAL_SECONDS
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 
 class Steps:

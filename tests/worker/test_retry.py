@@ -8,9 +8,9 @@ import pytest
 
 from identtqueue import Client, InvalidInput, Retry, RetryPolicy, TaskFailed
 from identtqueue.admin import Admin
-from support.redis_server import RedisServer
-from support.serving import Serve
-from support.waiting import eventually
+from testing.redis_server import RedisServer
+from testing.serving import Serve
+from testing.waiting import eventually
 
 
 async def test_after_seconds(client: Client, serve: Serve, queue: str) -> None:

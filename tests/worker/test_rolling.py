@@ -26,10 +26,10 @@ from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker import fetch
 from identtqueue.worker.job_hash import signature_hash
 from identtqueue.worker.shelves import UNKNOWN_JOB
-from support import process_jobs
-from support.redis_server import RedisServer
-from support.serving import Serve, serving
-from support.waiting import eventually
+from testing import process_jobs
+from testing.redis_server import RedisServer
+from testing.serving import Serve, serving
+from testing.waiting import eventually
 
 
 async def other(_ctx: Any) -> str:

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from identtqueue import Client, Context, Job, State, TaskFailed, TaskOptions, Worker
-from support.probes import ask
-from support.redis_server import free_port
-from support.scarcity import no_more_descriptors, no_more_threads, pid
-from support.serving import Serve
-from support.waiting import eventually
+from testing.probes import ask
+from testing.redis_server import free_port
+from testing.scarcity import no_more_descriptors, no_more_threads, pid
+from testing.serving import Serve
+from testing.waiting import eventually
 
 in_process = Job(name="pid", function=pid, run_in="process")
 

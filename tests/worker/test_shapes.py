@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from identtqueue import Client, Job, TaskFailed
-from support import shapes
-from support.serving import Serve
+from testing import shapes
+from testing.serving import Serve
 
 SHAPES: dict[str, tuple[Callable[..., Any], str | None]] = {
     "async": (shapes.plain, None),

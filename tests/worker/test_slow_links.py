@@ -10,10 +10,10 @@ import redis
 from identtqueue import Client, RedisSettings, State, Worker
 from identtqueue.protocol.submission import Submission
 from identtqueue.worker import finish, incarnation
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.serving import serving
-from support.waiting import LONG_SECONDS, eventually
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.serving import serving
+from testing.waiting import LONG_SECONDS, eventually
 
 MEGABYTE = 1_000_000
 TASKS = 12

@@ -19,14 +19,14 @@ from identtqueue.errors import ProtocolMismatch, RedisAuthFailed
 from identtqueue.protocol.scripts import script
 from identtqueue.protocol.submission import Submission
 from identtqueue.worker.incarnation import bounded
-from support.accounts import left_over
-from support.invariants import check_invariants
-from support.ledger import Ledger
-from support.processes import WorkerProcess, environment
-from support.proxy import Proxy
-from support.redis_server import RedisServer
-from support.serving import serving
-from support.waiting import eventually
+from testing.accounts import left_over
+from testing.invariants import check_invariants
+from testing.ledger import Ledger
+from testing.processes import WorkerProcess, environment
+from testing.proxy import Proxy
+from testing.redis_server import RedisServer
+from testing.serving import serving
+from testing.waiting import eventually
 
 NewServer = Callable[..., RedisServer]
 

@@ -1,0 +1,1 @@
+"""The tests on each server and on each Python (`make matrix`)."""

@@ -1,0 +1,1 @@
+"""Chaos: real producers and workers, random faults, and books that must balance."""

@@ -1,0 +1,191 @@
+"""The operator in the test's own process, and one TaskQueue for it to look after."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from identtqueue_operator.controller import Controller
+from identtqueue_operator.kube.client import Kube
+from identtqueue_operator.metrics import Meter
+from identtqueue_operator.model import Selector
+from identtqueue_operator.settings import Settings
+from testing.api_server import ApiServer
+from testing.waiting import eventually
+
+
+class Operator:
+    """A controller that hears of every change in the API server, as kopf would tell it."""
+
+    def __init__(
+        self,
+        api: ApiServer,
+        kube: Kube,
+        own_namespace: str = "ns",
+        selector: Selector = Selector(),  # noqa: B008 - it never changes
+        templates: bool = True,
+        **settings: object,
+    ) -> None:
+        self.api = api
+        self.meter = Meter()
+        self.clock = time.time
+        self.steady = time.monotonic
+        self._kube = kube
+        self._settings = Settings(
+            namespaces=("ns",),
+            own_namespace=own_namespace,
+            identity="operator",
+            selector=selector,
+            **settings,
+            templates=templates,
+        )
+        self.controller: Controller | None = None
+
+    async def start(self) -> None:
+        """Begin (again), with a look at what is there."""
+        self.controller = Controller(
+            self._settings, self._kube, self.meter, self.clock, self.steady
+        )
+        self._running = asyncio.get_running_loop().create_task(self.controller.run())
+        self.api.listeners.append(self._hear)
+        for (plural, _, _), body in list(self.api.objects.items()):
+            self._hear("ADDED", plural, body)
+
+    async def stop(self) -> None:
+        if self.controller is not None:
+            self.kill()
+            await self._ending
+            self.controller = None
+
+    def kill(self) -> None:
+        """End it where it stands, as SIGKILL would; `stop` waits until it is gone."""
+        if self._hear in self.api.listeners:
+            self.api.listeners.remove(self._hear)
+            self._ending = asyncio.ensure_future(self._end())
+
+    async def _end(self) -> None:
+        assert self.controller is not None
+        self._running.cancel()
+        await asyncio.gather(self._running, self.controller.close(), return_exceptions=True)
+
+    @property
+    def failed_rounds(self) -> float:
+        """As its metric has it."""
+        lines = self.meter.exposition().decode().splitlines()
+        name = "identtqueue_operator_round_failures_total "
+        return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
+
+    async def looks(self) -> None:
+        """Let every reconciler finish one more round, unless the operator is killed meanwhile."""
+        controller = self.controller
+        assert controller is not None
+        for reconciler in controller._reconcilers.values():
+            before = reconciler.seen
+            reconciler.look()
+            await eventually(
+                lambda r=reconciler, b=before: r.seen is not b or self._is_gone(controller)
+            )
+
+    def _is_gone(self, controller: Controller) -> bool:
+        return self.controller is not controller or self._hear not in self.api.listeners
+
+    def _hear(self, event, plural, body) -> None:
+        controller = self.controller
+        if controller is None:
+            return
+        gone = event == "DELETED"
+        match plural:
+            case "taskqueues" if gone:
+                controller.task_queue_deleted(
+                    (body["metadata"]["namespace"], body["metadata"]["name"])
+                )
+            case "taskqueues":
+                controller.task_queue_changed(body)
+            case "deployments" | "statefulsets":
+                tell = controller.workload_deleted if gone else controller.workload_changed
+                tell(body, body["kind"])
+            case "horizontalpodautoscalers":
+                controller.autoscaler_changed(body, gone=gone)
+            case "pods":
+                (controller.pod_deleted if gone else controller.pod_changed)(body)
+
+
+class Setup:
+    """One TaskQueue, its Deployment and its queue."""
+
+    def __init__(self, api, fleet, client, queue, address) -> None:
+        self.api = api
+        self.fleet = fleet
+        self.client = client
+        self.queue = queue
+        self.address = address
+        self.name = fleet.name
+
+    def create(self, scaling=None, name=None, **spec) -> None:
+        """The TaskQueue; without a word about it, shrinking is immediate."""
+        quick = {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
+        self.api.put(
+            "taskqueues",
+            name or self.name,
+            {
+                "spec": {
+                    "workloadRef": {"name": self.fleet.name},
+                    "queues": [{"name": self.queue}],
+                    "redis": {"address": self.address},
+                    "scaling": {"concurrencyPerReplica": 1} | quick | (scaling or {}),
+                    **spec,
+                }
+            },
+        )
+
+    async def enqueue(self, count=1) -> list[str]:
+        return [
+            await self.client.enqueue_job(queue_name=self.queue, function_name="job")
+            for _ in range(count)
+        ]
+
+    # --- what is told ---
+
+    @property
+    def status(self):
+        return self.api.get("taskqueues", self.name).get("status") or {}
+
+    def condition(self, kind):
+        for condition in self.status.get("conditions") or ():
+            if condition["type"] == kind:
+                return condition["status"], condition["reason"]
+        return None
+
+    def events(self, reason=None):
+        found = [
+            body for body in self.api.all("events") if body["involvedObject"]["name"] == self.name
+        ]
+        return [e["message"] for e in found if reason in (None, e["reason"])]
+
+    async def replicas(self, count) -> None:
+        await eventually(
+            lambda: self.fleet.replicas == count,
+            lambda: f"{count} replicas, there are {self.fleet.replicas}: {self.status}",
+        )
+
+    async def reason(self, text) -> None:
+        await eventually(
+            lambda: self.status.get("reason") == text, lambda: f"{text}; {self.status}"
+        )
+
+    async def told(self, reason) -> str:
+        """The message of an event, once it is there."""
+        return (await eventually(lambda: self.events(reason), f"event {reason}"))[0]
+
+
+def put(api, name, address) -> None:
+    """A TaskQueue with a Deployment of its own."""
+    selector = {"matchLabels": {"app": name}}
+    api.put("deployments", name, {"spec": {"replicas": 0, "selector": selector}, "status": {}})
+    queue = {"workloadRef": {"name": name}, "queues": [{"name": name}]}
+    api.put("taskqueues", name, {"spec": {**queue, "redis": {"address": address}}})
+
+
+def status(api, name):
+    """What is told of a TaskQueue."""
+    return api.get("taskqueues", name).get("status") or {}

@@ -1,1 +1,0 @@
-"""Real parts for the tests: Redis servers, worker processes and proxies."""
