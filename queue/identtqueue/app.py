@@ -15,6 +15,7 @@ from collections.abc import (
     MutableMapping,
     Sequence,
 )
+from dataclasses import replace
 from functools import cached_property
 from typing import (
     TYPE_CHECKING,
@@ -24,6 +25,7 @@ from typing import (
     Generic,
     ParamSpec,
     TypeVar,
+    Unpack,
     cast,
     overload,
 )
@@ -32,20 +34,12 @@ import msgspec
 
 from identtqueue.client.client import Client, check_client_settings
 from identtqueue.errors import BadResult, InvalidInput, NotConnected, NotSerializable
-from identtqueue.limits import JobLimits, RateLimit
+from identtqueue.job_options import JobKeywords, JobOptions
 from identtqueue.protocol.conversion import Conversion, conversions
 from identtqueue.protocol.submission import Submission
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
-from identtqueue.signature import (
-    Parameters,
-    RunIn,
-    UnknownType,
-    argument_types,
-    check_job,
-    declared_types,
-    place,
-)
+from identtqueue.signature import Parameters, UnknownType, argument_types, declared_types
 from identtqueue.task import Result, State, TaskOptions, check_queue_name
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RedisSettings
@@ -68,6 +62,20 @@ arguments, in order, and the names of those given by keyword."""
 
 _STARTS: Final = frozenset({"at", "delay_seconds"})
 """Options that say when a task may start. A task has at most one of them."""
+
+
+class TaskKeywords(JobKeywords, total=False):
+    """The keyword arguments of `@app.task`: the options of the job, and these.
+
+    Attributes:
+        queue: queue of the job's tasks. Default: the app's.
+        name: name of the job. Default: the function's.
+        max_retries: `retry=RetryPolicy(max_retries=…)` in short.
+    """
+
+    queue: str | None
+    name: str | None
+    max_retries: int | None
 
 
 class JobCall(msgspec.Struct, Generic[R_co], frozen=True):
@@ -163,19 +171,13 @@ class AppJob(Generic[P, R]):
         *,
         name: str,
         queue: str,
-        timeout_seconds: float | None,
-        retry: RetryPolicy | None,
-        run_in: RunIn | None = None,
-        limits: JobLimits,
+        job_options: JobOptions,
     ) -> None:
         self.app = app
         self.function = function
         self.name = name
         self.queue = queue
-        self.timeout_seconds = timeout_seconds
-        self.retry = retry
-        self.run_in = run_in
-        self.limits = limits
+        self.job_options = job_options
         self.task_options: TaskOptions | None = None
         self._given: dict[str, Any] = {}
         self._parameters = Parameters(name, function)
@@ -471,18 +473,7 @@ class App(AsyncConnected):
             await client.close()
 
     @overload
-    def task(
-        self,
-        *,
-        queue: str | None = None,
-        name: str | None = None,
-        timeout_seconds: float | None = None,
-        max_retries: int | None = None,
-        retry: RetryPolicy | None = None,
-        run_in: RunIn | None = None,
-        max_running: int | None = None,
-        rate_limit: RateLimit | None = None,
-    ) -> _Decorator: ...
+    def task(self, **settings: Unpack[TaskKeywords]) -> _Decorator: ...
 
     @overload
     def task(
@@ -497,12 +488,7 @@ class App(AsyncConnected):
 
         Args:
             function: `async def f(ctx, …)`, or a plain `def`, which runs in a thread.
-            **settings: `queue` (default: the app's), `name` (default: the function's),
-                `run_in` ("process" for code that keeps a CPU busy; default: "loop" for an async
-                function, "thread" for a plain one), `timeout_seconds`, `max_retries` or a `retry`
-                policy. Two limits hold for all workers of a queue together: `max_running` (how
-                many tasks of the job run at the same time) and `rate_limit` (how often one may
-                start).
+            **settings: see `TaskKeywords` and, for the options of the job, `JobOptions`.
 
         Raises:
             InvalidInput: a setting breaks a rule, or the name is taken.
@@ -678,12 +664,8 @@ class App(AsyncConnected):
             Job(
                 name=job.name,
                 function=job.function,
-                run_in=job.run_in,
-                timeout_seconds=job.timeout_seconds,
-                retry=job.retry,
-                max_running=job.limits.max_running,
-                rate_limit=job.limits.rate_limit,
                 types=job.argument_types(),
+                **job.job_options.as_keywords(),
             )
             for job in self.jobs.values()
         ]
@@ -720,34 +702,27 @@ class App(AsyncConnected):
         *,
         queue: str | None = None,
         name: str | None = None,
-        timeout_seconds: float | None = None,
         max_retries: int | None = None,
-        retry: RetryPolicy | None = None,
-        run_in: RunIn | None = None,
-        max_running: int | None = None,
-        rate_limit: RateLimit | None = None,
+        **given: Unpack[JobKeywords],
     ) -> AppJob[Any, Any]:
-        if max_retries is not None and retry is not None:
-            raise InvalidInput("give max_retries or retry, not both")
+        options = JobOptions(**given)
         if max_retries is not None:
-            retry = RetryPolicy(max_retries=max_retries)
+            if options.retry is not None:
+                raise InvalidInput("give max_retries or retry, not both")
+            options = replace(options, retry=RetryPolicy(max_retries=max_retries))
         if isinstance(function, AppJob):  # a job of another app: use its function
             function = function.function
         if name is None:
             name = getattr(function, "__name__", None)
             if name is None:  # a partial or a callable object
                 raise InvalidInput(f"{function!r} has no name: give it one, @app.task(name=…)")
-        check_job(name, function, timeout_seconds, retry)
-        place(name, function, run_in)
+        options.check(name, function)
         job: AppJob[Any, Any] = AppJob(
             self,
             function,
             name=name,
             queue=self.default_queue if queue is None else check_queue_name(queue),
-            timeout_seconds=timeout_seconds,
-            retry=retry,
-            run_in=run_in,
-            limits=JobLimits(max_running=max_running, rate_limit=rate_limit),
+            job_options=options,
         )
         job.check_types()
         if job.name in self.jobs:

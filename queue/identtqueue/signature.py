@@ -14,9 +14,7 @@ from typing import Any, Final, Literal, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from identtqueue.checks import check_duration, check_function_name
 from identtqueue.errors import InvalidInput
-from identtqueue.retry import RetryPolicy
 from identtqueue.task import OPTION_NAMES
 
 RunIn = Literal["loop", "thread", "process"]
@@ -54,28 +52,6 @@ def check_function(name: str, function: Callable[..., Any]) -> None:
             "report values on the way with ctx.report_progress(value)"
         )
     _check_context(name, function)
-
-
-def check_job(
-    name: str, function: Callable[..., Any], timeout_seconds: object, retry: object
-) -> None:
-    """Check the declaration of a job, in an app or in a worker.
-
-    Args:
-        name: name of the job.
-        function: the job's function.
-        timeout_seconds: limit for one attempt, or None.
-        retry: the job's `RetryPolicy`, or None.
-
-    Raises:
-        InvalidInput: one of them breaks a rule.
-    """
-    check_function_name(name)
-    check_function(name, function)
-    if timeout_seconds is not None:
-        check_duration(f"job {name}: timeout_seconds", timeout_seconds)
-    if not (retry is None or isinstance(retry, RetryPolicy)):
-        raise InvalidInput(f"job {name}: retry={retry!r}: give RetryPolicy(max_retries=3)")
 
 
 def is_async(function: Callable[..., Any]) -> bool:

@@ -308,7 +308,7 @@ async def test_settings_of_a_job(app: App) -> None:
         return ctx.failures
 
     assert first.name == "renamed"
-    assert first.retry.max_retries == 1
+    assert first.job_options.retry.max_retries == 1
     async with serving(app.worker()):
         assert await (await second.enqueue()).result(30) == 2
         task = await first.options(max_retries=0).enqueue()

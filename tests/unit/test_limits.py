@@ -70,7 +70,7 @@ def test_a_worker_declares_every_job() -> None:
 def test_a_job_of_an_app_has_limits() -> None:
     app = App("redis://localhost")
     declare = app.task(name="a", max_running=3, rate_limit=RateLimit(5, 1))
-    assert declare(job).limits == JobLimits(max_running=3, rate_limit=RateLimit(5, 1))
-    assert not app.task(job).limits
+    assert declare(job).job_options.limits == JobLimits(max_running=3, rate_limit=RateLimit(5, 1))
+    assert not app.task(job).job_options.limits
     with pytest.raises(InvalidInput, match="max_running=0"):
         app.task(name="b", max_running=0)(job)

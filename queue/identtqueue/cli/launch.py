@@ -82,7 +82,7 @@ def announce(app: App, worker: Worker) -> None:
         worker: the worker that will run them.
     """
     jobs = [
-        f"{job.name} (in a process)" if job.run_in == "process" else job.name
+        f"{job.name} (in a process)" if job.job_options.run_in == "process" else job.name
         for _, job in sorted(app.jobs.items())
     ]
     logger.info(

@@ -7,52 +7,40 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from identtqueue.errors import BadArguments, InvalidInput, NotSerializable, UnknownJob
-from identtqueue.limits import JobLimits, RateLimit
+from identtqueue.job_options import JobOptions
+from identtqueue.limits import JobLimits
 from identtqueue.protocol.conversion import Conversion, conversions
-from identtqueue.retry import RetryPolicy
-from identtqueue.signature import Parameters, RunIn, check_job, is_async, place
+from identtqueue.signature import Parameters, is_async, place
 from identtqueue.worker.job_hash import signature_hash
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.shelves import ENVELOPE_SIGNATURE, UNKNOWN_JOB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class Job(JobOptions):
     """A function that tasks call, with its options.
 
     Attributes:
         name: name under which callers enqueue its tasks.
         function: `async def f(ctx, …)` or a plain `def`. If a plain function returns an awaitable
             (a decorator around an async function, a lambda), that is awaited.
-        run_in: where the function runs. None: in the "loop" if it is async, otherwise in a
-            "thread". A plain function can't run in the loop, because it would block it, unless it
-            wraps an async one. An async function can't run in a thread. Both can run in a
-            "process".
-        timeout_seconds: longest run of one attempt; None: as set for the worker.
-        retry: retry policy of the job; None: as set for the worker.
-        max_running: how many tasks of the job may run at the same time, in each queue and over all
-            workers; None: no limit. See `JobLimits`.
-        rate_limit: how often a task of the job may start, in each queue and over all workers; None:
-            no limit. See `JobLimits`.
         types: declared types of the arguments to convert, by name (typed jobs only).
+        is_async: whether a call of the function gives a coroutine.
+        reference: how a process finds the function; None: the job runs in no process.
+
+    The other attributes are those of `JobOptions`. `run_in` is never None here.
     """
 
     name: str
     function: Callable[..., Any]
-    run_in: RunIn | None = None
-    timeout_seconds: float | None = None
-    retry: RetryPolicy | None = None
-    max_running: int | None = None
-    rate_limit: RateLimit | None = None
     types: Mapping[str, Any] = field(default_factory=dict)
     is_async: bool = field(init=False)
     reference: str | None = field(init=False, default=None)
-    limits: JobLimits = field(init=False, repr=False)
     _parameters: Parameters = field(init=False, repr=False, compare=False)
     _conversions: Mapping[str, Conversion] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_job(self.name, self.function, self.timeout_seconds, self.retry)
+        self.check(self.name, self.function)
         object.__setattr__(self, "is_async", is_async(self.function))
         if self.types:
             object.__setattr__(self, "_parameters", Parameters(self.name, self.function))
@@ -62,8 +50,6 @@ class Job:
         if run_in == "process":
             reference = reference_to(f"job {self.name}", self.function)
             object.__setattr__(self, "reference", reference)
-        limits = JobLimits(max_running=self.max_running, rate_limit=self.rate_limit)
-        object.__setattr__(self, "limits", limits)
 
     def takes(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
         """Return why the function can't be called with these arguments; None: it can."""

@@ -2,6 +2,14 @@
 
 from good import app, in_a_thread, read_mrz
 
+from identtqueue import Job
+
+app.task(max_runing=4)  # refused: no such option
+app.task(max_running="4")  # refused: the type of an option
+app.task(run_in="fibre")  # refused: a place that does not exist
+Job(name="job", function=print, max_runing=4)  # refused: no such option
+Job(name="job", function=print, max_running="4")  # refused: the type of an option
+
 
 async def use() -> None:
     await read_mrz.enqueue(5)  # refused: the type of an argument

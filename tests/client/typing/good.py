@@ -7,9 +7,12 @@ from identtqueue import (
     AppJob,
     Client,
     Context,
+    Job,
     JobCall,
+    RateLimit,
     Receipt,
     Result,
+    RetryPolicy,
     Submission,
     SyncTaskHandle,
     TaskHandle,
@@ -28,6 +31,21 @@ def in_a_thread(ctx: Context, n: int) -> float:
     return n / 2
 
 
+@app.task(
+    name="limited",
+    run_in="process",
+    retry=RetryPolicy(max_retries=2),
+    max_running=4,
+    rate_limit=RateLimit(100, per_seconds=60),
+)
+def with_every_option(ctx: Context, n: int) -> int:
+    return n
+
+
+job = Job(name="limited", function=in_a_thread.function, run_in="thread", max_running=4)
+assert_type(job.max_running, int | None)
+
+
 async def use() -> None:
     task = await read_mrz.enqueue("s3://bucket/document.jpg", dpi=600)
     assert_type(task, TaskHandle[list[str]])
@@ -37,6 +55,7 @@ async def use() -> None:
     assert_type(tasks, list[TaskHandle[list[str]]])
     delayed = await read_mrz.options(delay_seconds=60).enqueue("c")
     assert_type(delayed, TaskHandle[list[str]])
+    assert_type(await (await with_every_option.enqueue(3)).result(), int)
 
 
 def use_without_a_loop() -> None:
