@@ -1,0 +1,13 @@
+"""The typed interface: declare jobs, enqueue them with checked arguments, await typed results.
+
+`app` is made of `connection` (its clients), `hooks` and `decorator` (`@app.task`). What it declares
+is in `job`, and what a job enqueues is awaited by `handles`.
+"""
+
+from __future__ import annotations
+
+from identtqueue.app.app import App as App
+from identtqueue.app.handles import SyncTaskHandle as SyncTaskHandle
+from identtqueue.app.handles import TaskHandle as TaskHandle
+from identtqueue.app.job import AppJob as AppJob
+from identtqueue.app.job import JobCall as JobCall

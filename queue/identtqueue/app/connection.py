@@ -1,0 +1,104 @@
+"""The connection of an app: its clients, and which of them its jobs use in a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from identtqueue.client.client import Client, check_client_settings
+from identtqueue.errors import NotConnected
+from identtqueue.transport.lifecycle import AsyncConnected
+from identtqueue.transport.settings import RedisSettings
+
+if TYPE_CHECKING:
+    from identtqueue.client.sync import SyncClient
+
+
+class AppConnection(AsyncConnected):
+    """The clients of an app: the one that `connect` opens, the blocking one, one for its jobs.
+
+    Args:
+        redis_address: see `Client`.
+        client_settings: other settings of the clients; see `Client`.
+
+    Raises:
+        InvalidInput: a setting breaks a rule.
+    """
+
+    def __init__(
+        self, redis_address: str | RedisSettings | None, client_settings: Mapping[str, Any]
+    ) -> None:
+        self._redis_address = _checked(redis_address)
+        self._client_settings = client_settings
+        check_client_settings(**client_settings)
+        self._client: Client | None = None
+        self._served: list[RedisSettings] = []  # where each running worker of this app connects
+        self._is_workers = False  # the client was made for a worker's jobs, not by `connect`
+
+    @property
+    def client(self) -> Client:
+        """The connected client. While a worker of this app runs, its jobs need no `connect`.
+
+        Raises:
+            NotConnected: `connect` was not called, and no worker of this app runs here.
+        """
+        if self._client is None:
+            if not self._served:
+                raise NotConnected
+            self._client = Client(self._served[-1], **self._client_settings)
+            self._is_workers = True
+        return self._client
+
+    @cached_property
+    def sync_client(self) -> SyncClient:
+        """The blocking client: for Flask, Django, scripts, and threads of an asyncio program.
+
+        It needs no `connect`: its first call opens the connections, in each forked process anew.
+        They are closed at the end of the program at the latest.
+        """
+        from identtqueue.client.sync import SyncClient  # noqa: PLC0415 - asyncio programs never need it
+
+        return SyncClient(self._settings(), **self._client_settings)
+
+    async def connect(self) -> None:
+        """Connect; do nothing if it is connected already.
+
+        Raises:
+            RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
+                Redis cannot be reached or refuses the connection.
+        """
+        if self._client is None:
+            client = Client(self._settings(), **self._client_settings)
+            await client.__aenter__()
+            if self._client is None:
+                self._client = client
+            else:  # another coroutine has connected meanwhile
+                await client.close()
+
+    async def close(self) -> None:
+        """Close the connection."""
+        client, self._client = self._client, None
+        self._is_workers = False
+        if client is not None:
+            await client.close()
+
+    async def _end_service(self, redis: RedisSettings) -> None:
+        """Note that a worker has ended; after the last one, close the client that jobs opened."""
+        self._served.remove(redis)
+        if self._is_workers and not self._served:
+            await self.close()
+
+    def _settings(self, instead: str | RedisSettings | None = None) -> RedisSettings:
+        return RedisSettings.of(instead or self._redis_address)
+
+
+def _checked(redis_address: object) -> str | RedisSettings | None:
+    """Check an address; the environment completes it later, when something connects.
+
+    Raises:
+        InvalidInput: it can't be read as an address.
+    """
+    if redis_address is None or isinstance(redis_address, RedisSettings):
+        return redis_address
+    return RedisSettings(address=redis_address).address  # type: ignore[arg-type]  # it checks that
