@@ -12,7 +12,17 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from identtqueue_operator.api.v1alpha1 import MAIN_TRIGGER
+MAIN_TRIGGER = "main"
+"""Name of the first trigger, which the fields of the specification itself make."""
+
+
+class Cause(NamedTuple):
+    """The reason for something that a status reports."""
+
+    reason: str
+    """In one word, for conditions, events and programs."""
+    message: str
+    """In one sentence, for people."""
 
 
 class Key(NamedTuple):
@@ -187,6 +197,15 @@ class Container:
     """Start of the process that runs, on the node's clock."""
 
 
+class Hindrance(NamedTuple):
+    """An init container that keeps its pod from starting."""
+
+    waiting: str
+    """Why it does not run, in the kubelet's word: `ImagePullBackOff`."""
+    where: str
+    """`init container fetch`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Pod:
     """A pod, as far as the operator needs to know it."""
@@ -210,8 +229,8 @@ class Pod:
     """Revision of the template that it was made from, if a label says so."""
     unschedulable: str = ""
     """Why no node takes it, in the scheduler's words."""
-    problem: tuple[str, str] | None = None
-    """(the kubelet's word, where) of an init container that keeps it from starting."""
+    hindrance: Hindrance | None = None
+    """The init container that keeps it from starting."""
     foreign: bool = False
     """It has the workload's labels, and does not belong to it."""
     gone_at: float | None = None
@@ -552,6 +571,41 @@ class Memory:
         return replace(self, hands=replace(self.hands, ours=self.hands.ours | {replicas}))
 
 
+class Limit(StrEnum):
+    """A limit that may hold the number of replicas back; the value is its name in `limitedBy`."""
+
+    ACTIVATION_THRESHOLD = "ActivationThreshold"
+    TOLERANCE = "Tolerance"
+    MIN_REPLICAS = "MinReplicas"
+    SCHEDULE = "Schedule"
+    MAX_REPLICAS = "MaxReplicas"
+    SOURCE_ERROR = "SourceError"
+
+    SCALE_UP_PAUSED = "ScaleUpPaused"
+    SCALE_UP_MAX_STEP = "ScaleUpMaxStep"
+    SCALE_UP_POLICY = "ScaleUpPolicy"
+    WORKERS_FAILING = "WorkersFailing"
+
+    SCALE_DOWN_PAUSED = "ScaleDownPaused"
+    STABILIZATION_WINDOW = "StabilizationWindow"
+    IDLE_SECONDS = "IdleSeconds"
+    INITIAL_COOLDOWN = "InitialCooldown"
+    SCALE_DOWN_MAX_STEP = "ScaleDownMaxStep"
+    SCALE_DOWN_POLICY = "ScaleDownPolicy"
+    NO_WORKER_REGISTERED = "NoWorkerRegistered"
+    REMOVAL_ORDER_UNKNOWN = "RemovalOrderUnknown"
+    ROLLOUT = "Rollout"
+
+    REPLICAS_CHANGED_BY_OTHERS = "ReplicasChangedByOthers"
+
+
+class Wished(NamedTuple):
+    """The number of replicas that one trigger asks for."""
+
+    trigger: str
+    replicas: int
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """The number of replicas that there should be, and why."""
@@ -559,9 +613,10 @@ class Target:
     replicas: int
     reason: str
     message: str
-    limited_by: tuple[str, ...] = ()
-    wishes: tuple[tuple[str, int], ...] = ()
-    """(trigger, replicas) of each trigger that can be read."""
+    limited_by: tuple[Limit, ...] = ()
+    """The limits that held the number back, in the order in which they did."""
+    wishes: tuple[Wished, ...] = ()
+    """The wish of each trigger that can be read."""
     trigger: str = ""
     """Name of the one that decides. Empty: none does."""
     needed: int | None = None
@@ -608,22 +663,48 @@ class Evidence:
     """Names of the triggers in whose Redis a lease ran out, and may be acted on now."""
 
 
-SAME_FOR_ALL_PODS = {"CrashLoop", "OutOfMemory", "ImagePullFailed", "ContainerNotCreated"}
-"""Reasons that another pod of the same template would give too."""
-TROUBLES = {
-    *SAME_FOR_ALL_PODS,
-    *("QuotaExceeded", "PodSecurityViolated", "PodsRefused"),
-    *("PodsUnschedulable", "PodsMissing", "NotReady", "RolloutStuck"),
-    *("NoWorkerRegistered", "QueueNotServed"),
-}
-"""Reasons that say that something is wrong, rather than on its way."""
+class WorkerState(StrEnum):
+    """A state of the workers in which nothing is known to be wrong; a reason of `WorkersReady`."""
+
+    NONE_NEEDED = "NoneNeeded"
+    ALL_WORK = "AllWork"
+    STARTING = "Starting"
+    NOT_OBSERVED = "NotObserved"
+
+
+class WorkerTrouble(StrEnum):
+    """A trouble that keeps workers from working; a reason of `WorkersReady`."""
+
+    CRASH_LOOP = "CrashLoop"
+    OUT_OF_MEMORY = "OutOfMemory"
+    IMAGE_PULL_FAILED = "ImagePullFailed"
+    CONTAINER_NOT_CREATED = "ContainerNotCreated"
+    NOT_READY = "NotReady"
+    NO_WORKER_REGISTERED = "NoWorkerRegistered"
+    QUEUE_NOT_SERVED = "QueueNotServed"
+    UNSCHEDULABLE = "PodsUnschedulable"
+    QUOTA_EXCEEDED = "QuotaExceeded"
+    POD_SECURITY_VIOLATED = "PodSecurityViolated"
+    REFUSED = "PodsRefused"
+    MISSING = "PodsMissing"
+    ROLLOUT_STUCK = "RolloutStuck"
+
+    @property
+    def same_for_all_pods(self) -> bool:
+        """Whether another pod of the same template would have it too."""
+        return self in (
+            WorkerTrouble.CRASH_LOOP,
+            WorkerTrouble.OUT_OF_MEMORY,
+            WorkerTrouble.IMAGE_PULL_FAILED,
+            WorkerTrouble.CONTAINER_NOT_CREATED,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
     """The state of the workers."""
 
-    reason: str = "NoneNeeded"
+    reason: WorkerState | WorkerTrouble = WorkerState.NONE_NEEDED
     message: str = "no replicas are wanted"
     working: int = 0
     """Pods that work."""
@@ -635,12 +716,12 @@ class Health:
     @property
     def trouble(self) -> bool:
         """Whether something is wrong, rather than on its way."""
-        return self.reason in TROUBLES
+        return isinstance(self.reason, WorkerTrouble)
 
     @property
     def well(self) -> bool:
         """Whether all that should work does."""
-        return self.reason in ("NoneNeeded", "AllWork")
+        return self.reason in (WorkerState.NONE_NEEDED, WorkerState.ALL_WORK)
 
 
 @dataclass(frozen=True, slots=True)

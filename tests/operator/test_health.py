@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from identtqueue_operator.kube.parse import pod as view_of_pod
-from identtqueue_operator.model import TROUBLES, Container, Depth, Memory, Startup
+from identtqueue_operator.model import Container, Depth, Memory, Startup, WorkerTrouble
 from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.policy.health import (
     MISSING_SECONDS,
@@ -95,7 +95,7 @@ def test_the_reason_is_found(case):
 
 def test_every_trouble_has_a_case():
     by_time = {"QueueNotServed", "PodsMissing"}
-    assert {case.partition(",")[0] for case in CASES} | by_time == TROUBLES
+    assert {case.partition(",")[0] for case in CASES} | by_time == set(WorkerTrouble)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -265,7 +265,7 @@ def test_a_pod_is_read_with_all_that_keeps_it_from_working():
     }
     found = view_of_pod(body)
     assert found.unschedulable == "0/3 nodes are available"
-    assert found.problem == ("ErrImagePull", "init container fetch")
+    assert found.hindrance == ("ErrImagePull", "init container fetch")
     assert (found.containers[0].waiting, found.containers[0].restarts) == ("PodInitializing", 4)
     assert examine(fleet(found), Memory()).reason == "ImagePullFailed"
 

@@ -10,13 +10,15 @@ import pytest
 
 import identtqueue_operator
 from identtqueue_operator.model import (
-    TROUBLES,
+    Cause,
     Depth,
+    Limit,
     Memory,
     Outcome,
     Requeued,
     Source,
     SourceTrouble,
+    WorkerTrouble,
 )
 from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.status.render import Round, render_status
@@ -201,7 +203,7 @@ def test_what_is_paused_is_told_also_while_it_makes_no_difference():
         assert (found["status"], found["reason"]) == ("True", reason)
 
 
-INVALID = Round(500.0, 4, WORKLOAD, problem=("InvalidSpec", "spec: wrong"))
+INVALID = Round(500.0, 4, WORKLOAD, problem=Cause("InvalidSpec", "spec: wrong"))
 NOT_LOOKED_AT = {
     *("RedisReachable", "WorkloadFound", "Active", "ScalingLimited", "Draining"),
     *("Paused", "Conflicting"),
@@ -320,22 +322,19 @@ def constants(node: ast.AST) -> set[str]:
     return {text for text in found if isinstance(text, str) and A_REASON.fullmatch(text)}
 
 
-def sources(*names: str) -> Iterator[ast.AST]:
-    for name in names:
-        file = Path(identtqueue_operator.__file__).parent / f"{name}.py"
+def sources(room: str) -> Iterator[ast.AST]:
+    for file in (Path(identtqueue_operator.__file__).parent / room).rglob("*.py"):
         yield from ast.walk(ast.parse(file.read_text()))
 
 
 def reasons_of_events() -> set[str]:
     """What `status` sends by name, the troubles of Redis and workers, the problems of a round."""
-    found = {str(trouble) for trouble in SourceTrouble} | TROUBLES
-    for node in sources("status/render"):
+    found = {str(trouble) for trouble in (*SourceTrouble, *WorkerTrouble)}
+    for node in sources("status"):
         if isinstance(node, ast.FunctionDef) and node.name.endswith("_events"):
             found |= constants(node)
-    for node in sources("rounds/reconciler", "workload/owned"):
-        if isinstance(node, ast.Tuple) and len(node.elts) == 2:
-            found |= constants(node.elts[0])
-    for node in sources("workload/kinds", "workload/lookup"):
+    for node in (*sources("rounds"), *sources("workload")):
+        # A `Cause`, a `WorkloadTrouble`, and what makes one of these: the reason comes first.
         if isinstance(node, ast.Call) and len(node.args) == 2:
             found |= constants(node.args[0])
     return found - {"RedisReachable", "WorkloadFound", "WorkersReady"}  # names of conditions
@@ -354,6 +353,27 @@ def test_the_documentation_lists_every_event():
 
 def test_the_documentation_lists_every_trouble():
     assert table_row("`RedisReachable`") == {str(trouble) for trouble in SourceTrouble}
-    assert table_row("`WorkersReady`") == TROUBLES
+    assert table_row("`WorkersReady`") == {str(trouble) for trouble in WorkerTrouble}
     broken = {reason for reason in reasons_of_events() if reason.startswith("Workload")}
     assert table_row("`WorkloadFound`") == broken - {"WorkloadReverted", "WorkloadWarning"}
+
+
+def test_the_documentation_lists_every_limit_in_its_order():
+    """The table says in which order the limits apply; so does the enumeration."""
+    table = DOCS.partition("| when | limits |")[2].partition("\n\n")[0]
+    assert re.findall("`([A-Za-z]+)`", table) == [str(limit) for limit in Limit]
+
+
+def test_the_policy_names_no_limit_and_no_trouble_by_a_bare_word():
+    words = {str(word) for word in (*Limit, *WorkerTrouble)}
+    found = {n.value for n in sources("policy") if isinstance(n, ast.Constant)}
+    assert {text for text in found if text in words} == set()
+
+
+def test_every_limit_and_every_trouble_can_occur():
+    names = {
+        node.attr
+        for node in sources("policy")
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
+    }
+    assert {member.name for member in (*Limit, *WorkerTrouble)} <= names

@@ -147,6 +147,8 @@ def _resolved(node: Schema, definitions: dict[str, Schema]) -> Schema:
         node = {**only, **node}
     if "$ref" in node:
         model = _resolved(definitions[node.pop("$ref").rsplit("/", 1)[1]], definitions)
+        if "enum" in model:
+            model.pop("description", None)  # for readers of the code; the field has its own
         rules = model.get("x-kubernetes-validations", []) + node.get("x-kubernetes-validations", [])
         node = {**model, **node}
         if rules:

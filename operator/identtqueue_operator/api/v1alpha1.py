@@ -19,15 +19,13 @@ from pydantic.alias_generators import to_camel
 from identtqueue.admin import RedisSettings
 from identtqueue.errors import InvalidInput
 from identtqueue.schedule import CronExpression
+from identtqueue_operator.model import MAIN_TRIGGER, Cause, RemovalOrder
 
 GROUP = "identtqueue.dev"
 VERSION = "v1alpha1"
 KIND = "TaskQueue"
 PLURAL = "taskqueues"
 API_VERSION = f"{GROUP}/{VERSION}"
-
-MAIN_TRIGGER = "main"
-"""Name of the first trigger, which the fields of the specification itself make."""
 
 QueueName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9._-]{1,63}$", max_length=63)]
 ObjectName = Annotated[
@@ -54,7 +52,6 @@ ApiVersion = Annotated[
 KindName = Annotated[
     str, StringConstraints(pattern=r"^[A-Z][A-Za-z0-9]*$", min_length=1, max_length=63)
 ]
-RemovalOrder = Literal["NotReadyFirst", "HighestOrdinal", "Unknown"]
 _HOST_AND_PORT = r"(\[[0-9A-Fa-f:.]+\]|[^\[\]\s/@,:?#]+)(:[0-9]{1,5})?"
 ServerAddress = Annotated[
     str, StringConstraints(pattern=f"^{_HOST_AND_PORT}$", min_length=1, max_length=261)
@@ -781,21 +778,22 @@ class TaskQueueSpec(ApiModel):
         return self.paused and self.paused_replicas is None
 
     @property
-    def pause(self) -> tuple[str, str] | None:
-        """Say in a word and a sentence what of scaling is paused; None if nothing is."""
+    def pause(self) -> Cause | None:
+        """Say what of scaling is paused; None if nothing is."""
         number = self.paused_replicas
         if number is not None:
             sentence = f"spec.pausedReplicas is {number}: replicas go there and stay"
-            return "PausedAtReplicas", sentence
+            return Cause("PausedAtReplicas", sentence)
         if self.paused:
-            return "SpecPaused", "spec.paused is true: replicas are left alone"
+            return Cause("SpecPaused", "spec.paused is true: replicas are left alone")
         up, down = self.scaling.scale_up.paused, self.scaling.scale_down.paused
         if up and down:
-            return "ScalingPaused", "scaleUp.paused and scaleDown.paused: replicas are not changed"
+            sentence = "scaleUp.paused and scaleDown.paused: replicas are not changed"
+            return Cause("ScalingPaused", sentence)
         if up:
-            return "ScaleUpPaused", "scaleUp.paused is true: replicas are not raised"
+            return Cause("ScaleUpPaused", "scaleUp.paused is true: replicas are not raised")
         if down:
-            return "ScaleDownPaused", "scaleDown.paused is true: replicas are not lowered"
+            return Cause("ScaleDownPaused", "scaleDown.paused is true: replicas are not lowered")
         return None
 
     @property

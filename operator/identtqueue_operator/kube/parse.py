@@ -11,6 +11,7 @@ from typing import Any
 
 from identtqueue_operator.model import (
     Container,
+    Hindrance,
     Key,
     Owner,
     Pod,
@@ -224,7 +225,7 @@ def pod(body: Body, gone_at: float | None = None) -> Pod:
         owner=owner_of(body),
         revision=str((metadata.get("labels") or {}).get(REVISION_LABEL) or ""),
         unschedulable=_condition(status, "PodScheduled", "False"),
-        problem=_init_problem(status.get("initContainerStatuses") or ()),
+        hindrance=_hindrance(status.get("initContainerStatuses") or ()),
         gone_at=gone_at,
     )
 
@@ -251,12 +252,12 @@ def _containers(statuses: Iterable[Body]) -> Iterable[Container]:
         )
 
 
-def _init_problem(statuses: Iterable[Body]) -> tuple[str, str] | None:
+def _hindrance(statuses: Iterable[Body]) -> Hindrance | None:
     """Say what keeps an init container from its end; `PodInitializing` does not."""
     for status in statuses:
         waiting = ((status.get("state") or {}).get("waiting") or {}).get("reason")
         if waiting and waiting != "PodInitializing":
-            return waiting, f"init container {status['name']}"
+            return Hindrance(waiting, f"init container {status['name']}")
     return None
 
 

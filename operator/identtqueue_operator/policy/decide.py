@@ -31,11 +31,13 @@ from identtqueue_operator.model import (
     Decision,
     Evidence,
     Health,
+    Limit,
     Memory,
     Observed,
     RemovalOrder,
     Target,
     Trigger,
+    Wished,
 )
 from identtqueue_operator.policy.drain import (
     drains_since,
@@ -119,7 +121,7 @@ def choose(
     if health.strange:
         # Why, the message on the workers says: see `status.headline`.
         message = f"the number of replicas stays at {current} until a worker registers"
-        return Target(current, "NoWorkerRegistered", message, ("NoWorkerRegistered",)), memory
+        return Target(current, health.reason, message, (Limit.NO_WORKER_REGISTERED,)), memory
     clamps = _Clamps(wishes(spec, seen, memory))
     return _clamp(spec, seen, memory, current, clamps, health)
 
@@ -128,7 +130,7 @@ def choose(
 
 
 class _Clamps:
-    """A number on its way through the clamps, and the names of those that changed it.
+    """A number on its way through the clamps, and those that changed it.
 
     Args:
         found: what is asked for; the largest counts.
@@ -137,17 +139,17 @@ class _Clamps:
     def __init__(self, found: Sequence[Wish]) -> None:
         self.wish = largest(found)
         self.wanted = self.value = self.wish.replicas
-        self.names: list[str] = []
+        self.limits: list[Limit] = []
         self.sentences = [self.wish.words]
         self.needed: int | None = None
-        self._wishes = tuple((wish.trigger, wish.replicas) for wish in found if wish.trigger)
+        self._wishes = tuple(Wished(wish.trigger, wish.replicas) for wish in found if wish.trigger)
         self._trigger = self.wish.trigger
 
-    def to(self, value: int, name: str, sentence: str) -> None:
+    def to(self, value: int, limit: Limit, sentence: str) -> None:
         """Set the number and say why, if it changes."""
         if value != self.value:
             self.value = value
-            self.names.append(name)
+            self.limits.append(limit)
             self.sentences.append(f"{sentence} makes it {value}")
 
     def without_data(self, least: int, blind: Sequence[Trigger], sentence: str) -> None:
@@ -155,7 +157,7 @@ class _Clamps:
         self.needed = self.value
         if least > self.value:
             self._trigger = min(trigger.name for trigger in blind)
-            self.to(least, "SourceError", sentence)
+            self.to(least, Limit.SOURCE_ERROR, sentence)
         else:
             self.sentences.append(sentence)
 
@@ -165,7 +167,7 @@ class _Clamps:
             self.value,
             reason,
             "; ".join(self.sentences),
-            tuple(self.names),
+            tuple(self.limits),
             self._wishes,
             self._trigger,
             self.needed,
@@ -184,11 +186,11 @@ def _clamp(
     assert depth is not None
     threshold = scaling.activation_threshold
     if current == 0 and clamps.wanted > 0 and depth.waiting + depth.due_soon < threshold:
-        clamps.to(0, "ActivationThreshold", f"activationThreshold {threshold}")
+        clamps.to(0, Limit.ACTIVATION_THRESHOLD, f"activationThreshold {threshold}")
     _tolerate(scaling.tolerance_percent, current, clamps)
-    least, *named = _least(spec, seen.at)
-    clamps.to(max(clamps.value, least), *named)
-    clamps.to(min(clamps.value, scaling.max_replicas), "MaxReplicas", "maxReplicas")
+    least, limit, words = _least(spec, seen.at)
+    clamps.to(max(clamps.value, least), limit, words)
+    clamps.to(min(clamps.value, scaling.max_replicas), Limit.MAX_REPLICAS, "maxReplicas")
     if seen.blind:
         held, sentence = _hold(spec, seen, current)
         clamps.without_data(held, seen.blind, sentence)
@@ -197,11 +199,11 @@ def _clamp(
         _limit_growth(spec, seen, memory, current, clamps)
         if health.hopeless:
             sentence = f"{health.reason}, which more pods would not solve,"
-            clamps.to(current, "WorkersFailing", sentence)
+            clamps.to(current, Limit.WORKERS_FAILING, sentence)
     elif clamps.value < current:
         _limit_shrinking(spec, seen, memory, current, clamps)
     _wait_for_others(seen, memory, current, clamps)
-    blind = "SourceError" in clamps.names
+    blind = Limit.SOURCE_ERROR in clamps.limits
     return clamps.target("NoData" if blind else _reason(current, clamps)), memory
 
 
@@ -223,33 +225,35 @@ def _tolerate(percent: int, current: int, clamps: _Clamps) -> None:
     """Keep a number that is nearly right. At zero replicas no number is."""
     if percent and current and abs(clamps.wish.exact - current) * 100 <= percent * current:
         what = f"tolerancePercent {percent} ({clamps.wish.exact:.2f} replicas are needed)"
-        clamps.to(current, "Tolerance", what)
+        clamps.to(current, Limit.TOLERANCE, what)
 
 
 def _wait_for_others(seen: Observed, memory: Memory, current: int, clamps: _Clamps) -> None:
     wait = wait_for_others(memory.hands) - seen.steady
     if wait > 0:
         times = f"{len(memory.hands.changes)} changes by others"
-        clamps.to(current, "ReplicasChangedByOthers", f"a pause of {wait:.0f} s after {times}")
+        clamps.to(
+            current, Limit.REPLICAS_CHANGED_BY_OTHERS, f"a pause of {wait:.0f} s after {times}"
+        )
 
 
-def _least(spec: TaskQueueSpec, at: float) -> tuple[int, str, str]:
-    """Find the minimum, by minReplicas or a schedule, with the clamp's name and its words."""
+def _least(spec: TaskQueueSpec, at: float) -> tuple[int, Limit, str]:
+    """Find the minimum, by minReplicas or a schedule, with its limit in a word and in words."""
     least = spec.scaling.min_replicas
     now = in_force(spec.scaling.schedules, at)
     if now is None or now.schedule.min_replicas <= least:
-        return least, "MinReplicas", "minReplicas"
+        return least, Limit.MIN_REPLICAS, "minReplicas"
     until = "" if now.until is None else f" until {rfc3339(now.until)}"
-    return now.schedule.min_replicas, "Schedule", f"schedule {now.schedule.name}{until}"
+    return now.schedule.min_replicas, Limit.SCHEDULE, f"schedule {now.schedule.name}{until}"
 
 
 def _limit_growth(
     spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int, clamps: _Clamps
 ) -> None:
     if spec.scaling.scale_up.paused:
-        clamps.to(current, "ScaleUpPaused", "scaleUp.paused")
+        clamps.to(current, Limit.SCALE_UP_PAUSED, "scaleUp.paused")
     for limit in growth_limits(spec, memory, current, seen.steady):
-        clamps.to(min(clamps.value, limit.replicas), limit.name, limit.words)
+        clamps.to(min(clamps.value, limit.replicas), limit.limit, limit.words)
 
 
 def _limit_shrinking(
@@ -257,24 +261,26 @@ def _limit_shrinking(
 ) -> None:
     rules = spec.scaling.scale_down
     if rules.paused:
-        clamps.to(current, "ScaleDownPaused", "scaleDown.paused")
+        clamps.to(current, Limit.SCALE_DOWN_PAUSED, "scaleDown.paused")
     highest = min(current, max((number for _, number in memory.wanted), default=0))
     clamps.to(
         max(clamps.value, highest),
-        "StabilizationWindow",
+        Limit.STABILIZATION_WINDOW,
         f"the highest number wanted in the last {rules.stabilization_seconds} s",
     )
     idle = seen.steady - memory.active_at if memory.active_at is not None else 0.0
     if clamps.value == 0 and idle < rules.idle_seconds:
-        clamps.to(1, "IdleSeconds", f"idleSeconds (idle for {idle:.0f} of {rules.idle_seconds} s)")
+        clamps.to(
+            1, Limit.IDLE_SECONDS, f"idleSeconds (idle for {idle:.0f} of {rules.idle_seconds} s)"
+        )
     age = math.inf if memory.created_at is None else seen.steady - memory.created_at
     if age < rules.initial_cooldown_seconds:
         sentence = (
             f"{age:.0f} of {rules.initial_cooldown_seconds} s since the TaskQueue was created"
         )
-        clamps.to(current, "InitialCooldown", f"initialCooldownSeconds ({sentence})")
+        clamps.to(current, Limit.INITIAL_COOLDOWN, f"initialCooldownSeconds ({sentence})")
     for limit in shrinking_limits(spec, memory, current, seen.steady):
-        clamps.to(max(clamps.value, limit.replicas), limit.name, limit.words)
+        clamps.to(max(clamps.value, limit.replicas), limit.limit, limit.words)
     _keep_workers(seen, memory, current, clamps)
 
 
@@ -282,14 +288,14 @@ def _keep_workers(seen: Observed, memory: Memory, current: int, clamps: _Clamps)
     """Hold back what would harm workers or a rollout, also in a pause at a number."""
     if memory.strange:
         sentence = "a workload that has never registered a worker"
-        clamps.to(current, "NoWorkerRegistered", sentence)
+        clamps.to(current, Limit.NO_WORKER_REGISTERED, sentence)
     if waits_for_idleness(clamps.value, seen):
         sentence = "a busy worker, while workloadRef.removalOrder is unknown,"
-        clamps.to(current, "RemovalOrderUnknown", sentence)
+        clamps.to(current, Limit.REMOVAL_ORDER_UNKNOWN, sentence)
     if waits_for_rollout(clamps.value, seen):
         assert seen.workload is not None
         news = f"{seen.workload.updated} of {seen.workload.existing} pods are new"
-        clamps.to(current, "Rollout", f"a rollout under way ({news})")
+        clamps.to(current, Limit.ROLLOUT, f"a rollout under way ({news})")
 
 
 def _reason(current: int, clamps: _Clamps) -> str:
@@ -311,15 +317,15 @@ def _reason(current: int, clamps: _Clamps) -> str:
 def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
     """Hold the number, or raise it by policy, while no Redis answers. Never lower it."""
     held, sentence = _hold(spec, seen, current)
-    names = ["SourceError"]
+    limits = [Limit.SOURCE_ERROR]
     replicas = max(current, held, _least(spec, seen.at)[0])
     if replicas > current and spec.scaling.scale_up.paused:
         replicas = current
-        names.append("ScaleUpPaused")
+        limits.append(Limit.SCALE_UP_PAUSED)
         sentence += "; scaleUp.paused"
     stays = replicas == current
     what = f"stays at {current}" if stays else f"raised from {current} to {replicas}"
-    return Target(replicas, "NoData", f"{sentence}: {what} replicas", tuple(names))
+    return Target(replicas, "NoData", f"{sentence}: {what} replicas", tuple(limits))
 
 
 def _hold(spec: TaskQueueSpec, seen: Observed, current: int) -> tuple[int, str]:
@@ -425,16 +431,17 @@ def _changes_in(
     shrinking_ends = next_step_at(spec, scaling.scale_down, memory, at)
     ends = {
         # The first number in the window is the highest.
-        "StabilizationWindow": memory.wanted[0][0] + scaling.scale_down.stabilization_seconds,
-        "IdleSeconds": (memory.active_at or at) + scaling.scale_down.idle_seconds,
-        "ReplicasChangedByOthers": wait_for_others(memory.hands),
-        "ScaleUpMaxStep": growth_ends,
-        "ScaleUpPolicy": growth_ends,
-        "ScaleDownMaxStep": shrinking_ends,
-        "ScaleDownPolicy": shrinking_ends,
-        "InitialCooldown": (memory.created_at or at) + scaling.scale_down.initial_cooldown_seconds,
+        Limit.STABILIZATION_WINDOW: memory.wanted[0][0] + scaling.scale_down.stabilization_seconds,
+        Limit.IDLE_SECONDS: (memory.active_at or at) + scaling.scale_down.idle_seconds,
+        Limit.REPLICAS_CHANGED_BY_OTHERS: wait_for_others(memory.hands),
+        Limit.SCALE_UP_MAX_STEP: growth_ends,
+        Limit.SCALE_UP_POLICY: growth_ends,
+        Limit.SCALE_DOWN_MAX_STEP: shrinking_ends,
+        Limit.SCALE_DOWN_POLICY: shrinking_ends,
+        Limit.INITIAL_COOLDOWN: (memory.created_at or at)
+        + scaling.scale_down.initial_cooldown_seconds,
     }
-    found = [ends[name] - at for name in target.limited_by if name in ends]
+    found = [ends[limit] - at for limit in target.limited_by if limit in ends]
     return max(min(found), 0.0) + GRACE_SECONDS if found else None
 
 

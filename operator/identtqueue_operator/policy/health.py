@@ -19,15 +19,17 @@ Two findings hold scaling back:
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from identtqueue_operator.model import (
-    SAME_FOR_ALL_PODS,
     Container,
     Health,
     Memory,
     Observed,
     Pod,
     Worker,
+    WorkerState,
+    WorkerTrouble,
     Workload,
 )
 
@@ -59,14 +61,14 @@ def examine(seen: Observed, memory: Memory) -> Health:
     workload, pods = seen.workload, seen.own_pods
     assert workload is not None
     if seen.depth is None:
-        return Health("NotObserved", "workers are not known while Redis can't be read")
+        return Health(WorkerState.NOT_OBSERVED, "workers are not known while Redis can't be read")
     if not workload.replicas and not pods:
         return Health()
     by_pod = seen.workers_by_pod()
     startup = memory.startup.seconds if memory.startup else None
     patience = max(NOT_READY_SECONDS, 3 * (startup or 0.0))
-    causes = {pod.uid: _cause(pod, by_pod[pod.uid], seen.at, patience) for pod in pods}
-    working = sum(cause == _WORKS for cause in causes.values())
+    findings = [_examine_pod(pod, by_pod[pod.uid], seen.at, patience) for pod in pods]
+    working = findings.count(_WORKS)
     registered = any(by_pod[pod.uid] for pod in pods)
     fine = [_WORKS, _STARTS]
     if seen.blind:
@@ -75,69 +77,77 @@ def examine(seen: Observed, memory: Memory) -> Health:
         # Redis may have lost all registrations at once; workers renew them within a lease.
         lost_seconds = seen.steady - memory.registered_at
         fine += [_UNREGISTERED] if lost_seconds < REGISTER_SECONDS else []
-    found = Counter(cause for cause in causes.values() if cause not in fine)
+    ailing = Counter(finding for finding in findings if finding not in fine)
     refused = _refusal(workload)
-    if found and not (refused and working):
-        reason, message = found.most_common(1)[0][0]
-        count = found[reason, message]
-        alike = all(cause[0] in SAME_FOR_ALL_PODS for cause in causes.values())
+    if ailing and not (refused and working):
+        (most, count), *_ = ailing.most_common(1)
+        assert most.trouble is not None
+        alike = all(each.trouble and each.trouble.same_for_all_pods for each in findings)
         return Health(
-            reason,
-            f"{count} of {len(pods)} pods: {message}",
+            most.trouble,
+            f"{count} of {len(pods)} pods: {most.message}",
             working,
             hopeless=not working and alike,
-            strange=reason == "NoWorkerRegistered" and not registered,
+            strange=most.trouble is WorkerTrouble.NO_WORKER_REGISTERED and not registered,
         )
     return _of_the_whole(seen, memory, pods, working, refused)
 
 
-_Cause = tuple[str, str]
-_WORKS: _Cause = ("", "")
-_STARTS: _Cause = ("Starting", "")
+class _Finding(NamedTuple):
+    """What is the matter with one pod."""
+
+    trouble: WorkerTrouble | None
+    message: str
 
 
-def _cause(pod: Pod, workers: Sequence[Worker], at: float, patience: float) -> _Cause:
-    """Say what keeps a pod from working, in a word and in a sentence."""
+_WORKS = _Finding(None, "works")
+_STARTS = _Finding(None, "starts")
+
+
+def _examine_pod(pod: Pod, workers: Sequence[Worker], at: float, patience: float) -> _Finding:
+    """Say what keeps a pod from working."""
     for container in pod.containers:
-        cause = _container_cause(container, at)
-        if cause is not None:
-            return cause
-    if pod.problem:
-        return _waiting_cause(*pod.problem)
+        finding = _examine_container(container, at)
+        if finding is not None:
+            return finding
+    if pod.hindrance:
+        return _examine_waiting(*pod.hindrance)
     if workers and (pod.ready or any(worker.draining for worker in workers)):
         return _WORKS
     if pod.ready:
         since = at - (pod.ready_since or pod.created_at)
         return _UNREGISTERED if since >= REGISTER_SECONDS else _STARTS
-    return _starting_cause(pod, at - pod.created_at, patience)
+    return _examine_start(pod, at - pod.created_at, patience)
 
 
-def _starting_cause(pod: Pod, age: float, patience: float) -> _Cause:
+def _examine_start(pod: Pod, age: float, patience: float) -> _Finding:
     if pod.unschedulable and age >= PENDING_SECONDS:
-        return "PodsUnschedulable", pod.unschedulable
+        return _Finding(WorkerTrouble.UNSCHEDULABLE, pod.unschedulable)
     if age < patience or not pod.assigned:
         return _STARTS
+    text = "its containers have not started; kubectl describe pod says why"
     if pod.phase == "Running":
-        return "NotReady", "running but not ready; check that its worker can reach Redis and log in"
-    return "NotReady", "its containers have not started; kubectl describe pod says why"
+        text = "running but not ready; check that its worker can reach Redis and log in"
+    return _Finding(WorkerTrouble.NOT_READY, text)
 
 
-_UNREGISTERED: _Cause = (
-    "NoWorkerRegistered",
+_UNREGISTERED = _Finding(
+    WorkerTrouble.NO_WORKER_REGISTERED,
     "ready, but no worker has registered for these queues in Redis; check workloadRef and queues",
 )
 
 
-def _container_cause(container: Container, at: float) -> _Cause | None:
+def _examine_container(container: Container, at: float) -> _Finding | None:
     if container.waiting and container.waiting != "CrashLoopBackOff":
         if container.waiting in _IMAGE | _NOT_CREATED:
-            return _waiting_cause(container.waiting, f"container {container.name}")
+            return _examine_waiting(container.waiting, f"container {container.name}")
         return None
     if not container.waiting and not _is_restless(container, at):
         return None
     how = f" ({container.how})" if container.how else ""
-    reason = "OutOfMemory" if container.how.startswith("OOMKilled") else "CrashLoop"
-    return reason, f"container {container.name} keeps restarting{how}"
+    killed = container.how.startswith("OOMKilled")
+    trouble = WorkerTrouble.OUT_OF_MEMORY if killed else WorkerTrouble.CRASH_LOOP
+    return _Finding(trouble, f"container {container.name} keeps restarting{how}")
 
 
 def _is_restless(container: Container, at: float) -> bool:
@@ -147,24 +157,26 @@ def _is_restless(container: Container, at: float) -> bool:
     return container.ended_at is not None and at - container.ended_at >= RESTART_SECONDS
 
 
-def _waiting_cause(waiting: str, where: str) -> _Cause:
+def _examine_waiting(waiting: str, where: str) -> _Finding:
     if waiting in _IMAGE:
-        return "ImagePullFailed", f"{where}: {waiting}"
-    if waiting in _NOT_CREATED:
-        return "ContainerNotCreated", f"{where}: {waiting}"
-    return "CrashLoop", f"{where}: {waiting}"
+        trouble = WorkerTrouble.IMAGE_PULL_FAILED
+    elif waiting in _NOT_CREATED:
+        trouble = WorkerTrouble.CONTAINER_NOT_CREATED
+    else:
+        trouble = WorkerTrouble.CRASH_LOOP
+    return _Finding(trouble, f"{where}: {waiting}")
 
 
-def _refusal(workload: Workload) -> _Cause | None:
+def _refusal(workload: Workload) -> WorkerTrouble | None:
     """Say why the API server refuses more pods, if it does."""
     if not workload.refusal or workload.existing >= workload.replicas:
         return None
     text = workload.refusal
     if "exceeded quota" in text:
-        return "QuotaExceeded", text
+        return WorkerTrouble.QUOTA_EXCEEDED
     if "violates PodSecurity" in text:
-        return "PodSecurityViolated", text
-    return "PodsRefused", text
+        return WorkerTrouble.POD_SECURITY_VIOLATED
+    return WorkerTrouble.REFUSED
 
 
 def _of_the_whole(
@@ -172,30 +184,30 @@ def _of_the_whole(
     memory: Memory,
     pods: Sequence[Pod],
     working: int,
-    refused: _Cause | None,
+    refused: WorkerTrouble | None,
 ) -> Health:
     """Judge the workload as a whole, when no pod has trouble of its own."""
     workload = seen.workload
     assert workload is not None
     counts = f"{working} of {workload.replicas} pods work"
     if refused:
-        reason, message = refused
-        return Health(reason, f"{counts}; the API server says: {message}", working, hopeless=True)
+        message = f"{counts}; the API server says: {workload.refusal}"
+        return Health(refused, message, working, hopeless=True)
     if workload.stuck:
         message = f"{counts}; the rollout makes no progress: {workload.stuck}"
-        return Health("RolloutStuck", message, working)
+        return Health(WorkerTrouble.ROLLOUT_STUCK, message, working)
     missing = _unserved(seen, pods)
     if missing:
         message = f"no worker serves {', '.join(missing)}, which spec.queues names"
-        return Health("QueueNotServed", message, working)
+        return Health(WorkerTrouble.QUEUE_NOT_SERVED, message, working)
     if working == len(pods) and _stays_short(seen, memory):
         text = f"the missing pods are not created; the events of {workload.key} say why"
         if not pods and workload.existing:
             text = f"no pod's ownerReferences lead to {workload.key}"
-        return Health("PodsMissing", f"{counts}; {text}", working)
+        return Health(WorkerTrouble.MISSING, f"{counts}; {text}", working)
     if working >= min(workload.replicas, len(pods)) and len(pods) >= workload.replicas:
-        return Health("AllWork", counts, working)
-    return Health("Starting", counts, working)
+        return Health(WorkerState.ALL_WORK, counts, working)
+    return Health(WorkerState.STARTING, counts, working)
 
 
 def _stays_short(seen: Observed, memory: Memory) -> bool:

@@ -18,15 +18,14 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from identtqueue_operator.api.v1alpha1 import ScaleDown, ScaleUp, StepPolicy, TaskQueueSpec
-from identtqueue_operator.model import Memory, Step
+from identtqueue_operator.model import Limit, Memory, Step
 
 
 @dataclass(frozen=True, slots=True)
 class StepLimit:
     """A limit on the number of replicas, as it is now."""
 
-    name: str
-    """Name of the limit in `limitedBy`."""
+    limit: Limit
     replicas: int
     words: str
 
@@ -99,15 +98,17 @@ def _limits(
         reach: how far a policy lets the number go.
         select: `max` or `min`: of several policies the one whose number counts.
     """
-    name = field[0].upper() + field[1:]
+    grows = isinstance(rules, ScaleUp)
     if rules.max_step is not None:
         step = _max_step(spec, rules.max_step)
         words = f"{field}.maxStep {step.value} per {step.period_seconds} s"
-        yield StepLimit(f"{name}MaxStep", reach(step), words)
+        limit = Limit.SCALE_UP_MAX_STEP if grows else Limit.SCALE_DOWN_MAX_STEP
+        yield StepLimit(limit, reach(step), words)
     if rules.policies:
         found = ((reach(policy), policy) for policy in rules.policies)
         number, policy = select(found, key=itemgetter(0))
-        yield StepLimit(f"{name}Policy", number, f"{field}.policies ({_words(policy)})")
+        limit = Limit.SCALE_UP_POLICY if grows else Limit.SCALE_DOWN_POLICY
+        yield StepLimit(limit, number, f"{field}.policies ({_words(policy)})")
 
 
 def _highest(policy: StepPolicy, memory: Memory, current: int, at: float) -> int:

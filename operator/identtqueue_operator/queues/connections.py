@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from identtqueue.admin import Admin
 from identtqueue.errors import IdenttqueueError
-from identtqueue_operator.api.v1alpha1 import MAIN_TRIGGER, ResolvedTrigger, TaskQueueSpec
-from identtqueue_operator.model import Source, SourceTrouble
+from identtqueue_operator.api.v1alpha1 import ResolvedTrigger, TaskQueueSpec
+from identtqueue_operator.model import MAIN_TRIGGER, Source, SourceTrouble
 from identtqueue_operator.queues.endpoint import Endpoint
 from identtqueue_operator.queues.endpoints import Endpoints, SecretMissing
 

@@ -27,6 +27,7 @@ from identtqueue_operator.kube.client import ApiError, Kube
 from identtqueue_operator.logs import about
 from identtqueue_operator.metrics import Meter
 from identtqueue_operator.model import (
+    Cause,
     Decision,
     Key,
     Memory,
@@ -34,7 +35,6 @@ from identtqueue_operator.model import (
     Outcome,
     Pod,
     Reference,
-    RemovalOrder,
     Startup,
     Target,
     WorkloadKey,
@@ -85,8 +85,10 @@ FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something, before its result is looked at."""
 
 
-_IT_IS_ME = ("WorkloadIsOperator", "the workload runs this operator, which never scales itself")
-_NO_TEMPLATES = (
+_IT_IS_ME = Cause(
+    "WorkloadIsOperator", "the workload runs this operator, which never scales itself"
+)
+_NO_TEMPLATES = Cause(
     "WorkloadTemplateNotAllowed",
     (
         "this operator makes no Deployments (rbac.templates of the chart is false): create the "
@@ -216,8 +218,7 @@ class Reconciler:
         given = self._spec.workload_ref if self._spec else None
         if given is None:
             return Reference(self.workload)
-        order = None if given.removal_order is None else RemovalOrder(given.removal_order)
-        return Reference(self.workload, given.api_version, order)
+        return Reference(self.workload, given.api_version, given.removal_order)
 
     @property
     def queues(self) -> frozenset[tuple[str, str]]:
@@ -271,20 +272,20 @@ class Reconciler:
 
     def _take(self, body: Mapping[str, Any]) -> None:
         self._generation: int = body["metadata"]["generation"]
-        self._problem: tuple[str, str] | None = None
+        self._problem: Cause | None = None
         size = len(json.dumps(body.get("spec") or {}, default=dict))
         if size > MOST_SPEC_BYTES:
             text = f"the spec is {size:,} bytes of JSON; the operator accepts {MOST_SPEC_BYTES:,}"
-            self._problem = ("InvalidSpec", text)
+            self._problem = Cause("InvalidSpec", text)
             return
         try:
             spec = TaskQueueSpec.model_validate(body.get("spec") or {})
         except ValidationError as error:
-            self._problem = ("InvalidSpec", _readable(error))
+            self._problem = Cause("InvalidSpec", _readable(error))
             return
         problems = spec.problems()
         if problems:
-            self._problem = ("InvalidSpec", "; ".join(problems))
+            self._problem = Cause("InvalidSpec", "; ".join(problems))
             return
         self._spec = spec
 
@@ -314,7 +315,7 @@ class Reconciler:
     async def _know_the_others(self) -> None:
         """Wait until it is known which other autoscalers there are; report what prevents that."""
         while failure := await self._tools.look_for_others():
-            problem = ("AutoscalersUnknown", failure)
+            problem = Cause("AutoscalersUnknown", failure)
             now = Round(self._tools.clock(), self._generation, self.workload, problem=problem)
             self._report(now)
 
@@ -371,7 +372,7 @@ class Reconciler:
         """Report that rounds fail. Reporting itself may have caused the exception."""
         if self._failures + 1 < FAILURES_TO_TELL:
             return
-        at, problem = self._tools.clock(), ("RoundFailed", text)
+        at, problem = self._tools.clock(), Cause("RoundFailed", text)
         try:
             self._report(Round(at, self._generation, self.workload, problem=problem))
         except Exception:
@@ -492,7 +493,7 @@ class Reconciler:
         try:
             seen = await self._observe(spec, connections, at)
         except WorkloadTrouble as trouble:
-            return self._report_problem(spec, at, (trouble.reason, str(trouble)))
+            return self._report_problem(spec, at, Cause(trouble.reason, str(trouble)))
         if self._tools.is_self(self.workload, seen.pods):
             return self._report_problem(spec, at, _IT_IS_ME)
         decision, outcome = await self._decide_and_act(spec, seen, connections, rung_at)
@@ -527,7 +528,7 @@ class Reconciler:
             return Kept(_NO_TEMPLATES)
         return await self._owned.keep(spec)
 
-    def _report_problem(self, spec: TaskQueueSpec, at: float, problem: tuple[str, str]) -> float:
+    def _report_problem(self, spec: TaskQueueSpec, at: float, problem: Cause) -> float:
         """Report what is wrong with the workload, and look again with the next poll."""
         where, pause = self.workload, spec.pause
         self._report(Round(at, self._generation, where, problem=problem, pause=pause))

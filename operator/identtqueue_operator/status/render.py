@@ -12,18 +12,20 @@ that a later finding is news only if it differs.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from identtqueue.logs import clean
 from identtqueue_operator.model import (
-    TROUBLES,
+    Cause,
     Decision,
+    Limit,
     Observed,
     Outcome,
     Pod,
     SourceTrouble,
     Startup,
     Trigger,
+    WorkerTrouble,
     WorkloadKey,
 )
 from identtqueue_operator.policy.foreign_changes import TOLD_SECONDS, describe_change
@@ -54,10 +56,10 @@ class Round:
     at: float
     generation: int
     workload: WorkloadKey | None
-    problem: tuple[str, str] | None = None
-    """(reason, message) of what is wrong with the resource or its workload."""
-    pause: tuple[str, str] | None = None
-    """The part of scaling that is paused, in a word and in a sentence."""
+    problem: Cause | None = None
+    """What is wrong with the resource or its workload."""
+    pause: Cause | None = None
+    """The part of scaling that is paused."""
     failing: bool = False
     """Whether rounds before this one have failed too, so that `outcome.failure` is news."""
     seen: Observed | None = None
@@ -81,7 +83,7 @@ class Round:
     @property
     def paused(self) -> bool:
         """Whether the number of replicas is left alone."""
-        return self.pause is not None and self.pause[0] == "SpecPaused"
+        return self.pause is not None and self.pause.reason == "SpecPaused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,26 +136,28 @@ def _tidy(value: Any) -> Any:
         return {key: _tidy(child) for key, child in value.items() if child is not None}
     if isinstance(value, list):
         return [_tidy(child) for child in value]
-    return clean(value, MOST_CHARACTERS, line_break=" ") if isinstance(value, str) else value
+    return clean(str(value), MOST_CHARACTERS, line_break=" ") if isinstance(value, str) else value
 
 
 # --- in one word ----------------------------------------------------------------------------------
 
-_LIMITS = {
-    "MaxReplicas": "AtMaxReplicas",
-    "IdleSeconds": "CoolingDown",
-    "StabilizationWindow": "Stabilizing",
-    "ActivationThreshold": "BelowThreshold",
-    "InitialCooldown": "CoolingDown",
-    "ScaleUpMaxStep": "ScalingUp",
-    "ScaleUpPolicy": "ScalingUp",
-    "ScaleDownMaxStep": "ScalingDown",
-    "ScaleDownPolicy": "ScalingDown",
-    "Rollout": "RollingOut",
+_SET_BY_HAND = (Limit.REPLICAS_CHANGED_BY_OTHERS, Limit.SCALE_UP_PAUSED, Limit.SCALE_DOWN_PAUSED)
+"""What a person has set, or can fix. It comes before what follows from the rules."""
+_HEADLINES = {
+    Limit.MAX_REPLICAS: "AtMaxReplicas",
+    Limit.IDLE_SECONDS: "CoolingDown",
+    Limit.STABILIZATION_WINDOW: "Stabilizing",
+    Limit.ACTIVATION_THRESHOLD: "BelowThreshold",
+    Limit.INITIAL_COOLDOWN: "CoolingDown",
+    Limit.SCALE_UP_MAX_STEP: "ScalingUp",
+    Limit.SCALE_UP_POLICY: "ScalingUp",
+    Limit.SCALE_DOWN_MAX_STEP: "ScalingDown",
+    Limit.SCALE_DOWN_POLICY: "ScalingDown",
+    Limit.ROLLOUT: "RollingOut",
 }
 
 
-def headline(now: Round, previous: Mapping[str, Any]) -> tuple[str, str]:
+def headline(now: Round, previous: Mapping[str, Any]) -> Cause:
     """Say what is going on: one word for the Reason column, and a sentence."""
     if now.problem is not None:
         return now.problem
@@ -161,44 +165,43 @@ def headline(now: Round, previous: Mapping[str, Any]) -> tuple[str, str]:
     assert seen is not None
     assert decision is not None
     if seen.workload is None:
-        return "WorkloadMissing", f"{now.workload} does not exist"
+        return Cause("WorkloadMissing", f"{now.workload} does not exist")
     target = decision.target
     failed = now.failing and now.outcome.failure and seen.source.trouble is None
     if now.blind or failed:
-        missing = ("RightsMissing", f"{now.blind}; {target.message}")
-        return missing if now.blind else ("ActionFailed", now.outcome.failure)
+        missing = Cause("RightsMissing", f"{now.blind}; {target.message}")
+        return missing if now.blind else Cause("ActionFailed", now.outcome.failure)
     if now.paused and not seen.conflict and seen.source.trouble is None:
-        return "Paused", target.message
+        return Cause("Paused", target.message)
     if decision.drain.victims and target.replicas < decision.current:
         workers = seen.workers_by_pod()
         held = sum(w.in_flight for pod in decision.drain.victims for w in workers[pod.uid])
         holds = f"still hold {_count(held, 'task')}" if held else "hold no task"
         count = f"{len(decision.drain.victims)} of {decision.current}"
-        return "Draining", f"{count} pods are draining and {holds}; {target.message}"
+        return Cause("Draining", f"{count} pods are draining and {holds}; {target.message}")
     return _otherwise(now, previous, seen, decision)
 
 
 def _otherwise(
     now: Round, previous: Mapping[str, Any], seen: Observed, decision: Decision
-) -> tuple[str, str]:
+) -> Cause:
     health, target, trouble = decision.health, decision.target, _trouble(now, previous)
     if health.trouble and not health.working and trouble in (None, health.reason):
-        return health.reason, f"{health.message}; {target.message}"
-    return trouble or _at_work(seen, decision), target.message
+        return Cause(health.reason, f"{health.message}; {target.message}")
+    return Cause(trouble or _at_work(seen, decision), target.message)
 
 
 def _at_work(seen: Observed, decision: Decision) -> str:
     assert seen.workload is not None
     target = decision.target
-    # Something that a person has set, or can fix, comes before what follows from the rules.
-    for limit in ("ReplicasChangedByOthers", "ScaleUpPaused", "ScaleDownPaused"):
+    for limit in _SET_BY_HAND:
         if limit in target.limited_by:
             return limit
     if target.reason == "PausedAtReplicas" and target.replicas == decision.current:
         return target.reason
-    found = next((name for name in target.limited_by if name in _LIMITS), None)
+    found = next((limit for limit in target.limited_by if limit in _HEADLINES), None)
     if found is not None:
-        return _LIMITS[found]
+        return _HEADLINES[found]
     return _on_its_way(seen, decision)
 
 
@@ -369,22 +372,25 @@ def _words_of(condition: Json) -> tuple[str, ...]:
 
 # --- conditions -----------------------------------------------------------------------------------
 
-Finding = tuple[str, str, str]
-"""Status, reason, message."""
-Verdict = tuple[str, str, str, str]
-"""Type, status, reason, message."""
+
+class Finding(NamedTuple):
+    """The state of one condition, and why."""
+
+    status: Literal["True", "False", "Unknown"]
+    reason: str
+    message: str
 
 
 def _conditions(now: Round, previous: Mapping[str, Any], reason: str, message: str) -> list[Json]:
     before = {c["type"]: c for c in previous.get("conditions") or ()}
     return [
-        _condition(verdict, before.get(verdict[0]), now)
-        for verdict in _verdicts(now, previous, reason, message)
+        _condition(kind, finding, before.get(kind), now)
+        for kind, finding in _findings(now, previous, reason, message).items()
     ]
 
 
-def _condition(verdict: Verdict, before: Mapping[str, Any] | None, now: Round) -> Json:
-    kind, status, reason, message = verdict
+def _condition(kind: str, finding: Finding, before: Mapping[str, Any] | None, now: Round) -> Json:
+    status, reason, message = finding
     since = rfc3339(now.at)
     if before is not None and before["status"] == status:
         since = before["lastTransitionTime"]
@@ -400,26 +406,28 @@ def _condition(verdict: Verdict, before: Mapping[str, Any] | None, now: Round) -
     }
 
 
-_UNKNOWN = ("Unknown", "NotObserved", "not observed in this round; see the condition Ready")
+_UNKNOWN = Finding("Unknown", "NotObserved", "not observed in this round; see the condition Ready")
 
 
-def _verdicts(
+def _findings(
     now: Round, previous: Mapping[str, Any], reason: str, message: str
-) -> Iterable[Verdict]:
+) -> dict[str, Finding]:
     broken = now.problem is not None or _trouble(now, previous) is not None
-    yield "Ready", "False" if broken else "True", reason, message
-    yield "RedisReachable", *_redis(now.seen)
-    yield "WorkloadFound", *_workload(now)
-    yield "WorkersReady", *_workers(now.seen, now.decision)
-    yield "Active", *_active(now.seen)
-    yield "ScalingLimited", *_limited(now.decision)
-    yield "Draining", *_draining(now.seen, now.decision)
-    yield "Paused", *_paused(now)
-    yield "Conflicting", *_conflicting(now.seen)
-    yield "QueueShared", *_shared(now.seen)
-    yield "EntriesUnreadable", *_unreadable(now.seen)
-    yield "ReplicasChangedByOthers", *_changed_by_others(now.seen, now.decision)
-    yield "OperatorsOverlap", *_overlap(now)
+    return {
+        "Ready": Finding("False" if broken else "True", reason, message),
+        "RedisReachable": _redis(now.seen),
+        "WorkloadFound": _workload(now),
+        "WorkersReady": _workers(now.seen, now.decision),
+        "Active": _active(now.seen),
+        "ScalingLimited": _limited(now.decision),
+        "Draining": _draining(now.seen, now.decision),
+        "Paused": _paused(now),
+        "Conflicting": _conflicting(now.seen),
+        "QueueShared": _shared(now.seen),
+        "EntriesUnreadable": _unreadable(now.seen),
+        "ReplicasChangedByOthers": _changed_by_others(now.seen, now.decision),
+        "OperatorsOverlap": _overlap(now),
+    }
 
 
 def _trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
@@ -464,8 +472,8 @@ def _redis(seen: Observed | None) -> Finding:
     if seen is None:
         return _UNKNOWN
     if seen.source.trouble is None:
-        return "True", "Reachable", "Redis answers"
-    return "False", str(seen.source.trouble), _of_which(seen)
+        return Finding("True", "Reachable", "Redis answers")
+    return Finding("False", str(seen.source.trouble), _of_which(seen))
 
 
 def _of_which(seen: Observed) -> str:
@@ -476,41 +484,41 @@ def _of_which(seen: Observed) -> str:
 
 
 def _workload(now: Round) -> Finding:
-    if now.problem is not None and now.problem[0].startswith("Workload"):
-        return "False", *now.problem
+    if now.problem is not None and now.problem.reason.startswith("Workload"):
+        return Finding("False", *now.problem)
     if now.seen is None:
         return _UNKNOWN
     if now.seen.workload is None:
-        return "False", "WorkloadMissing", f"{now.workload} does not exist"
-    return "True", "Found", f"{now.workload} exists"
+        return Finding("False", "WorkloadMissing", f"{now.workload} does not exist")
+    return Finding("True", "Found", f"{now.workload} exists")
 
 
 def _workers(seen: Observed | None, decision: Decision | None) -> Finding:
     if seen is None or decision is None or seen.workload is None or seen.depth is None:
         return _UNKNOWN
     health = decision.health
-    return "True" if health.well else "False", health.reason, health.message
+    return Finding("True" if health.well else "False", health.reason, health.message)
 
 
 def _active(seen: Observed | None) -> Finding:
     if seen is None or seen.depth is None:
         return _UNKNOWN
     if not seen.depth.demand:
-        return "False", "QueuesEmpty", "no task waits or runs"
+        return Finding("False", "QueuesEmpty", "no task waits or runs")
     text = f"{seen.depth.waiting} tasks wait, {seen.depth.in_flight} run"
     if seen.depth.due_soon:
         text += f", {seen.depth.due_soon} fall due soon"
     if seen.depth.held:
         text += f", {seen.depth.held} are held by limits"
-    return "True", "TasksPresent", text
+    return Finding("True", "TasksPresent", text)
 
 
 def _limited(decision: Decision | None) -> Finding:
     if decision is None:
         return _UNKNOWN
     if decision.target.limited_by:
-        return "True", decision.target.limited_by[0], decision.target.message
-    return "False", "NotLimited", "no limit holds the number back"
+        return Finding("True", decision.target.limited_by[0], decision.target.message)
+    return Finding("False", "NotLimited", "no limit holds the number back")
 
 
 def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
@@ -518,12 +526,14 @@ def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
         return _UNKNOWN
     told = _draining_pods(seen, decision)
     if not told:
-        return "False", "NobodyDrains", "no worker drains"
+        return Finding("False", "NobodyDrains", "no worker drains")
     workers = seen.workers_by_pod()
     busy = [pod for pod in told if any(worker.in_flight for worker in workers[pod.uid])]
     idle = [pod for pod in told if pod not in busy]
     parts = (("finishing their tasks", busy), ("idle, about to end", idle))
-    return "True", "ScaleDown", "; ".join(f"{what}: {_names(of)}" for what, of in parts if of)
+    return Finding(
+        "True", "ScaleDown", "; ".join(f"{what}: {_names(of)}" for what, of in parts if of)
+    )
 
 
 def _names(pods: Iterable[Pod]) -> str:
@@ -548,43 +558,43 @@ def _draining_pods(seen: Observed, decision: Decision) -> list[Pod]:
 
 
 def _paused(now: Round) -> Finding:
-    if now.problem is not None and now.problem[0] == "InvalidSpec":
+    if now.problem is not None and now.problem.reason == "InvalidSpec":
         return _UNKNOWN
     if now.pause is not None:
-        return "True", *now.pause
-    return "False", "NotPaused", "scaling is not paused"
+        return Finding("True", *now.pause)
+    return Finding("False", "NotPaused", "scaling is not paused")
 
 
 def _conflicting(seen: Observed | None) -> Finding:
     if seen is None:
         return _UNKNOWN
     if seen.conflict:
-        return "True", "AnotherScaler", seen.conflict
-    return "False", "OnlyScaler", "nothing else is known to scale the workload"
+        return Finding("True", "AnotherScaler", seen.conflict)
+    return Finding("False", "OnlyScaler", "nothing else is known to scale the workload")
 
 
 def _shared(seen: Observed | None) -> Finding:
     if seen is None:
         return _UNKNOWN
     if seen.shared:
-        return (
+        return Finding(
             "True",
             "AnotherTaskQueue",
             f"{seen.shared}: each TaskQueue starts workers for all tasks of that queue",
         )
-    return "False", "OnlyTaskQueue", "no other TaskQueue counts the same tasks"
+    return Finding("False", "OnlyTaskQueue", "no other TaskQueue counts the same tasks")
 
 
 def _unreadable(seen: Observed | None) -> Finding:
     if seen is None or seen.depth is None:
         return _UNKNOWN
     if not seen.flaws:
-        return "False", "AllReadable", "the entries of all workers in Redis can be read"
+        return Finding("False", "AllReadable", "the entries of all workers in Redis can be read")
     text = (
         f"worker entries in Redis that can't be read, at least in part: {len(seen.flaws)} "
         f"({seen.flaws[0]}); something other than a worker has written there"
     )
-    return "True", "ForeignData", text
+    return Finding("True", "ForeignData", text)
 
 
 def _changed_by_others(seen: Observed | None, decision: Decision | None) -> Finding:
@@ -592,19 +602,25 @@ def _changed_by_others(seen: Observed | None, decision: Decision | None) -> Find
         return _UNKNOWN
     changes = decision.hands.changes
     if not changes or seen.steady - changes[-1].at > TOLD_SECONDS:
-        return "False", "OnlyHand", "nobody else has changed the number of replicas recently"
+        return Finding(
+            "False", "OnlyHand", "nobody else has changed the number of replicas recently"
+        )
     text = describe_change(changes[-1])
-    return "True", "AnotherHand", f"{text}; {_count(len(changes), 'change')} within 30 minutes"
+    return Finding(
+        "True", "AnotherHand", f"{text}; {_count(len(changes), 'change')} within 30 minutes"
+    )
 
 
 def _overlap(now: Round) -> Finding:
     if not now.other_operator:
-        return "False", "OnlyOperator", "no other operator has claimed this TaskQueue recently"
+        return Finding(
+            "False", "OnlyOperator", "no other operator has claimed this TaskQueue recently"
+        )
     text = (
         f"operator {now.other_operator} serves this TaskQueue too, and leaves it to "
         f"{now.operator}; separate them by watchNamespaces or watchLabelSelector"
     )
-    return "True", "AnotherOperator", text
+    return Finding("True", "AnotherOperator", text)
 
 
 # --- events ---------------------------------------------------------------------------------------
@@ -670,7 +686,7 @@ def _worker_events(
     before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]
 ) -> Iterable[Event]:
     was, now = before.get("WorkersReady", {}), after["WorkersReady"]
-    if now["reason"] in TROUBLES and now["reason"] != was.get("reason"):
+    if now["reason"] in set(WorkerTrouble) and now["reason"] != was.get("reason"):
         yield Event("Warning", now["reason"], now["message"])
 
 
@@ -685,7 +701,7 @@ def _condition_events(
     redis = after["RedisReachable"]
     if turned("RedisReachable", "False"):
         yield Event("Warning", redis["reason"], redis["message"])
-    first_look = before.get("RedisReachable", {}).get("reason") in (None, _UNKNOWN[1])
+    first_look = before.get("RedisReachable", {}).get("reason") in (None, _UNKNOWN.reason)
     if turned("RedisReachable", "True") and not first_look:
         yield Event("Normal", "RedisRecovered", "Redis answers again; scaling resumes")
     found = after["WorkloadFound"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import ApiError, Kube
-from identtqueue_operator.model import Key, WorkloadKey
+from identtqueue_operator.model import Cause, Key, WorkloadKey
 from identtqueue_operator.workload import template
 from identtqueue_operator.workload.lookup import find_watched
 
@@ -25,8 +25,8 @@ MEND_SECONDS = 10.0
 class Kept:
     """The result of one look."""
 
-    problem: tuple[str, str] | None = None
-    """Reason and message of what prevents the Deployment."""
+    problem: Cause | None = None
+    """What prevents the Deployment."""
     warnings: tuple[str, ...] = ()
     """Warnings of the API server when the Deployment was written."""
     reverted: bool = False
@@ -71,7 +71,7 @@ class OwnedDeployment:
                 f"Deployment {self._key.name} exists and does not belong to this TaskQueue: "
                 "delete it, or refer to it by workloadRef"
             )
-            return Kept(("WorkloadNotOwned", message))
+            return Kept(Cause("WorkloadNotOwned", message))
         replicas = known.replicas if known else spec.first_replicas
         wanted = template.render(self._key, self._uid, spec, replicas)
         wanted_hash = template.template_hash(wanted)
@@ -87,9 +87,10 @@ class OwnedDeployment:
             applied, warnings = await self._kube.apply_deployment(wanted, known)
         except ApiError as error:
             if error.terminating:
-                return Kept(("NamespaceTerminating", "the namespace is being deleted"))
+                return Kept(Cause("NamespaceTerminating", "the namespace is being deleted"))
             if error.status in (400, 403, 422):
-                return Kept(("WorkloadRefused", f"the API server refuses the Deployment: {error}"))
+                text = f"the API server refuses the Deployment: {error}"
+                return Kept(Cause("WorkloadRefused", text))
             raise
         self._cluster.put_workload(applied)
         reverted = edited and applied.shape == self._shape
