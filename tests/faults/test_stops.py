@@ -10,7 +10,7 @@ import time
 import redis
 
 from identtqueue import State
-from identtqueue.worker.incarnation import AFTER_DRAIN_SECONDS
+from identtqueue.worker.draining import AFTER_DRAIN_SECONDS
 from testing.accounts import left_over
 from testing.faults.stage import Stage, scenario
 from testing.processes import WorkerProcess

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
 from identtqueue.worker.threads import Threads
 from testing.scarcity import no_more_threads
@@ -24,18 +23,13 @@ def alive() -> set[threading.Thread]:
 
 
 @pytest.fixture
-def counters() -> Counters:
-    return Counters()
-
-
-@pytest.fixture
 async def obstacles() -> Obstacles:
     return Obstacles()
 
 
 @pytest.fixture
-async def threads(counters: Counters, obstacles: Obstacles) -> AsyncIterator[Threads]:
-    threads = Threads(counters, MOST_ABANDONED, obstacles)
+async def threads(obstacles: Obstacles) -> AsyncIterator[Threads]:
+    threads = Threads(MOST_ABANDONED, obstacles)
     yield threads
     threads.close()
     await eventually(lambda: not alive(), lambda: f"all have ended: {alive()}")
@@ -77,9 +71,7 @@ async def test_calls_of_one_turn_begin_although_the_first_blocks(threads: Thread
     await calls[0]
 
 
-async def test_an_abandoned_thread_is_counted_and_not_reused(
-    threads: Threads, counters: Counters
-) -> None:
+async def test_an_abandoned_thread_is_counted_and_not_reused(threads: Threads) -> None:
     release, started = threading.Event(), threading.Event()
     seen: list[int] = []
 
@@ -93,18 +85,18 @@ async def test_an_abandoned_thread_is_counted_and_not_reused(
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
-    assert counters.abandoned_threads == 1
+    assert threads.abandoned == 1
     others = {await threads.run("job", threading.get_ident) for _ in range(10)}
     assert len(others) == 1
     assert not others & set(seen)
     assert len(alive()) == 2
     release.set()
-    await eventually(lambda: counters.abandoned_threads == 0, "it is known to have ended")
+    await eventually(lambda: threads.abandoned == 0, "it is known to have ended")
     await eventually(lambda: len(alive()) == 1, "the thread has ended with its call")
     assert {await threads.run("job", threading.get_ident) for _ in range(10)} == others
 
 
-async def test_cancelled_at_every_turn_of_the_loop(threads: Threads, counters: Counters) -> None:
+async def test_cancelled_at_every_turn_of_the_loop(threads: Threads) -> None:
     """Whenever calls are cancelled, the counts are right afterwards and calls still work."""
     for turns in range(30):
         calls = [asyncio.ensure_future(threads.run("job", lambda: None)) for _ in range(4)]
@@ -115,7 +107,7 @@ async def test_cancelled_at_every_turn_of_the_loop(threads: Threads, counters: C
         await asyncio.gather(*calls, return_exceptions=True)
         together = threading.Barrier(4)
         await asyncio.gather(*(threads.run("job", together.wait) for _ in range(4)))
-        await eventually(lambda: counters.abandoned_threads == 0, "none is left behind")
+        await eventually(lambda: threads.abandoned == 0, "none is left behind")
         assert len(alive()) <= 8
     # If it counted too many threads, it would start none for the last of these calls.
     together = threading.Barrier(len(alive()) + 1, timeout=LONG_SECONDS)
@@ -138,8 +130,8 @@ async def test_context_variables_reach_the_thread(threads: Threads) -> None:
     assert trace.get() == "mine"
 
 
-async def test_closed_while_one_is_abandoned(counters: Counters) -> None:
-    threads = Threads(counters, 10, Obstacles())
+async def test_closed_while_one_is_abandoned() -> None:
+    threads = Threads(10, Obstacles())
     release = threading.Event()
     call = asyncio.ensure_future(threads.run("job", release.wait))
     await asyncio.sleep(0)
@@ -159,7 +151,7 @@ def test_a_call_that_outlives_the_loop() -> None:
         release.wait()
 
     async def scenario() -> None:
-        call = asyncio.ensure_future(Threads(Counters(), 10, Obstacles()).run("job", hang))
+        call = asyncio.ensure_future(Threads(10, Obstacles()).run("job", hang))
         assert await asyncio.to_thread(started.wait, 60)
         call.cancel()
 
@@ -190,7 +182,7 @@ async def test_one_that_can_not_be_started_is_said_and_leaves_nothing_behind(
 
 
 async def test_too_many_abandoned_ones_are_an_obstacle_until_one_has_ended(
-    threads: Threads, obstacles: Obstacles, counters: Counters, caplog: pytest.LogCaptureFixture
+    threads: Threads, obstacles: Obstacles, caplog: pytest.LogCaptureFixture
 ) -> None:
     releases = [threading.Event() for _ in range(4)]
     for number, release in enumerate(releases, 1):
@@ -213,7 +205,7 @@ async def test_too_many_abandoned_ones_are_an_obstacle_until_one_has_ended(
     assert re.search(r"taking no more tasks: threads .*: 3 .*: job hang in \S+:\d+ \(3\)$", line)
     gone = asyncio.ensure_future(obstacles.gone())
     releases[0].set()
-    await eventually(lambda: counters.abandoned_threads == 3, "one has ended")
+    await eventually(lambda: threads.abandoned == 3, "one has ended")
     assert not gone.done()
     releases[1].set()
     await gone

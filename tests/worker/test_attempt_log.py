@@ -228,7 +228,7 @@ async def test_no_logging_of_the_application_harms_an_attempt(
         task_id = await client.enqueue_job(queue, "deep", "too dark")
         await dies(client, task_id)
         assert await client.wait_for_result(await client.enqueue_job(queue, "fine"), 30) == 1
-    assert worker.counters.running == 0
+    assert worker.gauges.running == 0
     assert "too dark" in caplog.text + capsys.readouterr().err
 
 

@@ -75,7 +75,7 @@ async def test_running_in_a_thread(client: Client, serve: Serve, queue: str) -> 
     task_id = await client.enqueue_job(queue, "job")
     assert await asyncio.to_thread(started.wait, 60)
     await cancelled(client, task_id)
-    assert worker.counters.abandoned_threads == 1
+    assert worker.gauges.abandoned_threads == 1
     release.set()
 
 
@@ -135,8 +135,8 @@ async def test_a_request_before_the_reply_to_the_claim(
         await eventually(lambda: _is_running(client, task_id), "it is claimed")
         assert await client.cancel(task_id) is True
         await admin.drain(queue, [row.worker_id])  # a message behind the other one
-        await eventually(lambda: worker.counters.draining, "both messages have arrived")
-        assert worker.counters.running == 0
+        await eventually(lambda: worker.gauges.draining, "both messages have arrived")
+        assert worker.gauges.running == 0
         proxy.release_replies()
         with pytest.raises(TaskCancelled):
             await client.wait_for_result(task_id, 30)

@@ -247,10 +247,10 @@ async def test_an_attempt_that_never_ends_is_left_behind(
         assert result.failure.type.endswith("TimedOut")
     assert job.caught == 2, "it was told twice"
     assert await ran(client, queue, "fine") == "fine", "in the only slot"
-    assert (worker.counters.abandoned_attempts, worker.counters.left_attempts) == (1, 1)
+    assert (worker.gauges.abandoned_attempts, worker.counters.left_attempts) == (1, 1)
     assert f"{task_id} attempt 1: does not end although it was cancelled" in caplog.text
     job.release.set()
-    await eventually(lambda: worker.counters.abandoned_attempts == 0, "it has ended")
+    await eventually(lambda: worker.gauges.abandoned_attempts == 0, "it has ended")
     assert worker.counters.left_attempts == 1
     assert await ran(client, queue, "fine") == "fine", "its slot was given back once"
 
@@ -276,7 +276,7 @@ async def test_attempts_left_behind_are_bounded(
     client: Client, serve: Serve, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the bound the worker takes no tasks and the probes say so, until some attempts end."""
-    monkeypatch.setattr("identtqueue.worker.attempts.LEAST_MOST_LEFT", 2)
+    monkeypatch.setattr("identtqueue.worker.leftovers.LEAST_MOST_LEFT", 2)
     job = Stubborn(times=float("inf"))
     worker = await serve({"job": job, "fine": fine}, concurrency=1, timeout_seconds=0.1)
     ids = [await client.enqueue_job(queue, "job") for _ in range(2)]
@@ -289,6 +289,31 @@ async def test_attempts_left_behind_are_bounded(
     job.release.set()
     assert await client.wait_for_result(waiting, 30) == "fine"
     assert worker.live_problem() is worker.ready_problem() is None
+
+
+@pytest.mark.usefixtures("short_patience")
+async def test_attempts_left_behind_count_after_a_lost_lease_too(
+    client: Client,
+    raw: redis.Redis,
+    serve: Serve,
+    queue: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One was left behind by the incarnation that lost its lease, one by the next incarnation."""
+    monkeypatch.setattr("identtqueue.worker.leftovers.LEAST_MOST_LEFT", 2)
+    job = Stubborn(times=float("inf"))
+    worker = await serve({"job": job}, concurrency=2, lease_seconds=5)
+    await client.enqueue_job(queue, "job")
+    await job.started.wait()
+    raw.delete(f"idtq:{{{queue}}}:workers")
+    await eventually(lambda: worker.gauges.abandoned_attempts == 1, "it is left behind")
+    late = await client.enqueue_job(queue, "job", task_options=TaskOptions(timeout_seconds=0.1))
+    await client.wait_many([late], 30)
+    why = "2 cancelled attempts have not ended"
+    await eventually(lambda: worker.ready_problem() == why, "it takes no more tasks")
+    assert worker.gauges.abandoned_attempts == 2
+    job.release.set()
+    await eventually(lambda: worker.ready_problem() is None, "it takes tasks again")
 
 
 async def test_a_job_that_returns_although_it_was_cancelled(

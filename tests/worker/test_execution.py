@@ -225,10 +225,10 @@ async def test_a_thread_that_hangs_is_left_behind_and_counted(
     worker = await serve(jobs, concurrency=1)
     told = await failed(client, queue, "job")
     assert told.remote_message == "job ran longer than 0.2 s"
-    assert worker.counters.abandoned_threads == 1
+    assert worker.gauges.abandoned_threads == 1
     assert await ran(client, queue, "quick") == "quick", "its slot is free again"
     release.set()
-    await eventually(lambda: worker.counters.abandoned_threads == 0, "the thread has ended")
+    await eventually(lambda: worker.gauges.abandoned_threads == 0, "the thread has ended")
 
 
 async def test_the_log_says_how_long_it_waited_and_ran(

@@ -17,6 +17,7 @@ from identtqueue.task import Attempt
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.worker.draining import Draining
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import LOOK_ABOVE_SECONDS, FairOrder
@@ -60,7 +61,7 @@ async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
     await calls.run(commands.register(queue, "w", 60_000, {}))
     await client.submit_many(Submission(queue, "job") for _ in range(9))
     started: dict[str, Attempt] = {}
-    slots = Slots(3)
+    slots = Slots(3, started)
     async with Proxy(redis_server.port) as proxy:
         redis = AsyncRedis(
             RedisSettings(address=proxy.address), client_name="w", retry_for_seconds=30
@@ -76,6 +77,7 @@ async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
             shelves=Shelves(lambda *_: True),
             start=lambda attempt: started.update({attempt.task_id: attempt}),
             outage=Outage(),
+            draining=Draining(),
             on_refused=lambda claim: pytest.fail(f"refused: {claim}"),
         )
         proxy.hold()
@@ -90,7 +92,7 @@ async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
         for _ in range(2):
             ended = started.popitem()[1]
             await calls.run(commands.finish(queue, "w", [(ended.task_id, ended.number, b"\xc0")]))
-            slots.give()
+            slots.look()
         await eventually(lambda: len(started) == 3, "freed slots are filled")
         assert slots.free == 0
         assert not loop.done()
@@ -315,7 +317,7 @@ async def test_pause_and_resume(
         assert await admin.resume(queue) is True
         assert await admin.resume(queue) is False
         assert await client.wait_for_result(task_id, 30) == 1
-    assert worker.counters.running == 0
+    assert worker.gauges.running == 0
 
 
 @pytest.mark.parametrize(

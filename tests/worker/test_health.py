@@ -250,7 +250,7 @@ async def test_the_drain_holds_even_if_its_message_was_missed(
     (worker_id,) = raw.zrange(f"idtq:{{{queue}}}:workers", 0, -1)
     raw.sadd(f"idtq:{{{queue}}}:draining", worker_id)
     task_id = await client.enqueue_job(queue, "job")
-    await eventually(lambda: worker.counters.draining, "it has noticed")
+    await eventually(lambda: worker.gauges.draining, "it has noticed")
     assert await client.get_status(task_id) is State.PENDING
 
 
@@ -266,10 +266,10 @@ async def test_a_worker_that_starts_over_is_not_draining(
     await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)
     (worker_id,) = raw.zrange(f"idtq:{{{queue}}}:workers", 0, -1)
     raw.sadd(f"idtq:{{{queue}}}:draining", worker_id)
-    await eventually(lambda: worker.counters.draining, "it has noticed")
+    await eventually(lambda: worker.gauges.draining, "it has noticed")
     with raw.pipeline(transaction=True) as pipe:  # as a recovery does
         pipe.zrem(f"idtq:{{{queue}}}:workers", worker_id)
         pipe.srem(f"idtq:{{{queue}}}:draining", worker_id)
         pipe.execute()
     assert await client.wait_for_result(await client.enqueue_job(queue, "job"), 60) == "fine"
-    assert not worker.counters.draining
+    assert not worker.gauges.draining

@@ -43,7 +43,7 @@ async def test_what_an_attempt_leaves_ends_with_it(
     for what in ("alarm", "loop of its own"):
         assert await ran(client, queue, "leave_plainly", what) == pid
         assert await nothing_is_left(client, queue) == pid, what
-    assert (worker.counters.processes, worker.counters.died_processes) == (1, 0)
+    assert (worker.gauges.processes, worker.counters.died_processes) == (1, 0)
 
 
 @pytest.mark.parametrize("what", ["part that exits", "task that exits while the job waits"])
@@ -56,7 +56,7 @@ async def test_a_part_that_exits_fails_its_own_attempt_alone(
         with pytest.raises(TaskFailed, match="SystemExit: 3"):
             await ran(client, queue, "leave", what)
         assert await nothing_is_left(client, queue) == pid
-    assert (worker.counters.processes, worker.counters.died_processes) == (1, 0)
+    assert (worker.gauges.processes, worker.counters.died_processes) == (1, 0)
 
 
 @pytest.mark.slow

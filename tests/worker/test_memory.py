@@ -42,7 +42,7 @@ async def test_in_the_worker(
     ended = worker.counters.ended
 
     def all_have_ended() -> bool:
-        return sum(ended.values()) >= 5 and worker.counters.running == 0
+        return sum(ended.values()) >= 5 and worker.gauges.running == 0
 
     await eventually(all_have_ended, "all have ended")
     await eventually(lambda: count_pages() == 0, lambda: f"{count_pages()} pages are left")

@@ -38,7 +38,7 @@ def told_as(name: str, place: str) -> str:
 
 
 async def everything_ends(worker: Worker) -> None:
-    await eventually(lambda: worker.counters.running == 0, "no attempt runs any more")
+    await eventually(lambda: worker.gauges.running == 0, "no attempt runs any more")
 
 
 @pytest.mark.parametrize("place", PLACES)

@@ -125,7 +125,7 @@ async def test_a_process_is_reused_and_started_when_needed(
     worker = await start(concurrency=3)
     first = await ran(client, queue, "where")
     assert first == await ran(client, queue, "where")
-    assert worker.counters.processes == 1
+    assert worker.gauges.processes == 1
     assert first[1] == os.getpid()
     assert first[2] == first[0], "a group of its own"
     gate = tmp_path / "gate"
@@ -133,7 +133,7 @@ async def test_a_process_is_reused_and_started_when_needed(
     ledger = Ledger(tmp_path / "ledger")
     await ledger.wait_for(lambda found: len(found.starts()) == 3, "all run at the same time")
     assert len({line.pid for line in ledger.starts()}) == 3
-    assert worker.counters.processes == 3
+    assert worker.gauges.processes == 3
     gate.touch()
     assert [r.value for r in await client.wait_many(ids, 60)] == [1, 1, 1]
 
@@ -277,7 +277,7 @@ async def test_unreadable_messages_do_no_harm(
     assert re.match("the answer of the process of job answers_oddly can't", told.remote_message)
     assert await attempts(client, told.task_id) == 1, "it would be the same again"
     assert await ran(client, queue, "echo") == [[], {}]
-    assert worker.counters.processes == 1
+    assert worker.gauges.processes == 1
     assert worker.counters.died_processes == 0
 
 
@@ -341,7 +341,7 @@ async def test_an_idle_one_that_dies_is_replaced(client: Client, start: Start, q
     worker = await start(concurrency=1)
     pid = (await ran(client, queue, "where"))[0]
     os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: worker.counters.processes == 0, "the worker knows")
+    await eventually(lambda: worker.gauges.processes == 0, "the worker knows")
     assert (await ran(client, queue, "where"))[0] != pid
 
 
@@ -414,7 +414,7 @@ async def test_a_stop_ends_all_and_kills_what_runs(
     info = await client.get_task(task_id)
     assert (info.state, info.failures, info.losses) == (State.PENDING, 0, 0)
     assert left_over(raw, queue) == [f"idtq:{{{queue}}}:pending", f"idtq:{{{queue}}}:wake"]
-    assert worker.counters.processes == 0
+    assert worker.gauges.processes == 0
     assert worker.counters.killed_processes == 1, "the idle one has ended by itself"
 
 
@@ -425,7 +425,7 @@ async def test_cut_off_while_its_process_starts(
     monkeypatch.setenv(TROUBLE, str(tmp_path))
     worker = await start(concurrency=1)
     os.kill((await ran(client, queue, "where"))[0], signal.SIGKILL)
-    await eventually(lambda: worker.counters.processes == 0, "there is none")
+    await eventually(lambda: worker.gauges.processes == 0, "there is none")
     (tmp_path / "slow").touch()
     task_id = await client.enqueue_job(queue, "echo")
     await eventually((tmp_path / "waits").exists, "one starts")
@@ -444,20 +444,20 @@ async def test_cut_off_while_its_process_starts_and_others_wait(
     monkeypatch.setenv(TROUBLE, str(tmp_path))
     worker = await start(concurrency=1)
     os.kill((await ran(client, queue, "where"))[0], signal.SIGKILL)
-    await eventually(lambda: worker.counters.processes == 0, "there is none")
+    await eventually(lambda: worker.gauges.processes == 0, "there is none")
     (tmp_path / "slow").touch()
     for _ in range(3):
         task_id = await client.enqueue_job(queue, "echo")
-        await eventually(lambda: worker.counters.running == 1, "it waits for a process")
+        await eventually(lambda: worker.gauges.running == 1, "it waits for a process")
         await client.cancel(task_id)
         with pytest.raises(TaskCancelled):
             await client.wait_for_result(task_id, 60)
     task_id = await client.enqueue_job(queue, "echo")
-    await eventually(lambda: worker.counters.running == 1, "it waits for a process")
-    assert worker.counters.processes == 1
+    await eventually(lambda: worker.gauges.running == 1, "it waits for a process")
+    assert worker.gauges.processes == 1
     (tmp_path / "slow").unlink()
     assert await client.wait_for_result(task_id, 60) == [[], {}]
-    assert worker.counters.processes == 1
+    assert worker.gauges.processes == 1
 
 
 # --- it can't start ---
@@ -484,7 +484,7 @@ async def test_a_hook_that_fails_stops_the_worker(
     assert await client.get_status(task_id) is State.PENDING
     assert (await client.get_task(task_id)).attempt == 0
     assert len(closed) == 1, "what was started is shut down"
-    assert worker.counters.processes == 0
+    assert worker.gauges.processes == 0
 
 
 async def test_a_hook_that_fails_later_is_not_charged_to_a_task(
@@ -502,7 +502,7 @@ async def test_a_hook_that_fails_later_is_not_charged_to_a_task(
     assert await client.wait_for_result(task_id, 60) == [[], {}]
     info = await client.get_task(task_id)
     assert (info.failures, info.losses) == (0, 0)
-    assert worker.counters.processes == 1
+    assert worker.gauges.processes == 1
 
 
 class Service:

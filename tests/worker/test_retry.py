@@ -125,7 +125,7 @@ async def test_a_failure_that_can_not_be_judged_ends_the_attempt(
     with pytest.raises(TaskFailed, match="Soon"):
         await client.wait_for_result(await client.enqueue_job(queue, "waits"), 30)
     assert "after_seconds='soon'" in caplog.text
-    assert worker.counters.running == 0
+    assert worker.gauges.running == 0
 
 
 async def test_while_it_waits_it_is_scheduled_and_says_why(

@@ -66,7 +66,7 @@ async def test_a_process_that_can_not_be_started_is_not_charged(
     before = open_files()
     await have_succeeded(client, ids)
     # Two descriptors for each running process, and none for those that did not start.
-    assert open_files() <= before + 2 * worker.counters.processes
+    assert open_files() <= before + 2 * worker.gauges.processes
 
 
 def open_files() -> int:
@@ -76,7 +76,7 @@ def open_files() -> int:
 async def kill_the_idle_one(client: Client, worker: Worker, queue: str) -> None:
     number = await client.wait_for_result(await client.enqueue_job(queue, "pid"), 60)
     os.kill(number, signal.SIGKILL)
-    await eventually(lambda: worker.counters.processes == 0, "there is none")
+    await eventually(lambda: worker.gauges.processes == 0, "there is none")
 
 
 async def test_a_process_that_dies_before_its_job_is_called_is_not_charged(
@@ -116,8 +116,8 @@ async def test_hanging_threads_are_bounded(
     hanging = [await client.enqueue_job(queue, "hang") for _ in range(10)]
     good = [await client.enqueue_job(queue, "plain") for _ in range(5)]
     await eventually(waits(worker, "threads left behind by cut-off attempts: "), "it says so")
-    await eventually(lambda: worker.counters.running == 0, "nothing runs")
-    abandoned = worker.counters.abandoned_threads
+    await eventually(lambda: worker.gauges.running == 0, "nothing runs")
+    abandoned = worker.gauges.abandoned_threads
     assert 3 <= abandoned <= 3 + 2 - 1
     states = [await client.get_status(task_id) for task_id in hanging + good]
     assert states == [State.FAILED] * abandoned + [State.PENDING] * (15 - abandoned)

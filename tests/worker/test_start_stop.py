@@ -424,7 +424,7 @@ def test_the_end_of_the_applications_loop_releases_what_runs(
         async with Client(redis_server.address) as client:
             for _ in range(3):
                 await client.enqueue_job(queue, "slow")
-            await eventually(lambda: worker.counters.running == 3, "three run")
+            await eventually(lambda: worker.gauges.running == 3, "three run")
         if how == "raises":
             raise ValueError("main")
         if how == "ctrl-c":

@@ -21,6 +21,7 @@ from identtqueue.task import Attempt
 from identtqueue.worker import attempt_log, contain
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.finish import Finisher
+from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.outcome import Cancelled, Outcome, Succeeded
 from identtqueue.worker.progress import AttemptProgress, ProgressSender
@@ -34,32 +35,35 @@ CLEAN_UP_SECONDS: Final = 5.0
 cancellation it has as long again before it is left behind. When the worker stops, there is no
 second cancellation."""
 
-LEAST_MOST_LEFT: Final = 10
-"""The worker stops taking tasks once this many attempts, or as many as it has slots if that is
-more, are left behind and still running."""
-
-OBSTACLE: Final = "attempts"
-
 LOOK_SECONDS: Final = 1.0
 """Interval at which overdue attempts are looked for."""
 
 
 class Attempts:
-    """Owner of the attempts and of their slots.
+    """Owner of the attempts that run now, and so of the slots.
+
+    Every other part of the worker that needs to know what runs asks here. While Redis has not
+    answered the report of an attempt that has ended, the worker still owns its task, but the
+    attempt does not run.
 
     Args:
+        concurrency: number of slots.
         executor: runs each attempt.
-        slots: gets a slot back when an attempt ends or is left behind.
+        leftovers: takes the attempts that are left behind.
         progress: sends the progress that running attempts report.
-        counters: counts attempts for the metrics.
+        counters: count the attempts that have ended.
         torn_down: tells whether all tasks of the event loop are being cancelled.
         on_idle: called when no attempt is left and Redis has answered every report.
+
+    Attributes:
+        slots: the slots that the attempts run in.
     """
 
     def __init__(
         self,
+        concurrency: int,
         executor: Executor,
-        slots: Slots,
+        leftovers: Leftovers,
         progress: ProgressSender,
         counters: Counters,
         *,
@@ -67,32 +71,37 @@ class Attempts:
         on_idle: Callable[[], None],
     ) -> None:
         self._executor = executor
-        self._slots = slots
+        self._leftovers = leftovers
         self._progress = progress
         self._counters = counters
         self._torn_down = torn_down
         self._on_idle = on_idle
-        self._most_left = max(LEAST_MOST_LEFT, slots.total)
         self._finisher: Finisher | None = None
         self._loop = asyncio.get_running_loop()
-        self._all: dict[str, Running] = {}
-        self._left: set[Running] = set()  # keeps them alive: the loop only has weak references
-        self.running = 0
-        self.nothing_runs = asyncio.Event()
-        self.nothing_runs.set()
+        self._owned: dict[str, Running] = {}  # by task id, until Redis has answered the report
+        self._running: set[Running] = set()  # those of them that occupy a slot
+        self._none_runs = asyncio.Event()
+        self._none_runs.set()
+        self.slots = Slots(concurrency, self._running)
 
-    def __len__(self) -> int:
-        return len(self._all)
+    @property
+    def running(self) -> int:
+        """Number of attempts that run now. May be read in any thread."""
+        return len(self._running)
+
+    async def none_runs(self) -> None:
+        """Wait until no attempt runs."""
+        await self._none_runs.wait()
 
     @property
     def ids(self) -> KeysView[str]:
         """Ids of all tasks that this worker knows it owns."""
-        return self._all.keys()
+        return self._owned.keys()
 
     @property
     def cancellable(self) -> list[str]:
         """Ids of the tasks that are running and have not been cancelled."""
-        return [i for i, entry in self._all.items() if not (entry.cut_off or entry.ended)]
+        return [i for i, entry in self._owned.items() if not (entry.cut_off or entry.ended)]
 
     def of_task(self, task: asyncio.Task[object] | None) -> Running | None:
         """Find the attempt that an asyncio task belongs to. May be called in any thread."""
@@ -101,12 +110,12 @@ class Attempts:
         coroutine = task.get_coro()
         if isinstance(coroutine, contain.Contained):
             return coroutine.owner
-        return next((entry for entry in list(self._all.values()) if entry.runner is task), None)
+        return next((entry for entry in list(self._owned.values()) if entry.runner is task), None)
 
     def by_queue(self, but: Running) -> dict[str, list[tuple[str, int]]]:
         """List task ids and attempt numbers by queue, except one. May be called in any thread."""
         found: dict[str, list[tuple[str, int]]] = {}
-        for entry in list(self._all.values()):
+        for entry in list(self._owned.values()):
             if entry is not but:
                 pairs = found.setdefault(entry.attempt.queue, [])
                 pairs.append((entry.attempt.task_id, entry.attempt.number))
@@ -117,7 +126,7 @@ class Attempts:
         self._finisher = finisher
 
     def start(self, attempt: Attempt) -> None:
-        """Start an attempt. The caller has already taken its slot."""
+        """Start an attempt. The caller has reserved its slot."""
         if attempt.alone:
             logger.warning(
                 "%s attempt %d runs alone: it was running when workers were lost, %d times",
@@ -127,44 +136,43 @@ class Attempts:
                 extra=attempt_log.fields_of(attempt),
             )
         entry = Running(attempt, self._torn_down, self._on_exit)
-        self._all[attempt.task_id] = entry
-        if not self.running:
-            self.nothing_runs.clear()
-        self.running += 1
-        self._counters.running += 1
+        self._owned[attempt.task_id] = entry
+        if not self._running:
+            self._none_runs.clear()
+        self._running.add(entry)
         # Bypasses the loop's task factory, which is for the tasks that attempts start.
         entry.runner = asyncio.Task(self._run(entry), loop=self._loop, name=attempt.task_id)
 
     def answered(self, attempt: Attempt, ack: Ack) -> None:
         """Forget an attempt, because Redis has answered its report."""
-        entry = self._all.get(attempt.task_id)
+        entry = self._owned.get(attempt.task_id)
         if entry is not None and entry.attempt is attempt:
-            del self._all[attempt.task_id]
-        if not self._all:
+            del self._owned[attempt.task_id]
+        if not self._owned:
             self._on_idle()
         if not ack.recorded:
             attempt_log.log_refusal(attempt, ack)
 
     def cancel(self, task_id: str, number: int) -> None:
         """Cancel an attempt on request, if it runs here."""
-        entry = self._all.get(task_id)
+        entry = self._owned.get(task_id)
         if entry is not None and entry.attempt.number == number and entry.outcome is None:
             self._tell(entry, Cancelled())
 
     async def cut_off(self, meaning: Outcome) -> None:
         """Cancel all attempts, and leave behind those that do not end in `CLEAN_UP_SECONDS`."""
-        rest = [entry for entry in self._all.values() if entry.runner and not entry.runner.done()]
+        rest = [entry for entry in self._owned.values() if entry.runner and not entry.runner.done()]
         for entry in rest:
             self._tell(entry, meaning)
         tasks = [entry.runner for entry in rest if entry.runner is not None]
         if tasks:
             logger.warning("cutting off %d attempts", len(tasks))
             await asyncio.wait(tasks, timeout=CLEAN_UP_SECONDS)
-        for entry in list(self._all.values()):
+        for entry in list(self._owned.values()):
             if entry.ended or entry.left:
                 continue
             if entry.runner is not None and entry.runner.done():  # cancelled before its first line
-                self._free()
+                self._free(entry)
                 self._ended(entry, meaning)
             else:
                 self._leave(entry, meaning)
@@ -174,7 +182,7 @@ class Attempts:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = time.monotonic()
-            for entry in list(self._all.values()):
+            for entry in list(self._owned.values()):
                 if entry.end_by is not None and now > entry.end_by and not entry.ended:
                     self._look_at(entry, now - entry.end_by)
 
@@ -190,16 +198,15 @@ class Attempts:
             outcome = self._broken(entry, error)
         progress.end()
         if entry.left:
-            self._left.discard(entry)
+            self._leftovers.discard(entry)
             entry.runner = None  # see below
-            self._count_left()
             logger.warning(
                 "%s attempt %d: has ended, after it was left behind",
                 *_name(entry),
                 extra=attempt_log.fields_of(entry.attempt),
             )
             return
-        self._free()
+        self._free(entry)
         self._ended(entry, outcome)
         # The task's context refers to the attempt. Break the cycle, so that nothing waits for the
         # garbage collector.
@@ -209,12 +216,11 @@ class Attempts:
         """Find an outcome where the executor raised, as when cancelled while hooks ran."""
         return entry.outcome or entry.meaning or self._executor.judge(entry, error)
 
-    def _free(self) -> None:
-        self.running -= 1
-        self._counters.running -= 1
-        self._slots.give()
-        if self.running == 0:
-            self.nothing_runs.set()
+    def _free(self, entry: Running) -> None:
+        self._running.discard(entry)
+        self.slots.look()
+        if not self._running:
+            self._none_runs.set()
 
     def _ended(self, entry: Running, outcome: Outcome) -> None:
         entry.ended = True
@@ -276,27 +282,17 @@ class Attempts:
 
     def _leave(self, entry: Running, outcome: Outcome) -> None:
         """Report the attempt and free its slot, although its asyncio task is still running."""
-        entry.left = True
-        self._left.add(entry)
-        self._count_left()
+        self._leftovers.add(entry)
         self._counters.left_attempts += 1
         logger.error(
             "%s attempt %d: does not end although it was cancelled: it is left behind, and its "
             "slot is free again (%d such attempts now)",
             *_name(entry),
-            len(self._left),
+            len(self._leftovers),
             extra=attempt_log.fields_of(entry.attempt),
         )
-        self._free()
+        self._free(entry)
         self._ended(entry, entry.outcome or outcome)
-
-    def _count_left(self) -> None:
-        number = self._counters.abandoned_attempts = len(self._left)
-        if number < self._most_left:
-            self._executor.obstacles.remove(OBSTACLE)
-        else:
-            text = f"{number} cancelled attempts have not ended"
-            self._executor.obstacles.put(OBSTACLE, text)
 
     def _on_exit(self, entry: Running, error: BaseException) -> None:
         """Fail an attempt, because one of its tasks raised SystemExit or KeyboardInterrupt."""

@@ -60,7 +60,7 @@ class Executor:
         max_payload_bytes: largest encoded result; a larger one fails the task.
         processes: run the jobs that need a process.
         hooks: called around each attempt.
-        counters: count the abandoned threads and the errors of hooks.
+        counters: count the errors of hooks.
         most_abandoned_threads: with this many abandoned threads the worker takes no more tasks.
         obstacles: notified when a thread or a process cannot be started.
         declines: leave tasks that cannot run here to other workers, instead of failing them.
@@ -92,11 +92,16 @@ class Executor:
         self._processes = processes
         self._hooks = hooks
         self._counters = counters
-        self._threads = Threads(counters, most_abandoned_threads, obstacles)
+        self._threads = Threads(most_abandoned_threads, obstacles)
 
     def may_run(self, name: str, declined_by: frozenset[str]) -> bool:
         """Return whether this worker may run tasks of a job that these signatures have declined."""
         return self._registry.may_run(name, declined_by)
+
+    @property
+    def abandoned_threads(self) -> int:
+        """Number of threads left behind by cut-off attempts. May be read in any thread."""
+        return self._threads.abandoned
 
     def close(self) -> None:
         """End the idle threads."""

@@ -16,12 +16,13 @@ from typing import Any, Final
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Claim
+from identtqueue.protocol.commands import Claim, Claimed
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.worker.draining import Draining
 from identtqueue.worker.isolation import ASK_SECONDS, Isolation
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import QueueOrder
@@ -53,8 +54,9 @@ class Fetcher:
         obstacles: while there is one, nothing is claimed.
         owned: ids of the tasks that this worker knows it owns. Call `note_idle` when it is empty.
         shelves: the shelves whose tasks this worker may run.
-        start: starts each claimed attempt, whose slot is already taken.
+        start: starts each claimed attempt, whose slot is already reserved.
         outage: logs trouble with Redis.
+        draining: while it is true, nothing is claimed.
         on_refused: called when a claim was refused, because the lease is lost or the worker drains.
     """
 
@@ -71,6 +73,7 @@ class Fetcher:
         shelves: Shelves,
         start: Callable[[Attempt], None],
         outage: Outage,
+        draining: Draining,
         on_refused: Callable[[Claim], None],
     ) -> None:
         self._redis = redis
@@ -91,25 +94,15 @@ class Fetcher:
         in_cluster = redis.settings.topology is Topology.CLUSTER
         self._claim_patience = 0.0 if in_cluster else None
         self._failures = 0  # in a row
-        self._may_fetch = asyncio.Event()
-        self._may_fetch.set()
+        self._draining = draining
         self._isolation = Isolation()
         self._idle = asyncio.Event()
-
-    def hold(self) -> None:
-        """Stop fetching until `resume`, because this worker drains."""
-        self._may_fetch.clear()
-
-    def resume(self) -> None:
-        """Start fetching again, from all queues."""
-        self._order.look_everywhere()
-        self._may_fetch.set()
 
     async def run(self) -> None:
         """Fetch until cancelled."""
         try:
             while True:
-                await self._may_fetch.wait()
+                await self._no_drain()
                 await self._no_obstacle()
                 await self._slots.wait()
                 # Wait one turn of the loop, so that attempts that end together free their slots
@@ -129,10 +122,15 @@ class Fetcher:
                 else:
                     await self._guarded(self._block())
                     # What has changed while it blocked: the token may be needed elsewhere.
-                    if self._obstacles or not self._may_fetch.is_set():
+                    if self._obstacles or self._draining:
                         await self._guarded(self.pass_on())
         finally:
             await self._bells.drop()
+
+    async def _no_drain(self) -> None:
+        if self._draining:
+            await self._draining.over()
+            self._order.look_everywhere()  # as below
 
     async def _no_obstacle(self) -> None:
         if self._obstacles:
@@ -176,8 +174,8 @@ class Fetcher:
     @property
     def _can_start(self) -> bool:
         """Whether a task of any queue could start here now."""
-        may = self._may_fetch.is_set() and not (self._obstacles or self._isolation.alone)
-        return may and self._slots.free > 0
+        may_not = self._draining or self._obstacles or self._isolation.alone
+        return not may_not and self._slots.free > 0
 
     async def pass_on(self) -> None:
         """Wake another worker, because this one may have taken a token and will not act on it."""
@@ -241,7 +239,6 @@ class Fetcher:
         refused = [refusal for refusal in refusals if isinstance(refusal, Claim)]
         if refused:
             self._on_refused(Claim.LOST if Claim.LOST in refused else refused[0])
-            self.hold()
             await self.pass_on()
         for refusal in refusals:
             if isinstance(refusal, BaseException):
@@ -250,31 +247,34 @@ class Fetcher:
     async def _claim(self, queue: str, limit: int, *, idle: bool = False) -> Claim | None:
         """Claim tasks of one queue and start them at once; return the refusal, if it is refused.
 
-        The slots are taken before the call, because the loop and upkeep may claim at the same time.
+        The slots are reserved before the call, as the loop and upkeep may claim at the same time.
         """
         limit = min(limit, self._slots.free)
         call = commands.claim(
             queue, self._worker_id, limit, idle=idle, shelves=self._shelves.of(queue)
         )
-        self._slots.take(limit)
-        left = limit
+        self._slots.reserve(limit)
         try:
             claimed = await self._redis.run(call, retry_for_seconds=self._claim_patience)
             if claimed.status in (Claim.LOST, Claim.DRAINING):
                 return claimed.status
-            left -= len(claimed.attempts)
+            self._note(queue, claimed)
+            for attempt in claimed.attempts:
+                self._start(attempt)
         finally:
-            self._slots.give(left)
+            self._slots.unreserve(limit)
+        return None
+
+    def _note(self, queue: str, claimed: Claimed) -> None:
+        """Note what a claim said of its queue."""
+        now = self._loop.time()
         if claimed.next_due_ms is None:
             self._next_due.pop(queue, None)
         else:
-            self._next_due[queue] = self._loop.time() + claimed.next_due_ms / 1000
+            self._next_due[queue] = now + claimed.next_due_ms / 1000
         unasked = self._shelves.note(queue, claimed.shelves)  # new ones may have tasks to run here
         self._order.note(queue, len(claimed.attempts), claimed.pending + unasked)
-        self._isolation.note(queue, claimed, self._loop.time())
-        for attempt in claimed.attempts:
-            self._start(attempt)
-        return None
+        self._isolation.note(queue, claimed, now)
 
     async def _block(self) -> None:
         """Sleep until a wake token arrives, a scheduled task falls due, or the timeout."""

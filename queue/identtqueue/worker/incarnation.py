@@ -1,7 +1,14 @@
 """One incarnation of a worker: from its first lease until it stops or the lease is lost.
 
-Attempts, fetcher, finisher, upkeep and heartbeat each own their state. They meet only through the
-callbacks that they are given here.
+Each part owns one thing, and the parts are connected here:
+
+- `Attempts` owns what runs and the slots. The fetcher reserves slots, and starts attempts in them.
+- `Draining` owns whether the worker drains. It is changed here, and the fetcher waits for its end.
+- `Fetcher` owns what is known of the queues, except for `Shelves`, which upkeep fills too.
+- `Finisher` owns the outcomes that Redis has not recorded yet. `Attempts` hands them over.
+- `Heartbeat` owns the lease. It reports each answer of Redis from its thread.
+
+`Obstacles`, `Leftovers` and `Counters` belong to the worker, because they outlive an incarnation.
 """
 
 from __future__ import annotations
@@ -28,11 +35,13 @@ from identtqueue.transport.outage import Outage
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.attempts import Attempts
+from identtqueue.worker.draining import Draining
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher
 from identtqueue.worker.heartbeat import Heartbeat
 from identtqueue.worker.identity import Identity
+from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.outcome import Disowned, Released
@@ -40,7 +49,6 @@ from identtqueue.worker.progress import ProgressSender
 from identtqueue.worker.running import Running
 from identtqueue.worker.settings import WorkerSettings
 from identtqueue.worker.shelves import Shelves
-from identtqueue.worker.slots import Slots
 from identtqueue.worker.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
@@ -51,10 +59,6 @@ CUT_OFF_SECONDS: Final = 5.0
 FLUSH_SECONDS: Final = 5.0
 """How long the last reports may take at shutdown. If Redis cannot be reached for so long, other
 workers recover the tasks when the lease runs out."""
-
-AFTER_DRAIN_SECONDS: Final = 5.0
-"""How long attempts may run after a stop at least. An earlier drain may have used up the grace
-time."""
 
 HEARTBEAT_SECONDS: Final = 1.0
 """How long the heartbeat's thread may take to end. It may be stuck in a dead connection."""
@@ -79,6 +83,7 @@ class Incarnation:
         settings: the worker's settings.
         identity: where the worker runs: host, pod, container and process.
         executor: runs the attempts.
+        leftovers: takes the attempts that are left behind.
         limits: limits of the jobs by name, which are declared to each queue.
         counters: count attempts for the metrics.
         outage: logs trouble with Redis for all its connections.
@@ -92,6 +97,7 @@ class Incarnation:
         settings: WorkerSettings,
         identity: Identity,
         executor: Executor,
+        leftovers: Leftovers,
         limits: Mapping[str, JobLimits],
         counters: Counters,
         outage: Outage,
@@ -104,19 +110,17 @@ class Incarnation:
         self._settings = settings
         self._identity = identity
         self._limits = limits
-        self._counters = counters
         self._outage = outage
         self._loop = asyncio.get_running_loop()
         self._owner: asyncio.Task[Any] | None = None  # its cancellation ends this incarnation
         self._end: asyncio.Future[End] = self._loop.create_future()
         self._hurry = asyncio.Event()
-        self._draining = counters.draining = False
-        self._drained_at = 0.0  # on the monotonic clock; counts while draining
-        self._slots = Slots(settings.concurrency)
+        self._draining = Draining()
         progress = ProgressSender(redis, self.worker_id)
         self._attempts = Attempts(
+            settings.concurrency,
             executor,
-            self._slots,
+            leftovers,
             progress,
             counters,
             torn_down=self._torn_down,
@@ -128,12 +132,13 @@ class Incarnation:
             self.worker_id,
             settings.queues,
             order=_order(settings),
-            slots=self._slots,
+            slots=self._attempts.slots,
             obstacles=executor.obstacles,
             owned=self._attempts.ids,
             shelves=shelves,
             start=self._attempts.start,
             outage=outage,
+            draining=self._draining,
             on_refused=self._on_refused,
         )
         self._finisher = Finisher(
@@ -220,20 +225,17 @@ class Incarnation:
     @property
     def draining(self) -> bool:
         """Whether it drains: it was told to fetch no more tasks."""
-        return self._draining
+        return bool(self._draining)
+
+    @property
+    def running(self) -> int:
+        """Number of attempts that run now."""
+        return self._attempts.running
 
     @property
     def grace_seconds(self) -> float:
-        """How long attempts may still run if the worker is stopped now.
-
-        If the worker is draining, the grace time counts from the start of the drain. So a drain and
-        the stop that follows it take one grace time together, not two.
-        """
-        grace = self._settings.grace_seconds
-        if not self._draining:
-            return grace
-        left = grace - (time.monotonic() - self._drained_at)
-        return max(left, min(AFTER_DRAIN_SECONDS, grace))
+        """How long attempts may still run if the worker is stopped now."""
+        return self._draining.grace_left(self._settings.grace_seconds)
 
     def stop(self) -> None:
         """Stop in order. The second call cuts off the running attempts."""
@@ -387,7 +389,7 @@ class Incarnation:
 
     async def _attempts_over(self, loops: list[asyncio.Task[None]]) -> None:
         """Wait until no attempt is running and no big result is in transit over a slow link."""
-        await self._attempts.nothing_runs.wait()
+        await self._attempts.none_runs()
         lost = self._end.done() and self._end.result() is End.LOST
         if loops and not loops[1].done() and not lost and self._outage.calm_since < math.inf:
             await self._finisher.flushed()
@@ -448,15 +450,13 @@ class Incarnation:
             self.lost_at = time.monotonic()
 
     def _set_draining(self, *, value: bool) -> None:
-        if value == self._draining:
+        if value == bool(self._draining):
             return
-        self._drained_at = time.monotonic()
-        self._draining = self._counters.draining = value
-        logger.info("%s: %s", self.worker_id, "draining" if value else "called back")
         if value:
-            self._fetcher.hold()
+            self._draining.begin()
         else:
-            self._fetcher.resume()
+            self._draining.end()
+        logger.info("%s: %s", self.worker_id, "draining" if value else "called back")
 
 
 def _order(settings: WorkerSettings) -> QueueOrder:

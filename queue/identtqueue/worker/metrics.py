@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -35,23 +35,17 @@ class Histogram:
         return rows
 
 
-@dataclass(slots=True, eq=False)  # a collector is registered by identity: it must be hashable
+@dataclass(slots=True)
 class Counters:
-    """Counters and gauges of one worker process, over all its incarnations."""
+    """Counters of one worker, over all its incarnations. They only grow."""
 
     ended: dict[tuple[str, str], int] = field(default_factory=dict)  # (queue, outcome) -> number
     waited: dict[str, Histogram] = field(default_factory=dict)
     ran: dict[str, Histogram] = field(default_factory=dict)
-    running: int = 0
-    concurrency: int = 0
-    abandoned_threads: int = 0
-    abandoned_attempts: int = 0
     left_attempts: int = 0
     hook_errors: int = 0
-    processes: int = 0
     killed_processes: int = 0
     died_processes: int = 0
-    draining: bool = False
 
     def ended_one(self, queue: str, outcome: str, waited: float, ran: float) -> None:
         """Count one attempt that has ended."""
@@ -62,58 +56,105 @@ class Counters:
         self.waited[queue].observe(waited)
         self.ran[queue].observe(ran)
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gauges:
+    """What a worker does at one moment. Each number is asked from the part that owns it.
+
+    Attributes:
+        running: attempts that run.
+        concurrency: attempts that may run at the same time.
+        abandoned_threads: threads left behind by cut-off attempts that are still running.
+        abandoned_attempts: attempts left behind that still run in the event loop.
+        processes: processes for jobs.
+        draining: whether the worker drains.
+    """
+
+    running: int
+    concurrency: int
+    abandoned_threads: int
+    abandoned_attempts: int
+    processes: int
+    draining: bool
+
+
+class Metrics:
+    """Collector of a worker's metrics, as Prometheus expects it.
+
+    Args:
+        counters: the worker's counters.
+        gauges: returns what the worker does now.
+    """
+
+    def __init__(self, counters: Counters, gauges: Callable[[], Gauges]) -> None:
+        self._counters = counters
+        self._gauges = gauges
+
     def collect(self) -> Iterator[Metric]:
         """Convert the numbers to Prometheus metrics."""
-        from prometheus_client.core import (  # noqa: PLC0415 - 8 MB that only /metrics needs
-            CounterMetricFamily,
-            GaugeMetricFamily,
-            HistogramMetricFamily,
-        )
+        yield from _counts(self._counters)
+        yield from _durations(self._counters)
+        yield from _levels(self._gauges())
 
-        ended = CounterMetricFamily(
-            "identtqueue_attempts", "Attempts that have ended.", labels=["queue", "outcome"]
-        )
-        for (queue, outcome), number in list(self.ended.items()):
-            ended.add_metric([queue, outcome], number)
-        yield ended
-        yield CounterMetricFamily(
-            "identtqueue_hook_errors", "Errors of after_task hooks.", value=self.hook_errors
-        )
-        yield CounterMetricFamily(
-            "identtqueue_left_attempts",
-            "Attempts that were left behind because they did not end when cancelled.",
-            value=self.left_attempts,
-        )
-        ends = CounterMetricFamily(
-            "identtqueue_process_ends",
-            "Processes for jobs that ended early.",
-            labels=["how"],
-        )
-        ends.add_metric(["killed"], self.killed_processes)
-        ends.add_metric(["died"], self.died_processes)
-        yield ends
-        for name, text, histograms in (
-            ("identtqueue_wait_seconds", "Time pending before the attempt.", self.waited),
-            ("identtqueue_run_seconds", "Time that the attempt ran.", self.ran),
-        ):
-            family = HistogramMetricFamily(name, text, labels=["queue"])
-            for queue, histogram in list(histograms.items()):
-                family.add_metric([queue], histogram.cumulative(), histogram.total)
-            yield family
-        for name, text, value in (
-            ("identtqueue_running", "Attempts running now.", self.running),
-            ("identtqueue_concurrency", "Attempts that may run at once.", self.concurrency),
-            (
-                "identtqueue_abandoned_threads",
-                "Threads left behind by cut-off attempts that are still running.",
-                self.abandoned_threads,
-            ),
-            (
-                "identtqueue_abandoned_attempts",
-                "Attempts left behind that still run in the event loop.",
-                self.abandoned_attempts,
-            ),
-            ("identtqueue_processes", "Processes for jobs.", self.processes),
-            ("identtqueue_draining", "1 while the worker drains.", int(self.draining)),
-        ):
-            yield GaugeMetricFamily(name, text, value=value)
+
+# `prometheus_client` takes 8 MB, so it is imported only where /metrics needs it.
+
+
+def _counts(counters: Counters) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415
+
+    ended = CounterMetricFamily(
+        "identtqueue_attempts", "Attempts that have ended.", labels=["queue", "outcome"]
+    )
+    for (queue, outcome), number in list(counters.ended.items()):
+        ended.add_metric([queue, outcome], number)
+    yield ended
+    yield CounterMetricFamily(
+        "identtqueue_hook_errors", "Errors of after_task hooks.", value=counters.hook_errors
+    )
+    yield CounterMetricFamily(
+        "identtqueue_left_attempts",
+        "Attempts that were left behind because they did not end when cancelled.",
+        value=counters.left_attempts,
+    )
+    ends = CounterMetricFamily(
+        "identtqueue_process_ends", "Processes for jobs that ended early.", labels=["how"]
+    )
+    ends.add_metric(["killed"], counters.killed_processes)
+    ends.add_metric(["died"], counters.died_processes)
+    yield ends
+
+
+def _durations(counters: Counters) -> Iterator[Metric]:
+    from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
+
+    for name, text, histograms in (
+        ("identtqueue_wait_seconds", "Time pending before the attempt.", counters.waited),
+        ("identtqueue_run_seconds", "Time that the attempt ran.", counters.ran),
+    ):
+        family = HistogramMetricFamily(name, text, labels=["queue"])
+        for queue, histogram in list(histograms.items()):
+            family.add_metric([queue], histogram.cumulative(), histogram.total)
+        yield family
+
+
+def _levels(gauges: Gauges) -> Iterator[Metric]:
+    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
+
+    for name, text, value in (
+        ("identtqueue_running", "Attempts running now.", gauges.running),
+        ("identtqueue_concurrency", "Attempts that may run at once.", gauges.concurrency),
+        (
+            "identtqueue_abandoned_threads",
+            "Threads left behind by cut-off attempts that are still running.",
+            gauges.abandoned_threads,
+        ),
+        (
+            "identtqueue_abandoned_attempts",
+            "Attempts left behind that still run in the event loop.",
+            gauges.abandoned_attempts,
+        ),
+        ("identtqueue_processes", "Processes for jobs.", gauges.processes),
+        ("identtqueue_draining", "1 while the worker drains.", int(gauges.draining)),
+    ):
+        yield GaugeMetricFamily(name, text, value=value)

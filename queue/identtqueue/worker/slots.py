@@ -3,32 +3,47 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sized
 
 
 class Slots:
-    """Number of free slots, which can be waited for. Not thread-safe: for one event loop.
+    """Slots of a worker: an attempt runs in each, a claim has reserved it, or it is free.
+
+    This class counts reservations only. How many attempts run is the length of `running`, which
+    `Attempts` owns. Not thread-safe: for one event loop.
 
     Args:
         total: number of slots.
+        running: the attempts that run now.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, running: Sized) -> None:
         self.total = total
-        self.free = total
+        self._running = running
+        self._reserved = 0
         self._some = asyncio.Event()
         self._some.set()
 
-    def take(self, number: int) -> None:
-        """Take this many free slots."""
-        self.free -= number
-        assert self.free >= 0
-        if self.free == 0:
+    @property
+    def free(self) -> int:
+        """Number of free slots."""
+        return self.total - self._reserved - len(self._running)
+
+    def reserve(self, number: int) -> None:
+        """Reserve free slots for the tasks that a claim asks for."""
+        assert number <= self.free
+        self._reserved += number
+        if not self.free:
             self._some.clear()
 
-    def give(self, number: int = 1) -> None:
-        """Give this many slots back."""
-        self.free += number
-        if self.free:
+    def unreserve(self, number: int) -> None:
+        """Give up a reservation, after the attempts of the claim have started."""
+        self._reserved -= number
+        self.look()
+
+    def look(self) -> None:
+        """Wake those who wait for a free slot, if there is one: an attempt has ended."""
+        if self.free > 0:
             self._some.set()
 
     async def wait(self) -> None:

@@ -20,7 +20,6 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any, Final
 
-from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
 
 LOOK_SECONDS: Final = 0.001
@@ -83,13 +82,11 @@ class Threads:
     """The threads of one worker: as many as calls have run at the same time, and abandoned ones.
 
     Args:
-        counters: count the abandoned threads.
         most_abandoned: with this many abandoned threads the worker takes no more tasks.
         obstacles: gets an obstacle while there are so many.
     """
 
-    def __init__(self, counters: Counters, most_abandoned: int, obstacles: Obstacles) -> None:
-        self._counters = counters
+    def __init__(self, most_abandoned: int, obstacles: Obstacles) -> None:
         self._most_abandoned = most_abandoned
         self._obstacles = obstacles
         self._loop = asyncio.get_running_loop()
@@ -136,6 +133,11 @@ class Threads:
         finally:
             del call, future  # see `_Call`: the future refers to the exception
 
+    @property
+    def abandoned(self) -> int:
+        """Number of abandoned threads. May be read in any thread."""
+        return len(self._abandoned)
+
     def close(self) -> None:
         """End the idle threads. A thread that runs a job ends after it."""
         for _ in range(self._threads):
@@ -176,16 +178,15 @@ class Threads:
         except ValueError:  # a thread is running it already
             self._threads -= 1
             self._abandoned.add(call)
-            self._count_abandoned()
+            self._see_to_obstacle()
 
-    def _count_abandoned(self) -> None:
-        number = self._counters.abandoned_threads = len(self._abandoned)
-        if number < self._most_abandoned:
+    def _see_to_obstacle(self) -> None:
+        if self.abandoned < self._most_abandoned:
             self._obstacles.remove(OBSTACLE)
             return
         self._obstacles.put(
             OBSTACLE,
-            f"threads left behind by cut-off attempts: {number} "
+            f"threads left behind by cut-off attempts: {self.abandoned} "
             f"(max_abandoned_threads={self._most_abandoned})",
             self._places(),
         )
@@ -218,7 +219,7 @@ class Threads:
         if call.abandoned:
             self._threads += not call.left
             self._abandoned.discard(call)
-            self._count_abandoned()
+            self._see_to_obstacle()
         else:
             self._running -= 1
         call.settle()

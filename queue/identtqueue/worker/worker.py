@@ -19,7 +19,7 @@ from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.worker import attempts, program, threads
+from identtqueue.worker import leftovers, program, threads
 from identtqueue.worker.contain import exits_contained
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
@@ -38,7 +38,8 @@ from identtqueue.worker.incarnation import (
     Incarnation,
     bounded,
 )
-from identtqueue.worker.metrics import Counters
+from identtqueue.worker.leftovers import Leftovers
+from identtqueue.worker.metrics import Counters, Gauges, Metrics
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.processes.child import is_child
 from identtqueue.worker.processes.pool import Processes
@@ -130,7 +131,7 @@ class Worker:
         )
         self.redis_settings = RedisSettings.of(redis_address)
         self.state: MutableMapping[str, Any] = {}
-        self.counters = Counters(concurrency=self.settings.concurrency)
+        self.counters = Counters()
         self._registry = Registry(jobs)
         if not self._registry.limits:
             raise InvalidInput("a worker needs a job: jobs is empty")
@@ -146,6 +147,9 @@ class Worker:
                     f"{known}"
                 )
         self._obstacles = Obstacles()
+        self._leftovers = Leftovers(self.settings.concurrency, self._obstacles)
+        self._pool: Processes | None = None
+        self._executor: Executor | None = None
         self._incarnation: Incarnation | None = None
         self._stopped = asyncio.Event()
         self._outage = Outage()
@@ -207,7 +211,7 @@ class Worker:
             retry_for_seconds=FOR_EVER,
             outage=self._outage,
         )
-        processes = self._processes()
+        processes = self._pool = self._processes()
         health = self._health_server()
         try:
             if await self._unless_stopped(lambda: self._start(redis)):
@@ -241,7 +245,7 @@ class Worker:
 
     def _on_signal(self, number: int) -> None:
         name = signal.Signals(number).name
-        running, seconds = self.counters.running, round(self.grace_seconds(), 1)
+        running, seconds = self.gauges.running, round(self.grace_seconds(), 1)
         run = f"{running} attempt{'s' if running != 1 else ''}"
         if self._stops == 0 and running:
             have = "have" if running != 1 else "has"
@@ -255,6 +259,19 @@ class Worker:
         else:
             logger.info("%s again: cutting off %s", name, run if running else "nothing, none runs")
         self.stop()
+
+    @property
+    def gauges(self) -> Gauges:
+        """What the worker does now. May be read in any thread."""
+        life = self._incarnation
+        return Gauges(
+            running=life.running if life else 0,
+            concurrency=self.settings.concurrency,
+            abandoned_threads=self._executor.abandoned_threads if self._executor else 0,
+            abandoned_attempts=len(self._leftovers),
+            processes=len(self._pool) if self._pool is not None else 0,
+            draining=life.draining if life else False,
+        )
 
     # --- what the watchdog asks, from its thread ---
 
@@ -320,7 +337,7 @@ class Worker:
             await processes.start()
 
     async def _live(self, redis: AsyncRedis, processes: Processes) -> None:
-        executor = Executor(
+        executor = self._executor = Executor(
             self._registry,
             timeout_seconds=self.settings.timeout_seconds,
             retry=self.settings.retry,
@@ -343,6 +360,7 @@ class Worker:
                     self.settings,
                     identity,
                     executor,
+                    self._leftovers,
                     self._registry.limits,
                     self.counters,
                     self._outage,
@@ -360,7 +378,7 @@ class Worker:
             self.settings.http_port,
             live=self.live_problem,
             ready=self.ready_problem,
-            collector=self.counters,
+            collector=Metrics(self.counters, lambda: self.gauges),
         )
         server.start()
         return server
@@ -408,9 +426,9 @@ class Worker:
 
     def _stuck_problem(self) -> str | None:
         """Describe why this worker does nothing any more, if a new worker would."""
-        told = (self._obstacles.text_of(name) for name in (threads.OBSTACLE, attempts.OBSTACLE))
+        told = (self._obstacles.text_of(name) for name in (threads.OBSTACLE, leftovers.OBSTACLE))
         text = next(filter(None, told), None)
-        return f"nothing runs, and {text}" if text and not self.counters.running else None
+        return f"nothing runs, and {text}" if text and not self.gauges.running else None
 
 
 async def _exit_of(work: Callable[[], Awaitable[None]]) -> BaseException | None:

@@ -35,7 +35,7 @@ class Processes:
         needs_main: whether a job or a hook is defined in `__main__`.
         max_payload_bytes: largest encoded result; a larger one fails the task.
         max_tasks: attempts after which a process is replaced; None: never.
-        counters: count the processes and their ends.
+        counters: count the processes that were killed or died.
         obstacles: notified when a process has started.
     """
 
@@ -65,6 +65,9 @@ class Processes:
         self._idle: list[JobProcess] = []
         self._left: list[asyncio.Future[JobProcess]] = []  # starting or tidying up, not awaited
         self._background: set[asyncio.Task[None]] = set()
+
+    def __len__(self) -> int:
+        return len(self._all)
 
     async def start(self) -> None:
         """Start the first process, so that an error of every start shows before the first task.

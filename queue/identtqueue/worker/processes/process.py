@@ -40,7 +40,7 @@ class JobProcess:
 
     Args:
         setup: first message to the process.
-        counters: count the processes and their ends.
+        counters: count the processes that were killed or died.
 
     Attributes:
         pid: id of the process, and of its session and process group.
@@ -67,7 +67,6 @@ class JobProcess:
         except (OSError, RuntimeError, MemoryError) as error:  # no memory, descriptor, thread
             raise CannotStart(f"a process for jobs can't be started: {error}") from error
         self.pid = self._process.pid
-        counters.processes += 1
         self.gone = self._loop.create_task(self._watch(), name=f"process {self.pid}")
 
     @property
@@ -256,7 +255,6 @@ class JobProcess:
         await asyncio.wait([listening])
         self._socket.close()
         os.close(self._lifeline)
-        self._counters.processes -= 1
         if not self._told_to_end:
             self._counters.died_processes += 1
         if self._tidied is not None and not self._tidied.done():
