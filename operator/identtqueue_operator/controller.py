@@ -22,7 +22,8 @@ from identtqueue_operator.metrics import Meter, Snapshot
 from identtqueue_operator.model import Key, Pod, WorkloadKey
 from identtqueue_operator.queues.endpoints import Endpoints
 from identtqueue_operator.queues.shared import SharedQueues
-from identtqueue_operator.rounds.reconciler import Reconciler, Tools
+from identtqueue_operator.rounds.reconciler import Reconciler
+from identtqueue_operator.rounds.tools import Tools
 from identtqueue_operator.settings import Settings
 from identtqueue_operator.workload.lookup import Workloads
 
@@ -151,11 +152,11 @@ class Controller:
             self.task_queue_deleted(key)
         elif reconciler is None:
             self._begin(key, Reconciler(body, self._tools, self.task_queue_deleted))
-        elif not reconciler.is_of(body):
+        elif not reconciler.resource.is_of(body):
             self.task_queue_deleted(key)  # deleted and created anew between two looks
             self._begin(key, Reconciler(body, self._tools, self.task_queue_deleted))
         elif reconciler.update(body):
-            self._index(key, reconciler.workload)
+            self._index(key, reconciler.resource.workload)
             self._note_queues(key, reconciler)
 
     def task_queue_deleted(self, key: Key) -> None:
@@ -218,7 +219,7 @@ class Controller:
 
     def _begin(self, key: Key, reconciler: Reconciler) -> None:
         self._reconcilers[key] = reconciler
-        self._index(key, reconciler.workload)
+        self._index(key, reconciler.resource.workload)
         self._note_queues(key, reconciler)
         # Not in the watch's context: kopf keeps the whole resource in it, and a task (and each of
         # its callbacks) keeps its context for life.
@@ -253,7 +254,8 @@ class Controller:
                 self._look_at_workload(workload)
 
     def _note_queues(self, key: Key, reconciler: Reconciler) -> None:
-        for other in self._shared.put(key, reconciler.queues, reconciler.workload):
+        resource = reconciler.resource
+        for other in self._shared.put(key, resource.queues, resource.workload):
             self._reconcilers[other].look()
 
     def _is_self(self, workload: WorkloadKey, pods: Iterable[Pod]) -> bool:
@@ -273,8 +275,8 @@ class Controller:
 
     def _rival(self, created: tuple[str, str], workload: WorkloadKey) -> str:
         """Name the older TaskQueue that scales the workload; empty if there is none."""
-        ages = (self._reconcilers[key].created for key in self._by_workload.get(workload, ()))
-        oldest = min(ages, default=created)
+        others = (self._reconcilers[key] for key in self._by_workload.get(workload, ()))
+        oldest = min((other.resource.created for other in others), default=created)
         if oldest >= created:
             return ""
         return f"TaskQueue {oldest[1]} is older and scales {workload} too"
@@ -355,7 +357,7 @@ class Controller:
         for key in self._doubtful_task_queues(namespace, bodies, listed_at):
             await self._ask_for_task_queue(key)
         for reconciler in self._reconcilers.values():
-            if namespace in (None, reconciler.key.namespace):
+            if namespace in (None, reconciler.resource.key.namespace):
                 reconciler.look()
 
     async def _settle_doubts(
@@ -383,7 +385,7 @@ class Controller:
             if body is None:
                 if self._seen_at.get(key, 0.0) < listed_at:
                     doubtful.add(key)
-            elif reconciler.differs_from(body):
+            elif reconciler.resource.differs_from(body):
                 doubtful.add(key)
         return doubtful | {
             key

@@ -4,7 +4,7 @@ import pytest
 
 from identtqueue_operator.queues import endpoints
 from identtqueue_operator.queues.gate import SLOW_PACE_SECONDS
-from identtqueue_operator.rounds.reconciler import MOST_SPEC_BYTES
+from identtqueue_operator.rounds.resource import MOST_SPEC_BYTES
 from testing.operating import put, status
 from testing.strangers import ENDLESS, Stranger
 from testing.waiting import eventually

@@ -16,6 +16,7 @@ from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue_operator.kube import autoscalers
 from identtqueue_operator.rounds import reconciler as reconciler_module
+from identtqueue_operator.rounds import release
 from testing.fleet import Fleet
 from testing.operating import Setup
 from testing.redis_server import free_port
@@ -363,7 +364,7 @@ async def test_an_api_server_that_is_away_is_waited_for(operator, setup):
     setup.api.down = True
     await setup.enqueue(2)
     reconciler = next(iter(operator.controller._reconcilers.values()))
-    await eventually(lambda: reconciler._failures > 1)
+    await eventually(lambda: reconciler.failures > 1)
     setup.api.down = False
     await setup.replicas(2)
 
@@ -403,7 +404,7 @@ async def test_a_taskqueue_that_is_deleted_in_the_middle_of_a_drain_calls_its_wo
 async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers_back_later(
     operator, apart, server, monkeypatch
 ):
-    monkeypatch.setattr(reconciler_module, "RELEASE_SECONDS", 60.0)
+    monkeypatch.setattr(release, "RELEASE_SECONDS", 60.0)
     await one_drains(apart)
     server.stop()
     await apart.reason("RedisUnreachable")
@@ -417,7 +418,7 @@ async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers
 async def test_workers_that_could_not_be_called_back_are_told_of(
     operator, apart, server, monkeypatch, caplog
 ):
-    monkeypatch.setattr(reconciler_module, "RELEASE_SECONDS", 0.1)
+    monkeypatch.setattr(release, "RELEASE_SECONDS", 0.1)
     await one_drains(apart)
     server.stop()
     await apart.reason("RedisUnreachable")
@@ -636,7 +637,7 @@ async def test_a_permission_that_is_missing_is_told_and_not_hammered_on(operator
     assert setup.condition("Ready") == ("False", "ActionFailed")
     assert "403 Forbidden" in await setup.told("ActionFailed")
     reconciler = next(iter(operator.controller._reconcilers.values()))
-    await eventually(lambda: reconciler._failures >= 6)
+    await eventually(lambda: reconciler.failures >= 6)
     assert len(setup.api.writes("/scale")) < 15
     setup.api.forbidden = ""
     await setup.replicas(2)
@@ -678,7 +679,7 @@ async def test_a_fleet_at_work_does_not_cut_the_pause_after_a_failure_short(oper
     while len(moments) < 7:
         reconciler.ring()
         await asyncio.sleep(0.01)
-        if reconciler._failures > len(moments):
+        if reconciler.failures > len(moments):
             moments.append(time.monotonic())
     first, _ = reconciler_module.BACKOFF_SECONDS
     assert moments[-1] - moments[0] > 0.7 * first * (2**6 - 1)
@@ -699,4 +700,4 @@ async def test_a_spec_that_is_too_large_is_told_and_not_kept(operator, setup):
     )
     await setup.reason("InvalidSpec")
     assert "262,144" in setup.status["message"]
-    assert operator.controller._reconcilers["ns", setup.name]._spec is None
+    assert operator.controller._reconcilers["ns", setup.name].resource.spec is None

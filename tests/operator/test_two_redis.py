@@ -272,7 +272,7 @@ async def test_a_missing_secret_of_one_trigger_blinds_it_alone(operator, setup, 
     setup.api.change("taskqueues", setup.name, {"spec": {"triggers": []}})
     await eventually(lambda: setup.condition("Ready")[0] == "True")
     assert not operator.controller._endpoints._named.keys() - {
-        operator.controller._reconcilers["ns", setup.name]._uid
+        operator.controller._reconcilers["ns", setup.name].resource.uid
     }
 
 

@@ -1,0 +1,47 @@
+"""What all reconcilers share: the API server, caches, clocks, and questions to the controller."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from identtqueue_operator.kube.cache import Cluster
+from identtqueue_operator.kube.client import Kube
+from identtqueue_operator.metrics import Meter
+from identtqueue_operator.model import Key, Pod, WorkloadKey
+from identtqueue_operator.queues.endpoints import Endpoints
+from identtqueue_operator.workload.lookup import Workloads
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """Everything that all reconcilers share."""
+
+    kube: Kube
+    cluster: Cluster
+    endpoints: Endpoints
+    workloads: Workloads
+    meter: Meter
+    autoscaler: Callable[[WorkloadKey], str]
+    """(workload): another autoscaler of it, in words; empty if there is none."""
+    rival: Callable[[tuple[str, str], WorkloadKey], str]
+    """(age of a TaskQueue, workload): an older TaskQueue that scales it, in words."""
+    shared: Callable[[Key], str]
+    """(TaskQueue): another one that counts the same tasks, in words."""
+    is_self: Callable[[WorkloadKey, Sequence[Pod]], bool]
+    """(workload, its pods): whether it runs this operator."""
+    look_for_others: Callable[[], Awaitable[str]]
+    """Brings `autoscaler` up to date; returns why that fails, else an empty text."""
+    clock: Callable[[], float]
+    """Seconds since the epoch."""
+    steady: Callable[[], float]
+    """Seconds, monotonic."""
+    identity: str
+    """Name of this process's pod."""
+    operator_name: str
+    """The same for all processes that share a Lease, and another one for each Lease."""
+    templates: bool = True
+    """Whether TaskQueues may have a `template`."""
+    blind: Callable[[WorkloadKey], str] = lambda _: ""
+    """(workload): why its changes are not seen; empty if they are."""
+    first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
+    """Limits how many reconcilers have their first look at once."""
