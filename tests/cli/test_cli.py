@@ -13,7 +13,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import pytest
 import redis
 from click.testing import CliRunner
@@ -93,49 +92,6 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
         assert f"  {command} " in said.out
     assert "IDENTTQUEUE_REDIS_ADDRESS" in said.out
     assert "version 0." in (await run("--version")).out
-
-
-def all_commands() -> list[tuple[tuple[str, ...], click.Command]]:
-    """Return each command with its words, including groups."""
-    found: list[tuple[tuple[str, ...], click.Command]] = [((), main)]
-    for words, command in found:
-        if isinstance(command, click.Group):
-            found += [((*words, name), sub) for name, sub in command.commands.items()]
-    return found
-
-
-def test_only_documented_variables_mean_something() -> None:
-    """Names of options make no variables: IDENTTQUEUE_VERSION may be an image's label, say."""
-    documented = (ROOT / "docs" / "library.md").read_text()
-    derived = {"IDENTTQUEUE_VERSION", "IDENTTQUEUE_HELP"}
-    parameters = [
-        (words, parameter)
-        for words, command in all_commands()
-        for parameter in (*command.params, command.get_help_option(click.Context(command)))
-        if parameter is not None
-    ]
-    for words, parameter in parameters:
-        name = parameter.name.upper()
-        derived |= {
-            "_".join(["IDENTTQUEUE", *(w.upper() for w in words[i:]), name]) for i in (0, 1)
-        }
-    meant = {str(p.envvar) for _, p in parameters if p.envvar}
-    assert {name for name in meant if f"`{name}`" not in documented} == set()
-    with pytest.MonkeyPatch.context() as patch:
-        for name in derived - meant:
-            patch.setenv(name, "1")
-        for words, parameter in parameters:
-            context = make_context(words)
-            assert parameter.envvar or parameter.value_from_envvar(context) is None, parameter.name
-
-
-def make_context(words: tuple[str, ...]) -> click.Context:
-    """Make the context that click makes when the command is called by these words."""
-    context, command = click.Context(main, info_name="identtqueue", **main.context_settings), main
-    for word in words:
-        command = command.commands[word]
-        context = click.Context(command, parent=context, info_name=word, **command.context_settings)
-    return context
 
 
 @pytest.mark.parametrize(

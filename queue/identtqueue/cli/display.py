@@ -1,4 +1,4 @@
-"""The forms in which the command line shows a task: text for people, or JSON."""
+"""The forms in which the command line shows rows and tasks: text for people, or JSON."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
+import click
+
+from identtqueue.admin import Admin
 from identtqueue.errors import PayloadUndecodable
 from identtqueue.task import Failure, State, Task, TaskInfo
 
@@ -19,6 +22,35 @@ GONE: Final = "(deleted: arguments are kept until a task has succeeded or was ca
 Called = Task | PayloadUndecodable | None
 """The call of a task: its job and arguments, or why they can't be read, or None if they are no
 longer kept."""
+
+
+def show_row(row: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print values with their names, in one line.
+
+    Args:
+        row: the values by name.
+        as_json: print JSON instead of text.
+    """
+    if as_json:
+        click.echo(json.dumps(row))
+    else:
+        click.echo("  ".join(f"{name} {'-' if v is None else v}" for name, v in row.items()))
+
+
+async def show_task(admin: Admin, info: TaskInfo, *, as_json: bool) -> None:
+    """Print a task with its arguments.
+
+    Args:
+        admin: reads the arguments.
+        info: the task.
+        as_json: print one line of JSON instead of text.
+    """
+    called: Called
+    try:
+        called = await admin.arguments(info.task_id)
+    except PayloadUndecodable as error:
+        called = error
+    click.echo(task_json(info, called) if as_json else "\n".join(task_lines(info, called)))
 
 
 def task_lines(info: TaskInfo, called: Called) -> list[str]:

@@ -1,0 +1,41 @@
+"""The command `identtqueue`. Each module here holds the commands about one thing."""
+
+from __future__ import annotations
+
+import click
+
+from identtqueue.cli.commands import acl, dead, limits, queues, selftest, tasks, worker
+
+
+# No auto_envvar_prefix: only the variables that are named here and in docs/library.md have meaning.
+@click.group(context_settings={"show_default": True})
+@click.version_option(package_name="identtqueue")
+@click.option(
+    "--redis-address",
+    default="redis://localhost:6379",
+    help="redis://host:port/db, redis+sentinel://host:port,…/master-name/db or "
+    "redis+cluster://host:port,…. Credentials: IDENTTQUEUE_REDIS_USERNAME and …_PASSWORD "
+    "(or …_PASSWORD_FILE).",
+    envvar="IDENTTQUEUE_REDIS_ADDRESS",
+    show_envvar=True,
+)
+@click.pass_context
+def main(context: click.Context, redis_address: str) -> None:
+    """A task queue on Redis lists for Python services on Kubernetes."""
+    context.obj = redis_address
+
+
+COMMANDS = (
+    acl.acl,
+    dead.dead,
+    limits.limits,
+    queues.depth,
+    queues.pause,
+    queues.resume,
+    queues.workers,
+    selftest.selftest,
+    tasks.task,
+    worker.worker,
+)
+for command in COMMANDS:
+    main.add_command(command)

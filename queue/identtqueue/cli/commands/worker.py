@@ -1,0 +1,150 @@
+"""`identtqueue worker`: run a worker of an app until a signal ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import click
+from click.core import ParameterSource
+
+from identtqueue.cli import launch
+from identtqueue.cli.session import errors_in_one_line
+from identtqueue.worker.settings import weighted_queues
+
+
+@click.command()
+@click.argument("target", metavar="MODULE:APP")
+@click.option(
+    "--queue",
+    "queues",
+    multiple=True,
+    metavar="NAME[:WEIGHT]",
+    help="Queue to work on. Repeatable. Default: all queues that the app's jobs name. While "
+    "several queues have tasks, a queue of weight 3 gets three tasks started for each one of a "
+    "queue without a weight.",
+)
+@click.option(
+    "--queue-order",
+    type=click.Choice(["fair", "strict"]),
+    default="fair",
+    envvar="IDENTTQUEUE_QUEUE_ORDER",
+    show_envvar=True,
+    help="fair: serve the queues in turn, by weight. strict: serve a queue only while no queue "
+    "that is named before it has tasks.",
+)
+@click.option(
+    "--import",
+    "modules",
+    multiple=True,
+    metavar="MODULE",
+    help="Import this module after the app's module. For modules that declare jobs and that the "
+    "app's module does not import. Repeatable.",
+)
+@click.option(
+    "--concurrency",
+    default=10,
+    envvar="IDENTTQUEUE_CONCURRENCY",
+    show_envvar=True,
+    help="How many tasks run at the same time.",
+)
+@click.option(
+    "--timeout-seconds",
+    type=float,
+    help="How long one attempt may run, if neither its task nor its job says. Default: no limit.",
+)
+@click.option(
+    "--max-deliveries",
+    default=5,
+    envvar="IDENTTQUEUE_MAX_DELIVERIES",
+    show_envvar=True,
+    help="How many workers a task may lose before it becomes a dead letter.",
+)
+@click.option(
+    "--unrunnable-seconds",
+    default=600.0,
+    envvar="IDENTTQUEUE_UNRUNNABLE_SECONDS",
+    show_envvar=True,
+    help="How long a task waits for a worker that knows its job and takes its arguments. Then it "
+    "becomes a dead letter.",
+)
+@click.option(
+    "--lease-seconds",
+    default=15.0,
+    envvar="IDENTTQUEUE_LEASE_SECONDS",
+    show_envvar=True,
+    help="How long a worker that has fallen silent keeps its tasks.",
+)
+@click.option(
+    "--grace-seconds",
+    default=25.0,
+    envvar="IDENTTQUEUE_GRACE_SECONDS",
+    show_envvar=True,
+    help="How long running tasks may go on after SIGTERM.",
+)
+@click.option(
+    "--max-loop-block-seconds",
+    default=30.0,
+    envvar="IDENTTQUEUE_MAX_LOOP_BLOCK_SECONDS",
+    show_envvar=True,
+    help="How long a job may block the event loop. After that its stack is logged and /livez "
+    "fails. After twice that time the other attempts go back to their queues and the lease is no "
+    "longer renewed.",
+)
+@click.option(
+    "--max-tasks-per-process",
+    type=int,
+    envvar="IDENTTQUEUE_MAX_TASKS_PER_PROCESS",
+    show_envvar=True,
+    help="For jobs with run_in='process': after how many attempts a process is replaced. Default: "
+    "never.",
+)
+@click.option(
+    "--max-abandoned-threads",
+    type=int,
+    envvar="IDENTTQUEUE_MAX_ABANDONED_THREADS",
+    show_envvar=True,
+    help="How many threads may be left behind by jobs that were cut off, before the worker takes "
+    "no more tasks. Default: as many as --concurrency, at least 10.",
+)
+@click.option(
+    "--http-port",
+    type=int,
+    envvar="IDENTTQUEUE_HTTP_PORT",
+    show_envvar=True,
+    help="Serve /livez, /readyz and /metrics on this port. Default: do not serve them.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
+    default="INFO",
+    envvar="IDENTTQUEUE_LOG_LEVEL",
+    show_envvar=True,
+)
+def worker(
+    target: str, queues: tuple[str, ...], modules: tuple[str, ...], log_level: str, **settings: Any
+) -> None:
+    """Run a worker until SIGTERM.
+
+    Running tasks then have --grace-seconds to end. Those that do not are cut off and go back to
+    their queues. A second signal cuts them off at once.
+    """
+    context = click.get_current_context()
+    root = context.find_root()
+    if root.get_parameter_source("redis_address") is ParameterSource.COMMANDLINE:
+        settings["redis_address"] = root.obj  # else the app uses its own, or the environment's
+    # click splits the environment variable of a multiple option at spaces; this one has commas.
+    from_environment = os.environ.get("IDENTTQUEUE_QUEUES", "")
+    words = queues or [word for word in from_environment.split(",") if word.strip()]
+    level_given = context.get_parameter_source("log_level") is not ParameterSource.DEFAULT
+    with errors_in_one_line():
+        names, weights = weighted_queues(words)
+        app = launch.load_app(target, modules)
+        launch.set_up_logging(log_level.upper() if level_given else None)
+        made = app.worker(names or None, queue_weights=weights, **settings)
+        launch.announce(app, made)
+        made.run()
+    # The worker ended in order. A late signal must not make the process look killed.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)

@@ -1,0 +1,76 @@
+"""The command `identtqueue` as a whole: its commands, options and variables."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+import click
+import pytest
+
+from identtqueue.cli import commands, main
+
+ROOT = Path(__file__).parents[2]
+
+
+def all_commands() -> list[tuple[tuple[str, ...], click.Command]]:
+    """Return each command with its words, including groups."""
+    found: list[tuple[tuple[str, ...], click.Command]] = [((), main)]
+    for words, command in found:
+        if isinstance(command, click.Group):
+            found += [((*words, name), sub) for name, sub in command.commands.items()]
+    return found
+
+
+def test_only_documented_variables_mean_something() -> None:
+    """Names of options make no variables: IDENTTQUEUE_VERSION may be an image's label, say."""
+    documented = (ROOT / "docs" / "library.md").read_text()
+    derived = {"IDENTTQUEUE_VERSION", "IDENTTQUEUE_HELP"}
+    parameters = [
+        (words, parameter)
+        for words, command in all_commands()
+        for parameter in (*command.params, command.get_help_option(click.Context(command)))
+        if parameter is not None
+    ]
+    for words, parameter in parameters:
+        name = parameter.name.upper()
+        derived |= {
+            "_".join(["IDENTTQUEUE", *(w.upper() for w in words[i:]), name]) for i in (0, 1)
+        }
+    meant = {str(p.envvar) for _, p in parameters if p.envvar}
+    assert {name for name in meant if f"`{name}`" not in documented} == set()
+    with pytest.MonkeyPatch.context() as patch:
+        for name in derived - meant:
+            patch.setenv(name, "1")
+        for words, parameter in parameters:
+            context = make_context(words)
+            assert parameter.envvar or parameter.value_from_envvar(context) is None, parameter.name
+
+
+def make_context(words: tuple[str, ...]) -> click.Context:
+    """Make the context that click makes when the command is called by these words."""
+    context, command = click.Context(main, info_name="identtqueue", **main.context_settings), main
+    for word in words:
+        command = command.commands[word]
+        context = click.Context(command, parent=context, info_name=word, **command.context_settings)
+    return context
+
+
+def command_modules() -> list[ModuleType]:
+    found = pkgutil.iter_modules(commands.__path__, f"{commands.__name__}.")
+    return [importlib.import_module(module.name) for module in found]
+
+
+def test_every_command_can_be_called() -> None:
+    """`commands/__init__.py` lists them; a command that is not listed there would be dead code."""
+    called = {command for _, command in all_commands()}
+    defined = {
+        f"{module.__name__}.{name}": value
+        for module in command_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, click.Command)
+    }
+    assert len(defined) > 10
+    assert [name for name, command in defined.items() if command not in called] == []
