@@ -11,6 +11,7 @@ from identtqueue.admin import RedisSettings
 from identtqueue.worker.settings import HEAVIEST
 from identtqueue_operator.api import crd
 from identtqueue_operator.api.v1alpha1 import MOST_LABELS, Redis, TaskQueueSpec
+from identtqueue_operator.schema import ApiModel
 from identtqueue_operator.status.render import MOST_CHARACTERS
 from testing.bounds import bounds, is_bounded
 from testing.bounds import nodes as all_nodes
@@ -261,6 +262,20 @@ def test_durations_say_their_unit_and_defaults_are_said():
 def test_the_models_know_the_rules_too(change, problem):
     (found,) = spec(**change).problems()
     assert problem in found
+
+
+def test_the_operator_checks_every_rule_of_the_crd_but_those_over_a_change():
+    checked = {
+        rule.message for model in ApiModel.__subclasses__() for rule in model.rules if rule.broken
+    }
+    found = [
+        validation
+        for _, node in all_nodes(SCHEMA)
+        for validation in node.get("x-kubernetes-validations", ())
+    ]
+    over_a_change = {each["message"] for each in found if "oldSelf" in each["rule"]}
+    assert len(over_a_change) == 2
+    assert {each["message"] for each in found} - over_a_change == checked
 
 
 @pytest.mark.parametrize("name", ["", "UPPER", "a b", "a" * 64, "ä"])

@@ -2,8 +2,8 @@
 
 These models are the single source: `crd.py` generates the CustomResourceDefinition from them, with
 the docstring below each field as its description, so `kubectl explain taskqueue.spec` shows this
-text. Rules over several fields are CEL, declared beside the model they concern; the same rules are
-checked again by `TaskQueueSpec.problems()` for the resource that was stored before a rule existed.
+text. Rules over several fields stand beside the model that they concern, as CEL for the API server
+and in Python for the operator: see `schema.Rule`.
 
 Durations are whole seconds and say so in their name. Unknown fields are ignored, so an older
 operator can read a newer resource.
@@ -13,13 +13,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from pydantic.alias_generators import to_camel
+from pydantic import Field, StringConstraints
 
 from identtqueue.admin import RedisSettings
 from identtqueue.errors import InvalidInput
 from identtqueue.schedule import CronExpression
 from identtqueue_operator.model import MAIN_TRIGGER, Cause, RemovalOrder
+from identtqueue_operator.schema import ApiModel, Rule, cel, repeated
 
 GROUP = "identtqueue.dev"
 VERSION = "v1alpha1"
@@ -66,69 +66,8 @@ LeaseName = Annotated[str, Field(json_schema_extra={"maxLength": 63 + 1 + 253})]
 """Namespace and name of a Lease: `identtqueue/identtqueue-operator`."""
 
 
-_EXACTLY_ONE_REDIS = (
-    "[has(self.address), has(self.sentinel), has(self.cluster)].filter(x, x).size() == 1"
-)
-ONE_WORKLOAD = "exactly one of workloadRef and template must be given"
-MIN_ABOVE_MAX = "minReplicas must not exceed maxReplicas"
-BACKLOG_NEEDS_TYPE = "backlog needs type Backlog"
-WAIT_TIME_NEEDS_BOTH = "type WaitTime needs waitTime, and only it may have it"
-SCHEDULE_MIN_ABOVE_MAX = "minReplicas of a schedule must not exceed maxReplicas"
-SCHEDULE_NEEDS_ONE_END = "a schedule needs exactly one of end and durationSeconds"
-ONE_REDIS = "exactly one of address, sentinel and cluster must be given"
-WORKER_LOGIN_NEEDS_TEMPLATE = (
-    "redis.workerCredentialsSecretRef needs template: with workloadRef, the login of the workers "
-    "is in your own manifest"
-)
-RESTORE_NEEDS_REFERENCE = "restoreReplicas needs workloadRef"
-MOST_PERCENT_UP = 10_000
-MOST_PERCENT_DOWN = 100
-TOO_MANY_PERCENT_UP = f"a Percent policy of scaleUp takes at most {MOST_PERCENT_UP}"
-TOO_MANY_PERCENT_DOWN = f"a Percent policy of scaleDown takes at most {MOST_PERCENT_DOWN}"
-
-
 MOST_TRIGGERS = 8
 """Beside the main one. Each may name five Secrets, and the admission policy checks them all."""
-RESERVED_NAME = "a trigger can't be named main or worker: these belong to the first one"
-SHARED_SLOTS = (
-    "concurrencyPerReplica of a trigger needs redis, or a container with the trigger's name: "
-    "in the worker of the first trigger its tasks share that worker's slots"
-)
-_WORKER_LOGINS = (
-    "has(self.template) || (!has(self.redis.workerCredentialsSecretRef) && "
-    "(!has(self.triggers) || !self.triggers.exists(t, "
-    "has(t.redis) && has(t.redis.workerCredentialsSecretRef))))"
-)
-_OWN_SLOTS = (
-    "!has(self.template) || !has(self.triggers) || self.triggers.all(t, "
-    "!has(t.concurrencyPerReplica) || has(t.redis) || "
-    "self.template.spec.containers.exists(c, has(c.name) && c.name == t.name))"
-)
-
-
-def _percent_rule(most: int) -> str:
-    return f"!has(self.policies) || self.policies.all(p, p.type != 'Percent' || p.value <= {most})"
-
-
-def cel(*rules: tuple[str, str]) -> dict[str, Any]:
-    """Declare CEL rules of a schema node, each an expression and the message for the user."""
-    return {
-        "x-kubernetes-validations": [
-            {"rule": expression, "message": message} for expression, message in rules
-        ]
-    }
-
-
-class ApiModel(BaseModel):
-    """Camel case outside, snake case inside; values never change after they were read."""
-
-    model_config = ConfigDict(
-        alias_generator=to_camel,
-        populate_by_name=True,
-        frozen=True,
-        extra="ignore",
-        use_attribute_docstrings=True,
-    )
 
 
 # --- spec: the workload ---------------------------------------------------------------------------
@@ -304,14 +243,17 @@ class ClientCertSecretRef(ApiModel):
 class Tls(ApiModel):
     """TLS to Redis, and to its Sentinels."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            ("self.enabled || !has(self.caSecretRef)", "caSecretRef needs tls.enabled"),
-            (
-                "self.enabled || !has(self.clientCertSecretRef)",
-                "clientCertSecretRef needs tls.enabled",
-            ),
-        )
+    rules = (
+        Rule(
+            "self.enabled || !has(self.caSecretRef)",
+            "caSecretRef needs tls.enabled",
+            lambda tls: not tls.enabled and tls.ca_secret_ref is not None,
+        ),
+        Rule(
+            "self.enabled || !has(self.clientCertSecretRef)",
+            "clientCertSecretRef needs tls.enabled",
+            lambda tls: not tls.enabled and tls.client_cert_secret_ref is not None,
+        ),
     )
 
     enabled: bool = True
@@ -348,10 +290,12 @@ class RedisCluster(ApiModel):
 class Redis(ApiModel):
     """The Redis that holds the queues: one server, a master behind Sentinels, or a cluster."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (_EXACTLY_ONE_REDIS, ONE_REDIS),
-        )
+    rules = (
+        Rule(
+            "[has(self.address), has(self.sentinel), has(self.cluster)].filter(x, x).size() == 1",
+            "exactly one of address, sentinel and cluster must be given",
+            lambda redis: not redis.is_one,
+        ),
     )
 
     address: (
@@ -377,6 +321,20 @@ class Redis(ApiModel):
     credentialsSecretRef, whose user then needs the rules of both roles."""
     tls: Tls | None = None
     """TLS to Redis. Without it a `rediss://` address uses TLS with the system's authorities."""
+
+    @property
+    def is_one(self) -> bool:
+        """Whether exactly one address is given."""
+        return sum(each is not None for each in (self.address, self.sentinel, self.cluster)) == 1
+
+    def other_problems(self) -> Iterable[str]:
+        """Return what is wrong with the address, such as a port beyond 65535."""
+        try:
+            if self.is_one:
+                RedisSettings(address=self.url)
+        except InvalidInput as error:
+            return [str(error)]
+        return []
 
     @property
     def url(self) -> str:
@@ -419,14 +377,17 @@ class WaitTime(ApiModel):
 class Strategy(ApiModel):
     """How the wanted number of replicas is calculated from the queues."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            ("self.type == 'Backlog' || !has(self.backlog)", BACKLOG_NEEDS_TYPE),
-            (
-                "(self.type == 'WaitTime') == has(self.waitTime)",
-                WAIT_TIME_NEEDS_BOTH,
-            ),
-        )
+    rules = (
+        Rule(
+            "self.type == 'Backlog' || !has(self.backlog)",
+            "backlog needs type Backlog",
+            lambda strategy: strategy.type != "Backlog" and strategy.backlog is not None,
+        ),
+        Rule(
+            "(self.type == 'WaitTime') == has(self.waitTime)",
+            "type WaitTime needs waitTime, and only it may have it",
+            lambda strategy: (strategy.type == "WaitTime") != (strategy.wait_time is not None),
+        ),
     )
 
     type: Literal["Backlog", "WaitTime"] = "Backlog"
@@ -458,12 +419,18 @@ StepPolicies = Annotated[
 SelectPolicy = Literal["Max", "Min"]
 
 
+def _percent_rule(field: str, most: int) -> Rule:
+    return Rule(
+        f"!has(self.policies) || self.policies.all(p, p.type != 'Percent' || p.value <= {most})",
+        f"a Percent policy of {field} takes at most {most}",
+        lambda step: any(each.type == "Percent" and each.value > most for each in step.policies),
+    )
+
+
 class ScaleUp(ApiModel):
     """Limits on raising the number of replicas."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel((_percent_rule(MOST_PERCENT_UP), TOO_MANY_PERCENT_UP))
-    )
+    rules = (_percent_rule("scaleUp", 10_000),)
 
     paused: bool = False
     """Never raise the number of replicas, not even to minReplicas. It may still be lowered.
@@ -480,9 +447,7 @@ class ScaleUp(ApiModel):
 class ScaleDown(ApiModel):
     """Limits on lowering the number of replicas. A busy worker is always drained first."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel((_percent_rule(MOST_PERCENT_DOWN), TOO_MANY_PERCENT_DOWN))
-    )
+    rules = (_percent_rule("scaleDown", 100),)
 
     paused: bool = False
     """Never lower the number of replicas, not even to maxReplicas. It may still be raised.
@@ -507,13 +472,12 @@ class ScaleDown(ApiModel):
 class OnSourceError(ApiModel):
     """How to scale while Redis does not answer. The number of replicas is never lowered."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "(self.policy == 'Fixed') == has(self.replicas)",
-                "policy Fixed needs replicas, and only it may have them",
-            ),
-        )
+    rules = (
+        Rule(
+            "(self.policy == 'Fixed') == has(self.replicas)",
+            "policy Fixed needs replicas, and only it may have them",
+            lambda given: (given.policy == "Fixed") != (given.replicas is not None),
+        ),
     )
 
     policy: Literal["Hold", "Fixed", "Max"] = "Hold"
@@ -533,13 +497,12 @@ class Schedule(ApiModel):
     included.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.end) != has(self.durationSeconds)",
-                SCHEDULE_NEEDS_ONE_END,
-            ),
-        )
+    rules = (
+        Rule(
+            "has(self.end) != has(self.durationSeconds)",
+            "a schedule needs exactly one of end and durationSeconds",
+            lambda schedule: (schedule.end is None) == (schedule.duration_seconds is None),
+        ),
     )
 
     name: QueueName
@@ -558,18 +521,37 @@ class Schedule(ApiModel):
     min_replicas: Annotated[int, Field(ge=1, le=100_000)]
     """Minimum number of replicas during that time (at most maxReplicas)."""
 
+    @property
+    def place(self) -> str:
+        """Which schedule it is."""
+        return f"schedule {self.name}: "
+
+    def other_problems(self) -> Iterable[str]:
+        """Return what is wrong with the times, at the first of them that is wrong."""
+        if self.start == self.end:
+            yield "start and end are the same"
+        try:
+            for text in (self.start, self.end):
+                if text is not None:
+                    CronExpression(text, self.time_zone)
+        except InvalidInput as error:
+            yield str(error)
+
 
 class Scaling(ApiModel):
     """Bounds of the number of replicas, and how it changes."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            ("self.minReplicas <= self.maxReplicas", MIN_ABOVE_MAX),
-            (
-                "!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.maxReplicas)",
-                SCHEDULE_MIN_ABOVE_MAX,
-            ),
-        )
+    rules = (
+        Rule(
+            "self.minReplicas <= self.maxReplicas",
+            "minReplicas must not exceed maxReplicas",
+            lambda scaling: scaling.min_replicas > scaling.max_replicas,
+        ),
+        Rule(
+            "!has(self.schedules) || self.schedules.all(s, s.minReplicas <= self.maxReplicas)",
+            "minReplicas of a schedule must not exceed maxReplicas",
+            lambda scaling: any(s.min_replicas > scaling.max_replicas for s in scaling.schedules),
+        ),
     )
 
     min_replicas: Annotated[int, Field(ge=0, le=100_000)] = 0
@@ -613,6 +595,13 @@ class Scaling(ApiModel):
     on_source_error: Annotated[OnSourceError, Field(default_factory=OnSourceError)]
     """How to scale while Redis does not answer. The number of replicas is never lowered."""
 
+    def other_problems(self) -> Iterable[str]:
+        """Return whether two schedules have the same name."""
+        return repeated((each.name for each in self.schedules), "schedules")
+
+
+RESERVED_NAME = "a trigger can't be named main or worker: these belong to the first one"
+
 
 class Trigger(ApiModel):
     """More queues that ask for replicas, perhaps in another Redis.
@@ -623,8 +612,12 @@ class Trigger(ApiModel):
     if they are in the same Redis.
     """
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(("self.name != 'main' && self.name != 'worker'", RESERVED_NAME))
+    rules = (
+        Rule(
+            "self.name != 'main' && self.name != 'worker'",
+            RESERVED_NAME,
+            lambda trigger: trigger.name in (MAIN_TRIGGER, "worker"),
+        ),
     )
 
     name: Annotated[
@@ -642,6 +635,15 @@ class Trigger(ApiModel):
     concurrency_per_replica: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """How many tasks of these queues one replica runs at once. Without it,
     scaling.concurrencyPerReplica applies."""
+
+    @property
+    def place(self) -> str:
+        """Which trigger it is."""
+        return f"trigger {self.name}: "
+
+    def other_problems(self) -> Iterable[str]:
+        """Return whether two queues have the same name."""
+        return repeated((queue.name for queue in self.queues), "queues")
 
 
 class RecoverySettings(ApiModel):
@@ -693,33 +695,60 @@ class ResolvedTrigger:
         return backlog.tasks_per_replica if backlog else self.concurrency_per_replica
 
 
+WORKER_LOGIN_NEEDS_TEMPLATE = (
+    "redis.workerCredentialsSecretRef needs template: with workloadRef, the login of the workers "
+    "is in your own manifest"
+)
+SHARED_SLOTS = (
+    "concurrencyPerReplica of a trigger needs redis, or a container with the trigger's name: "
+    "in the worker of the first trigger its tasks share that worker's slots"
+)
+_WORKER_LOGINS = (
+    "has(self.template) || (!has(self.redis.workerCredentialsSecretRef) && "
+    "(!has(self.triggers) || !self.triggers.exists(t, "
+    "has(t.redis) && has(t.redis.workerCredentialsSecretRef))))"
+)
+_OWN_SLOTS = (
+    "!has(self.template) || !has(self.triggers) || self.triggers.all(t, "
+    "!has(t.concurrencyPerReplica) || has(t.redis) || "
+    "self.template.spec.containers.exists(c, has(c.name) && c.name == t.name))"
+)
+
+
 class TaskQueueSpec(ApiModel):
     """The desired state: a workload, its queues, their Redis, and how to scale."""
 
-    model_config = ConfigDict(
-        json_schema_extra=cel(
-            (
-                "has(self.workloadRef) != has(self.template)",
-                ONE_WORKLOAD,
+    rules = (
+        Rule(
+            "has(self.workloadRef) != has(self.template)",
+            "exactly one of workloadRef and template must be given",
+            lambda spec: (spec.workload_ref is None) == (spec.template is None),
+        ),
+        Rule(
+            "has(self.workloadRef) == has(oldSelf.workloadRef)",
+            "a TaskQueue cannot change between workloadRef and template: create a new one",
+        ),
+        Rule(
+            _WORKER_LOGINS,
+            WORKER_LOGIN_NEEDS_TEMPLATE,
+            lambda spec: (
+                spec.template is None
+                and any(each.redis.worker_credentials_secret_ref for each in spec.all_triggers)
             ),
-            (
-                "has(self.workloadRef) == has(oldSelf.workloadRef)",
-                "a TaskQueue cannot change between workloadRef and template: create a new one",
-            ),
-            (_WORKER_LOGINS, WORKER_LOGIN_NEEDS_TEMPLATE),
-            (_OWN_SLOTS, SHARED_SLOTS),
-            (
-                "!has(self.restoreReplicas) || !self.restoreReplicas || has(self.workloadRef)",
-                RESTORE_NEEDS_REFERENCE,
-            ),
-        )
+        ),
+        Rule(_OWN_SLOTS, SHARED_SLOTS, lambda spec: spec.sharing_triggers),
+        Rule(
+            "!has(self.restoreReplicas) || !self.restoreReplicas || has(self.workloadRef)",
+            "restoreReplicas needs workloadRef",
+            lambda spec: spec.restore_replicas and spec.workload_ref is None,
+        ),
     )
 
     workload_ref: Annotated[
         WorkloadRef | None,
         Field(
             json_schema_extra=cel(
-                ("self == oldSelf", "workloadRef is immutable: create a new TaskQueue"),
+                Rule("self == oldSelf", "workloadRef is immutable: create a new TaskQueue")
             )
         ),
     ] = None
@@ -837,107 +866,28 @@ class TaskQueueSpec(ApiModel):
             ),
         )
 
-    def problems(self) -> list[str]:
-        """List the broken rules over several fields, in the words that the API server would use."""
-        return list(_broken_rules(self))
+    @property
+    def sharing_triggers(self) -> list[Trigger]:
+        """The triggers with slots of their own, but without a worker that could have them."""
+        if self.template is None:
+            return []
+        names = self.template.container_names
+        return [
+            each
+            for each in self.triggers
+            if each.concurrency_per_replica and each.redis is None and each.name not in names
+        ]
 
-
-def _broken_rules(spec: TaskQueueSpec) -> Iterable[str]:
-    scaling = spec.scaling
-    if (spec.workload_ref is None) == (spec.template is None):
-        yield ONE_WORKLOAD
-    if spec.restore_replicas and spec.workload_ref is None:
-        yield RESTORE_NEEDS_REFERENCE
-    if scaling.min_replicas > scaling.max_replicas:
-        yield MIN_ABOVE_MAX
-    yield from _broken_strategy_rules(scaling.strategy)
-    if (scaling.on_source_error.policy == "Fixed") != (
-        scaling.on_source_error.replicas is not None
-    ):
-        yield "policy Fixed needs replicas, and only it may have them"
-    yield from _broken_step_rules(scaling)
-    yield from _broken_redis_rules(spec.redis)
-    logins = [each.redis.worker_credentials_secret_ref for each in spec.all_triggers]
-    if any(logins) and not spec.template:
-        yield WORKER_LOGIN_NEEDS_TEMPLATE
-    if len({queue.name for queue in spec.queues}) != len(spec.queues):
-        yield "queues must have different names"
-    yield from _broken_trigger_rules(spec)
-    yield from _broken_schedule_rules(scaling)
-
-
-def _broken_strategy_rules(strategy: Strategy) -> Iterable[str]:
-    if strategy.type != "Backlog" and strategy.backlog:
-        yield BACKLOG_NEEDS_TYPE
-    if (strategy.type == "WaitTime") != (strategy.wait_time is not None):
-        yield WAIT_TIME_NEEDS_BOTH
-
-
-def _broken_trigger_rules(spec: TaskQueueSpec) -> Iterable[str]:
-    containers = spec.template.container_names if spec.template else ()
-    names = {each.name for each in spec.triggers}
-    if len(names) != len(spec.triggers):
-        yield "triggers must have different names"
-    if containers and names.issuperset(containers):
-        yield "template has no container for the first trigger: all are named like other triggers"
-    for each in spec.triggers:
-        broken = []
-        if each.name in (MAIN_TRIGGER, "worker"):
-            broken.append(RESERVED_NAME)
-        if len({queue.name for queue in each.queues}) != len(each.queues):
-            broken.append("queues must have different names")
-        if each.strategy is not None:
-            broken += _broken_strategy_rules(each.strategy)
-        if each.redis is not None:
-            broken += _broken_redis_rules(each.redis)
-        elif spec.template and each.concurrency_per_replica and each.name not in containers:
-            broken.append(SHARED_SLOTS)
-        yield from (f"trigger {each.name}: {text}" for text in broken)
-
-
-def _broken_step_rules(scaling: Scaling) -> Iterable[str]:
-    sides = (
-        (scaling.scale_up.policies, MOST_PERCENT_UP, TOO_MANY_PERCENT_UP),
-        (scaling.scale_down.policies, MOST_PERCENT_DOWN, TOO_MANY_PERCENT_DOWN),
-    )
-    for policies, most, message in sides:
-        if any(each.type == "Percent" and each.value > most for each in policies):
-            yield message
-
-
-def _broken_schedule_rules(scaling: Scaling) -> Iterable[str]:
-    if len({each.name for each in scaling.schedules}) != len(scaling.schedules):
-        yield "schedules must have different names"
-    if any(each.min_replicas > scaling.max_replicas for each in scaling.schedules):
-        yield SCHEDULE_MIN_ABOVE_MAX
-    for each in scaling.schedules:
-        where = f"schedule {each.name}"
-        if (each.end is None) == (each.duration_seconds is None):
-            yield f"{where}: {SCHEDULE_NEEDS_ONE_END}"
-        if each.start == each.end:
-            yield f"{where}: start and end are the same"
-        for text in (each.start, each.end):
-            try:
-                if text is not None:
-                    CronExpression(text, each.time_zone)
-            except InvalidInput as error:
-                yield f"{where}: {error}"
-                break
-
-
-def _broken_redis_rules(redis: Redis) -> Iterable[str]:
-    if sum(where is not None for where in (redis.address, redis.sentinel, redis.cluster)) != 1:
-        yield ONE_REDIS
-    else:
-        try:
-            RedisSettings(address=redis.url)
-        except InvalidInput as error:  # a port beyond 65535, say, which no pattern finds
-            yield str(error)
-    if redis.tls and not redis.tls.enabled:
-        if redis.tls.ca_secret_ref:
-            yield "caSecretRef needs tls.enabled"
-        if redis.tls.client_cert_secret_ref:
-            yield "clientCertSecretRef needs tls.enabled"
+    def other_problems(self) -> Iterable[str]:
+        """Return whether names stand twice, or no container is left for the first trigger."""
+        yield from repeated((queue.name for queue in self.queues), "queues")
+        names = [each.name for each in self.triggers]
+        yield from repeated(names, "triggers")
+        containers = self.template.container_names if self.template else ()
+        if containers and set(names).issuperset(containers):
+            yield (
+                "template has no container for the first trigger: all are named like other triggers"
+            )
 
 
 # --- status ---------------------------------------------------------------------------------------
