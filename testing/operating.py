@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
+from redis import Redis
+
+from identtqueue import Client
 from identtqueue_operator.controller import Controller
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.metrics import Meter
@@ -79,7 +82,7 @@ class Operator:
         """Let every reconciler finish one more round, unless the operator is killed meanwhile."""
         controller = self.controller
         assert controller is not None
-        for reconciler in controller._reconcilers.values():
+        for reconciler in controller.reconcilers.values():
             before = reconciler.seen
             reconciler.look()
             await eventually(
@@ -143,6 +146,21 @@ class Setup:
             await self.client.enqueue_job(queue_name=self.queue, function_name="job")
             for _ in range(count)
         ]
+
+    async def enqueue_unheard(self, raw, count=1) -> None:
+        """Add tasks without a ring, by way of another database of the same Redis."""
+        async with Client(f"{self.address}/1") as elsewhere:
+            for _ in range(count):
+                await elsewhere.enqueue_job(self.queue, "job")
+        with Redis(port=raw.get_connection_kwargs()["port"], db=1) as other_database:
+            moves = other_database.pipeline(transaction=True)
+            for key in other_database.scan_iter(f"*{{{self.queue}}}*"):
+                moves.move(key, 0)
+            assert all(moves.execute())
+
+    async def is_heard(self, raw) -> None:
+        """Wait until the operator has subscribed to the doorbell of the queue."""
+        await eventually(lambda: raw.pubsub_channels(f"*{{{self.queue}}}*"))
 
     # --- what is told ---
 

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from identtqueue.admin import Reach
@@ -77,13 +78,13 @@ class Controller:
         self._closing = False
         self._context = contextvars.copy_context()
         reach = Reach(settings.redis_allow, loopback=not settings.in_pod)
-        self._endpoints = Endpoints(kube, steady, reach)
+        self.endpoints = Endpoints(kube, steady, reach)
         self._autoscalers = Autoscalers(kube, self._namespaces, self._look_at_workload)
         self.cluster = Cluster(self._look_at_workload, self._look_at_workload, steady)
         self._tools = Tools(
             kube=kube,
             cluster=self.cluster,
-            endpoints=self._endpoints,
+            endpoints=self.endpoints,
             workloads=Workloads(self.cluster, kube, steady),
             meter=meter,
             autoscaler=self._autoscalers.scaling,
@@ -98,6 +99,16 @@ class Controller:
             templates=settings.templates,
             blind=self._is_blind,
         )
+
+    @property
+    def reconcilers(self) -> Mapping[Key, Reconciler]:
+        """The reconcilers of all TaskQueues that this operator looks after."""
+        return MappingProxyType(self._reconcilers)
+
+    @property
+    def releasing(self) -> int:
+        """How many TaskQueues are gone and still call their workers back."""
+        return len(self._ending)
 
     # --- life ---
 
@@ -126,7 +137,7 @@ class Controller:
         for reconciler in self._ending.values():
             reconciler.hurry()
         await asyncio.gather(*tasks, *self._ending, return_exceptions=True)
-        await self._endpoints.close()
+        await self.endpoints.close()
 
     async def _wait_for_failure(self) -> None:
         await self._failed

@@ -33,7 +33,7 @@ async def test_a_deleted_task_queue_is_freed_without_a_collection(
     setup.fleet.create(replicas=0)
     setup.create()
     await eventually(lambda: setup.status.get("conditions"))
-    (reconciler,) = operator.controller._reconcilers.values()
+    (reconciler,) = operator.controller.reconcilers.values()
     gone = weakref.ref(reconciler)
     del reconciler
     api.remove("taskqueues", setup.name)

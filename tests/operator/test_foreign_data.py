@@ -42,7 +42,7 @@ async def test_an_entry_of_a_worker_that_cannot_be_read_is_told_and_spoils_no_ot
 
 
 def reconciler(operator, setup):
-    return operator.controller._reconcilers["ns", setup.name]
+    return operator.controller.reconcilers["ns", setup.name]
 
 
 async def test_counts_that_are_none_are_the_trouble_of_their_queue_alone(

@@ -41,7 +41,7 @@ async def test_the_report_may_come_before_the_connection_closes(operator, setup,
     setup.create()
     await setup.reason("Working")
     setup.fleet.container_ended(worker.pod_name, restarted=True)
-    reconciler = next(iter(operator.controller._reconcilers.values()))
+    reconciler = next(iter(operator.controller.reconcilers.values()))
     await eventually(lambda: reconciler.decision and reconciler.decision.evidence.suspects)
     assert setup.events("TasksRequeued") == []
     await worker.die()
@@ -90,7 +90,7 @@ async def test_a_force_deleted_pod_whose_worker_lives_keeps_its_lease(operator, 
     setup.create()
     await setup.reason("Working")
     setup.api.remove("pods", worker.pod_name)
-    reconciler = next(iter(operator.controller._reconcilers.values()))
+    reconciler = next(iter(operator.controller.reconcilers.values()))
     await eventually(lambda: any(pod.gone_at for pod in reconciler.seen.pods))
     assert reconciler.decision.evidence.deaths == ()
     (ack,) = await worker.finish()

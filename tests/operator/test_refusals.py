@@ -9,7 +9,8 @@ import pytest
 from identtqueue.admin import RedisSettings
 from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
-from identtqueue_operator.queues import endpoint as endpoint_module
+from identtqueue_operator.queues import doorbell
+from identtqueue_operator.queues.endpoint import Endpoint
 from testing.fleet import Fleet
 from testing.operating import Setup
 from testing.waiting import eventually
@@ -49,13 +50,24 @@ def create(setup, login=LOGIN, **scaling):
 
 def source(operator, setup):
     """What the TaskQueue's last round took in of Redis."""
-    return operator.controller._reconcilers["ns", setup.name].seen.source
+    return operator.controller.reconcilers["ns", setup.name].seen.source
 
 
 async def long_refused(operator, setup):
     """Until it was refused in several rounds; with no word of a recovery in between."""
     await eventually(lambda: source(operator, setup).outage_seconds > 2.5)
     assert setup.events("RedisRecovered") == []
+
+
+async def long_well(operator, setup):
+    """Wait until Redis was well for some more seconds, in which it was polled."""
+    trusted = source(operator, setup).trusted_seconds
+
+    async def longer():
+        await operator.looks()
+        return source(operator, setup).trusted_seconds > trusted + 2.5
+
+    await eventually(longer)
 
 
 async def undisturbed(operator, setup, deed):
@@ -71,13 +83,19 @@ async def undisturbed(operator, setup, deed):
     assert setup.events("RedisAuthFailed") == []
 
 
+def subscription(raw):
+    """Return the id of the operator's connection for doorbells, as Redis lists it."""
+    (client,) = [each for each in raw.client_list(_type="pubsub") if each["user"] == USER]
+    return client["id"]
+
+
 @pytest.mark.slow
-async def test_a_queue_that_the_acl_does_not_name(operator, setup, other, user):
+async def test_a_queue_that_the_acl_does_not_name(operator, setup, other, user, raw):
     user(*roles.rules(Role.OPERATOR, [setup.queue]))
     create(setup)
     await setup.reason("Idle")
-    (endpoint,) = operator.controller._endpoints._endpoints.values()
-    connection = await eventually(lambda: endpoint._doorbell._subscriber._connection)
+    await setup.is_heard(raw)
+    connection = subscription(raw)
 
     async def add_the_other():
         create(other)
@@ -85,7 +103,7 @@ async def test_a_queue_that_the_acl_does_not_name(operator, setup, other, user):
         await long_refused(operator, other)
 
     await undisturbed(operator, setup, add_the_other())
-    assert endpoint._doorbell._subscriber._connection is connection, "the doorbell heard all along"
+    assert subscription(raw) == connection, "the doorbell was heard all the time"
     user(*roles.rules(Role.OPERATOR, [setup.queue, other.queue]))
     await other.told("RedisRecovered")
     await other.enqueue(1)
@@ -94,7 +112,7 @@ async def test_a_queue_that_the_acl_does_not_name(operator, setup, other, user):
 
 @pytest.mark.slow
 async def test_a_queue_that_the_acl_does_not_name_when_the_operator_starts(
-    operator, setup, other, user
+    operator, setup, other, user, raw
 ):
     user(*roles.rules(Role.OPERATOR, [setup.queue]))
     await operator.stop()
@@ -103,28 +121,26 @@ async def test_a_queue_that_the_acl_does_not_name_when_the_operator_starts(
     await operator.start()
     await other.reason("RedisAuthFailed")
     await setup.reason("Idle")
-    (endpoint,) = operator.controller._endpoints._endpoints.values()
-    subscriber = endpoint._doorbell._subscriber
-    await eventually(lambda: any(setup.queue in channel for channel in subscriber._confirmed))
+    await setup.is_heard(raw)
     other.api.remove("taskqueues", other.name)
-    await eventually(lambda: other.queue not in endpoint._queues)
-    await undisturbed(operator, setup, endpoint._reach())
+    (endpoint,) = operator.controller.endpoints.in_use
+    await eventually(lambda: endpoint.queues == {setup.queue})
+    await undisturbed(operator, setup, long_well(operator, setup))
 
 
-async def test_a_queue_that_is_forbidden_later(operator, setup, other, user, monkeypatch):
+async def test_a_queue_that_is_forbidden_later(operator, setup, other, user, raw, monkeypatch):
     """Redis then ends the doorbell's connection, and refuses it the channels it had."""
-    monkeypatch.setattr(endpoint_module, "DEAF_SECONDS", 0.2)
+    monkeypatch.setattr(doorbell, "REFUSED_PAUSE_SECONDS", 0.2)
     user(*roles.rules(Role.OPERATOR, [setup.queue, other.queue]))
     create(setup)
     create(other)
     await setup.reason("Idle")
     await other.reason("Idle")
-    (endpoint,) = operator.controller._endpoints._endpoints.values()
-    subscriber = endpoint._doorbell._subscriber
-    await eventually(lambda: len(subscriber._confirmed) == 2)
+    await setup.is_heard(raw)
+    await other.is_heard(raw)
     user(*roles.rules(Role.OPERATOR, [setup.queue]))
     await other.reason("RedisAuthFailed")
-    await eventually(lambda: any(setup.queue in channel for channel in subscriber._confirmed))
+    await setup.is_heard(raw)
     await eventually(lambda: setup.condition("RedisReachable") == ("True", "Reachable"))
     await undisturbed(operator, setup, long_refused(operator, other))
 
@@ -161,27 +177,26 @@ async def test_a_key_of_another_type(operator, setup, other, raw):
 
     await undisturbed(operator, setup, add_the_other())
     assert "WRONGTYPE" in other.status["message"]
-    (endpoint,) = operator.controller._endpoints._endpoints.values()
-    assert endpoint._queues[other.queue].refused
+    (endpoint,) = operator.controller.endpoints.in_use
+    assert not endpoint.polls(other.queue)
     raw.delete(f"idtq:{{{other.queue}}}:scheduled")
     await other.told("RedisRecovered")
-    assert not endpoint._queues[other.queue].refused
+    assert endpoint.polls(other.queue)
     await other.enqueue(1)
     await other.replicas(1)
 
 
-async def test_the_poll_sees_the_other_queues_beside_a_refused_one(operator, setup, other, user):
+async def test_the_poll_sees_the_other_queues_beside_a_refused_one(
+    operator, setup, other, user, raw
+):
     user(*roles.rules(Role.OPERATOR, [setup.queue]), "allchannels")
     create(other)
     create(setup)
     await other.reason("RedisAuthFailed")
     await setup.reason("Idle")
-    (endpoint,) = operator.controller._endpoints._endpoints.values()
-    subscriber = endpoint._doorbell._subscriber
-    await eventually(lambda: len(subscriber._confirmed) == 2)
-    endpoint._doorbell = endpoint.admin.doorbell(lambda _: None)  # so that nobody adds it again
-    await subscriber.close()
-    await setup.enqueue(2)
+    await setup.is_heard(raw)
+    await other.is_heard(raw)
+    await setup.enqueue_unheard(raw, 2)
     await setup.replicas(2)
 
 
@@ -197,7 +212,7 @@ async def test_a_login_that_is_refused_is_everybodys_trouble(operator, setup, ot
     raw.client_kill_filter(_type="pubsub", skipme=True)
     await setup.reason("RedisAuthFailed")
     await other.reason("RedisAuthFailed")
-    (endpoint,) = operator.controller._endpoints._endpoints.values()
+    (endpoint,) = operator.controller.endpoints.in_use
     await eventually(lambda: endpoint.in_trouble)
     user()
     await setup.told("RedisRecovered")
@@ -238,9 +253,10 @@ async def test_after_a_lock_out_leases_are_not_acted_on_at_once(
 
 
 async def test_before_redis_has_said_since_when_it_is_up_leases_do_not_count(redis_server):
-    endpoint = endpoint_module.Endpoint(RedisSettings(address=redis_server.address))
+    endpoint = Endpoint(RedisSettings(address=redis_server.address))
     assert endpoint.source("anybody").trusted_seconds < 5
-    await endpoint._reach()
+    endpoint.start()
+    await endpoint.tried()
     with redis_server.client() as raw:
         uptime = raw.info("server")["uptime_in_seconds"]
     assert abs(endpoint.source("anybody").trusted_seconds - uptime) < 5

@@ -87,7 +87,7 @@ async def test_without_the_field_the_number_stays(operator, setup):
     await setup.replicas(0)
     await setup.fleet.settle()
     setup.api.remove("taskqueues", setup.name)
-    await eventually(lambda: not operator.controller._reconcilers)
+    await eventually(lambda: not operator.controller.reconcilers)
     await operator.stop()  # which waits for what is left to do
     assert setup.fleet.replicas == 0
 
@@ -102,7 +102,7 @@ async def test_an_operator_that_stops_does_not_wait_for_it(operator, setup, stop
     for worker in setup.fleet.workers.values():
         assert await worker.claim()
     setup.api.remove("taskqueues", setup.name)
-    await eventually(lambda: not operator.controller._reconcilers)
+    await eventually(lambda: not operator.controller.reconcilers)
     await operator.stop()
     assert stopwatch() < 30
     assert setup.fleet.replicas == 2

@@ -12,11 +12,11 @@ from identtqueue_operator.rounds import reconciler as reconciler_module
 from testing.waiting import eventually
 
 
-async def test_the_first_task_is_pushed_and_many_arrive_in_one_step(operator, setup):
+async def test_the_first_task_is_pushed_and_many_arrive_in_one_step(operator, setup, raw):
     setup.fleet.create()
     setup.create({"maxReplicas": 20, "pollPeriodSeconds": 300})
     await setup.reason("Idle")
-    await eventually(lambda: endpoint_of(operator)._doorbell._subscriber._confirmed)
+    await setup.is_heard(raw)
     await setup.client.enqueue_job(queue_name=setup.queue, function_name="job")
     await setup.replicas(1)  # the poll would take minutes
     await setup.enqueue(19)
@@ -58,7 +58,7 @@ async def test_a_fleet_that_is_rung_all_the_time_rests_between_rounds(operator, 
     await setup.fleet.settle()
     setup.create({"minReplicas": 1, "maxReplicas": 1, "pollPeriodSeconds": 300})
     await eventually(lambda: setup.status.get("reason"))
-    (reconciler,) = operator.controller._reconcilers.values()
+    (reconciler,) = operator.controller.reconcilers.values()
     moments = (await rounds(reconciler, 5))[1:]
     assert all(after - before > 0.29 for before, after in pairwise(moments))
 
@@ -68,7 +68,7 @@ async def test_at_zero_a_ring_is_heard_without_rest(operator, setup, monkeypatch
     setup.fleet.create()
     setup.create({"pollPeriodSeconds": 300})
     await setup.reason("Idle")
-    (reconciler,) = operator.controller._reconcilers.values()
+    (reconciler,) = operator.controller.reconcilers.values()
     async with asyncio.timeout(60):
         await rounds(reconciler, 5)
 
@@ -77,29 +77,27 @@ async def test_a_missed_ring_is_made_good_by_the_poll(operator, setup, raw):
     setup.fleet.create()
     setup.create({"pollPeriodSeconds": 1})
     await setup.reason("Idle")
-    (channel,) = await eventually(lambda: raw.pubsub_channels(f"*{setup.queue}*"))
-    await endpoint_of(operator)._doorbell.remove(setup.queue)
-    await eventually(lambda: channel not in raw.pubsub_channels())
-    await setup.enqueue(2)
+    await setup.is_heard(raw)
+    await setup.enqueue_unheard(raw, 2)
     await setup.replicas(2)
 
 
-async def test_a_scheduled_task_has_its_worker_started_ahead(operator, setup):
+async def test_a_scheduled_task_has_its_worker_started_ahead(operator, setup, raw):
     setup.fleet.create()
     setup.create({"startupSeconds": 30, "pollPeriodSeconds": 300})
     await setup.reason("Idle")
-    await eventually(lambda: endpoint_of(operator)._doorbell._subscriber._confirmed)
+    await setup.is_heard(raw)
     await later(setup, 20)
     await setup.replicas(1)  # the poll would take minutes, the task 20 s
     assert "(0 queued + 1 due within 30 s + 0 in flight)" in await setup.told("ScaledUp")
     assert setup.condition("Active") == ("True", "TasksPresent")
 
 
-async def test_a_task_for_later_starts_nothing_before_its_time(operator, setup):
+async def test_a_task_for_later_starts_nothing_before_its_time(operator, setup, raw):
     setup.fleet.create()
     setup.create({"startupSeconds": 30, "pollPeriodSeconds": 300})
     await setup.reason("Idle")
-    await eventually(lambda: endpoint_of(operator)._doorbell._subscriber._confirmed)
+    await setup.is_heard(raw)
     enqueued_at = time.time()
     await later(setup, 32)
     await setup.replicas(1)
@@ -274,11 +272,6 @@ async def test_somebody_elses_write_in_between_is_noticed(operator, setup, chang
     assert others
     assert stale not in others
     assert operator.failed_rounds == failed_rounds
-
-
-def endpoint_of(operator):
-    (endpoint,) = operator.controller._endpoints._endpoints.values()
-    return endpoint
 
 
 async def later(setup, seconds) -> None:

@@ -123,7 +123,7 @@ async def test_what_a_secret_held_is_dropped_with_the_last_that_names_it(
     setup.create(
         name=f"{setup.name}-too", redis={"address": f"localhost:{redis_server.port}"} | TLS
     )
-    known = operator.controller._endpoints
+    known = operator.controller.endpoints
     await eventually(lambda: len(known._secrets) == 3 and len(known._endpoints) == 2)
     folder = known._folder.name
     assert len(files_in(folder)) == 3

@@ -337,8 +337,8 @@ async def test_the_newer_of_two_taskqueues_leaves_the_drain_of_the_older_one_alo
     for _ in range(3):
         await operator.looks()
     api.remove("taskqueues", newer)
-    await eventually(lambda: len(operator.controller._reconcilers) == 1)
-    await eventually(lambda: not operator.controller._ending)
+    await eventually(lambda: len(operator.controller.reconcilers) == 1)
+    await eventually(lambda: not operator.controller.releasing)
     await operator.looks()
     assert len(setup.api.writes("/pods/")) == marks == 1
     await setup.fleet.workers[chosen].finish()
@@ -363,7 +363,7 @@ async def test_an_api_server_that_is_away_is_waited_for(operator, setup):
     await setup.reason("Idle")
     setup.api.down = True
     await setup.enqueue(2)
-    reconciler = next(iter(operator.controller._reconcilers.values()))
+    reconciler = next(iter(operator.controller.reconcilers.values()))
     await eventually(lambda: reconciler.failures > 1)
     setup.api.down = False
     await setup.replicas(2)
@@ -375,8 +375,8 @@ async def test_a_deleted_taskqueue_is_forgotten(operator, setup):
     setup.create({"minReplicas": 2})
     await setup.reason("Idle")
     setup.api.remove("taskqueues", setup.name)
-    await eventually(lambda: not operator.controller._reconcilers)
-    await eventually(lambda: not operator.controller._endpoints._endpoints)
+    await eventually(lambda: not operator.controller.reconcilers)
+    await eventually(lambda: not operator.controller.endpoints.in_use)
     assert setup.fleet.replicas == 2
 
 
@@ -396,7 +396,7 @@ async def test_a_taskqueue_that_is_deleted_in_the_middle_of_a_drain_calls_its_wo
     setup.api.remove("taskqueues", setup.name)
     await nobody_drains(setup)
     await eventually(lambda: not any(map(annotations, setup.fleet.pods)))
-    await eventually(lambda: not operator.controller._endpoints._endpoints)
+    await eventually(lambda: not operator.controller.endpoints.in_use)
     assert setup.fleet.replicas == 2
     assert operator.controller.cluster._watched == {}, "its pods are not kept account of"
 
@@ -409,7 +409,7 @@ async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers
     server.stop()
     await apart.reason("RedisUnreachable")
     apart.api.remove("taskqueues", apart.name)
-    await eventually(lambda: operator.controller._ending)
+    await eventually(lambda: operator.controller.releasing)
     server.start()
     await nobody_drains(apart)
     await eventually(lambda: not any(map(annotations, apart.fleet.pods)))
@@ -458,7 +458,7 @@ async def test_a_deletion_that_no_watch_told_of(operator, setup):
     await setup.reason("Idle")
     setup.api.remove_unnoticed("taskqueues", setup.name)
     await setup.enqueue(1)  # the next status write finds nothing to write to
-    await eventually(lambda: not operator.controller._reconcilers)
+    await eventually(lambda: not operator.controller.reconcilers)
 
 
 async def test_resync_finds_a_taskqueue_that_vanished(operator, setup):
@@ -469,7 +469,7 @@ async def test_resync_finds_a_taskqueue_that_vanished(operator, setup):
 
     async def forgotten() -> bool:
         await operator.controller.resync("ns")  # one that the watch's last word overtakes waits
-        return not operator.controller._reconcilers
+        return not operator.controller.reconcilers
 
     await eventually(forgotten)
 
@@ -556,7 +556,7 @@ async def test_a_resync_with_an_old_list_drops_nothing(operator, setup):
     setup.api.stale = {"taskqueues": [], "deployments": [], "pods": []}
     for _ in range(2):
         await operator.controller.resync("ns")
-    (reconciler,) = operator.controller._reconcilers.values()
+    (reconciler,) = operator.controller.reconcilers.values()
     assert not reconciler.gone
     await setup.enqueue(4)
     await setup.replicas(4)
@@ -568,7 +568,7 @@ async def test_a_resync_adds_what_the_watches_have_missed(operator, setup):
     setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1}, name="template-for-it")
     body = setup.api.objects.pop(("taskqueues", "ns", "template-for-it"))
     await operator.controller.resync("ns")
-    await eventually(lambda: not operator.controller._reconcilers)
+    await eventually(lambda: not operator.controller.reconcilers)
     setup.api.put_unnoticed("taskqueues", setup.name, {"spec": body["spec"]})
     await setup.enqueue(2)
     await operator.controller.resync("ns")
@@ -589,7 +589,7 @@ async def test_a_redis_that_refuses_its_work_does_not_flap(operator, setup, new_
     setup.fleet.create(2)
     setup.create({"pollPeriodSeconds": 1})
     await setup.reason("RedisAuthFailed")
-    (reconciler,) = operator.controller._reconcilers.values()
+    (reconciler,) = operator.controller.reconcilers.values()
     before = reconciler.seen.source.outage_seconds
     await eventually(lambda: reconciler.seen.source.outage_seconds > before + 1.5)
     assert setup.events("RedisRecovered") == []
@@ -636,7 +636,7 @@ async def test_a_permission_that_is_missing_is_told_and_not_hammered_on(operator
     await setup.reason("ActionFailed")
     assert setup.condition("Ready") == ("False", "ActionFailed")
     assert "403 Forbidden" in await setup.told("ActionFailed")
-    reconciler = next(iter(operator.controller._reconcilers.values()))
+    reconciler = next(iter(operator.controller.reconcilers.values()))
     await eventually(lambda: reconciler.failures >= 6)
     assert len(setup.api.writes("/scale")) < 15
     setup.api.forbidden = ""
@@ -672,7 +672,7 @@ async def test_a_fleet_at_work_does_not_cut_the_pause_after_a_failure_short(oper
     await setup.fleet.settle()
     setup.create({"minReplicas": 1})
     await setup.reason("Idle")
-    (reconciler,) = operator.controller._reconcilers.values()
+    (reconciler,) = operator.controller.reconcilers.values()
     setup.api.forbidden = "/scale"
     await setup.enqueue(2)
     moments = []
@@ -700,4 +700,4 @@ async def test_a_spec_that_is_too_large_is_told_and_not_kept(operator, setup):
     )
     await setup.reason("InvalidSpec")
     assert "262,144" in setup.status["message"]
-    assert operator.controller._reconcilers["ns", setup.name].resource.spec is None
+    assert operator.controller.reconcilers["ns", setup.name].resource.spec is None

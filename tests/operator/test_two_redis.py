@@ -153,7 +153,7 @@ async def test_evidence_in_one_redis_is_none_in_the_other(operator, setup, secon
     there = second.workers[name]
     await here.claim()
     await there.claim()
-    reconciler = operator.controller._reconcilers["ns", setup.name]
+    reconciler = operator.controller.reconcilers["ns", setup.name]
     await eventually(lambda: min(s.trusted_seconds for s in sources(reconciler)) > 5)
     await here.die()
     setup.api.remove("pods", name)
@@ -212,8 +212,7 @@ async def test_a_trigger_that_leaves_in_the_middle_of_a_drain_keeps_nobody_told(
     setup.api.change("taskqueues", setup.name, {"spec": {"triggers": []}})
     await nobody_drains(second)
     assert await second.draining(setup.address, setup.queue) == 1
-    endpoints = operator.controller._endpoints._endpoints
-    await eventually(lambda: len(endpoints) == 1)
+    await eventually(lambda: len(operator.controller.endpoints.in_use) == 1)
     await eventually(lambda: "triggers" not in setup.status)
 
 
@@ -233,7 +232,7 @@ async def test_a_taskqueue_that_is_deleted_calls_back_in_both(operator, setup, s
     setup.api.remove("taskqueues", setup.name)
     await nobody_drains(second)
     await nobody_drains(second, setup.address, setup.queue)
-    await eventually(lambda: not operator.controller._endpoints._endpoints)
+    await eventually(lambda: not operator.controller.endpoints.in_use)
 
 
 async def nobody_drains(second, *where) -> None:
@@ -256,9 +255,9 @@ async def test_two_triggers_with_one_queue_count_it_once(operator, setup):
     await eventually(lambda: setup.status["tasks"]["inFlight"] == 4)
     assert setup.status["tasks"]["queued"] == 0
     assert (triggers(setup)["main"]["desired"], triggers(setup)["again"]["desired"]) == (4, 2)
-    seen = operator.controller._reconcilers["ns", setup.name].seen
+    seen = operator.controller.reconcilers["ns", setup.name].seen
     assert len(seen.workers) == 4
-    assert len(operator.controller._endpoints._endpoints) == 1
+    assert len(operator.controller.endpoints.in_use) == 1
 
 
 async def test_a_missing_secret_of_one_trigger_blinds_it_alone(operator, setup, second):
@@ -271,8 +270,8 @@ async def test_a_missing_secret_of_one_trigger_blinds_it_alone(operator, setup, 
     assert "Secret none does not exist" in triggers(setup)["eu"]["message"]
     setup.api.change("taskqueues", setup.name, {"spec": {"triggers": []}})
     await eventually(lambda: setup.condition("Ready")[0] == "True")
-    assert not operator.controller._endpoints._named.keys() - {
-        operator.controller._reconcilers["ns", setup.name].resource.uid
+    assert not operator.controller.endpoints._named.keys() - {
+        operator.controller.reconcilers["ns", setup.name].resource.uid
     }
 
 

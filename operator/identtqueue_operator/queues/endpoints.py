@@ -66,6 +66,11 @@ class Endpoints:
         self._lanes = Lanes()
         self._folder: tempfile.TemporaryDirectory[str] | None = None
 
+    @property
+    def in_use(self) -> tuple[Endpoint, ...]:
+        """The endpoints that have listeners, or are about to get their first one."""
+        return tuple(self._endpoints.values())
+
     async def find(self, owner: str, namespace: str, redis: Redis, *, in_trouble: bool) -> Endpoint:
         """Find or make the endpoint that a TaskQueue means.
 

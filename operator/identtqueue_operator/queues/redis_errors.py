@@ -1,9 +1,9 @@
-"""Errors of Redis as the status words them, pure: one of a fixed set of sentences.
+"""What an error of Redis means: whose trouble it is, and how the status words it. Pure.
 
-Anybody who may write a TaskQueue can have the operator connect somewhere, and reads its status. So
-a status must not repeat what answered there: no banner, no error text, no names that it knows. The
-operator's log has all of that. The sentences depend on codes that Redis is known to use; a server
-that is none can at most choose among them.
+The status has one of a fixed set of sentences. Anybody who may write a TaskQueue can have the
+operator connect somewhere, and reads its status. So a status must not repeat what answered there:
+no banner, no error text, no names that it knows. The operator's log has all of that. The sentences
+depend on codes that Redis is known to use; a server that is none can at most choose among them.
 """
 
 import re
@@ -15,9 +15,21 @@ from identtqueue.errors import (
     RedisAuthFailed,
     RedisFull,
     RedisProtocolError,
+    RedisTlsFailed,
     RedisTooOld,
     RedisTopologyMismatch,
     RedisUnavailable,
+)
+from identtqueue_operator.model import SourceTrouble
+
+_TROUBLES = (
+    (RedisAddressRefused, SourceTrouble.ADDRESS_REFUSED),
+    (RedisAuthFailed, SourceTrouble.AUTH_FAILED),
+    (RedisTlsFailed, SourceTrouble.TLS_FAILED),
+    (RedisTopologyMismatch, SourceTrouble.TOPOLOGY_MISMATCH),
+    (RedisProtocolError, SourceTrouble.PROTOCOL_ERROR),
+    (RedisUnavailable, SourceTrouble.UNREACHABLE),
+    (RedisFull, SourceTrouble.FULL),
 )
 
 _OUR_WORDS = re.compile(r"it lets the operator in and ends the connection, again and again; [^;]*")
@@ -62,6 +74,27 @@ _TOPOLOGY = (
     ("needs the addresses of Sentinels", "spec.redis.sentinel needs the addresses of Sentinels"),
     ("knows a master", "no Sentinel knows a master of that name"),
 )
+
+
+def trouble_of(error: IdenttqueueError) -> SourceTrouble:
+    """Return the condition's reason for an error of the library."""
+    fits = (trouble for kind, trouble in _TROUBLES if isinstance(error, kind))
+    return next(fits, SourceTrouble.INCOMPATIBLE)
+
+
+def concerns_all(error: IdenttqueueError) -> bool:
+    """Return whether an error concerns every TaskQueue at this Redis.
+
+    A refused login does too, but looks like a refused queue; the poll finds out.
+    """
+    return isinstance(
+        error,
+        RedisUnavailable
+        | RedisAddressRefused
+        | RedisTlsFailed
+        | RedisTopologyMismatch
+        | RedisTooOld,
+    )
 
 
 def explain(error: IdenttqueueError) -> str:

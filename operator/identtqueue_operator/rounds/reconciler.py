@@ -178,7 +178,7 @@ class Reconciler:
             return
         for connection in connections:
             if connection.endpoint is not None:
-                await connection.endpoint.tried.wait()
+                await connection.endpoint.tried()
 
     def _rest_seconds(self, pause: float | None) -> float | None:
         """Return for how long events cause no round; None: they cause one at once."""
