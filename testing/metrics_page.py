@@ -27,6 +27,20 @@ def documented(section: str) -> dict[str, set[str]]:
     return {name: set(re.findall(r"\w+", labels)) for name, labels in rows}
 
 
+def explained(section: str) -> dict[str, str]:
+    """Return the sentence about each metric in a section's table, as `/metrics` should have it."""
+    text = PAGE.read_text().partition(f"## {section}\n")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| [^|]*\| (.*) \|$", text, re.MULTILINE)
+    plain = {name: re.sub(r"`| \(histogram\)$", "", meaning) for name, meaning in rows}
+    return {name: f"{meaning[0].upper()}{meaning[1:]}." for name, meaning in plain.items()}
+
+
+def helped(exposition: str) -> dict[str, str]:
+    """Return the help text of each metric of this project in a page of `/metrics`."""
+    found = dict(re.findall(r"^# HELP (identtqueue_\w+) (.*)$", exposition, re.MULTILINE))
+    return {name: text for name, text in found.items() if not name.endswith("_created")}
+
+
 def served(exposition: str) -> dict[str, set[str]]:
     """Return the labels of each metric of this project in a page of `/metrics`."""
     found = {

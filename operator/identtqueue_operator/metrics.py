@@ -36,45 +36,69 @@ class _Look(NamedTuple):
 
 
 _NUMBERS: tuple[tuple[str, str, Callable[[_Look], float]], ...] = (
-    ("replicas_desired", "Replicas wanted.", lambda s: s.decision.target.replicas),
-    ("replicas_current", "Replicas that the workload asks for.", lambda s: s.decision.current),
-    ("workers_draining", "Workers told to drain.", lambda s: len(s.decision.drain.victims)),
-    ("redis_reachable", "1 while Redis answers.", lambda s: s.seen.source.trouble is None),
-    ("workers_working", "Pods that are ready and registered.", lambda s: s.decision.health.working),
+    ("replicas_desired", "Replicas that the operator wants.", lambda s: s.decision.target.replicas),
+    ("replicas_current", "Replicas in the workload's spec.", lambda s: s.decision.current),
+    (
+        "workers_draining",
+        "Workers that are being drained.",
+        lambda s: len(s.decision.drain.victims),
+    ),
+    (
+        "redis_reachable",
+        "1 while Redis answers and works; with several Redis, while all of them do.",
+        lambda s: s.seen.source.trouble is None,
+    ),
+    (
+        "workers_working",
+        "Pods that are ready and registered as workers.",
+        lambda s: s.decision.health.working,
+    ),
     (
         "workers_failing",
-        "1 while workers can't work.",
+        "1 while workers cannot work, for the reason in the condition WorkersReady.",
         lambda s: s.decision.health.trouble,
     ),
     (
         "entries_unreadable",
-        "Worker entries in Redis that can't be read.",
+        "Workers' entries in Redis that cannot be read, in part or at all.",
         lambda s: len(s.seen.flaws),
     ),
-    ("conflicting", "1 while others scale it too.", lambda s: bool(s.seen.conflict)),
+    (
+        "conflicting",
+        "1 while another autoscaler scales the workload too.",
+        lambda s: bool(s.seen.conflict),
+    ),
 )
 _QUEUE_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
     ("tasks_queued", "Tasks that wait.", lambda d: d.queued),
-    ("tasks_held", "Queued tasks held back by their jobs' limits.", lambda d: d.held),
+    ("tasks_held", "Waiting tasks that their jobs' limits hold back.", lambda d: d.held),
     ("tasks_in_flight", "Tasks that run.", lambda d: d.in_flight),
-    ("tasks_scheduled", "Scheduled tasks.", lambda d: d.scheduled),
-    ("tasks_due_soon", "Scheduled tasks that need a pod now.", lambda d: d.due_soon),
-    ("startup_seconds", "Expected start-up time of a pod.", lambda d: d.due_within_seconds),
+    ("tasks_scheduled", "Scheduled tasks (delays, retries, cron).", lambda d: d.scheduled),
+    (
+        "tasks_due_soon",
+        "Scheduled tasks that fall due before a new pod would be ready.",
+        lambda d: d.due_soon,
+    ),
+    (
+        "startup_seconds",
+        "How long a pod is expected to take until it is ready.",
+        lambda d: d.due_within_seconds,
+    ),
     ("tasks_dead", "Dead letters.", lambda d: d.dead),
     (
         "oldest_wait_seconds",
-        "Wait of the oldest waiting task.",
+        "For how long the oldest waiting task has waited.",
         lambda d: d.oldest_wait_seconds or 0.0,
     ),
 )
 
 
 _TRIGGER_NUMBERS: tuple[tuple[str, str, Callable[[Depth], float]], ...] = (
-    ("trigger_tasks_queued", "Tasks that wait.", lambda d: d.queued),
-    ("trigger_tasks_in_flight", "Tasks that run.", lambda d: d.in_flight),
+    ("trigger_tasks_queued", "Tasks of the trigger that wait.", lambda d: d.queued),
+    ("trigger_tasks_in_flight", "Tasks of the trigger that run.", lambda d: d.in_flight),
     (
         "trigger_oldest_wait_seconds",
-        "Wait of the oldest waiting task.",
+        "For how long the oldest waiting task of the trigger has waited.",
         lambda d: d.oldest_wait_seconds or 0.0,
     ),
 )
@@ -90,7 +114,7 @@ class _PerTaskQueue:
     def collect(self) -> Iterable[Metric]:
         snapshots = list(self._snapshots())
         ready = ((s.key, float(s.ready)) for s in snapshots)
-        yield _family("ready", "1 while the TaskQueue is Ready.", ready)
+        yield _family("ready", "1 while the condition Ready is True.", ready)
         yield _reasons(snapshots)
         looks = [_Look(s.key, s.seen, s.decision) for s in snapshots if s.seen and s.decision]
         for name, text, number in _NUMBERS:
@@ -100,12 +124,16 @@ class _PerTaskQueue:
             yield _family(name, text, ((key, of_depth(depth)) for key, depth in known))
         yield from _of_triggers(looks)
         there = ((look.key, d.ready) for look in looks if (d := look.seen.workload) is not None)
-        yield _family("replicas_ready", "Pods ready.", there)
+        yield _family("replicas_ready", "Pods that are ready.", there)
 
 
 def _of_triggers(looks: Sequence[_Look]) -> Iterable[Metric]:
     triggers = [(look.key, trigger) for look in looks for trigger in look.seen.triggers]
-    family = _labelled("trigger_reachable", "1 while the trigger's Redis answers.", "trigger")
+    family = _labelled(
+        "trigger_reachable",
+        "1 while the queues of the trigger can be read; main is the trigger of the main fields.",
+        "trigger",
+    )
     for key, trigger in triggers:
         family.add_metric((*key, trigger.name), float(trigger.depth is not None))
     yield family
@@ -115,7 +143,11 @@ def _of_triggers(looks: Sequence[_Look]) -> Iterable[Metric]:
             if trigger.depth is not None:
                 family.add_metric((*key, trigger.name), float(of_depth(trigger.depth)))
         yield family
-    family = _labelled("trigger_replicas_desired", "Replicas that the trigger asks for.", "trigger")
+    family = _labelled(
+        "trigger_replicas_desired",
+        "Replicas that the trigger asks for; the largest counts.",
+        "trigger",
+    )
     for look in looks:
         for name, replicas in look.decision.target.wishes:
             family.add_metric((*look.key, name), float(replicas))
@@ -123,7 +155,7 @@ def _of_triggers(looks: Sequence[_Look]) -> Iterable[Metric]:
 
 
 def _reasons(snapshots: Iterable[Snapshot]) -> GaugeMetricFamily:
-    text = "1 for the reason in the TaskQueue's status."
+    text = "1 for the reason in the status."
     family = _labelled("reason", text, "reason")
     for snapshot in snapshots:
         family.add_metric((*snapshot.key, snapshot.reason), 1.0)
@@ -154,7 +186,7 @@ class Meter:
         )
         self._ring_to_patch = Histogram(
             PREFIX + "ring_to_patch_seconds",
-            "From the doorbell to the confirmed PATCH of the workload.",
+            "Time from the doorbell to the confirmed PATCH of the workload.",
             registry=self._registry,
             buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 5),
         )
@@ -163,17 +195,17 @@ class Meter:
         )
         self._recovered = Counter(
             PREFIX + "tasks_recovered",
-            "Tasks taken back from dead workers.",
+            "Tasks recovered from dead workers: requeued, or made dead letters (dead).",
             ("cause", "fate"),
             registry=self._registry,
         )
         self._failures = Counter(
             PREFIX + "round_failures",
-            "Reconcile rounds that failed, in whole or in part.",
+            "Reconcile rounds that failed, or whose decision was not carried out completely.",
             registry=self._registry,
         )
         self.leading = Gauge(
-            PREFIX + "leading", "1 while this replica is the leader.", registry=self._registry
+            PREFIX + "leading", "1 in the pod that leads.", registry=self._registry
         )
 
     def watch(

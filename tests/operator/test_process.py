@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from testing.metrics_page import documented, served
+from testing.metrics_page import documented, explained, helped, served
 from testing.redis_server import free_port
 from testing.waiting import eventually
 
@@ -119,6 +119,7 @@ async def test_from_start_to_stop(api, setup, replica):
     assert 'tasks_recovered_total{cause="container ended",fate="requeued"} 2.0' in metrics
     assert "identtqueue_operator_reconcile_seconds_count" in metrics
     assert served(metrics) == documented("Of the operator")
+    assert helped(metrics) == explained("Of the operator")
 
     # kopf has left no trace: no finalizer that blocks deletion, no annotation.
     after = api.get("taskqueues", setup.name)["metadata"]
