@@ -23,7 +23,7 @@
     ├── TaskNotFound (LookupError)      never enqueued, or its result has expired
     ├── TaskExists                      an id enqueued with `on_existing="raise"` is taken
     ├── TaskError                       the task ended without a result; raised in the waiting call
-    │   ├── TaskFailed                  the job raised; remote type, message and traceback
+    │   ├── TaskFailed                  it is a dead letter; remote type, message and traceback
     │   └── TaskCancelled
     │       └── TaskExpired             it did not start before `expires_seconds`
     ├── BadResult                       it doesn't fit the type that the job declares to return
@@ -32,9 +32,12 @@
     ├── ProcessDied                     a job's process crashed, exited or was killed
     ├── ProcessNotStarted               a process for jobs took too long to start
     ├── NotConnected                    an App is used before `connect`
-    ├── UnknownJob                      a worker has no job of that name: dead letter
-    ├── BadArguments                    they don't fit what the job declares: dead letter
+    ├── UnknownJob                      the worker has no job of that name: it declines the task
+    ├── BadArguments                    they don't fit the worker's job: it declines the task
     └── Retry                           raised *by* a job: run the task again
+
+A declined task is left to a worker that can run it. It becomes a dead letter if there is none for
+`unrunnable_seconds`. A payload that a newer version of the library wrote is declined, too.
 """
 
 from __future__ import annotations
@@ -209,16 +212,20 @@ class TaskError(IdenttqueueError):
 
 
 class TaskFailed(TaskError):
-    """The job failed for good.
+    """The task is a dead letter.
+
+    The job failed for good, the task lost too many workers, or no worker could run it.
 
     The text may be shown to a user: it does not contain the traceback, which names files and
     source lines of the worker. The traceback is added as a note (`add_note`), so Python and
     `logging` print it below the local one.
 
     Attributes:
-        remote_type: qualified name of the exception raised in the worker.
+        remote_type: qualified name of the exception raised in the worker; `WorkerLost` if too many
+            workers were lost.
         remote_message: its text.
-        remote_traceback: its formatted traceback; empty when the worker was lost.
+        remote_traceback: its formatted traceback; empty where it would say nothing, as when the
+            worker was lost.
     """
 
     def __init__(
@@ -259,7 +266,11 @@ class BadResult(IdenttqueueError):
 
 
 class PayloadUndecodable(IdenttqueueError):
-    """The stored bytes are not an envelope or a result that this version can read."""
+    """The stored bytes are not an envelope or a result that this version can read.
+
+    In a worker the task becomes a dead letter at once, because every other worker of this version
+    would read the same. If a newer version wrote the envelope, the worker declines the task.
+    """
 
 
 class TimedOut(IdenttqueueError, TimeoutError):
@@ -315,7 +326,11 @@ class NotConnected(IdenttqueueError):
 
 
 class UnknownJob(IdenttqueueError):
-    """The worker has no job of that name."""
+    """The worker has no job of that name.
+
+    It declines the task. If no worker has the job for `unrunnable_seconds`, the task becomes a dead
+    letter with this error.
+    """
 
     def __init__(self, name: str, known: list[str]) -> None:
         super().__init__(
@@ -325,7 +340,11 @@ class UnknownJob(IdenttqueueError):
 
 
 class BadArguments(IdenttqueueError):
-    """The arguments don't fit what the job declares."""
+    """The arguments don't fit what the job declares in this worker.
+
+    The worker declines the task, because another release of the job may take them. If no worker
+    does for `unrunnable_seconds`, the task becomes a dead letter with this error.
+    """
 
     def __init__(self, name: str, why: str) -> None:
         super().__init__(f"job {name}: {why}")

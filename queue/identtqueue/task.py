@@ -46,8 +46,8 @@ class State(enum.StrEnum):
         PENDING: the task waits in its queue for a worker, also while its job is at a limit.
         RUNNING: a worker owns the task.
         SUCCEEDED: the task has a result.
-        FAILED: the task is a dead letter: the job failed for good, or the task lost too many
-            workers. It can be replayed or discarded.
+        FAILED: the task is a dead letter: the job failed for good, the task lost too many workers,
+            or no worker could run it. It can be replayed or discarded.
         CANCELLED: the task was cancelled, or did not start before its `expires_seconds`.
     """
 
