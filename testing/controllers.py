@@ -155,7 +155,7 @@ class Controllers:
 
     @property
     def key(self) -> WorkloadKey:
-        return WorkloadKey("ns", self.name, kind=self.kind)
+        return WorkloadKey("ns", self.name, "apps", self.kind)
 
     @property
     def number(self) -> int:

@@ -13,8 +13,11 @@ from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.metrics import Meter
 from identtqueue_operator.model import Selector
 from identtqueue_operator.settings import Settings
+from identtqueue_operator.workload.kinds import WATCHED
 from testing.api_server import ApiServer
 from testing.waiting import eventually
+
+WATCHED_PLURALS = {kind.plural: kind for kind in WATCHED}
 
 
 class Operator:
@@ -104,9 +107,9 @@ class Operator:
                 )
             case "taskqueues":
                 controller.task_queue_changed(body)
-            case "deployments" | "statefulsets":
+            case plural if plural in WATCHED_PLURALS:
                 tell = controller.workload_deleted if gone else controller.workload_changed
-                tell(body, body["kind"])
+                tell(body, WATCHED_PLURALS[plural])
             case "horizontalpodautoscalers":
                 controller.autoscaler_changed(body, gone=gone)
             case "pods":

@@ -30,6 +30,7 @@ from identtqueue_operator.rounds.observe import observe
 from identtqueue_operator.workload.lookup import Workloads
 from testing.api_server import ApiServer
 from testing.controllers import Controllers, Shape
+from testing.operating import WATCHED_PLURALS
 from testing.taskqueues import spec
 from testing.waiting import eventually
 
@@ -85,9 +86,9 @@ class OperatorLoop:
             self._hear("ADDED", plural, body)
 
     def _hear(self, event: str, plural: str, body) -> None:
-        if plural in ("deployments", "statefulsets"):
-            self._cluster.put_workload(parse.workload(body, body["kind"]))
-            self._cluster.watch(WorkloadKey(*parse.key_of(body), kind=body["kind"]))
+        if (kind := WATCHED_PLURALS.get(plural)) is not None:
+            self._cluster.put_workload(kind.read(body))
+            self._cluster.watch(kind.key_of(body))
         elif plural == "pods" and event == "DELETED":
             self._cluster.drop_pod(parse.pod(body, self._clock()), body["metadata"]["labels"])
         elif plural == "pods":

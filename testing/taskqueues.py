@@ -17,8 +17,9 @@ from identtqueue_operator.model import (
     Workload,
     WorkloadKey,
 )
+from identtqueue_operator.workload.deployment import DEPLOYMENT
 
-WORKLOAD = WorkloadKey("ns", "worker")
+WORKLOAD = WorkloadKey("ns", "worker", *DEPLOYMENT.id)
 
 
 def spec(scaling: dict[str, Any] | None = None, **more: Any) -> TaskQueueSpec:
@@ -43,6 +44,7 @@ def deployment(replicas: int, existing: int | None = None) -> Workload:
         replicas=replicas,
         existing=replicas if existing is None else existing,
         ready=replicas if existing is None else existing,
+        refusal="",
     )
 
 

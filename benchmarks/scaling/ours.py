@@ -32,7 +32,7 @@ ROUND_SECONDS = 0.02
 """From the doorbell to the written number: docs/measurements.md."""
 WATCH_SECONDS = 0.05
 """Until the operator hears of a pod that changed."""
-_WORKLOAD = WorkloadKey("simulated", "worker")
+_WORKLOAD = WorkloadKey("simulated", "worker", "apps", "Deployment")
 _SELECTOR = Selector((("app", "worker"),))
 
 
@@ -131,6 +131,7 @@ class OurScaler:
                 replicas=fleet.replicas,
                 existing=sum(not pod.deleting for pod in fleet.pods.values()),
                 ready=len(workers),
+                refusal="",
             ),
             pods=tuple(pods),
         )

@@ -9,7 +9,7 @@ import contextvars
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ from identtqueue.admin import Reach
 from identtqueue_operator.kube import parse
 from identtqueue_operator.kube.autoscalers import Autoscalers
 from identtqueue_operator.kube.cache import Cluster
-from identtqueue_operator.kube.client import ApiError, Kube
+from identtqueue_operator.kube.client import PODS, TASK_QUEUES, ApiError, ApiResource, Kube
 from identtqueue_operator.kube.pod_watch import PodWatch
 from identtqueue_operator.metrics import Meter, Snapshot
 from identtqueue_operator.model import Key, Pod, WorkloadKey
@@ -26,6 +26,8 @@ from identtqueue_operator.queues.shared import SharedQueues
 from identtqueue_operator.rounds.reconciler import Reconciler
 from identtqueue_operator.rounds.tools import Tools
 from identtqueue_operator.settings import Settings
+from identtqueue_operator.workload.kind import Kind, WatchedKind
+from identtqueue_operator.workload.kinds import WATCHED, kind_of
 from identtqueue_operator.workload.lookup import Workloads
 
 logger = logging.getLogger(__name__)
@@ -72,8 +74,9 @@ class Controller:
         self._me = Key(settings.own_namespace, settings.identity)
         self._my_pod_is_seen = False
         self._seen_at: dict[Key, float] = {}
-        self._blind: dict[tuple[str | None, str], str] = {}
-        """Refused watches: (served namespace, kind) and what the API server says."""
+        self._blind: dict[tuple[str | None, Kind | None], str] = {}
+        """Refused watches: (served namespace, kind) and what the API server says. Without a kind
+        it is a watch that every TaskQueue needs."""
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._closing = False
         self._context = contextvars.copy_context()
@@ -185,13 +188,13 @@ class Controller:
         task.add_done_callback(lambda ended: self._ending.pop(ended, None))
         task.cancel()
 
-    def workload_changed(self, body: Body, kind: str) -> None:
-        """Take in a Deployment or a StatefulSet that is new or has changed."""
-        self.cluster.put_workload(parse.workload(body, kind))
+    def workload_changed(self, body: Body, kind: WatchedKind) -> None:
+        """Take in a workload that is new or has changed."""
+        self.cluster.put_workload(kind.read(body))
 
-    def workload_deleted(self, body: Body, kind: str) -> None:
-        """Drop a Deployment or a StatefulSet."""
-        self.cluster.drop_workload(WorkloadKey(*parse.key_of(body), kind=kind))
+    def workload_deleted(self, body: Body, kind: WatchedKind) -> None:
+        """Drop a workload."""
+        self.cluster.drop_workload(kind.key_of(body))
 
     def pod_changed(self, body: Body) -> None:
         """Take in a pod that is new or has changed."""
@@ -297,7 +300,7 @@ class Controller:
     def _is_blind(self, workload: WorkloadKey) -> str:
         """Say why changes in the workload's namespace are not seen; empty if they are."""
         for namespace in (workload.namespace, None):
-            for kind in ("", "StatefulSet") if workload.is_stateful_set else ("",):
+            for kind in (None, kind_of(workload)):
                 if text := self._blind.get((namespace, kind)):
                     return text
         return ""
@@ -311,19 +314,20 @@ class Controller:
 
     async def check_rights(self, namespace: str | None) -> None:
         """Try whether what is watched in a namespace may be listed."""
-        await self._try(namespace, "", self._kube.try_to_list)
-        if any(workload.is_stateful_set for workload in self._by_workload):
-            await self._try(namespace, "StatefulSet", self._kube.try_to_list_stateful_sets)
+        required = (kind.resource for kind in WATCHED if kind.required)
+        await self._try(namespace, None, TASK_QUEUES, PODS, *required)
+        for kind in WATCHED:
+            if not kind.required and self._is_named(kind):
+                await self._try(namespace, kind, kind.resource)
 
-    async def _try(
-        self,
-        namespace: str | None,
-        kind: str,
-        listing: Callable[[str | None], Awaitable[None]],
-    ) -> None:
-        """Note whether a listing is refused. An empty `kind` concerns all TaskQueues."""
+    def _is_named(self, kind: Kind) -> bool:
+        """Return whether a TaskQueue names a workload of this kind."""
+        return any(kind_of(workload) is kind for workload in self._by_workload)
+
+    async def _try(self, namespace: str | None, kind: Kind | None, *resources: ApiResource) -> None:
+        """Note whether a listing is refused. Without a kind it concerns all TaskQueues."""
         try:
-            await listing(namespace)
+            await self._kube.try_to_list(namespace, *resources)
             text = ""
         except ApiError as error:
             if error.status not in (401, 403):
@@ -357,12 +361,9 @@ class Controller:
         is dropped or added on its word alone.
         """
         listed_at = self._steady()
-        bodies = await self._kube.list_deployments(namespace)
-        await self._settle_doubts(namespace, "Deployment", bodies, listed_at)
-        if any(workload.is_stateful_set for workload in self._by_workload):
-            # Only then: a Role that is older than the operator may not have the right.
-            bodies = await self._kube.list_stateful_sets(namespace)
-            await self._settle_doubts(namespace, "StatefulSet", bodies, listed_at)
+        for kind in WATCHED:
+            if kind.required or self._is_named(kind):
+                await self._settle_doubts(namespace, kind, listed_at)
         await self._compare_pods(namespace, await self._kube.list_pods(namespace), listed_at)
         bodies = await self._kube.list_task_queues(namespace)
         for key in self._doubtful_task_queues(namespace, bodies, listed_at):
@@ -372,10 +373,12 @@ class Controller:
                 reconciler.look()
 
     async def _settle_doubts(
-        self, namespace: str | None, kind: str, bodies: Iterable[Body], listed_at: float
+        self, namespace: str | None, kind: WatchedKind, listed_at: float
     ) -> None:
-        for workload in self.cluster.doubtful_workloads(namespace, kind, bodies, listed_at):
-            await self._ask_for_workload(workload)
+        bodies = await self._kube.list_headings(namespace, kind.resource)
+        present = {kind.key_of(body) for body in bodies}
+        for key in self.cluster.doubtful_workloads(namespace, kind.id, present, listed_at):
+            await self._ask_for_workload(kind, key)
 
     async def _compare_pods(
         self, namespace: str | None, bodies: Iterable[Body], listed_at: float
@@ -412,8 +415,8 @@ class Controller:
         elif self._seen_at.get(key, 0.0) < asked_at:
             self.task_queue_deleted(key)
 
-    async def _ask_for_workload(self, key: WorkloadKey) -> None:
-        found = await self._kube.get_workload(key)
+    async def _ask_for_workload(self, kind: WatchedKind, key: WorkloadKey) -> None:
+        found = await kind.get(key, self._kube)
         if found is None:
             self.cluster.drop_workload(key)
         else:

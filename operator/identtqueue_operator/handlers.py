@@ -17,6 +17,8 @@ from identtqueue_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
 from identtqueue_operator.controller import Controller
 from identtqueue_operator.kube.client import in_cluster
 from identtqueue_operator.kube.parse import key_of
+from identtqueue_operator.workload.kind import WatchedKind
+from identtqueue_operator.workload.kinds import WATCHED
 
 FINALIZER = "operator.identtqueue.dev/unused"
 
@@ -39,8 +41,8 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
         else:
             controller.task_queue_changed(body)
 
-    _watch_workloads(handlers, controller, "deployments", "Deployment")
-    _watch_workloads(handlers, controller, "statefulsets", "StatefulSet")
+    for kind in WATCHED:
+        _watch_workloads(handlers, controller, kind)
 
     @kopf.on.event("autoscaling", "v2", "horizontalpodautoscalers", registry=handlers)
     async def autoscaler(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
@@ -50,9 +52,9 @@ def registry(controller: Controller) -> kopf.OperatorRegistry:
 
 
 def _watch_workloads(
-    handlers: kopf.OperatorRegistry, controller: Controller, plural: str, kind: str
+    handlers: kopf.OperatorRegistry, controller: Controller, kind: WatchedKind
 ) -> None:
-    @kopf.on.event("apps", "v1", plural, registry=handlers, id=plural)
+    @kopf.on.event(kind.group, kind.version, kind.plural, registry=handlers, id=kind.plural)
     async def workload(type: str | None, body: kopf.Body, **_: Any) -> None:  # noqa: A002
         if type == "DELETED":
             controller.workload_deleted(body, kind)
@@ -75,7 +77,7 @@ def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:
     # A half-open watch is noticed by the missing bookmarks (one a minute).
     chosen.watching.inactivity_timeout = 70
     # Lists come in pieces, so that few objects are in memory at once. Each may take 1.5 MiB, as
-    # TaskQueues and Deployments of strangers do, and eight times as much once it is parsed.
+    # TaskQueues and workloads of strangers do, and eight times as much once it is parsed.
     chosen.watching.chunk_size = 10
     # One task per object that changed, which keeps the object until the idle time-out: short, or
     # thousands of objects at start would wait for each other; limited, for the same reason.

@@ -40,26 +40,13 @@ class WorkloadKey(NamedTuple):
 
     namespace: str
     name: str
-    group: str = "apps"
-    kind: str = "Deployment"
+    group: str
+    kind: str
 
     @classmethod
-    def referred(
-        cls, namespace: str, name: str, api_version: str | None, kind: str | None
-    ) -> "WorkloadKey":
-        """Make the key from what a reference says. Without a version or kind it is a Deployment."""
-        group = (api_version or "apps/v1").rpartition("/")[0]
-        return cls(namespace, name, group, kind or "Deployment")
-
-    @property
-    def is_deployment(self) -> bool:
-        """Whether it is a Deployment of Kubernetes' own."""
-        return (self.group, self.kind) == ("apps", "Deployment")
-
-    @property
-    def is_stateful_set(self) -> bool:
-        """Whether it is a StatefulSet of Kubernetes' own: other groups have such a kind too."""
-        return (self.group, self.kind) == ("apps", "StatefulSet")
+    def referred(cls, namespace: str, name: str, api_version: str, kind: str) -> "WorkloadKey":
+        """Make the key from what a reference says."""
+        return cls(namespace, name, api_version.rpartition("/")[0], kind)
 
     def __str__(self) -> str:
         return f"{self.kind} {self.name}"
@@ -100,8 +87,8 @@ class Owner(NamedTuple):
 
     uid: str
     name: str
-    group: str = "apps"
-    kind: str = "ReplicaSet"
+    group: str
+    kind: str
 
 
 class RemovalOrder(StrEnum):
@@ -155,8 +142,9 @@ class Workload:
     """The workload's controller has not yet acted on the specification as it is now."""
     paused: bool = False
     """Its controller follows the number of replicas, and does not roll out."""
-    refusal: str = ""
-    """Why its controller can't create pods, in the API server's words."""
+    refusal: str | None = None
+    """Why its controller can't create pods, in the API server's words; empty if it can. None: its
+    kind never says."""
     stuck: str = ""
     """Why its rollout makes no progress: the deadline has passed."""
     replicas_by: str = ""

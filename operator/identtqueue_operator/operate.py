@@ -20,7 +20,7 @@ import kopf
 from identtqueue_operator import handlers, logs
 from identtqueue_operator.collector import Collector
 from identtqueue_operator.controller import Controller
-from identtqueue_operator.kube.client import ApiError, Kube, connect
+from identtqueue_operator.kube.client import TASK_QUEUES, ApiError, Kube, connect
 from identtqueue_operator.kube.leader import Leader
 from identtqueue_operator.metrics import Meter
 from identtqueue_operator.scrapers import Scrapers
@@ -135,7 +135,8 @@ class _Term:
         """Wait until TaskQueues can be listed: kopf does not notice a CRD that comes later."""
         while True:
             try:
-                await self.kube.find_task_queues(next(iter(self.settings.namespaces), None))
+                namespace = next(iter(self.settings.namespaces), None)
+                await self.kube.try_to_list(namespace, TASK_QUEUES)
             except ApiError as error:
                 if not self.server.problem:
                     logger.warning("waiting until TaskQueues can be listed: %s", error)

@@ -1,4 +1,4 @@
-"""Sources: only one module names keys, and only Lua scripts write to Redis."""
+"""Sources: where keys, commands that write to Redis, and kinds of workloads may be named."""
 
 from __future__ import annotations
 
@@ -9,11 +9,21 @@ from pathlib import Path
 import redis
 
 from identtqueue.protocol.keys import ROOT as KEY_ROOT
+from identtqueue_operator.workload.kinds import WATCHED
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "queue/identtqueue"
 KEYS = LIBRARY / "protocol/keys.py"
 COMMANDS = LIBRARY / "protocol/commands.py"
+OPERATOR = ROOT / "operator/identtqueue_operator"
+KNOW_KINDS = ("workload", "kube")
+"""Rooms that may tell kinds of workloads apart."""
+SPEAK_OF_KINDS = {
+    "api/v1alpha1.py": "the default of workloadRef.kind, and descriptions of fields",
+    "api/crd.py": "descriptions of fields",
+    "api/admission.py": "which permission an author needs for a template",
+}
+"""Modules that name a kind to users, and why."""
 
 
 def sources(*suffixes: str) -> Iterator[Path]:
@@ -90,3 +100,30 @@ def test_neither_the_protocol_nor_the_operator_knows_redis_py() -> None:
     importing = [name(path) for path in sources(".py") if "redis" in imports(path)]
     assert importing
     assert [p for p in importing if p.startswith(("queue/identtqueue/protocol", "operator"))] == []
+
+
+# --- kinds of workloads ---
+
+
+def kinds_named(path: Path) -> set[str]:
+    """The kinds that the code of a module tells apart: in strings and names, not in prose."""
+    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    names = {getattr(node, "id", None) or getattr(node, "attr", None) or "" for node in nodes}
+    said = " ".join([*names, *strings(path)]).replace("_", "").lower()
+    return {kind.name for kind in WATCHED if kind.name.lower() in said}
+
+
+def test_no_other_room_knows_one_kind_of_workload_from_another() -> None:
+    """It asks the kind (`workload/kind.py`), so that a new kind is a change of one room."""
+    found = {
+        str(path.relative_to(OPERATOR)): kinds
+        for path in sorted(OPERATOR.rglob("*.py"))
+        if path.relative_to(OPERATOR).parts[0] not in KNOW_KINDS and (kinds := kinds_named(path))
+    }
+    assert found.keys() == SPEAK_OF_KINDS.keys(), found
+
+
+def test_a_kind_that_is_named_is_found(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text('"""A Deployment."""\nif kind == "StatefulSet" or key.is_deployment: ...\n')
+    assert kinds_named(module) == {kind.name for kind in WATCHED}

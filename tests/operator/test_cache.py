@@ -6,6 +6,7 @@ import pytest
 
 from identtqueue_operator.kube.cache import REMEMBER_GONE_SECONDS, Cluster
 from identtqueue_operator.model import Key, Selector, WorkloadKey
+from identtqueue_operator.workload.deployment import DEPLOYMENT
 from testing.taskqueues import WORKLOAD, deployment, pod
 
 LABELS = {"app": "worker"}
@@ -97,12 +98,11 @@ def test_what_a_list_and_the_watches_say_differently_is_doubtful(cluster, clock)
     cluster.drop_pods_called(Key("ns", "there"), other_than="uid-there")
     names = {p.key.name: p.gone_at for p in cluster.pods(deployment(1))}
     assert names == {"gone": clock.now, "there": None, "newer than the list": None}
-    assert cluster.doubtful_workloads("another", "Deployment", [], listed_at) == set()
-    assert cluster.doubtful_workloads(None, "Deployment", [], listed_at) == {WORKLOAD}
-    assert cluster.doubtful_workloads("ns", "Deployment", [body(pod("new"))], clock.now + 1) == {
-        WORKLOAD,
-        WorkloadKey("ns", "new"),
-    }
+    assert cluster.doubtful_workloads("another", DEPLOYMENT.id, set(), listed_at) == set()
+    assert cluster.doubtful_workloads(None, DEPLOYMENT.id, set(), listed_at) == {WORKLOAD}
+    new = WorkloadKey("ns", "new", *DEPLOYMENT.id)
+    found = cluster.doubtful_workloads("ns", DEPLOYMENT.id, {new}, clock.now + 1)
+    assert found == {WORKLOAD, new}
 
 
 def test_unwatched_pods_are_not_told(cluster, told):

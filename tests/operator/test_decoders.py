@@ -21,6 +21,7 @@ from identtqueue_operator.kube import client, parse
 from identtqueue_operator.policy.claims import Claim
 from identtqueue_operator.queues.redis_errors import explain
 from identtqueue_operator.times import timestamp
+from identtqueue_operator.workload.kinds import WATCHED
 
 SCALARS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=30)
 ERRORS = st.text(max_size=30).map(wire.redis_errors.ResponseError)
@@ -128,7 +129,8 @@ def test_an_answer_of_the_api_server_is_an_object(text):
 @given(JSON)
 def test_an_object_of_a_list_is_boiled_down_or_refused(body):
     """Who reads a list leaves out what is refused in one of these ways."""
-    for decode in (client.heading, parse.pod, parse.deployment, parse.selector):
+    watched = (kind.read for kind in WATCHED)
+    for decode in (client.heading, parse.pod, parse.selector, *watched):
         with contextlib.suppress(AttributeError, TypeError, LookupError, ValueError):
             decode(body)
 

@@ -15,6 +15,7 @@ from identtqueue_operator.policy.drain import (
     waits_for_rollout,
 )
 from identtqueue_operator.policy.victims import replicaset_order
+from identtqueue_operator.workload.kind import REPLICA_SET
 from testing.taskqueues import deployment, observed, pod, worker
 
 
@@ -292,7 +293,7 @@ def test_a_paused_deployment_with_pods_of_one_replicaset_shrinks():
     assert not waits_for_rollout(1, seen)
     assert hosts(planned(1, seen, 600).stop) == ["p1"]
     assert planned(1, told(seen, "p1"), 600).replicas == 1
-    new = replace(seen.pods[1], owner=Owner("new", "worker-2"))
+    new = replace(seen.pods[1], owner=Owner("new", "worker-2", *REPLICA_SET))
     assert waits_for_rollout(1, replace(seen, pods=(seen.pods[0], new)))
 
 

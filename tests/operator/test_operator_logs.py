@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from identtqueue_operator import logs
 from identtqueue_operator.logs import JsonLines
-from identtqueue_operator.model import Cause, WorkloadKey
+from identtqueue_operator.model import Cause
 from identtqueue_operator.status.render import Round, render_status
+from testing.taskqueues import WORKLOAD
 
 ODD = "up\x1b[2J\x07\r\nFAKE 2026 ready\x9b\u202e\u2028" + "long " * 100_000
 
@@ -43,7 +44,7 @@ def test_the_log_of_the_process_has_the_harmless_formatter(style, capsys):
 @given(st.text(max_size=100) | st.text("\x00\x1b\n\u202ea", max_size=50) | st.just(ODD[:3000]))
 def test_a_status_and_its_events_hold_no_control_characters(text):
     problem = Cause("WorkloadRefused", f"the API server says: {text}")
-    told = render_status(Round(500.0, 4, WorkloadKey("ns", "w"), problem=problem), {})
+    told = render_status(Round(500.0, 4, WORKLOAD, problem=problem), {})
     texts = [told.status["message"], told.status["brief"]]
     texts += [c["message"] for c in told.status["conditions"]]
     texts += [event.message for event in told.events]

@@ -5,6 +5,7 @@ import pytest
 from identtqueue_operator.kube import parse
 from identtqueue_operator.model import Selector
 from identtqueue_operator.times import rfc3339, timestamp
+from identtqueue_operator.workload.deployment import DEPLOYMENT
 
 
 def pod(**status):
@@ -53,7 +54,7 @@ def test_a_deployment_without_replicas_asks_for_one():
         "metadata": {"name": "d", "namespace": "ns", "uid": "u", "resourceVersion": "7"},
         "spec": {"selector": {"matchLabels": {"a": "b"}}},
     }
-    found = parse.deployment(body)
+    found = DEPLOYMENT.read(body)
     assert (found.replicas, found.ready, found.selector.labels) == (1, 0, (("a", "b"),))
 
 

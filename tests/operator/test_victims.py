@@ -7,8 +7,8 @@ import pytest
 from identtqueue_operator.model import Key, Memory, Owner, RemovalOrder, WorkloadKey
 from identtqueue_operator.policy.decide import FOLLOW_SECONDS, decide
 from identtqueue_operator.policy.drain import plan_drain, waits_for_rollout
-from identtqueue_operator.workload.members import complete
-from identtqueue_operator.workload.owners import Members
+from identtqueue_operator.workload.kind import REPLICA_SET
+from identtqueue_operator.workload.members import Members, complete
 from testing.taskqueues import deployment, observed, pod, spec, worker
 
 POOL = WorkloadKey("ns", "pool", "example.com", "WorkerPool")
@@ -82,16 +82,16 @@ def test_in_parallel_the_number_follows_down_to_the_busiest():
 
 def test_several_replicasets_of_a_kind_of_its_own_are_a_rollout():
     seen = fleet(0, 0, 0, removal=RemovalOrder.UNKNOWN, counts_ending=True)
-    old, new = Owner("old", "pool-1"), Owner("new", "pool-2")
+    old, new = Owner("old", "pool-1", *REPLICA_SET), Owner("new", "pool-2", *REPLICA_SET)
     pods = tuple(
         replace(p, owner=owner) for p, owner in zip(seen.pods, (old, old, new), strict=True)
     )
-    workload = complete(seen.workload, Members(pods, None), None)
+    workload = complete(seen.workload, Members(pods, removal=RemovalOrder.NOT_READY_FIRST), None)
     assert workload.removal is RemovalOrder.NOT_READY_FIRST
     assert waits_for_rollout(1, replace(seen, workload=workload, pods=pods))
 
 
 def test_what_the_taskqueue_says_of_the_order_counts():
     seen = fleet(0, removal=RemovalOrder.UNKNOWN, counts_ending=True)
-    given = complete(seen.workload, Members(seen.pods, None), RemovalOrder.HIGHEST_ORDINAL)
+    given = complete(seen.workload, Members(seen.pods), RemovalOrder.HIGHEST_ORDINAL)
     assert (given.removal, given.one_by_one) == (RemovalOrder.HIGHEST_ORDINAL, True)

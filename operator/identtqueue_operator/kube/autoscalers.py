@@ -161,8 +161,9 @@ def _target(body: Mapping[str, Any]) -> WorkloadKey | None:
     target = (body.get("spec") or {}).get("scaleTargetRef") or {}
     if not target.get("name"):
         return None
-    namespace, version = body["metadata"]["namespace"], target.get("apiVersion")
-    return WorkloadKey.referred(namespace, target["name"], version, target.get("kind"))
+    # KEDA's own defaults; an HPA has both.
+    version, kind = target.get("apiVersion") or "apps/v1", target.get("kind") or "Deployment"
+    return WorkloadKey.referred(body["metadata"]["namespace"], target["name"], version, kind)
 
 
 def _entry(kind: str, body: dict[str, Any]) -> tuple[WorkloadKey, str] | None:

@@ -7,7 +7,7 @@ what vanished), so the controller compares with a full list now and then, and as
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
 
 from identtqueue_operator.kube import parse
@@ -165,21 +165,25 @@ class Cluster:
     # --- resync ---
 
     def doubtful_workloads(
-        self, namespace: str | None, kind: str, bodies: Iterable[parse.Body], listed_at: float
+        self,
+        namespace: str | None,
+        kind: tuple[str, str],
+        present: Set[WorkloadKey],
+        listed_at: float,
     ) -> set[WorkloadKey]:
         """Find where a full list of a kind and the watches say different things.
 
-        The list was begun at `listed_at`. Neither is believed: a list from the API server's cache
-        may be old, and a watch may have missed something. What is doubtful is asked for one by one.
+        The list was begun at `listed_at`, and has these. Neither is believed: a list from the API
+        server's cache may be old, and a watch may have missed something. What is doubtful is asked
+        for one by one.
         """
-        present = {WorkloadKey(*parse.key_of(body), kind=kind) for body in bodies}
         known = {
             key
             for key in self._workloads
-            if (key.group, key.kind) == ("apps", kind) and namespace in (None, key.namespace)
+            if (key.group, key.kind) == kind and namespace in (None, key.namespace)
         }
         silent = {key for key in known if self._seen_at[self._workloads[key].uid] < listed_at}
-        return (present - known) | (silent - present)
+        return set(present - known) | (silent - present)
 
     def doubtful_pods(
         self, namespace: str | None, bodies: Iterable[parse.Body], listed_at: float

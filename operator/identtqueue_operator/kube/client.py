@@ -10,14 +10,14 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, Self
+from typing import Any, NamedTuple, NoReturn, Self
 
 import aiohttp
 from kubernetes.aio import client, config
 
 from identtqueue_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
-from identtqueue_operator.kube.parse import FIELD_MANAGER, deployment, owner_of, scale, workload
-from identtqueue_operator.model import Key, Owner, Workload, WorkloadKey
+from identtqueue_operator.kube.parse import FIELD_MANAGER, owner_of
+from identtqueue_operator.model import Key, Owner
 
 Json = dict[str, Any]
 
@@ -51,6 +51,20 @@ MAX_REPEATS = 2
 MAX_RETRY_AFTER_SECONDS = 10.0
 """Longest pause that is kept before that, whatever the API server asks for."""
 
+
+class ApiResource(NamedTuple):
+    """What the API calls the objects of a kind."""
+
+    api: str
+    """Root of the group and version: `apis/apps/v1`."""
+    plural: str
+
+
+TASK_QUEUES = ApiResource(f"apis/{GROUP}/{VERSION}", PLURAL)
+PODS = ApiResource("api/v1", "pods")
+AUTOSCALERS = ApiResource("apis/autoscaling/v2", "horizontalpodautoscalers")
+SCALED_OBJECTS = ApiResource("apis/keda.sh/v1alpha1", "scaledobjects")
+
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
@@ -73,9 +87,14 @@ class ApiError(Exception):
         return self.status == 409
 
     @property
+    def forbidden(self) -> bool:
+        """The operator lacks a right, or admission refuses the request."""
+        return self.status == 403
+
+    @property
     def terminating(self) -> bool:
         """The namespace is being deleted, and takes nothing new."""
-        return self.status == 403 and "because it is being terminated" in str(self)
+        return self.forbidden and "because it is being terminated" in str(self)
 
     @property
     def temporary(self) -> bool:
@@ -120,24 +139,15 @@ class Kube:
 
     async def list_task_queues(self, namespace: str | None) -> list[Json]:
         """List the metadata of all TaskQueues of a namespace, or of the cluster."""
-        return await self._headings(f"apis/{GROUP}/{VERSION}", namespace, PLURAL)
-
-    async def find_task_queues(self, namespace: str | None) -> None:
-        """Make sure that TaskQueues may be listed.
-
-        Raises:
-            ApiError: they may not, or there is no such kind.
-        """
-        path = _listing(f"apis/{GROUP}/{VERSION}", namespace, PLURAL)
-        await self._call("GET", path, query=[("limit", "1")])
+        return await self.list_headings(namespace, TASK_QUEUES)
 
     async def list_pods(self, namespace: str | None) -> list[Json]:
         """List the metadata of all pods."""
-        return await self._headings("api/v1", namespace, "pods")
+        return await self.list_headings(namespace, PODS)
 
     def pages_of_pods(self, namespace: str | None) -> AsyncIterator[tuple[list[Json], str]]:
         """Yield all pods in pages, with the resource version that a watch starts from."""
-        return self._pages("api/v1", namespace, "pods")
+        return self._pages(PODS, namespace)
 
     async def watch_pods(self, namespace: str | None, version: str) -> AsyncIterator[Json]:
         """Yield the events of pods since a resource version, until the API server ends the watch.
@@ -150,7 +160,7 @@ class Kube:
             *(("allowWatchBookmarks", "true"), ("timeoutSeconds", str(WATCH_SECONDS))),
         ]
         try:
-            response = await self._send("GET", _listing("api/v1", namespace, "pods"), query)
+            response = await self._send("GET", _listing(PODS, namespace), query)
             stream = response.response
             try:
                 if response.status >= 400:
@@ -163,125 +173,113 @@ class Kube:
             what = str(error) or type(error).__name__
             raise ApiError(0, "Unreachable", f"API server: {what}") from error
 
-    async def try_to_list(self, namespace: str | None) -> None:
-        """Make sure that what the operator watches may be listed.
+    async def try_to_list(self, namespace: str | None, *resources: ApiResource) -> None:
+        """Make sure that these may be listed.
 
         Raises:
-            ApiError: something may not; or it is not known whether it may.
+            ApiError: one of them may not, or there is no such kind; or it is not known whether it
+                may.
         """
-        for group, plural in (
-            (f"apis/{GROUP}/{VERSION}", PLURAL),
-            ("api/v1", "pods"),
-            ("apis/apps/v1", "deployments"),
-        ):
-            await self._call("GET", _listing(group, namespace, plural), query=[("limit", "1")])
+        for resource in resources:
+            await self._call("GET", _listing(resource, namespace), query=[("limit", "1")])
 
-    async def try_to_list_stateful_sets(self, namespace: str | None) -> None:
-        """Do the same for StatefulSets. Only TaskQueues that name one need the right."""
-        path = _listing("apis/apps/v1", namespace, "statefulsets")
-        await self._call("GET", path, query=[("limit", "1")])
-
-    async def list_deployments(self, namespace: str | None) -> list[Json]:
-        """List the metadata of all Deployments."""
-        return await self._headings("apis/apps/v1", namespace, "deployments")
-
-    async def list_stateful_sets(self, namespace: str | None) -> list[Json]:
-        """List the metadata of all StatefulSets."""
-        return await self._headings("apis/apps/v1", namespace, "statefulsets")
+    async def list_headings(self, namespace: str | None, resource: ApiResource) -> list[Json]:
+        """List all objects of a kind, and keep of each what says which one it is."""
+        found: list[Json] = []
+        async for page, _ in self._pages(resource, namespace, ONLY_METADATA):
+            found += map(heading, page)
+        return found
 
     async def list_autoscalers(self, namespace: str | None) -> list[Json]:
         """List all HorizontalPodAutoscalers."""
-        return await self._autoscalers("apis/autoscaling/v2", namespace, "horizontalpodautoscalers")
+        return await self._autoscalers(AUTOSCALERS, namespace)
 
     async def list_scaled_objects(self, namespace: str | None) -> list[Json]:
         """List all ScaledObjects of KEDA; none where KEDA is not installed."""
         try:
-            return await self._autoscalers("apis/keda.sh/v1alpha1", namespace, "scaledobjects")
+            return await self._autoscalers(SCALED_OBJECTS, namespace)
         except ApiError as error:
             if error.missing:
                 return []
+            raise
+
+    async def get_object(self, path: str) -> Json | None:
+        """Read what is at a path, not from the API server's cache; None if there is nothing."""
+        try:
+            return await self._call("GET", path)
+        except ApiError as error:
+            if error.missing:
+                return None
             raise
 
     async def get_secret(self, key: Key) -> Json:
         """Read a Secret."""
         return await self._call("GET", f"/api/v1/namespaces/{key.namespace}/secrets/{key.name}")
 
-    async def get_workload(self, key: WorkloadKey) -> Workload | None:
-        """Read a Deployment or a StatefulSet; None if there is none."""
-        body = await self._get(_path(key))
-        return None if body is None else workload(body, key.kind)
-
-    async def get_again(self, seen: Workload) -> Workload | None:
-        """Read a workload of any kind anew; None if it is gone."""
-        if not seen.path:
-            return await self.get_workload(seen.key)
-        body = await self.get_scale(seen.path)
-        return None if body is None else scale(body, seen.key, seen.path)
-
     async def get_resources(self, api_version: str) -> list[Json] | None:
         """List what the API has in one group and version; None if it does not exist."""
         root = "apis" if "/" in api_version else "api"
-        answer = await self._get(f"/{root}/{api_version}")
+        answer = await self.get_object(f"/{root}/{api_version}")
         return None if answer is None else list(answer.get("resources") or ())
 
     async def get_scale(self, path: str) -> Json | None:
         """Read the `/scale` of an object; None if there is none."""
-        return await self._get(f"{path}/scale")
+        return await self.get_object(f"{path}/scale")
 
     async def get_pod(self, key: Key) -> Json | None:
         """Read a pod; None if there is none."""
-        return await self._get(f"/api/v1/namespaces/{key.namespace}/pods/{key.name}")
+        return await self.get_object(f"/api/v1/namespaces/{key.namespace}/pods/{key.name}")
 
     async def get_task_queue(self, key: Key) -> Json | None:
         """Read a TaskQueue; None if there is none."""
-        return await self._get(
+        return await self.get_object(
             f"/apis/{GROUP}/{VERSION}/namespaces/{key.namespace}/{PLURAL}/{key.name}"
         )
 
     async def get_replica_set_owner(self, key: Key) -> tuple[str, Owner | None] | None:
         """Read a ReplicaSet's UID and what controls it; None if there is no such ReplicaSet."""
         path = f"/apis/apps/v1/namespaces/{key.namespace}/replicasets/{key.name}"
-        body = await self._get(path)
+        body = await self.get_object(path)
         return None if body is None else (body["metadata"]["uid"], owner_of(body))
 
-    async def apply_deployment(
-        self, wanted: Json, seen: Workload | None
-    ) -> tuple[Workload, tuple[str, ...]]:
-        """Create a Deployment, or make it what it should be (server-side apply).
+    async def apply(
+        self, path: str, wanted: Json, version: str | None
+    ) -> tuple[Json, tuple[str, ...]]:
+        """Create an object, or make it what it should be (server-side apply).
 
         What others added (`kubectl rollout restart` writes an annotation) stays; what this operator
         had written before and does not want any more goes.
 
+        Args:
+            path: where it is in the API.
+            wanted: the fields that the operator sets.
+            version: its resource version when it was seen; None if there was none.
+
         Returns:
-            The Deployment, and what the API server warns of: that Pod Security would refuse its
-            pods, say.
+            The object, and what the API server warns of: that Pod Security would refuse its pods,
+            say.
 
         Raises:
             ApiError: with `conflict`, when it has changed since it was seen.
         """
-        path = _path(WorkloadKey(wanted["metadata"]["namespace"], wanted["metadata"]["name"]))
-        if seen is not None:
-            metadata = {**wanted["metadata"], "resourceVersion": seen.resource_version}
-            wanted = {**wanted, "metadata": metadata}
+        if version is not None:
+            wanted = {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": version}}
         query = [("force", "true")]
         warnings: list[str] = []
         answer = await self._call("PATCH", path, wanted, query, APPLY, warnings=warnings)
-        return deployment(answer), tuple(warnings)
+        return answer, tuple(warnings)
 
-    async def scale(self, seen: Workload, replicas: int) -> str:
-        """Set the number of replicas, if the workload is still the one that was seen.
+    async def scale(self, path: str, version: str, replicas: int) -> str:
+        """Set an object's number of replicas, if it still has the resource version.
 
         Returns:
-            The workload's new resource version.
+            Its new resource version.
 
         Raises:
             ApiError: with `conflict`, when it has changed since.
         """
-        body = {
-            "metadata": {"resourceVersion": seen.resource_version},
-            "spec": {"replicas": replicas},
-        }
-        answer = await self._call("PATCH", f"{seen.path or _path(seen.key)}/scale", body)
+        body = {"metadata": {"resourceVersion": version}, "spec": {"replicas": replicas}}
+        answer = await self._call("PATCH", f"{path}/scale", body)
         return str(answer["metadata"]["resourceVersion"])
 
     async def annotate_pod(self, key: Key, annotations: Mapping[str, str | None]) -> None:
@@ -345,29 +343,22 @@ class Kube:
             }
             await self._call("PATCH", path, body)
 
-    async def _headings(self, group: str, namespace: str | None, plural: str) -> list[Json]:
-        """List all objects of a kind, and keep of each what says which one it is."""
-        found: list[Json] = []
-        async for page, _ in self._pages(group, namespace, plural, ONLY_METADATA):
-            found += map(heading, page)
-        return found
-
-    async def _autoscalers(self, group: str, namespace: str | None, plural: str) -> list[Json]:
+    async def _autoscalers(self, resource: ApiResource, namespace: str | None) -> list[Json]:
         """List all autoscalers of a kind, and keep of each what it scales."""
         found: list[Json] = []
-        async for page, _ in self._pages(group, namespace, plural):
+        async for page, _ in self._pages(resource, namespace):
             found += map(_autoscaler, page)
         return found
 
     async def _pages(
-        self, group: str, namespace: str | None, plural: str, accept: str = JSON
+        self, resource: ApiResource, namespace: str | None, accept: str = JSON
     ) -> AsyncIterator[tuple[list[Json], str]]:
         """Yield objects of a kind in pages, with the resource version that a watch starts from.
 
         Not from the API server's cache, which knows no pages. A list that takes longer than the
         API server remembers begins anew, so that objects may come twice.
         """
-        path, token, restarts = _listing(group, namespace, plural), "", 0
+        path, token, restarts = _listing(resource, namespace), "", 0
         while True:
             query = [("limit", str(PAGE)), *([("continue", token)] if token else ())]
             try:
@@ -383,15 +374,6 @@ class Kube:
             if not token:
                 return
             await asyncio.sleep(0)
-
-    async def _get(self, path: str) -> Json | None:
-        """Read an object, not from the API server's cache; None if it does not exist."""
-        try:
-            return await self._call("GET", path)
-        except ApiError as error:
-            if error.missing:
-                return None
-            raise
 
     async def _call(
         self,
@@ -463,9 +445,9 @@ def _autoscaler(body: Json) -> Json:
     return {**kept, "spec": {"scaleTargetRef": spec.get("scaleTargetRef")}}
 
 
-def _listing(group: str, namespace: str | None, plural: str) -> str:
+def _listing(resource: ApiResource, namespace: str | None) -> str:
     scope = f"namespaces/{namespace}/" if namespace else ""
-    return f"/{group}/{scope}{plural}"
+    return f"/{resource.api}/{scope}{resource.plural}"
 
 
 def _refuse(response: Any, text: bytes) -> NoReturn:
@@ -488,10 +470,6 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         rest += last
         if len(rest) > MOST_LINE_BYTES:
             raise aiohttp.ClientPayloadError("an event is too large")
-
-
-def _path(key: WorkloadKey) -> str:
-    return f"/apis/apps/v1/namespaces/{key.namespace}/{key.kind.lower()}s/{key.name}"
 
 
 def _warning(header: str) -> str:

@@ -3,8 +3,6 @@
 A pod of the API server takes tens of kilobytes as a dict; the operator keeps a few hundred bytes.
 """
 
-import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -15,10 +13,7 @@ from identtqueue_operator.model import (
     Key,
     Owner,
     Pod,
-    RemovalOrder,
     Selector,
-    Workload,
-    WorkloadKey,
 )
 from identtqueue_operator.times import timestamp
 
@@ -54,85 +49,7 @@ def _controller(body: Body) -> Body | None:
     return next((owner for owner in owners if owner.get("controller")), None)
 
 
-def workload(body: Body, kind: str) -> Workload:
-    """Read a Deployment or a StatefulSet. Items of a list do not say their kind themselves."""
-    return stateful_set(body) if kind == "StatefulSet" else deployment(body)
-
-
-def deployment(body: Body) -> Workload:
-    """Read a Deployment."""
-    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    template_hash = (metadata.get("annotations") or {}).get(TEMPLATE_HASH)
-    return Workload(
-        key=WorkloadKey(*key_of(body)),
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        selector=selector(spec.get("selector") or {}),
-        replicas=1 if spec.get("replicas") is None else spec["replicas"],
-        existing=status.get("replicas") or 0,
-        ready=status.get("readyReplicas") or 0,
-        updated=status.get("updatedReplicas") or 0,
-        lagging=(status.get("observedGeneration") or 0) < (metadata.get("generation") or 0),
-        paused=bool(spec.get("paused")),
-        refusal=_condition(status, "ReplicaFailure", "True"),
-        stuck=_condition(status, "Progressing", "False"),
-        replicas_by=_replicas_by(metadata.get("managedFields") or ()),
-        owner=owner_of(body),
-        template_hash=template_hash,
-        shape=None if template_hash is None else _shape(body),
-    )
-
-
-def stateful_set(body: Body) -> Workload:
-    """Read a StatefulSet.
-
-    Its `status.replicas` counts the pods that are on their way out. Whether a rollout is under way,
-    only the pods' labels say: with a partition, `currentRevision` never becomes `updateRevision`.
-    """
-    metadata, spec, status = body["metadata"], body["spec"], body.get("status") or {}
-    strategy = spec.get("updateStrategy") or {}
-    rolls_out = strategy.get("type") != "OnDelete"
-    return Workload(
-        key=WorkloadKey(*key_of(body), kind="StatefulSet"),
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        selector=selector(spec.get("selector") or {}),
-        replicas=1 if spec.get("replicas") is None else spec["replicas"],
-        existing=status.get("replicas") or 0,
-        counts_ending=True,
-        ready=status.get("readyReplicas") or 0,
-        removal=RemovalOrder.HIGHEST_ORDINAL,
-        one_by_one=spec.get("podManagementPolicy") != "Parallel",
-        first_ordinal=(spec.get("ordinals") or {}).get("start") or 0,
-        revision=str(status.get("updateRevision") or "") if rolls_out else "",
-        partition=(strategy.get("rollingUpdate") or {}).get("partition") or 0,
-        lagging=(status.get("observedGeneration") or 0) < (metadata.get("generation") or 0),
-        replicas_by=_replicas_by(metadata.get("managedFields") or ()),
-        owner=owner_of(body),
-    )
-
-
-def scale(body: Body, key: WorkloadKey, path: str) -> Workload:
-    """Read a workload of another kind by its `/scale`. Owners say which pods belong to it.
-
-    Raises:
-        ValueError: the selector is none.
-    """
-    metadata, status = body["metadata"], body.get("status") or {}
-    return Workload(
-        key=key,
-        path=path,
-        uid=str(metadata.get("uid") or ""),
-        resource_version=str(metadata["resourceVersion"]),
-        selector=parse_selector(status.get("selector") or ""),
-        replicas=(body.get("spec") or {}).get("replicas") or 0,
-        existing=status.get("replicas") or 0,
-        counts_ending=True,
-        removal=RemovalOrder.UNKNOWN,
-    )
-
-
-def _replicas_by(entries: Iterable[Body]) -> str:
+def replicas_by(entries: Iterable[Body]) -> str:
     """Find the manager that wrote the number of replicas last.
 
     Several own it if they applied the same number. Then it is one that is not the operator.
@@ -146,18 +63,12 @@ def _replicas_by(entries: Iterable[Body]) -> str:
     return max(others or owners, default=("", ""))[1]
 
 
-def _condition(status: Body, kind: str, value: str) -> str:
+def condition_message(status: Body, kind: str, value: str) -> str:
     """Read the message of a condition, if it has that value."""
     for condition in status.get("conditions") or ():
         if condition["type"] == kind and condition["status"] == value:
             return str(condition.get("message") or condition.get("reason") or kind)
     return ""
-
-
-def _shape(body: Body) -> str:
-    spec = {name: value for name, value in body["spec"].items() if name != "replicas"}
-    text = json.dumps([spec, body["metadata"].get("labels")], sort_keys=True, default=dict)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def selector(body: Body) -> Selector:
@@ -224,7 +135,7 @@ def pod(body: Body, gone_at: float | None = None) -> Pod:
         draining_since=timestamp(annotations.get(DRAINING_SINCE)),
         owner=owner_of(body),
         revision=str((metadata.get("labels") or {}).get(REVISION_LABEL) or ""),
-        unschedulable=_condition(status, "PodScheduled", "False"),
+        unschedulable=condition_message(status, "PodScheduled", "False"),
         hindrance=_hindrance(status.get("initContainerStatuses") or ()),
         gone_at=gone_at,
     )

@@ -92,8 +92,8 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
     if scale_to is not None and scale_to < current:
         memory = replace(memory, lowered=True)
     changes = HOT_SECONDS if target.replicas != current else _changes_in(spec, seen, memory, target)
-    # Where no pod could be made, a Deployment's condition says so at once; other kinds have none.
-    needs_pods = bool(seen.own_pods) or (current > 0 and seen.workload.counts_ending)
+    # Where no pod could be made, some kinds say so at once; for others, that takes patience.
+    needs_pods = bool(seen.own_pods) or (current > 0 and seen.workload.refusal is None)
     if needs_pods and not health.well:
         period = float(spec.scaling.poll_period_seconds)  # its patience may end meanwhile
         changes = period if changes is None else min(changes, period)

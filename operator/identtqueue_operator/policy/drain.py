@@ -19,7 +19,7 @@ takes pods away by itself, and only as new ones become available. A new pod that
 becomes ready, and the rollout would wait for it forever. So during a rollout no worker is asked to
 drain, all that drain are called back, and the number is not lowered. One thing is allowed: to go to
 zero, if no worker holds anything and all can go at once. A rollout that is stuck would otherwise
-keep its pods forever. A paused Deployment with the pods of a single ReplicaSet does not roll out.
+keep its pods forever. A paused workload with the pods of a single ReplicaSet does not roll out.
 
 A write that the workload's controller has not yet acted on (`lagging`) may begin a rollout. Until
 it has, no more workers are asked to drain and the number is not lowered.

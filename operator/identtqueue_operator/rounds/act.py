@@ -19,12 +19,12 @@ from identtqueue.errors import IdenttqueueError
 from identtqueue_operator.kube import parse
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import ApiError, Kube
-from identtqueue_operator.model import Decision, Observed, Outcome, Pod, Requeued, Worker, Workload
+from identtqueue_operator.model import Decision, Observed, Outcome, Pod, Requeued, Worker
 from identtqueue_operator.policy.drain import FIRST_COST, VICTIM_COST
 from identtqueue_operator.queues.connections import Connection
 from identtqueue_operator.queues.redis_errors import explain
 from identtqueue_operator.times import rfc3339
-from identtqueue_operator.workload.kinds import FORBIDDEN, advise_rights
+from identtqueue_operator.workload.lookup import read_again, write_replicas
 
 
 async def act(
@@ -103,31 +103,18 @@ async def _scale(
     assert workload is not None
     assert wanted is not None
     try:
-        version = await kube.scale(workload, wanted)
+        version = await write_replicas(workload, wanted, kube)
     except ApiError as error:
-        if error.status == FORBIDDEN and not error.terminating:
-            text = advise_rights(workload.key, workload.path, str(error))
-            raise ApiError(error.status, error.reason, text) from error
         if not (error.conflict or error.missing):
             raise
-        fresh = await _refresh(workload, cluster, kube)
+        fresh = await read_again(workload, cluster, kube)
         if fresh is None or wanted < decision.current:
             raise
         if (fresh.uid, fresh.replicas) != (workload.uid, decision.current):
             raise
-        workload, version = fresh, await kube.scale(fresh, wanted)
+        workload, version = fresh, await write_replicas(fresh, wanted, kube)
     cluster.note_scaled(workload, version, wanted)
     return replace(outcome, scaled_from=decision.current, scaled_to=wanted)
-
-
-async def _refresh(seen: Workload, cluster: Cluster, kube: Kube) -> Workload | None:
-    """Read the workload from the API server again, because the cache was behind."""
-    fresh = await kube.get_again(seen)
-    if fresh is None:
-        cluster.drop_workload(seen.key)
-    else:
-        cluster.put_workload(fresh)
-    return fresh
 
 
 # --- tasks of dead workers ------------------------------------------------------------------------
@@ -187,7 +174,7 @@ def _by_queue(workers: Iterable[Worker]) -> Iterable[tuple[str, list[str]]]:
 
 
 async def _annotate(decision: Decision, at: float, kube: Kube) -> None:
-    """Mark the victims for the ReplicaSet, and for an operator that restarts meanwhile."""
+    """Mark the victims for their controller, and for an operator that restarts meanwhile."""
     mark = {parse.DELETION_COST: str(VICTIM_COST), parse.DRAINING_SINCE: rfc3339(at)}
     unmark = dict.fromkeys(mark)
     advance = {parse.DELETION_COST: str(FIRST_COST)}

@@ -27,8 +27,8 @@ from identtqueue_operator.rounds.resource import Resource
 from identtqueue_operator.rounds.scaler import Scaler
 from identtqueue_operator.rounds.tools import Tools
 from identtqueue_operator.status.render import Round
-from identtqueue_operator.workload.kinds import WorkloadTrouble
-from identtqueue_operator.workload.owned import Kept, OwnedDeployment
+from identtqueue_operator.workload.kind import WorkloadTrouble
+from identtqueue_operator.workload.owned import NOT_ALLOWED, Kept, OwnedWorkload
 
 logger = logging.getLogger(__name__)
 
@@ -48,13 +48,6 @@ FOLLOW_UP_SECONDS = 0.05
 
 _IT_IS_ME = Cause(
     "WorkloadIsOperator", "the workload runs this operator, which never scales itself"
-)
-_NO_TEMPLATES = Cause(
-    "WorkloadTemplateNotAllowed",
-    (
-        "this operator makes no Deployments (rbac.templates of the chart is false): create the "
-        "Deployment yourself, and name it in workloadRef"
-    ),
 )
 
 
@@ -91,7 +84,7 @@ class Reconciler:
         self._connections = Connections(
             resource.uid, resource.key.namespace, tools.endpoints, self._alarm.ring, tools.steady
         )
-        self._owned = OwnedDeployment(
+        self._owned = OwnedWorkload(
             resource.key, resource.uid, tools.cluster, tools.kube, tools.steady
         )
         self._scaler = Scaler(resource, body, tools)
@@ -255,11 +248,11 @@ class Reconciler:
         self._release.original = status.get("originalReplicas")
 
     async def _keep_workload(self, spec: TaskQueueSpec) -> Kept:
-        """Make the Deployment of a template what it should be."""
+        """Make the workload of a template what it should be."""
         if spec.template is None:
             return Kept()
         if not self._tools.templates:
-            return Kept(_NO_TEMPLATES)
+            return Kept(NOT_ALLOWED)
         return await self._owned.keep(spec)
 
     # --- what is reported ---

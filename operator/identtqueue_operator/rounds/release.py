@@ -22,7 +22,7 @@ from identtqueue_operator.rounds.observe import read_workers
 from identtqueue_operator.rounds.resource import Resource
 from identtqueue_operator.rounds.scaler import Scaler
 from identtqueue_operator.rounds.tools import Tools
-from identtqueue_operator.workload.kinds import WorkloadTrouble
+from identtqueue_operator.workload.kind import WorkloadTrouble
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
 from identtqueue_operator.kube import parse
 from identtqueue_operator.model import Cause, Key, Reference, WorkloadKey
+from identtqueue_operator.workload.owned import owned_key
 
 MOST_SPEC_BYTES = 256 * 1024
 """A larger spec is refused, and not kept. A pod template takes a few kilobytes; it stays in memory
@@ -61,7 +62,7 @@ class Resource:
 
     @property
     def workload(self) -> WorkloadKey:
-        """What is scaled: the one that the spec names, or the Deployment of a template."""
+        """What is scaled: the one that the spec names, or the one made of the template."""
         return self.reference.key
 
     @property
@@ -69,7 +70,7 @@ class Resource:
         """What is scaled, as the spec names it."""
         given = self.spec.workload_ref if self.spec else None
         if given is None:
-            return Reference(WorkloadKey(*self.key))
+            return Reference(owned_key(self.key))
         key = WorkloadKey.referred(self.key.namespace, given.name, given.api_version, given.kind)
         return Reference(key, given.api_version, given.removal_order)
 

@@ -66,9 +66,9 @@ class Round:
     decision: Decision | None = None
     outcome: Outcome = field(default_factory=Outcome)
     reverted: bool = False
-    """Whether another's change of a template's Deployment was reverted."""
+    """Whether another's change of a template's workload was reverted."""
     warnings: tuple[str, ...] = ()
-    """Warnings of the API server when that Deployment was written."""
+    """Warnings of the API server when that workload was written."""
     startup: Startup | None = None
     """The start-up time as measured so far."""
     original: int | None = None

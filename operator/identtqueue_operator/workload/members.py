@@ -1,26 +1,32 @@
 """The facts about a workload that only its pods show, pure.
 
-* A StatefulSet, and perhaps another kind, counts the pods that are on their way out.
-* The pods of a StatefulSet carry the revision of their template. One of an old revision, at or
-  above the partition, means that a rollout is under way. `updatedReplicas` does not
-  say so: it does not tell them from pods that a partition keeps as they are.
-* How the controller of another kind chooses the pods that it ends is unknown. If the
+* Some kinds count the pods that are on their way out.
+* If pods carry the revision of their template, one of an old revision, at or above the partition,
+  means that a rollout is under way. The `updatedReplicas` of a StatefulSet does not say so: it does
+  not tell them from pods that a partition keeps as they are.
+* How the controller of an unknown kind chooses the pods that it ends is unknown. If the
   TaskQueue does not say it, it is inferred from what controls the pods. A kind that controls all of
-  them through one Deployment or StatefulSet is judged by that.
+  them through one workload of a watched kind is judged by that.
 """
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from identtqueue_operator.model import Owner, Pod, RemovalOrder, Workload
-from identtqueue_operator.workload.owners import Members
+from identtqueue_operator.model import Pod, RemovalOrder, Workload
+from identtqueue_operator.workload.kind import REPLICA_SET
 
-_BY_OWNER = {
-    ("apps", "ReplicaSet"): RemovalOrder.NOT_READY_FIRST,
-    ("", "ReplicationController"): RemovalOrder.NOT_READY_FIRST,
-    ("apps", "StatefulSet"): RemovalOrder.HIGHEST_ORDINAL,
-}
+
+class Members(NamedTuple):
+    """The pods around a workload."""
+
+    pods: tuple[Pod, ...]
+    """All pods with its labels; those that do not belong to it are marked as foreign."""
+    through: Workload | None = None
+    """The one workload of a watched kind through which it controls all of its pods."""
+    removal: RemovalOrder = RemovalOrder.UNKNOWN
+    """Which pods go first, as far as its kind says it, or else the kinds that control the pods."""
 
 
 def complete(workload: Workload, members: Members, removal: RemovalOrder | None) -> Workload:
@@ -32,13 +38,13 @@ def complete(workload: Workload, members: Members, removal: RemovalOrder | None)
         removal: which pods go first, if the TaskQueue says so.
     """
     if not workload.counts_ending:
-        return workload  # a Deployment: its status is complete
+        return workload  # its status is complete
     if members.through is not None:
         workload = _judge_by(members.through, workload)
     own = [pod for pod in members.pods if pod.gone_at is None and not pod.foreign]
     active = [pod for pod in own if pod.active]
     if workload.removal is RemovalOrder.UNKNOWN:
-        workload = _infer(workload, active, removal)
+        workload = _in_order(workload, removal or members.removal)
     if not workload.counts_ending:
         return workload
     existing = max(len(active), workload.existing - (len(own) - len(active)))
@@ -46,7 +52,7 @@ def complete(workload: Workload, members: Members, removal: RemovalOrder | None)
 
 
 def _judge_by(through: Workload, workload: Workload) -> Workload:
-    """Correct the numbers of a workload that is made of a Deployment or a StatefulSet."""
+    """Correct the numbers of a workload that leaves its pods to another one."""
     return replace(
         through,
         key=workload.key,
@@ -63,16 +69,9 @@ def _judge_by(through: Workload, workload: Workload) -> Workload:
     )
 
 
-def _infer(workload: Workload, active: Sequence[Pod], given: RemovalOrder | None) -> Workload:
-    owners = {pod.owner for pod in active if pod.owner is not None}
-    orders = {_order_of(owner) for owner in owners}
-    order = given or (orders.pop() if len(orders) == 1 else RemovalOrder.UNKNOWN)
+def _in_order(workload: Workload, order: RemovalOrder) -> Workload:
     # Pods with ordinals of an unknown controller go one by one: that is right for all of them.
     return replace(workload, removal=order, one_by_one=order is RemovalOrder.HIGHEST_ORDINAL)
-
-
-def _order_of(owner: Owner) -> RemovalOrder:
-    return _BY_OWNER.get((owner.group, owner.kind), RemovalOrder.UNKNOWN)
 
 
 def _outdated(workload: Workload, active: Sequence[Pod]) -> int:
@@ -82,6 +81,7 @@ def _outdated(workload: Workload, active: Sequence[Pod]) -> int:
         return sum(pod.revision != workload.revision and pod.ordinal >= first for pod in active)
     if workload.removal is RemovalOrder.NOT_READY_FIRST:
         # Several ReplicaSets: which of them is the new one does not matter.
-        sets = Counter(pod.owner for pod in active if pod.owner and pod.owner.kind == "ReplicaSet")
+        owners = (pod.owner for pod in active if pod.owner is not None)
+        sets = Counter(owner for owner in owners if (owner.group, owner.kind) == REPLICA_SET)
         return len(active) - max(sets.values(), default=len(active))
     return 0

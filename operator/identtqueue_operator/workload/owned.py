@@ -15,8 +15,17 @@ from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import ApiError, Kube
 from identtqueue_operator.model import Cause, Key, WorkloadKey
 from identtqueue_operator.workload import template
+from identtqueue_operator.workload.deployment import DEPLOYMENT
 from identtqueue_operator.workload.lookup import find_watched
 
+NOT_ALLOWED = Cause(
+    "WorkloadTemplateNotAllowed",
+    (
+        "this operator makes no Deployments (rbac.templates of the chart is false): create the "
+        "Deployment yourself, and name it in workloadRef"
+    ),
+)
+"""Reason and message where the operator may not make workloads of templates."""
 MEND_SECONDS = 10.0
 """Shortest time between two corrections of others' changes."""
 
@@ -35,7 +44,12 @@ class Kept:
     """Seconds until a change that was seen may be reverted."""
 
 
-class OwnedDeployment:
+def owned_key(key: Key) -> WorkloadKey:
+    """Return the key of the Deployment that belongs to a TaskQueue with `template`."""
+    return WorkloadKey(*key, *DEPLOYMENT.id)
+
+
+class OwnedWorkload:
     """The Deployment of one TaskQueue.
 
     Args:
@@ -65,7 +79,7 @@ class OwnedDeployment:
         Raises:
             ApiError: the API server could not be asked, or the Deployment changed in between.
         """
-        known = await find_watched(WorkloadKey(*self._key), self._cluster, self._kube)
+        known = await find_watched(DEPLOYMENT, owned_key(self._key), self._cluster, self._kube)
         if known is not None and (known.owner is None or known.owner.uid != self._uid):
             message = (
                 f"Deployment {self._key.name} exists and does not belong to this TaskQueue: "
@@ -84,7 +98,9 @@ class OwnedDeployment:
         if edited and wait > 0:
             return Kept(again_in=wait)
         try:
-            applied, warnings = await self._kube.apply_deployment(wanted, known)
+            path = DEPLOYMENT.path(owned_key(self._key))
+            version = None if known is None else known.resource_version
+            body, warnings = await self._kube.apply(path, wanted, version)
         except ApiError as error:
             if error.terminating:
                 return Kept(Cause("NamespaceTerminating", "the namespace is being deleted"))
@@ -92,6 +108,7 @@ class OwnedDeployment:
                 text = f"the API server refuses the Deployment: {error}"
                 return Kept(Cause("WorkloadRefused", text))
             raise
+        applied = DEPLOYMENT.read(body)
         self._cluster.put_workload(applied)
         reverted = edited and applied.shape == self._shape
         self._shape, self._applied_hash = applied.shape, wanted_hash

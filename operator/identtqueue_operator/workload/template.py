@@ -21,6 +21,7 @@ from identtqueue_operator.api.v1alpha1 import (
 )
 from identtqueue_operator.kube.parse import TEMPLATE_HASH
 from identtqueue_operator.model import Key
+from identtqueue_operator.workload.deployment import DEPLOYMENT
 
 Json = dict[str, Any]
 
@@ -49,8 +50,8 @@ def render(key: Key, uid: str, spec: TaskQueueSpec, replicas: int) -> Json:
         template["metadata"]["annotations"] = dict(spec.template.metadata.annotations)
     digest = hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()[:16]
     return {
-        "apiVersion": "apps/v1",
-        "kind": "Deployment",
+        "apiVersion": f"{DEPLOYMENT.group}/{DEPLOYMENT.version}",
+        "kind": DEPLOYMENT.name,
         "metadata": {
             "name": key.name,
             "namespace": key.namespace,
