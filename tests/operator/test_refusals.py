@@ -238,7 +238,7 @@ async def test_after_a_lock_out_leases_are_not_acted_on_at_once(
     operator, setup, user, raw, monkeypatch
 ):
     """The workers were locked out too; the new login must not bring the old trust back."""
-    monkeypatch.setattr("identtqueue_operator.queues.endpoints.REREAD_SECONDS", 0.1)
+    monkeypatch.setattr("identtqueue_operator.queues.secrets.REREAD_SECONDS", 0.1)
     user(*roles.rules(Role.OPERATOR))
     create(setup)
     await setup.reason("Idle")

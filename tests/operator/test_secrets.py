@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from identtqueue_operator.queues import endpoints
+from identtqueue_operator.queues import secrets
 from testing.tls import Certificates
 from testing.waiting import eventually
 
@@ -93,7 +93,7 @@ async def test_tls_files_that_can_not_be_used(
 
 
 async def test_a_missing_secret_is_asked_for_once_for_all(operator, setup, api, monkeypatch):
-    monkeypatch.setattr(endpoints, "REREAD_SECONDS", 3600)
+    monkeypatch.setattr(secrets, "REREAD_SECONDS", 3600)
     redis = {"address": setup.address, **LOGIN}
     names = [f"{setup.name}-{number}" for number in range(5)]
     for name in names:
@@ -124,11 +124,15 @@ async def test_what_a_secret_held_is_dropped_with_the_last_that_names_it(
         name=f"{setup.name}-too", redis={"address": f"localhost:{redis_server.port}"} | TLS
     )
     known = operator.controller.endpoints
-    await eventually(lambda: len(known._secrets) == 3 and len(known._endpoints) == 2)
-    folder = known._folder.name
+    await eventually(lambda: len(known.secrets.named) == 3 and len(known.in_use) == 2)
+    (folder,) = {
+        Path(endpoint.settings.tls_ca_file).parent
+        for endpoint in known.in_use
+        if endpoint.settings.tls_ca_file
+    }
     assert len(files_in(folder)) == 3
     setup.api.change("taskqueues", setup.name, {"spec": {"redis": {"credentialsSecretRef": None}}})
-    await eventually(lambda: len(known._secrets) == 2)
+    await eventually(lambda: len(known.secrets.named) == 2)
     setup.api.remove("taskqueues", f"{setup.name}-too")
-    await eventually(lambda: not known._secrets and not known._locks)
+    await eventually(lambda: not known.secrets.named)
     await eventually(lambda: not files_in(folder))

@@ -90,7 +90,7 @@ async def test_a_missing_deployment(operator, setup):
 async def test_a_missing_secret_and_then_a_wrong_and_the_right_password(
     operator, setup, locked_redis, monkeypatch
 ):
-    monkeypatch.setattr("identtqueue_operator.queues.endpoints.REREAD_SECONDS", 0.1)
+    monkeypatch.setattr("identtqueue_operator.queues.secrets.REREAD_SECONDS", 0.1)
     setup.fleet.create(3)
     setup.address = locked_redis.address
     setup.create({"pollPeriodSeconds": 1}, redis={"address": setup.address, **CREDENTIALS})
@@ -130,7 +130,7 @@ async def test_an_acl_that_forbids_the_doorbell(operator, setup, new_redis_serve
 async def test_tls_with_a_client_certificate_that_is_replaced(
     operator, setup, new_redis_server, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("identtqueue_operator.queues.endpoints.REREAD_SECONDS", 0.1)
+    monkeypatch.setattr("identtqueue_operator.queues.secrets.REREAD_SECONDS", 0.1)
     certificates, port = Certificates(tmp_path), free_port()
     new_redis_server(options=certificates.server_options(port))
 

@@ -270,9 +270,7 @@ async def test_a_missing_secret_of_one_trigger_blinds_it_alone(operator, setup, 
     assert "Secret none does not exist" in triggers(setup)["eu"]["message"]
     setup.api.change("taskqueues", setup.name, {"spec": {"triggers": []}})
     await eventually(lambda: setup.condition("Ready")[0] == "True")
-    assert not operator.controller.endpoints._named.keys() - {
-        operator.controller.reconcilers["ns", setup.name].resource.uid
-    }
+    assert not operator.controller.endpoints.secrets.named
 
 
 async def test_a_push_to_each_redis_is_heard(operator, setup, second):

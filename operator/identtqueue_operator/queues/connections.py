@@ -17,7 +17,8 @@ from identtqueue.errors import IdenttqueueError
 from identtqueue_operator.api.v1alpha1 import ResolvedTrigger, TaskQueueSpec
 from identtqueue_operator.model import MAIN_TRIGGER, Source, SourceTrouble
 from identtqueue_operator.queues.endpoint import Endpoint
-from identtqueue_operator.queues.endpoints import Endpoints, SecretMissing
+from identtqueue_operator.queues.endpoints import Endpoints
+from identtqueue_operator.queues.secrets import SecretMissing
 
 GIVE_UP_SECONDS = 600.0
 """Time to wait for an unreachable Redis, to call workers back in dropped queues."""
