@@ -127,3 +127,33 @@ def test_a_kind_that_is_named_is_found(tmp_path: Path) -> None:
     module = tmp_path / "module.py"
     module.write_text('"""A Deployment."""\nif kind == "StatefulSet" or key.is_deployment: ...\n')
     assert kinds_named(module) == {kind.name for kind in WATCHED}
+
+
+# --- names ---
+
+
+def shadowed(tree: ast.Module) -> Iterator[str]:
+    """Find imported names of a module that a function uses for something else."""
+    imported = {
+        (alias.asname or alias.name).split(".")[0]
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        and getattr(node, "module", "") != "__future__"
+        for alias in node.names
+    }
+    for function in ast.walk(tree):
+        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            for node in ast.walk(function):
+                if isinstance(node, ast.arg) and node.arg in imported:
+                    yield f"{node.arg} in line {node.lineno}"
+                is_set = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+                if is_set and node.id in imported:
+                    yield f"{node.id} in line {node.lineno}"
+
+
+def test_no_local_name_shadows_an_import() -> None:
+    """In one module a name means one thing."""
+    found = {name(path): set(shadowed(ast.parse(path.read_text()))) for path in sources(".py")}
+    assert {path: names for path, names in found.items() if names} == {}
+    example = "import json\nfrom a import b\ndef f(json):\n for b in json: pass"
+    assert set(shadowed(ast.parse(example))) == {"json in line 3", "b in line 4"}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import math
+import re
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
@@ -56,6 +58,10 @@ def app_cron(**settings: Any) -> object:
     return app.cron("* * * * *", app.task(job), **settings)
 
 
+def job_with(**settings: Any) -> object:
+    return Job(**{"name": "job", "function": job} | settings)
+
+
 def rate(**settings: Any) -> object:
     return RateLimit(**{"count": 1, "per_seconds": 1} | settings)
 
@@ -87,7 +93,7 @@ SETTINGS: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "queue": ["", "No Name", *NO_TEXT],
         "name": ["", "x" * 256, "\ud800", *NO_TEXT],
     },
-    lambda **settings: Job(**{"name": "job", "function": job} | settings): {
+    job_with: {
         "name": ["", *NO_TEXT, *NOTHING],
         "timeout_seconds": NO_DURATION,
         "retry": [5, True, "3"],
@@ -104,6 +110,9 @@ SETTINGS: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "http_port": [*NO_NUMBER, 1.5, 65_536],
         "max_payload_bytes": NO_COUNT,
         "max_tasks_per_process": [n for n in NO_COUNT if n is not None],
+        "max_abandoned_threads": [n for n in NO_COUNT if n is not None],
+        "unrunnable_seconds": [*NO_NUMBER, math.inf, None],
+        "max_loop_block_seconds": [*NO_NUMBER, 0, 0.9, math.inf, None],
         "queue_weights": [5, ["q"], "q:3", {"q": True}, {"q": 1.5}, {"q": None}, {"r": 1}, None],
         "queue_order": ["other", True, None],
         "cron": [5, ["* * * * *"], cron()],
@@ -173,6 +182,27 @@ def test_a_nonsense_setting_is_refused(make: Callable[..., Any], field: str, val
         make(**{field: value})
     if "password" in field:
         assert repr(value) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make"),
+    [
+        (TaskOptions, TaskOptions),
+        (Job, job_with),
+        (WorkerSettings, worker),
+        (RetryPolicy, RetryPolicy),
+        (RateLimit, rate),
+        (RedisSettings, RedisSettings),
+    ],
+)
+def test_every_number_among_the_settings_is_in_the_table(
+    kind: type, make: Callable[..., Any]
+) -> None:
+    """So that no new one accepts True, a negative number or text."""
+    annotations = {k: v for each in kind.__mro__ for k, v in inspect.get_annotations(each).items()}
+    numbers = {k for k, v in annotations.items() if re.search(r"\b(int|float)\b", str(v))}
+    assert numbers
+    assert numbers - SETTINGS[make].keys() == set()
 
 
 def test_an_unknown_setting_is_an_error_at_once() -> None:

@@ -29,7 +29,7 @@ async def test_waiting_ends_when_an_attempt_ends() -> None:
     await asyncio.sleep(0)
     assert not waiting.done()
     running.discard(1)
-    slots.look()
+    slots.freed()
     await waiting
     assert (slots.free, slots.total) == (1, 2)
 
@@ -64,7 +64,7 @@ def test_waiting_returns_exactly_when_one_is_free(rounds: list[tuple[int, int, i
             slots.unreserve(reserved)
             for _ in range(min(ended, len(running))):
                 running.pop()
-                slots.look()
+                slots.freed()
             assert slots.free == 5 - len(running)
             waiting = asyncio.ensure_future(slots.wait())
             await asyncio.sleep(0)

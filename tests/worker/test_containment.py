@@ -332,6 +332,37 @@ async def test_a_job_that_returns_although_it_was_cancelled(
     assert "ran longer than its timeout of 0.1 s, but its job caught the Can" in caplog.text
 
 
+@pytest.mark.parametrize("how", ["on request", "because the worker stops"])
+async def test_a_job_that_returns_although_it_was_cut_off(
+    client: Client,
+    redis_server: RedisServer,
+    queue: str,
+    how: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log says why it was cancelled."""
+    started = asyncio.Event()
+
+    async def job(_ctx):
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return "half of it"
+
+    worker = Worker({"job": job}, redis_server.address, queue, grace_seconds=0)
+    async with serving(worker):
+        task_id = await client.enqueue_job(queue, "job")
+        await started.wait()
+        if how == "on request":
+            await client.cancel(task_id)
+            assert await client.wait_for_result(task_id, 30) == "half of it"
+    assert await client.wait_for_result(task_id, 30) == "half of it"
+    assert f"was cancelled {how}, but its job caught the CancelledError" in caplog.text
+    if how != "on request":
+        assert f"cutting off the attempt that is still running, {how}" in caplog.text
+
+
 # --- hooks ---
 
 

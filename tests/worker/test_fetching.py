@@ -92,7 +92,7 @@ async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
         for _ in range(2):
             ended = started.popitem()[1]
             await calls.run(commands.finish(queue, "w", [(ended.task_id, ended.number, b"\xc0")]))
-            slots.look()
+            slots.freed()
         await eventually(lambda: len(started) == 3, "freed slots are filled")
         assert slots.free == 0
         assert not loop.done()

@@ -302,16 +302,16 @@ def _reason(current: int, clamps: _Clamps) -> str:
     wanted = clamps.wanted
     if clamps.value == current == wanted:
         return "Idle" if current == 0 else "AsWanted"
-    measure = clamps.wish.measure
+    name = clamps.wish.measure
     if clamps.value > current and wanted <= current:
         return "BelowMinimum"
     if clamps.value < current and wanted >= current:
         return "AboveMaximum"
     if wanted > current:
-        return f"{measure}AboveTarget"
+        return f"{name}AboveTarget"
     if wanted == 0:
         return "Idle"
-    return f"{measure}BelowTarget" if wanted < current else "AsWanted"
+    return f"{name}BelowTarget" if wanted < current else "AsWanted"
 
 
 def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:

@@ -264,12 +264,12 @@ class SyncRedis:
     def _pack(self, call: Call[Any]) -> bytes:
         return wire.pack(call, database=self._database)
 
-    def _talk(self, commands: Sequence[bytes]) -> list[Any]:
+    def _talk(self, packed: Sequence[bytes]) -> list[Any]:
         connection = self._connection
         assert connection is not None
         try:
-            unsent = _send(connection, b"".join(commands))
-            return [_reply(connection, unsent) for _ in commands]
+            unsent = _send(connection, b"".join(packed))
+            return [_reply(connection, unsent) for _ in packed]
         except (*wire.CONNECTION_LOST, redis_errors.InvalidResponse) as error:
             wire.fail(error)
 

@@ -310,15 +310,15 @@ class _Node(AsyncRedis):
         return await open_connection(self.settings, self._client_name, self.server)
 
     async def _send(self, link: Link, batch: list[Waiting]) -> list[Any]:
-        commands: list[bytes] = []
+        packed: list[bytes] = []
         ours: list[bool] = []
         for item in batch:
             if item.asking:
-                commands.append(_ASKING)
+                packed.append(_ASKING)
                 ours.append(False)
-            commands.append(item.data)
+            packed.append(item.data)
             ours.append(True)
-        replies = await link.exchange(commands)
+        replies = await link.exchange(packed)
         return [reply for reply, is_ours in zip(replies, ours, strict=True) if is_ours]
 
     async def _deliver(self, batch: list[Waiting], replies: list[Any]) -> None:

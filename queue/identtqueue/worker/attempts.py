@@ -157,16 +157,23 @@ class Attempts:
         """Cancel an attempt on request, if it runs here."""
         entry = self._owned.get(task_id)
         if entry is not None and entry.attempt.number == number and entry.outcome is None:
-            self._tell(entry, Cancelled())
+            self._cancel(entry, Cancelled(), "on request")
 
-    async def cut_off(self, meaning: Outcome) -> None:
-        """Cancel all attempts, and leave behind those that do not end in `CLEAN_UP_SECONDS`."""
+    async def cut_off(self, meaning: Outcome, why: str) -> None:
+        """Cancel all attempts, and leave behind those that do not end in `CLEAN_UP_SECONDS`.
+
+        Args:
+            meaning: outcome of each attempt that ends by this.
+            why: the reason, for the log: `because …`.
+        """
         rest = [entry for entry in self._owned.values() if entry.runner and not entry.runner.done()]
         for entry in rest:
-            self._tell(entry, meaning)
+            self._cancel(entry, meaning, why)
         tasks = [entry.runner for entry in rest if entry.runner is not None]
         if tasks:
-            logger.warning("cutting off %d attempts", len(tasks))
+            number = len(tasks)
+            what = "the attempt that is" if number == 1 else f"the {number} attempts that are"
+            logger.warning("cutting off %s still running, %s", what, why)
             await asyncio.wait(tasks, timeout=CLEAN_UP_SECONDS)
         for entry in list(self._owned.values()):
             if entry.ended or entry.left:
@@ -218,7 +225,7 @@ class Attempts:
 
     def _free(self, entry: Running) -> None:
         self._running.discard(entry)
-        self.slots.look()
+        self.slots.freed()
         if not self._running:
             self._none_runs.set()
 
@@ -226,10 +233,10 @@ class Attempts:
         entry.ended = True
         if entry.cut_off is not None and isinstance(outcome, Succeeded):
             logger.warning(
-                "%s attempt %d: was cancelled (%s), but its job caught the CancelledError and "
+                "%s attempt %d: was cancelled %s, but its job caught the CancelledError and "
                 "returned: the returned value is its result",
                 *_name(entry),
-                entry.cut_off.name,
+                entry.cut_off_why,
                 extra=attempt_log.fields_of(entry.attempt),
             )
         waited, ran = entry.attempt.waited_ms / 1000, time.monotonic() - entry.started
@@ -241,10 +248,10 @@ class Attempts:
     # --- cancelling ---
 
     @staticmethod
-    def _tell(entry: Running, meaning: Outcome) -> None:
+    def _cancel(entry: Running, meaning: Outcome, why: str) -> None:
         if entry.cut_off is not None or entry.runner is None:
             return
-        entry.cut_off = meaning
+        entry.cut_off, entry.cut_off_why = meaning, why
         if entry.outcome is None:  # otherwise its job has ended, and its hooks have a deadline
             entry.end_by = time.monotonic()
         # An attempt that has not begun checks `cut_off` itself. One that the shutdown of the event
@@ -306,7 +313,8 @@ class Attempts:
                 extra=attempt_log.fields_of(entry.attempt),
             )
             return
-        self._tell(entry, self._executor.judge(entry, error))
+        why = f"because one of its tasks raised {type(error).__name__}"
+        self._cancel(entry, self._executor.judge(entry, error), why)
 
 
 def _name(entry: Running) -> tuple[str, int]:

@@ -365,7 +365,10 @@ class Incarnation:
         await self._wait_for_attempts(loops, self.grace_seconds)
         # 3. Cut off the rest. They go back to the head of their queue, uncharged.
         lost = self._end.done() and self._end.result() is End.LOST
-        await self._attempts.cut_off(Disowned() if lost else Released())
+        if lost:
+            await self._attempts.cut_off(Disowned(), "because the lease was lost")
+        else:
+            await self._attempts.cut_off(Released(), "because the worker stops")
         # 4. Flush the reports. The heartbeat continues until then, because the tasks are still
         # owned by this worker.
         if loops and loops[1].done():  # cancelled, with all tasks of the event loop
@@ -456,7 +459,11 @@ class Incarnation:
             self._draining.begin()
         else:
             self._draining.end()
-        logger.info("%s: %s", self.worker_id, "draining" if value else "called back")
+        logger.info(
+            "%s: %s",
+            self.worker_id,
+            "draining, takes no more tasks" if value else "called back, takes tasks again",
+        )
 
 
 def _order(settings: WorkerSettings) -> QueueOrder:

@@ -20,6 +20,12 @@ LONGEST_PAUSE_SECONDS: Final = 30.0
 """Pause between two tries to start a thread or a process. It doubles from the first value up to
 this one."""
 
+CALM_SECONDS: Final = 5.0
+"""How long after such a pause the log says that tasks are taken again, unless a thread or a process
+starts earlier. If another start fails before that, it never says so."""
+
+START: Final = "start"
+
 
 class CannotStart(Exception):
     """No thread or process can be started for an attempt. Its task is not charged."""
@@ -37,6 +43,8 @@ class Obstacles:
         self._none.set()
         self._unsaid: dict[str, asyncio.TimerHandle] = {}
         self._failed_starts = 0
+        self._said_no = False  # the log says that no tasks are taken
+        self._calm: asyncio.TimerHandle | None = None  # will call `_say_yes`
 
     def __bool__(self) -> bool:
         return bool(self._texts)
@@ -71,7 +79,7 @@ class Obstacles:
             loop = asyncio.get_running_loop()
             self._unsaid[name] = loop.call_later(quiet_for_seconds, self._say, name, detail)
         elif name not in self._texts:
-            self._log(text, detail)
+            self._say_no(text, detail)
         self._texts[name] = text
         self._none.clear()
 
@@ -80,29 +88,46 @@ class Obstacles:
         text, unsaid = self._texts.pop(name, None), self._unsaid.pop(name, None)
         if unsaid is not None:
             unsaid.cancel()
-        if text is not None and not self._texts:
-            if unsaid is None:
-                logger.warning("taking tasks again")
-            self._none.set()
+        if text is None or self._texts:
+            return
+        self._none.set()
+        if name != START:
+            self._say_yes()
+        elif self._calm is None:  # the next try may fail as well
+            self._calm = asyncio.get_running_loop().call_later(CALM_SECONDS, self._say_yes)
 
     def _say(self, name: str, detail: str) -> None:
         del self._unsaid[name]
-        self._log(self._texts[name], detail)
+        self._say_no(self._texts[name], detail)
 
-    @staticmethod
-    def _log(text: str, detail: str) -> None:
-        logger.warning("taking no more tasks: %s%s", text, detail and f": {detail}")
+    def _say_no(self, text: str, detail: str) -> None:
+        if self._calm is not None:
+            self._calm.cancel()
+            self._calm = None
+        what = "still taking no tasks" if self._said_no else "taking no more tasks"
+        logger.warning("%s: %s%s", what, text, detail and f": {detail}")
+        self._said_no = True
+
+    def _say_yes(self) -> None:
+        if self._calm is not None:
+            self._calm.cancel()
+            self._calm = None
+        if self._said_no and not self._texts:
+            self._said_no = False
+            logger.warning("taking tasks again")
 
     def not_started(self, error: CannotStart) -> None:
         """Pause because a thread or a process did not start; longer with each failure in a row."""
-        if "start" in self._texts:  # all attempts of one claim fail together
+        if START in self._texts:  # all attempts of one claim fail together
             return
         self._failed_starts += 1
         longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2 ** (self._failed_starts - 1))
         pause = longest * random.uniform(0.5, 1.0)
-        self.put("start", f"{error}; trying again in {pause:.1f} s")
-        asyncio.get_running_loop().call_later(pause, self.remove, "start")
+        self.put(START, f"{error}; trying again in {pause:.1f} s")
+        asyncio.get_running_loop().call_later(pause, self.remove, START)
 
     def started(self) -> None:
         """Note that a thread or a process has started."""
-        self._failed_starts = 0
+        if self._failed_starts:
+            self._failed_starts = 0
+            self._say_yes()

@@ -44,6 +44,7 @@ class Running:
         ended: whether its outcome was handed to the finisher.
         left: whether it was left behind. Then its slot is already free.
         cut_off: the outcome that its cancellation from outside stands for; None: not cancelled.
+        cut_off_why: why it was cancelled from outside, for the log.
         outcome: outcome of its job, while `after_task` hooks run.
         end_by: monotonic time from which on it is overdue; None: it may run on.
         reminders: how often it was cancelled again because it was overdue.
@@ -59,6 +60,7 @@ class Running:
     send_progress: Callable[[bytes], None]
     begun = ended = left = False
     cut_off: Outcome | None = None
+    cut_off_why = ""
     outcome: Outcome | None = None
     end_by: float | None = None
     reminders = 0

@@ -39,12 +39,12 @@ class Slots:
     def unreserve(self, number: int) -> None:
         """Give up a reservation, after the attempts of the claim have started."""
         self._reserved -= number
-        self.look()
-
-    def look(self) -> None:
-        """Wake those who wait for a free slot, if there is one: an attempt has ended."""
-        if self.free > 0:
+        if self.free:
             self._some.set()
+
+    def freed(self) -> None:
+        """Wake those who wait for a free slot: an attempt has ended, so there is one."""
+        self._some.set()
 
     async def wait(self) -> None:
         """Wait until at least one slot is free."""

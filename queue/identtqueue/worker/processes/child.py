@@ -218,8 +218,8 @@ class Process:
         job = self._jobs.get((run.job, run.reference))
         if job is None:
             function = find(run.reference)
-            types = argument_types(run.job, function) if run.typed else {}
-            job = Job(name=run.job, function=function, types=types)
+            declared = argument_types(run.job, function) if run.typed else {}
+            job = Job(name=run.job, function=function, types=declared)
             self._jobs[run.job, run.reference] = job
         return job
 
