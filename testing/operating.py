@@ -13,6 +13,7 @@ from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.metrics import Meter
 from identtqueue_operator.model import Selector
 from identtqueue_operator.settings import Settings
+from identtqueue_operator.timings import DEFAULTS, Timings
 from identtqueue_operator.workload.kinds import WATCHED
 from testing.api_server import ApiServer
 from testing.waiting import eventually
@@ -30,6 +31,7 @@ class Operator:
         own_namespace: str = "ns",
         selector: Selector = Selector(),  # noqa: B008 - it never changes
         templates: bool = True,
+        timings: Timings = DEFAULTS,
         **settings: object,
     ) -> None:
         self.api = api
@@ -44,6 +46,7 @@ class Operator:
             selector=selector,
             **settings,
             templates=templates,
+            timings=timings,
         )
         self.controller: Controller | None = None
 

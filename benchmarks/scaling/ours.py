@@ -26,7 +26,8 @@ from identtqueue_operator.model import (
 from identtqueue_operator.model import Pod as SeenPod
 from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.policy.drain import FIRST_COST, VICTIM_COST
-from identtqueue_operator.rounds.reconciler import FOLLOW_UP_SECONDS, REST_SECONDS
+from identtqueue_operator.rounds.reconciler import FOLLOW_UP_SECONDS
+from identtqueue_operator.timings import DEFAULTS
 
 ROUND_SECONDS = 0.02
 """From the doorbell to the written number: docs/measurements.md."""
@@ -60,7 +61,11 @@ class OurScaler:
     # --- when to look ---
 
     def _hear(self, seconds: float) -> None:
-        rest = self._looked_at + REST_SECONDS - self._events.now if self._fleet.replicas else 0.0
+        rest = (
+            self._looked_at + DEFAULTS.rest_seconds - self._events.now
+            if self._fleet.replicas
+            else 0.0
+        )
         self._look(max(seconds, rest))
 
     def _look(self, seconds: float) -> None:

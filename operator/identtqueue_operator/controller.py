@@ -100,6 +100,7 @@ class Controller:
             identity=settings.identity,
             operator_name=settings.operator_name,
             templates=settings.templates,
+            timings=settings.timings,
             blind=self._is_blind,
         )
 

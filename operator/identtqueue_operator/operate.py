@@ -58,7 +58,7 @@ async def operate(settings: Settings) -> None:
     ):
         scrapers = Scrapers(kube, time.monotonic) if settings.metrics_access == "token" else None
         check = scrapers.check if scrapers else None
-        server = Server(meter.exposition, check, settings.certificate)
+        server = Server(meter.exposition, check, settings.certificate, settings.timings)
         port = await server.start(settings.http_port)
         logger.info("serving /livez, /readyz and /metrics on port %d", port)
         leader = Leader(lease_api, lease_kube, settings.own_namespace, settings.identity)

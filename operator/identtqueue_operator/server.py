@@ -14,11 +14,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from identtqueue_operator.timings import DEFAULTS, Timings
+
 logger = logging.getLogger(__name__)
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-ROTATION_SECONDS = 60.0
-"""Period of checking whether the certificate has been renewed."""
 
 
 class Server:
@@ -28,6 +28,7 @@ class Server:
         metrics: the answer of /metrics.
         check: (Authorization header): whether the caller may have it, as a status; None: everybody.
         certificate: files of a TLS certificate and its key; None: plain HTTP.
+        timings: how often the certificate is read again.
 
     Attributes:
         problem: why the operator is not ready; empty if it is.
@@ -38,7 +39,9 @@ class Server:
         metrics: Callable[[], bytes],
         check: Callable[[str], Awaitable[HTTPStatus]] | None = None,
         certificate: tuple[Path, Path] | None = None,
+        timings: Timings = DEFAULTS,
     ) -> None:
+        self._timings = timings
         self.problem = ""
         self._metrics = metrics
         self._check = check
@@ -79,7 +82,7 @@ class Server:
         """Take in a renewed certificate: the kubelet changes the files of a mounted Secret."""
         seen = await asyncio.to_thread(_content, cert, key)
         while True:
-            await asyncio.sleep(ROTATION_SECONDS)
+            await asyncio.sleep(self._timings.rotation_seconds)
             try:
                 found = await asyncio.to_thread(_content, cert, key)
                 if found != seen:

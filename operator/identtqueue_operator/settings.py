@@ -50,6 +50,7 @@ from typing import Literal, cast
 from identtqueue.admin import Reach
 from identtqueue.errors import InvalidInput
 from identtqueue_operator.model import Selector
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 _SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 LEASE_NAME = "identtqueue-operator"
@@ -84,6 +85,8 @@ class Settings:
     """Files of the port's TLS certificate and its key; without them it is plain HTTP."""
     log_level: str = "info"
     log_format: Literal["json", "text"] = "json"
+    timings: Timings = DEFAULTS
+    """Not from the environment: see `timings`."""
 
     @property
     def operator_name(self) -> str:

@@ -8,6 +8,7 @@ import pytest
 from kubernetes.aio import client as kubernetes_client
 
 from identtqueue_operator.kube.client import Kube
+from identtqueue_operator.timings import Timings
 from testing.api_server import ApiServer
 from testing.fleet import Fleet
 from testing.operating import Operator, Setup
@@ -32,8 +33,14 @@ async def kube(api) -> AsyncIterator[Kube]:
 
 
 @pytest.fixture
-async def operator(api, kube) -> AsyncIterator[Operator]:
-    running = Operator(api, kube)
+def timings() -> Timings:
+    """The operator's timings. A test gives it others by `parametrize("timings", …)`."""
+    return Timings()
+
+
+@pytest.fixture
+async def operator(api, kube, timings) -> AsyncIterator[Operator]:
+    running = Operator(api, kube, timings=timings)
     await running.start()
     yield running
     await running.stop()

@@ -6,7 +6,6 @@ import weakref
 
 import pytest
 
-from identtqueue_operator import collector
 from identtqueue_operator.collector import ALL_AFTER_SECONDS, Collector
 from testing.waiting import eventually
 
@@ -20,11 +19,30 @@ def no_collections():
 
 
 @pytest.fixture
-def collecting():
-    started = Collector()
+def long_seconds():
+    return 0.0
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def collecting(long_seconds, clock):
+    started = Collector(long_seconds, clock)
     started.start()
     yield started
     started.stop()
+
+
+class Clock:
+    """The monotonic clock, set ahead when the test says so."""
+
+    ahead = 0.0
+
+    def __call__(self) -> float:
+        return time.monotonic() + self.ahead
 
 
 async def test_a_deleted_task_queue_is_freed_without_a_collection(
@@ -40,24 +58,22 @@ async def test_a_deleted_task_queue_is_freed_without_a_collection(
     await eventually(lambda: gone() is None)
 
 
-def test_what_survives_a_long_collection_is_set_aside(collecting, monkeypatch):
-    monkeypatch.setattr(collector, "LONG_SECONDS", 0.0)
+def test_what_survives_a_long_collection_is_set_aside(collecting):
     before = gc.get_freeze_count()
     kept = [[] for _ in range(1000)]
     gc.collect()
     assert gc.get_freeze_count() - before >= len(kept)
 
 
-def test_a_short_collection_sets_nothing_aside(collecting, monkeypatch):
-    monkeypatch.setattr(collector, "LONG_SECONDS", 60.0)
+@pytest.mark.parametrize("long_seconds", [60.0])
+def test_a_short_collection_sets_nothing_aside(collecting):
     before = gc.get_freeze_count()
     kept = [[] for _ in range(1000)]
     gc.collect()
     assert gc.get_freeze_count() <= before, f"{len(kept)} lists are younger"
 
 
-def test_once_a_day_all_is_looked_at(collecting, monkeypatch):
-    monkeypatch.setattr(collector, "LONG_SECONDS", 0.0)
+def test_once_a_day_all_is_looked_at(collecting, clock):
     circle = _Circle()
     circle.itself = circle
     gone = weakref.ref(circle)
@@ -65,8 +81,7 @@ def test_once_a_day_all_is_looked_at(collecting, monkeypatch):
     del circle
     gc.collect()
     assert gone() is not None
-    today = time.monotonic
-    monkeypatch.setattr(collector.time, "monotonic", lambda: today() + ALL_AFTER_SECONDS)
+    clock.ahead = ALL_AFTER_SECONDS
     gc.collect()
     assert gone() is None
 

@@ -8,7 +8,7 @@ import pytest
 
 from identtqueue import TaskOptions
 from identtqueue.admin import Admin
-from identtqueue_operator.rounds import reconciler as reconciler_module
+from identtqueue_operator.timings import Timings
 from testing.waiting import eventually
 
 
@@ -52,8 +52,8 @@ async def rounds(reconciler, count):
     return found
 
 
-async def test_a_fleet_that_is_rung_all_the_time_rests_between_rounds(operator, setup, monkeypatch):
-    monkeypatch.setattr(reconciler_module, "REST_SECONDS", 0.3)
+@pytest.mark.parametrize("timings", [Timings(rest_seconds=0.3)])
+async def test_a_fleet_that_is_rung_all_the_time_rests_between_rounds(operator, setup):
     setup.fleet.create(1)
     await setup.fleet.settle()
     setup.create({"minReplicas": 1, "maxReplicas": 1, "pollPeriodSeconds": 300})
@@ -63,8 +63,8 @@ async def test_a_fleet_that_is_rung_all_the_time_rests_between_rounds(operator, 
     assert all(after - before > 0.29 for before, after in pairwise(moments))
 
 
-async def test_at_zero_a_ring_is_heard_without_rest(operator, setup, monkeypatch):
-    monkeypatch.setattr(reconciler_module, "REST_SECONDS", 3600.0)
+@pytest.mark.parametrize("timings", [Timings(rest_seconds=3600.0)])
+async def test_at_zero_a_ring_is_heard_without_rest(operator, setup):
     setup.fleet.create()
     setup.create({"pollPeriodSeconds": 300})
     await setup.reason("Idle")

@@ -7,9 +7,9 @@ import ssl
 import aiohttp
 import pytest
 
-from identtqueue_operator import server
 from identtqueue_operator.scrapers import AT_ONCE, MOST_REMEMBERED, REMEMBERED_SECONDS, Scrapers
 from identtqueue_operator.server import Server
+from identtqueue_operator.timings import Timings
 from testing.tls import Certificates
 from testing.waiting import eventually
 
@@ -124,8 +124,7 @@ async def test_what_is_remembered_is_bounded(kube, clock):
     assert len(known._refused) == MOST_REMEMBERED
 
 
-async def test_a_renewed_certificate_is_taken_in(tmp_path, monkeypatch):
-    monkeypatch.setattr(server, "ROTATION_SECONDS", 0.01)
+async def test_a_renewed_certificate_is_taken_in(tmp_path):
     (tmp_path / "first").mkdir()
     (tmp_path / "second").mkdir()
     first = Certificates(tmp_path / "first", server_hosts=["127.0.0.1"])
@@ -137,7 +136,8 @@ async def test_a_renewed_certificate_is_taken_in(tmp_path, monkeypatch):
             shutil.copy(source, target)
 
     mount(first)
-    running = Server(lambda: b"depth 1\n", certificate=mounted)
+    quick = Timings(rotation_seconds=0.01)
+    running = Server(lambda: b"depth 1\n", certificate=mounted, timings=quick)
     port = await running.start(0)
 
     async def served_by(certificates):

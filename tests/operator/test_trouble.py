@@ -16,7 +16,7 @@ from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue_operator.kube import autoscalers
 from identtqueue_operator.rounds import reconciler as reconciler_module
-from identtqueue_operator.rounds import release
+from identtqueue_operator.timings import Timings
 from testing.fleet import Fleet
 from testing.operating import Setup
 from testing.redis_server import free_port
@@ -401,10 +401,10 @@ async def test_a_taskqueue_that_is_deleted_in_the_middle_of_a_drain_calls_its_wo
     assert operator.controller.cluster._watched == {}, "its pods are not kept account of"
 
 
+@pytest.mark.parametrize("timings", [Timings(release_seconds=60.0)])
 async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers_back_later(
-    operator, apart, server, monkeypatch
+    operator, apart, server
 ):
-    monkeypatch.setattr(release, "RELEASE_SECONDS", 60.0)
     await one_drains(apart)
     server.stop()
     await apart.reason("RedisUnreachable")
@@ -415,10 +415,8 @@ async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers
     await eventually(lambda: not any(map(annotations, apart.fleet.pods)))
 
 
-async def test_workers_that_could_not_be_called_back_are_told_of(
-    operator, apart, server, monkeypatch, caplog
-):
-    monkeypatch.setattr(release, "RELEASE_SECONDS", 0.1)
+@pytest.mark.parametrize("timings", [Timings(release_seconds=0.1)])
+async def test_workers_that_could_not_be_called_back_are_told_of(operator, apart, server, caplog):
     await one_drains(apart)
     server.stop()
     await apart.reason("RedisUnreachable")

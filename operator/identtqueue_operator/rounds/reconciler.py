@@ -39,10 +39,6 @@ REST_AFTER_FAILURE_SECONDS = 5.0
 time and must not cause a retry each time; a repair should be noticed soon."""
 FAILURES_TO_TELL = 4
 """How many rounds in a row must fail before the status says so."""
-REST_SECONDS = 0.1
-"""Shortest time between rounds that events cause, while there are workers. A fleet with free slots
-empties its queue all the time, and then each task rings. At zero replicas, the first task causes
-a round at once."""
 FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something, before its result is looked at."""
 
@@ -177,7 +173,7 @@ class Reconciler:
         """Return for how long events cause no round; None: they cause one at once."""
         if self.failures and pause is not None:
             return min(pause, REST_AFTER_FAILURE_SECONDS)
-        return REST_SECONDS if self._scaler.has_workers else None
+        return self._tools.timings.rest_seconds if self._scaler.has_workers else None
 
     async def _round_or_backoff(self) -> float | None:
         """Run one round; return the seconds until the next one that no event would cause."""

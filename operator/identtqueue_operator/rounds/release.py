@@ -26,14 +26,10 @@ from identtqueue_operator.workload.kind import WorkloadTrouble
 
 logger = logging.getLogger(__name__)
 
-RELEASE_SECONDS = 10.0
-"""Time for calling workers back after the TaskQueue is gone."""
 RESTORE_SECONDS = 60.0
 """Time for restoring the number of replicas, beyond what workers get to finish."""
 RETRY_SECONDS = 1.0
 """Pause between two attempts at either, if nothing rings."""
-REST_SECONDS = 0.1
-"""Shortest pause between two attempts, however often it rings."""
 YOUNGEST = ("\uffff", "")
 """An age younger than that of any TaskQueue."""
 
@@ -138,9 +134,9 @@ class Release:
         try:
             if spec.restore_replicas and self.original is not None:
                 await self._restore(spec, self.original)
-            async with asyncio.timeout(RELEASE_SECONDS):
+            async with asyncio.timeout(self._tools.timings.release_seconds):
                 while not await self._call_all_back(spec):
-                    await self._alarm.wait(RETRY_SECONDS, REST_SECONDS)
+                    await self._alarm.wait(RETRY_SECONDS, self._tools.timings.rest_seconds)
         except TimeoutError:
             text = "%s: deleted, but its draining workers could not be called back"
             logger.warning(text, key, extra=about(key))
@@ -162,7 +158,7 @@ class Release:
                     if await self._restore_further(pinned, number):
                         logger.info("%s: deleted; its workload is back at %s replicas", key, number)
                         return
-                    await self._alarm.wait(RETRY_SECONDS, REST_SECONDS)
+                    await self._alarm.wait(RETRY_SECONDS, self._tools.timings.rest_seconds)
         text = "%s: deleted, but its workload may not be back at %d replicas"
         logger.warning(text, key, number, extra=about(key))
 

@@ -9,6 +9,7 @@ from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.metrics import Meter
 from identtqueue_operator.model import Key, Pod, WorkloadKey
 from identtqueue_operator.queues.endpoints import Endpoints
+from identtqueue_operator.timings import Timings
 from identtqueue_operator.workload.lookup import Workloads
 
 
@@ -39,6 +40,7 @@ class Tools:
     """Name of this process's pod."""
     operator_name: str
     """The same for all processes that share a Lease, and another one for each Lease."""
+    timings: Timings
     templates: bool = True
     """Whether TaskQueues may have a `template`."""
     blind: Callable[[WorkloadKey], str] = lambda _: ""

@@ -1,0 +1,32 @@
+"""The operator's own times, in one value that is given to each part when it is made.
+
+Users set none of them: what depends on a workload stands in its TaskQueue. Here are the paces and
+the patience that must fit each other, and that a test wants shorter or longer than they are. A
+constant that nobody needs otherwise stays beside the code that it is about.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """The defaults are what the documentation describes.
+
+    Attributes are grouped by the room that uses them.
+    """
+
+    # rounds
+    rest_seconds: float = 0.1
+    """Shortest time between rounds that events cause, while there are workers. A fleet with free
+    slots empties its queue all the time, and then each task rings. At zero replicas, the first task
+    causes a round at once."""
+    release_seconds: float = 10.0
+    """Time for calling workers back after the TaskQueue is gone."""
+
+    # server
+    rotation_seconds: float = 60.0
+    """Period of checking whether the certificate of the HTTP port has been renewed."""
+
+
+DEFAULTS = Timings()
+"""The operator's timings, unless it is given others."""
