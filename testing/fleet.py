@@ -101,7 +101,7 @@ class Fleet:
     plural = "deployments"
 
     def __init__(self, api: ApiServer, name: str, redis: AsyncRedis, queue: str) -> None:
-        self._api = api
+        self.api = api
         self.name = name
         self.labels = {"app": name}
         self.redis = redis
@@ -119,25 +119,25 @@ class Fleet:
             "selector": {"matchLabels": self.labels},
             "template": template,
         }
-        made = self._api.put(self.plural, self.name, {"spec": spec, "status": {}})
-        self._owner = self._make_owner(made)
+        made = self.api.put(self.plural, self.name, {"spec": spec, "status": {}})
+        self._owner = self.make_owner(made)
 
-    def _make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
+    def make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
         """What controls the pods."""
         body = {"metadata": {"ownerReferences": [controlled_by(workload)]}}
-        return self._api.put("replicasets", f"{self.name}-1a2b3c", body)
+        return self.api.put("replicasets", f"{self.name}-1a2b3c", body)
 
     @property
     def replicas(self) -> int:
         """What the Deployment asks for."""
-        return int(self._api.get(self.plural, self.name)["spec"]["replicas"])
+        return int(self.api.get(self.plural, self.name)["spec"]["replicas"])
 
     @property
     def pods(self) -> list[dict[str, Any]]:
         """Those that are not on their way out."""
         return [
             body
-            for body in self._api.all("pods")
+            for body in self.api.all("pods")
             if body["metadata"].get("ownerReferences") == [controlled_by(self._owner)]
             and "deletionTimestamp" not in body["metadata"]
         ]
@@ -163,7 +163,7 @@ class Fleet:
 
     def put_pod(self, name: str, *, ready: bool = True) -> dict[str, Any]:
         """A pod that runs."""
-        return self._api.put(
+        return self.api.put(
             "pods",
             name,
             {
@@ -197,9 +197,9 @@ class Fleet:
             "replicas": count,
             "readyReplicas": count,
             "updatedReplicas": count,
-            "observedGeneration": self._api.get(self.plural, self.name)["metadata"]["generation"],
+            "observedGeneration": self.api.get(self.plural, self.name)["metadata"]["generation"],
         }
-        self._api.change(self.plural, self.name, {"status": status})
+        self.api.change(self.plural, self.name, {"status": status})
 
     def container_ended(self, pod: str, *, restarted: bool = False, code: int = 137) -> None:
         """The kubelet reports that the worker's process ended."""
@@ -210,17 +210,17 @@ class Fleet:
             if restarted
             else {"state": end, "lastState": {}}
         )
-        self._api.change("pods", pod, {"status": {"containerStatuses": [status]}})
+        self.api.change("pods", pod, {"status": {"containerStatuses": [status]}})
 
     async def end(self, pod: str) -> None:
         """An orderly end: deleted, the process stops, the kubelet reports, the object goes."""
-        self._api.change("pods", pod, {"metadata": {"deletionTimestamp": now()}})
+        self.api.change("pods", pod, {"metadata": {"deletionTimestamp": now()}})
         worker = self.workers.pop(pod, None)
         if worker is not None:
             await worker.leave()
             await worker.die()
         self.container_ended(pod, code=0)
-        self._api.remove("pods", pod)
+        self.api.remove("pods", pod)
 
     async def close(self) -> None:
         for worker in self.workers.values():
@@ -235,9 +235,9 @@ class StatefulFleet(Fleet):
     def create(self, replicas: int = 0, *, parallel: bool = False) -> None:
         super().create(replicas)
         policy = "Parallel" if parallel else "OrderedReady"
-        self._api.change(self.plural, self.name, {"spec": {"podManagementPolicy": policy}})
+        self.api.change(self.plural, self.name, {"spec": {"podManagementPolicy": policy}})
 
-    def _make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
+    def make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
         return workload
 
     def _next_name(self) -> str:
@@ -252,7 +252,7 @@ class PoolFleet(Fleet):
 
     plural = "workerpools"
 
-    def _make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
+    def make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
         return workload
 
     def _victim(self) -> dict[str, Any]:
@@ -261,7 +261,7 @@ class PoolFleet(Fleet):
     def count(self) -> None:
         labels = ",".join(f"{key}={value}" for key, value in self.labels.items())
         status = {"replicas": len(self.pods), "selector": labels}
-        self._api.change(self.plural, self.name, {"status": status})
+        self.api.change(self.plural, self.name, {"status": status})
 
 
 def _order(pod: dict[str, Any]) -> tuple[bool, int]:

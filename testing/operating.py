@@ -29,6 +29,7 @@ class Operator:
         api: ApiServer,
         kube: Kube,
         own_namespace: str = "ns",
+        namespaces: tuple[str, ...] = ("ns",),
         selector: Selector = Selector(),  # noqa: B008 - it never changes
         templates: bool = True,
         timings: Timings = DEFAULTS,
@@ -39,8 +40,8 @@ class Operator:
         self.clock = time.time
         self.steady = time.monotonic
         self._kube = kube
-        self._settings = Settings(
-            namespaces=("ns",),
+        self.settings = Settings(
+            namespaces=namespaces,
             own_namespace=own_namespace,
             identity="operator",
             selector=selector,
@@ -52,9 +53,7 @@ class Operator:
 
     async def start(self) -> None:
         """Begin (again), with a look at what is there."""
-        self.controller = Controller(
-            self._settings, self._kube, self.meter, self.clock, self.steady
-        )
+        self.controller = Controller(self.settings, self._kube, self.meter, self.clock, self.steady)
         self._running = asyncio.get_running_loop().create_task(self.controller.run())
         self.api.listeners.append(self._hear)
         for (plural, _, _), body in list(self.api.objects.items()):

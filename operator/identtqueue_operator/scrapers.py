@@ -41,6 +41,11 @@ class Scrapers:
         self._refused: OrderedDict[bytes, tuple[float, HTTPStatus]] = OrderedDict()
         self._asking = asyncio.Semaphore(AT_ONCE)
 
+    @property
+    def remembered(self) -> int:
+        """How many answers of the API server are remembered."""
+        return len(self._allowed) + len(self._refused)
+
     async def check(self, authorization: str) -> HTTPStatus:
         """Decide about a request by its header: 200, or the status of the refusal."""
         scheme, _, token = authorization.partition(" ")

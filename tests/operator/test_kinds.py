@@ -221,23 +221,23 @@ async def test_the_order_in_which_pods_go_can_be_said(operator, setup):
 class PoolOfDeployment(PoolFleet):
     """The pods of a kind that makes a Deployment and lets that do the work."""
 
-    def _make_owner(self, workload):
+    def make_owner(self, workload):
         spec = {
             "replicas": workload["spec"]["replicas"],
             "selector": {"matchLabels": self.labels},
             "template": {"metadata": {"labels": self.labels}},
         }
         body = {"metadata": {"ownerReferences": [controlled_by(workload)]}, "spec": spec}
-        made = self._api.put("deployments", f"{self.name}-inner", body)
-        return super(PoolFleet, self)._make_owner(made)
+        made = self.api.put("deployments", f"{self.name}-inner", body)
+        return super(PoolFleet, self).make_owner(made)
 
     def count(self) -> None:
         super().count()
-        self._api.change("deployments", f"{self.name}-inner", {"spec": {"replicas": self.replicas}})
-        made = self._api.get("deployments", f"{self.name}-inner")
+        self.api.change("deployments", f"{self.name}-inner", {"spec": {"replicas": self.replicas}})
+        made = self.api.get("deployments", f"{self.name}-inner")
         counted = dict.fromkeys(("replicas", "updatedReplicas"), len(self.pods))
         status = {**counted, "observedGeneration": made["metadata"]["generation"]}
-        self._api.change("deployments", f"{self.name}-inner", {"status": status})
+        self.api.change("deployments", f"{self.name}-inner", {"status": status})
 
 
 async def test_a_kind_that_makes_a_deployment_is_drained_like_one(operator, setup):
@@ -327,7 +327,7 @@ async def test_the_operator_never_scales_itself_whatever_its_kind(
         await setup.enqueue(5)
         await setup.reason("WorkloadIsOperator")
         assert setup.fleet.replicas == 1
-        assert pod["metadata"]["name"] == operator._settings.identity
+        assert pod["metadata"]["name"] == operator.settings.identity
     finally:
         await operator.stop()
 

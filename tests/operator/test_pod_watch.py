@@ -8,6 +8,7 @@ import pytest
 from identtqueue_operator.kube import client as kube_module
 from identtqueue_operator.kube import pod_watch
 from identtqueue_operator.kube.pod_watch import PodWatch
+from testing.operating import Operator
 from testing.waiting import eventually
 
 
@@ -48,6 +49,15 @@ async def watch(kube, seen):
     await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.fixture
+async def everywhere(api, kube):
+    """An operator for the whole cluster."""
+    running = Operator(api, kube, namespaces=())
+    await running.start()
+    yield running
+    await running.stop()
+
+
 def put(api, number, **labels) -> None:
     api.put("pods", f"p{number}", {"metadata": {"labels": labels}}, namespace=f"n{number % 7}")
 
@@ -76,9 +86,10 @@ async def test_a_list_that_the_api_server_forgets_half_way_begins_anew(api, crow
     await eventually(lambda: len(seen.lists[0][0]) == 95)
 
 
-async def test_what_vanished_in_a_gap_is_found_by_the_list_that_follows(api, crowd, kube, operator):
-    controller = operator.controller
-    controller._namespaces = (None,)
+async def test_what_vanished_in_a_gap_is_found_by_the_list_that_follows(
+    api, crowd, kube, everywhere
+):
+    controller = everywhere.controller
     watching = asyncio.create_task(controller.watch_pods(kube))
 
     def names() -> set[str]:

@@ -36,7 +36,7 @@ class Process:
             **more,
         }
         with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", "identtqueue_operator"], env=environment, stderr=log
             )
 
@@ -53,17 +53,21 @@ class Process:
 
     async def stop(self) -> int:
         """SIGTERM, and the exit code."""
-        self._process.send_signal(signal.SIGTERM)
-        return await asyncio.to_thread(self._process.wait, 30)
+        self.process.send_signal(signal.SIGTERM)
+        return await self.exit_code()
+
+    async def exit_code(self) -> int:
+        """Wait until it has ended by itself."""
+        return await asyncio.to_thread(self.process.wait, 30)
 
     @property
     def lines(self) -> list[dict]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def destroy(self) -> None:
-        if self._process.poll() is None:
-            self._process.kill()
-            self._process.wait()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
 
 
 @pytest.fixture
@@ -172,7 +176,7 @@ async def test_without_leader_election_there_is_no_lease(api, setup, replica):
 @pytest.mark.slow
 async def test_nonsense_in_the_environment_is_refused(replica):
     process = replica("confused", IDENTTQUEUE_LOG_LEVEL="loud")
-    assert await asyncio.to_thread(process._process.wait, 30) == 2
+    assert await process.exit_code() == 2
     assert "IDENTTQUEUE_LOG_LEVEL" in process.log.read_text()
 
 

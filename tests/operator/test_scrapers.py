@@ -121,7 +121,7 @@ async def test_what_is_remembered_is_bounded(kube, clock):
     known = Scrapers(kube, clock)
     for number in range(2 * MOST_REMEMBERED):
         await known.check(f"Bearer forged-{number}")
-    assert len(known._refused) == MOST_REMEMBERED
+    assert known.remembered == MOST_REMEMBERED
 
 
 async def test_a_renewed_certificate_is_taken_in(tmp_path):

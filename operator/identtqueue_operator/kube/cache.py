@@ -52,6 +52,11 @@ class Cluster:
         """Return the workload as last seen."""
         return self._workloads.get(key)
 
+    @property
+    def watched(self) -> frozenset[WorkloadKey]:
+        """The workloads whose pods are kept account of."""
+        return frozenset(self._watched)
+
     def is_missing(self, key: WorkloadKey) -> bool:
         """Return whether the API server said a short while ago that there is no such workload."""
         since = self._missing.get(key)
