@@ -1,9 +1,11 @@
-"""The command `identtqueue` as a whole: its commands, options and variables."""
+"""The command `identtqueue` as a whole: its commands, options, variables, documentation."""
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
@@ -11,6 +13,7 @@ import click
 import pytest
 
 from identtqueue.cli import commands, main
+from identtqueue.worker.settings import WorkerSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -74,3 +77,60 @@ def test_every_command_can_be_called() -> None:
     }
     assert len(defined) > 10
     assert [name for name, command in defined.items() if command not in called] == []
+
+
+def options_of(command: click.Command) -> set[str]:
+    """Return the long names of a command's options, without `--help`."""
+    options = [option for option in command.params if isinstance(option, click.Option)]
+    return {name for option in options for name in option.opts if name.startswith("--")}
+
+
+def usage(words: tuple[str, ...], command: click.Command) -> str:
+    """Return how the command is called, without its options."""
+    if isinstance(command, click.Group):
+        return " ".join(["identtqueue", *words])
+    pieces = command.collect_usage_pieces(make_context(words))
+    return " ".join(["identtqueue", *words, *(p for p in pieces if p != "[OPTIONS]")])
+
+
+def documented() -> dict[str, set[str]]:
+    """Read the table of commands in the documentation: usage -> options."""
+    text = (ROOT / "docs/library.md").read_text("utf-8")
+    table = text.split("\n| command | does | options |\n")[1].split("\n\n")[0]
+    found = {}
+    for row in table.splitlines()[1:]:
+        called, _, options = re.split(r"(?<!\\)\|", row)[1:4]
+        found[called.strip(" `").replace("\\|", "|")] = set(re.findall(r"`(--[a-z-]+)", options))
+    return found
+
+
+def test_the_documentation_has_every_command_and_option() -> None:
+    assert documented() == {
+        usage(words, command): options_of(command)
+        for words, command in all_commands()
+        if options_of(command) or not isinstance(command, click.Group)
+    }
+
+
+def test_help_explains_every_command_and_option() -> None:
+    silent = [
+        f"{usage(words, command)} {option.opts[0]}"
+        for words, command in all_commands()
+        for option in command.params
+        if isinstance(option, click.Option) and not option.help
+    ]
+    silent += [usage(words, command) for words, command in all_commands() if not command.help]
+    assert silent == []
+
+
+def test_options_of_the_worker_have_the_defaults_of_its_settings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for option in main.commands["worker"].params:
+        if option.envvar:
+            monkeypatch.delenv(option.envvar, raising=False)
+    settings = {entry.name: entry.default for entry in fields(WorkerSettings)}
+    parsed = main.commands["worker"].make_context("worker", ["apps:app"]).params
+    shared = settings.keys() & parsed.keys() - {"queues"}
+    assert len(shared) > 9
+    assert {name: parsed[name] for name in shared} == {name: settings[name] for name in shared}

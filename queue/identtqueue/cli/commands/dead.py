@@ -17,8 +17,18 @@ def dead() -> None:
 
 @dead.command("list")
 @click.argument("queue")
-@click.option("--offset", type=click.IntRange(min=0), default=0)
-@click.option("--limit", type=click.IntRange(min=1), default=100)
+@click.option(
+    "--offset",
+    type=click.IntRange(min=0),
+    default=0,
+    help="How many of the newest dead letters to leave out.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    help="How many dead letters to show, at most.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per dead letter.")
 @with_admin
 async def dead_list(admin: Admin, queue: str, offset: int, limit: int, as_json: bool) -> None:

@@ -8,8 +8,14 @@ from identtqueue.cli.session import run
 
 
 @click.command()
-@click.option("--queue", default="selftest", envvar="IDENTTQUEUE_SELFTEST_QUEUE")
-@click.option("--timeout-seconds", default=60.0)
+@click.option(
+    "--queue",
+    default="selftest",
+    envvar="IDENTTQUEUE_SELFTEST_QUEUE",
+    show_envvar=True,
+    help="Queue of the worker.",
+)
+@click.option("--timeout-seconds", default=60.0, help="How long to wait for the result.")
 @click.pass_obj
 def selftest(address: str, queue: str, timeout_seconds: float) -> None:
     """Enqueue one task for a worker of `identtqueue.selftest:app` and await its result."""

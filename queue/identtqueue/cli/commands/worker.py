@@ -121,6 +121,8 @@ from identtqueue.worker.settings import weighted_queues
     default="INFO",
     envvar="IDENTTQUEUE_LOG_LEVEL",
     show_envvar=True,
+    help="Level of the root logger, also if the app has set up logging itself. The default applies "
+    "only if it has not.",
 )
 def worker(
     target: str, queues: tuple[str, ...], modules: tuple[str, ...], log_level: str, **settings: Any
