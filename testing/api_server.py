@@ -14,7 +14,7 @@ import copy
 import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -38,8 +38,6 @@ GROUPS: dict[str, dict[str, str]] = {
 }
 SCALABLE = ("deployments", "replicasets", "statefulsets", "workerpools")
 """With a `/scale`."""
-_KINDS = {plural: kind for group in GROUPS.values() for plural, kind in group.items()}
-_API_VERSIONS = {plural: name for name, group in GROUPS.items() for plural in group}
 
 
 class Refusal(Exception):
@@ -95,6 +93,8 @@ class ApiServer:
         """Called with the path and the deed of each request that changes something."""
         self.unknown_groups: set[str] = set()
         """Groups and versions that are not installed."""
+        self._groups = {name: dict(kinds) for name, kinds in GROUPS.items()}
+        self._scalable = set(SCALABLE)
         self._versions = itertools.count(1)
         self._history: list[tuple[int, str, str, Json]] = []
         self._news = asyncio.Condition()
@@ -131,6 +131,12 @@ class ApiServer:
 
     # --- kubectl's part ---
 
+    def install(self, api_version: str, plural: str, kind: str, *, scalable: bool = True) -> None:
+        """Make a kind known, as its CustomResourceDefinition would."""
+        self._groups.setdefault(api_version, {})[plural] = kind
+        if scalable:
+            self._scalable.add(plural)
+
     def get(self, plural: str, name: str, namespace: str = "ns") -> Json:
         return self.objects[plural, namespace, name]
 
@@ -145,7 +151,9 @@ class ApiServer:
         metadata.setdefault("uid", f"uid-{name}-{next(self._versions)}")
         metadata.setdefault("creationTimestamp", datetime.now(UTC).isoformat(timespec="seconds"))
         metadata["generation"] = 1
-        body |= {"apiVersion": _API_VERSIONS[plural], "kind": _KINDS[plural]}
+        groups = self._groups.items()
+        body["apiVersion"] = next(name for name, kinds in groups if plural in kinds)
+        body["kind"] = self._groups[body["apiVersion"]][plural]
         return self._store("ADDED", plural, body)
 
     def change(
@@ -254,7 +262,7 @@ class ApiServer:
         if "/".join(parts[1:3]) in self.unknown_groups:
             raise Refusal(404, "NotFound", "404 page not found")
         if len(parts) <= (2 if parts[0] == "api" else 3):
-            return _discovery(parts)
+            return self._discover(parts)
         rest = parts[2:] if parts[0] == "api" else parts[3:]
         if rest[0] in ("tokenreviews", "subjectaccessreviews") and body is not None:
             return {**body, "status": self._review(body["spec"])}
@@ -262,7 +270,7 @@ class ApiServer:
         if rest[0] == "namespaces" and len(rest) > 2:
             namespace, rest = rest[1], rest[2:]
         plural, name, sub = (*rest, "", "")[:3]
-        if plural not in _KINDS:
+        if not any(plural in kinds for kinds in self._groups.values()):
             raise Refusal(404, "NotFound", f"no resource {plural}")
         if request.method == "GET" and not name and plural in self.stale:
             return {"metadata": {"resourceVersion": "1"}, "items": self.stale[plural]}
@@ -275,6 +283,32 @@ class ApiServer:
             return self._page(request, items)
         assert namespace is not None
         return self._one(request, plural, namespace, name, sub, body)
+
+    def _discover(self, parts: list[str]) -> Json:
+        """Say which groups there are, or which kinds a group has."""
+        if parts == ["api"]:
+            return {"kind": "APIVersions", "versions": ["v1"]}
+        if parts == ["apis"]:
+            return {"kind": "APIGroupList", "groups": [_group(n) for n in self._groups if "/" in n]}
+        name = parts[-1] if parts[0] == "api" else "/".join(parts[1:])
+        if name not in self._groups:
+            raise Refusal(404, "NotFound", f"no group {name}")
+        resources = [
+            {
+                "name": plural,
+                "kind": kind,
+                "singularName": kind.lower(),
+                "namespaced": plural not in ("namespaces", "customresourcedefinitions"),
+                "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
+            }
+            for plural, kind in self._groups[name].items()
+        ]
+        resources += [
+            {"name": f"{plural}/scale", "kind": "Scale", "namespaced": True}
+            for plural in self._groups[name]
+            if plural in self._scalable
+        ]
+        return {"kind": "APIResourceList", "groupVersion": name, "resources": resources}
 
     def _review(self, spec: Json) -> Json:
         """Answer about a token, or about the right of a user."""
@@ -325,7 +359,7 @@ class ApiServer:
                 return self.put(plural, name, body, namespace)
             raise Refusal(404, "NotFound", f'{plural} "{name}" not found')
         known = self.get(plural, name, namespace)
-        if sub == "scale" and plural not in SCALABLE:
+        if sub == "scale" and plural not in self._scalable:
             raise Refusal(404, "NotFound", "the server could not find the requested resource")
         if request.method == "GET":
             return _scale(known) if sub == "scale" else known
@@ -386,32 +420,6 @@ class ApiServer:
         return [body for _, path, body in self.requests if part in path]
 
 
-def _discovery(parts: list[str]) -> Json:
-    if parts == ["api"]:
-        return {"kind": "APIVersions", "versions": ["v1"]}
-    if parts == ["apis"]:
-        return {"kind": "APIGroupList", "groups": list(_groups())}
-    name = parts[-1] if parts[0] == "api" else "/".join(parts[1:])
-    if name not in GROUPS:
-        raise Refusal(404, "NotFound", f"no group {name}")
-    resources = [
-        {
-            "name": plural,
-            "kind": kind,
-            "singularName": kind.lower(),
-            "namespaced": plural not in ("namespaces", "customresourcedefinitions"),
-            "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"],
-        }
-        for plural, kind in GROUPS[name].items()
-    ]
-    resources += [
-        {"name": f"{plural}/scale", "kind": "Scale", "namespaced": True, "verbs": ["get", "patch"]}
-        for plural in GROUPS[name]
-        if plural in SCALABLE
-    ]
-    return {"kind": "APIResourceList", "groupVersion": name, "resources": resources}
-
-
 def _only_metadata(answer: Json) -> Json:
     """An object, or each of a list, without all that is its kind's own."""
     if "items" in answer:
@@ -432,12 +440,11 @@ def _scale(body: Json) -> Json:
     }
 
 
-def _groups() -> Iterator[Json]:
-    for name in GROUPS:
-        group, _, version = name.partition("/")
-        if version:
-            entry = {"groupVersion": name, "version": version}
-            yield {"name": group, "versions": [entry], "preferredVersion": entry}
+def _group(name: str) -> Json:
+    """A group and its only version, by its name in discovery."""
+    group, _, version = name.partition("/")
+    entry = {"groupVersion": name, "version": version}
+    return {"name": group, "versions": [entry], "preferredVersion": entry}
 
 
 def _merge(target: Any, patch: Any) -> Any:

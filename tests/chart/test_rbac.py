@@ -6,15 +6,15 @@ import pytest
 
 from chart import helm
 from identtqueue_operator.kube.leader import LEASE_NAME
+from identtqueue_operator.workload.kinds import WATCHED
 
 # All that the operator ever does. A new right has to be written here too.
 ALLOWED = {
     ("identtqueue.dev", "taskqueues"): {"get", "list", "watch"},
     ("identtqueue.dev", "taskqueues/status"): {"patch"},
+    **{(kind.group, kind.plural): {"get", "list", "watch"} for kind in WATCHED},
+    **{(kind.group, f"{kind.plural}/scale"): {"patch"} for kind in WATCHED},
     ("apps", "deployments"): {"get", "list", "watch", "create", "patch"},
-    ("apps", "deployments/scale"): {"patch"},
-    ("apps", "statefulsets"): {"get", "list", "watch"},
-    ("apps", "statefulsets/scale"): {"patch"},
     ("apps", "replicasets"): {"get"},
     ("", "pods"): {"get", "list", "watch", "patch"},
     ("", "secrets"): {"get"},
