@@ -20,6 +20,12 @@ from identtqueue_operator.model import (
 from identtqueue_operator.workload.deployment import DEPLOYMENT
 
 WORKLOAD = WorkloadKey("ns", "worker", *DEPLOYMENT.id)
+STRATEGY_EXAMPLES = [
+    {"type": "Backlog"},
+    {"type": "Backlog", "backlog": {"tasksPerReplica": 3}},
+    {"type": "WaitTime", "waitTime": {"targetSeconds": 10}},
+]
+"""Each scaling strategy at least once with settings. What holds for all is tested with these."""
 
 
 def spec(scaling: dict[str, Any] | None = None, **more: Any) -> TaskQueueSpec:

@@ -14,7 +14,10 @@ MOST_README_WORDS = 700
 """A stranger reads it once, in a few minutes. What is longer has a page in docs/."""
 FOR_DEVELOPERS = ("CONTRIBUTING.md", "docs/first-change.md")
 FOLDERS = "queue|operator|tests|e2e|benchmarks|charts|docs|examples|manifests|requirements"
-MADE_IN_THE_EXERCISE = {"queue/identtqueue/protocol/lua/erase.lua"}
+MADE_IN_THE_EXERCISE = {
+    "queue/identtqueue/protocol/lua/erase.lua",
+    "operator/identtqueue_operator/strategies/oldest_task.py",
+}
 LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 
 

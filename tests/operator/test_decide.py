@@ -1,6 +1,5 @@
 """The number of replicas: properties over all inputs, and each rule by example."""
 
-import math
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
@@ -10,8 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from identtqueue_operator.model import Depth, Memory, Source, SourceTrouble, Traffic
-from identtqueue_operator.policy.decide import choose, decide, measure
-from testing.taskqueues import deployment, observed, pod, spec, with_trigger, worker
+from identtqueue_operator.policy.decide import choose, decide
+from testing.taskqueues import (
+    STRATEGY_EXAMPLES,
+    deployment,
+    observed,
+    pod,
+    spec,
+    with_trigger,
+    worker,
+)
 
 # A busy machine makes a single example slow, which says nothing.
 PROPERTY = settings(deadline=None, max_examples=60)
@@ -29,15 +36,7 @@ def scalings(draw):
         "minReplicas": low,
         "maxReplicas": draw(st.integers(max(low, 1), 100)),
         "concurrencyPerReplica": draw(st.integers(1, 20)),
-        "strategy": draw(
-            st.sampled_from(
-                [
-                    {"type": "Backlog"},
-                    {"type": "Backlog", "backlog": {"tasksPerReplica": 3}},
-                    {"type": "WaitTime", "waitTime": {"targetSeconds": 10}},
-                ]
-            )
-        ),
+        "strategy": draw(st.sampled_from(STRATEGY_EXAMPLES)),
         "activationThreshold": draw(st.integers(1, 10)),
         "tolerancePercent": draw(st.sampled_from([0, 0, 10, 50])),
         "pollPeriodSeconds": draw(st.integers(1, 10)),
@@ -340,13 +339,6 @@ def test_a_young_taskqueue_keeps_its_workers():
 # --- by example -----------------------------------------------------------------------------------
 
 
-def test_backlog_counts_running_tasks_too():
-    the_spec = spec({"maxReplicas": 50, "strategy": {"backlog": {"tasksPerReplica": 5}}})
-    found = target(the_spec, observed(6, queued=37, in_flight=3))
-    assert (found.replicas, found.reason, found.limited_by) == (8, "BacklogAboveTarget", ())
-    assert found.message == "ceil((37 queued + 3 in flight) / 5 per replica) = 8"
-
-
 def test_from_zero_to_many_in_one_step():
     the_spec = spec({"maxReplicas": 20, "concurrencyPerReplica": 10})
     assert target(the_spec, observed(0, queued=200)).replicas == 20
@@ -460,13 +452,6 @@ def test_a_threshold_counts_what_falls_due_soon():
     assert target(spec({"activationThreshold": 4}), observed(0, depth=depth)).replicas == 0
 
 
-def test_wait_time_counts_what_falls_due_soon_as_queued():
-    depth = Depth(queued=10, due_soon=10, due_within_seconds=5)
-    found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic={"main": traffic(0, 4.0)}))
-    assert found.replicas == math.ceil(20 * 4 / (10 - 1) / 4)
-    assert "(10 queued + 10 due within 5 s) x 4.00 s" in found.message
-
-
 def test_the_next_look_is_a_pods_start_ahead_of_the_next_scheduled_task():
     depth = Depth(scheduled=1, next_due_seconds=60.0, due_within_seconds=8.0)
     look = decide(spec(), observed(0, depth=depth), Memory())[0].next_look_seconds
@@ -527,94 +512,6 @@ def test_the_next_look_is_at_the_next_boundary():
     seen = observed(4, 0, 0, moment("2026-01-09T17:00+01:00"))
     look = decide(the_spec, seen, Memory(wanted=((0.0, 0),)))[0].next_look_seconds
     assert look == pytest.approx(3600.05)
-
-
-# --- waiting time ---------------------------------------------------------------------------------
-
-WAIT = {
-    "maxReplicas": 100,
-    "startupSeconds": 1,
-    "concurrencyPerReplica": 4,
-    "strategy": {"type": "WaitTime", "waitTime": {"targetSeconds": 10}},
-}
-
-
-def traffic(arrivals, service):
-    return Traffic(1000.0, 0, 0, 0, arrivals_per_second=arrivals, service_seconds=service)
-
-
-def test_wait_time_keeps_pace_and_clears_the_queue_in_time():
-    depth = Depth(queued=100, in_flight=8, oldest_wait_seconds=5)
-    memory = Memory(traffic={"main": traffic(4.0, 2.0)})
-    found = target(spec(WAIT), observed(1, depth=depth), memory)
-    # 4/s x 2 s keeps 8 busy; 100 x 2 s within 5 s needs 40 more; 4 at once per replica.
-    assert found.replicas == math.ceil((8 + 40) / 4)
-    assert "4.00/s x 2.00 s + 100 queued x 2.00 s / 5.0 s left of 10 s" in found.message
-
-
-def test_wait_time_is_urgent_but_finite_when_late():
-    depth = Depth(queued=10, oldest_wait_seconds=600)
-    found = target(spec(WAIT), observed(1, depth=depth), Memory(traffic={"main": traffic(0, 1.0)}))
-    assert found.replicas == math.ceil(10 * 1.0 / 1.0 / 4)
-
-
-def test_wait_time_plans_for_when_a_new_pod_would_be_ready():
-    slow = spec(WAIT | {"startupSeconds": 4})
-    memory = Memory(traffic={"main": traffic(0, 1.0)})
-    wanted = {
-        target(slow, observed(0, depth=Depth(queued=240, oldest_wait_seconds=age)), memory).replicas
-        for age in (0.0, 1.0, 2.0, 3.0, 4.0)
-    }
-    # While the pods of a burst start, the burst is not ordered again.
-    assert wanted == {math.ceil(240 / (10 - 4) / 4)}
-
-
-@pytest.mark.parametrize(("startup", "least"), [(0, 1), (3, 3), (60, 5)])
-def test_wait_time_hurries_no_more_than_a_start_up_takes(startup, least):
-    late = Depth(queued=240, oldest_wait_seconds=99)
-    slow = spec(WAIT | {"startupSeconds": startup})
-    found = target(slow, observed(0, depth=late), Memory(traffic={"main": traffic(0, 1.0)}))
-    assert found.replicas == math.ceil(240 / least / 4)
-
-
-def test_wait_time_before_any_task_has_ended_takes_a_slot_per_task():
-    found = target(spec(WAIT), observed(1, queued=9), Memory(traffic={"main": traffic(1, None)}))
-    assert found.replicas == 3
-    assert "the run time is unknown" in found.message
-
-
-def test_wait_time_forgets_old_traffic():
-    found = target(
-        spec(WAIT | {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}),
-        observed(1),
-        Memory(active_at=0.0, traffic={"main": traffic(0.001, 1.0)}),
-    )
-    assert found.replicas == 0
-
-
-def test_traffic_is_measured_from_counters():
-    now = None
-    for second in range(200):
-        depth = Depth(
-            enqueued_total=5 * second, ended_total=4 * second, run_ms_total=4 * second * 250
-        )
-        now = measure(now, depth, 1000.0 + second)
-    assert now.arrivals_per_second == pytest.approx(5, rel=0.01)
-    assert now.service_seconds == pytest.approx(0.25)
-    restarted = measure(now, Depth(enqueued_total=1), 1300.0)
-    assert restarted.arrivals_per_second == 0
-
-
-def test_the_rate_of_a_burst_does_not_outlive_it():
-    now = None
-    for second in range(120):
-        now = measure(now, Depth(enqueued_total=40 * second), 1000.0 + second)
-    rates = []
-    for second in range(1, 61):
-        now = measure(now, Depth(enqueued_total=40 * 119), 1119.0 + second)
-        rates.append(now.arrivals_per_second)
-    assert rates[0] == 3.0  # nobody came for one second: at 3/s that has a probability of 5 %
-    assert rates[-1] <= 3 / 60
 
 
 # --- when to look again ---------------------------------------------------------------------------
@@ -718,16 +615,6 @@ def test_at_zero_the_operator_looks_when_a_rate_limit_lets_a_task_start() -> Non
     due = replace(depth, held=4, next_held_seconds=0.0)
     decision, _ = decide(spec(), observed(depth=due, workload=none), Memory())
     assert decision.scale_to == 1
-
-
-def test_tasks_arrive_when_they_may_start() -> None:
-    """10 a second are enqueued, one a second may start: a WaitTime fleet is for the one."""
-    now = None
-    for second in range(300):
-        depth = Depth(enqueued_total=10 * second, held=9 * second, queued=9 * second)
-        now = measure(now, depth, 1000.0 + second)
-    assert now is not None
-    assert now.arrivals_per_second == pytest.approx(1.0, abs=0.05)
 
 
 # --- a rollout ---

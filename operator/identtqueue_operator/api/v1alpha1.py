@@ -20,6 +20,8 @@ from identtqueue.errors import InvalidInput
 from identtqueue.schedule import CronExpression
 from identtqueue_operator.model import MAIN_TRIGGER, Cause, RemovalOrder
 from identtqueue_operator.schema import ApiModel, Rule, cel, repeated
+from identtqueue_operator.strategies.base import ScalingStrategy
+from identtqueue_operator.strategies.choice import Strategy
 
 GROUP = "identtqueue.dev"
 VERSION = "v1alpha1"
@@ -353,51 +355,6 @@ class Redis(ApiModel):
 # --- spec: how to scale ---------------------------------------------------------------------------
 
 
-class Backlog(ApiModel):
-    """replicas = ceil((queued + in flight) / tasksPerReplica)."""
-
-    tasks_per_replica: Annotated[int, Field(ge=1, le=1_000_000)]
-    """How many tasks, waiting or running, there should be for each replica."""
-
-
-class WaitTime(ApiModel):
-    """A task should start within targetSeconds.
-
-    By Little's law, arrival rate x service time is the number of tasks running at once that only
-    keeps pace; clearing the queue in the time that is left of the target needs queued x service
-    time / time left on top. The sum is divided by concurrencyPerReplica and rounded up. Time left
-    is targetSeconds minus the oldest task's wait or a pod's start-up time, whichever is longer; and
-    at least a start-up time, where that is between a tenth and a half of targetSeconds.
-    """
-
-    target_seconds: Annotated[int, Field(ge=1, le=86_400)]
-    """How long a task may wait before it starts, in seconds."""
-
-
-class Strategy(ApiModel):
-    """How the wanted number of replicas is calculated from the queues."""
-
-    rules = (
-        Rule(
-            "self.type == 'Backlog' || !has(self.backlog)",
-            "backlog needs type Backlog",
-            lambda strategy: strategy.type != "Backlog" and strategy.backlog is not None,
-        ),
-        Rule(
-            "(self.type == 'WaitTime') == has(self.waitTime)",
-            "type WaitTime needs waitTime, and only it may have it",
-            lambda strategy: (strategy.type == "WaitTime") != (strategy.wait_time is not None),
-        ),
-    )
-
-    type: Literal["Backlog", "WaitTime"] = "Backlog"
-    """Backlog goes by the number of tasks, WaitTime by how long they wait. Default: Backlog."""
-    backlog: Backlog | None = None
-    """Settings of type Backlog. Without them tasksPerReplica is concurrencyPerReplica."""
-    wait_time: WaitTime | None = None
-    """Settings of type WaitTime, which needs them."""
-
-
 class StepPolicy(ApiModel):
     """A limit on how far the number of replicas may move within a period."""
 
@@ -675,7 +632,7 @@ class ResolvedTrigger:
     name: str
     queues: tuple[Queue, ...]
     redis: Redis
-    strategy: Strategy
+    choice: Strategy
     concurrency_per_replica: int
 
     @property
@@ -684,15 +641,9 @@ class ResolvedTrigger:
         return tuple(queue.name for queue in self.queues)
 
     @property
-    def wait_time(self) -> WaitTime | None:
-        """Settings of strategy WaitTime; None: it is Backlog."""
-        return self.strategy.wait_time if self.strategy.type == "WaitTime" else None
-
-    @property
-    def tasks_per_replica(self) -> int:
-        """Tasks per replica of strategy Backlog; by default `concurrencyPerReplica`."""
-        backlog = self.strategy.backlog
-        return backlog.tasks_per_replica if backlog else self.concurrency_per_replica
+    def strategy(self) -> ScalingStrategy:
+        """How the number for these queues is calculated."""
+        return self.choice.chosen(self.concurrency_per_replica)
 
 
 WORKER_LOGIN_NEEDS_TEMPLATE = (

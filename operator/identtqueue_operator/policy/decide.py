@@ -1,6 +1,6 @@
 """All policy of scaling, pure: (spec, observed, memory) -> (decision, memory).
 
-The wanted number is the largest that a trigger asks for (see `strategies`); then each clamp may
+The wanted number is the largest that a trigger asks for (see `wishes`); then each clamp may
 hold it back, in the order of the list below, and puts its name into `limited_by`:
 
 1. activationThreshold   stay at zero until so many tasks wait
@@ -49,7 +49,7 @@ from identtqueue_operator.policy.drain import (
 from identtqueue_operator.policy.evidence import find_dead
 from identtqueue_operator.policy.foreign_changes import wait_for_others, watch_hands
 from identtqueue_operator.policy.health import examine
-from identtqueue_operator.policy.pod_startup import measure as measure_startup
+from identtqueue_operator.policy.pod_startup import measure_startup
 from identtqueue_operator.policy.schedules import in_force, next_boundary
 from identtqueue_operator.policy.steps import (
     forget_old,
@@ -57,7 +57,9 @@ from identtqueue_operator.policy.steps import (
     next_step_at,
     shrinking_limits,
 )
-from identtqueue_operator.policy.strategies import Wish, largest, measure, wishes
+from identtqueue_operator.policy.traffic import measure_traffic
+from identtqueue_operator.policy.wishes import largest, wishes
+from identtqueue_operator.strategies.base import Wish
 from identtqueue_operator.times import rfc3339
 
 HOT_SECONDS = 1.0
@@ -302,16 +304,15 @@ def _reason(current: int, clamps: _Clamps) -> str:
     wanted = clamps.wanted
     if clamps.value == current == wanted:
         return "Idle" if current == 0 else "AsWanted"
-    name = clamps.wish.measure
     if clamps.value > current and wanted <= current:
         return "BelowMinimum"
     if clamps.value < current and wanted >= current:
         return "AboveMaximum"
     if wanted > current:
-        return f"{name}AboveTarget"
+        return f"{clamps.wish.strategy}AboveTarget"
     if wanted == 0:
         return "Idle"
-    return f"{name}BelowTarget" if wanted < current else "AsWanted"
+    return f"{clamps.wish.strategy}BelowTarget" if wanted < current else "AsWanted"
 
 
 def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
@@ -382,7 +383,7 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
     traffic = {name: known for name, known in memory.traffic.items() if name in names}
     for each in seen.triggers:
         if each.depth is not None:
-            traffic[each.name] = measure(traffic.get(each.name), each.depth, seen.steady)
+            traffic[each.name] = measure_traffic(traffic.get(each.name), each.depth, seen.steady)
     return replace(memory, traffic=traffic)
 
 
@@ -424,9 +425,9 @@ def _changes_in(
     if spec.hands_off or seen.conflict or seen.depth is None:
         return None
     scaling, at = spec.scaling, seen.steady
-    averages = any(trigger.wait_time for trigger in spec.all_triggers)
-    if averages and target.replicas > _least(spec, seen.at)[0]:
-        return HOT_SECONDS  # its averages forget
+    forgets = any(trigger.strategy.forgets for trigger in spec.all_triggers)
+    if forgets and target.replicas > _least(spec, seen.at)[0]:
+        return HOT_SECONDS
     growth_ends = next_step_at(spec, scaling.scale_up, memory, at)
     shrinking_ends = next_step_at(spec, scaling.scale_down, memory, at)
     ends = {

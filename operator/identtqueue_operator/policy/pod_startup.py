@@ -30,7 +30,7 @@ def startup_seconds(spec: TaskQueueSpec, measured: Startup | None) -> float:
     return measured.seconds + GRAIN_SECONDS
 
 
-def measure(before: Startup | None, pods: Iterable[Pod], at: float) -> Startup:
+def measure_startup(before: Startup | None, pods: Iterable[Pod], at: float) -> Startup:
     """Take in the pods that became ready since the last look; each counts once."""
     now = before or Startup(begun_at=at)
     pods = tuple(pods)
