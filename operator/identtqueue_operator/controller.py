@@ -62,6 +62,7 @@ class Controller:
     ) -> None:
         self._steady = steady
         self._kube = kube
+        self._timings = settings.timings
         self._selector = settings.selector
         self._namespaces: tuple[str | None, ...] = settings.namespaces or (None,)
         self._reconcilers: dict[Key, Reconciler] = {}
@@ -82,7 +83,9 @@ class Controller:
         self._context = contextvars.copy_context()
         reach = Reach(settings.redis_allow, loopback=not settings.in_pod)
         self.endpoints = Endpoints(kube, steady, reach)
-        self._autoscalers = Autoscalers(kube, self._namespaces, self._look_at_workload)
+        self._autoscalers = Autoscalers(
+            kube, self._namespaces, self._look_at_workload, settings.timings
+        )
         self.cluster = Cluster(self._look_at_workload, self._look_at_workload, steady)
         self._tools = Tools(
             kube=kube,
@@ -223,6 +226,7 @@ class Controller:
                     on_gone=self.pod_deleted,
                     on_listed=self._compare_pods,
                     clock=self._steady,
+                    timings=self._timings,
                 )
                 group.create_task(watch.run(), name=f"pods of {namespace or 'the cluster'}")
 

@@ -23,6 +23,14 @@ class Timings:
     release_seconds: float = 10.0
     """Time for calling workers back after the TaskQueue is gone."""
 
+    # kube
+    autoscalers_period_seconds: float = 20.0
+    """Period of listing other autoscalers. A watch tells of most changes sooner."""
+    autoscalers_retry_seconds: tuple[float, float] = (0.2, 20.0)
+    """First and longest pause after such a list that failed."""
+    pods_retry_seconds: tuple[float, float] = (0.2, 10.0)
+    """First and longest pause after a list or a watch of pods that failed."""
+
     # server
     rotation_seconds: float = 60.0
     """Period of checking whether the certificate of the HTTP port has been renewed."""

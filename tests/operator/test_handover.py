@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from identtqueue_operator.api import crd
-from identtqueue_operator.kube import autoscalers
+from identtqueue_operator.timings import Timings
 
 PAGE = (Path(__file__).parents[2] / "docs" / "handover.md").read_text()
 KINDS = {"orders-hpa": "horizontalpodautoscalers", "orders-keda": "scaledobjects"}
@@ -55,12 +55,10 @@ async def test_the_condition_and_the_event_say_what_the_page_says(operator, setu
         assert expected in await setup.told("ConflictingAutoscaler")
 
 
+@pytest.mark.parametrize("timings", [Timings(autoscalers_period_seconds=0.05)])
 @pytest.mark.parametrize("old", ["orders-hpa", "orders-keda"])
-async def test_the_order_of_steps_leaves_no_gap(operator, setup, monkeypatch, old):
+async def test_the_order_of_steps_leaves_no_gap(operator, setup, old):
     """The number stays until the old scaler is gone, and then is what the queue asks for."""
-    monkeypatch.setattr(autoscalers, "PERIOD_SECONDS", 0.05)
-    await operator.stop()
-    await operator.start()
     setup.fleet.create(2)
     await setup.fleet.settle()
     await setup.enqueue(5)

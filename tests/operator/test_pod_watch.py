@@ -6,8 +6,8 @@ import time
 import pytest
 
 from identtqueue_operator.kube import client as kube_module
-from identtqueue_operator.kube import pod_watch
 from identtqueue_operator.kube.pod_watch import PodWatch
+from identtqueue_operator.timings import Timings
 from testing.operating import Operator
 from testing.waiting import eventually
 
@@ -39,9 +39,9 @@ async def seen(kube, monkeypatch):
 
 
 @pytest.fixture
-async def watch(kube, seen):
+async def watch(kube, seen, timings):
     calls = {"on_change": seen.change, "on_gone": seen.gone, "on_listed": seen.listed}
-    pods = PodWatch(kube, None, **calls, clock=time.monotonic)
+    pods = PodWatch(kube, None, **calls, clock=time.monotonic, timings=timings)
     task = asyncio.create_task(pods.run())
     yield pods
     assert not task.done()
@@ -115,8 +115,8 @@ async def test_one_pod_that_cannot_be_read_spoils_no_other(api, crowd, watch, se
     assert "p200" not in seen.there
 
 
-async def test_an_api_server_that_is_away_is_waited_for(api, crowd, watch, seen, monkeypatch):
-    monkeypatch.setattr(pod_watch, "RETRY_SECONDS", (0.01, 0.05))
+@pytest.mark.parametrize("timings", [Timings(pods_retry_seconds=(0.01, 0.05))])
+async def test_an_api_server_that_is_away_is_waited_for(api, crowd, watch, seen):
     api.down = True
     reads = api.reads["/api/v1/pods"]
     await eventually(lambda: watch is not None and api.reads["/api/v1/pods"] >= reads)

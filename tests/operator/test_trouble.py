@@ -14,7 +14,6 @@ from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
-from identtqueue_operator.kube import autoscalers
 from identtqueue_operator.rounds import reconciler as reconciler_module
 from identtqueue_operator.timings import Timings
 from testing.fleet import Fleet
@@ -242,15 +241,13 @@ async def test_another_autoscaler_means_hands_off(operator, setup):
 HPAS = "/horizontalpodautoscalers"
 
 
-def lists_of_autoscalers(setup):
-    """How often the API server was asked for all of them."""
+def lists_of_autoscalers(setup) -> int:
     return sum(count for path, count in setup.api.reads.items() if path.endswith(HPAS))
 
 
-async def test_an_autoscaler_that_comes_later_is_heard_of_at_once(operator, setup, monkeypatch):
-    monkeypatch.setattr(autoscalers, "PERIOD_SECONDS", 3600)  # or a list might find it by chance
-    await operator.stop()
-    await operator.start()
+# The period is long, or a list might find it by chance.
+@pytest.mark.parametrize("timings", [Timings(autoscalers_period_seconds=3600.0)])
+async def test_an_autoscaler_that_comes_later_is_heard_of_at_once(operator, setup):
     setup.fleet.create(1)
     await setup.fleet.settle()
     setup.create({"minReplicas": 1})
@@ -258,29 +255,30 @@ async def test_an_autoscaler_that_comes_later_is_heard_of_at_once(operator, setu
     theirs = {"spec": {"scaleTargetRef": {"kind": "Deployment", "name": "somebody-elses"}}}
     setup.api.put("horizontalpodautoscalers", "theirs", theirs)
     setup.api.change("horizontalpodautoscalers", "theirs", {"status": {"currentReplicas": 1}})
-    lists = lists_of_autoscalers(setup)
+    looks = lists_of_autoscalers(setup)
     theirs = {"scaleTargetRef": {"kind": "Deployment", "name": setup.name}}
     setup.api.change("horizontalpodautoscalers", "theirs", {"spec": theirs})
     await setup.reason("Conflicting")
-    assert lists_of_autoscalers(setup) <= lists + 3, "status changes cause no look"
+    assert lists_of_autoscalers(setup) <= looks + 3, "status changes cause no look"
     setup.api.remove("horizontalpodautoscalers", "theirs")
     await setup.reason("Idle")
 
 
+IMPATIENT = Timings(autoscalers_period_seconds=0.05, autoscalers_retry_seconds=(0.01, 0.05))
+
+
+@pytest.mark.parametrize("timings", [IMPATIENT])
 @pytest.mark.parametrize("status", [503, 429, 500])
-async def test_a_list_of_autoscalers_that_fails_says_nothing(operator, setup, monkeypatch, status):
-    monkeypatch.setattr(autoscalers, "PERIOD_SECONDS", 0.05)
-    monkeypatch.setattr(autoscalers, "RETRY_SECONDS", (0.01, 0.05))
-    await operator.stop()
-    await operator.start()
+async def test_a_list_of_autoscalers_that_fails_says_nothing(operator, setup, status):
     setup.fleet.create()
     target = {"scaleTargetRef": {"kind": "Deployment", "name": setup.name}}
     setup.api.put("horizontalpodautoscalers", "theirs", {"spec": target})
     setup.create()
     await setup.reason("Conflicting")
     setup.api.unreadable[HPAS] = status
-    lists = lists_of_autoscalers(setup)
-    await eventually(lambda: lists_of_autoscalers(setup) > lists + 6)  # a 429 is repeated twice
+    looks = lists_of_autoscalers(setup)
+    # After a 429 a request is repeated twice before the look has failed.
+    await eventually(lambda: lists_of_autoscalers(setup) > looks + 6, "two looks that failed")
     await setup.enqueue(2)
     await operator.looks()
     assert (setup.status["reason"], setup.fleet.replicas) == ("Conflicting", 0)
@@ -289,8 +287,8 @@ async def test_a_list_of_autoscalers_that_fails_says_nothing(operator, setup, mo
     await setup.replicas(2)
 
 
-async def test_nothing_is_decided_before_it_is_known_who_else_scales(operator, setup, monkeypatch):
-    monkeypatch.setattr(autoscalers, "RETRY_SECONDS", (0.01, 0.05))
+@pytest.mark.parametrize("timings", [IMPATIENT])
+async def test_nothing_is_decided_before_it_is_known_who_else_scales(operator, setup):
     await operator.stop()
     setup.api.unreadable[HPAS] = 503
     await operator.start()

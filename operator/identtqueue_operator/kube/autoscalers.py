@@ -21,12 +21,10 @@ from identtqueue_operator.backoff import pause_after
 from identtqueue_operator.kube.client import ApiError, Kube
 from identtqueue_operator.kube.parse import key_of
 from identtqueue_operator.model import Key, WorkloadKey
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 logger = logging.getLogger(__name__)
 
-PERIOD_SECONDS = 20.0
-RETRY_SECONDS = (0.2, PERIOD_SECONDS)
-"""First and longest pause after a look that failed."""
 FAILURES_TO_TELL = 6
 """So many looks in a row must fail before the reconcilers that wait for one hear of it."""
 MOST_WARNINGS = 100
@@ -41,12 +39,18 @@ class Autoscalers:
     Args:
         namespaces: the served ones; (None,) means the whole cluster.
         on_change: called with a workload that got another autoscaler, or lost it.
+        timings: how often to look.
     """
 
     def __init__(
-        self, kube: Kube, namespaces: Sequence[str | None], on_change: Callable[[WorkloadKey], None]
+        self,
+        kube: Kube,
+        namespaces: Sequence[str | None],
+        on_change: Callable[[WorkloadKey], None],
+        timings: Timings = DEFAULTS,
     ) -> None:
         self._kube = kube
+        self._timings = timings
         self._namespaces = namespaces
         self._on_change = on_change
         self._found: dict[WorkloadKey, str] = {}
@@ -78,10 +82,11 @@ class Autoscalers:
             self._wanted.clear()
             await self.look()
             if self._failures:
-                await asyncio.sleep(pause_after(self._failures, RETRY_SECONDS))
+                pauses = self._timings.autoscalers_retry_seconds
+                await asyncio.sleep(pause_after(self._failures, pauses))
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PERIOD_SECONDS):
+                async with asyncio.timeout(self._timings.autoscalers_period_seconds):
                     await self._wanted.wait()
 
     async def look_anew(self) -> str:

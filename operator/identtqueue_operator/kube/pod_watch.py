@@ -17,11 +17,10 @@ from typing import Any
 
 from identtqueue_operator.backoff import pause_after
 from identtqueue_operator.kube.client import ApiError, Kube
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 logger = logging.getLogger(__name__)
 
-RETRY_SECONDS = (0.2, 10.0)
-"""First and longest pause after a list or a watch that failed."""
 SHORTEST_SECONDS = 1.0
 """A watch that ends sooner, with nothing said, is a failure."""
 EVENTS_AT_ONCE = 25
@@ -42,6 +41,7 @@ class PodWatch:
         on_listed: called after a list, with the namespace, what each pod has of metadata, and the
             time at which the list began.
         clock: seconds, monotonic.
+        timings: how soon a list or a watch that failed is repeated.
     """
 
     def __init__(
@@ -53,8 +53,10 @@ class PodWatch:
         on_gone: Callable[[Body], None],
         on_listed: Callable[[str | None, list[Body], float], Awaitable[None]],
         clock: Callable[[], float],
+        timings: Timings = DEFAULTS,
     ) -> None:
         self._kube = kube
+        self._timings = timings
         self._namespace = namespace
         self._on_change = on_change
         self._on_gone = on_gone
@@ -86,7 +88,7 @@ class PodWatch:
                 failures += 1
                 logger.exception("pods of %s can't be watched", self._namespace or "the cluster")
             if failures:
-                await asyncio.sleep(pause_after(failures, RETRY_SECONDS))
+                await asyncio.sleep(pause_after(failures, self._timings.pods_retry_seconds))
 
     async def _list(self) -> None:
         begun, there, version = self._clock(), [], ""
