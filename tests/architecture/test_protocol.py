@@ -133,6 +133,16 @@ def body(name: str) -> str:
 
 ALL = scripts.names()
 LIBRARY = sorted(path.name for path in (LUA / "lib").iterdir())
+SOURCES = {
+    str(path.relative_to(LUA)): path.read_text("utf-8") for path in sorted(LUA.rglob("*.lua"))
+}
+DEFINED_IN = {
+    name: path
+    for path, source in SOURCES.items()
+    if path.startswith("lib/")
+    for name in re.findall(r"^local (?:function )?(\w+)", source, re.MULTILINE)
+}
+"""What a script or a fragment can include: the name of a function or value -> its file."""
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -141,27 +151,47 @@ def test_a_script_is_short(name: str) -> None:
     assert all(len(line) <= 100 for line in text(name).splitlines())
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_the_header_names_the_keys_that_are_used(name: str) -> None:
-    named = [int(n) for n in re.findall(r"(?:^|  )(\d+) ", header(name)[1], re.MULTILINE)]
-    used = {int(n) for n in re.findall(r"KEYS\[(\d+)\]", body(name))}
-    assert named == list(range(1, len(named) + 1))
-    assert used == set(named)
-    assert scripts.script(name).key_count == len(named)
-    assert "#KEYS" not in body(name)
+def named_in_header(name: str) -> list[str]:
+    """List the local variables that the loader makes from a header."""
+    source = scripts.script(name).source
+    declared = re.findall(r"^local (.+) = unpack\((?:KEYS|ARGV, 1, \d+)\)$", source, re.MULTILINE)
+    declared += re.findall(r"^local (LIST_START) = ", source, re.MULTILINE)
+    return [variable for line in declared for variable in line.split(", ")]
+
+
+def without_text(source: str) -> str:
+    """Return code without its string constants and the names of fields."""
+    return re.sub(r"\.\w+|\w+ = (?=[^,{}]*[,}])", "", re.sub(r"'[^']*'", "''", source))
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_header_names_the_arguments_that_are_used(name: str) -> None:
-    arguments = header(name)[2]
-    named = [int(n) for n in re.findall(r"(?:^|  )(\d+)(?:\.\.)? ", arguments, re.MULTILINE)]
-    used = {int(n) for n in re.findall(r"ARGV\[(\d+)\]", body(name))}
-    rest = re.search(r"(?:^|  )(\d+)\.\. ", arguments, re.MULTILINE)
-    if rest is not None:  # `3.. triples` is read in a loop
-        assert re.search(rf"for i = (?:#ARGV - \d+, )?{rest.group(1)}, ", body(name)), rest
-        used.add(int(rest.group(1)))
-    assert named == list(range(1, len(named) + 1))
-    assert used == set(named)
+def test_the_header_names_the_keys_and_arguments_that_are_used(name: str) -> None:
+    names = named_in_header(name)
+    assert len(names) == len(set(names)), "a name stands for one thing"
+    for variable in names:
+        assert re.search(rf"\b{variable}\b", without_text(body(name))), f"{variable} is not used"
+    has_list = "LIST_START" in names
+    assert has_list == bool(re.search(r"^-- .*\d+\.\. ", text(name), re.MULTILINE))
+    reads = r"for i = (?:#ARGV - \d+, )?LIST_START, |unpack\(ARGV, LIST_START\)"
+    assert not has_list or re.search(reads, body(name))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_name_of_the_header_keeps_its_meaning(name: str) -> None:
+    """A second variable of the same name would hide a key or an argument."""
+    declared = re.findall(
+        r"\blocal (?:function )?([\w, \n]+?)(?: =|\(|$)", body(name), re.MULTILINE
+    )
+    again = {word for names in declared for word in re.findall(r"\w+", names)}
+    assert not again & set(named_in_header(name))
+    assert not set(DEFINED_IN) & set(named_in_header(name))
+
+
+def test_keys_and_arguments_have_names_and_no_positions() -> None:
+    for path, source in SOURCES.items():
+        assert not re.findall(r"\bKEYS\b|\bARGV\[\d", code(source)), path
+        assert not (path.startswith("lib/") and "ARGV" in code(source)), path
+    assert not re.findall(r"\b(?:task|more|at|keys)\[\d+\]", "".join(SOURCES.values()))
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -172,6 +202,15 @@ def test_includes_exist_and_are_used(name: str) -> None:
             r"^local (?:function )?(\w+)", (LUA / "lib" / include).read_text(), re.MULTILINE
         )
         assert any(re.search(rf"\b{n}\b", body(name)) for n in names), f"{include} is not used"
+
+
+@pytest.mark.parametrize("path", SOURCES)
+def test_a_file_includes_what_it_uses_itself(path: str) -> None:
+    """If it came through the include of another file, a change there would break this one."""
+    used = set(re.findall(r"\b\w+\b", without_text(code(SOURCES[path])))) & set(DEFINED_IN)
+    included = set(re.findall(r"-- include (lib/\w+\.lua)", SOURCES[path]))
+    missing = {name: DEFINED_IN[name] for name in used if DEFINED_IN[name] not in {*included, path}}
+    assert missing == {}
 
 
 def test_every_fragment_is_included_somewhere() -> None:
@@ -190,8 +229,9 @@ READS = {
     *("ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
 }
 CHANGERS = (
-    *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "promote", "ring", "vacate"),
-    *("admit", "serve_held", "put_back", "remove_tombstones", "make_room"),
+    *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "ring", "vacate"),
+    *("admit", "serve_held", "put_back", "remove_tombstones", "make_room", "expire", "unblock"),
+    *("serve_special", "take", "take_off", "promote", "withdraw", "plan", "count_claims"),
 )
 """Functions of `lua/lib` that write."""
 WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CHANGERS)})\(")

@@ -1,7 +1,24 @@
 """The Lua scripts, loaded once, with their includes resolved and their headers checked.
 
-A script names its KEYS and ARGV in its header (`-- KEYS  1 pending  2 wake`). The loader counts the
-KEYS there, so that a call with too few or too many keys fails here and not inside Redis.
+A script names its KEYS and ARGV in its header:
+
+    -- KEYS  1 pending  2 inflight:<worker>
+    -- ARGV  1 worker  2 lease_ms: of the new lease  3.. pairs: id, attempt
+
+The loader turns these names into local variables, so no script knows a position:
+
+    local pending, inflight = unpack(KEYS)
+    local worker, lease_ms = unpack(ARGV, 1, 2)
+    local LIST_START = 3
+
+`LIST_START` is where a list at the end begins, which the script reads in a loop up to `#ARGV`. Each
+statement is one line, so that the line number in an error message of Redis leads to the right
+place. They stand below the script's includes: the functions of `lua/lib` know only their arguments.
+Lua allows 200 local variables, and 60 from outside in one function; Redis refuses to load a script
+with more.
+
+The loader also counts the KEYS, so that a call with too few or too many fails here and not inside
+Redis.
 """
 
 from __future__ import annotations
@@ -17,9 +34,12 @@ _INCLUDES: Final = re.compile(
     r"^( *)-- include lib/[a-z_]+\.lua\n(?:\1-- include lib/[a-z_]+\.lua\n)*", re.MULTILINE
 )
 _PATH: Final = re.compile(r"lib/[a-z_]+\.lua")
-_KEYS: Final = re.compile(r"^-- KEYS  (.*(?:\n--    .*)*)", re.MULTILINE)
+_HEADER: Final = re.compile(r"(?:--.*\n)+")
 _COMMAND: Final = re.compile(r"redis\.call\('([A-Z]+)'")
-_NUMBERED: Final = re.compile(r"(?:^|  )(\d+) ")
+_ENTRY: Final = re.compile(r"(?:^|  )(\d+)(\.\.)? ([a-z_]+)", re.MULTILINE)
+
+LIST_START: Final = "LIST_START"
+"""Name of the local variable that says where the list at the end of ARGV begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +72,41 @@ def script(name: str) -> Script:
     """Load a script by its name.
 
     Raises:
-        ValueError: its header names no KEYS, or numbers them wrongly.
+        ValueError: its header names no KEYS or no ARGV, or numbers them wrongly.
         FileNotFoundError: the script or one of its includes is missing (a packaging error).
     """
     text = _read(f"{name}.lua")
-    header = _KEYS.search(text)
-    if header is None:
-        raise ValueError(f"{name}.lua has no KEYS line in its header")
-    numbers = [int(number) for number in _NUMBERED.findall(header.group(1))]
-    if numbers != list(range(1, len(numbers) + 1)):
-        raise ValueError(f"{name}.lua: KEYS are numbered {numbers}")
-    source = _resolve(text, seen=set())
+    header = _HEADER.match(text)
+    top = header.group() if header else ""
+    keys, arguments = _names(name, "KEYS", top), _names(name, "ARGV", top)
+    source = _resolve(top + _locals(keys, arguments) + text[len(top) :], seen=set())
     # SHA-1 is how Redis names scripts; nothing secret depends on it.
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, source, sha, len(numbers), frozenset(_COMMAND.findall(source)))
+    return Script(name, source, sha, len(keys), frozenset(_COMMAND.findall(source)))
+
+
+def _names(script_name: str, kind: str, header: str) -> list[str]:
+    """Read the names of KEYS or ARGV from a header. `LIST_START` stands for a list at the end."""
+    part = re.search(rf"^-- {kind}  (.*(?:\n--    .*)*)", header, re.MULTILINE)
+    if part is None:
+        raise ValueError(f"{script_name}.lua has no {kind} line in its header")
+    entries = _ENTRY.findall(part.group(1))
+    numbers = [int(number) for number, _, _ in entries]
+    if numbers != list(range(1, len(numbers) + 1)):
+        raise ValueError(f"{script_name}.lua: {kind} are numbered {numbers}")
+    return [LIST_START if is_list else name for _, is_list, name in entries]
+
+
+def _locals(keys: list[str], arguments: list[str]) -> str:
+    """Declare the names of a header as local variables."""
+    listed = arguments[-1] == LIST_START
+    named = arguments[:-1] if listed else arguments
+    lines = [f"local {', '.join(keys)} = unpack(KEYS)"]
+    if named:
+        lines.append(f"local {', '.join(named)} = unpack(ARGV, 1, {len(named)})")
+    if listed:
+        lines.append(f"local {LIST_START} = {len(arguments)}")
+    return "".join(f"{line}\n" for line in lines)
 
 
 def _resolve(text: str, seen: set[str]) -> str:

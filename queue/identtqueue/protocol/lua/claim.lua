@@ -5,9 +5,9 @@
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
 --       15 expiring  16 shelves  17 served  18 cron
--- ARGV  1 task prefix  2 unique prefix  3 worker  4 limit  5 doorbell  6 error of an expired task
---       7 error of a cancelled one  8 held prefix  9 running prefix
---       10 whether the worker runs nothing, in any queue: 0|1  11 shelf prefix
+-- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 number: of tasks  5 doorbell  6 expired_error
+--       7 cancelled_error  8 held_prefix  9 running_prefix
+--       10 idle: whether the worker runs nothing, in any queue: 0|1  11 shelf_prefix
 --       12.. shelves from which it may be given tasks
 -- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled or held task may
 --         start or -1, Redis time, number left that may start (of held ones: one per job), news,
@@ -17,75 +17,79 @@
 --       nothing beside it; "hold", ms for which the worker must start nothing, so that it becomes
 --       idle and can take a suspect; "shelves", their names
 -- include lib/now.lua
--- include lib/promote.lua
+-- include lib/next_due.lua
+-- include lib/pending.lua
 -- include lib/expiry.lua
 -- include lib/begin.lua
 -- include lib/take.lua
-if tonumber(redis.call('ZSCORE', KEYS[3], ARGV[3]) or 0) == 0 then return {'lost'} end
-if redis.call('SISMEMBER', KEYS[7], ARGV[3]) == 1 then return {'draining'} end
+if tonumber(redis.call('ZSCORE', workers, worker) or 0) == 0 then return {'lost'} end
+if redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
 -- Most queues are not paused, have no limits, no suspects, no shelves and no tombstones. For them a
 -- claim costs only this one EXISTS, and the functions that only the other queues need are not made.
-local special = redis.call('EXISTS', KEYS[6], KEYS[9], KEYS[10], KEYS[12], KEYS[13],
-  KEYS[16]) > 0 or ARGV[12]
-if special and redis.call('EXISTS', KEYS[6]) == 1 then return {'paused'} end
+local special = redis.call('EXISTS', paused, limits, blocked, tombstones, suspects, shelves) > 0
+  or ARGV[LIST_START]
+if special and redis.call('EXISTS', paused) == 1 then return {'paused'} end
 
-local now, most = now_ms(), math.min(tonumber(ARGV[4]), 128)  -- Redis does nothing else meanwhile
-local _, next_due = promote(KEYS[4], KEYS[1], KEYS[12], KEYS[8], ARGV[1], ARGV[5], now, 100,
-  {KEYS[18], KEYS[5], ARGV[2], KEYS[15]})
-local news, claimed, waited, shelved = {}, 0, 0, 0
-local at = {inflight = KEYS[2], special = false, looked = 0, bytes = 0}
-local reply = {'ok', next_due, now, 0, news}
+local now, most = now_ms(), math.min(tonumber(number), 128)  -- Redis does nothing else meanwhile
+local due = redis.call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, 100)
+if #due > 0 then
+  -- include lib/promote.lua
+  promote({pending = pending, scheduled = scheduled, tombstones = tombstones, wake = wake,
+    cron = cron, stats = stats, expiring = expiring, task_prefix = task_prefix,
+    unique_prefix = unique_prefix, doorbell = doorbell}, due, now)
+end
+local next_due, left, on_shelves = next_due_ms(scheduled, now), 0, 0
+local so_far = {inflight = inflight, looked = 0, claimed = 0, waited = 0, bytes = 0, news = {}}
+local reply = {'ok', next_due, now, left, so_far.news}
 local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pending_since', 'payload',
   'expires_at', 'ttl', 'cancel'}
-local keys = special and {KEYS[9], KEYS[11], ARGV[9]}
-if keys then fields[11], fields[12], fields[13] = 'function', 'slot', 'held' end
+if special then fields[11], fields[12], fields[13] = 'function', 'slot', 'held' end
+local at = special and {pending = pending, inflight = inflight, workers = workers, wake = wake,
+  draining = draining, limits = limits, blocked = blocked, rates = rates, tombstones = tombstones,
+  suspects = suspects, isolating = isolating, shelves = shelves, served = served, worker = worker,
+  task_prefix = task_prefix, held_prefix = held_prefix, running_prefix = running_prefix,
+  shelf_prefix = shelf_prefix, idle = idle == '1', offered = {unpack(ARGV, LIST_START)}}
 
 local function start(list, ids, i, dead)  -- false: the task does not start, or not now
-  local id, key, has = ids[i], ARGV[1] .. ids[i], at.special
-  local task = redis.call('HMGET', key, unpack(fields))
-  if task[1] ~= 'pending' then return false end  -- cancelled; or its hash was removed by hand
-  if dead and has.lies_elsewhere({list, KEYS[1], ARGV[8] .. task[11]}, ids, i) then return false end
-  if task[12] then has.vacate(ARGV[9], KEYS[10], KEYS[8], key, id, task[12]) end
-  local expired = task[8] and has_expired(key, task[8], task[2], now)
-  if expired or task[10] then
+  local id, key, has = ids[i], task_prefix .. ids[i], so_far.special
+  local state, attempt, failures, losses, enqueued_at, since, payload, expires_at, ttl, cancel, job,
+    slot, held = unpack(redis.call('HMGET', key, unpack(fields)))
+  if state ~= 'pending' then return false end  -- cancelled; or its hash was removed by hand
+  if dead and has.lies_elsewhere(at, list, job, ids, i) then return false end
+  if slot then has.vacate(at.running_prefix, at.blocked, at.wake, key, id, slot) end
+  local expired = expires_at and has_expired(key, expires_at, attempt, now)
+  if expired or cancel then
     -- include lib/end_cancelled.lua
-    if task[8] then redis.call('ZREM', KEYS[15], id) end
-    end_cancelled(key, id, expired and ARGV[6] or ARGV[7], now, task[9], ARGV[2], KEYS[5])
+    local reason = expired and expired_error or cancelled_error
+    if expires_at then redis.call('ZREM', expiring, id) end
+    end_cancelled(key, id, reason, now, ttl, unique_prefix, stats)
     return false
   end
-  if has and not has.admit(keys, KEYS[10], ARGV[8], key, id, task[11], now) then return false end
-  local attempt = begin(key, id, ARGV[3], KEYS[15], task, now, news)
-  claimed, waited, at.bytes = claimed + 1, waited + attempt[6], at.bytes + #attempt[7]
-  for _, value in ipairs(attempt) do reply[#reply + 1] = value end
+  if has and not has.admit(at, key, id, job, now) then return false end
+  local this = begin(key, id, worker, attempt, now, so_far.news)
+  if expires_at then redis.call('ZREM', expiring, id) end
+  if held then redis.call('HDEL', key, 'held') end
+  -- A hash that was written by hand may lack its times. An error here would lose the popped ids.
+  enqueued_at, payload = enqueued_at or now, payload or ''
+  local wait = math.max(0, now - tonumber(since or enqueued_at))  -- Redis' clock may step back
+  so_far.claimed, so_far.waited = so_far.claimed + 1, so_far.waited + wait
+  so_far.bytes = so_far.bytes + #payload
+  local n = #reply
+  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, this, failures or 0, losses or 0
+  reply[n + 5], reply[n + 6], reply[n + 7] = enqueued_at, wait, payload
   return true
 end
 
 if special then
   -- include lib/special.lua
-  at.special = special_functions
-  local suspects_at = {suspects = KEYS[13], isolating = KEYS[14], inflight = KEYS[2],
-    workers = KEYS[3], draining = KEYS[7], task_prefix = ARGV[1], worker = ARGV[3],
-    idle = ARGV[10] == '1'}
-  most, next_due, reply[4] = serve_suspects(suspects_at, keys, most, next_due, now, news, start)
-  tell_shelves(KEYS[16], news)
-  local shelf_at = {KEYS[16], KEYS[17], ARGV[11], KEYS[2], ARGV[1]}
-  for i = 12, #ARGV do
-    shelved = shelved + serve_shelf(shelf_at, ARGV[i], most - claimed, at, keys, now, start)
-  end
-  local held_at = {KEYS[10], ARGV[8], KEYS[12], ARGV[1]}
-  serve_held(held_at, at, keys, now, function() return most - claimed end, start)
-  at.looked = at.looked + sweep(KEYS[1], KEYS[12], ARGV[1], 400)
+  most, next_due, left, on_shelves = serve_special(at, so_far, most, next_due, now, start)
 end
-repeat until not take(at, KEYS[1], KEYS[12], most - claimed, start)
-if claimed > 0 then count_claims(KEYS[5], claimed, waited) end
+repeat until not take(so_far, pending, tombstones, most - so_far.claimed, start)
+if so_far.claimed > 0 then count_claims(stats, so_far.claimed, so_far.waited) end
 -- Pass the wake token on: exactly one more worker wakes while tasks are left that may start.
-if special then
-  reply[4], reply[2] = at.special.due_held(KEYS[10], now, next_due, reply[4])
-  reply[4] = reply[4] + at.special.living(KEYS[1], KEYS[12], ARGV[1])
-else
-  reply[4] = redis.call('LLEN', KEYS[1])
-end
-if reply[4] == 0 then redis.call('DEL', KEYS[8]) else ring(KEYS[1], KEYS[8], ARGV[5], reply[4]) end
--- No worker is woken for these: it could be one that declines them.
-reply[4] = reply[4] + shelved
+if special then left, next_due = so_far.special.count_left(at, now, next_due, left)
+else left = redis.call('LLEN', pending) end
+if left == 0 then redis.call('DEL', wake) else ring(pending, wake, doorbell, left) end
+-- No worker is woken for the tasks on shelves: it could be one that declines them.
+reply[2], reply[4] = next_due, left + on_shelves
 return reply

@@ -5,8 +5,8 @@
 -- ARGV  1.. names of commands
 -- Returns the names of those that are refused; empty before Redis 7.0, which has no such check
 local refused = {}
-for i = 1, redis.acl_check_cmd and #ARGV or 0 do
-  local allowed = redis.acl_check_cmd(ARGV[i], KEYS[1], KEYS[1], KEYS[1])
+for i = LIST_START, redis.acl_check_cmd and #ARGV or 0 do
+  local allowed = redis.acl_check_cmd(ARGV[i], doorbell, doorbell, doorbell)
   if not allowed then refused[#refused + 1] = ARGV[i] end
 end
 return refused

@@ -1,30 +1,31 @@
 -- replay: failed -> pending; failures and losses start again at 0, attempts are counted on. The
 -- task takes its unique key back. It stays a dead letter while another task holds that key
 -- KEYS  1 dead  2 pending  3 wake  4 stats  5 tombstones  6 answer:<call>
--- ARGV  1 task prefix  2 doorbell  3 id  4 unique prefix
+-- ARGV  1 task_prefix  2 doorbell  3 id  4 unique_prefix
 -- Returns "ok" | "missing" | "not dead" | "unique"
 -- include lib/now.lua
 -- include lib/pending.lua
 -- include lib/tombstones.lua
 -- include lib/once.lua
-local known = first_answer(KEYS[6])
+local known = first_answer(answer)
 if known then return known end
-local id, key = ARGV[3], ARGV[1] .. ARGV[3]
-local task = redis.call('HMGET', key, 'state', 'payload', 'unique', 'unique_ttl')
-if not task[1] then return 'missing' end
-if task[1] ~= 'failed' or not task[2] then return 'not dead' end
-if task[3] then
-  local unique = ARGV[4] .. task[3]
-  if redis.call('SETNX', unique, id) == 0 then return 'unique' end
-  redis.call('PEXPIRE', unique, task[4] or 86400000)  -- older clients kept no time: a day
+local key = task_prefix .. id
+local state, payload, unique, unique_ttl = unpack(
+  redis.call('HMGET', key, 'state', 'payload', 'unique', 'unique_ttl'))
+if not state then return 'missing' end
+if state ~= 'failed' or not payload then return 'not dead' end
+if unique then
+  if redis.call('SETNX', unique_prefix .. unique, id) == 0 then return 'unique' end
+  -- Older clients kept no time: a day.
+  redis.call('PEXPIRE', unique_prefix .. unique, unique_ttl or 86400000)
 end
-local before = living(KEYS[2], KEYS[5], ARGV[1])
-redis.call('ZREM', KEYS[1], id)
+local before = living(pending, tombstones, task_prefix)
+redis.call('ZREM', dead, id)
 redis.call('PERSIST', key)
 redis.call('HDEL', key, 'error', 'finished_at', 'failures', 'losses', 'cancel', 'expires_at',
   'suspect', 'declined', 'declined_since', 'declines', 'unstarted')
 redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ms())
-redis.call('RPUSH', KEYS[2], id)
-redis.call('HINCRBY', KEYS[4], 'replayed', 1)
-ring(KEYS[2], KEYS[3], ARGV[2], before)
-return remember(KEYS[6], 'ok')
+redis.call('RPUSH', pending, id)
+redis.call('HINCRBY', stats, 'replayed', 1)
+ring(pending, wake, doorbell, before)
+return remember(answer, 'ok')

@@ -1,31 +1,32 @@
 -- retry: running -> scheduled, after a failure; -> cancelled, if that was asked for. A suspect that
 -- fails has not killed its worker, so it is no longer a suspect and its losses are forgiven
 -- KEYS  1 inflight:<worker>  2 scheduled  3 stats  4 wake  5 blocked
--- ARGV  1 task prefix  2 worker  3 id  4 attempt  5 delay (ms)  6 encoded failure
---       7 running prefix  8 unique prefix  9 encoded reason of a cancelled task
+-- ARGV  1 task_prefix  2 worker  3 id  4 attempt  5 delay_ms  6 failure: encoded
+--       7 running_prefix  8 unique_prefix  9 cancelled_error
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
+-- include lib/pending.lua
 -- include lib/owned.lua
 -- include lib/slots.lua
 -- include lib/end_cancelled.lua
-local id, key = ARGV[3], ARGV[1] .. ARGV[3]
-local ack, task = owned(key, ARGV[2], ARGV[4], 'scheduled', true)
-if ack == 'lost' and redis.call('HGET', key, 'retried') == ARGV[4] then
+local key = task_prefix .. id
+local ack, task = owned(key, worker, attempt, 'scheduled', true)
+if ack == 'lost' and redis.call('HGET', key, 'retried') == attempt then
   return 'done'  -- the task has been promoted since, and perhaps claimed
 end
 if ack ~= 'ok' then return ack end
 local now = now_ms()
-redis.call('LREM', KEYS[1], 1, id)
-if task[8] then vacate(ARGV[7], KEYS[5], KEYS[4], key, id, task[8]) end
+redis.call('LREM', inflight, 1, id)
+if task.slot then vacate(running_prefix, blocked, wake, key, id, task.slot) end
 if redis.call('HEXISTS', key, 'cancel') == 1 then
-  end_cancelled(key, id, ARGV[9], now, task[5], ARGV[8], KEYS[3])
+  end_cancelled(key, id, cancelled_error, now, task.ttl, unique_prefix, stats)
   return ack
 end
-redis.call('ZADD', KEYS[2], now + tonumber(ARGV[5]), id)
-redis.call('HSET', key, 'state', 'scheduled', 'error', ARGV[6], 'retried', ARGV[4])
+redis.call('ZADD', scheduled, now + tonumber(delay_ms), id)
+redis.call('HSET', key, 'state', 'scheduled', 'error', failure, 'retried', attempt)
 redis.call('HINCRBY', key, 'failures', 1)
 if redis.call('HDEL', key, 'suspect') == 1 then redis.call('HDEL', key, 'losses') end
-redis.call('HINCRBY', KEYS[3], 'retried', 1)
-redis.call('HINCRBY', KEYS[3], 'run_ms', math.max(0, now - tonumber(task[4])))
-if redis.call('ZRANK', KEYS[2], id) == 0 then ring_for_schedule(KEYS[4]) end
+redis.call('HINCRBY', stats, 'retried', 1)
+redis.call('HINCRBY', stats, 'run_ms', math.max(0, now - tonumber(task.started_at)))
+if redis.call('ZRANK', scheduled, id) == 0 then ring_for_schedule(wake) end
 return ack

@@ -2,20 +2,22 @@
 -- wait for it. Its payload is deleted, unless it can be replayed. `field` is 'result' or 'error'.
 -- An answer over 64 KiB is only announced, and the client then reads the hash, because a
 -- subscriber's output buffer is bounded. A smaller one is only announced if hundreds of clients
--- wait, so that at most 2 MB are copied (a channel's name has about 30 bytes). `more` is {waiters,
--- unique}, if the caller has read them already.
-local function end_task(task_key, id, state, field, data, now, ttl, unique_prefix, more)
-  more = more or redis.call('HMGET', task_key, 'waiters', 'unique')
-  if state ~= 'failed' then redis.call('HDEL', task_key, 'payload') end
-  redis.call('HSET', task_key, 'state', state, 'finished_at', now, field, data)
-  redis.call('PEXPIRE', task_key, ttl)
-  if more[2] and redis.call('GET', unique_prefix .. more[2]) == id then
-    redis.call('DEL', unique_prefix .. more[2])
+-- wait, so that at most 2 MB are copied (a channel's name has about 30 bytes). `task` has `waiters`
+-- and `unique`, if the caller has read them already.
+local function end_task(key, id, state, field, data, now, ttl, unique_prefix, task)
+  local waiters, unique
+  if task then waiters, unique = task.waiters, task.unique
+  else waiters, unique = unpack(redis.call('HMGET', key, 'waiters', 'unique')) end
+  if state ~= 'failed' then redis.call('HDEL', key, 'payload') end
+  redis.call('HSET', key, 'state', state, 'finished_at', now, field, data)
+  redis.call('PEXPIRE', key, ttl)
+  if unique and redis.call('GET', unique_prefix .. unique) == id then
+    redis.call('DEL', unique_prefix .. unique)
   end
-  if more[1] then
-    redis.call('HDEL', task_key, 'waiters')
+  if waiters then
+    redis.call('HDEL', key, 'waiters')
     local answer = id .. '\n' .. state .. '\n'
-    if #data <= 65536 and #data * #more[1] / 30 <= 2e6 then answer = answer .. '=' .. data end
-    for channel in string.gmatch(more[1], '%S+') do redis.call('PUBLISH', channel, answer) end
+    if #data <= 65536 and #data * #waiters / 30 <= 2e6 then answer = answer .. '=' .. data end
+    for channel in string.gmatch(waiters, '%S+') do redis.call('PUBLISH', channel, answer) end
   end
 end

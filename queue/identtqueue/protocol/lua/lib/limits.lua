@@ -1,23 +1,23 @@
 -- What the limits of jobs allow. A job's entry in `limits` has `max` (how many tasks may run at
 -- once; the ids of those that run are in its `running` set), `interval` and `burst` (how often one
 -- may start: GCRA in its form of virtual scheduling, ITU-T I.371; `rates` holds the theoretical
--- arrival time). `keys` is {limits, rates, running prefix}. A limit is read once per run of the
--- script; false means that there is none.
+-- arrival time). `at` names these keys. A limit is read once per run of the script; false means
+-- that there is none.
 local known_limits = {}
 
-local function limit_of(keys, name, now)
-  if known_limits[name] == nil then
-    local packed = redis.call('HGET', keys[1], name)
+local function limit_of(at, job, now)
+  if known_limits[job] == nil then
+    local packed = redis.call('HGET', at.limits, job)
     local limit = packed and cmsgpack.unpack(packed)
-    if limit and limit.max then limit.running = redis.call('SCARD', keys[3] .. name) end
+    if limit and limit.max then limit.running = redis.call('SCARD', at.running_prefix .. job) end
     if limit and limit.interval then
       -- No start can have set it further ahead. This repairs it after a change of limit or clock.
-      limit.arrival = math.min(tonumber(redis.call('HGET', keys[2], name) or 0),
+      limit.arrival = math.min(tonumber(redis.call('HGET', at.rates, job) or 0),
         now + limit.burst * limit.interval)
     end
-    known_limits[name] = limit
+    known_limits[job] = limit
   end
-  return known_limits[name]
+  return known_limits[job]
 end
 
 -- Returns how many tasks may start now, and if none may, when to ask again: a time, or '+inf',

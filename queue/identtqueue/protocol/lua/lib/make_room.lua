@@ -2,12 +2,13 @@
 -- fencing token are kept, since they must never decrease (see lib/fence.lua). HSET comes first: a
 -- full Redis refuses it, as it refuses every enqueue, and then nothing is deleted.
 local function make_room(dead, id, key)
-  local old = redis.call('HMGET', key, 'attempt', 'started_at', 'fence')
+  local attempt, started_at, token = unpack(
+    redis.call('HMGET', key, 'attempt', 'started_at', 'fence'))
   redis.call('HSET', key, 'state', 'pending')
   redis.call('DEL', key)
-  if old[1] then
-    local fence = math.max(tonumber(old[2] or 0), tonumber(old[3] or 0))
-    redis.call('HSET', key, 'attempt', old[1], 'fence', fence)
+  if attempt then
+    token = math.max(tonumber(started_at or 0), tonumber(token or 0))
+    redis.call('HSET', key, 'attempt', attempt, 'fence', token)
   end
   redis.call('ZREM', dead, id)
 end

@@ -1,5 +1,6 @@
 -- Returns the time of Redis' own clock, in ms. The protocol never uses the clocks of hosts.
 local function now_ms()
   local time = redis.call('TIME')
-  return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+  local seconds, microseconds = time[1], time[2]
+  return seconds * 1000 + math.floor(microseconds / 1000)
 end

@@ -3,11 +3,36 @@
 -- include lib/slots.lua
 -- include lib/lies_elsewhere.lua
 -- include lib/sweep.lua
+-- include lib/tombstones.lua
 -- include lib/suspects.lua
 -- include lib/shelf_names.lua
 -- include lib/serve_shelf.lua
--- The functions that a claim needs only for a queue that is limited, or has suspects, shelves or
--- cancelled tasks. The table passes them to functions that are defined above this include.
-local special_functions = {admit = admit, due_held = due_held, find_dead = find_dead,
-  lies_elsewhere = lies_elsewhere, living = living, remove_tombstones = remove_tombstones,
-  vacate = vacate}
+-- What a claim needs only for a queue that is limited, or has suspects, shelves or cancelled tasks.
+-- `at` names the keys and prefixes, and what is known of the worker.
+
+-- Adds to `left` the tasks that any worker may start now. Returns the sum, and the ms until
+-- something is due.
+local function count_left(at, now, next_due, left)
+  local sum, ms = due_held(at.blocked, now, next_due, left)
+  return sum + living(at.pending, at.tombstones, at.task_prefix), ms
+end
+
+-- Functions for those that are defined above this include.
+local special_functions = {admit = admit, count_left = count_left, find_dead = find_dead,
+  lies_elsewhere = lies_elsewhere, remove_tombstones = remove_tombstones, vacate = vacate}
+
+-- Starts suspects, tasks on shelves and held tasks, which come before the tasks in pending. Returns
+-- how many tasks the claim may start in all, the ms until something is due, and the number of tasks
+-- that are left: suspects, and those on the shelves from which the worker may be given tasks.
+local function serve_special(at, so_far, most, next_due, now, start)
+  local suspects, on_shelves = 0, 0
+  so_far.special = special_functions
+  most, next_due, suspects = serve_suspects(at, most, next_due, now, so_far.news, start)
+  tell_shelves(at.shelves, so_far.news)
+  for _, shelf in ipairs(at.offered) do
+    on_shelves = on_shelves + serve_shelf(at, shelf, most - so_far.claimed, so_far, now, start)
+  end
+  serve_held(at, so_far, now, function() return most - so_far.claimed end, start)
+  so_far.looked = so_far.looked + sweep(at.pending, at.tombstones, at.task_prefix, 400)
+  return most, next_due, suspects, on_shelves
+end

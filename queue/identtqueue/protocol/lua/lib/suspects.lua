@@ -1,19 +1,22 @@
+-- include lib/limits.lua
 -- Suspects: tasks that were running when workers were lost, so often that they may be the cause.
 -- They wait in their own list. Each runs alone in its worker, so that the next loss identifies the
 -- culprit. A suspect keeps its slot of `max_running` while it waits, so that no task overtakes it.
+-- `at` names the keys and prefixes, and what is known of the worker.
 
 -- Finds the first of 20 suspects that may start. Returns its id, its job, and since when it waits.
 -- If there is none: nil, and when to ask again.
-local function next_suspect(suspects, task_prefix, keys, now)
+local function next_suspect(at, now)
   local sooner
-  for _, id in ipairs(redis.call('LRANGE', suspects, 0, 19)) do
-    local task = redis.call('HMGET', task_prefix .. id, 'function', 'slot', 'pending_since')
-    local limit = keys and task[1] and limit_of(keys, task[1], now)
-    local own = limit and limit.max and task[2] == task[1] and 1 or 0
+  for _, id in ipairs(redis.call('LRANGE', at.suspects, 0, 19)) do
+    local job, slot, since = unpack(
+      redis.call('HMGET', at.task_prefix .. id, 'function', 'slot', 'pending_since'))
+    local limit = job and limit_of(at, job, now)
+    local own = limit and limit.max and slot == job and 1 or 0
     if own > 0 then limit.running = limit.running - own end
     local free, again = allowance(limit, now)
     if own > 0 then limit.running = limit.running + own end
-    if free > 0 then return id, task[1], tonumber(task[3] or now) end
+    if free > 0 then return id, job, tonumber(since or now) end
     if again ~= '+inf' then sooner = math.min(sooner or again, again) end
   end
   return nil, sooner or now + 1000
@@ -37,10 +40,10 @@ end
 
 -- Starts a suspect if the worker runs nothing. Returns how many tasks the claim may start in all,
 -- the ms until something is due, and how many more suspects another idle worker may start.
-local function serve_suspects(at, keys, most, next_due, now, news, start)
+local function serve_suspects(at, most, next_due, now, news, start)
   if redis.call('EXISTS', at.suspects) == 0 then return most, next_due, 0 end
   local function tell(what, number) news[#news + 1], news[#news + 2] = what, number end
-  local id, job, since = next_suspect(at.suspects, at.task_prefix, keys, now)
+  local id, job, since = next_suspect(at, now)
   local more = 0
   if not id then
     local ms = math.max(0, job - now)

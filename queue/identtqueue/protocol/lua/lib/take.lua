@@ -2,27 +2,27 @@
 -- it.
 local MOST_BYTES = 1048576
 
--- Takes at most `number` ids from a list, and starts those that may start. `at` is {inflight,
--- special, looked, bytes}; `special` has the functions for tombstones, if the queue may have some.
--- Returns whether to go on. The number of ids looked at is bounded, for the case that few of them
--- start.
-local function take(at, list, tombstones, number, start)
-  local ids = number > 0 and at.looked < 200 and redis.call('LPOP', list, number) or {}
+-- Takes at most `number` ids from a list, and starts those that may start. `so_far` counts
+-- what the claim has `looked` at and the `bytes` of its reply, and has the `inflight` list;
+-- `so_far.special` has the functions for tombstones, if the queue may have some. Returns whether to
+-- go on. The number of ids looked at is bounded, for the case that few of them start.
+local function take(so_far, list, tombstones, number, start)
+  local ids = number > 0 and so_far.looked < 200 and redis.call('LPOP', list, number) or {}
   if #ids > 0 then
-    at.looked = at.looked + #ids
-    redis.call('RPUSH', at.inflight, unpack(ids))
+    so_far.looked = so_far.looked + #ids
+    redis.call('RPUSH', so_far.inflight, unpack(ids))
   end
-  local special, gone = at.special, {}
+  local special, gone = so_far.special, {}
   local dead = special and special.find_dead(tombstones, ids) or gone
   for i, id in ipairs(ids) do
-    if at.bytes >= MOST_BYTES then
+    if so_far.bytes >= MOST_BYTES then
       -- include lib/return_rest.lua
-      at.looked = 200
-      return_rest(list, at.inflight, ids, i)
+      so_far.looked = 200
+      return_rest(list, so_far.inflight, ids, i)
       break
     end
     if dead[i] then gone[#gone + 1] = id end
-    if not start(list, ids, i, dead[i]) then redis.call('LREM', at.inflight, -1, id) end
+    if not start(list, ids, i, dead[i]) then redis.call('LREM', so_far.inflight, -1, id) end
   end
   if special then special.remove_tombstones(list, tombstones, gone) end
   return #ids > 0

@@ -1,29 +1,30 @@
 -- include lib/limits.lua
 -- Finds jobs whose held tasks wait for the end of a running task that does not run any more, and
--- lets them be claimed. Each call looks at other jobs, at most 20 of them and 400 ids. `keys` is
--- the one of `limit_of`.
+-- lets them be claimed. Each call looks at other jobs, at most 20 of them and 400 ids. `at` names
+-- the keys and prefixes.
 
 -- Removes ids that count towards max_running but do not run: their hash was removed by hand, or
 -- they were recovered by a version that knows no limits.
 local function strike_off(running, job, task_prefix, most)
   for _, id in ipairs(redis.call('SRANDMEMBER', running, most)) do
-    local task = redis.call('HMGET', task_prefix .. id, 'state', 'slot', 'suspect')
-    local counts = task[1] == 'running' or (task[1] == 'pending' and task[3])
-    if not counts or task[2] ~= job then redis.call('SREM', running, id) end
+    local state, slot, suspect = unpack(
+      redis.call('HMGET', task_prefix .. id, 'state', 'slot', 'suspect'))
+    local counts = state == 'running' or (state == 'pending' and suspect)
+    if not counts or slot ~= job then redis.call('SREM', running, id) end
   end
 end
 
-local function unblock(blocked, keys, task_prefix, now)
-  local number = redis.call('ZCOUNT', blocked, '+inf', '+inf')
+local function unblock(at, now)
+  local number = redis.call('ZCOUNT', at.blocked, '+inf', '+inf')
   if number == 0 then return end
   local first = math.max(0, now % number - 19)  -- so that all jobs have their turn
-  local jobs = redis.call('ZRANGEBYSCORE', blocked, '+inf', '+inf', 'LIMIT', first, 20)
+  local jobs = redis.call('ZRANGEBYSCORE', at.blocked, '+inf', '+inf', 'LIMIT', first, 20)
   for _, job in ipairs(jobs) do
-    strike_off(keys[3] .. job, job, task_prefix, math.floor(400 / #jobs))
-    local limit = limit_of(keys, job, now)
+    strike_off(at.running_prefix .. job, job, at.task_prefix, math.floor(400 / #jobs))
+    local limit = limit_of(at, job, now)
     if not (limit and limit.max and limit.running >= limit.max) then
-      redis.call('ZREM', blocked, job)  -- first: it is allowed at maxmemory
-      redis.call('ZADD', blocked, 0, job)
+      redis.call('ZREM', at.blocked, job)  -- first: it is allowed at maxmemory
+      redis.call('ZADD', at.blocked, 0, job)
     end
   end
 end
