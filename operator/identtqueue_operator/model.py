@@ -613,7 +613,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Drain:
+class DrainPlan:
     """The steps down to the target that end no busy worker."""
 
     victims: tuple[Pod, ...] = ()
@@ -720,7 +720,7 @@ class Decision:
     current: int
     scale_to: int | None = None
     """Write this number of replicas. None: leave it."""
-    drain: Drain = field(default_factory=Drain)
+    drain: DrainPlan = field(default_factory=DrainPlan)
     evidence: Evidence = field(default_factory=Evidence)
     next_look_seconds: float | None = None
     """Look again after so long, whatever happens. None: the poll and the doorbell are enough."""

@@ -157,3 +157,13 @@ def test_no_local_name_shadows_an_import() -> None:
     assert {path: names for path, names in found.items() if names} == {}
     example = "import json\nfrom a import b\ndef f(json):\n for b in json: pass"
     assert set(shadowed(ast.parse(example))) == {"json in line 3", "b in line 4"}
+
+
+def test_a_class_name_of_the_library_means_one_thing() -> None:
+    """No two classes share a name, even if one of them is private."""
+    places: dict[str, list[str]] = {}
+    for path in sorted(LIBRARY.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name.lstrip("_"), []).append(f"{name(path)}: {node.name}")
+    assert {key: where for key, where in places.items() if len(where) > 1} == {}

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from identtqueue_operator.model import Drain, Owner
+from identtqueue_operator.model import DrainPlan, Owner
 from identtqueue_operator.policy.drain import (
     FIRST_COST,
     VICTIM_COST,
@@ -195,7 +195,7 @@ def test_a_worker_that_was_told_in_one_of_its_queues_is_chosen_first_and_called_
 def test_nothing_is_undone_while_redis_is_away():
     """Each failover would begin the time of every drain anew."""
     seen = replace(told(fleet(3, 2), "p1"), depth=None, workers=())
-    assert planned(2, seen, 600) == Drain()
+    assert planned(2, seen, 600) == DrainPlan()
 
 
 def test_nothing_is_undone_before_all_pods_are_known():
@@ -209,7 +209,7 @@ def test_nothing_is_undone_before_all_pods_are_known():
 def test_what_an_older_taskqueue_has_drained_is_its_own_business():
     seen = told(fleet(3, 2), "p1")
     assert hosts(planned(2, seen, 600).call_back) == ["p1"]  # another autoscaler
-    assert planned(2, replace(seen, rival=True), 600) == Drain()
+    assert planned(2, replace(seen, rival=True), 600) == DrainPlan()
 
 
 @settings(deadline=None)

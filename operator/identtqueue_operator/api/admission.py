@@ -29,7 +29,7 @@ REFERENCE = "SecretRef"
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class FieldReference:
     """The way from `spec` to a field that names a Secret."""
 
     fields: tuple[str, ...] = ()
@@ -43,13 +43,13 @@ class Reference:
         names = [f"{name}[]" if name == self.many else name for name in self.fields]
         return ".".join(["spec", *names])
 
-    def below(self, name: str, node: Schema) -> "Reference":
+    def below(self, name: str, node: Schema) -> "FieldReference":
         """Go on to a field of the present one."""
         fields = (*self.fields, name)
         if node.get("type") != "array":
-            return Reference(fields, self.many, self.most)
+            return FieldReference(fields, self.many, self.most)
         assert not self.many, f"{self}.{name}: a list in a list"
-        return Reference(fields, name, node["maxItems"])
+        return FieldReference(fields, name, node["maxItems"])
 
     def names(self) -> str:
         """Give the Secrets' names at this place as a CEL list."""
@@ -73,12 +73,12 @@ def _names(start: str, fields: tuple[str, ...]) -> str:
     return f"({_given(start, fields)} ? [{'.'.join([start, *fields, 'name'])}] : [])"
 
 
-def references() -> list[Reference]:
+def references() -> list[FieldReference]:
     """List the way to each field of the spec that names a Secret."""
-    return list(_references(root_schema()["properties"]["spec"], Reference()))
+    return list(_references(root_schema()["properties"]["spec"], FieldReference()))
 
 
-def _references(node: Schema, before: Reference) -> Iterator[Reference]:
+def _references(node: Schema, before: FieldReference) -> Iterator[FieldReference]:
     for name, child in node.get("properties", {}).items():
         there = before.below(name, child) if _leads_on(name, child) else None
         if there is None:

@@ -39,7 +39,7 @@ within the pod's grace period.
 
 from collections.abc import Mapping, Sequence, Set
 
-from identtqueue_operator.model import Drain, Observed, Pod, RemovalOrder, Workload
+from identtqueue_operator.model import DrainPlan, Observed, Pod, RemovalOrder, Workload
 from identtqueue_operator.policy.victims import (
     Workers,
     all_known,
@@ -57,7 +57,7 @@ FIRST_COST = 2 * VICTIM_COST
 """Deletion cost of a victim that may go at once, while others may not."""
 
 
-def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = False) -> Drain:
+def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = False) -> DrainPlan:
     """Plan which workers to stop and to call back, and how far down the workload can go now.
 
     Args:
@@ -71,7 +71,7 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
     workload = seen.workload
     assert workload is not None
     if seen.rival or seen.depth is None:
-        return Drain()
+        return DrainPlan()
     pods = seen.own_pods
     workers = seen.workers_by_pod()
     hold = bool(seen.blind) or workload.lagging
@@ -81,7 +81,7 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
     call_back = tuple(w for pod in kept for w in workers[pod.uid] if w.draining)
     unmark = tuple(pod for pod in kept if pod.draining_since is not None)
     if seen.blind:  # what the pods hold there is not known
-        return Drain(victims=victims, call_back=call_back, unmark=unmark)
+        return DrainPlan(victims=victims, call_back=call_back, unmark=unmark)
     late = tuple(
         pod
         for pod in victims
@@ -89,7 +89,7 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
     )
     free = {pod.uid for pod in pods if may_go(pod, workers[pod.uid])}
     free.update(pod.uid for pod in late)
-    return Drain(
+    return DrainPlan(
         victims=victims,
         stop=tuple(w for pod in victims for w in workers[pod.uid] if not w.told_everywhere),
         call_back=call_back,
@@ -116,11 +116,11 @@ def drains_since(before: Mapping[str, float], seen: Observed) -> Mapping[str, fl
     }
 
 
-def call_all_back(seen: Observed) -> Drain:
+def call_all_back(seen: Observed) -> DrainPlan:
     """Undo all that was begun, because no pod needs to go any more."""
     pods = seen.own_pods
     workers = seen.workers_by_pod()
-    return Drain(
+    return DrainPlan(
         call_back=tuple(w for pod in pods for w in workers[pod.uid] if w.draining),
         unmark=tuple(pod for pod in pods if pod.draining_since is not None),
     )

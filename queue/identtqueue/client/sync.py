@@ -26,7 +26,7 @@ from identtqueue.transport.home import fork_number, leave_behind
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 
 
-class _Connections:
+class _BlockingConnections:
     """The connections of one process: one for calls, and one asyncio client that waits."""
 
     def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
@@ -84,10 +84,10 @@ class SyncClient:
         self._settings = RedisSettings.of(redis_address)
         self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes
-        self._by_fork: dict[int, _Connections] = {}
+        self._by_fork: dict[int, _BlockingConnections] = {}
 
     @property
-    def _here(self) -> _Connections:
+    def _here(self) -> _BlockingConnections:
         """Connections of this process; closed at the latest when the client is collected."""
         number = fork_number()
         here = self._by_fork.get(number)
@@ -98,7 +98,7 @@ class SyncClient:
         for inherited in list(self._by_fork.values()):
             if inherited.fork != number:
                 leave_behind(inherited)
-        made = _Connections(self._settings, self._retry_for)
+        made = _BlockingConnections(self._settings, self._retry_for)
         here = self._by_fork.setdefault(number, made)  # another thread may have been faster
         if here is made:
             weakref.finalize(self, made.close)

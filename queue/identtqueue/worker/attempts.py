@@ -23,7 +23,7 @@ from identtqueue.worker.execute import Executor
 from identtqueue.worker.finish import Finisher
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.metrics import Counters
-from identtqueue.worker.outcome import Cancelled, Outcome, Succeeded
+from identtqueue.worker.outcome import Aborted, Outcome, Succeeded
 from identtqueue.worker.progress import AttemptProgress, ProgressSender
 from identtqueue.worker.running import Running
 from identtqueue.worker.slots import Slots
@@ -157,7 +157,7 @@ class Attempts:
         """Cancel an attempt on request, if it runs here."""
         entry = self._owned.get(task_id)
         if entry is not None and entry.attempt.number == number and entry.outcome is None:
-            self._cancel(entry, Cancelled(), "on request")
+            self._cancel(entry, Aborted(), "on request")
 
     async def cut_off(self, meaning: Outcome, why: str) -> None:
         """Cancel all attempts, and leave behind those that do not end in `CLEAN_UP_SECONDS`.

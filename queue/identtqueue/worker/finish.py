@@ -21,7 +21,7 @@ from identtqueue.transport.outage import Outage
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.outcome import (
-    Cancelled,
+    Aborted,
     Declined,
     Disowned,
     Failed,
@@ -200,7 +200,7 @@ class Finisher:
     def _single(self, attempt: Attempt, outcome: Outcome) -> Call[list[Ack]]:
         where = (attempt.queue, self._worker_id, attempt.task_id, attempt.number)
         match outcome:
-            case Cancelled():
+            case Aborted():
                 return _as_list(commands.abort(*where))
             case Declined(failure, signature):
                 return _as_list(commands.decline(*where, signature, failure))

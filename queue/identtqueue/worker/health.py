@@ -86,7 +86,7 @@ class HealthServer:
         self._server.server_close()
 
 
-class _Server(ThreadingHTTPServer):
+class _HttpServer(ThreadingHTTPServer):
     """HTTP server on IPv4, without the standard library's look-up of the host's own name.
 
     With a name server that does not answer, that look-up would block the worker's start.
@@ -97,7 +97,7 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
 
-class _DualStack(_Server):
+class _DualStack(_HttpServer):
     """HTTP server on IPv6, and on IPv4 through mapped addresses. A pod may have either or both."""
 
     address_family = socket.AF_INET6
@@ -111,7 +111,7 @@ def _listen(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPSe
     try:
         return _DualStack(("", port), handler)
     except OSError:  # there is no IPv6 here, or the error will occur with IPv4 too
-        return _Server(("", port), handler)
+        return _HttpServer(("", port), handler)
 
 
 def _answer(problem: str | None) -> tuple[int, bytes]:

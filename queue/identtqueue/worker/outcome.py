@@ -64,7 +64,7 @@ class Retried(Outcome, frozen=True):
     retry_seconds: float
 
 
-class Cancelled(Outcome, frozen=True):
+class Aborted(Outcome, frozen=True):
     """Outcome of an attempt that was cancelled on request."""
 
     name: ClassVar[str] = "cancelled"

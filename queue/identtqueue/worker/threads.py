@@ -29,7 +29,7 @@ together with others. An event loop cannot sleep for a shorter time."""
 OBSTACLE: Final = "threads"
 
 
-class _Call:
+class _ThreadCall:
     """A call that runs in a thread, and the future that waits for it.
 
     An exception refers to the frames that it has passed through, and they refer to their local
@@ -90,12 +90,12 @@ class Threads:
         self._most_abandoned = most_abandoned
         self._obstacles = obstacles
         self._loop = asyncio.get_running_loop()
-        self._calls: deque[_Call] = deque()
-        self._ended: deque[_Call] = deque()
+        self._calls: deque[_ThreadCall] = deque()
+        self._ended: deque[_ThreadCall] = deque()
         self._bell: SimpleQueue[bool] = SimpleQueue()  # True: look for calls; False: end
         self._threads = 0  # changed in the event loop only, like the next three
         self._running = 0  # calls that a coroutine waits for: never more than threads
-        self._abandoned: set[_Call] = set()
+        self._abandoned: set[_ThreadCall] = set()
         self._ringing = False
         self._waking = False
         self._looking: asyncio.TimerHandle | None = None
@@ -118,7 +118,7 @@ class Threads:
         if self._running == self._threads:
             self._start_one()
         future = self._loop.create_future()
-        call = _Call(name, function, future)
+        call = _ThreadCall(name, function, future)
         self._running += 1
         self._calls.append(call)
         if not self._ringing:
@@ -131,7 +131,7 @@ class Threads:
                 self._abandon(call)
             raise
         finally:
-            del call, future  # see `_Call`: the future refers to the exception
+            del call, future  # see `_ThreadCall`: the future refers to the exception
 
     @property
     def abandoned(self) -> int:
@@ -170,7 +170,7 @@ class Threads:
             self._bell.put(True)
         self._settle()
 
-    def _abandon(self, call: _Call) -> None:
+    def _abandon(self, call: _ThreadCall) -> None:
         call.abandoned = True
         self._running -= 1
         try:
@@ -214,7 +214,7 @@ class Threads:
         if self._calls or (some and self._running):
             self._look_later()
 
-    def _settle_one(self, call: _Call) -> None:
+    def _settle_one(self, call: _ThreadCall) -> None:
         call.ended = True
         if call.abandoned:
             self._threads += not call.left
@@ -241,7 +241,7 @@ class Threads:
                 if not goes_on:
                     return
 
-    def _hand_back(self, call: _Call) -> bool:
+    def _hand_back(self, call: _ThreadCall) -> bool:
         """Return the call to the event loop; False if the loop is closed already."""
         self._ended.append(call)
         comes = self._waking or self._looking is not None

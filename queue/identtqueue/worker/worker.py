@@ -117,9 +117,9 @@ class Worker:
         if retry is not None and max_retries is not None:
             raise InvalidInput("give max_retries or retry, not both")
         self.settings = WorkerSettings(
-            queues=_several("queue_names", queue_names) if queue_name is None else (queue_name,),
+            queues=_listed("queue_names", queue_names) if queue_name is None else (queue_name,),
             retry=retry or RetryPolicy(max_retries=0 if max_retries is None else max_retries),
-            cron=_several("cron", cron),
+            cron=_listed("cron", cron),
             hooks=Hooks.of(
                 on_startup=on_startup,
                 on_shutdown=on_shutdown,
@@ -440,7 +440,7 @@ async def _exit_of(work: Callable[[], Awaitable[None]]) -> BaseException | None:
     return None
 
 
-def _several(what: str, values: Iterable[T] | None) -> tuple[T, ...]:
+def _listed(what: str, values: Iterable[T] | None) -> tuple[T, ...]:
     if not isinstance(values, Iterable | None):
         raise InvalidInput(f"{what}={values!r}: give a list")
     return tuple(values or ())

@@ -207,7 +207,7 @@ class Process:
             deadline=run.deadline,
             state=self._state,
             logger=logging.getLogger(f"identtqueue.job.{run.job}"),
-            send_progress=lambda data: self.send(messages.Progress(data, run.number)),
+            send_progress=lambda data: self.send(messages.Progressed(data, run.number)),
             fencing_token=run.fencing_token,
         )
         value = self._loop.run(scope, partial(job.function, context, *args, **kwargs))

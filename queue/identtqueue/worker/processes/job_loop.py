@@ -144,7 +144,7 @@ async def _close(generator: AsyncGeneratorType[Any, Any]) -> None:
         logger.exception("closing async generator %s", generator.__qualname__)
 
 
-class _Executor(ThreadPoolExecutor):
+class _DefaultExecutor(ThreadPoolExecutor):
     """Default executor of the loop (`asyncio.to_thread`) that notes which attempt made a call."""
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
@@ -260,7 +260,7 @@ class JobLoop:
         if loop is None:
             loop = self._loop = asyncio.new_event_loop()
             asyncio.set_event_loop(loop)
-            loop.set_default_executor(_Executor(thread_name_prefix="asyncio"))
+            loop.set_default_executor(_DefaultExecutor(thread_name_prefix="asyncio"))
         factory = loop.get_task_factory()
         if factory is not self._factory:  # not installed yet, or replaced by a hook
             self._make = factory or _make_task

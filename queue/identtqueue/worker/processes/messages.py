@@ -2,8 +2,8 @@
 
 The worker sends `Setup` once, then one `Run` at a time. The process answers `Setup` with `Ready`,
 or with `Raised` if it could not start. It answers each `Run` with `Done` or `Raised`. If that
-answer is not `tidy`, `Tidied` follows. It sends `Progress` and `Log` at any time. Tasks and results
-are the same bytes as in Redis. Nothing is pickled.
+answer is not `tidy`, `Tidied` follows. It sends `Progressed` and `Log` at any time. Tasks and
+results are the same bytes as in Redis. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ class Tidied(msgspec.Struct, array_like=True, tag="tidied"):
     left: list[str]
 
 
-class Progress(msgspec.Struct, array_like=True, tag="progress"):
+class Progressed(msgspec.Struct, array_like=True, tag="progress"):
     """Progress that a job reports.
 
     Attributes:
@@ -146,7 +146,7 @@ class _LogHead(msgspec.Struct, array_like=True, tag="log"):
 
 Order = Setup | Run
 Answer = Ready | Done | Raised
-Message = Answer | Tidied | Progress | Log
+Message = Answer | Tidied | Progressed | Log
 
 _encoder = msgspec.msgpack.Encoder(enc_hook=repr)
 _orders: msgspec.msgpack.Decoder[Order] = msgspec.msgpack.Decoder(Order)

@@ -283,8 +283,8 @@ class JobProcess:
 
     def _hear(self, message: messages.Message) -> None:
         if isinstance(message, messages.Log):
-            _log(message)
-        elif isinstance(message, messages.Progress):
+            _pass_on(message)
+        elif isinstance(message, messages.Progressed):
             if self._context is not None and message.number == self.ran:
                 self._context.send_progress(message.data)
         elif isinstance(message, messages.Tidied):
@@ -330,7 +330,7 @@ def _kill_group(pid: int) -> None:
         os.killpg(pid, signal.SIGKILL)
 
 
-def _log(line: messages.Log) -> None:
+def _pass_on(line: messages.Log) -> None:
     """Pass a record to the worker's handlers. An error of a handler does not affect the process."""
     try:
         _handle(line)
