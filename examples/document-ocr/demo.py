@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The main job on a real cluster, narrated: documents in, text out, a worker killed on the way.
+"""The main job on a real cluster: documents go in, text comes out, and a worker is killed.
 
-Run it by `make demo`, or on any cluster that KUBECONFIG names:
+Run it with `make demo`, or on any cluster that KUBECONFIG names:
 
     e2e/cluster/exec.sh .venv/bin/python examples/document-ocr/demo.py [--keep] [--skip-images]
 
-Exit code 0 only if every page came back and was read rightly, at least one page was run twice,
-nothing was lost by Redis's own books, and the workers went away again.
+The exit code is 0 only if every page came back and was read correctly, at least one page ran
+twice, no task was lost by Redis' own counters, and the workers were removed again.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from identtqueue.errors import IdenttqueueError
 
 
 def main() -> int:
-    """Parse, play, clean up."""
+    """Read the options, play, and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--namespace", default="identtqueue-demo", help="made anew for the run")
     parser.add_argument("--keep", action="store_true", help="leave the namespace for a look")
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 async def play(demo: Demo, *, skip_images: bool, keep: bool) -> int:
-    """All chapters, then the verdict."""
+    """Play all chapters, clean up, and return the exit code."""
     try:
         await stage.set_up(demo, skip_images=skip_images)
         async with stage.open_scene(demo) as scene:
@@ -52,7 +52,7 @@ async def play(demo: Demo, *, skip_images: bool, keep: bool) -> int:
             await plot.scale_to_zero(demo, scene)
             await plot.balance(demo, scene)
     except Exception as error:
-        # Whatever it was, the cluster's own words tell the most, and they are gone after this.
+        # Whatever it was, the cluster's own messages say most, and the clean-up deletes them.
         if not isinstance(error, (CommandFailed, NotSeen, IdenttqueueError)):
             traceback.print_exc()
         demo.tell.say(f"FAILED: {error}")

@@ -1,4 +1,4 @@
-"""The worker: runs the job `rnd_magic` for whoever enqueues it."""
+"""The worker: runs the job `rnd_magic` for all clients that enqueue it."""
 
 import random
 

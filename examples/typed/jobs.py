@@ -22,7 +22,7 @@ class Mrz:
 # Each job has its queue, so that quick work never waits behind slow work.
 @app.task(queue="mrz", timeout_seconds=30, max_retries=3)
 async def read_mrz(ctx: Context, line: str) -> Mrz:
-    """The second line of the zone: number, nationality, date of birth."""
+    """Read the second line of the zone: number, nationality, date of birth."""
     await asyncio.sleep(0.1)  # stands for the real reading
     return Mrz(
         number=line[0:9].rstrip("<"),
@@ -33,16 +33,16 @@ async def read_mrz(ctx: Context, line: str) -> Mrz:
 
 @app.task(queue="mail", max_retries=5)
 async def notify(ctx: Context, address: str, text: str) -> None:
-    """Attempt numbers only grow: hand them on where a message must not be sent twice."""
-    ctx.logger.info("to %s (attempt %d): %s", address, ctx.attempt, text)
+    """Send a message. Retries have the same task id, by which a mail service can refuse doubles."""
+    ctx.logger.info("to %s (id %s): %s", address, ctx.task_id, text)
 
 
 @app.task(queue="housekeeping")
 def forget_old_documents(ctx: Context) -> int:
-    """A plain function runs in a thread and may block."""
+    """Delete old documents. As a plain function, it runs in a thread and may block."""
     logging.getLogger(__name__).info("looking for documents that may be forgotten")
     return 0
 
 
-# Every worker keeps the schedule; each tick is one task all the same.
+# Every worker keeps the schedule. Each tick is one task nevertheless.
 app.cron("* * * * *", forget_old_documents)

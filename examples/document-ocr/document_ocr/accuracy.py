@@ -1,20 +1,20 @@
-"""How much of a page was read rightly, counted in words."""
+"""The share of words of a page that were read correctly."""
 
 from collections.abc import Sequence
 
-# Curly quotation marks and long dashes, which the eye hardly tells from the straight and short.
+# Curly quotation marks and long dashes, which look almost like the straight and short ones.
 PLAIN = str.maketrans("\u2018\u2019\u201c\u201d\u2013\u2014", "''\"\"--")
 
 
 def words_of(text: str) -> list[str]:
-    """The words of a text, its punctuation made plain."""
+    """Split a text into words, with plain quotation marks and dashes."""
     return text.translate(PLAIN).split()
 
 
 def word_accuracy(expected: str, recognised: str) -> float:
-    """One minus the word error rate: edits from one word list to the other per expected word.
+    """Return one minus the word error rate: the edits between the two lists per expected word.
 
-    A word counts as wrong when any letter, its case or its punctuation differs.
+    A word is wrong if a letter, its case or its punctuation differs.
     """
     want, got = words_of(expected), words_of(recognised)
     if not want:
@@ -23,7 +23,7 @@ def word_accuracy(expected: str, recognised: str) -> float:
 
 
 def _edit_distance(left: Sequence[str], right: Sequence[str]) -> int:
-    """Levenshtein's distance: insertions, deletions and replacements, one each."""
+    """Return Levenshtein's distance: the number of insertions, deletions and replacements."""
     row = list(range(len(right) + 1))
     for i, a in enumerate(left, start=1):
         diagonal, row[0] = row[0], i

@@ -24,7 +24,7 @@ WORD = "Document"
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one pass of Tesseract saw."""
+    """The text that one run of Tesseract read."""
 
     text: str
     word_count: int
@@ -33,22 +33,22 @@ class Reading:
 
     @property
     def weight(self) -> float:
-        """About the number of words read rightly: a reading that missed a line is not the best."""
+        """Estimated number of words that were read correctly; low if a line was missed."""
         return self.word_count * self.mean_confidence
 
 
 def read(image: bytes) -> Reading:
-    """The best of several readings, of the cleaned page in its own size and enlarged."""
+    """Read the cleaned page in its own size and enlarged, and return the best reading."""
     page = Image.open(io.BytesIO(image)).filter(ImageFilter.MedianFilter(3))
     return max((_recognise(_enlarge(page, by)) for by in SCALES), key=lambda r: r.weight)
 
 
 def check() -> None:
-    """Read a page with one word on it; loads what Tesseract needs into the node's memory, too.
+    """Read a page with one word on it. This also loads what Tesseract needs into memory.
 
     Raises:
-        RuntimeError: it was read as something else.
-        FileNotFoundError, CalledProcessError: Tesseract, or its language, is not installed.
+        RuntimeError: Tesseract read another word.
+        FileNotFoundError, CalledProcessError: Tesseract or its language is not installed.
     """
     page = Image.new("L", (600, 200), 255)
     ImageDraw.Draw(page).text((60, 60), WORD, font=ImageFont.load_default(64), fill=0)
@@ -59,7 +59,7 @@ def check() -> None:
 
 
 def _enlarge(page: Image.Image, by: float) -> bytes:
-    """The page as a bitmap, which Tesseract decodes for nothing."""
+    """Return the page as a bitmap, which costs Tesseract nothing to decode."""
     if by != 1.0:
         size = (round(page.width * by), round(page.height * by))
         page = page.resize(size, Image.Resampling.LANCZOS)
@@ -69,7 +69,12 @@ def _enlarge(page: Image.Image, by: float) -> bytes:
 
 
 def _recognise(bitmap: bytes) -> Reading:
-    """One run of Tesseract. Raises CalledProcessError with its complaint, or TimeoutExpired."""
+    """Run Tesseract once.
+
+    Raises:
+        CalledProcessError: Tesseract failed; the error has its message.
+        TimeoutExpired: it took too long.
+    """
     table = subprocess.run(
         COMMAND,
         input=bitmap,
@@ -82,7 +87,7 @@ def _recognise(bitmap: bytes) -> Reading:
 
 
 def _parse(table: str) -> Reading:
-    """Tesseract's table of words: lines and paragraphs are told apart by its number columns."""
+    """Read Tesseract's table of words. Its columns number the lines and paragraphs."""
     rows = csv.DictReader(io.StringIO(table), delimiter="\t", quoting=csv.QUOTE_NONE)
     words = [row for row in rows if row["level"] == "5" and row["text"].strip()]
     paragraphs = []

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page as it was typed: what a perfect reader would give back."""
+    """A page as it was typed: the text that a perfect reader would return."""
 
     number: int
     title: str
@@ -19,7 +19,7 @@ class Page:
 
 
 def load_pages() -> list[Page]:
-    """All pages, in the order of the file, numbered from 1."""
+    """Load all pages in the order of the file, numbered from 1."""
     source = files("document_ocr").joinpath("pages.txt").read_text(encoding="utf-8")
     entries = ("\n" + source).split("\n== ")[1:]  # what precedes the first title is a comment
     pages = []

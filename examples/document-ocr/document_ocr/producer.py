@@ -1,6 +1,6 @@
 """The application's side: scans all pages, enqueues them, awaits and checks what was read.
 
-Prints one JSON object per event, a line each, for whoever follows with `kubectl logs -f`:
+Prints one line of JSON per event. `kubectl logs -f` shows them as they come:
 
     {"event": "scanned", "pages": …, "kib": …, "seconds": …}
     {"event": "enqueued", "pages": [{"page": "page-01", "task_id": …}, …], "seconds": …}
@@ -8,7 +8,7 @@ Prints one JSON object per event, a line each, for whoever follows with `kubectl
     {"event": "failed", "page": …, "task_id": …, "error": …}
     {"event": "finished", "pages": …, "read": …, "accuracy_min": …, "accuracy_mean": …}
 
-Exit code 0 if every page came back and was read well enough.
+The exit code is 0 if every page came back and was read well enough.
 """
 
 import asyncio
@@ -32,12 +32,12 @@ RESULT_TIMEOUT_SECONDS = float(os.environ.get("RESULT_TIMEOUT_SECONDS", "900"))
 
 
 def tell(event: str, **facts: Any) -> None:
-    """One event, at once."""
+    """Print one event at once."""
     print(json.dumps({"event": event, **facts}), flush=True)
 
 
 async def main() -> int:
-    """Scan, enqueue, await, check."""
+    """Scan all pages, enqueue them, await their texts and check them."""
     pages = load_pages()
     images = scan_all(pages)
     async with app:
@@ -57,7 +57,7 @@ async def main() -> int:
 
 
 def scan_all(pages: list[Page]) -> list[bytes]:
-    """The scans of all pages, made on all cores."""
+    """Scan all pages, on all cores."""
     started = time.monotonic()
     with ProcessPoolExecutor() as processes:
         images = list(processes.map(scan, pages))
@@ -71,7 +71,7 @@ def scan_all(pages: list[Page]) -> list[bytes]:
 
 
 async def check(page: Page, task: Any) -> float | None:
-    """Await one page and compare it with what was printed on it. None: it did not come back."""
+    """Await one page and return the share of correct words; None: it did not come back."""
     try:
         found: PageText = await task.result(timeout_seconds=RESULT_TIMEOUT_SECONDS)
     except IdenttqueueError as error:
@@ -96,7 +96,7 @@ async def check(page: Page, task: Any) -> float | None:
 
 
 def conclude(accuracies: list[float], pages: int) -> int:
-    """The last event and the exit code."""
+    """Print the last event and return the exit code."""
     lowest = min(accuracies, default=0.0)
     mean = fmean(accuracies) if accuracies else 0.0
     tell(

@@ -1,7 +1,7 @@
 """Prints a page and puts it on a cheap scanner: tilted, blurred, noisy, on gray paper.
 
-Every scan is a function of its page number, so that a page that is read badly can be looked at
-again. Pillow only: no NumPy in the image for sixty pages.
+A scan depends only on its page number, so a page that is read badly can be scanned again for a
+closer look. Pillow is enough: sixty pages do not need NumPy in the image.
 """
 
 import io
@@ -28,7 +28,7 @@ JPEG_QUALITY = 70
 
 
 def scan(page: Page) -> bytes:
-    """The page as a grayscale JPEG, well below the queue's payload limit of 1 MiB."""
+    """Return the page as a grayscale JPEG, well below the queue's payload limit of 1 MiB."""
     chance = random.Random(page.number)
     image = _print(page, chance)
     paper = chance.randint(196, 224)
@@ -44,7 +44,7 @@ def scan(page: Page) -> bytes:
 
 
 def _print(page: Page, chance: random.Random) -> Image.Image:
-    """Dark gray type on white, ragged right."""
+    """Print the page in dark gray on white, ragged right."""
     font = ImageFont.truetype(
         str(FONT_FOLDER / chance.choice(FONTS)), size=chance.choice(POINT_SIZES) * DPI / 72
     )
@@ -62,7 +62,7 @@ def _print(page: Page, chance: random.Random) -> Image.Image:
 
 
 def _wrap(paragraph: str, font: ImageFont.FreeTypeFont) -> list[str]:
-    """The paragraph in lines that fit between the margins."""
+    """Break a paragraph into lines that fit between the margins."""
     lines = [""]
     for word in paragraph.split():
         longer = f"{lines[-1]} {word}".lstrip()
@@ -74,16 +74,16 @@ def _wrap(paragraph: str, font: ImageFont.FreeTypeFont) -> list[str]:
 
 
 def _uneven_light(paper: int, chance: random.Random) -> Image.Image:
-    """Gray paper that is a little darker towards one edge."""
+    """Make gray paper that is a little darker towards one edge."""
     shade = Image.linear_gradient("L").rotate(chance.choice((0, 90, 180, 270)))
     depth = chance.randint(12, 36)
     return shade.resize((WIDTH, HEIGHT)).point(lambda v: paper - v * depth // 255)
 
 
 def _add_noise(image: Image.Image, *, sigma: float, chance: random.Random) -> Image.Image:
-    """Sensor noise, of that standard deviation and without a bias.
+    """Add sensor noise of a standard deviation, without a bias.
 
-    Not Pillow's `effect_noise`, which can't be seeded.
+    Pillow's own `effect_noise` can't be seeded.
     """
     uniform = Image.frombytes("L", image.size, chance.randbytes(image.width * image.height))
     scale = sigma * math.sqrt(12) / 255

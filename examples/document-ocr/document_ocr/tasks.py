@@ -12,7 +12,7 @@ QUEUE = "pages"
 
 
 async def try_reading(_state: object) -> None:
-    """Before the first page: a worker without Tesseract or its language must not take any."""
+    """Stop the worker before its first page if Tesseract or its language is missing."""
     await asyncio.to_thread(ocr.check)
 
 
@@ -22,18 +22,18 @@ app = App(on_startup=try_reading)
 
 @dataclass(frozen=True, slots=True)
 class PageText:
-    """What was read from one page, and at what cost."""
+    """The text of one page, and what it took to read it."""
 
     text: str
     word_count: int
     mean_confidence: float
-    """Tesseract's own, from 0 to 100."""
+    """Tesseract's own measure, from 0 to 100."""
     seconds: float
     """Wall time on the worker."""
     worker: str
     """The pod that read it."""
     attempt: int
-    """1, or more if a worker died over the page."""
+    """1, or more if a worker died while it read the page."""
 
 
 # In a process of its own: preparing a page keeps a CPU busy, and a page that takes too long is
@@ -41,7 +41,7 @@ class PageText:
 # fence.
 @app.task(queue=QUEUE, run_in="process", timeout_seconds=120, max_retries=1)
 def read_page(ctx: Context, name: str, image: bytes) -> PageText:
-    """The text of one scanned page."""
+    """Read the text of one scanned page."""
     ctx.logger.info("reading %s (%d KiB), attempt %d", name, len(image) // 1024, ctx.attempt)
     started = time.monotonic()
     reading = ocr.read(image)

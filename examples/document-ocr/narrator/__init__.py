@@ -1,1 +1,1 @@
-"""Tells what happens on the cluster while the documents are read, and checks that it is right."""
+"""The demonstration: prints what happens on the cluster, and checks that it is right."""

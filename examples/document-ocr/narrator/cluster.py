@@ -1,4 +1,4 @@
-"""kubectl and helm as subprocesses: what a user would type, with a limit on every wait."""
+"""kubectl and helm as subprocesses: what a user would type, with a time limit on every wait."""
 
 import asyncio
 import base64
@@ -16,14 +16,14 @@ LINE_LIMIT = 4 * 1024 * 1024
 
 
 class CommandFailed(Exception):
-    """A command ended with an error, or not in time."""
+    """The error of a command that failed or did not end in time."""
 
 
 async def run(*command: str, stdin: str | None = None, timeout_seconds: float = 60) -> str:
-    """The standard output of a command.
+    """Run a command and return its standard output.
 
     Raises:
-        CommandFailed: with what it said on standard error.
+        CommandFailed: the command failed, or did not end in time.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -44,10 +44,10 @@ async def run(*command: str, stdin: str | None = None, timeout_seconds: float = 
 
 
 async def run_openly(*command: str, timeout_seconds: float) -> None:
-    """A long command whose own progress the reader sees.
+    """Run a long command and let it print its progress.
 
     Raises:
-        CommandFailed.
+        CommandFailed: the command failed, or did not end in time.
     """
     process = await asyncio.create_subprocess_exec(*command)
     try:
@@ -62,7 +62,7 @@ async def run_openly(*command: str, timeout_seconds: float) -> None:
 
 
 async def lines_of(*command: str) -> AsyncIterator[str]:
-    """The lines that a command prints, as they come; ends with it."""
+    """Iterate over the lines that a command prints, until it ends."""
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.DEVNULL,
@@ -74,13 +74,13 @@ async def lines_of(*command: str) -> AsyncIterator[str]:
     try:
         async for line in process.stdout:
             yield line.decode(errors="replace").rstrip("\n")
-        await process.wait()  # to kill what is just ending would confuse asyncio's child watcher
+        await process.wait()  # killing it now would confuse asyncio's child watcher
     finally:
         await _end(process)
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Not one process is left behind, whatever was raised."""
+    """Kill a process if it still runs, so that none is left behind after an error."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.kill()
@@ -94,13 +94,13 @@ class Namespace:
         self.name = name
 
     async def kubectl(self, *arguments: str, timeout_seconds: float = 60) -> str:
-        """`kubectl --namespace … ARGUMENTS`."""
+        """Run `kubectl --namespace … ARGUMENTS` and return its output."""
         return await run(
             "kubectl", "--namespace", self.name, *arguments, timeout_seconds=timeout_seconds
         )
 
     async def create(self, *, pod_security: str) -> None:
-        """A fresh namespace: one of that name that is left over goes first."""
+        """Create the namespace; delete one of that name first."""
         await self.delete(timeout_seconds=120)
         manifest = {
             "apiVersion": "v1",
@@ -113,7 +113,7 @@ class Namespace:
         await run("kubectl", "apply", "-f", "-", stdin=json.dumps(manifest))
 
     async def delete(self, *, timeout_seconds: float) -> None:
-        """Delete it with all that is in it, and wait until it is gone."""
+        """Delete the namespace with all its objects, and wait until it is gone."""
         await run(
             *("kubectl", "delete", "namespace", self.name, "--ignore-not-found", "--wait"),
             f"--timeout={timeout_seconds:.0f}s",
@@ -121,36 +121,36 @@ class Namespace:
         )
 
     async def apply(self, path: Path) -> None:
-        """`kubectl apply` of one file."""
+        """Apply one file."""
         await self.kubectl("apply", "-f", str(path))
 
     async def get(self, kind: str, name: str) -> Json:
-        """One object."""
+        """Read one object."""
         found: Json = json.loads(await self.kubectl("get", kind, name, "-o", "json"))
         return found
 
     async def secret(self, name: str, key: str) -> str:
-        """One value of a Secret."""
+        """Read one value of a Secret."""
         return base64.b64decode((await self.get("secret", name))["data"][key]).decode()
 
     async def watch(self, api: str, resource: str) -> AsyncIterator[Json]:
-        """All objects, then each change, one at a time and without an end.
+        """Iterate over all objects, then over each change, without an end.
 
-        When the API server closes a watch it is opened again, and tells all objects anew.
+        When the API server closes the watch, it is opened again and yields all objects again.
         """
         path = f"/{api}/namespaces/{self.name}/{resource}?watch=1&timeoutSeconds=600"
         while True:
             async for line in lines_of("kubectl", "get", "--raw", path):
                 with contextlib.suppress(json.JSONDecodeError):  # cut off with its connection
                     yield json.loads(line)
-            await asyncio.sleep(0.5)  # a pause before the API server is bothered again
+            await asyncio.sleep(0.5)  # do not ask the API server again at once
 
     @contextlib.asynccontextmanager
     async def port_forward(self, service: str, port: int) -> AsyncIterator[int]:
-        """A local port that leads to the service; opened anew should the tunnel break.
+        """Open a local port that leads to the service. If the tunnel breaks, it is opened again.
 
         Raises:
-            CommandFailed: it does not open.
+            CommandFailed: it did not open in time.
         """
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))

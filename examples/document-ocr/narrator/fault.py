@@ -1,4 +1,4 @@
-"""Kills a worker in the middle of a page, and follows what becomes of the page."""
+"""Kills a worker in the middle of a page, and watches what happens to the page."""
 
 import asyncio
 import inspect
@@ -13,22 +13,22 @@ from narrator.cluster import CommandFailed, Namespace, lines_of
 from narrator.observer import NotSeen, Observer, PodSeen
 
 POLL_SECONDS = 0.05
-"""Redis is asked this often what becomes of the task; times seen here are as coarse."""
+"""How often Redis is asked about the task, which is also how exact the times are."""
 
 
 @dataclass(frozen=True, slots=True)
 class Killed:
-    """The deed."""
+    """A worker that was killed, and the task that it ran."""
 
     task: TaskInfo
-    """As it was just before."""
+    """The task just before the kill."""
     pod: PodSeen
     at: float
-    """When the killer was about to send the signal, by this machine's clock."""
+    """Time just before the signal was sent, by this machine's clock."""
     pid: str
-    """On the node."""
+    """Its process id on the node."""
     misses: int
-    """Workers killed before it that had just finished the page they were chosen for."""
+    """Number of workers that were killed before it too late, when their page was finished."""
 
 
 class Killer:
@@ -38,28 +38,32 @@ class Killer:
         self.namespace = namespace
 
     async def set_up(self) -> None:
-        """One on each node; in a namespace of its own, because it must see the node's processes."""
+        """Start a killer on each node.
+
+        They have a namespace of their own, because they must see the node's processes.
+        """
         await self.namespace.create(pod_security="privileged")
         await self.namespace.apply(Path(__file__).with_name("killer.yaml"))
 
     async def wait_until_ready(self) -> None:
-        """All have started."""
+        """Wait until a killer runs on each node."""
         await self.namespace.kubectl(
             "rollout", "status", "daemonset/killer", "--timeout=90s", timeout_seconds=95
         )
 
     async def pod_names(self) -> dict[str, str]:
-        """Killer pod by node."""
+        """Return the name of the killer pod of each node."""
         template = '{range .items[*]}{.spec.nodeName} {.metadata.name}{"\\n"}{end}'
         found = await self.namespace.kubectl("get", "pods", "-o", f"jsonpath={template}")
         return dict(line.split() for line in found.splitlines())
 
     async def kill(self, helper: str, pod_uid: str) -> tuple[str, float]:
-        """SIGKILL to the first process of the worker's container.
+        """Send SIGKILL to the first process of a worker's container.
 
-        Returns its PID on the node, and when that was heard here: it is told just before the
-        signal, so that a time counted from then is not too favourable by the way of `kubectl exec`
-        back.
+        Returns:
+            Its PID on the node, and the time when that arrived here. The killer prints the PID just
+            before it sends the signal. So a time that is counted from then includes the way back
+            from `kubectl exec`, and is never too short.
 
         Raises:
             CommandFailed: there is no such process.
@@ -77,7 +81,7 @@ class Killer:
 
 
 def _kill_worker(pod_uid: str) -> None:
-    """Runs on the node: finds the container's PID 1 by the pod UID in its environment."""
+    """On the node: kill the container's PID 1, found by the pod UID in its environment."""
     import os
     import signal
     from pathlib import Path
@@ -88,7 +92,7 @@ def _kill_worker(pod_uid: str) -> None:
             if mark not in (process / "environ").read_bytes().split(b"\0"):
                 continue
             status = (process / "status").read_text()
-        except OSError:  # somebody else's, or gone meanwhile
+        except OSError:  # a process of another user, or one that has ended meanwhile
             continue
         numbers = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid"))
         if numbers[-1] == "1":
@@ -102,10 +106,10 @@ async def kill_mid_page(
 ) -> Killed:
     """Kill the worker that has just begun a page.
 
-    Should the page be finished in the instant before the signal, another one is chosen.
+    If the page is finished just before the signal arrives, another worker is chosen.
 
     Raises:
-        NotSeen: no page could be caught in five tries.
+        NotSeen: five tries came too late.
     """
     helpers = await killer.pod_names()
     misses = 0
@@ -125,7 +129,7 @@ async def kill_mid_page(
 async def _just_begun(
     client: Client, observer: Observer, task_ids: Sequence[str]
 ) -> tuple[TaskInfo, PodSeen]:
-    """The page that was begun last, and the pod that reads it."""
+    """Wait until a page is begun, and return it with the pod that reads it."""
     seen_before: set[tuple[str, int]] | None = None
     try:
         async with asyncio.timeout(60):
@@ -144,16 +148,16 @@ async def _just_begun(
 
 
 async def infos(client: Client, task_ids: Sequence[str]) -> list[TaskInfo]:
-    """What Redis knows of the tasks, in one round trip; those it does not know are left out."""
+    """Read the tasks from Redis in one round trip; leave out those that it does not know."""
     found = await asyncio.gather(*(client.get_task(task_id) for task_id in task_ids))
     return [info for info in found if info is not None]
 
 
 async def until_requeued(client: Client, killed: Killed, seconds: float) -> float:
-    """When the task was seen to be taken from its dead worker, by this machine's clock.
+    """Wait until the task is taken from its dead worker, and return the time of this machine.
 
     Raises:
-        NotSeen.
+        NotSeen: that did not happen in time.
     """
     before = killed.task
     await _until(
@@ -167,10 +171,10 @@ async def until_requeued(client: Client, killed: Killed, seconds: float) -> floa
 
 
 async def until_running_again(client: Client, killed: Killed, seconds: float) -> TaskInfo:
-    """The task in its next attempt.
+    """Wait for the task's next attempt, and return the task.
 
     Raises:
-        NotSeen.
+        NotSeen: it did not start in time.
     """
     before = killed.task
     return await _until(

@@ -1,4 +1,4 @@
-"""The books: what Redis says became of every task, compared with what was handed in."""
+"""The ledger: what happened to every task by Redis' counters, beside what the producer enqueued."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ COUNTERS = ("enqueued", "claimed", "succeeded", "failed", "retried", "recovered"
 
 @dataclass(frozen=True, slots=True)
 class Ledger:
-    """One queue after the work, from Redis: its counters, and the state of each task.
+    """The counters of a queue after the work, and the state of each task.
 
     Attributes:
-        handed_in: ids that the producer got for its pages.
-        counted: the queue's counters since the beginning of the demonstration.
-        tasks: what Redis knows of those ids.
+        handed_in: number of ids that the producer got for its pages.
+        counted: how far the queue's counters rose during the demonstration.
+        tasks: the tasks of those ids.
         depth: what is left in the queue.
     """
 
@@ -29,31 +29,31 @@ class Ledger:
 
     @property
     def succeeded(self) -> int:
-        """Tasks with a recorded result."""
+        """Number of tasks with a recorded result."""
         return self._in_state(State.SUCCEEDED)
 
     @property
     def dead(self) -> int:
-        """Dead letters."""
+        """Number of dead letters."""
         return self._in_state(State.FAILED)
 
     @property
     def lost(self) -> int:
-        """Tasks that were accepted and ended in neither way."""
+        """Number of tasks that were enqueued and ended in neither way."""
         return self.counted["enqueued"] - self.succeeded - self.dead
 
     @property
     def repeated(self) -> list[TaskInfo]:
-        """Tasks that were run more than once."""
+        """The tasks that ran more than once."""
         return [task for task in self.tasks if task.attempt > 1]
 
     @property
     def left_over(self) -> int:
-        """Tasks that still wait or run."""
+        """Number of tasks that still wait or run."""
         return self.depth.queued + self.depth.in_flight + self.depth.scheduled
 
     def faults(self) -> list[str]:
-        """Why the books do not balance; empty if they do."""
+        """Return why the ledger does not balance; empty if it does."""
         checks = {
             f"{self.handed_in} handed in, {self.counted['enqueued']} enqueued": (
                 self.handed_in == self.counted["enqueued"]
@@ -70,7 +70,7 @@ class Ledger:
         return [fault for fault, fine in checks.items() if not fine]
 
     def rows(self) -> list[tuple[str, str, str]]:
-        """For people."""
+        """Return name, value and remark of each line, for people."""
         again = ", ".join(f"{t.task_id} x{t.attempt}" for t in self.repeated)
         return [
             ("enqueued", str(self.counted["enqueued"]), f"the producer holds {self.handed_in} ids"),
@@ -88,7 +88,7 @@ class Ledger:
 
 
 async def counters(admin: Admin, queue: str) -> dict[str, int]:
-    """The queue's monotone counters now."""
+    """Read the queue's counters, which only grow."""
     found = (await admin.depths([queue]))[queue].counters
     return {name: found.get(name, 0) for name in COUNTERS}
 
@@ -100,7 +100,11 @@ async def draw_up(
     task_ids: Sequence[str],
     before: Mapping[str, int],
 ) -> Ledger:
-    """Read everything from Redis once the work is done."""
+    """Read the ledger from Redis, after the work.
+
+    Args:
+        before: the counters before the work.
+    """
     found = await asyncio.gather(*(client.get_task(task_id) for task_id in task_ids))
     depth = (await admin.depths([queue]))[queue]
     now = {name: depth.counters.get(name, 0) for name in COUNTERS}

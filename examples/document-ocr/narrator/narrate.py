@@ -1,4 +1,4 @@
-"""Plain lines with the time since the start."""
+"""Prints plain lines with the time since the start."""
 
 import contextlib
 import sys
@@ -6,22 +6,22 @@ import time
 from collections.abc import Iterator
 
 LONGEST = 240
-"""Characters shown of a line that a command printed."""
+"""Most characters that are shown of a line that a command printed."""
 
 
 class Narrator:
-    """Prints to standard output, line by line."""
+    """A printer of chapters, lines and tables to standard output."""
 
     def __init__(self) -> None:
         self.started_at = time.time()
         self._held: list[tuple[float, str]] | None = None
 
     def chapter(self, title: str) -> None:
-        """A heading."""
+        """Print a heading."""
         self._print(f"\n== {title}")
 
     def say(self, line: str, *, at: float | None = None) -> None:
-        """One line, stamped with now or with the moment it speaks of (seconds since 1970)."""
+        """Print a line with its time: now, or `at` in seconds since 1970."""
         since = (time.time() if at is None else at) - self.started_at
         stamped = f"t+{since:6.1f} s  {line}"
         if self._held is None:
@@ -31,7 +31,10 @@ class Narrator:
 
     @contextlib.contextmanager
     def in_order(self) -> Iterator[None]:
-        """Lines said meanwhile are printed at the end, by their times: news has several ways."""
+        """Print the lines that are said meanwhile at the end, in the order of their times.
+
+        News arrives on several ways, so it is not said in that order.
+        """
         self._held = held = []
         try:
             yield
@@ -41,13 +44,13 @@ class Narrator:
                 self._print(line)
 
     def show(self, command: str, output: str) -> None:
-        """A command and what it printed."""
+        """Print a command and its output."""
         self._print(f"            $ {command}")
         for line in output.rstrip().splitlines():
             self._print(f"            {line.rstrip()[:LONGEST]}")
 
     def table(self, rows: list[tuple[str, str, str]]) -> None:
-        """Name, value and remark in columns."""
+        """Print names, values and remarks in columns."""
         name_width = max(len(row[0]) for row in rows)
         value_width = max(len(row[1]) for row in rows)
         for name, value, remark in rows:

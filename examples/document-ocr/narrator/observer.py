@@ -1,7 +1,7 @@
-"""What was seen on the cluster, and when: watches that were opened before anything happened.
+"""Watches the cluster, from before anything happens, and notes what changed and when.
 
 All times are seconds since 1970 by this machine's clock, taken when the news arrived here. So a
-time difference includes the way from the API server, and is never too favourable.
+time difference includes the way from the API server, and is never too short.
 """
 
 import asyncio
@@ -17,12 +17,12 @@ T = TypeVar("T")
 
 
 class NotSeen(Exception):
-    """Something that was awaited did not happen in time."""
+    """The error of a wait: something did not happen in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """Something that arrived at a certain moment."""
+    """Something that was observed, with its time."""
 
     at: float
     what: Json
@@ -30,7 +30,7 @@ class Stamped:
 
 @dataclass(slots=True)
 class PodSeen:
-    """A worker pod, as its status tells."""
+    """A worker pod, as its status shows it."""
 
     name: str
     uid: str
@@ -38,20 +38,20 @@ class PodSeen:
     ready_at: float | None = None
     restarts: int = 0
     exit_code: int | None = None
-    """Of its container's last end."""
+    """Exit code of its container's last end."""
 
 
 @dataclass(slots=True, eq=False)
 class Observer:
-    """Watches a namespace. `until` waits for what it may see.
+    """An observer of a namespace. `until` waits for what it may see.
 
     Attributes:
-        replicas: each change of the Deployment's `spec.replicas`: when, and to what.
-        pods: the worker pods by name, those that are gone included.
-        events: of the TaskQueue, each once.
+        replicas: time and value of each change of the Deployment's `spec.replicas`.
+        pods: the worker pods by name, also those that are gone.
+        events: events of the TaskQueue, each once.
         task_queue: the latest TaskQueue.
         producer: the events that the producer printed.
-        on_event: told of each event of the TaskQueue.
+        on_event: called with each event of the TaskQueue.
     """
 
     namespace: Namespace
@@ -68,7 +68,7 @@ class Observer:
     _event_ids: set[tuple[str, int]] = field(default_factory=set)
 
     async def __aenter__(self) -> Self:
-        """Open the watches; they have told what there is when this returns."""
+        """Open the watches, and wait until they have shown what exists already."""
         for api, resource, see in (
             ("apis/apps/v1", "deployments", self._see_deployment),
             ("apis/identtqueue.dev/v1alpha1", "taskqueues", self._see_task_queue),
@@ -87,14 +87,14 @@ class Observer:
         await asyncio.gather(*self._running, return_exceptions=True)
 
     def follow_producer(self, job: str) -> None:
-        """Read the producer's lines from now on; its pod must have started."""
+        """Read the lines of the producer from now on. Its pod must have started."""
         self._spawn(self._follow(job))
 
     async def until(self, probe: Callable[[], T], seconds: float, what: str) -> T:
-        """What the probe gives, once that is true.
+        """Wait until the probe returns something true, and return that.
 
         Raises:
-            NotSeen: not in time.
+            NotSeen: it did not in time.
         """
         try:
             async with asyncio.timeout(seconds), self._changed:
@@ -106,11 +106,11 @@ class Observer:
             raise NotSeen(f"waited {seconds:.0f} s for {what}") from None
 
     def said(self, event: str) -> list[Stamped]:
-        """What the producer has said of this kind."""
+        """Return the producer's events of one kind."""
         return [line for line in self.producer if line.what.get("event") == event]
 
     def pod_of(self, worker_id: str | None) -> PodSeen | None:
-        """The pod of a worker incarnation, whose id begins with the pod's UID."""
+        """Return the pod of a worker incarnation, whose id begins with the pod's UID."""
         uid = (worker_id or "").partition(".")[0]
         return next((pod for pod in self.pods.values() if pod.uid == uid), None)
 
@@ -118,7 +118,7 @@ class Observer:
         self._running.append(asyncio.create_task(work))
 
     def _check(self) -> None:
-        """A watch that broke is an error here, not a silence."""
+        """Raise the error of a watch that broke, which would be silent otherwise."""
         for task in self._running:
             if task.done() and not task.cancelled() and task.exception():
                 raise task.exception()  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""The play: from zero to all workers, a kill, all pages, back to zero, and the books."""
+"""The chapters: from zero to all workers, a kill, all pages, back to zero, and the ledger."""
 
 from narrator import fault, ledger
 from narrator.fault import Killed
@@ -12,7 +12,7 @@ TEN_PAGES_TIMEOUT_SECONDS = 240
 
 
 async def start_producer(demo: Demo, scene: Scene) -> None:
-    """An application pod that scans its documents."""
+    """Start an application pod, and wait until it has scanned its documents."""
     demo.tell.chapter("From zero: an application enqueues its documents")
     await demo.space.apply(HERE / "manifests" / "producer.yaml")
     demo.tell.say("kubectl apply: the producer, a Job: scan pages, enqueue them, await their text")
@@ -31,7 +31,7 @@ async def start_producer(demo: Demo, scene: Scene) -> None:
 
 
 async def scale_up(demo: Demo, scene: Scene) -> None:
-    """From the first enqueue to the workers that it calls for."""
+    """Measure the time from the first enqueue to the first worker."""
     tell, observer = demo.tell, scene.observer
     with tell.in_order():
         enqueued = await first(observer, "enqueued", 60)
@@ -65,7 +65,7 @@ async def scale_up(demo: Demo, scene: Scene) -> None:
 
 
 async def first_page(demo: Demo, scene: Scene) -> None:
-    """The first text that comes back, and all workers at work."""
+    """Wait for the first text, and until all workers are ready."""
     observer = scene.observer
     page = await first(observer, "read", 120)
     since = page.at - scene.first_enqueue
@@ -82,14 +82,14 @@ async def first_page(demo: Demo, scene: Scene) -> None:
 
 
 async def first(observer: Observer, event: str, seconds: float) -> Stamped:
-    """The producer's first word of this kind."""
+    """Wait for the producer's first event of one kind."""
     return await observer.until(
         lambda: next(iter(observer.said(event)), None), seconds, f"the producer to say '{event}'"
     )
 
 
 async def kill_a_worker(demo: Demo, scene: Scene) -> None:
-    """SIGKILL in the middle of a page: who takes the page back, how fast, and where it goes on."""
+    """Kill a worker in the middle of a page, and show how fast the page is run again, and where."""
     tell, observer = demo.tell, scene.observer
     tell.chapter("A worker is killed in the middle of a page")
     await observer.until(
@@ -116,7 +116,7 @@ async def kill_a_worker(demo: Demo, scene: Scene) -> None:
 
 
 async def tell_recovery(demo: Demo, scene: Scene, killed: Killed) -> None:
-    """What becomes of the page."""
+    """Report what happens to the page of the worker that was killed."""
     requeued_at = await fault.until_requeued(scene.client, killed, 40)
     again = await fault.until_running_again(scene.client, killed, 120)
     started_at = scene.here(again.started_at_ms or 0)
@@ -140,7 +140,7 @@ async def tell_recovery(demo: Demo, scene: Scene, killed: Killed) -> None:
 
 
 async def who_requeued(observer: Observer, killed: Killed) -> str:
-    """The operator says so when it was the one. If it does not, another worker was."""
+    """Return who requeued the task: the operator, if it says so in an event, else a worker."""
 
     def cause() -> str | None:
         for event in observer.events:
@@ -156,7 +156,7 @@ async def who_requeued(observer: Observer, killed: Killed) -> str:
 
 
 async def read_all(demo: Demo, scene: Scene) -> None:
-    """Until the producer has all its pages."""
+    """Wait until the producer has all its pages."""
     observer, total, told = scene.observer, len(scene.task_ids), 0
     demo.tell.chapter("All pages")
     while not observer.said("finished"):
@@ -173,7 +173,7 @@ async def read_all(demo: Demo, scene: Scene) -> None:
 
 
 def judge_reading(demo: Demo, observer: Observer) -> None:
-    """How well all pages were read, and whether that is good enough."""
+    """Report how well the pages were read, and whether that is good enough."""
     finished = observer.said("finished")[0]
     facts, read = finished.what, observer.said("read")
     pages = f"{facts['read']} of {facts['pages']}"
@@ -199,7 +199,7 @@ def judge_reading(demo: Demo, observer: Observer) -> None:
 
 
 async def scale_to_zero(demo: Demo, scene: Scene) -> None:
-    """Until no worker is wanted, and none is left."""
+    """Wait until the operator wants no worker, and none is left."""
     tell, observer = demo.tell, scene.observer
     tell.chapter("Back to zero")
     zero_at, _ = await observer.until(
@@ -221,7 +221,7 @@ async def scale_to_zero(demo: Demo, scene: Scene) -> None:
 
 
 async def balance(demo: Demo, scene: Scene) -> None:
-    """The books, from Redis."""
+    """Read the ledger from Redis and check it."""
     demo.tell.chapter("The ledger, from Redis")
     books = await ledger.draw_up(
         scene.admin, scene.client, QUEUE, scene.task_ids, scene.counted_before

@@ -1,4 +1,4 @@
-"""The stage: images, chart and manifests before the play, connections during it, clean-up after."""
+"""The stage: images, chart and manifests before the chapters, connections, and the clean-up."""
 
 import asyncio
 import contextlib
@@ -30,11 +30,11 @@ PRODUCER = "document-ocr-producer"
 
 @dataclass(slots=True)
 class Demo:
-    """What every chapter needs.
+    """The parts that every chapter needs.
 
     Attributes:
-        figures: what was measured, for the end.
-        faults: what went wrong; the verdict is that there is none.
+        figures: what was measured, for the table at the end.
+        faults: what went wrong. The demonstration has succeeded if there is nothing.
     """
 
     tell: Narrator
@@ -44,24 +44,24 @@ class Demo:
     faults: list[str] = field(default_factory=list)
 
     async def show_queue(self) -> None:
-        """`kubectl get tq`, as a user would ask."""
+        """Show the output of `kubectl get tq`."""
         self.tell.show("kubectl get tq", await self.space.kubectl("get", "tq"))
 
     def tell_event(self, event: Stamped) -> None:
-        """What the operator says of the TaskQueue, when it says it."""
+        """Print an event of the TaskQueue, by the operator."""
         what = event.what
         self.tell.say(f"operator: {what['reason']}: {what['message']}", at=event.at)
 
 
 @dataclass(slots=True)
 class Scene:
-    """What the chapters after the set-up need besides.
+    """The parts that the chapters need after the set-up.
 
     Attributes:
-        clock_offset: Redis's clock minus this machine's, in seconds.
-        counted_before: the queue's counters when it began.
-        task_ids: of the producer's pages, once it has them.
-        first_enqueue: by this machine's clock.
+        clock_offset: Redis' clock minus this machine's, in seconds.
+        counted_before: the queue's counters at the beginning.
+        task_ids: ids of the producer's tasks, once it has enqueued them.
+        first_enqueue: time of the first enqueue by this machine's clock.
     """
 
     observer: Observer
@@ -73,12 +73,12 @@ class Scene:
     first_enqueue: float = 0.0
 
     def here(self, redis_ms: int) -> float:
-        """A time of Redis by this machine's clock."""
+        """Convert a time of Redis to this machine's clock."""
         return redis_ms / 1000 - self.clock_offset
 
 
 async def set_up(demo: Demo, *, skip_images: bool) -> None:
-    """Images, namespaces, the chart, the application's manifests."""
+    """Set up images, namespaces, the chart and the application's manifests."""
     tell, space = demo.tell, demo.space
     tell.chapter("Set-up")
     if not skip_images:
@@ -115,7 +115,7 @@ async def set_up(demo: Demo, *, skip_images: bool) -> None:
 
 @contextlib.asynccontextmanager
 async def open_scene(demo: Demo) -> AsyncIterator[Scene]:
-    """Watches and connections to Redis, open before anything happens."""
+    """Open watches, and connections to Redis, before anything happens."""
     password = await demo.space.secret(REDIS, "password")
     async with contextlib.AsyncExitStack() as stack:
         port = await stack.enter_async_context(demo.space.port_forward(REDIS, 6379))
@@ -135,7 +135,7 @@ async def open_scene(demo: Demo) -> AsyncIterator[Scene]:
 
 
 async def clock_offset(port: int, password: str) -> float:
-    """Redis's clock minus ours: best of five, each good to half its round trip."""
+    """Measure Redis' clock minus ours: the best of five, each exact to half its round trip."""
     async with redis.asyncio.Redis(host="127.0.0.1", port=port, password=password) as connection:
         samples = []
         for _ in range(5):
@@ -147,7 +147,7 @@ async def clock_offset(port: int, password: str) -> float:
 
 
 async def show_everything(demo: Demo) -> None:
-    """What one would look at first when something went wrong."""
+    """Show what one looks at first when something has gone wrong."""
     for command in (
         ("describe", "tq"),
         ("get", "pods", "-o", "wide"),
@@ -164,7 +164,7 @@ async def show_everything(demo: Demo) -> None:
 
 
 async def clean_up(demo: Demo, *, keep: bool) -> None:
-    """Both namespaces. The CRD stays, as the chart promises."""
+    """Delete both namespaces. The CRD stays, as the chart promises."""
     demo.tell.chapter("Clean-up")
     if not keep:  # the admission policy belongs to the cluster, and does not go with the namespace
         uninstall = ("helm", "uninstall", RELEASE, "--namespace", demo.space.name)
