@@ -82,7 +82,7 @@ class Controller:
         self._closing = False
         self._context = contextvars.copy_context()
         reach = Reach(settings.redis_allow, loopback=not settings.in_pod)
-        self.endpoints = Endpoints(kube, steady, reach)
+        self.endpoints = Endpoints(kube, steady, reach, settings.timings)
         self._autoscalers = Autoscalers(
             kube, self._namespaces, self._look_at_workload, settings.timings
         )

@@ -23,6 +23,19 @@ class Timings:
     release_seconds: float = 10.0
     """Time for calling workers back after the TaskQueue is gone."""
 
+    # queues
+    connect_seconds: float = 3.0
+    """Time-out of a connection to Redis. With `response_seconds`, an outage shows in the status
+    within five seconds."""
+    response_seconds: float = 3.0
+    """Time-out of an answer of Redis."""
+    secrets_reread_seconds: float = 5.0
+    """While there is trouble, a Secret is read again after this time."""
+    doorbell_retry_seconds: float = 5.0
+    """Pause before a doorbell that Redis refuses is tried again."""
+    connection_refill_seconds: float = 3.0
+    """One more connection to a Redis is free after this time: see `queues.gate`."""
+
     # kube
     autoscalers_period_seconds: float = 20.0
     """Period of listing other autoscalers. A watch tells of most changes sooner."""

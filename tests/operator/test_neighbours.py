@@ -2,9 +2,9 @@
 
 import pytest
 
-from identtqueue_operator.queues import endpoints
 from identtqueue_operator.queues.gate import SLOW_PACE_SECONDS
 from identtqueue_operator.rounds.resource import MOST_SPEC_BYTES
+from identtqueue_operator.timings import Timings
 from testing.operating import put, status
 from testing.strangers import ENDLESS, Stranger
 from testing.waiting import eventually
@@ -58,11 +58,9 @@ async def test_a_spec_that_is_too_large_is_refused_until_it_is_small_enough(api,
     await eventually(lambda: status(api, "huge").get("reason") != "InvalidSpec")
 
 
-async def test_the_first_look_of_others_waits_for_no_silent_redis(
-    api, setup, operator, stranger, monkeypatch
-):
+@pytest.mark.parametrize("timings", [Timings(connect_seconds=600.0)])
+async def test_the_first_look_of_others_waits_for_no_silent_redis(api, setup, operator, stranger):
     """More TaskQueues than may have their first look at the same time, each at its own address."""
-    monkeypatch.setattr(endpoints, "CONNECT_SECONDS", 600.0)
     await stranger.start()
     for n in range(100):
         put(api, f"silent-{n}", f"127.0.0.1:{stranger.port}/{n}")

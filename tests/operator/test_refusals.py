@@ -9,8 +9,8 @@ import pytest
 from identtqueue.admin import RedisSettings
 from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
-from identtqueue_operator.queues import doorbell
 from identtqueue_operator.queues.endpoint import Endpoint
+from identtqueue_operator.timings import Timings
 from testing.fleet import Fleet
 from testing.operating import Setup
 from testing.waiting import eventually
@@ -128,9 +128,9 @@ async def test_a_queue_that_the_acl_does_not_name_when_the_operator_starts(
     await undisturbed(operator, setup, long_well(operator, setup))
 
 
-async def test_a_queue_that_is_forbidden_later(operator, setup, other, user, raw, monkeypatch):
+@pytest.mark.parametrize("timings", [Timings(doorbell_retry_seconds=0.2)])
+async def test_a_queue_that_is_forbidden_later(operator, setup, other, user, raw):
     """Redis then ends the doorbell's connection, and refuses it the channels it had."""
-    monkeypatch.setattr(doorbell, "REFUSED_PAUSE_SECONDS", 0.2)
     user(*roles.rules(Role.OPERATOR, [setup.queue, other.queue]))
     create(setup)
     create(other)
@@ -234,11 +234,9 @@ async def test_only_new_connections_are_refused(operator, setup, user, raw):
     await setup.told("RedisRecovered")
 
 
-async def test_after_a_lock_out_leases_are_not_acted_on_at_once(
-    operator, setup, user, raw, monkeypatch
-):
+@pytest.mark.parametrize("timings", [Timings(secrets_reread_seconds=0.1)])
+async def test_after_a_lock_out_leases_are_not_acted_on_at_once(operator, setup, user, raw):
     """The workers were locked out too; the new login must not bring the old trust back."""
-    monkeypatch.setattr("identtqueue_operator.queues.secrets.REREAD_SECONDS", 0.1)
     user(*roles.rules(Role.OPERATOR))
     create(setup)
     await setup.reason("Idle")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from identtqueue_operator.queues import secrets
+from identtqueue_operator.timings import Timings
 from testing.tls import Certificates
 from testing.waiting import eventually
 
@@ -92,8 +92,8 @@ async def test_tls_files_that_can_not_be_used(
     assert await what_is_missing(setup, TLS) == message
 
 
-async def test_a_missing_secret_is_asked_for_once_for_all(operator, setup, api, monkeypatch):
-    monkeypatch.setattr(secrets, "REREAD_SECONDS", 3600)
+@pytest.mark.parametrize("timings", [Timings(secrets_reread_seconds=3600.0)])
+async def test_a_missing_secret_is_asked_for_once_for_all(operator, setup, api):
     redis = {"address": setup.address, **LOGIN}
     names = [f"{setup.name}-{number}" for number in range(5)]
     for name in names:

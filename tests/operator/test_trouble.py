@@ -86,10 +86,10 @@ async def test_a_missing_deployment(operator, setup):
     assert setup.events("WorkloadMissing") == [f"Deployment {setup.name} does not exist"]
 
 
+@pytest.mark.parametrize("timings", [Timings(secrets_reread_seconds=0.1)])
 async def test_a_missing_secret_and_then_a_wrong_and_the_right_password(
-    operator, setup, locked_redis, monkeypatch
+    operator, setup, locked_redis
 ):
-    monkeypatch.setattr("identtqueue_operator.queues.secrets.REREAD_SECONDS", 0.1)
     setup.fleet.create(3)
     setup.address = locked_redis.address
     setup.create({"pollPeriodSeconds": 1}, redis={"address": setup.address, **CREDENTIALS})
@@ -126,10 +126,10 @@ async def test_an_acl_that_forbids_the_doorbell(operator, setup, new_redis_serve
     await eventually(lambda: setup.condition("Ready")[0] == "True")
 
 
+@pytest.mark.parametrize("timings", [Timings(secrets_reread_seconds=0.1)])
 async def test_tls_with_a_client_certificate_that_is_replaced(
-    operator, setup, new_redis_server, tmp_path, monkeypatch
+    operator, setup, new_redis_server, tmp_path
 ):
-    monkeypatch.setattr("identtqueue_operator.queues.secrets.REREAD_SECONDS", 0.1)
     certificates, port = Certificates(tmp_path), free_port()
     new_redis_server(options=certificates.server_options(port))
 

@@ -14,11 +14,10 @@ from identtqueue_operator.queues.gate import Gate, LateGate
 from identtqueue_operator.queues.health import Health
 from identtqueue_operator.queues.listeners import Listeners
 from identtqueue_operator.queues.redis_errors import concerns_all
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 BATCH = 200
 """Queues per subscription; keeps Redis and the event loop responsive."""
-REFUSED_PAUSE_SECONDS = 5.0
-"""Pause before a doorbell that Redis refuses is tried again."""
 UNREACHABLE_PAUSE_SECONDS = 1.0
 """Pause before doorbells are tried again while Redis can't be reached."""
 
@@ -32,6 +31,7 @@ class Doorbells:
         admin: rings the doorbells, to try whether Redis permits them.
         listeners: are woken by a ring, and whenever a ring may have been missed.
         health: takes in losses of the connection.
+        timings: how soon a doorbell that Redis refuses is tried again.
     """
 
     def __init__(
@@ -41,7 +41,9 @@ class Doorbells:
         admin: Admin,
         listeners: Listeners,
         health: Health,
+        timings: Timings = DEFAULTS,
     ) -> None:
+        self._retry_seconds = timings.doorbell_retry_seconds
         # While Redis can't be reached, only the poll tries to connect.
         late = replace(settings, gate=LateGate(health.well, gate))
         self._doorbell = Doorbell(late, listeners.ring, self._connected)
@@ -102,7 +104,7 @@ class Doorbells:
                 await self._follow(queues)
             except Exception as problem:  # noqa: BLE001 - logged, or reported by the poll
                 self._health.translate(problem, "doorbell")
-                await asyncio.sleep(REFUSED_PAUSE_SECONDS)
+                await asyncio.sleep(self._retry_seconds)
                 for queue in queues:
                     self._changed.put_nowait(queue)
 
@@ -152,4 +154,4 @@ class Doorbells:
         self._listeners.ring(queue)  # tasks that came before the subscription held did not
         if refusal is not None:
             self._refusals[queue] = refusal
-            self._loop.call_later(REFUSED_PAUSE_SECONDS, self._changed.put_nowait, queue)
+            self._loop.call_later(self._retry_seconds, self._changed.put_nowait, queue)

@@ -23,6 +23,7 @@ from identtqueue_operator.queues.health import Health
 from identtqueue_operator.queues.listeners import Listeners, Ring
 from identtqueue_operator.queues.poll import Poll
 from identtqueue_operator.queues.redis_errors import concerns_all
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 
 class Endpoint:
@@ -31,16 +32,21 @@ class Endpoint:
     Args:
         settings: address and credentials.
         gate: the way to the server; without one, it gets lanes of its own.
+        timings: how soon a doorbell that Redis refuses is tried again.
     """
 
-    def __init__(self, settings: RedisSettings, gate: Gate | None = None) -> None:
+    def __init__(
+        self, settings: RedisSettings, gate: Gate | None = None, timings: Timings = DEFAULTS
+    ) -> None:
         gate = gate or Lanes().gate(settings.topology)
         self.settings = settings
         self.admin = Admin(replace(settings, gate=gate), retry_for_seconds=0)
         self._listeners = Listeners()
         self._health = Health(settings.safe_address, self._health_changed)
         self._poll = Poll(self.admin, self._listeners, self._health)
-        self._doorbells = Doorbells(settings, gate, self.admin, self._listeners, self._health)
+        self._doorbells = Doorbells(
+            settings, gate, self.admin, self._listeners, self._health, timings
+        )
         self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:

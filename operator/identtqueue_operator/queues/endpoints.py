@@ -14,10 +14,7 @@ from identtqueue_operator.model import Key
 from identtqueue_operator.queues.endpoint import Endpoint
 from identtqueue_operator.queues.gate import Lanes
 from identtqueue_operator.queues.secrets import SecretFiles, Secrets
-
-CONNECT_SECONDS = 3.0
-RESPONSE_SECONDS = 3.0
-"""Time-outs to Redis: an outage must show in the status within five seconds."""
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 
 class Endpoints:
@@ -27,15 +24,23 @@ class Endpoints:
         kube: to read Secrets.
         clock: seconds, monotonic.
         reach: which addresses may be connected to.
+        timings: the time-outs, and how often is tried again what Redis or a Secret refuses.
     """
 
-    def __init__(self, kube: Kube, clock: Callable[[], float], reach: Reach) -> None:
-        self.secrets = Secrets(kube, clock)
+    def __init__(
+        self,
+        kube: Kube,
+        clock: Callable[[], float],
+        reach: Reach,
+        timings: Timings = DEFAULTS,
+    ) -> None:
+        self.secrets = Secrets(kube, clock, timings)
+        self._timings = timings
         self._files = SecretFiles(self.secrets)
         self._reach = reach
         self._endpoints: dict[RedisSettings, Endpoint] = {}
         self._budget = ReplyBudget()
-        self._lanes = Lanes()
+        self._lanes = Lanes(timings)
 
     @property
     def in_use(self) -> tuple[Endpoint, ...]:
@@ -61,7 +66,7 @@ class Endpoints:
         endpoint = self._endpoints.get(settings)
         if endpoint is None:
             endpoint = self._endpoints[settings] = Endpoint(
-                settings, self._lanes.gate(settings.topology)
+                settings, self._lanes.gate(settings.topology), self._timings
             )
             endpoint.start()
         return endpoint
@@ -103,8 +108,8 @@ class Endpoints:
             tls_ca_file=ca_file,
             tls_cert_file=cert_file,
             tls_key_file=key_file,
-            connect_timeout_seconds=CONNECT_SECONDS,
-            response_timeout_seconds=RESPONSE_SECONDS,
+            connect_timeout_seconds=self._timings.connect_seconds,
+            response_timeout_seconds=self._timings.response_seconds,
             reply_budget=self._budget,
             reach=self._reach,
         )

@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator
 
 from identtqueue.errors import RedisUnavailable
 from identtqueue.transport.address import Topology
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 FAST_PLACES = 64
 FAST_SECONDS = 0.1
@@ -32,18 +33,22 @@ SLOW_PACE_SECONDS = 0.05
 AT_ONCE = 4
 """Attempts of one endpoint; a cluster's nodes are connected to side by side."""
 BURST = 30
-"""Connections of one endpoint that are free: a start, some restarts or failovers, a cluster."""
-REFILL_SECONDS = 3.0
-"""One more connection is free after so long."""
+"""Connections of one endpoint that are free: a start, some restarts or failovers, a cluster. One
+more is free after `Timings.connection_refill_seconds`."""
 CLUSTER_PARTS = 3
 """A cluster has as many times more of both: it has at least so many primaries, and a failover costs
 connections to each."""
 
 
 class Lanes:
-    """The places that all endpoints share."""
+    """The places that all endpoints share.
 
-    def __init__(self) -> None:
+    Args:
+        timings: how soon an endpoint may be connected to once more.
+    """
+
+    def __init__(self, timings: Timings = DEFAULTS) -> None:
+        self.refill_seconds = timings.connection_refill_seconds
         self._fast = asyncio.Semaphore(FAST_PLACES)
         self._loop = asyncio.get_running_loop()
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -152,7 +157,7 @@ class Gate:
 
     def _check(self) -> None:
         now = self._loop.time()
-        refill_seconds = REFILL_SECONDS / self._parts
+        refill_seconds = self._lanes.refill_seconds / self._parts
         earned = (now - self._counted_at) / refill_seconds
         self._left = min(BURST * self._parts, self._left + earned)
         self._counted_at = now

@@ -17,9 +17,7 @@ from pathlib import Path
 
 from identtqueue_operator.kube.client import ApiError, Kube
 from identtqueue_operator.model import Key
-
-REREAD_SECONDS = 5.0
-"""While there is trouble, a Secret is read again after so long."""
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 
 class SecretMissing(Exception):
@@ -43,9 +41,11 @@ class Secrets:
     Args:
         kube: reads Secrets.
         clock: seconds, monotonic.
+        timings: how soon a Secret is read again.
     """
 
-    def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
+    def __init__(self, kube: Kube, clock: Callable[[], float], timings: Timings = DEFAULTS) -> None:
+        self._reread_seconds = timings.secrets_reread_seconds
         self._kube = kube
         self._clock = clock
         self._kept: dict[Key, _Kept] = {}
@@ -91,7 +91,7 @@ class Secrets:
         kept = self._kept[secret]
         async with kept.lock:
             useless = isinstance(kept.found, SecretMissing) or name not in kept.found
-            if (fresh or useless) and self._clock() - kept.read_at >= REREAD_SECONDS:
+            if (fresh or useless) and self._clock() - kept.read_at >= self._reread_seconds:
                 asked_at = self._clock()
                 kept.found = await self._read(secret)
                 kept.read_at = asked_at
