@@ -112,6 +112,25 @@ def test_the_documentation_has_every_command_and_option() -> None:
     }
 
 
+def test_the_documentation_names_the_option_of_each_variable() -> None:
+    table = (ROOT / "docs/library.md").read_text("utf-8").split("\n| variable | option of ")[1]
+    rows = [row.split("|")[1:3] for row in table.split("\n\n")[0].splitlines() if row[:3] == "| `"]
+    said = {
+        variable: option
+        for variables, options in rows
+        for variable, option in zip(
+            re.findall(r"`(\w+)`", variables), re.findall(r"`(--[a-z-]+)`", options), strict=False
+        )
+    }
+    meant = {
+        option.envvar: option.opts[0]
+        for _, command in all_commands()
+        for option in command.params
+        if option.envvar
+    }
+    assert said == meant | {"IDENTTQUEUE_QUEUES": "--queue"}  # it has commas, so `worker` reads it
+
+
 def test_help_explains_every_command_and_option() -> None:
     silent = [
         f"{usage(words, command)} {option.opts[0]}"
