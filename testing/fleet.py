@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from identtqueue.protocol import codec, commands, keys
+from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
@@ -73,7 +74,7 @@ class FleetWorker:
         self._attempts += claimed.attempts
         return [attempt.task_id for attempt in claimed.attempts]
 
-    async def finish(self) -> list[commands.Ack]:
+    async def finish(self) -> list[Ack]:
         """Record a result for everything that was begun."""
         done = [(a.task_id, a.number, codec.encode_value(None)) for a in self._attempts]
         self._attempts.clear()

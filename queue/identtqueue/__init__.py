@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from identtqueue.errors import TaskNotFound as TaskNotFound
     from identtqueue.errors import TimedOut as TimedOut
     from identtqueue.limits import RateLimit as RateLimit
-    from identtqueue.protocol.commands import Receipt as Receipt
+    from identtqueue.protocol.answers import Receipt as Receipt
     from identtqueue.protocol.submission import Submission as Submission
     from identtqueue.retry import RetryPolicy as RetryPolicy
     from identtqueue.schedule import Cron as Cron
@@ -56,7 +56,7 @@ _HOME = {
     "JobCall": "app",
     "Outcome": "worker.outcome",
     "RateLimit": "limits",
-    "Receipt": "protocol.commands",
+    "Receipt": "protocol.answers",
     "RedisSettings": "transport.settings",
     "RedisUnavailable": "errors",
     "Result": "task",

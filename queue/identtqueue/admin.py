@@ -13,8 +13,9 @@ from typing import Final
 
 from identtqueue.checks import check_patience
 from identtqueue.errors import InvalidInput, TaskNotFound
-from identtqueue.protocol import codec, commands, keys
-from identtqueue.protocol.commands import LimitsInUse, QueueDepth, Recovery, Replayed
+from identtqueue.protocol import codec, commands, keys, replies
+from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery, Replayed
+from identtqueue.protocol.call import Call
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.cluster import async_redis
@@ -141,7 +142,7 @@ class Admin(AsyncConnected):
         """Return the name, version and uptime of the server."""
         info = await self._redis.run(commands.server_info())
         name, version = own_name(info)
-        return ServerInfo(version, commands.uptime_seconds(info), name)
+        return ServerInfo(version, replies.uptime_seconds(info), name)
 
     async def depths(
         self, queues: Sequence[str], *, due_within_seconds: float = 0
@@ -384,7 +385,7 @@ class Admin(AsyncConnected):
         return await self._each(task_ids, commands.discard)
 
     async def _each(
-        self, task_ids: Iterable[str], command: Callable[[str], commands.Call[Replayed]]
+        self, task_ids: Iterable[str], command: Callable[[str], Call[Replayed]]
     ) -> list[str]:
         ids = list(task_ids)
         answers = await self._redis.run_all([command(task_id) for task_id in ids])

@@ -18,7 +18,7 @@ from typing import Any
 
 from identtqueue import Client, IdenttqueueError, SyncClient
 from identtqueue.errors import RedisError, ResultTimeout
-from identtqueue.protocol.commands import Enqueued, Receipt
+from identtqueue.protocol.answers import Enqueued, Receipt
 from testing.faults.orders import Order, orders_of
 
 WAIT_SECONDS = 3600.0

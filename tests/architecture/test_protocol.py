@@ -12,7 +12,7 @@ import pytest
 
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, scripts
-from identtqueue.protocol.commands import Call, NewTask
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS, Transition
 from identtqueue.task import Failure, State
 from identtqueue.transport import wire

@@ -87,6 +87,29 @@ def test_only_lua_writes_to_redis(raw: redis.Redis) -> None:
     assert found == {(name(COMMANDS), "BLPOP")}
 
 
+def calls_of(path: Path, name: str) -> list[ast.Call]:
+    """Return where a module calls a function or makes an object of a class."""
+    return [
+        node
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
+    ]
+
+
+def test_replies_are_parsed_in_one_place() -> None:
+    """Only commands.py makes calls, and it leaves the form of their replies to replies.py."""
+    making = {name(path) for path in sources(".py") if calls_of(path, "Call")}
+    others = {"transport/wire.py", "worker/finish.py"}  # scripts to load; one answer as a list
+    assert making == {name(COMMANDS), *(name(LIBRARY / other) for other in others)}
+    tree = ast.parse(COMMANDS.read_text("utf-8"))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda):
+            assert ast.unparse(node.body).startswith("replies."), ast.unparse(node)
+        assert not (isinstance(node, ast.Attribute) and node.attr == "decode"), node.lineno
+        inner = node.body if isinstance(node, ast.FunctionDef) else []
+        assert not [part for part in inner if isinstance(part, ast.FunctionDef)], node
+
+
 def imports(path: Path) -> Iterator[str]:
     """Return the distributions that a module imports from."""
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):

@@ -19,7 +19,7 @@ from identtqueue import (
     TaskOptions,
 )
 from identtqueue.errors import InvalidTaskId
-from identtqueue.protocol.commands import Enqueued
+from identtqueue.protocol.answers import Enqueued
 from identtqueue.protocol.submission import Submission
 from testing.serving import Serve
 from testing.waiting import eventually

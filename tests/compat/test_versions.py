@@ -13,7 +13,7 @@ from identtqueue.client import Client
 from identtqueue.client.sync import SyncClient
 from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable, TaskFailed
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Cancelled, Enqueued, Lease, Receipt
+from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Lease, Receipt
 from identtqueue.task import Result, State, TaskOptions
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker.worker import Worker

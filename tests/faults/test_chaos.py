@@ -11,6 +11,8 @@ from dataclasses import replace
 import pytest
 
 from identtqueue.protocol import codec, commands
+from identtqueue.protocol.answers import Claimed
+from identtqueue.protocol.call import Call
 from identtqueue.task import Failure
 from protocol.bench import LEASE_MS, Bench
 from testing.faults import books
@@ -142,7 +144,7 @@ class Story:
         bench.run(commands.leave(bench.queue, "w"))
         bench.raw.delete(bench.keys.wake)
 
-    def _run(self, end: str, claim: commands.Call[commands.Claimed]) -> None:
+    def _run(self, end: str, claim: Call[Claimed]) -> None:
         (attempt,) = self.bench.run(claim).attempts
         at = float(len(self.lines))
         for event in ("start", end):

@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 
-from identtqueue.protocol.commands import Enqueued
+from identtqueue.protocol.answers import Enqueued
 from identtqueue.protocol.scripts import script
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import TaskOptions

@@ -13,7 +13,8 @@ import redis
 
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Call, Enqueued, NewTask
+from identtqueue.protocol.answers import Enqueued, Recovery
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Task
 from identtqueue.transport.blocking_cluster import blocking_redis
@@ -101,12 +102,10 @@ class Bench:
         assert [attempt.task_id for attempt in attempts] == [self.id(name) for name in names]
         return attempts
 
-    def recover(self, worker: str, *, waive: bool = True, limit: int = 5) -> commands.Recovery:
+    def recover(self, worker: str, *, waive: bool = True, limit: int = 5) -> Recovery:
         return self.run(self.recovery(worker, waive=waive, limit=limit))
 
-    def recovery(
-        self, worker: str, *, waive: bool = True, limit: int = 5
-    ) -> Call[commands.Recovery]:
+    def recovery(self, worker: str, *, waive: bool = True, limit: int = 5) -> Call[Recovery]:
         return commands.recover(self.queue, worker, waive_lease=waive, max_deliveries=limit)
 
     # --- time ---

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Call, Claim, Expiring, Recovery
+from identtqueue.protocol import codec, commands, replies
+from identtqueue.protocol.answers import Ack, Claim, Expiring, Recovery
+from identtqueue.protocol.call import Call
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
 from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
@@ -154,7 +155,7 @@ class QueueMachine(RuleBasedStateMachine):
             shown = [fields["state"].decode()]
             shown += [int(fields.get(name, 0)) for name in ("attempt", "failures", "losses")]
             assert shown == [task.state, task.attempt, task.failures, task.losses], task_id
-            said = commands.parse_progress(fields["progress"]) if "progress" in fields else None
+            said = replies.parse_progress(fields["progress"]) if "progress" in fields else None
             assert task.progress == (said and (said.attempt, said.number)), task_id
         held = {
             key.removeprefix(k.unique_prefix): entry.value.decode()

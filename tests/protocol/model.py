@@ -13,7 +13,7 @@ from enum import Enum
 from typing import Final
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol.commands import Ack, Cancelled, Claim, Enqueued, Lease, Planned, Replayed
+from identtqueue.protocol.answers import Ack, Cancelled, Claim, Enqueued, Lease, Planned, Replayed
 from identtqueue.protocol.states import TRANSITIONS
 from identtqueue.task import State
 

@@ -15,7 +15,7 @@ import redis
 
 from identtqueue.errors import RedisFull
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Cancelled, Lease, Replayed
+from identtqueue.protocol.answers import Ack, Cancelled, Lease, Replayed
 from identtqueue.task import State
 from protocol.bench import FAILURE, LEASE_MS, Bench
 

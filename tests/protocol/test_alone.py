@@ -12,7 +12,7 @@ import redis
 
 from identtqueue.errors import InvalidInput, ReplyUnreadable
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings

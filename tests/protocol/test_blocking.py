@@ -12,7 +12,8 @@ import pytest
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call, Enqueued
+from identtqueue.protocol.answers import Enqueued
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.settings import RedisSettings
 from protocol.bench import Bench
@@ -68,7 +69,7 @@ def test_calls_outlast_a_restart(new_redis_server: NewServer, queue: str) -> Non
         pauses.append(seconds)
 
     redis = new_redis(server, retry_for=60, pause=restart)
-    task = commands.NewTask(f"{queue}:1", b"", "job")
+    task = NewTask(f"{queue}:1", b"", "job")
     assert redis.run(commands.enqueue(queue, [task]))[0].status is Enqueued.OK
     server.kill()
     assert redis.run(commands.enqueue(queue, [task]))[0].status is Enqueued.EXISTS
@@ -111,7 +112,7 @@ def test_after_an_interruption_no_call_gets_anothers_reply(
 
     server = new_redis_server()
     redis = new_redis(server)
-    redis.run(commands.enqueue(queue, [commands.NewTask(f"{queue}:a", b"", "job")]))
+    redis.run(commands.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")]))
     server.pause()
     before = signal.signal(signal.SIGALRM, interrupt)
     try:

@@ -8,7 +8,8 @@ import pytest
 
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Call, Cancelled, Claim, Claimed
+from identtqueue.protocol.answers import Ack, Cancelled, Claim, Claimed
+from identtqueue.protocol.call import Call
 from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 

@@ -7,7 +7,7 @@ import redis
 
 from identtqueue.errors import ProtocolMismatch, RedisFull
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Enqueued, Receipt
+from identtqueue.protocol.answers import Enqueued, Receipt
 from protocol.bench import FAILURE, TIME, Bench
 from protocol.servers import fill
 

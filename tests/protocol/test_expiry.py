@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call, Cancelled, Expiring
+from identtqueue.protocol import commands, replies
+from identtqueue.protocol.answers import Cancelled, Expiring
+from identtqueue.protocol.call import Call
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, Bench
 
@@ -51,7 +52,7 @@ def test_what_has_expired_ends_at_the_first_look(
         bench.run(look(bench))
         told = listener.get_message(timeout=5)
     assert told is not None
-    task_id, result = commands.parse_reply(told["data"])
+    task_id, result = replies.parse_reply(told["data"])
     assert isinstance(result, Result)
     assert (task_id, result.state) == (bench.id("a"), State.CANCELLED)
     assert result.failure is not None

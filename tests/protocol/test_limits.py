@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Ack, Cancelled, Claim, LimitsInUse, Replayed
+from identtqueue.protocol.answers import Ack, Cancelled, Claim, LimitsInUse, Replayed
+from identtqueue.protocol.call import Call
 from identtqueue.task import Attempt, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 from protocol.servers import fill
@@ -135,7 +136,7 @@ def test_held_tasks_come_first_once_they_may_start(bench: Bench) -> None:
 
 @pytest.mark.parametrize("report", REPORTS.values(), ids=REPORTS)
 def test_whoever_stops_running_gives_its_slot_back_and_rings(
-    bench: Bench, report: Callable[..., commands.Call[object]]
+    bench: Bench, report: Callable[..., Call[object]]
 ) -> None:
     bench.register("w", one=ONE)
     enqueue(bench, "one", "a", "b")

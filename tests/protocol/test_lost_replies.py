@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Ack, Call, Cancelled, Enqueued, NewTask, Replayed
+from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Replayed
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.task import TaskOptions
 from protocol.bench import FAILURE, Bench

@@ -9,7 +9,8 @@ import pytest
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call, Enqueued
+from identtqueue.protocol.answers import Enqueued, Receipt
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.scripts import script
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
@@ -51,7 +52,7 @@ def loaded(redis_server: RedisServer) -> None:
 
 async def test_replies_come_in_order(calls: AsyncRedis, queue: str) -> None:
     await calls.run(
-        commands.enqueue(queue, [commands.NewTask(f"{queue}:{i}", b"", f"f{i}") for i in range(50)])
+        commands.enqueue(queue, [NewTask(f"{queue}:{i}", b"", f"f{i}") for i in range(50)])
     )
     infos = await calls.run_all([commands.task_info(f"{queue}:{i}") for i in range(50)])
     assert [info.function_name for info in infos if info] == [f"f{i}" for i in range(50)]
@@ -60,10 +61,7 @@ async def test_replies_come_in_order(calls: AsyncRedis, queue: str) -> None:
 async def test_more_calls_than_fit_into_a_batch(calls: AsyncRedis, queue: str) -> None:
     number = 2 * BATCH_CALLS + 7
     receipts = await calls.run_all(
-        [
-            commands.enqueue(queue, [commands.NewTask(f"{queue}:{i}", b"", "job")])
-            for i in range(number)
-        ]
+        [commands.enqueue(queue, [NewTask(f"{queue}:{i}", b"", "job")]) for i in range(number)]
     )
     assert [receipt.task_id for (receipt,) in receipts] == [f"{queue}:{i}" for i in range(number)]
     assert (await calls.run(commands.depth(queue))).queued == number
@@ -117,11 +115,11 @@ async def test_a_call_that_can_not_be_sent_does_not_end_the_traffic(
 async def test_calls_outlast_a_restart(new_redis_server: NewServer, queue: str) -> None:
     server = new_redis_server(aof=True)
     redis = new_redis(server.address)
-    task = commands.NewTask(f"{queue}:1", b"", "job")
+    task = NewTask(f"{queue}:1", b"", "job")
     assert (await redis.run(commands.enqueue(queue, [task])))[0].status is Enqueued.OK
     server.kill()
     again = commands.enqueue(queue, [task])
-    second = commands.enqueue(queue, [commands.NewTask(f"{queue}:2", b"", "job")])
+    second = commands.enqueue(queue, [NewTask(f"{queue}:2", b"", "job")])
     waiting = asyncio.ensure_future(redis.run_all([second, again]))
     await asyncio.sleep(0)
     server.start()
@@ -181,7 +179,7 @@ async def test_refused_calls_after_a_login_are_tried_less_and_less_often(
     """The logins of a fleet must not keep a Redis in trouble busy."""
     server = new_redis_server(options=("--min-replicas-to-write", "1"))
     redis = new_redis(server.address, retry_for=2)
-    task = commands.NewTask(f"{queue}:1", b"", "job")
+    task = NewTask(f"{queue}:1", b"", "job")
     with server.client() as raw:
         before = raw.info("stats")["total_connections_received"]
         with pytest.raises(RedisUnavailable, match="NOREPLICAS"):
@@ -259,7 +257,7 @@ async def test_a_caller_that_goes_away_does_not_disturb_the_others(
     await asyncio.gather(gone, never_sent, return_exceptions=True)
     proxy.release_replies()
     (receipt,) = await stays
-    assert receipt == commands.Receipt(bench.id("stays"), Enqueued.OK)
+    assert receipt == Receipt(bench.id("stays"), Enqueued.OK)
     assert bench.pending() == ["gone", "stays"]
     await redis.close()
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.errors import RedisFull
-from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Call
+from identtqueue.protocol import codec, commands, replies
+from identtqueue.protocol.answers import Ack
+from identtqueue.protocol.call import Call
 from identtqueue.task import Progress
 from protocol.bench import FAILURE, Bench
 from protocol.servers import fill
@@ -35,7 +36,7 @@ def test_everything_that_progress_writes(bench: Bench) -> None:
         assert listener.get_message(timeout=30) is None  # its confirmation
         assert bench.run(said(bench, "w", 1, {"page": 3})) is Ack.OK
         message = listener.get_message(timeout=30)
-    assert commands.parse_progress(message["data"]) == Progress(1, 1, {"page": 3})
+    assert replies.parse_progress(message["data"]) == Progress(1, 1, {"page": 3})
     assert bench.raw.hdel(bench.keys.task(bench.id("a")), "progress") == 1
     assert bench.snapshot() == before, "nothing else"
 

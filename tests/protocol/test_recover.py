@@ -6,7 +6,7 @@ import pytest
 
 from identtqueue.errors import InvalidInput
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Lease, Recovery
+from identtqueue.protocol.answers import Lease, Recovery
 from identtqueue.task import Result, State
 from protocol.bench import MS, TIME, Bench
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Call
+from identtqueue.protocol.answers import Ack
+from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import redis
 
-from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Announced, Cancelled, Enqueued, Replayed
+from identtqueue.protocol import codec, commands, replies
+from identtqueue.protocol.answers import Announced, Cancelled, Enqueued, Replayed
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 
@@ -137,7 +137,7 @@ def test_every_end_is_announced_to_all_who_wait(bench: Bench, how: str) -> None:
             bench.register("v")
             bench.claim("v", idle=True)
             bench.recover("v", limit=1)
-        answers = [commands.parse_reply(_next(listener)) for _ in range(2)]
+        answers = [replies.parse_reply(_next(listener)) for _ in range(2)]
     stored = bench.run(commands.await_result(task_id))
     assert isinstance(stored, Result)
     assert answers == [(task_id, stored)] * 2
@@ -151,7 +151,7 @@ def test_a_big_result_is_only_announced(bench: Bench, size: int) -> None:
         listener.subscribe(bench.queue)
         bench.run(commands.await_result(attempt.task_id, bench.queue))
         bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, data)]))
-        task_id, result = commands.parse_reply(_next(listener))
+        task_id, result = replies.parse_reply(_next(listener))
     assert task_id == attempt.task_id
     assert (result is None) == (len(data) > 65_536)
     stored = bench.run(commands.await_result(attempt.task_id))

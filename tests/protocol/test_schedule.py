@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Ack, Cancelled, Planned
+from identtqueue.protocol import commands, replies
+from identtqueue.protocol.answers import Ack, Cancelled, Planned
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, Bench
 
@@ -104,7 +104,7 @@ def test_who_waits_for_a_replaced_firing_is_told(bench: Bench) -> None:
         message = None
         while message is None:
             message = listener.get_message(timeout=5)
-    task_id, result = commands.parse_reply(message["data"])
+    task_id, result = replies.parse_reply(message["data"])
     assert task_id == bench.id("a")
     assert result is not None
     assert result.state is State.CANCELLED

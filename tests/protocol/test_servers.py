@@ -18,7 +18,8 @@ from identtqueue.errors import (
     RedisUnavailable,
 )
 from identtqueue.protocol import commands, scripts
-from identtqueue.protocol.commands import Ack
+from identtqueue.protocol.answers import Ack
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.pipeline import AsyncRedis
@@ -200,7 +201,7 @@ async def test_a_replica_counts_as_unavailable(
 ) -> None:
     server = new_redis_server()
     settings = RedisSettings(address=server.address)
-    call = commands.enqueue(queue, [commands.NewTask(f"{queue}:a", b"", "job")])
+    call = commands.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")])
     with server.client() as raw:
         raw.replicaof("127.0.0.1", str(free_port()))
         if how == "blocking":
@@ -232,7 +233,7 @@ async def test_a_call_outlasts_a_failover(new_redis_server: NewServer, queue: st
             retry_for_seconds=60,
             pause=promote_the_replica,
         )
-        redis.run(commands.enqueue(queue, [commands.NewTask(f"{queue}:a", b"", "job")]))
+        redis.run(commands.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")]))
         redis.close()
     assert len(pauses) == 1
 
@@ -245,7 +246,7 @@ def test_each_script_is_loaded_again(bench: Bench, name: str) -> None:
     bench.raw.script_flush()
     assert not any(bench.raw.script_exists(scripts.script(name).sha))
     keys = tuple(f"{bench.queue}:{i}" for i in range(scripts.script(name).key_count))
-    call = commands.Call(name, keys, ("0",) * 9, parse=lambda reply: reply)
+    call = Call(name, keys, ("0",) * 9, parse=lambda reply: reply)
     with contextlib.suppress(RedisError):  # nothing of this makes sense to some of them
         bench.redis.run(call)
     assert all(bench.raw.script_exists(scripts.script(name).sha))

@@ -6,7 +6,7 @@ import pytest
 
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Ack, Cancelled, Replayed
+from identtqueue.protocol.answers import Ack, Cancelled, Replayed
 from identtqueue.task import Attempt, Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 

@@ -11,7 +11,7 @@ import pytest
 import redis
 
 from identtqueue.errors import RedisUnavailable
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.transport import wire
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.pipeline import AsyncRedis

@@ -6,11 +6,11 @@ import pytest
 
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Cancelled
+from identtqueue.protocol.answers import Ack, Cancelled, Recovery
 from protocol.bench import FAILURE, Bench
 
 
-def lose(bench: Bench, worker: str, *, limit: int = 5, idle: bool = False) -> commands.Recovery:
+def lose(bench: Bench, worker: str, *, limit: int = 5, idle: bool = False) -> Recovery:
     """Have a new worker claim what it can, and die."""
     bench.register(worker)
     bench.claim(worker, 100, idle=idle)

@@ -13,7 +13,7 @@ import pytest
 
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Call, NewTask
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
 from identtqueue.protocol.submission import BATCH_TASKS
 from identtqueue.task import Attempt, Failure, Task

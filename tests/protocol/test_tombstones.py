@@ -6,7 +6,7 @@ import pytest
 
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Cancelled
+from identtqueue.protocol.answers import Cancelled
 from protocol.bench import Bench
 
 LATER_MS = 3_600_000

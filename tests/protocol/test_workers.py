@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Lease
+from identtqueue.protocol.answers import Lease
 from protocol.bench import FAILURE, LEASE_MS, TIME, Bench
 
 LATER_MS = 3_600_000

@@ -18,7 +18,7 @@ from identtqueue.cli import main
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import commands, keys, roles, scripts
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport import wire
 from identtqueue.transport.blocking import SyncRedis, open_blocking

@@ -15,7 +15,7 @@ from identtqueue import Client, Context, SyncClient, Worker
 from identtqueue.admin import Admin
 from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import NewTask
+from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.cluster import async_redis

@@ -20,7 +20,7 @@ from identtqueue.errors import (
     PayloadTooLarge,
 )
 from identtqueue.protocol import codec
-from identtqueue.protocol.commands import NewTask
+from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.submission import (
     BATCH_BYTES,
     BATCH_TASKS,

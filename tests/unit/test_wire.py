@@ -15,7 +15,7 @@ from identtqueue.errors import (
     ResultTimeout,
 )
 from identtqueue.protocol import commands, keys
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.protocol.scripts import script
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology

@@ -14,6 +14,7 @@ import redis
 import identtqueue.worker
 from identtqueue import Client, RetryPolicy, TaskCancelled, TaskFailed, TaskOptions, Worker
 from identtqueue.protocol import commands
+from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport.pipeline import AsyncRedis
 from testing import process_jobs
@@ -178,7 +179,7 @@ async def test_a_payload_that_can_not_be_read_is_logged_too(
 ) -> None:
     await serve({"deep": deep})
     task_id = f"{queue}:odd"
-    await calls.run(commands.enqueue(queue, [commands.NewTask(task_id, b"\xc1", "odd", {})]))
+    await calls.run(commands.enqueue(queue, [NewTask(task_id, b"\xc1", "odd", {})]))
     await dies(client, task_id)
     (record,) = about(caplog, task_id)
     assert (record.levelname, record.task_id, record.job) == ("ERROR", task_id, "")

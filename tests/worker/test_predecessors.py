@@ -10,7 +10,7 @@ import pytest
 
 from identtqueue import Client, State
 from identtqueue.protocol import codec, commands, keys
-from identtqueue.protocol.commands import Call, NewTask
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber

@@ -18,7 +18,7 @@ import redis
 from identtqueue import Client, InvalidInput, Job, State, TaskFailed, Worker
 from identtqueue.admin import Admin
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Ack
+from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.task import Failure

@@ -13,7 +13,8 @@ from identtqueue.client.progress import Watches
 from identtqueue.client.results import Results, cancel_all
 from identtqueue.errors import RedisError, ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands, keys
-from identtqueue.protocol.commands import Cancelled, NewTask, Receipt
+from identtqueue.protocol.answers import Cancelled, Receipt
+from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.submission import (
     Submission,
     in_batches,

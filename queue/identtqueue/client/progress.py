@@ -9,7 +9,7 @@ from typing import Any
 
 from identtqueue.client.results import LOOK_TASKS, Results, cancel_all
 from identtqueue.errors import RedisAuthFailed, RedisError, ResultTimeout
-from identtqueue.protocol import commands
+from identtqueue.protocol import commands, replies
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Progress, queue_of
 from identtqueue.transport.pipeline import AsyncRedis
@@ -95,7 +95,7 @@ class Watches:
         """Pass a message from a task's channel to the watches of the task."""
         watches = self._by_channel.get(channel)
         if watches:
-            progress = commands.parse_progress(message)
+            progress = replies.parse_progress(message)
             for watch in watches:
                 watch.hear(progress)
 

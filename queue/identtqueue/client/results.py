@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from identtqueue.errors import RedisUnavailable, TaskNotFound
-from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Announced, Expiring
+from identtqueue.protocol import commands, replies
+from identtqueue.protocol.answers import Announced, Expiring
 from identtqueue.task import Result, State
 from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
@@ -284,7 +284,7 @@ class Results:
 
     def on_message(self, message: bytes) -> None:
         """Act on a message from the reply channel."""
-        task_id, result = commands.parse_reply(message)
+        task_id, result = replies.parse_reply(message)
         entry = self._waits.get(task_id)
         if entry is None:
             return

@@ -12,7 +12,7 @@ from identtqueue.client.background import Background
 from identtqueue.client.client import Client, NoResult, check_client_settings
 from identtqueue.errors import TaskNotFound
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Announced, Cancelled, Receipt
+from identtqueue.protocol.answers import Announced, Cancelled, Receipt
 from identtqueue.protocol.submission import (
     Submission,
     in_batches,

@@ -1,29 +1,39 @@
-"""The commands of the protocol: one typed function builds each call and parses its reply.
+"""The commands of the protocol: one typed function builds each call.
 
-The functions do no I/O, so the asyncio connection, the blocking one and pipelines share them. All
+`protocol/call.py` says what a call is, and `protocol/replies.py` parses what Redis answers. All
 times are in ms.
 """
 
 from __future__ import annotations
 
-import enum
-import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
-from identtqueue.errors import InvalidInput, PayloadUndecodable, ProtocolMismatch
-from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import codec, keys
+from identtqueue.errors import InvalidInput
+from identtqueue.limits import JobLimits
+from identtqueue.protocol import codec, keys, replies
+from identtqueue.protocol.answers import (
+    Ack,
+    Announced,
+    Cancelled,
+    Claimed,
+    Expiring,
+    Lease,
+    LimitsInUse,
+    Planned,
+    Promoted,
+    QueueDepth,
+    Receipt,
+    Recovery,
+    Replayed,
+    WorkerRow,
+)
+from identtqueue.protocol.call import PROTOCOL_VERSION, Call, NewTask, Word
 from identtqueue.protocol.keys import QueueKeys, queue_keys
-from identtqueue.task import Attempt, Failure, Progress, Result, State, TaskInfo, queue_of
-
-PROTOCOL_VERSION: Final = "1"
-"""Major version of keys and scripts. It is stored in `meta` of each queue, and a queue of another
-version is refused."""
+from identtqueue.task import Failure, Progress, Result, State, TaskInfo, queue_of
 
 DEAD_LETTER_TTL_MS: Final = 7 * 86_400_000
 """How long dead letters are kept: a week, so that Friday night's can still be read on Monday."""
@@ -37,282 +47,6 @@ PROMOTED_AT_ONCE: Final = 200
 
 EXPIRED: Final = codec.encode_failure(Failure("Expired", "not started before expires_seconds"))
 CANCELLED: Final = codec.encode_failure(Failure("Cancelled", "cancelled on request"))
-
-T = TypeVar("T")
-Word = str | bytes | int | float
-
-
-class Call(msgspec.Struct, Generic[T], frozen=True):
-    """One command to Redis, and the function that parses its reply.
-
-    Attributes:
-        name: name of a script, or of a plain Redis command, which only reads.
-        keys: the keys, all of one queue; empty for a command about the server.
-        args: ARGV of a script, or the words after the keys of a plain command.
-        parse: converts the reply to the call's value.
-        is_script: whether `name` is a script.
-        repeatable: whether the call may be sent again if its reply is lost. False for `claim` and
-            `block_for_work`: a worker that loses the reply of a claim must ask Redis which tasks
-            it owns.
-        merge: for a command that each node of a cluster answers for itself: joins the answers.
-        reply_bytes: size of the reply, if it is large and known; else 0.
-    """
-
-    name: str
-    keys: tuple[str, ...]
-    args: tuple[Word, ...]
-    parse: Callable[[Any], T]
-    is_script: bool = True
-    repeatable: bool = True
-    merge: Callable[[Sequence[T]], T] | None = None
-    reply_bytes: int = 0
-
-
-class Ack(enum.Enum):
-    """The answer to a report about an attempt."""
-
-    OK = b"ok"
-    DONE = b"done"  # the same report had arrived before
-    LOST = b"lost"  # the task was recovered; the report is ignored
-    MISSING = b"missing"
-
-    def __init__(self, word: bytes) -> None:
-        self.recorded: Final = word in (b"ok", b"done")
-        """Whether the report is recorded, now or before."""
-
-
-_ACKS: Final = {ack.value: ack for ack in Ack}
-"""The members by value. One is looked up for each task, and the class would take ten times as
-long."""
-
-
-class Lease(enum.Enum):
-    """The answer to a renewal."""
-
-    OK = b"ok"
-    DRAINING = b"draining"
-    LOST = b"lost"
-
-
-class Cancelled(enum.Enum):
-    """The answer to a cancellation."""
-
-    OK = b"ok"
-    ASKED = b"asked"
-    ENDED = b"ended"
-    MISSING = b"missing"
-
-
-class Replayed(enum.Enum):
-    """The answer to a replay or a discard."""
-
-    OK = b"ok"
-    MISSING = b"missing"
-    NOT_DEAD = b"not dead"
-    UNIQUE = b"unique"  # another unfinished task holds its unique key
-
-
-class Enqueued(enum.Enum):
-    """The answer to an enqueue."""
-
-    OK = "ok"
-    EXISTS = "exists"  # a task of this id exists already and was left as it is
-    UNIQUE = "unique"  # another unfinished task holds the unique key
-
-
-class Announced(msgspec.Struct, frozen=True):
-    """The answer in place of a result that is too big for it: the size of that result."""
-
-    size_bytes: int
-
-
-class Receipt(msgspec.Struct, frozen=True):
-    """The answer to the enqueue of one task.
-
-    Attributes:
-        task_id: the id of the task. If `status` is UNIQUE, the id of the task that holds the key.
-        status: whether the task is new, and if not, why.
-    """
-
-    task_id: str
-    status: Enqueued
-
-    @property
-    def created(self) -> bool:
-        """Whether the task is new."""
-        return self.status is Enqueued.OK
-
-
-class NewTask(msgspec.Struct, frozen=True):
-    """One task to enqueue. `options` contains only those that differ from the default."""
-
-    task_id: str
-    payload: bytes
-    function_name: str
-    options: Mapping[str, int | str | bool] = msgspec.field(default_factory=dict)
-    random_id: bool = False  # then "exists" means that the call was sent twice
-
-
-class Expiring(msgspec.Struct, frozen=True):
-    """The state of a task that will be cancelled unless it starts within `expires_in_ms`."""
-
-    state: State
-    expires_in_ms: int
-
-
-class Claim(enum.Enum):
-    """Whether the worker may claim, and if not, why."""
-
-    OK = b"ok"
-    LOST = b"lost"
-    DRAINING = b"draining"
-    PAUSED = b"paused"
-
-
-class Claimed(msgspec.Struct, frozen=True):
-    """The answer to a claim.
-
-    Attributes:
-        status: whether the worker may claim.
-        attempts: the tasks that it got.
-        next_due_ms: time until the next scheduled task, or the next task held by a rate limit, may
-            start; None: there is none.
-        pending: how many more tasks may start now (of held ones, one per job is counted).
-        suspects: how many suspects wait for a worker that runs nothing else.
-        hold_ms: the worker must start nothing for this time, or until it runs nothing and asks for
-            a suspect; None: it may start tasks.
-        shelves: names of the queue's shelves (see `worker/shelves.py`).
-    """
-
-    status: Claim
-    attempts: tuple[Attempt, ...] = ()
-    next_due_ms: int | None = None
-    pending: int = 0
-    suspects: int = 0
-    hold_ms: int | None = None
-    shelves: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Promoted:
-    """The answer to a promotion.
-
-    Attributes:
-        moved: how many tasks became pending.
-        next_due_ms: time until the next task is due; None: there is none.
-        now_ms: Redis' time.
-        more: whether due work is left, so that the caller should promote again at once.
-        shelves: names of the queue's shelves (see `worker/shelves.py`).
-    """
-
-    moved: int
-    next_due_ms: int | None
-    now_ms: int
-    more: bool = False
-    shelves: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """The tasks that were taken from a lost worker.
-
-    Attributes:
-        lost: False if the worker was unknown or alive.
-        requeued, dead, cancelled: the ids of its tasks, by what became of them.
-        isolated: those of the requeued ones that run alone the next time, because they may have
-            killed their workers.
-        more: whether the worker still has tasks, so that the caller must recover it again.
-    """
-
-    lost: bool
-    requeued: tuple[str, ...] = ()
-    dead: tuple[str, ...] = ()
-    cancelled: tuple[str, ...] = ()
-    isolated: tuple[str, ...] = ()
-    more: bool = False
-
-    def __add__(self, other: Recovery) -> Recovery:
-        """Join the results of two calls."""
-        return Recovery(
-            self.lost or other.lost,
-            self.requeued + other.requeued,
-            self.dead + other.dead,
-            self.cancelled + other.cancelled,
-            self.isolated + other.isolated,
-            other.more,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
-    """The number of tasks in a queue, by state, at one moment.
-
-    Attributes:
-        queued: how many tasks are pending.
-        in_flight: how many tasks run.
-        scheduled: how many tasks are not due yet.
-        dead: how many dead letters there are.
-        oldest_wait_ms: how long the oldest of the queued tasks that may start has waited; None:
-            none may start.
-        next_due_in_ms: time until the next scheduled task is due; None: there is none.
-        due_soon: how many scheduled tasks fall due within the time that the caller asked about.
-        paused: whether the queue is paused, so that no task may start.
-        workers: how many worker incarnations are registered.
-        counters: counts of events since the queue's first task; they only grow.
-        held: how many of the queued tasks may not start now, because their job is at a limit. The
-            number is exact for up to 200 tasks that no worker has looked at. If there are more, it
-            is estimated from the first 200.
-        next_held_in_ms: time until a rate limit lets one of the held tasks start (0: one may start
-            now); None: none is held, or only by `max_running`.
-    """
-
-    queued: int
-    in_flight: int
-    scheduled: int
-    dead: int
-    oldest_wait_ms: int | None
-    next_due_in_ms: int | None
-    due_soon: int
-    paused: bool
-    workers: int
-    counters: Mapping[str, int]
-    held: int = 0
-    next_held_in_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class LimitsInUse:
-    """The limits of one job of a queue, and how far they are used.
-
-    Attributes:
-        job: name of the job.
-        limits: the limits of the newest registration; empty if they were removed while tasks were
-            held.
-        running: how many tasks count towards `max_running`.
-        held: how many tasks a worker has looked at and has held back.
-        next_start_in_ms: time until one more task may start (0: now); None: when a running one
-            ends.
-    """
-
-    job: str
-    limits: JobLimits
-    running: int
-    held: int
-    next_start_in_ms: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
-    """One worker incarnation, as it is stored in its queue."""
-
-    worker_id: str
-    lease_expires_in_ms: int
-    in_flight: int
-    draining: bool
-    info: Mapping[str, Any]
-    """The fields that the worker wrote, without those of unexpected form."""
-    flaw: str = ""
-    """Names of the parts that can't be read. If `worker_id` is empty, that is one of them."""
 
 
 ANSWER_MS: Final = 120_000
@@ -349,15 +83,11 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
         options = msgspec.msgpack.encode(task.options) if task.options else b""
         args += (task.task_id, task.payload, task.function_name, options)
 
-    def parse(reply: list[bytes]) -> list[Receipt]:
-        _check_protocol(reply)
-        return [_receipt(task, status) for task, status in zip(tasks, reply, strict=True)]
-
     return Call(
         "enqueue",
         (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead, k.tombstones, k.expiring),
         tuple(args),
-        parse,
+        lambda reply: replies.parse_receipts(tasks, reply),
     )
 
 
@@ -369,26 +99,6 @@ def _tells_a_repeat(task: NewTask) -> bool:
     if not task.random_id:
         return False
     return not task.options or int(task.options.get("ttl", ANSWER_MS)) >= ANSWER_MS
-
-
-_TAKEN: Final = {b"ok": Enqueued.OK, b"exists": Enqueued.EXISTS}
-
-
-def _receipt(task: NewTask, status: bytes) -> Receipt:
-    taken = _TAKEN.get(status)
-    if taken is None:
-        word, other = status[: len(b"unique")], status[len(b"unique") :]
-        if word != b"unique":
-            raise ValueError(f"enqueue: {status!r}")
-        return Receipt(other.decode(), Enqueued.UNIQUE)
-    if taken is Enqueued.EXISTS and task.random_id:
-        taken = Enqueued.OK  # no other task has this id: the first reply was lost
-    return Receipt(task.task_id, taken)
-
-
-def _check_protocol(reply: list[Any]) -> None:
-    if reply and reply[0] == b"protocol":
-        raise ProtocolMismatch(reply[1].decode(), PROTOCOL_VERSION)
 
 
 def await_result(
@@ -410,14 +120,6 @@ def await_result(
     """
     k = queue_keys(queue_of(task_id))
 
-    def parse(reply: list[Any]) -> Result | Expiring | State | Announced | None:
-        if reply[0] == b"missing":
-            return None
-        state = State(reply[0].decode())
-        if not state.ended:
-            return state if reply[1] < 0 else Expiring(state, reply[1])
-        return Announced(reply[2]) if reply[1] is None else parse_result(task_id, state, reply[1])
-
     most_bytes = MOST_INLINE_BYTES if size_bytes is None else -1
     return Call(
         "await",
@@ -431,36 +133,9 @@ def await_result(
             task_id,
             EXPIRED,
         ),
-        parse,
+        lambda reply: replies.parse_awaited(task_id, reply),
         reply_bytes=size_bytes or 0,
     )
-
-
-def parse_result(task_id: str, state: State, data: bytes) -> Result:
-    """Decode a result from the bytes that were stored or published for it.
-
-    Raises:
-        PayloadUndecodable: no plain value can hold the job's return value.
-    """
-    if state is State.SUCCEEDED:
-        return Result(task_id, state, value=codec.decode_value(data))
-    return Result(task_id, state, failure=codec.decode_failure(data))
-
-
-def parse_reply(message: bytes) -> tuple[str, Result | None]:
-    """Read a message from `lua/lib/end_task.lua`: the id of a task and its result.
-
-    The result is None if it was too big to be published, or if it can't be read. The client then
-    reads it from the task's hash, and gets the error there.
-    """
-    word, state, data = message.split(b"\n", 2)
-    task_id = word.decode()
-    if not data:
-        return task_id, None
-    try:
-        return task_id, parse_result(task_id, State(state.decode()), data[1:])
-    except PayloadUndecodable:
-        return task_id, None
 
 
 def cancel(task_id: str) -> Call[Cancelled]:
@@ -495,94 +170,35 @@ def cancel(task_id: str) -> Call[Cancelled]:
     )
 
 
-_INFO_FIELDS: Final = (
-    "state",
-    "function",
-    "attempt",
-    "failures",
-    "losses",
-    "enqueued_at",
-    "started_at",
-    "finished_at",
-    "owner",
-    "error",
-    "progress",
-    "fence",
-)
-
-
 def task_info(task_id: str) -> Call[TaskInfo | None]:
     """Read all that is known of a task; None if there is no such task."""
-    queue = queue_of(task_id)
-
-    def parse(reply: list[bytes | None]) -> TaskInfo | None:
-        state, function, attempt, failures, losses, enqueued, started, finished = reply[:8]
-        owner, error, progress, fence = reply[8:]
-        if state is None:
-            return None
-        said = _progress_of(int(attempt or 0), progress)
-        return TaskInfo(
-            task_id=task_id,
-            queue=queue,
-            state=State(state.decode()),
-            function_name=(function or b"").decode(),
-            attempt=int(attempt or 0),
-            failures=int(failures or 0),
-            losses=int(losses or 0),
-            enqueued_at_ms=int(enqueued or 0),
-            started_at_ms=int(started) if started else None,
-            finished_at_ms=int(finished) if finished else None,
-            owner=owner.decode() if owner else None,
-            failure=codec.decode_failure(error) if error else None,
-            progress=said.value if said else None,
-            fencing_token=max(int(started), int(fence or 0)) if started else None,
-        )
-
-    key = queue_keys(queue).task(task_id)
-    return Call("HMGET", (key,), _INFO_FIELDS, parse, is_script=False)
+    return Call(
+        "HMGET",
+        (queue_keys(queue_of(task_id)).task(task_id),),
+        replies.INFO_FIELDS,
+        lambda reply: replies.parse_task_info(task_id, reply),
+        is_script=False,
+    )
 
 
 def task_payload(task_id: str) -> Call[bytes | None]:
     """Read the envelope of a task; None once the task has succeeded or was cancelled."""
-
-    def parse(reply: list[bytes | None]) -> bytes | None:
-        return reply[0]
-
     key = queue_keys(queue_of(task_id)).task(task_id)
-    return Call("HMGET", (key,), ("payload",), parse, is_script=False)
+    return Call("HMGET", (key,), ("payload",), replies.parse_first, is_script=False)
 
 
 def cancel_asked(task_id: str) -> Call[int | None]:
     """Read the number of the attempt that a worker was asked to cancel; None: it was not asked."""
-
-    def parse(reply: list[bytes | None]) -> int | None:
-        asked, attempt = reply
-        return int(attempt) if asked and attempt else None
-
     key = queue_keys(queue_of(task_id)).task(task_id)
-    return Call("HMGET", (key,), ("cancel", "attempt"), parse, is_script=False)
+    return Call("HMGET", (key,), ("cancel", "attempt"), replies.parse_cancel_asked, is_script=False)
 
 
 def last_progress(task_id: str) -> Call[Progress | None]:
     """Read the latest progress of a task's last attempt; None if it has reported nothing."""
-
-    def parse(reply: list[bytes | None]) -> Progress | None:
-        return _progress_of(int(reply[0] or 0), reply[1])
-
     key = queue_keys(queue_of(task_id)).task(task_id)
-    return Call("HMGET", (key,), ("attempt", "progress"), parse, is_script=False)
-
-
-def _progress_of(attempt: int, stored: bytes | None) -> Progress | None:
-    """Decode the stored progress if it is of this attempt and not of an earlier one."""
-    found = parse_progress(stored) if stored else None
-    return found if found and found.attempt == attempt else None
-
-
-def parse_progress(message: bytes) -> Progress:
-    """Decode what `progress` stores and publishes: the attempt, the value's number, the value."""
-    attempt, number, data = message.split(b" ", 2)
-    return Progress(int(attempt), int(number), codec.decode_value(data))
+    return Call(
+        "HMGET", (key,), ("attempt", "progress"), replies.parse_last_progress, is_script=False
+    )
 
 
 # --- worker ---------------------------------------------------------------------------------
@@ -610,10 +226,6 @@ def register(
     """
     k = queue_keys(queue)
 
-    def parse(reply: list[Any]) -> int:
-        _check_protocol(reply)
-        return int(reply[1])
-
     args: list[Word] = [worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION]
     for job, limit in (limits or {}).items():
         args += (job, _pack_limits(limit))
@@ -621,16 +233,14 @@ def register(
         "register",
         (k.workers, k.info, k.meta, k.limits, k.blocked, k.rates, k.wake),
         tuple(args),
-        parse,
+        replies.parse_registered,
     )
 
 
 def permitted(queue: str, names: Sequence[str]) -> Call[list[str]]:
     """List which of the commands the caller's ACL lacks on this queue; empty before Redis 7.0."""
     k = queue_keys(queue)
-    return Call(
-        "permitted", (k.doorbell,), tuple(names), lambda reply: [name.decode() for name in reply]
-    )
+    return Call("permitted", (k.doorbell,), tuple(names), replies.parse_names)
 
 
 def _pack_limits(limits: JobLimits) -> bytes:
@@ -663,7 +273,7 @@ def leave(queue: str, worker: str) -> Call[bool]:
         "leave",
         (k.inflight(worker), k.workers, k.info, k.draining),
         (worker,),
-        lambda reply: bool(reply == b"ok"),
+        replies.parse_left,
     )
 
 
@@ -718,50 +328,9 @@ def claim(
             k.shelf_prefix,
             *shelves,
         ),
-        lambda reply: _parse_claim(queue, reply),
+        lambda reply: replies.parse_claim(queue, reply),
         repeatable=False,
     )
-
-
-_NO_NEWS: Final[Mapping[bytes, Any]] = {}
-
-
-def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
-    status = Claim(reply[0])
-    if status is not Claim.OK:
-        return Claimed(status)
-    now, news = reply[2], reply[4]
-    told = dict(zip(news[::2], news[1::2], strict=True)) if news else _NO_NEWS
-    attempts = tuple(
-        Attempt(
-            task_id=reply[i].decode(),
-            queue=queue,
-            number=reply[i + 1],
-            failures=int(reply[i + 2]),
-            losses=int(reply[i + 3]),
-            enqueued_at_ms=int(reply[i + 4]),
-            started_at_ms=now,
-            waited_ms=reply[i + 5],
-            payload=reply[i + 6],
-            fencing_token=told.get(b"fence " + reply[i], now) if told else now,
-            alone=b"alone" in told,
-        )
-        for i in range(5, len(reply), 7)
-    )
-    return Claimed(
-        status,
-        attempts,
-        _maybe(reply[1]),
-        reply[3],
-        suspects=told.get(b"suspects", 0),
-        hold_ms=told.get(b"hold"),
-        shelves=tuple(name.decode() for name in told.get(b"shelves", ())),
-    )
-
-
-def _maybe(number: int) -> int | None:
-    """Convert the -1 of the scripts, which means that there is no value, to None."""
-    return None if number < 0 else number
 
 
 def in_flight(queue: str, worker: str) -> Call[list[str]]:
@@ -770,13 +339,9 @@ def in_flight(queue: str, worker: str) -> Call[list[str]]:
         "LRANGE",
         (queue_keys(queue).inflight(worker),),
         (0, -1),
-        lambda reply: [task_id.decode() for task_id in reply],
+        replies.parse_names,
         is_script=False,
     )
-
-
-def _acks(reply: list[bytes]) -> list[Ack]:
-    return [_ACKS[ack] for ack in reply]
 
 
 def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> Call[list[Ack]]:
@@ -794,7 +359,9 @@ def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> C
     args: list[Word] = [k.task_prefix, k.unique_prefix, worker, k.running_prefix]
     for triple in done:
         args += triple
-    return Call("finish", (k.inflight(worker), k.stats, k.blocked, k.wake), tuple(args), _acks)
+    return Call(
+        "finish", (k.inflight(worker), k.stats, k.blocked, k.wake), tuple(args), replies.parse_acks
+    )
 
 
 def retry(
@@ -905,7 +472,7 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
             k.suspects,
         ),
         tuple(args),
-        _acks,
+        replies.parse_acks,
     )
 
 
@@ -963,7 +530,7 @@ def give_up(queue: str, shelves: Sequence[str], after_ms: int) -> Call[list[str]
         "give_up",
         (k.shelves, k.served, k.dead, k.stats),
         (k.task_prefix, k.unique_prefix, k.shelf_prefix, after_ms, DEAD_LETTER_TTL_MS, *shelves),
-        lambda reply: [task_id.decode() for task_id in reply],
+        replies.parse_names,
     )
 
 
@@ -1009,13 +576,6 @@ SCHEDULE_KEPT_MS: Final = 30_000
 an older definition may replace it. Workers plan their schedules three times as often."""
 
 
-class Planned(enum.Enum):
-    """The answer to the planning of a schedule."""
-
-    OK = b"ok"
-    REPLACED = b"replaced"  # a worker with a newer definition keeps the schedule
-
-
 def schedule(
     queue: str, name: str, definition: str, task: NewTask, firings: Mapping[str, int]
 ) -> Call[Planned]:
@@ -1035,10 +595,6 @@ def schedule(
     """
     k = queue_keys(queue)
 
-    def parse(reply: list[bytes]) -> Planned:
-        _check_protocol(reply)
-        return Planned(reply[0])
-
     args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION]
     args += (name, definition, task.payload, task.function_name)
     args += (msgspec.msgpack.encode(task.options), SCHEDULE_KEPT_MS)
@@ -1048,7 +604,7 @@ def schedule(
         "schedule",
         (k.cron, k.scheduled, k.stats, k.meta, k.wake, k.expiring),
         tuple(args),
-        parse,
+        replies.parse_planned,
     )
 
 
@@ -1096,13 +652,7 @@ def promote(
             k.shelf_prefix,
             *serves,
         ),
-        lambda reply: Promoted(
-            moved=reply[0],
-            next_due_ms=_maybe(reply[1]),
-            now_ms=reply[2],
-            more=bool(reply[3]),
-            shelves=tuple(name.decode() for name in reply[4]),
-        ),
+        replies.parse_promoted,
     )
 
 
@@ -1126,7 +676,7 @@ def expired(queue: str, now_ms: int, limit: int = 16) -> Call[list[str]]:
         "ZRANGEBYSCORE",
         (queue_keys(queue).workers,),
         ("-inf", now_ms, "LIMIT", 0, limit),
-        lambda reply: [worker.decode() for worker in reply],
+        replies.parse_names,
         is_script=False,
     )
 
@@ -1151,7 +701,7 @@ def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
         "BLPOP",
         tuple(wakes),
         (max(SHORTEST_BLOCK_SECONDS, seconds),),
-        lambda reply: wakes[reply[0].decode()] if reply else None,
+        lambda reply: replies.parse_wake(wakes, reply),
         is_script=False,
         repeatable=False,
     )
@@ -1205,28 +755,7 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             k.held_prefix,
             k.running_prefix,
         ),
-        _parse_recovery,
-    )
-
-
-def _parse_recovery(reply: list[bytes]) -> Recovery:
-    if reply[0] not in (b"ok", b"more"):
-        return Recovery(lost=False)
-    fates: dict[bytes, list[str]] = {b"pending": [], b"failed": [], b"cancelled": []}
-    isolated = []
-    for i in range(1, len(reply), 2):
-        task_id, fate = reply[i].decode(), reply[i + 1]
-        if fate == b"suspect":
-            isolated.append(task_id)
-            fate = b"pending"
-        fates[fate].append(task_id)
-    return Recovery(
-        lost=True,
-        more=reply[0] == b"more",
-        requeued=tuple(fates[b"pending"]),
-        dead=tuple(fates[b"failed"]),
-        cancelled=tuple(fates[b"cancelled"]),
-        isolated=tuple(isolated),
+        replies.parse_recovery,
     )
 
 
@@ -1246,7 +775,7 @@ def drain(queue: str, workers: Sequence[str], *, stop: bool) -> Call[list[str]]:
         "drain",
         (k.workers, k.draining, _answer(k)),
         ("drain" if stop else "undrain", keys.CONTROL_PREFIX, *workers),
-        lambda reply: [worker.decode() for worker in reply],
+        replies.parse_names,
     )
 
 
@@ -1295,7 +824,7 @@ def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
         "ZREVRANGE",
         (queue_keys(queue).dead,),
         (offset, offset + limit - 1),
-        lambda reply: [task_id.decode() for task_id in reply],
+        replies.parse_names,
         is_script=False,
     )
 
@@ -1334,26 +863,7 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.running_prefix,
             k.shelf_prefix,
         ),
-        _parse_depth,
-    )
-
-
-def _parse_depth(reply: list[Any]) -> QueueDepth:
-    numbers = [_number(value) for value in reply[:12]]
-    counters = {reply[i].decode(): _count(reply[i + 1]) for i in range(12, len(reply), 2)}
-    return QueueDepth(
-        queued=numbers[0],
-        in_flight=numbers[1],
-        scheduled=numbers[2],
-        dead=numbers[3],
-        oldest_wait_ms=_maybe(numbers[4]),
-        next_due_in_ms=_maybe(numbers[5]),
-        due_soon=numbers[6],
-        paused=bool(numbers[7]),
-        workers=numbers[8],
-        counters=counters,
-        held=numbers[10],
-        next_held_in_ms=_maybe(numbers[11]),
+        replies.parse_depth,
     )
 
 
@@ -1364,106 +874,16 @@ def limits(queue: str) -> Call[list[LimitsInUse]]:
         "limits",
         (k.limits, k.blocked, k.rates, k.tombstones),
         (k.held_prefix, k.running_prefix, k.task_prefix),
-        _parse_limits,
+        replies.parse_limits,
     )
-
-
-def _parse_limits(reply: list[Any]) -> list[LimitsInUse]:
-    found = [
-        LimitsInUse(
-            job=reply[i].decode(),
-            limits=_unpack_limits(reply[i + 1]),
-            running=reply[i + 2],
-            held=reply[i + 3],
-            next_start_in_ms=_maybe(reply[i + 4]),
-        )
-        for i in range(0, len(reply), 5)
-    ]
-    return sorted(found, key=lambda limits: limits.job)
-
-
-def _unpack_limits(packed: bytes) -> JobLimits:
-    fields = codec.decode_value(packed) if packed else {}
-    rate = (
-        RateLimit(fields["count"], fields["per_seconds"], fields["burst"])
-        if "count" in fields
-        else None
-    )
-    return JobLimits(max_running=fields.get("max"), rate_limit=rate)
 
 
 def workers(queue: str) -> Call[list[WorkerRow]]:
     """List the workers of a queue, those with the oldest lease first."""
     k = queue_keys(queue)
-    return Call("workers", (k.workers, k.info, k.draining), (k.inflight_prefix,), _parse_workers)
-
-
-LONGEST_WORKER_ID: Final = 512
-LONGEST_INFO_TEXT: Final = 512
-_INFO_TEXTS: Final = ("pod_uid", "pod_name", "container", "host", "boot", "domain", "process")
-_INFO_NUMBERS: Final = ("concurrency", "registered_at_ms")
-
-
-def _parse_workers(reply: list[Any]) -> list[WorkerRow]:
-    if len(reply) % 5:
-        raise ValueError("no rows of workers")
-    return [_worker_row(*reply[i : i + 5]) for i in range(0, len(reply), 5)]
-
-
-def _worker_row(
-    worker_id: bytes, lease_ms: int, in_flight: int, draining: int, packed: bytes
-) -> WorkerRow:
-    """Parse one row. A flaw in it, written by something else than a worker, spoils no other row."""
-    info, flaws = _worker_info(packed)
-    readable = worker_id.decode(errors="replace")
-    if readable.encode() != worker_id or not 0 < len(worker_id) <= LONGEST_WORKER_ID:
-        readable, flaws = "", ["worker_id"]
-    flaw = f"{', '.join(flaws)} of worker {readable or 'without a name'}" if flaws else ""
-    return WorkerRow(readable, _number(lease_ms), _number(in_flight), bool(draining), info, flaw)
-
-
-def _worker_info(packed: bytes) -> tuple[dict[str, Any], list[str]]:
-    """Decode the info that a worker wrote, and list the names of fields of unexpected form."""
-    try:
-        said = codec.decode_value(packed) if packed else {}
-    except PayloadUndecodable:
-        said = None
-    if not isinstance(said, dict):
-        return {}, ["info"]
-    info: dict[str, Any] = {}
-    for name in _INFO_TEXTS:
-        value = said.get(name)
-        if isinstance(value, str) and len(value) <= LONGEST_INFO_TEXT:
-            info[name] = value
-    for name in _INFO_NUMBERS:
-        value = said.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
-            info[name] = value
-    known = (*_INFO_TEXTS, *_INFO_NUMBERS)
-    return info, [n for n in known if said.get(n) is not None and n not in info]
-
-
-def _number(value: Any) -> int:
-    """Check that a value in a script's reply is a number, and return it.
-
-    Raises:
-        TypeError: it is not.
-    """
-    if not isinstance(value, int):
-        raise TypeError(type(value).__name__)
-    return value
-
-
-def _count(text: bytes) -> int:
-    """Parse a number that Redis keeps as text.
-
-    Raises:
-        ValueError: it is not a number of 64 bits, as all of Redis' are.
-    """
-    number = int(text) if len(text) <= 20 else 1 << 63
-    if not -(1 << 63) <= number < 1 << 63:
-        raise ValueError("not a number of 64 bits")
-    return number
+    return Call(
+        "workers", (k.workers, k.info, k.draining), (k.inflight_prefix,), replies.parse_workers
+    )
 
 
 def connected(workers: Sequence[str]) -> Call[list[bool]]:
@@ -1471,45 +891,26 @@ def connected(workers: Sequence[str]) -> Call[list[bool]]:
 
     The kernel closes that connection when the process dies.
     """
-
-    def parse(reply: list[Any]) -> list[bool]:
-        if len(reply) != 2 * len(workers):
-            raise ValueError("not one number for each channel")
-        return [reply[i + 1] > 0 for i in range(0, len(reply), 2)]
-
     return Call(
         "PUBSUB",
         (),
         ("NUMSUB", *(keys.control_channel(worker) for worker in workers)),
-        parse,
+        lambda reply: replies.parse_connected(len(workers), reply),
         is_script=False,
-        merge=lambda answers: [any(each) for each in zip(*answers, strict=True)],
+        merge=replies.join_connected,
     )
 
 
 def server_info() -> Call[dict[str, str]]:
     """Read the `server` section of INFO; in a cluster, of the node that was started last."""
-
-    def newest(answers: Sequence[dict[str, str]]) -> dict[str, str]:
-        return min(answers, key=uptime_seconds)
-
-    return Call("INFO", (), ("server",), _parse_info, is_script=False, merge=newest)
-
-
-def uptime_seconds(info: Mapping[str, str]) -> int:
-    """Read from INFO how long a server has run; 0 if it does not say."""
-    text = info.get("uptime_in_seconds", "")
-    return int(text) if re.fullmatch("[0-9]{1,12}", text) else 0
+    return Call(
+        "INFO", (), ("server",), replies.parse_info, is_script=False, merge=replies.newest_info
+    )
 
 
 def memory_info() -> Call[dict[str, str]]:
     """Read the `memory` section of INFO. Redis 6.2 takes only one section per call."""
-    return Call("INFO", (), ("memory",), _parse_info, is_script=False)
-
-
-def _parse_info(reply: bytes) -> dict[str, str]:
-    lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
-    return {name: value for name, _, value in lines}
+    return Call("INFO", (), ("memory",), replies.parse_info, is_script=False)
 
 
 def cluster_slots() -> Call[Sequence[Any]]:

@@ -10,7 +10,8 @@ import msgspec
 from identtqueue.checks import check_function_name
 from identtqueue.errors import InvalidInput, TaskExists
 from identtqueue.protocol import codec
-from identtqueue.protocol.commands import NewTask, Receipt
+from identtqueue.protocol.answers import Receipt
+from identtqueue.protocol.call import NewTask
 from identtqueue.task import (
     OPTION_NAMES,
     Task,

@@ -10,7 +10,7 @@ from redis import exceptions as redis_errors
 from redis.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.transport import wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.blocking import (

@@ -17,7 +17,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.transport import slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.lanes import Waiting

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.transport import wire
 
 

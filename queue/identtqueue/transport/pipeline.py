@@ -25,7 +25,7 @@ from identtqueue.errors import (
     ReplyUnreadable,
 )
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.transport import slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.dial import AsyncConnection, AsyncTlsConnection

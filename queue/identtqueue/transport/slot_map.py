@@ -9,7 +9,7 @@ from typing import Any, Final
 from redis.crc import key_slot
 
 from identtqueue.errors import RedisProtocolError, RedisUnavailable
-from identtqueue.protocol.commands import Call
+from identtqueue.protocol.call import Call
 from identtqueue.transport.address import Server
 from identtqueue.transport.settings import RedisSettings
 

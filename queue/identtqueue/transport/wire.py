@@ -26,7 +26,7 @@ from identtqueue.errors import (
     ReplyUnreadable,
 )
 from identtqueue.protocol import keys
-from identtqueue.protocol.commands import Call, Word
+from identtqueue.protocol.call import Call, Word
 from identtqueue.protocol.scripts import names, script
 from identtqueue.transport.address import Server
 from identtqueue.transport.settings import RedisSettings

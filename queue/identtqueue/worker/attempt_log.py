@@ -11,7 +11,7 @@ import logging
 from typing import Any, Final
 
 from identtqueue.protocol import codec
-from identtqueue.protocol.commands import Ack
+from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt, Failure
 from identtqueue.worker.context import Context
 from identtqueue.worker.outcome import Outcome

@@ -16,7 +16,7 @@ from collections.abc import Callable, KeysView
 from typing import Final
 
 from identtqueue.errors import TimedOut
-from identtqueue.protocol.commands import Ack
+from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt
 from identtqueue.worker import attempt_log, contain
 from identtqueue.worker.execute import Executor

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Claim, Claimed
+from identtqueue.protocol.answers import Claim, Claimed
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology

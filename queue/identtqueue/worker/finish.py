@@ -14,7 +14,8 @@ import msgspec
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import Ack, Call
+from identtqueue.protocol.answers import Ack
+from identtqueue.protocol.call import Call
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.outage import Outage

@@ -27,7 +27,7 @@ from typing import Any, Final
 from identtqueue.errors import RedisAuthFailed, RedisError
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, keys, roles
-from identtqueue.protocol.commands import Claim, Lease
+from identtqueue.protocol.answers import Claim, Lease
 from identtqueue.protocol.roles import Role
 from identtqueue.transport.blocking_cluster import blocking_redis
 from identtqueue.transport.offload import offload

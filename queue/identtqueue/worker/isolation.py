@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from identtqueue.protocol.commands import Claimed
+from identtqueue.protocol.answers import Claimed
 
 ASK_SECONDS: Final = 1.0
 """Interval at which a worker that knows of suspects checks whether they are still waiting."""

@@ -14,7 +14,7 @@ from typing import Final
 
 from identtqueue.errors import RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.protocol.commands import Ack
+from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt
 from identtqueue.transport.pipeline import AsyncRedis
 

@@ -14,7 +14,8 @@ from typing import Final
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import codec, commands
-from identtqueue.protocol.commands import SCHEDULE_KEPT_MS, Planned, Recovery, WorkerRow
+from identtqueue.protocol.answers import Planned, Recovery, WorkerRow
+from identtqueue.protocol.commands import SCHEDULE_KEPT_MS
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.schedule import Cron
 from identtqueue.transport.outage import Outage

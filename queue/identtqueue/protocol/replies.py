@@ -1,0 +1,424 @@
+"""The parsing of replies and messages of Redis. No other module knows their form.
+
+The header of each script says what it returns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from identtqueue.errors import PayloadUndecodable, ProtocolMismatch
+from identtqueue.limits import JobLimits, RateLimit
+from identtqueue.protocol import codec
+from identtqueue.protocol.answers import (
+    Ack,
+    Announced,
+    Claim,
+    Claimed,
+    Enqueued,
+    Expiring,
+    LimitsInUse,
+    Planned,
+    Promoted,
+    QueueDepth,
+    Receipt,
+    Recovery,
+    WorkerRow,
+)
+from identtqueue.protocol.call import PROTOCOL_VERSION, NewTask
+from identtqueue.task import Attempt, Progress, Result, State, TaskInfo, queue_of
+
+_ACKS: Final = {ack.value: ack for ack in Ack}
+"""The members by value. One is looked up for each task, and the class would take ten times as
+long."""
+
+_TAKEN: Final = {b"ok": Enqueued.OK, b"exists": Enqueued.EXISTS}
+
+
+def parse_receipts(tasks: Sequence[NewTask], reply: list[bytes]) -> list[Receipt]:
+    """Parse the answers to an enqueue, one for each task."""
+    _check_protocol(reply)
+    return [_receipt(task, status) for task, status in zip(tasks, reply, strict=True)]
+
+
+def _receipt(task: NewTask, status: bytes) -> Receipt:
+    taken = _TAKEN.get(status)
+    if taken is None:
+        word, other = status[: len(b"unique")], status[len(b"unique") :]
+        if word != b"unique":
+            raise ValueError(f"enqueue: {status!r}")
+        return Receipt(other.decode(), Enqueued.UNIQUE)
+    if taken is Enqueued.EXISTS and task.random_id:
+        taken = Enqueued.OK  # no other task has this id: the first reply was lost
+    return Receipt(task.task_id, taken)
+
+
+def _check_protocol(reply: list[Any]) -> None:
+    if reply and reply[0] == b"protocol":
+        raise ProtocolMismatch(reply[1].decode(), PROTOCOL_VERSION)
+
+
+def parse_registered(reply: list[Any]) -> int:
+    """Parse the answer to a registration: Redis' time."""
+    _check_protocol(reply)
+    return int(reply[1])
+
+
+def parse_planned(reply: list[bytes]) -> Planned:
+    """Parse the answer to the planning of a schedule."""
+    _check_protocol(reply)
+    return Planned(reply[0])
+
+
+def parse_left(reply: bytes) -> bool:
+    """Parse the answer to a leave: whether the lease was given back."""
+    return reply == b"ok"
+
+
+def parse_names(reply: list[bytes]) -> list[str]:
+    """Parse a list of ids or names."""
+    return [name.decode() for name in reply]
+
+
+def parse_first(reply: list[bytes | None]) -> bytes | None:
+    """Take the only field that was asked for, as it is."""
+    return reply[0]
+
+
+def parse_cancel_asked(reply: list[bytes | None]) -> int | None:
+    """Parse the fields `cancel` and `attempt` of a task."""
+    asked, attempt = reply
+    return int(attempt) if asked and attempt else None
+
+
+def parse_last_progress(reply: list[bytes | None]) -> Progress | None:
+    """Parse the fields `attempt` and `progress` of a task."""
+    return _progress_of(int(reply[0] or 0), reply[1])
+
+
+def parse_wake(queues: Mapping[str, str], reply: list[bytes] | None) -> str | None:
+    """Parse which list a wake token came from, and return its queue; None: none has come."""
+    return queues[reply[0].decode()] if reply else None
+
+
+def parse_connected(number: int, reply: list[Any]) -> list[bool]:
+    """Parse which of so many channels have a subscriber.
+
+    Raises:
+        ValueError: there is not one answer for each channel.
+    """
+    if len(reply) != 2 * number:
+        raise ValueError("not one number for each channel")
+    return [reply[i + 1] > 0 for i in range(0, len(reply), 2)]
+
+
+def join_connected(answers: Sequence[list[bool]]) -> list[bool]:
+    """Join the answers of the nodes of a cluster: a subscriber is connected to one of them."""
+    return [any(each) for each in zip(*answers, strict=True)]
+
+
+def parse_awaited(task_id: str, reply: list[Any]) -> Result | Expiring | State | Announced | None:
+    """Parse the answer to an await; see `commands.await_result`."""
+    if reply[0] == b"missing":
+        return None
+    state = State(reply[0].decode())
+    if not state.ended:
+        return state if reply[1] < 0 else Expiring(state, reply[1])
+    return Announced(reply[2]) if reply[1] is None else parse_result(task_id, state, reply[1])
+
+
+INFO_FIELDS: Final = (
+    "state",
+    "function",
+    "attempt",
+    "failures",
+    "losses",
+    "enqueued_at",
+    "started_at",
+    "finished_at",
+    "owner",
+    "error",
+    "progress",
+    "fence",
+)
+"""Fields of a task's hash, in the order in which `parse_task_info` reads them."""
+
+
+def parse_task_info(task_id: str, reply: list[bytes | None]) -> TaskInfo | None:
+    """Parse the fields of a task; None if there is no such task."""
+    state, function, attempt, failures, losses, enqueued, started, finished = reply[:8]
+    owner, error, progress, fence = reply[8:]
+    if state is None:
+        return None
+    said = _progress_of(int(attempt or 0), progress)
+    return TaskInfo(
+        task_id=task_id,
+        queue=queue_of(task_id),
+        state=State(state.decode()),
+        function_name=(function or b"").decode(),
+        attempt=int(attempt or 0),
+        failures=int(failures or 0),
+        losses=int(losses or 0),
+        enqueued_at_ms=int(enqueued or 0),
+        started_at_ms=int(started) if started else None,
+        finished_at_ms=int(finished) if finished else None,
+        owner=owner.decode() if owner else None,
+        failure=codec.decode_failure(error) if error else None,
+        progress=said.value if said else None,
+        fencing_token=max(int(started), int(fence or 0)) if started else None,
+    )
+
+
+def parse_result(task_id: str, state: State, data: bytes) -> Result:
+    """Decode a result from the bytes that were stored or published for it.
+
+    Raises:
+        PayloadUndecodable: no plain value can hold the job's return value.
+    """
+    if state is State.SUCCEEDED:
+        return Result(task_id, state, value=codec.decode_value(data))
+    return Result(task_id, state, failure=codec.decode_failure(data))
+
+
+def parse_reply(message: bytes) -> tuple[str, Result | None]:
+    """Read a message from `lua/lib/end_task.lua`: the id of a task and its result.
+
+    The result is None if it was too big to be published, or if it can't be read. The client then
+    reads it from the task's hash, and gets the error there.
+    """
+    word, state, data = message.split(b"\n", 2)
+    task_id = word.decode()
+    if not data:
+        return task_id, None
+    try:
+        return task_id, parse_result(task_id, State(state.decode()), data[1:])
+    except PayloadUndecodable:
+        return task_id, None
+
+
+def _progress_of(attempt: int, stored: bytes | None) -> Progress | None:
+    """Decode the stored progress if it is of this attempt and not of an earlier one."""
+    found = parse_progress(stored) if stored else None
+    return found if found and found.attempt == attempt else None
+
+
+def parse_progress(message: bytes) -> Progress:
+    """Decode what `progress` stores and publishes: the attempt, the value's number, the value."""
+    attempt, number, data = message.split(b" ", 2)
+    return Progress(int(attempt), int(number), codec.decode_value(data))
+
+
+_NO_NEWS: Final[Mapping[bytes, Any]] = {}
+
+
+def parse_claim(queue: str, reply: list[Any]) -> Claimed:
+    """Parse the answer to a claim."""
+    status = Claim(reply[0])
+    if status is not Claim.OK:
+        return Claimed(status)
+    now, news = reply[2], reply[4]
+    told = dict(zip(news[::2], news[1::2], strict=True)) if news else _NO_NEWS
+    attempts = tuple(
+        Attempt(
+            task_id=reply[i].decode(),
+            queue=queue,
+            number=reply[i + 1],
+            failures=int(reply[i + 2]),
+            losses=int(reply[i + 3]),
+            enqueued_at_ms=int(reply[i + 4]),
+            started_at_ms=now,
+            waited_ms=reply[i + 5],
+            payload=reply[i + 6],
+            fencing_token=told.get(b"fence " + reply[i], now) if told else now,
+            alone=b"alone" in told,
+        )
+        for i in range(5, len(reply), 7)
+    )
+    return Claimed(
+        status,
+        attempts,
+        _maybe(reply[1]),
+        reply[3],
+        suspects=told.get(b"suspects", 0),
+        hold_ms=told.get(b"hold"),
+        shelves=tuple(name.decode() for name in told.get(b"shelves", ())),
+    )
+
+
+def _maybe(number: int) -> int | None:
+    """Convert the -1 of the scripts, which means that there is no value, to None."""
+    return None if number < 0 else number
+
+
+def parse_acks(reply: list[bytes]) -> list[Ack]:
+    """Parse the answers to a batch of reports, in order."""
+    return [_ACKS[ack] for ack in reply]
+
+
+def parse_promoted(reply: list[Any]) -> Promoted:
+    """Parse the answer to a promotion."""
+    return Promoted(
+        moved=reply[0],
+        next_due_ms=_maybe(reply[1]),
+        now_ms=reply[2],
+        more=bool(reply[3]),
+        shelves=tuple(name.decode() for name in reply[4]),
+    )
+
+
+def parse_recovery(reply: list[bytes]) -> Recovery:
+    """Parse the answer to a recovery."""
+    if reply[0] not in (b"ok", b"more"):
+        return Recovery(lost=False)
+    fates: dict[bytes, list[str]] = {b"pending": [], b"failed": [], b"cancelled": []}
+    isolated = []
+    for i in range(1, len(reply), 2):
+        task_id, fate = reply[i].decode(), reply[i + 1]
+        if fate == b"suspect":
+            isolated.append(task_id)
+            fate = b"pending"
+        fates[fate].append(task_id)
+    return Recovery(
+        lost=True,
+        more=reply[0] == b"more",
+        requeued=tuple(fates[b"pending"]),
+        dead=tuple(fates[b"failed"]),
+        cancelled=tuple(fates[b"cancelled"]),
+        isolated=tuple(isolated),
+    )
+
+
+def parse_depth(reply: list[Any]) -> QueueDepth:
+    """Parse the answer to a depth."""
+    numbers = [_number(value) for value in reply[:12]]
+    counters = {reply[i].decode(): _count(reply[i + 1]) for i in range(12, len(reply), 2)}
+    return QueueDepth(
+        queued=numbers[0],
+        in_flight=numbers[1],
+        scheduled=numbers[2],
+        dead=numbers[3],
+        oldest_wait_ms=_maybe(numbers[4]),
+        next_due_in_ms=_maybe(numbers[5]),
+        due_soon=numbers[6],
+        paused=bool(numbers[7]),
+        workers=numbers[8],
+        counters=counters,
+        held=numbers[10],
+        next_held_in_ms=_maybe(numbers[11]),
+    )
+
+
+def parse_limits(reply: list[Any]) -> list[LimitsInUse]:
+    """Parse the limits of the jobs, and sort them by job name."""
+    found = [
+        LimitsInUse(
+            job=reply[i].decode(),
+            limits=_unpack_limits(reply[i + 1]),
+            running=reply[i + 2],
+            held=reply[i + 3],
+            next_start_in_ms=_maybe(reply[i + 4]),
+        )
+        for i in range(0, len(reply), 5)
+    ]
+    return sorted(found, key=lambda limits: limits.job)
+
+
+def _unpack_limits(packed: bytes) -> JobLimits:
+    fields = codec.decode_value(packed) if packed else {}
+    rate = (
+        RateLimit(fields["count"], fields["per_seconds"], fields["burst"])
+        if "count" in fields
+        else None
+    )
+    return JobLimits(max_running=fields.get("max"), rate_limit=rate)
+
+
+LONGEST_WORKER_ID: Final = 512
+
+LONGEST_INFO_TEXT: Final = 512
+
+_INFO_TEXTS: Final = ("pod_uid", "pod_name", "container", "host", "boot", "domain", "process")
+
+_INFO_NUMBERS: Final = ("concurrency", "registered_at_ms")
+
+
+def parse_workers(reply: list[Any]) -> list[WorkerRow]:
+    """Parse the rows of the workers."""
+    if len(reply) % 5:
+        raise ValueError("no rows of workers")
+    return [_worker_row(*reply[i : i + 5]) for i in range(0, len(reply), 5)]
+
+
+def _worker_row(
+    worker_id: bytes, lease_ms: int, in_flight: int, draining: int, packed: bytes
+) -> WorkerRow:
+    """Parse one row. A flaw in it, written by something else than a worker, spoils no other row."""
+    info, flaws = _worker_info(packed)
+    readable = worker_id.decode(errors="replace")
+    if readable.encode() != worker_id or not 0 < len(worker_id) <= LONGEST_WORKER_ID:
+        readable, flaws = "", ["worker_id"]
+    flaw = f"{', '.join(flaws)} of worker {readable or 'without a name'}" if flaws else ""
+    return WorkerRow(readable, _number(lease_ms), _number(in_flight), bool(draining), info, flaw)
+
+
+def _worker_info(packed: bytes) -> tuple[dict[str, Any], list[str]]:
+    """Decode the info that a worker wrote, and list the names of fields of unexpected form."""
+    try:
+        said = codec.decode_value(packed) if packed else {}
+    except PayloadUndecodable:
+        said = None
+    if not isinstance(said, dict):
+        return {}, ["info"]
+    info: dict[str, Any] = {}
+    for name in _INFO_TEXTS:
+        value = said.get(name)
+        if isinstance(value, str) and len(value) <= LONGEST_INFO_TEXT:
+            info[name] = value
+    for name in _INFO_NUMBERS:
+        value = said.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
+            info[name] = value
+    known = (*_INFO_TEXTS, *_INFO_NUMBERS)
+    return info, [n for n in known if said.get(n) is not None and n not in info]
+
+
+def _number(value: Any) -> int:
+    """Check that a value in a script's reply is a number, and return it.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(value, int):
+        raise TypeError(type(value).__name__)
+    return value
+
+
+def _count(text: bytes) -> int:
+    """Parse a number that Redis keeps as text.
+
+    Raises:
+        ValueError: it is not a number of 64 bits, as all of Redis' are.
+    """
+    number = int(text) if len(text) <= 20 else 1 << 63
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError("not a number of 64 bits")
+    return number
+
+
+def uptime_seconds(info: Mapping[str, str]) -> int:
+    """Read from INFO how long a server has run; 0 if it does not say."""
+    text = info.get("uptime_in_seconds", "")
+    return int(text) if re.fullmatch("[0-9]{1,12}", text) else 0
+
+
+def newest_info(answers: Sequence[dict[str, str]]) -> dict[str, str]:
+    """Choose the INFO of the node that was started last."""
+    return min(answers, key=uptime_seconds)
+
+
+def parse_info(reply: bytes) -> dict[str, str]:
+    """Parse a section of INFO."""
+    lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
+    return {name: value for name, _, value in lines}
