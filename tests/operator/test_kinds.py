@@ -152,7 +152,7 @@ async def test_the_lost_right_to_list_stateful_sets_concerns_those_only_that_nam
     setup.create(name="stateful", workloadRef={"name": "stateful", **STATEFUL_SET})
     await setup.reason("Idle")
     api.unreadable = {"/statefulsets": 403}
-    await operator.controller.check_rights("ns")
+    await operator.controller.rights.check("ns")
 
     def reason(name):
         return (api.get("taskqueues", name).get("status") or {}).get("reason")
@@ -161,7 +161,7 @@ async def test_the_lost_right_to_list_stateful_sets_concerns_those_only_that_nam
     await operator.looks()
     assert reason(setup.name) == "Idle"
     api.unreadable = {}
-    await operator.controller.check_rights("ns")
+    await operator.controller.rights.check("ns")
     await eventually(lambda: reason("stateful") == "Idle")
 
 

@@ -342,7 +342,7 @@ async def test_the_newer_of_two_taskqueues_leaves_the_drain_of_the_older_one_alo
         await operator.looks()
     api.remove("taskqueues", newer)
     await eventually(lambda: len(operator.controller.reconcilers) == 1)
-    await eventually(lambda: not operator.controller.releasing)
+    await eventually(lambda: not operator.controller.reconcilers.releasing)
     await operator.looks()
     assert len(setup.api.writes("/pods/")) == marks == 1
     await setup.fleet.workers[chosen].finish()
@@ -413,7 +413,7 @@ async def test_a_taskqueue_that_is_deleted_while_redis_is_away_calls_its_workers
     server.stop()
     await apart.reason("RedisUnreachable")
     apart.api.remove("taskqueues", apart.name)
-    await eventually(lambda: operator.controller.releasing)
+    await eventually(lambda: operator.controller.reconcilers.releasing)
     server.start()
     await nobody_drains(apart)
     await eventually(lambda: not any(map(annotations, apart.fleet.pods)))
@@ -470,7 +470,9 @@ async def test_resync_finds_a_taskqueue_that_vanished(operator, setup):
     setup.api.remove_unnoticed("taskqueues", setup.name)
 
     async def forgotten() -> bool:
-        await operator.controller.resync("ns")  # one that the watch's last word overtakes waits
+        await operator.controller.resync.compare(
+            "ns"
+        )  # one that the watch's last word overtakes waits
         return not operator.controller.reconcilers
 
     await eventually(forgotten)
@@ -493,14 +495,14 @@ async def test_a_right_that_is_lost_at_run_time_and_comes_back(operator, setup, 
     setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
     await setup.reason("Idle")
     setup.api.unreadable = {f"/{kind}": 403}
-    await operator.controller.check_rights("ns")
+    await operator.controller.rights.check("ns")
     await setup.reason("RightsMissing")
     assert setup.condition("Ready") == ("False", "RightsMissing")
     assert kind in await setup.told("RightsMissing")
     await setup.enqueue(2)
     await setup.replicas(2)
     setup.api.unreadable = {}
-    await operator.controller.check_rights("ns")
+    await operator.controller.rights.check("ns")
     await eventually(lambda: setup.condition("Ready")[0] == "True")
 
 
@@ -513,7 +515,7 @@ async def test_a_namespace_that_is_being_deleted_ends_quietly(operator, setup, c
         template={"spec": {"containers": containers}},
     )
     await setup.reason("NamespaceTerminating")
-    await operator.controller.resync("ns")
+    await operator.controller.resync.compare("ns")
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 
 
@@ -557,7 +559,7 @@ async def test_a_resync_with_an_old_list_drops_nothing(operator, setup):
     await setup.reason("Idle")
     setup.api.stale = {"taskqueues": [], "deployments": [], "pods": []}
     for _ in range(2):
-        await operator.controller.resync("ns")
+        await operator.controller.resync.compare("ns")
     (reconciler,) = operator.controller.reconcilers.values()
     assert not reconciler.gone
     await setup.enqueue(4)
@@ -569,16 +571,16 @@ async def test_a_resync_adds_what_the_watches_have_missed(operator, setup):
     setup.fleet.create(0)
     setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1}, name="template-for-it")
     body = setup.api.objects.pop(("taskqueues", "ns", "template-for-it"))
-    await operator.controller.resync("ns")
+    await operator.controller.resync.compare("ns")
     await eventually(lambda: not operator.controller.reconcilers)
     setup.api.put_unnoticed("taskqueues", setup.name, {"spec": body["spec"]})
     await setup.enqueue(2)
-    await operator.controller.resync("ns")
+    await operator.controller.resync.compare("ns")
     await setup.replicas(2)
     listeners, setup.api.listeners = setup.api.listeners, []
     setup.api.change("taskqueues", setup.name, {"spec": {"scaling": {"minReplicas": 3}}})
     setup.api.listeners = listeners
-    await operator.controller.resync("ns")
+    await operator.controller.resync.compare("ns")
     await setup.replicas(3)
 
 
