@@ -36,6 +36,18 @@ class Timings:
     connection_refill_seconds: float = 3.0
     """One more connection to a Redis is free after this time: see `queues.gate`."""
 
+    # policy
+    answer_seconds: float = 30.0
+    """A live operator answers another one within this time; a change of leaders takes less."""
+    register_seconds: float = 60.0
+    """A pod that has been ready for this long without registering runs no worker."""
+    foreign_change_pause_seconds: float = 10.0
+    """Pause after the second change of the number by others. It doubles with each further one."""
+
+    # status
+    numbers_seconds: float = 30.0
+    """Shortest time between two writes of a status in which only numbers differ."""
+
     # kube
     autoscalers_period_seconds: float = 20.0
     """Period of listing other autoscalers. A watch tells of most changes sooner."""

@@ -9,6 +9,7 @@ from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.policy.drain import VICTIM_COST, drains_since
 from identtqueue_operator.status.render import Round, render_status
 from identtqueue_operator.times import rfc3339
+from identtqueue_operator.timings import Timings
 from testing.taskqueues import WORKLOAD, observed, pod, spec, with_trigger, worker
 from testing.waiting import eventually
 
@@ -89,10 +90,8 @@ async def test_an_operator_whose_clock_was_set_shrinks_in_time(operator, setup, 
     await setup.replicas(0)
 
 
-async def test_numbers_are_written_in_time_by_a_clock_that_was_set_back(
-    operator, setup, monkeypatch
-):
-    monkeypatch.setattr("identtqueue_operator.status.writer.NUMBERS_SECONDS", 0.5)
+@pytest.mark.parametrize("timings", [Timings(numbers_seconds=0.5)])
+async def test_numbers_are_written_in_time_by_a_clock_that_was_set_back(operator, setup):
     await operator.stop()
     wall, shift = operator.clock, 0.0
     operator.clock = lambda: wall() + shift

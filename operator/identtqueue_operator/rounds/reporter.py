@@ -58,7 +58,8 @@ class Reporter:
     def begin_after(self, status: Mapping[str, Any]) -> None:
         """Go on from a status that another process has written."""
         key, uid = self._resource.key, self._resource.uid
-        self._writer = StatusWriter(key, uid, status, self._tools.kube, self._tools.identity)
+        tools = self._tools
+        self._writer = StatusWriter(key, uid, status, tools.kube, tools.identity, tools.timings)
 
     @property
     def verdict(self) -> tuple[bool, str] | None:

@@ -18,11 +18,10 @@ from identtqueue_operator.logs import about
 from identtqueue_operator.model import Key
 from identtqueue_operator.status.render import Event, Round, render_status
 from identtqueue_operator.times import rfc3339
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 logger = logging.getLogger(__name__)
 
-NUMBERS_SECONDS = 30.0
-"""Shortest time between two writes of numbers alone."""
 AGGREGATE_SECONDS = 600.0
 """Time within which a repeated event is counted up instead of written anew."""
 MAX_MESSAGE = 1024
@@ -46,11 +45,19 @@ class StatusWriter:
         status: as stored when the operator first saw it.
         kube: to write with.
         reporter: name of this operator's pod.
+        timings: how often numbers alone are written.
     """
 
     def __init__(
-        self, key: Key, uid: str, status: Mapping[str, Any], kube: Kube, reporter: str
+        self,
+        key: Key,
+        uid: str,
+        status: Mapping[str, Any],
+        kube: Kube,
+        reporter: str,
+        timings: Timings = DEFAULTS,
     ) -> None:
+        self._numbers_seconds = timings.numbers_seconds
         self._key = key
         self._kube = kube
         self._uid = uid
@@ -91,7 +98,9 @@ class StatusWriter:
         self.verdict = (ready["status"] == "True", told.status["reason"])
         wait = None
         if told.status != before:
-            wait = NUMBERS_SECONDS + (0.0 if self._unwritten else self._written_at - steady_at)
+            wait = self._numbers_seconds + (
+                0.0 if self._unwritten else self._written_at - steady_at
+            )
         if told.events or told.fingerprint != self._fingerprint or (wait is not None and wait <= 0):
             self._unwritten, self._fingerprint = _pack(told.status), told.fingerprint
             wait = None
