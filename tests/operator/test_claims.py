@@ -3,8 +3,9 @@
 import pytest
 
 from identtqueue_operator.policy import claims
-from identtqueue_operator.policy.claims import ANSWER_SECONDS, ASK_AGAIN_SECONDS, Claim, Stance
+from identtqueue_operator.policy.claims import ASK_AGAIN_SECONDS, Claim, Stance
 from identtqueue_operator.settings import Settings, SettingsError
+from identtqueue_operator.timings import DEFAULTS, Timings
 from identtqueue_operator.workload import owned
 from testing.operating import Operator, Setup
 from testing.waiting import eventually
@@ -22,14 +23,14 @@ ME, OTHER = "a/one", "b/two"
         (Claim(OTHER), None, Stance.ASK),
         (Claim(OTHER, ME), None, Stance.ASK),  # asked before this operator restarted
         (Claim(OTHER, ME), 1000.0, Stance.WAIT),
-        (Claim(OTHER, ME), 1000.0 - ANSWER_SECONDS, Stance.TAKE_OVER),
-        (Claim(OTHER), 1000.0 - ANSWER_SECONDS, Stance.WAIT),  # it has answered
+        (Claim(OTHER, ME), 1000.0 - DEFAULTS.answer_seconds, Stance.TAKE_OVER),
+        (Claim(OTHER), 1000.0 - DEFAULTS.answer_seconds, Stance.WAIT),  # it has answered
         (Claim(OTHER, "c/three"), 1000.0, Stance.WAIT),
         (Claim(OTHER), 1000.0 - ASK_AGAIN_SECONDS, Stance.ASK),
     ],
 )
 def test_the_stance(claim, asked_at, stance):
-    assert claims.choose_stance(ME, claim, asked_at, 1000.0)[0] == stance
+    assert claims.choose_stance(ME, claim, asked_at, 1000.0, DEFAULTS.answer_seconds)[0] == stance
 
 
 @pytest.fixture
@@ -70,15 +71,12 @@ async def test_a_second_release_leaves_the_taskqueue_alone(operator, setup: Setu
         await second.stop()
 
 
-async def test_the_second_takes_over_when_the_first_is_gone(
-    operator, setup: Setup, api, kube, monkeypatch
-):
-    monkeypatch.setattr(claims, "ANSWER_SECONDS", 0.5)
+async def test_the_second_takes_over_when_the_first_is_gone(operator, setup: Setup, api, kube):
     setup.fleet.create(0)
     setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
     await eventually(lambda: owner(setup) == "ns/identtqueue-operator", lambda: setup.status)
     await operator.stop()
-    second = Operator(api, kube, own_namespace="elsewhere")
+    second = Operator(api, kube, own_namespace="elsewhere", timings=Timings(answer_seconds=0.5))
     await second.start()
     try:
         await setup.enqueue(2)

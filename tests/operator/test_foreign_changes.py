@@ -8,6 +8,7 @@ from identtqueue_operator.model import Depth, Hands, Memory
 from identtqueue_operator.policy import foreign_changes as hands_module
 from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.status.render import Round, render_status
+from identtqueue_operator.timings import Timings
 from testing.operating import Setup
 from testing.taskqueues import WORKLOAD, deployment, observed, spec
 from testing.waiting import eventually
@@ -114,10 +115,8 @@ def test_the_operators_own_numbers_are_its_own():
     assert story.memory.hands.changes == ()
 
 
-async def test_a_manifest_with_replicas_that_is_applied_again_and_again(
-    operator, setup: Setup, monkeypatch
-):
-    monkeypatch.setattr(hands_module, "FIRST_PAUSE_SECONDS", 3600.0)
+@pytest.mark.parametrize("timings", [Timings(foreign_change_pause_seconds=3600.0)])
+async def test_a_manifest_with_replicas_that_is_applied_again_and_again(operator, setup: Setup):
     setup.fleet.create(0)
     setup.create({"maxReplicas": 4})
     await setup.enqueue(6)

@@ -10,10 +10,10 @@ from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.policy.health import (
     MISSING_SECONDS,
     NOT_READY_SECONDS,
-    REGISTER_SECONDS,
     examine,
 )
 from identtqueue_operator.status.render import NOBODY_WORKS_SECONDS, Round, render_status
+from identtqueue_operator.timings import DEFAULTS
 from testing.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
 from testing.wording import messages, repeated
 
@@ -49,7 +49,7 @@ CRASH = {"waiting": "CrashLoopBackOff", "ended_at": AT - 5, "restarts": 3}
 OOM = CRASH | {"how": "OOMKilled, exit code 137"}
 IMAGE = {"waiting": "ImagePullBackOff"}
 CONFIG = {"waiting": "CreateContainerConfigError"}
-READY = {"ready_since": AT - REGISTER_SECONDS - 1}
+READY = {"ready_since": AT - DEFAULTS.register_seconds - 1}
 
 
 def unschedulable(name):

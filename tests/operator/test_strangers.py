@@ -4,15 +4,12 @@ import secrets
 
 import pytest
 
-from identtqueue_operator.policy import health
+from identtqueue_operator.timings import Timings
 from testing.fleet import Fleet, controlled_by
 from testing.waiting import eventually
 
-
-@pytest.fixture
-def quick(monkeypatch):
-    """Pods count as strangers as soon as they are ready."""
-    monkeypatch.setattr(health, "REGISTER_SECONDS", 0.0)
+quick = pytest.mark.parametrize("timings", [Timings(register_seconds=0.0)])
+"""Pods count as strangers as soon as they are ready."""
 
 
 def web_service(setup, count, *, ready=True, name=None, replica_set=None) -> Fleet:
@@ -48,7 +45,8 @@ async def test_a_web_service_named_by_mistake_is_left_alone(operator, setup, rea
     assert setup.api.writes("/scale") == []
 
 
-async def test_that_no_worker_registered_is_told_and_nothing_is_scaled(operator, setup, quick):
+@quick
+async def test_that_no_worker_registered_is_told_and_nothing_is_scaled(operator, setup):
     web = web_service(setup, 3)
     await setup.enqueue(9)
     setup.create(name=web.name, workloadRef={"name": web.name})
@@ -61,7 +59,8 @@ async def test_that_no_worker_registered_is_told_and_nothing_is_scaled(operator,
     assert web.replicas == 3
 
 
-async def test_workers_of_another_queue_are_told_of_and_it_passes(operator, setup, quick):
+@quick
+async def test_workers_of_another_queue_are_told_of_and_it_passes(operator, setup):
     setup.fleet.create(2)
     setup.fleet.queue = f"{setup.queue}-other"
     await setup.fleet.settle()
@@ -76,7 +75,8 @@ async def test_workers_of_another_queue_are_told_of_and_it_passes(operator, setu
     await eventually(lambda: setup.condition("Ready")[0] == "True")
 
 
-async def test_a_queue_that_nobody_serves_is_told(operator, setup, quick):
+@quick
+async def test_a_queue_that_nobody_serves_is_told(operator, setup):
     setup.fleet.create(1)
     await setup.fleet.settle()
     setup.create({"minReplicas": 1}, queues=[{"name": setup.queue}, {"name": "ocr-" + setup.queue}])

@@ -58,6 +58,8 @@ class Hands:
     """The numbers that it may have by the operator's own doing: the last one that was written or
     seen, and those whose write failed. A request without an answer may have been carried out."""
     changes: tuple[ForeignChange, ...] = ()
+    wait_until: float = float("-inf")
+    """When the operator may change the number again, on the monotonic clock."""
     is_news: bool = False
     """The last one of them was seen in this round."""
 

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-ANSWER_SECONDS = 30.0
-"""A live operator answers within this time; a change of leaders takes less."""
 ASK_AGAIN_SECONDS = 600.0
 """Time from an answer until the other operator is asked again."""
 
@@ -46,7 +44,9 @@ class Claim:
         return cls(str(operator.get("name") or ""), str(operator.get("challengedBy") or ""))
 
 
-def choose_stance(me: str, claim: Claim, asked_at: float | None, at: float) -> tuple[Stance, float]:
+def choose_stance(
+    me: str, claim: Claim, asked_at: float | None, at: float, answer_seconds: float
+) -> tuple[Stance, float]:
     """Choose what to do about a TaskQueue now, and for how many seconds that applies.
 
     Args:
@@ -54,17 +54,18 @@ def choose_stance(me: str, claim: Claim, asked_at: float | None, at: float) -> t
         claim: as it is recorded.
         asked_at: when this operator last asked, on the monotonic clock.
         at: the time now.
+        answer_seconds: a live operator answers within this time.
     """
     if claim.name in ("", me):
         asked_by_other = claim.challenged_by not in ("", me)
         return (Stance.ANSWER if asked_by_other else Stance.OWN), float("inf")
     if asked_at is None:
-        return Stance.ASK, ANSWER_SECONDS
+        return Stance.ASK, answer_seconds
     elapsed = at - asked_at
     if claim.challenged_by == me:
-        if elapsed >= ANSWER_SECONDS:
+        if elapsed >= answer_seconds:
             return Stance.TAKE_OVER, 0.0
-        return Stance.WAIT, ANSWER_SECONDS - elapsed
+        return Stance.WAIT, answer_seconds - elapsed
     if elapsed >= ASK_AGAIN_SECONDS:
-        return Stance.ASK, ANSWER_SECONDS
+        return Stance.ASK, answer_seconds
     return Stance.WAIT, ASK_AGAIN_SECONDS - elapsed

@@ -47,7 +47,7 @@ from identtqueue_operator.policy.drain import (
     waits_for_rollout,
 )
 from identtqueue_operator.policy.evidence import find_dead
-from identtqueue_operator.policy.foreign_changes import wait_for_others, watch_hands
+from identtqueue_operator.policy.foreign_changes import watch_hands
 from identtqueue_operator.policy.health import examine
 from identtqueue_operator.policy.pod_startup import measure_startup
 from identtqueue_operator.policy.schedules import in_force, next_boundary
@@ -61,6 +61,7 @@ from identtqueue_operator.policy.traffic import measure_traffic
 from identtqueue_operator.policy.wishes import largest, wishes
 from identtqueue_operator.strategies.base import Wish
 from identtqueue_operator.times import rfc3339
+from identtqueue_operator.timings import DEFAULTS, Timings
 
 HOT_SECONDS = 1.0
 """Period of looking at a queue that has work, or at a scale-down under way."""
@@ -73,7 +74,9 @@ FOLLOW_SECONDS = 30.0
 any pod. They fetch again once it has ended as many pods."""
 
 
-def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decision, Memory]:
+def decide(
+    spec: TaskQueueSpec, seen: Observed, memory: Memory, timings: Timings = DEFAULTS
+) -> tuple[Decision, Memory]:
     """Decide what to do now. The returned memory goes into the next round."""
     evidence = find_dead(seen, spec.recovery.lease_seconds)
     if seen.workload is None:
@@ -82,9 +85,14 @@ def decide(spec: TaskQueueSpec, seen: Observed, memory: Memory) -> tuple[Decisio
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
     current = seen.workload.replicas
     memory = _remember(spec, seen, memory, current)
-    hands = watch_hands(memory.hands, seen, paused=spec.hands_off)
+    hands = watch_hands(
+        memory.hands,
+        seen,
+        paused=spec.hands_off,
+        first_pause_seconds=timings.foreign_change_pause_seconds,
+    )
     memory = replace(memory, hands=replace(hands, is_news=False))
-    health = examine(seen, memory)
+    health = examine(seen, memory, timings.register_seconds)
     target, memory = choose(spec, seen, memory, current, health)
     timeout = spec.drain.timeout_seconds
     late = {uid for uid, since in memory.drains.items() if seen.steady - since >= timeout}
@@ -231,7 +239,7 @@ def _tolerate(percent: int, current: int, clamps: _Clamps) -> None:
 
 
 def _wait_for_others(seen: Observed, memory: Memory, current: int, clamps: _Clamps) -> None:
-    wait = wait_for_others(memory.hands) - seen.steady
+    wait = memory.hands.wait_until - seen.steady
     if wait > 0:
         times = f"{len(memory.hands.changes)} changes by others"
         clamps.to(
@@ -434,7 +442,7 @@ def _changes_in(
         # The first number in the window is the highest.
         Limit.STABILIZATION_WINDOW: memory.wanted[0][0] + scaling.scale_down.stabilization_seconds,
         Limit.IDLE_SECONDS: (memory.active_at or at) + scaling.scale_down.idle_seconds,
-        Limit.REPLICAS_CHANGED_BY_OTHERS: wait_for_others(memory.hands),
+        Limit.REPLICAS_CHANGED_BY_OTHERS: memory.hands.wait_until,
         Limit.SCALE_UP_MAX_STEP: growth_ends,
         Limit.SCALE_UP_POLICY: growth_ends,
         Limit.SCALE_DOWN_MAX_STEP: shrinking_ends,

@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from identtqueue_operator.model import ForeignChange, Hands, Observed
 
-FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 300.0
 REMEMBERED_SECONDS = 1800.0
 """Changes longer ago than this don't count."""
@@ -21,13 +20,16 @@ MAX_REMEMBERED = 16
 """More changes than that make no difference: the longest pause is reached with seven."""
 
 
-def watch_hands(before: Hands, seen: Observed, *, paused: bool) -> Hands:
+def watch_hands(
+    before: Hands, seen: Observed, *, paused: bool, first_pause_seconds: float
+) -> Hands:
     """Compare the number that is seen now with the operator's own.
 
     Args:
         before: what was known before this look.
         seen: with a workload.
         paused: the TaskQueue is paused, so that others may change the number.
+        first_pause_seconds: how long the number stays after the second change.
     """
     workload, at = seen.workload, seen.steady
     assert workload is not None
@@ -35,7 +37,7 @@ def watch_hands(before: Hands, seen: Observed, *, paused: bool) -> Hands:
     changes = tuple(c for c in before.changes if at - c.at < REMEMBERED_SECONDS)
     if before.uid != workload.uid or paused or seen.conflict:
         # The first look at this workload, or a time in which others may change the number.
-        return Hands(workload.uid, frozenset({number}), changes)
+        return Hands(workload.uid, frozenset({number}), changes, before.wait_until)
     if number in before.ours:
         return replace(before, changes=changes)
     change = ForeignChange(
@@ -45,18 +47,16 @@ def watch_hands(before: Hands, seen: Observed, *, paused: bool) -> Hands:
         by=workload.replicas_by,
         busy=bool(seen.depth and seen.depth.in_flight),
     )
-    return Hands(
-        workload.uid, frozenset({number}), (*changes, change)[-MAX_REMEMBERED:], is_news=True
-    )
+    changes = (*changes, change)[-MAX_REMEMBERED:]
+    wait_until = at + _pause_after(len(changes), first_pause_seconds)
+    return Hands(workload.uid, frozenset({number}), changes, wait_until, is_news=True)
 
 
-def wait_for_others(hands: Hands) -> float:
-    """Return when the number may be changed again, on the monotonic clock."""
-    count = len(hands.changes)
-    if count < 2:
-        return float("-inf")
-    pause = min(FIRST_PAUSE_SECONDS * float(2 ** (count - 2)), LONGEST_PAUSE_SECONDS)
-    return hands.changes[-1].at + pause
+def _pause_after(changes: int, first_seconds: float) -> float:
+    """Return for how many seconds the number stays after so many changes by others."""
+    if changes < 2:
+        return 0.0
+    return min(first_seconds * float(2 ** (changes - 2)), LONGEST_PAUSE_SECONDS)
 
 
 def describe_change(change: ForeignChange) -> str:

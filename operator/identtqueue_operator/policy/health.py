@@ -32,9 +32,8 @@ from identtqueue_operator.model import (
     WorkerTrouble,
     Workload,
 )
+from identtqueue_operator.timings import DEFAULTS
 
-REGISTER_SECONDS = 60.0
-"""A pod that has been ready for so long without registering runs no worker."""
 PENDING_SECONDS = 60.0
 """A pod without a node is reported after so long: until then, the cluster may grow."""
 NOT_READY_SECONDS = 120.0
@@ -56,8 +55,16 @@ _NOT_CREATED = {
 }
 
 
-def examine(seen: Observed, memory: Memory) -> Health:
-    """Look at all pods of the workload."""
+def examine(
+    seen: Observed, memory: Memory, register_seconds: float = DEFAULTS.register_seconds
+) -> Health:
+    """Look at all pods of the workload.
+
+    Args:
+        seen: with a workload.
+        memory: of earlier rounds.
+        register_seconds: a pod that has been ready for so long without registering runs no worker.
+    """
     workload, pods = seen.workload, seen.own_pods
     assert workload is not None
     if seen.depth is None:
@@ -66,7 +73,7 @@ def examine(seen: Observed, memory: Memory) -> Health:
         return Health()
     by_pod = seen.workers_by_pod()
     startup = memory.startup.seconds if memory.startup else None
-    patience = max(NOT_READY_SECONDS, 3 * (startup or 0.0))
+    patience = _Patience(register_seconds, max(NOT_READY_SECONDS, 3 * (startup or 0.0)))
     findings = [_examine_pod(pod, by_pod[pod.uid], seen.at, patience) for pod in pods]
     working = findings.count(_WORKS)
     registered = any(by_pod[pod.uid] for pod in pods)
@@ -76,7 +83,7 @@ def examine(seen: Observed, memory: Memory) -> Health:
     elif not registered and memory.registered_at is not None:
         # Redis may have lost all registrations at once; workers renew them within a lease.
         lost_seconds = seen.steady - memory.registered_at
-        fine += [_UNREGISTERED] if lost_seconds < REGISTER_SECONDS else []
+        fine += [_UNREGISTERED] if lost_seconds < register_seconds else []
     ailing = Counter(finding for finding in findings if finding not in fine)
     refused = _refusal(workload)
     if ailing and not (refused and working):
@@ -90,7 +97,8 @@ def examine(seen: Observed, memory: Memory) -> Health:
             hopeless=not working and alike,
             strange=most.trouble is WorkerTrouble.NO_WORKER_REGISTERED and not registered,
         )
-    return _of_the_whole(seen, memory, pods, working, refused)
+    missing = _unserved(seen, pods, register_seconds)
+    return _of_the_whole(seen, memory, pods, working, refused, missing)
 
 
 class _Finding(NamedTuple):
@@ -104,7 +112,16 @@ _WORKS = _Finding(None, "works")
 _STARTS = _Finding(None, "starts")
 
 
-def _examine_pod(pod: Pod, workers: Sequence[Worker], at: float, patience: float) -> _Finding:
+class _Patience(NamedTuple):
+    """For how long a pod may do something before that is a trouble, in seconds."""
+
+    register_seconds: float
+    """Be ready without a registered worker."""
+    start_seconds: float
+    """Exist without being ready."""
+
+
+def _examine_pod(pod: Pod, workers: Sequence[Worker], at: float, patience: _Patience) -> _Finding:
     """Say what keeps a pod from working."""
     for container in pod.containers:
         finding = _examine_container(container, at)
@@ -116,8 +133,8 @@ def _examine_pod(pod: Pod, workers: Sequence[Worker], at: float, patience: float
         return _WORKS
     if pod.ready:
         since = at - (pod.ready_since or pod.created_at)
-        return _UNREGISTERED if since >= REGISTER_SECONDS else _STARTS
-    return _examine_start(pod, at - pod.created_at, patience)
+        return _UNREGISTERED if since >= patience.register_seconds else _STARTS
+    return _examine_start(pod, at - pod.created_at, patience.start_seconds)
 
 
 def _examine_start(pod: Pod, age: float, patience: float) -> _Finding:
@@ -185,6 +202,7 @@ def _of_the_whole(
     pods: Sequence[Pod],
     working: int,
     refused: WorkerTrouble | None,
+    unserved: Sequence[str],
 ) -> Health:
     """Judge the workload as a whole, when no pod has trouble of its own."""
     workload = seen.workload
@@ -196,9 +214,8 @@ def _of_the_whole(
     if workload.stuck:
         message = f"{counts}; the rollout makes no progress: {workload.stuck}"
         return Health(WorkerTrouble.ROLLOUT_STUCK, message, working)
-    missing = _unserved(seen, pods)
-    if missing:
-        message = f"no worker serves {', '.join(missing)}, which spec.queues names"
+    if unserved:
+        message = f"no worker serves {', '.join(unserved)}, which spec.queues names"
         return Health(WorkerTrouble.QUEUE_NOT_SERVED, message, working)
     if working == len(pods) and _stays_short(seen, memory):
         text = f"the missing pods are not created; the events of {workload.key} say why"
@@ -215,7 +232,7 @@ def _stays_short(seen: Observed, memory: Memory) -> bool:
     return memory.short is not None and seen.steady - memory.short[0] >= MISSING_SECONDS
 
 
-def _unserved(seen: Observed, pods: Sequence[Pod]) -> list[str]:
+def _unserved(seen: Observed, pods: Sequence[Pod], register_seconds: float) -> list[str]:
     """List the queues that no worker serves, once workers had time to register."""
     redis = {trigger.name: trigger.redis for trigger in seen.triggers}
     served = {(redis[w.trigger], queue) for w in seen.workers for queue in w.queues}
@@ -228,7 +245,7 @@ def _unserved(seen: Observed, pods: Sequence[Pod]) -> list[str]:
     }
     by_pod = seen.workers_by_pod()
     settled = (
-        by_pod[pod.uid] and seen.at - (pod.ready_since or math.inf) >= REGISTER_SECONDS
+        by_pod[pod.uid] and seen.at - (pod.ready_since or math.inf) >= register_seconds
         for pod in pods
     )
     return sorted(missing) if any(settled) else []

@@ -69,7 +69,8 @@ class Ownership:
             ApiError: a claim could not be written.
         """
         me, steady = self._tools.operator_name, self._tools.steady()
-        stance, seconds = choose_stance(me, self._claim, self._asked_at, steady)
+        patience = self._tools.timings.answer_seconds
+        stance, seconds = choose_stance(me, self._claim, self._asked_at, steady, patience)
         match stance:
             case Stance.ANSWER:
                 self._challenger = (self._claim.challenged_by, steady)

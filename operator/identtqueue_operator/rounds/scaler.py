@@ -104,7 +104,7 @@ class Scaler:
             connections: those that it was made through.
             rung_at: when the doorbell rang for this round (`perf_counter`), if it did.
         """
-        decision, self._memory = decide(spec, seen, self._memory)
+        decision, self._memory = decide(spec, seen, self._memory, self._tools.timings)
         self.seen, self.decision = seen, decision
         outcome = await self.act(decision, seen, connections, spec)
         if outcome.scaled_to is not None:
