@@ -19,7 +19,7 @@ OPERATOR = ROOT / "operator/identtqueue_operator"
 KNOW_KINDS = ("workload", "kube")
 """Rooms that may tell kinds of workloads apart."""
 SPEAK_OF_KINDS = {
-    "api/v1alpha1.py": "the default of workloadRef.kind, and descriptions of fields",
+    "api/v1alpha1/workload.py": "the default of workloadRef.kind, and descriptions of fields",
     "api/crd.py": "descriptions of fields",
     "api/admission.py": "which permission an author needs for a template",
 }
