@@ -1,8 +1,7 @@
-"""The operator's own times, in one value that is given to each part when it is made.
+"""The operator's own times, in one value that each part is given when it is made.
 
-Users set none of them: what depends on a workload stands in its TaskQueue. Here are the paces and
-the patience that must fit each other, and that a test wants shorter or longer than they are. A
-constant that nobody needs otherwise stays beside the code that it is about.
+Users set none of them: what depends on a workload stands in its TaskQueue. A time is here if a test
+needs it shorter or longer. Any other constant stays beside the code that it is about.
 """
 
 from dataclasses import dataclass
@@ -10,9 +9,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """The defaults are what the documentation describes.
+    """The paces and the patience of an operator, grouped by the room that uses them.
 
-    Attributes are grouped by the room that uses them.
+    The defaults are what the documentation describes.
     """
 
     # rounds
@@ -50,7 +49,7 @@ class Timings:
 
     # kube
     autoscalers_period_seconds: float = 20.0
-    """Period of listing other autoscalers. A watch tells of most changes sooner."""
+    """Period of listing other autoscalers. A watch reports most changes sooner."""
     autoscalers_retry_seconds: tuple[float, float] = (0.2, 20.0)
     """First and longest pause after such a list that failed."""
     pods_retry_seconds: tuple[float, float] = (0.2, 10.0)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import redis
 
 from identtqueue.protocol.keys import ROOT as KEY_ROOT
+from identtqueue_operator.timings import Timings
 from identtqueue_operator.workload.kinds import WATCHED
 
 ROOT = Path(__file__).parents[2]
@@ -190,3 +193,22 @@ def test_a_class_name_of_the_library_means_one_thing() -> None:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name.lstrip("_"), []).append(f"{name(path)}: {node.name}")
     assert {key: where for key, where in places.items() if len(where) > 1} == {}
+
+
+def test_no_test_of_the_operator_patches_a_time() -> None:
+    """`Timings` are given instead: a constant that is moved or copied escapes a patch."""
+    patched = [
+        f"{name(path)}:{node.lineno}"
+        for path in sorted((ROOT / "tests/operator").glob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "monkeypatch.setattr"
+        and re.search(r"SECONDS|\btime\b|monotonic", ast.unparse(node))
+    ]
+    assert patched == []
+
+
+def test_every_timing_is_used() -> None:
+    operator = ROOT / "operator/identtqueue_operator"
+    code = "".join(p.read_text("utf-8") for p in operator.rglob("*.py") if p.stem != "timings")
+    assert [each.name for each in fields(Timings) if f".{each.name}" not in code] == []
