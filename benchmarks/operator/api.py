@@ -12,7 +12,8 @@ from typing import Any, NamedTuple, Self
 
 import aiohttp
 
-from identtqueue_operator.kube.client import ApiError, Kube, connect
+from identtqueue_operator.kube.client import Kube
+from identtqueue_operator.kube.requests import ApiError, connect
 
 Json = dict[str, Any]
 

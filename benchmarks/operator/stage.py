@@ -21,7 +21,7 @@ import yaml
 from benchmarks.operator.api import APPS, CORE, OURS, Api, Json
 from benchmarks.operator.process import Operator
 from identtqueue import Client
-from identtqueue_operator.kube.client import ApiError
+from identtqueue_operator.kube.requests import ApiError
 from testing.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]

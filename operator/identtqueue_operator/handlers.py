@@ -15,8 +15,8 @@ import kopf
 
 from identtqueue_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
 from identtqueue_operator.controller import Controller
-from identtqueue_operator.kube.client import in_cluster
 from identtqueue_operator.kube.parse import key_of
+from identtqueue_operator.kube.requests import in_cluster
 from identtqueue_operator.workload.kind import WatchedKind
 from identtqueue_operator.workload.kinds import WATCHED
 

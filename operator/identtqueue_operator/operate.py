@@ -20,8 +20,9 @@ import kopf
 from identtqueue_operator import handlers, logs
 from identtqueue_operator.collector import Collector
 from identtqueue_operator.controller import Controller
-from identtqueue_operator.kube.client import TASK_QUEUES, ApiError, Kube, connect
+from identtqueue_operator.kube.client import TASK_QUEUES, Kube
 from identtqueue_operator.kube.leader import Leader
+from identtqueue_operator.kube.requests import ApiError, connect
 from identtqueue_operator.metrics import Meter
 from identtqueue_operator.scrapers import Scrapers
 from identtqueue_operator.server import Server

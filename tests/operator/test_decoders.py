@@ -18,6 +18,7 @@ from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.server import check_server, own_name
 from identtqueue.transport.settings import RedisSettings
 from identtqueue_operator.kube import client, parse
+from identtqueue_operator.kube.requests import parse_answer
 from identtqueue_operator.policy.claims import Claim
 from identtqueue_operator.queues.redis_errors import explain
 from identtqueue_operator.times import timestamp
@@ -122,7 +123,7 @@ def test_an_error_reply_is_told_in_fixed_words(text):
 @pytest.mark.slow
 @given(st.binary(max_size=300) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_an_answer_of_the_api_server_is_an_object(text):
-    assert isinstance(client._parse(text), dict)
+    assert isinstance(parse_answer(text), dict)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from identtqueue_operator.kube import client as kube_module
+from identtqueue_operator.kube import requests
 from identtqueue_operator.kube.pod_watch import PodWatch
 from identtqueue_operator.timings import Timings
 from testing.operating import Operator
@@ -34,7 +34,7 @@ class Seen:
 
 @pytest.fixture
 async def seen(kube, monkeypatch):
-    monkeypatch.setattr(kube_module, "PAGE", 10)
+    monkeypatch.setattr(requests, "PAGE", 10)
     return Seen()
 
 

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from identtqueue_operator.api.v1alpha1 import API_VERSION, KIND
-from identtqueue_operator.kube.client import ApiError, Kube
+from identtqueue_operator.kube.client import Kube
+from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.logs import about
 from identtqueue_operator.model import Key
 from identtqueue_operator.status.render import Event, Round, render_status

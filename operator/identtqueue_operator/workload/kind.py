@@ -9,9 +9,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from identtqueue_operator.kube.client import ApiResource, Kube
+from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.parse import Body, key_of, parse_selector
-from identtqueue_operator.model import RemovalOrder, Workload, WorkloadKey
+from identtqueue_operator.kube.requests import ApiResource
+from identtqueue_operator.model import Key, RemovalOrder, Workload, WorkloadKey
 
 KindId = tuple[str, str]
 """Group and kind, as an owner reference names them."""
@@ -102,7 +103,7 @@ class WatchedKind(Kind):
 
     def path(self, key: WorkloadKey) -> str:
         """Return where an object is in the API."""
-        return f"/{self.resource.api}/namespaces/{key.namespace}/{self.plural}/{key.name}"
+        return self.resource.path(Key(key.namespace, key.name))
 
     def path_of(self, workload: Workload) -> str:
         """Return where the workload is in the API."""

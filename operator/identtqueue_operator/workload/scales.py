@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from identtqueue_operator.kube.cache import Cluster
-from identtqueue_operator.kube.client import ApiError, Kube
+from identtqueue_operator.kube.client import Kube
+from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Workload, WorkloadKey
 from identtqueue_operator.workload.kind import ScaledKind, WorkloadTrouble
 
