@@ -65,7 +65,7 @@ def _watch_workloads(
 def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:
     """Make kopf's settings: quiet, patient, and without traces on what it watches."""
     chosen = kopf.OperatorSettings()
-    # The events are ours (see `report`), not kopf's log lines.
+    # Events come from `status.writer`; kopf would make one of each of its log lines.
     chosen.posting.enabled = False
     # No dynamic watching of namespaces and CRDs: it needs permissions on the whole cluster.
     chosen.scanning.disabled = True
@@ -79,11 +79,11 @@ def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:
     # Lists come in pieces, so that few objects are in memory at once. Each may take 1.5 MiB, as
     # TaskQueues and workloads of strangers do, and eight times as much once it is parsed.
     chosen.watching.chunk_size = 10
-    # One task per object that changed, which keeps the object until the idle time-out: short, or
-    # thousands of objects at start would wait for each other; limited, for the same reason.
+    # kopf makes a task for each object that has changed, which keeps the object until the idle
+    # time-out. At start there are thousands, so few live at once, and each of them ends soon.
     chosen.queueing.worker_limit = 20
     chosen.queueing.idle_timeout = 0.01
-    # Never added; only its name must not be kopf's own, so as not to touch other operators' mark.
+    # It is never added. Under kopf's own name, kopf would remove it from other operators' objects.
     chosen.persistence.finalizer = FINALIZER
     chosen.persistence.progress_storage = _NoProgress()
     chosen.persistence.diffbase_storage = _NoDifferences()
@@ -91,7 +91,7 @@ def settings(*, cluster_wide: bool) -> kopf.OperatorSettings:
 
 
 class _NoProgress(kopf.ProgressStorage):
-    """Event handlers have no progress; nothing is read from the objects or written to them."""
+    """A storage of nothing: event handlers have no progress to keep in the objects."""
 
     def fetch(self, **_: Any) -> None:
         return None
@@ -110,7 +110,7 @@ class _NoProgress(kopf.ProgressStorage):
 
 
 class _NoDifferences(kopf.DiffBaseStorage):
-    """Event handlers compare nothing; kopf would copy every object deeply, at every event."""
+    """A comparison of nothing: kopf would copy each object deeply, at each event."""
 
     def build(self, **_: Any) -> kopf.BodyEssence:
         return kopf.BodyEssence()

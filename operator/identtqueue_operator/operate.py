@@ -31,6 +31,7 @@ from identtqueue_operator.settings import Settings, SettingsError
 logger = logging.getLogger("identtqueue_operator")
 
 CRD_WAIT_SECONDS = 2.0
+"""Pause between two attempts to list TaskQueues, while their CRD is missing."""
 
 
 class LeadershipLost(Exception):
@@ -47,10 +48,10 @@ async def operate(settings: Settings) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     meter = Meter()
-    # The Lease is renewed over connections of its own: a slow API server and a thousand writes in
-    # line must not cost the leadership, which would only add a restart to the load.
+    # The Lease is renewed over connections of its own. Otherwise a slow API server, with a thousand
+    # writes in line, would cost the leadership, and a restart would add to the load.
     lease_api = await connect()
-    # So are pods: a watch holds its connection.
+    # Pods are watched over connections of their own too, because a watch holds its connection.
     watch_api = await connect(connections=len(settings.namespaces) + 2)
     async with (
         Kube(await connect()) as kube,
@@ -124,11 +125,11 @@ class _Term:
             standalone=True,
             clusterwide=self.settings.cluster_wide,
             namespaces=self.settings.namespaces,
-            # Given, or kopf asks for the user's name, which an arbitrary uid in a pod has not.
+            # Otherwise kopf asks for the user's name, and an arbitrary uid in a pod has none.
             identity=self.settings.identity,  # type: ignore[arg-type]
             stop_flag=self.watching_stops,
         )
-        # kopf has just put its own in place, which would stop it before the reconcilers.
+        # kopf has just installed its own, which would stop it before the reconcilers.
         _stop_on_signals(self.stop)
         await kopf.run_tasks(tasks, ignored=existing)
 
@@ -154,7 +155,7 @@ async def _hold(leader: Leader) -> None:
 
 
 async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
-    """Wait for work to be done, or for the stop. Whether it was done."""
+    """Wait until work is done or a stop is asked for; return False if it was the stop."""
     task = asyncio.ensure_future(work)
     asked = asyncio.ensure_future(stop.wait())
     await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)

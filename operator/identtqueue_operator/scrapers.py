@@ -1,8 +1,8 @@
-"""Access to /metrics: for callers that the API server knows and that have the right to it.
+"""Access to /metrics, for callers that the API server knows and permits.
 
 A TokenReview says who the caller is. A SubjectAccessReview says whether that user may `get` the
 path (`nonResourceURLs`). Answers are remembered, so most scrapes cost the API server nothing.
-A flood of wrong tokens costs it a few requests at a time: those beyond are turned away unasked.
+A flood of wrong tokens costs it a few requests at a time; other unknown callers get 503 meanwhile.
 """
 
 import asyncio
@@ -19,18 +19,18 @@ logger = logging.getLogger(__name__)
 
 PATH = "/metrics"
 REMEMBERED_SECONDS = 60.0
-"""A right that is taken away holds for so long at most."""
+"""How long an answer counts. So a permission that is revoked ends after this time at most."""
 MOST_REMEMBERED = 128
-"""Callers, of the allowed and of the refused each."""
+"""Most callers that are remembered, of the permitted and of the refused each."""
 AT_ONCE = 4
-"""Unknown callers that the API server is asked about at the same time."""
+"""How many unknown callers the API server is asked about at the same time."""
 
 
 class Scrapers:
     """The callers of /metrics.
 
     Args:
-        kube: to ask the API server with.
+        kube: asks the API server.
         clock: seconds, monotonic.
     """
 
@@ -48,7 +48,7 @@ class Scrapers:
         return len(self._allowed) + len(self._refused)
 
     async def check(self, authorization: str) -> HTTPStatus:
-        """Decide about a request by its header: 200, or the status of the refusal."""
+        """Return the status for a request with this header: 200, or that of the refusal."""
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             return HTTPStatus.UNAUTHORIZED

@@ -25,8 +25,9 @@ class Server:
     """The operator's HTTP port.
 
     Args:
-        metrics: the answer of /metrics.
-        check: (Authorization header): whether the caller may have it, as a status; None: everybody.
+        metrics: returns what /metrics answers.
+        check: returns the status for a caller with this Authorization header: 200, or that of the
+            refusal. None: everybody may read the metrics.
         certificate: files of a TLS certificate and its key; None: plain HTTP.
         timings: how often the certificate is read again.
 
@@ -55,7 +56,7 @@ class Server:
         self._runner = web.AppRunner(app, access_log=None)
 
     async def start(self, port: int) -> int:
-        """Listen; gives the port, which is a free one for port 0.
+        """Begin to listen; return the port, which is a free one for port 0.
 
         Raises:
             OSError: the port is taken, or the certificate can't be read or used (`ssl.SSLError`).
@@ -79,7 +80,7 @@ class Server:
         await self._runner.cleanup()
 
     async def _follow_rotation(self, context: ssl.SSLContext, cert: Path, key: Path) -> None:
-        """Take in a renewed certificate: the kubelet changes the files of a mounted Secret."""
+        """Load a renewed certificate: the kubelet changes the files of a mounted Secret."""
         seen = await asyncio.to_thread(_content, cert, key)
         while True:
             await asyncio.sleep(self._timings.rotation_seconds)
@@ -89,7 +90,7 @@ class Server:
                     context.load_cert_chain(cert, key)
                     seen = found
                     logger.info("the certificate of the HTTP port was renewed")
-            except OSError as error:  # of both files one may be new; the next look finds the other
+            except OSError as error:  # one file may be newer than the other; the next look fits
                 logger.warning("the renewed certificate of the HTTP port can't be used: %s", error)
 
     async def _live(self, _: web.Request) -> web.Response:

@@ -59,12 +59,12 @@ _LEVELS = ("debug", "info", "warning", "error")
 
 
 class SettingsError(ValueError):
-    """An environment variable has a value that is not understood."""
+    """The error of an environment variable whose value is not understood."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """See the module's table."""
+    """What the environment says; the module's table lists the variables."""
 
     namespaces: tuple[str, ...]
     """Served namespaces; empty means the whole cluster."""
@@ -109,7 +109,7 @@ class Settings:
         names = [name.strip() for name in environment.get("IDENTTQUEUE_NAMESPACES", "").split(",")]
         names = [name for name in names if name] or [own]
         if "*" in names and len(names) > 1:
-            raise SettingsError("IDENTTQUEUE_NAMESPACES: '*' stands alone")
+            raise SettingsError("IDENTTQUEUE_NAMESPACES: '*' (the whole cluster) stands alone")
         return cls(
             namespaces=() if names == ["*"] else tuple(dict.fromkeys(names)),
             own_namespace=own,

@@ -40,8 +40,8 @@ async def act(
     """Carry out a decision.
 
     Returns:
-        What was really done. A failure (Redis went away, somebody changed the workload in
-        between) is in it and ends the round; what was not done, the next round decides again.
+        What was really done, and a failure that ended the round: Redis went away, or somebody
+        changed the workload in between. The next round decides again on what was not done.
     """
     outcome = Outcome()
     try:
@@ -66,7 +66,7 @@ async def _act_at(
     outcome: Outcome,
     max_deliveries: int,
 ) -> Outcome:
-    """Carry out what concerns the workers in one trigger's Redis. Another Redis may still fail."""
+    """Carry out what concerns one trigger's workers. A failure there does not stop the others."""
     endpoint = connection.endpoint
     if endpoint is None or any(blind.name == connection.name for blind in seen.blind):
         return outcome
@@ -95,10 +95,10 @@ def _of(connection: Connection, workers: Iterable[Worker]) -> Iterable[Worker]:
 async def _scale(
     decision: Decision, seen: Observed, outcome: Outcome, cluster: Cluster, kube: Kube
 ) -> Outcome:
-    """Write the number, on condition that the workload is the one that was seen.
+    """Write the number, on condition that the workload has not changed since it was seen.
 
-    Its status is written all the time. If nothing else has changed, growing is as right as before;
-    lowering rests on more, so that is for the next round.
+    Controllers write its status all the time, which is a change too. If nothing else has changed,
+    a higher number is written all the same. A lower one rests on more, so the next round decides.
     """
     workload, wanted = seen.workload, decision.scale_to
     assert workload is not None

@@ -38,7 +38,7 @@ class Alarm:
 
         Args:
             seconds: longest wait; None: only a change ends it.
-            rest_seconds: shortest wait, if that is less. Changes meanwhile end it then.
+            rest_seconds: a change ends the wait only after this time; None: at once.
         """
         clock = asyncio.get_running_loop().time
         begun = clock()

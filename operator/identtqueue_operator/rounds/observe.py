@@ -1,9 +1,9 @@
-"""Reading: everything that one decision rests on, into one `Observed`.
+"""Observation: everything that one decision rests on, in one `Observed`.
 
 The cluster's part comes from the watches' cache (a workload that is not there is asked for), the
 queues' part from Redis: for each trigger one round trip for the depths, and one more for the
-workers where there are any. Triggers are read beside each other, so that a Redis that is silent
-delays no answer of the others by more than its time-out. What can't be read is None, never zero.
+workers where there are any. Triggers are read concurrently, so a silent Redis delays the round by
+its time-out at most. What can't be read is None, never zero.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ async def observe(
     shared: str = "",
     due_within_seconds: float = 0.0,
 ) -> Observed:
-    """Look at everything.
+    """Observe a workload, its pods and its queues.
 
     Args:
         workload: which one is scaled.
@@ -38,7 +38,7 @@ async def observe(
         workloads: knows the workload, and which pods belong to it.
         at: the time, seconds since the epoch.
         steady_at: the same on the monotonic clock.
-        conflict: who else scales the workload.
+        conflict: another autoscaler or TaskQueue that scales the workload, in words.
         rival: whether that is an older TaskQueue.
         shared: which other TaskQueue counts the same tasks.
         due_within_seconds: how far ahead to look for tasks that fall due.

@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 BACKOFF_SECONDS = (0.05, 30.0)
 """First and longest pause after a failed round. Most failures are conflicts with another write."""
 REST_AFTER_FAILURE_SECONDS = 5.0
-"""Longest time after a failed round for which events are ignored. A working fleet rings all the
-time and must not cause a retry each time; a repair should be noticed soon."""
+"""Longest time after a failed round for which events cause no other one. A working fleet rings all
+the time and must not cause a retry each time; a repair should be noticed soon."""
 FAILURES_TO_TELL = 4
 """How many rounds in a row must fail before the status says so."""
 FOLLOW_UP_SECONDS = 0.05
@@ -110,7 +110,7 @@ class Reconciler:
         if self._ownership.read(body.get("status") or {}):
             self.look()
         if body["metadata"]["generation"] == self.resource.generation:
-            return False  # only the status changed, and that was us
+            return False  # only the status changed, which operators write
         self.resource.read(body)
         self.look()
         return True
@@ -130,7 +130,7 @@ class Reconciler:
     # --- the loop ---
 
     async def run(self) -> None:
-        """Round after round, until cancelled or the TaskQueue is gone."""
+        """Run round after round, until cancelled or the TaskQueue is gone."""
         try:
             await self._know_the_others()
             await self._know_redis()
