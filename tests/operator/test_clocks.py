@@ -7,7 +7,8 @@ import pytest
 from identtqueue_operator.model import Depth, Memory
 from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.policy.drain import VICTIM_COST, drains_since
-from identtqueue_operator.status.render import Round, render_status
+from identtqueue_operator.status.render import render_status
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.times import rfc3339
 from identtqueue_operator.timings import Timings
 from testing.taskqueues import WORKLOAD, observed, pod, spec, with_trigger, worker

@@ -7,7 +7,8 @@ import pytest
 from identtqueue_operator.model import Depth, Hands, Memory
 from identtqueue_operator.policy import foreign_changes as hands_module
 from identtqueue_operator.policy.decide import decide
-from identtqueue_operator.status.render import Round, render_status
+from identtqueue_operator.status.render import render_status
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.timings import Timings
 from testing.operating import Setup
 from testing.taskqueues import WORKLOAD, deployment, observed, spec

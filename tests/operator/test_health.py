@@ -12,7 +12,9 @@ from identtqueue_operator.policy.health import (
     NOT_READY_SECONDS,
     examine,
 )
-from identtqueue_operator.status.render import NOBODY_WORKS_SECONDS, Round, render_status
+from identtqueue_operator.status.headline import NOBODY_WORKS_SECONDS
+from identtqueue_operator.status.render import render_status
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.timings import DEFAULTS
 from testing.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
 from testing.wording import messages, repeated

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from identtqueue_operator import logs
 from identtqueue_operator.logs import JsonLines
 from identtqueue_operator.model import Cause
-from identtqueue_operator.status.render import Round, render_status
+from identtqueue_operator.status.render import render_status
+from identtqueue_operator.status.round import Round
 from testing.taskqueues import WORKLOAD
 
 ODD = "up\x1b[2J\x07\r\nFAKE 2026 ready\x9b\u202e\u2028" + "long " * 100_000

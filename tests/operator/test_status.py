@@ -21,7 +21,8 @@ from identtqueue_operator.model import (
     WorkerTrouble,
 )
 from identtqueue_operator.policy.decide import decide
-from identtqueue_operator.status.render import Round, render_status
+from identtqueue_operator.status.render import render_status
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.status.writer import difference
 from testing.taskqueues import WORKLOAD, deployment, observed, pod, spec, with_trigger, worker
 

@@ -19,7 +19,7 @@ from identtqueue_operator.policy.decide import decide
 from identtqueue_operator.queues.connections import Connection
 from identtqueue_operator.queues.endpoint import Endpoint
 from identtqueue_operator.rounds.act import act
-from identtqueue_operator.status.render import Round
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.status.writer import MAX_UNSENT, StatusWriter
 from testing.api_server import Refusal
 from testing.taskqueues import WORKLOAD, observed, spec, worker

@@ -29,7 +29,8 @@ from identtqueue_operator.model import (
 from identtqueue_operator.policy.decide import choose, decide
 from identtqueue_operator.policy.drain import VICTIM_COST
 from identtqueue_operator.policy.evidence import find_dead
-from identtqueue_operator.status.render import Round, render_status
+from identtqueue_operator.status.render import render_status
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.workload.template import render
 from testing.taskqueues import WORKLOAD, observed, pod, spec, worker
 

@@ -26,7 +26,7 @@ from identtqueue_operator.rounds.reporter import Reporter
 from identtqueue_operator.rounds.resource import Resource
 from identtqueue_operator.rounds.scaler import Scaler
 from identtqueue_operator.rounds.tools import Tools
-from identtqueue_operator.status.render import Round
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.workload.kind import WorkloadTrouble
 from identtqueue_operator.workload.owned import NOT_ALLOWED, Kept, OwnedWorkload
 

@@ -17,7 +17,7 @@ from identtqueue_operator.model import Cause, Key
 from identtqueue_operator.rounds.ownership import Ownership
 from identtqueue_operator.rounds.resource import Resource
 from identtqueue_operator.rounds.tools import Tools
-from identtqueue_operator.status.render import Round
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.status.writer import StatusWriter, TaskQueueGone
 
 logger = logging.getLogger(__name__)

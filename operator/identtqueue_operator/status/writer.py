@@ -17,7 +17,9 @@ from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.logs import about
 from identtqueue_operator.model import Key
-from identtqueue_operator.status.render import Event, Round, render_status
+from identtqueue_operator.status.events import Event
+from identtqueue_operator.status.render import render_status
+from identtqueue_operator.status.round import Round
 from identtqueue_operator.times import rfc3339
 from identtqueue_operator.timings import DEFAULTS, Timings
 
