@@ -82,7 +82,8 @@ async def test_the_largest_number_counts_and_says_whose_it_is(operator, setup, s
     await setup.replicas(2)
     await second.enqueue(5)
     await setup.replicas(5)
-    await eventually(lambda: setup.status.get("decidedBy") == "eu")
+    await eventually(lambda: setup.status.get("lastDecision", {}).get("to") == 5)
+    assert setup.status["decidedBy"] == "eu"
     assert setup.status["lastDecision"]["message"] == (
         "trigger eu: ceil((5 queued + 0 in flight) / 1 per replica) = 5 (the others: main 2)"
     )

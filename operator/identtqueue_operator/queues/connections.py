@@ -1,12 +1,12 @@
-"""The connections of one TaskQueue: for each trigger, to the Redis that holds its queues.
+"""The connections of one TaskQueue: for each trigger, one to the Redis that holds its queues.
 
-Endpoints are shared between TaskQueues, and between triggers; here is which of them a TaskQueue
-uses, and for what. Each trigger listens under an owner of its own. So its trouble (an ACL that
-lacks its queues, say) is not that of another trigger at the same Redis.
+TaskQueues and triggers with the same Redis share an endpoint. `Connections` knows which endpoints a
+TaskQueue uses, and for which queues. Each trigger listens as an owner of its own, so trouble of one
+trigger (an ACL that lacks its queues, say) is not trouble of another one at the same Redis.
 
-A queue that has left the specification, or whose trigger means another Redis now, is remembered
-with the endpoint where it is: workers that were asked to drain there have to be called back there.
-That ends when it is done, or after a while: a Redis that was shut down does not come back.
+A queue may leave the specification, or its trigger may move to another Redis. Such a dropped queue
+is remembered with its endpoint until its draining workers have been called back. If that Redis
+can't be reached, the operator gives up after a while, since the server may never come back.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -26,13 +26,13 @@ GIVE_UP_SECONDS = 600.0
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """The place of a trigger's queues; or why it is not known."""
+    """The connection of a trigger to its Redis, or the reason why there is none."""
 
     name: str
     """Name of the trigger."""
     queues: tuple[str, ...]
     owner: str
-    """Under which the endpoint knows the trigger."""
+    """Name by which the endpoint knows the trigger."""
     endpoint: Endpoint | None
     trouble: Source | None = None
     """Why there is no endpoint."""
@@ -44,18 +44,23 @@ class Connection:
 
     @property
     def source(self) -> Source:
-        """Its state now."""
+        """State of the connection now."""
         if self.endpoint is None:
             return self.trouble or Source()
         return self.endpoint.source(self.owner)
 
     @property
     def admin(self) -> Admin | None:
-        """For commands to the queues; None while there is trouble."""
+        """Runs commands on the queues; None while there is trouble."""
         endpoint = self.endpoint
         if endpoint is None or endpoint.in_trouble or not endpoint.hears(self.owner):
             return None
         return endpoint.admin
+
+    async def tried(self) -> None:
+        """Wait until it is known whether Redis answers. Without an endpoint, that is known."""
+        if self.endpoint is not None:
+            await self.endpoint.tried()
 
     def failed(self, error: IdenttqueueError) -> None:
         """Note that the trigger could not be read."""
@@ -82,20 +87,21 @@ class _Held:
 class Dropped:
     """Queues at one endpoint that no trigger names any more."""
 
+    endpoint: Endpoint
     connection: Connection
     queues: set[str]
     since: float
-    """On the monotonic clock."""
+    """When the first of them was dropped, on the monotonic clock."""
 
 
 class Connections:
     """All connections of one TaskQueue.
 
     Args:
-        uid: of the TaskQueue.
-        namespace: of the TaskQueue and its Secrets.
+        uid: UID of the TaskQueue.
+        namespace: namespace of the TaskQueue and its Secrets.
         endpoints: shared by all TaskQueues.
-        ring: called when there is something to look at.
+        ring: wakes the TaskQueue when there is something to look at.
         clock: seconds, monotonic.
     """
 
@@ -120,7 +126,7 @@ class Connections:
         self._dropped: dict[Endpoint, Dropped] = {}
 
     async def find(self, spec: TaskQueueSpec) -> tuple[Connection, ...]:
-        """Connect to what the triggers mean now, in their order. Doorbells follow.
+        """Return the connections of all triggers, in the order of the spec; make new ones.
 
         Raises:
             ApiError: a Secret could not be read.
@@ -128,7 +134,7 @@ class Connections:
         period = float(spec.scaling.poll_period_seconds)
         found = tuple([await self._find(trigger, period) for trigger in spec.all_triggers])
         for name in self._held.keys() - {trigger.name for trigger in spec.all_triggers}:
-            await self._let_go(name, period)
+            await self._remove(name, period)
         return found
 
     async def _find(self, trigger: ResolvedTrigger, period: float) -> Connection:
@@ -160,8 +166,8 @@ class Connections:
     def _owner(self, name: str) -> str:
         return self._uid if name == MAIN_TRIGGER else f"{self._uid}#{name}"
 
-    async def _let_go(self, name: str, period: float) -> None:
-        """Let go of a trigger that has left the specification."""
+    async def _remove(self, name: str, period: float) -> None:
+        """Remove a trigger that has left the specification."""
         owner, held = self._owner(name), self._held.pop(name)
         self._endpoints.forget(owner)
         if held is not None:
@@ -172,7 +178,7 @@ class Connections:
     # --- dropped queues ---
 
     def _drop(self, held: _Held, queues: Iterable[str], period: float) -> None:
-        """Remember queues, and keep their endpoint."""
+        """Remember dropped queues, and keep their endpoint."""
         queues = set(queues)
         if not queues:
             return
@@ -183,11 +189,11 @@ class Connections:
         endpoint.listen(owner, sorted(queues), period, self._ring)
         names = tuple(sorted(queues))
         self._dropped[endpoint] = Dropped(
-            Connection("dropped", names, owner, endpoint), queues, since
+            endpoint, Connection("dropped", names, owner, endpoint), queues, since
         )
 
     def dropped(self) -> Iterator[Dropped]:
-        """List what has left, without the queues that another trigger names."""
+        """List the dropped queues, without those that another trigger names by now."""
         for endpoint, dropped in list(self._dropped.items()):
             dropped.queues -= {
                 queue
@@ -198,19 +204,17 @@ class Connections:
             yield dropped
 
     def is_late(self, dropped: Dropped) -> bool:
-        """Return whether it was waited for long enough."""
+        """Return whether the operator has waited long enough for an unreachable Redis."""
         return self._clock() - dropped.since >= GIVE_UP_SECONDS
 
     async def forget(self, dropped: Dropped) -> None:
-        """Drop what has nothing left to do."""
-        endpoint = dropped.connection.endpoint
-        assert endpoint is not None
-        del self._dropped[endpoint]
-        endpoint.forget(dropped.connection.owner)
-        await self._endpoints.drop_if_idle(endpoint)
+        """Forget dropped queues, where nothing is left to do."""
+        del self._dropped[dropped.endpoint]
+        dropped.endpoint.forget(dropped.connection.owner)
+        await self._endpoints.drop_if_idle(dropped.endpoint)
 
     async def close(self) -> None:
-        """Listen to nothing any more, and break the circle with the owner of `ring`."""
+        """Stop listening, and break the reference cycle with the owner of `ring`."""
         for dropped in list(self._dropped.values()):
             await self.forget(dropped)
         for name, held in self._held.items():

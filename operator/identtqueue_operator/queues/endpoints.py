@@ -21,10 +21,10 @@ class Endpoints:
     """The Redis endpoints in use.
 
     Args:
-        kube: to read Secrets.
+        kube: reads Secrets.
         clock: seconds, monotonic.
         reach: which addresses may be connected to.
-        timings: the time-outs, and how often is tried again what Redis or a Secret refuses.
+        timings: time-outs of Redis, and pauses before Secrets and doorbells are tried again.
     """
 
     def __init__(
@@ -51,9 +51,9 @@ class Endpoints:
         """Find or make the endpoint that a trigger of a TaskQueue means.
 
         Args:
-            owner: of the connection; begins with the UID of the TaskQueue.
-            namespace: of the TaskQueue and its Secrets.
-            redis: what its spec says.
+            owner: name of the trigger at its endpoint; begins with the UID of the TaskQueue.
+            namespace: namespace of the TaskQueue and its Secrets.
+            redis: the Redis in the spec.
             in_trouble: its present endpoint does not work, so Secrets are worth another look.
 
         Raises:

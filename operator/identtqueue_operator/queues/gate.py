@@ -5,7 +5,7 @@ answers. Each endpoint has a gate, and all gates share two lanes:
 
 * the fast lane, for endpoints whose last attempt did not fail. A place in it is free again after a
   tenth of a second, however long the attempt takes. So four hundred new addresses that are silent
-  hold up the next one for less than a second, and it never sees them again;
+  delay the next one by less than a second, and only once: then they are in the slow lane;
 * the slow lane, for endpoints whose last attempt failed. It has few places and a pace. The endpoint
   with the fewest failures in a row is next, so a Redis that has just been restarted does not queue
   up behind those that never answered.
@@ -26,18 +26,19 @@ from identtqueue_operator.timings import DEFAULTS, Timings
 
 FAST_PLACES = 64
 FAST_SECONDS = 0.1
-"""After so long an attempt of the fast lane gives its place up, and goes on."""
+"""After this time an attempt in the fast lane frees its place, and goes on without one."""
 SLOW_PLACES = 16
 SLOW_PACE_SECONDS = 0.05
-"""Between two attempts of the slow lane: twenty a second, of all endpoints in trouble together."""
+"""Time between two attempts in the slow lane. So all endpoints in trouble together make at most
+twenty attempts a second."""
 AT_ONCE = 4
-"""Attempts of one endpoint; a cluster's nodes are connected to side by side."""
+"""Most attempts of one endpoint at once; the nodes of a cluster are connected to side by side."""
 BURST = 30
-"""Connections of one endpoint that are free: a start, some restarts or failovers, a cluster. One
-more is free after `Timings.connection_refill_seconds`."""
+"""How many connections one endpoint may open in a row. That is enough for the start and for some
+restarts or failovers. It may open one more after `Timings.connection_refill_seconds`."""
 CLUSTER_PARTS = 3
-"""A cluster has as many times more of both: it has at least so many primaries, and a failover costs
-connections to each."""
+"""A cluster may open this many times more connections. It has at least so many primaries, and a
+failover costs connections to each of them."""
 
 
 class Lanes:
@@ -120,8 +121,8 @@ class Gate:
     """The way to one endpoint's server, or servers.
 
     Args:
-        lanes: shared with other endpoints.
-        parts: of the server, each of which may be connected to as often.
+        lanes: the places, shared with other endpoints.
+        parts: how many servers the endpoint has; each may be connected to as often as a single one.
 
     Attributes:
         failures: attempts in a row that failed.

@@ -14,7 +14,10 @@ Queue = tuple[str, str]
 
 
 class SharedQueues:
-    """The queues of all TaskQueues. Of those with the same workload only one scales."""
+    """The queues of all TaskQueues.
+
+    Two TaskQueues with the same workload do not count as sharing: only one of them scales.
+    """
 
     def __init__(self) -> None:
         self._by_queue: dict[Queue, set[Key]] = defaultdict(set)
@@ -36,7 +39,7 @@ class SharedQueues:
         return concerned - {key}
 
     def drop(self, key: Key) -> set[Key]:
-        """Forget a TaskQueue; the same as `put` returns."""
+        """Forget a TaskQueue; return the same as `put`."""
         queues, _ = self._named.pop(key, (frozenset(), None))
         concerned: set[Key] = set()
         for queue in queues:

@@ -166,8 +166,7 @@ class Reconciler:
         except Exception:  # noqa: BLE001 - the first look meets it too, and reports it
             return
         for connection in connections:
-            if connection.endpoint is not None:
-                await connection.endpoint.tried()
+            await connection.tried()
 
     def _rest_seconds(self, pause: float | None) -> float | None:
         """Return for how long events cause no round; None: they cause one at once."""
