@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, scripts
 from identtqueue.protocol.call import Call, NewTask
-from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS, Transition
+from identtqueue.protocol.states import SERVICES, TRANSITIONS, Transition
 from identtqueue.task import Failure, State
 from identtqueue.transport import wire
 
@@ -22,11 +23,13 @@ LUA = ROOT / "queue/identtqueue/protocol/lua"
 NONE = "(none)"
 STATE = re.compile("|".join([*(rf"\b{state}\b" for state in State), re.escape(NONE)]))
 
-REFUSALS = {
-    *("lost", "missing", "paused", "exists", "late", "protocol", "alive", "unknown", "busy"),
-    *("not dead", "ended", "draining"),
+SERVICE_SCRIPTS = [row.script for row in SERVICES]
+AFTER_A_WRITE = {
+    *("ok", "done", "asked", "more"),
+    *("pending", "suspect", "failed", "cancelled", "succeeded"),
+    "unique",  # after a SETNX that has written nothing
 }
-"""Answers of a script that has refused its call."""
+"""Answers of a script that may have written. All others refuse the call."""
 
 
 def states_in(text: str) -> tuple[State | None, ...]:
@@ -248,14 +251,16 @@ def blocks(source: str) -> list[str]:
 @pytest.mark.parametrize("name", ALL)
 def test_all_guards_come_before_the_first_write(name: str) -> None:
     """Lua does not roll back. This is checked in the text; `tests/protocol` checks the rest."""
-    # To `extend` it is part of the answer: the lease has been renewed.
-    refusals = REFUSALS - {"draining"} if name == "extend" else REFUSALS
+    refusals = set(re.findall(r'"([a-z ]+)"', header(name)[3])) - AFTER_A_WRITE
+    if name == "extend":  # it is part of the answer: the lease has been renewed
+        refusals.remove("draining")
     for block in blocks(body(name)):
         write = WRITE.search(block)
         if write is None:
             continue
         after = block[write.start() :]
         returned = re.findall(r"return \{?'([a-z ]+)'", after)
+        assert set(returned) <= refusals | AFTER_A_WRITE | {"draining"}, "the header names it"
         assert not set(returned) & refusals, f"{returned} after the first write:\n{after}"
 
 
@@ -275,67 +280,70 @@ def test_time_is_redis_time(name: str) -> None:
 
 # --- who calls them ---
 
-CALLS: dict[str, Call[Any]] = {
-    "enqueue": commands.enqueue("q", [NewTask("q:a", b"", "f")]),
-    "schedule": commands.schedule("q", "n", "d", NewTask("q:a", b"", "f"), {"q:a": 1}),
-    "promote": commands.promote("q", serves=["s:job"]),
-    "claim": commands.claim("q", "w", 1, shelves=["s:job"]),
-    "finish": commands.finish("q", "w", [("q:a", 1, b"")]),
-    "retry": commands.retry("q", "w", "q:a", 1, 0, b""),
-    "bury": commands.bury("q", "w", "q:a", 1, b""),
-    "abort": commands.abort("q", "w", "q:a", 1),
-    "release": commands.release("q", "w", [("q:a", 1)]),
-    "decline": commands.decline("q", "w", "q:a", 1, "s", Failure("T", "m")),
-    "give_up": commands.give_up("q", ["s:job"], 1),
-    "recover": commands.recover("q", "w", waive_lease=True, max_deliveries=1),
-    "cancel": commands.cancel("q:a"),
-    "replay": commands.replay("q:a"),
-    "discard": commands.discard("q:a"),
-    "register": commands.register("q", "w", 1, {}, {"job": JobLimits(max_running=1)}),
-    "extend": commands.extend("q", "w", 1),
-    "leave": commands.leave("q", "w"),
-    "drain": commands.drain("q", ["w"], stop=True),
-    "pause": commands.pause("q", stop=True),
-    "await": commands.await_result("q:a"),
-    "progress": commands.progress("w", "q:a", 1, 1, b""),
-    "wake": commands.wake("q"),
-    "depth": commands.depth("q"),
-    "workers": commands.workers("q"),
-    "permitted": commands.permitted("q", ["GET"]),
-    "limits": commands.limits("q"),
+TASK = NewTask("q:a", b"", "f")
+EXAMPLES: dict[str, Any] = {
+    # by the name of a parameter:
+    "queue": "q",
+    "queues": ["q"],
+    "worker": "w",
+    "workers": ["w"],
+    "task_id": "q:a",
+    "task": TASK,
+    "tasks": [TASK],
+    "firings": {"q:a": 1},
+    "names": ["GET"],
+    "info": {},
+    "done": [("q:a", 1, b"")],
+    "attempts": [("q:a", 1)],
+    "shelves": ["s:job"],
+    "serves": ["s:job"],
+    "limits": {"job": JobLimits(max_running=1)},
+    # by its type:
+    "str": "x",
+    "int": 1,
+    "float": 1.0,
+    "bool": True,
+    "bytes": b"",
+    "Failure": Failure("T", "m"),
 }
+"""Arguments from which an example of each call is made."""
 
-PLAIN: dict[str, Call[Any]] = {
-    "task_info": commands.task_info("q:a"),
-    "task_payload": commands.task_payload("q:a"),
-    "cancel_asked": commands.cancel_asked("q:a"),
-    "last_progress": commands.last_progress("q:a"),
-    "in_flight": commands.in_flight("q", "w"),
-    "expired": commands.expired("q", 0),
-    "ring": commands.ring("q"),
-    "block_for_work": commands.block_for_work(["q"], 1),
-    "dead_letters": commands.dead_letters("q", 0, 1),
-    "connected": commands.connected(["w"]),
-    "server_info": commands.server_info(),
-    "memory_info": commands.memory_info(),
-    "cluster_slots": commands.cluster_slots(),
-    "role": commands.role(),
+
+def example(function: Callable[..., Call[Any]]) -> Call[Any]:
+    """Make an example of a call, with a list at the end that is not empty."""
+    arguments = {}
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind = name if name in EXAMPLES else parameter.annotation
+        if kind in EXAMPLES:
+            arguments[name] = EXAMPLES[kind]
+        else:
+            assert parameter.default is not parameter.empty, f"EXAMPLES has no {name}"
+    return function(**arguments)
+
+
+MADE = {
+    name: example(function)
+    for name, function in vars(commands).items()
+    if inspect.isfunction(function)
+    and str(function.__annotations__.get("return")).startswith("Call[")
 }
+CALLS = {call.name: call for call in MADE.values() if call.is_script}
+PLAIN = {name: call for name, call in MADE.items() if not call.is_script}
 
 
 def test_every_script_has_one_command() -> None:
-    assert sorted(CALLS) == ALL
+    assert sorted(call.name for call in MADE.values() if call.is_script) == ALL
 
 
-def test_no_command_is_left_out_here() -> None:
-    made = {
-        name
-        for name, function in vars(commands).items()
-        if inspect.isfunction(function)
-        and str(function.__annotations__.get("return")).startswith("Call[")
-    }
-    scripts_of = {"await": "await_result"}
-    assert made == {scripts_of.get(name, name) for name in CALLS} | PLAIN.keys()
+NATURALLY_REPEATABLE = {"enqueue", "schedule", "promote", "give_up", "recover", "await"}
+"""Transitions that do nothing the second time, or keep the answer under a key in ARGV (enqueue)."""
+
+
+@pytest.mark.parametrize("name", rows())
+def test_a_transition_may_be_sent_twice(name: str) -> None:
+    """It checks the attempt's owner, or keeps its answer for a call whose reply was lost."""
+    guarded = re.search(r"\bowned\(|\bremember\(answer, ", body(name))
+    assert guarded or name in NATURALLY_REPEATABLE or not CALLS[name].repeatable
 
 
 @pytest.mark.parametrize("name", PLAIN)

@@ -20,7 +20,7 @@ from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec, commands, replies
 from identtqueue.protocol.answers import Ack, Claim, Expiring, Recovery
 from identtqueue.protocol.call import Call
-from identtqueue.protocol.states import SERVICE_SCRIPTS, TRANSITIONS
+from identtqueue.protocol.states import CALLERS
 from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
 from protocol.model import Due, QueueModel, Submitted
@@ -116,7 +116,15 @@ class QueueMachine(RuleBasedStateMachine):
             assert without_dead(self.seen, q) == without_dead(before, q), (
                 f"{call.name} answered {answer} and wrote"
             )
+        if any(key.startswith(self.bench.keys.answer_prefix) for key in call.keys):
+            self.send_again(call, answer)
         return answer
+
+    def send_again(self, call: Call[T], answer: T) -> None:
+        """Send a call a second time, as if its reply had been lost."""
+        assert self.bench.redis.run(call) == answer
+        after = check_invariants(self.bench.raw, self.bench.queue)
+        assert without_dead(after, self.bench.queue) == without_dead(self.seen, self.bench.queue)
 
     def value(self, key: str, nothing: Any) -> Any:
         """Return the value that was seen under a key."""
@@ -599,4 +607,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 def scripts_to_run() -> set[str]:
     """Return the names of all scripts that must have run."""
-    return {row.script for row in TRANSITIONS} | set(SERVICE_SCRIPTS)
+    return set(CALLERS)

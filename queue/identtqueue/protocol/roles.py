@@ -1,5 +1,7 @@
 """The Redis ACL rules of each role, derived from the scripts that it runs.
 
+Which scripts these are follows from their callers in `protocol/states.py`.
+
 Redis checks the commands inside a script against the ACL of the user that calls it. So a role needs
 all commands of all its scripts. That list can't be kept by hand: `identtqueue acl ROLE` prints it.
 """
@@ -7,10 +9,11 @@ all commands of all its scripts. That list can't be kept by hand: `identtqueue a
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from identtqueue.protocol import keys, scripts
+from identtqueue.protocol.states import CALLERS
 from identtqueue.task import check_queue_name
 
 
@@ -29,29 +32,22 @@ _LISTENING: Final = ("subscribe", "unsubscribe", "ping")
 _TOPOLOGY: Final = ("role", "cluster|slots", "asking")
 """`role` is for servers behind Sentinels, the others are for clusters."""
 
-_LOOKING: Final = ("depth", "promote", "workers")
-SCRIPTS: Final = {
-    Role.PRODUCER: ("enqueue", "await", "cancel", "depth"),
-    Role.WORKER: (
-        *("permitted", "register", "extend", "leave", "claim", "wake", "workers"),
-        *(
-            "enqueue",
-            "schedule",
-            "promote",
-            "progress",
-            "finish",
-            "retry",
-            "bury",
-            "abort",
-            "release",
-            "decline",
-            "give_up",
-            "recover",
-        ),
-    ),
-    Role.OPERATOR: (*_LOOKING, "recover", "drain"),
-    Role.ADMIN: (*_LOOKING, "recover", "drain", "pause", "replay", "discard", "limits"),
+_ACTING_AS: Final[Mapping[str, tuple[Role, ...]]] = {
+    "client": (Role.PRODUCER,),
+    **dict.fromkeys(("worker", "fetch", "finish", "shutdown", "upkeep", "cron"), (Role.WORKER,)),
+    "operator": (Role.OPERATOR, Role.ADMIN),  # an administrator may do by hand what it does
+    "admin": (Role.ADMIN,),
 }
+"""The users of Redis as whom each part of the system calls its scripts."""
+
+SCRIPTS: Final = {
+    role: tuple(
+        name for name, callers in CALLERS.items() if any(role in _ACTING_AS[c] for c in callers)
+    )
+    for role in Role
+}
+"""The scripts that each role runs: those of its parts of the system."""
+
 _PLAIN: Final = {
     Role.PRODUCER: ("hmget",),
     Role.WORKER: ("blpop", "hmget", "lrange", "zrangebyscore", "pubsub|numsub"),

@@ -1,4 +1,4 @@
-"""The state machine as data: every transition, with its script, its guard and its caller.
+"""The state machine as data: every transition, with its script, its guard and its callers.
 
 A test keeps this table, the files in `lua/` and the table in `docs/internals.md` consistent.
 """
@@ -23,13 +23,29 @@ class Transition:
         sources: states that a task may have before; None: it does not exist.
         targets: states that it may have after; None: it does not exist.
         guard: the condition under which the script moves a task.
-        caller: the part of the system that calls the script.
+        caller: the parts of the system that call the script. The permissions of a Redis user
+            follow from them (`protocol/roles.py`).
     """
 
     script: str
     sources: tuple[State | None, ...]
     targets: tuple[State | None, ...]
     guard: str
+    caller: str
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One script that moves no task.
+
+    Attributes:
+        script: name of the script.
+        does: what it does.
+        caller: the part of the system that calls the script.
+    """
+
+    script: str
+    does: str
     caller: str
 
 
@@ -133,18 +149,42 @@ TRANSITIONS: Final = (
     Transition("discard", (State.FAILED,), (NONE,), "is a dead letter", "admin"),
 )
 
-SERVICE_SCRIPTS: Final = {
-    "register": "a worker incarnation takes its first lease and declares its jobs' limits; checks "
-    "the protocol version",
-    "extend": "renews the lease of a worker that still has one",
-    "leave": "gives the lease back when nothing is in flight",
-    "drain": "asks workers to stop fetching, or calls them back",
-    "pause": "stops or resumes claims from the whole queue",
-    "progress": "stores the progress of a running attempt, and publishes it to those who watch",
-    "wake": "wakes one idle worker when tasks may start",
-    "depth": "counts the tasks by state, and measures the oldest wait; writes nothing",
-    "workers": "lists the workers and how many tasks each has; writes nothing",
-    "permitted": "lists the commands that the caller's ACL lacks; writes nothing",
-    "limits": "lists the limits of jobs and how far they are used; writes nothing",
-}
+SERVICES: Final = (
+    Service(
+        "register",
+        "a worker incarnation takes its first lease and declares its jobs' limits; checks the "
+        "protocol version",
+        "worker",
+    ),
+    Service("extend", "renews the lease of a worker that still has one", "worker"),
+    Service("leave", "gives the lease back when nothing is in flight", "worker"),
+    Service("drain", "asks workers to stop fetching, or calls them back", "operator"),
+    Service("pause", "stops or resumes claims from the whole queue", "admin"),
+    Service(
+        "progress",
+        "stores the progress of a running attempt, and publishes it to those who watch",
+        "worker",
+    ),
+    Service("wake", "wakes one idle worker when tasks may start", "worker"),
+    Service(
+        "depth",
+        "counts the tasks by state, and measures the oldest wait; writes nothing",
+        "client, operator",
+    ),
+    Service(
+        "workers",
+        "lists the workers and how many tasks each has; writes nothing",
+        "upkeep, operator",
+    ),
+    Service(
+        "permitted", "lists the commands that the caller's ACL lacks; writes nothing", "worker"
+    ),
+    Service(
+        "limits", "lists the limits of jobs and how far they are used; writes nothing", "admin"
+    ),
+)
 """Scripts that move no task."""
+
+CALLERS: Final = {row.script: row.caller.split(", ") for row in (*TRANSITIONS, *SERVICES)}
+"""The parts of the system that call each script. `protocol/roles.py` derives from it who needs what
+permission."""
