@@ -10,8 +10,7 @@ from pydantic import ValidationError
 
 from identtqueue.schedule import CronExpression
 from identtqueue_operator.api.v1alpha1 import Schedule
-from identtqueue_operator.policy import schedules
-from identtqueue_operator.policy.schedules import in_force, next_boundary
+from identtqueue_operator.policy.schedules import KnownFirings, in_force, next_boundary
 from testing.taskqueues import spec
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -156,16 +155,15 @@ TEXTS = ("0 8 * * *", "*/7 * * * *", "30 2 * * *", "0 0 29 2 *", "59 23 31 12 5"
 )
 def test_what_is_remembered_of_a_schedule_is_what_a_search_finds(text, zone, times):
     """At whatever times it is asked for, in any order."""
-    expression = CronExpression(text, zone)
+    expression, known = CronExpression(text, zone), KnownFirings()
     for moment in times:
-        found = schedules._firings(text, zone, float(moment))
+        found = known.around(text, zone, float(moment))
         assert found.last == expression.last_until(float(moment))
         assert found.following == expression.next_after(float(moment))
 
 
-def test_of_schedules_no_more_are_remembered_than_may_be(monkeypatch):
-    monkeypatch.setattr(schedules, "MOST_KNOWN", 3)
-    monkeypatch.setattr(schedules, "_known", {})
+def test_of_schedules_no_more_are_remembered_than_may_be():
+    known = KnownFirings(most=3)
     for minute in range(10):
-        schedules._firings(f"{minute} 8 * * *", "UTC", 1e9)
-    assert len(schedules._known) == 3
+        known.around(f"{minute} 8 * * *", "UTC", 1e9)
+    assert len(known) == 3

@@ -35,7 +35,7 @@ def next_boundary(schedules: Iterable[Schedule], at: float) -> float | None:
         time
         for each in schedules
         for time in (
-            _firings(each.start, each.time_zone, at).following,
+            _firings.around(each.start, each.time_zone, at).following,
             _end(each, at) if _is_in_force(each, at) else None,
         )
         if time is not None
@@ -44,25 +44,25 @@ def next_boundary(schedules: Iterable[Schedule], at: float) -> float | None:
 
 
 def _is_in_force(schedule: Schedule, at: float) -> bool:
-    started = _firings(schedule.start, schedule.time_zone, at).last
+    started = _firings.around(schedule.start, schedule.time_zone, at).last
     if started is None:
         return False
     if schedule.end is None:
         return at < started + (schedule.duration_seconds or 0)
-    ended = _firings(schedule.end, schedule.time_zone, at).last
+    ended = _firings.around(schedule.end, schedule.time_zone, at).last
     return ended is None or started > ended
 
 
 def _end(schedule: Schedule, at: float) -> float | None:
     """Return when a schedule that is in force ends, unless it starts again before."""
     if schedule.end is not None:
-        return _firings(schedule.end, schedule.time_zone, at).following
-    started = _firings(schedule.start, schedule.time_zone, at).last
+        return _firings.around(schedule.end, schedule.time_zone, at).following
+    started = _firings.around(schedule.start, schedule.time_zone, at).last
     return None if started is None else started + (schedule.duration_seconds or 0)
 
 
 @dataclass(frozen=True, slots=True)
-class _Firings:
+class Firings:
     """The firings of an expression around a time, true from `since` until `following`."""
 
     since: float
@@ -71,20 +71,45 @@ class _Firings:
 
 
 MOST_KNOWN = 4096
-_known: dict[tuple[str, str], _Firings] = {}
-"""To search for them takes most of a millisecond; they change when the next one has come."""
 
 
-def _firings(text: str, time_zone: str, at: float) -> _Firings:
-    known = _known.get((text, time_zone))
-    if known is None or at < known.since or (known.following or math.inf) <= at:
-        expression = _expression(text, time_zone)
-        last = expression.last_until(at)
-        known = _Firings(at if last is None else last, last, expression.next_after(at))
-        if len(_known) >= MOST_KNOWN:
-            del _known[next(iter(_known))]
-        _known[text, time_zone] = known
-    return known
+class KnownFirings:
+    """The firings that were searched for last.
+
+    A search takes most of a millisecond, and its result holds until the next firing has come.
+
+    Args:
+        most: how many expressions are remembered.
+    """
+
+    def __init__(self, most: int = MOST_KNOWN) -> None:
+        self._most = most
+        self._known: dict[tuple[str, str], Firings] = {}
+
+    def __len__(self) -> int:
+        """Count the expressions that are remembered."""
+        return len(self._known)
+
+    def around(self, text: str, time_zone: str, at: float) -> Firings:
+        """Return the last firing until a time, and the next one after it.
+
+        Args:
+            text: cron expression.
+            time_zone: its time zone, by IANA's name.
+            at: seconds since the epoch.
+        """
+        known = self._known.get((text, time_zone))
+        if known is None or at < known.since or (known.following or math.inf) <= at:
+            expression = _expression(text, time_zone)
+            last = expression.last_until(at)
+            known = Firings(at if last is None else last, last, expression.next_after(at))
+            if len(self._known) >= self._most:
+                del self._known[next(iter(self._known))]
+            self._known[text, time_zone] = known
+        return known
+
+
+_firings = KnownFirings()
 
 
 @lru_cache(maxsize=4096)
