@@ -10,11 +10,13 @@ import pytest
 
 import identtqueue_operator
 from identtqueue_operator.model import (
+    WORKLOAD_PROBLEMS,
     Cause,
     Depth,
     Limit,
     Memory,
     Outcome,
+    Problem,
     Requeued,
     Source,
     SourceTrouble,
@@ -330,14 +332,10 @@ def sources(room: str) -> Iterator[ast.AST]:
 
 def reasons_of_events() -> set[str]:
     """What `status` sends by name, the troubles of Redis and workers, the problems of a round."""
-    found = {str(trouble) for trouble in (*SourceTrouble, *WorkerTrouble)}
+    found = {str(word) for word in (*SourceTrouble, *WorkerTrouble, *Problem)}
     for node in sources("status"):
         if isinstance(node, ast.FunctionDef) and node.name.endswith("_events"):
             found |= constants(node)
-    for node in (*sources("rounds"), *sources("workload")):
-        # A `Cause`, a `WorkloadTrouble`, and what makes one of these: the reason comes first.
-        if isinstance(node, ast.Call) and len(node.args) == 2:
-            found |= constants(node.args[0])
     return found - {"RedisReachable", "WorkloadFound", "WorkersReady"}  # names of conditions
 
 
@@ -355,8 +353,7 @@ def test_the_documentation_lists_every_event():
 def test_the_documentation_lists_every_trouble():
     assert table_row("`RedisReachable`") == {str(trouble) for trouble in SourceTrouble}
     assert table_row("`WorkersReady`") == {str(trouble) for trouble in WorkerTrouble}
-    broken = {reason for reason in reasons_of_events() if reason.startswith("Workload")}
-    assert table_row("`WorkloadFound`") == broken - {"WorkloadReverted", "WorkloadWarning"}
+    assert table_row("`WorkloadFound`") == {str(problem) for problem in WORKLOAD_PROBLEMS}
 
 
 def test_the_documentation_lists_every_limit_in_its_order():
@@ -365,16 +362,15 @@ def test_the_documentation_lists_every_limit_in_its_order():
     assert re.findall("`([A-Za-z]+)`", table) == [str(limit) for limit in Limit]
 
 
-def test_the_policy_names_no_limit_and_no_trouble_by_a_bare_word():
-    words = {str(word) for word in (*Limit, *WorkerTrouble)}
-    found = {n.value for n in sources("policy") if isinstance(n, ast.Constant)}
-    assert {text for text in found if text in words} == set()
+@pytest.mark.parametrize("room", ["policy", "rounds", "status", "workload"])
+def test_no_limit_and_no_trouble_is_named_by_a_bare_word(room):
+    words = {str(word) for word in (*Limit, *SourceTrouble, *WorkerTrouble, *Problem)}
+    found = {n.value for n in sources(room) if isinstance(n, ast.Constant)}
+    a_condition = {"ReplicasChangedByOthers"}
+    assert {text for text in found if text in words} - a_condition == set()
 
 
 def test_every_limit_and_every_trouble_can_occur():
-    names = {
-        node.attr
-        for node in sources("policy")
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name)
-    }
-    assert {member.name for member in (*Limit, *WorkerTrouble)} <= names
+    rooms = ("policy", "queues", "rounds", "workload")
+    names = {n.attr for room in rooms for n in sources(room) if isinstance(n, ast.Attribute)}
+    assert {word.name for word in (*Limit, *SourceTrouble, *WorkerTrouble, *Problem)} <= names

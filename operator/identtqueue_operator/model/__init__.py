@@ -22,6 +22,7 @@ from identtqueue_operator.model.cluster import (
     WorkloadKey,
 )
 from identtqueue_operator.model.decision import (
+    WORKLOAD_PROBLEMS,
     Cause,
     Death,
     Decision,
@@ -30,6 +31,7 @@ from identtqueue_operator.model.decision import (
     Health,
     Limit,
     Outcome,
+    Problem,
     Requeued,
     Target,
     Wished,
@@ -56,6 +58,7 @@ from identtqueue_operator.model.queues import (
 
 __all__ = [
     "MAIN_TRIGGER",
+    "WORKLOAD_PROBLEMS",
     "Cause",
     "Container",
     "Death",
@@ -74,6 +77,7 @@ __all__ = [
     "Outcome",
     "Owner",
     "Pod",
+    "Problem",
     "Reference",
     "RemovalOrder",
     "Requeued",

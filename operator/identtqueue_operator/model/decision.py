@@ -18,6 +18,27 @@ class Cause(NamedTuple):
     """In one sentence, for people."""
 
 
+class Problem(StrEnum):
+    """A reason why a round came to no decision; the value is the reason of `Ready`."""
+
+    INVALID_SPEC = "InvalidSpec"
+    AUTOSCALERS_UNKNOWN = "AutoscalersUnknown"
+    ROUND_FAILED = "RoundFailed"
+    NAMESPACE_TERMINATING = "NamespaceTerminating"
+    WORKLOAD_MISSING = "WorkloadMissing"
+    WORKLOAD_KIND_UNKNOWN = "WorkloadKindUnknown"
+    WORKLOAD_NOT_SCALABLE = "WorkloadNotScalable"
+    WORKLOAD_FORBIDDEN = "WorkloadForbidden"
+    WORKLOAD_IS_OPERATOR = "WorkloadIsOperator"
+    WORKLOAD_TEMPLATE_NOT_ALLOWED = "WorkloadTemplateNotAllowed"
+    WORKLOAD_NOT_OWNED = "WorkloadNotOwned"
+    WORKLOAD_REFUSED = "WorkloadRefused"
+
+
+WORKLOAD_PROBLEMS = frozenset(each for each in Problem if each.name.startswith("WORKLOAD_"))
+"""Problems with the workload itself; the value is also the reason of `WorkloadFound`."""
+
+
 class Limit(StrEnum):
     """A limit that may hold the number of replicas back; the value is its name in `limitedBy`."""
 

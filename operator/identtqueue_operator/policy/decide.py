@@ -34,6 +34,7 @@ from identtqueue_operator.model import (
     Limit,
     Memory,
     Observed,
+    Problem,
     RemovalOrder,
     Target,
     Trigger,
@@ -80,7 +81,7 @@ def decide(
     """Decide what to do now. The returned memory goes into the next round."""
     evidence = find_dead(seen, spec.recovery.lease_seconds)
     if seen.workload is None:
-        target = Target(0, "WorkloadMissing", "there is no workload to scale")
+        target = Target(0, Problem.WORKLOAD_MISSING, "there is no workload to scale")
         again = _next_look(spec, seen, evidence, None)
         return Decision(target, 0, evidence=evidence, next_look_seconds=again), memory
     current = seen.workload.replicas

@@ -16,7 +16,7 @@ from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
 from identtqueue_operator.backoff import pause_after
 from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.logs import about
-from identtqueue_operator.model import Cause, Decision, Key, Observed, Outcome
+from identtqueue_operator.model import Cause, Decision, Key, Observed, Outcome, Problem
 from identtqueue_operator.policy.claims import Stance
 from identtqueue_operator.queues.connections import Connections
 from identtqueue_operator.rounds.alarm import Alarm
@@ -43,7 +43,7 @@ FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something, before its result is looked at."""
 
 _IT_IS_ME = Cause(
-    "WorkloadIsOperator", "the workload runs this operator, which never scales itself"
+    Problem.WORKLOAD_IS_OPERATOR, "the workload runs this operator, which never scales itself"
 )
 
 
@@ -150,7 +150,7 @@ class Reconciler:
     async def _know_the_others(self) -> None:
         """Wait until it is known which other autoscalers there are; report what prevents that."""
         while failure := await self._tools.look_for_others():
-            self._report_problem(self._tools.clock(), Cause("AutoscalersUnknown", failure))
+            self._report_problem(self._tools.clock(), Cause(Problem.AUTOSCALERS_UNKNOWN, failure))
 
     async def _know_redis(self) -> None:
         """Wait until it is known whether Redis answers.
@@ -293,7 +293,7 @@ class Reconciler:
         if self.failures + 1 < FAILURES_TO_TELL:
             return
         try:
-            self._report_problem(self._tools.clock(), Cause("RoundFailed", text))
+            self._report_problem(self._tools.clock(), Cause(Problem.ROUND_FAILED, text))
         except Exception:  # reporting itself may have caused the failure
             key = self.resource.key
             logger.exception("%s: reporting the status failed", key, extra=about(key))

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
 from identtqueue_operator.kube import parse
-from identtqueue_operator.model import Cause, Key, Reference, WorkloadKey
+from identtqueue_operator.model import Cause, Key, Problem, Reference, WorkloadKey
 from identtqueue_operator.workload.owned import owned_key
 
 MOST_SPEC_BYTES = 256 * 1024
@@ -48,7 +48,7 @@ class Resource:
         found = _validate(body.get("spec") or {})
         self.problem: Cause | None = None
         if isinstance(found, str):
-            self.problem = Cause("InvalidSpec", found)
+            self.problem = Cause(Problem.INVALID_SPEC, found)
         else:
             self.spec = found
 

@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from identtqueue_operator.model import (
+    WORKLOAD_PROBLEMS,
     Decision,
     Observed,
     Pod,
+    Problem,
 )
 from identtqueue_operator.policy.foreign_changes import TOLD_SECONDS, describe_change
 from identtqueue_operator.status.headline import find_trouble
@@ -102,12 +104,12 @@ def _of_which(seen: Observed) -> str:
 
 
 def _workload(now: Round) -> Finding:
-    if now.problem is not None and now.problem.reason.startswith("Workload"):
+    if now.problem is not None and now.problem.reason in WORKLOAD_PROBLEMS:
         return Finding("False", *now.problem)
     if now.seen is None:
         return UNKNOWN
     if now.seen.workload is None:
-        return Finding("False", "WorkloadMissing", f"{now.workload} does not exist")
+        return Finding("False", Problem.WORKLOAD_MISSING, f"{now.workload} does not exist")
     return Finding("True", "Found", f"{now.workload} exists")
 
 
@@ -159,7 +161,7 @@ def _names(pods: Iterable[Pod]) -> str:
 
 
 def _paused(now: Round) -> Finding:
-    if now.problem is not None and now.problem.reason == "InvalidSpec":
+    if now.problem is not None and now.problem.reason == Problem.INVALID_SPEC:
         return UNKNOWN
     if now.pause is not None:
         return Finding("True", *now.pause)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from identtqueue_operator.model import (
     Outcome,
+    Problem,
     WorkerTrouble,
 )
 from identtqueue_operator.policy.foreign_changes import describe_change
@@ -112,8 +113,8 @@ def _condition_events(
     if turned("RedisReachable", "True") and not first_look:
         yield Event("Normal", "RedisRecovered", "Redis answers again; scaling resumes")
     found = after["WorkloadFound"]
-    if turned("WorkloadFound", "False") and found["reason"] == "WorkloadMissing":
-        yield Event("Warning", "WorkloadMissing", found["message"])
+    if turned("WorkloadFound", "False") and found["reason"] == Problem.WORKLOAD_MISSING:
+        yield Event("Warning", Problem.WORKLOAD_MISSING, found["message"])
     if turned("Conflicting", "True"):
         yield Event("Warning", "ConflictingAutoscaler", after["Conflicting"]["message"])
     if turned("QueueShared", "True"):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from identtqueue_operator.model import Cause, Decision, Limit, Observed
+from identtqueue_operator.model import Cause, Decision, Limit, Observed, Problem
 from identtqueue_operator.status.round import Round, count_of
 from identtqueue_operator.times import timestamp
 
@@ -33,7 +33,7 @@ def headline(now: Round, previous: Mapping[str, Any]) -> Cause:
     assert seen is not None
     assert decision is not None
     if seen.workload is None:
-        return Cause("WorkloadMissing", f"{now.workload} does not exist")
+        return Cause(Problem.WORKLOAD_MISSING, f"{now.workload} does not exist")
     target = decision.target
     failed = now.failing and now.outcome.failure and seen.source.trouble is None
     if now.blind or failed:
@@ -91,7 +91,7 @@ def find_trouble(now: Round, previous: Mapping[str, Any]) -> str | None:
     if seen is None:
         return None
     if seen.workload is None:
-        return "WorkloadMissing"
+        return Problem.WORKLOAD_MISSING
     if now.blind or seen.conflict:
         return "RightsMissing" if now.blind else "Conflicting"
     if seen.source.trouble is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.parse import Body, key_of, parse_selector
 from identtqueue_operator.kube.requests import ApiResource
-from identtqueue_operator.model import Key, RemovalOrder, Workload, WorkloadKey
+from identtqueue_operator.model import Key, Problem, RemovalOrder, Workload, WorkloadKey
 
 KindId = tuple[str, str]
 """Group and kind, as an owner reference names them."""
@@ -23,7 +23,7 @@ REPLICA_SET: KindId = ("apps", "ReplicaSet")
 class WorkloadTrouble(Exception):
     """The workload can't be read or scaled, and it is known what to do about it."""
 
-    def __init__(self, reason: str, message: str) -> None:
+    def __init__(self, reason: Problem, message: str) -> None:
         super().__init__(message)
         self.reason = reason
 

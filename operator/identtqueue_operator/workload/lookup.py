@@ -9,7 +9,7 @@ from collections.abc import Callable
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.requests import ApiError
-from identtqueue_operator.model import Pod, Reference, Workload, WorkloadKey
+from identtqueue_operator.model import Pod, Problem, Reference, Workload, WorkloadKey
 from identtqueue_operator.workload.kind import ScaledKind, WatchedKind, WorkloadTrouble
 from identtqueue_operator.workload.kinds import kind_of
 from identtqueue_operator.workload.members import complete
@@ -67,7 +67,7 @@ async def find_watched(
             if not error.forbidden or kind.required:
                 raise
             text = kind.forbidden(key, kind.path(key), str(error))
-            raise WorkloadTrouble("WorkloadForbidden", text) from error
+            raise WorkloadTrouble(Problem.WORKLOAD_FORBIDDEN, text) from error
         if known is None:
             cluster.note_missing(key)
         else:

@@ -14,13 +14,13 @@ from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.requests import ApiError
-from identtqueue_operator.model import Cause, Key, WorkloadKey
+from identtqueue_operator.model import Cause, Key, Problem, WorkloadKey
 from identtqueue_operator.workload import template
 from identtqueue_operator.workload.deployment import DEPLOYMENT
 from identtqueue_operator.workload.lookup import find_watched
 
 NOT_ALLOWED = Cause(
-    "WorkloadTemplateNotAllowed",
+    Problem.WORKLOAD_TEMPLATE_NOT_ALLOWED,
     (
         "this operator makes no Deployments (rbac.templates of the chart is false): create the "
         "Deployment yourself, and name it in workloadRef"
@@ -86,7 +86,7 @@ class OwnedWorkload:
                 f"Deployment {self._key.name} exists and does not belong to this TaskQueue: "
                 "delete it, or refer to it by workloadRef"
             )
-            return Kept(Cause("WorkloadNotOwned", message))
+            return Kept(Cause(Problem.WORKLOAD_NOT_OWNED, message))
         replicas = known.replicas if known else spec.first_replicas
         wanted = template.render(self._key, self._uid, spec, replicas)
         wanted_hash = template.template_hash(wanted)
@@ -104,10 +104,10 @@ class OwnedWorkload:
             body, warnings = await self._kube.apply(path, wanted, version)
         except ApiError as error:
             if error.terminating:
-                return Kept(Cause("NamespaceTerminating", "the namespace is being deleted"))
+                return Kept(Cause(Problem.NAMESPACE_TERMINATING, "the namespace is being deleted"))
             if error.status in (400, 403, 422):
                 text = f"the API server refuses the Deployment: {error}"
-                return Kept(Cause("WorkloadRefused", text))
+                return Kept(Cause(Problem.WORKLOAD_REFUSED, text))
             raise
         applied = DEPLOYMENT.read(body)
         self._cluster.put_workload(applied)

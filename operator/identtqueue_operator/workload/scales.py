@@ -12,7 +12,7 @@ from typing import NamedTuple
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.requests import ApiError
-from identtqueue_operator.model import Workload, WorkloadKey
+from identtqueue_operator.model import Problem, Workload, WorkloadKey
 from identtqueue_operator.workload.kind import ScaledKind, WorkloadTrouble
 
 KNOWN_SECONDS = 600.0
@@ -65,7 +65,7 @@ class Scales:
             if not error.forbidden:
                 raise
             text = kind.forbidden(key, path, str(error))
-            raise WorkloadTrouble("WorkloadForbidden", text) from error
+            raise WorkloadTrouble(Problem.WORKLOAD_FORBIDDEN, text) from error
         if body is None:
             self._cluster.drop_workload(key)
             self._read_at.pop(key, None)
@@ -77,7 +77,7 @@ class Scales:
             found = kind.read(body, key, path)
         except ValueError as error:
             text = f"the /scale of {key} can't be used: {error}"
-            raise WorkloadTrouble("WorkloadNotScalable", text) from error
+            raise WorkloadTrouble(Problem.WORKLOAD_NOT_SCALABLE, text) from error
         self._read_at[key] = now
         self._cluster.put_workload(found)
         return self._cluster.workload(key)
@@ -102,23 +102,23 @@ def _look_up(
 ) -> _Found:
     """Find a kind in the API server's list of one group and version."""
 
-    def trouble(reason: str, message: str) -> _Found:
+    def trouble(reason: Problem, message: str) -> _Found:
         return _Found("", WorkloadTrouble(reason, message), now + UNKNOWN_SECONDS)
 
     if resources is None:
         text = f"the API server does not serve {api_version}: check workloadRef.apiVersion, and "
         return trouble(
-            "WorkloadKindUnknown", f"{text}that its CustomResourceDefinition is installed"
+            Problem.WORKLOAD_KIND_UNKNOWN, f"{text}that its CustomResourceDefinition is installed"
         )
     mine = [each for each in resources if each.get("kind") == kind and "/" not in str(each["name"])]
     if not mine:
         text = f"{api_version} has no kind {kind}: check workloadRef.kind"
-        return trouble("WorkloadKindUnknown", text)
+        return trouble(Problem.WORKLOAD_KIND_UNKNOWN, text)
     plural = str(mine[0]["name"])
     if f"{plural}/scale" not in {str(each["name"]) for each in resources}:
         text = f"{api_version} {kind} has no /scale, so its number of replicas can't be set; a "
         text += "CustomResourceDefinition declares it in subresources.scale"
-        return trouble("WorkloadNotScalable", text)
+        return trouble(Problem.WORKLOAD_NOT_SCALABLE, text)
     return _Found(plural, None, now + KNOWN_SECONDS)
 
 
