@@ -164,9 +164,11 @@ class ApiServer:
         namespace: str = "ns",
         manager: str = "kubectl-client-side-apply",
     ) -> Json:
-        """Merge a patch into an object, whatever its version."""
+        """Merge a patch into an object, whatever its version. One without effect is no news."""
         before = self.get(plural, name, namespace)
         after = _merge(before, patch)
+        if after == before:
+            return before
         if "replicas" in (patch.get("spec") or {}):
             fields = {"f:spec": {"f:replicas": {}}}
             after["metadata"]["managedFields"] = [{"manager": manager, "fieldsV1": fields}]

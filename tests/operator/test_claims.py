@@ -89,6 +89,27 @@ async def test_the_second_takes_over_when_the_first_is_gone(operator, setup: Set
         await second.stop()
 
 
+async def test_an_operator_that_restarts_while_it_asks_takes_over_what_the_first_recorded(
+    setup: Setup, api, kube
+):
+    """It asks again in the same words, of which no watch brings news."""
+    setup.fleet.create(2)
+    setup.create({"minReplicas": 1}, restoreReplicas=True)
+    asked = {"name": "ns/gone", "challengedBy": "elsewhere/identtqueue-operator"}
+    status = {"operator": asked, "originalReplicas": 5}
+    setup.api.change("taskqueues", setup.name, {"status": status})
+    second = Operator(api, kube, own_namespace="elsewhere", timings=Timings(answer_seconds=0.5))
+    await second.start()
+    try:
+        await eventually(
+            lambda: owner(setup) == "elsewhere/identtqueue-operator", lambda: setup.status
+        )
+        await eventually(lambda: setup.status.get("conditions"), lambda: setup.status)
+        assert setup.status["originalReplicas"] == 5
+    finally:
+        await second.stop()
+
+
 async def test_two_operators_that_begin_together_settle_on_one(operator, second, setup: Setup):
     setup.fleet.create(0)
     setup.create({"maxReplicas": 4, "pollPeriodSeconds": 1})
