@@ -25,9 +25,6 @@ async def observe(
     workloads: Workloads,
     at: float,
     steady_at: float,
-    conflict: str = "",
-    rival: bool = False,
-    shared: str = "",
     due_within_seconds: float = 0.0,
 ) -> Observed:
     """Observe a workload, its pods and its queues.
@@ -38,10 +35,10 @@ async def observe(
         workloads: knows the workload, and which pods belong to it.
         at: the time, seconds since the epoch.
         steady_at: the same on the monotonic clock.
-        conflict: another autoscaler or TaskQueue that scales the workload, in words.
-        rival: whether that is an older TaskQueue.
-        shared: which other TaskQueue counts the same tasks.
         due_within_seconds: how far ahead to look for tasks that fall due.
+
+    Returns:
+        All but what only the controller knows: who else scales the workload or counts the tasks.
 
     Raises:
         WorkloadTrouble: the workload can't be read, and it is known what to do about it.
@@ -59,9 +56,6 @@ async def observe(
         flaws=tuple(flaw for look in looks for flaw in _flaws(look.rows)),
         workload=found,
         pods=pods,
-        conflict=conflict,
-        rival=rival,
-        shared=shared,
     )
 
 

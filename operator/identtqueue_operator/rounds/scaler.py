@@ -1,6 +1,7 @@
 """Observe, decide, act: the steps of a round, and what later rounds need to remember of it."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from time import perf_counter
 from typing import Any
 
@@ -74,20 +75,24 @@ class Scaler:
     async def observe(
         self, spec: TaskQueueSpec, connections: Sequence[Connection], at: float
     ) -> Observed:
-        """Look at the workload and the queues. See `observe`."""
+        """Observe the workload, the queues, and who else scales or counts them.
+
+        Raises:
+            WorkloadTrouble: the workload can't be read, and it is known what to do about it.
+            ApiError: the API server could not be asked.
+        """
         tools, resource = self._tools, self._resource
         rival = tools.rival(resource.created, resource.workload)
-        return await observe(
+        conflict, shared = tools.autoscaler(resource.workload) or rival, tools.shared(resource.key)
+        seen = await observe(
             resource.reference,
             connections,
             workloads=tools.workloads,
             at=at,
             steady_at=tools.steady(),
-            conflict=tools.autoscaler(resource.workload) or rival,
-            rival=bool(rival),
-            shared=tools.shared(resource.key),
             due_within_seconds=startup_seconds(spec, self._memory.startup),
         )
+        return replace(seen, conflict=conflict, rival=bool(rival), shared=shared)
 
     async def decide_and_act(
         self,
