@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import re
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
+from testing.revision import commit
 
 
 def host_facts(command: str) -> dict[str, Any]:
@@ -22,7 +21,7 @@ def host_facts(command: str) -> dict[str, Any]:
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30),
         "system": f"{platform.system()} {platform.release()}",
-        "commit": _commit(),
+        "commit": commit(),
         "load": round(os.getloadavg()[0], 1),
     }
 
@@ -30,9 +29,3 @@ def host_facts(command: str) -> dict[str, Any]:
 def _processor() -> str:
     names = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     return names[0] if names else platform.processor() or platform.machine()
-
-
-def _commit() -> str:
-    words = ["git", "-C", str(ROOT), "describe", "--always", "--dirty"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or "unknown"

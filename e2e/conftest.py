@@ -14,10 +14,11 @@ import pytest
 
 from identtqueue import Client, RedisSettings, State
 from identtqueue.admin import Admin
-from testing.cluster.cluster import Kubectl, kill_container, ready_pods, wait_until
+from testing.cluster.cluster import Kubectl, kill_container, ready_pods
 from testing.cluster.release import Release, installed, state_of
 from testing.cluster.watch import DeploymentWatch
 from testing.cluster.workload import jobs_config_map
+from testing.waiting import wait_until
 
 
 @pytest.fixture(scope="session")

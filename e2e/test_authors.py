@@ -9,8 +9,9 @@ import pytest
 
 from identtqueue_operator.api.v1alpha1 import MOST_TRIGGERS
 from testing.cluster.author import CREATE_DEPLOYMENTS, REDIS, Author, queue, read, scale
-from testing.cluster.cluster import Kubectl, wait_until
+from testing.cluster.cluster import Kubectl
 from testing.cluster.workload import pod_spec, task_queue
+from testing.waiting import wait_until
 
 
 @pytest.fixture

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from testing.cluster import topologies
-from testing.cluster.cluster import Kubectl, kill_for_good, wait_until
+from testing.cluster.cluster import Kubectl, kill_for_good
 from testing.cluster.release import Release
 from testing.cluster.topologies import Topology
 from testing.cluster.workload import pod_spec, producer, task_queue
+from testing.waiting import wait_until
 
 
 @pytest.fixture(params=[topologies.sentinels, topologies.cluster], ids=["sentinels", "cluster"])

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from testing.cluster.cluster import frozen, kill_for_good, ready_pods, wait_until
+from testing.cluster.cluster import frozen, kill_for_good, ready_pods
 from testing.cluster.release import Release
 from testing.cluster.workload import deployment, task_queue
+from testing.waiting import wait_until
 
 
 @pytest.fixture(scope="module")

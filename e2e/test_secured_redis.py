@@ -13,10 +13,11 @@ from identtqueue import Client, RedisSettings
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.blocking import open_blocking
 from testing.cluster import redis_pods
-from testing.cluster.cluster import Kubectl, wait_until
+from testing.cluster.cluster import Kubectl
 from testing.cluster.release import Release
 from testing.cluster.workload import pod_spec, task_queue
 from testing.tls import Certificates
+from testing.waiting import wait_until
 
 REDIS = "secured-redis"
 LOGIN, CLIENT, AUTHORITY = "secured-login", "secured-client", "secured-ca"

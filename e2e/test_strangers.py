@@ -17,10 +17,11 @@ import aiohttp
 import pytest
 
 from testing.cluster.author import CREATE_DEPLOYMENTS, Author, queue, read, scale
-from testing.cluster.cluster import Kubectl, wait_until
+from testing.cluster.cluster import Kubectl
 from testing.cluster.release import RELEASE, Release, helm
 from testing.cluster.workload import deployment, pod_spec, task_queue
 from testing.tls import Certificates
+from testing.waiting import wait_until
 
 
 @pytest.fixture

@@ -14,9 +14,10 @@ import pytest
 from identtqueue import Client, RedisSettings
 from identtqueue.admin import Admin
 from testing.cluster import redis_pods
-from testing.cluster.cluster import ROOT, SCRIPTS, Kubectl, run, wait_until
+from testing.cluster.cluster import ROOT, SCRIPTS, Kubectl, run
 from testing.cluster.release import CHART, RELEASE, Release, helm, namespace, release_in, state_of
 from testing.cluster.workload import deployment, jobs_config_map, pod_spec, task_queue
+from testing.waiting import wait_until
 
 pytestmark = pytest.mark.alone
 """The CRD is everybody's."""

@@ -218,16 +218,6 @@ def inherited(_ctx: Context) -> dict[str, Any]:
     }
 
 
-@in_process
-def burn(_ctx: Context, seconds: float) -> list[float]:
-    """Use this much CPU time; return when it began and ended, and the time used."""
-    began = time.monotonic()
-    cpu = time.process_time()
-    while time.process_time() - cpu < seconds:
-        sum(range(1000))
-    return [began, time.monotonic(), time.process_time() - cpu]
-
-
 @app.task
 async def on_loop(_ctx: Context) -> str:
     return "here"

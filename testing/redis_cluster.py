@@ -9,7 +9,7 @@ import redis
 from redis.crc import key_slot
 
 from testing.redis_server import RedisServer
-from testing.sentinels import wait_until
+from testing.waiting import wait_until
 
 NODE_TIMEOUT_MS = 2_000
 """Silence after which a node counts as dead. Redis' default is 15 s."""
@@ -41,7 +41,7 @@ class RedisCluster:
             node.start()
         hosts = [f"127.0.0.1:{node.port}" for node in self.nodes]
         self._cli("--cluster", "create", *hosts, "--cluster-replicas", str(self._replicas))
-        wait_until(self._is_whole, "all nodes see the cluster whole")
+        wait_until("all nodes see the cluster whole", self._is_whole, ignore=redis.RedisError)
         return self
 
     def _cli(self, *words: str) -> None:
@@ -148,7 +148,8 @@ class OneNodeCluster(RedisServer):
         with self.client() as client:
             client.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
             wait_until(
-                lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"),
                 "the cluster is whole",
+                lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"),
+                ignore=redis.RedisError,
             )
         return self

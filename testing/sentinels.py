@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +12,11 @@ import redis
 
 from testing import servers
 from testing.redis_server import RedisServer, free_port
+from testing.waiting import wait_until
 
 NAME = "mrz-master"
 DOWN_AFTER_MS = 1_000
 """Silence after which a Sentinel takes the master for dead. Usually it is ten times as long."""
-
-
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    """Wait until a condition is true; return its value. An unreachable server counts as false."""
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            value = condition()
-        except redis.RedisError:
-            value = None
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.05)
 
 
 class Sentinels:
@@ -63,11 +47,15 @@ class Sentinels:
         """Start all servers; wait until the Sentinels know each other and the replica."""
         self.master.start()
         self.replica.start()
-        wait_until(self._replica_follows, "the replica follows")
+        wait_until("the replica follows", self._replica_follows, ignore=redis.RedisError)
         for port in self.ports:
             self._start_sentinel(port)
         for port in self.ports:
-            wait_until(lambda port=port: self._is_ready(port), f"Sentinel {port} sees everybody")
+            wait_until(
+                f"Sentinel {port} sees everybody",
+                lambda port=port: self._is_ready(port),
+                ignore=redis.RedisError,
+            )
         return self
 
     def _start_sentinel(self, port: int) -> None:

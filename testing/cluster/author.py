@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from testing.cluster.cluster import Kubectl, wait_until
+from testing.cluster.cluster import Kubectl
+from testing.waiting import wait_until
 
 Rule = dict[str, Any]
 TASK_QUEUES = {

@@ -6,10 +6,12 @@ import json
 import select
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from testing.waiting import wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPTS = ROOT / "e2e" / "cluster"
@@ -29,18 +31,6 @@ def run(*command: str | Path, stdin: str | None = None, timeout: float = 300) ->
         said = f"{done.stdout}\n{done.stderr}".strip()
         raise AssertionError(f"{' '.join(map(str, command))}: exit {done.returncode}\n{said}")
     return done.stdout
-
-
-def wait_until(what: str, look: Callable[[], Any], seconds: float = 60, every: float = 0.1) -> Any:
-    """Look until it gives something true; that. Fails saying what was awaited and last seen."""
-    deadline = time.monotonic() + seconds
-    while True:
-        seen = look()
-        if seen:
-            return seen
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}; last seen: {seen!r}")
-        time.sleep(every)
 
 
 class Kubectl:

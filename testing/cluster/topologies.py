@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from testing.cluster import redis_pods
-from testing.cluster.cluster import Kubectl, wait_until
+from testing.cluster.cluster import Kubectl
 from testing.cluster.redis_pods import PORT, SENTINEL_PORT, ask
+from testing.waiting import wait_until
 
 SERVERS, SENTINELS, MASTER = "watched-redis", "sentinels", "tasks"
 NODES = "clustered-redis"

@@ -18,7 +18,7 @@ import pytest
 import identtqueue
 from identtqueue import errors
 from identtqueue.errors import IdenttqueueError, Retry, TaskFailed, TimedOut
-from testing.raising import classes, example, raise_example, raise_given
+from testing.public_errors import classes, example, raise_example, raise_given
 
 LINE = re.compile(r"    ([│├└─ ]*)(\w+)(?: \((\w+)\))?(?:  +.*)?")
 
