@@ -11,7 +11,7 @@ import pytest
 
 from identtqueue import Client, RedisSettings
 from identtqueue.protocol.roles import Role, rules
-from identtqueue.transport.blocking import open_blocking
+from identtqueue.transport.login import open_blocking
 from testing.cluster import redis_pods
 from testing.cluster.cluster import Kubectl
 from testing.cluster.release import Release

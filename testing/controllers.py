@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from identtqueue.admin import Admin
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue_operator.model import WorkloadKey
 from identtqueue_operator.times import rfc3339
 from testing.api_server import ApiServer

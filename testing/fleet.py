@@ -15,7 +15,7 @@ from typing import Any
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from testing.api_server import ApiServer
 

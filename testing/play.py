@@ -17,7 +17,7 @@ from kubernetes.aio import client as kubernetes_client
 
 from identtqueue.admin import RedisSettings
 from identtqueue.client import Client
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
 from identtqueue_operator.kube import parse
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
@@ -216,7 +216,7 @@ async def tell(story: Story, address: str) -> Play:
     queue = name = f"rollout-{secrets.token_hex(4)}"
     api = await ApiServer().start()
     redis_settings = RedisSettings(address=address)
-    redis = AsyncRedis(redis_settings, client_name="tests", retry_for_seconds=10)
+    redis = async_redis(redis_settings, client_name="tests", retry_for_seconds=10)
     endpoint = Endpoint(redis_settings)
     try:
         async with (

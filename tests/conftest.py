@@ -12,7 +12,8 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
 from identtqueue.client import Client
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from testing.redis_server import RedisServer
 
@@ -87,7 +88,7 @@ def raw(redis_server: RedisServer) -> Iterator[redis.Redis]:
 async def calls(redis_server: RedisServer) -> AsyncIterator[AsyncRedis]:
     """Make a connection that runs protocol commands."""
     settings = RedisSettings(address=redis_server.address)
-    connection = AsyncRedis(settings, client_name="tests", retry_for_seconds=10)
+    connection = async_redis(settings, client_name="tests", retry_for_seconds=10)
     yield connection
     await connection.close()
 

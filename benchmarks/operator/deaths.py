@@ -18,7 +18,7 @@ from benchmarks.operator.api import CORE, Json, Replicas
 from benchmarks.operator.stage import Stage
 from identtqueue import RedisSettings
 from identtqueue.protocol import keys
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
 from testing.fleet import FleetWorker, now
 
 NAME = "deaths"
@@ -73,7 +73,7 @@ async def deaths(stage: Stage, repetitions: int) -> dict[str, list[float]]:
     await stage.create([NAME], minReplicas=1)
     taken: dict[str, list[float]] = {f"{kind}_s": [] for kind in DEATHS}
     settings = RedisSettings.of(stage.redis.address)
-    calls = AsyncRedis(settings, client_name="benchmark", retry_for_seconds=30)
+    calls = async_redis(settings, client_name="benchmark", retry_for_seconds=30)
     async with (
         _node(stage) as node,
         Replicas(stage.api, stage.namespace) as replicas,

@@ -16,7 +16,7 @@ from benchmarks.harness.processes import cpu_seconds, rss_bytes
 from benchmarks.harness.tally import jobs_in, span
 from benchmarks.queue.bench import Bench
 from identtqueue.protocol import commands
-from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
 
 START_SECONDS = 60.0
@@ -41,7 +41,7 @@ def scaling(bench: Bench, case: Case, number: int) -> Numbers:
     """As `work`, for idenTTqueue: nobody starts before all worker processes are there."""
     tally = bench.fresh()
     bench.ask(case, tally, "fill", number)
-    client = SyncRedis(
+    client = blocking_redis(
         RedisSettings(address=bench.server.address), client_name="bench", retry_for_seconds=0
     )
     client.run(commands.pause(QUEUE, stop=True))

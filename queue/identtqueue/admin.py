@@ -18,10 +18,10 @@ from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery, Repl
 from identtqueue.protocol.call import Call
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.budget import ReplyBudget
-from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.connect import async_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
-from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.reach import Reach
 from identtqueue.transport.server import own_name
 from identtqueue.transport.settings import RedisSettings

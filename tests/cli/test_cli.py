@@ -556,7 +556,7 @@ async def test_a_worker_names_its_jobs_queues_and_server(
 
 OWN = "import logging; logging.basicConfig(level='INFO', format='OWN %(levelname)s %(message)s')"
 OWN_BY_DICT = """
-import identtqueue.transport.pipeline  # loggers that exist are disabled by dictConfig, by default
+import identtqueue.transport.connection  # loggers that exist are disabled by dictConfig, by default
 import logging.config
 logging.config.dictConfig({
     "version": 1,

@@ -16,7 +16,7 @@ from identtqueue import Client, ResultTimeout, SyncClient, TaskNotFound
 from identtqueue.client import results as results_module
 from identtqueue.protocol import codec, commands
 from identtqueue.task import Result
-from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from testing.redis_server import RedisServer
 from testing.serving import Serve
@@ -71,7 +71,7 @@ async def test_the_end_of_a_big_result_is_announced_while_the_wait_is_asking(
     Both are there before the event loop reads one, so either may be read first.
     """
     await client.get_result(await client.enqueue_job(queue, "other"))  # both connections are open
-    worker = SyncRedis(
+    worker = blocking_redis(
         RedisSettings(address=redis_server.address), client_name="tests", retry_for_seconds=10
     )
     worker.run(commands.register(queue, "w", 60_000, {}))

@@ -24,7 +24,7 @@ from identtqueue import (
 from identtqueue.errors import PayloadUndecodable, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.submission import Submission
-from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.connect import blocking_redis
 from testing.redis_server import RedisServer
 from testing.serving import Serve
 from testing.waiting import eventually

@@ -15,7 +15,7 @@ from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable, TaskFail
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Lease, Receipt
 from identtqueue.task import Result, State, TaskOptions
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.worker.worker import Worker
 from protocol.bench import FAILURE, MS, TIME, Bench
 from protocol.machine import QueueMachine, machine_settings

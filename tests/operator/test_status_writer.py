@@ -12,7 +12,7 @@ from identtqueue import Client
 from identtqueue.admin import RedisSettings
 from identtqueue.protocol import commands, roles
 from identtqueue.protocol.roles import Role
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.model import Death, Evidence, Key, Memory, Outcome
 from identtqueue_operator.policy.decide import decide
@@ -190,7 +190,7 @@ async def test_what_came_back_is_known_though_a_later_queue_failed(kube, queue, 
         raw.execute_command(*login, *roles.rules(Role.OPERATOR, [mine]))
     async with Client(server.address) as client:
         task = await client.enqueue_job(queue_name=mine, function_name="job")
-    everything = AsyncRedis(
+    everything = async_redis(
         RedisSettings(address=server.address), client_name="tests", retry_for_seconds=10
     )
     await everything.run(commands.register(mine, "dead", 60_000, {}))

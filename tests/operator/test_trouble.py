@@ -12,7 +12,7 @@ from identtqueue.admin import Admin
 from identtqueue.client import Client
 from identtqueue.protocol import roles
 from identtqueue.protocol.roles import Role
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue_operator.rounds import reconciler as reconciler_module
 from identtqueue_operator.timings import Timings
@@ -44,7 +44,7 @@ def server(new_redis_server):
 @pytest.fixture
 async def apart(api, queue, server):
     """A TaskQueue, its Deployment and its queue in that server."""
-    calls = AsyncRedis(
+    calls = async_redis(
         RedisSettings(address=server.address), client_name="tests", retry_for_seconds=10
     )
     fleet = Fleet(api, f"worker-{secrets.token_hex(3)}", calls, queue)

@@ -8,7 +8,7 @@ import pytest
 
 from identtqueue import Client
 from identtqueue.admin import Admin
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
 from identtqueue.transport.settings import RedisSettings
 from testing.fleet import FleetWorker, now
 from testing.waiting import eventually
@@ -23,7 +23,7 @@ class Second:
         self.queue = f"{setup.queue}-eu"
         self.workers: dict[str, FleetWorker] = {}
         settings = RedisSettings(address=server.address)
-        self.redis = AsyncRedis(settings, client_name="tests", retry_for_seconds=10)
+        self.redis = async_redis(settings, client_name="tests", retry_for_seconds=10)
 
     @property
     def trigger(self):

@@ -17,7 +17,7 @@ from identtqueue.protocol.answers import Enqueued, Recovery
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Task
-from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from testing.invariants import Snapshot, check_invariants, held_tasks, pending_tasks, snapshot
 from testing.redis_server import RedisServer

@@ -13,8 +13,8 @@ import redis
 from identtqueue.errors import InvalidInput, ReplyUnreadable
 from identtqueue.protocol import commands
 from identtqueue.protocol.call import Call
-from identtqueue.transport.blocking import SyncRedis
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import blocking_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from testing.redis_server import RedisServer
@@ -56,7 +56,7 @@ def test_a_call_of_a_thread_that_can_not_be_encoded(
     redis_server: RedisServer, queue: str, bad: Call[bytes]
 ) -> None:
     """Threads share batches. The one that sends must not fail because of another's call."""
-    shared = SyncRedis(
+    shared = blocking_redis(
         RedisSettings(address=redis_server.address), client_name="tests", retry_for_seconds=0
     )
     good = commands.depth(queue)

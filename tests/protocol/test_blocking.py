@@ -15,6 +15,7 @@ from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Enqueued
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.transport.blocking import SyncRedis
+from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from protocol.bench import Bench
 from testing.redis_server import RedisServer
@@ -24,7 +25,7 @@ NewServer = Callable[..., RedisServer]
 
 def new_redis(server: RedisServer, retry_for: float = 0, **settings: Any) -> SyncRedis:
     pause = settings.pop("pause", threading.Event().wait)
-    return SyncRedis(
+    return blocking_redis(
         RedisSettings(address=server.address, **settings),
         client_name="tests",
         retry_for_seconds=retry_for,

@@ -10,8 +10,8 @@ from identtqueue import Client
 from identtqueue.admin import Admin
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.task import TaskOptions
-from identtqueue.transport.blocking_cluster import blocking_redis
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis, blocking_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from testing.redis_server import RedisServer
 from testing.waiting import eventually
@@ -75,7 +75,7 @@ async def test_a_watch_hears_the_task_of_its_database_only(
         await redis.run(commands.progress("w", task_id, 1, number, data))
 
     redis = [
-        AsyncRedis(settings_of(redis_server, number), client_name="w", retry_for_seconds=0)
+        async_redis(settings_of(redis_server, number), client_name="w", retry_for_seconds=0)
         for number in (ours, theirs)
     ]
     async with Client(redis[0].settings) as client, Client(redis[1].settings) as their_client:

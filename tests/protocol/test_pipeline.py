@@ -12,7 +12,8 @@ from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Enqueued, Receipt
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.scripts import script
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.wire import BATCH_CALLS
 from protocol.bench import Bench
@@ -26,7 +27,7 @@ LONG = 60.0
 
 
 def new_redis(address: str, *, retry_for: float = LONG, **settings: float) -> AsyncRedis:
-    return AsyncRedis(
+    return async_redis(
         RedisSettings(address=address, **settings),
         client_name="tests",
         retry_for_seconds=retry_for,

@@ -21,8 +21,8 @@ from identtqueue.protocol import commands, scripts
 from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.roles import Role, rules
-from identtqueue.transport.blocking import SyncRedis
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis, blocking_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.worker import Worker
@@ -37,12 +37,12 @@ NewServer = Callable[..., RedisServer]
 async def error_of(settings: RedisSettings, how: str) -> RedisError:
     """What a first call gives, by either transport."""
     if how == "blocking":
-        blocking = SyncRedis(settings, client_name="tests", retry_for_seconds=0)
+        blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
         with pytest.raises(RedisError) as caught:
             blocking.run(commands.depth("q"))
         blocking.close()
         return caught.value
-    asyncio_ = AsyncRedis(settings, client_name="tests", retry_for_seconds=0)
+    asyncio_ = async_redis(settings, client_name="tests", retry_for_seconds=0)
     with pytest.raises(RedisError) as caught:
         await (asyncio_.connect() if how == "connect" else asyncio_.run(commands.depth("q")))
     await asyncio_.close()
@@ -170,7 +170,7 @@ async def test_a_user_that_may_not_run_scripts(locked_server: RedisServer, how: 
 
 def test_the_right_password(locked_server: RedisServer, queue: str) -> None:
     settings = RedisSettings(address=locked_server.address, password="open")
-    redis = SyncRedis(settings, client_name="tests", retry_for_seconds=0)
+    redis = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
     assert redis.run(commands.depth(queue)).queued == 0
     redis.close()
 
@@ -205,12 +205,12 @@ async def test_a_replica_counts_as_unavailable(
     with server.client() as raw:
         raw.replicaof("127.0.0.1", str(free_port()))
         if how == "blocking":
-            blocking = SyncRedis(settings, client_name="tests", retry_for_seconds=0)
+            blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
             with pytest.raises(RedisUnavailable):
                 blocking.run(call)
             blocking.close()
         else:
-            asyncio_ = AsyncRedis(settings, client_name="tests", retry_for_seconds=0)
+            asyncio_ = async_redis(settings, client_name="tests", retry_for_seconds=0)
             with pytest.raises(RedisUnavailable):
                 await asyncio_.run(call)
             await asyncio_.close()
@@ -227,7 +227,7 @@ async def test_a_call_outlasts_a_failover(new_redis_server: NewServer, queue: st
             pauses.append(seconds)
             raw.replicaof("NO", "ONE")
 
-        redis = SyncRedis(
+        redis = blocking_redis(
             RedisSettings(address=server.address),
             client_name="tests",
             retry_for_seconds=60,

@@ -13,8 +13,7 @@ import redis
 from identtqueue.errors import RedisUnavailable
 from identtqueue.protocol.call import Call
 from identtqueue.transport import wire
-from identtqueue.transport.blocking import SyncRedis
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from testing.proxy import Proxy
 from testing.waiting import LONG_SECONDS, eventually
@@ -60,11 +59,11 @@ async def run_all(request: pytest.FixtureRequest, proxy: Proxy) -> Any:
     """Runs calls together, by either transport."""
     settings = RedisSettings(address=proxy.address, response_timeout_seconds=SILENCE_SECONDS)
     if request.param == "asyncio":
-        redis = AsyncRedis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
+        redis = async_redis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
         yield redis.run_all
         await redis.close()
     else:
-        blocking = SyncRedis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
+        blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
         yield lambda calls: asyncio.to_thread(blocking.run_all, calls)
         await asyncio.to_thread(blocking.close)
 
@@ -110,7 +109,7 @@ async def test_silence_in_the_middle_is_noticed(
 ) -> None:
     """Before the first byte, or when a big call has arrived in part."""
     settings = RedisSettings(address=proxy.address, response_timeout_seconds=SILENCE_SECONDS)
-    redis = AsyncRedis(settings, client_name="tests", retry_for_seconds=0)
+    redis = async_redis(settings, client_name="tests", retry_for_seconds=0)
     await redis.run(count(*keys(1)))
     proxy.throttle(2 * MEGABYTE)
     (key,) = keys(1)
@@ -131,7 +130,7 @@ async def test_silence_in_the_middle_is_noticed(
 async def test_a_small_call_waits_for_one_batch_not_for_all_big_ones(
     proxy: Proxy, keys: Any
 ) -> None:
-    redis = AsyncRedis(
+    redis = async_redis(
         RedisSettings(address=proxy.address), client_name="tests", retry_for_seconds=LONG_SECONDS
     )
     await redis.connect()
@@ -151,7 +150,7 @@ async def test_a_small_call_waits_for_one_batch_not_for_all_big_ones(
 async def test_a_small_call_waits_for_one_big_reply_not_for_all(
     proxy: Proxy, keys: Any, raw: redis.Redis
 ) -> None:
-    redis = AsyncRedis(
+    redis = async_redis(
         RedisSettings(address=proxy.address), client_name="tests", retry_for_seconds=LONG_SECONDS
     )
     (stored,) = keys(1)
@@ -170,7 +169,7 @@ async def test_a_small_call_waits_for_one_big_reply_not_for_all(
 
 
 async def test_big_calls_move_on_under_a_flood_of_small_ones(proxy: Proxy, keys: Any) -> None:
-    redis = AsyncRedis(
+    redis = async_redis(
         RedisSettings(address=proxy.address), client_name="tests", retry_for_seconds=LONG_SECONDS
     )
     names = keys(8)
@@ -189,7 +188,7 @@ async def test_big_calls_move_on_under_a_flood_of_small_ones(proxy: Proxy, keys:
 
 
 async def test_a_small_call_of_a_thread_waits_for_one_batch(proxy: Proxy, keys: Any) -> None:
-    redis = SyncRedis(
+    redis = blocking_redis(
         RedisSettings(address=proxy.address), client_name="tests", retry_for_seconds=LONG_SECONDS
     )
     names, (counter,) = keys(30), keys(1)

@@ -10,8 +10,7 @@ import pytest
 import redis
 
 from identtqueue.protocol import commands
-from identtqueue.transport.blocking import SyncRedis
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from testing.proxy import Proxy
 from testing.redis_server import RedisServer
@@ -44,10 +43,10 @@ async def test_a_connection_to_a_loading_redis_is_kept(
         await eventually(lambda: is_loading(server), "it loads its data")
         settings = RedisSettings(address=proxy.address)
         clients = [
-            AsyncRedis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
+            async_redis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
             for _ in range(CLIENTS)
         ]
-        shared = SyncRedis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
+        shared = blocking_redis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
         call = commands.depth("q")
         with ThreadPoolExecutor(THREADS) as pool:
             threads = [pool.submit(shared.run, call) for _ in range(THREADS)]
@@ -76,7 +75,7 @@ async def test_threads_that_share_a_client_reconnect_together() -> None:
     """While every connection is closed at once, ten threads try hardly more often than one."""
     nobody = await Stranger().start(hangs_up=True)
     settings = RedisSettings(address=f"redis://127.0.0.1:{nobody.port}")
-    shared = SyncRedis(settings, client_name="tests", retry_for_seconds=2)
+    shared = blocking_redis(settings, client_name="tests", retry_for_seconds=2)
     with ThreadPoolExecutor(THREADS) as pool:
         threads = [pool.submit(shared.run, commands.depth("q")) for _ in range(THREADS)]
         errors = await asyncio.gather(

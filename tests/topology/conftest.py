@@ -6,8 +6,7 @@ import pytest
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
-from identtqueue.transport.blocking_cluster import blocking_redis
-from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from testing import servers
 from testing.tls import Certificates

@@ -21,7 +21,8 @@ from identtqueue.protocol import commands, keys, roles, scripts
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport import wire
-from identtqueue.transport.blocking import SyncRedis, open_blocking
+from identtqueue.transport.connect import blocking_redis
+from identtqueue.transport.login import open_blocking
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from protocol.bench import FAILURE, LEASE_MS, Bench
@@ -41,7 +42,7 @@ class Account:
         self.name = f"user-{secrets.token_hex(4)}"
         bench.raw.execute_command("ACL", "SETUSER", self.name, "on", f">{PASSWORD}", *words)
         self.settings = RedisSettings(address=address, username=self.name, password=PASSWORD)
-        self._redis = SyncRedis(self.settings, client_name="tests", retry_for_seconds=0)
+        self._redis = blocking_redis(self.settings, client_name="tests", retry_for_seconds=0)
 
     def run(self, call: Call[Any]) -> Any:
         return self._redis.run(call)

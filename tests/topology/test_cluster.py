@@ -17,8 +17,7 @@ from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.roles import Role, rules
-from identtqueue.transport.blocking_cluster import blocking_redis
-from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from protocol.machine import QueueMachine, machine_settings
 from testing.accounts import balance

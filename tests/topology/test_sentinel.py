@@ -22,7 +22,7 @@ from identtqueue.errors import (
 from identtqueue.protocol import commands
 from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.roles import Role, rules
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 from testing.accounts import balance
@@ -101,7 +101,7 @@ async def test_a_demoted_master_is_left(new_group: Callable[..., Sentinels], que
     """After a manual failover the old master is a replica, and no connection stays with it."""
     group = new_group()
     settings = RedisSettings(address=group.address)
-    redis = AsyncRedis(settings, client_name="tests", retry_for_seconds=60)
+    redis = async_redis(settings, client_name="tests", retry_for_seconds=60)
     blocking = SyncClient(settings, retry_for_seconds=60)
     heard: list[bytes] = []
     subscriber = Subscriber(

@@ -13,7 +13,7 @@ import pytest
 from identtqueue import Client, SyncClient, Worker
 from identtqueue.errors import RedisError, RedisTlsFailed, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connect import async_redis
 from identtqueue.transport.settings import RedisSettings
 from testing.proxy import Proxy
 from testing.redis_server import RedisServer, free_port
@@ -159,7 +159,7 @@ async def test_renewed_certificates_are_read_at_the_next_connection(
             tls_cert_file=str(cert),
             tls_key_file=str(key),
         )
-        redis = AsyncRedis(settings, client_name="renewal", retry_for_seconds=30)
+        redis = async_redis(settings, client_name="renewal", retry_for_seconds=30)
         await redis.run(commands.depth("q"))
         install(certificates.expired_client)
         accepted = proxy.accepted

@@ -16,7 +16,7 @@ from identtqueue import Client, RetryPolicy, TaskCancelled, TaskFailed, TaskOpti
 from identtqueue.protocol import commands
 from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.keys import queue_keys
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from testing import process_jobs
 from testing.redis_server import RedisServer
 from testing.serving import Serve, serving

@@ -14,8 +14,9 @@ from identtqueue.admin import Admin
 from identtqueue.protocol import commands
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import Attempt
+from identtqueue.transport.connect import async_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.draining import Draining
 from identtqueue.worker.fetch import Fetcher
@@ -63,7 +64,7 @@ async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
     started: dict[str, Attempt] = {}
     slots = Slots(3, started)
     async with Proxy(redis_server.port) as proxy:
-        redis = AsyncRedis(
+        redis = async_redis(
             RedisSettings(address=proxy.address), client_name="w", retry_for_seconds=30
         )
         fetcher = Fetcher(

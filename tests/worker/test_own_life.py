@@ -14,8 +14,8 @@ import redis
 from identtqueue import Client, RedisSettings, State, Worker
 from identtqueue.errors import RedisError
 from identtqueue.protocol.scripts import script
+from identtqueue.transport.login import open_connection
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import open_connection
 from identtqueue.worker.heartbeat import Heartbeat
 from testing.accounts import left_over
 from testing.proxy import Proxy

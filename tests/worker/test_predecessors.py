@@ -12,7 +12,7 @@ from identtqueue import Client, State
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from testing.ledger import Ledger
 from testing.processes import WorkerProcess

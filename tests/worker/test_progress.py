@@ -24,7 +24,7 @@ from identtqueue import (
 )
 from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.worker.progress import INTERVAL_SECONDS
 from testing.proxy import Proxy
 from testing.redis_server import RedisServer

@@ -22,7 +22,7 @@ from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.task import Failure
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.worker import fetch
 from identtqueue.worker.job_hash import signature_hash
 from identtqueue.worker.shelves import UNKNOWN_JOB

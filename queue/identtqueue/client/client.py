@@ -23,11 +23,11 @@ from identtqueue.protocol.submission import (
     submission_of,
 )
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
-from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.connect import async_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 
@@ -477,6 +477,7 @@ class _Connections:
             client_name="identtqueue-client",
             retry_for_seconds=retry_for_seconds,
             outage=outage,
+            on_change=self._on_change,
         )
         self.subscriber = Subscriber(
             settings,
@@ -489,7 +490,6 @@ class _Connections:
         channel = keys.reply_channel(secrets.token_hex(8))
         self.results = Results(self.redis, self.subscriber, channel, retry_for_seconds)
         self.watches = Watches(self.redis, self.subscriber, self.results)
-        self.redis.on_change = self.results.look_again_soon
         self.results.on_look = self.watches.look_again
 
     async def close(self) -> None:
@@ -497,6 +497,10 @@ class _Connections:
         await self.watches.close()
         await self.subscriber.close()
         await self.redis.close()
+
+    def _on_change(self) -> None:
+        """Ask for the results again: Redis may have lost data."""
+        self.results.look_again_soon()
 
     def _on_message(self, channel: str, message: bytes) -> None:
         if channel == self.results.channel:

@@ -12,7 +12,7 @@ from identtqueue.errors import RedisAuthFailed, RedisError, ResultTimeout
 from identtqueue.protocol import commands, replies
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Progress, queue_of
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 
 

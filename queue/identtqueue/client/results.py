@@ -19,7 +19,7 @@ from identtqueue.errors import RedisUnavailable, TaskNotFound
 from identtqueue.protocol import commands, replies
 from identtqueue.protocol.answers import Announced, Expiring
 from identtqueue.task import Result, State
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 
 LOOK_AGAIN_SECONDS: Final = (30.0, 50.0)

@@ -21,7 +21,7 @@ from identtqueue.protocol.submission import (
     submission_of,
 )
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
-from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.home import fork_number, leave_behind
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 

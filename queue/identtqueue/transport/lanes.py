@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -38,6 +39,25 @@ class Waiting:
         return len(self.data) + self.call.reply_bytes
 
 
+def new_waiting(call: Call[Any], data: bytes, retry_for_seconds: float) -> Waiting:
+    """Make a waiting call for the running loop.
+
+    Args:
+        call: the call.
+        data: the encoded call.
+        retry_for_seconds: how long it may be sent again.
+    """
+    future = asyncio.get_running_loop().create_future()
+    return Waiting(call, data, future, time.monotonic() + retry_for_seconds)
+
+
+def fail(items: Iterable[Waiting], error: BaseException) -> None:
+    """Fail the calls that are not answered yet."""
+    for item in items:
+        if not item.future.done():
+            item.future.set_exception(error)
+
+
 class Lanes:
     """Two queues of calls, one for small and one for big ones; each is first in, first out.
 
@@ -67,10 +87,12 @@ class Lanes:
         for item in reversed(list(items)):
             (self._big if item.size_bytes > wire.SMALL_BYTES else self._small).appendleft(item)
 
-    def clear(self) -> None:
-        """Remove all calls."""
+    def clear(self) -> list[Waiting]:
+        """Remove all calls and return them."""
+        items = list(self)
         self._small.clear()
         self._big.clear()
+        return items
 
     def take(self) -> list[Waiting]:
         """Remove and return the next batch, without calls whose callers were cancelled."""

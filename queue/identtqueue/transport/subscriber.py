@@ -23,8 +23,8 @@ from identtqueue.errors import (
 from identtqueue.protocol import keys
 from identtqueue.transport import wire
 from identtqueue.transport.link import Link, hang_up
+from identtqueue.transport.login import open_connection
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import open_connection
 from identtqueue.transport.settings import RedisSettings
 
 logger = logging.getLogger(__name__)

@@ -20,8 +20,8 @@ from identtqueue.protocol.answers import Claim, Claimed
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker.draining import Draining
 from identtqueue.worker.isolation import ASK_SECONDS, Isolation
 from identtqueue.worker.obstacles import Obstacles

@@ -18,8 +18,8 @@ from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import Call
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.outcome import (
     Aborted,

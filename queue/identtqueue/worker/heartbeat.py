@@ -22,7 +22,7 @@ from typing import Final
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Lease
-from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 

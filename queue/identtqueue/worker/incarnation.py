@@ -29,10 +29,10 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, keys, roles
 from identtqueue.protocol.answers import Claim, Lease
 from identtqueue.protocol.roles import Role
-from identtqueue.transport.blocking_cluster import blocking_redis
+from identtqueue.transport.connect import blocking_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.attempts import Attempts
 from identtqueue.worker.draining import Draining

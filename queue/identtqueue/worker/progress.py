@@ -16,7 +16,7 @@ from identtqueue.errors import RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt
-from identtqueue.transport.pipeline import AsyncRedis
+from identtqueue.transport.connection import AsyncRedis
 
 logger = logging.getLogger(__name__)
 

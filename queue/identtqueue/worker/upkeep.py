@@ -18,8 +18,8 @@ from identtqueue.protocol.answers import Planned, Recovery, WorkerRow
 from identtqueue.protocol.commands import SCHEDULE_KEPT_MS
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.schedule import Cron
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.worker import identity
 from identtqueue.worker.identity import Identity
 from identtqueue.worker.shelves import Shelves

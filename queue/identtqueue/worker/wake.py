@@ -19,7 +19,7 @@ from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
 from identtqueue.transport.link import hang_up
-from identtqueue.transport.pipeline import open_connection
+from identtqueue.transport.login import open_connection
 from identtqueue.transport.settings import RedisSettings
 
 

@@ -14,10 +14,10 @@ from identtqueue import logs
 from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
-from identtqueue.transport.cluster import async_redis
+from identtqueue.transport.connect import async_redis
+from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.pipeline import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker import leftovers, program, threads
 from identtqueue.worker.contain import exits_contained

@@ -1,0 +1,251 @@
+"""New connections: connect, log in, and check the server, for asyncio and for threads.
+
+Both kinds take the same steps in the same order. Only the waiting differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import Any, TypeVar, cast
+
+from redis import connection as blocking
+from redis import exceptions as redis_errors
+from redis.asyncio import connection as asynchronous
+
+from identtqueue.errors import (
+    RedisAddressRefused,
+    RedisError,
+    RedisProtocolError,
+    RedisUnavailable,
+    ReplyUnreadable,
+)
+from identtqueue.protocol import commands
+from identtqueue.protocol.call import Call
+from identtqueue.transport import slot_map, wire
+from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.dial import (
+    AsyncConnection,
+    AsyncTlsConnection,
+    BlockingConnection,
+    BlockingTlsConnection,
+)
+from identtqueue.transport.link import hang_up
+from identtqueue.transport.offload import offload
+from identtqueue.transport.sentinel import find_master, find_master_blocking
+from identtqueue.transport.server import check_server, introduce, is_new
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.slot_map import SlotMap
+from identtqueue.transport.tls import find_trouble
+
+T = TypeVar("T")
+
+
+async def open_connection(
+    settings: RedisSettings,
+    client_name: str,
+    server: Server | None = None,
+    *,
+    key: str | None = None,
+) -> asynchronous.AbstractConnection:
+    """Connect, log in, and check that the server is new enough and has the expected role.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        server: a node of a cluster; None: find the server that the address stands for, from
+            Sentinels or nodes if need be.
+        key: in a cluster without `server`: connect to the node that has this key; None: to any
+            primary.
+
+    Raises:
+        RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch:
+            Redis cannot be reached or refuses the connection.
+    """
+    if settings.topology is Topology.CLUSTER and server is None:
+        found = await fetch_slots(settings)
+        server = found.of(commands.server_info()) if key is None else found.of_key(key)
+    async with settings.gate.passage() if settings.gate else contextlib.nullcontext():
+        return await _log_in(settings, client_name, server)
+
+
+async def _log_in(
+    settings: RedisSettings, client_name: str, server: Server | None
+) -> asynchronous.AbstractConnection:
+    connection: asynchronous.AbstractConnection | None = None
+    try:
+        async with asyncio.timeout(settings.connect_timeout_seconds):
+            if settings.topology is Topology.SENTINEL:
+                server = await find_master(settings)
+            connection = _new_connection(settings, client_name, server)
+            await connection.connect()
+            info = await _ask(connection, commands.server_info())
+            check_server(info, settings.topology)
+            if is_new(info):
+                memory = await _ask(connection, commands.memory_info())
+                introduce(info, memory, settings, server)
+            if settings.topology is Topology.SENTINEL and server is not None:
+                wire.check_master(await _ask(connection, commands.role()), server)
+            wire.note_login(settings)
+    except BaseException as error:
+        if connection is not None:
+            await hang_up(connection)
+        if isinstance(error, Exception):
+            suspect = _suspect(settings, server, error)
+            found = await offload(find_trouble, settings, suspect) if suspect else None
+            raise wire.as_outage(found or wire.translate(error), settings) from error
+        raise
+    return connection
+
+
+async def fetch_slots(settings: RedisSettings) -> SlotMap:
+    """Ask the nodes of a cluster for the slot map, and return that of the first that answers.
+
+    Raises:
+        RedisUnavailable: no node answers.
+        RedisError: a node refuses the connection.
+    """
+    reason: RedisError = RedisUnavailable("Redis can't be reached: no node is known")
+    for server in slot_map.candidates(settings):
+        try:
+            connection = await open_connection(settings, "identtqueue-slots", server)
+        except RedisUnavailable as error:
+            reason = error
+            continue
+        try:
+            async with asyncio.timeout(settings.response_timeout_seconds):
+                return slot_map.learn(
+                    settings, await _ask(connection, commands.cluster_slots()), server
+                )
+        except (RedisUnavailable, *wire.CONNECTION_LOST) as error:
+            reason = wire.translate(error)
+        finally:
+            await hang_up(connection)
+    raise reason
+
+
+def _new_connection(
+    settings: RedisSettings, client_name: str, server: Server | None
+) -> asynchronous.AbstractConnection:
+    """Create a connection without opening it. The caller sets time-outs, one per batch."""
+    arguments = settings.connection_arguments(server)
+    kind: type[asynchronous.AbstractConnection] = asynchronous.UnixDomainSocketConnection
+    if settings.uses_socket_file and settings.reach is not None:
+        raise RedisAddressRefused(settings.safe_address)
+    if not settings.uses_socket_file:
+        kind = AsyncTlsConnection if settings.uses_tls else AsyncConnection
+        arguments["reply_budget"] = settings.reply_budget
+        arguments["reach"] = settings.reach
+    return kind(
+        **arguments,
+        protocol=2,
+        socket_timeout=None,
+        socket_connect_timeout=settings.connect_timeout_seconds,
+        client_name=client_name,
+        driver_info=None,
+    )
+
+
+async def _ask(connection: asynchronous.AbstractConnection, call: Call[T]) -> T:
+    await connection.send_command(*wire.words(call), check_health=False)
+    try:
+        return wire.parse(call, await connection.read_response())
+    except redis_errors.NoPermissionError as error:
+        raise wire.translate(error, call) from error
+    except ReplyUnreadable as error:
+        raise RedisProtocolError(f"the server that answers is not Redis: {error}") from error
+
+
+def _suspect(settings: RedisSettings, server: Server | None, error: Exception) -> Server | None:
+    """Return the server whose TLS may be the reason for a failed login; None if it can't be."""
+    if not (settings.uses_tls and isinstance(wire.translate(error), RedisUnavailable)):
+        return None
+    return server or next(iter(settings.place.servers), None)
+
+
+# --- for threads ---
+
+
+def open_blocking(
+    settings: RedisSettings, client_name: str, server: Server | None = None
+) -> blocking.AbstractConnection:
+    """Connect, log in and check the server, like `open_connection`.
+
+    Args:
+        settings: where Redis is.
+        client_name: shown by `CLIENT LIST`.
+        server: the server to connect to. It is required for a cluster.
+
+    Raises:
+        RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch:
+            Redis cannot be reached or refuses the connection.
+    """
+    connection: Any = None
+    try:
+        if settings.topology is Topology.SENTINEL:
+            server = find_master_blocking(settings)
+        connection = _new_blocking(settings, client_name, server)
+        connection.connect()
+        info = _ask_blocking(connection, commands.server_info())
+        check_server(info, settings.topology)
+        if is_new(info):
+            memory = _ask_blocking(connection, commands.memory_info())
+            introduce(info, memory, settings, server)
+        if settings.topology is Topology.SENTINEL and server is not None:
+            wire.check_master(_ask_blocking(connection, commands.role()), server)
+        wire.note_login(settings)
+    except Exception as error:
+        if connection is not None:
+            connection.disconnect()
+        suspect = _suspect(settings, server, error)
+        found = find_trouble(settings, suspect) if suspect else None
+        raise wire.as_outage(found or wire.translate(error), settings) from error
+    return cast("blocking.AbstractConnection", connection)
+
+
+def fetch_slots_blocking(settings: RedisSettings) -> SlotMap:
+    """Ask the nodes of a cluster for the slot map, like `fetch_slots`.
+
+    Raises:
+        RedisUnavailable: no node answers.
+        RedisError: a node refuses the connection.
+    """
+    reason: RedisError = RedisUnavailable("Redis can't be reached: no node is known")
+    for server in slot_map.candidates(settings):
+        try:
+            connection = open_blocking(settings, "identtqueue-slots", server)
+        except RedisUnavailable as error:
+            reason = error
+            continue
+        try:
+            reply = _ask_blocking(connection, commands.cluster_slots())
+            return slot_map.learn(settings, reply, server)
+        except (RedisUnavailable, *wire.CONNECTION_LOST) as error:
+            reason = wire.translate(error)
+        finally:
+            connection.disconnect()
+    raise reason
+
+
+def _new_blocking(settings: RedisSettings, client_name: str, server: Server | None) -> Any:
+    kind: type[BlockingConnection | blocking.UnixDomainSocketConnection] = BlockingConnection
+    if settings.uses_tls:
+        kind = BlockingTlsConnection
+    elif settings.uses_socket_file:
+        kind = blocking.UnixDomainSocketConnection
+    return kind(
+        **settings.connection_arguments(server),
+        protocol=2,
+        socket_timeout=settings.response_timeout_seconds,
+        socket_connect_timeout=settings.connect_timeout_seconds,
+        client_name=client_name,
+        driver_info=None,
+    )
+
+
+def _ask_blocking(connection: Any, call: Call[T]) -> T:
+    connection.send_command(*wire.words(call), check_health=False)
+    try:
+        return wire.parse(call, connection.read_response())
+    except redis_errors.NoPermissionError as error:
+        raise wire.translate(error, call) from error
