@@ -166,11 +166,11 @@ class KedaScaler:
         self._fleet, self._events, self._settings = fleet, fleet.events, settings
         self._hpa = Hpa(settings)
         self._active_at = active_at
-        self._events.after(rng.random() * settings.polling_seconds, self._poll)
-        self._events.after(rng.random() * SYNC_SECONDS, self._sync)
+        self._events.after(rng.random() * settings.polling_seconds, self.poll)
+        self._events.after(rng.random() * SYNC_SECONDS, self.sync)
 
-    def _poll(self) -> None:
-        self._events.after(self._settings.polling_seconds, self._poll)
+    def poll(self) -> None:
+        self._events.after(self._settings.polling_seconds, self.poll)
         self.decisions += 1
         settings, now, current = self._settings, self._events.now, self._fleet.replicas
         idle = settings.min_replicas if settings.idle_replicas is None else settings.idle_replicas
@@ -184,8 +184,8 @@ class KedaScaler:
         elif current < settings.min_replicas and settings.idle_replicas is None:
             self._write(settings.min_replicas)
 
-    def _sync(self) -> None:
-        self._events.after(SYNC_SECONDS, self._sync)
+    def sync(self) -> None:
+        self._events.after(SYNC_SECONDS, self.sync)
         current = self._fleet.replicas
         if current == 0:
             return  # an HPA whose workload is at zero is switched off

@@ -63,7 +63,7 @@ def test_references_in_lists_are_found() -> None:
     names = {"properties": {"name": {"type": "string"}}}
     item = {"properties": {"tls": {"properties": {"caSecretRef": names}}}}
     schema = {"properties": {"others": {"type": "array", "maxItems": 3, "items": item}}}
-    (reference,) = admission._references(schema, admission.Reference())
+    (reference,) = admission.references_in(schema, admission.FieldReference())
     assert str(reference) == "spec.others[].tls.caSecretRef"
     assert reference.most == 3
     assert reference.names() == (

@@ -94,8 +94,8 @@ def test_of_two_writes_at_once_the_second_is_refused():
     """Poll and sync meet at every moment: zero stays zero, whoever read the number before."""
     those = Fleet(Events(), Random(3), [], [], Pods(1, service.constant(1.0)), 3)
     scaler = KedaScaler(those, ScaledObject(), Random(3))
-    those.events.at(0.001, scaler._poll)  # wants 0
-    those.events.at(0.002, scaler._sync)  # wants 1, on what it read before
+    those.events.at(0.001, scaler.poll)  # wants 0
+    those.events.at(0.002, scaler.sync)  # wants 1, on what it read before
     those.events.run(400.0)
     assert those.changes == [(0.0, 3), (pytest.approx(0.081), 0)]
 

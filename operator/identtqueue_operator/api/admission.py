@@ -75,10 +75,16 @@ def _names(start: str, fields: tuple[str, ...]) -> str:
 
 def references() -> list[FieldReference]:
     """List the way to each field of the spec that names a Secret."""
-    return list(_references(root_schema()["properties"]["spec"], FieldReference()))
+    return list(references_in(root_schema()["properties"]["spec"], FieldReference()))
 
 
-def _references(node: Schema, before: FieldReference) -> Iterator[FieldReference]:
+def references_in(node: Schema, before: FieldReference) -> Iterator[FieldReference]:
+    """List the way to each field below a node of the schema that names a Secret.
+
+    Args:
+        node: part of the schema.
+        before: the way to it.
+    """
     for name, child in node.get("properties", {}).items():
         there = before.below(name, child) if _leads_on(name, child) else None
         if there is None:
@@ -86,7 +92,7 @@ def _references(node: Schema, before: FieldReference) -> Iterator[FieldReference
         if name.endswith(REFERENCE):
             yield there
         else:
-            yield from _references(child.get("items", child), there)
+            yield from references_in(child.get("items", child), there)
 
 
 def _leads_on(name: str, node: Schema) -> bool:
