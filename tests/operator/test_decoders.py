@@ -10,10 +10,11 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from redis import exceptions as redis_errors
 
 from identtqueue.errors import IdenttqueueError, RedisUnavailable
 from identtqueue.protocol import commands, replies
-from identtqueue.transport import slot_map, wire
+from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.server import check_server, own_name
 from identtqueue.transport.settings import RedisSettings
@@ -25,7 +26,7 @@ from identtqueue_operator.times import timestamp
 from identtqueue_operator.workload.kinds import WATCHED
 
 SCALARS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=30)
-ERRORS = st.text(max_size=30).map(wire.redis_errors.ResponseError)
+ERRORS = st.text(max_size=30).map(redis_errors.ResponseError)
 REPLIES = st.recursive(SCALARS | ERRORS, lambda inner: st.lists(inner, max_size=14), max_leaves=40)
 """What the protocol of Redis can carry."""
 JSON = st.recursive(
@@ -115,8 +116,8 @@ def test_what_a_server_says_of_itself(info):
 
 @given(st.text(max_size=200))
 def test_an_error_reply_is_told_in_fixed_words(text):
-    for kind in (wire.redis_errors.ResponseError, wire.redis_errors.ConnectionError):
-        told = explain(wire.translate(kind(f"{text}\x1bhush-hush")))
+    for kind in (redis_errors.ResponseError, redis_errors.ConnectionError):
+        told = explain(refusals.translate(kind(f"{text}\x1bhush-hush")))
         assert "hush-hush" not in told
 
 

@@ -20,7 +20,7 @@ from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import commands, keys, roles, scripts
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.roles import Role, rules
-from identtqueue.transport import wire
+from identtqueue.transport import refusals
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.login import open_blocking
 from identtqueue.transport.settings import RedisSettings
@@ -55,7 +55,7 @@ class Account:
                 connection.send_command(word, channel, check_health=False)
                 connection.read_response()
         except Exception as error:
-            raise wire.translate(error) from error
+            raise refusals.translate(error) from error
         finally:
             connection.disconnect()
 

@@ -14,6 +14,7 @@ from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol.call import Call
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
+from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.combine import Combiner
 from identtqueue.transport.settings import RedisSettings
 
@@ -113,7 +114,7 @@ class SyncRedis:
                 left = deadline - time.monotonic()
                 if left <= 0 or not all(call.repeatable for call in calls):
                     raise
-                self._pause(min(left, wire.backoff_seconds(max(1, self._route.failures))))
+                self._pause(min(left, backoff_seconds(max(1, self._route.failures))))
         return [wire.parse(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
     def close(self) -> None:

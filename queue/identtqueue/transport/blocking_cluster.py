@@ -9,7 +9,7 @@ from redis import exceptions as redis_errors
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol.call import Call
-from identtqueue.transport import wire
+from identtqueue.transport import refusals
 from identtqueue.transport.address import Server
 from identtqueue.transport.blocking import Packed
 from identtqueue.transport.blocking_line import Line
@@ -72,7 +72,7 @@ class BlockingCluster:
             reply = RedisUnavailable("Redis can't be reached: the nodes of the cluster disagree")
         if not isinstance(reply, Exception):
             return reply
-        error = wire.translate(reply, call)
+        error = refusals.translate(reply, call)
         if isinstance(error, RedisUnavailable):
             self._map = None  # so that the next call fetches the slots anew
         return error

@@ -11,7 +11,8 @@ from redis import exceptions as redis_errors
 from redis.connection import AbstractConnection
 
 from identtqueue.errors import RedisUnavailable
-from identtqueue.transport import wire
+from identtqueue.transport import refusals, wire
+from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.blocking import Packed
 
 PIECE_BYTES: Final = 64 * 1024
@@ -89,7 +90,7 @@ class Line:
         except RedisUnavailable as error:
             self.failures += 1
             self._refusal = str(error)
-            pause = min(wire.backoff_seconds(self.failures) / 2, KNOCK_SECONDS)
+            pause = min(backoff_seconds(self.failures) / 2, KNOCK_SECONDS)
             self._not_before = time.monotonic() + pause
             raise
         return connection
@@ -100,8 +101,8 @@ class Line:
         try:
             unsent = _send(connection, b"".join(packed))
             return [_reply(connection, unsent) for _ in packed]
-        except (*wire.CONNECTION_LOST, redis_errors.InvalidResponse) as error:
-            wire.fail(error)
+        except (*refusals.CONNECTION_LOST, redis_errors.InvalidResponse) as error:
+            refusals.fail(error)
 
 
 def _send(connection: AbstractConnection, data: bytes) -> int:
@@ -135,7 +136,7 @@ def _read(connection: AbstractConnection) -> Any:
         return connection.read_response(disconnect_on_error=False)
     except redis_errors.BusyLoadingError as error:
         return error  # for redis-py it is a lost connection, but it is only an error reply
-    except wire.CONNECTION_LOST:
+    except refusals.CONNECTION_LOST:
         raise
     except redis_errors.InvalidResponse:
         raise

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from identtqueue.errors import RedisUnavailable
-from identtqueue.transport import wire
+from identtqueue.transport import refusals
 from identtqueue.transport.blocking import Packed
 from identtqueue.transport.blocking_line import Line
 from identtqueue.transport.login import open_blocking
@@ -35,10 +35,10 @@ class BlockingServer:
         passing = False
         for i, (item, reply) in enumerate(zip(batch, replies, strict=True)):
             if isinstance(reply, Exception):
-                replies[i] = error = wire.translate(reply, item.call)
+                replies[i] = error = refusals.translate(reply, item.call)
                 error.__cause__ = reply
                 passing = passing or isinstance(error, RedisUnavailable)
-                if not wire.keeps_connection(reply):
+                if not refusals.keeps_connection(reply):
                     self._line.drop()
         self._line.failures = self._line.failures + 1 if passing else 0
         return replies

@@ -17,8 +17,9 @@ from redis import exceptions as redis_errors
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.call import Call
-from identtqueue.transport import slot_map, wire
+from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server
+from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.lanes import Waiting, fail, new_waiting
 from identtqueue.transport.login import fetch_slots
 from identtqueue.transport.node import Node
@@ -98,7 +99,7 @@ class Cluster:
             else:
                 self._outage.worked(self._client_name)
                 return found
-            await asyncio.sleep(min(wire.backoff_seconds(failures), left))
+            await asyncio.sleep(min(backoff_seconds(failures), left))
 
     async def _find_nodes(self) -> SlotMap:
         return self._note(await fetch_slots(self._settings))
@@ -174,7 +175,7 @@ class Cluster:
         except ValueError:
             server = None
         if server is None or item.redirects % MOST_REDIRECTS == 0:
-            self.put_off(item, wire.translate(error))
+            self.put_off(item, refusals.translate(error))
         elif isinstance(error, redis_errors.MovedError):
             if self._map is not None:
                 self._map.moved(error.slot_id, server)
@@ -199,7 +200,7 @@ class Cluster:
         self._outage.failed(self._client_name, error)
         item.asking = False
         item.redirects += 1
-        pause = min(wire.backoff_seconds(item.redirects), left)
+        pause = min(backoff_seconds(item.redirects), left)
         asyncio.get_running_loop().call_later(pause, self._wait_for_map, item)
 
     def _wait_for_map(self, item: Waiting) -> None:
@@ -219,11 +220,11 @@ class Cluster:
             self._looks = 0
         await asyncio.sleep(max(0.0, self._look_at - loop.time()))
         self._looks += 1
-        self._look_at = loop.time() + wire.backoff_seconds(self._looks)
+        self._look_at = loop.time() + backoff_seconds(self._looks)
         try:
             found = await self._find_nodes()
         except Exception as reason:  # noqa: BLE001 - all waiting calls get it
-            error = wire.translate(reason)
+            error = refusals.translate(reason)
             lost, self._lost = self._lost, []
             for item in lost:
                 if isinstance(error, RedisUnavailable):

@@ -17,7 +17,7 @@ import hiredis
 from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection, DefaultParser
 
-from identtqueue.transport import wire
+from identtqueue.transport import refusals, wire
 from identtqueue.transport.budget import ReplyMeter
 
 READ_BYTES: Final = 65_536
@@ -88,10 +88,10 @@ class Link:
             await self._writer.drain()
             return await self._read(len(commands) if replies is None else replies)
         except (redis_errors.InvalidResponse, MemoryError) as error:
-            wire.fail(error)
-        except wire.CONNECTION_LOST as error:
+            refusals.fail(error)
+        except refusals.CONNECTION_LOST as error:
             silent = TimeoutError(f"no sign of life from Redis for {self._silence:g} s")
-            wire.fail(silent if self._silent else error)
+            refusals.fail(silent if self._silent else error)
         finally:
             self._busy = False
             if self._meter is not None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from redis import connection as blocking
 from redis import exceptions as redis_errors
@@ -15,14 +15,16 @@ from redis.asyncio import connection as asynchronous
 
 from identtqueue.errors import (
     RedisAddressRefused,
+    RedisAuthFailed,
     RedisError,
     RedisProtocolError,
+    RedisTlsFailed,
     RedisUnavailable,
     ReplyUnreadable,
 )
 from identtqueue.protocol import commands
 from identtqueue.protocol.call import Call
-from identtqueue.transport import slot_map, wire
+from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.dial import (
     AsyncConnection,
@@ -32,13 +34,16 @@ from identtqueue.transport.dial import (
 )
 from identtqueue.transport.link import hang_up
 from identtqueue.transport.offload import offload
-from identtqueue.transport.sentinel import find_master, find_master_blocking
+from identtqueue.transport.sentinel import check_master, find_master, find_master_blocking
 from identtqueue.transport.server import check_server, introduce, is_new
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.slot_map import SlotMap
 from identtqueue.transport.tls import find_trouble
 
 T = TypeVar("T")
+
+_LOGGED_IN: Final[set[RedisSettings]] = set()
+"""Settings that have worked in this process and whose credential files may change."""
 
 
 async def open_connection(
@@ -85,15 +90,15 @@ async def _log_in(
                 memory = await _ask(connection, commands.memory_info())
                 introduce(info, memory, settings, server)
             if settings.topology is Topology.SENTINEL and server is not None:
-                wire.check_master(await _ask(connection, commands.role()), server)
-            wire.note_login(settings)
+                check_master(await _ask(connection, commands.role()), server)
+            note_login(settings)
     except BaseException as error:
         if connection is not None:
             await hang_up(connection)
         if isinstance(error, Exception):
             suspect = _suspect(settings, server, error)
             found = await offload(find_trouble, settings, suspect) if suspect else None
-            raise wire.as_outage(found or wire.translate(error), settings) from error
+            raise as_outage(found or refusals.translate(error), settings) from error
         raise
     return connection
 
@@ -117,8 +122,8 @@ async def fetch_slots(settings: RedisSettings) -> SlotMap:
                 return slot_map.learn(
                     settings, await _ask(connection, commands.cluster_slots()), server
                 )
-        except (RedisUnavailable, *wire.CONNECTION_LOST) as error:
-            reason = wire.translate(error)
+        except (RedisUnavailable, *refusals.CONNECTION_LOST) as error:
+            reason = refusals.translate(error)
         finally:
             await hang_up(connection)
     raise reason
@@ -151,16 +156,40 @@ async def _ask(connection: asynchronous.AbstractConnection, call: Call[T]) -> T:
     try:
         return wire.parse(call, await connection.read_response())
     except redis_errors.NoPermissionError as error:
-        raise wire.translate(error, call) from error
+        raise refusals.translate(error, call) from error
     except ReplyUnreadable as error:
         raise RedisProtocolError(f"the server that answers is not Redis: {error}") from error
 
 
 def _suspect(settings: RedisSettings, server: Server | None, error: Exception) -> Server | None:
     """Return the server whose TLS may be the reason for a failed login; None if it can't be."""
-    if not (settings.uses_tls and isinstance(wire.translate(error), RedisUnavailable)):
+    if not (settings.uses_tls and isinstance(refusals.translate(error), RedisUnavailable)):
         return None
     return server or next(iter(settings.place.servers), None)
+
+
+# --- a login that worked before ---
+
+
+def note_login(settings: RedisSettings) -> None:
+    """Remember that a login with these settings has worked."""
+    if settings.rereads_credentials:
+        _LOGGED_IN.add(settings)
+
+
+def as_outage(error: RedisError, settings: RedisSettings) -> RedisError:
+    """Turn the refusal of a login that worked before into an outage, which is retried.
+
+    The credentials may be in rotation. Files are read at each login, and a mounted Secret follows a
+    rotation by up to a minute, so a retry may help. A login that never worked stays refused.
+
+    Args:
+        error: the error of the login.
+        settings: the settings of the connection.
+    """
+    if isinstance(error, RedisAuthFailed | RedisTlsFailed) and settings in _LOGGED_IN:
+        return RedisUnavailable(f"{error}; its file is read again")
+    return error
 
 
 # --- for threads ---
@@ -192,14 +221,14 @@ def open_blocking(
             memory = _ask_blocking(connection, commands.memory_info())
             introduce(info, memory, settings, server)
         if settings.topology is Topology.SENTINEL and server is not None:
-            wire.check_master(_ask_blocking(connection, commands.role()), server)
-        wire.note_login(settings)
+            check_master(_ask_blocking(connection, commands.role()), server)
+        note_login(settings)
     except Exception as error:
         if connection is not None:
             connection.disconnect()
         suspect = _suspect(settings, server, error)
         found = find_trouble(settings, suspect) if suspect else None
-        raise wire.as_outage(found or wire.translate(error), settings) from error
+        raise as_outage(found or refusals.translate(error), settings) from error
     return cast("blocking.AbstractConnection", connection)
 
 
@@ -220,8 +249,8 @@ def fetch_slots_blocking(settings: RedisSettings) -> SlotMap:
         try:
             reply = _ask_blocking(connection, commands.cluster_slots())
             return slot_map.learn(settings, reply, server)
-        except (RedisUnavailable, *wire.CONNECTION_LOST) as error:
-            reason = wire.translate(error)
+        except (RedisUnavailable, *refusals.CONNECTION_LOST) as error:
+            reason = refusals.translate(error)
         finally:
             connection.disconnect()
     raise reason
@@ -248,4 +277,4 @@ def _ask_blocking(connection: Any, call: Call[T]) -> T:
     try:
         return wire.parse(call, connection.read_response())
     except redis_errors.NoPermissionError as error:
-        raise wire.translate(error, call) from error
+        raise refusals.translate(error, call) from error

@@ -13,7 +13,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
-from identtqueue.transport import wire
+from identtqueue.transport import refusals, wire
 from identtqueue.transport.address import Server
 from identtqueue.transport.lanes import Waiting, fail
 from identtqueue.transport.link import Link
@@ -125,7 +125,7 @@ class Node:
             elif isinstance(reply, redis_errors.AskError):
                 self._router.follow(item, reply)
             else:
-                error = wire.translate(reply, item.call)
+                error = refusals.translate(reply, item.call)
                 if isinstance(error, RedisUnavailable):
                     self._router.put_off(item, error)
                 else:

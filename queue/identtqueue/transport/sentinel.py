@@ -2,7 +2,7 @@
 
 This follows Redis' guidelines for Sentinel clients: the first Sentinel that answers and knows a
 healthy master is believed, and the caller checks the role after it has connected
-(`wire.check_master`).
+(`check_master`).
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from identtqueue.errors import (
     RedisTopologyMismatch,
     RedisUnavailable,
 )
-from identtqueue.transport import wire
+from identtqueue.transport import refusals
 from identtqueue.transport.address import Server
 from identtqueue.transport.dial import AsyncConnection, AsyncTlsConnection
 from identtqueue.transport.settings import RedisSettings
 
 _REFUSED: Final = (
-    *wire.CONNECTION_LOST,
+    *refusals.CONNECTION_LOST,
     redis_errors.RedisError,
     # redis-py raises these if the answer is not one of a Sentinel.
     *(ValueError, TypeError, LookupError, AttributeError),
@@ -89,6 +89,23 @@ def find_master_blocking(settings: RedisSettings) -> Server:
     raise _explain(settings, answers)
 
 
+def check_master(role: list[Any], server: Server) -> None:
+    """Refuse a server that the Sentinels still name although it was demoted.
+
+    Args:
+        role: the reply to `ROLE`.
+        server: the server that gave it.
+
+    Raises:
+        RedisUnavailable: the server is a replica.
+    """
+    if role[0] != b"master":
+        raise RedisUnavailable(
+            f"Redis can't be reached: the Sentinels name {server}, which is a replica; a failover "
+            "is under way"
+        )
+
+
 def _pairs(settings: RedisSettings) -> list[tuple[str, int]]:
     return [(server.host, server.port) for server in settings.place.servers]
 
@@ -126,7 +143,7 @@ def _explain(settings: RedisSettings, answers: Sequence[Any]) -> RedisError:
         return RedisTopologyMismatch(
             f"no Sentinel knows a master named {name!r}; they know {', '.join(known) or 'none'}"
         )
-    errors = [wire.translate(answer) for answer in answers]
+    errors = [refusals.translate(answer) for answer in answers]
     each = "; ".join(
         f"{server}: {error}" for server, error in zip(settings.place.servers, errors, strict=True)
     )

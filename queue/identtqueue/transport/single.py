@@ -14,7 +14,8 @@ from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.protocol import commands
-from identtqueue.transport import wire
+from identtqueue.transport import refusals, wire
+from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.lanes import Waiting, fail, new_waiting
 from identtqueue.transport.link import Link
 from identtqueue.transport.login import open_connection
@@ -88,8 +89,8 @@ class SingleServer:
             if not isinstance(reply, Exception):
                 item.future.set_result(reply)
                 continue
-            error = wire.translate(reply, item.call)
-            stays = stays and wire.keeps_connection(reply)
+            error = refusals.translate(reply, item.call)
+            stays = stays and refusals.keeps_connection(reply)
             if isinstance(error, RedisUnavailable):  # LOADING, READONLY: nothing was done
                 passing.append(item)
                 reason = error
@@ -127,7 +128,7 @@ class SingleServer:
         self._pipeline.waiting.put_back(again)
         if again:
             self._failures += 1
-            pause = min(wire.backoff_seconds(self._failures), max(0.0, again[0].deadline - now))
+            pause = min(backoff_seconds(self._failures), max(0.0, again[0].deadline - now))
             self._outage.failed(self._client_name, error)
             await asyncio.sleep(pause)
         else:

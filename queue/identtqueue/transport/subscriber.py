@@ -21,7 +21,8 @@ from identtqueue.errors import (
     RedisTopologyMismatch,
 )
 from identtqueue.protocol import keys
-from identtqueue.transport import wire
+from identtqueue.transport import refusals, wire
+from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.link import Link, hang_up
 from identtqueue.transport.login import open_connection
 from identtqueue.transport.outage import Outage
@@ -143,7 +144,7 @@ class Subscriber:
             try:
                 async with asyncio.timeout(self._settings.response_timeout_seconds):
                     await connection.send_command(*words, check_health=False)
-            except wire.CONNECTION_LOST:
+            except refusals.CONNECTION_LOST:
                 await hang_up(connection)
 
     async def _run(self) -> None:
@@ -158,10 +159,10 @@ class Subscriber:
                 await self._listen(link)
             except Exception as error:  # noqa: BLE001 - retried after any error
                 self._failures += 1
-                await self._failed(wire.translate(error))
+                await self._failed(refusals.translate(error))
             finally:
                 await self._lost()
-            await asyncio.sleep(wire.backoff_seconds(self._failures))
+            await asyncio.sleep(backoff_seconds(self._failures))
 
     async def _failed(self, error: RedisError) -> None:
         self._outage.failed(self._client_name, error)

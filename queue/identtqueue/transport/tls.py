@@ -15,13 +15,30 @@ from typing import Any, Final
 from redis.asyncio.connection import RedisSSLContext
 
 from identtqueue.errors import RedisAddressRefused, RedisTlsFailed
-from identtqueue.transport import wire
 from identtqueue.transport.address import Server
 from identtqueue.transport.offload import resolve_blocking
 from identtqueue.transport.settings import RedisSettings
 
 SECONDS: Final = 1.0
 """Time-out of each of the two attempts. A server that accepts us stays silent for that time."""
+
+
+_TLS_HINTS: Final = {
+    "CERTIFICATE_VERIFY_FAILED": "The server's certificate is refused: check tls_ca_file, the host "
+    "name in the address and the certificate's dates",
+    "WRONG_VERSION_NUMBER": "The server does not speak TLS on this port: redis://, not rediss://",
+    "CERTIFICATE_REQUIRED": "The server wants a client certificate: give tls_cert_file and "
+    "tls_key_file",
+    "CERTIFICATE_EXPIRED": "The server refuses our client certificate: it has expired",
+    "UNKNOWN_CA": "The server refuses our client certificate: it does not know its authority",
+    "KEY_VALUES_MISMATCH": "tls_key_file is not the key of tls_cert_file",
+}
+
+
+def describe_trouble(text: str) -> str:
+    """Describe an error of the TLS layer, with a hint what to do about it."""
+    hints = [hint for word, hint in _TLS_HINTS.items() if word in text.upper().replace(" ", "_")]
+    return f"no TLS connection to Redis: {text}. {hints[0] if hints else 'Check the TLS files'}"
 
 
 def find_trouble(settings: RedisSettings, server: Server) -> RedisTlsFailed | None:
@@ -41,12 +58,12 @@ def find_trouble(settings: RedisSettings, server: Server) -> RedisTlsFailed | No
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError, TimeoutError):
                 pass
             except ssl.SSLError as error:
-                return RedisTlsFailed(wire.tls_trouble(str(error)))
+                return RedisTlsFailed(describe_trouble(str(error)))
         with _connect(settings, server) as plain:
             plain.settimeout(SECONDS)
             plain.sendall(b"PING\r\n")
             if plain.recv(1) in (b"+", b"-"):
-                return RedisTlsFailed(wire.tls_trouble("WRONG_VERSION_NUMBER"))
+                return RedisTlsFailed(describe_trouble("WRONG_VERSION_NUMBER"))
     except (OSError, RedisAddressRefused):
         pass
     return None

@@ -1,35 +1,20 @@
-"""The code that asyncio and blocking connections share: encode calls, read replies and errors."""
+"""Calls and replies as bytes: what asyncio and blocking connections put on the wire."""
 
 from __future__ import annotations
 
-import re
-import ssl
 import struct
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, NoReturn, TypeVar
+from collections.abc import Sequence
+from typing import Any, Final, TypeVar
 
 import hiredis
 from msgspec import structs
 from redis import exceptions as redis_errors
-from redis.backoff import EqualJitterBackoff
 
-from identtqueue.errors import (
-    IdenttqueueError,
-    InvalidInput,
-    RedisAddressRefused,
-    RedisAuthFailed,
-    RedisError,
-    RedisFull,
-    RedisProtocolError,
-    RedisTlsFailed,
-    RedisUnavailable,
-    ReplyUnreadable,
-)
+from identtqueue.errors import IdenttqueueError, InvalidInput, ReplyUnreadable
 from identtqueue.protocol import keys
 from identtqueue.protocol.call import Call, Word
 from identtqueue.protocol.scripts import names, script
-from identtqueue.transport.address import Server
-from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport import refusals
 
 try:
     from fcntl import ioctl
@@ -46,43 +31,6 @@ and how much is sent again if the connection is lost in the middle of a batch.""
 
 SMALL_BYTES: Final = 64 * 1024
 """A larger call is a big one. Small calls go before big ones."""
-
-CONNECTION_LOST: Final = (
-    redis_errors.ConnectionError,
-    redis_errors.TimeoutError,
-    OSError,
-    EOFError,
-    TimeoutError,
-)
-
-_PASSING: Final = (
-    redis_errors.BusyLoadingError,
-    redis_errors.ClusterDownError,  # MASTERDOWN too
-    redis_errors.ReadOnlyError,
-    redis_errors.TryAgainError,
-    redis_errors.AskError,  # MOVED too; they come here only if they can't be followed
-)
-_PASSING_TEXT: Final = re.compile(
-    r"(BUSY|UNKILLABLE|UNBLOCKED|NOREPLICAS|MISCONF) |.* -(READONLY|NOREPLICAS|MISCONF) "
-)
-"""Texts of passing errors for which redis-py has no class: a script runs for too long; a master was
-demoted during a blocked call; `min-replicas-to-write`; a disk is full. The second part matches
-Redis 6.2, which quotes an error that a command gets inside a script in a longer text."""
-_FORBIDDEN_TEXT: Final = re.compile(r"NOPERM|.*(ACL failure in script|executing the script can't)")
-"""Texts of errors for a missing permission. Inside a script, newer and older servers word it
-differently."""
-
-_BACKOFF: Final = EqualJitterBackoff(base=0.05, cap=2.0)
-
-
-def backoff_seconds(failures: int) -> float:
-    """Compute the pause after this many failures in a row.
-
-    Its upper bound is 100 ms after the first failure, and doubles with each further one, up to 2 s.
-    The pause is random, between half of the bound and all of it. That holds at 2 s too, so that a
-    fleet does not return in step after a long outage.
-    """
-    return float(_BACKOFF.compute(min(failures, 16)))  # 2**16 is past the cap
 
 
 def words(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> tuple[Word, ...]:
@@ -126,8 +74,8 @@ def pack(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> byt
 
     Args:
         call: the call.
-        in_cluster: see `redis_errors`.
-        database: see `redis_errors`.
+        in_cluster: see `words`.
+        database: see `words`.
 
     Raises:
         InvalidInput: an argument can't be encoded (text with a lone surrogate, say).
@@ -166,7 +114,7 @@ def check_loaded(replies: Sequence[Any]) -> None:
     """
     for reply in replies:
         if isinstance(reply, Exception):
-            raise translate(
+            raise refusals.translate(
                 reply, Call("SCRIPT LOAD", (), (), lambda reply: reply, is_script=False)
             )
 
@@ -212,147 +160,3 @@ def missing_scripts(replies: Sequence[object]) -> list[int]:
     """
     missing = redis_errors.NoScriptError
     return [position for position, reply in enumerate(replies) if isinstance(reply, missing)]
-
-
-def keeps_connection(error: Exception) -> bool:
-    """Return whether a connection can be kept after this error reply.
-
-    It can if the server loads its data or runs a long script: a new login for each retry would only
-    keep it busier. It can't if the server was demoted, since the same name may lead to the new
-    master now.
-    """
-    if isinstance(error, redis_errors.BusyLoadingError) or str(error).startswith("BUSY "):
-        return True
-    refused = isinstance(error, redis_errors.ConnectionError)  # includes a refused login
-    return not refused and not isinstance(translate(error), RedisUnavailable)
-
-
-def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError:
-    """Translate an error of redis-py to one of this library.
-
-    Args:
-        error: the error.
-        call: the call that got it, to name it in the text.
-    """
-    text = str(error)
-    if isinstance(error, RedisError):
-        return error
-    if (refusal := _refusal(error, call)) is not None:
-        return refusal
-    if isinstance(error, redis_errors.InvalidResponse | MemoryError):
-        what = text or "a reply does not fit into memory"
-        return RedisProtocolError(f"the server is not Redis, or its reply is too large: {what}")
-    if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command not allowed" in text:
-        return RedisFull(f"Redis is full, nothing was written: {text}")
-    if isinstance(error, (*CONNECTION_LOST, *_PASSING)) or _PASSING_TEXT.match(text):
-        return RedisUnavailable(f"Redis can't be reached: {text or type(error).__name__}")
-    return RedisError(text)
-
-
-def _refusal(error: BaseException, call: Call[Any] | None) -> RedisError | None:
-    """Translate an error that refuses us: address, ACL, login or certificate; None for others."""
-    text = str(error)
-    for cause in _causes(error):  # redis-py wraps every error that occurs while it connects
-        if isinstance(cause, RedisAddressRefused):
-            return cause
-    if isinstance(error, redis_errors.NoPermissionError) or _FORBIDDEN_TEXT.match(text):
-        return RedisAuthFailed(_forbidden(text, call))
-    if isinstance(error, redis_errors.AuthenticationError):
-        return RedisAuthFailed(
-            f"Redis refused the login: {text}. Check user name, password and ACL"
-        )
-    tls = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
-    if tls is not None and not isinstance(tls, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-        return RedisTlsFailed(tls_trouble(text))
-    return None
-
-
-_SCRIPT_LINE: Final = re.compile(r"@user_script: ?(\d+)")
-_SCRIPT_COMMAND: Final = re.compile(r"redis\.call\('([A-Z]+)'")
-
-
-def _forbidden(text: str, call: Call[Any] | None) -> str:
-    doing, command = "", "a command"
-    if call is not None:
-        doing = f" in `{call.name}`" + (f" on {call.keys[0]}" if call.keys else "")
-        line = _SCRIPT_LINE.search(text) if call.is_script else None
-        if line is not None:  # before 7.2 the text does not name the command, only its line
-            source = script(call.name).source.splitlines()[int(line[1]) - 1]
-            command = " or ".join(_SCRIPT_COMMAND.findall(source)) or command
-    return (
-        f"Redis refused {command}{doing}: {text}. Check user name, password and ACL: docs/redis.md "
-        "lists what each role needs"
-    )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Iterate over an error and its causes, since redis-py wraps the errors of the TLS layer."""
-    seen = 0
-    while error is not None and seen < 10:
-        yield error
-        error, seen = error.__cause__ or error.__context__, seen + 1
-
-
-_TLS_HINTS: Final = {
-    "CERTIFICATE_VERIFY_FAILED": "The server's certificate is refused: check tls_ca_file, the host "
-    "name in the address and the certificate's dates",
-    "WRONG_VERSION_NUMBER": "The server does not speak TLS on this port: redis://, not rediss://",
-    "CERTIFICATE_REQUIRED": "The server wants a client certificate: give tls_cert_file and "
-    "tls_key_file",
-    "CERTIFICATE_EXPIRED": "The server refuses our client certificate: it has expired",
-    "UNKNOWN_CA": "The server refuses our client certificate: it does not know its authority",
-    "KEY_VALUES_MISMATCH": "tls_key_file is not the key of tls_cert_file",
-}
-
-
-def tls_trouble(text: str) -> str:
-    """Describe an error of the TLS layer, with a hint what to do about it."""
-    hints = [hint for word, hint in _TLS_HINTS.items() if word in text.upper().replace(" ", "_")]
-    return f"no TLS connection to Redis: {text}. {hints[0] if hints else 'Check the TLS files'}"
-
-
-_LOGGED_IN: Final[set[RedisSettings]] = set()
-"""Settings that have worked in this process and whose credential files may change."""
-
-
-def note_login(settings: RedisSettings) -> None:
-    """Remember that a login with these settings has worked."""
-    if settings.rereads_credentials:
-        _LOGGED_IN.add(settings)
-
-
-def as_outage(error: RedisError, settings: RedisSettings) -> RedisError:
-    """Turn the refusal of a login that worked before into an outage, which is retried.
-
-    The credentials may be in rotation. Files are read at each login, and a mounted Secret follows a
-    rotation by up to a minute, so a retry may help. A login that never worked stays refused.
-
-    Args:
-        error: the error of the login.
-        settings: the settings of the connection.
-    """
-    if isinstance(error, RedisAuthFailed | RedisTlsFailed) and settings in _LOGGED_IN:
-        return RedisUnavailable(f"{error}; its file is read again")
-    return error
-
-
-def check_master(role: list[Any], server: Server) -> None:
-    """Refuse a server that the Sentinels still name although it was demoted.
-
-    Args:
-        role: the reply to `ROLE`.
-        server: the server that gave it.
-
-    Raises:
-        RedisUnavailable: the server is a replica.
-    """
-    if role[0] != b"master":
-        raise RedisUnavailable(
-            f"Redis can't be reached: the Sentinels name {server}, which is a replica; a failover "
-            "is under way"
-        )
-
-
-def fail(error: BaseException) -> NoReturn:
-    """Raise the translation of an error."""
-    raise translate(error) from error

@@ -18,8 +18,8 @@ from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Claim, Claimed
 from identtqueue.task import Attempt
-from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
+from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker.draining import Draining
@@ -221,7 +221,7 @@ class Fetcher:
             await self._bells.drop()
             self._order.look_everywhere()
             self._isolation.forget()
-            await asyncio.sleep(wire.backoff_seconds(FIRST_BACKOFF + self._failures))
+            await asyncio.sleep(backoff_seconds(FIRST_BACKOFF + self._failures))
 
     async def _claim_all(self, plan: Mapping[str, int]) -> None:
         """Claim from several queues in one round trip.

@@ -18,6 +18,7 @@ from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import Call
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
+from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker.obstacles import Obstacles
@@ -159,7 +160,7 @@ class Finisher:
             batches = failed
             if failed:
                 failures += 1
-                await asyncio.sleep(wire.backoff_seconds(failures))
+                await asyncio.sleep(backoff_seconds(failures))
             else:
                 self._outage.worked("results")
 

@@ -16,7 +16,7 @@ from redis.asyncio.connection import AbstractConnection
 from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
 from identtqueue.protocol.keys import queue_keys
-from identtqueue.transport import wire
+from identtqueue.transport import refusals, wire
 from identtqueue.transport.address import Topology
 from identtqueue.transport.link import hang_up
 from identtqueue.transport.login import open_connection
@@ -122,7 +122,7 @@ class _Bell:
             await self.drop()
             if isinstance(error, RedisError):
                 raise
-            wire.fail(error)
+            refusals.fail(error)
         return wire.parse(call, reply)
 
     async def drop(self) -> None:
