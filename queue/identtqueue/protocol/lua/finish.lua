@@ -18,7 +18,7 @@ for i = LIST_START, #ARGV, 3 do
     if task.slot then vacate(running_prefix, blocked, wake, key, id, task.slot) end
     local ttl = task.ttl or 3600000
     end_task(key, id, 'succeeded', 'result', result, now, ttl, unique_prefix, task)
-    finished, run_ms = finished + 1, run_ms + math.max(0, now - tonumber(task.started_at))
+    finished, run_ms = finished + 1, run_ms + math.max(0, now - task.started_at)
   end
   acks[#acks + 1] = ack
 end
