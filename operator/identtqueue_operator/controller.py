@@ -40,6 +40,13 @@ class Controller:
         meter: counts what is done.
         clock: seconds since the epoch.
         steady: seconds, monotonic.
+
+    Attributes:
+        reconcilers: the TaskQueues that this operator looks after.
+        endpoints: the Redis that they use.
+        cluster: the workloads and pods, as the watches have brought them.
+        rights: which watches the API server refuses.
+        resync: finds what the watches have missed.
     """
 
     def __init__(
@@ -76,11 +83,17 @@ class Controller:
         self.resync = Resync(
             kube, self._namespaces, self.cluster, self.reconcilers, news=self, clock=steady
         )
-        self._tools = Tools(
+        self._tools = self._make_tools(settings, kube, meter, clock)
+
+    def _make_tools(
+        self, settings: Settings, kube: Kube, meter: Meter, clock: Callable[[], float]
+    ) -> Tools:
+        """Return what all reconcilers share."""
+        return Tools(
             kube=kube,
             cluster=self.cluster,
             endpoints=self.endpoints,
-            workloads=Workloads(self.cluster, kube, steady),
+            workloads=Workloads(self.cluster, kube, self._steady),
             meter=meter,
             autoscaler=self._autoscalers.scaling,
             rival=self._shared_workloads.rival,
@@ -88,7 +101,7 @@ class Controller:
             is_self=self._is_self,
             look_for_others=self._autoscalers.look_anew,
             clock=clock,
-            steady=steady,
+            steady=self._steady,
             identity=settings.identity,
             operator_name=settings.operator_name,
             templates=settings.templates,
