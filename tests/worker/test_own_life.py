@@ -162,7 +162,7 @@ async def test_a_worker_without_lease_is_not_ready(
 
     await eventually(is_not_ready, "the lease is lost")
     assert await said("/livez") == (200, "ok\n"), "there is time yet"
-    monkeypatch.setattr("identtqueue.worker.worker.START_OVER_SECONDS", 0.0)
+    monkeypatch.setattr("identtqueue.worker.registration.START_OVER_SECONDS", 0.0)
     status, text = await said("/livez")
     assert status == 503
     assert text.endswith("and there is no new one\n")
@@ -180,7 +180,7 @@ async def test_a_worker_without_lease_is_not_ready(
 async def test_a_start_up_hook_that_does_not_end_does_not_hold_the_stop(
     redis_server: RedisServer, raw: redis.Redis, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("identtqueue.worker.worker.CUT_OFF_SECONDS", 0.2)
+    monkeypatch.setattr("identtqueue.worker.stopping.CUT_OFF_SECONDS", 0.2)
     started, release = asyncio.Event(), asyncio.Event()
 
     async def refuses(_state):

@@ -18,7 +18,7 @@ from identtqueue import App, Client, InvalidInput, State, Worker
 from identtqueue.errors import ProtocolMismatch, RedisAuthFailed
 from identtqueue.protocol.scripts import script
 from identtqueue.protocol.submission import Submission
-from identtqueue.worker.incarnation import bounded
+from identtqueue.worker.stopping import bounded
 from testing.accounts import left_over
 from testing.invariants import check_invariants
 from testing.ledger import Ledger

@@ -6,7 +6,7 @@ Each part owns one thing, and the parts are connected here:
 - `Draining` owns whether the worker drains. It is changed here, and the fetcher waits for its end.
 - `Fetcher` owns what is known of the queues, except for `Shelves`, which upkeep fills too.
 - `Finisher` owns the outcomes that Redis has not recorded yet. `Attempts` hands them over.
-- `Heartbeat` owns the lease. It reports each answer of Redis from its thread.
+- `Registration` owns the leases, which its heartbeat renews. It reports each answer of Redis.
 
 `Obstacles`, `Leftovers` and `Counters` belong to the worker, because they outlive an incarnation.
 """
@@ -14,54 +14,40 @@ Each part owns one thing, and the parts are connected here:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import enum
 import logging
 import math
-import secrets
-import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
-from identtqueue.errors import RedisAuthFailed, RedisError
-from identtqueue.limits import JobLimits
-from identtqueue.protocol import commands, keys, roles
 from identtqueue.protocol.answers import Claim, Lease
-from identtqueue.protocol.roles import Role
-from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.connection import AsyncRedis
-from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
-from identtqueue.transport.subscriber import Subscriber
 from identtqueue.worker.attempts import Attempts
+from identtqueue.worker.control import Control
 from identtqueue.worker.draining import Draining
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher
-from identtqueue.worker.heartbeat import Heartbeat
-from identtqueue.worker.identity import Identity
+from identtqueue.worker.handback import hand_back
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.metrics import Counters
+from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.outcome import Disowned, Released
 from identtqueue.worker.progress import ProgressSender
+from identtqueue.worker.registration import HEARTBEAT_SECONDS, Registration
 from identtqueue.worker.running import Running
 from identtqueue.worker.settings import WorkerSettings
 from identtqueue.worker.shelves import Shelves
+from identtqueue.worker.stopping import (
+    CUT_OFF_SECONDS,
+    FLUSH_SECONDS,
+    bounded,
+    cancel_and_wait,
+)
 from identtqueue.worker.upkeep import Upkeep
 
 logger = logging.getLogger(__name__)
-
-CUT_OFF_SECONDS: Final = 5.0
-"""How long cancelled work may take to end before it is left behind."""
-
-FLUSH_SECONDS: Final = 5.0
-"""How long the last reports may take at shutdown. If Redis cannot be reached for so long, other
-workers recover the tasks when the lease runs out."""
-
-HEARTBEAT_SECONDS: Final = 1.0
-"""How long the heartbeat's thread may take to end. It may be stuck in a dead connection."""
 
 WIND_DOWN_SECONDS: Final = 4 * CUT_OFF_SECONDS + 3 * FLUSH_SECONDS + HEARTBEAT_SECONDS
 """How long an orderly stop may take besides the grace time: the sum of its steps' bounds."""
@@ -81,66 +67,44 @@ class Incarnation:
         redis: connection for all calls except blocking, the lease and the control channel, which
             have connections of their own.
         settings: the worker's settings.
-        identity: where the worker runs: host, pod, container and process.
+        registration: its leases.
         executor: runs the attempts.
         leftovers: takes the attempts that are left behind.
-        limits: limits of the jobs by name, which are declared to each queue.
         counters: count attempts for the metrics.
         outage: logs trouble with Redis for all its connections.
-        may_renew: called in the heartbeat's thread. While it returns False, the leases are not
-            renewed.
     """
 
     def __init__(
         self,
         redis: AsyncRedis,
         settings: WorkerSettings,
-        identity: Identity,
+        registration: Registration,
         executor: Executor,
         leftovers: Leftovers,
-        limits: Mapping[str, JobLimits],
         counters: Counters,
         outage: Outage,
-        may_renew: Callable[[], bool],
     ) -> None:
-        self.worker_id = identity.worker_id(secrets.token_hex(6))
-        self._registered = False
-        self.lost_at: float | None = None  # set in the heartbeat's thread as well
+        self.worker_id = registration.worker_id
         self._redis = redis
         self._settings = settings
-        self._identity = identity
-        self._limits = limits
+        self._registration = registration
         self._outage = outage
         self._loop = asyncio.get_running_loop()
         self._owner: asyncio.Task[Any] | None = None  # its cancellation ends this incarnation
         self._end: asyncio.Future[End] = self._loop.create_future()
         self._hurry = asyncio.Event()
         self._draining = Draining()
-        progress = ProgressSender(redis, self.worker_id)
+        self._shelves = Shelves(executor.may_run)
         self._attempts = Attempts(
             settings.concurrency,
             executor,
             leftovers,
-            progress,
+            ProgressSender(redis, self.worker_id),
             counters,
             torn_down=self._torn_down,
             on_idle=self._on_idle,
         )
-        shelves = Shelves(executor.may_run)
-        self._fetcher = Fetcher(
-            redis,
-            self.worker_id,
-            settings.queues,
-            order=_order(settings),
-            slots=self._attempts.slots,
-            obstacles=executor.obstacles,
-            owned=self._attempts.ids,
-            shelves=shelves,
-            start=self._attempts.start,
-            outage=outage,
-            draining=self._draining,
-            on_refused=self._on_refused,
-        )
+        self._fetcher = self._new_fetcher(executor.obstacles)
         self._finisher = Finisher(
             redis,
             self.worker_id,
@@ -149,39 +113,51 @@ class Incarnation:
             obstacles=executor.obstacles,
         )
         self._attempts.report_to(self._finisher)
-        self.heartbeat = Heartbeat(
-            redis.settings,
-            self.worker_id,
-            settings.queues,
-            settings.lease_seconds,
-            may_renew=may_renew,
-            on_beat=self._from_thread,
-            outage=outage,
+        self._upkeep = self._new_upkeep()
+        self._control = Control(
+            redis, self.worker_id, self._attempts, on_drain=self._set_draining, outage=outage
         )
-        self._upkeep = Upkeep(
-            redis,
+
+    def _new_fetcher(self, obstacles: Obstacles) -> Fetcher:
+        return Fetcher(
+            self._redis,
             self.worker_id,
-            settings.queues,
-            max_deliveries=settings.max_deliveries,
-            may_recover=lambda: self.heartbeat.steady_for(settings.lease_seconds),
+            self._settings.queues,
+            order=_order(self._settings),
+            slots=self._attempts.slots,
+            obstacles=obstacles,
+            owned=self._attempts.ids,
+            shelves=self._shelves,
+            start=self._attempts.start,
+            outage=self._outage,
+            draining=self._draining,
+            on_refused=self._on_refused,
+        )
+
+    def _new_upkeep(self) -> Upkeep:
+        return Upkeep(
+            self._redis,
+            self.worker_id,
+            self._settings.queues,
+            max_deliveries=self._settings.max_deliveries,
+            may_recover=self._registration.is_steady,
             tidy_up=self._tidy_up,
-            shelves=shelves,
+            shelves=self._shelves,
             on_shelves=self._fetcher.look_at_shelves,
-            unrunnable_seconds=settings.unrunnable_seconds,
-            outage=outage,
-            cron=settings.cron,
-        )
-        self._control = Subscriber(
-            redis.settings,
-            client_name="identtqueue-control",
-            on_message=lambda _, data: self._on_control(data.decode()),
-            outage=outage,
+            unrunnable_seconds=self._settings.unrunnable_seconds,
+            outage=self._outage,
+            cron=self._settings.cron,
         )
 
     @property
     def registered(self) -> bool:
         """Whether it has a lease in every queue. False as soon as one is lost."""
-        return self._registered and self.lost_at is None
+        return self._registration.is_held
+
+    @property
+    def lost_at(self) -> float | None:
+        """When a lease was lost, in monotonic time; None: none was."""
+        return self._registration.lost_at
 
     def _torn_down(self) -> bool:
         """Return whether this incarnation is being cancelled, as at the end of the event loop."""
@@ -207,20 +183,8 @@ class Incarnation:
         culprit = self._attempts.of_task(task)
         if culprit is None:
             return 0
-        settings = replace(
-            self._redis.settings, connect_timeout_seconds=1.0, response_timeout_seconds=1.0
-        )
-        redis = blocking_redis(settings, client_name="identtqueue-release", retry_for_seconds=0)
-        number = 0
-        try:
-            for queue, pairs in self._attempts.by_queue(culprit).items():
-                redis.run(commands.release(queue, self.worker_id, pairs))
-                number += len(pairs)
-        except RedisError as error:
-            logger.debug("attempts were not released: %s", error)  # the lease runs out instead
-        finally:
-            redis.close()
-        return number
+        others = self._attempts.by_queue(culprit)
+        return hand_back(self._redis.settings, self.worker_id, others)
 
     @property
     def draining(self) -> bool:
@@ -236,6 +200,20 @@ class Incarnation:
     def grace_seconds(self) -> float:
         """How long attempts may still run if the worker is stopped now."""
         return self._draining.grace_left(self._settings.grace_seconds)
+
+    def live_problem(self, lost_before: float | None) -> str | None:
+        """Describe why the worker should be restarted because of its lease; None: it is well.
+
+        Args:
+            lost_before: when the lease before this one was lost, in monotonic time.
+        """
+        return self._registration.live_problem(lost_before)
+
+    def ready_problem(self) -> str | None:
+        """Describe why the worker gets no tasks from its queues; None: it is well."""
+        if not self.registered:
+            return "no lease" if self.lost_at else "not registered yet"
+        return "draining" if self._draining else None
 
     def stop(self) -> None:
         """Stop in order. The second call cuts off the running attempts."""
@@ -269,7 +247,7 @@ class Incarnation:
                 logger.warning(
                     "%s: the lease is lost (%s); starting over",
                     self.worker_id,
-                    self.heartbeat.account,
+                    self._registration.account,
                 )
                 self._hurry.set()
             await self._wind_down(begin, loops)
@@ -280,8 +258,8 @@ class Incarnation:
             await self._wind_down(begin, loops)
             raise
         finally:
-            self._registered = False
-            await _cancel([begin, *loops])
+            self._registration.over()
+            await cancel_and_wait([begin, *loops])
             self._finisher.abandon()
             await bounded("closing the control channel", self._control.close(), CUT_OFF_SECONDS)
 
@@ -302,49 +280,11 @@ class Incarnation:
 
         In this order, because a registered worker without a subscription looks dead.
         """
-        await self._check_rights()
-        await self._control.add(keys.control_channel(self.worker_id))
-        await self._redis.run_all(
-            [
-                commands.register(
-                    queue, self.worker_id, self._settings.lease_ms, self._info(), self._limits
-                )
-                for queue in self._settings.queues
-            ]
-        )
-        self.heartbeat.start()
-        self._registered = True
-        await self._upkeep.recover_predecessors(self._identity)
+        await self._registration.check_rights()
+        await self._control.open()
+        await self._registration.begin(self._on_answer)
+        await self._upkeep.recover_predecessors(self._registration.identity)
         logger.info("worker %s: queues %s", self.worker_id, self._settings.order_text)
-
-    async def _check_rights(self) -> None:
-        """Check the ACL before the start, because a missing command would stop a script half way.
-
-        Raises:
-            RedisAuthFailed: the ACL of the Redis user lacks a command.
-        """
-        needed = roles.script_commands(Role.WORKER)
-        queues = self._settings.queues
-        found = await self._redis.run_all([commands.permitted(q, needed) for q in queues])
-        for queue, refused in zip(queues, found, strict=True):
-            if refused:
-                raise RedisAuthFailed(
-                    f"queue {queue}: the ACL of this user lacks {', '.join(refused)}: "
-                    f"`identtqueue acl worker --queue {queue}` prints what a worker needs"
-                )
-
-    def _info(self) -> dict[str, Any]:
-        return {
-            "host": self._identity.host,
-            "pod_uid": self._identity.pod_uid,
-            "pod_name": self._identity.pod_name,
-            "container": self._identity.container,
-            "boot": self._identity.boot,
-            "domain": self._identity.domain,
-            "process": self._identity.process,
-            "concurrency": self._settings.concurrency,
-            "registered_at_ms": round(time.time() * 1000),
-        }
 
     async def _watch(self, loops: list[asyncio.Task[None]]) -> None:
         """Wait until the incarnation has to end. A background loop that exits is an error."""
@@ -358,8 +298,8 @@ class Incarnation:
     async def _wind_down(self, begin: asyncio.Task[None], loops: list[asyncio.Task[None]]) -> None:
         """Stop in order. Each step relies on the one before it."""
         # 1. Stop fetching, so that nothing new starts.
-        await _cancel([begin, *loops[:1]])
-        if self._registered:
+        await cancel_and_wait([begin, *loops[:1]])
+        if self._registration.has_begun:
             await bounded("releasing unknown tasks", self._fetcher.hand_on(), FLUSH_SECONDS)
         # 2. Let running attempts end and be recorded, until the grace deadline or a second signal.
         await self._wait_for_attempts(loops, self.grace_seconds)
@@ -374,13 +314,8 @@ class Incarnation:
         if loops and loops[1].done():  # cancelled, with all tasks of the event loop
             loops.append(self._loop.create_task(self._finisher.run(), name="finish"))
         await bounded("recording the last outcomes", self._finisher.flushed(), FLUSH_SECONDS)
-        # 5. Stop the heartbeat. 6. Give the lease back. Redis refuses that while tasks are in
-        # flight. Then the lease runs out, and a peer recovers them.
-        self.heartbeat.stop()
-        ending = offload(self.heartbeat.join, HEARTBEAT_SECONDS)
-        await bounded("ending the heartbeat", ending, 2 * HEARTBEAT_SECONDS)
-        calls = [commands.leave(queue, self.worker_id) for queue in self._settings.queues]
-        await bounded("giving the lease back", self._redis.run_all(calls), FLUSH_SECONDS)
+        # 5. Stop the heartbeat. 6. Give the lease back.
+        await self._registration.end()
 
     async def _wait_for_attempts(self, loops: list[asyncio.Task[None]], seconds: float) -> None:
         waits = [
@@ -388,7 +323,7 @@ class Incarnation:
             asyncio.ensure_future(self._hurry.wait()),
         ]
         await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        await _cancel(waits)
+        await cancel_and_wait(waits)
 
     async def _attempts_over(self, loops: list[asyncio.Task[None]]) -> None:
         """Wait until no attempt is running and no big result is in transit over a slow link."""
@@ -402,57 +337,29 @@ class Incarnation:
     def _on_idle(self) -> None:
         self._fetcher.note_idle()
 
-    def _on_control(self, message: str) -> None:
-        verb, _, rest = message.partition(" ")
-        if verb == "drain":
-            self._set_draining(value=True)
-        elif verb == "undrain":
-            self._set_draining(value=False)
-        elif verb == "cancel":
-            task_id, _, number = rest.rpartition(" ")  # the id may contain spaces
-            self._attempts.cancel(task_id, int(number))
-
     async def _tidy_up(self) -> None:
-        """Repair what a lost reply or a lost message has left behind.
-
-        A request to cancel is published only once. The worker misses it while the control channel
-        reconnects, or while the reply to the task's claim is still in transit.
-        """
+        """Repair what a lost reply or a lost message has left behind."""
         await self._fetcher.give_back_unknown()
-        running = self._attempts.cancellable
-        asked = await self._redis.run_all([commands.cancel_asked(i) for i in running])
-        for task_id, number in zip(running, asked, strict=True):
-            if number is not None:
-                self._attempts.cancel(task_id, number)
+        await self._control.repeat()
 
     def _on_refused(self, claim: Claim) -> None:
         if claim is Claim.LOST:
             self._lose()
         else:
-            self._set_draining(value=True)
+            self._set_draining(True)
 
-    def _from_thread(self, lease: Lease) -> None:
-        if lease is Lease.LOST:
-            self._note_loss()  # at once; the event loop does the rest when it gets to it
-        with contextlib.suppress(RuntimeError):  # the loop has closed
-            self._loop.call_soon_threadsafe(self._on_beat, lease)
-
-    def _on_beat(self, lease: Lease) -> None:
+    def _on_answer(self, lease: Lease) -> None:
         if lease is Lease.LOST:
             self._lose()
         else:
-            self._set_draining(value=lease is Lease.DRAINING)
+            self._set_draining(lease is Lease.DRAINING)
 
     def _lose(self) -> None:
-        self._note_loss()
+        self._registration.note_loss()
         if not self._end.done():
             self._end.set_result(End.LOST)
 
-    def _note_loss(self) -> None:
-        if self.lost_at is None:
-            self.lost_at = time.monotonic()
-
-    def _set_draining(self, *, value: bool) -> None:
+    def _set_draining(self, value: bool) -> None:
         if value == bool(self._draining):
             return
         if value:
@@ -470,39 +377,3 @@ def _order(settings: WorkerSettings) -> QueueOrder:
     if settings.queue_order == "strict":
         return StrictOrder(settings.queues)
     return FairOrder(settings.queues, settings.queue_weights)
-
-
-async def bounded(what: str, work: Coroutine[Any, Any, Any], seconds: float) -> None:
-    """Await work for a limited time, and log it if it fails: a shutdown must not wait for ever.
-
-    Args:
-        what: name of the step, for the log.
-        work: coroutine to await.
-        seconds: longest time to wait.
-    """
-    limit, us = asyncio.timeout(seconds), asyncio.current_task()
-    cancellations = us.cancelling() if us else 0
-    try:
-        async with limit:
-            await work
-    except (
-        Exception,
-        asyncio.CancelledError,
-    ) as error:  # what was not sent is recovered when the lease runs out
-        if us and us.cancelling() > cancellations:
-            raise
-        why = f"not done within {seconds:g} s" if limit.expired() else explain(error)
-        logger.warning("shutdown: %s: %s", what, why)
-
-
-def explain(error: BaseException) -> str:
-    """Return the text of an error for the log, or the name of its class if it has no text."""
-    return str(error) or type(error).__name__
-
-
-async def _cancel(tasks: Sequence[asyncio.Future[Any]]) -> None:
-    """Cancel tasks and wait for their end. A task that does not end in time is left behind."""
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=CUT_OFF_SECONDS)

@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, TypeVar
 
 from identtqueue import logs
@@ -31,21 +30,17 @@ from identtqueue.worker.hooks import (
     StateHooks,
 )
 from identtqueue.worker.identity import Identity
-from identtqueue.worker.incarnation import (
-    CUT_OFF_SECONDS,
-    WIND_DOWN_SECONDS,
-    End,
-    Incarnation,
-    bounded,
-)
+from identtqueue.worker.incarnation import WIND_DOWN_SECONDS, End, Incarnation
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.metrics import Counters, Gauges, Metrics
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.processes.child import is_child
 from identtqueue.worker.processes.pool import Processes
 from identtqueue.worker.reference import reference_to
+from identtqueue.worker.registration import Registration
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.settings import WorkerSettings
+from identtqueue.worker.stopping import CUT_OFF_SECONDS, StopRequest, bounded
 from identtqueue.worker.watchdog import Watchdog
 
 logger = logging.getLogger(__name__)
@@ -59,10 +54,6 @@ PROCESSES_SECONDS: Final = 15.0
 
 STOP_SECONDS: Final = WIND_DOWN_SECONDS + PROCESSES_SECONDS + 2 * CUT_OFF_SECONDS
 """How long a stop may take besides the grace time and hooks: the sum of its steps' bounds."""
-
-START_OVER_SECONDS: Final = 60.0
-"""How long a worker that has lost its lease may take to get a new one while Redis answers. After
-that /livez fails."""
 
 
 class Worker:
@@ -110,15 +101,9 @@ class Worker:
         on_process_startup: StateHooks = None,
         **settings: Any,
     ) -> None:
-        if (queue_name is None) == (queue_names is None):
-            raise InvalidInput("give either queue_name or queue_names")
-        if isinstance(queue_names, str):
-            raise InvalidInput(f"give a list: queue_names=[{queue_names!r}]")
-        if retry is not None and max_retries is not None:
-            raise InvalidInput("give max_retries or retry, not both")
         self.settings = WorkerSettings(
-            queues=_listed("queue_names", queue_names) if queue_name is None else (queue_name,),
-            retry=retry or RetryPolicy(max_retries=0 if max_retries is None else max_retries),
+            queues=_queues(queue_name, queue_names),
+            retry=_retry(retry, max_retries),
             cron=_listed("cron", cron),
             hooks=Hooks.of(
                 on_startup=on_startup,
@@ -139,27 +124,19 @@ class Worker:
             reference_to("on_process_startup", hook)
             for hook in self.settings.hooks.on_process_startup
         ]
-        for entry in self.settings.cron:
-            if entry.function_name not in self._registry:
-                known = ", ".join(sorted(self._registry.limits)) or "none"
-                raise InvalidInput(
-                    f"cron {entry.name}: this worker has no job {entry.function_name!r}; it has: "
-                    f"{known}"
-                )
+        _check_cron(self.settings.cron, self._registry)
         self._obstacles = Obstacles()
         self._leftovers = Leftovers(self.settings.concurrency, self._obstacles)
         self._pool: Processes | None = None
         self._executor: Executor | None = None
         self._incarnation: Incarnation | None = None
-        self._stopped = asyncio.Event()
+        self._stop = StopRequest()
         self._outage = Outage()
         self._watchdog: Watchdog | None = None
         self._signals: Callable[[Watchdog], contextlib.AbstractContextManager[None]] = lambda _: (
             contextlib.nullcontext()
         )
-        self._stops = 0
         self._lost_at: float | None = None
-        self._stop_by = float("inf")  # monotonic time after which a stop counts as stuck
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, in a new event loop. It is uvloop's if that is installed.
@@ -214,9 +191,9 @@ class Worker:
         processes = self._pool = self._processes()
         health = self._health_server()
         try:
-            if await self._unless_stopped(lambda: self._start(redis)):
+            if await self._stop.unless_made(lambda: self._start(redis)):
                 try:
-                    if await self._unless_stopped(lambda: self._start_process(processes)):
+                    if await self._stop.unless_made(lambda: self._start_process(processes)):
                         with exits_contained(asyncio.get_running_loop()):
                             await self._live(redis, processes)
                 finally:
@@ -230,14 +207,10 @@ class Worker:
 
     def stop(self) -> None:
         """Stop in order; a second call cuts off running attempts. Call it in the worker's loop."""
-        self._stops += 1
-        if self._stops == 1:
-            hooks_seconds = len(self.settings.hooks.on_shutdown) * (SHUTDOWN_SECONDS + 1)
-            seconds = self.grace_seconds() + hooks_seconds + STOP_SECONDS
-            self._stop_by = time.monotonic() + seconds
+        hooks_seconds = len(self.settings.hooks.on_shutdown) * (SHUTDOWN_SECONDS + 1)
+        self._stop.make(self.grace_seconds() + hooks_seconds + STOP_SECONDS)
         if self._incarnation is not None:
             self._incarnation.stop()
-        self._stopped.set()
 
     async def _run_with_signals(self) -> None:
         self._signals = lambda watchdog: watchdog.hearing(program.STOP_SIGNALS, self._on_signal)
@@ -247,14 +220,14 @@ class Worker:
         name = signal.Signals(number).name
         running, seconds = self.gauges.running, round(self.grace_seconds(), 1)
         run = f"{running} attempt{'s' if running != 1 else ''}"
-        if self._stops == 0 and running:
+        if self._stop.times == 0 and running:
             have = "have" if running != 1 else "has"
             logger.info(
                 "%s: stopping: %s %s %g s to end, then tasks that are left are requeued. A second "
                 "signal cuts off at once",
                 *(name, run, have, seconds),
             )
-        elif self._stops == 0:
+        elif self._stop.times == 0:
             logger.info("%s: stopping: no attempt runs", name)
         else:
             logger.info("%s again: cutting off %s", name, run if running else "nothing, none runs")
@@ -295,28 +268,6 @@ class Worker:
         """Release all attempts except that of this asyncio task; return their number."""
         return self._incarnation.give_back_but(task) if self._incarnation else 0
 
-    async def _unless_stopped(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Await work, unless `stop` is called first; return whether it was completed.
-
-        Work that does not end when it is cancelled is left behind.
-        """
-        starting = asyncio.ensure_future(_exit_of(work))
-        stopping = asyncio.ensure_future(self._stopped.wait())
-        try:
-            first: list[asyncio.Future[Any]] = [starting, stopping]
-            if not self._stops:
-                await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            stopping.cancel()
-            if not starting.done():
-                starting.cancel()
-                await asyncio.wait([starting], timeout=CUT_OFF_SECONDS)
-        if self._stops and (starting.cancelled() or not starting.done()):
-            return False
-        if (error := starting.result()) is not None:
-            raise error
-        return True
-
     async def _start(self, redis: AsyncRedis) -> None:
         await redis.connect()
         await self.settings.hooks.start_up(self.state)
@@ -350,26 +301,34 @@ class Worker:
             obstacles=self._obstacles,
             declines=self.settings.unrunnable_seconds > 0,
         )
-        identity, watchdog = Identity.from_environment(), self._watchdog
-        assert watchdog is not None
+        identity = Identity.from_environment()
         end = End.LOST
         try:
-            while end is End.LOST and not self._stops:
+            while end is End.LOST and not self._stop.times:
                 self._incarnation = Incarnation(
                     redis,
                     self.settings,
-                    identity,
+                    self._registration(redis, identity),
                     executor,
                     self._leftovers,
-                    self._registry.limits,
                     self.counters,
                     self._outage,
-                    may_renew=watchdog.may_renew,
                 )
                 end = await self._incarnation.live()
                 self._lost_at = self._incarnation.lost_at
         finally:
             executor.close()
+
+    def _registration(self, redis: AsyncRedis, identity: Identity) -> Registration:
+        assert self._watchdog is not None
+        return Registration(
+            redis,
+            self.settings,
+            identity,
+            self._registry.limits,
+            self._outage,
+            may_renew=self._watchdog.may_renew,
+        )
 
     def _health_server(self) -> HealthServer | None:
         if self.settings.http_port is None:
@@ -389,20 +348,12 @@ class Worker:
         Returns:
             The problem; None if it is alive, also before it has started.
         """
-        if time.monotonic() > self._stop_by:
+        if self._stop.is_overdue:
             return "the stop is overdue"
         blocked = self._watchdog.problem if self._watchdog else None
-        if blocked or self._incarnation is None or self._stops:
+        if blocked or self._incarnation is None or self._stop.times:
             return blocked
-        return self._lease_problem(self._incarnation) or self._stuck_problem()
-
-    def _lease_problem(self, incarnation: Incarnation) -> str | None:
-        if incarnation.registered:
-            return None if incarnation.heartbeat.alive else "the heartbeat has ended"
-        now, lost_at = time.monotonic(), incarnation.lost_at or self._lost_at
-        if lost_at is None or now - max(lost_at, self._outage.calm_since) < START_OVER_SECONDS:
-            return None
-        return f"the lease was lost {now - lost_at:.0f} s ago, and there is no new one"
+        return self._incarnation.live_problem(self._lost_at) or self._stuck_problem()
 
     def ready_problem(self) -> str | None:
         """Describe why this worker takes no tasks, as /readyz does. Any thread may call this.
@@ -410,19 +361,17 @@ class Worker:
         Returns:
             The problem; None if it is ready.
         """
-        incarnation = self._incarnation
-        if self._stops:
+        if self._stop.times:
             return "stopping"
-        if incarnation is None or not incarnation.registered:
-            return "no lease" if incarnation and incarnation.lost_at else "not registered yet"
-        if incarnation.draining:
-            return "draining"
+        life = self._incarnation
+        if (problem := life.ready_problem() if life else "not registered yet") is not None:
+            return problem
         # If Redis is down, all pods are affected. A refused login affects this pod alone, and must
         # stop a rollout.
         if refusal := self._outage.refusal:
             return f"Redis refuses this worker: {refusal}"
-        problem = self._watchdog.problem if self._watchdog else None
-        return problem or self._obstacles.text
+        blocked = self._watchdog.problem if self._watchdog else None
+        return blocked or self._obstacles.text
 
     def _stuck_problem(self) -> str | None:
         """Describe why this worker does nothing any more, if a new worker would."""
@@ -431,13 +380,28 @@ class Worker:
         return f"nothing runs, and {text}" if text and not self.gauges.running else None
 
 
-async def _exit_of(work: Callable[[], Awaitable[None]]) -> BaseException | None:
-    """Await work and return its SystemExit, which would stop the event loop if a task raised it."""
-    try:
-        await work()
-    except (SystemExit, KeyboardInterrupt) as error:
-        return error
-    return None
+def _queues(name: str | None, names: Sequence[str] | None) -> tuple[str, ...]:
+    if (name is None) == (names is None):
+        raise InvalidInput("give either queue_name or queue_names")
+    if isinstance(names, str):
+        raise InvalidInput(f"give a list: queue_names=[{names!r}]")
+    return _listed("queue_names", names) if name is None else (name,)
+
+
+def _retry(policy: RetryPolicy | None, max_retries: int | None) -> RetryPolicy:
+    if policy is not None and max_retries is not None:
+        raise InvalidInput("give max_retries or retry, not both")
+    return policy or RetryPolicy(max_retries=0 if max_retries is None else max_retries)
+
+
+def _check_cron(cron: Sequence[Cron], registry: Registry) -> None:
+    for entry in cron:
+        if entry.function_name not in registry:
+            known = ", ".join(sorted(registry.limits)) or "none"
+            raise InvalidInput(
+                f"cron {entry.name}: this worker has no job {entry.function_name!r}; it has: "
+                f"{known}"
+            )
 
 
 def _listed(what: str, values: Iterable[T] | None) -> tuple[T, ...]:
