@@ -113,7 +113,7 @@ async def test_no_more_than_max_running_in_all_processes_also_when_one_is_killed
 
     await fleet.settled()
 
-    assert most_at_once(fleet.ledger.lines(), ids) == capped.limits.max_running == 2
+    assert most_at_once(fleet.ledger.lines(), ids) == capped.job_options.max_running == 2
     assert len(fleet.ledger.repeats()) == lost
     assert len(fleet.ledger.ends()) == 62
 

@@ -29,7 +29,8 @@ from identtqueue.signature import argument_types
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import describe, printable
 from identtqueue.worker.processes import messages
-from identtqueue.worker.processes.job_loop import JobLoop, Scope
+from identtqueue.worker.processes.job_loop import JobLoop
+from identtqueue.worker.processes.scope import Scope
 from identtqueue.worker.reference import find
 from identtqueue.worker.registry import Job
 

@@ -19,129 +19,19 @@ import contextlib
 import contextvars
 import inspect
 import logging
-import signal
 import sys
-import weakref
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
-from types import AsyncGeneratorType
-from typing import Any, Final
+from typing import Any
 
 from identtqueue.worker.failure import describe
+from identtqueue.worker.processes.scope import Scope, begun_by
 
 logger = logging.getLogger(__name__)
-
-TIDY_SECONDS: Final = 5.0
-"""How long the leftovers of an attempt may take to end. After that the process is replaced."""
-
-NO_TIMER: Final = (0.0, 0.0)
-
-_begun_by: Final[contextvars.ContextVar[Scope | None]] = contextvars.ContextVar(
-    "identtqueue_begun_by", default=None
-)
-
-
-class Scope:
-    """Record of everything that one attempt has started.
-
-    Args:
-        context: the context that the attempt runs in.
-    """
-
-    def __init__(self, context: contextvars.Context) -> None:
-        self.context = context
-        self.ran_in_loop = False
-        self._over = False
-        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
-        self._generators: weakref.WeakSet[AsyncGeneratorType[Any, Any]] = weakref.WeakSet()
-        self._calls: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
-        self._timer = signal.getitimer(signal.ITIMER_REAL)
-        context.run(_begun_by.set, self)
-
-    def add_task(self, task: asyncio.Task[Any]) -> None:
-        """Note a task. One that a timer starts after the attempt was tidied up is cancelled."""
-        self._tasks.add(task)
-        if self._over:
-            task.cancel()
-
-    def add_call(self, call: Future[Any]) -> None:
-        """Note a call in the default executor."""
-        self._calls.add(call)
-
-    def add_generator(self, generator: AsyncGeneratorType[Any, Any]) -> None:
-        """Note an async generator that is iterated for the first time."""
-        self._generators.add(generator)
-
-    def stop_timer(self) -> None:
-        """Stop an alarm timer that the attempt has started: it would interrupt a later attempt."""
-        if self._timer == NO_TIMER and signal.getitimer(signal.ITIMER_REAL) != NO_TIMER:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-
-    def close(self) -> None:
-        """Note that the attempt has ended, and release its context variables."""
-        self._over = True
-        self.context = contextvars.Context()  # the old one refers to this scope: break the cycle
-
-    def left(self) -> list[str]:
-        """Name the tasks, calls and generators of the attempt that have not ended."""
-        tasks = [f"task {task.get_name()} ({_code_of(task)})" for task in self._pending()]
-        calls = ["a call in the default executor" for call in self._calls if not call.done()]
-        generators = [
-            f"async generator {generator.__qualname__}" for generator in self._suspended()
-        ]
-        return sorted(tasks) + calls + sorted(generators)
-
-    async def end(self) -> None:
-        """Cancel all tasks and calls, close all generators, and wait at most `TIDY_SECONDS`.
-
-        After half of that time, tasks are cancelled a second time. A task in which a generator
-        closes is only cancelled then.
-        """
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        for call in self._calls:
-            call.cancel()  # so a call that still waits for a thread never starts
-        calls = [asyncio.wrap_future(call) for call in self._calls if not call.done()]
-        last = began + TIDY_SECONDS
-        for until in (began + TIDY_SECONDS / 2, last):
-            for task in self._pending():
-                if until == last or not _closes_a_generator(task):
-                    task.cancel()
-            while (rest := self._pending() + [c for c in calls if not c.done()]) and (
-                (seconds := until - loop.time()) > 0
-            ):
-                await asyncio.wait(rest, timeout=seconds)
-        for generator in self._suspended():
-            closing = loop.create_task(_close(generator))
-            self._tasks.discard(closing)
-            await asyncio.wait([closing], timeout=last - loop.time())
-            closing.cancel()
-
-    def _pending(self) -> list[asyncio.Task[Any]]:
-        return [task for task in self._tasks if not task.done()]
-
-    def _suspended(self) -> list[AsyncGeneratorType[Any, Any]]:
-        return [generator for generator in self._generators if generator.ag_frame is not None]
-
-
-def _code_of(task: asyncio.Task[Any]) -> str:
-    return getattr(task.get_coro(), "__qualname__", "unknown")
-
-
-def _closes_a_generator(task: asyncio.Task[Any]) -> bool:
-    """Return whether the loop made this task to close a generator that is no longer referenced."""
-    return not inspect.iscoroutine(task.get_coro())
 
 
 async def _awaited(value: Awaitable[Any]) -> Any:
     return await value
-
-
-async def _close(generator: AsyncGeneratorType[Any, Any]) -> None:
-    try:
-        await generator.aclose()
-    except Exception:
-        logger.exception("closing async generator %s", generator.__qualname__)
 
 
 class _DefaultExecutor(ThreadPoolExecutor):
@@ -149,7 +39,7 @@ class _DefaultExecutor(ThreadPoolExecutor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
         call = super().submit(function, *args, **kwargs)
-        scope = _begun_by.get()
+        scope = begun_by.get()
         if scope is not None:
             scope.add_call(call)
         return call
@@ -211,7 +101,7 @@ class JobLoop:
         value = context.run(function, *arguments)
         if not inspect.isawaitable(value):
             return value
-        scope = context.get(_begun_by)
+        scope = context.get(begun_by)
         if scope is not None:
             scope.ran_in_loop = True
         return self._drive(value if inspect.iscoroutine(value) else _awaited(value), context)
@@ -233,7 +123,7 @@ class JobLoop:
         loop = self._open()
         main = loop.create_task(coroutine, context=context)
         main.add_done_callback(lambda _: loop.stop())
-        scope = context.get(_begun_by)
+        scope = context.get(begun_by)
         stray: BaseException | None = None
         try:
             while not main.done():
@@ -271,7 +161,7 @@ class JobLoop:
         self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
     ) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = self._make(loop, coroutine, **options)
-        scope = _begun_by.get()
+        scope = begun_by.get()
         if scope is not None:
             scope.add_task(task)
         return task
@@ -293,7 +183,7 @@ def _note_generators() -> None:
     def note(generator: Any) -> None:
         if first is not None:
             first(generator)
-        scope = _begun_by.get()
+        scope = begun_by.get()
         if scope is not None:
             scope.add_generator(generator)
 
@@ -316,7 +206,7 @@ def _out_of_the_loop(error: BaseException, otherwise: Scope | None) -> Scope | N
             frame.clear()
             if isinstance(names, dict):  # before Python 3.13 the frame keeps this dict as well
                 names.clear()
-            return otherwise if context is None else context.get(_begun_by)
+            return otherwise if context is None else context.get(begun_by)
         with contextlib.suppress(RuntimeError):  # the frame of `_drive` is still running
             frame.clear()
         traceback = traceback.tb_next

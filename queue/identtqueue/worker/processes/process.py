@@ -1,16 +1,10 @@
-"""One process for jobs, as the worker sees it: it starts, uses, listens to and ends the process."""
+"""One process for jobs, as the worker sees it: it lends the process to attempts and hears it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import logging
-import os
-import signal
-import socket
-import subprocess
-import sys
-import threading
 from typing import Any, Final
 
 from identtqueue.errors import PayloadUndecodable, ProcessDied, ProcessNotStarted
@@ -21,8 +15,8 @@ from identtqueue.worker.failure import RaisedElsewhere, describe
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart
 from identtqueue.worker.processes import messages
-from identtqueue.worker.processes.child import BOOTSTRAP
-from identtqueue.worker.processes.job_loop import TIDY_SECONDS
+from identtqueue.worker.processes.scope import TIDY_SECONDS
+from identtqueue.worker.processes.spawned import Spawned
 from identtqueue.worker.registry import Job
 
 logger = logging.getLogger(__name__)
@@ -43,7 +37,6 @@ class JobProcess:
         counters: count the processes that were killed or died.
 
     Attributes:
-        pid: id of the process, and of its session and process group.
         gone: task that is done when the process has ended and its resources are released.
         ran: number of attempts so far.
 
@@ -57,23 +50,23 @@ class JobProcess:
         self._loop = asyncio.get_running_loop()
         self._what = "a process for jobs"
         self._answer: asyncio.Future[messages.Answer] | None = None
-        self._exit_code: asyncio.Future[int] = self._loop.create_future()
         self._context: Context | None = None
         self._tidied: asyncio.Future[bool] | None = None  # None: the last attempt left nothing
         self._told_to_end = False
         self.ran = 0
-        try:
-            self._process = self._spawn()
-        except (OSError, RuntimeError, MemoryError) as error:  # no memory, descriptor, thread
-            raise CannotStart(f"a process for jobs can't be started: {error}") from error
-        self.pid = self._process.pid
+        self._process = Spawned()
         self.gone = self._loop.create_task(self._watch(), name=f"process {self.pid}")
+
+    @property
+    def pid(self) -> int:
+        """Id of the process, and of its session and process group."""
+        return self._process.pid
 
     @property
     def usable(self) -> bool:
         """Whether the process is ready for an attempt."""
         is_tidy = self._tidied is None or (self._tidied.done() and self._tidied.result())
-        return self._answer is None and is_tidy and not self._has_ended()
+        return self._answer is None and is_tidy and not self._process.has_ended()
 
     @property
     def tidies(self) -> bool:
@@ -114,7 +107,7 @@ class JobProcess:
             ProcessDied: the process ended before the job did.
             RaisedElsewhere: the job raised an error.
         """
-        if self._has_ended():  # it may have died while a hook ran
+        if self._process.has_ended():  # it may have died while a hook ran
             raise CannotStart(f"process {self.pid} has ended before its job was called")
         self.ran += 1
         self._context, self._tidied = context, None
@@ -149,66 +142,25 @@ class JobProcess:
     async def end(self) -> None:
         """Let the process end by itself, and kill it if it does not."""
         self._told_to_end = True
-        with contextlib.suppress(OSError):  # it has ended
-            self._socket.shutdown(socket.SHUT_WR)
+        self._process.ask_to_end()
         await asyncio.wait([self.gone], timeout=END_SECONDS)
         await self.kill()
 
     async def kill(self) -> None:
         """Kill the process and all that its job has started; wait until it is gone."""
-        if not self._exit_code.done():
+        if not self._process.exit_code.done():
             self._told_to_end = True
             self._counters.killed_processes += 1
-            _kill_group(self.pid)
+            self._process.kill()
         await asyncio.wait([self.gone], timeout=END_SECONDS)
 
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        """Start the process and the thread that waits for its end; clean up both on failure."""
-        with contextlib.ExitStack() as both, contextlib.ExitStack() as ours:
-            self._socket, theirs = socket.socketpair()
-            ours.callback(self._socket.close)
-            both.callback(theirs.close)
-            self._socket.setblocking(False)
-            lifeline, self._lifeline = os.pipe()
-            ours.callback(os.close, self._lifeline)
-            both.callback(os.close, lifeline)
-            process = subprocess.Popen(  # noqa: S603 - this very interpreter
-                [
-                    *(sys.executable, "-P", "-c", BOOTSTRAP),
-                    *(str(theirs.fileno()), str(lifeline), *sys.path),
-                ],
-                pass_fds=(theirs.fileno(), lifeline),
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-            ours.callback(process.wait)
-            ours.callback(_kill_group, process.pid)
-            threading.Thread(
-                target=self._wait, args=(process,), daemon=True, name="identtqueue process"
-            ).start()
-            ours.pop_all()
-            return process
-
-    def _has_ended(self) -> bool:
-        """Check whether the process has ended, even before the waiting thread has reported it.
-
-        Otherwise an attempt could get a process that was killed a moment ago, and be charged for
-        its death.
-        """
-        if self._exit_code.done():
-            return True
-        try:
-            return os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-        except ChildProcessError:  # the waiting thread was faster
-            return True
-
     async def _ask(self, message: messages.Order) -> messages.Ready | messages.Done:
-        if self._exit_code.done():
-            raise ProcessDied(self._what, self._exit_code.result())
+        if self._process.exit_code.done():
+            raise ProcessDied(self._what, self._process.exit_code.result())
         answer: asyncio.Future[messages.Answer] = self._loop.create_future()
         self._answer = answer
         with contextlib.suppress(ConnectionError):  # it has died: the answer will be `ProcessDied`
-            await self._loop.sock_sendall(self._socket, messages.pack(message))
+            await self._loop.sock_sendall(self._process.socket, messages.pack(message))
         try:
             found = await answer
         finally:
@@ -224,37 +176,19 @@ class JobProcess:
 
     # --- messages of the process, and its end ---
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait for the end of the process, in a thread of its own.
-
-        This is the only way that works on every system and with every event loop.
-        """
-        code = process.wait()
-        # Kill what its job has left running. While the group has a member, its id is not reused.
-        # If it has none, this call comes long before process ids wrap around.
-        _kill_group(process.pid)
-        with contextlib.suppress(RuntimeError):  # the loop has closed
-            self._loop.call_soon_threadsafe(self._exit_code.set_result, code)
-        # If the worker is the first process of its container, the orphans are its children now.
-        # They stay zombies until they are waited for.
-        with contextlib.suppress(ChildProcessError):  # there is none, or none is left
-            while True:
-                os.waitpid(-process.pid, 0)
-
     async def _watch(self) -> None:
-        listening = self._loop.create_task(self._listen())
-        first: list[asyncio.Future[Any]] = [listening, self._exit_code]
+        listening, exit_code = self._loop.create_task(self._listen()), self._process.exit_code
+        first: list[asyncio.Future[Any]] = [listening, exit_code]
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
-        if not self._exit_code.done():  # it has closed its end of the pipe, so it is about to exit
-            await asyncio.wait([self._exit_code], timeout=END_SECONDS)
-        if not self._exit_code.done():
-            _kill_group(self.pid)
-        code = await self._exit_code
+        if not exit_code.done():  # it has closed its end of the pipe, so it is about to exit
+            await asyncio.wait([exit_code], timeout=END_SECONDS)
+        if not exit_code.done():
+            self._process.kill()
+        code = await exit_code
         await asyncio.wait([listening], timeout=END_SECONDS)  # read what it had sent before its end
         listening.cancel()
         await asyncio.wait([listening])
-        self._socket.close()
-        os.close(self._lifeline)
+        self._process.release()
         if not self._told_to_end:
             self._counters.died_processes += 1
         if self._tidied is not None and not self._tidied.done():
@@ -318,16 +252,11 @@ class JobProcess:
         data = bytearray(length)
         rest = memoryview(data)
         while rest:
-            number = await self._loop.sock_recv_into(self._socket, rest)
+            number = await self._loop.sock_recv_into(self._process.socket, rest)
             if number == 0:
                 raise EOFError
             rest = rest[number:]
         return data
-
-
-def _kill_group(pid: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
 
 
 def _pass_on(line: messages.Log) -> None:
