@@ -146,7 +146,7 @@ async def test_a_rate_holds_over_all_processes(fleet: Fleet, raw: redis.Redis) -
     await fleet.ledger.wait_for(lambda ledger: len(ledger.starts()) == 40, "all have started")
     fleet.gate.touch()
     await fleet.settled()
-    rate = paced.limits.rate_limit
+    rate = paced.job_options.rate_limit
     assert rate is not None
     starts = sorted(await asyncio.gather(*map(started_at(fleet.admin), ids)))
     for n in range(1, len(starts)):

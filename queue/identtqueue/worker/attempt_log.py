@@ -43,6 +43,34 @@ def fields_of_context(context: Context) -> dict[str, Any]:
     }
 
 
+def log_about(
+    where: logging.Logger,
+    level: int,
+    attempt: Attempt,
+    text: str,
+    *arguments: object,
+    error: BaseException | None = None,
+) -> None:
+    """Log a line about an attempt, with its fields.
+
+    Args:
+        where: logger of the module that has something to say.
+        level: level of the record.
+        attempt: the attempt.
+        text: what is said after `<task id> attempt <number>: `, with placeholders.
+        arguments: values of the placeholders.
+        error: exception whose traceback is logged too.
+    """
+    where.log(
+        level,
+        "%s attempt %d: " + text,
+        *(attempt.task_id, attempt.number, *arguments),
+        exc_info=error,
+        extra=fields_of(attempt),
+        stacklevel=2,
+    )
+
+
 def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_seconds: float) -> None:
     """Log how an attempt ended: INFO, or WARNING if it may run again, or ERROR if it is dead."""
     level = outcome.log_level

@@ -18,7 +18,8 @@ from typing import Final
 from identtqueue.errors import TimedOut
 from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt
-from identtqueue.worker import attempt_log, contain
+from identtqueue.worker import contain
+from identtqueue.worker.attempt_log import log_about, log_end, log_refusal
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.finish import Finisher
 from identtqueue.worker.leftovers import Leftovers
@@ -79,7 +80,9 @@ class Attempts:
         self._finisher: Finisher | None = None
         self._loop = asyncio.get_running_loop()
         self._owned: dict[str, Running] = {}  # by task id, until Redis has answered the report
-        self._running: set[Running] = set()  # those of them that occupy a slot
+        # Those of them that occupy a slot, in the order of their claims: if they are cut off, they
+        # go back to their queue in this order.
+        self._running: dict[Running, None] = {}
         self._none_runs = asyncio.Event()
         self._none_runs.set()
         self.slots = Slots(concurrency, self._running)
@@ -101,7 +104,7 @@ class Attempts:
     @property
     def cancellable(self) -> list[str]:
         """Ids of the tasks that are running and have not been cancelled."""
-        return [i for i, entry in self._owned.items() if not (entry.cut_off or entry.ended)]
+        return [entry.attempt.task_id for entry in self._running if not entry.cut_off]
 
     def of_task(self, task: asyncio.Task[object] | None) -> Running | None:
         """Find the attempt that an asyncio task belongs to. May be called in any thread."""
@@ -128,18 +131,13 @@ class Attempts:
     def start(self, attempt: Attempt) -> None:
         """Start an attempt. The caller has reserved its slot."""
         if attempt.alone:
-            logger.warning(
-                "%s attempt %d runs alone: it was running when workers were lost, %d times",
-                attempt.task_id,
-                attempt.number,
-                attempt.losses,
-                extra=attempt_log.fields_of(attempt),
-            )
+            text = "runs alone: its task was running when workers were lost, %d times"
+            log_about(logger, logging.WARNING, attempt, text, attempt.losses)
         entry = Running(attempt, self._torn_down, self._on_exit)
         self._owned[attempt.task_id] = entry
         if not self._running:
             self._none_runs.clear()
-        self._running.add(entry)
+        self._running[entry] = None
         # Bypasses the loop's task factory, which is for the tasks that attempts start.
         entry.runner = asyncio.Task(self._run(entry), loop=self._loop, name=attempt.task_id)
 
@@ -151,7 +149,7 @@ class Attempts:
         if not self._owned:
             self._on_idle()
         if not ack.recorded:
-            attempt_log.log_refusal(attempt, ack)
+            log_refusal(attempt, ack)
 
     def cancel(self, task_id: str, number: int) -> None:
         """Cancel an attempt on request, if it runs here."""
@@ -166,7 +164,7 @@ class Attempts:
             meaning: outcome of each attempt that ends by this.
             why: the reason, for the log: `because …`.
         """
-        rest = [entry for entry in self._owned.values() if entry.runner and not entry.runner.done()]
+        rest = [entry for entry in self._running if entry.runner and not entry.runner.done()]
         for entry in rest:
             self._cancel(entry, meaning, why)
         tasks = [entry.runner for entry in rest if entry.runner is not None]
@@ -175,9 +173,7 @@ class Attempts:
             what = "the attempt that is" if number == 1 else f"the {number} attempts that are"
             logger.warning("cutting off %s still running, %s", what, why)
             await asyncio.wait(tasks, timeout=CLEAN_UP_SECONDS)
-        for entry in list(self._owned.values()):
-            if entry.ended or entry.left:
-                continue
+        for entry in list(self._running):
             if entry.runner is not None and entry.runner.done():  # cancelled before its first line
                 self._free(entry)
                 self._ended(entry, meaning)
@@ -189,8 +185,8 @@ class Attempts:
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = time.monotonic()
-            for entry in list(self._owned.values()):
-                if entry.end_by is not None and now > entry.end_by and not entry.ended:
+            for entry in list(self._running):
+                if entry.end_by is not None and now > entry.end_by:
                     self._look_at(entry, now - entry.end_by)
 
     async def _run(self, entry: Running) -> None:
@@ -202,16 +198,14 @@ class Attempts:
         try:
             outcome = entry.cut_off or await self._executor.run(entry)
         except BaseException as error:  # noqa: BLE001 - our own bug must not lose the attempt
-            outcome = self._broken(entry, error)
+            # It also comes here if it is cancelled while its hooks run.
+            outcome = entry.outcome or entry.meaning or self._executor.judge(entry, error)
         progress.end()
         if entry.left:
             self._leftovers.discard(entry)
             entry.runner = None  # see below
-            logger.warning(
-                "%s attempt %d: has ended, after it was left behind",
-                *_name(entry),
-                extra=attempt_log.fields_of(entry.attempt),
-            )
+            text = "has ended, after it was left behind"
+            log_about(logger, logging.WARNING, entry.attempt, text)
             return
         self._free(entry)
         self._ended(entry, outcome)
@@ -219,12 +213,8 @@ class Attempts:
         # garbage collector.
         entry.runner = None
 
-    def _broken(self, entry: Running, error: BaseException) -> Outcome:
-        """Find an outcome where the executor raised, as when cancelled while hooks ran."""
-        return entry.outcome or entry.meaning or self._executor.judge(entry, error)
-
     def _free(self, entry: Running) -> None:
-        self._running.discard(entry)
+        self._running.pop(entry, None)
         self.slots.freed()
         if not self._running:
             self._none_runs.set()
@@ -232,16 +222,12 @@ class Attempts:
     def _ended(self, entry: Running, outcome: Outcome) -> None:
         entry.ended = True
         if entry.cut_off is not None and isinstance(outcome, Succeeded):
-            logger.warning(
-                "%s attempt %d: was cancelled %s, but its job caught the CancelledError and "
-                "returned: the returned value is its result",
-                *_name(entry),
-                entry.cut_off_why,
-                extra=attempt_log.fields_of(entry.attempt),
-            )
+            text = "was cancelled %s, but its job caught the CancelledError and returned: the "
+            text += "returned value is its result"
+            log_about(logger, logging.WARNING, entry.attempt, text, entry.cut_off_why)
         waited, ran = entry.attempt.waited_ms / 1000, time.monotonic() - entry.started
         self._counters.ended_one(entry.attempt.queue, outcome.name, waited, ran)
-        attempt_log.log_end(entry.attempt, outcome, waited, ran)
+        log_end(entry.attempt, outcome, waited, ran)
         assert self._finisher is not None
         self._finisher.put(entry.attempt, outcome)
 
@@ -265,14 +251,11 @@ class Attempts:
         patience = 0.0 if in_hooks else CLEAN_UP_SECONDS
         if entry.reminders == 0 and overdue >= patience:
             entry.reminders = 1
-            logger.warning(
-                "%s attempt %d: %s",
-                *_name(entry),
-                "its after_task hooks do not end: cancelling them"
-                if in_hooks
-                else f"was cancelled {overdue:.0f} s ago and is still running: cancelling again",
-                extra=attempt_log.fields_of(entry.attempt),
-            )
+            if in_hooks:
+                text = "its after_task hooks do not end: cancelling them"
+            else:
+                text = f"was cancelled {overdue:.0f} s ago and is still running: cancelling again"
+            log_about(logger, logging.WARNING, entry.attempt, text)
             if entry.runner is not None:
                 entry.runner.cancel()
         elif entry.reminders and overdue >= patience + CLEAN_UP_SECONDS:
@@ -291,31 +274,18 @@ class Attempts:
         """Report the attempt and free its slot, although its asyncio task is still running."""
         self._leftovers.add(entry)
         self._counters.left_attempts += 1
-        logger.error(
-            "%s attempt %d: does not end although it was cancelled: it is left behind, and its "
-            "slot is free again (%d such attempts now)",
-            *_name(entry),
-            len(self._leftovers),
-            extra=attempt_log.fields_of(entry.attempt),
-        )
+        text = "does not end although it was cancelled: it is left behind, and its slot is free "
+        text += "again (%d such attempts now)"
+        log_about(logger, logging.ERROR, entry.attempt, text, len(self._leftovers))
         self._free(entry)
         self._ended(entry, entry.outcome or outcome)
 
     def _on_exit(self, entry: Running, error: BaseException) -> None:
         """Fail an attempt, because one of its tasks raised SystemExit or KeyboardInterrupt."""
         if entry.ended or entry.left or entry.outcome:
-            logger.error(
-                "%s attempt %d: ignoring %s in a task that the ended attempt left in the event "
-                "loop",
-                *_name(entry),
-                type(error).__name__,
-                exc_info=error,
-                extra=attempt_log.fields_of(entry.attempt),
-            )
+            text = "ignoring %s in a task that the ended attempt left in the event loop"
+            kind = type(error).__name__
+            log_about(logger, logging.ERROR, entry.attempt, text, kind, error=error)
             return
         why = f"because one of its tasks raised {type(error).__name__}"
         self._cancel(entry, self._executor.judge(entry, error), why)
-
-
-def _name(entry: Running) -> tuple[str, int]:
-    return entry.attempt.task_id, entry.attempt.number

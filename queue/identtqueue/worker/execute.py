@@ -19,7 +19,7 @@ from identtqueue.errors import BadArguments, InvalidInput, TimedOut, UnknownJob
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy, asked_seconds, is_one_of
 from identtqueue.task import Failure, Task
-from identtqueue.worker.attempt_log import fields_of
+from identtqueue.worker.attempt_log import log_about
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
 from identtqueue.worker.hooks import Hooks
@@ -191,14 +191,9 @@ class Executor:
                 raise TimedOut(f"{job.name} ran longer than {seconds:g} s") from error
             raise  # the job raised it itself
         if limit.expired():
-            logger.warning(
-                "%s attempt %d: ran longer than its timeout of %g s, but its job caught the "
-                "CancelledError and returned: the returned value is its result",
-                running.attempt.task_id,
-                running.attempt.number,
-                seconds,
-                extra=fields_of(running.attempt),
-            )
+            text = "ran longer than its timeout of %g s, but its job caught the CancelledError and "
+            text += "returned: the returned value is its result"
+            log_about(logger, logging.WARNING, running.attempt, text, seconds)
         return value
 
     def _hooked(
@@ -237,16 +232,10 @@ class Executor:
         try:
             return self._failed(error, failure, running)
         except BaseException as broken:  # noqa: BLE001 - the methods of the error may raise
-            attempt, why = running.attempt, describe(broken)
-            logger.error(  # not `exception`: formatting the error may raise again
-                "%s attempt %d: its retry policy or its error raised %s: %s\n%s",
-                attempt.task_id,
-                attempt.number,
-                why.type,
-                why.message,
-                why.traceback,
-                extra=fields_of(attempt),
-            )
+            why = describe(broken)  # not passed as an exception: formatting it may raise again
+            text = "its retry policy or its error raised %s: %s\n%s"
+            said = (why.type, why.message, why.traceback)
+            log_about(logger, logging.ERROR, running.attempt, text, *said)
             return Failed(failure)
 
     def _failed(self, error: BaseException, failure: Failure, running: Running) -> Outcome:
