@@ -23,13 +23,13 @@ class Tools:
     workloads: Workloads
     meter: Meter
     autoscaler: Callable[[WorkloadKey], str]
-    """(workload): another autoscaler of it, in words; empty if there is none."""
+    """Names another autoscaler of a workload, in words; an empty text if there is none."""
     rival: Callable[[tuple[str, str], WorkloadKey], str]
-    """(age of a TaskQueue, workload): an older TaskQueue that scales it, in words."""
+    """Names a TaskQueue that scales a workload and is older than this age, in words."""
     shared: Callable[[Key], str]
-    """(TaskQueue): another one that counts the same tasks, in words."""
+    """Names another TaskQueue that counts the same tasks as this one, in words."""
     is_self: Callable[[WorkloadKey, Sequence[Pod]], bool]
-    """(workload, its pods): whether it runs this operator."""
+    """Returns whether a workload, which has these pods, runs this operator."""
     look_for_others: Callable[[], Awaitable[str]]
     """Brings `autoscaler` up to date; returns why that fails, else an empty text."""
     clock: Callable[[], float]
@@ -44,6 +44,6 @@ class Tools:
     templates: bool = True
     """Whether TaskQueues may have a `template`."""
     blind: Callable[[WorkloadKey], str] = lambda _: ""
-    """(workload): why its changes are not seen; empty if they are."""
+    """Says why changes of a workload are not seen; an empty text if they are."""
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     """Limits how many reconcilers have their first look at once."""
