@@ -1,48 +1,26 @@
-"""Administration of queues, for operators, dashboards and the command line.
-
-`Admin` inspects queues, recovers the tasks of lost workers, drains workers and replays dead
-letters. `Doorbell` reports when an empty queue gets tasks.
-"""
+"""The administration client: one method for each thing that can be done."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Final
 
+from identtqueue.admin.dead_letters import change_each, read_page
+from identtqueue.admin.doorbell import Doorbell
+from identtqueue.admin.workers import WorkerInfo, list_workers, recover, recover_expired
 from identtqueue.checks import check_patience
-from identtqueue.errors import InvalidInput, TaskNotFound
-from identtqueue.protocol import codec, commands, keys, replies
-from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery, Replayed
-from identtqueue.protocol.call import Call
+from identtqueue.errors import TaskNotFound
+from identtqueue.protocol import codec, commands, replies
+from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery
 from identtqueue.task import Task, TaskInfo, check_queue_name
-from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
-from identtqueue.transport.reach import Reach
 from identtqueue.transport.server import own_name
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.transport.subscriber import Subscriber
-
-__all__ = [
-    "Admin",
-    "Doorbell",
-    "LimitsInUse",
-    "QueueDepth",
-    "Reach",
-    "Recovery",
-    "RedisSettings",
-    "ReplyBudget",
-    "ServerInfo",
-    "WorkerInfo",
-]
-
-
-RECOVERY_ROUNDS: Final = 1_000
-"""Upper bound for the rounds of one `recover_expired`; each round recovers up to 16 workers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +37,6 @@ class ServerInfo:
     version: str
     uptime_seconds: int
     name: str = "Redis"
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerInfo:
-    """One worker incarnation on one queue.
-
-    Attributes:
-        worker_id: `<pod UID or host>.<boot nonce>`.
-        pod_uid, pod_name, container: what the worker read from the Downward API; None if it was
-            not set.
-        host: the host name; in a pod, the pod's name.
-        concurrency: how many attempts the worker may run at once, over all its queues.
-        in_flight: how many tasks of this queue the worker owns.
-        draining: whether the worker was asked to stop fetching.
-        connected: whether a process listens on the worker's control channel. The kernel closes
-            that connection when the process dies, so False for a registered worker means that it
-            is dead or cut off from Redis.
-        lease_expires_in_ms: time until the lease expires; negative once it has expired.
-        registered_at_ms: time of registration by the worker's own clock, ms since 1970.
-        flaw: names the parts of the entry in Redis that can't be read and are left out here; empty
-            if all can be read. Something other than a worker wrote those parts. If `worker_id` is
-            empty, nothing can be done about the entry.
-    """
-
-    worker_id: str
-    pod_uid: str | None
-    pod_name: str | None
-    container: str | None
-    host: str
-    concurrency: int
-    in_flight: int
-    draining: bool
-    connected: bool
-    lease_expires_in_ms: int
-    registered_at_ms: int
-    flaw: str = ""
 
 
 class Admin(AsyncConnected):
@@ -183,29 +125,7 @@ class Admin(AsyncConnected):
         Args:
             queue: name of the queue.
         """
-        rows = await self._redis.run(commands.workers(queue))
-        if not rows:
-            return []
-        ids = [row.worker_id for row in rows if row.worker_id]
-        connected = await self._redis.run(commands.connected(ids))
-        alive = dict(zip(ids, connected, strict=True))
-        return [
-            WorkerInfo(
-                worker_id=row.worker_id,
-                pod_uid=row.info.get("pod_uid"),
-                pod_name=row.info.get("pod_name"),
-                container=row.info.get("container"),
-                host=row.info.get("host", ""),
-                concurrency=row.info.get("concurrency", 0),
-                in_flight=row.in_flight,
-                draining=row.draining,
-                connected=alive.get(row.worker_id, False),
-                lease_expires_in_ms=row.lease_expires_in_ms,
-                registered_at_ms=row.info.get("registered_at_ms", 0),
-                flaw=row.flaw,
-            )
-            for row in rows
-        ]
+        return await list_workers(self._redis, queue)
 
     async def recover(
         self, queue: str, worker_id: str, *, waive_lease: bool, max_deliveries: int
@@ -222,13 +142,9 @@ class Admin(AsyncConnected):
         Returns:
             What became of the tasks; `lost` is False if the worker was unknown or alive.
         """
-        call = commands.recover(
-            queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
+        return await recover(
+            self._redis, queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
         )
-        recovery = await self._redis.run(call)
-        while recovery.more:
-            recovery += await self._redis.run(call)
-        return recovery
 
     async def recover_expired(self, queue: str, *, max_deliveries: int) -> Recovery:
         """Take back the tasks of all workers whose lease has expired.
@@ -240,19 +156,7 @@ class Admin(AsyncConnected):
         Returns:
             What became of the tasks of all these workers.
         """
-        now_ms = (await self._redis.run(commands.promote(queue))).now_ms
-        recovered = Recovery(lost=False)
-        # Each round removes the workers it has recovered. The number of rounds is bounded because
-        # more workers may expire meanwhile.
-        for _ in range(RECOVERY_ROUNDS):
-            expired = await self._redis.run(commands.expired(queue, now_ms))
-            for worker_id in expired:
-                recovered += await self.recover(
-                    queue, worker_id, waive_lease=False, max_deliveries=max_deliveries
-                )
-            if not expired:
-                break
-        return recovered
+        return await recover_expired(self._redis, queue, max_deliveries=max_deliveries)
 
     async def drain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
         """Ask workers to stop fetching from the queue.
@@ -345,13 +249,8 @@ class Admin(AsyncConnected):
         Raises:
             InvalidInput: `offset` or `limit` is too small, or the queue's name breaks the rule.
         """
-        if offset < 0 or limit < 1:
-            raise InvalidInput(
-                f"offset={offset}, limit={limit}: offset must be 0 or more, limit 1 or more"
-            )
-        ids = await self._redis.run(commands.dead_letters(queue, offset, limit))
-        for info in await self._redis.run_all([commands.task_info(task_id) for task_id in ids]):
-            if info is not None:
+        async with aclosing(read_page(self._redis, queue, offset, limit)) as page:
+            async for info in page:
                 yield info
 
     async def replay(self, task_ids: Iterable[str]) -> list[str]:
@@ -368,7 +267,7 @@ class Admin(AsyncConnected):
         Raises:
             InvalidTaskId: an id is not `<queue>:<unique part>`.
         """
-        return await self._each(task_ids, commands.replay)
+        return await change_each(self._redis, task_ids, commands.replay)
 
     async def discard(self, task_ids: Iterable[str]) -> list[str]:
         """Delete dead letters.
@@ -382,14 +281,7 @@ class Admin(AsyncConnected):
         Raises:
             InvalidTaskId: an id is not `<queue>:<unique part>`.
         """
-        return await self._each(task_ids, commands.discard)
-
-    async def _each(
-        self, task_ids: Iterable[str], command: Callable[[str], Call[Replayed]]
-    ) -> list[str]:
-        ids = list(task_ids)
-        answers = await self._redis.run_all([command(task_id) for task_id in ids])
-        return [t for t, answer in zip(ids, answers, strict=True) if answer is Replayed.OK]
+        return await change_each(self._redis, task_ids, commands.discard)
 
     async def ring(self, queue: str) -> None:
         """Ring the doorbell of a queue, as an enqueue into an empty queue does.
@@ -415,53 +307,3 @@ class Admin(AsyncConnected):
             on_connected: see `Doorbell`.
         """
         return Doorbell(self._settings, on_ring, on_connected)
-
-
-class Doorbell:
-    """A subscription that reports when an empty queue gets tasks.
-
-    A ring is only a hint: rings are missed while the doorbell is not connected.
-
-    Args:
-        settings: where Redis is.
-        on_ring: called with the queue's name when it rings.
-        on_connected: called with True as soon as all queues are subscribed, also after a
-            reconnect, and with False when the connection is lost. Look at all queues after True,
-            since rings may have been missed.
-    """
-
-    def __init__(
-        self,
-        settings: RedisSettings,
-        on_ring: Callable[[str], None],
-        on_connected: Callable[[bool], None],
-    ) -> None:
-        self._subscriber = Subscriber(
-            settings,
-            client_name="identtqueue-doorbell",
-            on_message=lambda channel, _: on_ring(keys.queue_of_doorbell(channel)),
-            on_connected=on_connected,
-        )
-
-    def start(self) -> None:
-        """Begin to listen."""
-        self._subscriber.start()
-
-    async def add(self, *queues: str) -> None:
-        """Listen to these queues too; return when Redis has confirmed all of them.
-
-        Raises:
-            InvalidInput: no queue is named, or a name breaks the rule.
-            RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch: see `Subscriber.add`.
-        """
-        if not queues:
-            raise InvalidInput("name at least one queue")
-        await self._subscriber.add(*(keys.queue_keys(queue).doorbell for queue in queues))
-
-    async def remove(self, *queues: str) -> None:
-        """Stop listening to these queues."""
-        await self._subscriber.remove(*(keys.queue_keys(queue).doorbell for queue in queues))
-
-    async def close(self) -> None:
-        """Stop listening."""
-        await self._subscriber.close()

@@ -1,0 +1,29 @@
+"""Administration of queues, for operators, dashboards and the command line.
+
+`Admin` inspects queues, recovers the tasks of lost workers, drains workers and replays dead
+letters. Its methods say what can be done; `workers` and `dead_letters` do what takes more than one
+call. `Doorbell` reports when an empty queue gets tasks.
+"""
+
+from __future__ import annotations
+
+from identtqueue.admin.admin import Admin, ServerInfo
+from identtqueue.admin.doorbell import Doorbell
+from identtqueue.admin.workers import WorkerInfo
+from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery
+from identtqueue.transport.budget import ReplyBudget
+from identtqueue.transport.reach import Reach
+from identtqueue.transport.settings import RedisSettings
+
+__all__ = [
+    "Admin",
+    "Doorbell",
+    "LimitsInUse",
+    "QueueDepth",
+    "Reach",
+    "Recovery",
+    "RedisSettings",
+    "ReplyBudget",
+    "ServerInfo",
+    "WorkerInfo",
+]

@@ -1,0 +1,41 @@
+"""The dead letters of queues: read in pages, replayed or discarded by their ids."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Callable, Iterable
+
+from identtqueue.errors import InvalidInput
+from identtqueue.protocol import commands
+from identtqueue.protocol.answers import Replayed
+from identtqueue.protocol.call import Call
+from identtqueue.task import TaskInfo
+from identtqueue.transport.connection import AsyncRedis
+
+
+async def read_page(
+    redis: AsyncRedis, queue: str, offset: int, limit: int
+) -> AsyncGenerator[TaskInfo, None]:
+    """Iterate over dead letters, the newest first: see `Admin.dead_letters`."""
+    if offset < 0 or limit < 1:
+        raise InvalidInput(
+            f"offset={offset}, limit={limit}: offset must be 0 or more, limit 1 or more"
+        )
+    ids = await redis.run(commands.dead_letters(queue, offset, limit))
+    for info in await redis.run_all([commands.task_info(task_id) for task_id in ids]):
+        if info is not None:
+            yield info
+
+
+async def change_each(
+    redis: AsyncRedis, task_ids: Iterable[str], command: Callable[[str], Call[Replayed]]
+) -> list[str]:
+    """Run a command for each dead letter, and return the ids of those that it has changed.
+
+    Args:
+        redis: runs the calls.
+        task_ids: dead letters, of any queues.
+        command: makes the call for an id.
+    """
+    ids = list(task_ids)
+    answers = await redis.run_all([command(task_id) for task_id in ids])
+    return [t for t, answer in zip(ids, answers, strict=True) if answer is Replayed.OK]

@@ -1,0 +1,106 @@
+"""The workers of a queue, and the recovery of those that were lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from identtqueue.protocol import commands
+from identtqueue.protocol.answers import Recovery
+from identtqueue.transport.connection import AsyncRedis
+
+RECOVERY_ROUNDS: Final = 1_000
+"""Upper bound for the rounds of one `recover_expired`; each round recovers up to 16 workers."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """One worker incarnation on one queue.
+
+    Attributes:
+        worker_id: `<pod UID or host>.<boot nonce>`.
+        pod_uid, pod_name, container: what the worker read from the Downward API; None if it was
+            not set.
+        host: the host name; in a pod, the pod's name.
+        concurrency: how many attempts the worker may run at once, over all its queues.
+        in_flight: how many tasks of this queue the worker owns.
+        draining: whether the worker was asked to stop fetching.
+        connected: whether a process listens on the worker's control channel. The kernel closes
+            that connection when the process dies, so False for a registered worker means that it
+            is dead or cut off from Redis.
+        lease_expires_in_ms: time until the lease expires; negative once it has expired.
+        registered_at_ms: time of registration by the worker's own clock, ms since 1970.
+        flaw: names the parts of the entry in Redis that can't be read and are left out here; empty
+            if all can be read. Something other than a worker wrote those parts. If `worker_id` is
+            empty, nothing can be done about the entry.
+    """
+
+    worker_id: str
+    pod_uid: str | None
+    pod_name: str | None
+    container: str | None
+    host: str
+    concurrency: int
+    in_flight: int
+    draining: bool
+    connected: bool
+    lease_expires_in_ms: int
+    registered_at_ms: int
+    flaw: str = ""
+
+
+async def list_workers(redis: AsyncRedis, queue: str) -> list[WorkerInfo]:
+    """List the workers of a queue: see `Admin.workers`."""
+    rows = await redis.run(commands.workers(queue))
+    if not rows:
+        return []
+    ids = [row.worker_id for row in rows if row.worker_id]
+    connected = await redis.run(commands.connected(ids))
+    alive = dict(zip(ids, connected, strict=True))
+    return [
+        WorkerInfo(
+            worker_id=row.worker_id,
+            pod_uid=row.info.get("pod_uid"),
+            pod_name=row.info.get("pod_name"),
+            container=row.info.get("container"),
+            host=row.info.get("host", ""),
+            concurrency=row.info.get("concurrency", 0),
+            in_flight=row.in_flight,
+            draining=row.draining,
+            connected=alive.get(row.worker_id, False),
+            lease_expires_in_ms=row.lease_expires_in_ms,
+            registered_at_ms=row.info.get("registered_at_ms", 0),
+            flaw=row.flaw,
+        )
+        for row in rows
+    ]
+
+
+async def recover(
+    redis: AsyncRedis, queue: str, worker_id: str, *, waive_lease: bool, max_deliveries: int
+) -> Recovery:
+    """Take all tasks of one worker back into the queue: see `Admin.recover`."""
+    call = commands.recover(
+        queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
+    )
+    recovery = await redis.run(call)
+    while recovery.more:
+        recovery += await redis.run(call)
+    return recovery
+
+
+async def recover_expired(redis: AsyncRedis, queue: str, *, max_deliveries: int) -> Recovery:
+    """Take back the tasks of all workers whose lease has expired: see `Admin.recover_expired`."""
+    now_ms = (await redis.run(commands.promote(queue))).now_ms
+    recovered = Recovery(lost=False)
+    # Each round removes the workers it has recovered. The number of rounds is bounded because more
+    # workers may expire meanwhile.
+    for _ in range(RECOVERY_ROUNDS):
+        expired = await redis.run(commands.expired(queue, now_ms))
+        for worker_id in expired:
+            recovered += await recover(
+                redis, queue, worker_id, waive_lease=False, max_deliveries=max_deliveries
+            )
+        if not expired:
+            break
+    return recovered
