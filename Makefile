@@ -41,7 +41,7 @@ imports: $(VENV)/.ready ## the layers (import-linter)
 	$(VENV)/bin/lint-imports
 
 fast: lint types imports setup ## rung 1, while you type: rules, types, layers and unit tests, < 30 s
-	$(PYTEST) -n 2 $(FAST_TESTS)
+	$(PYTEST) -n 2 -m "not slow" $(FAST_TESTS)
 
 check: lint types imports setup ## rung 2, before each commit: library and operator on a real Redis
 	$(PYTEST) -n $(SIDE_BY_SIDE) -m "not slow" $(CHECK_TESTS)

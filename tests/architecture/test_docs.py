@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cache
 from pathlib import Path
@@ -24,12 +25,11 @@ LINK = re.compile(r"\]\((?!https?:|mailto:)([^)\s]+)\)")
 @cache
 def files(*suffixes: str) -> list[Path]:
     """Files of the repository with one of the suffixes, without hidden and generated folders."""
-    found = []
-    for path in ROOT.rglob("*"):
-        parts = path.relative_to(ROOT).parts
-        if path.suffix in suffixes and not any(p.startswith(".") or p in LEFT_OUT for p in parts):
-            found.append(path)
-    return sorted(found)
+    found: list[Path] = []
+    for folder, inner, names in os.walk(ROOT):
+        inner[:] = [name for name in inner if not name.startswith(".") and name not in LEFT_OUT]
+        found += [Path(folder, name) for name in names if not name.startswith(".")]
+    return sorted(path for path in found if path.suffix in suffixes)
 
 
 PAGES = files(".md")
@@ -82,6 +82,8 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     reached, todo = set(), [ROOT / "README.md"]
     while todo:
         page = todo.pop()
+        if page in reached:
+            continue
         reached.add(page)
         for target in LINK.findall(page.read_text("utf-8")):
             aim = (page.parent / target.partition("#")[0]).resolve()

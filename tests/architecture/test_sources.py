@@ -6,6 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
 
 import redis
@@ -36,9 +37,15 @@ def sources(*suffixes: str) -> Iterator[Path]:
                 yield path
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Parse a module, once for all tests."""
+    return ast.parse(path.read_text("utf-8"))
+
+
 def strings(path: Path) -> Iterator[str]:
     """Return the string constants of a module, without docstrings."""
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     documentation = {
         id(node.value)
         for node in ast.walk(tree)
@@ -94,7 +101,7 @@ def calls_of(path: Path, name: str) -> list[ast.Call]:
     """Return where a module calls a function or makes an object of a class."""
     return [
         node
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name
     ]
 
@@ -104,7 +111,7 @@ def test_replies_are_parsed_in_one_place() -> None:
     making = {name(path) for path in sources(".py") if calls_of(path, "Call")}
     others = {"transport/wire.py", "worker/finish.py"}  # scripts to load; one answer as a list
     assert making == {name(COMMANDS), *(name(LIBRARY / other) for other in others)}
-    tree = ast.parse(COMMANDS.read_text("utf-8"))
+    tree = parsed(COMMANDS)
     for node in ast.walk(tree):
         if isinstance(node, ast.Lambda):
             assert ast.unparse(node.body).startswith("replies."), ast.unparse(node)
@@ -115,7 +122,7 @@ def test_replies_are_parsed_in_one_place() -> None:
 
 def imports(path: Path) -> Iterator[str]:
     """Return the distributions that a module imports from."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for node in ast.walk(parsed(path)):
         if isinstance(node, ast.ImportFrom) and not node.level:
             yield (node.module or "").split(".")[0]
         elif isinstance(node, ast.Import):
@@ -133,7 +140,7 @@ def test_neither_the_protocol_nor_the_operator_knows_redis_py() -> None:
 
 def kinds_named(path: Path) -> set[str]:
     """The kinds that the code of a module tells apart: in strings and names, not in prose."""
-    nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+    nodes = ast.walk(parsed(path))
     names = {getattr(node, "id", None) or getattr(node, "attr", None) or "" for node in nodes}
     said = " ".join([*names, *strings(path)]).replace("_", "").lower()
     return {kind.name for kind in WATCHED if kind.name.lower() in said}
@@ -179,7 +186,7 @@ def shadowed(tree: ast.Module) -> Iterator[str]:
 
 def test_no_local_name_shadows_an_import() -> None:
     """In one module a name means one thing."""
-    found = {name(path): set(shadowed(ast.parse(path.read_text()))) for path in sources(".py")}
+    found = {name(path): set(shadowed(parsed(path))) for path in sources(".py")}
     assert {path: names for path, names in found.items() if names} == {}
     example = "import json\nfrom a import b\ndef f(json):\n for b in json: pass"
     assert set(shadowed(ast.parse(example))) == {"json in line 3", "b in line 4"}
@@ -189,7 +196,7 @@ def test_a_class_name_of_the_library_means_one_thing() -> None:
     """No two classes share a name, even if one of them is private."""
     places: dict[str, list[str]] = {}
     for path in sorted(LIBRARY.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        for node in ast.walk(parsed(path)):
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name.lstrip("_"), []).append(f"{name(path)}: {node.name}")
     assert {key: where for key, where in places.items() if len(where) > 1} == {}
@@ -200,7 +207,7 @@ def test_no_test_of_the_operator_patches_a_time() -> None:
     patched = [
         f"{name(path)}:{node.lineno}"
         for path in sorted((ROOT / "tests/operator").glob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        for node in ast.walk(parsed(path))
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) == "monkeypatch.setattr"
         and re.search(r"SECONDS|\btime\b|monotonic", ast.unparse(node))

@@ -8,6 +8,8 @@ import re
 import sys
 from pathlib import Path
 
+import pytest
+
 from testing.processes import environment
 from testing.redis_server import RedisServer
 
@@ -56,6 +58,7 @@ async def printed(
     return out.decode()
 
 
+@pytest.mark.slow
 async def test_the_readme(redis_server: RedisServer, queue: str, tmp_path: Path) -> None:
     address = redis_server.address
     code = example(

@@ -118,6 +118,7 @@ def test_more_tasks_that_fall_due_soon_never_mean_fewer_replicas(
     assert f"{due + more} due within 3 s" in found(due + more).message
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(scalings(), REPLICAS, COUNTS, COUNTS)
 def test_constant_load_comes_to_rest(scaling, current, queued, in_flight):

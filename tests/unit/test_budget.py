@@ -58,6 +58,7 @@ def new_reader() -> hiredis.Reader:
     return hiredis.Reader(protocolError=redis_errors.InvalidResponse, notEnoughData=...)
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @given(st.lists(replies, min_size=1, max_size=4), st.lists(st.integers(0, 10_000), max_size=6))
 def test_the_meter_lets_pass_what_redis_says_however_it_is_cut(
@@ -72,6 +73,7 @@ def test_the_meter_lets_pass_what_redis_says_however_it_is_cut(
     assert meter.between_replies
 
 
+@pytest.mark.slow
 @settings(max_examples=1000)
 @given(
     st.one_of(
@@ -97,6 +99,7 @@ def test_any_bytes_are_replies_or_a_typed_error(data: bytes, places: list[int]) 
     assert meter.weight < MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "data",
     [

@@ -319,6 +319,7 @@ async def test_its_death_fails_this_attempt_only(
     assert worker.counters.died_processes == 1
 
 
+@pytest.mark.slow
 async def test_the_retry_policy_applies_to_its_death(
     client: Client, start: Start, queue: str
 ) -> None:
@@ -348,6 +349,7 @@ async def test_an_idle_one_that_dies_is_replaced(client: Client, start: Start, q
 # --- it is cut off ---
 
 
+@pytest.mark.slow
 async def test_a_timeout_kills_it(client: Client, start: Start, queue: str, tmp_path: Path) -> None:
     """The program that its job has started is killed too. The attempt fails and frees its slot."""
     worker = await start(concurrency=1)
@@ -385,6 +387,7 @@ async def test_no_zombies_are_left(
     )
 
 
+@pytest.mark.slow
 async def test_a_cancellation_kills_it(
     client: Client, raw: redis.Redis, start: Start, queue: str, tmp_path: Path
 ) -> None:
@@ -399,6 +402,7 @@ async def test_a_cancellation_kills_it(
     check_invariants(raw, queue)
 
 
+@pytest.mark.slow
 async def test_a_stop_ends_all_and_kills_what_runs(
     client: Client, redis_server: RedisServer, raw: redis.Redis, queue: str, tmp_path: Path
 ) -> None:
@@ -487,6 +491,7 @@ async def test_a_hook_that_fails_stops_the_worker(
     assert worker.gauges.processes == 0
 
 
+@pytest.mark.slow
 async def test_a_hook_that_fails_later_is_not_charged_to_a_task(
     client: Client, start: Start, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -579,6 +584,7 @@ async def worker(
 NewWorker = Callable[..., WorkerProcess]
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_leaves_no_process_behind(
     client: Client, raw: redis.Redis, worker: NewWorker, queue: str, tmp_path: Path
 ) -> None:
@@ -601,6 +607,7 @@ async def test_a_killed_worker_leaves_no_process_behind(
     assert left_over(raw, queue) == []
 
 
+@pytest.mark.slow
 async def test_signals_to_everybody_do_not_disturb_the_drain(
     client: Client, worker: NewWorker, queue: str, tmp_path: Path
 ) -> None:
@@ -621,6 +628,7 @@ async def test_signals_to_everybody_do_not_disturb_the_drain(
     assert is_gone(line.pid)
 
 
+@pytest.mark.slow
 async def test_a_grace_time_that_is_exceeded(
     client: Client, worker: NewWorker, queue: str, tmp_path: Path
 ) -> None:
@@ -634,6 +642,7 @@ async def test_a_grace_time_that_is_exceeded(
     assert "Traceback" not in process.log
 
 
+@pytest.mark.slow
 async def test_poison_does_not_take_the_worker_with_it(
     client: Client, worker: NewWorker, queue: str
 ) -> None:

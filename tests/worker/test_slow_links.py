@@ -87,6 +87,7 @@ async def test_a_small_result_does_not_wait_for_big_ones(
             proxy.throttle(0)
 
 
+@pytest.mark.slow
 async def test_a_worker_takes_no_more_tasks_while_too_much_is_not_recorded(
     redis_server: RedisServer,
     client: Client,

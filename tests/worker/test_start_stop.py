@@ -126,6 +126,7 @@ async def test_before_redis_is_there(new_redis_server: NewServer) -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.slow
 async def test_while_redis_goes_away_during_the_start(
     redis_server: RedisServer, queue: str
 ) -> None:
@@ -216,6 +217,7 @@ async def test_a_second_stop_cuts_off_what_runs(
     assert (info.state, info.losses, info.failures) == (State.PENDING, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("where", "what"), [("loop", "{task_id}"), ("thread", "asyncio.to_thread")]
 )
