@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, overload
 
 from identtqueue.checks import check_count, check_patience
-from identtqueue.client.progress import Watches
-from identtqueue.client.results import Results, cancel_all
-from identtqueue.errors import RedisError, ResultTimeout, TaskNotFound
-from identtqueue.protocol import codec, commands, keys
+from identtqueue.client.connections import Connections
+from identtqueue.client.many import NoResult, gather_results, iterate_results
+from identtqueue.errors import ResultTimeout, TaskNotFound
+from identtqueue.protocol import codec, commands
 from identtqueue.protocol.answers import Cancelled, Receipt
 from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.submission import (
@@ -23,11 +22,9 @@ from identtqueue.protocol.submission import (
     submission_of,
 )
 from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
-from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
-from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
 
@@ -84,7 +81,7 @@ class Client(AsyncConnected):
         self._settings = RedisSettings.of(redis_address)
         self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes
-        self._home = Home(lambda: _Connections(self._settings, self._retry_for), "Client")
+        self._home = Home(lambda: Connections(self._settings, self._retry_for), "Client")
 
     @property
     def _redis(self) -> AsyncRedis:
@@ -282,12 +279,7 @@ class Client(AsyncConnected):
             InvalidTaskId, RedisUnavailable, RedisAuthFailed: see `wait_for_result`.
         """
         waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
-        try:
-            if not return_exceptions:
-                return list(await asyncio.gather(*waits))
-            return list(await asyncio.gather(*map(_kept, waits)))
-        finally:
-            await cancel_all(waits)
+        return await gather_results(waits, return_exceptions=return_exceptions)
 
     @overload
     def as_completed(
@@ -328,21 +320,9 @@ class Client(AsyncConnected):
             InvalidTaskId, RedisUnavailable, RedisAuthFailed: see `wait_for_result`.
         """
         waits = [asyncio.ensure_future(self.wait(t, timeout_seconds)) for t in task_ids]
-        ended: asyncio.Queue[asyncio.Future[Result]] = asyncio.Queue()
-        for wait in waits:
-            wait.add_done_callback(ended.put_nowait)
-        try:
-            left = len(waits)
-            while left:
-                ready = [await ended.get()]
-                while not ended.empty():
-                    ready.append(ended.get_nowait())
-                left -= len(ready)
-                ready.sort(key=lambda wait: wait.exception() is not None)  # results first
-                for one in ready:
-                    yield await (_kept(one) if return_exceptions else one)
-        finally:
-            await cancel_all(waits)
+        async with aclosing(iterate_results(waits, return_exceptions=return_exceptions)) as results:
+            async for result in results:
+                yield result
 
     async def get_result(self, task_id: str) -> Any | None:
         """Return the result if the task has ended, else None.
@@ -453,64 +433,3 @@ class Client(AsyncConnected):
             InvalidQueueName: the name breaks the rule.
         """
         return (await self._redis.run(commands.depth(check_queue_name(queue_name)))).queued
-
-
-NoResult = ResultTimeout | TaskNotFound
-"""Reason why a task has no result, or not yet."""
-
-
-async def _kept(wait: asyncio.Future[Result]) -> Result | NoResult:
-    """Return the result of a wait, or the error that says why there is none."""
-    try:
-        return await wait
-    except (ResultTimeout, TaskNotFound) as error:
-        return error
-
-
-class _Connections:
-    """The connections that a client has open in one event loop."""
-
-    def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
-        outage = Outage()
-        self.redis = async_redis(
-            settings,
-            client_name="identtqueue-client",
-            retry_for_seconds=retry_for_seconds,
-            outage=outage,
-            on_change=self._on_change,
-        )
-        self.subscriber = Subscriber(
-            settings,
-            client_name="identtqueue-results",
-            on_message=self._on_message,
-            on_connected=self._on_connected,
-            on_refused=self._on_refused,
-            outage=outage,
-        )
-        channel = keys.reply_channel(secrets.token_hex(8))
-        self.results = Results(self.redis, self.subscriber, channel, retry_for_seconds)
-        self.watches = Watches(self.redis, self.subscriber, self.results)
-        self.results.on_look = self.watches.look_again
-
-    async def close(self) -> None:
-        await self.results.close()
-        await self.watches.close()
-        await self.subscriber.close()
-        await self.redis.close()
-
-    def _on_change(self) -> None:
-        """Ask for the results again: Redis may have lost data."""
-        self.results.look_again_soon()
-
-    def _on_message(self, channel: str, message: bytes) -> None:
-        if channel == self.results.channel:
-            self.results.on_message(message)
-        else:
-            self.watches.on_message(channel, message)
-
-    def _on_connected(self, up: bool) -> None:
-        """Ask for the results again: messages may have been missed while it was not connected."""
-        self.results.on_connected(up)
-
-    def _on_refused(self, error: RedisError) -> None:
-        self.results.fail(error)

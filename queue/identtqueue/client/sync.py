@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from identtqueue.client.background import Background
-from identtqueue.client.client import Client, NoResult, check_client_settings
+from identtqueue.client.client import Client, check_client_settings
+from identtqueue.client.many import NoResult
 from identtqueue.errors import TaskNotFound
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.answers import Announced, Cancelled, Receipt
