@@ -4,7 +4,7 @@ import time
 
 from identtqueue_operator.workload.owned import MEND_SECONDS
 from testing.api_server import Refusal
-from testing.operating import Operator
+from testing.operating import Operator, put
 from testing.waiting import eventually
 
 TEMPLATE = {"spec": {"containers": [{"name": "worker", "image": "one"}]}}
@@ -159,10 +159,10 @@ async def test_an_operator_without_the_right_to_templates_says_so_and_does_not_t
     assert setup.condition("Ready") == ("False", "WorkloadTemplateNotAllowed")
     assert "name it in workloadRef" in await setup.told("WorkloadTemplateNotAllowed")
     # TaskQueues with a workloadRef go on.
-    setup.fleet.create(0)
-    await setup.enqueue(1)
-    setup.create(name="other")
-    await setup.replicas(1)
+    other = f"{setup.name}-other"
+    await setup.client.enqueue_job(other, "job")
+    put(api, other, setup.address)
+    await eventually(lambda: api.get("deployments", other)["spec"]["replicas"] == 1)
     assert not applies(setup)
     assert operator.failed_rounds == 0
     await operator.stop()
