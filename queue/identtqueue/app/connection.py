@@ -34,7 +34,7 @@ class AppConnection(AsyncConnected):
         check_client_settings(**client_settings)
         self._client: Client | None = None
         self._served: list[RedisSettings] = []  # where each running worker of this app connects
-        self._is_workers = False  # the client was made for a worker's jobs, not by `connect`
+        self._made_for_jobs = False  # the client was made for a worker's jobs, not by `connect`
 
     @property
     def client(self) -> Client:
@@ -47,7 +47,7 @@ class AppConnection(AsyncConnected):
             if not self._served:
                 raise NotConnected
             self._client = Client(self._served[-1], **self._client_settings)
-            self._is_workers = True
+            self._made_for_jobs = True
         return self._client
 
     @cached_property
@@ -79,14 +79,14 @@ class AppConnection(AsyncConnected):
     async def close(self) -> None:
         """Close the connection."""
         client, self._client = self._client, None
-        self._is_workers = False
+        self._made_for_jobs = False
         if client is not None:
             await client.close()
 
     async def _end_service(self, redis: RedisSettings) -> None:
         """Note that a worker has ended; after the last one, close the client that jobs opened."""
         self._served.remove(redis)
-        if self._is_workers and not self._served:
+        if self._made_for_jobs and not self._served:
             await self.close()
 
     def _settings(self, instead: str | RedisSettings | None = None) -> RedisSettings:

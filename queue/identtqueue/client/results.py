@@ -86,7 +86,7 @@ class Results:
         self.on_look: Callable[[], None] = lambda: None
         self._waits: dict[str, _Wait] = {}
         self._asking: set[asyncio.Task[None]] = set()
-        self._look = asyncio.Event()
+        self._look_due = asyncio.Event()
         self._looking: asyncio.Task[None] | None = None
 
     async def wait(self, task_id: str) -> Result:
@@ -234,13 +234,13 @@ class Results:
 
     def look_again(self) -> None:
         """Ask again for all open waits."""
-        self._look.set()
+        self._look_due.set()
 
     def look_again_soon(self) -> None:
         """Ask again for all open waits after a random delay: other clients ask now as well."""
         if self._waits:
             pause = random.uniform(0, SPREAD_SECONDS)
-            asyncio.get_running_loop().call_later(pause, self._look.set)
+            asyncio.get_running_loop().call_later(pause, self._look_due.set)
 
     def _keep_looking(self) -> None:
         if self._looking is None or self._looking.done():
@@ -250,14 +250,14 @@ class Results:
 
     async def _look_now_and_then(self) -> None:
         """Ask for all open waits again and again, until there are none."""
-        self._look.clear()
+        self._look_due.clear()
         while self._waits:
             try:
                 async with asyncio.timeout(random.uniform(*LOOK_AGAIN_SECONDS)):
-                    await self._look.wait()
+                    await self._look_due.wait()
             except TimeoutError:
                 pass
-            self._look.clear()
+            self._look_due.clear()
             if self._subscriber.hears(self.channel):  # else a look follows the new subscription
                 self.on_look()
                 await self._ask_all()

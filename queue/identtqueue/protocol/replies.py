@@ -34,25 +34,26 @@ _ACKS: Final = {ack.value: ack for ack in Ack}
 """The members by value. One is looked up for each task, and the class would take ten times as
 long."""
 
-_TAKEN: Final = {b"ok": Enqueued.OK, b"exists": Enqueued.EXISTS}
+_FIXED_ANSWERS: Final = {b"ok": Enqueued.OK, b"exists": Enqueued.EXISTS}
+"""The answers to an enqueue that are one word. The third one, UNIQUE, carries an id."""
 
 
 def parse_receipts(tasks: Sequence[NewTask], reply: list[bytes]) -> list[Receipt]:
     """Parse the answers to an enqueue, one for each task."""
     _check_protocol(reply)
-    return [_receipt(task, status) for task, status in zip(tasks, reply, strict=True)]
+    return [_receipt(task, answer) for task, answer in zip(tasks, reply, strict=True)]
 
 
-def _receipt(task: NewTask, status: bytes) -> Receipt:
-    taken = _TAKEN.get(status)
-    if taken is None:
-        word, other = status[: len(b"unique")], status[len(b"unique") :]
+def _receipt(task: NewTask, answer: bytes) -> Receipt:
+    status = _FIXED_ANSWERS.get(answer)
+    if status is None:
+        word, other = answer[: len(b"unique")], answer[len(b"unique") :]
         if word != b"unique":
-            raise ValueError(f"enqueue: {status!r}")
+            raise ValueError(f"enqueue: {answer!r}")
         return Receipt(other.decode(), Enqueued.UNIQUE)
-    if taken is Enqueued.EXISTS and task.random_id:
-        taken = Enqueued.OK  # no other task has this id: the first reply was lost
-    return Receipt(task.task_id, taken)
+    if status is Enqueued.EXISTS and task.random_id:
+        status = Enqueued.OK  # no other task has this id: the first reply was lost
+    return Receipt(task.task_id, status)
 
 
 def _check_protocol(reply: list[Any]) -> None:
@@ -218,8 +219,8 @@ def parse_claim(queue: str, reply: list[Any]) -> Claimed:
     status = Claim(reply[0])
     if status is not Claim.OK:
         return Claimed(status)
-    now, news = reply[2], reply[4]
-    told = dict(zip(news[::2], news[1::2], strict=True)) if news else _NO_NEWS
+    now, pairs = reply[2], reply[4]
+    news = dict(zip(pairs[::2], pairs[1::2], strict=True)) if pairs else _NO_NEWS
     attempts = tuple(
         Attempt(
             task_id=reply[i].decode(),
@@ -231,8 +232,8 @@ def parse_claim(queue: str, reply: list[Any]) -> Claimed:
             started_at_ms=now,
             waited_ms=reply[i + 5],
             payload=reply[i + 6],
-            fencing_token=told.get(b"fence " + reply[i], now) if told else now,
-            alone=b"alone" in told,
+            fencing_token=news.get(b"fence " + reply[i], now) if news else now,
+            alone=b"alone" in news,
         )
         for i in range(5, len(reply), 7)
     )
@@ -241,9 +242,9 @@ def parse_claim(queue: str, reply: list[Any]) -> Claimed:
         attempts,
         _maybe(reply[1]),
         reply[3],
-        suspects=told.get(b"suspects", 0),
-        hold_ms=told.get(b"hold"),
-        shelves=tuple(name.decode() for name in told.get(b"shelves", ())),
+        suspects=news.get(b"suspects", 0),
+        hold_ms=news.get(b"hold"),
+        shelves=tuple(name.decode() for name in news.get(b"shelves", ())),
     )
 
 

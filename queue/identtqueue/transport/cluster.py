@@ -1,8 +1,9 @@
 """The way to a Redis Cluster: each call goes to the node that has its queue.
 
 There is one pipelined connection per node. A queue is one slot, so every call belongs to exactly
-one node. A node that does not have the slot answers where it is (MOVED, ASK), or that it can't say
-at the moment (TRYAGAIN, CLUSTERDOWN). After any of these answers the command was not executed.
+one node. A node that does not have the slot names the one that has it (MOVED, ASK), or reports that
+the slot is not available at the moment (TRYAGAIN, CLUSTERDOWN). After any of these answers the
+command was not executed.
 """
 
 from __future__ import annotations
@@ -59,7 +60,7 @@ class Cluster:
         self._map: SlotMap | None = None
         self._known: SlotMap | None = None  # the last map, even if it may be out of date
         self._nodes: dict[Server, Node] = {}
-        self._lost: list[Waiting] = []  # calls that wait until the slots are known (again)
+        self._unrouted: list[Waiting] = []  # calls that wait until the slots are known (again)
         self._looking: asyncio.Task[None] | None = None
         self._looks = 0  # fetches of the slots in a row
         self._look_at = 0.0  # earliest time of the next fetch
@@ -82,7 +83,7 @@ class Cluster:
         return await self._insist(lambda: self._ask_nodes(item), item.deadline)
 
     async def _insist(self, attempt: Callable[[], Awaitable[T]], deadline: float) -> T:
-        """Retry an operation that concerns several nodes, so that no single node retries it."""
+        """Retry an operation that concerns several nodes. A node itself retries nothing."""
         failures = 0
         while True:
             if self._closed:
@@ -105,7 +106,7 @@ class Cluster:
         return self._note(await fetch_slots(self._settings))
 
     async def _see_nodes(self) -> SlotMap:
-        """Find the nodes like `_find_nodes`, but over an open connection if one answers."""
+        """Find the nodes over an open connection if one answers, else like `_find_nodes`."""
         call = commands.cluster_slots()
         node = next((node for node in self._nodes.values() if node.is_open), None)
         if node is not None:
@@ -148,7 +149,7 @@ class Cluster:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
         await asyncio.gather(*(node.close() for node in self._nodes.values()))
-        fail(self._lost, RedisUnavailable("the client was closed"))
+        fail(self._unrouted, RedisUnavailable("the client was closed"))
 
     def put(self, item: Waiting) -> None:
         """Queue a call for its node."""
@@ -208,13 +209,13 @@ class Cluster:
         if self._closed:
             fail([item], RedisUnavailable("the client was closed"))
             return
-        self._lost.append(item)
+        self._unrouted.append(item)
         if self._looking is None or self._looking.done():
             loop = asyncio.get_running_loop()
             self._looking = loop.create_task(self._look(), name=f"slots {self._client_name}")
 
     async def _look(self) -> None:
-        """Fetch the slots anew for all calls that wait for them, with back-off between fetches."""
+        """Fetch the slots anew, with back-off between fetches, and route the calls that waited."""
         loop = asyncio.get_running_loop()
         if loop.time() > self._look_at + CALM_SECONDS:
             self._looks = 0
@@ -225,8 +226,8 @@ class Cluster:
             found = await self._find_nodes()
         except Exception as reason:  # noqa: BLE001 - all waiting calls get it
             error = refusals.translate(reason)
-            lost, self._lost = self._lost, []
-            for item in lost:
+            unrouted, self._unrouted = self._unrouted, []
+            for item in unrouted:
                 if isinstance(error, RedisUnavailable):
                     self.put_off(item, error)
                 else:
@@ -234,8 +235,9 @@ class Cluster:
             return
         for server in self._nodes.keys() - found.nodes:
             await self._nodes.pop(server).retire()
-        lost, self._lost = self._lost, []  # last, since calls that come meanwhile start no new task
-        for item in lost:
+        # Taken last, because calls that come during the steps above start no new task.
+        unrouted, self._unrouted = self._unrouted, []
+        for item in unrouted:
             self.put(item)
 
     def _node(self, server: Server) -> Node:

@@ -96,7 +96,7 @@ async def _log_in(
         if connection is not None:
             await hang_up(connection)
         if isinstance(error, Exception):
-            suspect = _suspect(settings, server, error)
+            suspect = _tls_suspect(settings, server, error)
             found = await offload(find_trouble, settings, suspect) if suspect else None
             raise as_outage(found or refusals.translate(error), settings) from error
         raise
@@ -161,7 +161,7 @@ async def _ask(connection: asynchronous.AbstractConnection, call: Call[T]) -> T:
         raise RedisProtocolError(f"the server that answers is not Redis: {error}") from error
 
 
-def _suspect(settings: RedisSettings, server: Server | None, error: Exception) -> Server | None:
+def _tls_suspect(settings: RedisSettings, server: Server | None, error: Exception) -> Server | None:
     """Return the server whose TLS may be the reason for a failed login; None if it can't be."""
     if not (settings.uses_tls and isinstance(refusals.translate(error), RedisUnavailable)):
         return None
@@ -226,7 +226,7 @@ def open_blocking(
     except Exception as error:
         if connection is not None:
             connection.disconnect()
-        suspect = _suspect(settings, server, error)
+        suspect = _tls_suspect(settings, server, error)
         found = find_trouble(settings, suspect) if suspect else None
         raise as_outage(found or refusals.translate(error), settings) from error
     return cast("blocking.AbstractConnection", connection)

@@ -34,7 +34,7 @@ class Outage:
         self._refused: dict[str, str] = {}
         self._since = 0.0
         self._quiet_until = float("-inf")
-        self._told = False
+        self._logged = False
         self.calm_since = float("-inf")
         """Time since which no user fails; infinity while one does."""
 
@@ -54,7 +54,7 @@ class Outage:
         with self._lock:
             now = self._clock()
             if not self._failing:
-                self._since, self._told = now, False
+                self._since, self._logged = now, False
                 self.calm_since = float("inf")
             self._failing.add(who)
             if isinstance(error, RedisAuthFailed):
@@ -64,7 +64,7 @@ class Outage:
             if now < self._quiet_until:
                 return
             self._quiet_until = now + QUIET_SECONDS
-            self._told = True
+            self._logged = True
             names, seconds = ", ".join(sorted(self._failing)), now - self._since
         if seconds:
             logger.warning("still failing after %.0f s: %s: %s", seconds, names, error)
@@ -77,7 +77,7 @@ class Outage:
             return
         with self._lock:
             self._forget(who)
-            if self._failing or not self._told:
+            if self._failing or not self._logged:
                 return
             seconds = self._clock() - self._since
         logger.warning("Redis works again, after %.1f s", seconds)

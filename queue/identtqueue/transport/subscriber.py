@@ -170,7 +170,7 @@ class Subscriber:
             async with self._changed:
                 self._refusal = error
                 self._changed.notify_all()
-            self._tell(self._on_refused, error)
+            self._notify(self._on_refused, error)
 
     async def _lost(self) -> None:
         connection, self._connection = self._connection, None
@@ -186,9 +186,9 @@ class Subscriber:
             self._outage.worked(self._client_name)
         if up != self._announced:
             self._announced = up
-            self._tell(self._on_connected, up)
+            self._notify(self._on_connected, up)
 
-    def _tell(self, callback: Callable[..., None], *arguments: Any) -> None:
+    def _notify(self, callback: Callable[..., None], *arguments: Any) -> None:
         """Call a callback. Its errors are logged, so that they do not end the subscription."""
         try:
             callback(*arguments)
@@ -213,7 +213,7 @@ class Subscriber:
     async def _handle(self, reply: Any) -> None:
         kind = reply[0] if isinstance(reply, list) else None
         if kind == b"message":
-            self._tell(self._on_message, self._channel(reply[1]), reply[2])
+            self._notify(self._on_message, self._channel(reply[1]), reply[2])
         elif kind == b"subscribe":
             channel = self._channel(reply[1])
             async with self._changed:

@@ -102,8 +102,8 @@ class Fetcher:
         """Fetch until cancelled."""
         try:
             while True:
-                await self._no_drain()
-                await self._no_obstacle()
+                await self._wait_out_drain()
+                await self._wait_out_obstacles()
                 await self._slots.wait()
                 # Wait one turn of the loop, so that attempts that end together free their slots
                 # before the claim.
@@ -127,12 +127,12 @@ class Fetcher:
         finally:
             await self._bells.drop()
 
-    async def _no_drain(self) -> None:
+    async def _wait_out_drain(self) -> None:
         if self._draining:
             await self._draining.over()
             self._order.look_everywhere()  # as below
 
-    async def _no_obstacle(self) -> None:
+    async def _wait_out_obstacles(self) -> None:
         if self._obstacles:
             await self._obstacles.gone()
             self._order.look_everywhere()  # tokens that arrived meanwhile were passed on

@@ -246,20 +246,20 @@ class _Schedule:
             codec.DEFAULT_MAX_PAYLOAD_BYTES,
         )
         self._definition = entry.definition(self._task.payload, self._task.options)
-        self._told: Sequence[int] = ()
-        self._told_at_ms = 0
+        self._sent: Sequence[int] = ()
+        self._sent_at_ms = 0
         self._replaced = False
 
     async def tick(self, redis: AsyncRedis, now_ms: int) -> None:
         """Plan the firings of the next `CRON_AHEAD_MS`, and always at least the next one."""
         ahead = self._ahead(now_ms)
-        if ahead == self._told and now_ms < self._told_at_ms + SCHEDULE_KEPT_MS / 3:
+        if ahead == self._sent and now_ms < self._sent_at_ms + SCHEDULE_KEPT_MS / 3:
             return
         firings = {self._entry.task_id(self._queue, fire_ms): fire_ms for fire_ms in ahead}
         planned = await redis.run(
             commands.schedule(self._queue, self._entry.name, self._definition, self._task, firings)
         )
-        self._told, self._told_at_ms = ahead, now_ms
+        self._sent, self._sent_at_ms = ahead, now_ms
         if (planned is Planned.REPLACED) != self._replaced:
             self._replaced = planned is Planned.REPLACED
             logger.info(

@@ -75,7 +75,7 @@ class Watchdog:
         self._loop_thread = threading.get_ident()
         self.blocked_seconds = 0.0
         self._asked = False
-        self._told = self._gave_back = False
+        self._logged = self._gave_back = False
         self._on_signal: Callable[[int], None] = lambda _: None
         self._signalled: list[tuple[int, float]] = []
         self._bell, self._ringer = socket.socketpair()
@@ -178,20 +178,20 @@ class Watchdog:
         """Give a sign of life. Called in the event loop."""
         seconds, self.blocked_seconds = self.blocked_seconds, 0.0
         self._asked = False
-        if self._told:
-            self._told = self._gave_back = False
+        if self._logged:
+            self._logged = self._gave_back = False
             logger.warning("the event loop runs again, after it was blocked for %.0f s", seconds)
 
     def _hear(self, number: int) -> None:
         with contextlib.suppress(RuntimeError):  # the loop has closed
             # For other signals too, because their handlers run when the loop wakes up.
-            self._loop.call_soon_threadsafe(self._tell, number)
+            self._loop.call_soon_threadsafe(self._handle_signal, number)
         if number and signal.getsignal(number) == self._forward:
             if not self._signalled:
                 self._grace = self._patient.grace_seconds()
             self._signalled.append((number, time.monotonic()))
 
-    def _tell(self, number: int) -> None:
+    def _handle_signal(self, number: int) -> None:
         if number and signal.getsignal(number) == self._forward:
             self._on_signal(number)
 
@@ -200,8 +200,8 @@ class Watchdog:
             self._end_the_process()
         if not self._patient.is_working():
             return
-        if self.blocked_seconds >= self._most and not self._told:
-            self._told = True
+        if self.blocked_seconds >= self._most and not self._logged:
+            self._logged = True
             self._log_block()
         if self.blocked_seconds >= 2 * self._most and not self._gave_back:
             self._gave_back = True

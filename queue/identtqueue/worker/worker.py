@@ -375,8 +375,8 @@ class Worker:
 
     def _stuck_problem(self) -> str | None:
         """Describe why this worker does nothing any more, if a new worker would."""
-        told = (self._obstacles.text_of(name) for name in (threads.OBSTACLE, leftovers.OBSTACLE))
-        text = next(filter(None, told), None)
+        texts = (self._obstacles.text_of(name) for name in (threads.OBSTACLE, leftovers.OBSTACLE))
+        text = next(filter(None, texts), None)
         return f"nothing runs, and {text}" if text and not self.gauges.running else None
 
 

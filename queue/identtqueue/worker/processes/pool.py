@@ -63,7 +63,7 @@ class Processes:
         self._obstacles = obstacles
         self._all: set[JobProcess] = set()
         self._idle: list[JobProcess] = []
-        self._left: list[asyncio.Future[JobProcess]] = []  # starting or tidying up, not awaited
+        self._coming: list[asyncio.Future[JobProcess]] = []  # starting or tidying up, not awaited
         self._background: set[asyncio.Task[None]] = set()
 
     def __len__(self) -> int:
@@ -107,8 +107,8 @@ class Processes:
         """End all processes; kill those that do not end by themselves."""
         self._idle.clear()
         await asyncio.gather(*self._background, *(process.end() for process in self._all))
-        if self._left:
-            await asyncio.wait(self._left)
+        if self._coming:
+            await asyncio.wait(self._coming)
         await asyncio.gather(*self._background)
 
     async def _ready(self) -> JobProcess:
@@ -121,12 +121,12 @@ class Processes:
                 process = self._idle.pop()  # the one that was used last, whose caches are warm
                 if process.usable:
                     return process
-            coming = self._left.pop() if self._left else self._fresh()
+            coming = self._coming.pop() if self._coming else self._fresh()
             try:
                 process = await asyncio.shield(coming)
             except asyncio.CancelledError:
                 # The attempt was cut off while it waited. The next attempt gets the process.
-                self._left.append(coming)
+                self._coming.append(coming)
                 if coming.done():
                     self._arrived(coming)
                 raise
@@ -148,7 +148,7 @@ class Processes:
     def _expect(self, coming: Coroutine[Any, Any, JobProcess]) -> None:
         """Keep a process that will be usable soon and that no attempt waits for yet."""
         future = asyncio.ensure_future(coming)
-        self._left.append(future)
+        self._coming.append(future)
         future.add_done_callback(self._arrived)
 
     async def _tidied(self, process: JobProcess) -> JobProcess:
@@ -164,9 +164,9 @@ class Processes:
 
     def _arrived(self, coming: asyncio.Future[JobProcess]) -> None:
         """Put a process that has become usable among the idle ones, if no attempt waits for it."""
-        if coming not in self._left:
+        if coming not in self._coming:
             return
-        self._left.remove(coming)
+        self._coming.remove(coming)
         if coming.cancelled():  # together with all tasks of the event loop
             return
         if (error := coming.exception()) is not None:
