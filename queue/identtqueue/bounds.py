@@ -1,4 +1,7 @@
-"""The bounds of the numbers that users give: settings, options, delays."""
+"""The bounds of the numbers that users give: settings, options, delays.
+
+`checks` turns these questions into errors. They stand apart because `errors` itself needs them.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The connection of an app: its clients, and which of them its jobs use in a worker."""
+"""The clients of an app, and which of them its jobs use in a worker."""
 
 from __future__ import annotations
 

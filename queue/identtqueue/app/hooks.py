@@ -1,4 +1,7 @@
-"""The decorators with which an app registers the hooks of its workers."""
+"""The decorators with which an app registers the hooks of its workers.
+
+What hooks do, and what their errors do, is described in `worker/hooks.py`.
+"""
 
 from __future__ import annotations
 

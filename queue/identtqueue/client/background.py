@@ -78,9 +78,9 @@ class Background:
     def iterate(self, start: Callable[[Client], AsyncIterator[T]]) -> Iterator[T]:
         """Iterate over the values of an asynchronous generator.
 
-        A caller that stops iterating drops the generator; the event loop closes it. Nobody waits
-        for that, because a garbage collection may drop the generator in any thread, even in the
-        loop's own.
+        A caller that stops iterating drops the generator, and the event loop closes it. This method
+        does not wait for that, because a garbage collection may drop the generator in any thread,
+        even in the loop's own.
 
         Args:
             start: makes the asynchronous generator from the client.

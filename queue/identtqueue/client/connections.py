@@ -1,7 +1,11 @@
 """The connections of a client, and what wakes its waits.
 
-Four things can: a message arrives; the subscription is made again; the other connection is, so
-Redis may have lost data; Redis refuses the subscription. All four are passed on here.
+A client has two connections: one for calls, and one for its subscription. Four events wake waits:
+
+- A message arrives.
+- The subscription is made again, so messages may have been missed.
+- The connection for calls was lost or opened again, so Redis may have lost data.
+- Redis refuses the subscription, so no message will arrive.
 """
 
 from __future__ import annotations
@@ -62,7 +66,7 @@ class Connections:
         await self.redis.close()
 
     def _on_change(self) -> None:
-        """Ask for the results again: Redis may have lost data."""
+        """Ask for the results again: the connection for calls changed."""
         self.results.look_again_soon()
 
     def _on_message(self, channel: str, message: bytes) -> None:
@@ -73,7 +77,7 @@ class Connections:
             self.watches.on_message(channel, message)
 
     def _on_connected(self, up: bool) -> None:
-        """Ask for the results again: messages may have been missed while it was not connected."""
+        """Note that the subscription is made or lost; the waits ask again, or give up in time."""
         self.results.on_connected(up)
 
     def _on_refused(self, error: RedisError) -> None:

@@ -130,6 +130,7 @@ class Watches:
             raise ResultTimeout(task_id, timeout_seconds)
 
     async def _begin(self, channel: str, watch: _Watch) -> None:
+        """Subscribe to the channel, then read the stored value."""
         try:
             await self._subscriber.add(channel)
         except RedisAuthFailed:
@@ -137,6 +138,7 @@ class Watches:
         await self._look(watch)
 
     async def _end(self, channel: str, watch: _Watch) -> None:
+        """Remove a watch; after the last one of its channel, stop listening to the channel."""
         watches = self._by_channel[channel]
         watches.discard(watch)
         if not watches:
@@ -144,7 +146,7 @@ class Watches:
             await self._subscriber.remove(channel)
 
     async def _look(self, watch: _Watch) -> None:
-        """Read the stored value. If that fails, the wait for the result raises the error."""
+        """Read the stored value. An error is ignored here: the wait for the result raises it."""
         try:
             watch.hear(await self._redis.run(commands.last_progress(watch.task_id)))
         except RedisError:

@@ -48,10 +48,10 @@ Answer = Result | Expiring | State | None
 
 @dataclass(slots=True, eq=False)
 class _Wait:
-    """The state that all waits for one task share."""
+    """The question about one task, shared by all callers that wait for it."""
 
     future: asyncio.Future[Result]
-    users: int = 0
+    users: int = 0  # callers that wait for the future
     asking: bool = False
     joined: bool = False  # another caller has joined since the last question was sent
     announced: bool = False  # the end was announced since then: the answer may be out of date
@@ -67,7 +67,8 @@ class Results:
         redis: runs the queries.
         subscriber: the client's shared pub/sub connection.
         channel: the client's reply channel.
-        patience_seconds: how long a wait goes on while the subscription is lost.
+        patience_seconds: how long a wait goes on while the subscription is lost. `look` retries
+            for as long, but never for more than `LOOK_ONCE_SECONDS`.
 
     Attributes:
         channel: the client's reply channel.
@@ -126,7 +127,7 @@ class Results:
     async def ask(
         self, task_id: str, channel: str = "", *, patience_seconds: float | None = None
     ) -> Answer:
-        """Ask Redis for the result. A big one is fetched in a second call, in the lane of big ones.
+        """Ask Redis for the result. A big one is fetched in a second call, among the big calls.
 
         Args:
             task_id: the task to ask for.
@@ -189,10 +190,9 @@ class Results:
             self._ask(task_id, entry)
 
     async def _subscribe_and_ask(self, task_id: str) -> Answer:
-        """Look, then subscribe, then ask.
+        """Ask without a channel, then subscribe, then ask with the channel.
 
-        The look comes first because it fails when Redis can't be reached, while a subscription
-        would wait.
+        The first question fails if Redis can't be reached, while a subscription would wait.
         """
         found = await self.ask(task_id)
         if found is None or isinstance(found, Result):
@@ -210,7 +210,7 @@ class Results:
             return
         if answer is None:
             self._settle(task_id, TaskNotFound(task_id))
-        elif isinstance(answer, Expiring):  # the first look after that time ends the task
+        elif isinstance(answer, Expiring):  # the first question after that time ends the task
             _stop(entry.expiry)
             entry.expiry = asyncio.get_running_loop().call_later(
                 answer.expires_in_ms / 1000 + AFTER_EXPIRY_SECONDS, self._ask, task_id, entry
@@ -237,7 +237,7 @@ class Results:
         self._look_due.set()
 
     def look_again_soon(self) -> None:
-        """Ask again for all open waits after a random delay: other clients ask now as well."""
+        """Ask again for all open waits after a random delay, because other clients ask as well."""
         if self._waits:
             pause = random.uniform(0, SPREAD_SECONDS)
             asyncio.get_running_loop().call_later(pause, self._look_due.set)

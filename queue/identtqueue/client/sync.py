@@ -42,7 +42,7 @@ class _BlockingConnections:
 
     @property
     def waits(self) -> Background:
-        """The client that waits, in a thread that starts with the first wait."""
+        """The thread in which an asyncio client waits; it starts with the first wait."""
         with self._lock:
             if self._waits is None:
                 self._waits = Background(

@@ -181,7 +181,10 @@ class Attempts:
                 self._leave(entry, meaning)
 
     async def look_after(self) -> None:
-        """Cancel overdue attempts again, or leave them behind. Runs until cancelled."""
+        """Cancel overdue attempts a second time, and then leave them behind.
+
+        This runs until it is cancelled.
+        """
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             now = time.monotonic()
@@ -214,12 +217,14 @@ class Attempts:
         entry.runner = None
 
     def _free(self, entry: Running) -> None:
+        """Free the slot of an attempt."""
         self._running.pop(entry, None)
         self.slots.freed()
         if not self._running:
             self._none_runs.set()
 
     def _ended(self, entry: Running, outcome: Outcome) -> None:
+        """Count and log the end of an attempt, and hand its outcome to the finisher."""
         entry.ended = True
         if entry.cut_off is not None and isinstance(outcome, Succeeded):
             text = "was cancelled %s, but its job caught the CancelledError and returned: the "
@@ -262,6 +267,7 @@ class Attempts:
             self._leave(entry, self._outcome_of(entry, overdue))
 
     def _outcome_of(self, entry: Running, overdue: float) -> Outcome:
+        """Decide the outcome of an attempt that is left behind."""
         known = entry.outcome or entry.cut_off
         if known is not None:
             return known

@@ -36,7 +36,6 @@ BLOCK_SECONDS: Final = 5.0
 """Longest time to block. It bounds how long a half-open connection or a lost token can go
 unnoticed."""
 
-
 FIRST_BACKOFF: Final = 3
 """Steps of the backoff that are skipped: an idle worker can wait half a second from the start."""
 
@@ -121,7 +120,7 @@ class Fetcher:
                     await self._guarded(self._claim_all(plan))
                 else:
                     await self._guarded(self._block())
-                    # What has changed while it blocked: the token may be needed elsewhere.
+                    # If this worker may start nothing now, the token is needed elsewhere.
                     if self._obstacles or self._draining:
                         await self._guarded(self.pass_on())
         finally:
@@ -130,7 +129,7 @@ class Fetcher:
     async def _wait_out_drain(self) -> None:
         if self._draining:
             await self._draining.over()
-            self._order.look_everywhere()  # as below
+            self._order.look_everywhere()  # tokens that arrived meanwhile were passed on
 
     async def _wait_out_obstacles(self) -> None:
         if self._obstacles:
@@ -151,12 +150,16 @@ class Fetcher:
             await self._claim(queue, self._slots.free)
 
     def _suspects_of(self, plan: Mapping[str, int]) -> str | None:
+        """Choose the queue from which to claim a suspect now; None: no suspect comes next."""
         if self._owned or not self._isolation.any_known:
             return None
         return self._isolation.to_ask(self._queues, others=bool(plan))
 
     async def _isolate(self) -> None:
-        """Start nothing, because an attempt runs alone here or the worker has to become idle."""
+        """Wait while an attempt runs alone here, or until this worker is idle for a suspect.
+
+        A worker that has become idle then claims the suspect.
+        """
         if self._owned:
             self._idle.clear()
             # A worker that only holds back asks again from time to time: another worker may have
@@ -182,7 +185,7 @@ class Fetcher:
         await self._redis.run_all([commands.wake(queue) for queue in self._queues])
 
     async def hand_on(self) -> None:
-        """Clean up after the loop: release unknown tasks and pass the wake token on."""
+        """Leave nothing behind after the loop: release unknown tasks, and pass the token on."""
         await self.give_back_unknown()
         await self.pass_on()
 
@@ -277,7 +280,7 @@ class Fetcher:
         self._isolation.note(queue, claimed, now)
 
     async def _block(self) -> None:
-        """Sleep until a wake token arrives, a scheduled task falls due, or the timeout."""
+        """Sleep until a wake token arrives, a scheduled task falls due, or the time is over."""
         rung = await self._bells.wait(self._order.to_block_on(), self._block_seconds())
         if len(rung) == 1:
             self._order.rung(rung[0], self._loop.time())

@@ -1,6 +1,6 @@
-"""The heartbeat: renews the lease.
+"""The heartbeat: a thread that renews the leases of a worker.
 
-It runs in an OS thread with a connection of its own. So a job that keeps the event loop busy for a
+It has a connection of its own. So a job that keeps the event loop busy for a
 while does not cost the lease. It stops renewing when the loop has been blocked for so long that the
 worker's tasks should run elsewhere (see `watchdog`).
 

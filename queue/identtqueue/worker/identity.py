@@ -26,8 +26,8 @@ class Identity:
         container: `IDENTTQUEUE_CONTAINER`; None outside a pod.
         boot: when the container's first process started, which tells one start of the container
             from the next; None: not known.
-        domain: scope in which `process` is unique (see `kernel.domain`); None: not known.
-        process: id and start of this process (see `kernel.itself`); None: not known.
+        domain: scope in which `process` is unique (see `domain()` below); None: not known.
+        process: id and start of this process (see `itself()` below); None: not known.
     """
 
     host: str
@@ -100,7 +100,7 @@ def is_gone(process: str) -> bool:
     except ProcessLookupError:
         return True
     except (OSError, OverflowError):
-        pass  # it belongs to another user: it lives, or its id was reused
+        pass  # it belongs to another user: it is alive, or its id was reused
     fields = _stat(int(pid))
     # A zombie ("Z") has ended. A different start time means that the id was reused.
     return fields is not None and (fields[0] == "Z" or fields[19] != at)

@@ -92,7 +92,7 @@ class Incarnation:
         self._loop = asyncio.get_running_loop()
         self._owner: asyncio.Task[Any] | None = None  # its cancellation ends this incarnation
         self._end: asyncio.Future[End] = self._loop.create_future()
-        self._hurry = asyncio.Event()
+        self._hurry = asyncio.Event()  # set: do not wait for running attempts
         self._draining = Draining()
         self._shelves = Shelves(executor.may_run)
         self._attempts = Attempts(
@@ -332,7 +332,7 @@ class Incarnation:
         if loops and not loops[1].done() and not lost and self._outage.calm_since < math.inf:
             await self._finisher.flushed()
 
-    # --- callbacks and messages ---
+    # --- callbacks of the parts ---
 
     def _on_idle(self) -> None:
         self._fetcher.note_idle()

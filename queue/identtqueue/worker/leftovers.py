@@ -8,10 +8,11 @@ from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.running import Running
 
 LEAST_MOST_LEFT: Final = 10
-"""The worker stops taking tasks once this many attempts, or as many as it has slots if that is
-more, are left behind and still running."""
+"""Smallest bound for the attempts that are left behind and still run. A worker with more slots has
+a larger bound: the number of its slots. At the bound it takes no more tasks."""
 
 OBSTACLE: Final = "attempts"
+"""Name of the obstacle that too many attempts were left behind."""
 
 
 class Leftovers:

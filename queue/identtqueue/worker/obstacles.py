@@ -1,9 +1,14 @@
 """Obstacles: conditions under which a worker takes no tasks, although its queues have some.
 
-There are three: too many threads or attempts were cut off and left behind, a thread or a process
-can't be started, or too many results wait to be recorded in Redis. No task has caused them, so no
-task is charged. While there is an obstacle, the worker claims nothing and leaves the tasks to other
-workers. The log and /readyz give the reason.
+There are four, and each is put by the part that meets it:
+
+- Too many threads were left behind by jobs that were cut off (`threads`).
+- Too many attempts were left behind (`leftovers`).
+- A thread or a process can't be started (`not_started`, below).
+- Too many results wait to be recorded in Redis (`finish`).
+
+No task is charged for an obstacle. While there is one, the worker claims nothing and leaves the
+tasks to other workers. The log and /readyz give the reason.
 """
 
 from __future__ import annotations
@@ -25,6 +30,7 @@ CALM_SECONDS: Final = 5.0
 starts earlier. If another start fails before that, it never says so."""
 
 START: Final = "start"
+"""Name of the obstacle that a thread or a process can't be started."""
 
 
 class CannotStart(Exception):
@@ -43,7 +49,7 @@ class Obstacles:
         self._none.set()
         self._unsaid: dict[str, asyncio.TimerHandle] = {}
         self._failed_starts = 0
-        self._said_no = False  # the log says that no tasks are taken
+        self._said_no = False  # the last log line says that no tasks are taken
         self._calm: asyncio.TimerHandle | None = None  # will call `_say_yes`
 
     def __bool__(self) -> bool:

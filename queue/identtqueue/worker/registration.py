@@ -1,4 +1,4 @@
-"""The registration of a worker incarnation in its queues, and the leases that it holds with it."""
+"""The registration of a worker incarnation in its queues, which gives it a lease in each."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Registration:
         return f"the lease was lost {now - lost_at:.0f} s ago, and there is no new one"
 
     def note_loss(self) -> None:
-        """Note that Redis has answered that a lease is lost. May be called in any thread."""
+        """Note when Redis answered that a lease is lost. May be called in any thread."""
         if self.lost_at is None:
             self.lost_at = time.monotonic()
 

@@ -14,7 +14,6 @@ logger = logging.getLogger(__name__)
 CUT_OFF_SECONDS: Final = 5.0
 """How long cancelled work may take to end before it is left behind."""
 
-
 FLUSH_SECONDS: Final = 5.0
 """How long the last calls of one step of a stop may take. If Redis cannot be reached for so long,
 other workers recover the tasks when the lease runs out."""
@@ -97,6 +96,9 @@ async def cancel_and_wait(tasks: Iterable[asyncio.Future[Any]]) -> None:
 async def bounded(what: str, work: Coroutine[Any, Any, Any], seconds: float) -> None:
     """Await work for a limited time, and log it if it fails: a shutdown must not wait for ever.
 
+    Reports that do not reach Redis in that time are no loss: when the lease runs out, other workers
+    recover the tasks.
+
     Args:
         what: name of the step, for the log.
         work: coroutine to await.
@@ -107,10 +109,7 @@ async def bounded(what: str, work: Coroutine[Any, Any, Any], seconds: float) -> 
     try:
         async with limit:
             await work
-    except (
-        Exception,
-        asyncio.CancelledError,
-    ) as error:  # what was not sent is recovered when the lease runs out
+    except (Exception, asyncio.CancelledError) as error:
         if us and us.cancelling() > cancellations:
             raise
         why = f"not done within {seconds:g} s" if limit.expired() else str(error)

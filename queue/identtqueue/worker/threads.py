@@ -27,6 +27,7 @@ LOOK_SECONDS: Final = 0.001
 together with others. An event loop cannot sleep for a shorter time."""
 
 OBSTACLE: Final = "threads"
+"""Name of the obstacle that too many threads were left behind."""
 
 
 class _ThreadCall:

@@ -1,6 +1,6 @@
-"""The upkeep loop: promotes due tasks, recovers lost peers and ticks cron.
+"""The upkeep loop: promotes due tasks, recovers the tasks of lost workers, and plans cron.
 
-With it queues work without an operator. Every worker runs it, at its own pace. All of it is
+Because of it, queues work without an operator. Every worker runs it, at its own pace. All of it is
 idempotent.
 """
 
@@ -32,7 +32,8 @@ worker's tasks takes. An idle fetcher promotes due tasks at once; upkeep does it
 are busy."""
 
 RECOVERY_ROUNDS: Final = 100
-"""Most calls per queue in one round of upkeep that look for lost workers. Each finds up to 16."""
+"""How often one round of upkeep looks for lost workers in a queue, at most. Each look finds up to
+16."""
 
 PROMOTIONS: Final = 100
 """Most promote calls per queue and round, when thousands of tasks fall due or expire at once."""
@@ -40,7 +41,6 @@ PROMOTIONS: Final = 100
 CRON_AHEAD_MS: Final = 10_000
 """Firings of cron entries are planned this long ahead, and the next one always. So a late round
 skips none."""
-
 
 MOST_NAMED: Final = 20
 """Most dead letters that one log line lists."""
@@ -54,9 +54,9 @@ class Upkeep:
         worker_id: id of this incarnation, which does not recover itself.
         queues: names of the queues to maintain.
         max_deliveries: number of lost workers after which a task becomes a dead letter.
-        may_recover: tells whether expired leases prove a loss now (`Heartbeat.steady_for`).
+        may_recover: tells whether expired leases prove a loss now (`Registration.is_steady`).
         tidy_up: repairs what a lost reply or message has left in this worker. Called each round.
-        shelves: knows the shelves of tasks that other workers have declined.
+        shelves: the shelves whose tasks this worker may run. Upkeep notes which ones exist.
         on_shelves: called in each round with a queue that has shelves for this worker.
         unrunnable_seconds: how long declined tasks wait for a worker that can run them.
         outage: logs trouble with Redis.
@@ -151,6 +151,7 @@ class Upkeep:
         return now_ms, shelves
 
     async def _see_to_shelves(self, queue: str, names: Sequence[str]) -> None:
+        """Claim from shelves that this worker serves, and give up tasks that no worker can run."""
         self._shelves.note(queue, names)
         # In each round, because a shelf that was empty may hold a task again, without a wake token.
         if self._shelves.of(queue):
@@ -236,7 +237,7 @@ def _is_predecessor(row: WorkerRow, me: Identity) -> bool:
 
 
 class _Schedule:
-    """One cron entry, and the firings of it that Redis was last sent."""
+    """One cron entry, and the firings of it that were last sent to Redis."""
 
     def __init__(self, entry: Cron, queue: str) -> None:
         self._entry = entry
@@ -271,6 +272,7 @@ class _Schedule:
             )
 
     def _ahead(self, now_ms: int) -> list[int]:
+        """List the firings to plan: the next one, and all within `CRON_AHEAD_MS`."""
         found: list[int] = []
         until = now_ms
         while (fire_ms := self._entry.next_fire_ms(until)) is not None:

@@ -4,6 +4,9 @@ A single server takes all queues in one BLPOP. In a cluster each queue has a slo
 call that names two is refused. So there is one connection for each queue, and the first one that
 gets a token wakes the worker. The others keep blocking. If one of them gets a token while the
 worker is busy, that is reported at once, because the token was meant to make some worker look.
+
+Such a connection is called a bell here, and a token rings it. The operator's doorbell is something
+else: a pub/sub channel.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from identtqueue.transport.settings import RedisSettings
 
 
 class Bells:
-    """All blocking connections of one worker.
+    """All bells of one worker: one for all its queues, or in a cluster one for each.
 
     Args:
         settings: how to reach Redis.
@@ -71,7 +74,7 @@ class Bells:
         return [queue for queue in answers if queue is not None]
 
     async def drop(self) -> None:
-        """Stop blocking, and close all connections."""
+        """Stop blocking, and close all connections. The next wait opens new ones."""
         blocked, self._blocked = list(self._blocked.values()), {}
         for task in blocked:
             task.cancel()
@@ -93,6 +96,7 @@ class Bells:
         return task
 
     def _ended(self, queue: str, task: asyncio.Task[str | None]) -> None:
+        """Report a token that was taken while the worker was busy."""
         if self._waiting or self._blocked.get(queue) is not task:
             return
         del self._blocked[queue]
@@ -101,7 +105,7 @@ class Bells:
 
 
 class _Bell:
-    """One connection that blocks in BLPOP."""
+    """One connection that blocks in BLPOP. It opens at the first wait."""
 
     def __init__(self, settings: RedisSettings) -> None:
         self._settings = settings
