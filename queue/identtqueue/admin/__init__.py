@@ -1,8 +1,8 @@
 """Administration of queues, for operators, dashboards and the command line.
 
 `Admin` inspects queues, recovers the tasks of lost workers, drains workers and replays dead
-letters. Its methods say what can be done; `workers` and `dead_letters` do what takes more than one
-call. `Doorbell` reports when an empty queue gets tasks.
+letters. Its methods are the list of what can be done. Those that take more than one call to Redis
+are written out in `workers` and `dead_letters`. `Doorbell` reports when an empty queue gets tasks.
 """
 
 from __future__ import annotations

@@ -93,8 +93,8 @@ async def recover_expired(redis: AsyncRedis, queue: str, *, max_deliveries: int)
     """Take back the tasks of all workers whose lease has expired: see `Admin.recover_expired`."""
     now_ms = (await redis.run(commands.promote(queue))).now_ms
     recovered = Recovery(lost=False)
-    # Each round removes the workers it has recovered. The number of rounds is bounded because more
-    # workers may expire meanwhile.
+    # Each round removes the workers that it has recovered. More leases may expire meanwhile, so the
+    # number of rounds is bounded.
     for _ in range(RECOVERY_ROUNDS):
         expired = await redis.run(commands.expired(queue, now_ms))
         for worker_id in expired:

@@ -54,10 +54,10 @@ def log_about(
     """Log a line about an attempt, with its fields.
 
     Args:
-        where: logger of the module that has something to say.
+        where: logger of the calling module.
         level: level of the record.
         attempt: the attempt.
-        text: what is said after `<task id> attempt <number>: `, with placeholders.
+        text: rest of the message after `<task id> attempt <number>: `, with placeholders.
         arguments: values of the placeholders.
         error: exception whose traceback is logged too.
     """

@@ -32,7 +32,7 @@ current: Final[ContextVar[Running | None]] = ContextVar("identtqueue attempt", d
 
 @dataclass
 class _Installed:
-    """The task factory that this module has installed in one event loop."""
+    """The task factory that this module has installed in one event loop, and how many use it."""
 
     before: Factory | None
     ours: Factory

@@ -45,7 +45,7 @@ async def _value(value: T) -> T:
 
 
 def _awaitable(value: Any) -> Awaitable[Any]:
-    """Make the return value of a job in the loop awaitable. It is already, if the job is async."""
+    """Make what a job in the loop returned awaitable. An async job's return value is already."""
     return value if inspect.isawaitable(value) else _value(value)
 
 
@@ -63,7 +63,7 @@ class Executor:
         counters: count the errors of hooks.
         most_abandoned_threads: with this many abandoned threads the worker takes no more tasks.
         obstacles: notified when a thread or a process cannot be started.
-        declines: leave tasks that cannot run here to other workers, instead of failing them.
+        declines: whether tasks that cannot run here are left to other workers, instead of failed.
     """
 
     def __init__(

@@ -40,13 +40,20 @@ The slots of these attempts are already free, so nothing else bounds the memory.
 ENDED_BYTES: Final = 1024
 """Rough size of an ended attempt in memory, besides its result and its payload."""
 
+BATCH_RESULTS: Final = 128
+"""Most results in one call. Redis does nothing else while it handles the call."""
+
 OBSTACLE: Final = "results"
+"""Name of the obstacle that too much is not recorded yet."""
+
 QUIET_SECONDS: Final = 5.0
 """A link that lags for no longer than this is not mentioned in the log."""
 
-
 Ended = tuple[Attempt, Outcome, int]
 """An attempt, its outcome, and how many bytes of memory are freed when that is recorded."""
+
+_Result = tuple[Attempt, Succeeded, int]
+"""The same for an attempt that succeeded."""
 
 
 class _Batch(msgspec.Struct, frozen=True):
@@ -86,8 +93,8 @@ class Finisher:
         self._unrecorded_bytes = 0
         self._waiting: list[Ended] = []  # not sent yet
         self._under_way: dict[int, _Batch] = {}  # by `id`: sent but not answered yet
-        self._some = asyncio.Event()
-        self._idle = asyncio.Event()
+        self._some = asyncio.Event()  # set: outcomes wait to be sent
+        self._idle = asyncio.Event()  # set: every outcome is recorded
         self._idle.set()
 
     def put(self, attempt: Attempt, outcome: Outcome) -> None:
@@ -104,10 +111,11 @@ class Finisher:
             self._hold()
 
     def abandon(self) -> None:
-        """Remove the obstacle, because this incarnation has ended, even if some is not recorded."""
+        """Remove the obstacle, because this incarnation has ended, recorded or not."""
         self._obstacles.remove(OBSTACLE)
 
     def _hold(self) -> None:
+        """Put the obstacle, so that no more tasks are taken."""
         mib = self._unrecorded_bytes / 1024 / 1024
         text = f"{mib:.0f} MiB of results are not recorded yet: Redis takes them too slowly"
         self._obstacles.put(OBSTACLE, text, quiet_for_seconds=QUIET_SECONDS)
@@ -200,6 +208,7 @@ class Finisher:
         return batches
 
     def _single(self, attempt: Attempt, outcome: Outcome) -> Call[list[Ack]]:
+        """Build the call for an outcome that has a script of its own for one task."""
         where = (attempt.queue, self._worker_id, attempt.task_id, attempt.number)
         match outcome:
             case Aborted():
@@ -212,13 +221,6 @@ class Finisher:
                 data = codec.encode_failure(failure)
                 return _as_list(commands.retry(*where, round(seconds * 1000), data))
         raise TypeError(f"{outcome!r} can't be recorded")
-
-
-BATCH_RESULTS: Final = 128
-"""Most results in one call. Redis does nothing else while it handles the call."""
-
-
-_Result = tuple[Attempt, Succeeded, int]
 
 
 def _parts(group: list[_Result], most_bytes: int) -> Iterator[tuple[list[_Result], int]]:

@@ -1,6 +1,7 @@
-"""HTTP server for /livez, /readyz and /metrics.
+"""HTTP server of a worker for /livez, /readyz and /metrics.
 
-It runs in a thread of its own, so that it answers while the event loop is busy.
+It runs in a thread of its own, so that it answers while the event loop is busy. What it answers is
+decided by `Worker.live_problem` and `Worker.ready_problem`.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
-    """What a worker does at one moment. Each number is asked from the part that owns it.
+    """What a worker does at one moment. `Worker.gauges` asks each number of the part that owns it.
 
     Attributes:
         running: attempts that run.

@@ -44,7 +44,7 @@ SECOND_SIGNAL_SECONDS: Final = 2.0
 
 
 class Patient(Protocol):
-    """The worker, as the watchdog sees it. All methods are called in the watchdog's thread."""
+    """The worker that is watched. All methods are called in the watchdog's thread."""
 
     def is_working(self) -> bool:
         """Return whether it has a lease. Before and after that, hooks may block the loop."""
@@ -74,11 +74,11 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self.blocked_seconds = 0.0
-        self._asked = False
+        self._asked = False  # the loop owes a sign of life
         self._logged = self._gave_back = False
         self._on_signal: Callable[[int], None] = lambda _: None
         self._signalled: list[tuple[int, float]] = []
-        self._bell, self._ringer = socket.socketpair()
+        self._bell, self._ringer = socket.socketpair()  # a byte wakes the thread: a signal's number
         self._bell.settimeout(TICK_SECONDS)
         self._ringer.setblocking(False)
         self._ended = False
@@ -183,6 +183,7 @@ class Watchdog:
             logger.warning("the event loop runs again, after it was blocked for %.0f s", seconds)
 
     def _hear(self, number: int) -> None:
+        """Pass a signal to the event loop, and remember it in case the loop is blocked."""
         with contextlib.suppress(RuntimeError):  # the loop has closed
             # For other signals too, because their handlers run when the loop wakes up.
             self._loop.call_soon_threadsafe(self._handle_signal, number)
@@ -192,10 +193,12 @@ class Watchdog:
             self._signalled.append((number, time.monotonic()))
 
     def _handle_signal(self, number: int) -> None:
+        """Call the worker's handler, in the event loop."""
         if number and signal.getsignal(number) == self._forward:
             self._on_signal(number)
 
     def _judge(self, now: float) -> None:
+        """Act on a blocked loop: log it, release the other attempts, or end the process."""
         if self._signalled and self._asked and self._is_hopeless(now):
             self._end_the_process()
         if not self._patient.is_working():

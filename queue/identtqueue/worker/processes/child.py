@@ -91,7 +91,7 @@ def _end_with_the_worker(lifeline: int) -> None:
 
 
 class Process:
-    """The process for jobs, seen from inside.
+    """The process for jobs, seen from inside. `JobProcess` is what the worker sees of it.
 
     Args:
         connection: socket that leads to the worker.
@@ -106,7 +106,7 @@ class Process:
         self._jobs: dict[tuple[str, str], Job] = {}
         self._max_payload_bytes = 0
         self._loop = JobLoop()
-        self._hopeless = False  # an error raised now would be raised by every further run too
+        self._hopeless = False  # whether a further run would raise the same error as this one now
 
     def serve(self) -> None:
         """Set up, then run attempts, until the worker closes the connection."""

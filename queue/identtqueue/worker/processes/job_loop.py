@@ -46,7 +46,7 @@ class _DefaultExecutor(ThreadPoolExecutor):
 
 
 class JobLoop:
-    """Caller of functions, plain or async, in one event loop that is made when it is needed."""
+    """Caller of functions, plain or async. Async ones run in one event loop, made when needed."""
 
     def __init__(self) -> None:
         self._hooks = contextvars.copy_context()

@@ -16,6 +16,7 @@ import msgspec
 from identtqueue.retry import Kinds
 
 LENGTH: Final = struct.Struct("!I")
+"""The prefix of each message: its length in bytes."""
 
 UNREADABLE: Final = (msgspec.DecodeError, ValueError, RecursionError)
 """Errors that the decoders raise for a message that can't be decoded."""
@@ -75,7 +76,7 @@ class Done(msgspec.Struct, array_like=True, tag="done"):
 
     Attributes:
         data: the encoded result.
-        tidy: whether the attempt has left nothing running. If it has, `Tidied` follows.
+        tidy: whether the attempt has left nothing running. If False, `Tidied` follows.
     """
 
     data: bytes
@@ -161,12 +162,12 @@ def pack(message: msgspec.Struct) -> bytes:
 
 
 def read_order(body: bytes) -> Order:
-    """Decode a message of the worker."""
+    """Decode a message from the worker."""
     return _orders.decode(body)
 
 
 def read_message(body: bytes) -> Message:
-    """Decode a message of the process.
+    """Decode a message from the process.
 
     The fields of a log record are anything that can be encoded. Some of that can't be decoded again
     (a map with a map as a key, say). Then the record is returned without its fields.

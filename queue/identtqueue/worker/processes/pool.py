@@ -70,7 +70,7 @@ class Processes:
         return len(self._all)
 
     async def start(self) -> None:
-        """Start the first process, so that an error of every start shows before the first task.
+        """Start the first process, so that an error which every start has shows before any task.
 
         Raises:
             ProcessDied, ProcessNotStarted: it did not become ready.
@@ -138,6 +138,7 @@ class Processes:
         return process.usable and not has_run_its_share
 
     def _fresh(self) -> asyncio.Future[JobProcess]:
+        """Start a new process; the future is done when it is ready."""
         process = JobProcess(self._setup, self._counters)
         self._all.add(process)
         process.gone.add_done_callback(lambda _: self._all.discard(process))
@@ -152,6 +153,7 @@ class Processes:
         future.add_done_callback(self._arrived)
 
     async def _tidied(self, process: JobProcess) -> JobProcess:
+        """Wait until a process has tidied up; end it if it can't go on."""
         await process.tidied()
         if not self._may_go_on(process):
             self._in_background(process.end())

@@ -1,4 +1,7 @@
-"""One process for jobs, as the worker sees it: it lends the process to attempts and hears it."""
+"""One process for jobs, as the worker sees it: attempts are sent to it, and its messages are read.
+
+`child.Process` is the same process seen from inside, and `spawned.Spawned` its start and its end.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ class JobProcess:
         self._answer: asyncio.Future[messages.Answer] | None = None
         self._context: Context | None = None
         self._tidied: asyncio.Future[bool] | None = None  # None: the last attempt left nothing
-        self._told_to_end = False
+        self._ending = False  # this side ends it, so its end is not counted as a death
         self.ran = 0
         self._process = Spawned()
         self.gone = self._loop.create_task(self._watch(), name=f"process {self.pid}")
@@ -141,7 +144,7 @@ class JobProcess:
 
     async def end(self) -> None:
         """Let the process end by itself, and kill it if it does not."""
-        self._told_to_end = True
+        self._ending = True
         self._process.ask_to_end()
         await asyncio.wait([self.gone], timeout=END_SECONDS)
         await self.kill()
@@ -149,7 +152,7 @@ class JobProcess:
     async def kill(self) -> None:
         """Kill the process and all that its job has started; wait until it is gone."""
         if not self._process.exit_code.done():
-            self._told_to_end = True
+            self._ending = True
             self._counters.killed_processes += 1
             self._process.kill()
         await asyncio.wait([self.gone], timeout=END_SECONDS)
@@ -189,7 +192,7 @@ class JobProcess:
         listening.cancel()
         await asyncio.wait([listening])
         self._process.release()
-        if not self._told_to_end:
+        if not self._ending:
             self._counters.died_processes += 1
         if self._tidied is not None and not self._tidied.done():
             self._tidied.set_result(False)
