@@ -26,7 +26,7 @@ _ASKING: Final = wire.pack_words("ASKING")
 
 
 class Line:
-    """A connection that opens for the first batch, and again for the first one after each loss.
+    """A connection that opens for the first batch, and again for the first batch after each loss.
 
     Args:
         open_: connects and logs in.

@@ -192,7 +192,7 @@ class ReplyMeter:
         self._check_room(0)
 
     def _check_room(self, size: int) -> None:
-        """Refuse data whose size was announced, before any of it has arrived."""
+        """Refuse a reply that exceeds the bound, if need be before its data has arrived."""
         if self.weight + size > self._budget.exchange_bytes:
             mib = self._budget.exchange_bytes / MIB
             raise ReplyRefused(f"the replies to one batch take more than {mib:g} MiB")

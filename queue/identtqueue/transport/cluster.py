@@ -119,6 +119,7 @@ class Cluster:
         return await self._find_nodes()
 
     def _note(self, found: SlotMap) -> SlotMap:
+        """Use this map from now on, and report it if queues have moved."""
         if self._closed:  # it was closed meanwhile, so no connection may be opened any more
             raise RedisUnavailable("the client was closed")
         if self._known is not None and not found.agrees_with(self._known):

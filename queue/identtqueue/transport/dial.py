@@ -1,8 +1,10 @@
-"""redis-py's connections, but with host names resolved by `offload`.
+"""redis-py's connections, with host names resolved by `offload`, and with bounds for the operator.
 
 redis-py leaves that to the event loop, which uses its default executor, or to `getaddrinfo`, which
 has no time-out. Here each address of a host gets an equal share of the time-out, so that a silent
 address (IPv6 without a route, say) does not use up the time of the others.
+
+The asyncio connections also apply a rule for addresses (`reach`) and a bound on replies (`budget`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The owner of connections: they belong to one event loop of one process.
+"""The owner of connections. They belong to one event loop of one process.
 
 A client is often created once per module, and then used in a second `asyncio.run`, in a forked
 process, or in a thread with its own loop. In the first two cases new connections are opened, since

@@ -1,4 +1,4 @@
-"""The calls that wait to be sent, in bounded batches; small calls do not wait for big ones."""
+"""Calls on their way, and the order in which they leave: in bounded batches, small ones first."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def fail(items: Iterable[Waiting], error: BaseException) -> None:
 
 
 class Lanes:
-    """Two queues of calls, one for small and one for big ones; each is first in, first out.
+    """Two lanes of calls, one for small and one for big ones; each is first in, first out.
 
     A batch takes small calls first, then big ones that fit into the rest, but at least one big
     call. So a small call waits for only one bounded batch, however many big ones have gathered,
@@ -78,12 +78,12 @@ class Lanes:
         yield from self._big
 
     def put(self, item: Waiting) -> None:
-        """Add a call at the end of its queue."""
+        """Add a call at the end of its lane."""
         size = len(item.data) + item.call.reply_bytes  # the property would cost a call per task
         (self._big if size > wire.SMALL_BYTES else self._small).append(item)
 
     def put_back(self, items: Iterable[Waiting]) -> None:
-        """Put calls that were taken back to the front of their queues, in their order."""
+        """Return calls to the front of their lanes, in their order, after they were taken."""
         for item in reversed(list(items)):
             (self._big if item.size_bytes > wire.SMALL_BYTES else self._small).appendleft(item)
 

@@ -162,7 +162,7 @@ async def _ask(connection: asynchronous.AbstractConnection, call: Call[T]) -> T:
 
 
 def _tls_suspect(settings: RedisSettings, server: Server | None, error: Exception) -> Server | None:
-    """Return the server whose TLS may be the reason for a failed login; None if it can't be."""
+    """Return the server whose TLS may be why the login failed; None if TLS can't be the reason."""
     if not (settings.uses_tls and isinstance(refusals.translate(error), RedisUnavailable)):
         return None
     return server or next(iter(settings.place.servers), None)

@@ -20,8 +20,8 @@ class Outage:
     """The outage log of one worker or client, shared by all its connections, from any thread.
 
     It logs one line when an outage begins, one now and then while it lasts, and one when it is
-    over. A user that reports a failure must also report its next success. The outage is over when
-    all of them have.
+    over. Its reporters are connections and loops, each under a name. A reporter that has reported a
+    failure must also report its next success. The outage is over when all of them have.
 
     Args:
         clock: monotonic clock, in seconds.
@@ -36,7 +36,7 @@ class Outage:
         self._quiet_until = float("-inf")
         self._logged = False
         self.calm_since = float("-inf")
-        """Time since which no user fails; infinity while one does."""
+        """Monotonic time since which no reporter fails; infinity while one does."""
 
     @property
     def refusal(self) -> str:
@@ -45,10 +45,10 @@ class Outage:
             return next(iter(self._refused.values()), "")
 
     def failed(self, who: str, error: BaseException) -> None:
-        """Note a failure of a user that will try again.
+        """Note a failure of a reporter that will try again.
 
         Args:
-            who: name of the user, for the log.
+            who: name of the reporter, for the log.
             error: the error.
         """
         with self._lock:
@@ -72,7 +72,7 @@ class Outage:
             logger.warning("%s: %s; trying again", names, error)
 
     def worked(self, who: str) -> None:
-        """Note a success of a user. This is cheap while there is no outage."""
+        """Note a success of a reporter. This is cheap while there is no outage."""
         if who not in self._failing:
             return
         with self._lock:
@@ -83,7 +83,7 @@ class Outage:
         logger.warning("Redis works again, after %.1f s", seconds)
 
     def gave_up(self, who: str) -> None:
-        """Note that a user does not try again, because its caller gets the error."""
+        """Note that a reporter does not try again, because its caller gets the error."""
         with self._lock:
             self._forget(who)
 

@@ -41,6 +41,7 @@ _PASSING: Final = (
     redis_errors.TryAgainError,
     redis_errors.AskError,  # MOVED too; they come here only if they can't be followed
 )
+"""Error replies that pass by themselves: the same call may succeed a moment later."""
 _PASSING_TEXT: Final = re.compile(
     r"(BUSY|UNKILLABLE|UNBLOCKED|NOREPLICAS|MISCONF) |.* -(READONLY|NOREPLICAS|MISCONF) "
 )

@@ -1,4 +1,4 @@
-"""The question to the Sentinels where the master is, at every connect, since it may have moved.
+"""Asking the Sentinels where the master is. This is done at every connect, since it may have moved.
 
 This follows Redis' guidelines for Sentinel clients: the first Sentinel that answers and knows a
 healthy master is believed, and the caller checks the role after it has connected

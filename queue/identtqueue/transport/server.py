@@ -1,4 +1,7 @@
-"""Checks of the server that answers: its name and version, its role, and risky settings."""
+"""Checks of the server that answers: its name and version, its kind, and risky settings.
+
+`Server`, a host and a port, is in `address`.
+"""
 
 from __future__ import annotations
 

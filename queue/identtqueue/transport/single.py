@@ -111,7 +111,7 @@ class SingleServer:
     async def _retry(
         self, repeatable: list[Waiting], batch: list[Waiting], error: RedisError
     ) -> None:
-        """Keep the calls that may be sent again, fail the rest, and pause before a new attempt.
+        """Keep the calls that may be sent again, fail the rest, and pause before the next batch.
 
         Args:
             repeatable: the calls of the batch that Redis has not run, or may run again.

@@ -1,8 +1,8 @@
 """One pub/sub connection, for any number of channels, across reconnects.
 
-Messages that are published while it is not connected are lost. So its users must read the state
-itself in `on_connected(True)`, which is called after each subscription and resubscription. From
-then on they miss nothing.
+Messages that are published while it is not connected are lost. It calls `on_connected(True)` after
+each subscription and resubscription. Its owner must read the current state from Redis then, and
+misses nothing until the connection is lost again.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ class Finisher:
             self._hold()
 
     def abandon(self) -> None:
-        """Remove the obstacle, because this incarnation has ended, recorded or not."""
+        """Give up what is not recorded, because this incarnation has ended: remove the obstacle."""
         self._obstacles.remove(OBSTACLE)
 
     def _hold(self) -> None:

@@ -136,7 +136,7 @@ class Worker:
         self._signals: Callable[[Watchdog], contextlib.AbstractContextManager[None]] = lambda _: (
             contextlib.nullcontext()
         )
-        self._lost_at: float | None = None
+        self._lost_at: float | None = None  # when the last incarnation lost its lease
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, in a new event loop. It is uvloop's if that is installed.
@@ -268,6 +268,47 @@ class Worker:
         """Release all attempts except that of this asyncio task; return their number."""
         return self._incarnation.give_back_but(task) if self._incarnation else 0
 
+    # --- what the probes ask, from their threads ---
+
+    def live_problem(self) -> str | None:
+        """Describe why this worker should be restarted, as /livez does. Any thread may call this.
+
+        Returns:
+            The problem; None if it is alive, also before it has started.
+        """
+        if self._stop.is_overdue:
+            return "the stop is overdue"
+        blocked = self._watchdog.problem if self._watchdog else None
+        if blocked or self._incarnation is None or self._stop.times:
+            return blocked
+        return self._incarnation.live_problem(self._lost_at) or self._stuck_problem()
+
+    def ready_problem(self) -> str | None:
+        """Describe why this worker takes no tasks, as /readyz does. Any thread may call this.
+
+        Returns:
+            The problem; None if it is ready.
+        """
+        if self._stop.times:
+            return "stopping"
+        life = self._incarnation
+        if (problem := life.ready_problem() if life else "not registered yet") is not None:
+            return problem
+        # If Redis is down, all pods are affected. A refused login affects this pod alone, and must
+        # stop a rollout.
+        if refusal := self._outage.refusal:
+            return f"Redis refuses this worker: {refusal}"
+        blocked = self._watchdog.problem if self._watchdog else None
+        return blocked or self._obstacles.text
+
+    def _stuck_problem(self) -> str | None:
+        """Describe why nothing can run here any more, although it could after a restart."""
+        texts = (self._obstacles.text_of(name) for name in (threads.OBSTACLE, leftovers.OBSTACLE))
+        text = next(filter(None, texts), None)
+        return f"nothing runs, and {text}" if text and not self.gauges.running else None
+
+    # --- the parts that `_serve` makes and starts ---
+
     async def _start(self, redis: AsyncRedis) -> None:
         await redis.connect()
         await self.settings.hooks.start_up(self.state)
@@ -288,6 +329,7 @@ class Worker:
             await processes.start()
 
     async def _live(self, redis: AsyncRedis, processes: Processes) -> None:
+        """Live one incarnation after the other, until one ends because of a stop."""
         executor = self._executor = Executor(
             self._registry,
             timeout_seconds=self.settings.timeout_seconds,
@@ -341,43 +383,6 @@ class Worker:
         )
         server.start()
         return server
-
-    def live_problem(self) -> str | None:
-        """Describe why this worker should be restarted, as /livez does. Any thread may call this.
-
-        Returns:
-            The problem; None if it is alive, also before it has started.
-        """
-        if self._stop.is_overdue:
-            return "the stop is overdue"
-        blocked = self._watchdog.problem if self._watchdog else None
-        if blocked or self._incarnation is None or self._stop.times:
-            return blocked
-        return self._incarnation.live_problem(self._lost_at) or self._stuck_problem()
-
-    def ready_problem(self) -> str | None:
-        """Describe why this worker takes no tasks, as /readyz does. Any thread may call this.
-
-        Returns:
-            The problem; None if it is ready.
-        """
-        if self._stop.times:
-            return "stopping"
-        life = self._incarnation
-        if (problem := life.ready_problem() if life else "not registered yet") is not None:
-            return problem
-        # If Redis is down, all pods are affected. A refused login affects this pod alone, and must
-        # stop a rollout.
-        if refusal := self._outage.refusal:
-            return f"Redis refuses this worker: {refusal}"
-        blocked = self._watchdog.problem if self._watchdog else None
-        return blocked or self._obstacles.text
-
-    def _stuck_problem(self) -> str | None:
-        """Describe why this worker does nothing any more, if a new worker would."""
-        texts = (self._obstacles.text_of(name) for name in (threads.OBSTACLE, leftovers.OBSTACLE))
-        text = next(filter(None, texts), None)
-        return f"nothing runs, and {text}" if text and not self.gauges.running else None
 
 
 def _queues(name: str | None, names: Sequence[str] | None) -> tuple[str, ...]:

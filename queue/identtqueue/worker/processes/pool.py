@@ -70,7 +70,7 @@ class Processes:
         return len(self._all)
 
     async def start(self) -> None:
-        """Start the first process, so that an error which every start has shows before any task.
+        """Start the first process, so that a broken import or hook shows before the first task.
 
         Raises:
             ProcessDied, ProcessNotStarted: it did not become ready.
