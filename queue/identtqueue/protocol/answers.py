@@ -61,7 +61,7 @@ class Enqueued(enum.Enum):
 
 
 class Announced(msgspec.Struct, frozen=True):
-    """The answer in place of a result that is too big for it: the size of that result."""
+    """The answer in place of a result that is too big for a reply: the size of that result."""
 
     size_bytes: int
 
@@ -91,7 +91,7 @@ class Expiring(msgspec.Struct, frozen=True):
 
 
 class Claim(enum.Enum):
-    """Whether the worker may claim, and if not, why."""
+    """The status of a claim: whether the worker may claim, and if not, why."""
 
     OK = b"ok"
     LOST = b"lost"

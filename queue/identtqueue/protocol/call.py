@@ -23,7 +23,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     """One command to Redis, and the function that parses its reply.
 
     Attributes:
-        name: name of a script, or of a plain Redis command, which only reads.
+        name: name of a script, or of a plain Redis command. A plain one changes no task.
         keys: the keys, all of one queue; empty for a command about the server.
         args: ARGV of a script, or the words after the keys of a plain command.
         parse: converts the reply to the call's value.

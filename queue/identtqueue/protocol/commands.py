@@ -47,7 +47,14 @@ PROMOTED_AT_ONCE: Final = 200
 
 EXPIRED: Final = codec.encode_failure(Failure("Expired", "not started before expires_seconds"))
 CANCELLED: Final = codec.encode_failure(Failure("Cancelled", "cancelled on request"))
+"""The failures that scripts store for a task which has expired or was cancelled."""
 
+SHORTEST_BLOCK_SECONDS: Final = 0.002
+"""Shortest time to block for work. 0 would block for ever, and Redis 6.2 rounds 1 ms down to 0."""
+
+SCHEDULE_KEPT_MS: Final = 30_000
+"""How long a definition of a schedule stays valid after the last worker that has it was seen. Then
+an older definition may replace it. Workers plan their schedules three times as often."""
 
 ANSWER_MS: Final = 120_000
 """How long Redis keeps the answer of a call, for the case that it is sent again
@@ -94,7 +101,8 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
 def _tells_a_repeat(task: NewTask) -> bool:
     """Return whether the task itself would show that its enqueue was sent twice.
 
-    It does if its id is random and its result is kept for at least as long as an answer.
+    It does if its id is random and its result is kept for at least as long as an answer. Then the
+    script need not keep an answer.
     """
     if not task.random_id:
         return False
@@ -119,7 +127,6 @@ def await_result(
         of a task that has not ended, or None if there is no such task.
     """
     k = queue_keys(queue_of(task_id))
-
     most_bytes = MOST_INLINE_BYTES if size_bytes is None else -1
     return Call(
         "await",
@@ -225,7 +232,6 @@ def register(
         written by another major version.
     """
     k = queue_keys(queue)
-
     args: list[Word] = [worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION]
     for job, limit in (limits or {}).items():
         args += (job, _pack_limits(limit))
@@ -274,6 +280,27 @@ def leave(queue: str, worker: str) -> Call[bool]:
         (k.inflight(worker), k.workers, k.info, k.draining),
         (worker,),
         replies.parse_left,
+    )
+
+
+def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
+    """Block until a wake token arrives on one of the queues.
+
+    Args:
+        queues: names of the queues.
+        seconds: how long to block. A time below `SHORTEST_BLOCK_SECONDS` is raised to it.
+
+    Returns:
+        A call that returns the name of the queue, or None after `seconds`.
+    """
+    wakes = {queue_keys(queue).wake: queue for queue in queues}
+    return Call(
+        "BLPOP",
+        tuple(wakes),
+        (max(SHORTEST_BLOCK_SECONDS, seconds),),
+        lambda reply: replies.parse_wake(wakes, reply),
+        is_script=False,
+        repeatable=False,
     )
 
 
@@ -571,11 +598,6 @@ def wake(queue: str) -> Call[int]:
 # --- upkeep and administration ----------------------------------------------------------------
 
 
-SCHEDULE_KEPT_MS: Final = 30_000
-"""How long a definition of a schedule stays valid after the last worker that has it was seen. Then
-an older definition may replace it. Workers plan their schedules three times as often."""
-
-
 def schedule(
     queue: str, name: str, definition: str, task: NewTask, firings: Mapping[str, int]
 ) -> Call[Planned]:
@@ -594,7 +616,6 @@ def schedule(
         version.
     """
     k = queue_keys(queue)
-
     args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION]
     args += (name, definition, task.payload, task.function_name)
     args += (msgspec.msgpack.encode(task.options), SCHEDULE_KEPT_MS)
@@ -678,32 +699,6 @@ def expired(queue: str, now_ms: int, limit: int = 16) -> Call[list[str]]:
         ("-inf", now_ms, "LIMIT", 0, limit),
         replies.parse_names,
         is_script=False,
-    )
-
-
-SHORTEST_BLOCK_SECONDS: Final = 0.002
-
-
-def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
-    """Block until a wake token arrives on one of the queues.
-
-    The call blocks for at least 2 ms: 0 would block for ever, and Redis 6.2 rounds 1 ms down to 0.
-
-    Args:
-        queues: names of the queues.
-        seconds: how long to block.
-
-    Returns:
-        A call that returns the name of the queue, or None after `seconds`.
-    """
-    wakes = {queue_keys(queue).wake: queue for queue in queues}
-    return Call(
-        "BLPOP",
-        tuple(wakes),
-        (max(SHORTEST_BLOCK_SECONDS, seconds),),
-        lambda reply: replies.parse_wake(wakes, reply),
-        is_script=False,
-        repeatable=False,
     )
 
 
@@ -899,6 +894,9 @@ def connected(workers: Sequence[str]) -> Call[list[bool]]:
         is_script=False,
         merge=replies.join_connected,
     )
+
+
+# --- the server -----------------------------------------------------------------------------
 
 
 def server_info() -> Call[dict[str, str]]:

@@ -34,6 +34,7 @@ _SCALARS: Final = (
     *(types.ByteArrayType, types.MemoryViewType, types.AnyType),
 )
 _RECORDS: Final = (types.DataclassType, types.StructType)
+"""A record is a value with named fields: a dataclass, a struct, a model."""
 _PATH: Final = re.compile(r" - at (?:`key` in )?`\$[^`]*`$")
 _QUOTING: Final = ("Invalid enum value", "Invalid value")
 """Beginnings of msgspec's messages that quote the value."""
@@ -118,7 +119,7 @@ _AS_THEY_ARE: Final = frozenset({str, int, float, bool, bytes, NoneType})
 
 
 def _exact_classes(target: Any) -> Iterator[type]:
-    """Iterate over the classes whose own instances always arrive unchanged."""
+    """Iterate over the classes whose instances, but not those of subclasses, arrive unchanged."""
     found = types.type_info(target)
     members = found.types if isinstance(found, types.UnionType) else (found,)
     plain: Mapping[type, type] = {
@@ -191,7 +192,7 @@ def _pydantic_adapter(target: Any) -> Any:
 
 
 def _arrived(sent: Any, back: Any) -> bool:
-    """Return whether no record was lost or became another. Declared conversions are allowed."""
+    """Return whether every record arrived as what it was. Declared conversions are allowed."""
     if sent is back:
         return True
     if is_model(type(sent)):

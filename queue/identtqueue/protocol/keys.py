@@ -89,7 +89,7 @@ class QueueKeys:
     def __init__(self, queue: str) -> None:
         base = f"{ROOT}:{{{check_queue_name(queue)}}}:"
         self.answer_prefix = base + "answer:"  # STRING per call, for two minutes: see `once.lua`
-        self.pending = base + "pending"  # LIST of ids, FIFO; some may be dead: see tombstones
+        self.pending = base + "pending"  # LIST of ids, FIFO; some may be cancelled: see tombstones
         # HASH id -> how often it lies in `pending` although it is cancelled; "" -> the sum of
         # these. `tombstones:<job>` is the same for `held:<job>`
         self.tombstones = base + "tombstones"

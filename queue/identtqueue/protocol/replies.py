@@ -74,7 +74,7 @@ def parse_planned(reply: list[bytes]) -> Planned:
 
 
 def parse_left(reply: bytes) -> bool:
-    """Parse the answer to a leave: whether the lease was given back."""
+    """Parse the answer to `leave`: whether the lease was given back."""
     return reply == b"ok"
 
 
@@ -100,12 +100,21 @@ def parse_last_progress(reply: list[bytes | None]) -> Progress | None:
 
 
 def parse_wake(queues: Mapping[str, str], reply: list[bytes] | None) -> str | None:
-    """Parse which list a wake token came from, and return its queue; None: none has come."""
+    """Return the queue whose wake token was taken; None: none has come.
+
+    Args:
+        queues: the queues by the names of their `wake` lists.
+        reply: the list and the token.
+    """
     return queues[reply[0].decode()] if reply else None
 
 
 def parse_connected(number: int, reply: list[Any]) -> list[bool]:
-    """Parse which of so many channels have a subscriber.
+    """Parse the answer to PUBSUB NUMSUB: which channels have a subscriber.
+
+    Args:
+        number: how many channels were asked about.
+        reply: the reply.
 
     Raises:
         ValueError: there is not one answer for each channel.
@@ -121,7 +130,7 @@ def join_connected(answers: Sequence[list[bool]]) -> list[bool]:
 
 
 def parse_awaited(task_id: str, reply: list[Any]) -> Result | Expiring | State | Announced | None:
-    """Parse the answer to an await; see `commands.await_result`."""
+    """Parse the answer to `await`; see `commands.await_result`."""
     if reply[0] == b"missing":
         return None
     state = State(reply[0].decode())
@@ -292,7 +301,7 @@ def parse_recovery(reply: list[bytes]) -> Recovery:
 
 
 def parse_depth(reply: list[Any]) -> QueueDepth:
-    """Parse the answer to a depth."""
+    """Parse the answer to `depth`."""
     numbers = [_number(value) for value in reply[:12]]
     counters = {reply[i].decode(): _count(reply[i + 1]) for i in range(12, len(reply), 2)}
     return QueueDepth(
@@ -355,7 +364,7 @@ def parse_workers(reply: list[Any]) -> list[WorkerRow]:
 def _worker_row(
     worker_id: bytes, lease_ms: int, in_flight: int, draining: int, packed: bytes
 ) -> WorkerRow:
-    """Parse one row. A flaw in it, written by something else than a worker, spoils no other row."""
+    """Parse one row. A flaw in it, which no worker has written, does not affect the other rows."""
     info, flaws = _worker_info(packed)
     readable = worker_id.decode(errors="replace")
     if readable.encode() != worker_id or not 0 < len(worker_id) <= LONGEST_WORKER_ID:

@@ -112,9 +112,9 @@ def _locals(keys: list[str], arguments: list[str]) -> str:
 def _resolve(text: str, seen: set[str]) -> str:
     """Replace each include by its fragment, once, before its first use.
 
-    An indented include stands in a block, and its functions exist only in that block. They are
-    created only when the block runs. That saves time, since Lua creates every function it meets in
-    each run of a script, and that costs as much as a small command.
+    An indented include stands in a block. Its functions exist only there, and are created only when
+    the block runs. That saves time: Lua creates each function anew in every run of a script, which
+    costs as much as a small command.
     """
 
     def fragments(match: re.Match[str]) -> str:

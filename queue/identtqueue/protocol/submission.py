@@ -28,6 +28,7 @@ BATCH_BYTES: Final = 1024 * 1024
 _DEFAULT: Final = TaskOptions()
 
 _NAMES: Final = ("queue_name", "function_name")
+"""The first two arguments of `enqueue_job`, which may be given by position or by name."""
 
 
 class Submission(msgspec.Struct, frozen=True):
