@@ -180,7 +180,7 @@ def _check_context(name: str, function: Callable[..., Any]) -> None:
 
 
 def _is_value(annotation: Any) -> bool:
-    """Return whether an annotation is a type of values, which a context never has."""
+    """Return whether an annotation is certainly the type of an argument, not of the context."""
     if members := [a for a in get_args(annotation) if a is not type(None)]:
         if not isinstance(get_origin(annotation), type) or get_origin(annotation) is type(
             int | str
@@ -211,6 +211,7 @@ def _evaluated(function: Callable[..., Any], annotations: dict[str, Any]) -> dic
 
 
 _ANYTHING: Final = inspect.signature(lambda _ctx, *_args, **_kwargs: None)
+"""The signature that is assumed for a function which has none: it takes all arguments."""
 
 
 class Parameters:

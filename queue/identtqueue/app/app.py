@@ -224,6 +224,7 @@ class App(AppConnection, AppHooks):
             )
         names = list(dict.fromkeys(queues or [job.queue for job in self.jobs.values()]))
         redis, settings = self._settings(redis_address), {**self._hooks, **settings}
+        # Between these two hooks, jobs and hooks may enqueue without `connect`: see `client`.
         hooks = Hooks.of(**{k: settings.get(k) for k in ("on_startup", "on_shutdown")})
         settings["on_startup"] = (lambda _state: self._served.append(redis), *hooks.on_startup)
         settings["on_shutdown"] = (*hooks.on_shutdown, lambda _state: self._end_service(redis))
@@ -244,6 +245,7 @@ class App(AppConnection, AppHooks):
         max_retries: int | None = None,
         **given: Unpack[JobKeywords],
     ) -> AppJob[Any, Any]:
+        """Make a function a job of this app: see `task`."""
         options = JobOptions(**given)
         if max_retries is not None:
             if options.retry is not None:

@@ -66,9 +66,9 @@ class AppJob(Generic[P, R]):
         self.queue = queue
         self.job_options = job_options
         self.task_options: TaskOptions | None = None
-        self._given: dict[str, Any] = {}
+        self._given: dict[str, Any] = {}  # the task options as they were given, to be merged
         self._parameters = Parameters(name, function)
-        self._good_shapes: set[tuple[object, ...]] = set()
+        self._good_shapes: set[tuple[object, ...]] = set()  # see MOST_SHAPES
         self._returns: Conversion | None = None
         self.__name__ = name
         self.__doc__ = function.__doc__
@@ -227,7 +227,7 @@ class AppJob(Generic[P, R]):
     def _converted(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
     ) -> Iterator[tuple[str, Conversion, Any]]:
-        """Iterate over the arguments that have to be converted: name, conversion, value."""
+        """Iterate over the arguments that the worker will convert: name, conversion, value."""
         known = self._conversions
         for name, value in (*zip(self._parameters.by_place, args, strict=False), *kwargs.items()):
             if (conversion := known.get(name)) is not None:

@@ -325,9 +325,9 @@ class Client(AsyncConnected):
                 yield result
 
     async def get_result(self, task_id: str) -> Any | None:
-        """Return the result if the task has ended, else None.
+        """Return the result if the task has ended, else None, without waiting.
 
-        A job may return None as well; `get_status` distinguishes the two cases.
+        A job may return None as well. `get_status` distinguishes the two cases.
 
         Args:
             task_id: the task to look at.

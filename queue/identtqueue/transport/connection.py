@@ -78,7 +78,9 @@ class AsyncRedis:
         await self._route.connect(self._retry_for)
 
     async def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
-        """Send one call and return its parsed reply. In a cluster, one with `merge` asks all nodes.
+        """Send one call and return its parsed reply.
+
+        In a cluster, a call with `merge` is sent to all nodes, and their answers are joined.
 
         Args:
             call: the call to send.

@@ -148,7 +148,7 @@ class Link:
     # --- signs of life ---
 
     def _begin(self) -> None:
-        """Measure silence from now on. A timer of the last exchange that still runs is reused."""
+        """Measure silence from now on. A timer of the last exchange may still run: it is reused."""
         self._busy = True
         if self._meter is not None:
             self._meter.begin()

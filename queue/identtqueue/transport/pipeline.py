@@ -40,7 +40,10 @@ class Owner(Protocol):
         """
 
     async def deliver(self, batch: list[Waiting], replies: list[Any]) -> None:
-        """Pass the replies to the callers. An error reply is a value; some calls may run again."""
+        """Pass the replies to the callers, or send a call again that Redis can't run at the moment.
+
+        An error reply is a value among the replies.
+        """
 
     async def after_loss(self, batch: list[Waiting], error: RedisError) -> None:
         """Decide about the calls of a batch that got no replies.

@@ -1,7 +1,8 @@
 """Errors of Redis, translated to those of this library.
 
-redis-py raises some, and error replies are others. Three things matter to a connection: whether the
-call may be sent again, whether the connection can be kept, and what to tell the user.
+Some are exceptions that redis-py raises, others are error replies. The translation answers three
+questions of a connection: whether the call may be sent again, whether the connection can be kept,
+and what the user should read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Suspects run alone: what a fetcher knows of suspects, and what it does about them. Pure.
+"""What a fetcher knows of suspects, and what it does so that each runs alone. Pure.
 
 A task that was running when several workers were lost may have killed them. It is a suspect. A
 worker that runs nothing else takes it (`protocol/lua/lib/suspects.lua`). If that worker is lost
@@ -50,7 +50,7 @@ class Isolation:
         self.alone = len(attempts) == 1 and attempts[0].alone  # what runs alone is claimed alone
 
     def released(self) -> None:
-        """Note that the attempt that ran alone has ended. Other tasks, if any, come next."""
+        """Note that the attempt which ran alone has ended. Other tasks, if any, come next."""
         self.alone = False
         self._others_first = True
 

@@ -98,7 +98,7 @@ class FairOrder(QueueOrder):
         super().__init__(queues)
         self._stride = {queue: 1 / weights.get(queue, 1) for queue in queues}
         self._passed = dict.fromkeys(queues, 0.0)
-        self._now = 0.0  # smallest pass value of the queues that were served; never falls
+        self._now = 0.0  # virtual time: smallest pass value of the served queues; never falls
         self._planned_at = 0.0
         self._look_at = 0.0  # when queues that were seen empty count as unseen again
         self._first = 0  # position of the queue that BLPOP checks first

@@ -1,4 +1,7 @@
-"""The worker's own process: its event loop, its signals and its exit."""
+"""What `Worker.run` needs of its process: an event loop that no job can end, and the exit.
+
+The signals are handled by the watchdog, so that they work while the event loop is blocked.
+"""
 
 from __future__ import annotations
 

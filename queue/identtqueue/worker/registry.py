@@ -52,7 +52,7 @@ class Job(JobOptions):
             object.__setattr__(self, "reference", reference)
 
     def takes(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
-        """Return why the function can't be called with these arguments; None: it can."""
+        """Check arguments: return why the function can't be called with them; None: it can."""
         try:
             Parameters(self.name, self.function).check(args, kwargs)
         except InvalidInput as error:

@@ -7,7 +7,7 @@ from collections.abc import Sized
 
 
 class Slots:
-    """Slots of a worker: an attempt runs in each, a claim has reserved it, or it is free.
+    """Slots of a worker. Each is free, or reserved by a claim, or an attempt runs in it.
 
     This class counts reservations only. How many attempts run is the length of `running`, which
     `Attempts` owns. Not thread-safe: for one event loop.

@@ -63,15 +63,18 @@ class Spawned:
         os.close(self._lifeline)
 
     def _start(self) -> int:
-        """Start the process and the thread that waits for its end; clean up both on failure."""
-        with contextlib.ExitStack() as both, contextlib.ExitStack() as ours:
+        """Start the process and the thread that waits for its end, and return the process's id.
+
+        The process's ends of socket and pipe are closed here in any case, ours only on failure.
+        """
+        with contextlib.ExitStack() as always, contextlib.ExitStack() as on_failure:
             self.socket, theirs = socket.socketpair()
-            ours.callback(self.socket.close)
-            both.callback(theirs.close)
+            on_failure.callback(self.socket.close)
+            always.callback(theirs.close)
             self.socket.setblocking(False)
             lifeline, self._lifeline = os.pipe()
-            ours.callback(os.close, self._lifeline)
-            both.callback(os.close, lifeline)
+            on_failure.callback(os.close, self._lifeline)
+            always.callback(os.close, lifeline)
             process = subprocess.Popen(  # noqa: S603 - this very interpreter
                 [
                     *(sys.executable, "-P", "-c", BOOTSTRAP),
@@ -81,12 +84,12 @@ class Spawned:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            ours.callback(process.wait)
-            ours.callback(_kill_group, process.pid)
+            on_failure.callback(process.wait)
+            on_failure.callback(_kill_group, process.pid)
             threading.Thread(
                 target=self._wait, args=(process,), daemon=True, name="identtqueue process"
             ).start()
-            ours.pop_all()
+            on_failure.pop_all()
             return process.pid
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
