@@ -93,12 +93,12 @@ class Threads:
         self._loop = asyncio.get_running_loop()
         self._calls: deque[_ThreadCall] = deque()
         self._ended: deque[_ThreadCall] = deque()
-        self._bell: SimpleQueue[bool] = SimpleQueue()  # True: look for calls; False: end
+        self._wakeups: SimpleQueue[bool] = SimpleQueue()  # each wakes a thread; False: to end
         self._threads = 0  # changed in the event loop only, like the next three
         self._running = 0  # calls that a coroutine waits for: never more than threads
         self._abandoned: set[_ThreadCall] = set()
-        self._ringing = False
-        self._waking = False
+        self._wake_is_due = False  # a thread will be woken in the next turn of the loop
+        self._settle_is_due = False  # a thread has woken the loop, which will call `_settle`
         self._looking: asyncio.TimerHandle | None = None
 
     async def run(self, name: str, function: Callable[[], Any]) -> Any:
@@ -122,9 +122,9 @@ class Threads:
         call = _ThreadCall(name, function, future)
         self._running += 1
         self._calls.append(call)
-        if not self._ringing:
-            self._ringing = True
-            self._loop.call_soon(self._ring)
+        if not self._wake_is_due:
+            self._wake_is_due = True
+            self._loop.call_soon(self._wake_one)
         try:
             return await future
         except asyncio.CancelledError:
@@ -142,7 +142,7 @@ class Threads:
     def close(self) -> None:
         """End the idle threads. A thread that runs a job ends after it."""
         for _ in range(self._threads):
-            self._bell.put(False)
+            self._wakeups.put(False)
         self._threads = 0
         if self._looking is not None:
             self._looking.cancel()
@@ -156,9 +156,10 @@ class Threads:
         self._threads += 1
         self._obstacles.started()
 
-    def _ring(self) -> None:
-        self._ringing = False
-        self._bell.put(True)
+    def _wake_one(self) -> None:
+        """Wake one thread for all calls of this turn of the loop. `_look` wakes more if need be."""
+        self._wake_is_due = False
+        self._wakeups.put(True)
         self._look_later()
 
     def _look_later(self) -> None:
@@ -168,7 +169,7 @@ class Threads:
     def _look(self) -> None:
         """Wake one thread for each waiting call, and hand out the results of ended calls."""
         for _ in range(len(self._calls)):
-            self._bell.put(True)
+            self._wakeups.put(True)
         self._settle()
 
     def _abandon(self, call: _ThreadCall) -> None:
@@ -208,7 +209,7 @@ class Threads:
         if self._looking is not None:
             self._looking.cancel()
         # Before anything else, so that a call that ends from now on wakes the loop again.
-        self._looking, self._waking = None, False
+        self._looking, self._settle_is_due = None, False
         some = bool(self._ended)
         while self._ended:
             self._settle_one(self._ended.popleft())
@@ -228,8 +229,8 @@ class Threads:
     # --- in the threads ---
 
     def _serve(self) -> None:
-        """Run waiting calls whenever the bell rings, until `close` or until it is abandoned."""
-        while self._bell.get():
+        """Run waiting calls whenever this thread is woken, until `close` or it is abandoned."""
+        while self._wakeups.get():
             while self._calls:
                 try:
                     call = self._calls.popleft()
@@ -245,9 +246,9 @@ class Threads:
     def _hand_back(self, call: _ThreadCall) -> bool:
         """Return the call to the event loop; False if the loop is closed already."""
         self._ended.append(call)
-        comes = self._waking or self._looking is not None
+        comes = self._settle_is_due or self._looking is not None
         if not comes or len(self._ended) == self._running:  # no look is due, or all have ended
-            self._waking = True
+            self._settle_is_due = True
             try:
                 self._loop.call_soon_threadsafe(self._settle)
             except RuntimeError:

@@ -78,9 +78,10 @@ class Watchdog:
         self._logged = self._gave_back = False
         self._on_signal: Callable[[int], None] = lambda _: None
         self._signalled: list[tuple[int, float]] = []
-        self._bell, self._ringer = socket.socketpair()  # a byte wakes the thread: a signal's number
-        self._bell.settimeout(TICK_SECONDS)
-        self._ringer.setblocking(False)
+        # A byte wakes the thread: the number of a signal, or 0.
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._wake_reader.settimeout(TICK_SECONDS)
+        self._wake_writer.setblocking(False)
         self._ended = False
         self._thread = threading.Thread(target=self._run, daemon=True, name="identtqueue watchdog")
 
@@ -91,7 +92,7 @@ class Watchdog:
     def stop(self) -> None:
         """End the thread. Returns at once."""
         self._ended = True
-        self._ring(0)
+        self._wake(0)
 
     @property
     def problem(self) -> str | None:
@@ -119,7 +120,7 @@ class Watchdog:
             on_signal: called in the event loop with the number of each signal.
         """
         self._on_signal = on_signal
-        before = signal.set_wakeup_fd(self._ringer.fileno(), warn_on_full_buffer=False)
+        before = signal.set_wakeup_fd(self._wake_writer.fileno(), warn_on_full_buffer=False)
         for number in numbers:
             signal.signal(number, self._forward)
             signal.siginterrupt(number, False)
@@ -129,7 +130,7 @@ class Watchdog:
             for number in numbers:
                 signal.signal(number, signal.SIG_IGN)  # the worker has stopped already
             ours = signal.set_wakeup_fd(before)
-            if ours not in (-1, self._ringer.fileno()):  # other code has set its own meanwhile
+            if ours not in (-1, self._wake_writer.fileno()):  # other code has set its own meanwhile
                 signal.set_wakeup_fd(ours)
 
     def _forward(self, number: int, _frame: object) -> None:
@@ -137,12 +138,13 @@ class Watchdog:
         now = signal.set_wakeup_fd(-1)
         if now != -1:
             signal.set_wakeup_fd(now, warn_on_full_buffer=False)
-        if now != self._ringer.fileno():
-            self._ring(number)
+        if now != self._wake_writer.fileno():
+            self._wake(number)
 
-    def _ring(self, number: int) -> None:
+    def _wake(self, number: int) -> None:
+        """Wake the thread, with the number of a signal or 0."""
         with contextlib.suppress(OSError):
-            self._ringer.send(bytes([number]))
+            self._wake_writer.send(bytes([number]))
 
     # --- in the thread ---
 
@@ -160,12 +162,12 @@ class Watchdog:
                 self._ask()
             last = now
             self._judge(now)
-        self._bell.close()
-        self._ringer.close()
+        self._wake_reader.close()
+        self._wake_writer.close()
 
     def _wait(self) -> bytes:
         try:
-            return self._bell.recv(64)
+            return self._wake_reader.recv(64)
         except TimeoutError:
             return b""
 
