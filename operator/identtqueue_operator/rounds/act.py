@@ -128,7 +128,7 @@ async def _recover(
     admin: Admin,
     max_deliveries: int,
 ) -> AsyncIterator[Requeued]:
-    """Return the tasks of dead workers, queue by queue, so that a later failure loses no report."""
+    """Requeue the tasks of dead workers. Yield after each queue: a failure then loses no report."""
     for death in decision.evidence.deaths:
         if death.worker.trigger != connection.name:
             continue

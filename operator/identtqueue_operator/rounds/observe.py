@@ -100,7 +100,7 @@ def _total(looks: Sequence[_Look], due_within_seconds: float) -> Depth | None:
 
 
 def _without_repetitions(looks: Sequence[_Look]) -> list[_Look]:
-    """Leave what a worker does in a queue in one look only, where several triggers name it."""
+    """Keep the rows of a queue in one look only, if several triggers name the queue."""
     found: list[_Look] = []
     taken: set[tuple[str, str]] = set()
     for look in looks:

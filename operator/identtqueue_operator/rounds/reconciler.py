@@ -37,7 +37,7 @@ BACKOFF_SECONDS = (0.05, 30.0)
 REST_AFTER_FAILURE_SECONDS = 5.0
 """Longest time after a failed round for which events cause no other one. A working fleet rings all
 the time and must not cause a retry each time; a repair should be noticed soon."""
-FAILURES_TO_TELL = 4
+FAILURES_TO_REPORT = 4
 """How many rounds in a row must fail before the status says so."""
 FOLLOW_UP_SECONDS = 0.05
 """Pause after a round that changed something, before its result is looked at."""
@@ -132,7 +132,7 @@ class Reconciler:
     async def run(self) -> None:
         """Run round after round, until cancelled or the TaskQueue is gone."""
         try:
-            await self._know_the_others()
+            await self._know_the_autoscalers()
             await self._know_redis()
             async with self._tools.first_looks:
                 self._alarm.clear()
@@ -147,7 +147,7 @@ class Reconciler:
                 await self._release.release()
             await self._connections.close()
 
-    async def _know_the_others(self) -> None:
+    async def _know_the_autoscalers(self) -> None:
         """Wait until it is known which other autoscalers there are; report what prevents that."""
         while failure := await self._tools.look_for_others():
             self._report_problem(self._tools.clock(), Cause(Problem.AUTOSCALERS_UNKNOWN, failure))
@@ -266,7 +266,7 @@ class Reconciler:
             self.resource.generation,
             self.resource.workload,
             pause=spec.pause,
-            failing=self.failures + 1 >= FAILURES_TO_TELL,
+            failing=self.failures + 1 >= FAILURES_TO_REPORT,
             seen=seen,
             decision=decision,
             outcome=outcome,
@@ -290,7 +290,7 @@ class Reconciler:
 
     def _report_failure(self, text: str) -> None:
         """Report that rounds fail, if it was not only once or twice."""
-        if self.failures + 1 < FAILURES_TO_TELL:
+        if self.failures + 1 < FAILURES_TO_REPORT:
             return
         try:
             self._report_problem(self._tools.clock(), Cause(Problem.ROUND_FAILED, text))

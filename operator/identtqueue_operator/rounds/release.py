@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 RESTORE_SECONDS = 60.0
 """Time for restoring the number of replicas, beyond what workers get to finish."""
 RETRY_SECONDS = 1.0
-"""Pause between two attempts at either, if nothing rings."""
+"""Pause between two attempts to call workers back or to restore the number, if nothing rings."""
 YOUNGEST = ("\uffff", "")
 """An age younger than that of any TaskQueue."""
 
@@ -121,10 +121,10 @@ class Release:
     # --- a TaskQueue that is gone ---
 
     async def release(self) -> None:
-        """Call draining workers back, because the TaskQueue is gone and its workers stay.
+        """Restore the number if the spec asks for it, then call the draining workers back.
 
-        Before that, the workload's original number of replicas is restored, if the spec asks for
-        it. An older TaskQueue with the same workload goes on with them.
+        Nothing is done for a workload that was made from a template, because it is deleted with
+        the TaskQueue. The same holds for one that an older TaskQueue scales, because that goes on.
         """
         key, spec = self._resource.key, self._resource.spec
         if spec is None or spec.template is not None:
@@ -163,7 +163,7 @@ class Release:
         logger.warning(text, key, number, extra=about(key))
 
     async def _restore_further(self, pinned: TaskQueueSpec, number: int) -> bool:
-        """Return whether the workload has its number, or can't get it any more."""
+        """Run one round towards the number; return whether it is there, or can't be restored."""
         try:
             connections = await self._connections.find(pinned)
             seen = await self._scaler.observe(pinned, connections, self._tools.clock())
@@ -178,7 +178,7 @@ class Release:
         return False
 
     async def _call_all_back(self, spec: TaskQueueSpec) -> bool:
-        """Call all workers back; return False while Redis or the API server does not answer."""
+        """Call all workers back; return whether that is done, rather than worth another attempt."""
         try:
             connections = await self._connections.find(spec)
             seen = await self._scaler.observe(spec, connections, self._tools.clock())

@@ -25,7 +25,7 @@ class Resource:
     Attributes:
         key: its namespace and name.
         uid: distinguishes it from an earlier or later TaskQueue of that name.
-        created: its age, then its name. Of two TaskQueues with one workload, the older one scales.
+        created: its creation time, then its name. Of several with one workload, the oldest scales.
         generation: of the specification that was read last.
         spec: the last valid specification; None: there was none yet.
         problem: what is wrong with the last one; None: the last one is `spec`.

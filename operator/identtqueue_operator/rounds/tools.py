@@ -25,9 +25,9 @@ class Tools:
     autoscaler: Callable[[WorkloadKey], str]
     """Names another autoscaler of a workload, in words; an empty text if there is none."""
     rival: Callable[[tuple[str, str], WorkloadKey], str]
-    """Names a TaskQueue that scales a workload and is older than this age, in words."""
+    """Names a TaskQueue that scales a workload and is older than this age; else an empty text."""
     shared: Callable[[Key], str]
-    """Names another TaskQueue that counts the same tasks as this one, in words."""
+    """Names another TaskQueue that counts the same tasks as this one; else an empty text."""
     is_self: Callable[[WorkloadKey, Sequence[Pod]], bool]
     """Returns whether a workload, which has these pods, runs this operator."""
     look_for_others: Callable[[], Awaitable[str]]
@@ -44,6 +44,6 @@ class Tools:
     templates: bool = True
     """Whether TaskQueues may have a `template`."""
     blind: Callable[[WorkloadKey], str] = lambda _: ""
-    """Says why changes of a workload are not seen; an empty text if they are."""
+    """Says why the watches of a workload's changes are refused; an empty text if they are not."""
     first_looks: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(32))
     """Limits how many reconcilers have their first look at once."""
