@@ -13,13 +13,15 @@ hold it back, in the order of the list below, and puts its name into `limited_by
 8. idleSeconds           keep one replica until nothing was waiting or running for so long
 9. initial cooldown      do not shrink before the TaskQueue is so old
 10. steps of scaleDown   at most so many fewer per period; see `steps`
-11. a rollout            shrink only when it has ended; see `drain`
-12. changes by others    after the second one, wait before the next correction; see
+11. no worker registered shrink only when a worker of the workload has been seen
+12. removal order        if it is unknown, shrink only while no worker is busy; see `victims`
+13. a rollout            shrink only when it has ended; see `drain`
+14. changes by others    after the second one, wait before the next correction; see
                          `foreign_changes`
 
 Some cases skip the clamps. A paused TaskQueue, one whose workload another autoscaler scales, and
 one whose pods run no workers keep their replicas. One that is paused at a number goes to that
-number. Without data from Redis, be it from one of several, no number is ever lowered.
+number; only clamps 4 and 11 to 14 apply. While a Redis gives no data, no number is lowered.
 """
 
 import math
@@ -69,7 +71,7 @@ HOT_SECONDS = 1.0
 SUSPECT_SECONDS = 0.2
 """Period of looking at a worker that is reported dead while Redis still has its connection."""
 GRACE_SECONDS = 0.05
-"""Delay after an awaited moment: clocks differ by so much, and then one look is enough."""
+"""Delay after an awaited moment. Clocks differ by so much, and a look too early would be wasted."""
 FOLLOW_SECONDS = 30.0
 """Longest time that workers do not fetch after the number was lowered, where the controller may end
 any pod. They fetch again once it has ended as many pods."""
@@ -130,7 +132,7 @@ def choose(
     if seen.depth is None:
         return _without_data(spec, seen, current), memory
     if health.strange:
-        # Why, the message on the workers says: see `status.headline`.
+        # The message on the workers says why: see `status.headline`.
         message = f"the number of replicas stays at {current} until a worker registers"
         return Target(current, health.reason, message, (Limit.NO_WORKER_REGISTERED,)), memory
     clamps = _Clamps(wishes(spec, seen, memory))
@@ -205,7 +207,8 @@ def _clamp(
     if seen.blind:
         held, sentence = _hold(spec, seen, current)
         clamps.without_data(held, seen.blind, sentence)
-    memory = _note(memory, seen.steady, clamps.value, scaling.scale_down.stabilization_seconds)
+    window = scaling.scale_down.stabilization_seconds
+    memory = _note_wanted(memory, seen.steady, clamps.value, window)
     if clamps.value > current:
         _limit_growth(spec, seen, memory, current, clamps)
         if health.hopeless:
@@ -223,7 +226,8 @@ def _at_number(
 ) -> tuple[Target, Memory]:
     """Pause at this number. Only what protects tasks or a rollout may delay it."""
     clamps = _Clamps([Wish(number, number, f"spec.pausedReplicas asks for {number} replicas")])
-    memory = _note(memory, seen.steady, number, spec.scaling.scale_down.stabilization_seconds)
+    window = spec.scaling.scale_down.stabilization_seconds
+    memory = _note_wanted(memory, seen.steady, number, window)
     if number < current:
         if seen.blind:
             clamps.without_data(current, seen.blind, _no_data(seen))
@@ -399,7 +403,7 @@ def _remember(spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int)
 def _note_missing(
     before: tuple[float, int] | None, pods: int, current: int, at: float
 ) -> tuple[float, int] | None:
-    """Note since when there are so few pods."""
+    """Note since when so many pods are missing; None if none is."""
     if pods >= current:
         return None
     return before if before is not None and before[1] == pods else (at, pods)
@@ -414,7 +418,7 @@ def _waited_for_long(seen: Observed, memory: Memory) -> bool:
     return seen.steady - memory.scaled_at >= FOLLOW_SECONDS
 
 
-def _note(memory: Memory, at: float, number: int, window_seconds: int) -> Memory:
+def _note_wanted(memory: Memory, at: float, number: int, window_seconds: int) -> Memory:
     """Add a wanted number to the window; drop what is too old or can no longer be the maximum."""
     kept = tuple(
         (when, value)

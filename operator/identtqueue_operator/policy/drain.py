@@ -65,8 +65,8 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
             number that the others need.
         seen: with a workload.
         over: UIDs of the pods whose time to finish is over, should they be victims.
-        lowered: the number was lowered, and the controller may not have followed yet. Also when it
-            was raised again since, it may be about to end those that were chosen.
+        lowered: the number was lowered, and the controller may not have followed yet. It may be
+            about to end the pods that were chosen, even if the number was raised again since.
     """
     workload = seen.workload
     assert workload is not None
@@ -104,8 +104,9 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
 def drains_since(before: Mapping[str, float], seen: Observed) -> Mapping[str, float]:
     """Note since when each pod drains, on the monotonic clock.
 
-    The mark on a pod says it on the clock of the operator that made it, for operators that come
-    later. Each counts on independently, so that a clock that is set ends no drain early or late.
+    The mark on a pod has the time by the wall clock of the operator that made it. An operator reads
+    it once, and counts on by its own monotonic clock. So a clock that is set later ends no drain
+    early or late.
     """
     marked = {
         pod.uid: pod.draining_since for pod in seen.own_pods if pod.draining_since is not None

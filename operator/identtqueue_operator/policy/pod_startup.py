@@ -1,8 +1,8 @@
 """The start-up time of a pod, pure: measured from the workload's own pods.
 
 A scheduled task needs a worker when it falls due, and a worker that is not there yet needs a pod's
-start-up time first. So tasks that fall due within that time count as waiting now. It is what pods
-were seen to need from their creation until they were ready: scheduling, image, process, probes.
+start-up time first. So tasks that fall due within that time count as waiting now. The start-up time
+lasts from the creation of a pod until it is ready: scheduling, image, process, probes.
 """
 
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ LONGEST_SECONDS = 600.0
 WEIGHT = 0.3
 """Weight of the newest pod in the average."""
 GRAIN_SECONDS = 1.0
-"""The API server and the kubelet report whole seconds; rather early than late."""
+"""Added because the API server and the kubelet report whole seconds: better early than late."""
 
 
 def startup_seconds(spec: TaskQueueSpec, measured: Startup | None) -> float:

@@ -163,7 +163,7 @@ def _highest(
 
 
 def _position(pod: Pod, workload: Workload) -> float:
-    """Count the pods below it when all are there. A pod below the first ordinal must go."""
+    """Return how many pods are below it when all are there. One below the first ordinal must go."""
     position = pod.ordinal - workload.first_ordinal
     return position if position >= 0 else float("inf")
 

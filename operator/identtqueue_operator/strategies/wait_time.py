@@ -61,9 +61,10 @@ class WaitTime(ScalingStrategy):
     def _seconds_left(self, demand: Demand) -> float:
         """Return the time in which the queue is to be gone.
 
-        It is counted from when a pod that is started now would be ready: else a burst would be
-        ordered again and again, more of it each time, while its pods start. For the same reason it
-        is never less than a start-up (or half of the target): pods that come too late only cost.
+        The oldest task's wait or a pod's start-up time is taken off, whichever is longer. With the
+        wait alone, the number would grow at each look while the pods for a burst are starting. For
+        the same reason the rest is never less than a start-up time (or half of the target, if that
+        is less): pods that come too late only cost.
         """
         target, startup = self.target_seconds, demand.startup_seconds
         head = max(demand.depth.oldest_wait_seconds or 0.0, startup)
