@@ -144,12 +144,12 @@ def _limited(decision: Decision | None) -> Finding:
 def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
     if seen is None or decision is None or seen.depth is None:
         return UNKNOWN
-    told = draining_pods(seen, decision)
-    if not told:
+    draining = draining_pods(seen, decision)
+    if not draining:
         return Finding("False", "NobodyDrains", "no worker drains")
     workers = seen.workers_by_pod()
-    busy = [pod for pod in told if any(worker.in_flight for worker in workers[pod.uid])]
-    idle = [pod for pod in told if pod not in busy]
+    busy = [pod for pod in draining if any(worker.in_flight for worker in workers[pod.uid])]
+    idle = [pod for pod in draining if pod not in busy]
     parts = (("finishing their tasks", busy), ("idle, about to end", idle))
     return Finding(
         "True", "ScaleDown", "; ".join(f"{what}: {_names(of)}" for what, of in parts if of)

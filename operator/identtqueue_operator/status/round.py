@@ -36,7 +36,7 @@ class Round:
     operator: str = ""
     """Name of the operator that reports."""
     blind: str = ""
-    """Why changes in the namespace are not seen, in the API server's words."""
+    """Why a watch of changes is refused, in the API server's words. Empty: none is."""
     other_operator: str = ""
     """Name of another operator that serves the TaskQueue too, and was turned away."""
 

@@ -1,4 +1,4 @@
-"""Reporting: write the status, and then the events, beside the rounds that cause them.
+"""Writing the status, and then the events, beside the rounds that cause them.
 
 A round notes what it has seen and done, and does not wait for the API server. What several
 rounds have noted meanwhile becomes one write. If a write fails, the next one repeats it: no later
@@ -40,14 +40,14 @@ class TaskQueueGone(Exception):
 
 
 class StatusWriter:
-    """The reporter of one TaskQueue.
+    """The writer of one TaskQueue's status and events. `rounds.reporter` says when it writes.
 
     Args:
         key: of the TaskQueue.
         uid: of the TaskQueue.
         status: as stored when the operator first saw it.
         kube: to write with.
-        reporter: name of this operator's pod.
+        reporter: name of this operator's pod, for `reportingInstance` of events.
         timings: how often numbers alone are written.
     """
 
@@ -145,8 +145,8 @@ class StatusWriter:
 
     def _take_up(self, events: Sequence[Event]) -> None:
         for event in events:
-            told = about(self._key, event.reason)
-            logger.info("%s: %s: %s", self._key, event.reason, event.message, extra=told)
+            extra = about(self._key, event.reason)
+            logger.info("%s: %s: %s", self._key, event.reason, event.message, extra=extra)
         self._unsent = (*self._unsent, *events)[-MAX_UNSENT:]
 
     async def _send_all(self, events: tuple[Event, ...], at: float) -> tuple[Event, ...]:
@@ -157,9 +157,9 @@ class StatusWriter:
                 await self._send(event, at)
             except ApiError as error:
                 text = "%s: event %s was not sent: %s"
-                told = about(self._key, event.reason)
+                extra = about(self._key, event.reason)
                 level = logging.DEBUG if error.terminating else logging.WARNING
-                logger.log(level, text, self._key, event.reason, error, extra=told)
+                logger.log(level, text, self._key, event.reason, error, extra=extra)
                 if error.temporary:
                     break
             events = events[1:]
