@@ -26,8 +26,8 @@ from identtqueue_operator.timings import DEFAULTS, Timings
 
 logger = logging.getLogger(__name__)
 
-FAILURES_TO_TELL = 6
-"""So many looks in a row must fail before the reconcilers that wait for one hear of it."""
+FAILURES_TO_REPORT = 6
+"""How many looks in a row must fail before `look_anew` returns with the failure."""
 MOST_WARNINGS = 100
 """Most warnings about objects that can't be read, over the life of this process."""
 
@@ -38,6 +38,7 @@ class Autoscalers:
     """The other autoscalers of the served namespaces.
 
     Args:
+        kube: lists them.
         namespaces: the served ones; (None,) means the whole cluster.
         on_change: called with a workload that got another autoscaler, or lost it.
         timings: how often to look.
@@ -91,10 +92,10 @@ class Autoscalers:
                     await self._wanted.wait()
 
     async def look_anew(self) -> str:
-        """Have `run` look; returns when a look that began after this call has ended.
+        """Ask `run` for a look, and wait until one that began after this call has ended.
 
         Returns:
-            Empty, if that look succeeded. Else why looks fail, again and again.
+            An empty text if that look succeeded; else why one look after the other fails.
         """
         number = self._begun + 1
         self._wanted.set()
@@ -102,7 +103,7 @@ class Autoscalers:
             await self._one_ended.wait_for(
                 lambda: (
                     self._ended >= number
-                    and (not self._failures or self._failures >= FAILURES_TO_TELL)
+                    and (not self._failures or self._failures >= FAILURES_TO_REPORT)
                 )
             )
         return self._failure

@@ -3,7 +3,7 @@
 A hint, not the truth: a workload that is missing here is asked for before it counts as missing,
 and every write carries the resource version it rests on. Watches can also miss deletions (when the
 API server has forgotten the version a watch stopped at, the list that follows has no word about
-what vanished), so the controller compares with a full list now and then, and asks for what differs.
+what vanished), so `resync` compares with a full list now and then, and asks for what differs.
 """
 
 from collections import defaultdict
@@ -77,7 +77,7 @@ class Cluster:
         return self._pods.keys(namespace)
 
     def watch(self, key: WorkloadKey) -> None:
-        """Keep account of which pods belong to the workload, until `unwatch`."""
+        """Keep account of the workload's pods until `unwatch`. This begins no Kubernetes watch."""
         self._wanted.add(key)
 
     def unwatch(self, key: WorkloadKey) -> None:
@@ -178,9 +178,14 @@ class Cluster:
     ) -> set[WorkloadKey]:
         """Find where a full list of a kind and the watches say different things.
 
-        The list was begun at `listed_at`, and has these. Neither is believed: a list from the API
-        server's cache may be old, and a watch may have missed something. What is doubtful is asked
-        for one by one.
+        Neither is believed: a list from the API server's cache may be old, and a watch may have
+        missed something. So `resync` asks for each of these workloads.
+
+        Args:
+            namespace: None: the whole cluster.
+            kind: its group and name.
+            present: the workloads in the list.
+            listed_at: when the list was begun, on the monotonic clock.
         """
         known = {
             key

@@ -25,7 +25,7 @@ ONLY_METADATA = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=
 """Asks for a list of which each object has its metadata only."""
 ONLY_ITS_METADATA = f"application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,{JSON}"
 """The same for one object: the answer to a write would be all of it, up to 1.5 MiB."""
-TELLING_AT_ONCE = 4
+REPORTS_AT_ONCE = 4
 """Status and event writes under way at once: in a storm, most of the API server's time is left to
 scaling."""
 
@@ -44,7 +44,7 @@ class Kube:
 
     def __init__(self, api: ApiClient) -> None:
         self._requests = Requests(api)
-        self._telling = asyncio.Semaphore(TELLING_AT_ONCE)
+        self._reporting = asyncio.Semaphore(REPORTS_AT_ONCE)
 
     @property
     def writes(self) -> int:
@@ -186,17 +186,17 @@ class Kube:
     async def patch_status(self, key: Key, status: Json) -> None:
         """Write a TaskQueue's status; None removes a field."""
         path = f"{TASK_QUEUES.path(key)}/status"
-        async with self._telling:
+        async with self._reporting:
             await self._requests.call("PATCH", path, {"status": status}, accept=ONLY_ITS_METADATA)
 
     async def create_event(self, namespace: str, body: Json) -> None:
         """Create an Event."""
-        async with self._telling:
+        async with self._reporting:
             await self._requests.call("POST", EVENTS.listing(namespace), body)
 
     async def patch_event(self, key: Key, body: Json) -> None:
         """Change an Event: its count and time."""
-        async with self._telling:
+        async with self._reporting:
             await self._requests.call("PATCH", EVENTS.path(key), body)
 
     async def review_token(self, token: str) -> Json | None:

@@ -6,8 +6,8 @@ listed in pages, every page is boiled down before the next one is asked for, and
 event is in memory at a time. A list of 10,000 pods holds the event loop for no longer than one page
 takes, and a slow operator slows down the API server's answers rather than gathering them.
 
-A watch that has fallen too far behind (410) begins with a list again. What was deleted meanwhile is
-not in it, so whatever is known and was not listed is asked for.
+A watch that has fallen too far behind (410) begins with a list again. No event reports what was
+deleted meanwhile, so `resync` asks for each pod that is known and not in the list.
 """
 
 import asyncio
