@@ -1,11 +1,12 @@
-"""kopf's part: the watches, but for that of pods (`pod_watch`).
+"""The watches that kopf runs: TaskQueues, workloads and HPAs. Pods have a watch of their own.
 
-Decorators and settings only; what happens is the controller's.
+Here are only handlers and kopf's settings. Each handler passes its event on to the `Controller`,
+which stores the change and wakes the reconcilers that it concerns. See `kube.pod_watch` for pods.
 
-Only `on.event` handlers are used. kopf then writes nothing to the watched objects: no finalizer
-(which would block deletion while the operator is down), no annotation, no progress; and it keeps no
-timers or daemons. Handlers return at once: they note the change and mark it as dirty.
-They are coroutines although they await nothing: kopf runs plain functions in threads.
+Only `on.event` handlers are used. With these, kopf writes nothing to the watched objects: no
+finalizer (which would block deletion while the operator is down), no annotation, no progress. It
+keeps no timers or daemons either. Handlers return at once. They are coroutines although they await
+nothing, because kopf runs plain functions in threads.
 """
 
 from collections.abc import Iterator

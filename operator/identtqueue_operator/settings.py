@@ -69,7 +69,9 @@ class Settings:
     namespaces: tuple[str, ...]
     """Served namespaces; empty means the whole cluster."""
     own_namespace: str
+    """Where the Lease is."""
     identity: str
+    """Name of this process's pod, which holds the Lease."""
     selector: Selector = field(default_factory=Selector)
     """Which TaskQueues are served, by their labels."""
     templates: bool = True

@@ -4,8 +4,8 @@ Trouble concerns all TaskQueues when Redis can't be reached or refuses the login
 one queue (an ACL that lacks its keys or its channel, a key of another type) is the trouble of the
 TaskQueues with that queue, and of no others.
 
-Without trouble, the account says for how long Redis has been reachable, and up, without a break.
-Dead workers are recognized by their leases only after such a time: see `policy.evidence`.
+Without trouble, `source` says for how long Redis has been reachable, and up, without a break. The
+operator acts on expired leases only after such a time: see `policy.evidence`.
 """
 
 import asyncio
@@ -113,7 +113,7 @@ class Health:
         self._own[owner] = _State(since=self._loop.time())
 
     def forget(self, owner: str) -> None:
-        """Drop the account of an owner."""
+        """Forget the trouble of an owner, because it is gone."""
         self._own.pop(owner, None)
 
     # --- errors ---

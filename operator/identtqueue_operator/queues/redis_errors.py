@@ -3,7 +3,7 @@
 The status has one of a fixed set of sentences. Anybody who may write a TaskQueue can have the
 operator connect somewhere, and reads its status. So a status must not repeat what answered there:
 no banner, no error text, no names that it knows. The operator's log has all of that. The sentences
-depend on codes that Redis is known to use; a server that is none can at most choose among them.
+depend on codes that Redis is known to use; any other server can at most choose among them.
 """
 
 import re

@@ -37,7 +37,7 @@ class _Kept:
 
 
 class Secrets:
-    """What the API server says of the Secrets that TaskQueues name.
+    """A cache of the Secrets that TaskQueues name.
 
     Args:
         kube: reads Secrets.
@@ -55,7 +55,7 @@ class Secrets:
 
     @property
     def named(self) -> frozenset[Key]:
-        """The Secrets that TaskQueues name. Of no others anything is kept."""
+        """The Secrets that TaskQueues name. No others are kept."""
         return frozenset(self._kept)
 
     def name(self, owner: str, secrets: frozenset[Key]) -> None:

@@ -4,9 +4,9 @@
 * If pods carry the revision of their template, one of an old revision, at or above the partition,
   means that a rollout is under way. The `updatedReplicas` of a StatefulSet does not say so: it does
   not tell them from pods that a partition keeps as they are.
-* How the controller of an unknown kind chooses the pods that it ends is unknown. If the
-  TaskQueue does not say it, it is inferred from what controls the pods. A kind that controls all of
-  them through one workload of a watched kind is judged by that.
+* The operator does not know in which order the controller of an unknown kind ends pods. If the
+  TaskQueue does not say it, the order is inferred from what controls the pods. If that is one
+  workload of a watched kind, its status stands for all that the unknown kind does not say.
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
 """The Deployment of a TaskQueue with `template`: made, changed with the template, and kept so.
 
-Another's change to it (by hand, say) is noticed by its shape: what the API server answered
-to the last apply, with all its defaults and what admission made of it. Another shape means another
-apply. That reverts the fields that are the operator's, and only those; what others added stays, and
-the new answer is the shape from then on. So there is no fight, except with a writer that
+A change by somebody else is noticed by the shape of the Deployment: a digest of what the API server
+answered to the operator's last apply, defaults and admission included. If the shape differs, the
+operator applies the template again. That reverts the operator's own fields and no others. What
+others added stays, and is part of the new shape. So there is no fight, except with a writer that
 changes the operator's own fields again and again; that costs one write per `MEND_SECONDS`.
 """
 
@@ -58,7 +58,7 @@ class OwnedWorkload:
         uid: of the TaskQueue.
         cluster: the watches' cache.
         kube: to write with.
-        clock: seconds.
+        clock: seconds, monotonic.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class OwnedWorkload:
         self._mended_at = float("-inf")
 
     async def keep(self, spec: TaskQueueSpec) -> Kept:
-        """Make it what it should be, if it is not.
+        """Create the Deployment, or correct it, unless it is as the template says.
 
         Raises:
             ApiError: the API server could not be asked, or the Deployment changed in between.

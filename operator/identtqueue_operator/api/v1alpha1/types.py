@@ -38,6 +38,6 @@ Time = Annotated[str, Field(json_schema_extra={"format": "date-time", "maxLength
 Word = Annotated[str, Field(json_schema_extra={"maxLength": 1_024})]
 """A reason: one word. The bound is that of `reason` in Kubernetes' own conditions."""
 Sentence = Annotated[str, Field(json_schema_extra={"maxLength": 1_024})]
-"""A text of the status. `status.MOST_CHARACTERS` cuts it to this length before it is written."""
+"""A text of the status. `status.render` cuts it to this length before it is written."""
 LeaseName = Annotated[str, Field(json_schema_extra={"maxLength": 63 + 1 + 253})]
 """Namespace and name of a Lease: `identtqueue/identtqueue-operator`."""
