@@ -65,7 +65,7 @@ async def operate(settings: Settings) -> None:
         logger.info("serving /livez, /readyz and /metrics on port %d", port)
         leader = Leader(lease_api, lease_kube, settings.own_namespace, settings.identity)
         try:
-            if settings.leader_election and not await _unless(stop, leader.acquire()):
+            if settings.leader_election and not await _done_before(stop, leader.acquire()):
                 return
             await _Term(settings, kube, watch_kube, meter, server, stop).lead(leader)
         finally:
@@ -116,7 +116,7 @@ class _Term:
 
     async def _watch(self, controller: Controller) -> None:
         """Run kopf until it has to stop."""
-        if not await _unless(self.watching_stops, self._wait_for_crd()):
+        if not await _done_before(self.watching_stops, self._wait_for_crd()):
             return
         existing = asyncio.all_tasks()
         tasks = await kopf.spawn_tasks(
@@ -154,8 +154,8 @@ async def _hold(leader: Leader) -> None:
     raise LeadershipLost
 
 
-async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> bool:
-    """Wait until work is done or a stop is asked for; return False if it was the stop."""
+async def _done_before(stop: asyncio.Event, work: Awaitable[None]) -> bool:
+    """Wait until work is done or a stop is asked for. Return False if it was a stop."""
     task = asyncio.ensure_future(work)
     asked = asyncio.ensure_future(stop.wait())
     await asyncio.wait([task, asked], return_when=asyncio.FIRST_COMPLETED)
@@ -182,7 +182,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return 2
     logs.set_up(settings.log_level, settings.log_format)
-    Collector().start()
+    Collector().start()  # of Python's garbage, not of metrics
     try:
         asyncio.run(operate(settings))
     except LeadershipLost:
