@@ -95,8 +95,8 @@ class Memory:
     """
 
     wanted: tuple[tuple[float, int], ...] = ()
-    """(time, replicas): the numbers wanted in the stabilisation window, later and lower ones only
-    as far as they can still matter (a queue of maxima)."""
+    """(time, replicas): the numbers wanted in the stabilization window, in order of time. One is
+    dropped when a later one is as high, so the first is the highest (a queue of maxima)."""
     active_at: float | None = None
     """When a task was last waiting or running."""
     scaled_at: float | None = None

@@ -1,8 +1,8 @@
 """The choice among several operators that serve one TaskQueue, pure.
 
-`status.operator.name` names it. Another operator that comes upon the TaskQueue (a second release
-that serves the whole cluster, say) does nothing but ask: it writes its own name into
-`status.operator.challengedBy`. A live operator sees that in its watch and removes the name again,
+`status.operator.name` names the one that manages it. Another operator that comes upon the
+TaskQueue (a second release that serves the whole cluster, say) only asks: it writes its own name
+into `status.operator.challengedBy`. A live operator sees that in its watch and removes the name,
 and the other one leaves the TaskQueue alone. Without an answer, the one that asked takes over: the
 operator before it was removed, or it does not serve this TaskQueue any more. So no Lease has to be
 renewed for each TaskQueue, and no right in another namespace is needed.

@@ -53,6 +53,7 @@ def headline(now: Round, previous: Mapping[str, Any]) -> Cause:
 def _otherwise(
     now: Round, previous: Mapping[str, Any], seen: Observed, decision: Decision
 ) -> Cause:
+    """Say it for a round in which no problem, failure, pause or drain comes first."""
     health, target, trouble = decision.health, decision.target, find_trouble(now, previous)
     if health.trouble and not health.working and trouble in (None, health.reason):
         return Cause(health.reason, f"{health.message}; {target.message}")
@@ -60,6 +61,7 @@ def _otherwise(
 
 
 def _at_work(seen: Observed, decision: Decision) -> str:
+    """Return the word while nothing is wrong: a limit, or what the number is about to do."""
     assert seen.workload is not None
     target = decision.target
     for limit in _SET_BY_HAND:
@@ -74,6 +76,7 @@ def _at_work(seen: Observed, decision: Decision) -> str:
 
 
 def _on_its_way(seen: Observed, decision: Decision) -> str:
+    """Return the word while no limit is worth one."""
     assert seen.workload is not None
     target = decision.target
     if target.replicas > decision.current:

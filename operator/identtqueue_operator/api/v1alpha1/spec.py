@@ -239,8 +239,8 @@ class TaskQueueSpec(ApiModel):
     def worker_triggers(self) -> tuple[ResolvedTrigger, ...]:
         """The triggers of each worker of `template`: its own, and those without a worker.
 
-        The first one is of the container `worker`, or of the first that is not named like a
-        trigger; each of the others is of the container that has its name.
+        The first trigger belongs to the container `worker`, or else to the first container that is
+        not named like a trigger. Each other one belongs to the container that has its name.
         """
         names = self.template.container_names if self.template else ()
         main, *others = self.all_triggers
