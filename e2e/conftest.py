@@ -1,7 +1,7 @@
 """One release for all tests; each test has a Deployment, a TaskQueue and a queue of its own.
 
-With `-n`, each of pytest's processes installs a release in a namespace of its own. What harms more
-than that namespace (a node, the CRD) is marked `alone`, and runs when nothing else does.
+With `-n`, each of pytest's processes installs a release in a namespace of its own. A test that
+affects more than that namespace (a node, the CRD) is marked `alone`, and runs by itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def kubectl(release: Release) -> Kubectl:
 
 @pytest.fixture
 def name(release: Release) -> Iterator[str]:
-    """Of the test's Deployment, TaskQueue and queue; what is left of them goes at the end."""
+    """Name the test's Deployment, TaskQueue and queue; delete what is left of them at the end."""
     name = f"t-{secrets.token_hex(3)}"
     yield name
     release.kubectl(
@@ -45,7 +45,7 @@ def name(release: Release) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_settings(release: Release) -> Iterator[RedisSettings]:
-    """Redis of the release, from here."""
+    """Provide the settings that reach the release's Redis from this machine."""
     with release.kubectl.port_forward("svc/identtqueue-redis", 6379) as port:
         yield RedisSettings(address=f"redis://127.0.0.1:{port}", password=release.redis_password())
 
@@ -63,7 +63,7 @@ async def admin(redis_settings: RedisSettings) -> AsyncIterator[Admin]:
 
 
 class Scene:
-    """What a test looks at again and again."""
+    """The objects of one test, and questions about them that many tests ask."""
 
     def __init__(self, kubectl: Kubectl, client: Client, admin: Admin, name: str) -> None:
         self.kubectl = kubectl
@@ -72,11 +72,11 @@ class Scene:
         self.name = name
 
     def replicas(self) -> int:
-        """That the Deployment asks for."""
+        """Return the number of replicas that the Deployment asks for."""
         return self.kubectl.get("deployment", self.name)["spec"]["replicas"]
 
     def recovered(self) -> int:
-        """Tasks that were taken back from dead workers."""
+        """Return how many tasks the operator has recovered from dead workers."""
         status = self.kubectl.get("taskqueue", self.name)["status"]
         return status.get("recovered", {}).get("total", 0)
 
@@ -87,37 +87,37 @@ class Scene:
         return ready_pods(self.pods())
 
     async def kill(self, pod: dict) -> float:
-        """SIGKILL its container; when."""
+        """SIGKILL the container of a pod; return the time."""
         return await asyncio.to_thread(kill_container, self.kubectl, pod["metadata"]["name"])
 
     async def until(self, what: str, look, seconds: float = 60):
-        """`wait_until`, beside the event loop."""
+        """Do as `wait_until`, without blocking the event loop."""
         return await asyncio.to_thread(wait_until, what, look, seconds)
 
     async def until_async(self, what: str, look, seconds: float = 60) -> None:
-        """The same with a coroutine, as for what Redis knows: it tells nobody."""
+        """Wait until a coroutine returns true, as for what only Redis knows: it sends no events."""
         deadline = asyncio.get_running_loop().time() + seconds
         while not await look():
             assert asyncio.get_running_loop().time() < deadline, f"not within {seconds:g} s: {what}"
             await asyncio.sleep(0.1)
 
     async def until_told(self, *reasons: str) -> None:
-        """Events of the TaskQueue give all these reasons; they follow the status."""
+        """Wait until the TaskQueue has events with all these reasons; they follow the status."""
         await self.until(f"events {reasons}", lambda: self.told(*reasons), 20)
 
     def told(self, *reasons: str) -> bool:
-        """Whether they do by now."""
+        """Return whether the TaskQueue has events with all these reasons."""
         return set(reasons) <= {reason for reason, _ in self.kubectl.events(self.name)}
 
     async def until_looked_after(self) -> None:
-        """The operator has looked at the TaskQueue and listens to its doorbell."""
+        """Wait until the operator has seen the TaskQueue and listens to its doorbell."""
         await self.until(
             "TaskQueue is Ready",
             lambda: self.kubectl.condition(self.name, "Ready").get("status") == "True",
         )
 
     async def until_running(self, task_id: str, attempt: int = 1, seconds: float = 90):
-        """The task's state once that attempt runs."""
+        """Wait until that attempt of the task runs; return the task's state."""
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             info = await self.client.get_task(task_id)
@@ -128,7 +128,7 @@ class Scene:
             await asyncio.sleep(0.05)
 
     async def pod_of(self, task_id: str) -> dict:
-        """The pod whose worker owns the task."""
+        """Return the pod whose worker owns the task."""
         info = await self.client.get_task(task_id)
         assert info is not None
         assert info.owner is not None
@@ -143,7 +143,7 @@ def scene(kubectl: Kubectl, client: Client, admin: Admin, name: str) -> Scene:
 
 @pytest.fixture
 def watch(release: Release, name: str) -> Iterator[Callable[[], DeploymentWatch]]:
-    """Begins a watch of the test's Deployment."""
+    """Provide a function that begins to watch the test's Deployment."""
     watches: list[DeploymentWatch] = []
 
     def begin() -> DeploymentWatch:
@@ -157,19 +157,19 @@ def watch(release: Release, name: str) -> Iterator[Callable[[], DeploymentWatch]
 
 @pytest.fixture
 def figure(record_property) -> Callable[[str], None]:
-    """Notes a measured figure; all are printed at the end."""
+    """Provide a function that notes a measured figure; all figures are printed at the end."""
     return lambda line: record_property("measured", line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The time-out is for tests: the release is built before the first, and ends after the last."""
+    """Limit the time of the tests, but not of the set-up and removal of the release."""
     for item in items:
         item.add_marker(pytest.mark.timeout(120, func_only=True))
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """A failed test shows what a person would look at first."""
+    """Add to the report of a failed test what a person would look at first."""
     report = yield
     release = getattr(item, "funcargs", {}).get("release")
     if report.when == "call" and report.failed and release is not None:

@@ -1,4 +1,4 @@
-"""Authors of TaskQueues need the rights that they lend, as the API server's admission sees it."""
+"""The admission policy: authors of TaskQueues need the permissions that the operator will use."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_a_secret_of_a_further_trigger_needs_it_too(author):
 
 
 def test_three_secrets_of_each_trigger_are_within_the_budget(author):
-    """CEL's: each check of a right costs a part of it, and a policy without budget refuses."""
+    """CEL has a cost limit, and each check of a permission takes a part of it."""
     secrets, triggers = [], []
     for number in range(MOST_TRIGGERS):
         login, ca, pair = names = [f"{kind}-{number}" for kind in ("login", "ca", "pair")]
@@ -140,7 +140,7 @@ def test_each_of_several_secrets_is_asked_for(author):
 
 
 def test_a_stored_taskqueue_lends_nothing_to_those_who_change_it(release, author, name):
-    """The administrator's TaskQueue holds a Secret; its address decides who gets the content."""
+    """The TaskQueue names the administrator's Secret; its address decides who receives it."""
     release.kubectl.apply(task_queue(release, name, name))
     for patch in (
         {"spec": {"redis": {"address": "collector.example:6379"}}},

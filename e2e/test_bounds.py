@@ -1,4 +1,4 @@
-"""Sizes that the API server refuses: each bound of the resource, one over it and just at it."""
+"""The size bounds of the resource: the API server accepts each bound, and refuses one more."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ STATUS = [(("status", *path), word, limit) for path, word, limit in bounds(SCHEM
 
 
 def said(*command: str, stdin: str | None = None) -> str:
-    """Run a dry run that may be refused, also for other reasons; what the API server says."""
+    """Run a dry run, which may be refused for other reasons too; return the API server's answer."""
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
     return done.stdout + done.stderr
 
 
 def is_refused(answer: str, bound: Bound) -> bool:
-    """Whether the API server says that the value is over this bound."""
+    """Return whether the API server says that the value is over this bound."""
     path, keyword, limit = bound
     where = "".join({"[]": "[0]", "{}": ".k"}.get(step, f".{step}") for step in path)
     sentence = WORDS[keyword].format(limit, over=limit + 1)

@@ -28,7 +28,7 @@ def budget(name: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def draining(release, scene, *words: str) -> AsyncIterator[asyncio.Task[str]]:
-    """`kubectl drain` of this application's pods, which goes on in the background."""
+    """Run `kubectl drain` for this application's pods in the background."""
     node = release.other_node
     only = ("--pod-selector", f"app={scene.name}", "--delete-emptydir-data", "--timeout=150s")
     drain = asyncio.create_task(asyncio.to_thread(scene.kubectl, "drain", node, *only, *words))
@@ -40,7 +40,7 @@ async def draining(release, scene, *words: str) -> AsyncIterator[asyncio.Task[st
 
 
 async def two_busy_workers(release, scene, job: str, **arguments: float) -> list[str]:
-    """Each runs a task on the node that is to be drained."""
+    """Start two workers on the node that is to be drained, each with a running task."""
     name = scene.name
     workers = deployment(release, name, name, replicas=2, grace_seconds=60)
     there = {"key": "kubernetes.io/hostname", "operator": "In", "values": [release.other_node]}
@@ -58,7 +58,7 @@ async def two_busy_workers(release, scene, job: str, **arguments: float) -> list
 
 
 async def settled(release, scene) -> None:
-    """Two workers on the other node, and nothing to complain of."""
+    """Wait until two workers run on the other node, and the TaskQueue reports no trouble."""
 
     def look() -> bool:
         nodes = [pod["spec"]["nodeName"] for pod in scene.ready()]
@@ -74,7 +74,7 @@ async def settled(release, scene) -> None:
 @pytest.mark.timeout(360, func_only=True)
 @pytest.mark.parametrize("with_budget", [True, False], ids=["with PDB", "without PDB"])
 async def test_kubectl_drain_cuts_no_task_off(release, scene, figure, with_budget):
-    """With a budget one worker goes after the other; without one both, each with its grace time."""
+    """With a budget one worker ends after the other; without one, both end at once."""
     name = scene.name
     tasks = await two_busy_workers(release, scene, "nap", seconds=20)
     if with_budget:
@@ -98,7 +98,7 @@ async def test_kubectl_drain_cuts_no_task_off(release, scene, figure, with_budge
 @cordons
 @pytest.mark.timeout(300, func_only=True)
 async def test_a_spot_node_with_a_notice_of_seconds(release, scene, figure):
-    """Pods get three seconds, as from a handler of spot notices or a graceful node shutdown.
+    """Pods get three seconds, as from a handler of spot notices or a node's shutdown.
 
     What does not end in that time is killed, and runs again on the node that stays.
     """
@@ -116,7 +116,7 @@ async def test_a_spot_node_with_a_notice_of_seconds(release, scene, figure):
 
 @pytest.mark.timeout(300, func_only=True)
 async def test_a_pod_that_the_kubelet_evicts(release, scene, figure):
-    """It stays in the list as Failed, as after a graceful node shutdown, and counts for nothing."""
+    """It stays in the list as Failed, as after a graceful node shutdown, and is not counted."""
     name = scene.name
     workers = deployment(release, name, name, grace_seconds=15)
     pod = workers["spec"]["template"]["spec"]

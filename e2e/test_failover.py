@@ -1,4 +1,4 @@
-"""The Redis server that has the queue dies for good, and another one stands in for it."""
+"""The Redis server that has the queue dies for good, and another one takes over."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ class Application:
         self._exec = lambda *words: kubectl("exec", name, "--", *words)
 
     async def naps(self, seconds: float, *queues: str) -> list[int]:
-        """One in each queue; the attempts that got to the end."""
+        """Enqueue a nap in each queue; return the numbers of the attempts that finished."""
         words = ("python", "/jobs/produce.py", str(seconds), *queues)
         return [int(line) for line in (await asyncio.to_thread(self._exec, *words)).split()]
 
     def running(self, *queues: str) -> int:
-        """How many tasks run in them."""
+        """Return how many tasks of these queues run."""
         rows = self._exec("identtqueue", "depth", "--json", *queues).splitlines()
         return sum(json.loads(row)["in_flight"] for row in rows)
 

@@ -1,4 +1,4 @@
-"""Others who write: manifests that are applied again, with and without `replicas`."""
+"""GitOps controllers, which apply a manifest again and again, with and without `replicas`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ARGO = "argocd-controller"
 
 
 def apply_as(scene, manager: str, body: dict, *words: str) -> None:
-    """Apply the manifest as a GitOps controller does, server-side under a name of its own."""
+    """Apply the manifest as a GitOps controller does: server-side, as its own field manager."""
     scene.kubectl(
         *("apply", "--server-side", "--force-conflicts", f"--field-manager={manager}", "-f", "-"),
         *words,
@@ -22,7 +22,7 @@ def apply_as(scene, manager: str, body: dict, *words: str) -> None:
 
 @pytest.mark.timeout(240, func_only=True)
 async def test_a_manifest_without_replicas_is_applied_again_and_again(release, scene):
-    """Neither scaled nor rolled: the manifest and the operator own different fields."""
+    """It neither scales nor rolls out: manifest and operator own different fields."""
     name = scene.name
     manifest = deployment(release, name, name)
     manifest["spec"].pop("replicas")
@@ -44,7 +44,7 @@ async def test_a_manifest_without_replicas_is_applied_again_and_again(release, s
 
 @pytest.mark.timeout(240, func_only=True)
 async def test_a_manifest_with_replicas_zero_is_told_and_corrected(release, scene):
-    """The tasks that run get their grace time; the number is back as soon as a task waits."""
+    """Running tasks get their grace time; the number returns as soon as a task waits."""
     name = scene.name
     manifest = deployment(release, name, name)
     scene.kubectl.apply(manifest, task_queue(release, name, name))

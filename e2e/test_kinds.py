@@ -1,4 +1,4 @@
-"""StatefulSets and a kind of its own: up and down with running tasks, and nothing is lost."""
+"""StatefulSets and a custom kind are scaled up and down while tasks run, and no task is lost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ POLICIES = ["OrderedReady", "Parallel"]
 
 
 def stateful_set(release, name, policy, replicas=0):
-    """The StatefulSet with the pods of a user's Deployment."""
+    """Make a StatefulSet with the pods of a user's Deployment."""
     body = deployment(release, name, name, replicas=replicas, grace_seconds=120)
     body["kind"] = "StatefulSet"
     body["spec"] |= {"serviceName": name, "podManagementPolicy": policy}
@@ -30,7 +30,7 @@ def of_a_stateful_set(release, name, **more):
 
 @pytest.fixture
 def stateful_name(kubectl, name) -> Iterator[str]:
-    """Name the test's StatefulSet, which goes at the end."""
+    """Name the test's StatefulSet, which is deleted at the end."""
     yield name
     kubectl("delete", "taskqueue,statefulset", name, "--ignore-not-found", "--timeout=100s")
 
@@ -40,7 +40,7 @@ def replicas(scene, kind="statefulset") -> int:
 
 
 async def attempts(scene, tasks) -> list[int]:
-    """By their results, once all of them have ended."""
+    """Wait until all tasks have ended; return the attempt numbers that they return."""
     return [each.unwrap() for each in await scene.client.wait_many(tasks, 100)]
 
 
@@ -61,7 +61,7 @@ async def test_up_and_down_with_running_tasks(release, scene, stateful_name, pol
 
 @pytest.mark.parametrize("policy", POLICIES)
 async def test_the_number_follows_down_to_the_busy_ordinal(release, scene, stateful_name, policy):
-    """Pods above it go; those below it can't go before it, however idle they are."""
+    """Idle pods above the busy one end; those below it cannot end before it."""
     scene.kubectl.apply(
         stateful_set(release, scene.name, policy, replicas=3),
         of_a_stateful_set(release, scene.name, paused=True),
@@ -110,7 +110,7 @@ async def test_a_rollout_amid_a_scale_down_ends(release, scene, stateful_name, p
 
 @pytest.fixture
 def pools(release) -> Iterator[None]:
-    """The CustomResourceDefinition; it goes at the end."""
+    """Install the CustomResourceDefinition, and delete it at the end."""
     release.kubectl.apply(definition())
     words = ("--for=condition=Established", f"crd/{PLURAL}.{GROUP}", "--timeout=30s")
     release.kubectl("wait", *words)
@@ -132,7 +132,7 @@ def of_a_pool(release, name, **more):
 
 
 async def test_a_kind_of_its_own_whose_controller_ends_any_pod(release, scene, controller):
-    """It ends the oldest pods: among them the one with the longest task."""
+    """The controller ends the oldest pods, among them the one with the longest task."""
     scene.kubectl.apply(of_a_pool(release, scene.name))
     await scene.until_looked_after()
     seconds = [20, 2, 2, 4]

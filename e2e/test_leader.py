@@ -1,4 +1,4 @@
-"""Two operator pods: the leader is killed, or frozen; the other one goes on, and nothing twice."""
+"""Two operator pods: the leader is killed or frozen, and the other repeats nothing."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def operators(release: Release) -> Iterator[Release]:
 
 
 def leader(release: Release) -> str:
-    """Name of the pod that holds the Lease; empty if nobody does."""
+    """Return the name of the pod that holds the Lease; empty if no pod does."""
     return release.kubectl.get("lease", "identtqueue-operator")["spec"].get("holderIdentity") or ""
 
 
@@ -45,7 +45,7 @@ def operator_pods(release: Release) -> list[dict]:
 
 
 def raises_told(scene) -> int:
-    """How often the events say that the number was raised."""
+    """Count how often the events say that the number was raised."""
     return sum(
         event.get("count") or 1
         for event in scene.kubectl.list("events")
@@ -54,7 +54,7 @@ def raises_told(scene) -> int:
 
 
 async def test_killed_leader(operators, scene, watch, figure):
-    """SIGKILL just before a push; its pod does not come back."""
+    """The leader is killed just before a push, and its pod does not come back."""
     first, replicas = await begin(operators, scene, watch)
     killed_at = await asyncio.to_thread(kill_for_good, scene.kubectl, first)
     tasks = [await scene.client.enqueue_job(scene.name, "nap", seconds=1) for _ in range(3)]
@@ -75,7 +75,7 @@ async def test_killed_leader(operators, scene, watch, figure):
 
 
 async def test_frozen_leader(operators, scene, watch, figure):
-    """It wakes when another one leads, with a picture of long ago, and there is work to do."""
+    """The old leader wakes with outdated knowledge, while another one leads and tasks wait."""
     await asyncio.to_thread(
         wait_until, "two operators are ready", lambda: len(ready(operators)) == 2, 60
     )

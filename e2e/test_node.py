@@ -1,4 +1,4 @@
-"""A node falls silent. Its pods may well run on: only evidence, or the lease, takes their tasks."""
+"""A node falls silent. Its pods may run on, so their tasks move only on evidence, or by the lease."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from testing.cluster.workload import deployment, task_queue
 async def test_silent_node(release, scene, figure):
     """The kubelet stops, and one of the two pods loses its network as well.
 
-    The one that still reaches Redis keeps its task through the node's NotReady to the end. The
-    other one, a zombie that works on, loses it by the lease; another worker begins it again, and
-    what the zombie has to say when its network is back, in the middle of that, counts for nothing.
+    The pod that still reaches Redis keeps its task to the end, although the node is NotReady. The
+    other pod works on without Redis, so its lease expires and another worker begins the task again.
+    When the network returns during that second run, the report of the first one is refused.
     """
     name, node = scene.name, release.other_node
     scaling = {"minReplicas": 2, "maxReplicas": 2, "concurrencyPerReplica": 1}

@@ -1,4 +1,4 @@
-"""What holds the number of replicas back, and what gives it back: pauses, limits, a deletion."""
+"""Pauses and limits hold the number of replicas back; a deletion restores the original number."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def limited_by(scene) -> str:
 
 
 async def test_pause_at_a_number(release, scene):
-    """It goes to that number, finishes what runs, stays there whatever waits, and goes on."""
+    """It goes to that number, lets tasks finish, stays there whatever waits, and then goes on."""
     name = scene.name
     scene.kubectl.apply(
         deployment(release, name, name, replicas=3, grace_seconds=120),
@@ -66,7 +66,7 @@ async def test_a_pause_of_shrinking_lets_growing_go_on(release, scene):
 
 
 async def test_percent_policies_in_both_directions(release, scene, watch):
-    """Up from 1 by 100 %, down by 33 % of 3, 2 and 1, which is one each time."""
+    """Up from 1 by 100 %; down by 33 % of 3, 2 and 1, which is one replica each time."""
     name = scene.name
     up = {"policies": [{"type": "Percent", "value": 100, "periodSeconds": 5}]}
     down = {"policies": [{"type": "Percent", "value": 33, "periodSeconds": 5}]}

@@ -12,7 +12,7 @@ from testing.cluster.workload import deployment, task_queue
 
 
 async def begin(release, scene, *, replicas: int = 2, spread: bool = False, **overrides) -> str:
-    """Workers that stay, one of them in the middle of a task; that task."""
+    """Start workers that stay, one of them in the middle of a task; return the task."""
     name = scene.name
     scaling = {"minReplicas": replicas, "maxReplicas": replicas, "concurrencyPerReplica": 1}
     scene.kubectl.apply(
@@ -26,7 +26,7 @@ async def begin(release, scene, *, replicas: int = 2, spread: bool = False, **ov
 
 
 async def again(scene, task: str, killed_at: float, seconds: float) -> float:
-    """Seconds from the kill until the second attempt began; the task then ends well."""
+    """Return the seconds from the kill until the second attempt began, once the task has ended."""
     info = await scene.until_running(task, attempt=2, seconds=seconds)
     assert await scene.client.wait_for_result(task, 60) >= 2
     return info.started_at_ms / 1000 - killed_at
@@ -48,7 +48,7 @@ async def test_container_killed(release, scene, figure):
 
 
 async def test_pod_deleted_in_order(release, scene, figure):
-    """SIGTERM: the worker gives the task back before it goes; nothing is charged."""
+    """After SIGTERM the worker gives the task back before it ends; no loss is charged."""
     name = scene.name
     scene.kubectl.apply(
         deployment(release, name, name, replicas=2, grace_seconds=12),
@@ -131,7 +131,7 @@ async def test_poison_task_ends_as_a_dead_letter(release, scene):
 @pytest.mark.alone
 @pytest.mark.timeout(420, func_only=True)
 async def test_node_killed(release, scene, figure):
-    """Power failure: no kubelet reports anything, so the lease decides."""
+    """As in a power failure, no kubelet reports anything, so the lease decides."""
     task = await begin(release, scene, spread=True)
     busy = await scene.pod_of(task)
     if busy["spec"]["nodeName"] == release.system_node:

@@ -1,7 +1,7 @@
 """A scale-down amid a rollout: the rollout ends, and no task is cut off.
 
-Each test brings the moment about in which the operator could choose a new pod that is not ready:
-the tasks end, one after the other, while the first new pods are starting.
+Each test creates the situation in which the operator could choose a new pod that is not ready:
+the tasks end one after the other, while the first new pods are starting.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def scaling(before: int, after: int) -> dict[str, Any]:
 
 
 async def busy(scene, count: int) -> tuple[list[str], float]:
-    """So many tasks, all running, that end at intervals of two seconds; when the first one does."""
+    """Start tasks that end two seconds apart; return them, and when the first one ends."""
     first = time.time() + START_SECONDS + 2 * count
     receipts = await scene.client.submit_many(
         Submission(scene.name, "nap_until", kwargs={"at": first + 2 * number})
@@ -48,12 +48,12 @@ async def busy(scene, count: int) -> tuple[list[str], float]:
 
 
 async def until_shortly_before(at: float) -> None:
-    """The script of the test: the new pods are to start as the tasks end."""
+    """Sleep until new pods, if created now, would start while the tasks end."""
     await asyncio.sleep(max(0.0, at - 3 - time.time()))
 
 
 def rolled_out(scene) -> bool:
-    """Tell what `kubectl rollout status` would."""
+    """Return whether `kubectl rollout status` would report success."""
     found = scene.kubectl.get("deployment", scene.name)
     status, number = found["status"], found["spec"]["replicas"]
     return (
@@ -64,7 +64,7 @@ def rolled_out(scene) -> bool:
 
 
 async def expect_end(scene, figure, what: str, tasks: list[str], after: int) -> None:
-    """All tasks done at their first attempt, all pods new, so many of them, nobody told to go."""
+    """Check that all tasks ended at their first attempt, and that this many pods, all new, stay."""
     begun = time.time()
 
     async def at_rest() -> bool:
@@ -94,7 +94,7 @@ async def test_a_rollout_amid_a_scale_down_ends(release, scene, figure, shape, b
 
 @pytest.mark.timeout(360, func_only=True)
 async def test_eight_to_four(release, scene, figure):
-    """From four replicas on, the default lets some pods be away and others be too many."""
+    """From four replicas on, the default allows pods to be unavailable and others in surplus."""
     name = scene.name
     scene.kubectl.apply(
         deployment(release, name, name, grace_seconds=90),
@@ -108,7 +108,7 @@ async def test_eight_to_four(release, scene, figure):
 
 @pytest.mark.timeout(300, func_only=True)
 async def test_slow_readiness(release, scene, figure):
-    """The worker registers long before the first probe."""
+    """The worker registers long before its pod's first readiness probe."""
     name = scene.name
     workers = deployment(release, name, name, grace_seconds=90)
     probe = workers["spec"]["template"]["spec"]["containers"][0]["readinessProbe"]

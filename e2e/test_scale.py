@@ -1,4 +1,4 @@
-"""Scaling by list length: from zero on the push, to zero without hurting anyone."""
+"""Scaling by list length: from zero on the first push, and to zero without cutting a task off."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def test_a_busy_worker_outlives_the_scale_down(release, scene):
 
 
 async def test_busy_workers_that_were_told_to_go_are_called_back(release, scene):
-    """Work returns in the middle of a drain: nobody is restarted, and nothing is interrupted."""
+    """Work returns during a drain: no worker restarts, and no task is cut off."""
     name = scene.name
 
     def of(most: int) -> dict:
@@ -99,7 +99,7 @@ async def test_busy_workers_that_were_told_to_go_are_called_back(release, scene)
 
 
 async def test_as_many_workers_as_the_waiting_time_needs(release, scene):
-    """Strategy WaitTime: more tasks than one worker gets done in time."""
+    """With the strategy WaitTime, more tasks wait than one worker finishes in time."""
     name = scene.name
     strategy = {"type": "WaitTime", "waitTime": {"targetSeconds": 10}}
     scene.kubectl.apply(
@@ -141,7 +141,7 @@ async def test_what_kubectl_shows(release, scene):
 
 
 async def test_workers_are_ready_when_a_scheduled_task_falls_due(release, scene, watch, figure):
-    """From zero: pods are started by the start-up time that was measured before it is due."""
+    """From zero, pods are started earlier by the start-up time that was measured."""
     name = scene.name
     scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
     await scene.until_looked_after()

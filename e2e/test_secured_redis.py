@@ -62,7 +62,7 @@ def logins(password: str) -> list[dict]:
 
 
 def redis_objects(certificates: Certificates, queue: str) -> list[dict]:
-    """The server, with its configuration and certificates in a Secret."""
+    """Make the objects of the server, with its configuration and certificates in a Secret."""
     roles = (Role.PRODUCER, Role.OPERATOR, Role.WORKER)
     text = CONFIG.format(**{role.value: " ".join(rules(role, [queue])) for role in roles})
     server = [Path(file).read_text() for file in certificates.server]
@@ -88,7 +88,7 @@ def certificates(release: Release, tmp_path: Path) -> Certificates:
 
 @pytest.fixture
 def redis_port(release: Release, certificates: Certificates, name: str) -> Iterator[int]:
-    """The server runs; a local port that leads to it."""
+    """Start the server, and provide a local port that leads to it."""
     kubectl = release.kubectl
     pair = [Path(file).read_text() for file in certificates.client]
     kubectl.apply(
@@ -214,7 +214,7 @@ def _restarts(kubectl: Kubectl, name: str) -> int:
 
 
 def _last_words(kubectl: Kubectl, name: str) -> str:
-    """Logs of the containers that were there before."""
+    """Return the logs of containers that have ended."""
     return "\n".join(
         kubectl("logs", pod["metadata"]["name"], "--previous", "--tail=60")
         for pod in kubectl.list("pods", f"app={name}")

@@ -1,4 +1,4 @@
-"""What else runs in a worker's pod neither dies for it nor lets it pass for dead."""
+"""Other containers in a worker's pod: their end is not taken for the worker's, nor hides it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from testing.cluster.workload import IMAGE, deployment, pod_spec, task_queue
 
 
 def companion(name: str, **more) -> dict:
-    """A container that only waits."""
+    """Make a container that only waits."""
     worker = pod_spec()["containers"][0]
     kept = ("image", "imagePullPolicy", "resources", "securityContext")
     waits = ["sh", "-c", "trap exit TERM; while :; do sleep 1 & wait; done"]
@@ -20,7 +20,7 @@ def companion(name: str, **more) -> dict:
 
 @pytest.mark.timeout(300, func_only=True)
 async def test_sidecars_and_ephemeral_containers_end_and_the_task_goes_on(release, scene):
-    """A sidecar, a native sidecar and a debugging container each end while a task runs."""
+    """A sidecar, a native sidecar and a debugging container end while a task runs."""
     name = scene.name
     workers = deployment(release, name, name)
     pod = workers["spec"]["template"]["spec"]
@@ -52,7 +52,7 @@ async def test_sidecars_and_ephemeral_containers_end_and_the_task_goes_on(releas
 
 
 async def test_the_workers_own_container_ends_beside_a_sidecar(release, scene):
-    """The task comes back at once, although the pod lives on."""
+    """The task is requeued at once, although the pod lives on."""
     name = scene.name
     workers = deployment(release, name, name)
     workers["spec"]["template"]["spec"]["containers"].append(companion("proxy"))

@@ -25,7 +25,7 @@ GRACE_SECONDS = 90
 
 @pytest.fixture
 def starting(kubectl: Kubectl, name: str) -> Iterator[str]:
-    """A pod with a worker whose application takes long to import."""
+    """Provide a pod with a worker whose application takes long to import."""
     jobs: dict[str, Any] = {
         "apiVersion": "v1",
         "kind": "ConfigMap",

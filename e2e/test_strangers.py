@@ -1,7 +1,6 @@
-"""Tenants who mean harm, on a real cluster: what each tries, what they get, what others notice.
+"""Malicious tenants on a real cluster: what each tries, what they achieve, what others notice.
 
-Each is an unprivileged user. What they may do is written in the test; the cluster's administrator
-has given it to them for good reasons.
+Each is an unprivileged user. The test says which permissions the administrator has given them.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from testing.waiting import wait_until
 
 @pytest.fixture
 def tenant(kubectl: Kubectl, name: str) -> Iterator[Author]:
-    """May write TaskQueues."""
+    """Provide a tenant who may write TaskQueues and nothing else."""
     tenant = Author(kubectl, f"tenant-{name}")
     tenant.may()
     tenant.until_policy_holds()
@@ -36,19 +35,19 @@ def tenant(kubectl: Kubectl, name: str) -> Iterator[Author]:
 
 
 def made_by(tenant: Author, body: dict[str, Any]) -> dict[str, Any]:
-    """The TaskQueue with the mark by which the fixture removes it."""
+    """Label the TaskQueue, so that the fixture `tenant` deletes it."""
     body["metadata"]["labels"] = {"tenant": tenant.name}
     return body
 
 
 def restarts(kubectl: Kubectl, release: Release) -> int:
-    """How often the operator was restarted."""
+    """Return how often the operator was restarted."""
     pods = kubectl.list("pods", release.operator_selector)
     return sum(s["restartCount"] for pod in pods for s in pod["status"]["containerStatuses"])
 
 
 def test_a_tenant_who_may_not_create_pods_does_not_get_them_by_a_template(kubectl, tenant, name):
-    """With a pod that would be the operator itself, with its token."""
+    """The template's pod would run as the operator, with its token."""
     pod = pod_spec() | {"serviceAccountName": RELEASE, "automountServiceAccountToken": True}
     said = tenant.kubectl.refused(queue(name, template={"spec": pod}))
     assert "needs an author who may create Deployments" in said
@@ -57,7 +56,7 @@ def test_a_tenant_who_may_not_create_pods_does_not_get_them_by_a_template(kubect
 
 
 async def test_a_tenant_does_not_scale_somebody_elses_deployment(release, scene, tenant):
-    """Neither a service to zero, nor the operator, nor by a TaskQueue that is there already."""
+    """Neither a service nor the operator, and not through a TaskQueue that exists already."""
     theirs = deployment(release, scene.name, scene.name, replicas=1)
     scene.kubectl.apply(theirs)
     tenant.may(scale("patch", "mine"))
@@ -72,7 +71,7 @@ async def test_a_tenant_does_not_scale_somebody_elses_deployment(release, scene,
 
 
 def test_a_tenant_does_not_have_somebody_elses_secret_sent_to_them(release, kubectl, tenant, name):
-    """The password of the chart's Redis, which the operator may read, to an address of theirs."""
+    """The operator may read the password of the chart's Redis; the tenant names its own address."""
     collector = {"address": "collector.example:6379"}
     tenant.may(scale("patch", "mine"), read("my-own"))
     mine = collector | {"credentialsSecretRef": {"name": "my-own"}}
@@ -92,7 +91,7 @@ def test_a_tenant_does_not_have_somebody_elses_secret_sent_to_them(release, kube
     ["169.254.169.254:80", "127.0.0.1:8080", "[::ffff:169.254.169.254]:80", "0:8080"],
 )
 async def test_a_tenant_does_not_reach_what_only_the_operator_reaches(scene, tenant, name, address):
-    """The metadata service of a cloud, and the operator's own port."""
+    """It tries the metadata service of a cloud, and the operator's own port."""
     tenant.may(scale("patch", name))
     body = made_by(tenant, queue(name, workloadRef={"name": name}, redis={"address": address}))
     tenant.until_taken(lambda: tenant.creates(body))
@@ -112,7 +111,7 @@ def refused_address(kubectl: Kubectl, name: str) -> dict[str, Any] | None:
 
 
 def deployment_of_nothing(name: str) -> dict[str, Any]:
-    """A Deployment without replicas, whose pods nobody needs."""
+    """Make a Deployment without replicas, whose pods nobody needs."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -133,7 +132,7 @@ HUGE = 900 * 1024
 async def test_a_flood_of_taskqueues_and_huge_ones_harm_nobody_else(
     release, scene, watch, tenant, name, figure
 ):
-    """At servers that are silent or none, or refuse; and objects near etcd's limit."""
+    """Their servers are silent, no Redis, or refuse; the objects are near etcd's limit."""
     before = restarts(scene.kubectl, release)
     names = [f"{name}-{number}" for number in range(FLOOD)]
     rights = scale("patch", "unused") | {"resourceNames": names}
@@ -227,7 +226,7 @@ def violated(kubectl: Kubectl, name: str) -> dict[str, Any] | None:
 
 @pytest.mark.timeout(420, func_only=True)
 async def test_a_stranger_does_not_read_the_metrics(release, kubectl, tmp_path):
-    """With tokens and TLS, on the API server's own TokenReview and SubjectAccessReview."""
+    """The API server's own TokenReview and SubjectAccessReview decide, over TLS."""
     reader = f"{release.namespace}-{RELEASE}-metrics"
     binding = f"{release.namespace}-reads-metrics"
     certificates = Certificates(tmp_path, server_hosts=["127.0.0.1"])

@@ -1,4 +1,4 @@
-"""With `template` the Deployment is the operator's: made, changed, kept, gone with its owner."""
+"""With `template`, the operator creates, updates and protects the Deployment until the end."""
 
 from __future__ import annotations
 
@@ -55,12 +55,12 @@ async def test_template_from_creation_to_deletion(release, scene, figure):
 
 
 def all_new(scene, old: set) -> list[dict]:
-    """The pods, once none of the old ones is among them."""
+    """Return the pods once none of the old ones is left; until then, nothing."""
     pods = scene.kubectl.list("pods", f"identtqueue.dev/taskqueue={scene.name}")
     return pods if not old & {pod["metadata"]["uid"] for pod in pods} else []
 
 
 def queues_of(scene) -> str:
-    """The queues that the Deployment's workers are told to serve."""
+    """Return the queues that the Deployment's workers are configured to serve."""
     pod = scene.kubectl.get("deployment", scene.name)["spec"]["template"]["spec"]
     return next(e["value"] for e in pod["containers"][0]["env"] if e["name"].endswith("_QUEUES"))

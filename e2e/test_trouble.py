@@ -1,4 +1,4 @@
-"""What is wrong is said, in words; nothing is scaled on a guess."""
+"""Troubles of Redis, Secrets, workloads and permissions are reported, and nothing scales blindly."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from testing.cluster.workload import deployment, task_queue
 
 
 async def told(scene, kind: str, status: str, reason: str | None = None, seconds: float = 60):
-    """The condition, once it is so."""
+    """Wait until the condition has this status and reason; return it."""
 
     def look():
         found = scene.kubectl.condition(scene.name, kind)
@@ -154,7 +154,7 @@ def test_helm_test_and_upgrade(release):
 
 
 def test_rights(release):
-    """What the operator may do, and what workers may not."""
+    """Check what the operator may do, and what workers may not do."""
 
     def may(verb: str, what: str, account: str) -> bool:
         user = f"system:serviceaccount:{release.namespace}:{account}"
@@ -180,7 +180,7 @@ def test_rights(release):
 
 @pytest.mark.timeout(360, func_only=True)
 async def test_rights_that_are_taken_away_and_come_back(release, scene):
-    """Somebody edits the operator's Role while it runs: told, nothing lowered, mended by itself."""
+    """The operator's Role is edited while it runs: reported, nothing lowered, and it recovers."""
     name = scene.name
     scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
     nap = await scene.client.enqueue_job(name, "nap", seconds=0)

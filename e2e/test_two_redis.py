@@ -1,4 +1,4 @@
-"""One workload for the queues of two Redis: the larger number counts, and one may be away."""
+"""One workload for the queues of two Redis: the larger number counts, even if one is away."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def second_redis() -> list[dict]:
 
 
 def pods_with_two_workers() -> dict:
-    """The second container is named like the trigger, and needs nothing but its image."""
+    """Make a pod whose second container is named like the trigger, and needs only its image."""
     spec = pod_spec()
     (worker,) = spec["containers"]
     spec["containers"].append(worker | {"name": "second"})
@@ -119,7 +119,7 @@ def a_trigger(**changes: Any) -> dict[str, Any]:
     ],
 )
 def test_triggers_that_break_a_rule_are_refused(release, name, triggers, says):
-    """By the API server, from the rules in the CRD."""
+    """The API server refuses them, by the rules in the CRD."""
     answer = release.kubectl.refused(task_queue(release, name, name, triggers=triggers))
     assert says in answer
 

@@ -1,4 +1,4 @@
-"""Another release of the operator, and a tenant's namespace that is deleted under its hands."""
+"""A second release of the operator, and a tenant's namespace that is deleted while it works."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ NAME = "identtqueue-second"
 
 @dataclass(frozen=True)
 class Second:
-    """A release that serves the first one's namespace too, and a tenant's."""
+    """A second release, which serves the first one's namespace and a tenant's."""
 
     release: Release
     tenant: Kubectl
 
     def log(self) -> list[dict]:
-        """Lines of its operator."""
+        """Return the lines of its operator's log."""
         lines = self.release.kubectl("logs", f"deployment/{NAME}", "--tail=-1").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
@@ -71,7 +71,7 @@ async def test_a_second_release_leaves_the_taskqueue_to_the_first(release, secon
 
 @pytest.mark.timeout(300, func_only=True)
 async def test_a_namespace_that_is_deleted_ends_quietly(release, second, scene):
-    """With a template, tasks that run, and an operator that would make the Deployment again."""
+    """It has a template and running tasks; the operator must not create the Deployment again."""
     name, tenant = scene.name, second.tenant
     secret = scene.kubectl.get("secret", release.redis_secret)
     copy = {key: secret[key] for key in ("apiVersion", "kind", "data", "type")}

@@ -1,4 +1,4 @@
-"""The operator, its chart and the CRD: from an earlier release to this one, back, and on again."""
+"""Upgrades of operator, chart and CRD: from an earlier release to this one, back, and again."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGE = "identtqueue/operator:before"
 
 @pytest.fixture
 def earlier(release: Release) -> Iterator[Release]:
-    """The earlier release, installed beside the tests' own; at the end the CRD is today's again."""
+    """Install the earlier release beside the tests' own; put today's CRD back at the end."""
     run(SCRIPTS / "images.sh", "before", timeout=600)
     try:
         with namespace(f"e2e-upgrade-{secrets.token_hex(3)}") as kubectl:
@@ -55,7 +55,7 @@ def roll_back(release: Release) -> None:
 
 
 class Work:
-    """Tasks that come all the time, in two queues."""
+    """A steady stream of tasks in two queues."""
 
     def __init__(self, client: Client, queues: list[str]) -> None:
         self._client = client
@@ -64,7 +64,7 @@ class Work:
         self.tasks: list[str] = []
 
     async def run(self) -> None:
-        """Enqueue without end."""
+        """Enqueue tasks until cancelled."""
         while True:
             for queue in self._queues:
                 self.tasks.append(await self._client.enqueue_job(queue, "nap", seconds=1.5))
@@ -72,7 +72,7 @@ class Work:
             await asyncio.sleep(1)
 
     async def done_from_now(self, number: int) -> None:
-        """Return when so many tasks that come from now on have succeeded at their first attempt."""
+        """Wait until this many tasks, all enqueued from now on, succeeded at once."""
         while not self._fresh.empty():
             self._fresh.get_nowait()
         for _ in range(number):
@@ -159,7 +159,7 @@ async def test_there_and_back_while_work_runs(earlier):
 
 
 async def there_and_back(earlier: Release, names: list[str], port: int) -> None:
-    """The story, with Redis at that local port."""
+    """Upgrade, roll back and upgrade again, with Redis at that local port."""
     kubectl = earlier.kubectl
     async with Client(RedisSettings(address=f"redis://127.0.0.1:{port}")) as client:
         async with working(client, names) as work:

@@ -1,4 +1,4 @@
-"""Why nobody works is said, with Kubernetes' own words; and it passes by itself."""
+"""Reasons why no task is worked on: each is reported in Kubernetes' words, and clears by itself."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def crashes(pod: Pod) -> None:
 
 
 def takes_too_much_memory(pod: Pod) -> None:
-    """Crash as a worker does whose tasks need more than the limit."""
+    """Crash as a worker does whose tasks need more memory than the limit."""
     pod["containers"][0]["command"] = ["python", "-c", "bytearray(2**29)"]
 
 
@@ -42,7 +42,7 @@ def finds_no_node(pod: Pod) -> None:
 
 
 def breaks_the_standard(pod: Pod) -> None:
-    """The namespace enforces the Pod Security Standard `restricted`."""
+    """Break the Pod Security Standard `restricted`, which the namespace enforces."""
     pod["containers"][0]["securityContext"] = {"allowPrivilegeEscalation": True}
 
 
@@ -58,7 +58,7 @@ BROKEN = {
 
 
 async def told(scene, reason: str) -> dict[str, Any]:
-    """The condition, once it says so, and the event."""
+    """Wait until the condition gives this reason, and the event too; return the condition."""
 
     def look() -> dict[str, Any] | None:
         found = scene.kubectl.condition(scene.name, "WorkersReady")
@@ -99,7 +99,7 @@ async def test_why_nobody_works_and_that_it_passes(release, scene, reason):
 
 @contextmanager
 def quota(scene) -> Iterator[None]:
-    """No more pods in the namespace."""
+    """Allow no more pods in the namespace."""
     body = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -140,7 +140,7 @@ async def test_a_quota_is_told_and_holds_growth_back(release, scene):
 
 
 def sleeps(pod: Pod) -> None:
-    """Something that is no worker, and Ready at once."""
+    """Run something that is no worker, and is Ready at once."""
     pod["containers"][0]["command"] = ["sleep", "infinity"]
     del pod["containers"][0]["readinessProbe"]
     pod["terminationGracePeriodSeconds"] = 0
@@ -148,7 +148,7 @@ def sleeps(pod: Pod) -> None:
 
 @pytest.mark.timeout(300, func_only=True)
 async def test_a_deployment_that_is_something_else_is_left_alone(release, scene):
-    """The name is a slip, say: the TaskQueue is idle, and would go to zero."""
+    """`workloadRef` has the wrong name. The TaskQueue is idle, so it would scale to zero."""
     name = scene.name
     other = deployment(release, name, name, replicas=2)
     sleeps(other["spec"]["template"]["spec"])
@@ -167,7 +167,7 @@ async def test_a_deployment_that_is_something_else_is_left_alone(release, scene)
 
 @pytest.mark.timeout(300, func_only=True)
 async def test_a_copy_of_a_pod_with_the_same_labels_is_not_counted(release, scene):
-    """Copy a pod the way `kubectl debug --copy-to --keep-labels` does."""
+    """The pod is copied as `kubectl debug --copy-to --keep-labels` does."""
     name = scene.name
     workers = deployment(release, name, name)
     scene.kubectl.apply(workers, task_queue(release, name, name))

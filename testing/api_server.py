@@ -1,8 +1,9 @@
 """A small Kubernetes API server over HTTP: objects in memory, with what the operator relies on.
 
-That is: resource versions and the conflicts they cause, generations, merge patches, server-side
-apply (as far as creating and merging goes), the status and scale subresources, lists, watches that
-continue from a version, and discovery. No validation, no controllers; see `fleet` for a ReplicaSet.
+It has resource versions and the conflicts they cause, generations, merge patches, server-side apply
+(as far as creating and merging goes), the status and scale subresources, lists, watches that
+continue from a version, and discovery. It has no validation and no controllers: `fleet` and
+`controllers` play their part.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ SCALABLE = ("deployments", "replicasets", "statefulsets", "workerpools")
 
 
 class Refusal(Exception):
-    """An answer that is an error."""
+    """An error answer of the server."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
         super().__init__(message)
@@ -49,7 +50,7 @@ class Refusal(Exception):
 
 
 class ApiServer:
-    """The server. `objects` may be looked at; `put`, `change` and `remove` are `kubectl`'s part."""
+    """The server. Tests read `objects`; `put`, `change` and `remove` do what kubectl does."""
 
     def __init__(self) -> None:
         self.objects: dict[tuple[str, str, str], Json] = {}
@@ -164,7 +165,7 @@ class ApiServer:
         namespace: str = "ns",
         manager: str = "kubectl-client-side-apply",
     ) -> Json:
-        """Merge a patch into an object, whatever its version. One without effect is no news."""
+        """Merge a patch into an object of any version. A patch without effect causes no event."""
         before = self.get(plural, name, namespace)
         after = _merge(before, patch)
         if after == before:
@@ -182,11 +183,11 @@ class ApiServer:
         self._store("DELETED", plural, body, keep=False)
 
     def remove_unnoticed(self, plural: str, name: str, namespace: str = "ns") -> None:
-        """Delete an object without a word to the watches."""
+        """Delete an object without an event for the watches."""
         del self.objects[plural, namespace, name]
 
     def put_unnoticed(self, plural: str, name: str, body: Json, namespace: str = "ns") -> None:
-        """Create an object without a word to the watches."""
+        """Create an object without an event for the watches."""
         listeners, self.listeners = self.listeners, []
         self.put(plural, name, body, namespace)
         self.listeners = listeners
@@ -287,7 +288,7 @@ class ApiServer:
         return self._one(request, plural, namespace, name, sub, body)
 
     def _discover(self, parts: list[str]) -> Json:
-        """Say which groups there are, or which kinds a group has."""
+        """Return which groups there are, or which kinds a group has."""
         if parts == ["api"]:
             return {"kind": "APIVersions", "versions": ["v1"]}
         if parts == ["apis"]:
@@ -313,7 +314,7 @@ class ApiServer:
         return {"kind": "APIResourceList", "groupVersion": name, "resources": resources}
 
     def _review(self, spec: Json) -> Json:
-        """Answer about a token, or about the right of a user."""
+        """Answer whether a token is valid, or whether a user has a permission."""
         if "token" in spec:
             user = self.tokens.get(spec["token"])
             return {"authenticated": user is not None, "user": user or {}}
@@ -322,7 +323,7 @@ class ApiServer:
         return {"allowed": spec["user"] in self.readers}
 
     def _page(self, request: web.Request, items: list[Json]) -> Json:
-        """A list, or the piece of it that was asked for."""
+        """Return a list, or the requested page of it."""
         metadata: Json = {"resourceVersion": str(self._last_version())}
         token, limit = request.query.get("continue"), int(request.query.get("limit") or 0)
         begin = 0
@@ -418,12 +419,12 @@ class ApiServer:
         return self._history[-1][0] if self._history else 0
 
     def writes(self, part: str) -> list[Json | None]:
-        """Bodies of the writes to paths that contain this."""
+        """Return the bodies of all writes to paths that contain this text."""
         return [body for _, path, body in self.requests if part in path]
 
 
 def _only_metadata(answer: Json) -> Json:
-    """An object, or each of a list, without all that is its kind's own."""
+    """Reduce an object, or each object of a list, to its metadata."""
     if "items" in answer:
         return {**answer, "items": [_only_metadata(each) for each in answer["items"]]}
     head = {"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata"}
@@ -431,7 +432,7 @@ def _only_metadata(answer: Json) -> Json:
 
 
 def _scale(body: Json) -> Json:
-    """The `/scale` of an object."""
+    """Make the `/scale` of an object."""
     status, kept = body.get("status") or {}, ("name", "namespace", "uid", "resourceVersion")
     return {
         "kind": "Scale",
@@ -443,14 +444,14 @@ def _scale(body: Json) -> Json:
 
 
 def _group(name: str) -> Json:
-    """A group and its only version, by its name in discovery."""
+    """Describe a group and its only version, as discovery does, by the group's name."""
     group, _, version = name.partition("/")
     entry = {"groupVersion": name, "version": version}
     return {"name": group, "versions": [entry], "preferredVersion": entry}
 
 
 def _merge(target: Any, patch: Any) -> Any:
-    """RFC 7386."""
+    """Merge a patch into an object, as RFC 7386 says."""
     if not isinstance(patch, dict):
         return copy.deepcopy(patch)
     result = dict(target) if isinstance(target, dict) else {}

@@ -29,7 +29,7 @@ def nodes(schema: Schema, path: Path = ()) -> Iterator[tuple[Path, Schema]]:
 
 
 def is_bounded(node: Schema) -> bool:
-    """Whether no value of this node alone can be large."""
+    """Return whether this node by itself keeps each of its values small."""
     if node["type"] not in KEYWORDS or "enum" in node:
         return True
     if node["type"] == "object" and "properties" in node:
@@ -46,7 +46,7 @@ def bounds(schema: Schema) -> Iterator[tuple[Path, str, int]]:
 
 
 def with_size(path: Path, keyword: str, size: int) -> Any:
-    """Make an object in which the node at this path has this size, and nothing else is given."""
+    """Make an object in which the node at this path has this size, and nothing else is set."""
     value: Any
     if keyword == "maxLength":
         value = "x" * size

@@ -1,4 +1,4 @@
-"""Clock of a host, as its processes see it: libfaketime changes the time of day while they run.
+"""The clock of a host: libfaketime changes the time of day of its processes while they run.
 
 Only CLOCK_REALTIME jumps. As on a real host, CLOCK_MONOTONIC does not.
 """

@@ -2,8 +2,8 @@
 
 As in kubernetes/pkg/controller (1.34): `deployment/sync.go`, `rolling.go`, `recreate.go`,
 `util/deployment_util.go`, `replicaset/replica_set.go` and the order of victims in
-`controller_utils.go`. Each controller acts only when its `step` is called, on what the others have
-written before, so that a test decides how they interleave. Deployment and pods are objects in the
+`controller_utils.go`. Each controller acts only when its `step` is called, and sees what the others
+have written before, so a test decides how they interleave. Deployment and pods are objects in the
 tests' API server; the workers in the pods are registered in a real Redis.
 
 Where the ReplicaSet controller is free to choose between pods, it ends a busy one.
@@ -79,7 +79,7 @@ class Shape:
 
     @property
     def controllers(self) -> type[Controllers]:
-        """The model that understands it."""
+        """The model of Kubernetes' controllers for this shape."""
         return Controllers
 
 
@@ -139,7 +139,7 @@ class Controllers:
         self.api.put(self.plural, self.name, {"spec": spec})
 
     def roll_out(self) -> None:
-        """A new template."""
+        """Change the template, which begins a rollout."""
         revision = str(self._revision + 1)
         template = {"metadata": {"annotations": {"revision": revision}}}
         self.api.change(self.plural, self.name, {"spec": {"template": template}})
@@ -147,7 +147,7 @@ class Controllers:
     def pause(self, paused: bool) -> None:
         self.api.change(self.plural, self.name, {"spec": {"paused": paused}})
 
-    # --- what is so ---
+    # --- the present state ---
 
     @property
     def _deployment(self) -> dict[str, Any]:
@@ -159,7 +159,7 @@ class Controllers:
 
     @property
     def number(self) -> int:
-        """What the Deployment asks for."""
+        """The number of replicas that the Deployment asks for."""
         return int(self._deployment["spec"]["replicas"])
 
     @property
@@ -195,7 +195,7 @@ class Controllers:
 
     @property
     def _bounds(self) -> tuple[int, int]:
-        """Surge and unavailability in pods, rounded up and down; they are not both zero."""
+        """Surge (rounded up) and unavailability (rounded down) in pods; they are not both zero."""
         if self.shape.strategy != "RollingUpdate":
             return 0, 0
         surge = _scaled(self.shape.max_surge, self.number, math.ceil)
@@ -205,7 +205,7 @@ class Controllers:
     # --- the Deployment controller ---
 
     def step_deployment(self) -> None:
-        """One sync."""
+        """Let the Deployment controller sync once."""
         scaled = any(each.replicas and each.desired != self.number for each in self.replica_sets)
         if self._deployment["spec"].get("paused") or scaled:
             self._follow_number()
@@ -338,7 +338,7 @@ class Controllers:
     # --- the ReplicaSet controller ---
 
     def step_replica_sets(self) -> None:
-        """One sync of each. What it reports is from before its own creations and deletions."""
+        """Sync each ReplicaSet once. Its report does not count what it then creates and deletes."""
         for each in self.replica_sets:
             pods = each.active
             ready = [pod for pod in pods if pod.ready_since is not None]
@@ -440,7 +440,7 @@ class Controllers:
             assert [ack.recorded for ack in await pod.worker.finish()] == [True]
 
     async def _end(self, pod: Pod) -> None:
-        """After SIGTERM a worker ends the task that it holds."""
+        """End a pod after its SIGTERM, once its worker holds no task."""
         if pod.task_ends_at is not None:
             return
         self.changes += 1
@@ -451,7 +451,7 @@ class Controllers:
         self.api.remove("pods", pod.name)
 
     async def close(self) -> None:
-        """End the workers that are left."""
+        """End all workers that still run."""
         for pod in self.pods:
             if pod.worker is not None:
                 await pod.worker.leave()
@@ -465,5 +465,5 @@ def _scaled(value: int | str, total: int, rounded: Callable[[float], int]) -> in
 
 
 def _age(replica_set: ReplicaSet) -> int:
-    """Smaller for an older one."""
+    """Return a number that is smaller for an older ReplicaSet."""
     return replica_set.revision

@@ -25,7 +25,7 @@ def now() -> str:
 
 
 def controlled_by(owner: dict[str, Any]) -> dict[str, Any]:
-    """An owner reference to the controlling object."""
+    """Make an owner reference to the controlling object."""
     return {
         "apiVersion": owner["apiVersion"],
         "kind": owner["kind"],
@@ -67,7 +67,7 @@ class FleetWorker:
         return self
 
     async def claim(self, limit: int = 1) -> list[str]:
-        """Begin tasks."""
+        """Claim tasks and begin them."""
         idle = not self._attempts
         call = commands.claim(self._queue, self.worker_id, limit, idle=idle)
         claimed = await self._redis.run(call)
@@ -75,7 +75,7 @@ class FleetWorker:
         return [attempt.task_id for attempt in claimed.attempts]
 
     async def finish(self) -> list[Ack]:
-        """Record a result for everything that was begun."""
+        """Record a result for every task that was begun."""
         done = [(a.task_id, a.number, codec.encode_value(None)) for a in self._attempts]
         self._attempts.clear()
         return await self._redis.run(commands.finish(self._queue, self.worker_id, done))
@@ -86,7 +86,7 @@ class FleetWorker:
             await self._redis.run(commands.leave(queue, self.worker_id))
 
     async def die(self) -> None:
-        """The process is gone: its kernel closes the connection, and that is all."""
+        """End the process without a word: its kernel only closes the connection."""
         await self._control.close()
 
 
@@ -113,7 +113,7 @@ class Fleet:
         self.workers: dict[str, FleetWorker] = {}
 
     def create(self, replicas: int = 0) -> None:
-        """The Deployment, with no pods yet."""
+        """Create the workload, with no pods yet."""
         template = {"metadata": {"labels": self.labels}, "spec": {"containers": []}}
         spec = {
             "replicas": replicas,
@@ -124,18 +124,18 @@ class Fleet:
         self._owner = self.make_owner(made)
 
     def make_owner(self, workload: dict[str, Any]) -> dict[str, Any]:
-        """What controls the pods."""
+        """Create the object that controls the pods."""
         body = {"metadata": {"ownerReferences": [controlled_by(workload)]}}
         return self.api.put("replicasets", f"{self.name}-1a2b3c", body)
 
     @property
     def replicas(self) -> int:
-        """What the Deployment asks for."""
+        """The number of replicas that the workload asks for."""
         return int(self.api.get(self.plural, self.name)["spec"]["replicas"])
 
     @property
     def pods(self) -> list[dict[str, Any]]:
-        """Those that are not on their way out."""
+        """The pods that are not being deleted."""
         return [
             body
             for body in self.api.all("pods")
@@ -144,7 +144,7 @@ class Fleet:
         ]
 
     async def settle(self) -> None:
-        """Let the ReplicaSet and the kubelets do their work: pods and workers as asked for."""
+        """Create and end pods and workers until there are as many as asked for."""
         while len(self.pods) > self.replicas:
             await self.end(self._victim()["metadata"]["name"])
         while len(self.pods) < self.replicas:
@@ -155,7 +155,7 @@ class Fleet:
         return min(self.pods, key=_order)
 
     async def add_pod(self, lease_seconds: float = 60) -> FleetWorker:
-        """A pod that runs, with a worker in it."""
+        """Add a running pod with a worker in it."""
         self._made += 1
         return await self.start_worker(self.put_pod(self._next_name()), lease_seconds)
 
@@ -163,7 +163,7 @@ class Fleet:
         return f"{self.name}-{self._made}"
 
     def put_pod(self, name: str, *, ready: bool = True) -> dict[str, Any]:
-        """A pod that runs."""
+        """Put a running pod into the API server, without a worker."""
         return self.api.put(
             "pods",
             name,
@@ -192,7 +192,7 @@ class Fleet:
         return worker
 
     def count(self) -> None:
-        """Let the Deployment's status say how many pods there are."""
+        """Write into the workload's status how many pods there are."""
         count = len(self.pods)
         status = {
             "replicas": count,
@@ -203,7 +203,7 @@ class Fleet:
         self.api.change(self.plural, self.name, {"status": status})
 
     def container_ended(self, pod: str, *, restarted: bool = False, code: int = 137) -> None:
-        """The kubelet reports that the worker's process ended."""
+        """Report, as the kubelet does, that the worker's process ended."""
         end = {"terminated": {"exitCode": code, "reason": "Error", "finishedAt": now()}}
         status: dict[str, Any] = {"name": "worker", "restartCount": int(restarted)}
         status |= (
@@ -214,7 +214,7 @@ class Fleet:
         self.api.change("pods", pod, {"status": {"containerStatuses": [status]}})
 
     async def end(self, pod: str) -> None:
-        """An orderly end: deleted, the process stops, the kubelet reports, the object goes."""
+        """End a pod in order: its process stops, the kubelet reports it, and the object goes."""
         self.api.change("pods", pod, {"metadata": {"deletionTimestamp": now()}})
         worker = self.workers.pop(pod, None)
         if worker is not None:
@@ -249,7 +249,7 @@ class StatefulFleet(Fleet):
 
 
 class PoolFleet(Fleet):
-    """The pods of an object of a kind of its own, whose controller ends the oldest ones first."""
+    """The pods of an object of a custom kind, whose controller ends the oldest pods first."""
 
     plural = "workerpools"
 
@@ -266,7 +266,7 @@ class PoolFleet(Fleet):
 
 
 def _order(pod: dict[str, Any]) -> tuple[bool, int]:
-    """A ReplicaSet's: not ready first, then by deletion cost."""
+    """Order pods as a ReplicaSet does: not ready first, then by deletion cost."""
     ready = any(c["type"] == "Ready" and c["status"] == "True" for c in pod["status"]["conditions"])
     annotations = pod["metadata"].get("annotations") or {}
     return ready, int(annotations.get("controller.kubernetes.io/pod-deletion-cost", 0))

@@ -49,7 +49,7 @@ async def nap(ctx: Context, seconds: float) -> int:
 
 @app.task
 async def hoard(ctx: Context, megabytes: int) -> int:
-    """Take memory, and use it."""
+    """Allocate memory, and write to it."""
     Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
     return len(bytearray(megabytes << 20)) >> 20
 

@@ -12,7 +12,7 @@ from identtqueue import Context, Job, Retry
 
 
 class OfMyOwn(BaseException):
-    """No `Exception`."""
+    """An error that is no `Exception`."""
 
 
 class StrRaisesValueError(Exception):
@@ -53,7 +53,7 @@ class StrIsOdd(Exception):
 
 
 class ReprRaises(StopIteration):
-    """Of a kind that can't leave a coroutine as it is."""
+    """A StopIteration, which cannot leave a coroutine as it is; its `repr` raises too."""
 
     def __repr__(self) -> str:
         raise SystemExit("no text")

@@ -52,7 +52,7 @@ class Operator:
         self.controller: Controller | None = None
 
     async def start(self) -> None:
-        """Begin (again), with a look at what is there."""
+        """Start, or start again, with the objects that are in the API server."""
         self.controller = Controller(self.settings, self._kube, self.meter, self.clock, self.steady)
         self._running = asyncio.get_running_loop().create_task(self.controller.run())
         self.api.listeners.append(self._hear)
@@ -66,7 +66,7 @@ class Operator:
             self.controller = None
 
     def kill(self) -> None:
-        """End it where it stands, as SIGKILL would; `stop` waits until it is gone."""
+        """End the operator at once, as SIGKILL would; `stop` waits until it is gone."""
         if self._hear in self.api.listeners:
             self.api.listeners.remove(self._hear)
             self._ending = asyncio.ensure_future(self._end())
@@ -78,7 +78,7 @@ class Operator:
 
     @property
     def failed_rounds(self) -> float:
-        """As its metric has it."""
+        """The value of the metric that counts failed rounds."""
         lines = self.meter.exposition().decode().splitlines()
         name = "identtqueue_operator_round_failures_total "
         return float(next(line for line in lines if line.startswith(name)).removeprefix(name))
@@ -130,7 +130,7 @@ class Setup:
         self.name = fleet.name
 
     def create(self, scaling=None, name=None, **spec) -> None:
-        """The TaskQueue; without a word about it, shrinking is immediate."""
+        """Create the TaskQueue. Unless `scaling` says otherwise, it scales down at once."""
         quick = {"scaleDown": {"stabilizationSeconds": 0, "idleSeconds": 0}}
         self.api.put(
             "taskqueues",
@@ -167,7 +167,7 @@ class Setup:
         """Wait until the operator has subscribed to the doorbell of the queue."""
         await eventually(lambda: raw.pubsub_channels(f"*{{{self.queue}}}*"))
 
-    # --- what is told ---
+    # --- what the operator reports ---
 
     @property
     def status(self):
@@ -197,12 +197,12 @@ class Setup:
         )
 
     async def told(self, reason) -> str:
-        """The message of an event, once it is there."""
+        """Wait for an event with this reason; return its message."""
         return (await eventually(lambda: self.events(reason), f"event {reason}"))[0]
 
 
 def put(api, name, address) -> None:
-    """A TaskQueue with a Deployment of its own."""
+    """Create a TaskQueue with a Deployment of its own."""
     selector = {"matchLabels": {"app": name}}
     api.put("deployments", name, {"spec": {"replicas": 0, "selector": selector}, "status": {}})
     queue = {"workloadRef": {"name": name}, "queues": [{"name": name}]}
@@ -210,5 +210,5 @@ def put(api, name, address) -> None:
 
 
 def status(api, name):
-    """What is told of a TaskQueue."""
+    """Return the status of a TaskQueue."""
     return api.get("taskqueues", name).get("status") or {}

@@ -1,8 +1,8 @@
 """Stories of a fleet that are played on simulated time, with the operator's own stages.
 
 The operator's observe, decide and act run on the tests' API server and a real Redis; Kubernetes'
-controllers and the time are modelled (`testing.controllers`, `testing.stateful_set`). Who acts next
-is drawn at random, and so the operator sees every state that the controllers leave in between.
+controllers and the time are modelled (`testing.controllers`, `testing.stateful_set`). The order in
+which they act is random, so the operator sees the states that the controllers leave in between.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Clock:
 
 
 class OperatorLoop:
-    """The stages of a round, called when the test says so."""
+    """The stages of a round, which the test runs one after the other."""
 
     def __init__(self, api: ApiServer, kube: Kube, endpoint: Endpoint, clock, story: Story) -> None:
         self._api, self._kube, self.endpoint, self._clock = api, kube, endpoint, clock
@@ -95,7 +95,7 @@ class OperatorLoop:
             self._cluster.put_pod(parse.pod(body), body["metadata"]["labels"])
 
     async def round(self, key: WorkloadKey, queue: str) -> bool:
-        """Whether it changed something."""
+        """Run one round; return whether it changed something."""
         connections = [Connection("main", (queue,), "uid", self.endpoint)]
         seen = await observe(
             Reference(key),
@@ -123,7 +123,7 @@ class OperatorLoop:
 
 @dataclass
 class Play:
-    """A story that is being told."""
+    """A story in progress."""
 
     story: Story
     controllers: Controllers
@@ -146,7 +146,7 @@ class Play:
             self.clock.now = EPOCH + second
 
     def _next(self, second: int, *, quiet: bool) -> int:
-        """The next second; when all stand still, up to five later, but not beyond an event."""
+        """Return the next second; if nothing moves, skip up to five, but not beyond an event."""
         if not quiet:
             return second + 1
         return min([second + 5, *(at for at in self._moments() if at > second)])
@@ -169,7 +169,7 @@ class Play:
             self.operator.restart()
 
     async def _steps(self, random: Random) -> bool:
-        """Everybody acts, in any order, some more often than others."""
+        """Let controllers and operator act in random order, some of them several times."""
         everybody = ["deployment", "replica sets", "pods", "operator"] * 2
         random.shuffle(everybody)
         changed = False

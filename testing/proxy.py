@@ -165,7 +165,7 @@ class Proxy:
         self._delay_seconds = seconds
 
     def throttle(self, bytes_per_second: float) -> None:
-        """Be a slow link, on each connection and each way; 0: stop that."""
+        """Be a slow link, on each connection and in each direction; 0: end that."""
         self._bytes_per_second = bytes_per_second
 
     # --- bytes that never come ---

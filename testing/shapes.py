@@ -1,4 +1,4 @@
-"""Jobs that return an awaitable although they are no `async def`, as users' code has them."""
+"""Jobs that return an awaitable although they are no `async def`, as in users' code."""
 
 from __future__ import annotations
 

@@ -64,12 +64,12 @@ class StatefulSetController(Controllers):
     # --- the controller ---
 
     def step_deployment(self) -> None:
-        """One sync."""
+        """Let the StatefulSet controller sync once."""
         self._sync()
         self._write_status()
 
     def step_replica_sets(self) -> None:
-        """There are none; it is the same controller."""
+        """Do as `step_deployment`: there are no ReplicaSets, and one controller does it all."""
         self.step_deployment()
 
     def _sync(self) -> None:
@@ -88,7 +88,7 @@ class StatefulSetController(Controllers):
         self._roll_out_further(by_position)
 
     def _process_replica(self, position: int, pod: Pod | None) -> bool:
-        """Whether all others wait for this one."""
+        """Create the pod of this position if it is missing; return whether the others must wait."""
         if pod is None:
             outdated = position < self.shape.partition and self._revision > 1
             revision = 1 if outdated else self._revision
@@ -99,7 +99,7 @@ class StatefulSetController(Controllers):
         return pod.deleting or not self._is_available(pod)
 
     def _end_condemned(self, condemned: Sequence[Pod]) -> bool:
-        """Whether nothing else may be done."""
+        """End pods beyond the number; return whether the sync ends here."""
         for pod in condemned:
             if self.shape.parallel:
                 if not pod.deleting:
@@ -111,7 +111,7 @@ class StatefulSetController(Controllers):
         return False
 
     def _first_unhealthy(self) -> Pod | None:
-        """The lowest one within the number, or else the lowest one beyond it."""
+        """Return the lowest unhealthy pod within the number, or else the lowest beyond it."""
         found = [pod for pod in self.pods if pod.deleting or pod.ready_since is None]
         return min(
             found,
@@ -152,7 +152,7 @@ class StatefulSetController(Controllers):
     # --- pods ---
 
     def _of(self, revision: int) -> ReplicaSet:
-        """All pods of one revision; the StatefulSet itself controls them."""
+        """Return all pods of one revision; the StatefulSet itself controls them."""
         for each in self.replica_sets:
             if each.revision == revision:
                 return each

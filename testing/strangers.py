@@ -1,4 +1,4 @@
-"""Servers that are no Redis, or a strange one."""
+"""Servers that are no Redis, or answer as no Redis would."""
 
 from __future__ import annotations
 

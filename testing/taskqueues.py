@@ -29,7 +29,7 @@ STRATEGY_EXAMPLES = [
 
 
 def spec(scaling: dict[str, Any] | None = None, **more: Any) -> TaskQueueSpec:
-    """A spec with a workloadRef; `scaling` and the rest in the resource's own words."""
+    """Make a spec with a workloadRef; `scaling` and the rest have the resource's field names."""
     return TaskQueueSpec.model_validate(
         {
             "workloadRef": {"name": WORKLOAD.name},
@@ -57,7 +57,7 @@ def deployment(replicas: int, existing: int | None = None) -> Workload:
 def observed(
     replicas: int = 0, queued: int = 0, in_flight: int = 0, at: float = 1000.0, **more: Any
 ) -> Observed:
-    """A look at a Deployment and the queue of its only trigger."""
+    """Make an observation of a Deployment and of the queue of its only trigger."""
     depth = more.pop("depth", Depth(queued=queued, in_flight=in_flight))
     more.setdefault("workload", deployment(replicas))
     trigger = {name: more.pop(name) for name in ("queues", "source") if name in more}
@@ -65,7 +65,7 @@ def observed(
 
 
 def with_trigger(seen: Observed, **changes: Any) -> Observed:
-    """The same look, with another state of its only trigger."""
+    """Make the same observation, with another state of its only trigger."""
     (trigger,) = seen.triggers
     trigger = replace(trigger, **changes)
     return replace(seen, triggers=(trigger,), depth=trigger.depth)

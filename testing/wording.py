@@ -1,4 +1,4 @@
-"""Whether a message says a thing twice, as one does that quotes what it is put behind."""
+"""A check for messages that say a thing twice, such as one that quotes its own first half."""
 
 from __future__ import annotations
 

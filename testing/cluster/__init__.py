@@ -1,1 +1,1 @@
-"""What the end-to-end tests use: the cluster, a release of the chart, Redis in it, a workload."""
+"""Tools of the end-to-end tests: the cluster, a release of the chart, Redis in it, a workload."""

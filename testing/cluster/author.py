@@ -1,4 +1,4 @@
-"""Somebody who may write TaskQueues and little else, as the API server sees them."""
+"""Users who may write TaskQueues and little else."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read(secret: str) -> Rule:
 
 
 class Author:
-    """Somebody who may write TaskQueues, and what else the test grants."""
+    """A user who may write TaskQueues, and has the other permissions that the test grants."""
 
     def __init__(self, kubectl: Kubectl, name: str) -> None:
         self.admin = kubectl
@@ -47,7 +47,7 @@ class Author:
         self.kubectl = Kubectl(kubectl.namespace, user=name)
 
     def may(self, *rules: Rule) -> None:
-        """Give these rights, besides that to write TaskQueues, and no others."""
+        """Grant these permissions, besides that to write TaskQueues, and no others."""
         role = {
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "Role",
@@ -68,20 +68,20 @@ class Author:
         self.admin.apply(role, binding)
 
     def creates(self, body: dict[str, Any]) -> str:
-        """Give the API server's refusal of the object, by a dry run; empty if it takes it."""
+        """Try to create the object in a dry run; return the refusal, or an empty text."""
         return self._said("create", "--dry-run=server", "-f", "-", stdin=json.dumps(body))
 
     def patches(self, name: str, patch: dict[str, Any]) -> str:
-        """The same for a merge patch of a TaskQueue."""
+        """Do as `creates` for a merge patch of a TaskQueue."""
         words = ("patch", "taskqueue", name, "--type=merge", "--dry-run=server")
         return self._said(*words, "-p", json.dumps(patch))
 
     def gone(self) -> None:
-        """Take the rights away again."""
+        """Remove the permissions."""
         self.admin("delete", "role,rolebinding", self.name, "--ignore-not-found")
 
     def until_policy_holds(self) -> None:
-        """Wait until the API server knows of the policy, and of the right to write TaskQueues."""
+        """Wait until the API server applies the policy and the permission to write TaskQueues."""
         wait_until("the policy is in force", lambda: "denied request" in refusal(self), 20)
 
     def _said(self, *words: str, stdin: str | None = None) -> str:
@@ -92,17 +92,17 @@ class Author:
         return ""
 
     def until_taken(self, look: Callable[[], str]) -> None:
-        """The authorizer hears of a new Role by a watch, so soon and not at once."""
+        """Wait until the API server accepts it: the authorizer hears of a new Role by a watch."""
         wait_until("the API server takes it", lambda: look() == "", 20)
 
 
 def refusal(author: Author) -> str:
-    """Give the refusal of a TaskQueue that an author without rights must not write."""
+    """Return the refusal of a TaskQueue that an author without permissions must not write."""
     return author.creates(queue(workloadRef={"name": "not-mine"}))
 
 
 def queue(name: str = "mine", **spec: Any) -> dict[str, Any]:
-    """A TaskQueue that names nothing of anybody but what is given."""
+    """Make a TaskQueue that names nothing of other users, except what is given."""
     return {
         "apiVersion": "identtqueue.dev/v1alpha1",
         "kind": "TaskQueue",

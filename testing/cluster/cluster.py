@@ -18,7 +18,7 @@ SCRIPTS = ROOT / "e2e" / "cluster"
 
 
 def run(*command: str | Path, stdin: str | None = None, timeout: float = 300) -> str:
-    """Run a command; its output. Fails with what it said."""
+    """Run a command and return its output. If it fails, raise an error with that output."""
     done = subprocess.run(
         [str(word) for word in command],
         input=stdin,
@@ -50,7 +50,7 @@ class Kubectl:
         return self("apply", "-f", "-", stdin=json.dumps(items))
 
     def refused(self, *objects: dict[str, Any]) -> str:
-        """Apply what must be refused; what the API server says."""
+        """Apply what must be refused; return what the API server says."""
         try:
             self.apply(*objects)
         except AssertionError as error:
@@ -58,22 +58,22 @@ class Kubectl:
         raise AssertionError("the API server took it")
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        """One object."""
+        """Return an object."""
         return json.loads(self("get", kind, name, "-o", "json"))
 
     def list(self, kind: str, selector: str = "") -> list[dict[str, Any]]:
-        """Objects."""
+        """Return the objects of a kind."""
         words = ["get", kind, "-o", "json", *(("-l", selector) if selector else ())]
         return json.loads(self(*words))["items"]
 
     def condition(self, name: str, kind: str) -> dict[str, Any]:
-        """A condition of a TaskQueue; {} if it has none of that type."""
+        """Return a condition of a TaskQueue; {} if it has none of that type."""
         status = self.get("taskqueue", name).get("status") or {}
         found = [c for c in status.get("conditions", []) if c["type"] == kind]
         return found[0] if found else {}
 
     def events(self, name: str) -> list[tuple[str, str]]:
-        """Reason and message of a TaskQueue's events."""
+        """Return reason and message of each event of a TaskQueue."""
         return [
             (event["reason"], event.get("message") or event.get("note", ""))
             for event in self.list("events")
@@ -82,7 +82,7 @@ class Kubectl:
 
     @contextmanager
     def port_forward(self, target: str, port: int) -> Iterator[int]:
-        """A local port that leads to a pod or Service; that port."""
+        """Provide a local port that leads to a pod or a Service."""
         process = subprocess.Popen(
             ["kubectl", "-n", self.namespace, "port-forward", target, f":{port}"],
             stdout=subprocess.PIPE,
@@ -101,7 +101,7 @@ class Kubectl:
 
 
 def ready_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Those that are ready and not on their way out."""
+    """Return the pods that are ready and not being deleted."""
     return [
         pod
         for pod in pods
@@ -114,7 +114,7 @@ def ready_pods(pods: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def kill_container(kubectl: Kubectl, pod_name: str, name: str | None = None) -> float:
-    """SIGKILL a container of the pod from its node, as the kernel's OOM killer would; when.
+    """SIGKILL a container from its node, as the kernel's OOM killer would; return the time.
 
     Works on kind, whose nodes are containers with containerd inside.
 
@@ -142,7 +142,7 @@ def kill_container(kubectl: Kubectl, pod_name: str, name: str | None = None) -> 
 
 
 def container_status(pod: dict[str, Any], name: str | None = None) -> dict[str, Any]:
-    """Status of a container of whichever kind; without a name the first one's; {} if not known."""
+    """Return the status of a container of any kind, or of the first one; {} if not known."""
     if name is None:
         return next(iter(pod["status"].get("containerStatuses") or []), {})
     kinds = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
@@ -151,7 +151,7 @@ def container_status(pod: dict[str, Any], name: str | None = None) -> dict[str, 
 
 
 def process_of(kubectl: Kubectl, pod_name: str) -> tuple[str, str]:
-    """Node of a pod, and the process id there of its first container's first process."""
+    """Return a pod's node, and the process id there of its first container's first process."""
     pod = kubectl.get("pod", pod_name)
     container = pod["status"]["containerStatuses"][0]["containerID"].removeprefix("containerd://")
     node = pod["spec"]["nodeName"]
@@ -162,7 +162,7 @@ def process_of(kubectl: Kubectl, pod_name: str) -> tuple[str, str]:
 
 @contextmanager
 def frozen(kubectl: Kubectl, pod_name: str) -> Iterator[None]:
-    """Stop the pod's process as an overloaded host does: it knows nothing of the time between."""
+    """Stop the pod's process, as an overloaded host does, and let it continue afterwards."""
     node, process = process_of(kubectl, pod_name)
     run("docker", "exec", node, "kill", "-STOP", process)
     try:
@@ -172,7 +172,7 @@ def frozen(kubectl: Kubectl, pod_name: str) -> Iterator[None]:
 
 
 def kill_for_good(kubectl: Kubectl, pod_name: str) -> float:
-    """SIGKILL a pod's process and let nothing start in its place; when.
+    """SIGKILL a pod's process and let nothing start in its place; return the time.
 
     A kubelet would start it anew within a second, in the same pod and so under the same name. Hence
     the pod is deleted; and before that the process is stopped, or the deletion would let it end in
@@ -188,7 +188,7 @@ def kill_for_good(kubectl: Kubectl, pod_name: str) -> float:
 
 @contextmanager
 def cut_off(node: str, address: str) -> Iterator[None]:
-    """Let no packet from or to a pod's address through its node; what runs there runs on."""
+    """Drop all packets from and to a pod's address at its node; its processes run on."""
     rules = [("FORWARD", side, address, "-j", "DROP") for side in ("-s", "-d")]
     for rule in rules:
         run("docker", "exec", node, "iptables", "-I", *rule)
@@ -201,7 +201,7 @@ def cut_off(node: str, address: str) -> Iterator[None]:
 
 @contextmanager
 def silent_kubelet(node: str) -> Iterator[None]:
-    """Stop a node's kubelet; its pods run on, and nobody hears of them."""
+    """Stop a node's kubelet; its pods run on, and the API server hears nothing of them."""
     run("docker", "exec", node, "systemctl", "stop", "kubelet")
     try:
         yield
@@ -211,20 +211,20 @@ def silent_kubelet(node: str) -> Iterator[None]:
 
 
 def node_is_ready(node: str) -> bool:
-    """Whether the control plane takes the node for alive."""
+    """Return whether the control plane takes the node for alive."""
     conditions = json.loads(run("kubectl", "get", "node", node, "-o", "json"))["status"]
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions["conditions"])
 
 
 def kill_node(node: str) -> float:
-    """End a kind node as a power failure would; when."""
+    """End a kind node as a power failure would; return the time."""
     at = time.time()
     run("docker", "kill", node)
     return at
 
 
 def revive_node(node: str) -> None:
-    """Start it again and wait until the cluster takes it back.
+    """Start a killed node and wait until it is Ready again.
 
     One that has just died is Ready in the API for 40 s more: only a new heartbeat tells.
     """

@@ -10,21 +10,21 @@ app = App()
 
 @app.task
 async def nap(ctx: Context, seconds: float) -> int:
-    """Take a while; the number of the attempt that got to the end."""
+    """Sleep; return the number of the attempt that finished."""
     await asyncio.sleep(seconds)
     return ctx.attempt
 
 
 @app.task
 async def nap_until(ctx: Context, at: float) -> int:
-    """Take until that time (seconds since the epoch), as `nap`."""
+    """Sleep until that time (seconds since the epoch); return the same as `nap`."""
     await asyncio.sleep(at - time.time())
     return ctx.attempt
 
 
 @app.task
 async def slow_once(ctx: Context, seconds: float) -> int:
-    """Take a while at the first attempt, none at the next: what a lost worker leaves behind."""
+    """Sleep in the first attempt, and not in the next, which follows a lost worker."""
     if ctx.attempt == 1:
         await asyncio.sleep(seconds)
     return ctx.attempt
@@ -32,7 +32,7 @@ async def slow_once(ctx: Context, seconds: float) -> int:
 
 @app.task
 def stubborn(ctx: Context, first: float, then: float) -> int:
-    """Take so many seconds at the first attempt, and so many later on, in a thread.
+    """Sleep in a thread, in the first attempt for so many seconds and in later ones for so many.
 
     Nothing can cut it off: it comes to its end even when its worker has lost it.
     """

@@ -1,7 +1,7 @@
-"""A kind of its own with a `/scale`, and its controller, which runs in the test.
+"""A custom kind with a `/scale`, and its controller, which runs in the test.
 
-The controller knows nothing of workers: it makes pods until there are enough, and where there are
-too many it ends the oldest ones, whatever they do.
+The controller knows nothing of workers. It creates pods until there are enough, and ends the oldest
+ones, whatever they do, if there are too many.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ PERIOD_SECONDS = 0.3
 
 
 def definition() -> dict[str, Any]:
-    """The CustomResourceDefinition."""
+    """Make the CustomResourceDefinition."""
     kept = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
@@ -54,7 +54,7 @@ def definition() -> dict[str, Any]:
 
 
 def pool(deployment: dict[str, Any]) -> dict[str, Any]:
-    """A pool with the pods of a Deployment."""
+    """Make a pool with the pods of a Deployment."""
     name, spec = deployment["metadata"]["name"], deployment["spec"]
     kept = {"replicas": spec["replicas"], "template": spec["template"]}
     return {
@@ -67,7 +67,7 @@ def pool(deployment: dict[str, Any]) -> dict[str, Any]:
 
 
 class PoolController:
-    """Keeps the pods of one pool, until it is closed."""
+    """The controller of one pool, which creates and ends its pods until it is closed."""
 
     def __init__(self, kubectl: Kubectl, name: str) -> None:
         self._kubectl = kubectl

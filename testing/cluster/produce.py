@@ -1,4 +1,4 @@
-"""What an application does, for `kubectl exec`: enqueue naps and print their results.
+"""A small application, run by `kubectl exec`: it enqueues naps and prints their results.
 
     python /jobs/produce.py SECONDS QUEUE...
 

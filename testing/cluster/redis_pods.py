@@ -1,6 +1,6 @@
 """Redis in pods of the tests' own: one server, some with Sentinels, or the nodes of a cluster.
 
-Nothing is on a disk: a server that dies has lost what it had, as with a node that burns down.
+Nothing is on a disk, so a server that dies loses all its data, as if its node had burnt down.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SENTINEL_PORT = 26379
 
 
 def container(name: str, command: list[str], port: int, *mounts: dict[str, Any]) -> dict[str, Any]:
-    """A server; ready when its port is open."""
+    """Make the container of a server, which is ready when its port is open."""
     return {
         "name": name,
         "image": IMAGE,
@@ -34,7 +34,7 @@ def container(name: str, command: list[str], port: int, *mounts: dict[str, Any])
 def servers(
     name: str, replicas: int, containers: list[dict[str, Any]], *volumes: dict[str, Any]
 ) -> list[dict[str, Any]]:
-    """Pods `name-0`, `name-1` …, all started at once, each under a DNS name of its own."""
+    """Make pods `name-0`, `name-1` …, all started at once, each with a DNS name of its own."""
     labels = {"app": name}
     pod = {
         "automountServiceAccountToken": False,
@@ -72,7 +72,7 @@ def servers(
 
 @contextlib.contextmanager
 def running(kubectl: Kubectl, name: str, *objects: dict[str, Any]) -> Iterator[None]:
-    """Apply the servers, wait until all are ready, and take them away at the end."""
+    """Apply the servers, wait until all are ready, and delete them at the end."""
     kubectl.apply(*objects)
     try:
         kubectl("rollout", "status", f"statefulset/{name}", "--timeout=120s")
@@ -82,6 +82,6 @@ def running(kubectl: Kubectl, name: str, *objects: dict[str, Any]) -> Iterator[N
 
 
 def ask(kubectl: Kubectl, pod: str, *commands: str, port: int = PORT) -> list[str]:
-    """What redis-cli answers in that pod, in lines; the commands go over one connection."""
+    """Run commands with redis-cli in that pod, over one connection; return the answers by line."""
     words = ("exec", "-i", pod, "--", "redis-cli", "-p", str(port))
     return kubectl(*words, stdin="\n".join(commands)).split("\n")[:-1]

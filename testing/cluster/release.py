@@ -34,7 +34,7 @@ class Release:
 
     @property
     def redis_address(self) -> str:
-        """As pods in the namespace reach it."""
+        """The address of Redis for pods in the namespace."""
         return f"redis://{RELEASE}-redis.{self.namespace}.svc:6379"
 
     @property
@@ -46,7 +46,7 @@ class Release:
         return base64.b64decode(data).decode()
 
     def scale_operator(self, replicas: int) -> None:
-        """Take the operator away, or bring it back and wait until it leads."""
+        """Remove the operator's pods, or bring them back and wait until one leads."""
         self.kubectl("scale", f"deployment/{RELEASE}", f"--replicas={replicas}")
         if replicas:
             self.kubectl("rollout", "status", f"deployment/{RELEASE}", "--timeout=120s")
@@ -62,7 +62,7 @@ class Release:
 
 @contextmanager
 def installed() -> Iterator[Release]:
-    """Build and load the images, install, and take everything away afterwards."""
+    """Build and load the images, install the chart, and delete everything afterwards."""
     run(SCRIPTS / "images.sh", "operator", "redis", timeout=1200)
     with namespace(f"e2e-{secrets.token_hex(3)}") as kubectl:
         release = release_in(kubectl)
@@ -75,14 +75,14 @@ def installed() -> Iterator[Release]:
 
 
 def release_in(kubectl: Kubectl) -> Release:
-    """A release that is, or is going to be, installed in that namespace."""
+    """Describe a release that is, or is going to be, installed in that namespace."""
     nodes = _worker_nodes()
     return Release(kubectl, nodes[0], nodes[-1])
 
 
 @contextmanager
 def namespace(name: str) -> Iterator[Kubectl]:
-    """A namespace as strict as the release's, which is taken away afterwards."""
+    """Provide a namespace as strict as the release's, and delete it afterwards."""
     run("kubectl", "create", "namespace", name)
     try:
         run("kubectl", "label", "namespace", name, _RESTRICTED)
@@ -94,7 +94,7 @@ def namespace(name: str) -> Iterator[Kubectl]:
 
 
 def state_of(kubectl: Kubectl, name: str | None = None) -> str:
-    """What a person would look at first when something is wrong."""
+    """Return what a person would look at first when something is wrong."""
     texts = []
     looks = [
         ("get", "pods,deployments,statefulsets,taskqueues", "-o", "wide"),
@@ -119,7 +119,7 @@ CHART = ROOT / "charts" / "identtqueue"
 
 
 def helm(release: Release, verb: str, *words: str, chart: Path = CHART) -> str:
-    """`helm install|upgrade` with the tests' values; values among the words win over them."""
+    """Run `helm install|upgrade` with the tests' values; values in `words` take precedence."""
     newest = chart == CHART
     pin = f"kubernetes\\.io/hostname={release.system_node}"
     return run(
@@ -139,7 +139,7 @@ def helm(release: Release, verb: str, *words: str, chart: Path = CHART) -> str:
 
 
 def _worker_nodes() -> list[str]:
-    """Nodes that take pods."""
+    """List the nodes that take pods."""
     names = run(
         *("kubectl", "get", "nodes", "-l", "!node-role.kubernetes.io/control-plane"),
         *("-o", "jsonpath={.items[*].metadata.name}"),

@@ -20,7 +20,7 @@ SILENCE_MS = 2_000
 
 @dataclass(frozen=True)
 class Topology:
-    """Servers that stand in for each other.
+    """Redis servers of which one can replace another.
 
     Attributes:
         kubectl: in their namespace.
@@ -35,7 +35,7 @@ class Topology:
     pods: list[str]
 
     def primary_of(self, queue: str) -> str:
-        """The pod of the server that has the queue now."""
+        """Return the pod of the server that has the queue now."""
         return wait_until(f"a server that has {queue}", lambda: self._find(queue), 30)
 
     def _find(self, queue: str) -> str | None:
@@ -49,7 +49,7 @@ class Topology:
         return None
 
     def replicate(self, queue: str, primary: str) -> None:
-        """Return when the replica of the queue's primary has all that was written."""
+        """Wait until the replica of the queue's primary has all that was written."""
         # WAIT speaks of what its own connection has written, and all before it.
         write = f"SET idtq:{{{queue}}}:e2e 1 EX 60"
         assert ask(self.kubectl, primary, write, "WAIT 1 10000") == ["OK", "1"]
@@ -88,7 +88,7 @@ exec redis-server /data/sentinel.conf --sentinel
 
 @contextmanager
 def sentinels(kubectl: Kubectl) -> Iterator[Topology]:
-    """A master with a replica, and three Sentinels."""
+    """Provide a master with a replica, and three Sentinels."""
     words = {
         "pod": SERVERS,
         "port": PORT,
@@ -118,7 +118,7 @@ def sentinels(kubectl: Kubectl) -> Iterator[Topology]:
 
 
 def _all_known(kubectl: Kubectl) -> bool:
-    """Whether each Sentinel sees the replica and the other two."""
+    """Return whether each Sentinel knows the replica and the other two Sentinels."""
     for i in range(3):
         answer = ask(kubectl, f"{SENTINELS}-{i}", f"SENTINEL MASTER {MASTER}", port=SENTINEL_PORT)
         fields = dict(zip(answer[::2], answer[1::2], strict=False))
@@ -129,7 +129,7 @@ def _all_known(kubectl: Kubectl) -> bool:
 
 @contextmanager
 def cluster(kubectl: Kubectl) -> Iterator[Topology]:
-    """Three primaries with a replica each."""
+    """Provide three primaries with a replica each."""
     options = ["--cluster-enabled", "yes", "--cluster-node-timeout", str(SILENCE_MS)]
     command = ["redis-server", "--dir", "/data", "--save", "", "--protected-mode", "no", *options]
     node = redis_pods.container("redis", command, PORT)
@@ -150,7 +150,7 @@ def cluster(kubectl: Kubectl) -> Iterator[Topology]:
 
 
 def _is_whole(kubectl: Kubectl, pod: str) -> bool:
-    """Whether a node takes part, knows the others, and follows its primary if it has one."""
+    """Return whether a node has joined, knows all others, and follows its primary, if any."""
     says = {line.strip() for line in ask(kubectl, pod, "CLUSTER INFO", "ROLE")}
     takes_part = {"cluster_state:ok", "cluster_known_nodes:6"} <= says
     return takes_part and not says.isdisjoint({"master", "connected"})

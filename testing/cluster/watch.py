@@ -1,4 +1,4 @@
-"""Sees an object change, with the time: a watch that began before the cause."""
+"""Records when an object changes, by a watch that began before the cause of the change."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class DeploymentWatch:
-    """What happens to a Deployment: `changes` are (time, replicas), one for each event.
+    """A watch of a Deployment: `changes` are (time, replicas), one for each event.
 
     `generations` are the generations seen: the API server counts one up for each write that changes
     the specification, whoever wrote.
@@ -56,7 +56,7 @@ class DeploymentWatch:
     def wait_for(
         self, wanted: Callable[[int], bool], seconds: float = 60, *, raised: bool = False
     ) -> float:
-        """When the replicas were first as wanted; `raised`: after they had been above zero."""
+        """Return when the replicas were first as wanted; `raised`: after they left zero."""
 
         def found() -> list[float]:
             above = (i for i, (_, number) in enumerate(self.changes) if number > 0)
@@ -69,7 +69,7 @@ class DeploymentWatch:
 
     @property
     def steps(self) -> list[int]:
-        """The replicas, one after the other, without repetitions."""
+        """The numbers of replicas in order, without repetitions."""
         numbers = [number for _, number in self.changes]
         return [n for i, n in enumerate(numbers) if i == 0 or numbers[i - 1] != n]
 

@@ -14,7 +14,7 @@ IMAGE = "identtqueue/operator:dev"
 
 
 def jobs_config_map() -> dict[str, Any]:
-    """The module with the test jobs, and the script of a producer."""
+    """Make the ConfigMap with the module of the test jobs and the script of a producer."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -24,7 +24,7 @@ def jobs_config_map() -> dict[str, Any]:
 
 
 def producer(name: str, redis_address: str) -> dict[str, Any]:
-    """A pod that waits for `kubectl exec … python /jobs/produce.py`."""
+    """Make a pod that waits for `kubectl exec … python /jobs/produce.py`."""
     spec = pod_spec(env=[{"name": "IDENTTQUEUE_REDIS_ADDRESS", "value": redis_address}])
     spec["containers"][0]["command"] = ["sleep", "infinity"]
     spec["terminationGracePeriodSeconds"] = 0
@@ -34,7 +34,7 @@ def producer(name: str, redis_address: str) -> dict[str, Any]:
 def pod_spec(
     *, spread: str | None = None, env: list[dict[str, Any]] | None = None
 ) -> dict[str, Any]:
-    """A restricted pod with one worker. `spread`: at most one pod of this app label per node."""
+    """Make a restricted pod with one worker. `spread`: at most one pod of this app per node."""
     spec: dict[str, Any] = {
         "automountServiceAccountToken": False,
         "securityContext": {
@@ -86,7 +86,7 @@ def deployment(
     spread: bool = False,
     node: str | None = None,
 ) -> dict[str, Any]:
-    """A user's own Deployment, as the documentation tells to write it."""
+    """Make a user's own Deployment, as the documentation describes it."""
     fields = {
         "IDENTTQUEUE_POD_UID": "metadata.uid",
         "IDENTTQUEUE_POD_NAME": "metadata.name",
@@ -131,7 +131,7 @@ def deployment(
 
 
 def task_queue(release: Release, name: str, queue: str, **overrides: Any) -> dict[str, Any]:
-    """A TaskQueue over the Deployment of the same name; `overrides` replace parts of its spec."""
+    """Make a TaskQueue for the Deployment of that name; `overrides` replace parts of its spec."""
     spec: dict[str, Any] = {
         "workloadRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": name},
         "queues": [{"name": queue}],

@@ -51,7 +51,7 @@ class Entry:
         return int(self.found.get(name, b"0"))
 
     def noted(self, what: str) -> list[str]:
-        """List what the producer's journal has under this word."""
+        """List the entries of the producer's journal under this word."""
         return [more for word, more in self.journal if word == what]
 
     def attempts(self, event: str) -> list[int]:

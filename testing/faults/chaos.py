@@ -70,7 +70,7 @@ def arguments(words: list[str] | None = None) -> argparse.Namespace:
 
 
 def summary(args: argparse.Namespace, run: Run, found: books.Books, seconds: float) -> Any:
-    """All that is reported."""
+    """Return the facts and figures of the report."""
     ends, repeats = found.ends(), found.repeats()
     journal = [more for e in found.entries.values() for more in e.noted("accepted")]
     return {
