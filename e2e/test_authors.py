@@ -147,10 +147,10 @@ def test_a_stored_taskqueue_lends_nothing_to_those_who_change_it(release, author
         {"spec": {"scaling": {"maxReplicas": 1000}}},
     ):
         assert "denied request" in author.patches(name, patch)
-    # What lends nothing is everybody's: a label, an annotation, the same spec once more.
+    # Changes that use no permission are free: a label, an annotation, the same spec again.
     assert author.patches(name, {"metadata": {"labels": {"team": "a"}}}) == ""
     assert author.patches(name, {"spec": {"scaling": {"maxReplicas": 3}}}) == ""
-    # And the operator's own writes are not looked at.
+    # The operator's own writes are not checked.
     wait_until("the status is written", lambda: release.kubectl.condition(name, "Ready"), 30)
 
 

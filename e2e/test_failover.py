@@ -75,7 +75,7 @@ async def test_the_server_with_the_queue_dies(
     await asyncio.to_thread(topology.replicate, name, primary)
     await asyncio.to_thread(kill_for_good, kubectl, primary)
     killed_at = time.monotonic()
-    # No worker is free, so this takes the operator too.
+    # No worker is free, so these tasks also need the operator to scale.
     assert await application.naps(0, *queues) == [1, 1]
     took = time.monotonic() - killed_at
     assert await asyncio.to_thread(topology.primary_of, name) != primary

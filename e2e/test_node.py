@@ -1,4 +1,4 @@
-"""A node falls silent. Its pods may run on, so their tasks move only on evidence, or by the lease."""
+"""A node falls silent. Its pods may run on, so their tasks move by evidence or by the lease."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ async def test_silent_node(release, scene, figure):
                     f"{again.started_at_ms / 1000 - silent_at:.2f} s"
                 )
                 assert again.started_at_ms / 1000 - silent_at < 20
-                # Nobody can see the zombie; its job is to end while it is cut off.
+                # No probe reaches the zombie; its job is to end while it is cut off.
                 ends_at = first.started_at_ms / 1000 + 34
                 await asyncio.sleep(max(0.0, ends_at + 1 - time.time()))
 

@@ -135,8 +135,8 @@ async def test_node_killed(release, scene, figure):
     task = await begin(release, scene, spread=True)
     busy = await scene.pod_of(task)
     if busy["spec"]["nodeName"] == release.system_node:
-        # It must not take Redis with it: with that worker busy, the next task goes to the other.
-        # Then the first worker has to be free again, for there is no third one.
+        # The killed node must not be the one with Redis. While that node's worker is busy, the next
+        # task goes to the other one. Then the first worker must be free: there is no third one.
         first, task = task, await scene.client.enqueue_job(scene.name, "slow_once", seconds=600)
         await scene.until_running(task)
         assert await scene.client.cancel(first)

@@ -86,7 +86,7 @@ async def test_busy_workers_that_were_told_to_go_are_called_back(release, scene)
     assert scene.replicas() == 3, "they are busy"
     scene.kubectl.apply(of(3))
     await until_draining(0)
-    # Looked at before the first task ends: its worker is idle then, and may leave.
+    # Checked before the first task ends, because its worker may leave once it is idle.
     assert {pod["metadata"]["uid"] for pod in scene.pods()} == before
 
     for task in naps:

@@ -64,7 +64,7 @@ async def test_a_tenant_does_not_scale_somebody_elses_deployment(release, scene,
     for victim in (scene.name, RELEASE):
         said = tenant.kubectl.refused(queue("evil", workloadRef={"name": victim}))
         assert "needs an author who may scale the workload" in said
-    # An existing TaskQueue over it may be read, and its labels changed, and nothing else.
+    # The tenant may read an existing TaskQueue for it and change its labels, and nothing else.
     scene.kubectl.apply(task_queue(release, scene.name, scene.name))
     assert "denied request" in tenant.patches(scene.name, {"spec": {"pausedReplicas": 0}})
     assert scene.replicas() == 1
@@ -80,7 +80,7 @@ def test_a_tenant_does_not_have_somebody_elses_secret_sent_to_them(release, kube
         theirs = collector | {"credentialsSecretRef": {"name": secret}}
         said = tenant.kubectl.refused(queue("evil", workloadRef={"name": "mine"}, redis=theirs))
         assert f"Secret {secret} needs an author who may get it" in said
-    # Nor by taking over a TaskQueue that names it.
+    # Taking over a TaskQueue that names the Secret does not work either.
     kubectl.apply(task_queue(release, name, name))
     assert "denied request" in tenant.patches(name, {"spec": {"redis": collector}})
     assert release.redis_password() not in kubectl("get", "tq", "-o", "yaml")
@@ -99,7 +99,7 @@ async def test_a_tenant_does_not_reach_what_only_the_operator_reaches(scene, ten
     tenant.kubectl.apply(body)
     found = await scene.until("told", lambda: refused_address(scene.kubectl, name), 60)
     assert found["message"].count("redis.allow") == 1
-    # Nothing of what may have answered is to be read anywhere.
+    # The status repeats nothing of a server's answer.
     status = scene.kubectl("get", "tq", name, "-o", "yaml")
     assert "HTTP/" not in status
     assert "html" not in status.lower()
@@ -161,7 +161,7 @@ async def test_a_flood_of_taskqueues_and_huge_ones_harm_nobody_else(
     tenant.until_taken(lambda: tenant.creates(huge[0]))
     await asyncio.to_thread(scene.kubectl.apply, *(deployment_of_nothing(each) for each in names))
     try:
-        # `create`: what `apply` remembers in an annotation would be too large.
+        # `create` and not `apply`, whose annotation would be too large.
         for body in huge:
             await asyncio.to_thread(create, tenant.kubectl, body)
         await asyncio.to_thread(tenant.kubectl.apply, *flood)
@@ -237,7 +237,7 @@ async def test_a_stranger_does_not_read_the_metrics(release, kubectl, tmp_path):
         # It waits until the pods are ready, so the kubelet's probes work over TLS.
         words = ("upgrade", "--wait", "--timeout", "3m", "--set", values)
         await asyncio.to_thread(helm, release, *words)
-        # The port that is forwarded is not to be that of the old pod, which lets everybody read.
+        # The forwarded port must not be that of the old pod, which answers everybody.
         await asyncio.to_thread(wait_until, "one pod", lambda: is_alone(release), 60)
         for account in ("prometheus", "stranger"):
             kubectl("create", "serviceaccount", account)

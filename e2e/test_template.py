@@ -45,7 +45,7 @@ async def test_template_from_creation_to_deletion(release, scene, figure):
     assert "kubectl.kubernetes.io/restartedAt" in template["metadata"]["annotations"]
     assert any(reason == "WorkloadReverted" for reason, _ in scene.kubectl.events(name))
 
-    # Deleting waits for nobody, even with no operator there.
+    # A deletion waits for nothing, even if no operator runs.
     release.scale_operator(0)
     try:
         scene.kubectl("delete", "tq", name, "--timeout=10s")

@@ -1,4 +1,4 @@
-"""Troubles of Redis, Secrets, workloads and permissions are reported, and nothing scales blindly."""
+"""Troubles of Redis, Secrets, workloads and permissions are reported; nothing scales blindly."""
 
 from __future__ import annotations
 

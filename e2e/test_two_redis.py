@@ -86,7 +86,7 @@ async def test_two_redis_of_which_one_is_away_for_a_while(release, scene, watch,
         assert "1/2" in wide
         assert "no data from trigger second" in wide
 
-        # It comes back, and only then the number falls.
+        # The number falls only after Redis has come back.
         after, back_at = watch(), time.time()
         numbers = [number for at, number in replicas.changes if at > blind_at]
         assert numbers == sorted(numbers), "lowered while a Redis was away"

@@ -15,7 +15,7 @@ from testing.cluster.release import Release, helm, namespace, release_in, state_
 from testing.cluster.workload import deployment, jobs_config_map, pod_spec, task_queue
 
 NAME = "identtqueue-second"
-"""Of its objects: those of two releases in one namespace must differ."""
+"""The names of its objects. Two releases in one namespace must have different ones."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ async def test_a_namespace_that_is_deleted_ends_quietly(release, second, scene):
     deleted = run("kubectl", "delete", "namespace", tenant.namespace, "--timeout=120s", timeout=150)
     assert "deleted" in deleted, "nothing of the operator holds it"
     told = [line for line in second.log()[before:] if line["level"] not in ("info", "debug")]
-    # The namespace's Role may go before the TaskQueue does: that is refused, and not hammered on.
+    # The Role may be deleted before the TaskQueue. Then writes are refused, and few are tried.
     refused = [
         line for line in told if "not found" in line["message"] and "RBAC" in line["message"]
     ]

@@ -83,7 +83,7 @@ class ApiServer:
         self.unreadable: dict[str, int] = {}
         """Refuse reads of paths that end so, with this status."""
         self.stale: dict[str, list[Json]] = {}
-        """What a list from the cache answers for these kinds, instead of what is there."""
+        """Objects, by kind, that a list from the cache returns instead of the present ones."""
         self.forgetful = 0
         """Refuse so many pieces of lists, but the first ones: they took too long (410)."""
         self.compacted = 0
@@ -102,7 +102,7 @@ class ApiServer:
         self._runner: web.AppRunner | None = None
         self.url = ""
 
-    # --- life ---
+    # --- start and stop ---
 
     async def start(self) -> ApiServer:
         app = web.Application()

@@ -51,7 +51,7 @@ def with_size(path: Path, keyword: str, size: int) -> Any:
     if keyword == "maxLength":
         value = "x" * size
     elif keyword == "maxItems":
-        # Different names, or a list that is a map would be refused for that.
+        # The names differ, because a list with `x-kubernetes-list-type: map` refuses equal ones.
         value = [{"name": f"n{number}", "type": f"t{number}"} for number in range(size)]
     else:
         value = {f"k{number}": "v" for number in range(size)}

@@ -93,7 +93,7 @@ class Proxy:
         self.cut()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # --- connections that end, or don't come about ---
+    # --- connections: cut or refused ---
 
     def cut(self) -> None:
         """Reset all connections that are open now."""
@@ -114,7 +114,7 @@ class Proxy:
         self._target_port = port
         self.cut()
 
-    # --- bytes that come late ---
+    # --- bytes: delayed ---
 
     def hold_replies(self) -> None:
         """Hold back replies. Requests still reach Redis."""
@@ -137,7 +137,7 @@ class Proxy:
 
     @property
     def holding(self) -> bool:
-        """Whether anything is held back."""
+        """Return whether anything is held back."""
         return not all(flow.is_set() for flow in self._flows.values())
 
     def hold(self) -> None:
@@ -168,7 +168,7 @@ class Proxy:
         """Be a slow link, on each connection and in each direction; 0: end that."""
         self._bytes_per_second = bytes_per_second
 
-    # --- bytes that never come ---
+    # --- bytes: lost ---
 
     def swallow(self, ways: frozenset[Way] = BOTH_WAYS) -> None:
         """Lose everything that is sent in these directions, while the connections stay open.
@@ -193,7 +193,7 @@ class Proxy:
         """Let new connections work again."""
         self._swallowing = frozenset()
 
-    # --- how it works ---
+    # --- forwarding ---
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1

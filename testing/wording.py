@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 RUN = 5
-"""So many words in a row are a clause of their own. Fewer may well come twice."""
+"""This many words in a row count as a repetition. Shorter phrases may occur twice."""
 
 
 def repeated(text: str) -> set[str]:

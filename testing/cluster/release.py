@@ -88,7 +88,7 @@ def namespace(name: str) -> Iterator[Kubectl]:
         run("kubectl", "label", "namespace", name, _RESTRICTED)
         yield Kubectl(name)
     finally:
-        # The admission policy belongs to the cluster, so the namespace does not take it along.
+        # The admission policy is a cluster-wide object, so it is not deleted with the namespace.
         run("helm", "-n", name, "uninstall", RELEASE, "--ignore-not-found", timeout=300)
         run("kubectl", "delete", "namespace", name, "--ignore-not-found", timeout=300)
 
@@ -124,14 +124,14 @@ def helm(release: Release, verb: str, *words: str, chart: Path = CHART) -> str:
     pin = f"kubernetes\\.io/hostname={release.system_node}"
     return run(
         *("helm", "-n", release.namespace, verb, RELEASE, chart),
-        # The CRD may be there from another release: it belongs to the cluster, not to one of them.
+        # Another release may have installed the CRD, which is a cluster-wide object.
         *("--take-ownership", "--force-conflicts", "--set", "image.tag=dev,redis.enabled=true"),
         *("--set", "redis.image.repository=identtqueue/redis,redis.image.tag=dev"),
         *("--set", "redis.persistence.enabled=false,redis.appendfsync=always"),
         *("--set", f"nodeSelector.{pin},redis.nodeSelector.{pin}"),
-        # What the tests' own TaskQueues refer to.
+        # The Secret that the tests' TaskQueues name.
         *("--set", "rbac.secretNames={late-secret,secured-login,secured-client,secured-ca}"),
-        # The kind of its own that the tests have; earlier charts know of no such kinds.
+        # The custom kind of the tests; charts of earlier releases ignore this value.
         *(("--set-json", f"rbac.scaleTargets={json.dumps([SCALE_TARGET])}") if newest else ()),
         *words,
         timeout=300,

@@ -50,14 +50,14 @@ class Topology:
 
     def replicate(self, queue: str, primary: str) -> None:
         """Wait until the replica of the queue's primary has all that was written."""
-        # WAIT speaks of what its own connection has written, and all before it.
+        # WAIT covers what its own connection has written, and everything before that.
         write = f"SET idtq:{{{queue}}}:e2e 1 EX 60"
         assert ask(self.kubectl, primary, write, "WAIT 1 10000") == ["OK", "1"]
 
 
-# Servers go by their addresses: Sentinels that look up names stand still for half a minute ("TILT")
-# when that of a dead pod does not resolve quickly. A pod that comes back empty follows whom the
-# Sentinels name, once that one answers; it must never pass for the master that it was:
+# Servers announce addresses, not names: Sentinels that look up names stand still for half a minute
+# ("TILT") if the name of a dead pod does not resolve quickly. A pod that comes back empty asks the
+# Sentinels for the master and follows it, because it must never act as the master that it was:
 # https://redis.io/docs/latest/operate/oss_and_stack/management/replication/#safety-of-replication-when-master-has-persistence-turned-off
 _SERVER = """
 known() {{

@@ -29,7 +29,7 @@ ENDS = {
     "TaskCancelled": State.CANCELLED,
     "TaskExpired": State.CANCELLED,
 }
-"""What a wait told -> what must be recorded."""
+"""The answer of a wait -> what must be recorded."""
 
 
 @dataclass(slots=True)

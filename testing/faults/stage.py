@@ -41,7 +41,7 @@ class Stage:
     client: Client
     admin: Admin
     exits: AsyncExitStack
-    """What ends with the scenario."""
+    """Everything to be closed when the scenario ends."""
     queue: str = field(default_factory=lambda: f"q-{secrets.token_hex(6)}")
     workers: list[WorkerProcess] = field(default_factory=list)
     accepted: list[str] = field(default_factory=list)
