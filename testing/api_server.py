@@ -57,7 +57,7 @@ class ApiServer:
         self.requests: list[tuple[str, str, Json | None]] = []
         """Method, path and body of every request that was not a GET."""
         self.anonymous: list[str] = []
-        """Writes that did not say who they are (`fieldManager`)."""
+        """Writes that named no `fieldManager`."""
         self.reads: Counter[str] = Counter()
         """How often each path was asked for."""
         self.watched: Counter[str] = Counter()
@@ -67,31 +67,31 @@ class ApiServer:
         self.down = False
         """Answer everything with 503."""
         self.forbidden = ""
-        """Refuse writes to paths that end so, as for want of a permission."""
+        """Refuse writes to paths with this end, as if a permission were missing."""
         self.held: dict[str, asyncio.Event] = {}
-        """Take writes to paths that end so only once the event is set."""
+        """Accept writes to paths with this end only once the event is set."""
         self.tokens: dict[str, Json] = {}
-        """Token -> the user that it is of, as a TokenReview has it."""
+        """Token -> its user, as a TokenReview answers."""
         self.readers: set[str] = set()
         """Names of the users that may `get` /metrics."""
         self.warnings: dict[str, str] = {}
-        """`Warning` headers of answers to writes to paths that end so."""
+        """`Warning` headers of the answers to writes, by the end of the path."""
         self.busy: dict[str, int] = {}
-        """Answer so many requests for paths that end so with 429 and `Retry-After: 0`."""
+        """Answer this many requests, by the end of their path, with 429 and `Retry-After: 0`."""
         self.terminating = False
-        """Take nothing new, as in a namespace that is being deleted."""
+        """Refuse every creation, as in a namespace that is being deleted."""
         self.unreadable: dict[str, int] = {}
-        """Refuse reads of paths that end so, with this status."""
+        """Refuse reads, by the end of the path, with this status."""
         self.stale: dict[str, list[Json]] = {}
         """Objects, by kind, that a list from the cache returns instead of the present ones."""
         self.forgetful = 0
-        """Refuse so many pieces of lists, but the first ones: they took too long (410)."""
+        """Refuse this many pages of lists, except first ones, as if they came too late (410)."""
         self.compacted = 0
         """Watches that have seen nothing since this version are too old (410)."""
         self.listeners: list[Callable[[str, str, Json], None]] = []
         """Called with event, plural and object for each change, as a watch would."""
         self.around_write: Callable[[str, Callable[[], Json]], Json] = lambda path, write: write()
-        """Called with the path and the deed of each request that changes something."""
+        """Called for each request that changes something, with its path and what writes it."""
         self.unknown_groups: set[str] = set()
         """Groups and versions that are not installed."""
         self._groups = {name: dict(kinds) for name, kinds in GROUPS.items()}

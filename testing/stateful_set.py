@@ -17,7 +17,7 @@ from testing.controllers import Controllers, Pod, ReplicaSet, Shape
 
 @dataclass(frozen=True)
 class SetShape(Shape):
-    """How a StatefulSet starts, ends and replaces its pods."""
+    """The way in which a StatefulSet starts, ends and replaces its pods."""
 
     parallel: bool = False
     partition: int = 0

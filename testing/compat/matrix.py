@@ -110,7 +110,7 @@ def name_of(server: str) -> str:
 
 
 def table(rows: list[Row], title: str) -> str:
-    """In Markdown."""
+    """Format the rows as a table in Markdown."""
     head = f"| {title} | passed | failed | left out | took | commit |\n|---|---|---|---|---|---|"
     return "\n".join([head, *map(str, rows)])
 
