@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 BUS_OFFSET = 10_000
-"""A node of a cluster listens to the others so many ports higher."""
+"""Distance from a node's port to its cluster bus port."""
 
 
 def reserve(*, with_bus: bool) -> list[socket.socket]:

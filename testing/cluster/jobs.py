@@ -32,7 +32,7 @@ async def slow_once(ctx: Context, seconds: float) -> int:
 
 @app.task
 def stubborn(ctx: Context, first: float, then: float) -> int:
-    """Sleep in a thread, in the first attempt for so many seconds and in later ones for so many.
+    """Sleep in a thread: `first` seconds in the first attempt, `then` seconds in later ones.
 
     Nothing can cut it off: it comes to its end even when its worker has lost it.
     """
