@@ -1,4 +1,4 @@
-"""A check for messages that say a thing twice, such as one that quotes its own first half."""
+"""Checks for messages: one that says a thing twice, such as its own first half; "1 tasks wait"."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ def repeated(text: str) -> set[str]:
     clauses = [clause.strip() for clause in re.split(r"[;()]|: ", text)]
     several = [clause for clause in clauses if len(clause.split()) > 2]
     return {each for found in (runs, several) for each in found if found.count(each) > 1}
+
+
+def miscounted(text: str) -> list[str]:
+    """Find a plural after the number one. `1 of 1 pods` is none."""
+    nouns = "tasks|replicas|pods|workers|containers|changes|entries|queues|triggers|firings|minutes"
+    return re.findall(rf"(?<!of )\b1 (?:{nouns})\b", text)
 
 
 def messages(value: Any) -> Iterator[str]:

@@ -12,7 +12,7 @@ from identtqueue_operator.timings import Timings
 from testing.api_server import ApiServer
 from testing.fleet import Fleet
 from testing.operating import Operator, Setup
-from testing.wording import messages, repeated
+from testing.wording import messages, miscounted, repeated
 
 
 @pytest.fixture
@@ -24,6 +24,7 @@ async def api() -> AsyncIterator[ApiServer]:
     for _, path, body in server.requests:
         if path.endswith(("/status", "/events")):
             assert not {text: repeated(text) for text in messages(body) if repeated(text)}
+            assert not [text for text in messages(body) if miscounted(text)]
 
 
 @pytest.fixture

@@ -126,7 +126,9 @@ def choose(
     if seen.conflict:
         return Target(current, "Conflicting", f"replicas are left alone: {seen.conflict}"), memory
     if spec.hands_off:
-        return Target(current, "Paused", f"spec.paused keeps {current} replicas"), memory
+        return Target(
+            current, "Paused", f"spec.paused keeps the number of replicas at {current}"
+        ), memory
     if spec.paused_replicas is not None and not health.strange:
         return _at_number(spec.paused_replicas, spec, seen, memory, current)
     if seen.depth is None:
@@ -225,7 +227,9 @@ def _at_number(
     number: int, spec: TaskQueueSpec, seen: Observed, memory: Memory, current: int
 ) -> tuple[Target, Memory]:
     """Pause at this number. Only what protects tasks or a rollout may delay it."""
-    clamps = _Clamps([Wish(number, number, f"spec.pausedReplicas asks for {number} replicas")])
+    clamps = _Clamps(
+        [Wish(number, number, f"spec.pausedReplicas sets the number of replicas to {number}")]
+    )
     window = spec.scaling.scale_down.stabilization_seconds
     memory = _note_wanted(memory, seen.steady, number, window)
     if number < current:
@@ -338,8 +342,9 @@ def _without_data(spec: TaskQueueSpec, seen: Observed, current: int) -> Target:
         limits.append(Limit.SCALE_UP_PAUSED)
         sentence += "; scaleUp.paused"
     stays = replicas == current
-    what = f"stays at {current}" if stays else f"raised from {current} to {replicas}"
-    return Target(replicas, "NoData", f"{sentence}: {what} replicas", tuple(limits))
+    what = f"stays at {current}" if stays else f"is raised from {current} to {replicas}"
+    message = f"{sentence}: the number of replicas {what}"
+    return Target(replicas, "NoData", message, tuple(limits))
 
 
 def _hold(spec: TaskQueueSpec, seen: Observed, current: int) -> tuple[int, str]:

@@ -125,11 +125,11 @@ def _active(seen: Observed | None) -> Finding:
         return UNKNOWN
     if not seen.depth.demand:
         return Finding("False", "QueuesEmpty", "no task waits or runs")
-    text = f"{seen.depth.waiting} tasks wait, {seen.depth.in_flight} run"
+    text = f"tasks: {seen.depth.waiting} waiting, {seen.depth.in_flight} running"
     if seen.depth.due_soon:
-        text += f", {seen.depth.due_soon} fall due soon"
+        text += f", {seen.depth.due_soon} due soon"
     if seen.depth.held:
-        text += f", {seen.depth.held} are held by limits"
+        text += f", {seen.depth.held} held by limits"
     return Finding("True", "TasksPresent", text)
 
 
