@@ -11,9 +11,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, NamedTuple, Self
 
 import aiohttp
+from kubernetes.aio.client import ApiClient
 
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError, connect
+from identtqueue_operator.kube.requests import ApiError, Requests, connect
 
 Json = dict[str, Any]
 
@@ -27,6 +28,11 @@ AT_ONCE = 32
 class Api(Kube):
     """The operator's own adapter, with the requests that only a benchmark makes."""
 
+    def __init__(self, api: ApiClient) -> None:
+        super().__init__(api)
+        self._client = api
+        self._more = Requests(api)
+
     @classmethod
     async def open(cls) -> Api:
         """By $KUBECONFIG."""
@@ -34,7 +40,7 @@ class Api(Kube):
 
     async def create(self, path: str, body: Json) -> Json:
         """Create one object; as the API server has it."""
-        return await self._call("POST", path, body)
+        return await self._more.call("POST", path, body)
 
     async def create_all(self, objects: list[tuple[str, Json]], say: Callable[[str], None]) -> None:
         """Create many objects, given as pairs of path and body."""
@@ -53,25 +59,25 @@ class Api(Kube):
 
     async def patch(self, path: str, body: Json) -> Json:
         """Merge-patch one object."""
-        return await self._call("PATCH", path, body)
+        return await self._more.call("PATCH", path, body)
 
     async def delete(self, path: str, *, grace_seconds: int | None = None) -> None:
         """Delete one object, or all of a collection; one that is gone is fine."""
         query = [] if grace_seconds is None else [("gracePeriodSeconds", str(grace_seconds))]
         try:
-            await self._call("DELETE", path, query=query)
+            await self._more.call("DELETE", path, query=query)
         except ApiError as error:
             if not error.missing:
                 raise
 
     async def get(self, path: str, query: Iterable[tuple[str, str]] = ()) -> Json:
         """One object, or a list."""
-        return await self._call("GET", path, query=query)
+        return await self._more.call("GET", path, query=query)
 
     async def events(self, path: str, since: str) -> AsyncIterator[Json]:
         """What a watch of a collection says, from a resource version on, until it ends."""
         query = [("watch", "true"), ("resourceVersion", since)]
-        request = await self._api.param_serialize(
+        request = await self._client.param_serialize(
             "GET",
             path,
             query_params=query,
@@ -79,7 +85,7 @@ class Api(Kube):
             auth_settings=["BearerToken"],
         )
         limit = aiohttp.ClientTimeout(total=None, sock_connect=5)
-        answer = await self._api.call_api(*request, _request_timeout=limit)
+        answer = await self._client.call_api(*request, _request_timeout=limit)
         async for line in answer.response.content:
             yield json.loads(line)
 
