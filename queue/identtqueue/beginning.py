@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
-import sys
+from typing import Final
+
+_STDERR: Final = 2
 
 
 def exit_on_sigterm() -> None:
@@ -18,8 +21,15 @@ def exit_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, _exit)
 
 
+def undo_exit_on_sigterm() -> None:
+    """Let SIGTERM kill this process again: a command that is cut off must not exit with 0."""
+    if signal.getsignal(signal.SIGTERM) is _exit:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 def _exit(_number: int, _frame: object) -> None:
     # Nothing has to be given back yet. SystemExit could be caught by a module that is being
     # imported, and would wait for the threads that it has started.
-    os.write(sys.stderr.fileno(), b"SIGTERM while starting: nothing to stop, exiting\n")
+    with contextlib.suppress(OSError):  # standard error may be closed
+        os.write(_STDERR, b"SIGTERM while starting: nothing to stop, exiting\n")
     os._exit(0)

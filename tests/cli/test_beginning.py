@@ -54,3 +54,31 @@ async def test_a_program_that_still_imports_ends_in_order(
             await process.wait()
     assert said == b"SIGTERM while starting: nothing to stop, exiting\n"
     assert process.returncode == 0
+
+
+async def test_a_command_that_is_cut_off_does_not_report_success() -> None:
+    asked = asyncio.Event()
+
+    async def silence(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await reader.read()  # until the command is gone
+        writer.close()
+
+    async with await asyncio.start_server(silence, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "identtqueue", "depth", "q"),
+            env=environment(f"redis://127.0.0.1:{port}"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            await asyncio.wait_for(asked.wait(), 30)
+            process.send_signal(signal.SIGTERM)
+            said = await asyncio.wait_for(process.communicate(), 30)
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    assert said == (b"", b"")
+    assert process.returncode == -signal.SIGTERM

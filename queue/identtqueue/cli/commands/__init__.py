@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from identtqueue.beginning import undo_exit_on_sigterm
 from identtqueue.cli.commands import acl, dead, limits, queues, selftest, tasks, worker
 
 
@@ -23,6 +24,8 @@ from identtqueue.cli.commands import acl, dead, limits, queues, selftest, tasks,
 def main(context: click.Context, redis_address: str) -> None:
     """A task queue on Redis lists for Python services on Kubernetes."""
     context.obj = redis_address
+    if context.invoked_subcommand != worker.worker.name:
+        undo_exit_on_sigterm()
 
 
 COMMANDS = (
