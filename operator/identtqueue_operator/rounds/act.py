@@ -74,10 +74,8 @@ async def _act_at(
         async for item in _recover(decision, seen, connection, endpoint.admin, max_deliveries):
             outcome = replace(outcome, recovered=(*outcome.recovered, item))
         drain = decision.drain
-        await call_back(
-            (w for w in drain.call_back if w.trigger == connection.name), endpoint.admin
-        )
-        await _stop((w for w in drain.stop if w.trigger == connection.name), endpoint.admin)
+        await call_back(_of(connection, drain.call_back), endpoint.admin)
+        await _stop(_of(connection, drain.stop), endpoint.admin)
     except IdenttqueueError as error:
         endpoint.failed(error)
         return replace(outcome, failure=explain(error))
