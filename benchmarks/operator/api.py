@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Self
 import aiohttp
 from kubernetes.aio.client import ApiClient
 
-from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.requests import ApiError, Requests, connect
 
 Json = dict[str, Any]
@@ -25,13 +24,18 @@ AT_ONCE = 32
 """Requests at the same time; more only wait in the API server."""
 
 
-class Api(Kube):
-    """The operator's own adapter, with the requests that only a benchmark makes."""
+class Api:
+    """The requests of a benchmark, over a connection as the operator makes it."""
 
-    def __init__(self, api: ApiClient) -> None:
-        super().__init__(api)
-        self._client = api
-        self._more = Requests(api)
+    def __init__(self, client: ApiClient) -> None:
+        self._client = client
+        self._requests = Requests(client)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._requests.close()
 
     @classmethod
     async def open(cls) -> Api:
@@ -40,7 +44,7 @@ class Api(Kube):
 
     async def create(self, path: str, body: Json) -> Json:
         """Create one object; as the API server has it."""
-        return await self._more.call("POST", path, body)
+        return await self._requests.call("POST", path, body)
 
     async def create_all(self, objects: list[tuple[str, Json]], say: Callable[[str], None]) -> None:
         """Create many objects, given as pairs of path and body."""
@@ -59,20 +63,20 @@ class Api(Kube):
 
     async def patch(self, path: str, body: Json) -> Json:
         """Merge-patch one object."""
-        return await self._more.call("PATCH", path, body)
+        return await self._requests.call("PATCH", path, body)
 
     async def delete(self, path: str, *, grace_seconds: int | None = None) -> None:
         """Delete one object, or all of a collection; one that is gone is fine."""
         query = [] if grace_seconds is None else [("gracePeriodSeconds", str(grace_seconds))]
         try:
-            await self._more.call("DELETE", path, query=query)
+            await self._requests.call("DELETE", path, query=query)
         except ApiError as error:
             if not error.missing:
                 raise
 
     async def get(self, path: str, query: Iterable[tuple[str, str]] = ()) -> Json:
         """One object, or a list."""
-        return await self._more.call("GET", path, query=query)
+        return await self._requests.call("GET", path, query=query)
 
     async def events(self, path: str, since: str) -> AsyncIterator[Json]:
         """What a watch of a collection says, from a resource version on, until it ends."""
