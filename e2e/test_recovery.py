@@ -131,7 +131,7 @@ async def test_poison_task_ends_as_a_dead_letter(release, scene):
 @pytest.mark.alone
 @pytest.mark.timeout(420, func_only=True)
 async def test_node_killed(release, scene, figure):
-    """As in a power failure, no kubelet reports anything, so the lease decides."""
+    """Kill a node: no kubelet reports anything, as in a power failure, so the lease decides."""
     task = await begin(release, scene, spread=True)
     busy = await scene.pod_of(task)
     if busy["spec"]["nodeName"] == release.system_node:

@@ -45,7 +45,7 @@ MAX_RETRY_AFTER_SECONDS = 10.0
 
 
 class ApiResource(NamedTuple):
-    """What the API calls the objects of a kind."""
+    """The names that the API has for the objects of a kind."""
 
     api: str
     """Root of the group and version: `apis/apps/v1`."""

@@ -73,9 +73,9 @@ class RemovalOrder(StrEnum):
     """The order in which a controller ends pods when the number of replicas is lowered."""
 
     NOT_READY_FIRST = "NotReadyFirst"
-    """As a ReplicaSet does: not ready before ready, then lower deletion cost."""
+    """Like a ReplicaSet, end pods that are not ready first, then those of lower deletion cost."""
     HIGHEST_ORDINAL = "HighestOrdinal"
-    """As a StatefulSet does: the pod with the highest number in its name."""
+    """Like a StatefulSet, end the pod with the highest number in its name first."""
     UNKNOWN = "Unknown"
     """Any pod may be ended first."""
 
@@ -100,7 +100,7 @@ class Workload:
     replicas: int
     """Number that its spec asks for."""
     path: str = ""
-    """Where it is in the API. Empty for the kinds that are watched."""
+    """Its path in the API. Empty for the kinds that are watched."""
     existing: int = 0
     """Pods that are there and not on their way out, as the workload's controller counted."""
     counts_ending: bool = False

@@ -19,7 +19,7 @@ from identtqueue_operator.logs import about
 from identtqueue_operator.model import Key
 from identtqueue_operator.status.events import Event
 from identtqueue_operator.status.render import render_status
-from identtqueue_operator.status.round import Round
+from identtqueue_operator.status.round import Json, Round
 from identtqueue_operator.times import rfc3339
 from identtqueue_operator.timings import DEFAULTS, Timings
 
@@ -31,8 +31,6 @@ MAX_MESSAGE = 1024
 """The API server's limit on an event's message."""
 MAX_UNSENT = 50
 """Most events that wait for an API server that takes none; the oldest ones are dropped."""
-
-Json = dict[str, Any]
 
 
 class TaskQueueGone(Exception):

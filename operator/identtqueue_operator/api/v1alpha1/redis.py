@@ -1,4 +1,4 @@
-"""Where the tasks are, as a user writes it: queues, and the Redis that holds them."""
+"""The models of queues, and of the Redis that holds them, as a user writes both."""
 
 from collections.abc import Iterable
 from typing import Annotated

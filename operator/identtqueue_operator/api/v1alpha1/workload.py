@@ -1,4 +1,4 @@
-"""What is scaled, as a user writes it: a workload that exists, or a template."""
+"""The models of what is scaled: a workload that exists, or a template."""
 
 from typing import Annotated, Any
 
