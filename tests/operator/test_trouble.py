@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import logging
 import secrets
 import time
 from pathlib import Path
@@ -506,15 +507,19 @@ async def test_a_right_that_is_lost_at_run_time_and_comes_back(operator, setup, 
     await eventually(lambda: setup.condition("Ready")[0] == "True")
 
 
-async def test_a_namespace_that_is_being_deleted_ends_quietly(operator, setup, caplog):
+@pytest.mark.parametrize("refused", ["/events", "/status"])
+async def test_a_namespace_that_is_being_deleted_ends_quietly(operator, setup, caplog, refused):
+    """Its Role may be deleted before the TaskQueue: then reports are refused as well."""
+    caplog.set_level(logging.DEBUG)
     setup.api.terminating = True
+    setup.api.forbidden = refused
     containers = [{"name": "worker", "image": "one"}]
     setup.create(
         {"pollPeriodSeconds": 1},
         workloadRef=None,
         template={"spec": {"containers": containers}},
     )
-    await setup.reason("NamespaceTerminating")
+    await eventually(lambda: f"{refused} is forbidden for a test" in caplog.text)
     await operator.controller.resync.compare("ns")
     assert [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
 

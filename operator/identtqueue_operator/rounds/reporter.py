@@ -121,7 +121,8 @@ class Reporter:
                     await self._writer.tell()
                     failures = 0
                 except ApiError as error:
-                    logger.warning("%s: %s", key, error, extra=about(key))
+                    level = self._writer.level_of(error)
+                    logger.log(level, "%s: %s", key, error, extra=about(key))
                     self._tools.meter.round_failed()
                     failures += 1
                     await asyncio.sleep(pause_after(failures, BACKOFF_SECONDS))

@@ -16,7 +16,7 @@ from identtqueue_operator.api.v1alpha1 import API_VERSION, KIND
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.logs import about
-from identtqueue_operator.model import Key
+from identtqueue_operator.model import Key, Problem
 from identtqueue_operator.status.events import Event
 from identtqueue_operator.status.render import render_status
 from identtqueue_operator.status.round import Json, Round
@@ -125,6 +125,16 @@ class StatusWriter:
         finally:
             self._unsent = (*events, *self._unsent)[-MAX_UNSENT:]
 
+    def level_of(self, error: ApiError) -> int:
+        """Return how loudly a refused write is logged.
+
+        In a namespace that is being deleted, a refusal is no news: the operator's Role and
+        RoleBinding there may be deleted before the TaskQueue.
+        """
+        ending = self.verdict == (False, Problem.NAMESPACE_TERMINATING)
+        expected = error.terminating or (ending and error.forbidden)
+        return logging.DEBUG if expected else logging.WARNING
+
     async def _write(self, status: bytes, steady_at: float) -> None:
         patch = difference(json.loads(self._written), json.loads(status))
         if patch:
@@ -156,8 +166,7 @@ class StatusWriter:
             except ApiError as error:
                 text = "%s: event %s was not sent: %s"
                 extra = about(self._key, event.reason)
-                level = logging.DEBUG if error.terminating else logging.WARNING
-                logger.log(level, text, self._key, event.reason, error, extra=extra)
+                logger.log(self.level_of(error), text, self._key, event.reason, error, extra=extra)
                 if error.temporary:
                     break
             events = events[1:]
