@@ -199,6 +199,21 @@ class Replicas(Watch):
         return self.steps[name][-1].at if self.steps[name] else time.monotonic()
 
 
+class Rollouts(Watch):
+    """Which Deployments of a namespace the Deployment controller has seen as they are now."""
+
+    def __init__(self, api: Api, namespace: str) -> None:
+        super().__init__(api, f"{APPS}/namespaces/{namespace}/deployments")
+        self.observed: set[str] = set()
+
+    def note(self, at: float, kind: str, body: Json) -> None:
+        name, metadata = body["metadata"]["name"], body["metadata"]
+        if body.get("status", {}).get("observedGeneration") == metadata["generation"]:
+            self.observed.add(name)
+        else:
+            self.observed.discard(name)
+
+
 class Conditions(Watch):
     """The conditions of the TaskQueues of a namespace."""
 
