@@ -86,7 +86,8 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
             continue
         reached.add(page)
         for target in LINK.findall(page.read_text("utf-8")):
-            aim = (page.parent / target.partition("#")[0]).resolve()
+            path = target.partition("#")[0]
+            aim = (page.parent / path).resolve() if path else page
             children = sorted(aim.rglob("*.md")) if aim.is_dir() else [aim]
             todo += [child for child in children if child in PAGES and child not in reached]
     assert [str(page.relative_to(ROOT)) for page in PAGES if page not in reached] == []

@@ -29,7 +29,7 @@ def all_commands() -> list[tuple[tuple[str, ...], click.Command]]:
 
 def test_only_documented_variables_mean_something() -> None:
     """Names of options make no variables: IDENTTQUEUE_VERSION may be an image's label, say."""
-    documented = (ROOT / "docs" / "library.md").read_text()
+    documented = "".join(p.read_text("utf-8") for p in (ROOT / "docs/library").glob("*.md"))
     derived = {"IDENTTQUEUE_VERSION", "IDENTTQUEUE_HELP"}
     parameters = [
         (words, parameter)
@@ -95,7 +95,7 @@ def usage(words: tuple[str, ...], command: click.Command) -> str:
 
 def documented() -> dict[str, set[str]]:
     """Read the table of commands in the documentation: usage -> options."""
-    text = (ROOT / "docs/library.md").read_text("utf-8")
+    text = (ROOT / "docs/library/commands.md").read_text("utf-8")
     table = text.split("\n| command | does | options |\n")[1].split("\n\n")[0]
     found = {}
     for row in table.splitlines()[1:]:
@@ -113,7 +113,8 @@ def test_the_documentation_has_every_command_and_option() -> None:
 
 
 def test_the_documentation_names_the_option_of_each_variable() -> None:
-    table = (ROOT / "docs/library.md").read_text("utf-8").split("\n| variable | option of ")[1]
+    page = (ROOT / "docs/library/environment.md").read_text("utf-8")
+    table = page.split("\n| variable | option of ")[1]
     rows = [row.split("|")[1:3] for row in table.split("\n\n")[0].splitlines() if row[:3] == "| `"]
     said = {
         variable: option

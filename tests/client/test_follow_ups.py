@@ -16,7 +16,7 @@ from identtqueue.protocol.submission import new_task
 from testing.redis_server import RedisServer
 from testing.serving import serving
 
-LIBRARY = Path(__file__).parents[2] / "docs/library.md"
+LIBRARY = Path(__file__).parents[2] / "docs/library/follow-ups.md"
 
 
 def documented(address: str, queue: str) -> dict[str, object]:

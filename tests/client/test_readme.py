@@ -1,4 +1,4 @@
-"""The examples of README.md and docs/library.md, run as they stand there."""
+"""The examples of README.md and docs/library/first-steps.md, run as they stand there."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_the_readme(redis_server: RedisServer, queue: str, tmp_path: Path)
 
 async def test_the_first_steps_of_the_guide(redis_server: RedisServer, queue: str) -> None:
     address = redis_server.address
-    page, replaced = "docs/library.md", {"redis://redis": address, "mrz": queue}
+    page, replaced = "docs/library/first-steps.md", {"redis://redis": address, "mrz": queue}
     application = await start(address, "-c", example(page, "import asyncio", **replaced))
     worker = await start(address, "-c", example(page, "from identtqueue import Worker", **replaced))
     assert await printed(application, worker) == "read s3://bucket/document.jpg\n"

@@ -31,7 +31,7 @@ BAD: dict[str, tuple[object, str]] = {
 """A value of each option that breaks its rule, and the message."""
 
 
-LIBRARY_PAGE = Path(__file__).parents[2] / "docs/library.md"
+LIBRARY_PAGE = Path(__file__).parents[2] / "docs/library/jobs.md"
 
 
 def work(_ctx: Context) -> None: ...

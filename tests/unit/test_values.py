@@ -1,6 +1,6 @@
 """Values: each arrives as it was passed or is refused at the caller, and never changes silently.
 
-The table in docs/library.md is made from TABLE here.
+The table in docs/library/values.md is made from TABLE here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from identtqueue.task import Task
 from identtqueue.worker.registry import Job
 
 HIDDEN = "hunter2-never-shown"
-LIBRARY = Path(__file__).parents[2] / "docs/library.md"
+LIBRARY = Path(__file__).parents[2] / "docs/library/values.md"
 
 
 def arrives(value: Any, declared: Any) -> Any:

@@ -1,8 +1,8 @@
 """The worker's log records about attempts.
 
 Every record about an attempt carries the same fields (`extra` of the logging module), so that logs
-can be searched by field. The names of the fields are part of the interface. docs/library.md lists
-them.
+can be searched by field. The names of the fields are part of the interface.
+docs/library/inspect.md lists them.
 """
 
 from __future__ import annotations

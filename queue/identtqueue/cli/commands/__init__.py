@@ -8,7 +8,8 @@ from identtqueue.beginning import undo_exit_on_sigterm
 from identtqueue.cli.commands import acl, dead, limits, queues, selftest, tasks, worker
 
 
-# No auto_envvar_prefix: only the variables that are named here and in docs/library.md have meaning.
+# No auto_envvar_prefix: only the variables named here and in docs/library/environment.md mean
+# something.
 @click.group(context_settings={"show_default": True})
 @click.version_option(package_name="identtqueue")
 @click.option(
