@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 from identtqueue.client.client import Client, check_client_settings
 from identtqueue.errors import NotConnected
@@ -13,6 +13,25 @@ from identtqueue.transport.settings import RedisSettings
 
 if TYPE_CHECKING:
     from identtqueue.client.sync import SyncClient
+
+
+class Clients(Protocol):
+    """The clients that an app uses instead of its own: see `AppConnection.lend`."""
+
+    @property
+    def settings(self) -> RedisSettings:
+        """Where the app's workers connect."""
+
+    @property
+    def client(self) -> Client:
+        """The asyncio client, for the running event loop."""
+
+    @property
+    def sync_client(self) -> SyncClient:
+        """The blocking client."""
+
+    async def close(self) -> None:
+        """Close the asyncio client of the running event loop, if it was used."""
 
 
 class AppConnection(AsyncConnected):
@@ -33,6 +52,8 @@ class AppConnection(AsyncConnected):
         self._client_settings = client_settings
         check_client_settings(**client_settings)
         self._client: Client | None = None
+        self._sync_client: SyncClient | None = None
+        self._lent: Clients | None = None
         self._served: list[RedisSettings] = []  # where each running worker of this app connects
         self._made_for_jobs = False  # the client was made for a worker's jobs, not by `connect`
 
@@ -43,6 +64,8 @@ class AppConnection(AsyncConnected):
         Raises:
             NotConnected: `connect` was not called, and no worker of this app runs here.
         """
+        if self._lent is not None:
+            return self._lent.client
         if self._client is None:
             if not self._served:
                 raise NotConnected
@@ -50,16 +73,20 @@ class AppConnection(AsyncConnected):
             self._made_for_jobs = True
         return self._client
 
-    @cached_property
+    @property
     def sync_client(self) -> SyncClient:
         """The blocking client: for Flask, Django, scripts, and threads of an asyncio program.
 
         It needs no `connect`: its first call opens the connections, in each forked process anew.
         They are closed at the end of the program at the latest.
         """
-        from identtqueue.client.sync import SyncClient  # noqa: PLC0415 - asyncio programs never need it
+        if self._lent is not None:
+            return self._lent.sync_client
+        if self._sync_client is None:
+            from identtqueue.client.sync import SyncClient  # noqa: PLC0415 - asyncio programs never need it
 
-        return SyncClient(self._settings(), **self._client_settings)
+            self._sync_client = SyncClient(self._settings(), **self._client_settings)
+        return self._sync_client
 
     async def connect(self) -> None:
         """Connect; do nothing if it is connected already.
@@ -68,7 +95,9 @@ class AppConnection(AsyncConnected):
             RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
                 Redis cannot be reached or refuses the connection.
         """
-        if self._client is None:
+        if self._lent is not None:
+            await self._lent.client.connect()
+        elif self._client is None:
             client = Client(self._settings(), **self._client_settings)
             await client.__aenter__()
             if self._client is None:
@@ -78,10 +107,34 @@ class AppConnection(AsyncConnected):
 
     async def close(self) -> None:
         """Close the connection."""
+        if self._lent is not None:
+            await self._lent.close()
+            return
         client, self._client = self._client, None
         self._made_for_jobs = False
         if client is not None:
             await client.close()
+
+    @contextmanager
+    def lend(self, clients: Clients) -> Iterator[None]:
+        """Let this app, its jobs and their handles use other clients, within a `with` block.
+
+        `identtqueue.testing` does this. The app's own connections stay as they are, and are used
+        again after the block.
+
+        Args:
+            clients: the other clients. They need no `connect`.
+        """
+        before, self._lent = self._lent, clients
+        try:
+            yield
+        finally:
+            self._lent = before
+
+    @property
+    def client_settings(self) -> Mapping[str, Any]:
+        """The settings of the app's clients, except for the address."""
+        return self._client_settings
 
     async def _end_service(self, redis: RedisSettings) -> None:
         """Note that a worker has ended; after the last one, close the client that jobs opened."""
@@ -90,6 +143,8 @@ class AppConnection(AsyncConnected):
             await self.close()
 
     def _settings(self, instead: str | RedisSettings | None = None) -> RedisSettings:
+        if instead is None and self._lent is not None:
+            return self._lent.settings
         return RedisSettings.of(instead or self._redis_address)
 
 

@@ -165,6 +165,11 @@ def reply_channel(client_id: str) -> str:
     return REPLY_PREFIX + client_id
 
 
+def testing_key(word: str, number: int) -> str:
+    """Return a key that says who uses a database for tests (`identtqueue.testing`)."""
+    return f"{ROOT}:testing:{word}:{number}"
+
+
 def queue_of_doorbell(channel: str) -> str:
     """Return the queue that a doorbell channel belongs to."""
     return channel[len(ROOT) + 2 : -len("}:doorbell")]

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, KeysView
-from typing import Final
+from typing import Final, Protocol
 
 from identtqueue.errors import TimedOut
 from identtqueue.protocol.answers import Ack
@@ -21,11 +21,9 @@ from identtqueue.task import Attempt
 from identtqueue.worker import contain
 from identtqueue.worker.attempt_log import log_about, log_end, log_refusal
 from identtqueue.worker.execute import Executor
-from identtqueue.worker.finish import Finisher
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.outcome import Aborted, Outcome, Succeeded
-from identtqueue.worker.progress import AttemptProgress, ProgressSender
 from identtqueue.worker.running import Running
 from identtqueue.worker.slots import Slots
 
@@ -40,6 +38,23 @@ LOOK_SECONDS: Final = 1.0
 """Interval at which overdue attempts are looked for."""
 
 
+class ProgressSink(Protocol):
+    """The progress of one attempt on its way to those who watch."""
+
+    def put(self, data: bytes) -> None:
+        """Take an encoded value. May be called in any thread."""
+
+    def end(self) -> None:
+        """Send what was not sent yet, and ignore all later values."""
+
+
+class Reports(Protocol):
+    """What records the outcomes of attempts. Then it calls `Attempts.answered`."""
+
+    def put(self, attempt: Attempt, outcome: Outcome) -> None:
+        """Take an outcome to record. Returns at once."""
+
+
 class Attempts:
     """Owner of the attempts that run now, and so of the slots.
 
@@ -51,7 +66,7 @@ class Attempts:
         concurrency: number of slots.
         executor: runs each attempt.
         leftovers: takes the attempts that are left behind.
-        progress: sends the progress that running attempts report.
+        progress: makes what sends the progress of an attempt.
         counters: count the attempts that have ended.
         torn_down: tells whether all tasks of the event loop are being cancelled.
         on_idle: called when no attempt is left and Redis has answered every report.
@@ -65,7 +80,7 @@ class Attempts:
         concurrency: int,
         executor: Executor,
         leftovers: Leftovers,
-        progress: ProgressSender,
+        progress: Callable[[Attempt], ProgressSink],
         counters: Counters,
         *,
         torn_down: Callable[[], bool],
@@ -77,7 +92,7 @@ class Attempts:
         self._counters = counters
         self._torn_down = torn_down
         self._on_idle = on_idle
-        self._finisher: Finisher | None = None
+        self._reports: Reports | None = None
         self._loop = asyncio.get_running_loop()
         self._owned: dict[str, Running] = {}  # by task id, until Redis has answered the report
         # Those of them that occupy a slot, in the order of their claims: if they are cut off, they
@@ -124,9 +139,9 @@ class Attempts:
                 pairs.append((entry.attempt.task_id, entry.attempt.number))
         return found
 
-    def report_to(self, finisher: Finisher) -> None:
-        """Hand all outcomes to this finisher. It calls `answered` when Redis has answered."""
-        self._finisher = finisher
+    def report_to(self, reports: Reports) -> None:
+        """Hand over all outcomes. `answered` is called when Redis has answered."""
+        self._reports = reports
 
     def start(self, attempt: Attempt) -> None:
         """Start an attempt. The caller has reserved its slot."""
@@ -195,7 +210,7 @@ class Attempts:
     async def _run(self, entry: Running) -> None:
         entry.begun = True
         contain.current.set(entry)
-        progress = AttemptProgress(self._progress, entry.attempt)
+        progress = self._progress(entry.attempt)
         entry.send_progress = progress.put
         outcome: Outcome | None = None
         try:
@@ -233,8 +248,8 @@ class Attempts:
         waited, ran = entry.attempt.waited_ms / 1000, time.monotonic() - entry.started
         self._counters.ended_one(entry.attempt.queue, outcome.name, waited, ran)
         log_end(entry.attempt, outcome, waited, ran)
-        assert self._finisher is not None
-        self._finisher.put(entry.attempt, outcome)
+        assert self._reports is not None
+        self._reports.put(entry.attempt, outcome)
 
     # --- cancelling ---
 

@@ -17,6 +17,7 @@ import asyncio
 import enum
 import logging
 import math
+from functools import partial
 from typing import Any, Final
 
 from identtqueue.protocol.answers import Claim, Lease
@@ -34,7 +35,7 @@ from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.outcome import Disowned, Released
-from identtqueue.worker.progress import ProgressSender
+from identtqueue.worker.progress import AttemptProgress, ProgressSender
 from identtqueue.worker.registration import HEARTBEAT_SECONDS, Registration
 from identtqueue.worker.running import Running
 from identtqueue.worker.settings import WorkerSettings
@@ -99,7 +100,7 @@ class Incarnation:
             settings.concurrency,
             executor,
             leftovers,
-            ProgressSender(redis, self.worker_id),
+            partial(AttemptProgress, ProgressSender(redis, self.worker_id)),
             counters,
             torn_down=self._torn_down,
             on_idle=self._on_idle,

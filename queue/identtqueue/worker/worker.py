@@ -188,7 +188,7 @@ class Worker:
             retry_for_seconds=FOR_EVER,
             outage=self._outage,
         )
-        processes = self._pool = self._processes()
+        processes = self._pool = self.processes()
         health = self._health_server()
         try:
             if await self._stop.unless_made(lambda: self._start(redis)):
@@ -313,7 +313,8 @@ class Worker:
         await redis.connect()
         await self.settings.hooks.start_up(self.state)
 
-    def _processes(self) -> Processes:
+    def processes(self) -> Processes:
+        """Make the processes for this worker's jobs. None is started yet."""
         references = [job.reference or "" for job in self._registry.in_processes()]
         return Processes(
             self._process_hooks,
@@ -324,13 +325,13 @@ class Worker:
             obstacles=self._obstacles,
         )
 
-    async def _start_process(self, processes: Processes) -> None:
-        if self._registry.in_processes():
-            await processes.start()
+    def executor(self, processes: Processes) -> Executor:
+        """Make what runs this worker's attempts. It needs no Redis.
 
-    async def _live(self, redis: AsyncRedis, processes: Processes) -> None:
-        """Live one incarnation after the other, until one ends because of a stop."""
-        executor = self._executor = Executor(
+        Args:
+            processes: run the jobs that need a process.
+        """
+        return Executor(
             self._registry,
             timeout_seconds=self.settings.timeout_seconds,
             retry=self.settings.retry,
@@ -343,6 +344,14 @@ class Worker:
             obstacles=self._obstacles,
             declines=self.settings.unrunnable_seconds > 0,
         )
+
+    async def _start_process(self, processes: Processes) -> None:
+        if self._registry.in_processes():
+            await processes.start()
+
+    async def _live(self, redis: AsyncRedis, processes: Processes) -> None:
+        """Live one incarnation after the other, until one ends because of a stop."""
+        executor = self._executor = self.executor(processes)
         identity = Identity.from_environment()
         end = End.LOST
         try:

@@ -1,0 +1,286 @@
+"""The worker of a test: the real one, on a real server, for as long as there are tasks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Final, Self
+
+from identtqueue.admin import Admin
+from identtqueue.app import App
+from identtqueue.protocol import codec
+from identtqueue.protocol.answers import QueueDepth
+from identtqueue.testing.burst_clients import ServerClients
+from identtqueue.testing.cron import cron_call
+from identtqueue.testing.enqueued import Assertions, EnqueueLog
+from identtqueue.testing.ran import Ran, RanAttempt
+from identtqueue.testing.server import TestServer, shared_server
+from identtqueue.transport.settings import RedisSettings
+from identtqueue.worker.context import Context
+from identtqueue.worker.outcome import Outcome, Retried, Succeeded
+from identtqueue.worker.worker import Worker
+
+LOOK_SECONDS: Final = 0.01
+"""Interval at which a run looks whether its queues are empty, besides after each attempt."""
+
+TURNS: Final = 10
+"""Turns of the event loop that the last attempt of a run waits for, so that the stopping worker has
+cancelled its fetch loop before the slot of the attempt is free."""
+
+
+class BurstWorker(Assertions):
+    """A worker that works until its queues are empty, on an empty database of a real server.
+
+    ::
+
+        async with BurstWorker(app) as worker:
+            task = await read_mrz.enqueue("page.png")
+            await worker.run()
+            assert await task.result() == "P<UTO…"
+
+    Within the block, the app, its jobs and their handles use that database and need no `connect`.
+    Schedules of the app do not fire by themselves: see `fire`.
+
+    Args:
+        app: the app.
+        server: the server, or the address or the settings of a database that is empty. Default:
+            one server for the whole process.
+        **settings: settings of the worker; see `WorkerSettings`.
+    """
+
+    def __init__(
+        self, app: App, server: TestServer | RedisSettings | str | None = None, **settings: Any
+    ) -> None:
+        super().__init__(EnqueueLog(app))
+        if server is None:
+            server = shared_server()
+        if isinstance(server, TestServer):
+            server = server.fresh_database()
+        self.settings = RedisSettings.of(server)
+        self.app = app
+        self._worker_settings = settings
+        self._clients = ServerClients(self.settings, app.client_settings, self._log)
+        self._buried: set[str] = set()  # dead letters of earlier runs
+        self._lending = app.lend(self._clients)
+
+    def __enter__(self) -> Self:
+        self._lending.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self._clients.close_all()
+        self._lending.__exit__(kind, error, tb)
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        await self._clients.close()
+        self.__exit__(kind, error, tb)
+
+    async def run(
+        self,
+        max_attempts: int | None = None,
+        *,
+        timeout_seconds: float = 30.0,
+        raise_failures: bool = False,
+        **settings: Any,
+    ) -> Ran:
+        """Start a worker, let it work until nothing is left that may run now, and stop it.
+
+        Delayed tasks and retries whose time has not come are left.
+
+        Args:
+            max_attempts: number of attempts after which to stop, one at a time. Default: when
+                nothing is left.
+            timeout_seconds: longest time for all of it.
+            raise_failures: whether an attempt that fails raises JobsFailed, at the end.
+            **settings: settings of the worker, added to those of this object.
+
+        Returns:
+            What has run.
+
+        Raises:
+            JobsFailed: an attempt has failed, and `raise_failures` is set.
+            TimeoutError: tasks are left after `timeout_seconds`. The message says where.
+            Exception: a start-up hook has raised it.
+        """
+        async with Admin(self.settings) as admin:
+            ran = Ran()
+            if await self._depths(admin):
+                one_at_a_time = {"concurrency": 1} if max_attempts else {}
+                worker = self._worker({**settings, **one_at_a_time})
+                burst = _Burst(worker, max_attempts)
+                try:
+                    async with asyncio.timeout(timeout_seconds):
+                        await self._watch(admin, burst)
+                except TimeoutError:
+                    left = _described(await self._depths(admin))
+                    text = f"tasks are left after {timeout_seconds:g} s: {left}"
+                    raise TimeoutError(text) from None
+                finally:
+                    await burst.stop()
+                ran = Ran([*burst.ran, *await self._without_context(admin, burst.ran)])
+        if raise_failures:
+            ran.raise_failures()
+        return ran
+
+    def run_sync(self, max_attempts: int | None = None, **settings: Any) -> Ran:
+        """Do what `run` does, for a test without an event loop."""
+        return asyncio.run(self.run(max_attempts, **settings))
+
+    async def fire(self, schedule: str, **settings: Any) -> Ran:
+        """Fire a schedule of the app now, and run its task and all others that may run.
+
+        Args:
+            schedule: name of the schedule.
+            **settings: see `run`.
+
+        Raises:
+            InvalidInput: the app has no such schedule; or see `run`.
+        """
+        await self._clients.client.submit(cron_call(self.app, schedule).submission)
+        return await self.run(**settings)
+
+    @asynccontextmanager
+    async def serving(self, **settings: Any) -> AsyncIterator[Worker]:
+        """Run a worker beside the test, within an `async with` block.
+
+        Args:
+            **settings: settings of the worker, added to those of this object.
+        """
+        burst = _Burst(self._worker(settings), None)
+        try:
+            yield burst.worker
+        finally:
+            await burst.stop()
+
+    def _worker(self, settings: Mapping[str, Any]) -> Worker:
+        # Another worker that could run a task will not come.
+        worker = self.app.worker(**{"unrunnable_seconds": 0, **self._worker_settings, **settings})
+        worker.settings = replace(worker.settings, cron=())
+        return worker
+
+    async def _watch(self, admin: Admin, burst: _Burst) -> None:
+        """Wait until the worker has nothing to do, or has ended."""
+        while not burst.has_ended and await self._depths(admin):
+            await burst.something_happened(LOOK_SECONDS)
+
+    async def _depths(self, admin: Admin) -> dict[str, QueueDepth]:
+        """Return the depths of the queues in which a task runs or may run now."""
+        depths = await admin.depths(_queues(self.app, self.enqueued()))
+        return {queue: depth for queue, depth in depths.items() if depth.queued or depth.in_flight}
+
+    async def _without_context(self, admin: Admin, ran: Iterable[RanAttempt]) -> list[RanAttempt]:
+        """List the attempts for which no hook was called: their job or arguments are unknown."""
+        known = {attempt.task_id for attempt in ran if attempt.outcome == "failed"} | self._buried
+        found: list[RanAttempt] = []
+        for queue in _queues(self.app, self.enqueued()):
+            async for info in admin.dead_letters(queue):
+                if info.task_id not in known:
+                    found.append(
+                        RanAttempt(
+                            task_id=info.task_id,
+                            job=info.function_name,
+                            queue=queue,
+                            attempt=info.attempt,
+                            outcome="failed",
+                            failure=info.failure,
+                        )
+                    )
+                self._buried.add(info.task_id)
+        return found
+
+
+class _Burst:
+    """One run of a worker: its asyncio task, and the attempts that have ended.
+
+    Args:
+        worker: the worker.
+        max_attempts: number of attempts after which it stops; None: it does not stop by itself.
+    """
+
+    def __init__(self, worker: Worker, max_attempts: int | None) -> None:
+        hooks = worker.settings.hooks
+        after_task = (*hooks.after_task, self._note)
+        worker.settings = replace(worker.settings, hooks=replace(hooks, after_task=after_task))
+        self.worker = worker
+        self.ran: list[RanAttempt] = []
+        self._most = max_attempts
+        self._happened = asyncio.Event()
+        self._serving = asyncio.ensure_future(worker.serve())
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the worker has ended, or has run what it may."""
+        return self._serving.done() or (self._most is not None and len(self.ran) >= self._most)
+
+    async def something_happened(self, seconds: float) -> None:
+        """Wait until an attempt has ended, or the worker, or for some time."""
+        happened = asyncio.ensure_future(self._happened.wait())
+        try:
+            await asyncio.wait(
+                {self._serving, happened}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            happened.cancel()
+        self._happened.clear()
+
+    async def stop(self) -> None:
+        """Stop the worker in order.
+
+        Raises:
+            Exception: a start-up hook has raised it.
+        """
+        self.worker.stop()
+        await self._serving
+
+    async def _note(self, context: Context, outcome: Outcome) -> None:
+        """Note the end of an attempt: the last of its `after_task` hooks."""
+        value = codec.decode_value(outcome.data) if isinstance(outcome, Succeeded) else None
+        self.ran.append(
+            RanAttempt(
+                task_id=context.task_id,
+                job=context.function_name,
+                queue=context.queue,
+                attempt=context.attempt,
+                outcome=outcome.name,
+                value=value,
+                failure=outcome.failure,
+                retry_seconds=outcome.retry_seconds if isinstance(outcome, Retried) else None,
+            )
+        )
+        self._happened.set()
+        if self.has_ended:
+            self.worker.stop()
+            for _ in range(TURNS):
+                await asyncio.sleep(0)
+
+
+def _queues(app: App, tasks: Iterable[Any]) -> list[str]:
+    """List the queues of the app's jobs and schedules, and those that tasks were enqueued in."""
+    jobs = (job.queue for job in app.jobs.values())
+    crons = (entry.queue or app.default_queue for entry in app.crons)
+    return list(dict.fromkeys([*jobs, *crons, *(task.queue for task in tasks)]))
+
+
+def _described(depths: Mapping[str, QueueDepth]) -> str:
+    parts = [
+        f"queue {queue}: {depth.queued} pending, {depth.held} of them held by a limit, "
+        f"{depth.in_flight} running{', paused' if depth.paused else ''}"
+        for queue, depth in depths.items()
+    ]
+    return "; ".join(parts) or "none by now"
