@@ -6,7 +6,7 @@ from identtqueue import Client
 
 
 async def main():
-    client = Client(redis_address="redis://localhost")
+    client = Client()  # the address is in IDENTTQUEUE_REDIS_ADDRESS
     await client.connect()
     task_id = await client.enqueue_job(
         queue_name="mrz", function_name="rnd_magic", path="s3://bucket/document.jpg"

@@ -11,4 +11,5 @@ async def rnd_magic(ctx, *args, **kwargs):
 
 
 if __name__ == "__main__":
-    Worker(jobs={"rnd_magic": rnd_magic}, redis_address="redis://localhost", queue_name="mrz").run()
+    # The address is in IDENTTQUEUE_REDIS_ADDRESS.
+    Worker(jobs={"rnd_magic": rnd_magic}, queue_name="mrz").run()

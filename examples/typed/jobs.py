@@ -7,7 +7,7 @@ from datetime import date
 
 from identtqueue import App, Context
 
-app = App("redis://localhost")
+app = App("embedded")  # or the address of a Redis: redis://localhost
 
 
 @dataclass(frozen=True)

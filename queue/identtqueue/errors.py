@@ -15,6 +15,7 @@
     │   ├── RedisTlsFailed              a certificate was refused, by us or by the server
     │   ├── RedisAddressRefused         the settings do not let us connect to that address
     │   ├── RedisTopologyMismatch       the address means another kind of server than answers
+    │   ├── EmbeddedServerFailed        the server of the address `embedded` can't be started
     │   ├── RedisFull                   maxmemory reached under `noeviction`; nothing was written
     │   ├── RedisTooOld                 older than 6.2
     │   ├── ReplyUnreadable             a reply of unexpected form, perhaps from foreign data
@@ -142,6 +143,10 @@ class RedisTopologyMismatch(RedisError):
 
     The kinds are a single server, a Sentinel and a node of a cluster.
     """
+
+
+class EmbeddedServerFailed(RedisError):
+    """The embedded server can't be started: it is not installed, or can't use its folder."""
 
 
 class RedisFull(RedisError):

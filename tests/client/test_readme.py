@@ -59,10 +59,10 @@ async def printed(
 
 
 @pytest.mark.slow
-async def test_the_readme(redis_server: RedisServer, queue: str, tmp_path: Path) -> None:
-    address = redis_server.address
+async def test_the_readme(queue: str, tmp_path: Path) -> None:
+    address = f"embedded://{tmp_path}/queue"
     code = example(
-        "README.md", "import asyncio", **{"redis://localhost": address, "documents": queue}
+        "README.md", "import asyncio", **{"embedded": address, "documents": queue}
     )
     assert len(code.splitlines()) <= 20
     (tmp_path / "tasks.py").write_text(code)

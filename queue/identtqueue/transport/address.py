@@ -7,12 +7,15 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from redis.connection import parse_url
 
 from identtqueue.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from identtqueue.embedded.place import Place
 
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
@@ -21,7 +24,8 @@ LONGEST_HOST: Final = 253
 
 FORMS: Final = (
     "redis://host:port/db, "
-    "redis+sentinel://host:port,host:port/master-name/db or redis+cluster://host:port,host:port"
+    "redis+sentinel://host:port,host:port/master-name/db, redis+cluster://host:port,host:port, "
+    "unix:///path or embedded"
 )
 
 
@@ -73,6 +77,7 @@ class Address:
         socket_file: path of a Unix socket, instead of a host and a port.
         options: keyword arguments for redis-py that the address contains: the database,
             credentials, and TLS options.
+        embedded: the server that this address starts when somebody connects; None: it is there.
     """
 
     topology: Topology
@@ -81,6 +86,18 @@ class Address:
     master_name: str = ""
     socket_file: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    embedded: Place | None = None
+
+
+def complete(address: str) -> str:
+    """Return the address with its scheme, and with the folder that `embedded` stands for.
+
+    Raises:
+        InvalidInput: the address of an embedded server can't be read.
+    """
+    if _EMBEDDED.match(address):
+        return _place(address).address
+    return address if "://" in address else f"redis://{address}"
 
 
 def without_credentials(address: str) -> str:
@@ -102,14 +119,22 @@ def without_credentials(address: str) -> str:
 _HOST: Final = re.compile(r"(\[[^\]]*\]?|[^:\[\]]*)(:\d+)?")
 """A name, an IPv4 or an IPv6 address, with or without a port."""
 
+_EMBEDDED: Final = re.compile(r"embedded(://|$)")
+"""The beginning of an embedded server's address. A host of that name is `redis://embedded`."""
+
 
 @lru_cache(maxsize=256)
 def parse(address: str) -> Address:
-    """Parse an address.
+    """Parse an address that is `complete`.
 
     Raises:
         InvalidInput: it can't be read. The message names the valid forms, and no credentials.
     """
+    if _EMBEDDED.match(address):
+        place = _place(address)
+        return Address(
+            Topology.STANDALONE, uses_tls=False, options={"db": place.database}, embedded=place
+        )
     try:
         return _parse(address)
     except _Unescaped:
@@ -124,6 +149,12 @@ def parse(address: str) -> Address:
             f"redis_address {without_credentials(address)!r} can't be read: expected {FORMS}, "
             "with special characters of a password percent-encoded"
         ) from None
+
+
+def _place(address: str) -> Place:
+    from identtqueue.embedded.place import Place  # noqa: PLC0415 - other addresses don't need it
+
+    return Place.parse(address)
 
 
 class _Unescaped(ValueError):

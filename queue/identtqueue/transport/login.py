@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from redis import connection as blocking
 from redis import exceptions as redis_errors
@@ -40,6 +40,9 @@ from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.slot_map import SlotMap
 from identtqueue.transport.tls import find_trouble
 
+if TYPE_CHECKING:
+    from identtqueue.embedded.place import Place
+
 T = TypeVar("T")
 
 _LOGGED_IN: Final[set[RedisSettings]] = set()
@@ -66,6 +69,7 @@ async def open_connection(
     Raises:
         RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch:
             Redis cannot be reached or refuses the connection.
+        EmbeddedServerFailed: the embedded server can't be started.
     """
     if settings.topology is Topology.CLUSTER and server is None:
         found = await fetch_slots(settings)
@@ -82,7 +86,7 @@ async def _log_in(
         async with asyncio.timeout(settings.connect_timeout_seconds):
             if settings.topology is Topology.SENTINEL:
                 server = await find_master(settings)
-            connection = _new_connection(settings, client_name, server)
+            connection = await _new_connection(settings, client_name, server)
             await connection.connect()
             info = await _ask(connection, commands.server_info())
             check_server(info, settings.topology)
@@ -129,7 +133,7 @@ async def fetch_slots(settings: RedisSettings) -> SlotMap:
     raise reason
 
 
-def _new_connection(
+async def _new_connection(
     settings: RedisSettings, client_name: str, server: Server | None
 ) -> asynchronous.AbstractConnection:
     """Create a connection without opening it. The caller sets time-outs, one per batch."""
@@ -137,6 +141,8 @@ def _new_connection(
     kind: type[asynchronous.AbstractConnection] = asynchronous.UnixDomainSocketConnection
     if settings.uses_socket_file and settings.reach is not None:
         raise RedisAddressRefused(settings.safe_address)
+    if settings.place.embedded is not None:
+        arguments["path"] = await offload(_start_embedded, settings.place.embedded)
     if not settings.uses_socket_file:
         kind = AsyncTlsConnection if settings.uses_tls else AsyncConnection
         arguments["reply_budget"] = settings.reply_budget
@@ -208,6 +214,7 @@ def open_blocking(
     Raises:
         RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTooOld, RedisTopologyMismatch:
             Redis cannot be reached or refuses the connection.
+        EmbeddedServerFailed: the embedded server can't be started.
     """
     connection: Any = None
     try:
@@ -257,19 +264,29 @@ def fetch_slots_blocking(settings: RedisSettings) -> SlotMap:
 
 
 def _new_blocking(settings: RedisSettings, client_name: str, server: Server | None) -> Any:
+    arguments = settings.connection_arguments(server)
+    if settings.place.embedded is not None:
+        arguments["path"] = _start_embedded(settings.place.embedded)
     kind: type[BlockingConnection | blocking.UnixDomainSocketConnection] = BlockingConnection
     if settings.uses_tls:
         kind = BlockingTlsConnection
     elif settings.uses_socket_file:
         kind = blocking.UnixDomainSocketConnection
     return kind(
-        **settings.connection_arguments(server),
+        **arguments,
         protocol=2,
         socket_timeout=settings.response_timeout_seconds,
         socket_connect_timeout=settings.connect_timeout_seconds,
         client_name=client_name,
         driver_info=None,
     )
+
+
+def _start_embedded(place: Place) -> str:
+    """Start an embedded server if it does not run; return the path of its socket."""
+    from identtqueue.embedded.share import ensure  # noqa: PLC0415 - other addresses don't need it
+
+    return ensure(place)
 
 
 def _ask_blocking(connection: Any, call: Call[T]) -> T:

@@ -31,8 +31,9 @@ class RedisSettings:
     Attributes:
         address: `redis://host:port/db`, `rediss://…` for TLS, `unix:///path`;
             `redis+sentinel://host:port,host:port/master-name/db` (hosts and ports of Sentinels);
-            `redis+cluster://host:port,host:port` (some nodes; the others are found). It may
-            contain credentials. In a pod, prefer the environment for those (see `of`).
+            `redis+cluster://host:port,host:port` (some nodes; the others are found); `embedded` or
+            `embedded:///path` for a server that is started when it is needed. It may contain
+            credentials. In a pod, prefer the environment for those (see `of`).
         username, password: used if the address has none.
         username_file, password_file: files with the user name and the password, used if `username`
             and `password` are not given. They are read at each login, so a rotated password is
@@ -83,8 +84,7 @@ class RedisSettings:
                 raise InvalidInput(f"{name} must be text, not {type(getattr(self, name)).__name__}")
         if not isinstance(self.address, str):
             raise InvalidInput(f"redis_address must be text, not {type(self.address).__name__}")
-        if "://" not in self.address:
-            object.__setattr__(self, "address", f"redis://{self.address}")
+        object.__setattr__(self, "address", addresses.complete(self.address))
         addresses.parse(self.address)
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise InvalidInput("give both tls_cert_file and tls_key_file, or neither")
@@ -186,6 +186,8 @@ class RedisSettings:
             RedisAuthFailed, RedisTlsFailed: a file that should hold a credential can't be read.
         """
         arguments = dict(self.place.options)
+        if self.place.embedded is not None:  # it has no accounts: its folder is private
+            return arguments
         username = self.username or _content(self.username_file, "username_file")
         password = self.password or _content(self.password_file, "password_file")
         if username and not arguments.get("username"):

@@ -15,6 +15,7 @@ from typing import Any, Final
 from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import (
+    EmbeddedServerFailed,
     RedisAuthFailed,
     RedisError,
     RedisTlsFailed,
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 PING_SECONDS: Final = 5.0
 """After this time of silence a PING is sent, and after the same time again the connection counts as
 lost. So a half-open connection is noticed within twice this time."""
+
+_REFUSALS: Final = (RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, EmbeddedServerFailed)
+"""Errors that are not over before somebody repairs their cause."""
 
 
 class Subscriber:
@@ -102,6 +106,7 @@ class Subscriber:
             InvalidInput: a channel's name can't be encoded.
             RedisAuthFailed: Redis refuses the login, or these channels.
             RedisTlsFailed, RedisTopologyMismatch: the certificates or the address are wrong.
+            EmbeddedServerFailed: the embedded server can't be started.
         """
         if self._confirmed.issuperset(channels):
             return
@@ -166,7 +171,7 @@ class Subscriber:
 
     async def _failed(self, error: RedisError) -> None:
         self._outage.failed(self._client_name, error)
-        if isinstance(error, RedisAuthFailed | RedisTlsFailed | RedisTopologyMismatch):
+        if isinstance(error, _REFUSALS):
             async with self._changed:
                 self._refusal = error
                 self._changed.notify_all()
