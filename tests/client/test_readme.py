@@ -61,9 +61,7 @@ async def printed(
 @pytest.mark.slow
 async def test_the_readme(queue: str, tmp_path: Path) -> None:
     address = f"embedded://{tmp_path}/queue"
-    code = example(
-        "README.md", "import asyncio", **{"embedded": address, "documents": queue}
-    )
+    code = example("README.md", "import asyncio", embedded=address, documents=queue)
     assert len(code.splitlines()) <= 20
     (tmp_path / "tasks.py").write_text(code)
     application = await start(address, str(tmp_path / "tasks.py"))
