@@ -9,11 +9,11 @@ SIDE_BY_SIDE := 3
 PYTEST := $(VENV)/bin/pytest --dist loadfile
 # The two lower rungs; CONTRIBUTING.md says which is for when.
 FAST_TESTS := tests/architecture tests/unit
-CHECK_TESTS := $(FAST_TESTS) tests/protocol tests/client tests/worker tests/operator tests/cli
+CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker tests/operator tests/cli
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 
-.PHONY: help setup fast check test test-all lint types imports demo bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
+.PHONY: help setup fast check test test-all lint types imports docs docs-serve demo bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -50,6 +50,12 @@ test-all: setup
 	$(VENV)/bin/pytest $(TIMES)
 	$(PYTEST) -n $(SIDE_BY_SIDE) tests --ignore $(TIMES)
 
+docs: $(VENV)/.ready ## the documentation site, in build/site; fails on a warning or a dead link
+	$(PY) -m docsite build
+
+docs-serve: $(VENV)/.ready ## the same, served on port 8000 and built anew as you write
+	$(PY) -m docsite serve
+
 cluster-up: ## a real three-node cluster (an existing one if KUBECONFIG is set)
 	$(CLUSTER)/up.sh
 
@@ -57,7 +63,7 @@ cluster-down: ## delete the cluster and end what was started for it
 	$(CLUSTER)/down.sh
 
 test: export IDENTTQUEUE_NO_SKIPS := 1  # a test that lacks something here fails, and says what
-test: lint types imports test-all cluster-up ## rung 3, before a change lands, and in CI: everything, the cluster included
+test: lint types imports docs test-all cluster-up ## rung 3, before a change lands, and in CI: everything, the cluster included
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m "not alone" -n $(SIDE_BY_SIDE) --dist worksteal
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m alone
 
@@ -84,6 +90,7 @@ matrix: setup ## the tests on each server and each Python that is found (MATRIX=
 
 manifests: setup ## regenerate the CRD and the manifests from the models and the chart
 	charts/generate.sh
+	$(PY) -m docsite taskqueue
 
 lock: ## rewrite the hashed requirement files (needs uv)
 	requirements/lock.sh

@@ -11,6 +11,9 @@ compile() {
 compile --extra fast -o requirements/worker.txt
 compile --extra operator -o requirements/operator.txt
 compile --extra embedded --extra fast --extra operator --group dev -o requirements/dev.txt
+uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+  --no-emit-find-links --custom-compile-command requirements/lock.sh --group pyproject.toml:docs \
+  -o requirements/docs.txt
 # Unpacked, not installed: what they depend on is not needed.
 uv pip compile --quiet --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command requirements/lock.sh --group pyproject.toml:servers \
