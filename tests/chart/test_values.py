@@ -168,7 +168,7 @@ def test_documented_installs_name_an_image_that_exists(
 def test_works_as_a_dependency(tmp_path: Any) -> None:
     """A parent chart adds `global` to our values, which the schema must let through."""
     chart = {"apiVersion": "v2", "name": "parent", "version": "1.0.0"}
-    chart["dependencies"] = [{"name": "identtqueue", "version": "0.1.0"}]
+    chart["dependencies"] = [{"name": "identtqueue", "version": "1.0.0"}]
     (tmp_path / "Chart.yaml").write_text(yaml.safe_dump(chart))
     (tmp_path / "values.yaml").write_text("global: {color: blue}\nidenttqueue: {replicas: 2}\n")
     (tmp_path / "charts").mkdir()
