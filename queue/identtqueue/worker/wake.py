@@ -14,15 +14,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from redis.asyncio.connection import AbstractConnection
-
-from identtqueue.errors import RedisError
 from identtqueue.protocol import commands
-from identtqueue.protocol.keys import queue_keys
-from identtqueue.transport import refusals, wire
 from identtqueue.transport.address import Topology
-from identtqueue.transport.link import hang_up
-from identtqueue.transport.login import open_connection
+from identtqueue.transport.blocked import BlockedConnection
 from identtqueue.transport.settings import RedisSettings
 
 
@@ -108,29 +102,12 @@ class _Bell:
     """One connection that blocks in BLPOP. It opens at the first wait."""
 
     def __init__(self, settings: RedisSettings) -> None:
-        self._settings = settings
-        self._connection: AbstractConnection | None = None
+        self._connection = BlockedConnection(settings, "identtqueue-fetch")
 
     async def ring(self, queues: Sequence[str], seconds: float) -> str | None:
         """Wait for a token; return its queue, or None when the time is over."""
-        if self._connection is None:
-            self._connection = await open_connection(
-                self._settings, "identtqueue-fetch", key=queue_keys(queues[0]).wake
-            )
-        connection, call = self._connection, commands.block_for_work(queues, seconds)
-        try:
-            await connection.send_command(*wire.words(call), check_health=False)
-            async with asyncio.timeout(seconds + self._settings.response_timeout_seconds):
-                reply = await connection.read_response(disconnect_on_error=False)
-        except Exception as error:  # translated
-            await self.drop()
-            if isinstance(error, RedisError):
-                raise
-            refusals.fail(error)
-        return wire.parse(call, reply)
+        return await self._connection.run(commands.block_for_work(queues, seconds), seconds)
 
     async def drop(self) -> None:
         """Close the connection. A token in transit is lost, which delays a task by one block."""
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await hang_up(connection)
+        await self._connection.drop()

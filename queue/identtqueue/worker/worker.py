@@ -67,7 +67,8 @@ class Worker:
 
     Args:
         jobs: jobs by name. Each is an `async def job(ctx, …)`, or a plain `def`, which runs in a
-            thread, or a `Job`, which can also run in a process. Or a list of `Job`s.
+            thread, or a `Job`, which can also run in a process. Or a list of `Job`s, or a
+            `Registry` that finds them.
         redis_address: address or settings of Redis; see `Client`.
         queue_name: the queue to fetch from, if there is only one.
         queue_names: the queues to fetch from, if there are several. See `queue_order` and
@@ -86,7 +87,7 @@ class Worker:
 
     def __init__(
         self,
-        jobs: Mapping[str, Callable[..., Any] | Job] | Iterable[Job],
+        jobs: Mapping[str, Callable[..., Any] | Job] | Iterable[Job] | Registry,
         redis_address: str | RedisSettings | None = None,
         queue_name: str | None = None,
         *,
@@ -117,7 +118,7 @@ class Worker:
         self.redis_settings = RedisSettings.of(redis_address)
         self.state: MutableMapping[str, Any] = {}
         self.counters = Counters()
-        self._registry = Registry(jobs)
+        self._registry = jobs if isinstance(jobs, Registry) else Registry(jobs)
         if not self._registry.limits:
             raise InvalidInput("a worker needs a job: jobs is empty")
         self._process_hooks = [
