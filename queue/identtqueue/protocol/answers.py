@@ -250,3 +250,11 @@ class Planned(enum.Enum):
 
     OK = b"ok"
     REPLACED = b"replaced"  # a worker with a newer definition keeps the schedule
+
+
+class Adopted(enum.Enum):
+    """The answer to the adoption of one request of 0.2."""
+
+    OK = b"ok"
+    REFUSED = b"refused"  # it can't be read, and was put aside
+    GONE = b"gone"  # another bridge or a worker of 0.2 has taken it

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Final, TypeVar
 
+from identtqueue.errors import InvalidQueueName
 from identtqueue.task import check_queue_name
 
 ROOT: Final = "idtq"
@@ -141,6 +142,42 @@ def queue_keys(queue: str) -> QueueKeys:
         InvalidQueueName: the name breaks the rule.
     """
     return QueueKeys(queue)
+
+
+class BridgeKeys:
+    """The keys of a queue of identtqueue 0.2, and those that the bridge adds to a queue of today.
+
+    0.2 gave its keys no prefix, so its `mrz` and today's `idtq:{mrz}:…` stand side by side.
+
+    Args:
+        old_queue: name of the queue in 0.2: any text.
+        queue: name of the queue today.
+
+    Raises:
+        InvalidQueueName: today's name breaks the rule, or the old one is a key of today.
+    """
+
+    __slots__ = ("direction", "owed", "refused", "requests", "sent_prefix")
+
+    def __init__(self, old_queue: str, queue: str) -> None:
+        if not old_queue or old_queue.startswith(f"{ROOT}:"):
+            raise InvalidQueueName(old_queue)
+        base = f"{ROOT}:{{{check_queue_name(queue)}}}:v02:"
+        self.requests = old_queue  # LIST of requests, as 0.2 pushes them
+        self.owed = base + "owed"  # ZSET id of a request -> when it was adopted (ms)
+        self.refused = base + "refused"  # LIST of requests that could not be read, as they came
+        self.direction = base + "direction"  # STRING with a TTL: which way requests go now
+        self.sent_prefix = base + "sent:"  # STRING per forwarded task: number of its deliveries
+
+
+def old_status(task_id: str) -> str:
+    """Return the key of a task's status in 0.2."""
+    return f"{task_id}-status"
+
+
+def old_result(task_id: str) -> str:
+    """Return the key of the list that holds a task's result in 0.2."""
+    return f"{task_id}-result"
 
 
 def absent(key: str) -> str:

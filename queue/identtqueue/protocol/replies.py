@@ -14,6 +14,7 @@ from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec
 from identtqueue.protocol.answers import (
     Ack,
+    Adopted,
     Announced,
     Claim,
     Claimed,
@@ -61,6 +62,12 @@ def _check_protocol(reply: list[Any]) -> None:
         raise ProtocolMismatch(reply[1].decode(), PROTOCOL_VERSION)
 
 
+def parse_adopted(reply: list[bytes]) -> list[Adopted]:
+    """Parse the answers to an adoption, one for each request."""
+    _check_protocol(reply)
+    return [Adopted(answer) for answer in reply]
+
+
 def parse_registered(reply: list[Any]) -> int:
     """Parse the answer to a registration: Redis' time."""
     _check_protocol(reply)
@@ -81,6 +88,42 @@ def parse_left(reply: bytes) -> bool:
 def parse_names(reply: list[bytes]) -> list[str]:
     """Parse a list of ids or names."""
     return [name.decode() for name in reply]
+
+
+def parse_all(reply: list[bytes]) -> list[bytes]:
+    """Take the elements of a list as they are."""
+    return list(reply)
+
+
+def parse_raw(reply: bytes | None) -> bytes | None:
+    """Take a value as it is."""
+    return reply
+
+
+def parse_text(reply: bytes) -> str:
+    """Parse an answer that is a word or a name."""
+    return reply.decode()
+
+
+def parse_number(reply: bytes | None) -> int:
+    """Parse a number that is stored as text; 0: it is not stored."""
+    return int(reply or 0)
+
+
+def parse_present(reply: object) -> bool:
+    """Return whether anything was found."""
+    return reply is not None
+
+
+def parse_ok(reply: bytes) -> bool:
+    """Return whether a script has done what it was asked for."""
+    return reply == b"ok"
+
+
+def parse_time(reply: list[bytes]) -> float:
+    """Parse the answer to TIME: seconds since 1970."""
+    seconds, microseconds = reply
+    return int(seconds) + int(microseconds) / 1_000_000
 
 
 def parse_first(reply: list[bytes | None]) -> bytes | None:

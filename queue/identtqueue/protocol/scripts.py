@@ -61,10 +61,27 @@ class Script:
     commands: frozenset[str]
 
 
-def names() -> list[str]:
-    """List the names of all scripts, in alphabetical order."""
-    folder = resources.files(__package__) / "lua"
-    return sorted(file.name.removesuffix(".lua") for file in folder.iterdir() if file.is_file())
+BRIDGE: Final = "v02/"
+"""Prefix of the names of the scripts that only the bridge to identtqueue 0.2 runs."""
+
+_used: Final[set[str]] = set()
+"""Prefixes of the scripts that this process has used."""
+
+
+def names(prefix: str = "") -> list[str]:
+    """List the names of all scripts of one folder, in alphabetical order.
+
+    Args:
+        prefix: empty, or `BRIDGE`.
+    """
+    folder = resources.files(__package__) / "lua" / prefix
+    files = (file.name for file in folder.iterdir() if file.is_file())
+    return sorted(prefix + file.removesuffix(".lua") for file in files)
+
+
+def needed() -> list[str]:
+    """List the scripts that this process may run, so that no client loads those of the bridge."""
+    return names() + [name for prefix in sorted(_used - {""}) for name in names(prefix)]
 
 
 @cache
@@ -76,6 +93,7 @@ def script(name: str) -> Script:
         FileNotFoundError: the script or one of its includes is missing (a packaging error).
     """
     text = _read(f"{name}.lua")
+    _used.add(name[: name.rfind("/") + 1])
     header = _HEADER.match(text)
     top = header.group() if header else ""
     keys, arguments = _names(name, "KEYS", top), _names(name, "ARGV", top)

@@ -13,7 +13,7 @@ from redis import exceptions as redis_errors
 from identtqueue.errors import IdenttqueueError, InvalidInput, ReplyUnreadable
 from identtqueue.protocol import keys
 from identtqueue.protocol.call import Call, Word
-from identtqueue.protocol.scripts import names, script
+from identtqueue.protocol.scripts import needed, script
 from identtqueue.transport import refusals
 
 try:
@@ -103,7 +103,7 @@ def pack_load() -> list[bytes]:
     All are loaded at once, since each further missing script would delay its call again, behind the
     calls after it.
     """
-    return [pack_words("SCRIPT", "LOAD", script(name).source) for name in names()]
+    return [pack_words("SCRIPT", "LOAD", script(name).source) for name in needed()]
 
 
 def check_loaded(replies: Sequence[Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from identtqueue.beginning import undo_exit_on_sigterm
-from identtqueue.cli.commands import acl, dead, limits, queues, selftest, tasks, worker
+from identtqueue.cli.commands import acl, bridge, dead, limits, queues, selftest, tasks, worker
 
 
 # No auto_envvar_prefix: only the variables named here and in docs/library/environment.md mean
@@ -31,6 +31,7 @@ def main(context: click.Context, redis_address: str) -> None:
 
 COMMANDS = (
     acl.acl,
+    bridge.bridge,
     dead.dead,
     limits.limits,
     queues.depth,
