@@ -20,6 +20,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from aiohttp import web
+from kubernetes.aio import client as kubernetes_client
+
+from identtqueue_operator.kube.requests import Requests
 
 Json = dict[str, Any]
 
@@ -117,6 +120,11 @@ class ApiServer:
     async def close(self) -> None:
         assert self._runner is not None
         await self._runner.cleanup()
+
+    def connect(self) -> Requests:
+        """Make a connection as the operator has it."""
+        configuration = kubernetes_client.Configuration(self.url)
+        return Requests(kubernetes_client.ApiClient(configuration))
 
     def kubeconfig(self) -> Json:
         return {

@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from random import Random
 
-from kubernetes.aio import client as kubernetes_client
-
 from identtqueue.admin import RedisSettings
 from identtqueue.client import Client
 from identtqueue.transport.connect import async_redis
@@ -220,7 +218,7 @@ async def tell(story: Story, address: str) -> Play:
     endpoint = Endpoint(redis_settings)
     try:
         async with (
-            Kube(kubernetes_client.ApiClient(kubernetes_client.Configuration(api.url))) as kube,
+            Kube(api.connect()) as kube,
             Client(address) as client,
         ):
             endpoint.start()

@@ -20,9 +20,10 @@ import kopf
 from identtqueue_operator import handlers, logs
 from identtqueue_operator.collector import Collector
 from identtqueue_operator.controller import Controller
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import TASK_QUEUES, Kube
 from identtqueue_operator.kube.leader import Leader
-from identtqueue_operator.kube.requests import ApiError, connect
+from identtqueue_operator.kube.requests import Requests, connect
 from identtqueue_operator.metrics import Meter
 from identtqueue_operator.scrapers import Scrapers
 from identtqueue_operator.server import Server
@@ -54,9 +55,9 @@ async def operate(settings: Settings) -> None:
     # Pods are watched over connections of their own too, because a watch holds its connection.
     watch_api = await connect(connections=len(settings.namespaces) + 2)
     async with (
-        Kube(await connect()) as kube,
-        Kube(lease_api) as lease_kube,
-        Kube(watch_api) as watch_kube,
+        Kube(Requests(await connect())) as kube,
+        Kube(Requests(lease_api)) as lease_kube,
+        Kube(Requests(watch_api)) as watch_kube,
     ):
         scrapers = Scrapers(kube, time.monotonic) if settings.metrics_access == "token" else None
         check = scrapers.check if scrapers else None

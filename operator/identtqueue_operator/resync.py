@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from identtqueue_operator.kube import parse
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.parse import Body
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Key, WorkloadKey
 from identtqueue_operator.rounds.reconcilers import Reconcilers
 from identtqueue_operator.workload.kind import Kind, WatchedKind

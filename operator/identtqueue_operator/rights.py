@@ -3,8 +3,8 @@
 import asyncio
 from collections.abc import Callable
 
+from identtqueue_operator.kube.api import ApiError, ApiResource
 from identtqueue_operator.kube.client import PODS, TASK_QUEUES, Kube
-from identtqueue_operator.kube.requests import ApiError, ApiResource
 from identtqueue_operator.model import WorkloadKey
 from identtqueue_operator.workload.kind import Kind
 from identtqueue_operator.workload.kinds import WATCHED, kind_of

@@ -12,8 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 
 logger = logging.getLogger(__name__)
 

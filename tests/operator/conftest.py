@@ -5,7 +5,6 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from kubernetes.aio import client as kubernetes_client
 
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.timings import Timings
@@ -29,7 +28,7 @@ async def api() -> AsyncIterator[ApiServer]:
 
 @pytest.fixture
 async def kube(api) -> AsyncIterator[Kube]:
-    async with Kube(kubernetes_client.ApiClient(kubernetes_client.Configuration(api.url))) as kube:
+    async with Kube(api.connect()) as kube:
         yield kube
 
 

@@ -15,7 +15,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from kubernetes.aio import client as kubernetes_client
 
 from identtqueue.admin import Admin
 from identtqueue_operator.kube.client import Kube
@@ -138,10 +137,9 @@ class Run:
 @asynccontextmanager
 async def a_run(calls, client, address: str, number: int, when: str) -> AsyncIterator[Run]:
     api = await ApiServer().start()
-    configuration = kubernetes_client.Configuration(api.url)
     name = f"worker-{secrets.token_hex(4)}"
     fleet = Fleet(api, name, calls, name)
-    async with Kube(kubernetes_client.ApiClient(configuration)) as kube, Admin(address) as admin:
+    async with Kube(api.connect()) as kube, Admin(address) as admin:
         operator = Operator(api, kube)
         crash = Crash(operator, number, when)
         _crash.set(crash)

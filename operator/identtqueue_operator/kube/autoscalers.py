@@ -18,9 +18,9 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from identtqueue_operator.backoff import pause_after
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.parse import key_of
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Key, WorkloadKey
 from identtqueue_operator.timings import DEFAULTS, Timings
 

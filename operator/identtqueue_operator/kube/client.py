@@ -7,18 +7,16 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Self
 
-from kubernetes.aio.client import ApiClient
-
 from identtqueue_operator.api.v1alpha1 import GROUP, PLURAL, VERSION
-from identtqueue_operator.kube.parse import owner_of
-from identtqueue_operator.kube.requests import (
+from identtqueue_operator.kube.api import (
     APPLY,
     JSON,
+    Api,
     ApiError,
     ApiResource,
     Json,
-    Requests,
 )
+from identtqueue_operator.kube.parse import owner_of
 from identtqueue_operator.model import Key, Owner
 
 ONLY_METADATA = f"application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,{JSON}"
@@ -40,10 +38,14 @@ SCALED_OBJECTS = ApiResource("apis/keda.sh/v1alpha1", "scaledobjects")
 
 
 class Kube:
-    """The API server, as the operator asks it: a method for each question."""
+    """The API server, as the operator asks it: a method for each question.
 
-    def __init__(self, api: ApiClient) -> None:
-        self._requests = Requests(api)
+    Args:
+        api: answers them; closed with this object.
+    """
+
+    def __init__(self, api: Api) -> None:
+        self._requests = api
         self._reporting = asyncio.Semaphore(REPORTS_AT_ONCE)
 
     @property

@@ -20,9 +20,9 @@ from kubernetes.aio.leaderelection.electionconfig import Config
 from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.parse import FIELD_MANAGER
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Key
 from identtqueue_operator.settings import LEASE_NAME
 

@@ -16,8 +16,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from identtqueue_operator.backoff import pause_after
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.timings import DEFAULTS, Timings
 
 logger = logging.getLogger(__name__)

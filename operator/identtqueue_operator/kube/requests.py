@@ -1,4 +1,4 @@
-"""Requests to the API server: how one is made, repeated, read in pages or as a stream, and refused.
+"""Requests over HTTP: how one is made, repeated, read in pages or as a stream, and refused.
 
 Thin over `kubernetes.aio`: its connection pool, its configuration and its refreshed service account
 token, but plain JSON in and out (its typed models cost ten times the time and memory). Each request
@@ -10,21 +10,24 @@ import json
 import re
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NoReturn
 
 import aiohttp
 from kubernetes.aio import client, config
 
+from identtqueue_operator.kube.api import (
+    JSON,
+    MERGE_PATCH,
+    ApiError,
+    ApiResource,
+    Json,
+)
 from identtqueue_operator.kube.parse import FIELD_MANAGER
-from identtqueue_operator.model import Key
 
-Json = dict[str, Any]
+__all__ = ["ApiError", "Requests", "connect", "in_cluster", "parse_answer"]
 
 _IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
-MERGE_PATCH = "application/merge-patch+json"
-APPLY = "application/apply-patch+yaml"
-JSON = "application/json"
 PAGE = 100
 """Objects of a list that are asked for, and in memory, at a time."""
 MAX_RESTARTS = 3
@@ -42,57 +45,6 @@ MAX_REPEATS = 2
 """How often a request is repeated after the API server had no time for it (429)."""
 MAX_RETRY_AFTER_SECONDS = 10.0
 """Longest pause that is kept before that, whatever the API server asks for."""
-
-
-class ApiResource(NamedTuple):
-    """The names that the API has for the objects of a kind."""
-
-    api: str
-    """Root of the group and version: `apis/apps/v1`."""
-    plural: str
-
-    def listing(self, namespace: str | None) -> str:
-        """Return where the objects are, in one namespace or in all."""
-        scope = f"namespaces/{namespace}/" if namespace else ""
-        return f"/{self.api}/{scope}{self.plural}"
-
-    def path(self, key: Key) -> str:
-        """Return where one object is."""
-        return f"{self.listing(key.namespace)}/{key.name}"
-
-
-class ApiError(Exception):
-    """The API server refused, or could not be reached (status 0)."""
-
-    def __init__(self, status: int, reason: str, message: str) -> None:
-        super().__init__(f"{status} {reason}: {message}" if status else message)
-        self.status = status
-        self.reason = reason
-
-    @property
-    def missing(self) -> bool:
-        """The object is not there."""
-        return self.status == 404
-
-    @property
-    def conflict(self) -> bool:
-        """The object is not what the request took it for."""
-        return self.status == 409
-
-    @property
-    def forbidden(self) -> bool:
-        """The operator lacks a right, or admission refuses the request."""
-        return self.status == 403
-
-    @property
-    def terminating(self) -> bool:
-        """The namespace is being deleted, and takes nothing new."""
-        return self.forbidden and "because it is being terminated" in str(self)
-
-    @property
-    def temporary(self) -> bool:
-        """The same request may succeed soon."""
-        return self.status in (0, 429) or self.status >= 500
 
 
 def in_cluster() -> bool:

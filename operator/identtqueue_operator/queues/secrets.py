@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Key
 from identtqueue_operator.timings import DEFAULTS, Timings
 

@@ -17,9 +17,9 @@ from dataclasses import replace
 from identtqueue.admin import Admin, Recovery
 from identtqueue.errors import IdenttqueueError
 from identtqueue_operator.kube import parse
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Decision, Observed, Outcome, Pod, Requeued, Worker
 from identtqueue_operator.policy.drain import FIRST_COST, VICTIM_COST
 from identtqueue_operator.queues.connections import Connection

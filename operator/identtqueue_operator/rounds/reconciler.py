@@ -14,7 +14,7 @@ from typing import Any
 
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
 from identtqueue_operator.backoff import pause_after
-from identtqueue_operator.kube.requests import ApiError
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.logs import about
 from identtqueue_operator.model import Cause, Decision, Key, Observed, Outcome, Problem
 from identtqueue_operator.policy.claims import Stance

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from identtqueue.errors import IdenttqueueError, RedisUnavailable
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
-from identtqueue_operator.kube.requests import ApiError
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.logs import about
 from identtqueue_operator.model import Decision, Observed, Target
 from identtqueue_operator.policy.drain import call_all_back

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from identtqueue_operator.backoff import pause_after
-from identtqueue_operator.kube.requests import ApiError
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.logs import about
 from identtqueue_operator.model import Cause, Key
 from identtqueue_operator.rounds.ownership import Ownership

@@ -45,7 +45,7 @@ class Resource:
     def read(self, body: Mapping[str, Any]) -> None:
         """Read a later state of the specification. If it is invalid, the last valid one stays."""
         self.generation: int = body["metadata"]["generation"]
-        found = _validate(body.get("spec") or {})
+        found = validate(body.get("spec") or {})
         self.problem: Cause | None = None
         if isinstance(found, str):
             self.problem = Cause(Problem.INVALID_SPEC, found)
@@ -81,7 +81,7 @@ class Resource:
         return frozenset((each.redis.url, name) for each in triggers for name in each.queue_names)
 
 
-def _validate(given: Mapping[str, Any]) -> TaskQueueSpec | str:
+def validate(given: Mapping[str, Any]) -> TaskQueueSpec | str:
     """Validate a specification; return it, or what is wrong with it."""
     size = len(json.dumps(given, default=dict))
     if size > MOST_SPEC_BYTES:

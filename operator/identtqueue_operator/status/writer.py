@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from identtqueue_operator.api.v1alpha1 import API_VERSION, KIND
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.logs import about
 from identtqueue_operator.model import Key, Problem
 from identtqueue_operator.status.events import Event

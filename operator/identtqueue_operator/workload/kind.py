@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from identtqueue_operator.kube.api import ApiResource
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.parse import Body, key_of, parse_selector
-from identtqueue_operator.kube.requests import ApiResource
 from identtqueue_operator.model import Key, Problem, RemovalOrder, Workload, WorkloadKey
 
 KindId = tuple[str, str]

@@ -6,9 +6,9 @@ workload that the cache does not have is asked for before it counts as missing.
 
 from collections.abc import Callable
 
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Pod, Problem, Reference, Workload, WorkloadKey
 from identtqueue_operator.workload.kind import ScaledKind, WatchedKind, WorkloadTrouble
 from identtqueue_operator.workload.kinds import kind_of

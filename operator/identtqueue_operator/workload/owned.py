@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from identtqueue_operator.api.v1alpha1 import TaskQueueSpec
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Cause, Key, Problem, WorkloadKey
 from identtqueue_operator.workload import template
 from identtqueue_operator.workload.deployment import DEPLOYMENT

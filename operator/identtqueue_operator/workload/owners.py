@@ -16,9 +16,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Key, Owner, Pod, RemovalOrder, Workload, WorkloadKey
 from identtqueue_operator.workload.kind import REPLICA_SET, Kind
 from identtqueue_operator.workload.kinds import LINKS, kind_of, watched_kind_of

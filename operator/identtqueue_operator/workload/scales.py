@@ -9,9 +9,9 @@ at most once a second.
 from collections.abc import Callable
 from typing import NamedTuple
 
+from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.cache import Cluster
 from identtqueue_operator.kube.client import Kube
-from identtqueue_operator.kube.requests import ApiError
 from identtqueue_operator.model import Problem, Workload, WorkloadKey
 from identtqueue_operator.workload.kind import ScaledKind, WorkloadTrouble
 
