@@ -66,7 +66,7 @@ class Controller:
         self._seen_at: dict[Key, float] = {}
         """When news of a TaskQueue came last, on the monotonic clock."""
         reach = Reach(settings.redis_allow, loopback=not settings.in_pod)
-        self.endpoints = Endpoints(kube, steady, reach, settings.timings)
+        self.endpoints = Endpoints(kube, steady, reach, settings.timings, settings.redis_aliases)
         self.cluster = Cluster(self._look_at_workload, self._look_at_workload, steady)
         self.reconcilers = Reconcilers()
         self._shared_queues = SharedQueues()

@@ -89,6 +89,9 @@ class Settings:
     log_format: Literal["json", "text"] = "json"
     timings: Timings = DEFAULTS
     """Not from the environment: see `timings`."""
+    redis_aliases: Mapping[str, str] = field(default_factory=dict)
+    """Where the Redis of some addresses really is, such as a socket file. Not from the environment:
+    it is only used without Kubernetes."""
 
     @property
     def operator_name(self) -> str:

@@ -23,7 +23,7 @@ BRIDGE = LIBRARY / "protocol/bridge.py"
 OPERATOR = ROOT / "operator/identtqueue_operator"
 TEST_DATABASES = LIBRARY / "testing/databases.py"
 """Empties the databases of tests, and notes which process has which. It changes no task."""
-KNOW_KINDS = ("workload", "kube")
+KNOW_KINDS = ("workload", "kube", "local")
 """Rooms that may tell kinds of workloads apart."""
 SPEAK_OF_KINDS = {
     "api/v1alpha1/workload.py": "the default of workloadRef.kind, and descriptions of fields",

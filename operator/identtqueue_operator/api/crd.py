@@ -19,7 +19,7 @@ Schema = dict[str, Any]
 
 _DROPPED = frozenset({"title", "$defs", "const"})
 
-_COLUMNS = (
+COLUMNS = (
     ("Workload", "string", ".status.workload", "The workload that is scaled", 0),
     ("Desired", "integer", ".status.replicas.desired", "Replicas the operator wants", 0),
     ("Current", "integer", ".status.replicas.current", "Replicas the workload asks for", 0),
@@ -72,7 +72,7 @@ def definition() -> dict[str, Any]:
                     "storage": True,
                     # No scale subresource: it would invite an autoscaler to fight this one.
                     "subresources": {"status": {}},
-                    "additionalPrinterColumns": [_column(*column) for column in _COLUMNS],
+                    "additionalPrinterColumns": [_column(*column) for column in COLUMNS],
                     "schema": {"openAPIV3Schema": root_schema()},
                 }
             ],

@@ -51,7 +51,7 @@ from identtqueue_operator.model import Container, Death, Evidence, Observed, Pod
 GONE_SECONDS = 1.0
 """Time for which a pod is gone and its worker has no connection until it counts as dead."""
 CLOCK_GRAIN_SECONDS = 1.0
-"""The kubelet reports whole seconds, rounded down."""
+"""The kubelet reports whole seconds, rounded down. A time with a fraction is exact."""
 
 
 def find_dead(seen: Observed, lease_seconds: float) -> Evidence:
@@ -107,7 +107,8 @@ def _ended_since(worker: Worker, container: Container) -> bool:
     """
     if container.ended_at is None:
         return False
-    return worker.registered_at < container.ended_at + CLOCK_GRAIN_SECONDS
+    grain_seconds = 0.0 if container.ended_at % 1 else CLOCK_GRAIN_SECONDS
+    return worker.registered_at < container.ended_at + grain_seconds
 
 
 def _words(ended: Sequence[Container], what: str) -> str:

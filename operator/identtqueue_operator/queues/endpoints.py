@@ -5,7 +5,7 @@ Secret holds goes into `RedisSettings`, whose repr hides it, and into a file whe
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from identtqueue.admin import Reach, RedisSettings, ReplyBudget
 from identtqueue_operator.api.v1alpha1 import CredentialsSecretRef, Redis
@@ -25,6 +25,7 @@ class Endpoints:
         clock: seconds, monotonic.
         reach: which addresses may be connected to.
         timings: time-outs of Redis, and pauses before Secrets and doorbells are tried again.
+        aliases: where the Redis of some addresses really is; all others are what they say.
     """
 
     def __init__(
@@ -33,7 +34,9 @@ class Endpoints:
         clock: Callable[[], float],
         reach: Reach,
         timings: Timings = DEFAULTS,
+        aliases: Mapping[str, str] | None = None,
     ) -> None:
+        self._aliases = {} if aliases is None else aliases
         self.secrets = Secrets(kube, clock, timings)
         self._timings = timings
         self._files = SecretFiles(self.secrets)
@@ -100,7 +103,7 @@ class Endpoints:
         sentinel_username, sentinel_password = await self._login(namespace, watchers, fresh=fresh)
         ca_file, cert_file, key_file = await self._tls_files(namespace, redis, fresh=fresh)
         return RedisSettings(
-            address=redis.url,
+            address=self._aliases.get(redis.url, redis.url),
             username=username,
             password=password,
             sentinel_username=sentinel_username,

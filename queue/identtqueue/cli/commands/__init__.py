@@ -5,12 +5,25 @@ from __future__ import annotations
 import click
 
 from identtqueue.beginning import undo_exit_on_sigterm
+from identtqueue.cli import contributed
 from identtqueue.cli.commands import acl, bridge, dead, limits, queues, selftest, tasks, worker
+
+
+class Commands(click.Group):
+    """The commands of this package, and those that other packages contribute."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """List the names of all commands."""
+        return sorted({*super().list_commands(ctx), *contributed.names()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Find a command; other packages are asked only if this one has none of that name."""
+        return super().get_command(ctx, cmd_name) or contributed.load(cmd_name)
 
 
 # No auto_envvar_prefix: only the variables named here and in docs/library/environment.md mean
 # something.
-@click.group(context_settings={"show_default": True})
+@click.group(cls=Commands, context_settings={"show_default": True})
 @click.version_option(package_name="identtqueue")
 @click.option(
     "--redis-address",

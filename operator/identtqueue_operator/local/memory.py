@@ -1,0 +1,72 @@
+"""What the next instance has to know, saved soon after each change."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+
+from identtqueue_operator.kube.parse import key_of
+from identtqueue_operator.local.leftovers import identify
+from identtqueue_operator.local.objects import Json, Objects
+from identtqueue_operator.local.state import StateFolder
+
+PAUSE_SECONDS = 0.1
+"""Changes within that time are saved together."""
+KEPT_METADATA = ("uid", "creationTimestamp")
+
+
+class Memory:
+    """The memory of this instance.
+
+    Args:
+        folder: keeps it.
+        objects: the store.
+        processes: returns the process ids of each pod, by UID.
+    """
+
+    def __init__(
+        self,
+        folder: StateFolder,
+        objects: Objects,
+        processes: Callable[[], Mapping[str, Sequence[int]]],
+    ) -> None:
+        self._folder = folder
+        self._objects = objects
+        self._processes = processes
+        self._alarm = asyncio.Event()
+        objects.listen(self._hear)
+
+    async def run(self) -> None:
+        """Save after each change, without end."""
+        while True:
+            await self._alarm.wait()
+            await asyncio.sleep(PAUSE_SECONDS)
+            self._alarm.clear()
+            self.save()
+
+    def save(self) -> None:
+        """Save the TaskQueues' statuses, and the pods with their processes."""
+        processes = self._processes()
+        self._folder.save(
+            {
+                "taskqueues": {
+                    str(key_of(body)): {
+                        "metadata": {name: body["metadata"][name] for name in KEPT_METADATA},
+                        "status": body.get("status") or {},
+                    }
+                    for body in self._objects.all("taskqueues")
+                },
+                "pods": [
+                    {
+                        "body": body,
+                        "processes": list(
+                            filter(None, map(identify, processes[body["metadata"]["uid"]]))
+                        ),
+                    }
+                    for body in self._objects.all("pods")
+                    if body["metadata"]["uid"] in processes
+                ],
+            }
+        )
+
+    def _hear(self, _event: str, plural: str, _body: Json) -> None:
+        if plural in ("taskqueues", "pods"):
+            self._alarm.set()

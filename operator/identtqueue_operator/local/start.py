@@ -1,0 +1,61 @@
+"""The start of an instance as a process: logging, the lock, the exit code."""
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, cast
+
+from identtqueue.errors import IdenttqueueError
+from identtqueue.logs import clean
+from identtqueue_operator import logs
+from identtqueue_operator.local.manifest import BadManifest
+from identtqueue_operator.local.pods import Say
+from identtqueue_operator.local.run import Instance, Options
+from identtqueue_operator.local.state import StateFolder, StateFolderError
+
+logger = logging.getLogger("identtqueue_operator.local")
+
+
+def start(files: Sequence[Path], state: Path, log_level: str, log_format: str) -> int:
+    """Run an instance; return the process's exit code."""
+    style = cast("Literal['json', 'text']", log_format)
+    logs.set_up(log_level, style)
+    try:
+        lock = StateFolder(state).take()
+        try:
+            asyncio.run(_run(Options(files=files, state=state), lock, _say(style)))
+        finally:
+            os.close(lock)
+    except (BadManifest, StateFolderError, IdenttqueueError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except Exception:
+        logger.exception("identtqueue local has ended")
+        return 1
+    logger.info("stopped")
+    return 0
+
+
+async def _run(options: Options, lock: int, say: Say) -> None:
+    await Instance(options, lock, say).run()
+
+
+def _say(style: Literal["json", "text"]) -> Say:
+    """Choose how the workers' output is shown: with the pod's name before each line."""
+
+    def text(pod: str, line: str) -> None:
+        sys.stdout.write(f"[{pod}] {clean(line)}\n")
+        sys.stdout.flush()
+
+    def as_json(pod: str, line: str) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        row = {"time": at, "logger": "pod", "pod": pod, "message": line}
+        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
+        sys.stdout.flush()
+
+    return as_json if style == "json" else text
