@@ -226,7 +226,7 @@ class App(AppConnection, AppHooks):
         redis, settings = self._settings(redis_address), {**self._hooks, **settings}
         # Between these two hooks, jobs and hooks may enqueue without `connect`: see `client`.
         hooks = Hooks.of(**{k: settings.get(k) for k in ("on_startup", "on_shutdown")})
-        settings["on_startup"] = (lambda _state: self._served.append(redis), *hooks.on_startup)
+        settings["on_startup"] = (lambda _state: self._begin_service(redis), *hooks.on_startup)
         settings["on_shutdown"] = (*hooks.on_shutdown, lambda _state: self._end_service(redis))
         return RealWorker(
             jobs,

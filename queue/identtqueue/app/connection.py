@@ -136,9 +136,15 @@ class AppConnection(AsyncConnected):
         """The settings of the app's clients, except for the address."""
         return self._client_settings
 
+    def _begin_service(self, redis: RedisSettings) -> None:
+        """Note that a worker serves this app: its jobs and hooks may enqueue without `connect`."""
+        if self._lent is None:  # those clients need no `connect` anyway
+            self._served.append(redis)
+
     async def _end_service(self, redis: RedisSettings) -> None:
         """Note that a worker has ended; after the last one, close the client that jobs opened."""
-        self._served.remove(redis)
+        if redis in self._served:
+            self._served.remove(redis)
         if self._made_for_jobs and not self._served:
             await self.close()
 
