@@ -17,6 +17,8 @@ from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from testing.redis_server import RedisServer
 
+pytest_plugins = ["pytester"]  # for tests/testing_plugin
+
 
 class _ByFile(LoadFileScheduling):
     """Scheduler for parallel tests that keeps each file in one process.

@@ -13,7 +13,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from identtqueue.errors import InvalidInput, RedisUnavailable
+from identtqueue.embedded import Durability, EmbeddedServer
+from identtqueue.embedded.program import find_server
+from identtqueue.errors import EmbeddedServerFailed, InvalidInput, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.testing.databases import Databases, OwnDatabases, SharedDatabases
 from identtqueue.transport.connect import blocking_redis
@@ -39,8 +41,9 @@ class TestServer:
             settings = server.fresh_database()
 
     It is the server that `IDENTTQUEUE_TEST_REDIS_ADDRESS` names. If that is not set, it is a
-    private server that ends with this process: the `valkey-server` or `redis-server` on PATH. It
-    listens on a Unix socket, and writes nothing to the disk.
+    private server that ends with this process: the one of the extra `embedded`, or else the
+    `valkey-server` or `redis-server` on PATH. It listens on a Unix socket, and writes nothing to
+    the disk.
 
     Args:
         redis_address: address of another server. Its databases 1 and up are used, if they are
@@ -55,7 +58,7 @@ class TestServer:
     def __init__(self, redis_address: str | RedisSettings | None = None) -> None:
         given = redis_address or os.environ.get(VARIABLE) or None
         self._given = None if given is None else RedisSettings.of(given)
-        self._private: _Program | None = None
+        self._private: _Embedded | _Program | None = None
         self._databases: Databases | None = None
 
     def start(self) -> Self:
@@ -69,10 +72,11 @@ class TestServer:
         if self._given is not None:
             self._databases = SharedDatabases(self._given)
         else:
-            self._private = _Program.find()
+            self._private = _Embedded.find() or _Program.find()
             if self._private is None:
                 raise InvalidInput(
-                    f"no server for tests: put {' or '.join(PROGRAMS)} on PATH, or set {VARIABLE}=redis://localhost/0"
+                    "no server for tests: pip install 'identtqueue[embedded]', or put "
+                    f"{' or '.join(PROGRAMS)} on PATH, or set {VARIABLE}=redis://localhost/0"
                 )
             self._databases = OwnDatabases(RedisSettings(address=self._private.start()))
         return self
@@ -117,6 +121,32 @@ def shared_server() -> TestServer:
     server = TestServer().start()
     atexit.register(server.stop)
     return server
+
+
+class _Embedded:
+    """The server of the extra `embedded`, in a folder of its own."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.mkdtemp(prefix="idtq-")
+        self._server = EmbeddedServer(self._folder, durability=Durability.NONE)
+
+    @classmethod
+    def find(cls) -> _Embedded | None:
+        """Return the server, if the extra is installed and has one for this platform."""
+        try:
+            find_server()
+        except EmbeddedServerFailed:
+            return None
+        return cls()
+
+    def start(self) -> str:
+        """Start it and return its address."""
+        return self._server.start().address
+
+    def stop(self) -> None:
+        """End it and remove its folder."""
+        self._server.stop()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class _Program:
