@@ -155,6 +155,18 @@ class Watch:
         return answer
 
 
+class Removals(Watch):
+    """What a collection has lost."""
+
+    def __init__(self, api: Api, path: str) -> None:
+        super().__init__(api, path)
+        self.gone: set[str] = set()
+
+    def note(self, at: float, kind: str, body: Json) -> None:
+        if kind == "DELETED":
+            self.gone.add(body["metadata"]["name"])
+
+
 class Step(NamedTuple):
     """A Deployment asks for another number of replicas."""
 

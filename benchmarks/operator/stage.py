@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.operator.api import APPS, CORE, OURS, Api, Json
+from benchmarks.operator.api import APPS, CORE, OURS, Api, Json, Removals
 from benchmarks.operator.process import Operator
 from identtqueue import Client
 from identtqueue_operator.kube.requests import ApiError
@@ -26,6 +26,8 @@ from testing.redis_server import RedisServer
 
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+NAME = "taskqueues.identtqueue.dev"
+"""Of the CRD."""
 PREFIX = "bench-"
 """Of the namespaces' names."""
 CRD = ROOT / "manifests" / "crd.yaml"
@@ -144,4 +146,6 @@ async def definition() -> AsyncIterator[None]:
         finally:
             found = (await api.get(f"{OURS}/taskqueues"))["items"]
             if all(item["metadata"]["namespace"].startswith(PREFIX) for item in found):
-                await api.delete(f"{CRDS}/taskqueues.identtqueue.dev")
+                async with Removals(api, CRDS) as removals:
+                    await api.delete(f"{CRDS}/{NAME}")
+                    await removals.until("the CRD is gone", lambda: NAME in removals.gone, 300)
