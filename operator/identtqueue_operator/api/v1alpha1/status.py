@@ -122,9 +122,9 @@ class TaskQueueStatus(ApiModel):
     workload: Annotated[str, Field(json_schema_extra={"maxLength": 253})] | None = None
     """Name of the workload that is scaled."""
     reason: Word | None = None
-    """What is going on, in one word."""
+    """The present state in one word, such as Idle or ScalingUp; docs/operator.md lists them."""
     message: Sentence | None = None
-    """What is going on, in one sentence."""
+    """The present state in one sentence."""
     original_replicas: int | None = None
     """The number of replicas that restoreReplicas gives back."""
     replicas: Replicas | None = None
