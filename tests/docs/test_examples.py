@@ -11,10 +11,12 @@ import sqlite3
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import httpx
 import pytest
 
 from identtqueue import Client, Context, State
@@ -125,6 +127,33 @@ async def test_a_job_with_its_old_and_its_new_arguments(load: Load) -> None:
         old = await example.read_mrz.enqueue("s3://documents/a/b.jpg")
         new = await example.read_mrz_at.enqueue("documents", "a/b.jpg")
         assert await old.result(30) == await new.result(30) == "the line in documents/a/b.jpg"
+
+
+async def test_fastapi(
+    redis_server: RedisServer, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks = renamed(files("docs/tutorial/first-task.md")["tasks.py"], documents=queue)
+    (tmp_path / "tasks.py").write_text(tasks)
+    (tmp_path / "service.py").write_text(files("docs/howto/fastapi.md")["service.py"])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("IDENTTQUEUE_REDIS_ADDRESS", redis_server.address)
+    for name in ("tasks", "service"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    example, tasks_of_it = import_module("service"), import_module("tasks")
+    service = example.service
+    transport = httpx.ASGITransport(app=service)
+    async with (
+        service.router.lifespan_context(service),
+        serving(tasks_of_it.app.worker()),
+        httpx.AsyncClient(transport=transport, base_url="http://service") as http,
+    ):
+        done = await http.post("/texts/now", params={"text": "in the middle"})
+        assert done.json() == {"words": 3}
+        accepted = await http.post("/texts", params={"text": "in the middle"})
+        task_id = accepted.json()["id"]
+        await example.queue.client.wait_for_result(task_id, 30)
+        assert (await http.get(f"/texts/{task_id}")).json() == {"state": "succeeded"}
+        assert (await http.get(f"/texts/{queue}:none")).status_code == 404
 
 
 class Terminal:
