@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from docsite import pages, rendered, taskqueue
+from docsite.plain import written_out
 
 CONFIG = pages.ROOT / "docsite" / "zensical.toml"
 NOT_LISTED = {"adr"}
@@ -66,4 +67,35 @@ def test_what_is_wrong_with_a_rendered_site_is_found(tmp_path: Path) -> None:
         "bad.html: the link good.html#no leads nowhere",
         "bad.html: the link none.html leads nowhere",
         "bad.html: //cdn/x.js is loaded from another server",
+    ]
+
+
+def test_docstrings_are_written_out() -> None:
+    docstring = """Does it.
+
+::
+
+    it()
+
+Args:
+    before, after: hooks,
+        or none.
+    more: other things.
+
+Raises:
+    InvalidInput,
+    TaskExists: it cannot be done.
+"""
+    lines = written_out(docstring).splitlines()
+    assert lines[:3] == ["Does it.", "", ""]
+    assert lines[5:] == [
+        "Args:",
+        "    before: hooks,",
+        "        or none.",
+        "    after: see `before`.",
+        "    more: other things.",
+        "",
+        "Raises:",
+        "    InvalidInput: it cannot be done.",
+        "    TaskExists: see `InvalidInput`.",
     ]
