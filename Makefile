@@ -1,6 +1,9 @@
 # Everything a developer types. `make help` lists it; each target sets up what it needs.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
+# Container images often forbid bytecode. Then pytest rewrites all its asserts, and each process that
+# a test starts compiles all its modules, in every run.
+unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 PY := $(VENV)/bin/python
 CLUSTER := e2e/cluster
