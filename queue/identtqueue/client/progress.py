@@ -13,6 +13,7 @@ from identtqueue.protocol import commands, replies
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Progress, queue_of
 from identtqueue.transport.connection import AsyncRedis
+from identtqueue.transport.home import detached
 from identtqueue.transport.subscriber import Subscriber
 
 
@@ -106,7 +107,7 @@ class Watches:
     def look_again(self) -> None:
         """Read the progress of all watched tasks, since messages may have been missed."""
         if self._by_channel:
-            task = asyncio.get_running_loop().create_task(self._look_at_all())
+            task = detached(self._look_at_all())
             self._looking.add(task)
             task.add_done_callback(self._looking.discard)
 

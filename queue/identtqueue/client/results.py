@@ -20,6 +20,7 @@ from identtqueue.protocol import commands, replies
 from identtqueue.protocol.answers import Announced, Expiring
 from identtqueue.task import Result, State
 from identtqueue.transport.connection import AsyncRedis
+from identtqueue.transport.home import detached
 from identtqueue.transport.subscriber import Subscriber
 
 LOOK_AGAIN_SECONDS: Final = (30.0, 50.0)
@@ -166,7 +167,7 @@ class Results:
             entry.joined = True
             return
         entry.asking = True
-        task = asyncio.get_running_loop().create_task(self._ask_now(task_id, entry))
+        task = detached(self._ask_now(task_id, entry))
         self._asking.add(task)
         task.add_done_callback(self._asking.discard)
 
@@ -244,9 +245,7 @@ class Results:
 
     def _keep_looking(self) -> None:
         if self._looking is None or self._looking.done():
-            self._looking = asyncio.get_running_loop().create_task(
-                self._look_now_and_then(), name="look at open waits"
-            )
+            self._looking = detached(self._look_now_and_then(), "look at open waits")
 
     async def _look_now_and_then(self) -> None:
         """Ask for all open waits again and again, until there are none."""

@@ -21,6 +21,7 @@ from identtqueue.protocol.call import Call
 from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server
 from identtqueue.transport.backoff import backoff_seconds
+from identtqueue.transport.home import detached
 from identtqueue.transport.lanes import Waiting, fail, new_waiting
 from identtqueue.transport.login import fetch_slots
 from identtqueue.transport.node import Node
@@ -212,8 +213,7 @@ class Cluster:
             return
         self._unrouted.append(item)
         if self._looking is None or self._looking.done():
-            loop = asyncio.get_running_loop()
-            self._looking = loop.create_task(self._look(), name=f"slots {self._client_name}")
+            self._looking = detached(self._look(), f"slots {self._client_name}")
 
     async def _look(self) -> None:
         """Fetch the slots anew, with back-off between fetches, and route the calls that waited."""

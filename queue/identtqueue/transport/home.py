@@ -9,9 +9,10 @@ connections in both would hang, or fail after its task was enqueued. So that is 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, Generic, TypeVar
 
 from identtqueue.errors import InvalidInput
@@ -46,6 +47,20 @@ def fork_number() -> int:
 def leave_behind(thing: object) -> None:
     """Keep an object of the parent process untouched until this process ends."""
     _LEFT_BEHIND.append(thing)
+
+
+def detached(coroutine: Coroutine[Any, Any, T], name: str | None = None) -> asyncio.Task[T]:
+    """Start a task that serves all callers of a connection, and so belongs to none of them.
+
+    It gets a context of its own. Otherwise it would keep the context variables of the caller that
+    happened to come first, and in a process for jobs it would end with the attempt that came first.
+
+    Args:
+        coroutine: what the task runs.
+        name: name of the task.
+    """
+    loop = asyncio.get_running_loop()
+    return contextvars.Context().run(loop.create_task, coroutine, name=name)
 
 
 class Home(Generic[T]):

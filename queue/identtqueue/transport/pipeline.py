@@ -18,6 +18,7 @@ from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
 from identtqueue.transport import wire
+from identtqueue.transport.home import detached
 from identtqueue.transport.lanes import Lanes, Waiting, fail
 from identtqueue.transport.link import Link
 
@@ -97,8 +98,7 @@ class Pipeline:
     def put(self, item: Waiting) -> None:
         """Queue a call for the next batch."""
         if self._pump_task is None or self._pump_task.done():
-            loop = asyncio.get_running_loop()
-            self._pump_task = loop.create_task(self._pump(), name=f"redis {self._name}")
+            self._pump_task = detached(self._pump(), f"redis {self._name}")
         self.waiting.put(item)
         self._wanted.set()
 

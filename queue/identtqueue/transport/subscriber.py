@@ -24,6 +24,7 @@ from identtqueue.errors import (
 from identtqueue.protocol import keys
 from identtqueue.transport import refusals, wire
 from identtqueue.transport.backoff import backoff_seconds
+from identtqueue.transport.home import detached
 from identtqueue.transport.link import Link, hang_up
 from identtqueue.transport.login import open_connection
 from identtqueue.transport.outage import Outage
@@ -82,9 +83,7 @@ class Subscriber:
     def start(self) -> None:
         """Begin to listen; do nothing if it was begun already."""
         if self._task is None:
-            self._task = asyncio.get_running_loop().create_task(
-                self._run(), name=f"subscriber {self._client_name}"
-            )
+            self._task = detached(self._run(), f"subscriber {self._client_name}")
 
     async def close(self) -> None:
         """Stop listening."""
