@@ -2,7 +2,7 @@
 
 import asyncio
 
-from jobs import app, notify, read_mrz
+from jobs import app, notify, read_mrz, register
 
 LINES = [
     "L898902C36UTO7408122F1204159ZE184226B<<<<<10",
@@ -22,7 +22,11 @@ async def main() -> None:
             print(f"one of many: {mrz}")
 
         later = await notify.options(delay_seconds=1).enqueue("ada@example.org", "Your turn!")
-        print("notified in a second:", await later.result(timeout_seconds=10) is None)
+        print("notified in a second:", await later.result(timeout_seconds=10))
+
+        first = await register.enqueue(LINES[1], "grace@example.org")
+        message = notify.handle(await first.result(timeout_seconds=10))  # its type from an id
+        print("told by a task that followed:", await message.result(timeout_seconds=10))
 
 
 if __name__ == "__main__":

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from functools import lru_cache
 
 from identtqueue.bounds import is_number
-from identtqueue.errors import InvalidInput
+from identtqueue.errors import InvalidInput, UnknownOption
+
+
+def check_names(call: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Check that a call takes the options that it was given.
+
+    Args:
+        call: the call as users write it, such as `App.worker`, for the error.
+        given: names of the keyword arguments.
+        known: names of all options that the call takes.
+
+    Raises:
+        UnknownOption: there is no option of that name.
+    """
+    for name in given:
+        if name not in known:
+            raise UnknownOption(call, name, list(known))
 
 
 def check_duration(what: str, seconds: object) -> None:

@@ -6,6 +6,7 @@
     ├── InvalidInput (ValueError)       the caller's argument breaks a rule; nothing was written
     │   ├── InvalidQueueName
     │   ├── InvalidTaskId
+    │   ├── UnknownOption (TypeError)   a keyword argument that the call does not take
     │   ├── NotSerializable             an argument has no msgpack form
     │   └── PayloadTooLarge
     ├── RedisError                      Redis cannot be reached or has refused a command
@@ -95,6 +96,17 @@ class InvalidTaskId(InvalidInput):
             f"task id {task_id!r} is not valid: {why}. A task id is '<queue>:<unique part>', "
             "the unique part 1 to 255 characters without control characters and line breaks"
         )
+
+
+class UnknownOption(InvalidInput, TypeError):
+    """A keyword argument has a name that the call does not take."""
+
+    def __init__(self, call: str, name: str, known: list[str]) -> None:
+        from difflib import get_close_matches  # noqa: PLC0415 - only needed for this error
+
+        close = get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"it takes {', '.join(sorted(known))}"
+        super().__init__(f"{call} takes no option {name!r}: {hint}")
 
 
 class NotSerializable(InvalidInput):
@@ -326,7 +338,8 @@ class NotConnected(IdenttqueueError):
     def __init__(self) -> None:
         super().__init__(
             "connect first: `async with app:` or `await app.connect()`. (Jobs in the app's own "
-            "worker need not; those with run_in='process' use `enqueue_sync`.)"
+            "worker need not. An app that another one includes needs that one to be connected. "
+            "Code without an event loop uses `enqueue_sync`.)"
         )
 
 

@@ -28,6 +28,10 @@ _VALUES: Final = {"builtins", "datetime", "decimal", "enum", "pathlib", "uuid"}
 context. A class may live in a submodule, such as Python 3.13's `pathlib._local.Path`."""
 
 
+_HOOK_ARGUMENTS: Final = {"before_task": ("ctx",), "after_task": ("ctx", "outcome")}
+"""What hooks are called with, by kind. All others get the state."""
+
+
 class UnknownType(InvalidInput):
     """An annotation names something that its module does not define at run time, or not yet."""
 
@@ -52,6 +56,31 @@ def check_function(name: str, function: Callable[..., Any]) -> None:
             "report values on the way with ctx.report_progress(value)"
         )
     _check_context(name, function)
+
+
+def check_hook(kind: str, hook: object) -> None:
+    """Check that a hook can be called with what hooks of its kind get.
+
+    Args:
+        kind: `on_startup`, `after_task`, …
+        hook: the function.
+
+    Raises:
+        InvalidInput: it is not callable, or takes other arguments.
+    """
+    if not callable(hook):
+        raise InvalidInput(f"{kind}: {hook!r} is not callable")
+    names = _HOOK_ARGUMENTS.get(kind, ("state",))
+    try:
+        parameters = inspect.signature(hook)
+    except (TypeError, ValueError):  # some functions of C modules have no signature
+        return
+    try:
+        parameters.bind(*names)
+    except TypeError as error:
+        raise InvalidInput(
+            f"{kind}: {hook!r} is called with ({', '.join(names)}): {error}"
+        ) from None
 
 
 def is_async(function: Callable[..., Any]) -> bool:
@@ -119,6 +148,23 @@ def declared_types(name: str, function: Callable[..., Any]) -> dict[str, Any]:
         ) from error
     except (TypeError, SyntaxError, AttributeError) as error:
         raise InvalidInput(f"job {name}: an annotation can't be read: {error}") from error
+
+
+def declared_state(function: Callable[..., Any]) -> Any:
+    """Return the type of `ctx.state` that a function declares: `Services` for `Context[Services]`.
+
+    Returns:
+        `Any` if it declares none, or if the type can't be found at run time.
+    """
+    try:
+        first = next(iter(inspect.signature(function).parameters.values()))
+        found = _evaluated(function, {"first": first.annotation})["first"]
+    except Exception:  # noqa: BLE001 - there is no signature, or a type for type checkers only
+        return Any
+    origin = get_origin(found)
+    if (getattr(origin, "__module__", ""), getattr(origin, "__qualname__", "")) != _CONTEXT:
+        return Any
+    return get_args(found)[0]
 
 
 def argument_types(name: str, function: Callable[..., Any]) -> Mapping[str, Any]:

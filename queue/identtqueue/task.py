@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 import msgspec
 
@@ -99,6 +99,21 @@ def queue_of(task_id: str) -> str:
     if not UNIQUE_PART.fullmatch(unique):
         raise InvalidTaskId(task_id, "its unique part breaks the rule")
     return queue
+
+
+class TaskOptionKeywords(TypedDict, total=False):
+    """The fields of `TaskOptions` as keyword arguments of `job.options(…)` (PEP 692)."""
+
+    task_id: str | None
+    on_existing: OnExisting
+    delay_seconds: float | None
+    at: datetime | None
+    timeout_seconds: float | None
+    max_retries: int | None
+    expires_seconds: float | None
+    unique_key: str | None
+    unique_seconds: float
+    result_ttl_seconds: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -231,12 +231,25 @@ def test_a_cron_job_may_have_arguments_of_any_name() -> None:
     entry = app.cron("* * * * *", greet.call(name="me", timezone="CET"), name="hello")
     assert (entry.name, entry.timezone) == ("hello", "UTC")
     assert entry.kwargs == {"name": "me", "timezone": "CET"}
-    assert app.cron("* * * * *", greet, "me", name="hi").args == ("me",)
     for word in ("name", "timezone"):
         with pytest.raises(InvalidInput, match=f"cron greet: '{word}' is ambiguous"):
             app.cron("* * * * *", greet, **{word: "CET"})
     with pytest.raises(InvalidInput, match="a call has its arguments already"):
         app.cron("* * * * *", greet.call(), "me")
+
+
+def test_options_of_a_schedule_beside_arguments_of_its_job() -> None:
+    """No signature can express both for type checkers, so both refuse it and say what to do."""
+    app = App("redis://nowhere")
+
+    @app.task
+    async def read(_ctx: Context, path: str = "") -> None: ...
+
+    assert app.cron("* * * * *", read, name="plain").name == "plain"
+    for arguments, named in ((("a",), {}), ((), {"path": "a"})):
+        with pytest.raises(InvalidInput, match=r"app\.cron\(…, read\.call\(…\), timezone=…\)"):
+            app.cron("* * * * *", read, *arguments, timezone="CET", **named)
+    assert [entry.name for entry in app.crons] == ["plain"]
 
 
 async def test_every_name_can_be_an_argument(app: App) -> None:

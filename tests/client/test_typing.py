@@ -1,9 +1,15 @@
-"""Type checking: wrong arguments fail before anything runs."""
+"""Type checking: what is wrong fails before anything runs, in mypy and in pyright.
+
+`typing/bad.py` marks each line that has to be refused with the number of its case. The page on
+typing has the same cases.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +19,17 @@ import pytest
 HERE = Path(__file__).parent / "typing"
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".mypy_cache" / "typing"
+PAGE = ROOT / "docs/library/typing.md"
+EXAMPLE = ROOT / "examples/typed"
+"""An example that both checkers accept as well."""
+
+MARK = re.compile(r"# refused (\d+)(?:: (.+))?$", re.MULTILINE)
+
+
+def marked() -> set[tuple[str, int]]:
+    """Find the lines that have to be refused."""
+    lines = enumerate((HERE / "bad.py").read_text().splitlines(), 1)
+    return {("bad.py", number) for number, line in lines if MARK.search(line)}
 
 
 @pytest.mark.slow
@@ -22,17 +39,59 @@ def test_mypy_refuses_exactly_what_is_wrong() -> None:
             *(sys.executable, "-m", "mypy", "--strict", "--no-error-summary"),
             *("--config-file", os.devnull, "--cache-dir", str(CACHE)),
             *("--follow-imports", "silent", "good.py", "bad.py"),
+            *map(str, EXAMPLE.glob("*.py")),
         ],
         cwd=HERE,
-        env=os.environ | {"MYPYPATH": str(ROOT / "queue")},
+        env=os.environ | {"MYPYPATH": os.pathsep.join([str(ROOT / "queue"), str(EXAMPLE)])},
         capture_output=True,
         text=True,
         check=False,
     )
     refused = {
-        (name, int(line))
-        for name, line in re.findall(r"^(\w+)\.py:(\d+): error", checked.stdout, re.MULTILINE)
+        (Path(name).name, int(line))
+        for name, line in re.findall(r"^(\S+\.py):(\d+): error", checked.stdout, re.MULTILINE)
     }
-    text = (HERE / "bad.py").read_text().splitlines()
-    wanted = {("bad", n) for n, line in enumerate(text, 1) if "# refused" in line}
-    assert refused == wanted, checked.stdout + checked.stderr
+    assert refused == marked(), checked.stdout + checked.stderr
+
+
+@pytest.mark.slow
+def test_basedpyright_refuses_exactly_what_is_wrong(tmp_path: Path) -> None:
+    """It has all rules of pyright's strict mode switched on, and more."""
+    project = tmp_path / "pyrightconfig.json"
+    settings = {
+        "include": [str(HERE), str(EXAMPLE)],
+        "extraPaths": [str(ROOT / "queue"), str(HERE), str(EXAMPLE)],
+        "typeCheckingMode": "recommended",
+        "pythonVersion": "3.11",
+    }
+    project.write_text(json.dumps(settings))
+    checked = subprocess.run(
+        [
+            *(sys.executable, "-m", "basedpyright", "--outputjson", "--level", "error"),
+            *("--project", str(project), "--pythonpath", sys.executable),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found = json.loads(checked.stdout)["generalDiagnostics"]
+    refused = {
+        (Path(entry["file"]).name, entry["range"]["start"]["line"] + 1)
+        for entry in found
+        if entry["severity"] == "error"
+    }
+    assert refused == marked(), json.dumps(found, indent=1)
+
+
+def test_the_page_has_each_case() -> None:
+    marks = MARK.findall((HERE / "bad.py").read_text())
+    cases = {int(number): text for number, text in marks if text}
+    rows = re.findall(r"^\| (\d+) \| ([^|]+?) \|", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert {int(number): text.replace("`", "") for number, text in rows} == cases
+    assert list(cases) == list(range(1, len(cases) + 1))
+    assert len(cases) >= 21
+
+
+def test_what_is_accepted_runs_as_well() -> None:
+    names = runpy.run_path(str(HERE / "good.py"))
+    assert "with_state" in names["typed"].jobs

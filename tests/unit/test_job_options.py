@@ -10,6 +10,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from identtqueue import App, Context, InvalidInput, Job, RateLimit, RetryPolicy
+from identtqueue.errors import UnknownOption
 from identtqueue.job_options import JobKeywords, JobOptions
 
 EXAMPLES: dict[str, Any] = {
@@ -76,7 +77,7 @@ def test_apps_and_workers_refuse_the_same(name: str) -> None:
 
 
 def test_an_option_that_does_not_exist() -> None:
-    with pytest.raises(TypeError, match="unexpected keyword argument 'max_runing'"):
+    with pytest.raises(UnknownOption, match="'max_runing': did you mean max_running"):
         App("redis://localhost").task(max_runing=4)(work)
     with pytest.raises(TypeError, match="unexpected keyword argument 'max_runing'"):
         Job(name="work", function=work, max_runing=4)

@@ -6,27 +6,38 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
-from identtqueue.app.connection import AppConnection
+from identtqueue.app.declared import Declarations
 from identtqueue.app.decorator import Decorator, TaskKeywords
 from identtqueue.app.handles import SyncTaskHandle, TaskHandle
-from identtqueue.app.hooks import AppHooks
-from identtqueue.app.job import AppJob, JobCall
+from identtqueue.app.job import AppJob, JobCall, NeedsNoArguments
+from identtqueue.app.kinds import AsyncJob, PlainJob
+from identtqueue.checks import check_names
+from identtqueue.client.client import ClientKeywords
 from identtqueue.errors import InvalidInput
 from identtqueue.job_options import JobKeywords, JobOptions
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
+from identtqueue.signature import is_async
 from identtqueue.task import check_queue_name
+from identtqueue.transport.inherited import inheritance
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.worker_state import S, check_context, check_state
 
 if TYPE_CHECKING:
+    from identtqueue.worker.context import Context
     from identtqueue.worker.hooks import StateHook
+    from identtqueue.worker.keywords import WorkerKeywords
     from identtqueue.worker.worker import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_SETTINGS = frozenset(
+    [*ClientKeywords.__optional_keys__, "default_queue", "state", "on_startup", "on_shutdown"]
+)
 
-class App(AppConnection, AppHooks):
+
+class App(Declarations[S]):
     """The jobs of a service, and its connection to Redis.
 
     ::
@@ -45,11 +56,20 @@ class App(AppConnection, AppHooks):
     Args:
         redis_address: see `Client`.
         default_queue: the queue of jobs that name none.
+        state: a class or function without arguments. It makes the object that start-up hooks fill
+            and that jobs find in `ctx.state`: one for each worker, and one for each of its
+            processes for jobs. `state=Services` makes the app an `App[Services]`, whose jobs
+            declare `Context[Services]`. Default: a dict.
         on_startup, on_shutdown: hooks of the app's workers. They can also be declared by the
             decorators of the same names.
         **client_settings: other settings of its clients; see `Client`.
 
+    Attributes:
+        jobs: the jobs by name, also those of included apps.
+        crons: the schedules, also those of included apps.
+
     Raises:
+        UnknownOption: there is no setting of that name.
         InvalidInput: a setting breaks a rule.
     """
 
@@ -58,30 +78,28 @@ class App(AppConnection, AppHooks):
         redis_address: str | RedisSettings | None = None,
         *,
         default_queue: str = "default",
-        on_startup: StateHook | None = None,
-        on_shutdown: StateHook | None = None,
-        **client_settings: Any,
+        state: Callable[[], S] | None = None,
+        on_startup: StateHook[S] | None = None,
+        on_shutdown: StateHook[S] | None = None,
+        **client_settings: Unpack[ClientKeywords],
     ) -> None:
-        AppConnection.__init__(self, redis_address, client_settings)
-        AppHooks.__init__(self)
-        self.default_queue = check_queue_name(default_queue)
-        self.jobs: dict[str, AppJob[Any, Any]] = {}
-        self.crons: list[Cron] = []
+        check_names("App", client_settings, _SETTINGS)
+        super().__init__(redis_address, client_settings, default_queue, state)
         if on_startup is not None:
             self.on_startup(on_startup)
         if on_shutdown is not None:
             self.on_shutdown(on_shutdown)
 
     @overload
-    def task(self, **settings: Unpack[TaskKeywords]) -> Decorator: ...
+    def task(self, **settings: Unpack[TaskKeywords]) -> Decorator[S]: ...
 
     @overload
-    def task(
-        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
-    ) -> AppJob[P, R]: ...
+    def task(  # type: ignore[overload-overlap]  # an async function is both
+        self, function: Callable[Concatenate[Context[S], P], Coroutine[Any, Any, R]]
+    ) -> AsyncJob[P, R]: ...
 
     @overload
-    def task(self, function: Callable[Concatenate[Any, P], R]) -> AppJob[P, R]: ...
+    def task(self, function: Callable[Concatenate[Context[S], P], R]) -> PlainJob[P, R]: ...
 
     def task(self, function: Callable[..., Any] | None = None, **settings: Any) -> Any:
         """Make a function a job.
@@ -91,13 +109,31 @@ class App(AppConnection, AppHooks):
             **settings: see `TaskKeywords` and, for the options of the job, `JobOptions`.
 
         Raises:
+            UnknownOption: there is no option of that name.
             InvalidInput: a setting breaks a rule, or the name is taken.
         """
+        check_names("App.task", settings, TaskKeywords.__optional_keys__)
         if function is None:
             return Decorator(lambda function: self._declare(function, **settings))
         return self._declare(function, **settings)
 
+    @overload
     def cron(
+        self,
+        expression: str,
+        job: NeedsNoArguments | JobCall[Any],
+        /,
+        *,
+        name: str | None = None,
+        timezone: str = "UTC",
+    ) -> Cron: ...
+
+    @overload
+    def cron(
+        self, expression: str, job: AppJob[P, Any], /, *args: P.args, **kwargs: P.kwargs
+    ) -> Cron: ...
+
+    def cron(  # type: ignore[misc]  # no signature has options beside arguments of the job
         self,
         expression: str,
         job: AppJob[Any, Any] | JobCall[Any],
@@ -109,10 +145,16 @@ class App(AppConnection, AppHooks):
     ) -> Cron:
         """Enqueue a job on a schedule, which every worker of the app keeps.
 
+        ::
+
+            app.cron("0 3 * * *", forget)
+            app.cron("0 3 * * *", forget, older_than_days=30)
+            app.cron("0 3 * * *", forget.call(older_than_days=30), timezone="Europe/Berlin")
+
         Args:
             expression: when the schedule fires; see `Cron`.
-            job: the job, followed by its arguments; or a call, `job.call(…)`, which may also have
-                arguments that are named `name` or `timezone`.
+            job: the job, followed by its arguments; or a call, `job.call(…)`. Give a call if you
+                also give `name` or `timezone`, unless the job needs no arguments.
             *args: positional arguments of the job.
             **kwargs: keyword arguments of the job.
             name: name of the schedule. Default: the job's name in lower case.
@@ -129,7 +171,7 @@ class App(AppConnection, AppHooks):
         else:
             call = job.call(*args, **kwargs)
             given = {"name": name is not None, "timezone": timezone != "UTC"}
-            job.refuse_ambiguous([word for word, is_given in given.items() if is_given], args)
+            job.refuse_ambiguous([w for w, is_given in given.items() if is_given], args, kwargs)
         job, submission = call.job, call.submission
         entry = Cron(
             name=job.name.lower() if name is None else name,
@@ -141,7 +183,7 @@ class App(AppConnection, AppHooks):
             kwargs=submission.kwargs,
             options=submission.options,
         )
-        self.crons.append(entry)
+        self._declare_cron(entry)
         return entry
 
     async def enqueue_many(self, calls: Iterable[JobCall[R]]) -> list[TaskHandle[R]]:
@@ -190,24 +232,31 @@ class App(AppConnection, AppHooks):
         queues: Sequence[str] | None = None,
         *,
         redis_address: str | RedisSettings | None = None,
-        **settings: Any,
+        **settings: Unpack[WorkerKeywords[S]],
     ) -> Worker:
         """Create a worker for this app's jobs.
 
         Args:
             queues: the queues to work on. Default: all queues that the app's jobs name.
             redis_address: where the worker connects, if not to the app's address.
-            **settings: see `WorkerSettings`.
+            **settings: see `Worker`. Hooks that are given here replace those of the app.
 
         Raises:
-            InvalidInput: a setting breaks a rule, or the app has no jobs.
+            UnknownOption: there is no setting of that name.
+            InvalidInput: a setting breaks a rule, or the app has no jobs, or a job declares a
+                `Context` with another state.
         """
         if isinstance(queues, str):
             raise InvalidInput(f"give a list: queues=[{queues!r}]")
         from identtqueue.worker.hooks import Hooks  # noqa: PLC0415 - clients never need it
+        from identtqueue.worker.keywords import WORKER_NAMES  # noqa: PLC0415
         from identtqueue.worker.registry import Job  # noqa: PLC0415 - clients never need it
         from identtqueue.worker.worker import Worker as RealWorker  # noqa: PLC0415
 
+        check_names("App.worker", settings, WORKER_NAMES | {"queues", "redis_address"})
+        state = check_state(self._state)
+        for job in self.jobs.values():
+            check_context(job.name, job.function, state)
         jobs = [
             Job(
                 name=job.name,
@@ -223,18 +272,23 @@ class App(AppConnection, AppHooks):
                 "worker (on the command line: --import MODULE)"
             )
         names = list(dict.fromkeys(queues or [job.queue for job in self.jobs.values()]))
-        redis, settings = self._settings(redis_address), {**self._hooks, **settings}
+        redis = self._settings(redis_address)
+        served = None if redis_address is None else redis
+        given: dict[str, Any] = {**self._worker_hooks(), **settings}
         # Between these two hooks, jobs and hooks may enqueue without `connect`: see `client`.
-        hooks = Hooks.of(**{k: settings.get(k) for k in ("on_startup", "on_shutdown")})
-        settings["on_startup"] = (lambda _state: self._begin_service(redis), *hooks.on_startup)
-        settings["on_shutdown"] = (*hooks.on_shutdown, lambda _state: self._end_service(redis))
-        return RealWorker(
+        hooks = Hooks.of(**{k: given.get(k) for k in ("on_startup", "on_shutdown")})
+        given["on_startup"] = (lambda _state: self._begin_service(served), *hooks.on_startup)
+        given["on_shutdown"] = (*hooks.on_shutdown, lambda _state: self._end_service(served))
+        worker = RealWorker(
             jobs,
             redis,
             queue_names=names or [self.default_queue],
             cron=self.crons,
-            **settings,
+            state=self._state,
+            **given,
         )
+        worker.pass_on(inheritance(self._redis_address, redis))
+        return worker
 
     def _declare(
         self,
@@ -258,7 +312,8 @@ class App(AppConnection, AppHooks):
             if name is None:  # a partial or a callable object
                 raise InvalidInput(f"{function!r} has no name: give it one, @app.task(name=…)")
         options.check(name, function)
-        job: AppJob[Any, Any] = AppJob(
+        kind = AsyncJob if is_async(function) else PlainJob
+        job: AppJob[Any, Any] = kind(
             self,
             function,
             name=name,
@@ -266,7 +321,5 @@ class App(AppConnection, AppHooks):
             job_options=options,
         )
         job.check_types()
-        if job.name in self.jobs:
-            raise InvalidInput(f"two jobs are named {job.name!r}: give one of them a name=")
-        self.jobs[job.name] = job
+        self._declare_job(job)
         return job

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Concatenate, ParamSpec, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from identtqueue.app.job import AppJob
+from identtqueue.app.kinds import AsyncJob, PlainJob
 from identtqueue.job_options import JobKeywords
+from identtqueue.worker_state import S
+
+if TYPE_CHECKING:
+    from identtqueue.worker.context import Context
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,7 +31,7 @@ class TaskKeywords(JobKeywords, total=False):
     max_retries: int | None
 
 
-class Decorator:
+class Decorator(Generic[S]):
     """The decorator that `@app.task(…)` returns, typed for async and plain functions.
 
     Args:
@@ -37,12 +42,12 @@ class Decorator:
         self._declare = declare
 
     @overload
-    def __call__(
-        self, function: Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]
-    ) -> AppJob[P, R]: ...
+    def __call__(  # type: ignore[overload-overlap]  # an async function is both
+        self, function: Callable[Concatenate[Context[S], P], Coroutine[Any, Any, R]]
+    ) -> AsyncJob[P, R]: ...
 
     @overload
-    def __call__(self, function: Callable[Concatenate[Any, P], R]) -> AppJob[P, R]: ...
+    def __call__(self, function: Callable[Concatenate[Context[S], P], R]) -> PlainJob[P, R]: ...
 
     def __call__(self, function: Callable[..., Any]) -> Any:
         """Make the function a job."""

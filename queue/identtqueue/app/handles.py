@@ -31,8 +31,8 @@ class TaskHandle(_Handle[R_co], frozen=True, eq=False):
 
     Attributes:
         task_id: `<queue>:<unique part>`.
-        created: False if the task id or the unique key existed already. The handle then stands
-            for the existing task.
+        created: False if the task id or the unique key existed already: the handle then stands
+            for the existing task. Also False if the handle was made from an id (`AppJob.handle`).
     """
 
     async def result(self, timeout_seconds: float | None = None) -> R_co:

@@ -6,25 +6,28 @@ What hooks do, and what their errors do, is described in `worker/hooks.py`.
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from identtqueue.errors import InvalidInput
+from identtqueue.signature import check_hook
+from identtqueue.worker_state import S
 
 if TYPE_CHECKING:
-    from identtqueue.worker.hooks import AfterTask, BeforeTask, StateHook
+    from identtqueue.worker.context import Context
+    from identtqueue.worker.outcome import Outcome
 
-Hook = TypeVar("Hook", bound="StateHook")
-BeforeHook = TypeVar("BeforeHook", bound="BeforeTask")
-AfterHook = TypeVar("AfterHook", bound="AfterTask")
+H = TypeVar("H")
+Done = TypeVar("Done", bound=Awaitable[None] | None)
+"""What a hook returns: nothing, and if it is async, that is awaited."""
 
 
-class AppHooks:
+class AppHooks(Generic[S]):
     """The hooks of an app's workers."""
 
     def __init__(self) -> None:
         self._hooks: dict[str, list[Any]] = defaultdict(list)
 
-    def on_startup(self, hook: Hook) -> Hook:
+    def on_startup(self, hook: Callable[[S], Done]) -> Callable[[S], Done]:
         """Register a hook: workers call it with their `state` before the first task.
 
         Use it as a decorator, like the other hooks below. Several hooks of a kind are called in
@@ -35,49 +38,45 @@ class AppHooks:
             hook: a function of one argument, the worker's `state`.
 
         Raises:
-            InvalidInput: the hook is not callable.
+            InvalidInput: the hook is not callable, or takes other arguments.
         """
-        self._hooks["on_startup"].append(_hook("on_startup", hook))
-        return hook
+        return self._register("on_startup", hook)
 
-    def on_shutdown(self, hook: Hook) -> Hook:
+    def on_shutdown(self, hook: Callable[[S], Done]) -> Callable[[S], Done]:
         """Register a hook: workers call it with their `state` after the last task.
 
         Args:
             hook: a function of one argument, the worker's `state`.
         """
-        self._hooks["on_shutdown"].append(_hook("on_shutdown", hook))
-        return hook
+        return self._register("on_shutdown", hook)
 
-    def before_task(self, hook: BeforeHook) -> BeforeHook:
+    def before_task(self, hook: Callable[[Context[S]], Done]) -> Callable[[Context[S]], Done]:
         """Register a hook: workers call it with the job's context before each attempt.
 
         Args:
             hook: a function of one argument, the job's context.
         """
-        self._hooks["before_task"].append(_hook("before_task", hook))
-        return hook
+        return self._register("before_task", hook)
 
-    def after_task(self, hook: AfterHook) -> AfterHook:
+    def after_task(
+        self, hook: Callable[[Context[S], Outcome], Done]
+    ) -> Callable[[Context[S], Outcome], Done]:
         """Register a hook: workers call it after each attempt, with its context and `Outcome`.
 
         Args:
             hook: a function of two arguments, the job's context and the `Outcome`.
         """
-        self._hooks["after_task"].append(_hook("after_task", hook))
-        return hook
+        return self._register("after_task", hook)
 
-    def on_process_startup(self, hook: Hook) -> Hook:
+    def on_process_startup(self, hook: Callable[[S], Done]) -> Callable[[S], Done]:
         """Register a hook: each process for jobs calls it when it starts, with its own `state`.
 
         Args:
             hook: a function of one argument, the `state` of that process.
         """
-        self._hooks["on_process_startup"].append(_hook("on_process_startup", hook))
+        return self._register("on_process_startup", hook)
+
+    def _register(self, kind: str, hook: H) -> H:
+        check_hook(kind, hook)
+        self._hooks[kind].append(hook)
         return hook
-
-
-def _hook(name: str, hook: Any) -> Any:
-    if not callable(hook):
-        raise InvalidInput(f"{name}: {hook!r} is not callable")
-    return hook

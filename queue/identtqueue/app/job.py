@@ -4,22 +4,35 @@ from __future__ import annotations
 
 import copy
 import inspect
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, ParamSpec, TypeVar, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Final,
+    Generic,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypeVar,
+    Unpack,
+    cast,
+)
 
 import msgspec
 
 from identtqueue.app.handles import SyncTaskHandle, TaskHandle
+from identtqueue.checks import check_names
 from identtqueue.errors import BadResult, InvalidInput, NotSerializable
 from identtqueue.job_options import JobOptions
 from identtqueue.protocol.conversion import Conversion, conversions
 from identtqueue.protocol.submission import Submission
 from identtqueue.signature import Parameters, UnknownType, argument_types, declared_types
-from identtqueue.task import Result, TaskOptions
+from identtqueue.task import OPTION_NAMES, Result, TaskOptionKeywords, TaskOptions, queue_of
 
 if TYPE_CHECKING:
-    from identtqueue.app.app import App
+    from identtqueue.app.declared import Declarations
+    from identtqueue.worker.context import Context
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,6 +53,13 @@ class JobCall(msgspec.Struct, Generic[R_co], frozen=True):
     submission: Submission
 
 
+class NeedsNoArguments(Protocol):
+    """A job that can be called without arguments, for type checkers."""
+
+    def call(self, /) -> JobCall[Any]:
+        """Bind no arguments to the job."""
+
+
 class AppJob(Generic[P, R]):
     """A function that `@app.task` has made a job. Calling it still calls the plain function.
 
@@ -49,11 +69,12 @@ class AppJob(Generic[P, R]):
         call = read_mrz.call("s3://…")                 # for enqueue_many
         task = await read_mrz.options(delay_seconds=60).enqueue("s3://…")
         task = read_mrz.enqueue_sync("s3://…")         # in code without an event loop
+        task = read_mrz.handle(task_id)                # of a task that was enqueued elsewhere
     """
 
     def __init__(
         self,
-        app: App,
+        app: Declarations[Any],
         function: Callable[..., Any],
         *,
         name: str,
@@ -73,11 +94,17 @@ class AppJob(Generic[P, R]):
         self.__name__ = name
         self.__doc__ = function.__doc__
 
-    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
-        """Call the function itself, here and now: for tests and for calls from other jobs."""
-        return self.function(*args, **kwargs)
+    def __call__(self, ctx: Context[Any], /, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """Call the function itself, here and now: for tests and for calls from other jobs.
 
-    def options(self, /, **options: Any) -> AppJob[P, R]:
+        Args:
+            ctx: the context of the calling job, or one made for a test.
+            *args: positional arguments of the job.
+            **kwargs: keyword arguments of the job.
+        """
+        return self.function(ctx, *args, **kwargs)
+
+    def options(self, /, **options: Unpack[TaskOptionKeywords]) -> Self:
         """Return a copy of the job that enqueues its tasks with these `TaskOptions`.
 
         Options from an earlier call are kept, unless they are given again. `at` and
@@ -87,8 +114,11 @@ class AppJob(Generic[P, R]):
             **options: the fields of `TaskOptions`.
 
         Raises:
+            UnknownOption: there is no option of that name.
             InvalidInput: an option breaks a rule.
         """
+        if not options.keys() <= OPTION_NAMES:
+            check_names(f"{self.name}.options", options, OPTION_NAMES)
         same = copy.copy(self)
         same._given = _merged(self._given, options)  # noqa: SLF001 - a copy of our own
         same.task_options = TaskOptions(**same._given)  # noqa: SLF001
@@ -136,27 +166,67 @@ class AppJob(Generic[P, R]):
             TaskExists, RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see
                 `Client.enqueue_job`.
         """
-        return self.app.enqueue_many_sync([self.call(*args, **kwargs)])[0]
+        call = self.call(*args, **kwargs)
+        receipt = self.app.sync_client.submit(call.submission)
+        return SyncTaskHandle(call.job, receipt.task_id, created=receipt.created)
 
-    def refuse_ambiguous(self, words: Iterable[str], args: tuple[Any, ...]) -> None:
-        """Refuse keyword arguments of `App.cron` that could also be arguments of the job.
+    def handle(self, task_id: str) -> TaskHandle[R]:
+        """Make the handle of a task of this job from its id, without asking Redis.
+
+        Use it where only the id has arrived: in the next HTTP request, say, or in another service.
 
         Args:
-            words: names of the keyword arguments that were given to `App.cron`.
-            args: positional arguments of the job that were given with them.
+            task_id: the `task_id` of the handle that the enqueue returned.
 
         Raises:
-            InvalidInput: the job has an argument of that name, and `args` does not supply it.
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
-        free = inspect.signature(self.function).parameters.keys() - {
-            *self._parameters.by_place[: len(args)]
-        }
+        queue_of(task_id)
+        return TaskHandle(self, task_id, created=False)
+
+    def handle_sync(self, task_id: str) -> SyncTaskHandle[R]:
+        """Make a handle for code without an event loop: see `handle`.
+
+        Raises:
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
+        """
+        queue_of(task_id)
+        return SyncTaskHandle(self, task_id, created=False)
+
+    def bound_to(self, app: Declarations[Any]) -> Self:
+        """Return the job as the job of an app, through whose connection it enqueues."""
+        if self.app is app:
+            return self
+        same = copy.copy(self)
+        same.app = app
+        return same
+
+    def refuse_ambiguous(
+        self, words: Sequence[str], args: tuple[Any, ...], kwargs: Mapping[str, Any]
+    ) -> None:
+        """Refuse options of `App.cron` beside arguments of the job, which they could be as well.
+
+        Type checkers refuse the same, because no signature can express it.
+
+        Args:
+            words: names of the options that were given to `App.cron`.
+            args: positional arguments of the job that were given with them.
+            kwargs: keyword arguments of the job that were given with them.
+
+        Raises:
+            InvalidInput: there are options and arguments, or the job has an argument of that name.
+        """
         for word in words:
-            if word in free:
-                raise InvalidInput(
-                    f"cron {self.name}: {word!r} is ambiguous, as the job has an argument of that "
-                    f"name: give a call, as in app.cron(…, {self.name}.call({word}=…))"
-                )
+            if word in inspect.signature(self.function).parameters:
+                why = f"{word!r} is ambiguous, as the job has an argument of that name"
+            elif args or kwargs:
+                why = f"{word!r} is an option of the schedule, and there are arguments of the job"
+            else:
+                continue
+            raise InvalidInput(
+                f"cron {self.name}: {why}: give a call, as in "
+                f"app.cron(…, {self.name}.call(…), {word}=…)"
+            )
 
     def convert_result(self, result: Result) -> R:
         """Convert the value of a result to the type that the function declares to return.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Literal, overload
+from typing import Any, Literal, TypedDict, overload
 
 from identtqueue.checks import check_count, check_patience
 from identtqueue.client.connections import Connections
@@ -27,6 +27,13 @@ from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
+
+
+class ClientKeywords(TypedDict, total=False):
+    """The settings of a client as keyword arguments of an `App` (PEP 692)."""
+
+    retry_for_seconds: float
+    max_payload_bytes: int
 
 
 def check_client_settings(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import MutableMapping
 from typing import Any
 
 from identtqueue.app import AppJob
@@ -29,7 +28,7 @@ def make_context(
     task_id: str | None = None,
     attempt: int = 1,
     failures: int | None = None,
-    state: MutableMapping[str, Any] | None = None,
+    state: Any = None,
     timeout_seconds: float | None = None,
     enqueued_at_ms: int | None = None,
     fencing_token: int | None = None,
@@ -47,7 +46,7 @@ def make_context(
         task_id: id of the task, `<queue>:<unique part>`. Default: a random one.
         attempt: number of the attempt.
         failures: number of earlier attempts that raised an error. Default: all of them.
-        state: what the start-up hooks would have stored. Default: nothing.
+        state: what the start-up hooks would have made or filled. Default: an empty dict.
         timeout_seconds: time until `deadline`; None: there is no deadline.
         enqueued_at_ms: when the task was enqueued, in ms since 1970. Default: now.
         fencing_token: the token for the job's own writes. Default: the time, in ms.

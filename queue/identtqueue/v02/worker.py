@@ -102,7 +102,8 @@ class Worker:
     @property
     def ctx(self) -> MutableMapping[str, Any]:
         """The dict that the hooks and all jobs share. Today: `ctx.state`."""
-        return self._worker.state
+        state: MutableMapping[str, Any] = self._worker.state
+        return state
 
     @cached_property
     def redis(self) -> Redis:

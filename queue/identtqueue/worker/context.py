@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Awaitable, Callable, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Generator
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Concatenate, Generic
 
 import msgspec
 
 from identtqueue.errors import InvalidInput
 from identtqueue.protocol import codec
 from identtqueue.task import LONGEST_UNIQUE_PART, UNIQUE_PART
+from identtqueue.worker_state import S_co
 
 
 class _OneTurn:
@@ -31,8 +32,8 @@ def _to_nobody(_data: bytes) -> None:
     """Drop the progress of a context that no worker made, as in a unit test of a job."""
 
 
-class Context(msgspec.Struct, frozen=True, kw_only=True):
-    """One attempt, as its job sees it.
+class Context(msgspec.Struct, Generic[S_co], frozen=True, kw_only=True):
+    """One attempt, as its job sees it. `Context[State]` gives `state` a type.
 
     Attributes:
         task_id: id of the task, `<queue>:<unique part>`.
@@ -51,7 +52,8 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
         deadline: time at which the attempt is cut off, on the clock of `time.monotonic()` and of
             the event loop. None: never.
         state: what the start-up hooks stored there (a database pool, a model), shared by all jobs
-            of the worker. Each process for jobs has its own, filled by `on_process_startup`.
+            of the worker: an object of the app's `state`, or else a dict. Each process for jobs has
+            its own, filled by `on_process_startup`.
         logger: the logger `identtqueue.job.<function name>`.
         send_progress: sends progress that `report_progress` has encoded. May be called in any
             thread.
@@ -64,7 +66,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     failures: int
     enqueued_at_ms: int
     deadline: float | None
-    state: MutableMapping[str, Any]
+    state: S_co
     logger: logging.Logger
     send_progress: Callable[[bytes], None] = _to_nobody
     fencing_token: int = 0
@@ -119,3 +121,7 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
     def enqueued_at(self) -> datetime:
         """When the caller enqueued it (Redis time)."""
         return datetime.fromtimestamp(self.enqueued_at_ms / 1000, UTC)
+
+
+JobFunction = Callable[Concatenate[Context[Any], ...], Any]
+"""A function that can be a job: it takes the context first."""

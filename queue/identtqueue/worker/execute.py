@@ -9,7 +9,7 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from functools import cache
 from types import CoroutineType
 from typing import Any, Final, TypeVar
@@ -72,7 +72,7 @@ class Executor:
         *,
         timeout_seconds: float | None,
         retry: RetryPolicy,
-        state: MutableMapping[str, Any],
+        state: Any,
         max_payload_bytes: int,
         processes: Processes,
         hooks: Hooks,

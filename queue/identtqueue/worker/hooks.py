@@ -22,26 +22,28 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from identtqueue.errors import InvalidInput
+from identtqueue.signature import check_hook
 from identtqueue.worker.attempt_log import fields_of_context
 from identtqueue.worker.context import Context
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.outcome import Outcome
+from identtqueue.worker_state import S
 
 logger = logging.getLogger(__name__)
 
-StateHook = Callable[[MutableMapping[str, Any]], Awaitable[None] | None]
+StateHook = Callable[[S], Awaitable[None] | None]
 """Called with the state that all jobs share."""
-BeforeTask = Callable[[Context], Awaitable[None] | None]
-AfterTask = Callable[[Context, Outcome], Awaitable[None] | None]
+BeforeTask = Callable[[Context[S]], Awaitable[None] | None]
+AfterTask = Callable[[Context[S], Outcome], Awaitable[None] | None]
 
-StateHooks = StateHook | Sequence[StateHook] | None
-BeforeTasks = BeforeTask | Sequence[BeforeTask] | None
-AfterTasks = AfterTask | Sequence[AfterTask] | None
+StateHooks = StateHook[S] | Sequence[StateHook[S]] | None
+BeforeTasks = BeforeTask[S] | Sequence[BeforeTask[S]] | None
+AfterTasks = AfterTask[S] | Sequence[AfterTask[S]] | None
 
 
 SHUTDOWN_SECONDS: Final = 10.0
@@ -63,16 +65,16 @@ class Hooks:
         """Make hooks from what users write: a function, several, or None for each kind.
 
         Raises:
-            InvalidInput: a hook is not callable.
+            InvalidInput: a hook is not callable, or takes other arguments.
         """
         return cls(**{name: _several(name, value) for name, value in given.items()})
 
-    async def start_up(self, state: MutableMapping[str, Any]) -> None:
+    async def start_up(self, state: Any) -> None:
         """Call the `on_startup` hooks, before the first task."""
         for hook in self.on_startup:
             await _call(hook, state)
 
-    async def shut_down(self, state: MutableMapping[str, Any]) -> None:
+    async def shut_down(self, state: Any) -> None:
         """Call the `on_shutdown` hooks, after the last task.
 
         A hook that has not ended a second after its cancellation is left behind.
@@ -116,7 +118,7 @@ async def _call(hook: Callable[..., Any], *arguments: Any) -> None:
         await result
 
 
-async def _call_safely(hook: StateHook, state: MutableMapping[str, Any]) -> None:
+async def _call_safely(hook: StateHook, state: Any) -> None:
     """Call a hook and log its error. A SystemExit must not get out: it would end the event loop."""
     try:
         await _call(hook, state)
@@ -129,6 +131,5 @@ def _several(name: str, given: Any) -> tuple[Callable[..., Any], ...]:
         raise InvalidInput(f"{name}={given!r}: give a function, or a list of functions")
     hooks = () if given is None else (given,) if callable(given) else tuple(given)
     for hook in hooks:
-        if not callable(hook):
-            raise InvalidInput(f"{name}: {hook!r} is not callable")
+        check_hook(name, hook)
     return hooks

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from identtqueue.job_options import JobOptions
 from identtqueue.limits import JobLimits
 from identtqueue.protocol.conversion import Conversion, conversions
 from identtqueue.signature import Parameters, is_async, place
+from identtqueue.worker.context import JobFunction
 from identtqueue.worker.job_hash import signature_hash
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.shelves import ENVELOPE_SIGNATURE, UNKNOWN_JOB
@@ -32,7 +33,7 @@ class Job(JobOptions):
     """
 
     name: str
-    function: Callable[..., Any]
+    function: JobFunction
     types: Mapping[str, Any] = field(default_factory=dict)
     is_async: bool = field(init=False)
     reference: str | None = field(init=False, default=None)
@@ -105,7 +106,7 @@ class Registry:
         InvalidInput: an entry is not a job, or two jobs have the same name.
     """
 
-    def __init__(self, jobs: Mapping[str, Callable[..., Any] | Job] | Iterable[Job]) -> None:
+    def __init__(self, jobs: Mapping[str, JobFunction | Job] | Iterable[Job]) -> None:
         if isinstance(jobs, Mapping):
             jobs = [
                 job if isinstance(job, Job) else Job(name=name, function=job)

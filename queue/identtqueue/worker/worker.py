@@ -6,20 +6,23 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeVar, Unpack
 
 from identtqueue import logs
+from identtqueue.checks import check_names
 from identtqueue.errors import InvalidInput
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
+from identtqueue.transport.inherited import Inheritance
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker import leftovers, program, threads
 from identtqueue.worker.contain import exits_contained
+from identtqueue.worker.context import JobFunction
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
 from identtqueue.worker.hooks import (
@@ -31,6 +34,7 @@ from identtqueue.worker.hooks import (
 )
 from identtqueue.worker.identity import Identity
 from identtqueue.worker.incarnation import WIND_DOWN_SECONDS, End, Incarnation
+from identtqueue.worker.keywords import SETTING_NAMES, WORKER_NAMES, SettingKeywords
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.metrics import Counters, Gauges, Metrics
 from identtqueue.worker.obstacles import Obstacles
@@ -42,12 +46,15 @@ from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.settings import WorkerSettings
 from identtqueue.worker.stopping import CUT_OFF_SECONDS, StopRequest, bounded
 from identtqueue.worker.watchdog import Watchdog
+from identtqueue.worker_state import S, check_state
 
 logger = logging.getLogger(__name__)
 
 FOR_EVER: Final = float("inf")
 
 T = TypeVar("T")
+
+_OWN_NAMES: Final = frozenset(["redis_address", "queue_name", "queue_names", "cron", "state"])
 
 PROCESSES_SECONDS: Final = 15.0
 """How long all processes for jobs may take to end together. Each is killed after 5 s."""
@@ -76,18 +83,25 @@ class Worker:
         max_retries: shorthand for `retry=RetryPolicy(max_retries=…)`.
         retry: retry policy for failed attempts, unless the job sets another.
         cron: jobs that are enqueued on a schedule.
+        state: a class or function without arguments. It makes the object that start-up hooks fill
+            and that jobs find in `ctx.state`: one for the worker, and one for each process for
+            jobs. Default: a dict.
         on_startup, on_shutdown, before_task, after_task, on_process_startup: hooks, each a function
             or several. `identtqueue.worker.hooks` describes when they are called and what an error
             in one does.
         **settings: all other settings of `WorkerSettings`.
 
+    Attributes:
+        state: what `ctx.state` is in the jobs that do not run in a process.
+
     Raises:
+        UnknownOption: there is no setting of that name.
         InvalidInput: a setting is not allowed, or two contradict each other.
     """
 
     def __init__(
         self,
-        jobs: Mapping[str, Callable[..., Any] | Job] | Iterable[Job] | Registry,
+        jobs: Mapping[str, JobFunction | Job] | Iterable[Job] | Registry,
         redis_address: str | RedisSettings | None = None,
         queue_name: str | None = None,
         *,
@@ -95,13 +109,16 @@ class Worker:
         max_retries: int | None = None,
         retry: RetryPolicy | None = None,
         cron: Sequence[Cron] = (),
-        on_startup: StateHooks = None,
-        on_shutdown: StateHooks = None,
-        before_task: BeforeTasks = None,
-        after_task: AfterTasks = None,
-        on_process_startup: StateHooks = None,
-        **settings: Any,
+        state: Callable[[], S] | None = None,
+        on_startup: StateHooks[S] = None,
+        on_shutdown: StateHooks[S] = None,
+        before_task: BeforeTasks[S] = None,
+        after_task: AfterTasks[S] = None,
+        on_process_startup: StateHooks[S] = None,
+        **settings: Unpack[SettingKeywords],
     ) -> None:
+        if not settings.keys() <= SETTING_NAMES:
+            check_names("Worker", settings, WORKER_NAMES | _OWN_NAMES)
         self.settings = WorkerSettings(
             queues=_queues(queue_name, queue_names),
             retry=_retry(retry, max_retries),
@@ -116,7 +133,8 @@ class Worker:
             **settings,
         )
         self.redis_settings = RedisSettings.of(redis_address)
-        self.state: MutableMapping[str, Any] = {}
+        self._make_state = check_state(state)
+        self.state: Any = self._make_state()
         self.counters = Counters()
         self._registry = jobs if isinstance(jobs, Registry) else Registry(jobs)
         if not self._registry.limits:
@@ -125,7 +143,11 @@ class Worker:
             reference_to("on_process_startup", hook)
             for hook in self.settings.hooks.on_process_startup
         ]
+        self._state_reference = (
+            reference_to("state", self._make_state) if self._registry.in_processes() else ""
+        )
         _check_cron(self.settings.cron, self._registry)
+        self._inheritance: Inheritance | None = None
         self._obstacles = Obstacles()
         self._leftovers = Leftovers(self.settings.concurrency, self._obstacles)
         self._pool: Processes | None = None
@@ -138,6 +160,14 @@ class Worker:
             contextlib.nullcontext()
         )
         self._lost_at: float | None = None  # when the last incarnation lost its lease
+
+    def pass_on(self, inheritance: Inheritance | None) -> None:
+        """Let jobs in processes enqueue through their app. `App.worker` calls this.
+
+        Args:
+            inheritance: what each process for jobs inherits; None: nothing.
+        """
+        self._inheritance = inheritance
 
     def run(self) -> None:
         """Work until SIGTERM or SIGINT, in a new event loop. It is uvloop's if that is installed.
@@ -319,7 +349,12 @@ class Worker:
         references = [job.reference or "" for job in self._registry.in_processes()]
         return Processes(
             self._process_hooks,
-            needs_main=any(r.startswith("__main__:") for r in [*references, *self._process_hooks]),
+            state=self._state_reference,
+            inheritance=self._inheritance,
+            needs_main=any(
+                r.startswith("__main__:")
+                for r in (*references, *self._process_hooks, self._state_reference)
+            ),
             max_payload_bytes=self.settings.max_payload_bytes,
             max_tasks=self.settings.max_tasks_per_process,
             counters=self.counters,

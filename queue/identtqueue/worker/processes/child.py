@@ -1,7 +1,7 @@
 """The process that runs jobs for a worker, one attempt after the other.
 
-It knows nothing of Redis and opens no connection. It ends when the worker closes its end of the
-pipe. It is killed when the worker has died, or when an attempt has to be cut off.
+It opens no connection to Redis, unless a job enqueues with its app. It ends when the worker closes
+its end of the pipe. It is killed when the worker has died, or when an attempt has to be cut off.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import msgspec
 from identtqueue.protocol import codec
 from identtqueue.retry import Kinds, asked_seconds
 from identtqueue.signature import argument_types
+from identtqueue.transport.inherited import inherit
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import describe, printable
 from identtqueue.worker.processes import messages
@@ -102,7 +103,7 @@ class Process:
         self._input = connection.makefile("rb")
         self._sending = threading.Lock()
         self._pid = os.getpid()
-        self._state: dict[str, Any] = {}
+        self._state: Any = None
         self._jobs: dict[tuple[str, str], Job] = {}
         self._max_payload_bytes = 0
         self._loop = JobLoop()
@@ -188,7 +189,10 @@ class Process:
         root.addHandler(_ToWorker(self.send))
         for name, level in setup.log_levels.items():
             logging.getLogger(name).setLevel(level)
+        if setup.inheritance is not None:
+            inherit(setup.inheritance)
         _import_main(setup)
+        self._state = find(setup.state)()
         for reference in setup.hooks:
             self._loop.call(find(reference), self._state)
 

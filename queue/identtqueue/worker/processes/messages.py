@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from identtqueue.retry import Kinds
+from identtqueue.transport.inherited import Inheritance
 
 LENGTH: Final = struct.Struct("!I")
 """The prefix of each message: its length in bytes."""
@@ -28,6 +29,8 @@ class Setup(msgspec.Struct, array_like=True, tag="setup"):
     Attributes:
         argv: `sys.argv` of the worker.
         main_module, main_path: source of `__main__`, if jobs are defined there.
+        state: reference to the class or function that makes the process's `state`.
+        inheritance: where the jobs' app enqueues; None: nowhere, unless it connects itself.
         hooks: references to the `on_process_startup` hooks.
         max_payload_bytes: largest encoded result; a larger one fails the task.
         log_levels: levels of the worker's loggers by name; '' is the root logger.
@@ -36,6 +39,8 @@ class Setup(msgspec.Struct, array_like=True, tag="setup"):
     argv: list[str]
     main_module: str | None
     main_path: str | None
+    state: str
+    inheritance: Inheritance | None
     hooks: list[str]
     max_payload_bytes: int
     log_levels: dict[str, int]

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from identtqueue.errors import ProcessDied, ProcessNotStarted
+from identtqueue.transport.inherited import Inheritance
 from identtqueue.worker.failure import RaisedElsewhere
 from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
@@ -32,6 +33,8 @@ class Processes:
 
     Args:
         hooks: references to the `on_process_startup` hooks, which each process calls first.
+        state: reference to the class or function that makes a process's `state`.
+        inheritance: what each process inherits of the worker's connection; None: nothing.
         needs_main: whether a job or a hook is defined in `__main__`.
         max_payload_bytes: largest encoded result; a larger one fails the task.
         max_tasks: attempts after which a process is replaced; None: never.
@@ -43,6 +46,8 @@ class Processes:
         self,
         hooks: Sequence[str],
         *,
+        state: str,
+        inheritance: Inheritance | None,
         needs_main: bool,
         max_payload_bytes: int,
         max_tasks: int | None,
@@ -54,6 +59,8 @@ class Processes:
             argv=sys.argv,
             main_module=module,
             main_path=path,
+            state=state,
+            inheritance=inheritance,
             hooks=list(hooks),
             max_payload_bytes=max_payload_bytes,
             log_levels=_log_levels(),

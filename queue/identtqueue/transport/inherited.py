@@ -1,0 +1,81 @@
+"""The Redis of the worker that this process runs jobs for, so that the jobs' app can enqueue there.
+
+Only a process for jobs inherits one. Its worker may connect elsewhere than the app says, as with
+`identtqueue --redis-address … worker`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import msgspec
+
+from identtqueue.transport.settings import RedisSettings
+
+PLAIN = tuple(
+    f.name for f in fields(RedisSettings) if f.name not in ("reply_budget", "reach", "gate")
+)
+"""Names of the settings that are plain data. The others are objects of the worker's process."""
+
+
+class Inheritance(msgspec.Struct, array_like=True):
+    """What a worker passes on to its processes for jobs.
+
+    Attributes:
+        app_address: the address that the worker's app was made with; None: none.
+        redis: settings of the worker's connection, by name.
+    """
+
+    app_address: str | dict[str, Any] | None
+    redis: dict[str, Any]
+
+
+class _Here:
+    """What this process has inherited."""
+
+    app_address: str | RedisSettings | None = None
+    redis: RedisSettings | None = None
+
+
+def inheritance(
+    app_address: str | RedisSettings | None, redis: RedisSettings
+) -> Inheritance | None:
+    """Describe the connection of a worker, for its processes for jobs.
+
+    Args:
+        app_address: the address that the worker's app was made with.
+        redis: where the worker connects.
+
+    Returns:
+        None if the settings have rules that can't be passed on, such as `reach`.
+    """
+    if any(getattr(redis, f.name) is not None for f in fields(redis) if f.name not in PLAIN):
+        return None
+    own = _plain(app_address) if isinstance(app_address, RedisSettings) else app_address
+    return Inheritance(own, _plain(redis))
+
+
+def inherit(given: Inheritance) -> None:
+    """Take over the Redis of the worker, in a process for jobs."""
+    own = given.app_address
+    _Here.app_address = RedisSettings(**own) if isinstance(own, dict) else own
+    _Here.redis = RedisSettings(**given.redis)
+
+
+def redis_of(app_address: str | RedisSettings | None) -> RedisSettings | None:
+    """Return where the jobs of an app enqueue in this process, if it runs jobs for a worker.
+
+    An app of the worker has the address of the worker's app, or none, if that includes it.
+
+    Args:
+        app_address: the address that the app was made with.
+
+    Returns:
+        None if this process has inherited nothing, or if the app names another Redis.
+    """
+    return _Here.redis if app_address in (None, _Here.app_address) else None
+
+
+def _plain(settings: RedisSettings) -> dict[str, Any]:
+    return {name: getattr(settings, name) for name in PLAIN}
