@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -10,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+from testing.environments import prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 REQUIREMENTS = ROOT / "benchmarks" / "requirements"
@@ -73,14 +74,5 @@ def python_of(name: str) -> str:
     """The Python of a library's environment; installs it if its requirements have changed."""
     requirements = REQUIREMENTS / f"{name}.txt"
     base = interpreter()
-    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()[:12]
-    folder = cache_folder() / f"python{base.version}" / f"{name}-{digest}"
-    python = folder / "bin" / "python"
-    if not (folder / ".ready").exists():
-        print(f"installing {name}", file=sys.stderr)
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([base.path, "-m", "venv", str(folder)], check=True)
-        pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--require-hashes", "-r", str(requirements)], check=True)
-        (folder / ".ready").touch()
-    return str(python)
+    folder = cache_folder() / f"python{base.version}" / name
+    return prepare(folder, base.path, requirements)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
+
+from testing import environments
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FOLDER: Final = ROOT / ".tools" / "pythons"
@@ -65,14 +66,5 @@ def prepare(version: str, program: str) -> str:
     """Make an environment with an interpreter and all that the tests need, once."""
     if program == sys.executable:
         return program
-    digest = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()[:12]
-    folder = FOLDER / f"{version}-{digest}"
-    python, ready = folder / "bin" / "python", folder / ".ready"
-    if not ready.exists():
-        subprocess.run([program, "-m", "venv", "--clear", str(folder)], check=True)
-        install = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        subprocess.run([*install, "--require-hashes", "-r", str(REQUIREMENTS)], check=True)
-        own = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
-        subprocess.run([*install, *own], check=True)
-        ready.touch()
-    return str(python)
+    own = ["--no-deps", "--no-build-isolation", "-e", str(ROOT)]
+    return environments.prepare(FOLDER / version, program, REQUIREMENTS, then=[own])
