@@ -1,0 +1,28 @@
+"""The applications' own suites pass: before the move as their library suggests, then as ours does."""
+
+from __future__ import annotations
+
+import subprocess
+
+import pytest
+
+from migrating.applications import AFTER, BEFORE
+from migrating.stage import EXAMPLES, Application
+from testing.redis_server import RedisServer
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+LAST_DATABASE = 15
+
+
+@pytest.mark.parametrize("application", [*BEFORE, *AFTER], ids=str)
+def test_its_own_suite_passes(application: Application, server: RedisServer) -> None:
+    done = subprocess.run(
+        [application.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", application.folder],
+        cwd=EXAMPLES,
+        env=application.environment(f"{server.address}/{LAST_DATABASE}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout
