@@ -13,7 +13,7 @@ BEFORE = (
         "celery",
         "before",
         (
-            f"celery -A jobs worker --concurrency 2 {WITHOUT_FRILLS}",
+            f"celery -A jobs worker --concurrency 1 {WITHOUT_FRILLS}",
             "celery -A jobs beat --schedule {folder}/beat",
         ),
         EXAMPLES / "celery/before/requirements.txt",

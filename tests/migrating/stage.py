@@ -70,7 +70,7 @@ class Application:
 
 def after(peer: str) -> Application:
     """Describe an application after its move."""
-    worker = "-m identtqueue worker jobs --concurrency 2 --lease-seconds 5"
+    worker = "-m identtqueue worker jobs --concurrency 1 --lease-seconds 5"
     return Application(peer, "after", (worker,))
 
 

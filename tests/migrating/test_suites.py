@@ -16,8 +16,10 @@ LAST_DATABASE = 15
 
 @pytest.mark.parametrize("application", [*BEFORE, *AFTER], ids=str)
 def test_its_own_suite_passes(application: Application, server: RedisServer) -> None:
+    plugin = ["-p", "identtqueue.testing.plugin"] if application in AFTER else []
+    options = ["-q", "-p", "no:cacheprovider", *plugin]
     done = subprocess.run(
-        [application.python, "-m", "pytest", "-q", "-p", "no:cacheprovider", application.folder],
+        [application.python, "-m", "pytest", *options, application.folder],
         cwd=EXAMPLES,
         env=application.environment(f"{server.address}/{LAST_DATABASE}"),
         capture_output=True,

@@ -1,5 +1,6 @@
-"""The service's own tests: the real worker in burst mode, as the jobs run in processes, on a real server."""
+"""The service's own tests: the real worker on a real server, since the jobs run in processes."""
 
+import asyncio
 import os
 
 import pytest
@@ -12,14 +13,9 @@ from service import CheckFailed, report, status, submit
 
 @pytest.fixture
 def worker():
-    with BurstWorker(app, os.environ["IDENTTQUEUE_REDIS_ADDRESS"], concurrency=2) as worker:
+    address = os.environ["IDENTTQUEUE_REDIS_ADDRESS"]  # the jobs' processes use the same
+    with BurstWorker(app, address, concurrency=1) as worker:
         yield worker
-
-
-def work_until_idle(worker, passport):
-    worker.run_sync()
-    while status(passport) == "waiting":  # for the pause before a retry
-        worker.run_sync()
 
 
 def test_a_job_is_a_function(passport, make_context):
@@ -31,22 +27,23 @@ def test_a_job_is_a_function(passport, make_context):
 def test_a_good_passport_is_accepted(worker, passport):
     submit(passport)
     assert status(passport) == "waiting"
-    work_until_idle(worker, passport)
+    worker.run_sync()
     assert status(passport) == "done"
     assert report(passport, 5)["verdict"] == "accepted"
 
 
-def test_a_busy_register_is_asked_again(worker, passport, register):
+async def test_a_busy_register_is_asked_again(worker, passport, register):
     register.busy[NUMBER] = 2
     submit(passport)
-    work_until_idle(worker, passport)
+    async with worker.serving():
+        await asyncio.to_thread(report, passport, 10)
     assert (status(passport), register.asked[NUMBER]) == ("done", 3)
 
 
-def test_a_register_that_stays_busy_fails_the_check(worker, passport, register):
+async def test_a_register_that_stays_busy_fails_the_check(worker, passport, register):
     register.busy[NUMBER] = 100
     submit(passport)
-    work_until_idle(worker, passport)
+    async with worker.serving():
+        with pytest.raises(CheckFailed):
+            await asyncio.to_thread(report, passport, 10)
     assert (status(passport), register.asked[NUMBER]) == ("failed", 4)
-    with pytest.raises(CheckFailed):
-        report(passport, 5)
