@@ -30,9 +30,7 @@ BEFORE: Final = (
         PINNED / "taskiq.txt",
     ),
 )
-APPLICATIONS: Final = [
-    side for before in BEFORE for side in (before, after(before.peer))
-]
+APPLICATIONS: Final = [side for before in BEFORE for side in (before, after(before.peer))]
 NUMBER: Final = "X2000000A"
 
 

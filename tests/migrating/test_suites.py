@@ -1,4 +1,4 @@
-"""The applications' own suites pass: before the move as their library suggests, then as ours does."""
+"""The applications' own suites pass, before the move and after it."""
 
 from __future__ import annotations
 

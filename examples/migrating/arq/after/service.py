@@ -2,9 +2,10 @@
 
 from typing import Self
 
-from identtqueue import State, TaskError
 from jobs import app, check_mrz, look_up, measure_page
 from passports import documents, reports
+
+from identtqueue import State, TaskError
 
 
 class CheckFailed(Exception):

@@ -1,4 +1,4 @@
-"""The service's own tests, as arq's documentation suggests: a worker in burst mode, a real Redis."""
+"""The service's own tests, by the book: a worker in burst mode, on a real Redis."""
 
 import pytest
 from arq import Worker

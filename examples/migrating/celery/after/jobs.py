@@ -1,13 +1,12 @@
 """The jobs of the passport service, on idenTTqueue. A worker: `identtqueue worker jobs`."""
 
-from identtqueue import App, Context, RetryPolicy
 from passports import documents, images, mrz, register, reports
+
+from identtqueue import App, Context, RetryPolicy
 
 app = App()  # at IDENTTQUEUE_REDIS_ADDRESS
 RETENTION_SECONDS = 30 * 24 * 3600
-WHEN_BUSY = RetryPolicy(
-    max_retries=3, first_delay_seconds=0.2, retry_on=(register.RegisterBusy,)
-)
+WHEN_BUSY = RetryPolicy(max_retries=3, first_delay_seconds=0.2, retry_on=(register.RegisterBusy,))
 
 
 @app.task(queue="checks")  # a plain function: it runs in a thread

@@ -1,8 +1,9 @@
 """What the web application calls: submit a passport, see how far it is, read the report."""
 
-from identtqueue import State, TaskError
 from jobs import app, check_mrz, look_up, measure_page
 from passports import documents
+
+from identtqueue import State, TaskError
 
 
 class CheckFailed(Exception):

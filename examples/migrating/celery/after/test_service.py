@@ -1,4 +1,4 @@
-"""The service's own tests: jobs run inline, through the real codec and retry policy, on no server."""
+"""The service's own tests: jobs run inline, without a server."""
 
 import pytest
 from jobs import app, check_mrz

@@ -1,4 +1,4 @@
-"""The tasks of the passport service, on Celery. A worker: `celery -A jobs worker`; the clock: `beat`."""
+"""The tasks of the passport service, on Celery: `celery -A jobs worker`, `celery -A jobs beat`."""
 
 import os
 

@@ -2,8 +2,9 @@
 
 from functools import partial
 
-from identtqueue import App, Context, RetryPolicy
 from passports import documents, images, mrz, register, reports
+
+from identtqueue import App, Context, RetryPolicy
 
 app = App(default_queue="checks")  # at IDENTTQUEUE_REDIS_ADDRESS
 job = partial(app.task, run_in="process")  # in a process that can be killed, as with RQ

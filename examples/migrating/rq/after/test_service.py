@@ -4,11 +4,12 @@ import asyncio
 import os
 
 import pytest
-from identtqueue.testing import BurstWorker
 from jobs import app, check_mrz
 from passports import documents
 from samples import FORGED, NUMBER
 from service import CheckFailed, report, status, submit
+
+from identtqueue.testing import BurstWorker
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The jobs of the passport service, on RQ. A worker: `rq worker checks`; the clock: `rq cron clock`."""
+"""The jobs of the passport service, on RQ: `rq worker checks`, `rq cron clock`."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""The service's own tests, as RQ's documentation suggests: SimpleWorker in burst mode, a real Redis."""
+"""The service's own tests, by the book: SimpleWorker in burst mode, on a real Redis."""
 
 import pytest
 from jobs import check_mrz, redis

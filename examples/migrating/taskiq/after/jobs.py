@@ -1,7 +1,8 @@
 """Checks of passports, on idenTTqueue. A worker: `identtqueue worker jobs`."""
 
-from identtqueue import App, Context, RetryPolicy
 from passports import documents, mrz, register
+
+from identtqueue import App, Context, RetryPolicy
 
 app = App()  # at IDENTTQUEUE_REDIS_ADDRESS
 

@@ -1,4 +1,4 @@
-"""Checks of passports, on taskiq. A worker: `taskiq worker jobs:broker`; the clock: `taskiq scheduler`."""
+"""Checks of passports, on taskiq. A worker: `taskiq worker jobs:broker`; the clock: `scheduler`."""
 
 import os
 
