@@ -102,8 +102,9 @@ class Endpoints:
         watchers = redis.sentinel.credentials_secret_ref if redis.sentinel else None
         sentinel_username, sentinel_password = await self._login(namespace, watchers, fresh=fresh)
         ca_file, cert_file, key_file = await self._tls_files(namespace, redis, fresh=fresh)
+        alias = self._aliases.get(redis.url)
         return RedisSettings(
-            address=self._aliases.get(redis.url, redis.url),
+            address=redis.url if alias is None else alias,
             username=username,
             password=password,
             sentinel_username=sentinel_username,
@@ -114,7 +115,7 @@ class Endpoints:
             connect_timeout_seconds=self._timings.connect_seconds,
             response_timeout_seconds=self._timings.response_seconds,
             reply_budget=self._budget,
-            reach=self._reach,
+            reach=self._reach if alias is None else None,  # an alias is this process' own choice
         )
 
     async def _login(
