@@ -6,6 +6,7 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE
 VENV := .venv
 PY := $(VENV)/bin/python
+DEMO := build/demo-venv
 CLUSTER := e2e/cluster
 # Test files at the same time: most of their time is waiting, for leases and time-outs.
 SIDE_BY_SIDE := 3
@@ -16,7 +17,7 @@ CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 
-.PHONY: help setup fast check test test-all lint types imports docs docs-serve demo bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
+.PHONY: help setup fast check test test-all lint types imports docs docs-serve demo demo-cluster bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -70,8 +71,20 @@ test: lint types imports docs test-all cluster-up ## rung 3, before a change lan
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m "not alone" -n $(SIDE_BY_SIDE) --dist worksteal
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m alone
 
-demo: setup cluster-up ## the main job on a real cluster: documents in, text out, a worker killed on the way
-	$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py
+# Only what a user of `identtqueue[local]` has, and Pillow for the pages.
+$(DEMO)/.ready: requirements/demo.txt pyproject.toml
+	@echo "setup: Python environment in $(DEMO)"
+	@python3 -m venv $(DEMO) 2>/dev/null || { apt-get install -y -qq python3-venv && python3 -m venv $(DEMO); }
+	@$(DEMO)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	@$(DEMO)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(DEMO)/.ready ## the main job on this machine: documents in, text out, a worker killed on the way
+	@requirements/tesseract.sh
+	@$(DEMO)/bin/python examples/document-ocr/demo.py
+
+demo-cluster: setup cluster-up ## the same on a real cluster
+	@$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py --cluster
 
 bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 3 minutes)
 	$(PY) -m benchmarks.queue.run $(BENCH)

@@ -29,6 +29,8 @@ from identtqueue.errors import IdenttqueueError
 WANTED_MEAN_ACCURACY = 0.97
 WANTED_PAGE_ACCURACY = 0.90
 RESULT_TIMEOUT_SECONDS = float(os.environ.get("RESULT_TIMEOUT_SECONDS", "900"))
+MOST_PAGES = int(os.environ.get("PAGES", "0")) or None
+"""How many pages to read, from the first on; None: all."""
 
 
 def tell(event: str, **facts: Any) -> None:
@@ -38,7 +40,7 @@ def tell(event: str, **facts: Any) -> None:
 
 async def main() -> int:
     """Scan all pages, enqueue them, await their texts and check them."""
-    pages = load_pages()
+    pages = load_pages()[:MOST_PAGES]
     images = scan_all(pages)
     async with app:
         started = time.monotonic()

@@ -8,6 +8,7 @@ import io
 import math
 import random
 from pathlib import Path
+from typing import Any
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageFont
 
@@ -45,9 +46,7 @@ def scan(page: Page) -> bytes:
 
 def _print(page: Page, chance: random.Random) -> Image.Image:
     """Print the page in dark gray on white, ragged right."""
-    font = ImageFont.truetype(
-        str(FONT_FOLDER / chance.choice(FONTS)), size=chance.choice(POINT_SIZES) * DPI / 72
-    )
+    font = _font(chance.choice(FONTS), chance.choice(POINT_SIZES) * DPI / 72)
     image = Image.new("L", (WIDTH, HEIGHT), 255)
     draw = ImageDraw.Draw(image)
     top, step = MARGIN, font.size * LEADING
@@ -61,7 +60,15 @@ def _print(page: Page, chance: random.Random) -> Image.Image:
     return image
 
 
-def _wrap(paragraph: str, font: ImageFont.FreeTypeFont) -> list[str]:
+def _font(name: str, size: float) -> Any:
+    """Load a font of Debian's packages; where it is not installed, the one that Pillow brings."""
+    try:
+        return ImageFont.truetype(str(FONT_FOLDER / name), size=size)
+    except OSError:
+        return ImageFont.load_default(size)
+
+
+def _wrap(paragraph: str, font: Any) -> list[str]:
     """Break a paragraph into lines that fit between the margins."""
     lines = [""]
     for word in paragraph.split():

@@ -1,16 +1,14 @@
 """Kills a worker in the middle of a page, and watches what happens to the page."""
 
 import asyncio
-import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from identtqueue import Client
 from identtqueue.task import State, TaskInfo
-from narrator.cluster import CommandFailed, Namespace, lines_of
-from narrator.observer import NotSeen, Observer, PodSeen
+from narrator.observer import NotSeen, Observer
+from narrator.world import CommandFailed, PodSeen, World
 
 POLL_SECONDS = 0.05
 """How often Redis is asked about the task, which is also how exact the times are."""
@@ -31,78 +29,8 @@ class Killed:
     """Number of workers that were killed before it too late, when their page was finished."""
 
 
-class Killer:
-    """Processes on the nodes that can kill a worker's container (killer.yaml)."""
-
-    def __init__(self, namespace: Namespace) -> None:
-        self.namespace = namespace
-
-    async def set_up(self) -> None:
-        """Start a killer on each node.
-
-        They have a namespace of their own, because they must see the node's processes.
-        """
-        await self.namespace.create(pod_security="privileged")
-        await self.namespace.apply(Path(__file__).with_name("killer.yaml"))
-
-    async def wait_until_ready(self) -> None:
-        """Wait until a killer runs on each node."""
-        await self.namespace.kubectl(
-            "rollout", "status", "daemonset/killer", "--timeout=90s", timeout_seconds=95
-        )
-
-    async def pod_names(self) -> dict[str, str]:
-        """Return the name of the killer pod of each node."""
-        template = '{range .items[*]}{.spec.nodeName} {.metadata.name}{"\\n"}{end}'
-        found = await self.namespace.kubectl("get", "pods", "-o", f"jsonpath={template}")
-        return dict(line.split() for line in found.splitlines())
-
-    async def kill(self, helper: str, pod_uid: str) -> tuple[str, float]:
-        """Send SIGKILL to the first process of a worker's container.
-
-        Returns:
-            Its PID on the node, and the time when that arrived here. The killer prints the PID just
-            before it sends the signal. So a time that is counted from then includes the way back
-            from `kubectl exec`, and is never too short.
-
-        Raises:
-            CommandFailed: there is no such process.
-        """
-        program = f"{inspect.getsource(_kill_worker)}\n_kill_worker({pod_uid!r})"
-        pid, at = "", 0.0
-        async for line in lines_of(
-            *("kubectl", "--namespace", self.namespace.name, "exec", helper, "--"),
-            *("python", "-c", program),
-        ):
-            pid, at = line, time.time()
-        if not pid:
-            raise CommandFailed(f"no worker of pod {pod_uid} was found")
-        return pid, at
-
-
-def _kill_worker(pod_uid: str) -> None:
-    """On the node: kill the container's PID 1, found by the pod UID in its environment."""
-    import os
-    import signal
-    from pathlib import Path
-
-    mark = f"IDENTTQUEUE_POD_UID={pod_uid}".encode()
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark not in (process / "environ").read_bytes().split(b"\0"):
-                continue
-            status = (process / "status").read_text()
-        except OSError:  # a process of another user, or one that has ended meanwhile
-            continue
-        numbers = next(line.split()[1:] for line in status.splitlines() if line.startswith("NSpid"))
-        if numbers[-1] == "1":
-            print(process.name, flush=True)
-            os.kill(int(process.name), signal.SIGKILL)
-            return
-
-
 async def kill_mid_page(
-    client: Client, observer: Observer, killer: Killer, task_ids: Sequence[str]
+    client: Client, observer: Observer, world: World, task_ids: Sequence[str]
 ) -> Killed:
     """Kill the worker that has just begun a page.
 
@@ -111,12 +39,11 @@ async def kill_mid_page(
     Raises:
         NotSeen: five tries came too late.
     """
-    helpers = await killer.pod_names()
     misses = 0
     for _ in range(5):
         task, pod = await _just_begun(client, observer, task_ids)
         try:
-            pid, at = await killer.kill(helpers[pod.node], pod.uid)
+            pid, at = await world.kill(pod)
         except CommandFailed:
             continue  # its container was replaced meanwhile
         now = await client.get_task(task.task_id)

@@ -1,7 +1,7 @@
-"""Watches the cluster, from before anything happens, and notes what changed and when.
+"""Watches the world, from before anything happens, and notes what changed and when.
 
 All times are seconds since 1970 by this machine's clock, taken when the news arrived here. So a
-time difference includes the way from the API server, and is never too short.
+time difference includes the way of the news, and is never too short.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from narrator.cluster import Json, Namespace, lines_of
+from narrator.world import Json, PodSeen, World
 
 T = TypeVar("T")
 
@@ -28,22 +28,9 @@ class Stamped:
     what: Json
 
 
-@dataclass(slots=True)
-class PodSeen:
-    """A worker pod, as its status shows it."""
-
-    name: str
-    uid: str
-    node: str = ""
-    ready_at: float | None = None
-    restarts: int = 0
-    exit_code: int | None = None
-    """Exit code of its container's last end."""
-
-
 @dataclass(slots=True, eq=False)
 class Observer:
-    """An observer of a namespace. `until` waits for what it may see.
+    """An observer of a world. `until` waits for what it may see.
 
     Attributes:
         replicas: time and value of each change of the Deployment's `spec.replicas`.
@@ -54,8 +41,7 @@ class Observer:
         on_event: called with each event of the TaskQueue.
     """
 
-    namespace: Namespace
-    deployment: str
+    world: World
     on_event: Callable[[Stamped], None]
     replicas: list[tuple[float, int]] = field(default_factory=list)
     ready_replicas: int = 0
@@ -69,13 +55,13 @@ class Observer:
 
     async def __aenter__(self) -> Self:
         """Open the watches, and wait until they have shown what exists already."""
-        for api, resource, see in (
-            ("apis/apps/v1", "deployments", self._see_deployment),
-            ("apis/identtqueue.dev/v1alpha1", "taskqueues", self._see_task_queue),
-            ("api/v1", "pods", self._see_pod),
-            ("api/v1", "events", self._see_event),
+        for kind, see in (
+            ("deployments", self._see_deployment),
+            ("taskqueues", self._see_task_queue),
+            ("pods", self._see_pod),
+            ("events", self._see_event),
         ):
-            self._spawn(self._watch(api, resource, see))
+            self._spawn(self._watch(kind, see))
         await self.until(
             lambda: bool(self.replicas and self.task_queue), 30, "the watches' first answer"
         )
@@ -86,9 +72,9 @@ class Observer:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
 
-    def follow_producer(self, job: str) -> None:
-        """Read the lines of the producer from now on. Its pod must have started."""
-        self._spawn(self._follow(job))
+    def follow_producer(self) -> None:
+        """Read the lines of the producer from now on. It must have started."""
+        self._spawn(self._follow())
 
     async def until(self, probe: Callable[[], T], seconds: float, what: str) -> T:
         """Wait until the probe returns something true, and return that.
@@ -123,15 +109,13 @@ class Observer:
             if task.done() and not task.cancelled() and task.exception():
                 raise task.exception()  # type: ignore[misc]
 
-    async def _watch(self, api: str, resource: str, see: Callable[[float, Json], None]) -> None:
-        async for change in self.namespace.watch(api, resource):
-            if change.get("type") in ("ADDED", "MODIFIED"):
-                see(time.time(), change["object"])
-                await self._tell()
+    async def _watch(self, kind: str, see: Callable[[float, Json], None]) -> None:
+        async for found in self.world.changes(kind):
+            see(time.time(), found)
+            await self._tell()
 
-    async def _follow(self, job: str) -> None:
-        command = ("kubectl", "--namespace", self.namespace.name, "logs", "-f", f"job/{job}")
-        async for line in lines_of(*command):
+    async def _follow(self) -> None:
+        async for line in self.world.producer_lines():
             try:
                 said = json.loads(line)
             except json.JSONDecodeError:
@@ -144,7 +128,7 @@ class Observer:
             self._changed.notify_all()
 
     def _see_deployment(self, at: float, found: Json) -> None:
-        if found["metadata"]["name"] != self.deployment:
+        if found["metadata"]["name"] != self.world.deployment:
             return
         wanted = found["spec"].get("replicas", 0)
         if not self.replicas or self.replicas[-1][1] != wanted:
@@ -156,7 +140,7 @@ class Observer:
 
     def _see_pod(self, at: float, found: Json) -> None:
         meta, status = found["metadata"], found.get("status", {})
-        if not meta["name"].startswith(f"{self.deployment}-"):
+        if not meta["name"].startswith(f"{self.world.deployment}-"):
             return
         pod = self.pods.setdefault(meta["name"], PodSeen(meta["name"], meta["uid"]))
         pod.node = found["spec"].get("nodeName", "")

@@ -3,25 +3,19 @@
 from narrator import fault, ledger
 from narrator.fault import Killed
 from narrator.observer import NotSeen, Observer, Stamped
-from narrator.stage import HERE, PRODUCER, QUEUE, Demo, Scene
+from narrator.stage import Demo, Scene
+from narrator.world import QUEUE
 
-PAGES_AT_LEAST = 60
 MEAN_ACCURACY, PAGE_ACCURACY = 0.97, 0.90
 PAGES_BEFORE_THE_KILL = 8
 TEN_PAGES_TIMEOUT_SECONDS = 240
 
 
 async def start_producer(demo: Demo, scene: Scene) -> None:
-    """Start an application pod, and wait until it has scanned its documents."""
+    """Start the application, and wait until it has scanned its documents."""
     demo.tell.chapter("From zero: an application enqueues its documents")
-    await demo.space.apply(HERE / "manifests" / "producer.yaml")
-    demo.tell.say("kubectl apply: the producer, a Job: scan pages, enqueue them, await their text")
-    selector = f"--selector=job-name={PRODUCER}"
-    for condition in ("create", "jsonpath={.status.phase}=Running"):
-        await demo.space.kubectl(
-            *("wait", "pod", selector, f"--for={condition}", "--timeout=60s"), timeout_seconds=65
-        )
-    scene.observer.follow_producer(PRODUCER)
+    await demo.world.start_producer(demo.tell)
+    scene.observer.follow_producer()
     scanned = await first(scene.observer, "scanned", 180)
     demo.tell.say(
         f"producer: {scanned.what['pages']} pages scanned in {scanned.what['seconds']} s, "
@@ -78,7 +72,7 @@ async def first_page(demo: Demo, scene: Scene) -> None:
     await observer.until(
         lambda: observer.ready_replicas >= replicas, 120, f"all {replicas} workers to be ready"
     )
-    await demo.show_queue()
+    await demo.world.show_queue(demo.tell)
 
 
 async def first(observer: Observer, event: str, seconds: float) -> Stamped:
@@ -98,7 +92,7 @@ async def kill_a_worker(demo: Demo, scene: Scene) -> None:
         f"{PAGES_BEFORE_THE_KILL} pages to be read",
     )
     with tell.in_order():
-        killed = await fault.kill_mid_page(scene.client, observer, demo.killer, scene.task_ids)
+        killed = await fault.kill_mid_page(scene.client, observer, demo.world, scene.task_ids)
         pod, began_at = killed.pod, scene.here(killed.task.started_at_ms or 0)
         tell.say(
             f"SIGKILL to {pod.name} (process {killed.pid} on {pod.node}), "
@@ -109,10 +103,14 @@ async def kill_a_worker(demo: Demo, scene: Scene) -> None:
             tell.say(f"(killed before it, but a page too late: {killed.misses} workers)")
         await tell_recovery(demo, scene, killed)
     await observer.until(
-        lambda: pod.restarts > 0 and pod.exit_code is not None, 60, "the kubelet to report the end"
+        lambda: pod.restarts > 0 and pod.exit_code is not None,
+        60,
+        f"{demo.world.kubelet} to report the end",
     )
-    tell.say(f"kubelet: {pod.name}: exit code {pod.exit_code}, restarts {pod.restarts}")
-    await demo.show_queue()
+    tell.say(
+        f"{demo.world.kubelet}: {pod.name}: exit code {pod.exit_code}, restarts {pod.restarts}"
+    )
+    await demo.world.show_queue(demo.tell)
 
 
 async def tell_recovery(demo: Demo, scene: Scene, killed: Killed) -> None:
@@ -146,7 +144,8 @@ async def who_requeued(observer: Observer, killed: Killed) -> str:
         for event in observer.events:
             message = event.what["message"]
             if event.what["reason"] == "TasksRequeued" and killed.pod.name in message:
-                return f"the operator ({message.partition(f'{killed.pod.name}: ')[2]})"
+                cause = message.partition(f"{killed.pod.name}: ")[2].removesuffix(")")
+                return f"the operator ({cause})"
         return None
 
     try:
@@ -183,13 +182,13 @@ def judge_reading(demo: Demo, observer: Observer) -> None:
         seconds = sorted(page.what["seconds"] for page in read)
         workers = {page.what["worker"] for page in read}
         demo.tell.say(
-            f"read by {len(workers)} worker pods, {seconds[len(seconds) // 2]} s per page "
+            f"read by {len(workers)} workers, {seconds[len(seconds) // 2]} s per page "
             f"({seconds[0]} to {seconds[-1]} s)"
         )
     for failed in observer.said("failed"):
         demo.tell.say(f"NOT READ: {failed.what['page']}: {failed.what['error']}", at=failed.at)
     demo.figures.append(("pages read", pages, f"words right: {right}"))
-    if facts["read"] != facts["pages"] or facts["pages"] < PAGES_AT_LEAST:
+    if facts["read"] != facts["pages"] or facts["pages"] != demo.world.pages:
         demo.faults.append(f"{pages} pages were read")
     if facts["accuracy_mean"] < MEAN_ACCURACY or facts["accuracy_min"] < PAGE_ACCURACY:
         demo.faults.append(
@@ -211,13 +210,9 @@ async def scale_to_zero(demo: Demo, scene: Scene) -> None:
     since = f"{zero_at - finished.at:.1f} s"
     tell.say(f"ZERO REPLICAS, {since} after the last page", at=zero_at)
     demo.figures.append(("last page -> zero replicas", since, ""))
-    await demo.space.kubectl(
-        *("wait", "pod", "--for=delete", "--selector=app.kubernetes.io/component=worker"),
-        "--timeout=60s",
-        timeout_seconds=65,
-    )
+    await demo.world.wait_until_workers_are_gone()
     tell.say("the last worker pod is gone")
-    await demo.show_queue()
+    await demo.world.show_queue(demo.tell)
 
 
 async def balance(demo: Demo, scene: Scene) -> None:
