@@ -19,3 +19,7 @@ uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-
 uv pip compile --quiet --python-version 3.11 --no-deps --generate-hashes --no-emit-index-url \
   --no-emit-find-links --custom-compile-command requirements/lock.sh --group pyproject.toml:servers \
   -o requirements/servers.txt
+# The release of 2021, for tests of the bridge to it. Its aioredis does not import on Python 3.11.
+echo identtqueue==0.2.2 | uv pip compile --quiet --universal --python-version 3.8 --generate-hashes \
+  --no-emit-index-url --no-emit-find-links --custom-compile-command requirements/lock.sh \
+  -o requirements/old-release.txt -

@@ -20,21 +20,22 @@ OLDEST: Final = (3, 11)
 _ASK: Final = "import sys; print(*sys.version_info[:3], sys.implementation.name)"
 
 
-def find() -> dict[str, str]:
+def find(oldest: tuple[int, int] = OLDEST, newest: tuple[int, int] = (3, 99)) -> dict[str, str]:
     """Find the newest interpreter of each minor version, as in "3.12.1" -> its program.
 
     It looks on PATH, and where pyenv and uv install them.
+
+    Args:
+        oldest, newest: the minor versions to look for.
     """
-    newest: dict[tuple[int, int], tuple[tuple[int, ...], str]] = {}
+    known: dict[tuple[int, int], tuple[tuple[int, ...], str]] = {}
     for program in dict.fromkeys(_candidates()):
         version = _version(program)
-        if version is not None and version[:2] >= OLDEST:
-            known = newest.get(version[:2])
-            if known is None or version > known[0]:
-                newest[version[0], version[1]] = (version, program)
-    return {
-        ".".join(map(str, version)): program for _, (version, program) in sorted(newest.items())
-    }
+        if version is not None and oldest <= version[:2] <= newest:
+            best = known.get(version[:2])
+            if best is None or version > best[0]:
+                known[version[0], version[1]] = (version, program)
+    return {".".join(map(str, version)): program for _, (version, program) in sorted(known.items())}
 
 
 def _candidates() -> Iterator[str]:
