@@ -70,6 +70,7 @@ async def test_the_readme(queue: str, tmp_path: Path) -> None:
     assert await printed(application, worker) == "6\n"
 
 
+@pytest.mark.slow
 async def test_the_first_steps_of_the_guide(redis_server: RedisServer, queue: str) -> None:
     address = redis_server.address
     page, replaced = "docs/library/first-steps.md", {"redis://redis": address, "mrz": queue}

@@ -73,6 +73,7 @@ def test_a_short_collection_sets_nothing_aside(collecting):
     assert gc.get_freeze_count() <= before, f"{len(kept)} lists are younger"
 
 
+@pytest.mark.slow
 def test_once_a_day_all_is_looked_at(collecting, clock):
     circle = _Circle()
     circle.itself = circle

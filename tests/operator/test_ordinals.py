@@ -22,6 +22,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("roll_out_at", [(), (4,)], ids=["still", "rollout"])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (4, 1), (3, 0)])

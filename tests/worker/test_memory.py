@@ -48,6 +48,7 @@ async def test_in_the_worker(
     await eventually(lambda: count_pages() == 0, lambda: f"{count_pages()} pages are left")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["process", "async process"])
 async def test_in_a_process(client: Client, serve: Serve, queue: str, place: str) -> None:
     jobs = [job(place), Job(name="count", function=count_pages, run_in="process")]

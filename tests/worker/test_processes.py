@@ -191,6 +191,7 @@ async def test_log_records_reach_the_workers_handlers(
     assert odd.getMessage().endswith("TooDark: see above")
 
 
+@pytest.mark.slow
 async def test_progress(client: Client, start: Start, queue: str, tmp_path: Path) -> None:
     await start()
     gate = tmp_path / "gate"
@@ -338,6 +339,7 @@ async def test_giving_up_on_its_death(client: Client, start: Start, queue: str) 
     assert await attempts(client, poison.task_id) == 1
 
 
+@pytest.mark.slow
 async def test_an_idle_one_that_dies_is_replaced(client: Client, start: Start, queue: str) -> None:
     worker = await start(concurrency=1)
     pid = (await ran(client, queue, "where"))[0]
@@ -441,6 +443,7 @@ async def test_cut_off_while_its_process_starts(
     assert worker.counters.killed_processes == 0
 
 
+@pytest.mark.slow
 async def test_cut_off_while_its_process_starts_and_others_wait(
     client: Client, start: Start, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -679,6 +682,7 @@ SCRIPT = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", ["path", "module"])
 async def test_jobs_of_the_main_module(
     client: Client, redis_server: RedisServer, queue: str, tmp_path: Path, way: str
@@ -703,6 +707,7 @@ async def test_jobs_of_the_main_module(
             await script.wait()
 
 
+@pytest.mark.slow
 async def test_a_main_module_that_does_not_guard_its_worker(
     redis_server: RedisServer, queue: str, tmp_path: Path
 ) -> None:
@@ -718,6 +723,7 @@ async def test_a_main_module_that_does_not_guard_its_worker(
     assert b'put the call below if __name__ == "__main__":' in said
 
 
+@pytest.mark.slow
 def test_on_uvloop(redis_server: RedisServer, queue: str, tmp_path: Path) -> None:
     import uvloop
 
