@@ -75,7 +75,7 @@ def misuse(words: list[str]) -> str:
     left = iter(words)
     for word in left:
         name, has_value, _ = word.partition("=")
-        if name.startswith("--"):
+        if name.startswith("-"):
             if name not in options:
                 return f"no option {name}"
             if not has_value and not options[name].is_flag:

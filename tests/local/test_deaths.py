@@ -85,6 +85,6 @@ def test_its_help_is_quick_to_load_and_names_the_commands(instance: LocalInstanc
 
 
 def test_without_an_instance_the_commands_say_so(instance: LocalInstance) -> None:
-    done = instance.run("get")
-    assert done.returncode == 1
+    done = instance.call("get")
+    assert done.exit_code == 1
     assert "no `identtqueue local` answers in the state folder" in done.stderr

@@ -57,16 +57,16 @@ async def test_two_task_queues_by_template_and_by_reference(
     pids = [(await instance.started(task_id)).pid for task_id in ids]
 
     async def all_ready() -> bool:
-        rows = instance.run("get").stdout.splitlines()
+        rows = instance.call("get").stdout.splitlines()
         columns = [row.split() for row in rows[1:]]
         return all(row[4] == "1" for row in columns)
 
-    await eventually(all_ready, lambda: instance.run("get").stdout)
+    await eventually(all_ready, lambda: instance.call("get").stdout)
     await _show(instance)
 
     # The limit is taken up without a restart of anything.
     write(file, made | {"spec": made["spec"] | {"scaling": {"maxReplicas": 7}}}, listed)
-    done = instance.run("apply")
+    done = instance.call("apply")
     assert done.stdout.splitlines() == [
         "deployment/own unchanged",
         "taskqueue/made configured",
@@ -82,11 +82,11 @@ async def test_two_task_queues_by_template_and_by_reference(
 
     # What is wrong is refused as a whole.
     write(file, made, listed | {"items": [named]})
-    said = instance.run("apply")
-    assert said.returncode == 0, "the Deployment that exists may be named"
+    said = instance.call("apply")
+    assert said.exit_code == 0, "the Deployment that exists may be named"
     write(file, {**made, "spec": {**made["spec"], "scalin": {}}})
-    said = instance.run("apply")
-    assert said.returncode == 1
+    said = instance.call("apply")
+    assert said.exit_code == 1
     assert "spec.scalin: unknown field" in said.stderr
 
     # SIGHUP reads the file too. What has left it is drained and gone.
@@ -102,7 +102,7 @@ async def test_two_task_queues_by_template_and_by_reference(
 
 async def _show(instance: LocalInstance) -> None:
     """Look at all that the commands show, as kubectl would."""
-    head, *rows = instance.run("get").stdout.splitlines()
+    head, *rows = instance.call("get").stdout.splitlines()
     assert head.split() == [
         *("NAME", "WORKLOAD", "DESIRED", "CURRENT", "READYPODS", "QUEUED", "INFLIGHT"),
         *("OLDESTWAIT", "READY", "REASON", "AGE"),
@@ -111,17 +111,17 @@ async def _show(instance: LocalInstance) -> None:
         ["made", "made", "1", "1", "1"],
         ["named", "own", "1", "1", "1"],
     ]
-    assert instance.run("get", "-o", "wide").stdout.splitlines()[0].split()[-1] == "MESSAGE"
-    pods = instance.run("get", "pods").stdout
+    assert instance.call("get", "-o", "wide").stdout.splitlines()[0].split()[-1] == "MESSAGE"
+    pods = instance.call("get", "pods").stdout
     assert re.search(r"^own-\w+-\w{5} +1/1 +Running +0 +\d+s$", pods, re.MULTILINE), pods
-    assert re.search(r"^own +1/1 +1 +1 +\d+s$", instance.run("get", "deploy").stdout, re.MULTILINE)
-    as_yaml = yaml.safe_load(instance.run("get", "tq", "made", "-o", "yaml").stdout)
+    assert re.search(r"^own +1/1 +1 +1 +\d+s$", instance.call("get", "deploy").stdout, re.MULTILINE)
+    as_yaml = yaml.safe_load(instance.call("get", "tq", "made", "-o", "yaml").stdout)
     assert as_yaml["spec"]["queues"][0]["name"].endswith("-a")
-    as_json = json.loads(instance.run("get", "taskqueue/made", "-o", "json").stdout)
-    assert as_json == as_yaml
-    description = instance.run("describe", "made").stdout
+    as_json = json.loads(instance.call("get", "taskqueue/made", "-o", "json").stdout)
+    assert as_json["spec"] == as_yaml["spec"]
+    description = instance.call("describe", "made").stdout
     assert "Kind:         TaskQueue" in description
     assert re.search(r"Type: +WorkersReady\n +Status: +True", description)
     assert re.search(r"Normal +ScaledUp +\d+s +identtqueue-operator +0 -> 1: ", description)
-    assert instance.run("describe", "none").stderr == 'Error: taskqueues "none" not found\n'
-    assert "identtqueue_operator_tasks_in_flight" in instance.run("metrics").stdout
+    assert instance.call("describe", "none").stderr == 'Error: taskqueues "none" not found\n'
+    assert "identtqueue_operator_tasks_in_flight" in instance.call("metrics").stdout

@@ -41,7 +41,7 @@ async def test_from_zero_to_n_a_kill_and_back(
     await instance.logged("ScaledToZero")
     await eventually(lambda: not instance.items("pods"), lambda: instance.log)
     assert alive(line.pid for line in instance.ledger.starts()) == set()
-    assert instance.run("get", name).stdout.split("\n")[1].split()[:5] == [
+    assert instance.call("get", name).stdout.split("\n")[1].split()[:5] == [
         name,
         name,
         "0",

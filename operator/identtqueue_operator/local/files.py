@@ -68,10 +68,8 @@ class Files:
         self._check_immutable(manifest)
         missing = secrets.add_from_environment(manifest, self._environment)
         self.values.update(secrets.write_files(manifest, self._folder))
-        for text in (*manifest.notes, *missing):
-            if text not in self._said:
-                self._said.add(text)
-                logger.warning("%s", text)
+        self._say(logging.INFO, manifest.notes)
+        self._say(logging.WARNING, missing)
         changes = []
         for plural in IN_ORDER:
             for key, body in manifest.of(plural):
@@ -87,6 +85,13 @@ class Files:
                 at: copy.deepcopy(body) for at, body in manifest.objects.items() if at in self._own
             }
         return changes
+
+    def _say(self, level: int, texts: Sequence[str]) -> None:
+        """Log what was not logged before."""
+        for text in texts:
+            if text not in self._said:
+                self._said.add(text)
+                logger.log(level, "%s", text)
 
     def _read(self, paths: Sequence[Path]) -> Manifest:
         found, problems = Manifest(), []

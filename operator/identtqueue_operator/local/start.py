@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, cast
 
 from identtqueue.errors import IdenttqueueError
-from identtqueue.logs import clean
+from identtqueue.logs import LineFormatter, clean
 from identtqueue_operator import logs
 from identtqueue_operator.local.manifest import BadManifest
 from identtqueue_operator.local.pods import Say
@@ -24,7 +24,7 @@ logger = logging.getLogger("identtqueue_operator.local")
 def start(files: Sequence[Path], state: Path, log_level: str, log_format: str) -> int:
     """Run an instance; return the process's exit code."""
     style = cast("Literal['json', 'text']", log_format)
-    logs.set_up(log_level, style)
+    _set_up_logging(log_level, style)
     try:
         lock = StateFolder(state).take()
         try:
@@ -39,6 +39,14 @@ def start(files: Sequence[Path], state: Path, log_level: str, log_format: str) -
         return 1
     logger.info("stopped")
     return 0
+
+
+def _set_up_logging(level: str, style: Literal["json", "text"]) -> None:
+    """Log as the operator does, without the names of loggers in text for people."""
+    logs.set_up(level, style)
+    if style == "text":
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(LineFormatter("%(asctime)s %(levelname)-7s %(message)s"))
 
 
 async def _run(options: Options, lock: int, say: Say) -> None:
