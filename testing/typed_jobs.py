@@ -85,8 +85,8 @@ def new_app() -> tuple[App, Seen]:
     async def again(ctx: Context) -> None:
         await again.enqueue()
 
-    app.cron("0 3 * * *", check, 3, name="nightly")
-    app.cron("0 * * * *", check.options(expires_seconds=60), 4, name="hourly", strict=True)
+    app.cron("0 3 * * *", check.call(3), name="nightly")
+    app.cron("0 * * * *", check.options(expires_seconds=60).call(4, strict=True), name="hourly")
     return app, seen
 
 

@@ -25,6 +25,7 @@ from identtqueue import (
     TaskCancelled,
     TaskFailed,
     TaskHandle,
+    TaskNotFound,
     TaskOptions,
 )
 from identtqueue.errors import BadResult, NotConnected, NotSerializable
@@ -556,3 +557,33 @@ async def test_a_client_that_was_connected_outlives_the_worker(
 
 async def _identity(_ctx: Context, number: int) -> int:
     return number
+
+
+async def test_a_handle_from_an_id(app: App) -> None:
+    """Only the id has reached the next request, or another service."""
+
+    @app.task
+    async def page(ctx: Context, number: int) -> Page:
+        await ctx.report_progress("reading")
+        return Page("p", number)
+
+    @app.task
+    async def count(_ctx: Context) -> int:
+        return 5
+
+    later = await page.options(delay_seconds=3600).enqueue(1)
+    assert await page.handle(later.task_id).status() is State.SCHEDULED
+    assert await page.handle(later.task_id).cancel() is True
+    async with serving(app.worker()):
+        task_id = (await page.enqueue(7)).task_id
+        handle = page.handle(task_id)
+        assert [value async for value in handle.progress(30)] == ["reading"]
+        assert await handle.result(30) == Page("p", 7)
+        assert (handle.task_id, handle.created) == (task_id, False)
+        assert await asyncio.to_thread(page.handle_sync(task_id).result, 30) == Page("p", 7)
+        other = (await count.enqueue()).task_id
+        with pytest.raises(BadResult, match="is not a Page"):
+            await page.handle(other).result(30)
+        with pytest.raises(TaskNotFound):
+            await page.handle(f"{page.queue}:none").result(30)
+    app.sync_client.close()

@@ -96,7 +96,7 @@ async def test_an_error_of_a_hook_is_raised(server: TestServer) -> None:
 
 async def test_a_schedule_fires_on_request_only(server: TestServer) -> None:
     app, _ = new_app()
-    app.cron("* * * * * *", app.jobs["check"], 5, name="each-second")
+    app.cron("* * * * * *", app.jobs["check"].call(5), name="each-second")
     async with BurstWorker(app, server) as worker:
         assert [attempt.job for attempt in await worker.fire("nightly")] == ["check"]
         async with Admin(worker.settings) as admin:

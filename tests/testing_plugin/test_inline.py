@@ -274,7 +274,7 @@ def test_the_firings_of_a_schedule_are_listed() -> None:
     assert len(firings(app, NOON, NOON + timedelta(days=1))) == 25
     with pytest.raises(InvalidInput, match="aware"):
         firings(app, datetime(2026, 3, 1), NOON)  # noqa: DTZ001 - that is the point
-    app.cron("* * * * * *", app.jobs["check"], 5, name="each-second")
+    app.cron("* * * * * *", app.jobs["check"].call(5), name="each-second")
     with pytest.raises(InvalidInput, match="each-second fires more than 10,000 times"):
         firings(app, NOON, NOON + timedelta(days=1), "each-second")
     assert cron_call(app, "hourly").submission.kwargs == {"strict": True}
