@@ -21,7 +21,7 @@ from identtqueue.protocol.submission import (
     refuse_existing,
     submission_of,
 )
-from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
+from identtqueue.task import Result, State, Task, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
@@ -368,6 +368,23 @@ class Client(AsyncConnected):
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
         return await self._redis.run(commands.task_info(task_id))
+
+    async def get_arguments(self, task_id: str) -> Task | None:
+        """Return what the task was called with: its job, arguments and options, as plain values.
+
+        Args:
+            task_id: the task, in any state.
+
+        Returns:
+            None if the arguments are no longer kept, because the task has succeeded or was
+            cancelled, or if there is no such task.
+
+        Raises:
+            PayloadUndecodable: the stored bytes can't be read.
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
+        """
+        payload = await self._redis.run(commands.task_payload(task_id))
+        return None if payload is None else codec.decode_task(payload)
 
     async def get_progress(self, task_id: str) -> Any | None:
         """Return the latest progress of the task; it can be read for as long as the result.

@@ -21,7 +21,7 @@ from identtqueue.protocol.submission import (
     refuse_existing,
     submission_of,
 )
-from identtqueue.task import Result, State, TaskInfo, TaskOptions, check_queue_name, queue_of
+from identtqueue.task import Result, State, Task, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.home import fork_number, leave_behind
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
@@ -273,6 +273,11 @@ class SyncClient:
     def get_task(self, task_id: str) -> TaskInfo | None:
         """See `Client.get_task`."""
         return self._here.redis.run(commands.task_info(task_id))
+
+    def get_arguments(self, task_id: str) -> Task | None:
+        """See `Client.get_arguments`."""
+        payload = self._here.redis.run(commands.task_payload(task_id))
+        return None if payload is None else codec.decode_task(payload)
 
     def get_progress(self, task_id: str) -> Any | None:
         """See `Client.get_progress`."""

@@ -24,7 +24,9 @@ HOPELESS: Final = (UnknownJob, PayloadUndecodable, BadArguments)
 _OUR_WORDS: Final = (*HOPELESS, TimedOut, ProcessDied, ProcessNotStarted)
 """Errors of this library whose message is enough: their traceback is left out."""
 
-_OURS: Final = str(Path(__file__).parent)
+_HERE: Final = Path(__file__).parent
+_OURS: Final = (str(_HERE), str(_HERE.parent / "django"))
+"""The folders whose frames say nothing about an error of a job."""
 
 
 class RaisedElsewhere(Exception):

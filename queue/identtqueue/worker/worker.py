@@ -277,6 +277,12 @@ class Worker:
             draining=life.draining if life else False,
         )
 
+    @property
+    def worker_id(self) -> str | None:
+        """The id under which it is registered now; None before and after. Any thread may ask."""
+        life = self._incarnation
+        return life.worker_id if life else None
+
     # --- what the watchdog asks, from its thread ---
 
     def is_working(self) -> bool:

@@ -1,0 +1,41 @@
+"""Django's tasks framework on idenTTqueue: a backend, and `manage.py identtqueue_worker`.
+
+::
+
+    INSTALLED_APPS = [..., "identtqueue.django"]
+    TASKS = {"default": {"BACKEND": "identtqueue.django.IdenttqueueBackend"}}
+
+Django imports this module before its settings and models are ready, so each name is loaded when it
+is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from identtqueue.django.backend import IdenttqueueBackend as IdenttqueueBackend
+    from identtqueue.django.context import JobTaskContext as JobTaskContext
+    from identtqueue.django.job_options import job_options as job_options
+
+_HOME = {
+    "IdenttqueueBackend": "backend",
+    "JobTaskContext": "context",
+    "job_options": "job_options",
+}
+
+__all__ = sorted(_HOME)  # noqa: PLE0605 - it is a list, of the names above
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,25 @@
+"""Settings of the Django project of the tests. Redis is named by the environment or by a test."""
+
+import os
+
+SECRET_KEY = "of no use"
+DEBUG = False
+USE_TZ = True
+TIME_ZONE = "Europe/Vienna"
+INSTALLED_APPS = ["identtqueue.django", "frameworks.shop"]
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": os.environ.get("SHOP_DATABASE", ":memory:"),
+        "OPTIONS": {"timeout": 20},
+    }
+}
+TASKS = {
+    "default": {
+        "BACKEND": "identtqueue.django.IdenttqueueBackend",
+        "QUEUES": ["default", "emails"],
+    },
+    "here": {"BACKEND": "frameworks.shop.framework.ImmediateBackend", "QUEUES": []},
+}
+EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
