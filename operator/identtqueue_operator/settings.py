@@ -12,7 +12,7 @@
 | IDENTTQUEUE_TLS_CERT_FILE | certificate of the port; without it plain HTTP | |
 | IDENTTQUEUE_TLS_KEY_FILE | the certificate's key; both are read again when renewed | |
 | IDENTTQUEUE_LOG_LEVEL | debug, info, warning or error | info |
-| IDENTTQUEUE_LOG_FORMAT | json or text | json |
+| IDENTTQUEUE_LOG_FORMAT | json, logfmt or text | json |
 | POD_NAMESPACE, POD_NAME | by the Downward API: where the Lease lives, and who holds it | |
 
 What the operator needs from the API server, in the namespaces it serves:
@@ -49,6 +49,7 @@ from typing import Literal, cast
 
 from identtqueue.admin import Reach
 from identtqueue.errors import InvalidInput
+from identtqueue.logs import FORMATS, LogFormat
 from identtqueue_operator.model import Selector
 from identtqueue_operator.timings import DEFAULTS, Timings
 
@@ -86,7 +87,7 @@ class Settings:
     certificate: tuple[Path, Path] | None = None
     """Files of the port's TLS certificate and its key; without them it is plain HTTP."""
     log_level: str = "info"
-    log_format: Literal["json", "text"] = "json"
+    log_format: LogFormat = "json"
     timings: Timings = DEFAULTS
     """Not from the environment: see `timings`."""
     redis_aliases: Mapping[str, str] = field(default_factory=dict)
@@ -132,8 +133,8 @@ class Settings:
             certificate=_certificate(environment),
             log_level=_choice(environment, "IDENTTQUEUE_LOG_LEVEL", _LEVELS, default="info"),
             log_format=cast(
-                "Literal['json', 'text']",
-                _choice(environment, "IDENTTQUEUE_LOG_FORMAT", ("json", "text"), default="json"),
+                "LogFormat",
+                _choice(environment, "IDENTTQUEUE_LOG_FORMAT", FORMATS, default="json"),
             ),
         )
 

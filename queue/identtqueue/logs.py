@@ -1,19 +1,37 @@
-"""The log of a program that has set up no logging: lines on standard error.
+"""Log lines of a program that has set up no logging: text, JSON or logfmt on standard error.
 
 A worker writes a line per attempt, thousands per second. So a line is formatted with as little
 work as `logging` allows.
 
 Messages contain texts from outside: from Redis, from exceptions of jobs, from the API server. A
-terminal obeys control characters, and a line break makes one entry look like two. So this formatter
-and the operator's make control characters visible, indent the text after a line break, and cut
-texts that are too long.
+terminal obeys control characters, and a line break makes one entry look like two. So these
+formatters make control characters visible and cut texts that are too long.
+
+The names of the fields are part of the interface. docs/logs.md lists them.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
-from typing import Any, Final
+import time
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Final, Literal
+
+import msgspec
+
+LogFormat = Literal["text", "json", "logfmt"]
+FORMATS: Final[tuple[LogFormat, ...]] = ("text", "json", "logfmt")
+
+BASIC_FIELDS: Final = ("time", "level", "logger", "message", "exception")
+"""Fields of each structured line, in this order; `exception` only if there is one."""
+
+ATTEMPT_FIELDS: Final = ("task_id", "job", "queue", "attempt")
+"""Fields of a record about an attempt, and of all records that the code of its job logs."""
+
+END_FIELDS: Final = ("outcome", "waited_seconds", "ran_seconds", "error")
+"""Further fields of the last record about an attempt; `error` only if it failed."""
 
 LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -78,12 +96,178 @@ class LineFormatter(logging.Formatter):
         return "    " + clean(super().formatException(ei), 4 * MOST_CHARACTERS)
 
 
-def set_up(level: str | int) -> None:
-    """Log to standard error from this level on, unless handlers exist already.
+_STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+"""Attributes that every record has. The others are fields that the caller has added (`extra`)."""
+
+_sources: Final[list[Callable[[], Mapping[str, Any]]]] = []
+
+
+def add_source(source: Callable[[], Mapping[str, Any]]) -> None:
+    """Add a function that tells the fields of the attempt whose code is running.
+
+    Args:
+        source: returns the fields; empty outside an attempt.
+    """
+    _sources.append(source)
+
+
+def attempt_fields() -> dict[str, Any]:
+    """Return the fields of the attempt whose code calls this; empty outside an attempt.
+
+    They are `task_id`, `job`, `queue` and `attempt`. Use this to add them to lines of another
+    logging library, or to traces.
+    """
+    found: dict[str, Any] = {}
+    for source in _sources:
+        found.update(source())
+    return found
+
+
+class AttemptFields(logging.Filter):
+    """A filter that adds the fields of the attempt to records which its job logs.
+
+    For handlers of an application that sets up logging itself::
+
+        "filters": {"attempt": {"()": "identtqueue.logs.AttemptFields"}}
+
+    Outside an attempt the fields are empty, so that a format may name them.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Add the fields that the record does not have; let every record pass."""
+        fields = dict.fromkeys(ATTEMPT_FIELDS, "") | attempt_fields()
+        for name, value in fields.items():
+            record.__dict__.setdefault(name, value)
+        return True
+
+
+class StructuredFormatter(logging.Formatter):
+    """The base of the formatters that write a record as fields.
+
+    Args:
+        only: names of the fields of `extra` to write; None: all.
+    """
+
+    def __init__(self, only: Collection[str] | None = None) -> None:
+        super().__init__()
+        self._only = only
+        self._second: tuple[int, str] = (-1, "")
+
+    def fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return the fields of a record: the basic ones, the attempt's, and those of `extra`."""
+        message, exception = record.getMessage(), ""
+        if hasattr(record, "outcome"):  # the worker puts the traceback of a job below the line
+            message, _, exception = message.partition("\n")
+        if record.exc_info:
+            exception = self.formatException(record.exc_info)
+        fields: dict[str, Any] = {
+            "time": self._time(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": clean(message, line_break="\n"),
+        }
+        fields |= attempt_fields()
+        for name, value in record.__dict__.items():
+            if name not in _STANDARD and (self._only is None or name in self._only):
+                key = f"{name}_" if name in BASIC_FIELDS else name
+                fields[key] = clean(value, line_break="\n") if isinstance(value, str) else value
+        if exception:
+            fields["exception"] = clean(exception, 4 * MOST_CHARACTERS, line_break="\n")
+        return fields
+
+    def _time(self, record: logging.LogRecord) -> str:
+        """Return the time in UTC, as RFC 3339 has it, in ms."""
+        second, text = self._second  # one value: threads may format at the same time
+        if int(record.created) != second:
+            second = int(record.created)
+            text = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+            self._second = (second, text)
+        return f"{text}.{int(record.msecs):03d}+00:00"
+
+
+class JsonFormatter(StructuredFormatter):
+    """A formatter that writes one JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        fields = self.fields(record)
+        try:
+            line = _encode(fields).decode()
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            line = json.dumps({name: _plain(value) for name, value in fields.items()})
+        # What is left stands in strings of the JSON text, so its escapes may stand there as well.
+        return line if line.isprintable() else _CONTROLS.sub(_json_escape, line)
+
+
+class LogfmtFormatter(StructuredFormatter):
+    """A formatter that writes `name=value` pairs, with quotes where a value needs them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        fields = self.fields(record)
+        return " ".join(f"{_logfmt_key(name)}={_logfmt(value)}" for name, value in fields.items())
+
+
+_encode: Final = msgspec.json.Encoder(enc_hook=str).encode
+_BARE: Final = re.compile(r"[^\s\"=\\]+")
+
+
+def _plain(value: Any) -> Any:
+    """Return a value that JSON has, for one that has no JSON form: its text."""
+    return value if isinstance(value, int | float | bool | None) else str(value)
+
+
+def _json_escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
+
+
+def _logfmt_key(name: str) -> str:
+    return name if _BARE.fullmatch(name) and name.isprintable() else re.sub(r"[^\w.-]", "_", name)
+
+
+def _logfmt(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    text = value if isinstance(value, str) else str(value)
+    if _BARE.fullmatch(text) and text.isprintable():
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return quoted if quoted.isprintable() else _CONTROLS.sub(_json_escape, quoted)
+
+
+def formatter(
+    log_format: LogFormat, line: str = LINE, only: Collection[str] | None = None
+) -> logging.Formatter:
+    """Make the formatter of a format.
+
+    Args:
+        log_format: the format.
+        line: line of the format `text`, in the style of `logging`.
+        only: names of the fields of `extra` that the other formats write; None: all.
+    """
+    if log_format == "json":
+        return JsonFormatter(only)
+    return LogfmtFormatter(only) if log_format == "logfmt" else LineFormatter(line)
+
+
+def is_configured() -> bool:
+    """Return whether the application has set up logging: the root or this library has handlers."""
+    return any(logging.getLogger(name).handlers for name in (None, "identtqueue"))
+
+
+def set_up(level: str | int, log_format: LogFormat = "text") -> bool:
+    """Log to standard error, unless the application has set up logging itself.
 
     Args:
         level: name or number of the lowest level to log.
+        log_format: format of the lines.
+
+    Returns:
+        False if nothing was changed, since the application has set up logging.
     """
+    if is_configured():
+        return False
     handler = logging.StreamHandler()
-    handler.setFormatter(LineFormatter())
+    handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=level, handlers=[handler])
+    return True

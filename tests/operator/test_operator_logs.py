@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from identtqueue.logs import formatter
 from identtqueue_operator import logs
-from identtqueue_operator.logs import JsonLines
 from identtqueue_operator.model import Cause
 from identtqueue_operator.status.render import render_status
 from identtqueue_operator.status.round import Round
@@ -22,13 +22,13 @@ def record(text):
 
 
 def test_a_json_line_holds_no_control_characters_and_is_no_longer_than_it_may():
-    line = JsonLines().format(record(ODD))
+    line = formatter("json", only=logs.FIELDS).format(record(ODD))
     assert line.isprintable()
     assert len(line) < 20_000
     assert json.loads(line)["message"].startswith("up\\x1b[2J\\x07\nFAKE")
 
 
-@pytest.mark.parametrize("style", ["json", "text"])
+@pytest.mark.parametrize("style", ["json", "logfmt", "text"])
 def test_the_log_of_the_process_has_the_harmless_formatter(style, capsys):
     before = logging.getLogger().handlers[:]
     try:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
 
 from identtqueue import logs
 from identtqueue.app import App
@@ -55,40 +58,57 @@ def _import(name: str, unless_named: str) -> ModuleType:
         raise InvalidInput(f"{name}: {error}") from error
 
 
-def set_up_logging(level: str | None) -> None:
+def set_up_logging(level: str | None, log_format: logs.LogFormat | None = None) -> None:
     """Log to standard error, unless the application has set up logging while it was imported.
 
     Args:
         level: level of the root logger; it also overrides the application's own set-up. None: the
             level that the application has set, else INFO.
+        log_format: format of the lines; it does not override the application's own set-up. None:
+            text.
     """
-    root = logging.getLogger()
-    if not root.handlers:
-        logs.set_up(level or "INFO")
-    elif level:
-        root.setLevel(level)
+    made = logs.set_up(level or "INFO", log_format or "text")
+    if level and not made:
+        logging.getLogger().setLevel(level)
     # By default dictConfig and fileConfig disable all existing loggers, including those of library
     # modules that were imported before. Without this, what a worker logs depends on import order.
     for name, logger_ in logging.root.manager.loggerDict.items():
         if name.split(".")[0] == "identtqueue" and isinstance(logger_, logging.Logger):
             logger_.disabled = False
+    if log_format and not made:
+        logger.info(
+            "the application has set up logging itself, so the log format %s is not used",
+            log_format,
+        )
 
 
-def announce(app: App, worker: Worker) -> None:
+def logging_options(context: click.Context) -> tuple[str | None, logs.LogFormat | None]:
+    """Read the level and the format of a command; None for what was not given.
+
+    Args:
+        context: the context of a command with `--log-level` and `--log-format`.
+    """
+
+    def given(name: str) -> Any:
+        is_default = context.get_parameter_source(name) is ParameterSource.DEFAULT
+        return None if is_default else context.params[name]
+
+    level = given("log_level")
+    return level and level.upper(), given("log_format")
+
+
+def announce(jobs: Iterable[tuple[str, str | None]], worker: Worker) -> None:
     """Log what the worker can run, and for which queues.
 
     Args:
-        app: the app that has the jobs.
+        jobs: name of each job, and where it runs.
         worker: the worker that will run them.
     """
-    jobs = [
-        f"{job.name} (in a process)" if job.job_options.run_in == "process" else job.name
-        for _, job in sorted(app.jobs.items())
-    ]
+    names = sorted(f"{name} (in a process)" if place == "process" else name for name, place in jobs)
     logger.info(
         "starting with %d job%s (%s) for queues %s",
-        len(jobs),
-        "" if len(jobs) == 1 else "s",
-        ", ".join(jobs),
+        len(names),
+        "" if len(names) == 1 else "s",
+        ", ".join(names),
         worker.settings.order_text,
     )

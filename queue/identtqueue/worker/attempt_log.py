@@ -1,8 +1,7 @@
 """The worker's log records about attempts.
 
 Every record about an attempt carries the same fields (`extra` of the logging module), so that logs
-can be searched by field. The names of the fields are part of the interface.
-docs/library/inspect.md lists them.
+can be searched by field. The names of the fields are part of the interface: see docs/logs.md.
 """
 
 from __future__ import annotations
@@ -10,9 +9,11 @@ from __future__ import annotations
 import logging
 from typing import Any, Final
 
+from identtqueue import logs
 from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt, Failure
+from identtqueue.worker import contain
 from identtqueue.worker.context import Context
 from identtqueue.worker.outcome import Outcome
 
@@ -41,6 +42,14 @@ def fields_of_context(context: Context) -> dict[str, Any]:
         "queue": context.queue,
         "attempt": context.attempt,
     }
+
+
+def _fields_of_running_code() -> dict[str, Any]:
+    running = contain.current.get()
+    return {} if running is None else fields_of(running.attempt)
+
+
+logs.add_source(_fields_of_running_code)  # for what a job logs itself
 
 
 def log_about(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Sequence
 from typing import Any
 
 import click
 from click.core import ParameterSource
 
+from identtqueue import logs
 from identtqueue.cli import launch
 from identtqueue.cli.session import errors_in_one_line
 from identtqueue.worker.settings import weighted_queues
@@ -124,8 +126,21 @@ from identtqueue.worker.settings import weighted_queues
     help="Level of the root logger, also if the app has set up logging itself. The default applies "
     "only if it has not.",
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="text",
+    envvar="IDENTTQUEUE_LOG_FORMAT",
+    show_envvar=True,
+    help="Format of the log lines. It has no effect if the app has set up logging itself.",
+)
 def worker(
-    target: str, queues: tuple[str, ...], modules: tuple[str, ...], log_level: str, **settings: Any
+    target: str,
+    queues: tuple[str, ...],
+    modules: tuple[str, ...],
+    log_level: str,  # noqa: ARG001 - `logging_options` reads both, and whether they were given
+    log_format: str,  # noqa: ARG001
+    **settings: Any,
 ) -> None:
     """Run a worker until SIGTERM.
 
@@ -136,17 +151,22 @@ def worker(
     root = context.find_root()
     if root.get_parameter_source("redis_address") is ParameterSource.COMMANDLINE:
         settings["redis_address"] = root.obj  # else the app uses its own, or the environment's
-    # click splits the environment variable of a multiple option at spaces; this one has commas.
-    from_environment = os.environ.get("IDENTTQUEUE_QUEUES", "")
-    words = queues or [word for word in from_environment.split(",") if word.strip()]
-    level_given = context.get_parameter_source("log_level") is not ParameterSource.DEFAULT
     with errors_in_one_line():
-        names, weights = weighted_queues(words)
+        names, weights = weighted_queues(queue_words(queues))
         app = launch.load_app(target, modules)
-        launch.set_up_logging(log_level.upper() if level_given else None)
+        launch.set_up_logging(*launch.logging_options(context))
         made = app.worker(names or None, queue_weights=weights, **settings)
-        launch.announce(app, made)
+        launch.announce(((name, job.job_options.run_in) for name, job in app.jobs.items()), made)
         made.run()
     # The worker ended in order. A late signal must not make the process look killed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+def queue_words(given: Sequence[str]) -> Sequence[str]:
+    """Return the values of `--queue`, or of its environment variable if there are none.
+
+    click splits the environment variable of a multiple option at spaces; this one has commas.
+    """
+    from_environment = os.environ.get("IDENTTQUEUE_QUEUES", "")
+    return given or [word for word in from_environment.split(",") if word.strip()]

@@ -23,6 +23,7 @@ from typing import Any, Final
 
 import msgspec
 
+from identtqueue import logs
 from identtqueue.protocol import codec
 from identtqueue.retry import Kinds, asked_seconds
 from identtqueue.signature import argument_types
@@ -108,6 +109,8 @@ class Process:
         self._max_payload_bytes = 0
         self._loop = JobLoop()
         self._hopeless = False  # whether a further run would raise the same error as this one now
+        self._fields: dict[str, Any] = {}  # those of log records, while an attempt runs
+        logs.add_source(lambda: self._fields)
 
     def serve(self) -> None:
         """Set up, then run attempts, until the worker closes the connection."""
@@ -153,6 +156,12 @@ class Process:
         The answer is sent first, so that tidying up after the attempt does not delay it.
         """
         scope = self._loop.scope()
+        self._fields = {
+            "task_id": run.task_id,
+            "job": run.job,
+            "queue": run.queue,
+            "attempt": run.attempt,
+        }
         answer = self._answer(run, scope)
         left = self._loop.left(scope)
         answer.tidy = not left
@@ -163,16 +172,12 @@ class Process:
                 run.task_id,
                 run.attempt,
                 ", ".join(left),
-                extra={
-                    "task_id": run.task_id,
-                    "job": run.job,
-                    "queue": run.queue,
-                    "attempt": run.attempt,
-                },
+                extra=self._fields,
             )
             left = self._loop.tidy(scope)
             self.send(messages.Tidied(left))
         scope.close()
+        self._fields = {}
         return not left
 
     def _answer(self, run: messages.Run, scope: Scope) -> messages.Done | messages.Raised:
@@ -266,7 +271,8 @@ class _ToWorker(logging.Handler):
             message = record.getMessage()
             if record.exc_info:
                 message += "\n" + self._formatter.formatException(record.exc_info)
-            fields = {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
+            own = {k: v for k, v in record.__dict__.items() if k not in _STANDARD}
+            fields = logs.attempt_fields() | own
             self._send(
                 messages.Log(
                     record.name,
