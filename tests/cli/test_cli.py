@@ -568,6 +568,20 @@ logging.config.dictConfig({
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "environ"),
+    [(("--log-format", "json"), {}), ((), {"IDENTTQUEUE_LOG_FORMAT": "json"})],
+    ids=["option", "variable"],
+)
+async def test_the_format_that_is_given(
+    log: Log, words: tuple[str, ...], environ: dict[str, str]
+) -> None:
+    lines = [json.loads(line) for line in await log("", *words, **environ)]
+    (end,) = [line for line in lines if line.get("outcome")]
+    assert (end["job"], end["level"], end["outcome"]) == ("late", "info", "succeeded")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [OWN, OWN_BY_DICT], ids=["basicConfig", "dictConfig"])
 async def test_the_applications_logging_is_respected(log: Log, code: str) -> None:
     lines = await log(code)

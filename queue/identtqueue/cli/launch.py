@@ -86,15 +86,17 @@ def logging_options(context: click.Context) -> tuple[str | None, logs.LogFormat 
     """Read the level and the format of a command; None for what was not given.
 
     Args:
-        context: the context of a command with `--log-level` and `--log-format`.
+        context: the context of a command with `--log-level` and `--log-format`. The format may also
+            have been given before the command.
     """
+    level = _given(context, "log_level")
+    log_format = _given(context, "log_format") or _given(context.find_root(), "log_format")
+    return level and level.upper(), log_format
 
-    def given(name: str) -> Any:
-        is_default = context.get_parameter_source(name) is ParameterSource.DEFAULT
-        return None if is_default else context.params[name]
 
-    level = given("log_level")
-    return level and level.upper(), given("log_format")
+def _given(context: click.Context, name: str) -> Any:
+    source = context.get_parameter_source(name)
+    return None if source in (None, ParameterSource.DEFAULT) else context.params[name]
 
 
 def announce(jobs: Iterable[tuple[str, str | None]], worker: Worker) -> None:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from identtqueue.django.backend import IdenttqueueBackend as IdenttqueueBackend
     from identtqueue.django.context import JobTaskContext as JobTaskContext
-    from identtqueue.django.job_options import job_options as job_options
+    from identtqueue.django.per_task import job_options as job_options
 
 _HOME = {
     "IdenttqueueBackend": "backend",
     "JobTaskContext": "context",
-    "job_options": "job_options",
+    "job_options": "per_task",
 }
 
 __all__ = sorted(_HOME)  # noqa: PLE0605 - it is a list, of the names above

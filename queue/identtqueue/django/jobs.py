@@ -11,7 +11,7 @@ from django.utils import timezone
 from identtqueue.django.connections import connections_of_its_own, fresh_connections
 from identtqueue.django.context import JobTaskContext
 from identtqueue.django.framework import TaskResultStatus, normalize_json, signals
-from identtqueue.django.job_options import options_of
+from identtqueue.django.per_task import options_of
 from identtqueue.django.results import JobTaskResult, error_of, moment, new_result, task_in
 from identtqueue.django.signatures import signature_of
 from identtqueue.protocol import codec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from identtqueue import logs
 from identtqueue.beginning import undo_exit_on_sigterm
 from identtqueue.cli import contributed
 from identtqueue.cli.commands import acl, bridge, dead, limits, queues, selftest, tasks, worker
@@ -34,12 +35,22 @@ class Commands(click.Group):
     envvar="IDENTTQUEUE_REDIS_ADDRESS",
     show_envvar=True,
 )
+@click.option(
+    "--log-format",
+    type=click.Choice(logs.FORMATS),
+    default="text",
+    envvar="IDENTTQUEUE_LOG_FORMAT",
+    show_envvar=True,
+    help="Format of warnings on stderr, and of the log of `worker`.",
+)
 @click.pass_context
-def main(context: click.Context, redis_address: str) -> None:
+def main(context: click.Context, redis_address: str, log_format: logs.LogFormat) -> None:
     """A task queue on Redis lists for Python services on Kubernetes."""
     context.obj = redis_address
     if context.invoked_subcommand != worker.worker.name:
         undo_exit_on_sigterm()
+        if log_format != "text":  # else Python prints a warning without time and level
+            logs.set_up("WARNING", log_format)
 
 
 COMMANDS = (

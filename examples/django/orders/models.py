@@ -1,0 +1,13 @@
+"""An order, and the task that confirms it."""
+
+from django.db import models
+
+
+class Order(models.Model):
+    """What somebody has ordered."""
+
+    email = models.EmailField()
+    item = models.CharField(max_length=100)
+    confirmed_at = models.DateTimeField(null=True)
+    confirmation = models.CharField(max_length=300, blank=True)
+    """Id of the task that sends the confirmation."""
