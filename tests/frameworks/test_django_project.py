@@ -70,8 +70,8 @@ class Manage:
 
 
 @pytest.fixture
-def manage(tmp_path: Path, shop_redis: RedisServer) -> Iterator[Manage]:
-    made = Manage(tmp_path, shop_redis.address)
+def manage(tmp_path: Path, new_redis_server: Callable[..., RedisServer]) -> Iterator[Manage]:
+    made = Manage(tmp_path, new_redis_server().address)
     yield made
     made.destroy()
 
