@@ -155,6 +155,10 @@ class BurstWorker(Assertions):
         await self._clients.client.submit(cron_call(self.app, schedule).submission)
         return await self.run(**settings)
 
+    def fire_sync(self, schedule: str, **settings: Any) -> Ran:
+        """Do what `fire` does, for a test without an event loop."""
+        return asyncio.run(self.fire(schedule, **settings))
+
     @asynccontextmanager
     async def serving(self, **settings: Any) -> AsyncIterator[Worker]:
         """Run a worker beside the test, within an `async with` block.

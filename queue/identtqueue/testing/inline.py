@@ -178,6 +178,10 @@ class Inline(Mode):
         """Do what `advance` does, for a test without an event loop."""
         return self.run_blocking(self.advance(seconds))
 
+    def fire_sync(self, schedule: str) -> Ran:
+        """Do what `fire` does, for a test without an event loop."""
+        return self.run_blocking(self.fire(schedule))
+
     # --- what the clients ask ---
 
     async def after_enqueue(self) -> None:

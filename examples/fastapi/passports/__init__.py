@@ -1,0 +1,1 @@
+"""A web service that reads passports: `web` serves requests, `tasks` has the workers' jobs."""
