@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
+import re
 import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from identtqueue import (
+    Client,
     InvalidInput,
     ResultTimeout,
     State,
+    SyncClient,
     TaskCancelled,
     TaskExists,
     TaskExpired,
@@ -20,6 +24,7 @@ from identtqueue import (
     TaskNotFound,
 )
 from identtqueue.testing import Inline, JobsFailed, cron_call, firings
+from identtqueue.testing.inline_client import InlineClient, InlineSyncClient
 from testing import process_jobs
 from testing.typed_jobs import NOON, Document, new_app
 
@@ -302,6 +307,15 @@ async def test_the_app_is_as_before_afterwards() -> None:
             await app.jobs["check"].enqueue(1)
     with pytest.raises(Exception, match="connect first"):
         await app.jobs["check"].enqueue(1)
+
+
+@pytest.mark.parametrize(("real", "ours"), [(Client, InlineClient), (SyncClient, InlineSyncClient)])
+def test_no_method_of_a_client_asks_redis(real: type, ours: type) -> None:
+    """What inline mode does not replace is made of what it does replace."""
+    for name, method in vars(real).items():
+        if inspect.isfunction(method) and not name.startswith("_") and name not in vars(ours):
+            code = inspect.getsource(method)
+            assert not re.search(r"self\._(home|here|redis|subscriber)", code), name
 
 
 def test_the_clock_needs_a_timezone() -> None:

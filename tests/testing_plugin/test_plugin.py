@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from importlib import import_module
 
 import pytest
+
+from testing.markdown import ROOT, blocks, files
 
 # Pytester removes the modules that a suite imports. So those of the library are imported before,
 # or else half of it would be imported twice.
@@ -148,6 +151,31 @@ def test_with_xdist(pytester: pytest.Pytester) -> None:
     set_up(pytester, BLOCKING)
     result = pytester.runpytest_subprocess(*PLUGIN, "-n", "2", "-p", "no:asyncio")
     result.assert_outcomes(passed=3)
+
+
+def test_the_examples_of_the_documentation(pytester: pytest.Pytester) -> None:
+    pages = files("docs/howto/testing.md")
+    for name, text in pages.items():
+        (pytester.path / name).write_text(text, "utf-8")
+    (setting,) = [b.text for b in blocks("docs/howto/testing.md") if b.language == "ini"]
+    pytester.makeini(f"{setting}pythonpath = .\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.syspathinsert()
+    pytester.runpytest_inprocess(*PLUGIN).assert_outcomes(passed=9)
+
+
+@pytest.mark.slow
+def test_the_suite_of_the_fastapi_example() -> None:
+    folder = ROOT / "examples" / "fastapi"
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", *PLUGIN],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "queue")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert "15 passed" in result.stdout, result.stdout + result.stderr
 
 
 def test_without_a_setting_the_app_is_new(pytester: pytest.Pytester) -> None:
