@@ -83,4 +83,4 @@ async def remind(ctx: Context, days: int) -> int:
     return days
 
 
-app.cron("0 7 * * mon-fri", remind, 30, timezone="Europe/Berlin")
+app.cron("0 7 * * mon-fri", remind.call(30), timezone="Europe/Berlin")
