@@ -73,7 +73,7 @@ async def status(task: Task) -> Status:
     if task.state is not State.SUCCEEDED:
         error = task.failure.type if task.failure else None
         return Status(state=task.state, progress=task.progress, error=error)
-    passport = await app.client.wait_for_result(task.task_id, timeout_seconds=0)
+    passport = await read_passport.handle(task.task_id).result(timeout_seconds=0)
     return Status(state=task.state, progress=task.progress, passport=passport)
 
 
