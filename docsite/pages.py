@@ -31,6 +31,8 @@ LANGUAGES = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
+SEARCHED = {"SECURITY.md", "charts/identtqueue/README.md"}
+"""Pages outside docs/ that a search finds. It is for users, so decisions are left out too."""
 NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
 
 
@@ -103,7 +105,13 @@ def _relinked(page: Path) -> tuple[str, list[Path]]:
         return f"{before}{_from(page, aim)}{hash_sign}{anchor}{after}"
 
     lines = (_outside_code(line, move) for line in with_code(page.read_text("utf-8")))
-    return "".join(lines), linked
+    return ("" if _is_searched(page) else NOT_SEARCHED) + "".join(lines), linked
+
+
+def _is_searched(page: Path) -> bool:
+    if page.is_relative_to(DOCS):
+        return page.parent.name != "adr"
+    return str(page.relative_to(ROOT)) in SEARCHED
 
 
 def with_code(text: str) -> Iterator[tuple[str, bool]]:
