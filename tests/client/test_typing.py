@@ -13,6 +13,7 @@ import runpy
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,17 +55,15 @@ def test_mypy_refuses_exactly_what_is_wrong() -> None:
     assert refused == marked(), checked.stdout + checked.stderr
 
 
-@pytest.mark.slow
-def test_basedpyright_refuses_exactly_what_is_wrong(tmp_path: Path) -> None:
-    """It has all rules of pyright's strict mode switched on, and more."""
-    project = tmp_path / "pyrightconfig.json"
-    settings = {
-        "include": [str(HERE), str(EXAMPLE)],
-        "extraPaths": [str(ROOT / "queue"), str(HERE), str(EXAMPLE)],
-        "typeCheckingMode": "recommended",
-        "pythonVersion": "3.11",
-    }
-    project.write_text(json.dumps(settings))
+def basedpyright(folder: Path, **settings: Any) -> tuple[set[tuple[str, int]], str]:
+    """Run it; return the lines with errors, and all that it says of them.
+
+    Args:
+        folder: where its configuration may be written.
+        settings: the configuration, besides the version of Python.
+    """
+    project = folder / "pyrightconfig.json"
+    project.write_text(json.dumps({"pythonVersion": "3.11"} | settings))
     checked = subprocess.run(
         [
             *(sys.executable, "-m", "basedpyright", "--outputjson", "--level", "error"),
@@ -74,13 +73,43 @@ def test_basedpyright_refuses_exactly_what_is_wrong(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    found = json.loads(checked.stdout)["generalDiagnostics"]
-    refused = {
+    answer = json.loads(checked.stdout)
+    assert answer["summary"]["filesAnalyzed"] > 0
+    lines = {
         (Path(entry["file"]).name, entry["range"]["start"]["line"] + 1)
-        for entry in found
+        for entry in answer["generalDiagnostics"]
         if entry["severity"] == "error"
     }
-    assert refused == marked(), json.dumps(found, indent=1)
+    return lines, json.dumps(answer["generalDiagnostics"], indent=1)
+
+
+@pytest.mark.slow
+def test_basedpyright_refuses_exactly_what_is_wrong(tmp_path: Path) -> None:
+    """It has all rules of pyright's strict mode switched on, and more."""
+    refused, said = basedpyright(
+        tmp_path,
+        include=[str(HERE), str(EXAMPLE)],
+        extraPaths=[str(ROOT / "queue"), str(HERE), str(EXAMPLE)],
+        typeCheckingMode="recommended",
+    )
+    assert refused == marked(), said
+
+
+@pytest.mark.slow
+def test_basedpyright_accepts_the_other_examples(tmp_path: Path) -> None:
+    """They are not annotated throughout, so it is asked what an editor shows by default."""
+    shared = [str(ROOT / "queue"), str(ROOT / "examples/migrating/shared")]
+    folders = [ROOT / "examples/quickstart", *(ROOT / "examples/migrating").glob("*/after")]
+    refused, said = basedpyright(
+        tmp_path,
+        executionEnvironments=[
+            {"root": str(folder), "extraPaths": [*shared, str(folder)]} for folder in folders
+        ],
+        include=[str(folder) for folder in folders],
+        typeCheckingMode="standard",
+        reportMissingImports=False,
+    )
+    assert refused == set(), said
 
 
 def test_the_page_has_each_case() -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from identtqueue.errors import InvalidInput, InvalidQueueName, RedisAuthFailed, RedisTlsFailed
 from identtqueue.schedule import Cron
+from identtqueue.transport import inherited
 from identtqueue.transport.address import Server, Topology
+from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.settings import DEFAULT_ADDRESS, RedisSettings
 from identtqueue.worker.identity import Identity
 from identtqueue.worker.settings import WorkerSettings
+from testing.processes import environment
 
 SECRET = "s3cr3t"
 
@@ -480,3 +486,37 @@ def test_outside_a_pod_the_host_stands_for_it() -> None:
     assert identity.boot is not None
     assert identity.boot.isdigit(), "the start time of PID 1"
     assert identity == Identity.from_environment({}), "the same for every process of one start"
+
+
+def test_what_processes_for_jobs_inherit() -> None:
+    """The settings arrive as they were, except for objects that belong to the worker's process."""
+    redis = RedisSettings(address="redis://elsewhere:6380/3", password="secret", tls_ca_file="/ca")
+    own = (None, "redis://here", RedisSettings(address="redis://here", username="me"))
+    sent = [msgspec.msgpack.encode(inherited.inheritance(address, redis)) for address in own]
+    there = subprocess.run(
+        [sys.executable, "-c", INHERIT, *(data.hex() for data in sent)],
+        env=environment("redis://unused"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    wanted = "True True redis://elsewhere:6380/3 secret"
+    assert there.stdout.splitlines() == ["None", wanted, wanted, wanted]
+    budget = RedisSettings(address="redis://elsewhere", reply_budget=ReplyBudget())
+    assert inherited.inheritance(None, budget) is None
+
+
+INHERIT = """
+import sys
+import msgspec
+from identtqueue.transport import inherited
+from identtqueue.transport.settings import RedisSettings
+print(inherited.redis_of(None))
+for data in sys.argv[1:]:
+    given = msgspec.msgpack.decode(bytes.fromhex(data), type=inherited.Inheritance)
+    inherited.inherit(given)
+    own = given.app_address
+    found = inherited.redis_of(RedisSettings(**own) if isinstance(own, dict) else own)
+    print(found == inherited.redis_of(None), inherited.redis_of("redis://other") is None, end=" ")
+    print(found.address, found.password)
+"""

@@ -73,8 +73,7 @@ class AppConnection(AsyncConnected):
             NotConnected: `connect` was not called, and no worker of this app runs here.
             InvalidInput: several apps include this one, and they use different Redis.
         """
-        carrier = self._carrier()
-        if carrier is not self:
+        if self._included_by and (carrier := self._carrier()) is not self:
             return carrier.client
         if self._lent is not None:
             return self._lent.client
@@ -96,8 +95,7 @@ class AppConnection(AsyncConnected):
         Raises:
             InvalidInput: several apps include this one, and they use different Redis.
         """
-        carrier = self._carrier()
-        if carrier is not self:
+        if self._included_by and (carrier := self._carrier()) is not self:
             return carrier.sync_client
         if self._lent is not None:
             return self._lent.sync_client
@@ -180,7 +178,7 @@ class AppConnection(AsyncConnected):
 
     def _carrier(self) -> AppConnection:
         """Find the app whose clients this one uses: itself, or one that includes it."""
-        if not self._included_by or self._is_open:
+        if self._is_open or not self._included_by:
             return self
         apps = [app._carrier() for app in self._included_by]
         found = [app for app in apps if app._is_open] or apps
