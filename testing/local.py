@@ -61,6 +61,9 @@ class LocalInstance:
     Args:
         folder: for all of these; the next instance may have the same.
         environ: more environment variables.
+
+    Attributes:
+        environ: the whole environment.
     """
 
     def __init__(self, folder: Path, **environ: str) -> None:
@@ -68,12 +71,12 @@ class LocalInstance:
         self.state = folder / "state"
         self._log = folder / "log"
         path = os.pathsep.join([str(ROOT / "queue"), str(ROOT / "operator"), str(ROOT)])
-        self._environment = environment("redis://localhost:1") | {
+        self.environ = environment("redis://localhost:1") | {
             "PYTHONPATH": path,
             VARIABLE: str(self.ledger.path),
             **environ,
         }
-        del self._environment["IDENTTQUEUE_REDIS_ADDRESS"]
+        del self.environ["IDENTTQUEUE_REDIS_ADDRESS"]
         self._process: subprocess.Popen[bytes] | None = None
 
     def call(self, *words: str) -> Result:
@@ -84,7 +87,7 @@ class LocalInstance:
         """Run a command of `identtqueue local` as a process, to its end."""
         return subprocess.run(
             [*COMMAND, *map(str, words)],
-            env=self._environment | {"IDENTTQUEUE_LOCAL_STATE": str(self.state)},
+            env=self.environ | {"IDENTTQUEUE_LOCAL_STATE": str(self.state)},
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -98,7 +101,7 @@ class LocalInstance:
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once
                 [*COMMAND, *(f"--file={file}" for file in files), f"--state={self.state}"],
-                env=self._environment,
+                env=self.environ,
                 cwd=ROOT,
                 stdout=log,
                 stderr=log,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import signal
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from identtqueue import Client
-from testing.local import COMMAND, LocalInstance, alive, task_queue, write
+from testing.local import LocalInstance, alive, task_queue, write
 from testing.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 
 async def test_no_worker_outlives_it_and_the_next_start_requeues_on_evidence(
@@ -59,8 +64,9 @@ async def test_the_third_signal_kills_workers_that_do_not_end(
             },
         },
     }
+    instance.environ["IDENTTQUEUE_LOG_FORMAT"] = "json"
     await instance.start(write(tmp_path / "a.yaml", deployment))
-    await instance.logged("begun")
+    await instance.logged('"message": "begun"')
     (pod,) = instance.items("pods")
     for signal_number, said in (
         (signal.SIGTERM, "stopping: 1 pod"),
@@ -70,18 +76,20 @@ async def test_the_third_signal_kills_workers_that_do_not_end(
         instance.send(signal_number)
         await instance.logged(said)
     assert await instance.ended() == 0
-    assert f"[{pod['metadata']['name']}] begun" in instance.log
+    rows = [json.loads(line) for line in instance.log.splitlines()]
+    (begun,) = [row for row in rows if row["message"] == "begun"]
+    assert begun["pod"] == pod["metadata"]["name"]
     search = ["pgrep", "-f", "trap '' TER[M]; echo begun"]
     found = await asyncio.to_thread(subprocess.run, search, check=False)
     assert found.returncode == 1, "nothing of it is left"
 
 
-def test_its_help_is_quick_to_load_and_names_the_commands(instance: LocalInstance) -> None:
-    done = instance.run("--help")
-    assert done.returncode == 0
-    for name in ("apply", "describe", "get", "metrics"):
-        assert f"  {name} " in done.stdout
-    assert COMMAND[-1] not in done.stderr
+def test_a_file_that_is_wrong_ends_the_start(instance: LocalInstance, tmp_path: Path) -> None:
+    file = write(tmp_path / "a.yaml", task_queue("mrz", "mrz", None, scaling={"maxReplicas": 0}))
+    done = instance.run("-f", file)
+    assert done.returncode == 2
+    (said,) = done.stderr.splitlines()
+    assert "spec.scaling.maxReplicas: Input should be greater than or equal to 1" in said
 
 
 def test_without_an_instance_the_commands_say_so(instance: LocalInstance) -> None:

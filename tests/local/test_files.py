@@ -7,11 +7,14 @@ import re
 import signal
 from pathlib import Path
 
+import pytest
 import yaml
 
 from identtqueue import Client
 from testing.local import WORKER, LocalInstance, alive, task_queue, write
 from testing.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 
 def deployment(name: str, queue: str, address: str, **spec):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import os
 import sys
+import threading
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +24,7 @@ from identtqueue_operator.local.container import Container
 from identtqueue_operator.local.deployments import Deployments
 from identtqueue_operator.local.guard import Guard
 from identtqueue_operator.local.objects import Objects
+from identtqueue_operator.local.output import MOST_WAITING, Output
 from identtqueue_operator.local.state import StateFolder
 from identtqueue_operator.model import Key
 from testing.waiting import eventually
@@ -113,10 +116,8 @@ async def guard(tmp_path: Path) -> AsyncIterator[Guard]:
     os.close(lock)
 
 
-@contextlib.asynccontextmanager
-async def running(guard: Guard, script: str) -> AsyncIterator[tuple[Container, list[str]]]:
-    """Run a shell script as a container."""
-    spec = {"name": "main", "command": ["sh", "-c", script]}
+def make(guard: Guard, spec: dict) -> tuple[Container, list[str]]:
+    """Make a container, and the list of all that it prints and that happens to it."""
     said: list[str] = []
     container = Container(
         spec,
@@ -126,14 +127,23 @@ async def running(guard: Guard, script: str) -> AsyncIterator[tuple[Container, l
         note=said.append,
         changed=lambda: None,
     )
-    task = asyncio.get_running_loop().create_task(container.run(grace_seconds=5))
+    return container, said
+
+
+@contextlib.asynccontextmanager
+async def running(
+    guard: Guard, *command: str, grace_seconds: float = 5
+) -> AsyncIterator[tuple[Container, list[str]]]:
+    """Run a command as a container, and end it."""
+    container, said = make(guard, {"name": "main", "command": command})
+    task = asyncio.get_running_loop().create_task(container.run(grace_seconds))
     yield container, said
     container.end()
     await task
 
 
 async def test_the_first_restart_comes_at_once_and_the_second_one_later(guard: Guard) -> None:
-    async with running(guard, "echo hello; exit 3") as (container, said):
+    async with running(guard, "sh", "-c", "echo hello; exit 3") as (container, said):
         await eventually(lambda: "is started again in 10 s" in said, lambda: str(said))
         assert container.status["restartCount"] == 1
         assert container.status["state"]["waiting"]["reason"] == "CrashLoopBackOff"
@@ -142,29 +152,18 @@ async def test_the_first_restart_comes_at_once_and_the_second_one_later(guard: G
 
 
 async def test_a_command_that_does_not_exist_is_named(guard: Guard) -> None:
-    spec = {"name": "main", "command": ["/no/such/command"]}
-    said: list[str] = []
-    container = Container(
-        spec,
-        guard,
-        command=lambda: command_of(spec, POD, surroundings()),
-        say=said.append,
-        note=said.append,
-        changed=lambda: None,
-    )
-    task = asyncio.get_running_loop().create_task(container.run(grace_seconds=5))
-    await eventually(lambda: said, lambda: str(said))
-    assert "/no/such/command" in said[0]
-    assert container.status["state"]["waiting"]["reason"] == "RunContainerError"
-    container.end()
-    await task
+    async with running(guard, "/no/such/command") as (container, said):
+        await eventually(lambda: said, lambda: str(said))
+        assert "/no/such/command" in said[0]
+        assert container.status["state"]["waiting"]["reason"] == "RunContainerError"
 
 
 async def test_what_a_process_has_started_ends_with_it(guard: Guard, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     reading = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
-    async with running(guard, f"exec 9>{fifo}; sleep 600 & echo up; wait") as (_, said):
+    script = f"exec 9>{fifo}; sleep 600 & echo up; wait"
+    async with running(guard, "sh", "-c", script) as (_, said):
         await eventually(lambda: "up" in said, lambda: str(said))
     # The kernel closes the last writing end when all of them have ended.
     await eventually(lambda: os.read(reading, 1) == b"", "end of the fifo")
@@ -172,23 +171,9 @@ async def test_what_a_process_has_started_ends_with_it(guard: Guard, tmp_path: P
 
 
 async def test_one_that_ignores_sigterm_is_killed_when_its_time_is_over(guard: Guard) -> None:
-    spec = {
-        "name": "main",
-        "command": ["sh", "-c", "trap '' TERM; echo up; while :; do sleep 1; done"],
-    }
-    said: list[str] = []
-    container = Container(
-        spec,
-        guard,
-        command=lambda: command_of(spec, POD, surroundings(base=os.environ)),
-        say=said.append,
-        note=said.append,
-        changed=lambda: None,
-    )
-    task = asyncio.get_running_loop().create_task(container.run(grace_seconds=0.1))
-    await eventually(lambda: "up" in said, lambda: str(said))
-    container.end()
-    await task
+    script = "trap '' TERM; echo up; while :; do sleep 1; done"
+    async with running(guard, "sh", "-c", script, grace_seconds=0.1) as (container, said):
+        await eventually(lambda: "up" in said, lambda: str(said))
     assert container.status["state"]["terminated"]["exitCode"] == 137
 
 
@@ -301,3 +286,108 @@ def test_an_unknown_kind_is_no_name() -> None:
     assert show.kind_and_name(["mrz"]) == ("taskqueues", "mrz")
     with pytest.raises(Exception, match="services is none of taskqueues"):
         show.kind_and_name(["services", "x"])
+
+
+# --- output ---
+
+
+class Pipe(io.StringIO):
+    """A stream that somebody reads only while the gate is open, or that breaks."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.is_broken = False
+
+    def write(self, text: str) -> int:
+        self.gate.wait()
+        if self.is_broken:
+            raise BrokenPipeError
+        return super().write(text)
+
+
+def test_output_that_nobody_reads_holds_up_nobody() -> None:
+    pipe = Pipe()
+    output = Output(pipe, "text")
+    for number in range(MOST_WAITING + 100):
+        output.say("p", str(number))
+    pipe.gate.set()
+    while "dropped" not in pipe.getvalue():
+        output.say("p", "more")
+    output.close()
+    first, *_, last = pipe.getvalue().splitlines()
+    assert (first, last) == ("[p] 0", "[p] more")
+
+
+def test_output_to_a_broken_pipe_is_thrown_away() -> None:
+    pipe = Pipe()
+    pipe.is_broken = True
+    pipe.gate.set()
+    output = Output(pipe, "text")
+    output.say("p", "a")
+    output.say("p", "b")
+    output.close()
+    assert pipe.getvalue() == ""
+
+
+@pytest.mark.parametrize(
+    ("style", "line", "shown"),
+    [
+        ("text", "a\x1b[2J", "[p] a\\x1b[2J"),
+        ("json", '{"level": "info"}', '{"level": "info", "pod": "p"}'),
+        ("logfmt", "time=1 level=info", "time=1 level=info pod=p"),
+        ("logfmt", "hello you", 'logger=output message="hello you" pod=p'),
+    ],
+)
+def test_each_line_has_its_pod(style: str, line: str, shown: str) -> None:
+    stream = io.StringIO()
+    output = Output(stream, style)
+    output.say("p", line)
+    output.close()
+    assert stream.getvalue() == shown + "\n"
+
+
+# --- probes ---
+
+
+async def test_a_process_that_fails_its_probe_is_ended_and_started_again(
+    guard: Guard, tmp_path: Path
+) -> None:
+    """A server of files: there is nothing at the path, until the test puts a file there."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    serve = (
+        "import os; from http.server import *; "
+        "os.chdir(os.environ['FOLDER']); address = ('127.0.0.1', int(os.environ['PORT'])); "
+        "ThreadingHTTPServer(address, SimpleHTTPRequestHandler).serve_forever()"
+    )
+    probe = {"periodSeconds": 0.05, "failureThreshold": 2}
+    spec = {
+        "name": "main",
+        "command": ["sh", "-c", 'PORT=$IDENTTQUEUE_HTTP_PORT exec python -c "$SERVE"'],
+        "env": [
+            {"name": "IDENTTQUEUE_HTTP_PORT", "value": "8080"},
+            {"name": "FOLDER", "value": str(folder)},
+            {"name": "SERVE", "value": serve},
+        ],
+        "startupProbe": {**probe, "httpGet": {"path": "/"}, "failureThreshold": 1000},
+        "readinessProbe": {**probe, "httpGet": {"path": "/ready"}, "failureThreshold": 1},
+        "livenessProbe": {**probe, "httpGet": {"path": "/alive"}},
+    }
+    alive, ready = folder / "alive", folder / "ready"
+    alive.touch()
+    container, said = make(guard, spec)
+    task = asyncio.get_running_loop().create_task(container.run(grace_seconds=5))
+    await eventually(lambda: "/ready" in "".join(said), lambda: str(said))
+    assert not container.is_ready
+    ready.touch()
+    await eventually(lambda: container.is_ready, lambda: str(said))
+    alive.unlink()
+    await eventually(lambda: container.status["restartCount"] == 1, lambda: str(said))
+    alive.touch()
+    assert "its liveness probe fails, so it is ended" in said
+    ended = container.status["lastState"]["terminated"]
+    assert (ended["exitCode"], ended["message"]) == (143, "its liveness probe fails")
+    await eventually(lambda: container.is_ready, lambda: str(said))
+    container.end()
+    await task

@@ -7,9 +7,13 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from identtqueue import Client
 from testing.local import LocalInstance, alive, task_queue, write
 from testing.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 
 async def test_from_zero_to_n_a_kill_and_back(

@@ -1,7 +1,7 @@
 """What the next instance has to know, saved soon after each change."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from identtqueue_operator.kube.parse import key_of
 from identtqueue_operator.local.leftovers import identify
@@ -20,6 +20,9 @@ class Memory:
         folder: keeps it.
         objects: the store.
         processes: returns the process ids of each pod, by UID.
+
+    Attributes:
+        leftovers: pods of an earlier instance that are still evidence.
     """
 
     def __init__(
@@ -31,6 +34,7 @@ class Memory:
         self._folder = folder
         self._objects = objects
         self._processes = processes
+        self.leftovers: Sequence[Json] = ()
         self._alarm = asyncio.Event()
         objects.listen(self._hear)
 
@@ -44,28 +48,22 @@ class Memory:
 
     def save(self) -> None:
         """Save the TaskQueues' statuses, and the pods with their processes."""
-        processes = self._processes()
-        self._folder.save(
-            {
-                "taskqueues": {
-                    str(key_of(body)): {
-                        "metadata": {name: body["metadata"][name] for name in KEPT_METADATA},
-                        "status": body.get("status") or {},
-                    }
-                    for body in self._objects.all("taskqueues")
-                },
-                "pods": [
-                    {
-                        "body": body,
-                        "processes": list(
-                            filter(None, map(identify, processes[body["metadata"]["uid"]]))
-                        ),
-                    }
-                    for body in self._objects.all("pods")
-                    if body["metadata"]["uid"] in processes
-                ],
+        task_queues = {
+            str(key_of(body)): {
+                "metadata": {name: body["metadata"][name] for name in KEPT_METADATA},
+                "status": body.get("status") or {},
             }
-        )
+            for body in self._objects.all("taskqueues")
+        }
+        pods = [*self.leftovers, *self._running()]
+        self._folder.save({"taskqueues": task_queues, "pods": pods})
+
+    def _running(self) -> Iterator[Json]:
+        """List the pods that have processes, or are about to."""
+        processes = self._processes()
+        for body in self._objects.all("pods"):
+            if (pids := processes.get(body["metadata"]["uid"])) is not None:
+                yield {"body": body, "processes": [each for each in map(identify, pids) if each]}
 
     def _hear(self, _event: str, plural: str, _body: Json) -> None:
         if plural in ("taskqueues", "pods"):

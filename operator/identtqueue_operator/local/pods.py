@@ -17,6 +17,7 @@ from identtqueue_operator.local.command import Surroundings, command_of
 from identtqueue_operator.local.container import Container
 from identtqueue_operator.local.guard import Guard
 from identtqueue_operator.local.objects import Json, Objects, now
+from identtqueue_operator.model import Key
 
 logger = logging.getLogger(__name__)
 
@@ -98,9 +99,16 @@ class Pods:
         known = self._pods.get(uid)
         if known is None and event == "ADDED" and not ends:
             pod = self._pods[uid] = _Pod(body, self._objects, self._guard, self._around, self._say)
-            pod.task.add_done_callback(lambda _: self._pods.pop(uid, None))
+            pod.task.add_done_callback(lambda task: self._ended(uid, key_of(body), task))
         elif known is not None and (ends or event == "DELETED"):
             known.end()
+
+    def _ended(self, uid: str, key: Key, task: asyncio.Task[None]) -> None:
+        """Forget a pod that has ended, and remove what a failure has left of it."""
+        del self._pods[uid]
+        if not task.cancelled() and task.exception() is not None:
+            logger.error("pod %s failed", key.name, exc_info=task.exception())
+        self._objects.remove("pods", key)
 
 
 class _Pod:
@@ -153,7 +161,6 @@ class _Pod:
         async with asyncio.TaskGroup() as group:
             for each in self._containers:
                 group.create_task(each.run(grace_seconds))
-        self._objects.remove("pods", self._key)
 
     def _write(self) -> None:
         """Write the pod's status."""

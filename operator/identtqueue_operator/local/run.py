@@ -38,6 +38,7 @@ from identtqueue_operator.workload.deployment import DEPLOYMENT
 
 logger = logging.getLogger(__name__)
 
+LOG_FORMAT = "IDENTTQUEUE_LOG_FORMAT"
 LEFTOVER_SECONDS = 30.0
 """How long the pods of a killed instance stay in the store, as evidence of their end."""
 
@@ -48,6 +49,8 @@ class Options:
 
     files: Sequence[Path]
     state: Path
+    log_format: str
+    """The form of log lines, which workers of this library take up."""
     timings: Timings = DEFAULTS
 
 
@@ -61,6 +64,7 @@ class Instance:
     """
 
     def __init__(self, options: Options, lock: int, say: Say) -> None:
+        self._log_format = options.log_format
         self._folder = StateFolder(options.state)
         self._memory = self._folder.load()
         self._objects = objects = Objects()
@@ -94,7 +98,7 @@ class Instance:
             secrets_folder=self._folder.secrets,
             aliases=self._addresses,
             secret=self._files.values,
-            base=os.environ,
+            base={**os.environ, LOG_FORMAT: self._log_format},
         )
 
     async def run(self) -> None:
@@ -116,9 +120,9 @@ class Instance:
         self._guard.start()
         parts: list[asyncio.Task[None]] = []
         try:
-            self._bury_leftovers()
             for change in self._files.take_up():
                 logger.info("%s", change)
+            self._bury_leftovers()
             await control.start(self._folder.listen())
             for name, work in (
                 ("controller", controller.run()),
@@ -134,7 +138,8 @@ class Instance:
         finally:
             await self._stop(controller, parts)
             await control.close()
-            self._remembering.save()
+            if parts:
+                self._remembering.save()
             await self._guard.close()
             secrets.remove_files(self._folder.secrets)
 
@@ -183,6 +188,7 @@ class Instance:
     def _bury_leftovers(self) -> None:
         """Put the pods of an instance that was killed into the store, as pods that have ended."""
         found: list[Json] = self._memory.get("pods") or []
+        self._remembering.leftovers = found
         for pod in found:
             leftovers.end(pod["processes"])
             self._objects.create("pods", leftovers.as_ended(pod["body"]))
@@ -194,6 +200,7 @@ class Instance:
             asyncio.get_running_loop().call_later(LEFTOVER_SECONDS, self._forget, found)
 
     def _forget(self, pods: list[Json]) -> None:
+        self._remembering.leftovers = []
         for pod in pods:
             self._objects.remove("pods", key_of(pod["body"]))
 

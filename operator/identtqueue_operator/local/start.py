@@ -1,19 +1,18 @@
 """The start of an instance as a process: logging, the lock, the exit code."""
 
 import asyncio
-import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, cast
 
 from identtqueue.errors import IdenttqueueError
-from identtqueue.logs import LineFormatter, clean
+from identtqueue.logs import LineFormatter
 from identtqueue_operator import logs
 from identtqueue_operator.local.manifest import BadManifest
+from identtqueue_operator.local.output import Output
 from identtqueue_operator.local.pods import Say
 from identtqueue_operator.local.run import Instance, Options
 from identtqueue_operator.local.state import StateFolder, StateFolderError
@@ -27,9 +26,11 @@ def start(files: Sequence[Path], state: Path, log_level: str, log_format: str) -
     _set_up_logging(log_level, style)
     try:
         lock = StateFolder(state).take()
+        output = Output(sys.stdout, style)
         try:
-            asyncio.run(_run(Options(files=files, state=state), lock, _say(style)))
+            asyncio.run(_run(Options(files, state, log_format), lock, output.say))
         finally:
+            output.close()
             os.close(lock)
     except (BadManifest, StateFolderError, IdenttqueueError) as error:
         sys.stderr.write(f"{error}\n")
@@ -51,19 +52,3 @@ def _set_up_logging(level: str, style: Literal["json", "text"]) -> None:
 
 async def _run(options: Options, lock: int, say: Say) -> None:
     await Instance(options, lock, say).run()
-
-
-def _say(style: Literal["json", "text"]) -> Say:
-    """Choose how the workers' output is shown: with the pod's name before each line."""
-
-    def text(pod: str, line: str) -> None:
-        sys.stdout.write(f"[{pod}] {clean(line)}\n")
-        sys.stdout.flush()
-
-    def as_json(pod: str, line: str) -> None:
-        at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        row = {"time": at, "logger": "pod", "pod": pod, "message": line}
-        sys.stdout.write(json.dumps(row, ensure_ascii=False) + "\n")
-        sys.stdout.flush()
-
-    return as_json if style == "json" else text
