@@ -31,7 +31,7 @@ LANGUAGES = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
-SEARCHED = {"SECURITY.md", "charts/identtqueue/README.md"}
+SEARCHED = {"SECURITY.md", "charts/identtqueue/README.md", "examples/README.md"}
 """Pages outside docs/ that a search finds. It is for users, so decisions are left out too."""
 NOT_SEARCHED = "---\nsearch:\n  exclude: true\n---\n\n"
 
