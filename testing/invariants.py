@@ -103,10 +103,14 @@ _KINDS: Final = {
     "served": "hash",
     "isolating": "string",
     "running": "set",
+    "v02:owed": "zset",
+    "v02:refused": "list",
+    "v02:direction": "string",
+    "v02:sent": "string",
 }
 """Keys that a queue may have."""
 
-_KEY: Final = re.compile(rf"{ROOT}:\{{([a-z0-9._-]+)\}}:([a-z]+)(:.+)?", re.DOTALL)
+_KEY: Final = re.compile(rf"{ROOT}:\{{([a-z0-9._-]+)\}}:([a-z]+|v02:[a-z]+)(:.+)?", re.DOTALL)
 
 _attempts: dict[str, tuple[bytes, int]] = {}
 """By task: when it was enqueued (ids are reused), and the highest attempt number seen."""

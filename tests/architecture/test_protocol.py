@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -12,8 +14,10 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import commands, scripts
+from identtqueue.protocol import bridge, commands, scripts
+from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.keys import BridgeKeys
 from identtqueue.protocol.states import SERVICES, TRANSITIONS, Transition
 from identtqueue.task import Failure, State
 from identtqueue.transport import wire
@@ -28,6 +32,7 @@ AFTER_A_WRITE = {
     *("ok", "done", "asked", "more"),
     *("pending", "suspect", "failed", "cancelled", "succeeded"),
     "unique",  # after a SETNX that has written nothing
+    "taken",  # after an LREM that has removed nothing
 }
 """Answers of a script that may have written. All others refuse the call."""
 
@@ -118,7 +123,9 @@ def header(name: str) -> tuple[str, str, str, str]:
         lines.append(line.removeprefix("--").strip())
     whole = "\n".join(lines)
     match = re.fullmatch(
-        rf"{name}: (.+?)\nKEYS  (.+?)\nARGV  (.+?)\nReturns (.+)", whole, re.DOTALL
+        rf"{name.removeprefix(scripts.BRIDGE)}: (.+?)\nKEYS  (.+?)\nARGV  (.+?)\nReturns (.+)",
+        whole,
+        re.DOTALL,
     )
     assert match is not None, f"{name}.lua: its header has not all parts, in order:\n{whole}"
     return match.groups()  # type: ignore[return-value]
@@ -135,6 +142,8 @@ def body(name: str) -> str:
 
 
 ALL = scripts.names()
+EVERY = [*ALL, *scripts.names(scripts.BRIDGE)]
+"""Those of the bridge to 0.2 as well, which are not in the table of transitions."""
 LIBRARY = sorted(path.name for path in (LUA / "lib").iterdir())
 SOURCES = {
     str(path.relative_to(LUA)): path.read_text("utf-8") for path in sorted(LUA.rglob("*.lua"))
@@ -148,7 +157,7 @@ DEFINED_IN = {
 """What a script or a fragment can include: the name of a function or value -> its file."""
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_script_is_short(name: str) -> None:
     assert len(body(name).splitlines()) <= 60
     assert all(len(line) <= 100 for line in text(name).splitlines())
@@ -167,7 +176,7 @@ def without_text(source: str) -> str:
     return re.sub(r"\.\w+|\w+ = (?=[^,{}]*[,}])", "", re.sub(r"'[^']*'", "''", source))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_the_header_names_the_keys_and_arguments_that_are_used(name: str) -> None:
     names = named_in_header(name)
     assert len(names) == len(set(names)), "a name stands for one thing"
@@ -179,7 +188,7 @@ def test_the_header_names_the_keys_and_arguments_that_are_used(name: str) -> Non
     assert not has_list or re.search(reads, body(name))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_a_name_of_the_header_keeps_its_meaning(name: str) -> None:
     """A second variable of the same name would hide a key or an argument."""
     declared = re.findall(
@@ -197,7 +206,7 @@ def test_keys_and_arguments_have_names_and_no_positions() -> None:
     assert not re.findall(r"\b(?:task|more|at|keys)\[\d+\]", "".join(SOURCES.values()))
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_includes_exist_and_are_used(name: str) -> None:
     for include in re.findall(r"^ *-- include lib/(\w+\.lua)$", text(name), re.MULTILINE):
         assert include in LIBRARY
@@ -248,7 +257,7 @@ def blocks(source: str) -> list[str]:
     return [*functions, source]
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_all_guards_come_before_the_first_write(name: str) -> None:
     """Lua does not roll back. This is checked in the text; `tests/protocol` checks the rest."""
     refusals = set(re.findall(r'"([a-z ]+)"', header(name)[3])) - AFTER_A_WRITE
@@ -270,7 +279,7 @@ def test_what_only_looks_writes_nothing(name: str) -> None:
     assert set(called) <= READS
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", EVERY)
 def test_time_is_redis_time(name: str) -> None:
     source = scripts.script(name).source
     assert "os.time" not in source
@@ -298,6 +307,8 @@ EXAMPLES: dict[str, Any] = {
     "shelves": ["s:job"],
     "serves": ["s:job"],
     "limits": {"job": JobLimits(max_running=1)},
+    "requests": [Adoptee(b"request", "q:a", b"", "job")],
+    "bridge": BridgeKeys("old", "q"),
     # by its type:
     "str": "x",
     "int": 1,
@@ -329,6 +340,36 @@ MADE = {
 }
 CALLS = {call.name: call for call in MADE.values() if call.is_script}
 PLAIN = {name: call for name, call in MADE.items() if not call.is_script}
+
+
+BRIDGE_CALLS = {
+    call.name: call
+    for function in vars(bridge).values()
+    if inspect.isfunction(function)
+    and str(function.__annotations__.get("return")).startswith("Call[")
+    if (call := example(function)).is_script
+}
+
+
+def test_every_script_of_the_bridge_has_one_command() -> None:
+    assert sorted(BRIDGE_CALLS) == scripts.names(scripts.BRIDGE)
+
+
+@pytest.mark.parametrize("name", BRIDGE_CALLS)
+def test_a_call_of_the_bridge_passes_what_the_header_names(name: str) -> None:
+    call = BRIDGE_CALLS[name]
+    assert wire.words(call)[2] == len(call.keys) == scripts.script(name).key_count
+    named = re.findall(r"(?:^|  )(\d+)(\.\.)? ", header(name)[2], re.MULTILINE)
+    count = len(call.args)
+    assert count >= len(named) if named[-1][1] else count == len(named)
+
+
+def test_a_client_loads_no_script_of_the_bridge() -> None:
+    code = "from identtqueue.protocol import scripts; print(*scripts.needed())"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert loaded.stdout.split() == ALL
 
 
 def test_every_script_has_one_command() -> None:

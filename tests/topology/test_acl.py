@@ -17,8 +17,10 @@ from identtqueue.admin import Admin
 from identtqueue.cli import main
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import commands, keys, roles, scripts
+from identtqueue.protocol import bridge, commands, keys, roles, scripts
+from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.keys import BridgeKeys
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport import refusals
 from identtqueue.transport.connect import blocking_redis
@@ -282,11 +284,40 @@ def administrate(user: Account, bench: Bench) -> None:
     run(commands.discard(bench.id("nothing")))
 
 
+def bridge_both_ways(user: Account, bench: Bench) -> None:
+    """Do what a bridge does: work, adopt requests of 0.2, and forward tasks to it."""
+    q, run = bench.queue, user.run
+    bench.raw.delete(bench.keys.meta)
+    k = BridgeKeys(q, q)
+    assert run(bridge.hold(k, "to new", HOUR_MS)) == run(bridge.hold(k, "to new", HOUR_MS)) == "ok"
+    bench.raw.rpush(q, b"request", b"no request")
+    assert run(bridge.block_for_requests(k, 0.1))
+    good = Adoptee(b"request", bench.id("adopted"), bench.task("adopted").payload, "job")
+    run(bridge.adopt(k, q, [good, Adoptee(b"no request")], HOUR_MS))
+    assert run(bridge.peek(k, 9)) == []
+    (task_id,) = run(bridge.owed(k, 9))
+    user.listen(keys.reply_channel("me"))
+    run(commands.await_result(task_id, keys.reply_channel("me")))
+    run(commands.task_info(task_id))
+    assert run(bridge.mirror(k, task_id, f"{q}-1", b"s", HOUR_MS))
+    assert run(bridge.repay(k, task_id, f"{q}-1", b"s", b"r", HOUR_MS))
+    assert run(bridge.deliveries(k, "name")) == 0
+    assert run(bridge.forward(k, "name", 1, f"{q}-2", b"again", b"s", HOUR_MS))
+    assert run(bridge.old_status(f"{q}-2")) == b"s"
+    assert run(bridge.old_result(f"{q}-1")) == b"r"
+    assert run(bridge.is_waiting(k, b"again"))
+    assert run(bridge.withdraw(k, "name", f"{q}-2", b"again"))
+    run(bridge.tidy(k, "name", f"{q}-1", 0))
+    bench.run(commands.cancel(task_id))
+    work(user, bench)
+
+
 SCENARIOS: Final = {
     Role.PRODUCER: produce,
     Role.WORKER: work,
     Role.OPERATOR: operate,
     Role.ADMIN: administrate,
+    Role.BRIDGE: bridge_both_ways,
 }
 
 
@@ -345,7 +376,8 @@ def test_a_role_has_nothing_it_does_not_need(
             continue
         bench = new_bench()
         fewer = rules(role, [bench.queue])
-        fewer.remove(rule.replace("{q}", f"{{{bench.queue}}}"))
+        own = f"~{bench.queue}" if rule == "~q" else rule.replace("{q}", f"{{{bench.queue}}}")
+        fewer.remove(own)
         try:
             act(role, fewer, bench, server.address)
         except RedisAuthFailed:
@@ -355,7 +387,8 @@ def test_a_role_has_nothing_it_does_not_need(
 
 
 def test_every_script_belongs_to_a_role() -> None:
-    assert set().union(*roles.SCRIPTS.values()) == set(scripts.names())
+    every = {*scripts.names(), *scripts.names(scripts.BRIDGE)}
+    assert set().union(*roles.SCRIPTS.values()) == every
 
 
 # --- what a role may not do ---

@@ -6,6 +6,7 @@ Cluster, and each script touches only one queue.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, TypeVar
 
@@ -178,6 +179,15 @@ def old_status(task_id: str) -> str:
 def old_result(task_id: str) -> str:
     """Return the key of the list that holds a task's result in 0.2."""
     return f"{task_id}-result"
+
+
+def old_patterns(queues: Sequence[str]) -> list[str]:
+    """List the patterns of all keys of 0.2 that belong to some queues.
+
+    Args:
+        queues: names of the queues in 0.2; empty: all, which may have any name.
+    """
+    return [*queues, old_status("*"), old_result("*")] if queues else ["*"]
 
 
 def absent(key: str) -> str:

@@ -24,6 +24,7 @@ class Role(enum.Enum):
     WORKER = "worker"
     OPERATOR = "operator"
     ADMIN = "admin"
+    BRIDGE = "bridge"
 
 
 _CONNECTION: Final = ("info", "client|setname", "select", "evalsha", "script|load")
@@ -40,20 +41,23 @@ _ACTING_AS: Final[Mapping[str, tuple[Role, ...]]] = {
 }
 """The users of Redis as whom each part of the system calls its scripts."""
 
-SCRIPTS: Final = {
+SCRIPTS: Final[dict[Role, tuple[str, ...]]] = {
     role: tuple(
         name for name, callers in CALLERS.items() if any(role in _ACTING_AS[c] for c in callers)
     )
     for role in Role
 }
 """The scripts that each role runs: those of its parts of the system."""
+# A bridge to 0.2 is a worker, and it awaits results as a client does.
+SCRIPTS[Role.BRIDGE] = (*SCRIPTS[Role.WORKER], "await", *scripts.names(scripts.BRIDGE))
 
-_PLAIN: Final = {
+_PLAIN: Final[dict[Role, tuple[str, ...]]] = {
     Role.PRODUCER: ("hmget",),
     Role.WORKER: ("blpop", "hmget", "lrange", "zrangebyscore", "pubsub|numsub"),
     Role.OPERATOR: ("zrangebyscore", "pubsub|numsub"),
     Role.ADMIN: ("hmget", "zrevrange", "zrangebyscore", "pubsub|numsub"),
 }
+_PLAIN[Role.BRIDGE] = (*_PLAIN[Role.WORKER], "blmove", "zrange", "get", "lindex", "lpos")
 
 
 def script_commands(role: Role) -> list[str]:
@@ -72,6 +76,7 @@ def rules(role: Role, queues: Sequence[str] = ()) -> list[str]:
         InvalidQueueName: a queue's name breaks the rule.
     """
     places = [f"{{{check_queue_name(queue)}}}:" for queue in queues] or [""]
+    old_keys = keys.old_patterns(queues) if role is Role.BRIDGE else []
     inside = (command.lower() for command in script_commands(role))
     commands = {*_CONNECTION, *_LISTENING, *_TOPOLOGY, *_PLAIN[role], *inside}
     channels = [f"{keys.ROOT}:{place}*" for place in places]
@@ -80,6 +85,7 @@ def rules(role: Role, queues: Sequence[str] = ()) -> list[str]:
     return [
         "resetkeys",
         *(f"~{keys.ROOT}:{place}*" for place in places),
+        *(f"~{pattern}" for pattern in old_keys),
         "resetchannels",
         *(f"&{channel}" for channel in channels),
         "-@all",
