@@ -126,6 +126,23 @@ async def test_a_request_that_an_old_worker_took_and_lost_is_sent_again(
     assert await client.wait_for_result(task_id, LONG_SECONDS) == "late, but an answer"
 
 
+async def test_an_error_of_redis_is_no_failure_of_the_task(
+    start_bridge: StartBridge,
+    client: Client,
+    old_worker: OldWorker,
+    queue: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    await old_worker.redis.set(queue, "not a list")
+    await start_bridge(to_old=True)
+    task_id = await client.enqueue_job(queue, "read")
+    await eventually(lambda: "trying again in 0.5 s: WRONGTYPE" in caplog.text, "it was refused")
+    assert await client.get_status(task_id) is State.RUNNING
+    await old_worker.redis.delete(queue)
+    await old_worker.end(await old_worker.take(), "done")
+    assert await client.wait_for_result(task_id, LONG_SECONDS) == "done"
+
+
 async def test_a_request_that_was_begun_and_lost_is_sent_again(
     start_bridge: StartBridge, client: Client, old_worker: OldWorker, queue: str
 ) -> None:

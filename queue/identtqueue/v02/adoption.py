@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from identtqueue.checks import check_function_name
 from identtqueue.client.client import Client
-from identtqueue.errors import InvalidInput, TaskNotFound
+from identtqueue.errors import InvalidInput, PayloadUndecodable, RedisError, TaskNotFound
 from identtqueue.protocol import bridge, codec, commands
 from identtqueue.protocol.answers import Adopted
 from identtqueue.protocol.bridge import Adoptee
@@ -26,6 +26,7 @@ from identtqueue.v02 import wire
 from identtqueue.v02.client import TIMED_OUT, as_data
 from identtqueue.v02.job import JobResult, JobResultType, JobStatus, JobStatusType
 from identtqueue.v02.names import BridgedQueue
+from identtqueue.v02.patience import patiently
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,9 @@ LOOK_SECONDS: Final = 5.0
 
 MIRROR_SECONDS: Final = 0.5
 """Interval at which clients of 0.2 are shown what their tasks do."""
+
+REPORT_SECONDS: Final = 60.0
+"""Interval of the log line that says what was moved."""
 
 MOST_BYTES: Final = 512 * 1024 * 1024
 """Upper bound for a request: that of a string in Redis. 0.2 had no bound of its own."""
@@ -79,6 +83,8 @@ class Adoption:
         self._open: dict[str, asyncio.Task[None]] = {}
         self._shown: dict[str, Any] = {}  # what the client of each running task was shown last
         self._settled = asyncio.Event()
+        self._adopted = self._repaid = 0
+        self._reported = (0, 0)
 
     async def move(self) -> None:
         """Adopt the requests that come next; wait for some if there are none.
@@ -100,6 +106,7 @@ class Adoption:
             call = bridge.adopt(self._queue.keys, self._queue.name, batch, self._ttl_ms)
             answers = await self._redis.run(call)
             for adoptee, answer in zip(batch, answers, strict=True):
+                self._adopted += answer is Adopted.OK
                 if adoptee.task_id and answer is not Adopted.GONE:
                     self._wait_for(adoptee.task_id)
 
@@ -129,8 +136,20 @@ class Adoption:
                 await self._show(info)
         await asyncio.sleep(MIRROR_SECONDS)
 
+    async def report(self) -> None:
+        """Log what was moved, once a minute if anything was."""
+        await asyncio.sleep(REPORT_SECONDS)
+        self._report()
+
+    def _report(self) -> None:
+        if self._reported != (self._adopted, self._repaid):
+            self._reported = self._adopted, self._repaid
+            text = "%s: %d requests have become tasks, %d results were given back, %d are awaited"
+            logger.info(text, self._queue.name, *self._reported, len(self._open))
+
     async def close(self) -> None:
         """Stop waiting. What is still owed stays in Redis, for the next bridge."""
+        self._report()
         waits = list(self._open.values())
         for wait in waits:
             wait.cancel()
@@ -185,22 +204,20 @@ class Adoption:
                 JobResultType.EXCEPTION,
                 "there is no such task: its request could not be read, or its result has expired",
             )
-        except Exception:
-            logger.exception("%s: its result can't be read: trying again", task_id)
+        except PayloadUndecodable as error:
+            result = JobResult(JobResultType.EXCEPTION, str(error))
+        except RedisError as error:
+            logger.warning("%s: asking for its result again: %s", task_id, error)
             return  # it is still owed, and `look` finds it
-        try:
-            await self._redis.run(
-                bridge.repay(
-                    self._queue.keys,
-                    task_id,
-                    self._queue.old_id(task_id),
-                    wire.encode_status(JobStatus(JobStatusType.FINISHED)),
-                    wire.encode_result(result),
-                    self._ttl_ms,
-                )
-            )
-        except Exception:
-            logger.exception("%s: its result can't be given back yet: trying again", task_id)
+        repay = bridge.repay(
+            self._queue.keys,
+            task_id,
+            self._queue.old_id(task_id),
+            wire.encode_status(JobStatus(JobStatusType.FINISHED)),
+            wire.encode_result(result),
+            self._ttl_ms,
+        )
+        self._repaid += await patiently(lambda: self._redis.run(repay))
 
     # --- what runs ---
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final
@@ -30,6 +29,7 @@ from identtqueue.transport.settings import RedisSettings
 from identtqueue.v02.adoption import Adoption
 from identtqueue.v02.forwarding import Forwarding, Patience
 from identtqueue.v02.names import BridgedQueue
+from identtqueue.v02.patience import patiently
 from identtqueue.worker.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -37,10 +37,6 @@ logger = logging.getLogger(__name__)
 FOR_EVER: Final = float("inf")
 HOLD_SECONDS: Final = 5.0
 """Interval at which a bridge renews the direction of its queues. It is kept three times as long."""
-
-FIRST_PAUSE_SECONDS: Final = 0.5
-LONGEST_PAUSE_SECONDS: Final = 30.0
-"""Bounds of the pause after a call that Redis has refused."""
 
 TO_NEW: Final = "to new"
 TO_OLD: Final = "to old"
@@ -184,7 +180,7 @@ class Bridge:
                 bell = BlockedConnection(self._settings, "identtqueue-bridge-bell")
                 adoption = Adoption(queue, redis, client, bell, self._ttl_seconds)
                 stack.push_async_callback(adoption.close)
-                steps += [adoption.move, adoption.look, adoption.mirror]
+                steps += [adoption.move, adoption.look, adoption.mirror, adoption.report]
                 logger.info(
                     "%s: requests of 0.2 in the list %r become tasks", queue.name, queue.old
                 )
@@ -217,13 +213,6 @@ class Bridge:
 
 
 async def _again_and_again(step: Callable[[], Awaitable[None]]) -> None:
-    """Repeat a step for ever, after a growing pause if Redis has refused it."""
-    pause = FIRST_PAUSE_SECONDS
+    """Repeat a step for ever."""
     while True:
-        try:
-            await step()
-            pause = FIRST_PAUSE_SECONDS
-        except RedisError as error:
-            logger.warning("trying again in %.1f s: %s", pause, error)
-            await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-            pause = min(LONGEST_PAUSE_SECONDS, 2 * pause)
+        await patiently(step)

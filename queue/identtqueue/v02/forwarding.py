@@ -15,25 +15,30 @@ one waits for the deliveries that exist, and pushes nothing anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from identtqueue.errors import IdenttqueueError, TimedOut
+from identtqueue.errors import IdenttqueueError, InvalidInput, TimedOut
 from identtqueue.protocol import bridge
+from identtqueue.protocol.call import Call
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.v02 import wire
 from identtqueue.v02.job import JobRequest, JobResult, JobResultType, JobStatus, JobStatusType
 from identtqueue.v02.names import BridgedQueue
+from identtqueue.v02.patience import patiently
 from identtqueue.worker.context import Context
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.shelves import ENVELOPE_SIGNATURE
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 KEPT_MS: Final = 86_400_000
 """How long Redis remembers a request that was pushed: longer than any may wait for a worker."""
@@ -113,7 +118,7 @@ class Forwarding(Registry):
         """Have a worker of 0.2 run a task, and return its result."""
         queue = self._queues[context.queue]
         asked = Request(context, args, kwargs, queue, self._redis)
-        last = await self._redis.run(bridge.deliveries(queue.keys, asked.name))
+        last = await asked.deliveries()
         for delivery in range(max(1, last), self._patience.max_deliveries + 1):
             await asked.push(delivery)
             try:
@@ -208,9 +213,20 @@ class Request:
             uuid.uuid5(_NAMES, f"{context.task_id}\n{context.enqueued_at_ms}\n{context.failures}")
         )
 
+    async def _run(self, call: Call[T]) -> T:
+        """Run a call until Redis takes it: an error of Redis is no failure of the job."""
+        return await patiently(lambda: self._redis.run(call))
+
+    async def _run_all(self, calls: Sequence[Call[T]]) -> list[T]:
+        return await patiently(lambda: self._redis.run_all(calls))
+
+    async def deliveries(self) -> int:
+        """Return how often the request was pushed."""
+        return await self._run(bridge.deliveries(self._queue.keys, self.name))
+
     async def push(self, delivery: int) -> None:
         """Push a delivery, unless it was pushed before."""
-        await self._redis.run(
+        await self._run(
             bridge.forward(
                 self._queue.keys,
                 self.name,
@@ -225,7 +241,7 @@ class Request:
     async def result(self, delivery: int) -> JobResult | None:
         """Return the result of this delivery, or of one before it; None: there is none yet."""
         calls = [bridge.old_result(self._id(n)) for n in range(delivery, 0, -1)]
-        for data in await self._redis.run_all(calls):
+        for data in await self._run_all(calls):
             if data is not None:
                 try:
                     return wire.decode_result(data)
@@ -235,7 +251,7 @@ class Request:
 
     async def status(self, delivery: int) -> JobStatusType:
         """Return the status of a delivery, and report the progress of its job."""
-        data = await self._redis.run(bridge.old_status(self._id(delivery)))
+        data = await self._run(bridge.old_status(self._id(delivery)))
         if data is None:
             return JobStatusType.ENQUEUED
         try:
@@ -244,16 +260,17 @@ class Request:
             return JobStatusType.PROCESSING
         if status.data and status.data != self._progress:
             self._progress = status.data
-            self._context.report_progress(status.data)
+            with contextlib.suppress(InvalidInput):  # larger than a progress may be today
+                self._context.report_progress(status.data)
         return status.status
 
     async def is_waiting(self, delivery: int) -> bool:
         """Return whether a delivery is still in the list."""
-        return await self._redis.run(bridge.is_waiting(self._queue.keys, self._encoded(delivery)))
+        return await self._run(bridge.is_waiting(self._queue.keys, self._encoded(delivery)))
 
     async def withdraw(self, delivery: int) -> None:
         """Take a delivery back if no worker of 0.2 has taken it: this attempt is cut off."""
-        await self._redis.run(
+        await self._run(
             bridge.withdraw(
                 self._queue.keys, self.name, self._id(delivery), self._encoded(delivery)
             )
@@ -261,9 +278,11 @@ class Request:
 
     async def tidy(self, delivery: int, *, kept_ms: int) -> None:
         """Let what the deliveries have left in Redis expire."""
-        await self._redis.run_all(
-            bridge.tidy(self._queue.keys, self.name, self._id(n), kept_ms)
-            for n in range(1, delivery + 1)
+        await self._run_all(
+            [
+                bridge.tidy(self._queue.keys, self.name, self._id(n), kept_ms)
+                for n in range(1, delivery + 1)
+            ]
         )
 
     def _id(self, delivery: int) -> str:
