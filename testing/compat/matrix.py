@@ -31,7 +31,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PAGE: Final = ROOT / "docs" / "compatibility.md"
 SAVED: Final = ROOT / "build" / "matrix.json"
 ON_SERVERS: Final = ("protocol", "worker", "client", "v02", "topology", "compat")
-ON_PYTHONS: Final = ("unit", "cli", "architecture", "frameworks", *ON_SERVERS)
+ON_PYTHONS: Final = ("unit", "cli", "architecture", "embedded", "frameworks", *ON_SERVERS)
 
 
 @dataclass(frozen=True)

@@ -64,10 +64,11 @@ class Client(AsyncConnected):
         result = await client.wait_for_result(task_id)
 
     Args:
-        redis_address: an address, `redis://host:port/db`, or None for the address in
-            `IDENTTQUEUE_REDIS_ADDRESS`. Other variables of the environment (`…_USERNAME`,
-            `…_PASSWORD` and so on) add the login, if the address holds none, and the TLS files.
-            `RedisSettings` are used as they are, without the environment.
+        redis_address: an address, `redis://host:port/db`, `embedded` for a server that is started
+            when it is needed, or None for the address in `IDENTTQUEUE_REDIS_ADDRESS`. Other
+            variables of the environment (`…_USERNAME`, `…_PASSWORD` and so on) add the login, if
+            the address holds none, and the TLS files. `RedisSettings` are used as they are,
+            without the environment.
         retry_for_seconds: how long a call is retried while Redis can't be reached. Then it raises
             RedisUnavailable. Retrying is safe, because an id is enqueued only once.
         max_payload_bytes: upper bound for the encoded arguments of a task; larger ones are

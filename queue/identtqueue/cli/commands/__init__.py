@@ -29,8 +29,9 @@ class Commands(click.Group):
 @click.option(
     "--redis-address",
     default="redis://localhost:6379",
-    help="redis://host:port/db, redis+sentinel://host:port,…/master-name/db or "
-    "redis+cluster://host:port,…. Credentials: IDENTTQUEUE_REDIS_USERNAME and …_PASSWORD "
+    help="redis://host:port/db, redis+sentinel://host:port,…/master-name/db, "
+    "redis+cluster://host:port,…, or embedded for a server that is started when it is needed. "
+    "Credentials: IDENTTQUEUE_REDIS_USERNAME and …_PASSWORD "
     "(or …_PASSWORD_FILE).",
     envvar="IDENTTQUEUE_REDIS_ADDRESS",
     show_envvar=True,
