@@ -16,7 +16,7 @@ class Services:
     countries: dict[str, str] = field(default_factory=dict)
 
 
-app = App("redis://localhost", state=Services)
+app = App("embedded", state=Services)  # or the address of a Redis: redis://localhost
 app.include(housekeeping)
 
 
