@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, Unpack
 
 from identtqueue.admin import Admin
 from identtqueue.app import App
@@ -20,6 +20,7 @@ from identtqueue.testing.ran import Ran, RanAttempt
 from identtqueue.testing.server import TestServer, shared_server
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker.context import Context
+from identtqueue.worker.keywords import WorkerKeywords
 from identtqueue.worker.outcome import Outcome, Retried, Succeeded
 from identtqueue.worker.worker import Worker
 
@@ -52,7 +53,10 @@ class BurstWorker(Assertions):
     """
 
     def __init__(
-        self, app: App, server: TestServer | RedisSettings | str | None = None, **settings: Any
+        self,
+        app: App,
+        server: TestServer | RedisSettings | str | None = None,
+        **settings: Unpack[WorkerKeywords],
     ) -> None:
         super().__init__(EnqueueLog(app))
         if server is None:
@@ -160,7 +164,7 @@ class BurstWorker(Assertions):
         return asyncio.run(self.fire(schedule, **settings))
 
     @asynccontextmanager
-    async def serving(self, **settings: Any) -> AsyncIterator[Worker]:
+    async def serving(self, **settings: Unpack[WorkerKeywords]) -> AsyncIterator[Worker]:
         """Run a worker beside the test, within an `async with` block.
 
         Args:

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Coroutine
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, Unpack
 
 from identtqueue.app import App
 from identtqueue.errors import InvalidInput, ResultTimeout
@@ -23,6 +23,7 @@ from identtqueue.testing.mode import Mode
 from identtqueue.testing.ran import Ran, RanAttempt
 from identtqueue.testing.store import StoredTask
 from identtqueue.worker import contain
+from identtqueue.worker.keywords import WorkerKeywords
 from identtqueue.worker.outcome import Aborted, Failed, Outcome, Retried, Succeeded
 
 MOST_ATTEMPTS: Final = 10_000
@@ -62,7 +63,7 @@ class Inline(Mode):
         at_once: bool = True,
         raise_failures: bool = False,
         now: datetime | None = None,
-        **settings: Any,
+        **settings: Unpack[WorkerKeywords],
     ) -> None:
         super().__init__(app, now)
         self.at_once = at_once

@@ -13,6 +13,7 @@ from identtqueue.task import Attempt
 from identtqueue.testing.loops import LoopEnd
 from identtqueue.worker.attempts import Attempts
 from identtqueue.worker.contain import exits_contained
+from identtqueue.worker.keywords import WorkerKeywords
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.outcome import Outcome
@@ -48,10 +49,11 @@ class InlineWorker:
     """
 
     def __init__(
-        self, app: App, settings: dict[str, Any], progress: Callable[[Attempt, Any], None]
+        self, app: App, settings: WorkerKeywords, progress: Callable[[Attempt, Any], None]
     ) -> None:
         # Another worker that could run a task will not come.
-        self._worker = app.worker(**{"unrunnable_seconds": 0, **settings})
+        alone: WorkerKeywords = {"unrunnable_seconds": 0}
+        self._worker = app.worker(**(alone | settings))
         self._processes = self._worker.processes()
         self._executor = self._worker.executor(self._processes)
         self._ended: dict[str, asyncio.Future[Outcome]] = {}

@@ -3,6 +3,7 @@
 from good import Services, app, connect, in_a_thread, read_mrz, typed, with_state
 
 from identtqueue import App, Context, Job, TaskHandle, TaskOptions, Worker
+from identtqueue.testing import Inline, Recorder
 
 # Declarations.
 app.task(max_runing=4)  # refused 1: there is no such option of a job
@@ -71,9 +72,11 @@ App("redis://redis", max_payload=3)  # refused 9: there is no such setting of an
 App("redis://redis", max_payload_bytes="3")  # refused 10: the type of a setting of an app
 app.worker(concurency=3)  # refused 11: there is no such setting of a worker
 Worker({}, queue_name="q", concurency=3)  # refused 11
+Inline(app, concurency=3)  # refused 11
 app.worker(concurrency="3")  # refused 12: the type of a setting of a worker
 app.worker(queue_order="random")  # refused 12
 Worker({}, queue_name="q", grace_seconds="5")  # refused 12
+Inline(app, grace_seconds="5")  # refused 12
 
 # Options of a task.
 read_mrz.options(delay=3)  # refused 13: there is no such option of a task
@@ -97,6 +100,7 @@ async def use(ctx: Context) -> None:
     await app.enqueue_many([read_mrz.call(1.5)])  # refused 16
     await read_mrz.options(delay_seconds=1).enqueue(5)  # refused 16
     read_mrz.enqueue_sync(7)  # refused 16
+    Recorder(app).assert_enqueued(read_mrz, 5)  # refused 16
     await read_mrz.enqueue()  # refused 17: an argument that is missing, or one too many
     await read_mrz.enqueue("a", "b")  # refused 17
     await read_mrz.enqueue("a", zoom=2)  # refused 17

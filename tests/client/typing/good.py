@@ -24,6 +24,7 @@ from identtqueue import (
     TaskOptions,
     Worker,
 )
+from identtqueue.testing import Inline, Recorder, make_context
 
 app = App("redis://redis")
 
@@ -248,3 +249,14 @@ def jobs_of(any_app: App) -> list[str]:
 
 jobs_of(app)
 jobs_of(typed)
+
+
+# 22. Tests of jobs.
+async def in_a_test() -> None:
+    ctx = make_context(with_state, state=Services("test"), attempt=2)
+    assert_type(await with_state(ctx, "a"), str)
+    with Inline(typed, concurrency=3) as inline:
+        assert_type(await (await with_state.enqueue("a")).result(), str)
+        await inline.run()
+    with Recorder(app) as recorder:
+        recorder.assert_enqueued(read_mrz, "a", dpi=600)
