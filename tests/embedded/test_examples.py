@@ -20,7 +20,7 @@ EXAMPLES = ROOT / "examples"
     ("example", "said"),
     [
         ("quickstart", [r"enqueued mrz:\S+ - its status is (pending|running)", r"result \d+"]),
-        ("typed", ["passport L898902C3 of UTO", "notified in a second: True"]),
+        ("typed", ["passport L898902C3 of", "told by a task that followed: grace@example.org"]),
     ],
 )
 def test_an_example(example: str, said: list[str], tmp_path: Path) -> None:
