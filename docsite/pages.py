@@ -110,7 +110,7 @@ def _relinked(page: Path) -> tuple[str, list[Path]]:
 
 def _is_searched(page: Path) -> bool:
     if page.is_relative_to(DOCS):
-        return page.parent.name != "adr"
+        return page.parent.name != "adr" and page.name != "dependencies.md"
     return str(page.relative_to(ROOT)) in SEARCHED
 
 
