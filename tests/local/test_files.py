@@ -59,12 +59,11 @@ async def test_two_task_queues_by_template_and_by_reference(
     ids = [await client.enqueue_job(f"{queue}-{q}", "journal", gate=str(gate)) for q in "ab"]
     pids = [(await instance.started(task_id)).pid for task_id in ids]
 
-    async def all_ready() -> bool:
-        rows = instance.call("get").stdout.splitlines()
-        columns = [row.split() for row in rows[1:]]
-        return all(row[4] == "1" for row in columns)
+    def all_ready() -> bool:
+        statuses = [body.get("status") or {} for body in instance.items("taskqueues")]
+        return all((status.get("replicas") or {}).get("ready") for status in statuses)
 
-    await eventually(all_ready, lambda: instance.call("get").stdout)
+    await eventually(all_ready, lambda: instance.log)
     await _show(instance)
 
     # The limit is taken up without a restart of anything.

@@ -334,9 +334,9 @@ def test_output_to_a_broken_pipe_is_thrown_away() -> None:
     ("style", "line", "shown"),
     [
         ("text", "a\x1b[2J", "[p] a\\x1b[2J"),
-        ("json", '{"level": "info"}', '{"level": "info", "pod": "p"}'),
-        ("logfmt", "time=1 level=info", "time=1 level=info pod=p"),
-        ("logfmt", "hello you", 'logger=output message="hello you" pod=p'),
+        ("json", '{"level": "info"}', '{"pod": "p", "level": "info"}'),
+        ("logfmt", "time=1 level=info", "pod=p time=1 level=info"),
+        ("logfmt", "hello you", 'pod=p logger=output message="hello you"'),
     ],
 )
 def test_each_line_has_its_pod(style: str, line: str, shown: str) -> None:

@@ -7,6 +7,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import click
 
+from identtqueue import logs
+
 EXTRA = "local"
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -57,11 +59,11 @@ def _folder(state: Path | None) -> Path:
 @_state_option
 @click.option(
     "--log-format",
-    type=click.Choice(["text", "json"]),
+    type=click.Choice(logs.FORMATS),
     default="text",
     envvar="IDENTTQUEUE_LOG_FORMAT",
     show_envvar=True,
-    help="Form of the lines about what happens.",
+    help="Format of the lines about what happens, and of those of the workers.",
 )
 @click.option(
     "--log-level",
@@ -77,7 +79,7 @@ def local(
     context: click.Context,
     files: tuple[Path, ...],
     state: Path | None,
-    log_format: str,
+    log_format: logs.LogFormat,
     log_level: str,
 ) -> None:
     """Run TaskQueues on this machine, with processes in place of pods.

@@ -10,7 +10,7 @@ import threading
 from datetime import UTC, datetime
 from typing import TextIO
 
-from identtqueue.logs import clean
+from identtqueue.logs import LogFormat, clean
 
 MOST_WAITING = 10_000
 """Lines that wait to be written; those beyond are dropped."""
@@ -23,12 +23,12 @@ class Output:
 
     Args:
         stream: where it goes.
-        style: `text`, or a form for machines.
+        style: the form of the lines.
     """
 
-    def __init__(self, stream: TextIO, style: str) -> None:
+    def __init__(self, stream: TextIO, style: LogFormat) -> None:
         self._stream = stream
-        self._form = {"text": _text, "json": _json}.get(style, _logfmt)
+        self._form = {"text": _text, "json": _json, "logfmt": _logfmt}[style]
         self._lines: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
         self._dropped = 0
         self._thread = threading.Thread(target=self._write, name="output", daemon=True)
@@ -73,15 +73,16 @@ def _json(pod: str, line: str) -> str:
     """Add the pod to a line that is JSON, as a worker may log; make JSON of any other line."""
     try:
         row = json.loads(line) if line.startswith("{") else None
-    except ValueError:
+    except (ValueError, RecursionError):
         row = None
     if not isinstance(row, dict):
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         row = {"time": at, "logger": "output", "message": clean(line)}
-    return json.dumps({**row, "pod": pod}, ensure_ascii=False)
+    text = json.dumps({"pod": pod, **row}, ensure_ascii=False)
+    return text if text.isprintable() else json.dumps({"pod": pod, **row})
 
 
 def _logfmt(pod: str, line: str) -> str:
     if line.startswith("time="):
-        return f"{clean(line)} pod={pod}"
-    return f"logger=output message={json.dumps(clean(line), ensure_ascii=False)} pod={pod}"
+        return f"pod={pod} {clean(line)}"
+    return f"pod={pod} logger=output message={json.dumps(clean(line), ensure_ascii=False)}"

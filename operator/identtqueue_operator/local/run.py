@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from identtqueue.logs import LogFormat
 from identtqueue_operator.controller import Controller
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.kube.parse import key_of
@@ -49,7 +50,7 @@ class Options:
 
     files: Sequence[Path]
     state: Path
-    log_format: str
+    log_format: LogFormat
     """The form of log lines, which workers of this library take up."""
     timings: Timings = DEFAULTS
 

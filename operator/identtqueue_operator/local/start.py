@@ -6,10 +6,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, cast
 
 from identtqueue.errors import IdenttqueueError
-from identtqueue.logs import LineFormatter
+from identtqueue.logs import LineFormatter, LogFormat
 from identtqueue_operator import logs
 from identtqueue_operator.local.manifest import BadManifest
 from identtqueue_operator.local.output import Output
@@ -20,13 +19,12 @@ from identtqueue_operator.local.state import StateFolder, StateFolderError
 logger = logging.getLogger("identtqueue_operator.local")
 
 
-def start(files: Sequence[Path], state: Path, log_level: str, log_format: str) -> int:
+def start(files: Sequence[Path], state: Path, log_level: str, log_format: LogFormat) -> int:
     """Run an instance; return the process's exit code."""
-    style = cast("Literal['json', 'text']", log_format)
-    _set_up_logging(log_level, style)
+    _set_up_logging(log_level, log_format)
     try:
         lock = StateFolder(state).take()
-        output = Output(sys.stdout, style)
+        output = Output(sys.stdout, log_format)
         try:
             asyncio.run(_run(Options(files, state, log_format), lock, output.say))
         finally:
@@ -42,7 +40,7 @@ def start(files: Sequence[Path], state: Path, log_level: str, log_format: str) -
     return 0
 
 
-def _set_up_logging(level: str, style: Literal["json", "text"]) -> None:
+def _set_up_logging(level: str, style: LogFormat) -> None:
     """Log as the operator does, without the names of loggers in text for people."""
     logs.set_up(level, style)
     if style == "text":
