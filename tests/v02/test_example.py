@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import redis
 
+from identtqueue.v02 import wire
 from testing.compat import old_release
 from testing.processes import environment
 from testing.redis_server import RedisServer
-from testing.waiting import LONG_SECONDS
+from testing.waiting import LONG_SECONDS, eventually
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "migrating" / "v02"
@@ -97,6 +99,36 @@ async def test_a_pair_reads_documents(
         assert calling.returncode == 0
     finally:
         await programs.close()
+
+
+if OLD_PYTHON:
+
+    @pytest.mark.slow
+    async def test_a_task_survives_the_old_worker_that_ran_it(
+        redis_server: RedisServer, queue: str, tmp_path: Path, raw: redis.Redis
+    ) -> None:
+        """0.2 itself would have lost it: its client would wait in vain."""
+        programs = Programs(redis_server.address, queue, tmp_path)
+        try:
+            first = await programs.start("old", "worker")
+            words = ("--to-old", "--answer-seconds", "3", queue)
+            await programs.run(sys.executable, "-m", "identtqueue", "bridge", *words)
+            calling = await programs.start("new", "client", "endless.jpg")
+            await eventually(lambda: begun(raw, queue), programs.logs)
+            first.kill()
+            await programs.start("old", "worker")
+            async with asyncio.timeout(LONG_SECONDS):
+                out, _ = await calling.communicate()
+            assert out.decode() == "endless.jpg took too long\n", programs.logs()
+        finally:
+            await programs.close()
+
+
+def begun(raw: redis.Redis, queue: str) -> bool:
+    """Return whether a worker of 0.2 has begun the only task of a queue."""
+    keys = raw.keys(f"idtq:{{{queue}}}:v02:sent:*")
+    data = [raw.get(f"{key.decode().rpartition(':')[2]}-status") for key in keys]
+    return any(each and wire.decode_status(each).data for each in data)
 
 
 def test_the_pairs_with_the_old_release_are_there_if_its_python_is() -> None:
