@@ -11,13 +11,14 @@ import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import redis
 from click.testing import CliRunner
 
-from identtqueue import Client, Job, RateLimit, State, TaskFailed, Worker
+from identtqueue import Client, Job, RateLimit, State, TaskFailed, TaskOptions, Worker
 from identtqueue.cli import main
 from testing.processes import environment
 from testing.redis_server import RedisServer, free_port
@@ -273,6 +274,17 @@ async def test_workers(client: Client, redis_server: RedisServer, run: Run, queu
         said = await run("workers", queue)
     assert said.out.startswith(f"{owner}  {os.uname().nodename}  fetching  in flight 0/3  lease ")
     assert (await run("workers", queue)).out == ""
+
+
+async def test_scheduled(client: Client, run: Run, queue: str) -> None:
+    at = datetime(2100, 1, 1, tzinfo=UTC)
+    options = TaskOptions(at=at, task_id="1")
+    task_id = await client.enqueue_job(queue, "job", task_options=options)
+    listed = await run("scheduled", "list", queue)
+    assert listed.out == f"{task_id}  due 2100-01-01T00:00:00+00:00\n"
+    assert (await run("scheduled", "start", task_id)).out == f"{task_id}  due now\n"
+    assert (await run("scheduled", "start", f"{queue}:2")).out == f"{queue}:2  is not scheduled\n"
+    assert await client.get_status(task_id) is State.SCHEDULED  # until a worker claims it
 
 
 async def test_task(client: Client, run: Run, queue: str, dead_letter: str) -> None:

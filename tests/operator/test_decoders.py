@@ -63,6 +63,8 @@ CALLS = {
     "dead letters": commands.dead_letters("q", 0, 10),
     "task info": commands.task_info("q:1"),
     "replay": commands.replay("q:1"),
+    "hasten": commands.hasten("q:1"),
+    "scheduled tasks": commands.scheduled_tasks("q", 0, 10),
 }
 
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import codec, commands, replies
-from identtqueue.protocol.answers import Ack, Claim, Expiring, Recovery
+from identtqueue.protocol.answers import Ack, Claim, Expiring, Hastened, Recovery
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.states import CALLERS
 from identtqueue.task import Failure, Result, State
@@ -507,6 +507,14 @@ class QueueMachine(RuleBasedStateMachine):
         expected = self.model.discard(self.id(name))
         assert self.call(commands.discard(self.id(name)), version) is expected
 
+    @rule(name=NAMES)
+    def hasten(self, name: str) -> None:
+        version = self.model.version
+        expected = self.model.hasten(self.id(name))
+        assert self.call(commands.hasten(self.id(name)), version) is expected
+        if expected is Hastened.OK:  # two within a millisecond would be due at the same time
+            self.note_due(self.id(name))
+
     @rule()
     def look(self) -> None:
         model, version = self.model, self.model.version
@@ -542,9 +550,15 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(which=SOME)
     def fall_due(self, which: int) -> None:
         task_id = self.pick([t for t in self.model.scheduled if t not in self.model.due], which)
+        self.model.due.append(task_id)
+        self.note_due(task_id)
+
+    def note_due(self, task_id: str) -> None:
+        """Make a task due after all others that are due, in Redis as in the model."""
+        self.model.due.remove(task_id)
+        self.model.due.append(task_id)
         self.times_due += 1
         self.bench.raw.zadd(self.bench.keys.scheduled, {task_id: self.times_due})
-        self.model.due.append(task_id)
         self.seen = self.bench.snapshot()
 
     @rule(job=st.sampled_from(["capped", "paced"]))

@@ -13,7 +13,16 @@ from enum import Enum
 from typing import Final
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol.answers import Ack, Cancelled, Claim, Enqueued, Lease, Planned, Replayed
+from identtqueue.protocol.answers import (
+    Ack,
+    Cancelled,
+    Claim,
+    Enqueued,
+    Hastened,
+    Lease,
+    Planned,
+    Replayed,
+)
 from identtqueue.protocol.states import TRANSITIONS
 from identtqueue.task import State
 
@@ -619,6 +628,16 @@ class QueueModel:
         if refusal is None:
             self._move("discard", task_id, None)
         return refusal or Replayed.OK
+
+    def hasten(self, task_id: str) -> Hastened:
+        if task_id not in self.tasks:
+            return Hastened.MISSING
+        if task_id not in self.scheduled:
+            return Hastened.NOT_SCHEDULED
+        self.version += 1
+        if task_id not in self.due:
+            self.due.append(task_id)
+        return Hastened.OK
 
     def _not_dead(self, task_id: str) -> Replayed | None:
         if task_id not in self.tasks:

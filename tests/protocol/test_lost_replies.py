@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from identtqueue.protocol import commands
-from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Replayed
+from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Hastened, Replayed
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.task import TaskOptions
@@ -21,6 +21,7 @@ PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
         Cancelled.ASKED,
     ),
     "replay": (lambda bench: commands.replay(bench.id("dead")), Replayed.OK),
+    "hasten": (lambda bench: commands.hasten(bench.id("later")), Hastened.OK),
     "discard": (lambda bench: commands.discard(bench.id("dead")), Replayed.OK),
     "drain": (lambda bench: commands.drain(bench.queue, ["w"], stop=True), ["w"]),
     "pause": (lambda bench: commands.pause(bench.queue, stop=True), True),
@@ -33,10 +34,13 @@ def test_a_call_that_is_sent_again_gets_its_first_answer(bench: Bench, name: str
     bench.running("w", "dead", "running")
     bench.run(commands.bury(bench.queue, "w", bench.id("dead"), 1, FAILURE))
     bench.enqueue("pending")
+    bench.enqueue("later", delay=60_000)
     call = make(bench)
     assert bench.run(call) == expected
     if name == "cancel of a running task":
         bench.run(commands.abort(bench.queue, "w", bench.id("running"), 1))
+    if name == "hasten":
+        bench.run(commands.promote(bench.queue))
     assert bench.refuses(call) == expected
     assert bench.run(make(bench)) != expected, "another call has an answer of its own"
 

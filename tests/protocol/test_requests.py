@@ -6,7 +6,14 @@ import pytest
 import redis
 
 from identtqueue.protocol import codec, commands, replies
-from identtqueue.protocol.answers import Announced, Cancelled, Enqueued, Replayed
+from identtqueue.protocol.answers import (
+    Announced,
+    Cancelled,
+    Enqueued,
+    Hastened,
+    Replayed,
+    Scheduled,
+)
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 
@@ -160,6 +167,39 @@ def test_a_big_result_is_only_announced(bench: Bench, size: int) -> None:
         stored = bench.run(commands.await_result(attempt.task_id, size_bytes=len(data)))
     assert isinstance(stored, Result)
     assert stored.value == b"x" * size
+
+
+# --- scheduled tasks ---
+
+
+def test_everything_that_hasten_writes(bench: Bench) -> None:
+    bench.enqueue("a", "b", delay=60_000)
+    bench.take_token()
+    before = bench.dump()
+    assert bench.run(commands.hasten(bench.id("b"))) is Hastened.OK
+    after = bench.dump()
+    assert after.pop("wake") == ["1"]
+    assert {**after, "scheduled": before["scheduled"]} == before
+    assert bench.run(commands.promote(bench.queue)).moved == 1
+    assert bench.pending() == ["b"]
+
+
+def test_only_scheduled_tasks_are_hastened(bench: Bench) -> None:
+    bench.enqueue("pending")
+    assert bench.refuses(commands.hasten(bench.id("pending"))) is Hastened.NOT_SCHEDULED
+    assert bench.refuses(commands.hasten(bench.id("never"))) is Hastened.MISSING
+
+
+def test_scheduled_tasks_are_listed_by_their_time(bench: Bench) -> None:
+    now_ms = bench.now_ms()
+    bench.enqueue("late", at=now_ms + 90_000)
+    bench.enqueue("early", at=now_ms + 60_000)
+    listed = [
+        Scheduled(bench.id("early"), now_ms + 60_000),
+        Scheduled(bench.id("late"), now_ms + 90_000),
+    ]
+    assert bench.run(commands.scheduled_tasks(bench.queue, 0, 9)) == listed
+    assert bench.run(commands.scheduled_tasks(bench.queue, 1, 9)) == listed[1:]
 
 
 # --- dead letters ---

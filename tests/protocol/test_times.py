@@ -150,6 +150,7 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(commands.depth(queue))
         run(commands.wake(queue))
         run(commands.replay(f"{queue}:dead{2 * i}"))
+        run(commands.hasten(f"{queue}:due{99_999 - i}"))
         run(commands.discard(f"{queue}:dead{2 * i + 1}"))
         taken = run(commands.claim(queue, "w", 6)).attempts
         one = taken[0].task_id, taken[0].number

@@ -103,6 +103,26 @@ async def test_a_schedule_fires_on_request_only(server: TestServer) -> None:
             assert (await admin.depths(["checks"]))["checks"].scheduled == 0
 
 
+async def test_delays_and_retries_are_brought_forward(server: TestServer) -> None:
+    app, _ = new_app()
+    check, flaky = app.jobs["check"], app.jobs["flaky"]
+    async with BurstWorker(app, server) as worker:
+        last = await check.options(delay_seconds=3600).enqueue(1)
+        first = await check.options(delay_seconds=60).enqueue(2)
+        assert not await worker.advance(50)
+        later = await check.options(delay_seconds=60).enqueue(3)  # due at 110 s
+        retried = await flaky.enqueue()
+        ran = await worker.advance(30)
+        assert [attempt.task_id for attempt in ran] == [
+            *[retried.task_id] * 3,
+            first.task_id,
+        ]
+        assert await retried.result(0) == 3
+        assert [attempt.task_id for attempt in await worker.advance(60)] == [later.task_id]
+        assert await last.status() is State.SCHEDULED
+        assert [attempt.task_id for attempt in await worker.advance(3500)] == [last.task_id]
+
+
 async def test_it_works_beside_the_test(server: TestServer) -> None:
     app, _ = new_app()
     async with BurstWorker(app, server) as worker, worker.serving(concurrency=3) as running:

@@ -160,7 +160,7 @@ def test_the_examples_of_the_documentation(pytester: pytest.Pytester) -> None:
     (setting,) = [b.text for b in blocks("docs/howto/testing.md") if b.language == "ini"]
     pytester.makeini(f"{setting}pythonpath = .\nasyncio_default_fixture_loop_scope = function\n")
     pytester.syspathinsert()
-    pytester.runpytest_inprocess(*PLUGIN).assert_outcomes(passed=9)
+    pytester.runpytest_inprocess(*PLUGIN).assert_outcomes(passed=10)
 
 
 @pytest.mark.slow

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from identtqueue.admin.dead_letters import change_each, read_page
+from identtqueue.admin.dead_letters import change_each, check_page, read_page
 from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.workers import WorkerInfo, list_workers, recover, recover_expired
 from identtqueue.checks import check_patience
 from identtqueue.errors import TaskNotFound
 from identtqueue.protocol import codec, commands, replies
-from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery
+from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery, Scheduled
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
@@ -282,6 +282,37 @@ class Admin(AsyncConnected):
             InvalidTaskId: an id is not `<queue>:<unique part>`.
         """
         return await change_each(self._redis, task_ids, commands.discard)
+
+    async def scheduled(self, queue: str, *, offset: int = 0, limit: int = 100) -> list[Scheduled]:
+        """List the scheduled tasks of a queue: delayed ones, and those that wait for a retry.
+
+        Args:
+            queue: name of the queue.
+            offset: how many to skip, 0 or more.
+            limit: how many to return at most, 1 or more.
+
+        Returns:
+            The tasks and the times when they are due, the next one first.
+
+        Raises:
+            InvalidInput: `offset` or `limit` is too small, or the queue's name breaks the rule.
+        """
+        check_page(offset, limit)
+        return await self._redis.run(commands.scheduled_tasks(queue, offset, limit))
+
+    async def start_now(self, task_ids: Iterable[str]) -> list[str]:
+        """Make scheduled tasks due now. They get behind the tasks that are pending already.
+
+        Args:
+            task_ids: scheduled tasks, of any queues.
+
+        Returns:
+            The ids of those that are due now. The others are not scheduled (any more).
+
+        Raises:
+            InvalidTaskId: an id is not `<queue>:<unique part>`.
+        """
+        return await change_each(self._redis, task_ids, commands.hasten)
 
     async def ring(self, queue: str) -> None:
         """Ring the doorbell of a queue, as an enqueue into an empty queue does.

@@ -52,6 +52,14 @@ class Replayed(enum.Enum):
     UNIQUE = b"unique"  # another unfinished task holds its unique key
 
 
+class Hastened(enum.Enum):
+    """The answer to the request to start a scheduled task now."""
+
+    OK = b"ok"
+    MISSING = b"missing"
+    NOT_SCHEDULED = b"not scheduled"
+
+
 class Enqueued(enum.Enum):
     """The answer to an enqueue."""
 
@@ -208,6 +216,18 @@ class QueueDepth:
     counters: Mapping[str, int]
     held: int = 0
     next_held_in_ms: int | None = None
+
+
+class Scheduled(msgspec.Struct, frozen=True):
+    """A scheduled task, which was enqueued with a delay or waits for a retry.
+
+    Attributes:
+        task_id: `<queue>:<unique part>`.
+        due_ms: when it is due (Redis time), in ms since 1970.
+    """
+
+    task_id: str
+    due_ms: int
 
 
 @dataclass(frozen=True, slots=True)

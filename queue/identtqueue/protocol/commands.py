@@ -21,6 +21,7 @@ from identtqueue.protocol.answers import (
     Cancelled,
     Claimed,
     Expiring,
+    Hastened,
     Lease,
     LimitsInUse,
     Planned,
@@ -29,6 +30,7 @@ from identtqueue.protocol.answers import (
     Receipt,
     Recovery,
     Replayed,
+    Scheduled,
     WorkerRow,
 )
 from identtqueue.protocol.call import PROTOCOL_VERSION, Call, NewTask, Word
@@ -805,6 +807,34 @@ def discard(task_id: str) -> Call[Replayed]:
     """Delete a dead letter."""
     k = queue_keys(queue_of(task_id))
     return Call("discard", (k.dead, _answer(k)), (k.task_prefix, task_id), Replayed)
+
+
+def hasten(task_id: str) -> Call[Hastened]:
+    """Make a scheduled task due now."""
+    k = queue_keys(queue_of(task_id))
+    return Call(
+        "hasten",
+        (k.scheduled, k.wake, _answer(k)),
+        (k.task_prefix, k.doorbell, task_id),
+        Hastened,
+    )
+
+
+def scheduled_tasks(queue: str, offset: int, limit: int) -> Call[list[Scheduled]]:
+    """List scheduled tasks with the times when they are due, the next one first.
+
+    Args:
+        queue: name of the queue.
+        offset: how many to skip.
+        limit: how many to return at most.
+    """
+    return Call(
+        "ZRANGEBYSCORE",
+        (queue_keys(queue).scheduled,),
+        ("-inf", "+inf", "WITHSCORES", "LIMIT", offset, limit),
+        replies.parse_scheduled,
+        is_script=False,
+    )
 
 
 def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:

@@ -26,6 +26,7 @@ from identtqueue.protocol.answers import (
     QueueDepth,
     Receipt,
     Recovery,
+    Scheduled,
     WorkerRow,
 )
 from identtqueue.protocol.call import PROTOCOL_VERSION, NewTask
@@ -88,6 +89,15 @@ def parse_left(reply: bytes) -> bool:
 def parse_names(reply: list[bytes]) -> list[str]:
     """Parse a list of ids or names."""
     return [name.decode() for name in reply]
+
+
+def parse_scheduled(reply: list[Any]) -> list[Scheduled]:
+    """Parse ids with their times: in pairs by RESP2, as a list of both by RESP3."""
+    flat = [part for item in reply for part in (item if isinstance(item, list) else [item])]
+    return [
+        Scheduled(task_id.decode(), int(float(due)))
+        for task_id, due in zip(flat[::2], flat[1::2], strict=True)
+    ]
 
 
 def parse_all(reply: list[bytes]) -> list[bytes]:

@@ -165,6 +165,7 @@ SERVICES: Final = (
         "stores the progress of a running attempt, and publishes it to those who watch",
         "worker",
     ),
+    Service("hasten", "makes a scheduled task due now", "admin"),
     Service("wake", "wakes one idle worker when tasks may start", "worker"),
     Service(
         "depth",

@@ -12,7 +12,8 @@ from typing import Any, Final, Self, Unpack
 from identtqueue.admin import Admin
 from identtqueue.app import App
 from identtqueue.protocol import codec
-from identtqueue.protocol.answers import QueueDepth
+from identtqueue.protocol.answers import QueueDepth, Scheduled
+from identtqueue.testing.ahead import Ahead
 from identtqueue.testing.burst_clients import ServerClients
 from identtqueue.testing.cron import cron_call
 from identtqueue.testing.enqueued import Assertions, EnqueueLog
@@ -23,6 +24,12 @@ from identtqueue.worker.context import Context
 from identtqueue.worker.keywords import WorkerKeywords
 from identtqueue.worker.outcome import Outcome, Retried, Succeeded
 from identtqueue.worker.worker import Worker
+
+MOST_STEPS: Final = 1_000
+"""Upper bound for the moments at which one `advance` runs tasks."""
+
+MOST_SCHEDULED: Final = 10_000
+"""How many scheduled tasks of each queue `advance` looks at."""
 
 LOOK_SECONDS: Final = 0.01
 """Interval at which a run looks whether its queues are empty, besides after each attempt."""
@@ -67,6 +74,7 @@ class BurstWorker(Assertions):
         self.app = app
         self._worker_settings = settings
         self._clients = ServerClients(self.settings, app.client_settings, self._log)
+        self._ahead = Ahead()
         self._buried: set[str] = set()  # dead letters of earlier runs
         self._lending = app.lend(self._clients)
 
@@ -146,6 +154,38 @@ class BurstWorker(Assertions):
         """Do what `run` does, for a test without an event loop."""
         return asyncio.run(self.run(max_attempts, **settings))
 
+    async def advance(self, seconds: float, **settings: Any) -> Ran:
+        """Run what would fall due within some seconds: delayed tasks and retries, in their order.
+
+        Redis' clock is not moved. Each task is made due as `Admin.start_now` does it. What is due
+        at the same moment runs together, and what becomes due by that follows. Times add up: after
+        `advance(30)`, another `advance(30)` reaches a task that was delayed by 60 s.
+
+        Args:
+            seconds: how far to go.
+            **settings: see `run`.
+
+        Returns:
+            What has run.
+
+        Raises:
+            JobsFailed, TimeoutError: see `run`.
+        """
+        ran = list(await self.run(**settings))
+        async with Admin(self.settings) as admin:
+            until_ms = self._ahead.now_ms + round(seconds * 1000)
+            for _ in range(MOST_STEPS):
+                ids = self._ahead.step(await self._scheduled(admin), until_ms)
+                if not ids:
+                    break
+                await admin.start_now(ids)
+                ran += await self.run(**settings)
+        return Ran(ran)
+
+    def advance_sync(self, seconds: float, **settings: Any) -> Ran:
+        """Do what `advance` does, for a test without an event loop."""
+        return asyncio.run(self.advance(seconds, **settings))
+
     async def fire(self, schedule: str, **settings: Any) -> Ran:
         """Fire a schedule of the app now, and run its task and all others that may run.
 
@@ -191,6 +231,12 @@ class BurstWorker(Assertions):
         """Return the depths of the queues in which a task runs or may run now."""
         depths = await admin.depths(_queues(self.app, self.enqueued()))
         return {queue: depth for queue, depth in depths.items() if depth.queued or depth.in_flight}
+
+    async def _scheduled(self, admin: Admin) -> list[Scheduled]:
+        """List the tasks that are not due yet."""
+        queues = _queues(self.app, self.enqueued())
+        pages = [await admin.scheduled(queue, limit=MOST_SCHEDULED) for queue in queues]
+        return [task for page in pages for task in page]
 
     async def _without_context(self, admin: Admin, ran: Iterable[RanAttempt]) -> list[RanAttempt]:
         """List the attempts for which no hook was called: their job or arguments are unknown."""

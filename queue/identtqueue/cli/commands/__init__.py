@@ -7,7 +7,17 @@ import click
 from identtqueue import logs
 from identtqueue.beginning import undo_exit_on_sigterm
 from identtqueue.cli import contributed
-from identtqueue.cli.commands import acl, bridge, dead, limits, queues, selftest, tasks, worker
+from identtqueue.cli.commands import (
+    acl,
+    bridge,
+    dead,
+    limits,
+    queues,
+    scheduled,
+    selftest,
+    tasks,
+    worker,
+)
 
 
 class Commands(click.Group):
@@ -63,6 +73,7 @@ COMMANDS = (
     queues.pause,
     queues.resume,
     queues.workers,
+    scheduled.scheduled,
     selftest.selftest,
     tasks.task,
     worker.worker,
