@@ -13,6 +13,9 @@ sys.path.insert(0, "")
 
 import service
 
+FAILURE = getattr(service, "CheckFailed", ())
+"""Error of the service that is an answer."""
+
 
 def questions() -> Any:
     """Iterate over the calls that are asked for."""
@@ -28,7 +31,7 @@ async def serve(target: Any) -> None:
         method: Callable[..., Awaitable[object]] = getattr(target, name)
         try:
             answer(await method(*args))
-        except service.CheckFailed as error:
+        except FAILURE as error:
             answer(type(error).__name__)
 
 
@@ -43,5 +46,5 @@ else:
     for name, *args in questions():
         try:
             answer(getattr(service, name)(*args))
-        except service.CheckFailed as error:
+        except FAILURE as error:
             answer(type(error).__name__)

@@ -21,6 +21,8 @@ EXAMPLES: Final = ROOT / "examples" / "migrating"
 SHARED: Final = EXAMPLES / "shared"
 DRIVER: Final = Path(__file__).with_name("driver.py")
 PATIENCE_SECONDS: Final = 60
+WORKER: Final = "-m identtqueue worker jobs --concurrency 1 --lease-seconds 5"
+"""The command of a moved application's worker."""
 
 
 @dataclass(frozen=True)
@@ -29,15 +31,17 @@ class Application:
 
     Attributes:
         peer: the library that it moves away from.
-        side: "before" or "after" the move.
+        side: "before", "during" or "after" the move.
         programs: the command of each of its processes, behind the environment's `bin/`.
         requirements: hashed requirements of its environment; None: that of the tests.
+        uses_ours: whether it imports idenTTqueue.
     """
 
     peer: str
     side: str
     programs: tuple[str, ...]
     requirements: Path | None = None
+    uses_ours: bool = False
 
     def __str__(self) -> str:
         return f"{self.peer}-{self.side}"
@@ -56,7 +60,7 @@ class Application:
 
     def environment(self, redis_url: str, **more: str) -> dict[str, str]:
         """Make the environment variables of its processes."""
-        path = [SHARED, *((ROOT / "queue",) if self.requirements is None else ())]
+        path = [SHARED, *((ROOT / "queue",) if self.uses_ours else ())]
         return {
             "PATH": os.pathsep.join([str(Path(self.python).parent), os.defpath]),
             "HOME": os.environ.get("HOME", "/"),
@@ -70,8 +74,7 @@ class Application:
 
 def after(peer: str) -> Application:
     """Describe an application after its move."""
-    worker = "-m identtqueue worker jobs --concurrency 1 --lease-seconds 5"
-    return Application(peer, "after", (worker,))
+    return Application(peer, "after", (WORKER,), uses_ours=True)
 
 
 class Process:
@@ -125,11 +128,9 @@ class Service:
     def status(self, document: str) -> str:
         return str(self._call("status", document))
 
-    def report(self, document: str) -> dict[str, Any] | str:
+    def report(self, document: str) -> Any:
         """Return the report, or the name of the error that the service raised."""
-        answer = self._call("report", document, PATIENCE_SECONDS)
-        assert isinstance(answer, dict | str)
-        return answer
+        return self._call("report", document, PATIENCE_SECONDS)
 
     def _call(self, name: str, *args: object) -> object:
         assert self._process.stdin is not None
@@ -168,12 +169,12 @@ class Stage:
         with self._end:
             yield self
 
-    def service(self) -> Service:
-        """Start the service."""
+    def service(self, **environment: str) -> Service:
+        """Start the service, with additional environment variables."""
         process = subprocess.Popen(
             [self._application.python, str(DRIVER)],
             cwd=self._application.folder,
-            env=self._environment,
+            env=self._environment | environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

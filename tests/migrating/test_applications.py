@@ -45,7 +45,7 @@ class Scene:
     reports: dict[str, Any]
     asked: dict[str, int]
     forgotten: bool
-    after_a_kill: dict[str, Any] | str | None = None
+    after_a_kill: Any = None
 
 
 @pytest.fixture(scope="module", params=[*BEFORE, *AFTER], ids=str)
@@ -101,7 +101,7 @@ def play(stage: Stage, register: Register, *, kill: bool) -> Scene:
     )
 
 
-def kill_a_worker(stage: Stage, service: Service, worker: Process) -> dict[str, Any] | str:
+def kill_a_worker(stage: Stage, service: Service, worker: Process) -> Any:
     """Kill the worker while a job reads a page, and start another one; return the report."""
     page = stage.documents / upload(stage.documents, STUCK, line("X1000000E")) / "page-1.pgm"
     page.unlink()

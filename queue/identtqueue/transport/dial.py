@@ -12,14 +12,22 @@ from __future__ import annotations
 from asyncio import StreamReader
 from collections.abc import Mapping
 from socket import socket
-from typing import Any
+from typing import Any, Final
 
+import redis
 from redis import connection as blocking
 from redis.asyncio import connection as asynchronous
 
 from identtqueue.transport.budget import ReplyBudget, ReplyMeter
 from identtqueue.transport.offload import resolve, resolve_blocking
 from identtqueue.transport.reach import Reach
+
+_NAMES_DRIVERS = tuple(map(int, redis.__version__.split(".")[:2])) >= (7, 2)
+UNNAMED: Final[Mapping[str, Any]] = (
+    {"driver_info": None} if _NAMES_DRIVERS else {"lib_name": None, "lib_version": None}
+)
+"""Arguments of redis-py's connections, so that they do not send `CLIENT SETINFO`, which costs a
+round trip at each login and is unknown to Redis below 7.2."""
 
 
 class AsyncConnection(asynchronous.Connection):

@@ -27,6 +27,7 @@ from identtqueue.protocol.call import Call
 from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.dial import (
+    UNNAMED,
     AsyncConnection,
     AsyncTlsConnection,
     BlockingConnection,
@@ -153,7 +154,7 @@ async def _new_connection(
         socket_timeout=None,
         socket_connect_timeout=settings.connect_timeout_seconds,
         client_name=client_name,
-        driver_info=None,
+        **UNNAMED,
     )
 
 
@@ -278,7 +279,7 @@ def _new_blocking(settings: RedisSettings, client_name: str, server: Server | No
         socket_timeout=settings.response_timeout_seconds,
         socket_connect_timeout=settings.connect_timeout_seconds,
         client_name=client_name,
-        driver_info=None,
+        **UNNAMED,
     )
 
 

@@ -27,7 +27,7 @@ from identtqueue.errors import (
 )
 from identtqueue.transport import refusals
 from identtqueue.transport.address import Server
-from identtqueue.transport.dial import AsyncConnection, AsyncTlsConnection
+from identtqueue.transport.dial import UNNAMED, AsyncConnection, AsyncTlsConnection
 from identtqueue.transport.settings import RedisSettings
 
 _REFUSED: Final = (
@@ -120,7 +120,7 @@ def _arguments(settings: RedisSettings) -> dict[str, Any]:
         "socket_timeout": seconds,
         "socket_connect_timeout": seconds,
         "client_name": "identtqueue-sentinel",
-        "driver_info": None,
+        **UNNAMED,
     }
 
 
