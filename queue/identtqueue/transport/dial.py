@@ -30,6 +30,15 @@ UNNAMED: Final[Mapping[str, Any]] = (
 round trip at each login and is unknown to Redis below 7.2."""
 
 
+def with_host_check(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Add redis-py's option to check the host name, which is not its default below version 6.
+
+    Args:
+        arguments: those of a TLS connection. If they say something else, that counts.
+    """
+    return {"ssl_check_hostname": arguments.get("ssl_cert_reqs") != "none", **arguments}
+
+
 class AsyncConnection(asynchronous.Connection):
     """A TCP connection for asyncio.
 
@@ -87,6 +96,9 @@ class AsyncConnection(asynchronous.Connection):
 class AsyncTlsConnection(asynchronous.SSLConnection, AsyncConnection):
     """A TLS connection for asyncio. The certificate must match the host name, not the address."""
 
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**with_host_check(arguments))
+
     def _connection_arguments(self) -> Mapping[str, Any]:
         return {**super()._connection_arguments(), "server_hostname": self.host}
 
@@ -124,3 +136,6 @@ class BlockingConnection(blocking.Connection):
 
 class BlockingTlsConnection(blocking.SSLConnection, BlockingConnection):
     """A TLS connection for threads. The certificate must match the host name, not the address."""
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**with_host_check(arguments))

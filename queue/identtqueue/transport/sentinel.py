@@ -27,7 +27,7 @@ from identtqueue.errors import (
 )
 from identtqueue.transport import refusals
 from identtqueue.transport.address import Server
-from identtqueue.transport.dial import UNNAMED, AsyncConnection, AsyncTlsConnection
+from identtqueue.transport.dial import UNNAMED, AsyncConnection, AsyncTlsConnection, with_host_check
 from identtqueue.transport.settings import RedisSettings
 
 _REFUSED: Final = (
@@ -52,20 +52,23 @@ async def find_master(settings: RedisSettings) -> Server:
     arguments = _arguments(settings) | {"retry": AsyncRetry(NoBackoff(), 0)}
     name = settings.place.master_name
     kind = AsyncTlsConnection if settings.uses_tls else AsyncConnection
-    async with asyncio_sentinel.Sentinel(_pairs(settings), sentinel_kwargs=arguments) as sentinel:
+    sentinel = asyncio_sentinel.Sentinel(_pairs(settings), sentinel_kwargs=arguments)
+    for client in sentinel.sentinels:
+        client.connection_pool.connection_class = kind
+        client.connection_pool.connection_kwargs["reply_budget"] = settings.reply_budget
+        client.connection_pool.connection_kwargs["reach"] = settings.reach
+    try:
+        return Server.announced(*await sentinel.discover_master(name))
+    except _REFUSED:  # ask each Sentinel, to find out why
+        answers: list[Any] = []
         for client in sentinel.sentinels:
-            client.connection_pool.connection_class = kind
-            client.connection_pool.connection_kwargs["reply_budget"] = settings.reply_budget
-            client.connection_pool.connection_kwargs["reach"] = settings.reach
-        try:
-            return Server.announced(*await sentinel.discover_master(name))
-        except _REFUSED:  # ask each Sentinel, to find out why
-            answers: list[Any] = []
-            for client in sentinel.sentinels:
-                try:
-                    answers.append(await client.sentinel_masters())
-                except _REFUSED as error:
-                    answers.append(error)
+            try:
+                answers.append(await client.sentinel_masters())
+            except _REFUSED as error:
+                answers.append(error)
+    finally:
+        for client in sentinel.sentinels:
+            await client.aclose()
     raise _explain(settings, answers)
 
 
@@ -113,7 +116,8 @@ def _pairs(settings: RedisSettings) -> list[tuple[str, int]]:
 def _arguments(settings: RedisSettings) -> dict[str, Any]:
     # All Sentinels share the time-out of one connect, so that a silent one does not use it up.
     seconds = settings.connect_timeout_seconds / len(settings.place.servers) / 2
-    return settings.sentinel_arguments() | {
+    arguments = settings.sentinel_arguments()
+    return (with_host_check(arguments) if settings.uses_tls else arguments) | {
         "ssl": settings.uses_tls,
         "protocol": 2,
         "decode_responses": True,
