@@ -17,6 +17,7 @@ from identtqueue.retry import class_name
 from identtqueue.task import Result, State, TaskOptions
 from identtqueue.transport.address import Topology
 from identtqueue.transport.connect import async_redis
+from identtqueue.transport.dial import with_host_check
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.v02.deprecation import replaced, without_meaning
 from identtqueue.v02.exceptions import (
@@ -199,4 +200,6 @@ def raw_redis(settings: RedisSettings) -> Redis:
     arguments = settings.connection_arguments()
     if (path := arguments.pop("path", None)) is not None:
         arguments["unix_socket_path"] = path
+    if settings.uses_tls:
+        arguments = with_host_check(arguments)
     return Redis(ssl=settings.uses_tls, **arguments)
