@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import django
+
 FOLDER = Path(__file__).parents[1]
 
 SECRET_KEY = os.environ.get("SECRET_KEY", "for this example only")
@@ -34,7 +36,11 @@ TASKS = {
     }
 }
 
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+MAIL = "django.core.mail.backends.console.EmailBackend"
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": MAIL}}
+else:
+    EMAIL_BACKEND = MAIL
 
 # Because the root logger has a handler here, the worker adds none.
 LOGGING = {

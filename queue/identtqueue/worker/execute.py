@@ -19,6 +19,7 @@ from identtqueue.errors import BadArguments, InvalidInput, TimedOut, UnknownJob
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy, asked_seconds, is_one_of
 from identtqueue.task import Failure, Task
+from identtqueue.worker import observers
 from identtqueue.worker.attempt_log import log_about
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
@@ -117,6 +118,12 @@ class Executor:
         Returns:
             How the attempt ended.
         """
+        if not observers.OBSERVERS:
+            return await self._run(running)
+        with observers.observed(running.attempt):
+            return await self._run(running)
+
+    async def _run(self, running: Running) -> Outcome:
         outcome: Outcome
         try:
             outcome = Succeeded(await self._call(running))
@@ -126,6 +133,8 @@ class Executor:
         except BaseException as error:  # noqa: BLE001 - an attempt must end, also by SystemExit
             # Cancelled from outside, the meaning counts, whatever the job raised in response.
             outcome = running.meaning or self.judge(running, error)
+            if observers.OBSERVERS and outcome is not running.meaning:
+                observers.report(running.attempt, running.task, outcome, error)
         running.end_by = None
         if self._hooks.after_task and running.context is not None:
             running.outcome, running.reminders = outcome, 0

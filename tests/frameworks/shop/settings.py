@@ -2,6 +2,8 @@
 
 import os
 
+import django
+
 SECRET_KEY = "of no use"
 DEBUG = False
 USE_TZ = True
@@ -21,5 +23,9 @@ TASKS = {
     },
     "here": {"BACKEND": "frameworks.shop.framework.ImmediateBackend", "QUEUES": []},
 }
-EMAIL_BACKEND = "django.core.mail.backends.locmem.EmailBackend"
+MAIL = "django.core.mail.backends.locmem.EmailBackend"
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": MAIL}}
+else:
+    EMAIL_BACKEND = MAIL
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
