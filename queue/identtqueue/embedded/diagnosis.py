@@ -11,15 +11,16 @@ from identtqueue.errors import EmbeddedServerFailed
 LOG: Final = "valkey.log"
 MOST_LOG_BYTES: Final = 1024 * 1024
 """When a server starts and the log is larger, it is set aside as `valkey.log.1`."""
-_MOST_READ_BYTES: Final = 16 * 1024
 _MOST_LINES: Final = 3
 _LINE: Final = re.compile(r"^(?:\d+:\S+ \d+ \w+ \d+ [\d:.]+ ([*#.-]) )?(.*)$", re.MULTILINE)
 """A line of the log: a mark, of which # is a warning, and the message."""
 
+_READY: Final = "Ready to accept connections"
+"""Logged when the files are loaded. If the server has ended since, that was a crash."""
 _NEWER: Final = re.compile("handle RDB format version|invalid version in RDB|RDB version")
 _UNREADABLE: Final = re.compile(
     "Bad file format|Unexpected end of file|Internal error in RDB|Error reading the append|"
-    "Error loading|AOF loading|manifest file|Unrecoverable error|Short read"
+    "Error loading|manifest file|Unrecoverable error|Short read"
 )
 _NO_SPACE: Final = re.compile("No space left|Disk quota exceeded")
 
@@ -32,6 +33,8 @@ def find_reason(folder: Path, since: int) -> EmbeddedServerFailed | None:
         since: position in the log at which the server was started.
     """
     text = read_log(folder, since)
+    if _READY in text:
+        return None
     if _NEWER.search(text):
         return EmbeddedServerFailed(
             f"the files in {folder} were written by a newer server than the installed one: pip "
@@ -85,7 +88,7 @@ def read_log(folder: Path, since: int) -> str:
     try:
         with (folder / LOG).open("rb") as log:
             end = log.seek(0, 2)
-            log.seek(max(since, end - _MOST_READ_BYTES))
+            log.seek(max(since, end - MOST_LOG_BYTES))
             return log.read().decode(errors="replace")
     except OSError:
         return ""
