@@ -4,9 +4,9 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from litestar import Litestar, get, post
-from litestar.di import Provide
+from litestar.di import NamedDependency, Provide
 from litestar.exceptions import HTTPException, NotFoundException
-from litestar.params import JSONBody
+from litestar.params import FromPath, JSONBody
 from tasks import Count, count
 from tasks import app as queue
 
@@ -46,7 +46,7 @@ async def place_and_wait(data: JSONBody[dict[str, str]]) -> Count:
 
 
 @get("/texts/{task_id:str}")
-async def show(task_id: str, client: Client) -> dict[str, str]:
+async def show(task_id: FromPath[str], client: NamedDependency[Client]) -> dict[str, str]:
     """Say how far the work is."""
     try:
         info = await client.get_task(task_id)

@@ -7,7 +7,7 @@ import sys
 from types import ModuleType
 
 import pytest
-from litestar.testing import AsyncTestClient
+from httpx import ASGITransport, AsyncClient
 
 from testing.processes import ROOT
 from testing.redis_server import RedisServer
@@ -39,7 +39,8 @@ async def test_the_service(example: tuple[ModuleType, ModuleType]) -> None:
     tasks, service = example
     async with (
         serving(tasks.app.worker()),
-        AsyncTestClient(service.service) as http,
+        service.service.lifespan(),
+        AsyncClient(transport=ASGITransport(service.service), base_url="http://here") as http,
     ):
         answer = await http.post("/texts/now", json={"text": "one two three"})
         assert (answer.status_code, answer.json()) == (200, {"words": 3, "characters": 13})
