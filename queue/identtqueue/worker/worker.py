@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar, Unpack
 
 from identtqueue import logs
@@ -101,7 +101,7 @@ class Worker:
 
     def __init__(
         self,
-        jobs: Mapping[str, JobFunction | Job] | Iterable[Job] | Registry,
+        jobs: Mapping[str, JobFunction | Job] | Sequence[Job] | Iterator[Job] | Registry,
         redis_address: str | RedisSettings | None = None,
         queue_name: str | None = None,
         *,

@@ -156,7 +156,7 @@ def plan(at: datetime) -> None:
 def work() -> Worker:
     typed.worker(["mrz"], concurrency=3, before_task=[begin], max_retries=2, http_port=None).run()
     Worker(
-        {"read": read_mrz.function},
+        {"read": read_mrz.function, "job": job},
         "redis://redis",
         queue_names=["mrz", "default"],
         queue_weights={"mrz": 3},
