@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, Unpack, overload
 
+from identtqueue.app.call import JobCall, NeedsNoArguments
 from identtqueue.app.declared import Declarations
 from identtqueue.app.decorator import Decorator, TaskKeywords
 from identtqueue.app.handles import SyncTaskHandle, TaskHandle
-from identtqueue.app.job import AppJob, JobCall, NeedsNoArguments
+from identtqueue.app.job import AppJob
 from identtqueue.app.kinds import AsyncJob, PlainJob
 from identtqueue.checks import check_names
 from identtqueue.client.client import ClientKeywords
 from identtqueue.errors import InvalidInput
-from identtqueue.job_options import JobKeywords, JobOptions
-from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
-from identtqueue.signature import is_async
-from identtqueue.task import check_queue_name
 from identtqueue.transport.inherited import inheritance
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker_state import S, check_context, check_state
@@ -289,37 +285,3 @@ class App(Declarations[S]):
         )
         worker.pass_on(inheritance(self._redis_address, redis))
         return worker
-
-    def _declare(
-        self,
-        function: Callable[..., Any],
-        *,
-        queue: str | None = None,
-        name: str | None = None,
-        max_retries: int | None = None,
-        **given: Unpack[JobKeywords],
-    ) -> AppJob[Any, Any]:
-        """Make a function a job of this app: see `task`."""
-        options = JobOptions(**given)
-        if max_retries is not None:
-            if options.retry is not None:
-                raise InvalidInput("give max_retries or retry, not both")
-            options = replace(options, retry=RetryPolicy(max_retries=max_retries))
-        if isinstance(function, AppJob):  # a job of another app: use its function
-            function = function.function
-        if name is None:
-            name = getattr(function, "__name__", None)
-            if name is None:  # a partial or a callable object
-                raise InvalidInput(f"{function!r} has no name: give it one, @app.task(name=…)")
-        options.check(name, function)
-        kind = AsyncJob if is_async(function) else PlainJob
-        job: AppJob[Any, Any] = kind(
-            self,
-            function,
-            name=name,
-            queue=self.default_queue if queue is None else check_queue_name(queue),
-            job_options=options,
-        )
-        job.check_types()
-        self._declare_job(job)
-        return job

@@ -12,15 +12,13 @@ from typing import (
     Final,
     Generic,
     ParamSpec,
-    Protocol,
     Self,
     TypeVar,
     Unpack,
     cast,
 )
 
-import msgspec
-
+from identtqueue.app.call import JobCall
 from identtqueue.app.handles import SyncTaskHandle, TaskHandle
 from identtqueue.checks import check_names
 from identtqueue.errors import BadResult, InvalidInput, NotSerializable
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 
 MOST_SHAPES: Final = 256
 """Upper bound for the shapes of calls that a job remembers as valid. A shape is the classes of the
@@ -44,20 +41,6 @@ arguments, in order, and the names of those given by keyword."""
 
 _STARTS: Final = frozenset({"at", "delay_seconds"})
 """Options that say when a task may start. A task has at most one of them."""
-
-
-class JobCall(msgspec.Struct, Generic[R_co], frozen=True):
-    """A job with its arguments, not enqueued yet; `enqueue_many` takes these."""
-
-    job: AppJob[Any, R_co]
-    submission: Submission
-
-
-class NeedsNoArguments(Protocol):
-    """A job that can be called without arguments, for type checkers."""
-
-    def call(self, /) -> JobCall[Any]:
-        """Bind no arguments to the job."""
 
 
 class AppJob(Generic[P, R]):
