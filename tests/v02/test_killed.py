@@ -19,10 +19,11 @@ from testing.processes import environment
 from testing.redis_server import RedisServer
 from testing.serving import Serve
 from testing.waiting import LONG_SECONDS, eventually
-from v02.old import SUCCESS, OldClient, OldWorker, unpack
+from v02.old import SUCCESS, OldWorker, pack, unpack
 
-REQUESTS = 1_000
 KILLS = 3
+PUSHED = 350
+"""Requests before each kill: several batches, so that a kill can come between two."""
 
 
 class BridgeProcess:
@@ -64,44 +65,49 @@ def launch(redis_server: RedisServer, tmp_path: Path) -> Iterator[Callable[..., 
         each.kill()
 
 
-async def watch(bridge: BridgeProcess, look: Callable[[], bool]) -> None:
+def watch(bridge: BridgeProcess, look: Callable[[], bool]) -> None:
     """Look without a pause until something is true, so that the kill comes in the middle."""
-    await eventually(lambda: "become tasks" in bridge.log, "the bridge has started")
-    await asyncio.to_thread(_watch, bridge, look)
-
-
-def _watch(bridge: BridgeProcess, look: Callable[[], bool]) -> None:
     deadline = time.monotonic() + LONG_SECONDS
     while not look():
         assert bridge.process.poll() is None, bridge.log
         assert time.monotonic() < deadline, bridge.log
 
 
+def request(number: int, task_id: str) -> bytes:
+    return pack(
+        {
+            "task_id": task_id,
+            "function_name": "echo",
+            "args": [number],
+            "kwargs": {},
+            "enqueue_time": 1.5,
+        }
+    )
+
+
 @pytest.mark.slow
 async def test_no_request_is_lost_or_doubled_however_often_a_bridge_is_killed(
-    launch: Callable[..., BridgeProcess],
-    old_client: OldClient,
-    raw: redis.Redis,
-    serve: Serve,
-    queue: str,
+    launch: Callable[..., BridgeProcess], raw: redis.Redis, serve: Serve, queue: str
 ) -> None:
-    ids = [await old_client.push(queue, "echo", n) for n in range(REQUESTS)]
+    seed = random.Random(PUSHED)
     base = f"idtq:{{{queue}}}:"
-    tasks = {f"{queue}:{task_id}" for task_id in ids}
-    seed = random.Random(REQUESTS)
+    ids: list[str] = []
     in_the_middle = 0
     for _ in range(KILLS):
-        left = max(0, raw.llen(queue) - seed.randrange(1, REQUESTS // (KILLS + 1)))
         bridge = launch(queue)
-        await watch(bridge, lambda left=left: raw.llen(queue) <= left)
+        await eventually(lambda b=bridge: "become tasks" in b.log, "the bridge has started")
+        await eventually(lambda: not raw.exists(queue), "it has moved what was left")
+        new = [f"{queue}-{len(ids) + n}" for n in range(PUSHED)]
+        ids += new
+        left = seed.randrange(PUSHED)
+        raw.rpush(queue, *(request(int(i.rpartition("-")[2]), i) for i in new))
+        watch(bridge, lambda left=left: raw.llen(queue) <= left)
         bridge.kill()
         waiting = [f"{queue}:{unpack(each)['task_id']}" for each in raw.lrange(queue, 0, -1)]
         pending = [task_id.decode() for task_id in raw.lrange(base + "pending", 0, -1)]
-        in_the_middle += 0 < len(waiting) < left + REQUESTS // KILLS
-        assert len(waiting) + len(pending) == REQUESTS
-        assert {*waiting, *pending} == tasks
+        assert [*pending, *waiting] == [f"{queue}:{task_id}" for task_id in ids]
         assert {each.decode() for each in raw.zrange(base + "v02:owed", 0, -1)} == set(pending)
-
+        in_the_middle += 0 < len(waiting) < PUSHED
     assert in_the_middle > 0, "no kill came in the middle"
 
     ran: Counter[int] = Counter()
@@ -111,12 +117,13 @@ async def test_no_request_is_lost_or_doubled_however_often_a_bridge_is_killed(
         return n
 
     await serve({"echo": echo}, concurrency=100)
-    owed = raw.zcard(base + "v02:owed") - seed.randrange(1, REQUESTS // 10)
+    owed = raw.zcard(base + "v02:owed") - seed.randrange(1, PUSHED)
     bridge = launch(queue)
-    await watch(bridge, lambda: ran and raw.zcard(base + "v02:owed") <= owed)
+    await eventually(lambda: "become tasks" in bridge.log, "the bridge has started")
+    await asyncio.to_thread(watch, bridge, lambda: raw.zcard(base + "v02:owed") <= owed)
     bridge.kill()
     last = launch(queue)
-    await eventually(lambda: sum(ran.values()) >= REQUESTS, lambda: f"all ran: {last.log}")
+    await eventually(lambda: len(ran) == len(ids), lambda: f"all ran: {last.log}")
     await eventually(lambda: not raw.exists(base + "v02:owed"), lambda: f"all is paid: {last.log}")
     assert last.terminate() == 0, last.log
     assert set(ran.values()) == {1}
