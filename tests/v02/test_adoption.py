@@ -285,6 +285,14 @@ async def test_two_directions_are_refused(
         (["a"], "redis+cluster://localhost", "does not know clusters"),
     ],
 )
-def test_bad_settings_are_refused(queues: list[str], address: str, message: str) -> None:
+def test_bad_names_are_refused(queues: list[str], address: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         Bridge(queues, address)
+
+
+@pytest.mark.parametrize(
+    "setting", ["ttl_seconds", "concurrency", "answer_seconds", "max_deliveries"]
+)
+def test_bad_settings_are_refused(setting: str) -> None:
+    with pytest.raises(InvalidInput, match=f"{setting}=0: must be"):
+        Bridge(["a"], "redis://localhost", **{setting: 0})

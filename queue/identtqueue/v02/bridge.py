@@ -92,6 +92,7 @@ class Bridge:
         check_duration("ttl_seconds", ttl_seconds)
         check_duration("answer_seconds", answer_seconds)
         check_count("max_deliveries", max_deliveries)
+        check_count("concurrency", concurrency)
         self._settings = RedisSettings.of(redis_address)
         if self._settings.topology is Topology.CLUSTER:
             raise InvalidInput(

@@ -120,8 +120,8 @@ class Forwarding(Registry):
         asked = Request(context, args, kwargs, queue, self._redis)
         last = await asked.deliveries()
         for delivery in range(max(1, last), self._patience.max_deliveries + 1):
-            await asked.push(delivery)
             try:
+                await asked.push(delivery)
                 answer = await self._answer(asked, delivery)
             except asyncio.CancelledError:
                 await asked.withdraw(delivery)
