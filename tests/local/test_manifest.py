@@ -120,6 +120,30 @@ MISTAKES = {
         {"kind": "Secret", "metadata": {"name": "s"}, "data": {"password": "?"}},
         "Secret s: data.password is not base64: write plain text in `stringData`",
     ),
+    "a name that is a path": (
+        {"kind": "Secret", "metadata": {"name": "../x"}},
+        "metadata.name is '../x': use at most 63 of a-z, 0-9, '-' and '.'",
+    ),
+    "a key that is a path": (
+        {"kind": "Secret", "metadata": {"name": "s"}, "stringData": {"..": "x"}},
+        "Secret s: '..': a key has letters, digits, '-', '_' and '.' only",
+    ),
+    "variables that are no list": (
+        changed(TASK_QUEUE, f"{CONTAINER}.env", {"A": "1"}),
+        "spec.template.spec.containers[0].env is no list",
+    ),
+    "a probe that is none": (
+        changed(
+            TASK_QUEUE,
+            f"{CONTAINER}.livenessProbe",
+            {"httpGet": {"path": "/"}, "periodSeconds": "often"},
+        ),
+        "containers[0].livenessProbe can't be read: write httpGet",
+    ),
+    "a time that is none": (
+        changed(TASK_QUEUE, "spec.template.spec.terminationGracePeriodSeconds", "1m"),
+        "terminationGracePeriodSeconds is '1m': write a number of seconds",
+    ),
     "nothing": ({"kind": "Service", "metadata": {"name": "s"}}, "there is no TaskQueue in it"),
 }
 

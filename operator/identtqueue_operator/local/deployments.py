@@ -49,7 +49,11 @@ class Deployments:
             self._alarm.clear()
             due, self._due = self._due, set()
             for key in due:
-                self._sync(key)
+                try:
+                    self._sync(key)
+                except Exception:
+                    # One object of an unforeseen form must not stop the service for all.
+                    logger.exception("Deployment %s cannot be followed", key.name)
 
     def stop(self) -> None:
         """Make no more pods, because this process ends."""

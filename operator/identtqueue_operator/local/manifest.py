@@ -8,6 +8,7 @@ field. What would change the meaning, such as a variable from a ConfigMap, is an
 import base64
 import binascii
 import copy
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,19 +18,18 @@ import yaml
 
 from identtqueue_operator.api.v1alpha1 import API_VERSION, KIND, TaskQueueSpec
 from identtqueue_operator.local.addresses import Addresses
-from identtqueue_operator.local.command import no_command, unsupported_source
 from identtqueue_operator.local.objects import NAMESPACE, Json
+from identtqueue_operator.local.pod_checks import check_pod
 from identtqueue_operator.local.unknown_fields import unknown_fields
 from identtqueue_operator.model import Key
 from identtqueue_operator.rounds.resource import validate
 
 PLURALS = {KIND: "taskqueues", "Deployment": "deployments", "Secret": "secrets"}
 """The kinds that are read, with their plurals."""
-_RUN = frozenset({"name", "command", "args", "env", "ports"})
-"""Fields of a container that mean something to a process."""
-_PROBES = frozenset({"livenessProbe", "readinessProbe", "startupProbe"})
-_POD = frozenset({"containers", "terminationGracePeriodSeconds", "automountServiceAccountToken"})
-"""Fields of a pod's specification that mean something here, or need no word."""
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
+_SECRET_KEY = re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]+")
+MOST_NAME_CHARACTERS = 63
+"""Longest name of a TaskQueue. Kubernetes allows longer ones for some kinds."""
 
 
 class BadManifest(Exception):
@@ -111,7 +111,12 @@ class _Reading:
             name: metadata[name] for name in ("name", "labels", "annotations") if name in metadata
         }
         kept["namespace"] = str(metadata.get("namespace") or NAMESPACE)
-        key = Key(kept["namespace"], str(metadata["name"]))
+        kept["name"] = str(metadata["name"])
+        key = Key(kept["namespace"], kept["name"])
+        for what, name in (("metadata.name", key.name), ("metadata.namespace", key.namespace)):
+            if not _NAME.fullmatch(name) or len(name) > MOST_NAME_CHARACTERS:
+                text = f"is {name!r}: use at most {MOST_NAME_CHARACTERS} of a-z, 0-9, '-' and '.'"
+                self._problems.append(f"{where}: {what} {text}")
         if (plural, key) in self._manifest.objects:
             self._problems.append(f"{where} is in the file twice")
             return
@@ -165,7 +170,7 @@ class _Reading:
         if isinstance(found, str):
             self._problems += [f"{where}: {text}" for text in found.split("; ")]
         elif found.template is not None:
-            self._check_pod(found.template.spec, where, "spec.template.spec", _workers(found))
+            self._check_pod(found.template.spec, where, _workers(found))
 
     def _check_reference(self, key: Key, body: Json, deployments: set[Key]) -> None:
         reference = (body.get("spec") or {}).get("workloadRef")
@@ -200,61 +205,26 @@ class _Reading:
         replicas = spec.get("replicas", 1)
         if not isinstance(replicas, int) or isinstance(replicas, bool) or replicas < 0:
             self._problems.append(f"{where}: spec.replicas is {replicas!r}: write a number")
-        self._check_pod(template["spec"], where, "spec.template.spec", None)
+        self._check_pod(template["spec"], where, None)
 
     def _check_pod(
-        self, pod: Mapping[str, Any], where: str, path: str, workers: frozenset[str] | None
+        self, pod: Mapping[str, Any], where: str, workers: frozenset[str] | None
     ) -> None:
-        """Check the specification of a pod.
-
-        Args:
-            pod: the specification.
-            where: the object, in words.
-            path: of the specification in it.
-            workers: the containers that have to run; None: at least the first.
-        """
-        containers = pod.get("containers")
-        if not isinstance(containers, list) or not containers:
-            self._problems.append(f"{where}: {path}.containers is missing")
-            return
-        self._ignore("fields of pods", *(name for name in pod if name not in _POD))
-        for number, container in enumerate(containers):
-            at = f"{where}: {path}.containers[{number}]"
-            if not isinstance(container, dict):
-                self._problems.append(f"{at} is no container")
-            elif container.get("command"):
-                self._check_container(container, at)
-            elif number == 0 if workers is None else container.get("name") in workers:
-                self._problems.append(f"{at}: {no_command(container)}")
-            else:
-                self._ignore("containers without a command", str(container.get("name")))
-
-    def _check_container(self, container: Json, at: str) -> None:
-        for name in ("command", "args"):
-            value = container.get(name)
-            if value is not None and not isinstance(value, list):
-                self._problems.append(f"{at}.{name} is no list")
-        if container.get("envFrom"):
-            text = "not supported without Kubernetes: write the variables in `env`"
-            self._problems.append(f"{at}.envFrom: {text}")
-        for item in container.get("env") or ():
-            source = item.get("valueFrom") if isinstance(item, dict) else None
-            if not isinstance(item, dict) or not item.get("name"):
-                self._problems.append(f"{at}.env: a variable has no name")
-            elif source is not None and not {"fieldRef", "secretKeyRef"} & source.keys():
-                text = unsupported_source(item["name"], source, container)
-                self._problems.append(f"{at}: {text}")
-        for name in sorted(_PROBES & container.keys()):
-            if not (container[name] or {}).get("httpGet"):
-                self._ignore("probes that are not httpGet", name)
-        ignored = container.keys() - _RUN - _PROBES
-        self._ignore("fields of containers", *ignored)
+        """Check the specification of a pod; see `check_pod`."""
+        findings = check_pod(pod, workers)
+        self._problems += [f"{where}: spec.template.spec.{text}" for text in findings.problems]
+        for what, names in findings.ignored.items():
+            self._ignore(what, *names)
 
     # --- Secrets ---
 
     def _check_secret(self, body: Json, where: str) -> None:
         """Check the values, and write all of them as the API server stores them."""
         data = dict(body.get("data") or {})
+        for name in (*data, *(body.get("stringData") or ())):
+            if not _SECRET_KEY.fullmatch(str(name)):
+                text = "a key has letters, digits, '-', '_' and '.' only"
+                self._problems.append(f"{where}: {name!r}: {text}")
         for name, value in data.items():
             try:
                 base64.b64decode(value, validate=True)
