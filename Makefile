@@ -13,7 +13,7 @@ SIDE_BY_SIDE := 3
 PYTEST := $(VENV)/bin/pytest --dist loadfile
 # The two lower rungs; CONTRIBUTING.md says which is for when.
 FAST_TESTS := tests/architecture tests/unit
-CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker tests/operator tests/cli
+CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker tests/operator tests/cli tests/local
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 

@@ -6,9 +6,13 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from identtqueue import Client
 from identtqueue.embedded import EmbeddedServer
 from testing.local import LocalInstance, task_queue, write
+
+pytestmark = pytest.mark.slow
 
 
 async def test_a_task_queue_without_an_address(

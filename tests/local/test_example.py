@@ -89,6 +89,7 @@ async def test_the_commands_of_the_readme(environ: dict[str, str], tmp_path: Pat
     assert code == 0, log.read_text()
 
 
+@pytest.mark.slow
 def test_a_contributed_command_is_listed_and_one_without_its_extra_says_so(
     environ: dict[str, str], tmp_path: Path
 ) -> None:

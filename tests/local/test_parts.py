@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import io
 import os
+import signal
 import sys
 import threading
 from collections.abc import AsyncIterator
@@ -175,6 +176,16 @@ async def test_one_that_ignores_sigterm_is_killed_when_its_time_is_over(guard: G
     async with running(guard, "sh", "-c", script, grace_seconds=0.1) as (container, said):
         await eventually(lambda: "up" in said, lambda: str(said))
     assert container.status["state"]["terminated"]["exitCode"] == 137
+
+
+async def test_a_keeper_that_was_killed_is_replaced_and_knows_what_runs(guard: Guard) -> None:
+    async with running(guard, "sh", "-c", "echo up; exec sleep 600") as (_, said):
+        await eventually(lambda: "up" in said, lambda: str(said))
+        first = guard.keeper
+        os.kill(first, signal.SIGKILL)
+        await eventually(lambda: guard.keeper != first)
+        await guard.close()  # as if this process had ended
+        await eventually(lambda: "ended with exit code 137 (SIGKILL)" in said, lambda: str(said))
 
 
 # --- Deployments ---

@@ -33,6 +33,12 @@ class Guard:
         self._keeper: subprocess.Popen[bytes] | None = None
         self._watching: asyncio.Task[None] | None = None
 
+    @property
+    def keeper(self) -> int:
+        """Process id of the keeper."""
+        assert self._keeper is not None
+        return self._keeper.pid
+
     def start(self) -> None:
         """Start the keeper."""
         self._spawn()
@@ -55,9 +61,8 @@ class Guard:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        if self._keeper is not None and self._keeper.stdin is not None:
-            with contextlib.suppress(OSError):
-                self._keeper.stdin.close()
+        if self._keeper is not None:
+            self._hang_up()
             await asyncio.to_thread(self._keeper.wait)
 
     def _spawn(self) -> None:
@@ -73,10 +78,18 @@ class Guard:
         for group in self._groups:
             self._send(f"+{group}\n")
 
+    def _hang_up(self) -> None:
+        """Close the pipe to the keeper."""
+        assert self._keeper is not None
+        assert self._keeper.stdin is not None
+        with contextlib.suppress(OSError):  # what was not sent is lost, since it has died
+            self._keeper.stdin.close()
+
     def _send(self, line: str) -> None:
         assert self._keeper is not None
         assert self._keeper.stdin is not None
-        with contextlib.suppress(OSError):  # it has died, and is replaced soon
+        # It may have died, and is replaced soon; or it is closed, and has ended all that was left.
+        with contextlib.suppress(OSError, ValueError):
             self._keeper.stdin.write(line.encode())
             self._keeper.stdin.flush()
 
@@ -87,4 +100,5 @@ class Guard:
             await asyncio.sleep(PAUSE_SECONDS)
             if self._keeper.poll() is not None:
                 logger.warning("the keeper process has ended; another one is started")
+                self._hang_up()
                 self._spawn()
