@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from identtqueue import (
+    App,
     Client,
     InvalidInput,
     ResultTimeout,
@@ -227,6 +228,11 @@ async def test_progress_is_what_a_client_would_see() -> None:
         task = await app.jobs["read"].enqueue(Document("a", 7))
         assert [value async for value in task.progress()] == [{"page": 7}]
         assert await app.client.get_progress(task.task_id) == {"page": 7}
+        assert await app.client.get_arguments(task.task_id) is None  # it has succeeded
+        failed = await app.jobs["fail"].enqueue()
+        arguments = await app.client.get_arguments(failed.task_id)
+        assert arguments is not None
+        assert arguments.function_name == "fail"
         info = await app.client.get_task(task.task_id)
         assert info is not None
         assert (info.state, info.attempt, info.progress) == (State.SUCCEEDED, 1, {"page": 7})
@@ -290,6 +296,19 @@ async def test_a_job_without_end_is_noticed(monkeypatch: pytest.MonkeyPatch) -> 
     app, _ = new_app()
     with Inline(app), pytest.raises(InvalidInput, match="again: does it enqueue itself"):
         await app.jobs["again"].enqueue()
+
+
+async def test_the_jobs_of_an_included_app() -> None:
+    orders, (app, _) = App(default_queue="orders"), new_app()
+
+    @orders.task
+    async def ship(ctx: object, number: int) -> int:
+        return number + 1
+
+    app.include(orders)
+    with Inline(app) as inline:
+        assert await (await ship.enqueue(1)).result() == 2
+        inline.assert_enqueued(ship, 1)
 
 
 async def test_an_unknown_job_fails_at_once() -> None:

@@ -11,18 +11,16 @@ from typing import Any, Final, Self, Unpack
 
 from identtqueue.admin import Admin
 from identtqueue.app import App
-from identtqueue.protocol import codec
 from identtqueue.protocol.answers import QueueDepth, Scheduled
 from identtqueue.testing.ahead import Ahead
 from identtqueue.testing.burst_clients import ServerClients
+from identtqueue.testing.burst_run import BurstRun
 from identtqueue.testing.cron import cron_call
 from identtqueue.testing.enqueued import Assertions, EnqueueLog
 from identtqueue.testing.ran import Ran, RanAttempt
 from identtqueue.testing.server import TestServer, shared_server
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.worker.context import Context
 from identtqueue.worker.keywords import WorkerKeywords
-from identtqueue.worker.outcome import Outcome, Retried, Succeeded
 from identtqueue.worker.worker import Worker
 
 MOST_STEPS: Final = 1_000
@@ -33,10 +31,6 @@ MOST_SCHEDULED: Final = 10_000
 
 LOOK_SECONDS: Final = 0.01
 """Interval at which a run looks whether its queues are empty, besides after each attempt."""
-
-TURNS: Final = 10
-"""Turns of the event loop that the last attempt of a run waits for, so that the stopping worker has
-cancelled its fetch loop before the slot of the attempt is free."""
 
 
 class BurstWorker(Assertions):
@@ -135,7 +129,7 @@ class BurstWorker(Assertions):
             if await self._depths(admin):
                 one_at_a_time = {"concurrency": 1} if max_attempts else {}
                 worker = self._worker({**settings, **one_at_a_time})
-                burst = _Burst(worker, max_attempts)
+                burst = BurstRun(worker, max_attempts)
                 try:
                     async with asyncio.timeout(timeout_seconds):
                         await self._watch(admin, burst)
@@ -210,7 +204,7 @@ class BurstWorker(Assertions):
         Args:
             **settings: settings of the worker, added to those of this object.
         """
-        burst = _Burst(self._worker(settings), None)
+        burst = BurstRun(self._worker(settings), None)
         try:
             yield burst.worker
         finally:
@@ -222,7 +216,7 @@ class BurstWorker(Assertions):
         worker.settings = replace(worker.settings, cron=())
         return worker
 
-    async def _watch(self, admin: Admin, burst: _Burst) -> None:
+    async def _watch(self, admin: Admin, burst: BurstRun) -> None:
         """Wait until the worker has nothing to do, or has ended."""
         while not burst.has_ended and await self._depths(admin):
             await burst.something_happened(LOOK_SECONDS)
@@ -257,71 +251,6 @@ class BurstWorker(Assertions):
                     )
                 self._buried.add(info.task_id)
         return found
-
-
-class _Burst:
-    """One run of a worker: its asyncio task, and the attempts that have ended.
-
-    Args:
-        worker: the worker.
-        max_attempts: number of attempts after which it stops; None: it does not stop by itself.
-    """
-
-    def __init__(self, worker: Worker, max_attempts: int | None) -> None:
-        hooks = worker.settings.hooks
-        after_task = (*hooks.after_task, self._note)
-        worker.settings = replace(worker.settings, hooks=replace(hooks, after_task=after_task))
-        self.worker = worker
-        self.ran: list[RanAttempt] = []
-        self._most = max_attempts
-        self._happened = asyncio.Event()
-        self._serving = asyncio.ensure_future(worker.serve())
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether the worker has ended, or has run what it may."""
-        return self._serving.done() or (self._most is not None and len(self.ran) >= self._most)
-
-    async def something_happened(self, seconds: float) -> None:
-        """Wait until an attempt has ended, or the worker, or for some time."""
-        happened = asyncio.ensure_future(self._happened.wait())
-        try:
-            await asyncio.wait(
-                {self._serving, happened}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
-            )
-        finally:
-            happened.cancel()
-        self._happened.clear()
-
-    async def stop(self) -> None:
-        """Stop the worker in order.
-
-        Raises:
-            Exception: a start-up hook has raised it.
-        """
-        self.worker.stop()
-        await self._serving
-
-    async def _note(self, context: Context, outcome: Outcome) -> None:
-        """Note the end of an attempt: the last of its `after_task` hooks."""
-        value = codec.decode_value(outcome.data) if isinstance(outcome, Succeeded) else None
-        self.ran.append(
-            RanAttempt(
-                task_id=context.task_id,
-                job=context.function_name,
-                queue=context.queue,
-                attempt=context.attempt,
-                outcome=outcome.name,
-                value=value,
-                failure=outcome.failure,
-                retry_seconds=outcome.retry_seconds if isinstance(outcome, Retried) else None,
-            )
-        )
-        self._happened.set()
-        if self.has_ended:
-            self.worker.stop()
-            for _ in range(TURNS):
-                await asyncio.sleep(0)
 
 
 def _queues(app: App, tasks: Iterable[Any]) -> list[str]:

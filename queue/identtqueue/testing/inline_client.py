@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 from identtqueue.client.client import Client
 from identtqueue.client.many import NoResult
 from identtqueue.client.sync import SyncClient
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Receipt
 from identtqueue.protocol.submission import Submission
-from identtqueue.task import Result, TaskInfo, check_queue_name, queue_of
+from identtqueue.task import Result, State, Task, TaskInfo, check_queue_name, queue_of
 
 if TYPE_CHECKING:
     from identtqueue.testing.mode import Mode
@@ -64,6 +65,10 @@ class InlineClient(Client):
     async def get_task(self, task_id: str) -> TaskInfo | None:
         """See `Client.get_task`."""
         return _info(self._mode, task_id)
+
+    async def get_arguments(self, task_id: str) -> Task | None:
+        """See `Client.get_arguments`."""
+        return _arguments(self._mode, task_id)
 
     async def get_progress(self, task_id: str) -> Any | None:
         """See `Client.get_progress`."""
@@ -173,6 +178,10 @@ class InlineSyncClient(SyncClient):
         """See `Client.get_task`."""
         return _info(self._mode, task_id)
 
+    def get_arguments(self, task_id: str) -> Task | None:
+        """See `Client.get_arguments`."""
+        return _arguments(self._mode, task_id)
+
     def get_progress(self, task_id: str) -> Any | None:
         """See `Client.get_progress`."""
         info = _info(self._mode, task_id)
@@ -192,6 +201,14 @@ def _info(mode: Mode, task_id: str) -> TaskInfo | None:
     queue_of(task_id)
     task = mode.store.get(task_id)
     return task.info if task is not None else None
+
+
+def _arguments(mode: Mode, task_id: str) -> Task | None:
+    queue_of(task_id)
+    task = mode.store.get(task_id)
+    if task is None or task.state in (State.SUCCEEDED, State.CANCELLED):
+        return None
+    return codec.decode_task(task.payload)
 
 
 def _result(mode: Mode, task_id: str) -> Any | None:

@@ -62,7 +62,7 @@ class Ran(Sequence[RanAttempt]):
 
     def __repr__(self) -> str:
         lines = "".join(f"\n  {attempt.job}: {attempt.outcome}" for attempt in self)
-        return f"<Ran: {len(self)} attempts{lines}>"
+        return f"<Ran: {len(self)} attempt{'s' if len(self) != 1 else ''}{lines}>"
 
     @property
     def jobs(self) -> list[str]:
