@@ -12,7 +12,7 @@ import pytest
 import redis
 
 from identtqueue import TaskFailed
-from identtqueue.errors import IdenttqueueError, NotSerializable
+from identtqueue.errors import IdenttqueueError, InvalidInput, NotSerializable
 from identtqueue.v02 import client as client_module
 from identtqueue.v02 import exceptions, job
 from identtqueue.v02 import worker as worker_module
@@ -179,6 +179,14 @@ async def test_the_rest(client: Client, redis_server: RedisServer, queue: str) -
         await client.enqueue_job(queue, "a", object())
     assert issubclass(ResultNotFound, ClientTimeoutException)
     assert not issubclass(ErrorException, TaskFailed)
+
+
+@pytest.mark.parametrize(
+    "address", ["embedded", "redis+cluster://localhost", "redis+sentinel://localhost/master"]
+)
+def test_the_raw_client_is_for_a_single_server(address: str) -> None:
+    with pytest.raises(InvalidInput, match="a single server only"):
+        _ = Client(address).redis
 
 
 async def _never(_ctx: object, **_kwargs: object) -> None: ...

@@ -84,7 +84,7 @@ class Client:
         """A client of redis-py, for commands of your own.
 
         Raises:
-            InvalidInput: the address is that of Sentinels or of a cluster.
+            InvalidInput: the address is that of Sentinels, a cluster or an embedded server.
         """
         return raw_redis(self._settings)
 
@@ -190,12 +190,12 @@ def raw_redis(settings: RedisSettings) -> Redis:
     """Make a client of redis-py for the same server.
 
     Raises:
-        InvalidInput: the address is that of Sentinels or of a cluster.
+        InvalidInput: the address is that of Sentinels, a cluster or an embedded server.
     """
-    if settings.topology is not Topology.STANDALONE:
+    if settings.topology is not Topology.STANDALONE or settings.place.embedded is not None:
         raise InvalidInput(
-            "identtqueue.v02: the attribute redis exists for a single server only: make a client "
-            "of redis-py for Sentinels or a cluster"
+            "identtqueue.v02: the attribute redis exists for the address of a single server only: "
+            "make a client of redis-py for Sentinels, a cluster or an embedded server"
         )
     arguments = settings.connection_arguments()
     if (path := arguments.pop("path", None)) is not None:

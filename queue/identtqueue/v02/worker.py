@@ -110,7 +110,7 @@ class Worker:
         """A client of redis-py, for commands of your own.
 
         Raises:
-            InvalidInput: the address is that of Sentinels or of a cluster.
+            InvalidInput: the address is that of Sentinels, a cluster or an embedded server.
         """
         return raw_redis(self._settings)
 
