@@ -69,7 +69,7 @@ async def test_the_third_signal_kills_workers_that_do_not_end(
     await instance.logged('"message": "begun"')
     (pod,) = instance.items("pods")
     for signal_number, said in (
-        (signal.SIGTERM, "stopping: 1 pod"),
+        (signal.SIGTERM, "stopping: 1 pod finishes"),
         (signal.SIGINT, "the workers get SIGTERM"),
         (signal.SIGINT, "the workers get SIGKILL"),
     ):
@@ -79,6 +79,8 @@ async def test_the_third_signal_kills_workers_that_do_not_end(
     rows = [json.loads(line) for line in instance.log.splitlines()]
     (begun,) = [row for row in rows if row["message"] == "begun"]
     assert begun["pod"] == pod["metadata"]["name"]
+    (kept,) = json.loads((instance.state / "state.json").read_text())["pods"]
+    assert kept["body"]["metadata"]["name"] == pod["metadata"]["name"], "the next one requeues"
     search = ["pgrep", "-f", "trap '' TER[M]; echo begun"]
     found = await asyncio.to_thread(subprocess.run, search, check=False)
     assert found.returncode == 1, "nothing of it is left"

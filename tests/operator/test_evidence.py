@@ -41,6 +41,15 @@ def test_the_next_incarnation_in_the_same_pod_lives():
     assert verdict(a_pod, worker(a_pod, registered_at=997.0, connected=False)) == "lease"
 
 
+def test_a_time_with_a_fraction_is_exact():
+    """Whole seconds are rounded down, so another incarnation may be as old as the end."""
+    exact = pod("p", containers=(replace(RESTARTED, ended_at=995.25),))
+    assert verdict(exact, worker(exact, registered_at=995.5, connected=False)) == "lease"
+    assert verdict(exact, worker(exact, registered_at=995.0, connected=False)).startswith("cont")
+    whole = pod("p", containers=(RESTARTED,))
+    assert verdict(whole, worker(whole, registered_at=995.5, connected=False)).startswith("cont")
+
+
 def test_a_container_that_waits_to_be_restarted():
     a_pod = pod("p", containers=(ENDED,))
     assert verdict(a_pod, worker(a_pod, registered_at=900.0, connected=False)).startswith(

@@ -16,10 +16,12 @@ from identtqueue_operator.local.probes import Probe
 from identtqueue_operator.local.process import Running
 
 FIRST_BACKOFF_SECONDS = 10.0
+"""Pause before the second restart. Each further one is twice as long."""
 LONGEST_BACKOFF_SECONDS = 300.0
 STEADY_SECONDS = 600.0
 """After so long without an end, the next restart comes at once again."""
 FOREVER_SECONDS = 86_400.0
+"""Longer than any process outlives a SIGKILL."""
 START_PERIOD_SECONDS = 0.1
 """Period of the probes until the first success, which costs a local worker next to nothing."""
 

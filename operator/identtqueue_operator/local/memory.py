@@ -22,7 +22,8 @@ class Memory:
         processes: returns the process ids of each pod, by UID.
 
     Attributes:
-        leftovers: pods of an earlier instance that are still evidence.
+        leftovers: pods of an earlier instance that are still evidence, and pods whose processes did
+            not end in order while this one stops.
     """
 
     def __init__(
@@ -34,7 +35,8 @@ class Memory:
         self._folder = folder
         self._objects = objects
         self._processes = processes
-        self.leftovers: Sequence[Json] = ()
+        self.leftovers: list[Json] = []
+        self._stops = False
         self._alarm = asyncio.Event()
         objects.listen(self._hear)
 
@@ -45,6 +47,10 @@ class Memory:
             await asyncio.sleep(PAUSE_SECONDS)
             self._alarm.clear()
             self.save()
+
+    def stop(self) -> None:
+        """Keep the pods that do not end in order from now on, because no round sees their end."""
+        self._stops = True
 
     def save(self) -> None:
         """Save the TaskQueues' statuses, and the pods with their processes."""
@@ -65,6 +71,15 @@ class Memory:
             if (pids := processes.get(body["metadata"]["uid"])) is not None:
                 yield {"body": body, "processes": [each for each in map(identify, pids) if each]}
 
-    def _hear(self, _event: str, plural: str, _body: Json) -> None:
+    def _hear(self, event: str, plural: str, body: Json) -> None:
         if plural in ("taskqueues", "pods"):
             self._alarm.set()
+        if self._stops and plural == "pods" and event == "DELETED" and not _ended_in_order(body):
+            self.leftovers.append({"body": body, "processes": []})
+
+
+def _ended_in_order(pod: Json) -> bool:
+    """Return whether all processes of a pod ended with exit code 0, as a drained worker does."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or []
+    ends = [each["state"].get("terminated") or {} for each in statuses]
+    return all(end.get("exitCode") == 0 for end in ends)

@@ -40,6 +40,7 @@ from identtqueue_operator.workload.deployment import DEPLOYMENT
 logger = logging.getLogger(__name__)
 
 LOG_FORMAT = "IDENTTQUEUE_LOG_FORMAT"
+"""Variable by which workers of this library learn the format of log lines."""
 LEFTOVER_SECONDS = 30.0
 """How long the pods of a killed instance stay in the store, as evidence of their end."""
 
@@ -51,7 +52,7 @@ class Options:
     files: Sequence[Path]
     state: Path
     log_format: LogFormat
-    """The form of log lines, which workers of this library take up."""
+    """The format of log lines."""
     timings: Timings = DEFAULTS
 
 
@@ -117,7 +118,9 @@ class Instance:
         controller = Controller(self._settings, kube, meter)
         meter.watch(controller.snapshots, lambda: kube.writes)
         _connect(self._objects, controller)
-        control = Control(self._objects, self._take_up, self._addresses.shown, meter.exposition)
+        control = Control(
+            self._objects, self._files.take_up, self._addresses.shown, meter.exposition
+        )
         self._guard.start()
         parts: list[asyncio.Task[None]] = []
         try:
@@ -148,27 +151,27 @@ class Instance:
         """Return when a signal asks to stop; take up the files at SIGHUP."""
         while await self._signals.get() == signal.SIGHUP:
             try:
-                changes = self._take_up(None)
+                changes = self._files.take_up()
             except BadManifest as error:
                 logger.error("the files stay as they were: %s", error)
             else:
                 logger.info("files read again: %s", ", ".join(changes) or "nothing has changed")
-
-    def _take_up(self, path: Path | None) -> list[str]:
-        return self._files.take_up(path)
 
     # --- stop ---
 
     async def _stop(self, controller: Controller, parts: list[asyncio.Task[None]]) -> None:
         """Stop the operator's rounds, then all pods."""
         self._deployments.stop()
+        self._remembering.stop()
         await controller.close()
         self._pods.end_all()
         if len(self._pods):
-            text = "stopping: %d pods finish their tasks; a second signal cuts them off"
-            logger.info(
-                text.replace("pods", "pod" if len(self._pods) == 1 else "pods"), len(self._pods)
+            who = (
+                "1 pod finishes its"
+                if len(self._pods) == 1
+                else f"{len(self._pods)} pods finish their"
             )
+            logger.info("stopping: %s tasks; a second signal cuts them off", who)
         hurrying = asyncio.get_running_loop().create_task(self._hurry(), name="hurry")
         await self._pods.ended()
         for task in (hurrying, *parts):
@@ -177,8 +180,7 @@ class Instance:
 
     async def _hurry(self) -> None:
         """Pass on further signals: the workers cut off their tasks, then they are killed."""
-        numbers = (signal.SIGTERM, signal.SIGKILL)
-        for number in numbers:
+        for number in (signal.SIGTERM, signal.SIGKILL):
             while await self._signals.get() == signal.SIGHUP:
                 pass
             logger.warning("the workers get %s", number.name)
