@@ -2,7 +2,7 @@
 
 import os
 
-from flask import Flask, abort, jsonify, request
+from flask import Flask, Response, abort, jsonify, request
 from tasks import app as queue
 from tasks import count_words
 
@@ -17,14 +17,14 @@ service = Flask(__name__)
 
 
 @service.post("/texts")
-def place():
+def place() -> tuple[Response, int]:
     """Accept the work and answer at once."""
     task = count_words.enqueue_sync(request.form["text"])
     return jsonify(id=task.task_id, process=os.getpid()), 202
 
 
 @service.post("/texts/now")
-def place_and_wait():
+def place_and_wait() -> Response:
     """Do the work while the caller waits. The thread is blocked, and others go on."""
     task = count_words.options(expires_seconds=10).enqueue_sync(request.form["text"])
     try:
@@ -37,7 +37,7 @@ def place_and_wait():
 
 
 @service.get("/texts/<task_id>")
-def show(task_id):
+def show(task_id: str) -> Response:
     """Say how far the work is."""
     try:
         info = queue.sync_client.get_task(task_id)

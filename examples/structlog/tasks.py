@@ -1,19 +1,21 @@
 """An app whose log lines are made by structlog: its own, those of the library and of others."""
 
 import logging
+from typing import Any
 
 import structlog
+from structlog.typing import EventDict, Processor
 
 from identtqueue import App, Context
 from identtqueue.logs import attempt_fields
 
 
-def add_attempt(_logger, _method, event):
+def add_attempt(_logger: Any, _method: str, event: EventDict) -> EventDict:
     """Add the task's id, its job, queue and attempt to what a job logs."""
-    return attempt_fields() | event
+    return {**attempt_fields(), **event}
 
 
-SHARED = [
+SHARED: list[Processor] = [
     structlog.contextvars.merge_contextvars,
     add_attempt,
     structlog.stdlib.add_log_level,
@@ -23,7 +25,7 @@ SHARED = [
 ]
 
 
-def set_up_logging():
+def set_up_logging() -> None:
     """Send everything through structlog: its own events, and the records of `logging`."""
     structlog.configure(
         processors=[*SHARED, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],

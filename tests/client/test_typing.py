@@ -24,6 +24,9 @@ PAGE = ROOT / "docs/library/typing.md"
 EXAMPLE = ROOT / "examples/typed"
 """An example that both checkers accept as well."""
 
+OTHERS = ("fastapi", "flask", "litestar", "local", "quickstart", "structlog")
+"""Other examples. Those of Django need a plugin, and the OCR is not about types."""
+
 MARK = re.compile(r"# refused (\d+)(?:: (.+))?$", re.MULTILINE)
 
 
@@ -99,7 +102,8 @@ def test_basedpyright_refuses_exactly_what_is_wrong(tmp_path: Path) -> None:
 def test_basedpyright_accepts_the_other_examples(tmp_path: Path) -> None:
     """They are not annotated throughout, so it is asked what an editor shows by default."""
     shared = [str(ROOT / "queue"), str(ROOT / "examples/migrating/shared")]
-    folders = [ROOT / "examples/quickstart", *(ROOT / "examples/migrating").glob("*/after")]
+    folders = [ROOT / "examples" / name for name in OTHERS]
+    folders += (ROOT / "examples/migrating").glob("*/after")
     refused, said = basedpyright(
         tmp_path,
         executionEnvironments=[

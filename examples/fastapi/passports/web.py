@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import uuid4
@@ -15,7 +15,7 @@ from passports.tasks import Passport, Scan, app, read_passport
 
 
 @asynccontextmanager
-async def lifespan(_service: FastAPI) -> AsyncIterator[None]:
+async def lifespan(_service: FastAPI) -> AsyncGenerator[None, None]:
     """Connect once for all requests of this process."""
     async with app:
         yield
