@@ -1,0 +1,86 @@
+"""Services under a real gunicorn that forks after it has imported them: `--preload`."""
+
+from __future__ import annotations
+
+import json
+import urllib.parse
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from frameworks.gunicorn import Gunicorn
+from testing.processes import ROOT
+from testing.redis_server import RedisServer
+from testing.waiting import wait_until
+
+Start = Callable[..., Gunicorn]
+
+
+@pytest.fixture
+def start(tmp_path: Path, redis_server: RedisServer) -> Iterator[Start]:
+    """Provide `start("flask", "service:service", option, …)`."""
+    made: list[Gunicorn] = []
+
+    def one(example: str, service: str, *options: str) -> Gunicorn:
+        folder = ROOT / "examples" / example
+        made.append(Gunicorn(folder, service, tmp_path, redis_server.address, *options))
+        wait_until("it answers", lambda: made[0].ask("/none")[0] == 404, ignore=OSError)
+        return made[0]
+
+    yield one
+    for each in made:
+        each.destroy()
+
+
+def ask_flask(server: Gunicorn, path: str, **form: str) -> tuple[int, Any]:
+    return server.ask(path, urllib.parse.urlencode(form).encode() if form else None)
+
+
+@pytest.mark.slow
+def test_blocking_views_of_flask(start: Start) -> None:
+    server = start("flask", "service:service", "--threads=8")
+    server.start("identtqueue", "worker", "tasks:app", "--lease-seconds=5")
+    texts = ["word " * n for n in range(1, 33)]
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda t: ask_flask(server, "/texts/now", text=t), texts))
+    assert [status for status, _ in answers] == [200] * 32, server.said()
+    assert [found["words"] for _, found in answers] == list(range(1, 33))
+    processes = {found["process"] for _, found in answers}
+    assert len(processes) == 2, "both processes have worked"
+    assert server.server.pid not in processes
+
+    status, placed = ask_flask(server, "/texts", text="one two")
+    assert status == 202
+
+    def has_succeeded() -> bool:
+        return bool(ask_flask(server, f"/texts/{placed['id']}")[1]["state"] == "succeeded")
+
+    wait_until("the task has succeeded", has_succeeded)
+    assert ask_flask(server, "/texts/no-id")[0] == 404
+
+    status, page = ask_flask(server, "/texts/now", text=" ")
+    assert status == 502
+    assert "there is no word" in page
+    assert "tasks.py" not in page, "no traceback"
+    assert server.end() == [0, 0]
+    assert "Traceback" not in server.said()
+
+
+@pytest.mark.slow
+def test_async_views_of_fastapi(start: Start) -> None:
+    server = start("fastapi", "passports.web:service", "--worker-class=asgi")
+    headers = {"x-customer": "ada", "content-type": "application/json"}
+    scan = json.dumps({"url": "https://scans/1"}).encode()
+    with ThreadPoolExecutor(8) as pool:
+        placed = list(pool.map(lambda _: server.ask("/passports", scan, headers), range(24)))
+    assert [status for status, _ in placed] == [202] * 24, server.said()
+    pages = {found["page"] for _, found in placed}
+    assert len(pages) == 24
+    for page in pages:
+        status, found = server.ask(f"/passports/{page}", headers={"x-customer": "ada"})
+        assert (status, found["state"]) == (200, "pending")
+    assert server.end() == [0]
+    assert "Traceback" not in server.said()
