@@ -17,7 +17,7 @@ CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 
-.PHONY: help setup fast check test test-all lint types imports docs docs-serve demo demo-cluster bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
+.PHONY: help setup fast check test test-all lint types imports docs docs-serve demo demo-cluster tesseract bench bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -75,12 +75,15 @@ test: lint types imports docs test-all cluster-up ## rung 3, before a change lan
 $(DEMO)/.ready: requirements/demo.txt pyproject.toml
 	@echo "setup: Python environment in $(DEMO)"
 	@python3 -m venv $(DEMO) 2>/dev/null || { apt-get install -y -qq python3-venv && python3 -m venv $(DEMO); }
-	@$(DEMO)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/demo.txt
+	@$(DEMO)/bin/pip install --quiet --disable-pip-version-check --no-compile --require-hashes -r requirements/demo.txt
 	@$(DEMO)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(DEMO)/.ready ## the main job on this machine: documents in, text out, a worker killed on the way
+tesseract:
 	@requirements/tesseract.sh
+
+demo: ## the main job on this machine: documents in, text out, a worker killed on the way
+	@$(MAKE) --no-print-directory --jobs 2 $(DEMO)/.ready tesseract
 	@$(DEMO)/bin/python examples/document-ocr/demo.py
 
 demo-cluster: setup cluster-up ## the same on a real cluster
