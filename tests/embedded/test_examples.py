@@ -1,7 +1,8 @@
-"""The examples for a first try, run by their commands, with nothing installed but the package."""
+"""The examples for one machine, run by their commands, on the embedded server."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from testing.processes import ROOT, environment
 
@@ -24,30 +26,56 @@ EXAMPLES = ROOT / "examples"
     ],
 )
 def test_an_example(example: str, said: list[str], tmp_path: Path) -> None:
+    worker = re.search(r"^(.+) &$", (EXAMPLES / example / "README.md").read_text(), re.MULTILINE)
+    assert worker is not None
+    printed = play(example, worker[1], "python client.py", tmp_path)
+    for pattern in said:
+        assert re.search(pattern, printed), printed
+
+
+@pytest.mark.slow
+def test_the_reading_of_documents(tmp_path: Path) -> None:
+    """One page by Tesseract. The producer's exit code says whether it was read well."""
+    taskqueue = yaml.safe_load((EXAMPLES / "document-ocr/local/taskqueue.yaml").read_text())
+    (container,) = taskqueue["spec"]["template"]["spec"]["containers"]
+    worker = f"{' '.join(container['command'])} --queue pages --concurrency 1"
+    producer = "python -m document_ocr.producer"
+    printed = play("document-ocr", worker, producer, tmp_path, PAGES="1")
+    finished = json.loads(printed.splitlines()[-1])
+    assert (finished["pages"], finished["read"]) == (1, 1)
+
+
+def play(example: str, worker: str, client: str, tmp_path: Path, **environ: str) -> str:
+    """Run the client of an example beside its worker; return what it prints.
+
+    Args:
+        example: its folder.
+        worker: the command of the worker.
+        client: the command of the client, which must succeed.
+        tmp_path: holds the embedded server.
+        environ: more environment variables.
+    """
     folder = EXAMPLES / example
-    worker, client = commands(folder / "README.md")
-    environ = environment("embedded", XDG_STATE_HOME=str(tmp_path))
+    environ = environment("embedded", XDG_STATE_HOME=str(tmp_path)) | environ
     environ["PYTHONPATH"] += os.pathsep + str(folder)
     with (tmp_path / "log").open("wb") as log:
-        working = subprocess.Popen(worker, cwd=folder, env=environ, stdout=log, stderr=log)
+        working = subprocess.Popen(_words(worker), cwd=folder, env=environ, stdout=log, stderr=log)
     try:
         done = subprocess.run(
-            client, cwd=folder, env=environ, capture_output=True, text=True, check=False, timeout=60
+            _words(client),
+            cwd=folder,
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=90,
         )
     finally:
         working.terminate()
         working.wait(60)
     assert done.returncode == 0, done.stderr + (tmp_path / "log").read_text()
-    for pattern in said:
-        assert re.search(pattern, done.stdout), done.stdout
     assert (tmp_path / "identtqueue" / "embedded" / "appendonlydir").exists()
-
-
-def commands(page: Path) -> tuple[list[str], list[str]]:
-    """The commands of an example's worker, which runs beside, and of its client."""
-    worker = re.search(r"^(.+) &$", page.read_text(), re.MULTILINE)
-    assert worker is not None
-    return _words(worker[1]), _words("python client.py")
+    return done.stdout
 
 
 def _words(command: str) -> list[str]:
