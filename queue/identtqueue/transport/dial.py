@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import redis
 from redis import connection as blocking
+from redis import exceptions as redis_errors
 from redis.asyncio import connection as asynchronous
 
 from identtqueue.transport.budget import ReplyBudget, ReplyMeter
@@ -28,6 +29,32 @@ UNNAMED: Final[Mapping[str, Any]] = (
 )
 """Arguments of redis-py's connections, so that they do not send `CLIENT SETINFO`, which costs a
 round trip at each login and is unknown to Redis below 7.2."""
+
+
+def _with_cluster_errors(parser: type[Any]) -> type[Any]:
+    """Return a parser of replies that has a class for each error of a cluster.
+
+    Below version 6, redis-py has them in its own cluster client only.
+
+    Args:
+        parser: redis-py's parser.
+    """
+    known = parser.EXCEPTION_CLASSES
+    if "MOVED" in known:
+        return parser
+    added = {
+        "ASK": redis_errors.AskError,
+        "CLUSTERDOWN": redis_errors.ClusterDownError,
+        "CROSSSLOT": redis_errors.ClusterCrossSlotError,
+        "MASTERDOWN": redis_errors.MasterDownError,
+        "MOVED": redis_errors.MovedError,
+        "TRYAGAIN": redis_errors.TryAgainError,
+    }
+    return type(parser.__name__, (parser,), {"EXCEPTION_CLASSES": known | added})
+
+
+ASYNC_PARSER: Final = _with_cluster_errors(asynchronous.DefaultParser)
+BLOCKING_PARSER: Final = _with_cluster_errors(blocking.DefaultParser)
 
 
 def with_host_check(arguments: Mapping[str, Any]) -> dict[str, Any]:

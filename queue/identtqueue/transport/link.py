@@ -15,10 +15,11 @@ from typing import Any, Final
 
 import hiredis
 from redis import exceptions as redis_errors
-from redis.asyncio.connection import AbstractConnection, DefaultParser
+from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.transport import refusals, wire
 from identtqueue.transport.budget import ReplyMeter
+from identtqueue.transport.dial import ASYNC_PARSER
 
 READ_BYTES: Final = 65_536
 LOOKS_PER_SILENCE: Final = 4
@@ -192,7 +193,7 @@ def _error_of(text: str) -> Exception:
     raises errors of many kinds.
     """
     try:
-        parsed: Exception = DefaultParser.parse_error(text)  # type: ignore[no-untyped-call]
+        parsed: Exception = ASYNC_PARSER.parse_error(text)
     except (ValueError, TypeError, LookupError, AttributeError) as error:
         raise redis_errors.InvalidResponse("an error reply can't be read") from error
     return parsed

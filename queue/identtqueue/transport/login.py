@@ -27,6 +27,8 @@ from identtqueue.protocol.call import Call
 from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.dial import (
+    ASYNC_PARSER,
+    BLOCKING_PARSER,
     UNNAMED,
     AsyncConnection,
     AsyncTlsConnection,
@@ -154,6 +156,7 @@ async def _new_connection(
         socket_timeout=None,
         socket_connect_timeout=settings.connect_timeout_seconds,
         client_name=client_name,
+        parser_class=ASYNC_PARSER,
         **UNNAMED,
     )
 
@@ -279,6 +282,7 @@ def _new_blocking(settings: RedisSettings, client_name: str, server: Server | No
         socket_timeout=settings.response_timeout_seconds,
         socket_connect_timeout=settings.connect_timeout_seconds,
         client_name=client_name,
+        parser_class=BLOCKING_PARSER,
         **UNNAMED,
     )
 
