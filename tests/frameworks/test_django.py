@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.core import checks, mail
+from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.db.backends.signals import connection_created
 from django.dispatch import Signal
@@ -33,7 +35,9 @@ from frameworks.shop.framework import (
 )
 from frameworks.shop.models import Thing
 from identtqueue import RetryPolicy
+from identtqueue.cli import main
 from identtqueue.django import IdenttqueueBackend, job_options
+from identtqueue.django.management.commands.identtqueue_worker import Command
 from identtqueue.django.results import moment
 from identtqueue.django.worker import make_worker
 from identtqueue.errors import InvalidInput, TaskCancelled
@@ -401,6 +405,36 @@ def test_options_that_a_worker_can_not_have() -> None:
         make_worker(backend, ["emails"], {"emails": 11})
     with pytest.raises(InvalidInput, match="no meaning in strict order"):
         make_worker(backend, ["emails"], {"emails": 2}, queue_order="strict")
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"backend": "no"}, "The connection 'no' doesn't exist"),
+        ({"backend": "here"}, "has the backend ImmediateBackend, which needs another"),
+        ({"queue": ["no-queue"]}, "no-queue: not among the QUEUES of the backend: default, emails"),
+        ({"concurrency": "many"}, "'many' is not a valid integer"),
+        ({"lease_seconds": 1}, "lease_seconds=1"),
+    ],
+)
+def test_a_wrong_option_of_the_command_is_named(options: Any, why: str) -> None:
+    words = [
+        f"--{name.replace('_', '-')}={each}"
+        for name, value in options.items()
+        for each in (value if isinstance(value, list) else [value])
+    ]
+    with pytest.raises(CommandError, match=re.escape(why)):
+        call_command("identtqueue_worker", *words)
+
+
+def test_the_command_has_the_options_of_the_other_one() -> None:
+    parser = Command().create_parser("manage.py", "identtqueue_worker")
+    said = " ".join(parser.format_help().split())
+    for option in main.commands["worker"].params:
+        if option.param_type_name == "option":
+            assert option.opts[0] in said
+            assert not option.envvar or f"Environment variable: {option.envvar}." in said
+            assert "Sentinel" not in said, "an option without a default has none"
 
 
 def test_job_options_are_checked() -> None:

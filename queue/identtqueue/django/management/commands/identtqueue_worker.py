@@ -13,6 +13,7 @@ from typing import Any, Final
 
 import click
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from identtqueue.cli import launch
@@ -29,7 +30,8 @@ from identtqueue.worker.worker import Worker
 HELP: Final[Mapping[str, str]] = {
     "queues": "Queue of the backend to work on, with the queues of its priorities. Repeatable. "
     "Default: all QUEUES of the backend. While several queues have tasks, a queue of weight 3 gets "
-    "three tasks started for each one of a queue without a weight.",
+    "three tasks started for each one of a queue without a weight. Environment variable: "
+    "IDENTTQUEUE_QUEUES.",
     "modules": "Import this module, which declares tasks and is not the module `tasks` of an app. "
     "Repeatable.",
     "log_level": "Level of the root logger, also if LOGGING configures it. The default applies "
@@ -68,7 +70,7 @@ class Command(BaseCommand):
                 option.opts[0],
                 dest=option.name,
                 action="append" if option.multiple else "store",
-                metavar=option.metavar or option.type.name.upper(),
+                metavar=option.metavar or _metavar(option.type),
                 help=_help(option),
             )
 
@@ -79,22 +81,32 @@ class Command(BaseCommand):
             CommandError: an option, or the setting TASKS, is wrong.
         """
         options = _parsed(given)
-        backend = task_backends[given["backend"]]
-        if not isinstance(backend, IdenttqueueBackend):
-            raise CommandError(
-                f"TASKS[{given['backend']!r}] is a {type(backend).__name__}, not an "
-                "IdenttqueueBackend: name another one with --backend"
-            )
         try:
+            backend = _backend(given["backend"])
             if given["reload"]:
                 run_reloading(lambda: _made(backend, options))
                 return
             _made(backend, options).run()
-        except IdenttqueueError as error:
+        except (IdenttqueueError, ImproperlyConfigured) as error:
             raise CommandError(str(error)) from error
         # The worker ended in order. A late signal must not make the process look killed.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
+
+
+def _backend(alias: str) -> IdenttqueueBackend:
+    """Find a backend of the setting TASKS.
+
+    Raises:
+        ImproperlyConfigured: there is none of that name, or it is of another kind.
+    """
+    backend = task_backends[alias]
+    if not isinstance(backend, IdenttqueueBackend):
+        raise ImproperlyConfigured(
+            f"TASKS[{alias!r}] has the backend {type(backend).__name__}, which needs another "
+            "worker: name an IdenttqueueBackend with --backend"
+        )
+    return backend
 
 
 def _parsed(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,6 +135,10 @@ def _made(backend: IdenttqueueBackend, options: Mapping[str, Any]) -> Worker:
     made = make_worker(backend, names, weights, **settings_)
     launch.announce(((name, None) for name in CATALOGUE.complete()), made)
     return made
+
+
+def _metavar(kind: Any) -> str:
+    return "|".join(map(str, kind.choices)) if isinstance(kind, click.Choice) else kind.name.upper()
 
 
 def _help(option: click.Option) -> str:
