@@ -108,7 +108,7 @@ class Executor:
         """End the idle threads."""
         self._threads.close()
 
-    async def run(self, running: Running) -> Outcome:
+    def run(self, running: Running) -> Awaitable[Outcome]:
         """Run one attempt to its outcome, whatever its job raises.
 
         Args:
@@ -118,8 +118,9 @@ class Executor:
         Returns:
             How the attempt ended.
         """
-        if not observers.OBSERVERS:
-            return await self._run(running)
+        return self._observed(running) if observers.OBSERVERS else self._run(running)
+
+    async def _observed(self, running: Running) -> Outcome:
         with observers.observed(running.attempt):
             return await self._run(running)
 
