@@ -164,6 +164,19 @@ def test_expiry_counts_from_the_firing(bench: Bench) -> None:
     assert bench.field("a", "ttl") == "5000"
 
 
+def test_a_missed_firing_runs_only_until_it_expires(bench: Bench) -> None:
+    fires = bench.now_ms() + 250
+    for name, expires in (("useful", 60_000), ("too-late", 1)):
+        task = bench.task(name, expires=expires)
+        bench.run(commands.schedule(bench.queue, name, "v1", task, {bench.id(name): fires}))
+    while bench.now_ms() <= fires + 1:
+        pass
+    bench.register("w")
+    ran = bench.names(attempt.task_id for attempt in bench.claim("w"))
+    assert ran == ["useful"]
+    assert state(bench, "too-late") == "cancelled"
+
+
 def test_a_time_that_has_passed_is_not_planned(bench: Bench) -> None:
     past = commands.schedule(bench.queue, "tick", "v1", bench.task("v1"), {bench.id("a"): 1})
     assert bench.run(past) is Planned.OK

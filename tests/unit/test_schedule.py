@@ -114,6 +114,38 @@ def test_a_local_time_that_autumn_repeats_fires_once() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("expression", "spring", "autumn"),
+    [
+        ("30 2 * * *", ["03:00"], ["02:30+0200"]),
+        ("30 3 * * *", ["03:30"], ["03:30+0100"]),
+        ("*/20 2 * * *", [], [f"02:{m}+0{h}00" for h in (2, 1) for m in ("00", "20", "40")]),
+        (
+            "30 * * * *",
+            ["01:30", "03:30", "04:30"],
+            ["01:30+0200", "02:30+0200", "02:30+0100", "03:30+0100", "04:30+0100"],
+        ),
+        ("0 */2 * * *", ["04:00"], ["02:00+0200", "02:00+0100", "04:00+0100"]),
+        ("0 30 2 * * *", [], ["02:30+0200", "02:30+0100"]),
+    ],
+)
+def test_the_table_of_the_documentation(
+    expression: str, spring: list[str], autumn: list[str]
+) -> None:
+    """docs/library/cron.md: what fires between 01:00 and 05:00 on the days of a change."""
+    assert local_firings(expression, "2026-03-29", "%H:%M") == spring
+    assert local_firings(expression, "2026-10-25", "%H:%M%z") == autumn
+
+
+def local_firings(expression: str, day: str, form: str) -> list[str]:
+    """Return what fires in Berlin from 01:00 until before 05:00."""
+    entry, at = cron(expression, BERLIN), ms(f"{day}T01:00", BERLIN) - 1
+    found = []
+    while (at := entry.next_fire_ms(at) or 2**50) < ms(f"{day}T05:00", BERLIN):
+        found.append(datetime.fromtimestamp(at / 1000, ZoneInfo(BERLIN)).strftime(form))
+    return found
+
+
 def test_an_hourly_job_keeps_its_hour_through_both_changes() -> None:
     entry = cron("0 * * * *", BERLIN)
     spring = firings(entry, ms("2026-03-28T23:30"), 4)
