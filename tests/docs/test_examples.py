@@ -19,8 +19,9 @@ from typing import Any
 import httpx
 import pytest
 
-from identtqueue import Client, Context, State
+from identtqueue import Client, Context, State, TaskFailed, TaskNotFound
 from identtqueue.admin import Admin
+from identtqueue.testing import Inline, Recorder
 from testing.markdown import files
 from testing.processes import environment
 from testing.redis_server import RedisServer
@@ -121,6 +122,45 @@ async def test_fan_out(load: Load) -> None:
         assert await example.count_book(["in the middle", "of the journey", "of our life"]) == 9
 
 
+async def test_a_pipeline_goes_on_after_a_replay(
+    load: Load,
+    client: Client,
+    redis_server: RedisServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = load("docs/library/follow-ups.md", "pipeline.py", "pages")
+    example.split.queue = example.add_up.queue = f"{example.count_words.queue}-books"
+    text_of = example.text_of
+
+    def torn(book: str, page: int) -> str:
+        if page == 7:
+            raise ValueError("torn")
+        return text_of(book, page)
+
+    example.count_words = example.count_words.options(max_retries=0)
+    async with example.app, serving(example.app.worker()):
+        example.text_of = torn
+        with pytest.raises(TaskFailed):
+            await example.words_in("moby-dick", 40)
+        last = f"{example.add_up.queue}:sum-moby-dick"
+        with pytest.raises(TaskNotFound):
+            await client.wait_for_result(last, 10)
+        example.text_of = text_of
+        async with Admin(redis_server.address) as admin:
+            page = f"{example.count_words.queue}:moby-dick/7"
+            assert await admin.replay([page]) == [page]
+        assert await example.words_in("moby-dick", 40) == 160
+
+
+async def test_a_job_in_another_queue(load: Load, queue: str) -> None:
+    example = load("docs/library/workers.md", "urgent.py", "urgent")
+    async with example.app, serving(example.app.worker(queues=[queue])):
+        assert await example.read_now("a.jpg") == "the line in a.jpg"
+        assert await example.read_now_by_name("b.jpg") == "the line in b.jpg"
+
+
 async def test_a_job_with_its_old_and_its_new_arguments(load: Load) -> None:
     example = load("docs/howto/change-a-signature.md", "two_jobs.py", "mrz")
     async with example.app, serving(example.app.worker()):
@@ -154,6 +194,26 @@ async def test_fastapi(
         await example.queue.client.wait_for_result(task_id, 30)
         assert (await http.get(f"/texts/{task_id}")).json() == {"state": "succeeded"}
         assert (await http.get(f"/texts/{queue}:none")).status_code == 404
+
+
+@pytest.mark.filterwarnings("ignore::starlette.exceptions.StarletteDeprecationWarning")
+def test_an_endpoint_with_the_synchronous_client(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tasks.py").write_text(files("docs/tutorial/first-task.md")["tasks.py"])
+    (tmp_path / "service.py").write_text(files("docs/howto/fastapi.md")["service.py"])
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("tasks", "service"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    service, tasks = import_module("service").service, import_module("tasks")
+    from fastapi.testclient import TestClient
+
+    with Recorder(tasks.app) as recorder, TestClient(service) as web:
+        task_id = web.post("/texts", params={"text": "in the middle"}).json()["id"]
+        assert recorder.assert_enqueued(tasks.count_words, "in the middle").task_id == task_id
+        assert web.get(f"/texts/{task_id}").json() == {"state": "pending"}
+    with Inline(tasks.app), TestClient(service) as web:
+        assert web.post("/texts/now", params={"text": "in the middle"}).json() == {"words": 3}
 
 
 class Terminal:
