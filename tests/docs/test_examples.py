@@ -19,7 +19,7 @@ from typing import Any
 import httpx
 import pytest
 
-from identtqueue import Client, Context, State, TaskFailed, TaskNotFound
+from identtqueue import App, Client, Context, State, TaskFailed, TaskNotFound
 from identtqueue.admin import Admin
 from identtqueue.testing import Inline, Recorder
 from testing.markdown import files
@@ -214,6 +214,10 @@ def test_an_endpoint_with_the_synchronous_client(
         assert web.get(f"/texts/{task_id}").json() == {"state": "pending"}
     with Inline(tasks.app), TestClient(service) as web:
         assert web.post("/texts/now", params={"text": "in the middle"}).json() == {"words": 3}
+
+
+def test_the_settings_for_a_managed_redis(load: Load) -> None:
+    assert isinstance(load("docs/redis.md", "managed.py").app, App)
 
 
 class Terminal:
