@@ -28,7 +28,8 @@ class CronExpression:
     Attributes:
         text: five fields (`*/5 * * * *`), or six with seconds first, as cronsim reads them.
         timezone: IANA name. For local times that a DST change skips or repeats, cronsim follows
-            the rules of Debian's cron.
+            the rules of Debian's cron if there are five fields. With six fields, a time that is
+            skipped does not fire, and a time that is repeated fires twice.
 
     Raises:
         InvalidInput: the expression or the time zone can't be read.

@@ -72,7 +72,7 @@ class RecoverySettings(ApiModel):
     max_deliveries: Annotated[int, Field(ge=1, le=1_000)] = 5
     """A task becomes a dead letter after so many of its workers have died. The last of them must
     have run nothing else: a task that was lost beside others runs once more, alone, even with 1.
-    A job that must never run twice has to check `ctx.attempt`. Default: 5."""
+    Default: 5."""
 
 
 class Drain(ApiModel):
