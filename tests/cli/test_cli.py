@@ -12,6 +12,7 @@ import urllib.request
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -92,7 +93,7 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
     for command in ("worker", "depth", "workers", "task", "dead", "pause", "resume", "selftest"):
         assert f"  {command} " in said.out
     assert "IDENTTQUEUE_REDIS_ADDRESS" in said.out
-    assert "version 0." in (await run("--version")).out
+    assert f"version {version('identtqueue')}" in (await run("--version")).out
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ def database() -> Iterator[None]:
     FOLDER.cleanup()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shop_redis() -> Iterator[RedisServer]:
     """Start a server for the tasks of the project, whose queues have fixed names."""
     server = RedisServer()
@@ -40,9 +40,9 @@ def shop(shop_redis: RedisServer) -> Iterator[None]:
     connections.close_all()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def shop_worker(shop_redis: RedisServer) -> Iterator[Worker]:
-    """Run a worker of the project for all tests of this folder."""
+    """Run a worker of the project for the tests of a file."""
     from frameworks.shop.framework import task_backends
     from identtqueue.django.worker import make_worker
 

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -405,6 +405,15 @@ def test_cron_of_an_unknown_job() -> None:
         Worker({"known": echo}, "redis://nowhere", "q", cron=[entry, entry])
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt. A shell lets programs in the background ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("how", ["returns", "raises", "ctrl-c"])
 def test_the_end_of_the_applications_loop_releases_what_runs(
     redis_server: RedisServer, raw: redis.Redis, queue: str, how: str
