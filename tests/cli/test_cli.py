@@ -144,6 +144,7 @@ async def test_errors_are_one_line(run: Run, words: tuple[str, ...], why: str) -
     assert why in one_line(await run(*words))
 
 
+@pytest.mark.slow
 async def test_what_fails_within_the_apps_module_says_where(
     redis_server: RedisServer, tmp_path: Path
 ) -> None:
@@ -197,6 +198,7 @@ async def test_a_variable_that_click_would_derive(run: Run, queue: str) -> None:
     assert said.out.startswith(f"queue {queue}  queued 0")
 
 
+@pytest.mark.slow
 async def test_the_port_is_taken(redis_server: RedisServer, queue: str) -> None:
     words = ("worker", "apps:app", "--queue", queue, "--http-port", str(redis_server.port))
     assert "in use" in one_line(await ended(await start(redis_server.address, *words)))
@@ -416,6 +418,7 @@ async def test_pause_and_resume(run: Run, raw: redis.Redis, queue: str) -> None:
 # --- workers ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 async def test_selftest(redis_server: RedisServer, run: Run, queue: str) -> None:
     environ = {"IDENTTQUEUE_SELFTEST_QUEUE": queue}
     worker = await start(redis_server.address, "worker", "identtqueue.selftest:app", **environ)
@@ -507,6 +510,7 @@ async def test_order_and_weights(
     assert await said_at_start(process) == named(queues)
 
 
+@pytest.mark.slow
 async def test_the_queues_of_the_app(redis_server: RedisServer) -> None:
     worker = await start(redis_server.address, "worker", "apps")
     assert await said_at_start(worker) == "from-the-app"

@@ -19,6 +19,7 @@ def app(queue: str, monkeypatch: pytest.MonkeyPatch) -> App:
     return importlib.reload(importlib.import_module("client.processing")).app
 
 
+@pytest.mark.slow
 async def test_wherever_a_job_runs(
     app: App, redis_server: RedisServer, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:

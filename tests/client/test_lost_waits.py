@@ -172,6 +172,7 @@ async def test_a_flush_of_all(new_redis_server: NewServer, soon: None) -> None:
                 await asyncio.wait_for(wait, LONG_SECONDS)
 
 
+@pytest.mark.slow
 async def test_many_waits_are_asked_for_in_few_batches(
     new_redis_server: NewServer, queue: str, never: None
 ) -> None:
@@ -225,6 +226,7 @@ async def test_without_time_a_wait_looks_once(
     await asyncio.to_thread(program)
 
 
+@pytest.mark.slow
 async def test_a_missing_task_does_not_affect_the_others(
     client: Client, serve: Serve, queue: str, redis_server: RedisServer
 ) -> None:

@@ -312,6 +312,7 @@ def test_without_file_descriptors_a_wait_raises_and_a_later_one_works(
         assert client.wait(task_id, LONG_SECONDS).state is State.CANCELLED
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("collected", [False, True], ids=["left", "collected"])
 async def test_an_iteration_that_is_not_finished_leaves_nothing_behind(
     redis_server: RedisServer, raw: redis.Redis, serve: Serve, queue: str, collected: bool

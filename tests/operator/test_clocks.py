@@ -76,6 +76,7 @@ def test_that_nobody_works_stays_told(shift):
     assert (ready["status"], ready["reason"]) == ("False", "PodsUnschedulable")
 
 
+@pytest.mark.slow
 @SHIFTS
 async def test_an_operator_whose_clock_was_set_shrinks_in_time(operator, setup, shift):
     """What the operator before it wrote into the status may lie in the future."""

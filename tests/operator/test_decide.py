@@ -136,6 +136,7 @@ def test_constant_load_comes_to_rest(scaling, current, queued, in_flight):
     assert sum((a > 0) != (b > 0) for a, b in pairwise(moves)) <= 1
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(
     scalings(),

@@ -146,6 +146,7 @@ def test_a_claim_in_a_status(status):
         Claim.read(status)
 
 
+@pytest.mark.slow
 @given(st.text(max_size=40))
 def test_a_time_is_one_or_none(text):
     assert timestamp(text) is None or isinstance(timestamp(text), float)

@@ -81,6 +81,7 @@ ANSWERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["address", "sentinel", "cluster"])
 @pytest.mark.parametrize("answer", ANSWERS)
 async def test_answers_of_a_wrong_form_are_told_and_end_no_loop(answer, kind, api, operator):

@@ -42,6 +42,7 @@ async def test_a_new_endpoint_passes_a_crowd_of_silent_ones():
         await eventually(lambda: "late" in begun)
 
 
+@pytest.mark.slow
 async def test_of_those_that_failed_the_one_that_failed_least_is_next():
     lanes, begun = Lanes(), []
     old = [lanes.gate() for _ in range(3 * gate_module.SLOW_PLACES)]
@@ -59,6 +60,7 @@ async def test_of_those_that_failed_the_one_that_failed_least_is_next():
         assert begun[gate_module.SLOW_PLACES] == "fresh"
 
 
+@pytest.mark.slow
 async def test_places_are_bounded_and_come_back_however_an_attempt_ends():
     lanes, begun = Lanes(), []
     gates = [lanes.gate() for _ in range(2 * gate_module.SLOW_PLACES)]

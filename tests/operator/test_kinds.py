@@ -283,6 +283,7 @@ async def test_a_kind_that_is_removed_and_installed_again_is_told_and_found(oper
     await setup.replicas(1)
 
 
+@pytest.mark.slow
 async def test_without_the_right_to_read_a_scale_the_rule_is_named(operator, setup):
     use(setup, PoolFleet)
     setup.fleet.create(1)

@@ -19,6 +19,7 @@ async def stranger():
     await server.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("says", ENDLESS)
 async def test_a_redis_that_answers_too_much_is_cut_off_and_told(
     says, api, setup, operator, stranger

@@ -42,6 +42,7 @@ async def test_a_queue_that_is_empty_at_the_first_look_wakes_nobody(polled, clie
     await eventually(lambda: polled.rings == 1)
 
 
+@pytest.mark.slow
 async def test_a_pause_is_a_change_that_no_doorbell_rings_for(polled, redis_server, queue):
     await polled.poll.tried.wait()
     async with Admin(redis_server.address) as admin:

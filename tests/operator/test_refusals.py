@@ -128,6 +128,7 @@ async def test_a_queue_that_the_acl_does_not_name_when_the_operator_starts(
     await undisturbed(operator, setup, long_well(operator, setup))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timings", [Timings(doorbell_retry_seconds=0.2)])
 async def test_a_queue_that_is_forbidden_later(operator, setup, other, user, raw):
     """Redis then ends the doorbell's connection, and refuses it the channels it had."""
@@ -234,6 +235,7 @@ async def test_only_new_connections_are_refused(operator, setup, user, raw):
     await setup.told("RedisRecovered")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timings", [Timings(secrets_reread_seconds=0.1)])
 async def test_after_a_lock_out_leases_are_not_acted_on_at_once(operator, setup, user, raw):
     """The workers were locked out too; the new login must not bring the old trust back."""
@@ -250,6 +252,7 @@ async def test_after_a_lock_out_leases_are_not_acted_on_at_once(operator, setup,
     assert source(operator, setup).trusted_seconds < time.monotonic() - locked_out_until
 
 
+@pytest.mark.slow
 async def test_before_redis_has_said_since_when_it_is_up_leases_do_not_count(redis_server):
     endpoint = Endpoint(RedisSettings(address=redis_server.address))
     assert endpoint.source("anybody").trusted_seconds < 5

@@ -93,6 +93,7 @@ async def test_a_scheduled_task_has_its_worker_started_ahead(operator, setup, ra
     assert setup.condition("Active") == ("True", "TasksPresent")
 
 
+@pytest.mark.slow
 async def test_a_task_for_later_starts_nothing_before_its_time(operator, setup, raw):
     setup.fleet.create()
     setup.create({"startupSeconds": 30, "pollPeriodSeconds": 300})
@@ -112,6 +113,7 @@ async def test_the_time_that_pods_take_is_measured_and_told(operator, setup):
     assert setup.status["startupSeconds"] in (0, 1)  # a pod of the test is ready at once
 
 
+@pytest.mark.slow
 async def test_a_schedule_is_followed_when_its_time_comes(operator, setup):
     """`start` fires at each full minute; the clock is set to half a minute before one, then to 2 s
     before it."""
@@ -332,6 +334,7 @@ async def test_a_pause_in_one_direction_holds_that_direction(operator, setup):
     assert setup.fleet.replicas == 2
 
 
+@pytest.mark.slow
 async def test_percent_steps_double_the_number_period_by_period(operator, setup):
     setup.fleet.create()
     double = {"type": "Percent", "value": 100, "periodSeconds": 1}

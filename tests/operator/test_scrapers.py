@@ -117,6 +117,7 @@ async def test_a_flood_of_tokens_is_turned_away_and_a_known_caller_is_not(ask, a
     assert [status for status, _ in await asyncio.gather(*flood)] == [401] * AT_ONCE
 
 
+@pytest.mark.slow
 async def test_what_is_remembered_is_bounded(kube, clock):
     known = Scrapers(kube, clock)
     for number in range(2 * MOST_REMEMBERED):

@@ -45,6 +45,7 @@ class Refusing:
         return write()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", ["/status", "/events"])
 async def test_a_decision_whose_telling_failed_is_told_later(operator, setup, part):
     setup.fleet.create()

@@ -89,6 +89,7 @@ def holds(play, before, change_at, sign):
     return all(sign * play.current <= max(bound, sign * before) for bound in bounds)
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(
     rules(),
@@ -122,6 +123,7 @@ def test_no_number_is_a_dead_end(scaling, current, demand):
     pytest.fail(f"stuck at {play.current}")
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(
     rules(),

@@ -109,6 +109,7 @@ async def test_a_missing_secret_and_then_a_wrong_and_the_right_password(
     assert "sesame" not in everything
 
 
+@pytest.mark.slow
 async def test_an_acl_that_forbids_the_doorbell(operator, setup, new_redis_server):
     """Polling alone would work, more slowly: so it must be told."""
     server = new_redis_server()
@@ -127,6 +128,7 @@ async def test_an_acl_that_forbids_the_doorbell(operator, setup, new_redis_serve
     await eventually(lambda: setup.condition("Ready")[0] == "True")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timings", [Timings(secrets_reread_seconds=0.1)])
 async def test_tls_with_a_client_certificate_that_is_replaced(
     operator, setup, new_redis_server, tmp_path
@@ -589,6 +591,7 @@ async def test_a_resync_adds_what_the_watches_have_missed(operator, setup):
     await setup.replicas(3)
 
 
+@pytest.mark.slow
 async def test_a_redis_that_refuses_its_work_does_not_flap(operator, setup, new_redis_server):
     """It says hello and refuses the rest: that is one trouble, not one a second."""
     server = new_redis_server()
@@ -636,6 +639,7 @@ async def test_an_address_that_means_another_kind_of_server(operator, setup, red
     await setup.told("RedisRecovered")
 
 
+@pytest.mark.slow
 async def test_a_permission_that_is_missing_is_told_and_not_hammered_on(operator, setup):
     setup.fleet.create()
     setup.create()
@@ -676,6 +680,7 @@ async def test_an_api_server_that_refuses_to_be_asked_is_told(operator, setup):
     await setup.reason("Idle")
 
 
+@pytest.mark.slow
 async def test_a_fleet_at_work_does_not_cut_the_pause_after_a_failure_short(operator, setup):
     setup.fleet.create(1)
     await setup.fleet.settle()

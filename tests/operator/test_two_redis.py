@@ -92,6 +92,7 @@ async def test_the_largest_number_counts_and_says_whose_it_is(operator, setup, s
     await setup.told("ScaledUp")
 
 
+@pytest.mark.slow
 async def test_a_redis_that_is_killed_holds_the_number_and_the_other_one_grows(
     operator, setup, second
 ):
@@ -286,6 +287,7 @@ async def test_a_push_to_each_redis_is_heard(operator, setup, second):
         await setup.replicas(2)
 
 
+@pytest.mark.slow
 async def test_a_silent_redis_does_not_keep_the_other_one_from_growing(operator, setup, second):
     """It takes its time-out once; from then on it is known to be away."""
     setup.fleet.create()

@@ -106,6 +106,7 @@ def test_a_limited_job_does_not_stand_in_the_way_of_others(bench: Bench) -> None
     assert bench.pending() == []
 
 
+@pytest.mark.slow
 def test_one_claim_looks_at_a_bounded_number(bench: Bench) -> None:
     """Redis does nothing else during a script. The worker claims again at once."""
     bench.register("w", one=ONE)

@@ -174,6 +174,7 @@ async def test_calls_wait_no_longer_than_asked(new_redis_server: NewServer, queu
     await redis.close()
 
 
+@pytest.mark.slow
 async def test_refused_calls_after_a_login_are_tried_less_and_less_often(
     new_redis_server: NewServer, queue: str
 ) -> None:

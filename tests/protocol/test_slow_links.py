@@ -68,6 +68,7 @@ async def run_all(request: pytest.FixtureRequest, proxy: Proxy) -> Any:
         await asyncio.to_thread(blocking.close)
 
 
+@pytest.mark.slow
 async def test_big_calls_take_their_time_and_arrive_at_once(
     proxy: Proxy, run_all: RunAll, keys: Any, raw: redis.Redis
 ) -> None:
@@ -80,6 +81,7 @@ async def test_big_calls_take_their_time_and_arrive_at_once(
     assert proxy.accepted == 1
 
 
+@pytest.mark.slow
 async def test_one_call_that_takes_longer_than_the_time_out(
     proxy: Proxy, run_all: RunAll, keys: Any
 ) -> None:
@@ -90,6 +92,7 @@ async def test_one_call_that_takes_longer_than_the_time_out(
     assert proxy.accepted == 1
 
 
+@pytest.mark.slow
 async def test_big_replies_take_their_time(
     proxy: Proxy, run_all: RunAll, keys: Any, raw: redis.Redis
 ) -> None:
@@ -127,6 +130,7 @@ async def test_silence_in_the_middle_is_noticed(
 # --- small and big ---
 
 
+@pytest.mark.slow
 async def test_a_small_call_waits_for_one_batch_not_for_all_big_ones(
     proxy: Proxy, keys: Any
 ) -> None:
@@ -187,6 +191,7 @@ async def test_big_calls_move_on_under_a_flood_of_small_ones(proxy: Proxy, keys:
     await redis.close()
 
 
+@pytest.mark.slow
 async def test_a_small_call_of_a_thread_waits_for_one_batch(proxy: Proxy, keys: Any) -> None:
     redis = blocking_redis(
         RedisSettings(address=proxy.address), client_name="tests", retry_for_seconds=LONG_SECONDS

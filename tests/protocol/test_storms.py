@@ -71,6 +71,7 @@ def is_loading(server: RedisServer) -> bool:
         return False
 
 
+@pytest.mark.slow
 async def test_threads_that_share_a_client_reconnect_together() -> None:
     """While every connection is closed at once, ten threads try hardly more often than one."""
     nobody = await Stranger().start(hangs_up=True)

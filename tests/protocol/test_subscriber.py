@@ -112,6 +112,7 @@ async def test_a_late_confirmation_of_a_channel_that_was_removed_counts_for_noth
     await listener.hears(gone, b"x")
 
 
+@pytest.mark.slow
 async def test_who_is_let_in_and_refused_tries_less_and_less_often(
     new_redis_server: NewServer, queue: str
 ) -> None:
@@ -194,6 +195,7 @@ async def test_a_half_open_connection_is_noticed(
     await listener.subscriber.close()
 
 
+@pytest.mark.slow
 async def test_silence_alone_is_no_loss(
     new_redis_server: NewServer, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

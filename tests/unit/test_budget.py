@@ -124,6 +124,7 @@ def test_what_is_too_much_is_refused_at_its_announcement(data: bytes, size: int)
         feed(meter, [data[at : at + size] for at in range(0, len(data), size)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("one", [b":1\r\n", b"-\r\n", b"*0\r\n", b"$0\r\n\r\n", b"+\r\n"])
 def test_small_replies_without_an_end_are_too_much_together(one: bytes) -> None:
     meter = ReplyBudget().meter()

@@ -43,6 +43,7 @@ for it."""
 # --- round trips ---
 
 
+@pytest.mark.slow
 @given(st.lists(VALUES, max_size=4), st.dictionaries(TEXT, VALUES, max_size=4), TEXT)
 def test_a_task_comes_back_as_it_was(args: list[Any], kwargs: dict[str, Any], name: str) -> None:
     task = Task(name, tuple(args), kwargs, timeout_seconds=1.5, max_retries=3)

@@ -57,6 +57,7 @@ class Queues:
 WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.integers(1, 50), min_size=2, max_size=8)
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(weights=WEIGHTS, free=st.integers(1, 40), seconds=st.sampled_from([0.0, 1.0]))
 def test_shares_are_those_of_the_weights(

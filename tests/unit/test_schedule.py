@@ -223,6 +223,7 @@ def test_a_queue_name_that_breaks_the_rule() -> None:
         cron("* * * * *", queue="MRZ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("day", ["2026-03-29", "2026-10-25", "2026-06-15"])
 @pytest.mark.parametrize(
     "text", ["15 2 * * *", "45 2 * * *", "30 * * * *", "*/20 1-3 * * *", "59 1 * * *", "0 3 * * *"]

@@ -48,6 +48,7 @@ async def test_as_many_threads_as_calls_at_once(threads: Threads) -> None:
         assert len(alive()) == 8
 
 
+@pytest.mark.slow
 async def test_many_short_calls_all_come_back(threads: Threads) -> None:
     values = await asyncio.gather(*(threads.run("job", lambda n=n: n) for n in range(2_000)))
     assert values == list(range(2_000))

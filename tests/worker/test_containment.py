@@ -291,6 +291,7 @@ async def test_attempts_left_behind_are_bounded(
     assert worker.live_problem() is worker.ready_problem() is None
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short_patience")
 async def test_attempts_left_behind_count_after_a_lost_lease_too(
     client: Client,

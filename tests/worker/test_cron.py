@@ -20,6 +20,7 @@ from testing.serving import Serve, serving
 from testing.waiting import eventually
 
 
+@pytest.mark.slow
 async def test_two_workers_fire_once(
     client: Client, serve: Serve, redis_server: RedisServer, queue: str
 ) -> None:
@@ -106,6 +107,7 @@ async def test_an_entry_that_is_refused_stops_no_other(
     raw.execute_command("ACL", "DELUSER", queue)
 
 
+@pytest.mark.slow
 async def test_options_reach_the_firings(redis_server: RedisServer, queue: str) -> None:
     """A unique key keeps firings from overlapping, and the timeout cuts off each of them."""
     async with App(redis_server.address, default_queue=queue) as app:
@@ -129,6 +131,7 @@ async def test_options_reach_the_firings(redis_server: RedisServer, queue: str) 
         app.cron("* * * * *", slow.options(delay_seconds=5))
 
 
+@pytest.mark.slow
 async def test_a_new_release_is_the_one_that_fires(
     client: Client, serve: Serve, redis_server: RedisServer, queue: str
 ) -> None:

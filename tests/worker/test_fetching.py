@@ -187,6 +187,7 @@ async def test_shares_are_of_tasks_started(
         check_invariants(raw, name)
 
 
+@pytest.mark.slow
 async def test_sixteen_queues_each_get_their_share(
     client: Client, serve: Serve, queue: str
 ) -> None:
@@ -256,6 +257,7 @@ async def test_a_delayed_task_is_not_late(client: Client, serve: Serve, queue: s
         assert 0 <= late < 2500, "a block of the fetcher would be 5 s"
 
 
+@pytest.mark.slow
 async def test_due_tasks_are_promoted_while_all_slots_are_taken(
     client: Client, serve: Serve, queue: str
 ) -> None:

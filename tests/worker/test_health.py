@@ -124,6 +124,7 @@ async def test_not_ready_before_it_is_registered_and_while_it_stops(
         release.set()
 
 
+@pytest.mark.slow
 async def test_not_ready_while_redis_refuses_the_login(new_redis_server, queue: str) -> None:
     """When the password changes while the worker runs, it can do nothing, and /readyz says so."""
     server, port = new_redis_server(), free_port()
@@ -254,6 +255,7 @@ async def test_the_drain_holds_even_if_its_message_was_missed(
     assert await client.get_status(task_id) is State.PENDING
 
 
+@pytest.mark.slow
 async def test_a_worker_that_starts_over_is_not_draining(
     client: Client, raw: redis.Redis, serve: Serve, queue: str
 ) -> None:

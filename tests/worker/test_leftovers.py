@@ -46,6 +46,7 @@ async def test_what_an_attempt_leaves_ends_with_it(
     assert (worker.gauges.processes, worker.counters.died_processes) == (1, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["part that exits", "task that exits while the job waits"])
 async def test_a_part_that_exits_fails_its_own_attempt_alone(
     client: Client, serve: Serve, queue: str, what: str

@@ -172,6 +172,7 @@ def calls_of(raw: redis.Redis, command: str) -> int:
     return int(raw.info("commandstats").get(f"cmdstat_{command}", {}).get("calls", 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", ["max_running", "rate_limit"])
 async def test_no_worker_polls_for_held_tasks(
     new_redis_server: NewServer, queue: str, serve: Serve, limit: str
@@ -203,6 +204,7 @@ async def test_no_worker_polls_for_held_tasks(
     assert asked <= 8
 
 
+@pytest.mark.slow
 async def test_a_worker_starts_held_tasks_when_their_time_comes(
     serve: Serve, client: Client, queue: str
 ) -> None:

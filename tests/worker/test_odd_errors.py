@@ -41,6 +41,7 @@ async def everything_ends(worker: Worker) -> None:
     await eventually(lambda: worker.gauges.running == 0, "no attempt runs any more")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 async def test_an_attempt_ends_whatever_is_raised(
     client: Client, serve: Serve, queue: str, place: str
@@ -57,6 +58,7 @@ async def test_an_attempt_ends_whatever_is_raised(
     await everything_ends(worker)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 async def test_an_attempt_ends_if_judging_its_error_raises(
     client: Client, serve: Serve, queue: str, place: str
@@ -92,6 +94,7 @@ async def test_which_errors_are_retried_wherever_the_job_runs(
             assert await client.wait_for_result(task_id, 30) == 2, how
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", PLACES)
 async def test_a_result_that_can_not_be_stored_is_final(
     client: Client, serve: Serve, queue: str, place: str

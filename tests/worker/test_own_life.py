@@ -132,6 +132,7 @@ async def test_failed_renewals_are_spread_and_become_rarer(queue: str) -> None:
     assert max(last) - min(last) > 1, "they do not come in step"
 
 
+@pytest.mark.slow
 async def test_a_worker_without_lease_is_not_ready(
     client: Client,
     raw: redis.Redis,

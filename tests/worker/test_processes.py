@@ -96,6 +96,7 @@ async def spinning(client: Client, queue: str, folder: Path, **options: object) 
 # --- it runs ---
 
 
+@pytest.mark.slow
 async def test_arguments_results_and_what_the_job_sees(
     client: Client, start: Start, queue: str
 ) -> None:
@@ -161,6 +162,7 @@ async def test_large_arguments_and_results(
         assert await ran(large, queue, "big", data) == data[::-1]
 
 
+@pytest.mark.slow
 async def test_results_that_can_not_be_stored(client: Client, start: Start, queue: str) -> None:
     await start()
     told = await failed(client, queue, "returns", "object")
@@ -170,6 +172,7 @@ async def test_results_that_can_not_be_stored(client: Client, start: Start, queu
     assert "the limit is 1,048,576" in told.remote_message
 
 
+@pytest.mark.slow
 async def test_what_a_process_does_not_inherit(client: Client, start: Start, queue: str) -> None:
     """No connection to Redis, no listening port, no terminal, no blocked signal."""
     await start(http_port=0)
@@ -177,6 +180,7 @@ async def test_what_a_process_does_not_inherit(client: Client, start: Start, que
     assert found == {"sockets": ["AF_UNIX"] * 3, "stdin": "/dev/null", "blocked": []}
 
 
+@pytest.mark.slow
 async def test_log_records_reach_the_workers_handlers(
     client: Client, start: Start, queue: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -333,6 +337,7 @@ async def test_the_retry_policy_applies_to_its_death(
     assert await ran(client, queue, "echo") == [[], {}]
 
 
+@pytest.mark.slow
 async def test_giving_up_on_its_death(client: Client, start: Start, queue: str) -> None:
     await start(retry=RetryPolicy(max_retries=2, give_up_on=(ProcessDied,)))
     poison = await failed(client, queue, "die", "SIGKILL")
@@ -374,6 +379,7 @@ def as_first_process() -> Iterator[None]:
     prctl(set_child_subreaper, 0, 0, 0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("as_first_process")
 async def test_no_zombies_are_left(
     client: Client, start: Start, queue: str, tmp_path: Path
@@ -424,6 +430,7 @@ async def test_a_stop_ends_all_and_kills_what_runs(
     assert worker.counters.killed_processes == 1, "the idle one has ended by itself"
 
 
+@pytest.mark.slow
 async def test_cut_off_while_its_process_starts(
     client: Client, start: Start, queue: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -470,6 +477,7 @@ async def test_cut_off_while_its_process_starts_and_others_wait(
 # --- it can't start ---
 
 
+@pytest.mark.slow
 async def test_a_hook_that_fails_stops_the_worker(
     client: Client,
     redis_server: RedisServer,

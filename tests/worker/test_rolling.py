@@ -131,6 +131,7 @@ async def test_what_the_old_worker_cannot_run_goes_to_the_new_one(
         assert (await admin.task(ids[0])).failures == 0
 
 
+@pytest.mark.slow
 async def test_tasks_that_are_declined_later_do_not_wait_for_the_next_block(
     client: Client, calls: AsyncRedis, serve: Serve, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,6 +149,7 @@ async def test_tasks_that_are_declined_later_do_not_wait_for_the_next_block(
         assert await client.wait_for_result(attempt.task_id, 30) == "a"
 
 
+@pytest.mark.slow
 async def test_a_process_job_with_other_arguments(
     client: Client, redis_server: RedisServer, queue: str
 ) -> None:

@@ -54,6 +54,7 @@ async def test_a_thread_that_can_not_be_started_is_not_charged(
     assert "taking tasks again" in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_process_that_can_not_be_started_is_not_charged(
     client: Client, serve: Serve, queue: str
 ) -> None:
@@ -79,6 +80,7 @@ async def kill_the_idle_one(client: Client, worker: Worker, queue: str) -> None:
     await eventually(lambda: worker.gauges.processes == 0, "there is none")
 
 
+@pytest.mark.slow
 async def test_a_process_that_dies_before_its_job_is_called_is_not_charged(
     client: Client, serve: Serve, queue: str
 ) -> None:

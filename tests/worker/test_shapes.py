@@ -27,6 +27,7 @@ SHAPES: dict[str, tuple[Callable[..., Any], str | None]] = {
 }
 
 
+@pytest.mark.slow
 async def test_every_shape_of_a_job_runs(client: Client, serve: Serve, queue: str) -> None:
     jobs = [Job(name=name, function=f, run_in=run_in) for name, (f, run_in) in SHAPES.items()]
     await serve(jobs)

@@ -26,6 +26,7 @@ def attempts(raw: redis.Redis, queue: str) -> list[int]:
     return [int(raw.hget(key, "attempt") or 0) for key in keys]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["payloads", "results"])
 async def test_each_payload_and_result_is_sent_once(
     redis_server: RedisServer, client: Client, raw: redis.Redis, queue: str, what: str
@@ -62,6 +63,7 @@ async def test_each_payload_and_result_is_sent_once(
     assert after[direction] - before[direction] < 2.5 * TASKS * MEGABYTE  # and the client's reading
 
 
+@pytest.mark.slow
 async def test_a_small_result_does_not_wait_for_big_ones(
     redis_server: RedisServer, client: Client, queue: str
 ) -> None:
@@ -127,6 +129,7 @@ async def test_a_worker_takes_no_more_tasks_while_too_much_is_not_recorded(
     assert "taking tasks again" in caplog.text
 
 
+@pytest.mark.slow
 async def test_a_result_in_transit_has_the_grace_time_too(
     redis_server: RedisServer,
     client: Client,

@@ -65,6 +65,7 @@ async def test_idle(new_redis_server: NewServer) -> None:
             await eventually(lambda: not connections(raw), "all connections are closed")
 
 
+@pytest.mark.slow
 async def test_at_every_turn_of_the_loop(new_redis_server: NewServer) -> None:
     """Stop it after one turn of its loop, after two, and so on until past its first task."""
     server = new_redis_server()
@@ -143,6 +144,7 @@ async def test_while_redis_goes_away_during_the_start(
         assert asyncio.get_running_loop().time() - began < 20
 
 
+@pytest.mark.slow
 async def test_a_signal_after_the_end_changes_nothing(
     redis_server: RedisServer, tmp_path: Path, queue: str
 ) -> None:
@@ -177,6 +179,7 @@ async def test_during_a_claim(redis_server: RedisServer, raw: redis.Redis, queue
     assert left_over(raw, queue) == [f"idtq:{{{queue}}}:pending", f"idtq:{{{queue}}}:wake"]
 
 
+@pytest.mark.slow
 async def test_a_claim_whose_reply_is_lost(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:

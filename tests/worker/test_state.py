@@ -38,6 +38,7 @@ def fill(state: Services) -> None:
     state.log.append("process")
 
 
+@pytest.mark.slow
 async def test_hooks_and_jobs_share_one_state(serve: Serve, client, queue: str) -> None:
     ended: asyncio.Queue[list[str]] = asyncio.Queue()
     worker = await serve(
