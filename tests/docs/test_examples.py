@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import sqlite3
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
@@ -21,7 +22,6 @@ import pytest
 
 from identtqueue import App, Client, Context, State, TaskFailed, TaskNotFound
 from identtqueue.admin import Admin
-from identtqueue.testing import Inline, Recorder
 from testing.markdown import files
 from testing.processes import environment
 from testing.redis_server import RedisServer
@@ -205,24 +205,21 @@ async def test_fastapi(
         assert (await http.get(f"/texts/{queue}:none")).status_code == 404
 
 
-@pytest.mark.filterwarnings("ignore::starlette.exceptions.StarletteDeprecationWarning")
-def test_an_endpoint_with_the_synchronous_client(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "tasks.py").write_text(files("docs/tutorial/first-task.md")["tasks.py"])
-    (tmp_path / "service.py").write_text(files("docs/howto/fastapi.md")["service.py"])
-    monkeypatch.syspath_prepend(tmp_path)
-    for name in ("tasks", "service"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    service, tasks = import_module("service").service, import_module("tasks")
-    from fastapi.testclient import TestClient
-
-    with Recorder(tasks.app) as recorder, TestClient(service) as web:
-        task_id = web.post("/texts", params={"text": "in the middle"}).json()["id"]
-        assert recorder.assert_enqueued(tasks.count_words, "in the middle").task_id == task_id
-        assert web.get(f"/texts/{task_id}").json() == {"state": "pending"}
-    with Inline(tasks.app), TestClient(service) as web:
-        assert web.post("/texts/now", params={"text": "in the middle"}).json() == {"words": 3}
+@pytest.mark.slow
+def test_the_tests_of_an_endpoint(tmp_path: Path) -> None:
+    tasks = files("docs/tutorial/first-task.md")["tasks.py"]
+    for name, text in (files("docs/howto/fastapi.md") | {"tasks.py": tasks}).items():
+        (tmp_path / name).write_text(text, "utf-8")
+    result = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "identtqueue.testing.plugin"],
+        cwd=tmp_path,
+        env=environment("redis://nowhere.invalid", PYTHONWARNINGS="default"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=100,
+    )
+    assert "4 passed" in result.stdout, result.stdout + result.stderr
 
 
 def test_the_settings_for_a_managed_redis(load: Load) -> None:
