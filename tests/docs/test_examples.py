@@ -187,7 +187,9 @@ async def test_fastapi(
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("IDENTTQUEUE_REDIS_ADDRESS", redis_server.address)
     for name in ("tasks", "service"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
+        # What was set is taken back after the test: the next test may have a module of that name.
+        monkeypatch.setitem(sys.modules, name, sys)
+        del sys.modules[name]
     example, tasks_of_it = import_module("service"), import_module("tasks")
     service = example.service
     transport = httpx.ASGITransport(app=service)
