@@ -6,6 +6,8 @@ loads the worker.
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -83,13 +85,27 @@ _HOME = {
 __all__ = sorted(_HOME)  # noqa: PLE0605 - it is a list, of the names above
 
 
-def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
+def load_name(package: str, homes: Mapping[str, str], name: str) -> Any:
+    """Load an exported name of a package, and keep it there.
+
+    Args:
+        package: whose name it is.
+        homes: the package's exported names, each with the module below it that defines it.
+        name: what to load.
+
+    Raises:
+        AttributeError: the package does not export it.
+    """
+    home = homes.get(name)
     if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{package}.{home}"), name)
+    setattr(sys.modules[package], name, value)
     return value
+
+
+def __getattr__(name: str) -> Any:
+    return load_name(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:

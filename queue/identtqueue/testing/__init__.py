@@ -13,8 +13,9 @@ framework, and each name is loaded when it is first used.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from identtqueue import load_name
 
 if TYPE_CHECKING:
     from identtqueue.testing.burst import BurstWorker as BurstWorker
@@ -51,12 +52,7 @@ __all__ = sorted(_HOME)  # noqa: PLE0605 - it is a list, of the names above
 
 
 def __getattr__(name: str) -> Any:
-    home = _HOME.get(name)
-    if home is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{home}"), name)
-    globals()[name] = value
-    return value
+    return load_name(__name__, _HOME, name)
 
 
 def __dir__() -> list[str]:
