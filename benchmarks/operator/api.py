@@ -156,7 +156,7 @@ class Watch:
 
 
 class Removals(Watch):
-    """What a collection has lost."""
+    """The objects that have been deleted from a collection since it is watched."""
 
     def __init__(self, api: Api, path: str) -> None:
         super().__init__(api, path)

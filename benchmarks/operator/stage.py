@@ -27,7 +27,7 @@ from testing.redis_server import RedisServer
 ROOT = Path(__file__).resolve().parents[2]
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 NAME = "taskqueues.identtqueue.dev"
-"""Of the CRD."""
+"""Name of the CRD."""
 PREFIX = "bench-"
 """Of the namespaces' names."""
 CRD = ROOT / "manifests" / "crd.yaml"

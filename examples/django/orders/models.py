@@ -4,7 +4,7 @@ from django.db import models
 
 
 class Order(models.Model):
-    """What somebody has ordered."""
+    """An order of one item, and whether it is confirmed."""
 
     email = models.EmailField()
     item = models.CharField(max_length=100)

@@ -37,7 +37,7 @@ class PodSeen:
 
 @dataclass(frozen=True, slots=True)
 class Redis:
-    """Where the queue is.
+    """The Redis that holds the queue.
 
     Attributes:
         clock_offset: its clock minus this machine's, in seconds.
