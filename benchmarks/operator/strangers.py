@@ -26,6 +26,8 @@ SILENT, RUDE = 400, 200
 HUGE, HUGE_BYTES = 39, 870_000
 """So many TaskQueues of 0.83 MiB each. etcd takes no object of more than 1.5 MiB."""
 LOOK_SECONDS = 0.005
+NEIGHBOUR_SECONDS = 90
+"""How long connections to the neighbours are counted: three times the longest pause between two."""
 ALONE = {"IDENTTQUEUE_NAMESPACES": "ns", "IDENTTQUEUE_LEADER_ELECTION": "false"}
 """Without election: the pretended API server is slow enough at times to lose the Lease."""
 WIDE = ALONE | {"IDENTTQUEUE_NAMESPACES": "*"}
@@ -118,8 +120,10 @@ async def noisy_neighbours(pushes: int) -> dict[str, list[float]]:
             operator = Operator("ns", folder / "log", config, IDENTTQUEUE_NAMESPACES="ns")
             try:
                 await operator.start()
+                until = time.monotonic() + NEIGHBOUR_SECONDS
                 observed = await operator.until_looked_after(pushes, 300)
                 times = await _pushes(redis.address, url, pushes)
+                await asyncio.sleep(max(0.0, until - time.monotonic()))
                 return {
                     "observed_s": [observed],
                     "patch_ms": times,
