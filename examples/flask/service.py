@@ -6,7 +6,7 @@ from flask import Flask, Response, abort, jsonify, request
 from tasks import app as queue
 from tasks import count_words
 
-from identtqueue import InvalidInput, ResultTimeout, TaskFailed
+from identtqueue import InvalidInput, ResultTimeout, TaskExpired, TaskFailed
 
 # With `gunicorn --preload` this module is imported before the server forks. The connection that is
 # opened here belongs to the parent: each worker process of gunicorn opens its own when it first
@@ -29,7 +29,7 @@ def place_and_wait() -> Response:
     task = count_words.options(expires_seconds=10).enqueue_sync(request.form["text"])
     try:
         return jsonify(words=task.result(timeout_seconds=10), process=os.getpid())
-    except ResultTimeout:
+    except (ResultTimeout, TaskExpired):
         task.cancel()
         abort(504, "try again later")
     except TaskFailed as error:

@@ -10,7 +10,7 @@ from litestar.params import FromPath, JSONBody
 from tasks import Count, count
 from tasks import app as queue
 
-from identtqueue import Client, InvalidInput, ResultTimeout, TaskFailed
+from identtqueue import Client, InvalidInput, ResultTimeout, TaskExpired, TaskFailed
 
 
 @asynccontextmanager
@@ -38,7 +38,7 @@ async def place_and_wait(data: JSONBody[dict[str, str]]) -> Count:
     task = await count.options(expires_seconds=10).enqueue(data["text"])
     try:
         return await task.result(timeout_seconds=10)
-    except ResultTimeout:
+    except (ResultTimeout, TaskExpired):
         await task.cancel()
         raise HTTPException("try again later", status_code=504) from None
     except TaskFailed as error:

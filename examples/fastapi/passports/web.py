@@ -10,7 +10,7 @@ from uuid import uuid4
 from fastapi import Depends, FastAPI, Header, HTTPException
 from pydantic import BaseModel
 
-from identtqueue import ResultTimeout, State, TaskFailed, TaskInfo
+from identtqueue import ResultTimeout, State, TaskExpired, TaskFailed, TaskInfo
 from passports.tasks import Passport, Scan, app, read_passport
 
 
@@ -60,7 +60,7 @@ async def read_now(scan: Scan, customer: Customer) -> Passport:
     task = await read_passport.options(expires_seconds=10, max_retries=0).enqueue(scan, customer)
     try:
         return await task.result(timeout_seconds=10)
-    except ResultTimeout:
+    except (ResultTimeout, TaskExpired):
         await task.cancel()
         raise HTTPException(504, "try again later") from None
     except TaskFailed as error:
