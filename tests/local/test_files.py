@@ -122,6 +122,9 @@ async def _show(instance: LocalInstance) -> None:
     as_json = json.loads(instance.call("get", "taskqueue/made", "-o", "json").stdout)
     assert as_json["spec"] == as_yaml["spec"]
     description = instance.call("describe", "made").stdout
+    explanation = instance.call("explain", "made").stdout
+    assert explanation.startswith("default/made: ")
+    assert "last decision" in explanation
     assert "Kind:         TaskQueue" in description
     assert re.search(r"Type: +WorkersReady\n +Status: +True", description)
     assert re.search(r"Normal +ScaledUp +\d+s +identtqueue-operator +0 -> 1: ", description)

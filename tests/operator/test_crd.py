@@ -51,7 +51,7 @@ def test_texts_of_the_status_are_cut_to_their_bounds_before_they_are_written():
         for path, keyword, limit in bounds(SCHEMA["properties"]["status"])
         if keyword == "maxLength" and path[-1] in words
     ]
-    assert len(texts) == 9
+    assert len(texts) == 12
     for path, limit in texts:
         assert limit >= MOST_CHARACTERS, path
 

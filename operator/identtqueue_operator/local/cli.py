@@ -1,5 +1,6 @@
 """The command `identtqueue local`, which the library's command line finds by an entry point."""
 
+import time
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -130,6 +131,22 @@ def describe(context: click.Context, name: str | None, state: Path | None) -> No
     found = show.named(_ask(folder, "list", plural="taskqueues")["items"], "taskqueues", name)
     events = _ask(folder, "list", plural="events")["items"]
     click.echo("\n\n\n".join(show.description(body, events) for body in found))
+
+
+@local.command()
+@click.argument("name", required=False)
+@_state_option
+@click.pass_context
+@_needs_extra
+def explain(context: click.Context, name: str | None, state: Path | None) -> None:
+    """Explain the number of workers: the last decisions, as kubectl tq explain would."""
+    from identtqueue_operator.local import show  # noqa: PLC0415
+    from identtqueue_operator.status.explanation import Explanation  # noqa: PLC0415
+
+    found = _ask(state or context.obj, "list", plural="taskqueues")["items"]
+    for body in show.named(found, "taskqueues", name):
+        for line in Explanation.of(body).lines(time.time()):
+            click.echo(line)
 
 
 @local.command()

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from identtqueue_operator.api.v1alpha1.status import MOST_PAST_DECISIONS
 from identtqueue_operator.model import (
     Decision,
     Observed,
@@ -13,6 +14,9 @@ from identtqueue_operator.model import (
 from identtqueue_operator.status.round import Json, Round
 from identtqueue_operator.times import rfc3339
 
+LONGEST_PAST_MESSAGE = 400
+"""Characters of a message in the history. All of it then takes at most 6 KiB."""
+
 
 def render_numbers(now: Round, previous: Mapping[str, Any]) -> Json:
     """Make the fields of the status that change all the time, and those that count or date.
@@ -21,12 +25,14 @@ def render_numbers(now: Round, previous: Mapping[str, Any]) -> Json:
         now: the round.
         previous: the status before it, from which comes what the round did not see.
     """
+    decision = _last_decision(now, previous)
     return {
         "originalReplicas": _original(now, previous),
         "replicas": _replicas(now, previous),
         "tasks": _tasks(now) or previous.get("tasks"),
         **_triggers(now, previous),
-        "lastDecision": _last_decision(now, previous),
+        "lastDecision": decision,
+        "history": _history(decision, previous),
         "lastScaleTime": _last_scale_time(now, previous),
         "lastActiveTime": _last_active_time(now, previous),
         "startupSeconds": _startup_seconds(now, previous),
@@ -131,6 +137,32 @@ def _last_decision(now: Round, previous: Mapping[str, Any]) -> Json | None:
     if all(before.get(name) == decision[name] for name in ("to", "reason", "limitedBy")):
         return {**before, "message": target.message}
     return decision
+
+
+def _history(decision: Json | None, previous: Mapping[str, Any]) -> list[Json] | None:
+    """Return the last decisions, the newest first.
+
+    A decision is added when it replaces `lastDecision`, for which the status is written anyway. It
+    stays as it was made: new numbers in its message change nothing here. So the history alone is
+    never a reason to write.
+    """
+    known: list[Json] = previous.get("history") or []
+    before: Json = previous.get("lastDecision") or {}
+    if decision is None or all(
+        before.get(name) == decision[name] for name in decision.keys() - {"message"}
+    ):
+        return known or None
+    if known and _is_hold(known[0]) and _is_hold(decision):
+        known = known[1:]
+    message = decision["message"]
+    if len(message) > LONGEST_PAST_MESSAGE:
+        message = f"{message[: LONGEST_PAST_MESSAGE - 1]}…"
+    return [{**decision, "message": message}, *known][:MOST_PAST_DECISIONS]
+
+
+def _is_hold(decision: Json) -> bool:
+    """Return whether a decision left the number as it was."""
+    return bool(decision["from"] == decision["to"])
 
 
 def _last_scale_time(now: Round, previous: Mapping[str, Any]) -> str | None:

@@ -8,6 +8,9 @@ from identtqueue_operator.api.v1alpha1.spec import MOST_TRIGGERS
 from identtqueue_operator.api.v1alpha1.types import LeaseName, Sentence, Time, Word
 from identtqueue_operator.schema import ApiModel
 
+MOST_PAST_DECISIONS = 10
+"""How many decisions `status.history` keeps."""
+
 
 class Replicas(ApiModel):
     """The workload's replicas as last seen."""
@@ -73,6 +76,23 @@ class LastDecision(ApiModel):
     """The limits that held the number back, separated by commas; None if nothing did."""
     message: Sentence
     """The whole calculation, with its numbers."""
+
+
+class PastDecision(ApiModel):
+    """One of the last decisions, as it was made."""
+
+    time: Time
+    """When it was decided, in UTC."""
+    from_: Annotated[int, Field(alias="from")]
+    """How many replicas there were before."""
+    to: int
+    """How many replicas there were to be; the same number if a limit held it back."""
+    reason: Word
+    """Why, in one word, such as BacklogAboveTarget."""
+    limited_by: Sentence
+    """The limits that held the number back, separated by commas; None if nothing did."""
+    message: Sentence
+    """The calculation with its numbers, cut off if it is long."""
 
 
 class Recovered(ApiModel):
@@ -149,6 +169,14 @@ class TaskQueueStatus(ApiModel):
     """Each of several triggers. Absent if the main fields are the only one."""
     last_decision: LastDecision | None = None
     """The last change of replicas, or why there was none."""
+    history: Annotated[
+        list[PastDecision] | None,
+        Field(
+            max_length=MOST_PAST_DECISIONS, json_schema_extra={"x-kubernetes-list-type": "atomic"}
+        ),
+    ] = None
+    """The last decisions, the newest first; `kubectl tq explain` puts them into words. Between two
+    changes of the number, only the last decision that a limit held back is kept."""
     last_scale_time: Time | None = None
     """When the operator last changed the number of replicas, in UTC."""
     last_active_time: Time | None = None
