@@ -331,3 +331,40 @@ def test_who_was_chosen_for_a_lowered_number_stays_told_until_a_raised_one_is_ac
     assert not has_followed(raised)
     assert has_followed(seen)
     assert hosts(planned(2, seen, 600).call_back) == ["p1"]
+
+
+# --- by hand ---
+
+
+def asked(seen, *names):
+    """The same, after a person has asked for these pods to drain."""
+    pods = tuple(replace(p, drains_by_hand=p.key.name in names) for p in seen.pods)
+    return replace(seen, pods=pods)
+
+
+def test_a_pod_drains_by_hand_and_is_not_called_back():
+    seen = asked(fleet(1, 1, 0), "p1")
+    plan = planned(3, seen, 600)
+    assert hosts(plan.stop) == ["p1"]
+    assert (plan.victims, plan.mark, plan.replicas) == ((), (), None)
+    draining = told(seen, "p1", marked=False)
+    assert planned(3, draining, 600) == DrainPlan(), "nothing is left to do"
+    assert hosts(planned(3, asked(draining), 600).call_back) == ["p1"], "the annotation is gone"
+
+
+def test_a_pod_that_drains_by_hand_goes_first():
+    plan = planned(2, asked(fleet(0, 5, 1), "p1"), 600)
+    assert names(plan.victims) == ["p1"]
+    assert names(plan.mark) == ["p1"], "now it is the operator that ends it"
+
+
+def test_a_rollout_calls_pods_back_that_drain_by_hand():
+    seen = told(asked(fleet(1, 1), "p1"), "p1", marked=False)
+    rolling = replace(seen, workload=replace(seen.workload, updated=1))
+    assert hosts(planned(2, rolling, 600).call_back) == ["p1"]
+
+
+def test_nothing_begins_to_drain_by_hand_while_the_picture_is_incomplete():
+    seen = asked(fleet(1, 1), "p1")
+    lagging = replace(seen, workload=replace(seen.workload, lagging=True))
+    assert planned(2, lagging, 600) == DrainPlan()

@@ -19,6 +19,8 @@ from identtqueue_operator.times import timestamp
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 DRAINING_SINCE = "identtqueue.dev/draining-since"
+DRAIN_BY_HAND = "identtqueue.dev/drain"
+"""Annotation by which a person has a pod drain. Its value says who asked."""
 FIELD_MANAGER = "identtqueue-operator"
 """Name of the operator in `metadata.managedFields`. All its writes carry it, so that it is known
 who changed a number of replicas."""
@@ -133,6 +135,7 @@ def pod(body: Body, gone_at: float | None = None) -> Pod:
         containers=tuple(_containers(status.get("containerStatuses") or ())),
         deletion_cost=_integer(annotations.get(DELETION_COST)),
         draining_since=timestamp(annotations.get(DRAINING_SINCE)),
+        drains_by_hand=bool(annotations.get(DRAIN_BY_HAND)),
         owner=owner_of(body),
         revision=str((metadata.get("labels") or {}).get(REVISION_LABEL) or ""),
         unschedulable=condition_message(status, "PodScheduled", "False"),

@@ -189,6 +189,8 @@ class Pod:
     deletion_cost: int = 0
     draining_since: float | None = None
     """Since when it drains, by the operator's own annotation."""
+    drains_by_hand: bool = False
+    """Whether a person has asked for it to drain, by an annotation."""
     owner: Owner | None = None
     """None: nothing controls it."""
     revision: str = ""

@@ -21,6 +21,11 @@ drain, all that drain are called back, and the number is not lowered. One thing 
 zero, if no worker holds anything and all can go at once. A rollout that is stuck would otherwise
 keep its pods forever. A paused workload with the pods of a single ReplicaSet does not roll out.
 
+**A person may ask for a pod to drain**, by an annotation (`kubectl tq drain`). Its workers drain
+and are not called back until the annotation or the pod is gone. It still counts as a replica, and
+it is among the first to go when the number is lowered. A rollout goes first here too: it ends the
+pod, or it needs the pod to become ready.
+
 A write that the workload's controller has not yet acted on (`lagging`) may begin a rollout. Until
 it has, no more workers are asked to drain and the number is not lowered.
 
@@ -77,6 +82,8 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
     hold = bool(seen.blind) or workload.lagging
     victims = choose_victims(pods, workers, target, workload, hold=hold, lowered=lowered)
     chosen = {pod.uid for pod in victims}
+    by_hand = () if workload.rolling else _by_hand(pods, chosen)
+    chosen.update(pod.uid for pod in by_hand)
     kept = [pod for pod in pods if pod.uid not in chosen] if all_known(pods, workload) else []
     call_back = tuple(w for pod in kept for w in workers[pod.uid] if w.draining)
     unmark = tuple(pod for pod in kept if pod.draining_since is not None)
@@ -91,7 +98,12 @@ def plan_drain(target: int, seen: Observed, over: Set[str], *, lowered: bool = F
     free.update(pod.uid for pod in late)
     return DrainPlan(
         victims=victims,
-        stop=tuple(w for pod in victims for w in workers[pod.uid] if not w.told_everywhere),
+        stop=tuple(
+            w
+            for pod in (*victims, *(() if hold else by_hand))
+            for w in workers[pod.uid]
+            if not w.told_everywhere
+        ),
         call_back=call_back,
         mark=_mark(victims, workers, workload),
         unmark=unmark,
@@ -157,6 +169,11 @@ def has_followed(seen: Observed) -> bool:
     assert workload is not None
     followed = workload.rolling or workload.existing <= workload.replicas
     return followed and not workload.lagging
+
+
+def _by_hand(pods: Sequence[Pod], victims: Set[str]) -> tuple[Pod, ...]:
+    """Select the pods that a person has asked to drain, other than victims."""
+    return tuple(pod for pod in pods if pod.drains_by_hand and pod.uid not in victims)
 
 
 def _mark(victims: Sequence[Pod], workers: Workers, workload: Workload) -> tuple[Pod, ...]:

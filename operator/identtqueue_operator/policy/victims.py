@@ -112,7 +112,7 @@ def _cheapest(
         mine = workers[pod.uid]
         # Not started yet: costs nothing. Ready but not known to Redis: what it does is unknown,
         # and it can't be drained, so it goes last.
-        kind = (1 if drains(mine) else 2) if mine else (3 if pod.ready else 0)
+        kind = (1 if drains(mine) or pod.drains_by_hand else 2) if mine else (3 if pod.ready else 0)
         return kind, sum(w.in_flight for w in mine), -pod.created_at, pod.key.name
 
     return tuple(sorted(pods, key=price)[: max(0, surplus)])

@@ -149,11 +149,17 @@ def _draining(seen: Observed | None, decision: Decision | None) -> Finding:
         return Finding("False", "NobodyDrains", "no worker drains")
     workers = seen.workers_by_pod()
     busy = [pod for pod in draining if any(worker.in_flight for worker in workers[pod.uid])]
-    idle = [pod for pod in draining if pod not in busy]
-    parts = (("finishing their tasks", busy), ("idle, about to end", idle))
-    return Finding(
-        "True", "ScaleDown", "; ".join(f"{what}: {_names(of)}" for what, of in parts if of)
+    going = {pod.uid for pod in draining if not pod.drains_by_hand}
+    going |= {pod.uid for pod in decision.drain.victims}
+    idle = [pod for pod in draining if pod not in busy and pod.uid in going]
+    kept = [pod for pod in draining if pod not in busy and pod.uid not in going]
+    parts = (
+        ("finishing their tasks", busy),
+        ("idle, about to end", idle),
+        ("idle, drained by hand", kept),
     )
+    message = "; ".join(f"{what}: {_names(of)}" for what, of in parts if of)
+    return Finding("True", "ScaleDown" if going else "DrainedByHand", message)
 
 
 def _names(pods: Iterable[Pod]) -> str:
