@@ -30,6 +30,11 @@ class WorkerInfo:
             is dead or cut off from Redis.
         lease_expires_in_ms: time until the lease expires; negative once it has expired.
         registered_at_ms: time of registration by the worker's own clock, ms since 1970.
+        version: version of this library in the worker; empty if it is not known.
+        clock_ahead_ms: how far the worker's clock was ahead of Redis' when it registered; negative
+            if it was behind, None if the worker has not said so.
+        timeout_ms: how long an attempt may run there, unless its job or task sets a timeout; None:
+            without end.
         flaw: names the parts of the entry in Redis that can't be read and are left out here; empty
             if all can be read. Something other than a worker wrote those parts. If `worker_id` is
             empty, nothing can be done about the entry.
@@ -47,6 +52,9 @@ class WorkerInfo:
     lease_expires_in_ms: int
     registered_at_ms: int
     flaw: str = ""
+    version: str = ""
+    clock_ahead_ms: int | None = None
+    timeout_ms: int | None = None
 
 
 async def list_workers(redis: AsyncRedis, queue: str) -> list[WorkerInfo]:
@@ -71,6 +79,9 @@ async def list_workers(redis: AsyncRedis, queue: str) -> list[WorkerInfo]:
             lease_expires_in_ms=row.lease_expires_in_ms,
             registered_at_ms=row.info.get("registered_at_ms", 0),
             flaw=row.flaw,
+            version=row.info.get("version", ""),
+            clock_ahead_ms=row.info.get("clock_ahead_ms"),
+            timeout_ms=row.info.get("timeout_ms"),
         )
         for row in rows
     ]

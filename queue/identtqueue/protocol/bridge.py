@@ -283,8 +283,3 @@ def remove(task_id: str) -> Call[bool]:
     """
     key = queue_keys(queue_of(task_id)).task(task_id)
     return Call(scripts.BRIDGE + "remove", (key,), (REMOVABLE,), replies.parse_ok)
-
-
-def server_time() -> Call[float]:
-    """Read Redis' time, in seconds since 1970."""
-    return Call("TIME", (), (), replies.parse_time, is_script=False)

@@ -929,6 +929,11 @@ def connected(workers: Sequence[str]) -> Call[list[bool]]:
 # --- the server -----------------------------------------------------------------------------
 
 
+def server_time() -> Call[float]:
+    """Read Redis' time, in seconds since 1970."""
+    return Call("TIME", (), (), replies.parse_time, is_script=False)
+
+
 def server_info() -> Call[dict[str, str]]:
     """Read the `server` section of INFO; in a cluster, of the node that was started last."""
     return Call(

@@ -402,9 +402,21 @@ LONGEST_WORKER_ID: Final = 512
 
 LONGEST_INFO_TEXT: Final = 512
 
-_INFO_TEXTS: Final = ("pod_uid", "pod_name", "container", "host", "boot", "domain", "process")
+_INFO_TEXTS: Final = (
+    "pod_uid",
+    "pod_name",
+    "container",
+    "host",
+    "boot",
+    "domain",
+    "process",
+    "version",
+)
 
-_INFO_NUMBERS: Final = ("concurrency", "registered_at_ms")
+_INFO_NUMBERS: Final = ("concurrency", "registered_at_ms", "timeout_ms")
+
+_INFO_SIGNED: Final = ("clock_ahead_ms",)
+"""Numbers that may be negative."""
 
 
 def parse_workers(reply: list[Any]) -> list[WorkerRow]:
@@ -439,11 +451,12 @@ def _worker_info(packed: bytes) -> tuple[dict[str, Any], list[str]]:
         value = said.get(name)
         if isinstance(value, str) and len(value) <= LONGEST_INFO_TEXT:
             info[name] = value
-    for name in _INFO_NUMBERS:
+    for name in (*_INFO_NUMBERS, *_INFO_SIGNED):
         value = said.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 1 << 53:
+        least = -(1 << 53) if name in _INFO_SIGNED else -1
+        if isinstance(value, int) and not isinstance(value, bool) and least < value < 1 << 53:
             info[name] = value
-    known = (*_INFO_TEXTS, *_INFO_NUMBERS)
+    known = (*_INFO_TEXTS, *_INFO_NUMBERS, *_INFO_SIGNED)
     return info, [n for n in known if said.get(n) is not None and n not in info]
 
 

@@ -14,6 +14,7 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol import commands, roles
 from identtqueue.protocol.answers import Lease
 from identtqueue.protocol.roles import Role
+from identtqueue.release import release
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
@@ -139,7 +140,7 @@ class Registration:
         Raises:
             ProtocolMismatch: a queue belongs to another protocol version.
         """
-        lease_ms, info = self._settings.lease_ms, self._info()
+        lease_ms, info = self._settings.lease_ms, self._info(await self._clock_ahead_ms())
         await self._redis.run_all(
             [
                 commands.register(queue, self.worker_id, lease_ms, info, self._limits)
@@ -174,7 +175,14 @@ class Registration:
         with contextlib.suppress(RuntimeError):  # the loop has closed
             self._loop.call_soon_threadsafe(self._on_answer, lease)
 
-    def _info(self) -> dict[str, Any]:
+    async def _clock_ahead_ms(self) -> int:
+        """Measure how far this host's clock is ahead of Redis', to half of a round trip."""
+        asked = time.time()
+        redis_time = await self._redis.run(commands.server_time())
+        return round(((asked + time.time()) / 2 - redis_time) * 1000)
+
+    def _info(self, clock_ahead_ms: int) -> dict[str, Any]:
+        timeout_seconds = self._settings.timeout_seconds
         return {
             "host": self.identity.host,
             "pod_uid": self.identity.pod_uid,
@@ -185,4 +193,7 @@ class Registration:
             "process": self.identity.process,
             "concurrency": self._settings.concurrency,
             "registered_at_ms": round(time.time() * 1000),
+            "clock_ahead_ms": clock_ahead_ms,
+            "timeout_ms": None if timeout_seconds is None else round(timeout_seconds * 1000),
+            "version": release(),
         }
