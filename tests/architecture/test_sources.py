@@ -20,6 +20,7 @@ LIBRARY = ROOT / "queue/identtqueue"
 KEYS = LIBRARY / "protocol/keys.py"
 COMMANDS = LIBRARY / "protocol/commands.py"
 BRIDGE = LIBRARY / "protocol/bridge.py"
+CHECKUP = LIBRARY / "protocol/checkup.py"
 OPERATOR = ROOT / "operator/identtqueue_operator"
 TEST_DATABASES = LIBRARY / "testing/databases.py"
 """Empties the databases of tests, and notes which process has which. It changes no task."""
@@ -116,12 +117,12 @@ def calls_of(path: Path, name: str) -> list[ast.Call]:
 
 
 def test_replies_are_parsed_in_one_place() -> None:
-    """Only two modules make calls, and they leave the form of their replies to replies.py."""
+    """Only a few modules make calls, and they leave the form of their replies to replies.py."""
     making = {name(path) for path in sources(".py") if calls_of(path, "Call")}
     others = {"transport/wire.py", "worker/finish.py"}  # scripts to load; one answer as a list
-    known = {COMMANDS, BRIDGE, TEST_DATABASES, *(LIBRARY / other for other in others)}
+    known = {COMMANDS, BRIDGE, CHECKUP, TEST_DATABASES, *(LIBRARY / other for other in others)}
     assert making == set(map(name, known))
-    for node in (*ast.walk(parsed(COMMANDS)), *ast.walk(parsed(BRIDGE))):
+    for node in (node for path in (COMMANDS, BRIDGE, CHECKUP) for node in ast.walk(parsed(path))):
         if isinstance(node, ast.Lambda):
             assert ast.unparse(node.body).startswith("replies."), ast.unparse(node)
         assert not (isinstance(node, ast.Attribute) and node.attr == "decode"), node.lineno

@@ -265,6 +265,21 @@ class WorkerRow:
     """Names of the parts that can't be read. If `worker_id` is empty, that is one of them."""
 
 
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The declined tasks of one job, see `worker/shelves.py`.
+
+    Attributes:
+        job: name of the job.
+        declined_by: how many signatures of the job have declined them.
+        tasks: how many tasks there are.
+    """
+
+    job: str
+    declined_by: int
+    tasks: int
+
+
 class Planned(enum.Enum):
     """The answer to the planning of a schedule."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from identtqueue.errors import PayloadUndecodable, ProtocolMismatch
 from identtqueue.limits import JobLimits, RateLimit
@@ -27,10 +27,13 @@ from identtqueue.protocol.answers import (
     Receipt,
     Recovery,
     Scheduled,
+    Shelf,
     WorkerRow,
 )
 from identtqueue.protocol.call import PROTOCOL_VERSION, NewTask
 from identtqueue.task import Attempt, Progress, Result, State, TaskInfo, queue_of
+
+T = TypeVar("T")
 
 _ACKS: Final = {ack.value: ack for ack in Ack}
 """The members by value. One is looked up for each task, and the class would take ten times as
@@ -498,3 +501,45 @@ def parse_info(reply: bytes) -> dict[str, str]:
     """Parse a section of INFO."""
     lines = (line.partition(":") for line in reply.decode().splitlines() if ":" in line)
     return {name: value for name, _, value in lines}
+
+
+def parse_infos(reply: bytes) -> list[dict[str, str]]:
+    """Parse sections of INFO of one server."""
+    return [parse_info(reply)]
+
+
+def parse_setting(reply: list[bytes]) -> list[str]:
+    """Parse the answer to CONFIG GET of one server: name and value; empty: no such setting."""
+    return [reply[1].decode() if len(reply) > 1 else ""]
+
+
+def parse_texts(reply: bytes) -> list[str]:
+    """Parse the answer of one server that is a word."""
+    return [reply.decode()]
+
+
+def join_servers(answers: Sequence[list[T]]) -> list[T]:
+    """Join the answers of the nodes of a cluster, in order."""
+    return [each for answer in answers for each in answer]
+
+
+def parse_first_text(reply: list[bytes | None]) -> str | None:
+    """Parse the only field that was asked for as text."""
+    return None if reply[0] is None else reply[0].decode()
+
+
+def parse_paused(reply: bytes | None) -> int | None:
+    """Parse the mark of a paused queue: when it was paused, in ms; 0: an older release set it."""
+    if reply is None:
+        return None
+    at_ms = _count(reply)
+    return at_ms if at_ms > 1 else 0
+
+
+def parse_shelves(reply: list[bytes]) -> list[Shelf]:
+    """Parse the numbers of tasks by shelf."""
+    found = []
+    for name, number in zip(reply[::2], reply[1::2], strict=True):
+        signatures, _, job = name.decode().partition(":")
+        found.append(Shelf(job, signatures.count(",") + 1, _count(number)))
+    return found

@@ -65,6 +65,11 @@ def script_commands(role: Role) -> list[str]:
     return sorted(set().union(*(scripts.script(name).commands for name in SCRIPTS[role])))
 
 
+def plain_commands(role: Role) -> list[str]:
+    """List the commands of a role outside of scripts, without those that have subcommands."""
+    return sorted(name.upper() for name in _PLAIN[role] if "|" not in name)
+
+
 def rules(role: Role, queues: Sequence[str] = ()) -> list[str]:
     """List the ACL rules of a role: the words after `ACL SETUSER name on >password`.
 
