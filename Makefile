@@ -31,7 +31,7 @@ $(VENV)/.ready: requirements/dev.txt pyproject.toml
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-setup: $(VENV)/.ready ## Python environment, Redis servers, faketime, Tesseract, helm and promtool for the fast checks
+setup: $(VENV)/.ready ## Python environment, Redis servers, faketime, Chromium, Tesseract, helm and promtool for the fast checks
 	@requirements/system.sh
 	@requirements/tesseract.sh
 	@$(PY) -m testing.servers

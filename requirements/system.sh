@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The programs that the fast checks need beside Python and helm: redis-server, and libfaketime where it
-# can be had. What is missing comes from Debian's packages (as root); elsewhere it is named.
+# The programs that the checks need beside Python and helm: redis-server, Chromium for the tests of the
+# dashboard, and libfaketime where it can be had. What is missing comes from Debian's packages (as root);
+# elsewhere it is named.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=../e2e/cluster/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/cluster/lib.sh"
@@ -12,6 +13,8 @@ main() {
     install_redis
     command -v redis-server >/dev/null || die "redis-server is installed, but not on PATH"
   fi
+  command -v chromium >/dev/null || command -v google-chrome >/dev/null ||
+    (debian_packages chromium=chromium) || exit
   if ! compgen -G '/usr/lib/*/faketime' >/dev/null; then
     (debian_packages faketime=faketime) ||
       say "no libfaketime: the test of jumping clocks is skipped"
