@@ -110,9 +110,10 @@ chaos: setup ## random faults on real processes, and books that must balance (CH
 matrix: setup ## the tests on each server and each Python that is found (MATRIX="--server redis-6.2 --python 3.13")
 	PYTHONPATH=queue:operator $(PY) -m testing.compat.matrix $(MATRIX)
 
-manifests: setup ## regenerate the CRD and the manifests from the models and the chart
+manifests: setup ## regenerate the CRD, the manifests and the reference pages from the models, the chart and the commands
 	charts/generate.sh
 	$(PY) -m docsite taskqueue
+	$(PY) -m docsite commands
 
 lock: ## rewrite the hashed requirement files (needs uv)
 	requirements/lock.sh

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from docsite import pages, rendered, taskqueue
+from docsite import commands, pages, rendered, taskqueue
 from docsite.environment import executable
 
 BUILD = pages.ROOT / "build"
@@ -70,6 +70,12 @@ def serve(address: str) -> None:
 def write_taskqueue() -> None:
     """Write the reference page of the TaskQueue resource."""
     taskqueue.PAGE.write_text(taskqueue.render(), "utf-8")
+
+
+@main.command("commands")
+def write_commands() -> None:
+    """Write the reference page of the command line."""
+    commands.PAGE.write_text(commands.render(), "utf-8")
 
 
 def _stage() -> int:

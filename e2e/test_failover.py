@@ -36,8 +36,8 @@ class Application:
 
     def running(self, *queues: str) -> int:
         """Return how many tasks of these queues run."""
-        rows = self._exec("identtqueue", "depth", "--json", *queues).splitlines()
-        return sum(json.loads(row)["in_flight"] for row in rows)
+        rows = self._exec("identtqueue", "queues", "--json", *queues).splitlines()
+        return sum(json.loads(row)["running"] for row in rows)
 
 
 @pytest.fixture

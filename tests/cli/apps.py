@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 from identtqueue import App, Context
 
 app = App()
@@ -17,3 +19,9 @@ no_app = 5
 async def hello(_ctx: Context, name: str) -> str:
     """Greet."""
     return f"hello {name}"
+
+
+@app.task(queue="from-the-app")
+async def count(_ctx: Context, number: int, at: date | None = None) -> int:
+    """Have arguments of types that JSON lacks."""
+    return number if at is None else at.year

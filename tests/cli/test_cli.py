@@ -7,80 +7,19 @@ import json
 import os
 import re
 import signal
-import sys
 import urllib.request
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-import redis
-from click.testing import CliRunner
 
-from identtqueue import Client, Job, RateLimit, State, TaskFailed, TaskOptions, Worker
-from identtqueue.cli import main
+from cli.terminal import HERE, Run, ended, one_line, start
+from identtqueue import Client
 from testing.processes import environment
 from testing.redis_server import RedisServer, free_port
-from testing.serving import serving
-from testing.waiting import eventually
 
-HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-
-
-@dataclass(frozen=True)
-class Said:
-    """Output and exit code of a command."""
-
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Awaitable[Said]]
-
-
-async def start(address: str, *words: str, **environ: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "identtqueue", *words),
-        cwd=HERE,
-        env=environment(address, **environ),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-
-
-async def ended(process: asyncio.subprocess.Process) -> Said:
-    out, err = await process.communicate()
-    return Said(process.returncode, out.decode(), err.decode())
-
-
-@pytest.fixture
-def run(redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Provide `await run("depth", "q")`: runs a command in this process, which is faster."""
-    monkeypatch.chdir(HERE)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-
-    async def call(*words: str, **environ: str) -> Said:
-        environ = {"IDENTTQUEUE_REDIS_ADDRESS": redis_server.address} | environ
-        said = await asyncio.to_thread(CliRunner().invoke, main, words, env=environ)
-        assert said.exception is None or isinstance(said.exception, SystemExit), said.exception
-        return Said(said.exit_code, said.stdout, said.stderr)
-
-    return call
-
-
-def one_line(said: Said, start: str = "Error: ") -> str:
-    """Return the message of a failed command: one line, no traceback."""
-    assert said.code == (2 if "Usage: " in said.err else 1)
-    assert said.out == ""
-    *usage, message = said.err.strip().splitlines()
-    before = [line for line in usage if " INFO identtqueue." not in line]  # of a worker that starts
-    assert all(line.startswith(("Usage: ", "Try ")) or not line for line in before), said.err
-    assert message.startswith(start), said.err
-    return message
 
 
 # --- help and errors --------------------------------------------------------------------------
@@ -90,7 +29,7 @@ def one_line(said: Said, start: str = "Error: ") -> str:
 async def test_help(redis_server: RedisServer, run: Run) -> None:
     said = await ended(await start(redis_server.address, "--help"))
     assert said.code == 0
-    for command in ("worker", "depth", "workers", "task", "dead", "pause", "resume", "selftest"):
+    for command in ("worker", "queues", "workers", "task", "dead", "pause", "resume", "selftest"):
         assert f"  {command} " in said.out
     assert "IDENTTQUEUE_REDIS_ADDRESS" in said.out
     assert f"version {version('identtqueue')}" in (await run("--version")).out
@@ -99,8 +38,8 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (("depth", "No Name"), "queue name 'No Name' is not valid"),
-        (("depth",), "Missing argument 'QUEUES...'"),
+        (("queues", "No Name"), "queue name 'No Name' is not valid"),
+        (("queues",), "Missing argument 'QUEUES...'"),
         (("workers", "No Name"), "queue name 'No Name' is not valid"),
         (("task", "no-id"), "task id 'no-id' is not valid"),
         (("task", "q:never"), "no task q:never: never enqueued, or its result has expired"),
@@ -111,7 +50,7 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
         (("dead", "list", "q", "--offset", "-1"), "-1 is not in the range x>=0"),
         (("pause", "No Name"), "queue name 'No Name' is not valid"),
         (("bury",), "No such command 'bury'"),
-        (("--redis-address", "http://x", "depth", "q"), "redis_address 'http://x'"),
+        (("--redis-address", "http://x", "queues", "q"), "redis_address 'http://x'"),
         (
             ("selftest", "--queue", "nobody", "--timeout-seconds", "0.1"),
             "no result of task nobody:",
@@ -141,7 +80,10 @@ async def test_help(redis_server: RedisServer, run: Run) -> None:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 async def test_errors_are_one_line(run: Run, words: tuple[str, ...], why: str) -> None:
-    assert why in one_line(await run(*words))
+    said = await run(*words)
+    assert why in one_line(said)
+    away = {"no task q:never": 3, "no result of task nobody": 6}
+    assert said.code == next((code for text, code in away.items() if text in why), 2)
 
 
 @pytest.mark.slow
@@ -157,7 +99,9 @@ async def test_what_fails_within_the_apps_module_says_where(
 
 
 async def test_nobody_there(run: Run) -> None:
-    message = one_line(await run("--redis-address", "redis://127.0.0.1:1", "depth", "q"))
+    said = await run("--redis-address", "redis://127.0.0.1:1", "queues", "q")
+    assert said.code == 4
+    message = one_line(said)
     assert "Redis can't be reached" in message
     assert "127.0.0.1:1" in message
 
@@ -167,13 +111,14 @@ async def test_wrong_password(new_redis_server: Callable[..., RedisServer]) -> N
     server = new_redis_server()
     with server.client() as raw:
         raw.config_set("requirepass", "right")
-    for words in (("depth", "q"), ("worker", "apps:app")):
+    for words in (("queues", "q"), ("worker", "apps:app")):
         said = await ended(await start(server.address, *words, IDENTTQUEUE_REDIS_PASSWORD="wrong"))
         message = one_line(said)
+        assert said.code == 5
         assert "Redis refused the login" in message
         assert "wrong" not in message.replace("WRONGPASS", "")
     said = await ended(
-        await start(server.address, "depth", "q", IDENTTQUEUE_REDIS_PASSWORD="right\n")
+        await start(server.address, "queues", "q", IDENTTQUEUE_REDIS_PASSWORD="right\n")
     )
     assert said.code == 0, said.err
 
@@ -181,7 +126,7 @@ async def test_wrong_password(new_redis_server: Callable[..., RedisServer]) -> N
 @pytest.mark.parametrize("mark", ["#", "?"])
 async def test_a_password_that_is_not_escaped(run: Run, mark: str) -> None:
     address = f"redis://me:12{mark}cr3t@127.0.0.1:6379"
-    for words in (("depth", "q"), ("worker", "apps:app")):
+    for words in (("queues", "q"), ("worker", "apps:app")):
         for said in (
             await run("--redis-address", address, *words),
             await run(*words, IDENTTQUEUE_REDIS_ADDRESS=address),
@@ -194,225 +139,14 @@ async def test_a_password_that_is_not_escaped(run: Run, mark: str) -> None:
 
 async def test_a_variable_that_click_would_derive(run: Run, queue: str) -> None:
     """Such a variable once made each command print its version and exit."""
-    said = await run("depth", queue, IDENTTQUEUE_VERSION="1", IDENTTQUEUE_DEPTH_AS_JSON="1")
-    assert said.out.startswith(f"queue {queue}  queued 0")
+    said = await run("queues", queue, IDENTTQUEUE_VERSION="1", IDENTTQUEUE_QUEUES_AS_JSON="1")
+    assert said.rows[0][:2] == [queue, "0"]
 
 
 @pytest.mark.slow
 async def test_the_port_is_taken(redis_server: RedisServer, queue: str) -> None:
     words = ("worker", "apps:app", "--queue", queue, "--http-port", str(redis_server.port))
     assert "in use" in one_line(await ended(await start(redis_server.address, *words)))
-
-
-# --- looking and mending ----------------------------------------------------------------------
-
-
-@pytest.fixture
-async def dead_letter(client: Client, redis_server: RedisServer, queue: str) -> str:
-    """Make a dead letter; return its id."""
-
-    async def read(_ctx, _path, _data, *, page):
-        raise ValueError("too dark")
-
-    async with serving(Worker({"read": read}, redis_server.address, queue)):
-        task_id = await client.enqueue_job(queue, "read", "s3://bucket/a.jpg", b"\0", page=3)
-        with pytest.raises(TaskFailed):
-            await client.wait_for_result(task_id, 30)
-    return task_id
-
-
-async def test_depth(client: Client, run: Run, queue: str) -> None:
-    await client.enqueue_job(queue, "job")
-    said = await run("depth", queue, f"{queue}-b")
-    assert said.code == 0
-    first, second = said.out.splitlines()
-    assert first.startswith(
-        f"queue {queue}  queued 1  held 0  in_flight 0  scheduled 0  dead 0  workers 0"
-    )
-    assert second.endswith("oldest_wait_ms -  paused False")
-    said = await run("depth", "--json", queue)
-    row = json.loads(said.out)
-    assert (row["queue"], row["queued"], row["paused"]) == (queue, 1, False)
-
-
-async def test_limits(client: Client, redis_server: RedisServer, run: Run, queue: str) -> None:
-    async def job(_ctx):
-        return 1
-
-    jobs = [
-        Job(name="both", function=job, max_running=2, rate_limit=RateLimit(1, 3600)),
-        Job(name="free", function=job),
-        Job(name="one", function=job, max_running=1),
-    ]
-    async with serving(Worker(jobs, redis_server.address, queue)):
-        await client.wait_for_result(await client.enqueue_job(queue, "both"), 30)
-        await client.enqueue_job(queue, "both")
-
-        async def shown() -> list[str]:
-            said = await run("limits", queue)
-            assert said.code == 0
-            return said.out.splitlines()
-
-        both, one = await eventually(lambda: _when_held(shown()), "the second one is held")
-    assert both.startswith(
-        "both  running 0/2  rate 1 per 3600 s, burst 1  held 1  next start in 35"
-    )
-    assert one == "one  running 0/1  held 0  next start in 0.000 s"
-
-
-async def _when_held(lines: Awaitable[list[str]]) -> list[str] | None:
-    rows = await lines
-    return rows if "held 1" in rows[0] else None
-
-
-async def test_workers(client: Client, redis_server: RedisServer, run: Run, queue: str) -> None:
-    async def job(_ctx):
-        return 1
-
-    worker = Worker({"job": job}, redis_server.address, queue, concurrency=3)
-    async with serving(worker):
-        task_id = await client.enqueue_job(queue, "job")
-        await client.wait_for_result(task_id, 30)
-        owner = (await client.get_task(task_id)).owner
-        said = await run("workers", queue)
-    assert said.out.startswith(f"{owner}  {os.uname().nodename}  fetching  in flight 0/3  lease ")
-    assert (await run("workers", queue)).out == ""
-
-
-async def test_scheduled(client: Client, run: Run, queue: str) -> None:
-    at = datetime(2100, 1, 1, tzinfo=UTC)
-    options = TaskOptions(at=at, task_id="1")
-    task_id = await client.enqueue_job(queue, "job", task_options=options)
-    listed = await run("scheduled", "list", queue)
-    assert listed.out == f"{task_id}  due 2100-01-01T00:00:00+00:00\n"
-    assert (await run("scheduled", "start", task_id)).out == f"{task_id}  due now\n"
-    assert (await run("scheduled", "start", f"{queue}:2")).out == f"{queue}:2  is not scheduled\n"
-    assert await client.get_status(task_id) is State.SCHEDULED  # until a worker claims it
-
-
-async def test_task(client: Client, run: Run, queue: str, dead_letter: str) -> None:
-    said = await run("task", dead_letter)
-    first, *rows = said.out.splitlines()
-    assert first == dead_letter
-    shown = {row[2:12].rstrip(): row[13:] for row in rows if row[2] != " "}
-    assert shown["job"] == "read"
-    assert shown["state"] == "failed (a dead letter)"
-    assert shown["arguments"] == "'s3://bucket/a.jpg', b'\\x00', page=3"
-    assert shown["attempts"] == "1  (failures 1, losses 0)"
-    for name in ("enqueued", "started", "ended"):
-        assert re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} UTC", shown[name])
-    assert shown["worker"] == (await client.get_task(dead_letter)).owner
-    assert shown["failure"] == "ValueError: too dark"
-    below = said.out.partition("ValueError: too dark\n")[2]
-    assert below.startswith("    Traceback (most recent call last):\n")
-    assert "in read" in below
-    assert below.endswith("    ValueError: too dark\n")
-
-
-async def test_task_as_json(run: Run, queue: str, dead_letter: str) -> None:
-    row = json.loads((await run("task", "--json", dead_letter)).out)
-    assert (row["task_id"], row["queue"], row["job"]) == (dead_letter, queue, "read")
-    assert (row["state"], row["attempt"], row["failures"], row["losses"]) == ("failed", 1, 1, 0)
-    assert (row["args"], row["kwargs"]) == (["s3://bucket/a.jpg", "AA=="], {"page": 3})
-    assert row["enqueued_at_ms"] <= row["started_at_ms"] <= row["finished_at_ms"]
-    assert row["failure"]["type"] == "ValueError"
-    assert "in read" in row["failure"]["traceback"]
-
-
-async def test_a_task_that_waits(client: Client, run: Run, queue: str) -> None:
-    task_id = await client.enqueue_job(queue, "job")
-    said = await run("task", task_id)
-    assert "  state      pending\n  arguments  (none)\n  attempts   0  (failures" in said.out
-    assert not {"started", "ended", "worker", "failure"} & set(said.out.split())
-
-
-async def test_nothing_that_a_task_holds_reaches_the_terminal_as_a_command(
-    client: Client, redis_server: RedisServer, run: Run, queue: str
-) -> None:
-    evil = "\x1b[2J\x1b]0;owned\x07\r\x9b"
-
-    async def read(ctx, _text):
-        await ctx.report_progress(evil)
-        raise ValueError(evil)
-
-    async with serving(Worker({evil: read}, redis_server.address, queue)):
-        task_id = await client.enqueue_job(queue, evil, evil)
-        with pytest.raises(TaskFailed):
-            await client.wait_for_result(task_id, 30)
-    for words in (("task", task_id), ("dead", "list", queue), ("task", "--json", task_id)):
-        out = (await run(*words)).out
-        assert "owned" in out
-        assert {char for char in out if not char.isprintable()} == {"\n"}
-
-
-async def test_arguments_that_can_not_be_read(
-    client: Client, run: Run, raw: redis.Redis, queue: str
-) -> None:
-    task_id = await client.enqueue_job(queue, "job")
-    raw.hset(f"idtq:{{{queue}}}:task:{task_id}", "payload", b"\xc1")
-    said = await run("task", task_id)
-    assert "arguments  (the payload (1 bytes) is not a task envelope" in said.out
-    row = json.loads((await run("task", "--json", task_id)).out)
-    assert row["args"] is None
-    assert "not a task envelope" in row["payload_error"]
-
-
-async def test_huge_arguments_are_cut_for_people_only(client: Client, run: Run, queue: str) -> None:
-    task_id = await client.enqueue_job(queue, "job", "x" * 100_000)
-    said = await run("task", task_id)
-    assert len(said.out) < 6_000
-    assert "… (100002 characters; --json shows all)" in said.out
-    row = json.loads((await run("task", "--json", task_id)).out)
-    assert row["args"] == ["x" * 100_000]
-
-
-async def test_progress(client: Client, redis_server: RedisServer, run: Run, queue: str) -> None:
-    async def read(ctx):
-        await ctx.report_progress({"page": 3})
-
-    async with serving(Worker({"read": read}, redis_server.address, queue)):
-        task_id = await client.enqueue_job(queue, "read")
-        await client.wait_for_result(task_id, 30)
-    said = await run("task", task_id)
-    assert "  progress   {'page': 3}\n" in said.out
-    assert "  arguments  (deleted: " in said.out
-    assert json.loads((await run("task", "--json", task_id)).out)["progress"] == {"page": 3}
-
-
-async def test_dead_letters(client: Client, run: Run, queue: str, dead_letter: str) -> None:
-    said = await run("dead", "list", queue)
-    assert said.out == (await run("task", dead_letter)).out
-    assert "arguments  's3://bucket/a.jpg'" in said.out
-    assert "Traceback" in said.out
-    (row,) = (await run("dead", "list", queue, "--json")).out.splitlines()
-    assert json.loads(row)["task_id"] == dead_letter
-    assert (await run("dead", "list", queue, "--offset", "1")).out == ""
-
-    other = f"{queue}:never"
-    said = await run("dead", "replay", dead_letter, other)
-    assert said.out.splitlines() == [
-        f"{dead_letter}  replayed",
-        f"{other}  is not a dead letter, or another task has its unique key",
-    ]
-    assert await client.get_status(dead_letter) is State.PENDING
-    assert (await run("dead", "list", queue)).out == ""
-
-
-async def test_discard(client: Client, run: Run, dead_letter: str) -> None:
-    said = await run("dead", "discard", dead_letter)
-    assert said.out == f"{dead_letter}  discarded\n"
-    assert await client.get_status(dead_letter) is None
-    said = await run("dead", "discard", dead_letter)
-    assert said.out == f"{dead_letter}  is not a dead letter\n"
-
-
-async def test_pause_and_resume(run: Run, raw: redis.Redis, queue: str) -> None:
-    assert (await run("pause", queue)).out == "paused\n"
-    assert raw.exists(f"idtq:{{{queue}}}:paused")
-    assert (await run("pause", queue)).out == "was paused already\n"
-    assert (await run("resume", queue)).out == "resumed\n"
-    assert (await run("resume", queue)).out == "was not paused\n"
-    assert not raw.exists(f"idtq:{{{queue}}}:paused")
 
 
 # --- workers ----------------------------------------------------------------------------------

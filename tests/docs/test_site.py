@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from docsite import pages, rendered, taskqueue
+from docsite import commands, pages, rendered, taskqueue
 from docsite.plain import written_out
 
 CONFIG = pages.ROOT / "docsite" / "zensical.toml"
@@ -56,6 +56,11 @@ def test_links_in_code_stay_as_they_are() -> None:
 def test_the_reference_of_the_resource_is_up_to_date() -> None:
     wanted = taskqueue.render()
     assert taskqueue.PAGE.read_text("utf-8") == wanted, "run `python -m docsite taskqueue`"
+
+
+def test_the_reference_of_the_command_line_is_up_to_date() -> None:
+    wanted = commands.render()
+    assert commands.PAGE.read_text("utf-8") == wanted, "run `python -m docsite commands`"
 
 
 def test_what_is_wrong_with_a_rendered_site_is_found(tmp_path: Path) -> None:

@@ -32,11 +32,14 @@ class ServerInfo:
             is compatible with.
         uptime_seconds: time since the server was started.
         name: the product: "Redis", "Valkey" or any other name that the server reports.
+        now_ms: its clock, in ms since 1970; None if the server does not say. In a cluster, that of
+            one of the nodes.
     """
 
     version: str
     uptime_seconds: int
     name: str = "Redis"
+    now_ms: int | None = None
 
 
 class Admin(AsyncConnected):
@@ -81,10 +84,10 @@ class Admin(AsyncConnected):
         await self._redis.close()
 
     async def server(self) -> ServerInfo:
-        """Return the name, version and uptime of the server."""
+        """Return the name, version, uptime and time of the server."""
         info = await self._redis.run(commands.server_info())
         name, version = own_name(info)
-        return ServerInfo(version, replies.uptime_seconds(info), name)
+        return ServerInfo(version, replies.uptime_seconds(info), name, replies.server_time_ms(info))
 
     async def depths(
         self, queues: Sequence[str], *, due_within_seconds: float = 0

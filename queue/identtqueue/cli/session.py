@@ -1,38 +1,35 @@
-"""How a command asks Redis, and how its errors are shown."""
+"""How a command asks Redis."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
 
 from identtqueue.admin import Admin
-from identtqueue.errors import IdenttqueueError
+from identtqueue.cli.display.times import Clock
+from identtqueue.cli.exits import Exit, errors_in_one_line
+
+if TYPE_CHECKING:
+    from identtqueue.client.client import Client
 
 P = ParamSpec("P")
 
 
-@contextmanager
-def errors_in_one_line() -> Iterator[None]:
-    """Show an error of this library as one line on stderr, with exit code 1 and no traceback.
-
-    Raises:
-        ClickException: an error of this library was raised inside.
-    """
-    try:
-        yield
-    except IdenttqueueError as error:
-        raise click.ClickException(str(error)) from error
-
-
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine, and show its errors as `errors_in_one_line` does."""
+    """Run a coroutine, and show its errors as `errors_in_one_line` does.
+
+    Ctrl-C cancels it. It may say then how far it has come.
+    """
     with errors_in_one_line():
-        asyncio.run(work)
+        try:
+            asyncio.run(work)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(Exit.INTERRUPTED) from None
 
 
 def with_admin(
@@ -55,3 +52,38 @@ def with_admin(
         run(work())
 
     return body
+
+
+def with_client(
+    command: Callable[Concatenate[Client, P], Coroutine[Any, Any, None]],
+) -> Callable[P, None]:
+    """Make a coroutine function the body of a command, as `with_admin` does, with a `Client`."""
+
+    @wraps(command)
+    def body(*args: P.args, **kwargs: P.kwargs) -> None:
+        from identtqueue.client.client import Client  # noqa: PLC0415 - few commands need it
+
+        async def work() -> None:
+            # As an Admin, it does not wait for a Redis that is away.
+            async with Client(click.get_current_context().obj, retry_for_seconds=0) as client:
+                await command(client, *args, **kwargs)
+
+        run(work())
+
+    return body
+
+
+async def clock(admin: Admin, *, utc: bool = False) -> Clock:
+    """Make the form of the times of one output, as seen from Redis' own time.
+
+    Args:
+        admin: asks for the time.
+        utc: write times in UTC.
+    """
+    now_ms = (await admin.server()).now_ms
+    return Clock(int(time.time() * 1000) if now_ms is None else now_ms, utc)
+
+
+def nothing(text: str) -> None:
+    """Say on standard error that there is nothing to show, so that a pipe stays empty."""
+    click.echo(text, err=True)

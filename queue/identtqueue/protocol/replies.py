@@ -492,6 +492,12 @@ def uptime_seconds(info: Mapping[str, str]) -> int:
     return int(text) if re.fullmatch("[0-9]{1,12}", text) else 0
 
 
+def server_time_ms(info: Mapping[str, str]) -> int | None:
+    """Read the time of a server from INFO, in ms since 1970; None if it does not say."""
+    text = info.get("server_time_usec", "")
+    return int(text) // 1000 if re.fullmatch("[0-9]{1,18}", text) else None
+
+
 def newest_info(answers: Sequence[dict[str, str]]) -> dict[str, str]:
     """Choose the INFO of the node that was started last."""
     return min(answers, key=uptime_seconds)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Final
+
 import click
 
 from identtqueue import logs
@@ -11,12 +14,15 @@ from identtqueue.cli.commands import (
     acl,
     bridge,
     dead,
+    enqueue,
     limits,
     queues,
+    result,
     scheduled,
     selftest,
     tasks,
     worker,
+    workers,
 )
 
 
@@ -30,6 +36,17 @@ class Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Find a command; other packages are asked only if this one has none of that name."""
         return super().get_command(ctx, cmd_name) or contributed.load(cmd_name)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the commands by what they are for. Those of other packages come last."""
+        listed = {command for section in SECTIONS.values() for command in section}
+        loaded = [self.get_command(ctx, name) for name in self.list_commands(ctx)]
+        others = [command for command in loaded if command is not None and command not in listed]
+        for title, commands in {**SECTIONS, "From other packages": others}.items():
+            rows = [(str(each.name), each.get_short_help_str(limit=76)) for each in commands]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 # No auto_envvar_prefix: only the variables named here and in docs/library/environment.md mean
@@ -64,19 +81,27 @@ def main(context: click.Context, redis_address: str, log_format: logs.LogFormat)
             logs.set_up("WARNING", log_format)
 
 
-COMMANDS = (
-    acl.acl,
-    bridge.bridge,
-    dead.dead,
-    limits.limits,
-    queues.depth,
-    queues.pause,
-    queues.resume,
-    queues.workers,
-    scheduled.scheduled,
-    selftest.selftest,
-    tasks.task,
-    worker.worker,
-)
-for command in COMMANDS:
+SECTIONS: Final[Mapping[str, tuple[click.Command, ...]]] = {
+    "Look": (
+        queues.queues,
+        workers.workers,
+        limits.limits,
+        tasks.task,
+        scheduled.scheduled,
+        dead.dead,
+        result.result,
+    ),
+    "Act": (
+        enqueue.enqueue,
+        queues.pause,
+        queues.resume,
+        workers.drain,
+        workers.undrain,
+    ),
+    "Run": (worker.worker, bridge.bridge),
+    "Set up": (acl.acl, selftest.selftest),
+}
+"""All commands of this package, in the order in which `identtqueue --help` shows them."""
+
+for command in (command for section in SECTIONS.values() for command in section):
     main.add_command(command)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from identtqueue.cli.session import errors_in_one_line
+from identtqueue.cli.exits import errors_in_one_line
 from identtqueue.protocol.roles import Role, rules
 
 

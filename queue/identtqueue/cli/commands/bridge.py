@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from identtqueue import logs
-from identtqueue.cli.session import errors_in_one_line
+from identtqueue.cli.exits import errors_in_one_line
 
 
 @click.command()

@@ -1,48 +1,75 @@
-"""Commands about whole queues: how full they are, who works on them, pause and resume."""
+"""Commands about whole queues: how full they are, pause and resume."""
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
-from identtqueue.admin import Admin
-from identtqueue.cli.display import show_row
+from identtqueue.admin import Admin, QueueDepth
+from identtqueue.cli.display.table import Column, Styled, Table
+from identtqueue.cli.display.times import duration
+from identtqueue.cli.display.values import show_json
+from identtqueue.cli.options import json_option
 from identtqueue.cli.session import with_admin
 
+_NUMBERS: Final = ("pending", "held", "running", "scheduled", "dead")
+
 
 @click.command()
-@click.argument("queues", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print one line of JSON per queue.")
+@click.argument("names", nargs=-1, required=True, metavar="QUEUES...")
+@json_option("per queue")
 @with_admin
-async def depth(admin: Admin, queues: tuple[str, ...], as_json: bool) -> None:
+async def queues(admin: Admin, names: tuple[str, ...], as_json: bool) -> None:
     """Show how many tasks the queues have, by state."""
-    for queue, d in (await admin.depths(queues)).items():
-        row = {
-            "queue": queue,
-            "queued": d.queued,
-            "held": d.held,
-            "in_flight": d.in_flight,
-            "scheduled": d.scheduled,
-            "dead": d.dead,
-            "workers": d.workers,
-            "oldest_wait_ms": d.oldest_wait_ms,
-            "paused": d.paused,
-        }
-        show_row(row, as_json=as_json)
+    depths = await admin.depths(list(dict.fromkeys(names)))
+    if as_json:
+        for name, depth in depths.items():
+            show_json(_row(name, depth))
+        return
+    table = Table(
+        "queue",
+        *(Column(title, right=True) for title in _NUMBERS),
+        Column("oldest wait", right=True),
+        Column("workers", right=True),
+        "state",
+    )
+    for name, depth in depths.items():
+        table.add(Styled(name, "name"), *_cells(depth))
+    table.show()
 
 
-@click.command()
-@click.argument("queue")
-@with_admin
-async def workers(admin: Admin, queue: str) -> None:
-    """Show the workers of a queue."""
-    for w in await admin.workers(queue):
-        state = "draining" if w.draining else "fetching"
-        lease = w.lease_expires_in_ms / 1000
-        click.echo(
-            f"{w.worker_id}  {w.pod_name or w.host}  {state}  "
-            f"in flight {w.in_flight}/{w.concurrency}  lease {lease:.1f} s"
-            f"{'' if w.connected else '  not connected'}"
-        )
+def _row(name: str, depth: QueueDepth) -> dict[str, object]:
+    return {
+        "queue": name,
+        "pending": depth.queued - depth.held,
+        "held": depth.held,
+        "running": depth.in_flight,
+        "scheduled": depth.scheduled,
+        "dead": depth.dead,
+        "workers": depth.workers,
+        "oldest_wait_ms": depth.oldest_wait_ms,
+        "next_due_in_ms": depth.next_due_in_ms,
+        "paused": depth.paused,
+    }
+
+
+def _cells(depth: QueueDepth) -> list[str | int | Styled | None]:
+    oldest = depth.oldest_wait_ms
+    return [
+        depth.queued - depth.held,
+        _warned(depth.held, "warn"),
+        depth.in_flight,
+        depth.scheduled,
+        _warned(depth.dead, "bad"),
+        None if oldest is None else duration(oldest),
+        depth.workers,
+        Styled("paused", "warn") if depth.paused else "open",
+    ]
+
+
+def _warned(number: int, style: str) -> int | Styled:
+    return Styled(str(number), style) if number else number
 
 
 @click.command()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from identtqueue.admin import Admin
-from identtqueue.cli.display import show_task
+from identtqueue.cli.display.task import show_task
 from identtqueue.cli.session import with_admin
 
 

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from identtqueue import logs
 from identtqueue.cli import launch
-from identtqueue.cli.session import errors_in_one_line
+from identtqueue.cli.exits import errors_in_one_line
 from identtqueue.worker.settings import weighted_queues
 
 

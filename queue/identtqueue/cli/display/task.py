@@ -1,16 +1,16 @@
-"""The forms in which the command line shows rows and tasks: text for people, or JSON."""
+"""One task whole: as lines for people, and as one line of JSON."""
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import click
 
 from identtqueue.admin import Admin
+from identtqueue.cli.display.text import printable
+from identtqueue.cli.display.times import exact
+from identtqueue.cli.display.values import plain
 from identtqueue.errors import PayloadUndecodable
 from identtqueue.task import Failure, State, Task, TaskInfo
 
@@ -22,19 +22,6 @@ GONE: Final = "(deleted: arguments are kept until a task has succeeded or was ca
 Called = Task | PayloadUndecodable | None
 """The call of a task: its job and arguments, or why they can't be read, or None if they are no
 longer kept."""
-
-
-def show_row(row: Mapping[str, Any], *, as_json: bool) -> None:
-    """Print values with their names, in one line.
-
-    Args:
-        row: the values by name.
-        as_json: print JSON instead of text.
-    """
-    if as_json:
-        click.echo(json.dumps(row))
-    else:
-        click.echo("  ".join(f"{name} {'-' if v is None else v}" for name, v in row.items()))
 
 
 async def show_task(admin: Admin, info: TaskInfo, *, as_json: bool) -> None:
@@ -68,7 +55,7 @@ def task_lines(info: TaskInfo, called: Called) -> list[str]:
         "state": "failed (a dead letter)" if info.state is State.FAILED else str(info.state),
         "arguments": _arguments(called),
         "attempts": f"{info.attempt}  (failures {info.failures}, losses {info.losses})",
-        "enqueued": _time(info.enqueued_at_ms),
+        "enqueued": exact(info.enqueued_at_ms),
         "started": _started(info),
         "ended": _ended(info),
         "worker": info.owner,
@@ -78,10 +65,10 @@ def task_lines(info: TaskInfo, called: Called) -> list[str]:
     lines = [info.task_id]
     for name, value in rows.items():
         if value is not None:
-            first, *more = _printable(value).splitlines() or [""]
+            first, *more = printable(value).splitlines() or [""]
             lines += [f"  {name:<10} {first}".rstrip(), *(f"{'':13}{line}" for line in more)]
     if info.failure is not None and info.failure.traceback:
-        lines += [f"    {line}" for line in _printable(info.failure.traceback).splitlines()]
+        lines += [f"    {line}" for line in printable(info.failure.traceback).splitlines()]
     return lines
 
 
@@ -113,7 +100,7 @@ def task_json(info: TaskInfo, called: Called) -> str:
         row |= {"args": called.args, "kwargs": called.kwargs}
     elif called is not None:
         row["payload_error"] = str(called)
-    return json.dumps(_plain(row))
+    return json.dumps(plain(row))
 
 
 def _failure(failure: Failure | None) -> dict[str, str] | None:
@@ -142,42 +129,13 @@ def _started(info: TaskInfo) -> str | None:
     if info.started_at_ms is None:
         return None
     which = "" if info.attempt < 2 else f"  (attempt {info.attempt})"
-    return f"{_time(info.started_at_ms)}{which}"
+    return f"{exact(info.started_at_ms)}{which}"
 
 
 def _ended(info: TaskInfo) -> str | None:
     if info.finished_at_ms is None:
         return None
     if info.started_at_ms is None:
-        return _time(info.finished_at_ms)
+        return exact(info.finished_at_ms)
     ran = (info.finished_at_ms - info.started_at_ms) / 1000
-    return f"{_time(info.finished_at_ms)}  ({ran:.3f} s after the last start)"
-
-
-def _time(ms: int) -> str:
-    """Format a time of Redis, in UTC, to the millisecond."""
-    moment = datetime.fromtimestamp(ms / 1000, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{ms % 1000:03} UTC"
-
-
-def _printable(text: str) -> str:
-    """Escape characters that would move the cursor or change colours.
-
-    Jobs and callers choose these texts, so they may hold anything.
-    """
-    return "".join(
-        char if char.isprintable() or char in "\n\t" else f"\\x{ord(char):02x}" for char in text
-    )
-
-
-def _plain(value: Any) -> Any:
-    """Convert a value of the wire format to types that JSON has."""
-    if isinstance(value, bool | int | float | str) or value is None:
-        return value
-    if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Mapping):
-        return {key if isinstance(key, str) else repr(key): _plain(v) for key, v in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item) for item in value]
-    return str(value)
+    return f"{exact(info.finished_at_ms)}  ({ran:.3f} s after the last start)"
