@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import bridge, commands, scripts
+from identtqueue.protocol import bridge, commands, listing, scripts
 from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.keys import BridgeKeys
+from identtqueue.protocol.listing import Place
 from identtqueue.protocol.states import SERVICES, TRANSITIONS, Transition
 from identtqueue.task import Failure, State
 from identtqueue.transport import wire
@@ -236,7 +237,7 @@ def test_every_fragment_is_included_somewhere() -> None:
 
 
 READS = {
-    *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HMGET", "LINDEX", "LLEN"),
+    *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HMGET", "LINDEX", "LLEN", "LPOS"),
     *("LRANGE", "SCARD", "SISMEMBER", "SRANDMEMBER", "TIME", "ZCARD", "ZCOUNT", "ZRANGE"),
     *("ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
 }
@@ -273,7 +274,7 @@ def test_all_guards_come_before_the_first_write(name: str) -> None:
         assert not set(returned) & refusals, f"{returned} after the first write:\n{after}"
 
 
-@pytest.mark.parametrize("name", ["depth", "workers", "permitted", "limits"])
+@pytest.mark.parametrize("name", ["depth", "workers", "permitted", "limits", "page", "parts"])
 def test_what_only_looks_writes_nothing(name: str) -> None:
     called = re.findall(r"redis\.call\('(\w+)'", scripts.script(name).source)
     assert set(called) <= READS
@@ -309,6 +310,8 @@ EXAMPLES: dict[str, Any] = {
     "limits": {"job": JobLimits(max_running=1)},
     "requests": [Adoptee(b"request", "q:a", b"", "job")],
     "bridge": BridgeKeys("old", "q"),
+    "place": Place.HELD,
+    "part": "held:job",
     # by its type:
     "str": "x",
     "int": 1,
@@ -332,9 +335,13 @@ def example(function: Callable[..., Call[Any]]) -> Call[Any]:
     return function(**arguments)
 
 
+WITH_CALLS = (commands, listing)
+"""The modules with the functions that make calls."""
+
 MADE = {
     name: example(function)
-    for name, function in vars(commands).items()
+    for module in WITH_CALLS
+    for name, function in vars(module).items()
     if inspect.isfunction(function)
     and str(function.__annotations__.get("return")).startswith("Call[")
 }

@@ -1,16 +1,20 @@
 """Administration of queues, for operators, dashboards and the command line.
 
-`Admin` inspects queues, recovers the tasks of lost workers, drains workers and replays dead
-letters. Its methods are the list of what can be done. Those that take more than one call to Redis
-are written out in `workers` and `dead_letters`. `Doorbell` reports when an empty queue gets tasks.
+`Admin` inspects queues, lists their tasks, recovers the tasks of lost workers, drains workers and
+replays dead letters. Its methods are the list of what can be done. Those that take more than one
+call to Redis are written out in a module for each noun, such as `workers` and `listing`. `Doorbell`
+reports when an empty queue gets tasks.
 """
 
 from __future__ import annotations
 
 from identtqueue.admin.admin import Admin, ServerInfo
 from identtqueue.admin.doorbell import Doorbell
+from identtqueue.admin.filters import Filter
+from identtqueue.admin.listing import Page
 from identtqueue.admin.workers import WorkerInfo
 from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery
+from identtqueue.protocol.listing import Place, TaskRow
 from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.reach import Reach
 from identtqueue.transport.settings import RedisSettings
@@ -18,12 +22,16 @@ from identtqueue.transport.settings import RedisSettings
 __all__ = [
     "Admin",
     "Doorbell",
+    "Filter",
     "LimitsInUse",
+    "Page",
+    "Place",
     "QueueDepth",
     "Reach",
     "Recovery",
     "RedisSettings",
     "ReplyBudget",
     "ServerInfo",
+    "TaskRow",
     "WorkerInfo",
 ]

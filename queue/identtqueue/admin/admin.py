@@ -9,11 +9,15 @@ from dataclasses import dataclass
 
 from identtqueue.admin.dead_letters import change_each, check_page, read_page
 from identtqueue.admin.doorbell import Doorbell
+from identtqueue.admin.filters import Filter
+from identtqueue.admin.listing import SCAN_LIMIT, Page, Reading
+from identtqueue.admin.listing import read_page as read_list
 from identtqueue.admin.workers import WorkerInfo, list_workers, recover, recover_expired
 from identtqueue.checks import check_patience
 from identtqueue.errors import TaskNotFound
 from identtqueue.protocol import codec, commands, replies
 from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery, Scheduled
+from identtqueue.protocol.listing import Place
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
@@ -206,6 +210,50 @@ class Admin(AsyncConnected):
             False if the queue was not paused.
         """
         return await self._redis.run(commands.pause(queue, stop=False))
+
+    async def tasks(
+        self,
+        queue: str,
+        place: Place,
+        filter: Filter = Filter(),  # noqa: A002, B008 - the word of the users; it is frozen
+        *,
+        newest_first: bool = True,
+        limit: int = 50,
+        cursor: str | None = None,
+        scan_limit: int = SCAN_LIMIT,
+    ) -> Page:
+        """Return one page of the tasks in one state, as far as they match a filter.
+
+        Redis looks at the entries of the list one by one, at most 500 in a call, so a page costs it
+        time in proportion to `Page.scanned`.
+
+        The list may change between two pages. Then a later page may repeat a task, but it leaves
+        none out that was there all the time. The exception: oldest first, while workers claim more
+        than 100,000 tasks between two pages.
+
+        Held and running tasks lie in several containers: by job, and by worker. A page reads one
+        container after the other, and is sorted in itself.
+
+        Args:
+            queue: name of the queue.
+            place: which tasks.
+            filter: conditions that they must meet.
+            newest_first: whether to begin with the last ones: the last enqueued, the last due, the
+                last ended.
+            limit: maximum number of tasks, 1 to 1,000.
+            cursor: `Page.cursor` of the last page; None: the first page.
+            scan_limit: maximum number of entries to look at for this page.
+
+        Raises:
+            InvalidInput: an argument breaks a rule, or the cursor is of another list.
+        """
+        return await read_list(
+            self._redis,
+            Reading(queue, place, filter, newest_first),
+            limit=limit,
+            cursor=cursor,
+            scan_limit=scan_limit,
+        )
 
     async def task(self, task_id: str) -> TaskInfo:
         """Return all that is known of a task.

@@ -58,11 +58,13 @@ class QueueKeys:
 
     __slots__ = (
         "answer_prefix",
+        "base",
         "blocked",
         "cron",
         "dead",
         "doorbell",
         "draining",
+        "ended",
         "expiring",
         "held_prefix",
         "inflight_prefix",
@@ -89,7 +91,7 @@ class QueueKeys:
     )
 
     def __init__(self, queue: str) -> None:
-        base = f"{ROOT}:{{{check_queue_name(queue)}}}:"
+        self.base = base = f"{ROOT}:{{{check_queue_name(queue)}}}:"
         self.answer_prefix = base + "answer:"  # STRING per call, for two minutes: see `once.lua`
         self.pending = base + "pending"  # LIST of ids, FIFO; some may be cancelled: see tombstones
         # HASH id -> how often it lies in `pending` although it is cancelled; "" -> the sum of
@@ -98,6 +100,7 @@ class QueueKeys:
         self.wake = base + "wake"  # LIST of at most one token; idle workers block on it
         self.scheduled = base + "scheduled"  # ZSET id -> due time (ms)
         self.dead = base + "dead"  # ZSET id -> time of death (ms)
+        self.ended = base + "ended"  # LIST of `<ms> <id>`: recent ends, bounded, newest last
         self.workers = base + "workers"  # ZSET worker incarnation -> lease expiry (ms)
         self.info = base + "info"  # HASH worker incarnation -> its pod, host and so on (msgpack)
         self.draining = base + "draining"  # SET of incarnations that were asked to stop fetching

@@ -183,6 +183,12 @@ SERVICES: Final = (
     Service(
         "limits", "lists the limits of jobs and how far they are used; writes nothing", "admin"
     ),
+    Service(
+        "page", "reads the tasks of one container that match a filter; writes nothing", "admin"
+    ),
+    Service(
+        "parts", "lists the containers in which running or held tasks lie; writes nothing", "admin"
+    ),
 )
 """Scripts that move no task."""
 

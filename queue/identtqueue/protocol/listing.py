@@ -1,0 +1,245 @@
+"""Lists of tasks, read page by page: the calls, and how their replies are parsed.
+
+A *place* is what a user asks for, such as the held tasks. A *part* is one container in Redis in
+which tasks of a place lie, such as the held tasks of one job. Most places have one part. All times
+are Redis time, in ms since 1970.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from identtqueue.protocol.call import Call
+from identtqueue.protocol.keys import queue_keys
+from identtqueue.task import State, queue_of
+
+MOST_SCANNED: Final = 500
+"""Upper bound for the entries that one call looks at. Redis does nothing else meanwhile."""
+
+
+class Place(enum.StrEnum):
+    """The place where a task can be listed.
+
+    Attributes:
+        PENDING: it waits for a worker, and may start.
+        HELD: it waits, and may not start now: its job is at a limit or is paused, it must run
+            alone, or the workers there have declined it.
+        SCHEDULED: it is not due yet.
+        RUNNING: a worker runs it.
+        DEAD: it is a dead letter.
+        ENDED: it has ended recently, in any way.
+    """
+
+    PENDING = "pending"
+    HELD = "held"
+    SCHEDULED = "scheduled"
+    RUNNING = "running"
+    DEAD = "dead"
+    ENDED = "ended"
+
+    @property
+    def is_divided(self) -> bool:
+        """Whether its tasks lie in several containers of Redis."""
+        return self in (Place.HELD, Place.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskRow:
+    """One task in a list. Times are Redis time, in ms since 1970; None: not yet.
+
+    Attributes:
+        task_id: `<queue>:<unique part>`.
+        queue: the queue it was enqueued in.
+        place: the list that it is in.
+        state: its state.
+        job: the name of its job.
+        attempt: the number of the last attempt, which is how often it was started; 0: never.
+        failures: how many attempts have failed.
+        losses: how many attempts have lost their worker.
+        enqueued_at_ms: when it was enqueued.
+        since_ms: the time of its place. Pending and held: since when it waits. Scheduled: when it
+            is due. Running: when it was started. Dead and ended: when it ended.
+        due_at_ms: when it is due; None: it is not scheduled.
+        started_at_ms: when the last attempt started.
+        finished_at_ms: when the task ended.
+        worker: the worker incarnation that claimed it last.
+        error: type and first line of the last failure, at most 200 characters.
+        tags: the tags that it was enqueued with.
+    """
+
+    task_id: str
+    queue: str
+    place: Place
+    state: State
+    job: str
+    attempt: int
+    failures: int
+    losses: int
+    enqueued_at_ms: int
+    since_ms: int
+    due_at_ms: int | None
+    started_at_ms: int | None
+    finished_at_ms: int | None
+    worker: str | None
+    error: str | None
+    tags: tuple[str, ...]
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One container of a place.
+
+    Attributes:
+        name: its name in Redis, behind the queue: `pending`, `held:<job>`, `inflight:<worker>`.
+        number: how many tasks lie in it.
+    """
+
+    name: str
+    number: int
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The point in a container at which the next page goes on. Empty: at the beginning.
+
+    Attributes:
+        position: index or score of an entry.
+        anchor: the last entry that was looked at.
+    """
+
+    position: str = ""
+    anchor: str = ""
+
+
+class Slice(msgspec.Struct, frozen=True):
+    """The tasks that one call has found in one container.
+
+    Attributes:
+        rows: the tasks, in the order of reading.
+        scanned: how many entries the call has looked at.
+        total: how many entries the container has, whatever the filter.
+        stop: where to go on; None: this was the end.
+        now_ms: Redis' time.
+    """
+
+    rows: list[TaskRow]
+    scanned: int
+    total: int
+    stop: Stop | None
+    now_ms: int
+
+
+def parts(queue: str, place: Place) -> Call[list[Part]]:
+    """List the containers of a place that is divided: of the held or the running tasks.
+
+    Args:
+        queue: name of the queue.
+        place: HELD or RUNNING.
+    """
+    k = queue_keys(queue)
+    return Call(
+        "parts",
+        (k.workers, k.blocked, k.shelves, k.suspects, k.tombstones),
+        (k.inflight_prefix, k.held_prefix, place.value),
+        _parse_parts,
+    )
+
+
+def page(
+    queue: str,
+    place: Place,
+    part: str,
+    conditions: Mapping[str, Any] | None = None,
+    *,
+    newest_first: bool = True,
+    stop: Stop | None = None,
+    most: int = 50,
+    most_scanned: int = MOST_SCANNED,
+) -> Call[Slice]:
+    """Read the next tasks of a container that match a filter.
+
+    Args:
+        queue: name of the queue.
+        place: the place that the container belongs to.
+        part: name of the container.
+        conditions: the filter, in the form that the header of `page.lua` describes.
+        newest_first: whether to read from the end of the container.
+        stop: where the last page has ended; None: at the beginning.
+        most: maximum number of tasks.
+        most_scanned: maximum number of entries to look at.
+    """
+    k = queue_keys(queue)
+    stop = stop or Stop()
+    return Call(
+        "page",
+        (k.tombstones,),
+        (
+            k.task_prefix,
+            k.base,
+            part,
+            int(newest_first),
+            stop.position,
+            stop.anchor,
+            most,
+            min(most_scanned, MOST_SCANNED),
+            msgspec.msgpack.encode(conditions) if conditions else b"",
+        ),
+        lambda reply: _parse_slice(place, reply),
+    )
+
+
+def _parse_parts(reply: list[Any]) -> list[Part]:
+    return [Part(reply[i].decode(), reply[i + 1]) for i in range(0, len(reply), 2)]
+
+
+def _parse_slice(place: Place, reply: list[Any]) -> Slice:
+    scanned, total, position, anchor, more, now_ms = reply[0]
+    return Slice(
+        [_row(place, fields) for fields in reply[1:]],
+        scanned,
+        total,
+        Stop(position.decode(), anchor.decode()) if more else None,
+        now_ms,
+    )
+
+
+def _row(place: Place, fields: list[Any]) -> TaskRow:
+    task_id, state, job, attempt, failures, losses, enqueued, since = fields[:8]
+    due, started, finished, owner, kind, line, tags = fields[8:]
+    name = task_id.decode()
+    return TaskRow(
+        task_id=name,
+        queue=queue_of(name),
+        place=place,
+        state=State(state.decode()),
+        job=job.decode(),
+        attempt=int(attempt),
+        failures=int(failures),
+        losses=int(losses),
+        enqueued_at_ms=int(enqueued),
+        since_ms=int(since),
+        due_at_ms=_time(due),
+        started_at_ms=_time(started),
+        finished_at_ms=_time(finished),
+        worker=owner.decode() if owner else None,
+        error=_error(kind, line) if kind is not None else None,
+        tags=parse_tags(tags),
+    )
+
+
+def parse_tags(stored: bytes | None) -> tuple[str, ...]:
+    """Parse the tags of a task, which are stored one a line."""
+    return tuple(stored.decode().split("\n")) if stored else ()
+
+
+def _time(stored: bytes | int | None) -> int | None:
+    return int(stored) if stored else None
+
+
+def _error(kind: bytes, line: bytes) -> str:
+    text = kind.decode(errors="replace")
+    more = line.decode(errors="replace")
+    return (f"{text}: {more}" if more else text)[:200]

@@ -1,0 +1,85 @@
+-- include lib/expiry.lua
+-- include lib/failure.lua
+-- Decides whether an entry of a container is a task that a page shows. `at` says what is read, and
+-- has the `filter`. A condition reads only the field that it needs, since most entries fail one.
+
+local EXPECTED = {pending = 'pending', held = 'pending', shelf = 'pending', suspects = 'pending',
+  scheduled = 'scheduled', dead = 'failed'}
+
+-- Returns whether the task is in this container. Containers may also hold the ids of tasks that
+-- were cancelled, that have expired, or that lie elsewhere because they were enqueued again.
+local function is_here(at, key, time)
+  local state, held, shelf, suspect, owner, finished_at, expires_at, attempt = unpack(
+    redis.call('HMGET', key, 'state', 'held', 'shelf', 'suspect', 'owner', 'finished_at',
+      'expires_at', 'attempt'))
+  if not state then return false end
+  if at.kind == 'inflight' then return state == 'running' and 'inflight:' .. owner == at.part end
+  if at.kind == 'ended' then
+    local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
+    return ended and tonumber(finished_at) == time
+  end
+  if state ~= EXPECTED[at.kind] then return false end
+  if state == 'pending' then
+    local home = shelf and 'shelf:' .. shelf or suspect and 'suspects' or held and 'held:' .. held
+    if (home or 'pending') ~= at.part then return false end
+  end
+  return state == 'failed' or not has_expired(key, expires_at, attempt, at.now)
+end
+
+-- Returns since when the task is in this container.
+local function since_when(at, key, time)
+  if time then return time end
+  if at.kind == 'inflight' then return tonumber(redis.call('HGET', key, 'started_at') or 0) end
+  local since, enqueued_at = unpack(redis.call('HMGET', key, 'pending_since', 'enqueued_at'))
+  return tonumber(since or enqueued_at or 0)
+end
+
+local function is_of_type(packed, wanted)
+  local kind = packed and failure_of(packed)
+  return kind and (kind == wanted or string.match(kind, '[^.]*$') == wanted)
+end
+
+-- Returns whether one of these workers owns the task, or had it in an attempt that has ended.
+local function was_run_by(key, workers, pods)
+  local owner, packed = unpack(redis.call('HMGET', key, 'owner', 'history'))
+  for _, worker in ipairs(workers) do
+    if owner == worker then return true end
+  end
+  for _, past in ipairs(packed and cmsgpack.unpack(packed) or {}) do
+    for _, worker in ipairs(workers) do if past[2] == worker then return true end end
+    for _, pod in ipairs(pods) do if past[3] == pod then return true end end
+  end
+  return false
+end
+
+local function has_text(key, text, hidden)
+  local job, payload = unpack(redis.call('HMGET', key, 'function', 'payload'))
+  for _, other in ipairs(hidden or {}) do
+    if other == job then return false end
+  end
+  return payload and string.find(payload, text, 1, true)
+end
+
+local function matches(at, key, id, time)
+  local filter = at.filter
+  local function is(name, wanted) return redis.call('HGET', key, name) == wanted end
+  if filter.id and string.sub(id, 1, #filter.id) ~= filter.id then return false end
+  if filter.job and not is('function', filter.job) then return false end
+  if filter.state and not is('state', filter.state) then return false end
+  if filter.tag then
+    local tags = '\n' .. (redis.call('HGET', key, 'tags') or '') .. '\n'
+    if not string.find(tags, '\n' .. filter.tag .. '\n', 1, true) then return false end
+  end
+  if filter.error and not is_of_type(redis.call('HGET', key, 'error'), filter.error) then
+    return false
+  end
+  if filter.workers and not was_run_by(key, filter.workers, filter.pods) then return false end
+  if filter.newer or filter.older then
+    local age = at.now - since_when(at, key, time)
+    if filter.newer and age > filter.newer or filter.older and age < filter.older then
+      return false
+    end
+  end
+  if filter.text and not has_text(key, filter.text, filter.hidden) then return false end
+  return is_here(at, key, time)
+end

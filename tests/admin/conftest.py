@@ -1,0 +1,34 @@
+"""Fixtures of the tests of administration: a queue on a real Redis, and an `Admin` beside it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from identtqueue.admin import Admin
+from protocol.bench import Bench
+from testing.redis_server import RedisServer
+
+
+@pytest.fixture(scope="session")
+def redis_server() -> Iterator[RedisServer]:
+    """Start a server for these tests alone, so that a look at all keys is small."""
+    server = RedisServer().start()
+    yield server
+    server.destroy()
+
+
+@pytest.fixture
+def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
+    """Make a queue for the test alone."""
+    bench = Bench(redis_server, queue)
+    yield bench
+    bench.close()
+
+
+@pytest.fixture
+async def admin(redis_server: RedisServer) -> AsyncIterator[Admin]:
+    """Make a connected administration client."""
+    async with Admin(redis_server.address) as connected:
+        yield connected
