@@ -6,8 +6,8 @@
 --       4 newest: whether to read from its end: 0|1  5 position: where the last page has ended, or
 --         empty  6 anchor: the last entry that it has looked at  7 most: tasks in the answer
 --       8 most_scanned: entries to look at  9 packed_filter: msgpack map, or empty
--- Filter  job, id (its beginning), tag, error (type), text (in the arguments), hidden (jobs in whose
---         arguments text is not looked for), workers, pods, state; newer, older (ms of age)
+-- Filter  job, id (its beginning), tag, error (type), text (in the arguments), hidden (jobs in
+--         whose arguments text is not looked for), workers, pods, state; newer, older (ms of age)
 -- Returns {entries looked at, number of entries, position, anchor, 1 if there are more, else 0,
 --         Redis time}, then rows: see lib/row.lua
 -- include lib/now.lua

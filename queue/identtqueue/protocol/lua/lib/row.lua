@@ -1,8 +1,8 @@
 -- include lib/failure.lua
 -- include lib/matches.lua
--- Returns what a list shows of a task: id, state, job, attempt, failures, losses, enqueued at, since
--- when it is there, due at, started at, finished at, owner, type and first line of its failure, and
--- its tags. What it does not have is false.
+-- Returns what a list shows of a task: id, state, job, attempt, failures, losses, enqueued at,
+-- since when it is there, due at, started at, finished at, owner, type and first line of its
+-- failure, and its tags. What it does not have is false.
 local function row(at, key, id, time)
   local found = redis.call('HMGET', key, 'state', 'function', 'attempt', 'failures', 'losses',
     'enqueued_at', 'started_at', 'finished_at', 'owner', 'error', 'tags')
