@@ -17,10 +17,11 @@ from identtqueue.admin import Admin
 from identtqueue.cli import main
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import bridge, commands, keys, roles, scripts
+from identtqueue.protocol import bridge, commands, keys, listing, roles, scripts
 from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import BridgeKeys
+from identtqueue.protocol.listing import Place
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport import refusals
 from identtqueue.transport.connect import blocking_redis
@@ -280,6 +281,12 @@ def administrate(user: Account, bench: Bench) -> None:
     run(commands.limits(q))
     run(commands.dead_letters(q, 0, 10))
     run(commands.task_info(bench.id("dead-too")))
+    run(listing.parts(q, Place.HELD))
+    gone = listing.Stop("1", "an entry that is gone")
+    run(listing.page(q, Place.PENDING, "pending", newest_first=False, stop=gone))
+    died_ms = bench.raw.zscore(bench.keys.dead, bench.id("dead-too"))
+    stop = listing.Stop(f"{died_ms:.0f}", bench.id("dead-too"))
+    run(listing.page(q, Place.DEAD, "dead", stop=stop))
     run(commands.replay(bench.id("dead-too")))
     run(commands.discard(bench.id("nothing")))
 
