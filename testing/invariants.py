@@ -89,6 +89,8 @@ _KINDS: Final = {
     "task": "hash",
     "draining": "set",
     "paused": "string",
+    "paused_jobs": "set",
+    "audit": "list",
     "unique": "string",
     "answer": "string",
     "limits": "hash",
@@ -110,7 +112,7 @@ _KINDS: Final = {
 }
 """Keys that a queue may have."""
 
-_KEY: Final = re.compile(rf"{ROOT}:\{{([a-z0-9._-]+)\}}:([a-z]+|v02:[a-z]+)(:.+)?", re.DOTALL)
+_KEY: Final = re.compile(rf"{ROOT}:\{{([a-z0-9._-]+)\}}:([a-z_]+|v02:[a-z]+)(:.+)?", re.DOTALL)
 
 _attempts: dict[str, tuple[bytes, int]] = {}
 """By task: when it was enqueued (ids are reused), and the highest attempt number seen."""
@@ -373,7 +375,8 @@ def _check_limits(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
         state = b"pending" if task_id in _value(seen, k.suspects, []) else b"running"
         assert (fields["state"], fields["function"].decode()) == (state, job), fields
     waiting = {job for job, due in blocked.items() if due == float("inf")}
-    assert waiting <= {job for _, job in counted}, f"{waiting} wait for what will not come"
+    paused = _value(seen, k.paused_jobs, set())
+    assert waiting <= paused | {job for _, job in counted}, f"{waiting} wait for what will not come"
     assert set(_value(seen, k.rates, {})) <= set(_value(seen, k.limits, {}))
 
 

@@ -9,6 +9,9 @@ import pytest
 from identtqueue.admin import Admin
 from protocol.bench import Bench
 from testing.redis_server import RedisServer
+from testing.serving import serve
+
+__all__ = ["serve"]
 
 
 @pytest.fixture(scope="session")
@@ -29,6 +32,6 @@ def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
 
 @pytest.fixture
 async def admin(redis_server: RedisServer) -> AsyncIterator[Admin]:
-    """Make a connected administration client."""
-    async with Admin(redis_server.address) as connected:
+    """Make a connected administration client of a known name."""
+    async with Admin(redis_server.address, actor="ada") as connected:
         yield connected

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import bridge, commands, listing, scripts
+from identtqueue.protocol import acting, bridge, commands, listing, scripts
 from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.keys import BridgeKeys
@@ -238,13 +238,14 @@ def test_every_fragment_is_included_somewhere() -> None:
 
 READS = {
     *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HMGET", "LINDEX", "LLEN", "LPOS"),
-    *("LRANGE", "SCARD", "SISMEMBER", "SRANDMEMBER", "TIME", "ZCARD", "ZCOUNT", "ZRANGE"),
-    *("ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
+    *("LRANGE", "SCARD", "SISMEMBER", "SMEMBERS", "SRANDMEMBER", "TIME", "ZCARD", "ZCOUNT"),
+    *("ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
 }
 CHANGERS = (
     *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "ring", "vacate"),
     *("admit", "serve_held", "put_back", "remove_tombstones", "make_room", "expire", "unblock"),
     *("serve_special", "take", "take_off", "promote", "withdraw", "plan", "count_claims"),
+    *("log_act", "set_options", "forget_past", "forget_entries"),
 )
 """Functions of `lua/lib` that write."""
 WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CHANGERS)})\(")
@@ -274,7 +275,10 @@ def test_all_guards_come_before_the_first_write(name: str) -> None:
         assert not set(returned) & refusals, f"{returned} after the first write:\n{after}"
 
 
-@pytest.mark.parametrize("name", ["depth", "workers", "permitted", "limits", "page", "parts"])
+LOOKING = ("depth", "workers", "permitted", "limits", "page", "parts", "schedules")
+
+
+@pytest.mark.parametrize("name", LOOKING)
 def test_what_only_looks_writes_nothing(name: str) -> None:
     called = re.findall(r"redis\.call\('(\w+)'", scripts.script(name).source)
     assert set(called) <= READS
@@ -335,7 +339,7 @@ def example(function: Callable[..., Call[Any]]) -> Call[Any]:
     return function(**arguments)
 
 
-WITH_CALLS = (commands, listing)
+WITH_CALLS = (commands, acting, listing)
 """The modules with the functions that make calls."""
 
 MADE = {

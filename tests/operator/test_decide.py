@@ -587,9 +587,7 @@ def test_no_replica_is_wanted_for_tasks_that_may_not_start() -> None:
         4,
     )
     assert target.replicas == 8
-    assert (
-        "4 queued (996 more are held by the limits of their jobs) + 4 in flight" in target.message
-    )
+    assert "4 queued (996 more are held by limits or pauses) + 4 in flight" in target.message
 
 
 @pytest.mark.parametrize(("next_held", "replicas"), [(0.1, 1), (59.0, 1), (61.0, 0), (None, 0)])

@@ -293,6 +293,23 @@ def marked(pod) -> bool:
 # --- pauses ---------------------------------------------------------------------------------------
 
 
+async def test_the_tasks_of_a_paused_job_start_nobody(operator, setup, raw):
+    setup.fleet.create()
+    setup.create({"pollPeriodSeconds": 1, "maxReplicas": 20})
+    await setup.reason("Idle")
+    await setup.is_heard(raw)
+    async with Admin(setup.address) as admin:
+        assert await admin.pause_job(setup.queue, "job")
+        await setup.enqueue(3)
+        await eventually(lambda: setup.status["tasks"]["held"] == 3)
+        assert setup.fleet.replicas == 0
+        await admin.resume_job(setup.queue, "job")
+        await setup.replicas(3)
+        assert [entry.act for entry in await admin.audit(setup.queue)] == [
+            *("resume_job", "pause_job")
+        ], "what the operator does is in its events"
+
+
 async def test_a_pause_at_a_number_drains_down_to_it_and_holds(operator, setup):
     await setup.enqueue(3)
     setup.fleet.create(3)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import codec, commands, replies
+from identtqueue.protocol import acting, codec, commands, replies
 from identtqueue.protocol.answers import Ack, Claim, Expiring, Hastened, Recovery
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.states import CALLERS
@@ -154,6 +154,7 @@ class QueueMachine(RuleBasedStateMachine):
         draining = {worker for worker, listed in model.workers.items() if listed.draining}
         assert value(k.draining, set()) == draining
         assert (k.paused in seen) == model.paused
+        assert value(k.paused_jobs, set()) == model.paused_jobs
         for worker, listed in model.workers.items():
             assert value(k.inflight(worker), []) == listed.in_flight
         hashes = {key for key in seen if key.startswith(k.task_prefix)}
@@ -495,6 +496,29 @@ class QueueMachine(RuleBasedStateMachine):
         expected = self.model.pause(stop=stop)
         assert self.call(commands.pause(self.bench.queue, stop=stop), version) is expected
 
+    @rule(job=st.sampled_from(sorted(set(JOBS))), stop=st.sampled_from([True, False, False]))
+    def pause_job(self, job: str, stop: bool) -> None:
+        version = self.model.version
+        expected = self.model.pause_job(job, stop=stop)
+        assert self.call(acting.pause_job(self.bench.queue, job, stop=stop), version) is expected
+
+    @rule(stop=st.booleans())
+    def pause_cron(self, stop: bool) -> None:
+        version = self.model.version
+        expected = self.model.pause_cron(stop=stop)
+        call = acting.pause_cron(self.bench.queue, "tick", stop=stop)
+        assert self.call(call, version) is expected
+
+    @rule()
+    def run_cron(self) -> None:
+        version = self.model.version
+        call = acting.run_cron(self.bench.queue, "tick")
+        task_id = str(call.args[4])
+        expected = self.model.run_cron(task_id)
+        receipt = self.call(call, version)
+        assert (receipt is not None) == expected
+        assert receipt is None or (receipt.task_id, receipt.created) == (task_id, True)
+
     @rule(name=NAMES)
     def replay(self, name: str) -> None:
         version = self.model.version
@@ -534,7 +558,11 @@ class QueueMachine(RuleBasedStateMachine):
         assert {job: row.held for job, row in shown.items() if row.held} == {
             job: len(ids) for job, ids in model.held.items()
         }
+        assert {job for job, row in shown.items() if row.paused} == model.paused_jobs
         assert depth.in_flight == sum(in_flight.values())
+        (entry,) = self.call(acting.schedules(self.bench.queue), version) or [None]
+        assert (entry is None) == (model.cron.definition is None)
+        assert entry is None or entry.paused == model.cron.paused
         assert (depth.scheduled, depth.dead) == (len(model.scheduled), len(model.dead))
         assert (depth.workers, depth.paused) == (len(model.workers), model.paused)
         rows = self.call(commands.workers(self.bench.queue), version)

@@ -17,8 +17,10 @@ from identtqueue.protocol.answers import (
     Ack,
     Cancelled,
     Claim,
+    CronPaused,
     Enqueued,
     Hastened,
+    JobPaused,
     Lease,
     Planned,
     Replayed,
@@ -35,7 +37,7 @@ class Due(Enum):
     NOW = "now"  # and somebody was rung
     TIME = "when the time comes"
     PASSED = "the time has come"  # for which nobody rings
-    SLOT = "when one of the job's tasks stops running"
+    SLOT = "when one of the job's tasks stops running, or when the job is resumed"
 
 
 @dataclass(slots=True)
@@ -71,6 +73,8 @@ class ModelCron:
     definition: str | None = None
     replaced: set[str | None] = field(default_factory=set)
     firings: set[str] = field(default_factory=set)
+    paused: bool = False
+    ahead: set[str] = field(default_factory=set)  # what is planned when it is resumed
 
 
 @dataclass(slots=True)
@@ -115,6 +119,7 @@ class QueueModel:
         self.unique: dict[str, str] = {}
         self.stats: Counter[str] = Counter()
         self.paused = False
+        self.paused_jobs: set[str] = set()
         self.version = 0
 
     # --- moves ---
@@ -211,10 +216,13 @@ class QueueModel:
         return dead
 
     def shelved_back(self) -> int:
-        """Count the declined tasks that no present worker can run."""
-        if not self.workers:
-            return 0
-        return sum(len(ids) for shelf, ids in self.shelves.items() if shelf not in self.served)
+        """Count the declined tasks that no present worker can run, or whose job is paused."""
+        return sum(
+            len(ids)
+            for shelf, ids in self.shelves.items()
+            if shelf.partition(":")[2] in self.paused_jobs
+            or (self.workers and shelf not in self.served)
+        )
 
     # --- limits ---
 
@@ -227,6 +235,8 @@ class QueueModel:
         return {job for job, due in self.blocked.items() if due in (Due.NOW, Due.PASSED)}
 
     def _allowance(self, job: str) -> tuple[int, Due]:
+        if job in self.paused_jobs:
+            return 0, Due.SLOT
         limits = self.limits.get(job, JobLimits())
         free = 99
         if limits.max_running is not None:
@@ -294,10 +304,12 @@ class QueueModel:
     def held_back(self) -> int:
         """Count the pending tasks that may not start now."""
         free = {task.job: self._allowance(task.job)[0] for task in self.tasks.values()}
-        # Suspects are counted as if they could start: each is one worker's work.
+        # Suspects are counted as if they could start, unless their job is paused: each is one
+        # worker's work.
+        resting = sum(self.tasks[task_id].job in self.paused_jobs for task_id in self.suspects)
         waiting = Counter(self.tasks[task_id].job for task_id in self.pending)
         waiting.update({job: len(ids) for job, ids in self.held.items()})
-        return sum(max(0, number - free[job]) for job, number in waiting.items())
+        return resting + sum(max(0, number - free[job]) for job, number in waiting.items())
 
     # --- client ---
 
@@ -385,6 +397,9 @@ class QueueModel:
 
     def promote(self, limit: int) -> int:
         self._end_expired()
+        for job in self.paused_jobs & set(self.blocked):
+            self.version += self.blocked[job] is not Due.SLOT
+            self.blocked[job] = Due.SLOT
         self.version += bool(self.startable_jobs() or self.suspects)  # for whom it rings
         return self._promote_due(limit)
 
@@ -419,24 +434,64 @@ class QueueModel:
             if definition in cron.replaced:
                 return Planned.REPLACED
             self.version += 1
-            for task_id in sorted(cron.firings):
-                task = self.tasks.get(task_id)
-                if task is not None and task.state is State.SCHEDULED:
-                    self._move("schedule", task_id, None)
-                    self.stats["cancelled"] += 1
-                    cron.firings.discard(task_id)
+            self._withdraw("schedule")
+            cron.ahead.clear()
             cron.replaced |= {cron.definition} - {None}
             cron.definition = definition
         for task_id in ids:
-            if task_id in cron.firings:
-                continue
-            self.version += 1
-            cron.firings.add(task_id)
-            if task_id not in self.tasks:
-                task = self._move("schedule", task_id, State.SCHEDULED)
-                task.job, task.firing = "job", True
-                self.stats["enqueued"] += 1
-        return Planned.OK
+            if cron.paused and task_id not in cron.firings | cron.ahead:
+                cron.ahead.add(task_id)
+                self.version += 1
+            elif not cron.paused:
+                self._plan("schedule", task_id)
+        return Planned.SUSPENDED if cron.paused else Planned.OK
+
+    def _withdraw(self, script: str) -> set[str]:
+        """Withdraw the firings that are scheduled, and return them."""
+        withdrawn = {
+            task_id
+            for task_id in self.cron.firings
+            if task_id in self.tasks and self.tasks[task_id].state is State.SCHEDULED
+        }
+        for task_id in withdrawn:
+            self._move(script, task_id, None)
+            self.stats["cancelled"] += 1
+        self.cron.firings -= withdrawn
+        return withdrawn
+
+    def _plan(self, script: str, task_id: str) -> None:
+        if task_id in self.cron.firings:
+            return
+        self.version += 1
+        self.cron.firings.add(task_id)
+        if task_id not in self.tasks:
+            task = self._move(script, task_id, State.SCHEDULED)
+            task.job, task.firing = "job", True
+            self.stats["enqueued"] += 1
+
+    def pause_cron(self, *, stop: bool) -> CronPaused:
+        cron = self.cron
+        if cron.definition is None:
+            return CronPaused.MISSING
+        if cron.paused == stop:
+            return CronPaused.AS_BEFORE
+        self.version += 1
+        cron.paused = stop
+        if stop:
+            cron.ahead = self._withdraw("pause_cron")
+            return CronPaused.OK
+        for task_id in cron.ahead:
+            self._plan("pause_cron", task_id)
+        cron.ahead.clear()
+        return CronPaused.OK
+
+    def run_cron(self, task_id: str) -> bool:
+        if self.cron.definition is None:
+            return False
+        task = self._to_pending("run_cron", task_id)
+        task.job, task.firing = "job", True
+        self.stats["enqueued"] += 1
+        return True
 
     def claim(
         self,
@@ -606,6 +661,15 @@ class QueueModel:
         self.paused = stop
         self.version += changed
         return changed
+
+    def pause_job(self, job: str, *, stop: bool) -> JobPaused:
+        if (job in self.paused_jobs) == stop:
+            return JobPaused.AS_BEFORE
+        self.version += 1
+        self.paused_jobs ^= {job}
+        if job in self.blocked:
+            self.blocked[job] = Due.SLOT if stop else Due.NOW
+        return JobPaused.OK
 
     def replay(self, task_id: str) -> Replayed:
         refusal = self._not_dead(task_id)

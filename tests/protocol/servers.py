@@ -14,8 +14,8 @@ import pytest
 import redis
 
 from identtqueue.errors import RedisFull
-from identtqueue.protocol import codec, commands
-from identtqueue.protocol.answers import Ack, Cancelled, Lease, Replayed
+from identtqueue.protocol import acting, codec, commands
+from identtqueue.protocol.answers import Ack, Cancelled, JobPaused, Lease, Replayed
 from identtqueue.task import State
 from protocol.bench import FAILURE, LEASE_MS, Bench
 
@@ -67,6 +67,10 @@ def check_full_server(bench: Bench) -> None:
     assert bench.run(commands.drain(q, ["lost"], stop=True)) == ["lost"]
     assert bench.run(commands.pause(q, stop=True)) is True
     assert bench.run(commands.pause(q, stop=False)) is True
+    note = acting.new_note("ada", "pause_job", "other")
+    for stop in (True, False):
+        call = acting.pause_job(q, "other", stop=stop, note=note)
+        assert bench.run(call) is JobPaused.OK
     done = [(task_id("done"), attempts["done"], codec.encode_value("x" * 50_000))]
     assert bench.run(commands.finish(q, "w", done)) == [Ack.OK]
     again = (task_id("again"), attempts["again"])

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from identtqueue.protocol import commands
-from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Hastened, Replayed
+from identtqueue.protocol import acting, commands
+from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Hastened, JobPaused, Replayed
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.task import TaskOptions
@@ -25,6 +25,7 @@ PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
     "discard": (lambda bench: commands.discard(bench.id("dead")), Replayed.OK),
     "drain": (lambda bench: commands.drain(bench.queue, ["w"], stop=True), ["w"]),
     "pause": (lambda bench: commands.pause(bench.queue, stop=True), True),
+    "pause_job": (lambda bench: acting.pause_job(bench.queue, "job", stop=True), JobPaused.OK),
 }
 
 

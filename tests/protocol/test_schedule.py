@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from identtqueue.protocol import commands, replies
-from identtqueue.protocol.answers import Ack, Cancelled, Planned
+from identtqueue.protocol import acting, commands, replies
+from identtqueue.protocol.answers import Ack, Cancelled, CronInfo, CronPaused, Enqueued, Planned
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, Bench
 
@@ -181,3 +181,164 @@ def test_a_time_that_has_passed_is_not_planned(bench: Bench) -> None:
     past = commands.schedule(bench.queue, "tick", "v1", bench.task("v1"), {bench.id("a"): 1})
     assert bench.run(past) is Planned.OK
     assert scheduled(bench) == set()
+
+
+# --- pause, resume, run now, list ---
+
+
+def pause(bench: Bench, note: bytes = b"") -> CronPaused:
+    return bench.run(acting.pause_cron(bench.queue, "tick", stop=True, note=note))
+
+
+def resume(bench: Bench) -> CronPaused:
+    return bench.run(acting.pause_cron(bench.queue, "tick", stop=False))
+
+
+def entry(bench: Bench) -> CronInfo:
+    (found,) = bench.run(acting.schedules(bench.queue))
+    return found
+
+
+def test_a_pause_withdraws_what_is_planned_and_lets_nothing_be_planned(bench: Bench) -> None:
+    plan(bench, "v1", "a", "b")
+    plan(bench, "v1", "other", entry="other")
+    assert pause(bench, acting.new_note("ada", "pause_cron", "tick")) is CronPaused.OK
+    assert scheduled(bench) == {"other"}
+    assert bench.field("a", "state") is None
+    assert plan(bench, "v1", "b", "c") is Planned.SUSPENDED
+    assert scheduled(bench) == {"other"}
+    again = acting.pause_cron(bench.queue, "tick", stop=True)
+    assert bench.refuses(again) is CronPaused.AS_BEFORE
+    (audited,) = bench.run(acting.audit(bench.queue, 10))
+    assert (audited.who, audited.act, audited.what) == ("ada", "pause_cron", "tick")
+
+
+def test_a_resume_plans_at_once_what_the_workers_would_have_planned(bench: Bench) -> None:
+    """The next firing may be due before a worker asks again."""
+    plan(bench, "v1", "a", ttl=5000, expires=1000)
+    pause(bench)
+    plan(bench, "v1", "a", "b", ttl=5000, expires=1000)
+    assert resume(bench) is CronPaused.OK
+    assert scheduled(bench) == {"a", "b"}
+    assert (bench.field("b", "ttl"), bench.field("b", "cron")) == ("5000", "tick")
+    fires = int(bench.raw.zscore(bench.keys.scheduled, bench.id("b")) or 0)
+    assert bench.field("b", "expires_at") == str(fires + 1000)
+    assert bench.token()
+    assert plan(bench, "v1", "a", "b") is Planned.OK
+    back = acting.pause_cron(bench.queue, "tick", stop=False)
+    assert bench.refuses(back) is CronPaused.AS_BEFORE
+
+
+def test_a_pause_outlives_a_new_definition(bench: Bench) -> None:
+    """A deploy while it is paused: the new release plans nothing either, and it is resumed."""
+    plan(bench, "v1", "a")
+    pause(bench)
+    assert plan(bench, "v2", "b") is Planned.SUSPENDED
+    assert scheduled(bench) == set()
+    assert entry(bench).paused
+    resume(bench)
+    assert scheduled(bench) == {"b"}
+    bench.register("w")
+    due(bench, "b")
+    (attempt,) = bench.claim("w")
+    assert b"v2" in attempt.payload
+
+
+def test_a_firing_that_was_cancelled_is_not_planned_by_a_resume(bench: Bench) -> None:
+    plan(bench, "v1", "a", "b")
+    bench.run(commands.cancel(bench.id("a")))
+    pause(bench)
+    resume(bench)
+    assert scheduled(bench) == {"b"}
+
+
+def test_who_waits_for_a_firing_of_a_paused_schedule_is_told(bench: Bench) -> None:
+    plan(bench, "v1", "a")
+    with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
+        listener.subscribe(bench.queue)
+        bench.run(commands.await_result(bench.id("a"), bench.queue))
+        pause(bench)
+        message = None
+        while message is None:
+            message = listener.get_message(timeout=5)
+    _, result = replies.parse_reply(message["data"])
+    assert result is not None
+    assert result.failure is not None
+    assert result.failure.type == "Paused"
+
+
+def test_what_is_listed_of_a_schedule(bench: Bench) -> None:
+    assert bench.run(acting.schedules(bench.queue)) == []
+    fires = bench.now_ms() + LATER_MS
+    call = commands.schedule(
+        bench.queue,
+        "tick",
+        "v1",
+        bench.task("v1", "report"),
+        {bench.id("a"): fires, bench.id("b"): fires + 1},
+        expression="*/5 * * * *",
+        timezone="Europe/Berlin",
+    )
+    bench.run(call)
+    found = entry(bench)
+    assert (found.name, found.job, found.expression) == ("tick", "report", "*/5 * * * *")
+    assert (found.zone, found.next_ms, found.last_ms) == ("Europe/Berlin", fires, None)
+    assert (found.paused, abs(found.declared_ms - bench.now_ms()) < 60_000) == (False, True)
+    bench.run(commands.cancel(bench.id("a")))
+    assert entry(bench).next_ms == fires + 1, "the next one that fires"
+    due(bench, "b", late_ms=0)
+    late = int(bench.raw.zscore(bench.keys.scheduled, bench.id("b")) or 0)
+    bench.run(commands.promote(bench.queue))
+    assert (entry(bench).next_ms, entry(bench).last_ms) == (None, late)
+
+
+def test_the_last_of_the_missed_firings_is_the_last_one(bench: Bench) -> None:
+    plan(bench, "v1", "a", "b")
+    due(bench, "a", "b")
+    last = int(bench.raw.zscore(bench.keys.scheduled, bench.id("b")) or 0)
+    bench.register("w")
+    bench.claim("w")
+    assert entry(bench).last_ms == last
+
+
+def test_a_schedule_that_no_worker_declares_is_forgotten(bench: Bench) -> None:
+    plan(bench, "v1", "a")
+    forget(bench)
+    assert bench.run(acting.schedules(bench.queue)) == []
+    plan(bench, "v1", "other", entry="other")
+    assert set(bench.raw.hkeys(bench.keys.cron)) == {b"other", b"call:other"}
+
+
+def test_a_schedule_runs_now(bench: Bench) -> None:
+    plan(bench, "v1", "a", ttl=5000, expires=60_000)
+    pause(bench)
+    call = acting.run_cron(bench.queue, "tick", note=acting.new_note("ada", "run_cron", "tick"))
+    receipt = bench.run(call)
+    assert receipt is not None
+    assert receipt.created
+    assert bench.refuses(call) == receipt, "sent again, because the reply was lost"
+    (name,) = bench.names([receipt.task_id])
+    assert name.startswith("cron.tick.now-")
+    assert bench.pending() == [name]
+    assert (bench.field(name, "ttl"), bench.field(name, "state")) == ("5000", "pending")
+    assert entry(bench).last_ms == int(bench.field(name, "enqueued_at") or 0)
+    bench.register("w")
+    (attempt,) = bench.claim("w")
+    assert b"v1" in attempt.payload
+    assert bench.run(commands.depth(bench.queue)).counters["enqueued"] == 2
+
+
+def test_a_schedule_runs_now_unless_its_unique_key_is_held(bench: Bench) -> None:
+    plan(bench, "v1", "a", unique="key", unique_ttl=LATER_MS)
+    first = bench.run(acting.run_cron(bench.queue, "tick"))
+    assert first is not None
+    second = bench.refuses(acting.run_cron(bench.queue, "tick"))
+    assert second is not None
+    assert (second.task_id, second.status) == (first.task_id, Enqueued.UNIQUE)
+
+
+def test_an_unknown_schedule(bench: Bench) -> None:
+    assert bench.refuses(acting.run_cron(bench.queue, "tick")) is None
+    for stop in (True, False):
+        call = acting.pause_cron(bench.queue, "tick", stop=stop)
+        assert bench.refuses(call) is CronPaused.MISSING

@@ -12,7 +12,7 @@ from typing import Any, Final
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import acting, codec, commands
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.states import CALLERS
 from identtqueue.protocol.submission import BATCH_TASKS
@@ -122,7 +122,7 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
     stage.fill("pending", MILLION)
     stage.fill("dead", MILLION)
     stage.fill("due", 100_000)
-    serial = iter(range(10**9))
+    serial, note = iter(range(10**9)), acting.new_note("ada", "act", "x" * 500)
 
     def new(number: int, **options: Any) -> list[NewTask]:
         return [
@@ -173,6 +173,12 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(commands.leave(queue, "v"))
         run(commands.pause(queue, stop=True))
         run(commands.pause(queue, stop=False))
+        run(acting.pause_job(queue, "other", stop=True, note=note))
+        run(acting.pause_job(queue, "other", stop=False, note=note))
+        run(acting.pause_cron(queue, "cron", stop=True, note=note))
+        run(acting.pause_cron(queue, "cron", stop=False, note=note))
+        run(acting.run_cron(queue, "cron", note=note))
+        run(acting.schedules(queue))
     for _ in range(8):
         many = run(commands.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
         done = [(*pair, b"\xc0") for pair in pairs(many)]

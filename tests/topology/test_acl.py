@@ -17,7 +17,7 @@ from identtqueue.admin import Admin
 from identtqueue.cli import main
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import bridge, commands, keys, listing, roles, scripts
+from identtqueue.protocol import acting, bridge, commands, keys, listing, roles, scripts
 from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import BridgeKeys
@@ -279,6 +279,14 @@ def administrate(user: Account, bench: Bench) -> None:
     run(commands.pause(q, stop=True))
     run(commands.pause(q, stop=False))
     run(commands.limits(q))
+    note = acting.new_note("ada", "act", "what")
+    for stop in (True, False):
+        run(commands.pause(q, stop=stop, note=note))
+        run(acting.pause_job(q, "job", stop=stop, note=note))
+        run(acting.pause_cron(q, "cron", stop=stop, note=note))
+    run(acting.run_cron(q, "cron", note=note))
+    run(acting.schedules(q))
+    run(acting.audit(q, 10))
     run(commands.dead_letters(q, 0, 10))
     run(commands.task_info(bench.id("dead-too")))
     run(listing.parts(q, Place.HELD))

@@ -217,3 +217,58 @@ async def test_an_entry_that_cannot_be_serialised(redis_server: RedisServer, que
     worker = Worker({"tick": tick}, redis_server.address, queue, cron=[entry])
     with pytest.raises(NotSerializable, match="arguments of 'tick' can't be serialised"):
         await worker.serve()
+
+
+@pytest.mark.slow
+async def test_a_paused_schedule_stays_paused_through_a_restart(
+    redis_server: RedisServer, queue: str
+) -> None:
+    ran: asyncio.Queue[str] = asyncio.Queue()
+
+    async def tick(ctx):
+        ran.put_nowait(ctx.task_id)
+
+    def worker() -> Worker:
+        entry = Cron(name="tick", function_name="tick", expression="* * * * * *", timezone="CET")
+        return Worker({"tick": tick}, redis_server.address, queue, cron=[entry])
+
+    async with Admin(redis_server.address) as admin, asyncio.timeout(60):
+
+        async def declared_ms() -> int:
+            (shown,) = await admin.cron(queue)
+            return shown.declared_ms
+
+        async with serving(worker()):
+            fired = await ran.get()
+            (shown,) = await admin.cron(queue)
+            assert (shown.job, shown.expression, shown.zone) == ("tick", "* * * * * *", "CET")
+            assert shown.next_ms > shown.last_ms > 0
+            assert await admin.pause_cron(queue, "tick")
+            assert not await admin.pause_cron(queue, "tick")
+        async with serving(worker()):
+            before = await declared_ms()
+
+            async def has_asked() -> bool:
+                return await declared_ms() > before
+
+            await eventually(has_asked, "the new worker has declared it")
+            while not ran.empty():  # those that were due at the moment of the pause
+                ran.get_nowait()
+            before = await declared_ms()
+            await eventually(has_asked, "and again, seconds later")
+            (shown,) = await admin.cron(queue)
+            assert (shown.paused, shown.next_ms, ran.empty()) == (True, None, True)
+            task_id = await admin.run_cron_now(queue, "tick")
+            assert await ran.get() == task_id
+            assert await admin.resume_cron(queue, "tick")
+            assert (await ran.get()) > fired, "a later firing"
+        acts = [entry.act for entry in await admin.audit(queue)]
+        assert acts == ["resume_cron", "run_cron", "pause_cron"]
+
+
+async def test_a_schedule_that_nobody_has_declared(redis_server: RedisServer, queue: str) -> None:
+    async with Admin(redis_server.address) as admin:
+        assert await admin.cron(queue) == []
+        for act in (admin.pause_cron, admin.resume_cron, admin.run_cron_now):
+            with pytest.raises(InvalidInput, match=f"queue {queue} has no schedule 'tick'"):
+                await act(queue, "tick")

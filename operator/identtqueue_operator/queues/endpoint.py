@@ -40,7 +40,7 @@ class Endpoint:
     ) -> None:
         gate = gate or Lanes().gate(settings.topology)
         self.settings = settings
-        self.admin = Admin(replace(settings, gate=gate), retry_for_seconds=0)
+        self.admin = Admin(replace(settings, gate=gate), retry_for_seconds=0, audited=False)
         self._listeners = Listeners()
         self._health = Health(settings.safe_address, self._health_changed)
         self._poll = Poll(self.admin, self._listeners, self._health)

@@ -129,7 +129,7 @@ def _active(seen: Observed | None) -> Finding:
     if seen.depth.due_soon:
         text += f", {seen.depth.due_soon} due soon"
     if seen.depth.held:
-        text += f", {seen.depth.held} held by limits"
+        text += f", {seen.depth.held} held by limits or pauses"
     return Finding("True", "TasksPresent", text)
 
 

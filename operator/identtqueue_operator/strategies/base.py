@@ -41,7 +41,7 @@ class Demand:
         """The tasks that need a worker: `3 queued + 12 due within 8 s + 1 in flight`."""
         depth = self.depth
         paused = f" ({depth.paused} more wait in a paused queue)" if depth.paused else ""
-        held = f" ({depth.held} more are held by the limits of their jobs)" if depth.held else ""
+        held = f" ({depth.held} more are held by limits or pauses)" if depth.held else ""
         return f"{depth.waiting} queued{paused}{held}{self.due} + {depth.in_flight} in flight"
 
     @property

@@ -13,7 +13,13 @@ from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import Page
 from identtqueue.admin.workers import WorkerInfo
-from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery
+from identtqueue.protocol.answers import (
+    AuditEntry,
+    CronInfo,
+    LimitsInUse,
+    QueueDepth,
+    Recovery,
+)
 from identtqueue.protocol.listing import Place, TaskRow
 from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.reach import Reach
@@ -21,6 +27,8 @@ from identtqueue.transport.settings import RedisSettings
 
 __all__ = [
     "Admin",
+    "AuditEntry",
+    "CronInfo",
     "Doorbell",
     "Filter",
     "LimitsInUse",

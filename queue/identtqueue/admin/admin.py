@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Self
 
+from identtqueue.admin import cron
+from identtqueue.admin.audit import check_actor, default_actor
 from identtqueue.admin.dead_letters import change_each, check_page, read_page
 from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import SCAN_LIMIT, Page, Reading
 from identtqueue.admin.listing import read_page as read_list
 from identtqueue.admin.workers import WorkerInfo, list_workers, recover, recover_expired
-from identtqueue.checks import check_patience
-from identtqueue.errors import TaskNotFound
-from identtqueue.protocol import codec, commands, replies
-from identtqueue.protocol.answers import LimitsInUse, QueueDepth, Recovery, Scheduled
+from identtqueue.checks import check_count, check_function_name, check_patience
+from identtqueue.errors import InvalidInput, TaskNotFound
+from identtqueue.protocol import acting, codec, commands, replies
+from identtqueue.protocol.answers import (
+    AuditEntry,
+    CronInfo,
+    JobPaused,
+    LimitsInUse,
+    QueueDepth,
+    Recovery,
+    Scheduled,
+)
 from identtqueue.protocol.listing import Place
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.connect import async_redis
@@ -53,15 +65,25 @@ class Admin(AsyncConnected):
         redis: address or settings; see `Client`.
         retry_for_seconds: how long a call is retried while Redis can't be reached. With 0 it
             raises RedisUnavailable at once.
+        actor: who acts, for the audit list (`audit`). Default: `user@host` of this process.
+        audited: whether acts are recorded in the audit list. The operator records its own as
+            events instead.
 
     Raises:
-        InvalidInput: the address, the environment or `retry_for_seconds` breaks a rule.
+        InvalidInput: the address, the environment or a setting breaks a rule.
     """
 
     def __init__(
-        self, redis: str | RedisSettings | None = None, *, retry_for_seconds: float = 0
+        self,
+        redis: str | RedisSettings | None = None,
+        *,
+        retry_for_seconds: float = 0,
+        actor: str | None = None,
+        audited: bool = True,
     ) -> None:
         check_patience("retry_for_seconds", retry_for_seconds)
+        self._actor = None if actor is None else check_actor(actor)
+        self._audited = audited
         self._settings = RedisSettings.of(redis)
         self._home = Home(
             lambda: async_redis(
@@ -73,6 +95,33 @@ class Admin(AsyncConnected):
     @property
     def _redis(self) -> AsyncRedis:
         return self._home.here
+
+    @property
+    def actor(self) -> str:
+        """Name of the one who acts, as the audit list shows it."""
+        if self._actor is None:
+            self._actor = default_actor()
+        return self._actor
+
+    def acting_as(self, actor: str) -> Self:
+        """Return an Admin on the same connection that acts in another name.
+
+        A service whose users act, such as a dashboard, needs one connection and a name for each
+        request.
+
+        Args:
+            actor: who acts, for the audit list.
+
+        Raises:
+            InvalidInput: the name is empty, too long, or not on one line.
+        """
+        other = copy.copy(self)
+        vars(other)["_actor"] = check_actor(actor)
+        return other
+
+    def _note(self, act: str, what: str = "") -> bytes:
+        """Make a note for the audit list; empty if acts are not recorded."""
+        return acting.new_note(self.actor, act, what) if self._audited else b""
 
     async def connect(self) -> None:
         """Connect now, so that a wrong address or login fails early.
@@ -175,7 +224,8 @@ class Admin(AsyncConnected):
         Returns:
             The workers that were not draining before.
         """
-        return await self._redis.run(commands.drain(queue, worker_ids, stop=True))
+        note = self._note("drain", " ".join(worker_ids))
+        return await self._redis.run(commands.drain(queue, worker_ids, stop=True, note=note))
 
     async def undrain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
         """Call draining workers back, so that they fetch from the queue again.
@@ -187,7 +237,8 @@ class Admin(AsyncConnected):
         Returns:
             The workers that were draining.
         """
-        return await self._redis.run(commands.drain(queue, worker_ids, stop=False))
+        note = self._note("undrain", " ".join(worker_ids))
+        return await self._redis.run(commands.drain(queue, worker_ids, stop=False, note=note))
 
     async def pause(self, queue: str) -> bool:
         """Stop all claims from the queue. Running tasks go on.
@@ -198,7 +249,7 @@ class Admin(AsyncConnected):
         Returns:
             False if the queue was paused already.
         """
-        return await self._redis.run(commands.pause(queue, stop=True))
+        return await self._redis.run(commands.pause(queue, stop=True, note=self._note("pause")))
 
     async def resume(self, queue: str) -> bool:
         """Allow claims from the queue again.
@@ -209,7 +260,125 @@ class Admin(AsyncConnected):
         Returns:
             False if the queue was not paused.
         """
-        return await self._redis.run(commands.pause(queue, stop=False))
+        return await self._redis.run(commands.pause(queue, stop=False, note=self._note("resume")))
+
+    async def pause_job(self, queue: str, job: str) -> bool:
+        """Stop all claims of one job's tasks in the queue. Running tasks go on.
+
+        The tasks are held as those of a job at a limit: they stay pending, those of other jobs
+        pass them, and they count as `QueueDepth.held`, so the operator asks for no worker for them.
+        `limits` shows which jobs are paused.
+
+        Args:
+            queue: name of the queue.
+            job: name of the job. It need not have been enqueued or declared yet.
+
+        Returns:
+            False if the job was paused already.
+
+        Raises:
+            InvalidInput: a name breaks the rule, or 1,000 jobs of the queue are paused already.
+        """
+        return await self._set_job_paused(queue, job, stop=True)
+
+    async def resume_job(self, queue: str, job: str) -> bool:
+        """Allow claims of a job's tasks again. The tasks that were held come first.
+
+        Args:
+            queue: name of the queue.
+            job: name of the job.
+
+        Returns:
+            False if the job was not paused.
+        """
+        return await self._set_job_paused(queue, job, stop=False)
+
+    async def _set_job_paused(self, queue: str, job: str, *, stop: bool) -> bool:
+        note = self._note("pause_job" if stop else "resume_job", check_function_name(job))
+        answer = await self._redis.run(acting.pause_job(queue, job, stop=stop, note=note))
+        if answer is JobPaused.TOO_MANY:
+            raise InvalidInput(
+                f"{acting.MOST_PAUSED_JOBS:,} jobs of queue {queue} are paused already: resume "
+                "some, or pause the queue"
+            )
+        return answer is JobPaused.OK
+
+    async def cron(self, queue: str) -> list[CronInfo]:
+        """List the schedules that workers have declared in the queue, by name.
+
+        A schedule is forgotten when no worker has declared it for 30 days.
+
+        Args:
+            queue: name of the queue.
+        """
+        return await self._redis.run(acting.schedules(queue))
+
+    async def run_cron_now(self, queue: str, name: str) -> str:
+        """Enqueue a task of a schedule at once, beside its firings, also if it is paused.
+
+        Args:
+            queue: name of the queue.
+            name: name of the schedule.
+
+        Returns:
+            The id of the task. If another task holds the schedule's `unique_key`, nothing is
+            enqueued, and it is the id of that task.
+
+        Raises:
+            InvalidInput: the queue has no such schedule.
+        """
+        return await cron.run_now(self._redis, queue, name, self._note("run_cron", name))
+
+    async def pause_cron(self, queue: str, name: str) -> bool:
+        """Withdraw the firings of a schedule that lie ahead, and let none be planned.
+
+        This lasts until `resume_cron`, also through restarts and new releases of the workers. A
+        firing that is pending or runs already goes on.
+
+        Args:
+            queue: name of the queue.
+            name: name of the schedule.
+
+        Returns:
+            False if the schedule was paused already.
+
+        Raises:
+            InvalidInput: the queue has no such schedule.
+        """
+        note = self._note("pause_cron", name)
+        return await cron.set_paused(self._redis, queue, name, note, stop=True)
+
+    async def resume_cron(self, queue: str, name: str) -> bool:
+        """Let a schedule fire again, from its next time on. What was missed is not made up for.
+
+        Args:
+            queue: name of the queue.
+            name: name of the schedule.
+
+        Returns:
+            False if the schedule was not paused.
+
+        Raises:
+            InvalidInput: the queue has no such schedule.
+        """
+        note = self._note("resume_cron", name)
+        return await cron.set_paused(self._redis, queue, name, note, stop=False)
+
+    async def audit(self, queue: str, *, limit: int = 100) -> list[AuditEntry]:
+        """List what administrators did to the queue, the newest first.
+
+        The last 1,000 acts are kept. An act that takes several calls has one entry, whose numbers
+        grow until it ends.
+
+        Args:
+            queue: name of the queue.
+            limit: how many to return at most, 1 or more.
+
+        Raises:
+            InvalidInput: `limit` is too small, or the queue's name breaks the rule.
+        """
+        check_count("limit", limit)
+        return await self._redis.run(acting.audit(queue, limit))
 
     async def tasks(
         self,

@@ -241,7 +241,8 @@ class LimitsInUse:
         running: how many tasks count towards `max_running`.
         held: how many tasks a worker has looked at and has held back.
         next_start_in_ms: time until one more task may start (0: now); None: when a running one
-            ends.
+            ends, or when the job is resumed.
+        paused: whether the job is paused, so that none of its tasks may start.
     """
 
     job: str
@@ -249,6 +250,69 @@ class LimitsInUse:
     running: int
     held: int
     next_start_in_ms: int | None
+    paused: bool = False
+
+
+class JobPaused(enum.Enum):
+    """The answer to the request to pause or resume a job."""
+
+    OK = b"ok"
+    AS_BEFORE = b"as before"
+    TOO_MANY = b"too many"
+
+
+class CronPaused(enum.Enum):
+    """The answer to the request to pause or resume a schedule."""
+
+    OK = b"ok"
+    AS_BEFORE = b"as before"
+    MISSING = b"missing"
+
+
+@dataclass(frozen=True, slots=True)
+class CronInfo:
+    """A schedule of a queue, as its workers have declared it. Times are in ms since 1970.
+
+    Attributes:
+        name: name of the schedule.
+        job: name of the job that it runs.
+        expression: the cron expression.
+        zone: the time zone of the expression (IANA name).
+        next_ms: when it fires next; None: it is paused, or no worker has planned the next firing.
+        last_ms: when it fired last, also by `Admin.run_cron_now`; None: not yet.
+        paused: whether it is paused.
+        declared_ms: when a worker last declared it.
+    """
+
+    name: str
+    job: str
+    expression: str
+    zone: str
+    next_ms: int | None
+    last_ms: int | None
+    paused: bool
+    declared_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """An act of an administrator.
+
+    Attributes:
+        at_ms: when it began (Redis time), in ms since 1970.
+        who: who did it: a user and a host, or the name that the caller gave.
+        act: what was done, such as "pause" or "replay".
+        what: what it was done to, in words: ids, or a filter.
+        matched: how many things it concerned.
+        changed: how many of them it has changed.
+    """
+
+    at_ms: int
+    who: str
+    act: str
+    what: str
+    matched: int
+    changed: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +349,7 @@ class Planned(enum.Enum):
 
     OK = b"ok"
     REPLACED = b"replaced"  # a worker with a newer definition keeps the schedule
+    SUSPENDED = b"suspended"  # the schedule is paused
 
 
 class Adopted(enum.Enum):

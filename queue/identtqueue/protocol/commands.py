@@ -6,7 +6,6 @@ times are in ms.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -34,7 +33,7 @@ from identtqueue.protocol.answers import (
     WorkerRow,
 )
 from identtqueue.protocol.call import PROTOCOL_VERSION, Call, NewTask, Word
-from identtqueue.protocol.keys import QueueKeys, queue_keys
+from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Failure, Progress, Result, State, TaskInfo, queue_of
 
 DEAD_LETTER_TTL_MS: Final = 7 * 86_400_000
@@ -63,11 +62,6 @@ ANSWER_MS: Final = 120_000
 (`lua/lib/once.lua`)."""
 
 
-def _answer(k: QueueKeys) -> str:
-    """Make a key for the answer of a call. If the call is sent again, it gets the same answer."""
-    return k.answer_prefix + secrets.token_hex(8)
-
-
 # --- client ---------------------------------------------------------------------------------
 
 
@@ -86,7 +80,7 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
         the queue was written by another major version.
     """
     k = queue_keys(queue)
-    answer = "" if all(map(_tells_a_repeat, tasks)) else _answer(k)
+    answer = "" if all(map(_tells_a_repeat, tasks)) else k.new_answer()
     args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION, answer]
     for task in tasks:
         options = msgspec.msgpack.encode(task.options) if task.options else b""
@@ -163,7 +157,7 @@ def cancel(task_id: str) -> Call[Cancelled]:
             k.expiring,
             k.shelves,
             k.served,
-            _answer(k),
+            k.new_answer(),
         ),
         (
             k.task_prefix,
@@ -342,6 +336,7 @@ def claim(
             k.shelves,
             k.served,
             k.cron,
+            k.paused_jobs,
         ),
         (
             k.task_prefix,
@@ -601,7 +596,14 @@ def wake(queue: str) -> Call[int]:
 
 
 def schedule(
-    queue: str, name: str, definition: str, task: NewTask, firings: Mapping[str, int]
+    queue: str,
+    name: str,
+    definition: str,
+    task: NewTask,
+    firings: Mapping[str, int],
+    *,
+    expression: str = "",
+    timezone: str = "",
 ) -> Call[Planned]:
     """Plan the firings of a schedule that lie ahead.
 
@@ -612,6 +614,8 @@ def schedule(
             planned under the old one are withdrawn.
         task: the task of each firing; its id is ignored.
         firings: task id of each firing -> its time, in ms since 1970.
+        expression: the cron expression, for those who look at the schedule.
+        timezone: its time zone, for the same.
 
     Returns:
         A call whose `parse` raises ProtocolMismatch if the queue was written by another major
@@ -620,7 +624,7 @@ def schedule(
     k = queue_keys(queue)
     args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION]
     args += (name, definition, task.payload, task.function_name)
-    args += (msgspec.msgpack.encode(task.options), SCHEDULE_KEPT_MS)
+    args += (msgspec.msgpack.encode(task.options), SCHEDULE_KEPT_MS, expression, timezone)
     for task_id, fire_ms in firings.items():
         args += (task_id, fire_ms)
     return Call(
@@ -662,6 +666,7 @@ def promote(
             k.shelves,
             k.served,
             k.cron,
+            k.paused_jobs,
         ),
         (
             k.task_prefix,
@@ -756,13 +761,14 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
     )
 
 
-def drain(queue: str, workers: Sequence[str], *, stop: bool) -> Call[list[str]]:
+def drain(queue: str, workers: Sequence[str], *, stop: bool, note: bytes = b"") -> Call[list[str]]:
     """Ask workers to stop fetching, or call them back.
 
     Args:
         queue: name of the queue.
         workers: the worker incarnations.
         stop: True to drain, False to call back.
+        note: for the audit list (`acting.new_note`).
 
     Returns:
         A call that returns the workers whose state changed.
@@ -770,24 +776,25 @@ def drain(queue: str, workers: Sequence[str], *, stop: bool) -> Call[list[str]]:
     k = queue_keys(queue)
     return Call(
         "drain",
-        (k.workers, k.draining, _answer(k)),
-        ("drain" if stop else "undrain", keys.CONTROL_PREFIX, *workers),
+        (k.workers, k.draining, k.audit, k.new_answer()),
+        ("drain" if stop else "undrain", keys.CONTROL_PREFIX, note, *workers),
         replies.parse_names,
     )
 
 
-def pause(queue: str, *, stop: bool) -> Call[bool]:
+def pause(queue: str, *, stop: bool, note: bytes = b"") -> Call[bool]:
     """Stop all claims from a queue, or resume them; the call returns whether that was a change.
 
     Args:
         queue: name of the queue.
         stop: True to pause, False to resume.
+        note: for the audit list (`acting.new_note`).
     """
     k = queue_keys(queue)
     return Call(
         "pause",
-        (k.paused, k.pending, k.wake, k.blocked, k.suspects, _answer(k)),
-        ("pause" if stop else "resume", k.doorbell),
+        (k.paused, k.pending, k.wake, k.blocked, k.suspects, k.audit, k.new_answer()),
+        ("pause" if stop else "resume", k.doorbell, note),
         bool,
     )
 
@@ -797,7 +804,7 @@ def replay(task_id: str) -> Call[Replayed]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "replay",
-        (k.dead, k.pending, k.wake, k.stats, k.tombstones, _answer(k)),
+        (k.dead, k.pending, k.wake, k.stats, k.tombstones, k.new_answer()),
         (k.task_prefix, k.doorbell, task_id, k.unique_prefix),
         Replayed,
     )
@@ -806,7 +813,7 @@ def replay(task_id: str) -> Call[Replayed]:
 def discard(task_id: str) -> Call[Replayed]:
     """Delete a dead letter."""
     k = queue_keys(queue_of(task_id))
-    return Call("discard", (k.dead, _answer(k)), (k.task_prefix, task_id), Replayed)
+    return Call("discard", (k.dead, k.new_answer()), (k.task_prefix, task_id), Replayed)
 
 
 def hasten(task_id: str) -> Call[Hastened]:
@@ -814,7 +821,7 @@ def hasten(task_id: str) -> Call[Hastened]:
     k = queue_keys(queue_of(task_id))
     return Call(
         "hasten",
-        (k.scheduled, k.wake, _answer(k)),
+        (k.scheduled, k.wake, k.new_answer()),
         (k.task_prefix, k.doorbell, task_id),
         Hastened,
     )
@@ -879,6 +886,7 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.expiring,
             k.shelves,
             k.served,
+            k.paused_jobs,
         ),
         (
             k.task_prefix,
@@ -897,7 +905,7 @@ def limits(queue: str) -> Call[list[LimitsInUse]]:
     k = queue_keys(queue)
     return Call(
         "limits",
-        (k.limits, k.blocked, k.rates, k.tombstones),
+        (k.limits, k.blocked, k.rates, k.tombstones, k.paused_jobs),
         (k.held_prefix, k.running_prefix, k.task_prefix),
         replies.parse_limits,
     )

@@ -6,6 +6,7 @@ Cluster, and each script touches only one queue.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -58,6 +59,7 @@ class QueueKeys:
 
     __slots__ = (
         "answer_prefix",
+        "audit",
         "base",
         "blocked",
         "cron",
@@ -73,6 +75,7 @@ class QueueKeys:
         "limits",
         "meta",
         "paused",
+        "paused_jobs",
         "pending",
         "progress_prefix",
         "rates",
@@ -106,6 +109,7 @@ class QueueKeys:
         self.draining = base + "draining"  # SET of incarnations that were asked to stop fetching
         self.expiring = base + "expiring"  # ZSET id that has not started -> when it expires (ms)
         self.paused = base + "paused"  # STRING; while it exists there are no claims
+        self.paused_jobs = base + "paused_jobs"  # SET of jobs whose tasks are not claimed
         self.meta = base + "meta"  # HASH protocol -> major version
         self.stats = base + "stats"  # HASH of monotone counters
         self.task_prefix = base + "task:"  # HASH per id
@@ -122,12 +126,22 @@ class QueueKeys:
         self.shelves = base + "shelves"  # HASH shelf -> number of its tasks, which were declined
         self.served = base + "served"  # HASH shelf -> when a worker for it was last seen (ms)
         self.shelf_prefix = base + "shelf:"  # LIST per shelf: the ids of its tasks
-        self.cron = base + "cron"  # HASH schedule -> its definition, its firings ahead (msgpack)
+        # HASH schedule -> its definition and firings ahead (msgpack); call:<schedule> -> payload
+        # and options of its tasks (msgpack); last:<schedule> -> when it has fired last (ms)
+        self.cron = base + "cron"
+        self.audit = base + "audit"  # LIST of what administrators did (msgpack), newest first
         self.doorbell = Channel(base + "doorbell")  # rings when `pending` is no longer empty
 
     def task(self, task_id: str) -> str:
         """Return the key of the hash of one task."""
         return self.task_prefix + task_id
+
+    def new_answer(self) -> str:
+        """Make a key for the answer of a call, for the case that the call is sent again.
+
+        It then finds its answer there (`lua/lib/once.lua`).
+        """
+        return self.answer_prefix + secrets.token_hex(8)
 
     def progress_channel(self, task_id: str) -> Channel:
         """Return the channel on which the progress of one task is published."""

@@ -385,8 +385,9 @@ def parse_limits(reply: list[Any]) -> list[LimitsInUse]:
             running=reply[i + 2],
             held=reply[i + 3],
             next_start_in_ms=_maybe(reply[i + 4]),
+            paused=bool(reply[i + 5]),
         )
-        for i in range(0, len(reply), 5)
+        for i in range(0, len(reply), 6)
     ]
     return sorted(found, key=lambda limits: limits.job)
 

@@ -62,7 +62,7 @@ TRANSITIONS: Final = (
         (NONE, State.SCHEDULED),
         (State.SCHEDULED, NONE),
         "each firing is planned once; a new definition removes the firings that the old one "
-        "planned",
+        "planned; none while the schedule is paused",
         "cron",
     ),
     Transition(
@@ -147,6 +147,20 @@ TRANSITIONS: Final = (
         "admin",
     ),
     Transition("discard", (State.FAILED,), (NONE,), "is a dead letter", "admin"),
+    Transition(
+        "pause_cron",
+        (State.SCHEDULED, NONE),
+        (NONE, State.SCHEDULED),
+        "a firing of a schedule, which is withdrawn by a pause and planned by a resume",
+        "admin",
+    ),
+    Transition(
+        "run_cron",
+        (NONE,),
+        (State.PENDING,),
+        "a worker has declared the schedule; unique key free",
+        "admin",
+    ),
 )
 
 SERVICES: Final = (
@@ -160,6 +174,8 @@ SERVICES: Final = (
     Service("leave", "gives the lease back when nothing is in flight", "worker"),
     Service("drain", "asks workers to stop fetching, or calls them back", "operator"),
     Service("pause", "stops or resumes claims from the whole queue", "admin"),
+    Service("pause_job", "stops or resumes claims of one job's tasks", "admin"),
+    Service("schedules", "lists the schedules with their next firings; writes nothing", "admin"),
     Service(
         "progress",
         "stores the progress of a running attempt, and publishes it to those who watch",

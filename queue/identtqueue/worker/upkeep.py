@@ -236,6 +236,14 @@ def _is_predecessor(row: WorkerRow, me: Identity) -> bool:
     )
 
 
+_PLANNED: Final = {
+    Planned.OK: "planned here again",
+    Planned.REPLACED: "workers with a newer definition plan it",
+    Planned.SUSPENDED: "it is paused",
+}
+"""Texts of the log line when the answer changes."""
+
+
 class _Schedule:
     """One cron entry, and the firings of it that were last sent to Redis."""
 
@@ -249,7 +257,7 @@ class _Schedule:
         self._definition = entry.definition(self._task.payload, self._task.options)
         self._sent: Sequence[int] = ()
         self._sent_at_ms = 0
-        self._replaced = False
+        self._planned = Planned.OK
 
     async def tick(self, redis: AsyncRedis, now_ms: int) -> None:
         """Plan the firings of the next `CRON_AHEAD_MS`, and always at least the next one."""
@@ -258,18 +266,23 @@ class _Schedule:
             return
         firings = {self._entry.task_id(self._queue, fire_ms): fire_ms for fire_ms in ahead}
         planned = await redis.run(
-            commands.schedule(self._queue, self._entry.name, self._definition, self._task, firings)
-        )
-        self._sent, self._sent_at_ms = ahead, now_ms
-        if (planned is Planned.REPLACED) != self._replaced:
-            self._replaced = planned is Planned.REPLACED
-            logger.info(
-                "cron %s: %s",
+            commands.schedule(
+                self._queue,
                 self._entry.name,
-                "workers with a newer definition plan it"
-                if self._replaced
-                else "planned here again",
+                self._definition,
+                self._task,
+                firings,
+                expression=self._entry.expression,
+                timezone=self._entry.timezone,
             )
+        )
+        # While it is paused, Redis is kept informed of the next firings in each round, so that a
+        # resume can plan them at once.
+        self._sent = () if planned is Planned.SUSPENDED else ahead
+        self._sent_at_ms = now_ms
+        if planned is not self._planned:
+            self._planned = planned
+            logger.info("cron %s: %s", self._entry.name, _PLANNED[planned])
 
     def _ahead(self, now_ms: int) -> list[int]:
         """List the firings to plan: the next one, and all within `CRON_AHEAD_MS`."""

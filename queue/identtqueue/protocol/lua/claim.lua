@@ -4,7 +4,7 @@
 -- it comes before the tasks in pending
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
---       15 expiring  16 shelves  17 served  18 cron
+--       15 expiring  16 shelves  17 served  18 cron  19 paused_jobs
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 number: of tasks  5 doorbell  6 expired_error
 --       7 cancelled_error  8 held_prefix  9 running_prefix
 --       10 idle: whether the worker runs nothing, in any queue: 0|1  11 shelf_prefix
@@ -24,10 +24,10 @@
 -- include lib/take.lua
 if tonumber(redis.call('ZSCORE', workers, worker) or 0) == 0 then return {'lost'} end
 if redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
--- Most queues are not paused, have no limits, no suspects, no shelves and no tombstones. For them a
+-- Most queues have no pauses, no limits, no suspects, no shelves and no tombstones. For them a
 -- claim costs only this one EXISTS, and the functions that only the other queues need are not made.
-local special = redis.call('EXISTS', paused, limits, blocked, tombstones, suspects, shelves) > 0
-  or ARGV[LIST_START]
+local special = redis.call('EXISTS', paused, limits, blocked, tombstones, suspects, shelves,
+  paused_jobs) > 0 or ARGV[LIST_START]
 if special and redis.call('EXISTS', paused) == 1 then return {'paused'} end
 
 local now, most = now_ms(), math.min(tonumber(number), 128)  -- Redis does nothing else meanwhile
@@ -46,9 +46,10 @@ local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pendin
 if special then fields[11], fields[12], fields[13] = 'function', 'slot', 'held' end
 local at = special and {pending = pending, inflight = inflight, workers = workers, wake = wake,
   draining = draining, limits = limits, blocked = blocked, rates = rates, tombstones = tombstones,
-  suspects = suspects, isolating = isolating, shelves = shelves, served = served, worker = worker,
-  task_prefix = task_prefix, held_prefix = held_prefix, running_prefix = running_prefix,
-  shelf_prefix = shelf_prefix, idle = idle == '1', offered = {unpack(ARGV, LIST_START)}}
+  suspects = suspects, isolating = isolating, shelves = shelves, served = served,
+  paused_jobs = paused_jobs, worker = worker, task_prefix = task_prefix,
+  held_prefix = held_prefix, running_prefix = running_prefix, shelf_prefix = shelf_prefix,
+  idle = idle == '1', offered = {unpack(ARGV, LIST_START)}}
 
 local function start(list, ids, i, dead)  -- false: the task does not start, or not now
   local id, key, has = ids[i], task_prefix .. ids[i], so_far.special

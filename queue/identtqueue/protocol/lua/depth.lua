@@ -1,6 +1,6 @@
 -- depth: counts the tasks of a queue by state; writes nothing
 -- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused  7 limits  8 blocked  9 rates
---       10 tombstones  11 suspects  12 expiring  13 shelves  14 served
+--       10 tombstones  11 suspects  12 expiring  13 shelves  14 served  15 paused_jobs
 -- ARGV  1 task_prefix  2 inflight_prefix  3 within_ms: how far to look ahead  4 held_prefix
 --       5 running_prefix  6 shelf_prefix
 -- Returns {pending, in flight, scheduled, dead, ms that the oldest task that may start has waited
@@ -9,6 +9,7 @@
 --         now, ms until a held one may or -1, then counters}
 -- include lib/now.lua
 -- include lib/limits.lua
+-- include lib/paused_among.lua
 -- include lib/next_due.lua
 -- include lib/due_held.lua
 -- include lib/tombstones.lua
@@ -33,8 +34,9 @@ local expired, expired_held = count_expired(expiring, task_prefix, now)
 local length = math.max(0, living(pending, tombstones, task_prefix) - expired)
 local oldest, queued, startable = waited(pending, tombstones), length, length
 
-if redis.call('EXISTS', limits, blocked) > 0 then
-  local at = {limits = limits, rates = rates, running_prefix = running_prefix}
+local at = {limits = limits, rates = rates, paused_jobs = paused_jobs,
+  running_prefix = running_prefix}
+if redis.call('EXISTS', limits, blocked, paused_jobs) > 0 then
   local free = {}
   local function free_for(job)
     free[job] = free[job] or (allowance(limit_of(at, job, now), now))
@@ -64,11 +66,12 @@ if redis.call('EXISTS', limits, blocked) > 0 then
   startable = math.min(startable, queued)
 end
 
-local alone = redis.call('LLEN', suspects)  -- this list has no dead ids
-queued, startable = queued + alone, startable + alone
-if alone > 0 then oldest = math.max(oldest, waited(suspects)) end
+local alone, resting = redis.call('LLEN', suspects), paused_among(at, suspects, task_prefix)
+queued, startable = queued + alone, startable + alone - resting
+if alone > resting then oldest = math.max(oldest, waited(suspects)) end
 
 each_shelf(shelves, served, now, #registered, function(shelf, number, is_served)
+  is_served = is_served and not is_paused(at, string.match(shelf, ':(.*)$'))
   queued, startable = queued + number, startable + (is_served and number or 0)
   if is_served then oldest = math.max(oldest, waited(shelf_prefix .. shelf)) end
 end)

@@ -1,8 +1,11 @@
 -- drain: asks workers to stop fetching, or calls them back
--- KEYS  1 workers  2 draining  3 answer:<call>
--- ARGV  1 order: "drain" | "undrain"  2 control_prefix  3.. names of workers
+-- KEYS  1 workers  2 draining  3 audit  4 answer:<call>
+-- ARGV  1 order: "drain" | "undrain"  2 control_prefix  3 note: for the audit list, or empty
+--       4.. names of workers
 -- Returns the workers whose state changed
+-- include lib/now.lua
 -- include lib/once.lua
+-- include lib/log_act.lua
 local known = first_answer(answer)
 if known then return known end
 local changed = {}
@@ -20,4 +23,6 @@ for i = LIST_START, #ARGV do
     redis.call('PUBLISH', control_prefix .. worker, order)
   end
 end
-return #changed > 0 and remember(answer, changed) or changed
+if #changed == 0 then return changed end
+log_act(audit, note, #ARGV - LIST_START + 1, #changed, now_ms())
+return remember(answer, changed)

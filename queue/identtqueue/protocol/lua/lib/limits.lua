@@ -1,9 +1,16 @@
 -- What the limits of jobs allow. A job's entry in `limits` has `max` (how many tasks may run at
 -- once; the ids of those that run are in its `running` set), `interval` and `burst` (how often one
 -- may start: GCRA in its form of virtual scheduling, ITU-T I.371; `rates` holds the theoretical
--- arrival time). `at` names these keys. A limit is read once per run of the script; false means
--- that there is none.
-local known_limits = {}
+-- arrival time). The jobs in `paused_jobs` may start none. `at` names these keys. A limit is read
+-- once per run of the script; false means that there is none.
+local known_limits, some_are_paused = {}, nil
+
+local function is_paused(at, job)
+  if some_are_paused == nil then
+    some_are_paused = redis.call('EXISTS', at.paused_jobs) == 1
+  end
+  return some_are_paused and redis.call('SISMEMBER', at.paused_jobs, job) == 1
+end
 
 local function limit_of(at, job, now)
   if known_limits[job] == nil then
@@ -15,14 +22,19 @@ local function limit_of(at, job, now)
       limit.arrival = math.min(tonumber(redis.call('HGET', at.rates, job) or 0),
         now + limit.burst * limit.interval)
     end
+    if is_paused(at, job) then
+      limit = limit or {}
+      limit.paused = true
+    end
     known_limits[job] = limit
   end
   return known_limits[job]
 end
 
 -- Returns how many tasks may start now, and if none may, when to ask again: a time, or '+inf',
--- which means when one of the job's tasks stops running.
+-- which means when one of the job's tasks stops running, or when a paused job is resumed.
 local function allowance(limit, now)
+  if limit and limit.paused then return 0, '+inf' end
   local free = limit and limit.max and limit.max - limit.running or math.huge
   if free <= 0 then return 0, '+inf' end
   if not (limit and limit.interval) then return free, now end

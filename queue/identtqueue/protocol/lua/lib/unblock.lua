@@ -3,6 +3,18 @@
 -- lets them be claimed. Each call looks at other jobs, at most 20 of them and 400 ids. `at` names
 -- the keys and prefixes.
 
+-- Blocks the held tasks of paused jobs again. A slot that was given back, or a new limit, has
+-- unblocked them, because the script that did it does not know what is paused.
+local function block_paused(at)
+  for _, job in ipairs(redis.call('SRANDMEMBER', at.paused_jobs, 20)) do
+    local due = redis.call('ZSCORE', at.blocked, job)
+    if due and tonumber(due) ~= math.huge then
+      redis.call('ZREM', at.blocked, job)  -- first: it is allowed at maxmemory
+      redis.call('ZADD', at.blocked, '+inf', job)
+    end
+  end
+end
+
 -- Removes ids that count towards max_running but do not run: their hash was removed by hand, or
 -- they were recovered by a version that knows no limits.
 local function strike_off(running, job, task_prefix, most)
@@ -21,8 +33,8 @@ local function unblock(at, now)
   local jobs = redis.call('ZRANGEBYSCORE', at.blocked, '+inf', '+inf', 'LIMIT', first, 20)
   for _, job in ipairs(jobs) do
     strike_off(at.running_prefix .. job, job, at.task_prefix, math.floor(400 / #jobs))
-    local limit = limit_of(at, job, now)
-    if not (limit and limit.max and limit.running >= limit.max) then
+    local _, again = allowance(limit_of(at, job, now), now)
+    if again ~= '+inf' then
       redis.call('ZREM', at.blocked, job)  -- first: it is allowed at maxmemory
       redis.call('ZADD', at.blocked, 0, job)
     end
