@@ -9,6 +9,7 @@ reports when an empty queue gets tasks.
 from __future__ import annotations
 
 from identtqueue.admin.admin import Admin, ServerInfo
+from identtqueue.admin.blocking import BlockingAdmin
 from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import Page
@@ -28,6 +29,7 @@ from identtqueue.transport.settings import RedisSettings
 __all__ = [
     "Admin",
     "AuditEntry",
+    "BlockingAdmin",
     "CronInfo",
     "Doorbell",
     "Filter",

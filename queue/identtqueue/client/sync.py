@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from identtqueue.client.background import Background
 from identtqueue.client.client import Client, check_client_settings
 from identtqueue.client.many import NoResult
 from identtqueue.errors import TaskNotFound
@@ -22,8 +19,9 @@ from identtqueue.protocol.submission import (
     submission_of,
 )
 from identtqueue.task import Result, State, Task, TaskInfo, TaskOptions, check_queue_name, queue_of
+from identtqueue.transport.background import Background, LazyBackground
 from identtqueue.transport.connect import blocking_redis
-from identtqueue.transport.home import fork_number, leave_behind
+from identtqueue.transport.fork_local import ForkLocal
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 
 
@@ -31,33 +29,19 @@ class _BlockingConnections:
     """The connections of one process: one for calls, and one asyncio client that waits."""
 
     def __init__(self, settings: RedisSettings, retry_for_seconds: float) -> None:
-        self.fork = fork_number()
-        self._settings = settings
-        self._retry_for = retry_for_seconds
         self.redis = blocking_redis(
             settings, client_name="identtqueue-client", retry_for_seconds=retry_for_seconds
         )
-        self._lock = threading.Lock()
-        self._waits: Background | None = None
+        self._waits = LazyBackground(lambda: Client(settings, retry_for_seconds=retry_for_seconds))
 
     @property
-    def waits(self) -> Background:
+    def waits(self) -> Background[Client]:
         """The thread in which an asyncio client waits; it starts with the first wait."""
-        with self._lock:
-            if self._waits is None:
-                self._waits = Background(
-                    lambda: Client(self._settings, retry_for_seconds=self._retry_for)
-                )
-            return self._waits
+        return self._waits.running
 
     def close(self) -> None:
-        if self.fork != fork_number():
-            return  # they belong to the parent: closing them would send on its connections
         self.redis.close()
-        with self._lock:
-            waits, self._waits = self._waits, None
-        if waits is not None:
-            waits.close()
+        self._waits.close()
 
 
 class SyncClient:
@@ -82,28 +66,14 @@ class SyncClient:
         max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES,
     ) -> None:
         check_client_settings(retry_for_seconds, max_payload_bytes)
-        self._settings = RedisSettings.of(redis_address)
-        self._retry_for = retry_for_seconds
+        settings = RedisSettings.of(redis_address)
         self._max_payload_bytes = max_payload_bytes
-        self._by_fork: dict[int, _BlockingConnections] = {}
+        self._connections = ForkLocal(lambda: _BlockingConnections(settings, retry_for_seconds))
 
     @property
     def _here(self) -> _BlockingConnections:
         """Connections of this process; closed at the latest when the client is collected."""
-        number = fork_number()
-        here = self._by_fork.get(number)
-        if here is not None:
-            return here
-        # In a forked process, the parent's connections and their locks stay untouched. No lock is
-        # taken here either, since a thread of the parent may have held it at the fork.
-        for inherited in list(self._by_fork.values()):
-            if inherited.fork != number:
-                leave_behind(inherited)
-        made = _BlockingConnections(self._settings, self._retry_for)
-        here = self._by_fork.setdefault(number, made)  # another thread may have been faster
-        if here is made:
-            weakref.finalize(self, made.close)
-        return here
+        return self._connections.here
 
     def connect(self) -> None:
         """Connect now, so that a wrong address or login fails early.

@@ -1,6 +1,7 @@
-"""The asyncio client in a thread of its own: any number of threads wait on its one subscription.
+"""An asyncio client in a thread of its own, for threads without an event loop.
 
-`SyncClient` enqueues on a blocking connection, but waits for results and progress here.
+`SyncClient` enqueues on a blocking connection, but waits for results and progress here, so that any
+number of threads wait on one subscription. `BlockingAdmin` does all of its work here.
 """
 
 from __future__ import annotations
@@ -9,20 +10,29 @@ import asyncio
 import concurrent.futures
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
-from identtqueue.client.client import Client
 from identtqueue.errors import InvalidInput, RedisUnavailable
 from identtqueue.transport.home import fork_number
 
+
+class Closable(Protocol):
+    """A client that belongs to one event loop."""
+
+    async def close(self) -> None:
+        """Close its connections."""
+
+
 T = TypeVar("T")
-_Living = tuple[Client, asyncio.AbstractEventLoop, asyncio.Event]
+C = TypeVar("C", bound=Closable)
+
+_Living = tuple[C, asyncio.AbstractEventLoop, asyncio.Event]
 
 END_SECONDS: Final = 5.0
 """How long `close` waits for the thread. The thread is a daemon, so the program can end anyway."""
 
 
-class Background:
+class Background(Generic[C]):
     """A thread with an event loop, which runs coroutines of one client for other threads.
 
     Args:
@@ -32,12 +42,12 @@ class Background:
         RedisUnavailable: no event loop can be created (no file descriptor is left, say).
     """
 
-    def __init__(self, make: Callable[[], Client]) -> None:
+    def __init__(self, make: Callable[[], C]) -> None:
         self._make = make
         self._lock = threading.Lock()  # so that no coroutine is handed over after `close`
         self._closed = False
         self._fork = fork_number()
-        ready: concurrent.futures.Future[_Living] = concurrent.futures.Future()
+        ready: concurrent.futures.Future[_Living[C]] = concurrent.futures.Future()
         # A daemon, so that a program that forgets to close its client can still end.
         self._thread = threading.Thread(
             target=self._main, args=(ready,), daemon=True, name="identtqueue waits"
@@ -48,7 +58,7 @@ class Background:
         except OSError as error:
             raise RedisUnavailable(f"can't start an event loop to wait in: {error}") from error
 
-    def run(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    def run(self, work: Callable[[C], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine in the thread and return its result; an interrupt here cancels it.
 
         Args:
@@ -75,7 +85,7 @@ class Background:
         finally:
             del future  # breaks a cycle: it holds the error, whose traceback holds this frame
 
-    def iterate(self, start: Callable[[Client], AsyncIterator[T]]) -> Iterator[T]:
+    def iterate(self, start: Callable[[C], AsyncIterator[T]]) -> Iterator[T]:
         """Iterate over the values of an asynchronous generator.
 
         A caller that stops iterating drops the generator, and the event loop closes it. This method
@@ -107,7 +117,7 @@ class Background:
         if threading.current_thread() is not self._thread:
             self._thread.join(END_SECONDS)
 
-    def _main(self, ready: concurrent.futures.Future[_Living]) -> None:
+    def _main(self, ready: concurrent.futures.Future[_Living[C]]) -> None:
         try:
             with asyncio.Runner() as runner:  # on exit it cancels the tasks that are left
                 runner.run(self._live(ready))
@@ -116,9 +126,41 @@ class Background:
                 raise
             ready.set_exception(error)
 
-    async def _live(self, ready: concurrent.futures.Future[_Living]) -> None:
+    async def _live(self, ready: concurrent.futures.Future[_Living[C]]) -> None:
         stop = asyncio.Event()
         client = self._make()
         ready.set_result((client, asyncio.get_running_loop(), stop))
         await stop.wait()
         await client.close()
+
+
+class LazyBackground(Generic[C]):
+    """A background that starts with its first use, and again after it was closed.
+
+    Args:
+        make: creates the client; called in the new thread.
+    """
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        self._make = make
+        self._lock = threading.Lock()
+        self._running: Background[C] | None = None
+
+    @property
+    def running(self) -> Background[C]:
+        """The background; this starts it.
+
+        Raises:
+            RedisUnavailable: see `Background`.
+        """
+        with self._lock:
+            if self._running is None:
+                self._running = Background(self._make)
+            return self._running
+
+    def close(self) -> None:
+        """Close the client and end the thread, if it runs."""
+        with self._lock:
+            running, self._running = self._running, None
+        if running is not None:
+            running.close()

@@ -1,0 +1,242 @@
+"""The blocking administration client: for threads, scripts and frameworks without an event loop."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from identtqueue.admin.admin import Admin, ServerInfo
+from identtqueue.admin.audit import check_actor, default_actor
+from identtqueue.admin.filters import Filter
+from identtqueue.admin.listing import SCAN_LIMIT, Page
+from identtqueue.admin.workers import WorkerInfo
+from identtqueue.checks import check_patience
+from identtqueue.protocol.answers import (
+    AuditEntry,
+    CronInfo,
+    LimitsInUse,
+    QueueDepth,
+    Recovery,
+    Scheduled,
+)
+from identtqueue.protocol.listing import Place
+from identtqueue.task import Task, TaskInfo
+from identtqueue.transport.background import LazyBackground
+from identtqueue.transport.fork_local import ForkLocal
+from identtqueue.transport.settings import RedisSettings
+
+T = TypeVar("T")
+
+
+class BlockingAdmin:
+    """A blocking administration client with the methods of `Admin`, for code without asyncio.
+
+    Threads can share an instance: their calls share one connection, in a thread of its own.
+    Processes that were forked after it was made can use it too; each opens its own connection.
+    `Admin.doorbell` alone is missing here, since it calls back from an event loop.
+
+    Args:
+        redis, retry_for_seconds, actor, audited: see `Admin`.
+
+    Raises:
+        InvalidInput: the address, the environment or a setting breaks a rule.
+    """
+
+    def __init__(
+        self,
+        redis: str | RedisSettings | None = None,
+        *,
+        retry_for_seconds: float = 0,
+        actor: str | None = None,
+        audited: bool = True,
+    ) -> None:
+        check_patience("retry_for_seconds", retry_for_seconds)
+        settings = RedisSettings.of(redis)
+        self._actor = default_actor() if actor is None else check_actor(actor)
+        self._threads: ForkLocal[LazyBackground[Admin]] = ForkLocal(
+            lambda: LazyBackground(
+                lambda: Admin(settings, retry_for_seconds=retry_for_seconds, audited=audited)
+            )
+        )
+
+    def _run(self, work: Callable[[Admin], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine of the asyncio client in its thread, and return its result."""
+        actor = self._actor
+        return self._threads.here.running.run(lambda admin: work(admin.acting_as(actor)))
+
+    def connect(self) -> None:
+        """See `Admin.connect`."""
+        self._run(lambda admin: admin.connect())
+
+    def close(self) -> None:
+        """Close the connection and end its thread; the next call opens it again."""
+        self._threads.here.close()
+
+    def __enter__(self) -> Self:
+        try:
+            self.connect()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @property
+    def actor(self) -> str:
+        """See `Admin.actor`."""
+        return self._actor
+
+    def acting_as(self, actor: str) -> Self:
+        """See `Admin.acting_as`."""
+        other = copy.copy(self)
+        vars(other)["_actor"] = check_actor(actor)
+        return other
+
+    # --- queues and workers ---
+
+    def server(self) -> ServerInfo:
+        """See `Admin.server`."""
+        return self._run(lambda admin: admin.server())
+
+    def depths(
+        self, queues: Sequence[str], *, due_within_seconds: float = 0
+    ) -> dict[str, QueueDepth]:
+        """See `Admin.depths`."""
+        return self._run(lambda admin: admin.depths(queues, due_within_seconds=due_within_seconds))
+
+    def limits(self, queue: str) -> list[LimitsInUse]:
+        """See `Admin.limits`."""
+        return self._run(lambda admin: admin.limits(queue))
+
+    def workers(self, queue: str) -> list[WorkerInfo]:
+        """See `Admin.workers`."""
+        return self._run(lambda admin: admin.workers(queue))
+
+    def recover(
+        self, queue: str, worker_id: str, *, waive_lease: bool, max_deliveries: int
+    ) -> Recovery:
+        """See `Admin.recover`."""
+        return self._run(
+            lambda admin: admin.recover(
+                queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
+            )
+        )
+
+    def recover_expired(self, queue: str, *, max_deliveries: int) -> Recovery:
+        """See `Admin.recover_expired`."""
+        return self._run(lambda admin: admin.recover_expired(queue, max_deliveries=max_deliveries))
+
+    def drain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
+        """See `Admin.drain`."""
+        return self._run(lambda admin: admin.drain(queue, worker_ids))
+
+    def undrain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
+        """See `Admin.undrain`."""
+        return self._run(lambda admin: admin.undrain(queue, worker_ids))
+
+    def pause(self, queue: str) -> bool:
+        """See `Admin.pause`."""
+        return self._run(lambda admin: admin.pause(queue))
+
+    def resume(self, queue: str) -> bool:
+        """See `Admin.resume`."""
+        return self._run(lambda admin: admin.resume(queue))
+
+    def pause_job(self, queue: str, job: str) -> bool:
+        """See `Admin.pause_job`."""
+        return self._run(lambda admin: admin.pause_job(queue, job))
+
+    def resume_job(self, queue: str, job: str) -> bool:
+        """See `Admin.resume_job`."""
+        return self._run(lambda admin: admin.resume_job(queue, job))
+
+    def ring(self, queue: str) -> None:
+        """See `Admin.ring`."""
+        self._run(lambda admin: admin.ring(queue))
+
+    def audit(self, queue: str, *, limit: int = 100) -> list[AuditEntry]:
+        """See `Admin.audit`."""
+        return self._run(lambda admin: admin.audit(queue, limit=limit))
+
+    # --- schedules ---
+
+    def cron(self, queue: str) -> list[CronInfo]:
+        """See `Admin.cron`."""
+        return self._run(lambda admin: admin.cron(queue))
+
+    def run_cron_now(self, queue: str, name: str) -> str:
+        """See `Admin.run_cron_now`."""
+        return self._run(lambda admin: admin.run_cron_now(queue, name))
+
+    def pause_cron(self, queue: str, name: str) -> bool:
+        """See `Admin.pause_cron`."""
+        return self._run(lambda admin: admin.pause_cron(queue, name))
+
+    def resume_cron(self, queue: str, name: str) -> bool:
+        """See `Admin.resume_cron`."""
+        return self._run(lambda admin: admin.resume_cron(queue, name))
+
+    # --- tasks ---
+
+    def tasks(
+        self,
+        queue: str,
+        place: Place,
+        filter: Filter = Filter(),  # noqa: A002, B008 - as in `Admin`
+        *,
+        newest_first: bool = True,
+        limit: int = 50,
+        cursor: str | None = None,
+        scan_limit: int = SCAN_LIMIT,
+    ) -> Page:
+        """See `Admin.tasks`."""
+        return self._run(
+            lambda admin: admin.tasks(
+                queue,
+                place,
+                filter,
+                newest_first=newest_first,
+                limit=limit,
+                cursor=cursor,
+                scan_limit=scan_limit,
+            )
+        )
+
+    def task(self, task_id: str) -> TaskInfo:
+        """See `Admin.task`."""
+        return self._run(lambda admin: admin.task(task_id))
+
+    def arguments(self, task_id: str) -> Task | None:
+        """See `Admin.arguments`."""
+        return self._run(lambda admin: admin.arguments(task_id))
+
+    def dead_letters(self, queue: str, *, offset: int = 0, limit: int = 100) -> Iterator[TaskInfo]:
+        """See `Admin.dead_letters`."""
+        return self._threads.here.running.iterate(
+            lambda admin: admin.dead_letters(queue, offset=offset, limit=limit)
+        )
+
+    def replay(self, task_ids: Iterable[str]) -> list[str]:
+        """See `Admin.replay`."""
+        return self._run(lambda admin: admin.replay(task_ids))
+
+    def discard(self, task_ids: Iterable[str]) -> list[str]:
+        """See `Admin.discard`."""
+        return self._run(lambda admin: admin.discard(task_ids))
+
+    def scheduled(self, queue: str, *, offset: int = 0, limit: int = 100) -> list[Scheduled]:
+        """See `Admin.scheduled`."""
+        return self._run(lambda admin: admin.scheduled(queue, offset=offset, limit=limit))
+
+    def start_now(self, task_ids: Iterable[str]) -> list[str]:
+        """See `Admin.start_now`."""
+        return self._run(lambda admin: admin.start_now(task_ids))
