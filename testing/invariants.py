@@ -55,7 +55,7 @@ def snapshot(server: redis.Redis, queue: str) -> Snapshot:
 
 def _plain(kind: bytes, value: Any) -> Any:
     if kind == b"list":
-        return [item.decode() for item in value]
+        return [item.decode(errors="backslashreplace") for item in value]
     if kind == b"set":
         return {item.decode() for item in value}
     if kind == b"zset":
@@ -89,7 +89,7 @@ _KINDS: Final = {
     "task": "hash",
     "draining": "set",
     "paused": "string",
-    "paused_jobs": "set",
+    "paused_jobs": "hash",
     "audit": "list",
     "unique": "string",
     "answer": "string",
@@ -375,7 +375,7 @@ def _check_limits(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
         state = b"pending" if task_id in _value(seen, k.suspects, []) else b"running"
         assert (fields["state"], fields["function"].decode()) == (state, job), fields
     waiting = {job for job, due in blocked.items() if due == float("inf")}
-    paused = _value(seen, k.paused_jobs, set())
+    paused = set(_value(seen, k.paused_jobs, {}))
     assert waiting <= paused | {job for _, job in counted}, f"{waiting} wait for what will not come"
     assert set(_value(seen, k.rates, {})) <= set(_value(seen, k.limits, {}))
 

@@ -238,14 +238,14 @@ def test_every_fragment_is_included_somewhere() -> None:
 
 READS = {
     *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HMGET", "LINDEX", "LLEN", "LPOS"),
-    *("LRANGE", "SCARD", "SISMEMBER", "SMEMBERS", "SRANDMEMBER", "TIME", "ZCARD", "ZCOUNT"),
-    *("ZRANGE", "ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
+    *("HLEN", "LRANGE", "SCARD", "SISMEMBER", "SRANDMEMBER", "TIME", "ZCARD", "ZCOUNT", "ZRANGE"),
+    *("ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
 }
 CHANGERS = (
     *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "ring", "vacate"),
     *("admit", "serve_held", "put_back", "remove_tombstones", "make_room", "expire", "unblock"),
     *("serve_special", "take", "take_off", "promote", "withdraw", "plan", "count_claims"),
-    *("log_act", "set_options", "forget_past", "forget_entries"),
+    *("block_paused", "log_act", "set_options", "forget_past", "forget_entries"),
 )
 """Functions of `lua/lib` that write."""
 WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CHANGERS)})\(")

@@ -154,7 +154,7 @@ class QueueMachine(RuleBasedStateMachine):
         draining = {worker for worker, listed in model.workers.items() if listed.draining}
         assert value(k.draining, set()) == draining
         assert (k.paused in seen) == model.paused
-        assert value(k.paused_jobs, set()) == model.paused_jobs
+        assert set(value(k.paused_jobs, {})) == model.paused_jobs
         for worker, listed in model.workers.items():
             assert value(k.inflight(worker), []) == listed.in_flight
         hashes = {key for key in seen if key.startswith(k.task_prefix)}

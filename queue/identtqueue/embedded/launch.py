@@ -10,7 +10,7 @@ from typing import Final
 
 from identtqueue.embedded import diagnosis, keeper
 from identtqueue.embedded.files import OpenFile
-from identtqueue.embedded.place import Durability, Place
+from identtqueue.embedded.place import Durability, ServerPlace
 from identtqueue.embedded.program import find_python, find_server
 from identtqueue.errors import EmbeddedServerFailed
 
@@ -58,7 +58,7 @@ def take_lock(folder: Path) -> OpenFile | None:
     return lock if taken else None
 
 
-def start(place: Place, lock: OpenFile) -> int:
+def start(place: ServerPlace, lock: OpenFile) -> int:
     """Start a keeper, which starts the server, and pass the lock of the folder on to it.
 
     Returns:
@@ -103,7 +103,7 @@ def _options(durability: Durability) -> list[str]:
     ]
 
 
-def _check_durability(place: Place) -> None:
+def _check_durability(place: ServerPlace) -> None:
     """Refuse to leave data that was to be kept behind unseen."""
     if place.durability is Durability.NONE and (place.folder / APPEND_ONLY_FOLDER).exists():
         raise EmbeddedServerFailed(

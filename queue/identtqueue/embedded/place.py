@@ -30,7 +30,7 @@ class Durability(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ServerPlace:
     """The folder of an embedded server, and how it is to be run.
 
     Attributes:
@@ -44,7 +44,7 @@ class Place:
     database: int = 0
 
     @classmethod
-    def parse(cls, address: str) -> Place:
+    def parse(cls, address: str) -> ServerPlace:
         """Read an address such as `embedded:///path?durability=always&db=1`.
 
         Raises:

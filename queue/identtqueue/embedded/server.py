@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from identtqueue.embedded.place import Durability, Place, default_folder
+from identtqueue.embedded.place import Durability, ServerPlace, default_folder
 from identtqueue.errors import InvalidInput
 
 
@@ -50,7 +50,7 @@ class EmbeddedServer:
                 f"durability must be always, everysec or none, not {durability!r}"
             ) from None
         absolute = default_folder() if folder is None else Path(os.path.abspath(folder))  # noqa: PTH100 - it leaves links as they are
-        self._place = Place.parse(Place(absolute, durability).address)
+        self._place = ServerPlace.parse(ServerPlace(absolute, durability).address)
         self._is_open = False
         self.folder = self._place.folder
         self.address = self._place.address

@@ -16,7 +16,7 @@ from typing import Final
 
 from identtqueue.embedded import diagnosis, keeper, launch
 from identtqueue.embedded.files import OpenFile, prepare_folder
-from identtqueue.embedded.place import Place
+from identtqueue.embedded.place import ServerPlace
 from identtqueue.errors import EmbeddedServerFailed, RedisUnavailable
 
 START_SECONDS: Final = 10.0
@@ -75,7 +75,7 @@ class Share:
             "the limit of this system: name a shorter folder"
         )
 
-    def reach(self, place: Place, *, loaded: bool = False) -> str:
+    def reach(self, place: ServerPlace, *, loaded: bool = False) -> str:
         """Start the server unless it runs; return the path of its socket.
 
         Args:
@@ -137,7 +137,7 @@ def _forget_lock() -> None:
 os.register_at_fork(after_in_child=_forget_lock)
 
 
-def ensure(place: Place) -> str:
+def ensure(place: ServerPlace) -> str:
     """Start the server if it does not run, and hold a share in it until this process ends.
 
     It blocks while the server starts, and hardly at all if it runs.
@@ -159,7 +159,7 @@ def ensure(place: Place) -> str:
     return share.reach(place)
 
 
-def hold(place: Place) -> None:
+def hold(place: ServerPlace) -> None:
     """Do as `ensure` does, and count one more holder. Wait until the server has loaded its data.
 
     Raises:
@@ -177,7 +177,7 @@ def hold(place: Place) -> None:
         raise
 
 
-def release(place: Place) -> None:
+def release(place: ServerPlace) -> None:
     """Count one holder less. After the last one, give up the share of this process.
 
     If no other process has one, wait until the server has ended.

@@ -15,7 +15,7 @@ from redis.connection import parse_url
 from identtqueue.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from identtqueue.embedded.place import Place
+    from identtqueue.embedded.place import ServerPlace
 
 REDIS_PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
@@ -86,7 +86,7 @@ class Address:
     master_name: str = ""
     socket_file: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    embedded: Place | None = None
+    embedded: ServerPlace | None = None
 
 
 def complete(address: str) -> str:
@@ -151,10 +151,10 @@ def parse(address: str) -> Address:
         ) from None
 
 
-def _place(address: str) -> Place:
-    from identtqueue.embedded.place import Place  # noqa: PLC0415 - other addresses don't need it
+def _place(address: str) -> ServerPlace:
+    from identtqueue.embedded.place import ServerPlace  # noqa: PLC0415 - other addresses don't need it
 
-    return Place.parse(address)
+    return ServerPlace.parse(address)
 
 
 class _Unescaped(ValueError):

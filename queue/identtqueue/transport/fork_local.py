@@ -9,14 +9,14 @@ from typing import Generic, Protocol, TypeVar
 from identtqueue.transport.home import fork_number, leave_behind
 
 
-class Closable(Protocol):
+class Releasable(Protocol):
     """A blocking client, or a part of one."""
 
     def close(self) -> None:
         """Close its connections."""
 
 
-C = TypeVar("C", bound=Closable)
+C = TypeVar("C", bound=Releasable)
 
 
 class ForkLocal(Generic[C]):
@@ -52,7 +52,7 @@ class ForkLocal(Generic[C]):
         return here
 
 
-def _close(made: Closable, fork: int) -> None:
+def _close(made: Releasable, fork: int) -> None:
     """Close an object, unless it is the parent's: that would send on the parent's connections."""
     if fork == fork_number():
         made.close()

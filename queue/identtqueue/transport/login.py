@@ -44,7 +44,7 @@ from identtqueue.transport.slot_map import SlotMap
 from identtqueue.transport.tls import find_trouble
 
 if TYPE_CHECKING:
-    from identtqueue.embedded.place import Place
+    from identtqueue.embedded.place import ServerPlace
 
 T = TypeVar("T")
 
@@ -287,7 +287,7 @@ def _new_blocking(settings: RedisSettings, client_name: str, server: Server | No
     )
 
 
-def _start_embedded(place: Place) -> str:
+def _start_embedded(place: ServerPlace) -> str:
     """Start an embedded server if it does not run; return the path of its socket."""
     from identtqueue.embedded.share import ensure  # noqa: PLC0415 - other addresses don't need it
 

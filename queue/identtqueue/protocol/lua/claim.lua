@@ -45,11 +45,10 @@ local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pendin
   'expires_at', 'ttl', 'cancel'}
 if special then fields[11], fields[12], fields[13] = 'function', 'slot', 'held' end
 local at = special and {pending = pending, inflight = inflight, workers = workers, wake = wake,
-  draining = draining, limits = limits, blocked = blocked, rates = rates, tombstones = tombstones,
-  suspects = suspects, isolating = isolating, shelves = shelves, served = served,
-  paused_jobs = paused_jobs, worker = worker, task_prefix = task_prefix,
-  held_prefix = held_prefix, running_prefix = running_prefix, shelf_prefix = shelf_prefix,
-  idle = idle == '1', offered = {unpack(ARGV, LIST_START)}}
+  isolating = isolating, limits = limits, blocked = blocked, rates = rates, tombstones = tombstones,
+  suspects = suspects, draining = draining, shelves = shelves, served = served, worker = worker,
+  paused_jobs = paused_jobs, idle = idle, task_prefix = task_prefix, shelf_prefix = shelf_prefix,
+  running_prefix = running_prefix, held_prefix = held_prefix, offered = {unpack(ARGV, LIST_START)}}
 
 local function start(list, ids, i, dead)  -- false: the task does not start, or not now
   local id, key, has = ids[i], task_prefix .. ids[i], so_far.special

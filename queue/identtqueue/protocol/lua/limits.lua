@@ -14,7 +14,7 @@ local at = {limits = limits, rates = rates, paused_jobs = paused_jobs,
 for _, job in ipairs(redis.call('ZRANGE', blocked, 0, -1)) do
   if redis.call('HEXISTS', limits, job) == 0 then names[#names + 1] = job end
 end
-for _, job in ipairs(redis.call('SMEMBERS', paused_jobs)) do
+for _, job in ipairs(redis.call('HKEYS', paused_jobs)) do
   local listed = redis.call('HEXISTS', limits, job) == 1 or redis.call('ZSCORE', blocked, job)
   if not listed then names[#names + 1] = job end
 end

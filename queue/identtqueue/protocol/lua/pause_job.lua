@@ -11,16 +11,16 @@
 -- include lib/log_act.lua
 local known = first_answer(answer)
 if known then return known end
-local stops, stopped = order == 'pause', redis.call('SISMEMBER', paused_jobs, job) == 1
+local now, stops, stopped = now_ms(), order == 'pause', redis.call('HEXISTS', paused_jobs, job) == 1
 if stops == stopped then return 'as before' end
-if stops and redis.call('SCARD', paused_jobs) >= tonumber(most) then return 'too many' end
-redis.call('SREM', paused_jobs, job)  -- first: it is allowed at maxmemory
-if stops then redis.call('SADD', paused_jobs, job) end
+if stops and redis.call('HLEN', paused_jobs) >= tonumber(most) then return 'too many' end
+redis.call('HDEL', paused_jobs, job)  -- first: it is allowed at maxmemory
+if stops then redis.call('HSET', paused_jobs, job, now) end
 if redis.call('ZSCORE', blocked, job) then
   redis.call('ZADD', blocked, stops and '+inf' or 0, job)
 end
 if stopped and redis.call('EXISTS', pending, blocked, suspects, shelves) > 0 then
   ring(pending, wake, doorbell, 0)
 end
-log_act(audit, note, 1, 1, now_ms())
+log_act(audit, note, 1, 1, now)
 return remember(answer, 'ok')

@@ -37,7 +37,7 @@ local next_due = next_due_ms(scheduled, now)
 sweep(pending, tombstones, task_prefix, 400)
 local old = redis.call('ZRANGEBYSCORE', dead, '-inf', now - tonumber(dead_ttl_ms), 'LIMIT', 0, 500)
 if #old > 0 then redis.call('ZREM', dead, unpack(old)) end
-block_paused(at)
+block_paused(at, now)
 unblock(at, now)
 if redis.call('EXISTS', suspects) == 1 or due_held(blocked, now) > 0 then wake_one(wake) end
 for i = LIST_START, #ARGV do

@@ -9,7 +9,7 @@ local function is_paused(at, job)
   if some_are_paused == nil then
     some_are_paused = redis.call('EXISTS', at.paused_jobs) == 1
   end
-  return some_are_paused and redis.call('SISMEMBER', at.paused_jobs, job) == 1
+  return some_are_paused and redis.call('HEXISTS', at.paused_jobs, job) == 1
 end
 
 local function limit_of(at, job, now)

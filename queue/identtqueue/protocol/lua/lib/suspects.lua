@@ -48,7 +48,7 @@ local function serve_suspects(at, most, next_due, now, news, start)
   if not id then
     local ms = math.max(0, job - now)
     next_due = next_due < 0 and ms or math.min(next_due, ms)
-  elseif not at.idle then
+  elseif at.idle ~= '1' then
     local hold = reserve(at, since, now)
     if hold then most = 0; tell('hold', hold) end
   elseif most > 0 then

@@ -5,10 +5,10 @@
 
 -- Blocks the held tasks of paused jobs again. A slot that was given back, or a new limit, has
 -- unblocked them, because the script that did it does not know what is paused.
-local function block_paused(at)
-  for _, job in ipairs(redis.call('SRANDMEMBER', at.paused_jobs, 20)) do
-    local due = redis.call('ZSCORE', at.blocked, job)
-    if due and tonumber(due) ~= math.huge then
+local function block_paused(at, now)
+  if redis.call('EXISTS', at.paused_jobs) == 0 then return end
+  for _, job in ipairs(redis.call('ZRANGEBYSCORE', at.blocked, '-inf', now, 'LIMIT', 0, 50)) do
+    if is_paused(at, job) then
       redis.call('ZREM', at.blocked, job)  -- first: it is allowed at maxmemory
       redis.call('ZADD', at.blocked, '+inf', job)
     end
