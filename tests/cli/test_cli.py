@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from cli.terminal import HERE, Run, ended, one_line, start
-from identtqueue import Client
+from identtqueue import Client, Worker
 from testing.processes import environment
 from testing.redis_server import RedisServer, free_port
+from testing.serving import serving
 
 ROOT = HERE.parents[1]
 
@@ -158,10 +159,37 @@ async def test_selftest(redis_server: RedisServer, run: Run, queue: str) -> None
     worker = await start(redis_server.address, "worker", "identtqueue.selftest:app", **environ)
     said = await run("selftest", **environ)
     assert said.code == 0, said.err
-    assert said.out.startswith(f"{queue}:")
-    assert " succeeded on " in said.out
+    words = dict(line.split(maxsplit=1) for line in said.out.splitlines()[:-1])
+    assert [*words] == ["connected", "enqueued", "returned", "waited", "ran"]
+    assert words["enqueued"].startswith(f"{queue}:")
+    assert words["returned"].startswith("'hello'  (")
+    assert said.out.splitlines()[-1] == "The installation works."
     worker.terminate()
     assert (await ended(worker)).code == 0
+
+
+async def test_a_selftest_that_gets_no_answer_says_why(
+    run: Run, redis_server: RedisServer, queue: str
+) -> None:
+    command = ("selftest", "--queue", queue, "--timeout-seconds", "0.05")
+    assert "Start one: `identtqueue worker identtqueue.selftest" in await why(run, command)
+
+    async def other(_ctx: object) -> None: ...
+
+    async with serving(Worker({"other": other}, redis_server.address, queue)):
+        assert "Do its workers run identtqueue.selftest:app?" in await why(run, command)
+        assert (await run("pause", queue)).code == 0
+        assert "is paused. Resume it" in await why(run, command)
+
+
+async def why(run: Run, command: tuple[str, ...]) -> str:
+    """Return why it failed, after a check that its task was cancelled."""
+    said = await run(*command)
+    assert said.code == 6
+    message = one_line(said)
+    task_id = message.removeprefix("Error: no result of task ").split()[0]
+    assert "state      cancelled" in (await run("task", task_id)).out.replace("  state", "state")
+    return message
 
 
 @pytest.mark.slow

@@ -88,8 +88,12 @@ async def full_queue(client: Client, redis_server: RedisServer, queue: str) -> A
             raise ValueError("too dark")
         return {"path": path}
 
+    async def echo(_ctx, text):
+        return text
+
     jobs = [
         Job(name="read", function=read),
+        Job(name="echo", function=echo),
         Job(name="limited", function=read, max_running=1, rate_limit=RateLimit(1, 3600)),
     ]
     async with serving(Worker(jobs, redis_server.address, queue)):
@@ -115,6 +119,7 @@ async def test_each_command_prints_what_the_page_says(
         "task": [("task", task_id) for task_id in full_queue.values()],
         "dead-list": [("dead", "list", queue)],
         "result": [("result", good), ("result", bad)],
+        "selftest": [("selftest", "--queue", queue)],
         "enqueue": [("enqueue", queue, "read", "--arg", "x")],
     }
     assert set(calls) == set(commands_with_json())

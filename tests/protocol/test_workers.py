@@ -126,9 +126,11 @@ def test_a_draining_worker_is_told(bench: Bench) -> None:
 
 
 def test_pausing_and_resuming_tell_whether_they_changed_anything(bench: Bench) -> None:
+    before = bench.now_ms()
     assert bench.refuses(commands.pause(bench.queue, stop=False)) is False
     assert bench.run(commands.pause(bench.queue, stop=True)) is True
-    assert bench.dump() == {"paused": "1"}
+    assert bench.dump().keys() == {"paused"}
+    assert before <= int(bench.raw.get(bench.keys.paused)) <= bench.now_ms()
     assert bench.refuses(commands.pause(bench.queue, stop=True)) is False
     assert bench.run(commands.pause(bench.queue, stop=False)) is True
     assert bench.dump() == {}

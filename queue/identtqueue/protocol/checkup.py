@@ -62,6 +62,12 @@ def paused_at(queue: str) -> Call[int | None]:
     return Call("GET", (queue_keys(queue).paused,), (), replies.parse_paused, is_script=False)
 
 
+def paused_jobs(queue: str) -> Call[dict[str, int]]:
+    """Read which jobs of a queue are paused, and since when, in ms since 1970."""
+    key = queue_keys(queue).paused_jobs
+    return Call("HGETALL", (key,), (), replies.parse_paused_jobs, is_script=False)
+
+
 def suspects(queue: str) -> Call[int]:
     """Count the suspects of a queue that wait to run alone."""
     return Call("LLEN", (queue_keys(queue).suspects,), (), int, is_script=False)

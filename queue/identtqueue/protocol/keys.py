@@ -108,7 +108,7 @@ class QueueKeys:
         self.info = base + "info"  # HASH worker incarnation -> its pod, host and so on (msgpack)
         self.draining = base + "draining"  # SET of incarnations that were asked to stop fetching
         self.expiring = base + "expiring"  # ZSET id that has not started -> when it expires (ms)
-        self.paused = base + "paused"  # STRING; while it exists there are no claims
+        self.paused = base + "paused"  # STRING: since when (ms); while it exists, no claims
         self.paused_jobs = base + "paused_jobs"  # HASH job whose tasks are held -> since when (ms)
         self.meta = base + "meta"  # HASH protocol -> major version
         self.stats = base + "stats"  # HASH of monotone counters

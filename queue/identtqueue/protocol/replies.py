@@ -543,6 +543,12 @@ def parse_paused(reply: bytes | None) -> int | None:
     return at_ms if at_ms > 1 else 0
 
 
+def parse_paused_jobs(reply: list[bytes]) -> dict[str, int]:
+    """Parse the jobs that are paused, and since when, in ms."""
+    pairs = zip(reply[::2], reply[1::2], strict=True)
+    return {job.decode(): _count(at_ms) for job, at_ms in pairs}
+
+
 def parse_shelves(reply: list[bytes]) -> list[Shelf]:
     """Parse the numbers of tasks by shelf."""
     found = []

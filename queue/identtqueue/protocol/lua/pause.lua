@@ -12,7 +12,7 @@ local stops, stopped = order == 'pause', redis.call('EXISTS', paused) == 1
 if stops == stopped then return 0 end
 redis.call('DEL', paused)  -- first: it is allowed at maxmemory
 if stops then
-  redis.call('SETNX', paused, '1')  -- not SET, which the ACLs of other roles allow as well
+  redis.call('SETNX', paused, now_ms())  -- not SET, which the ACLs of other roles allow as well
 elseif redis.call('EXISTS', pending, blocked, suspects) > 0 then
   ring(pending, wake, doorbell, 0)
 end
