@@ -14,7 +14,7 @@ import contextlib
 import copy
 import itertools
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -95,6 +95,10 @@ class ApiServer:
         """Called with event, plural and object for each change, as a watch would."""
         self.around_write: Callable[[str, Callable[[], Json]], Json] = lambda path, write: write()
         """Called for each request that changes something, with its path and what writes it."""
+        self.audiences: dict[str, str] = {}
+        """For whom a token was made, if not for the API server."""
+        self.rights: dict[str, set[tuple[str, str, str]]] = defaultdict(set)
+        """Verb, part of a TaskQueue and namespace, by user."""
         self.unknown_groups: set[str] = set()
         """Groups and versions that are not installed."""
         self._groups = {name: dict(kinds) for name, kinds in GROUPS.items()}
@@ -325,7 +329,16 @@ class ApiServer:
         """Answer whether a token is valid, or whether a user has a permission."""
         if "token" in spec:
             user = self.tokens.get(spec["token"])
-            return {"authenticated": user is not None, "user": user or {}}
+            audience = self.audiences.get(spec["token"], "api")
+            if user is None or [audience] != spec.get("audiences", ["api"]):
+                return {"authenticated": False, "user": {}}
+            return {"authenticated": True, "user": user, "audiences": [audience]}
+        if "resourceAttributes" in spec:
+            what = spec["resourceAttributes"]
+            assert what["group"] == "identtqueue.dev"
+            assert what["resource"] == "taskqueues"
+            right = (what["verb"], what["subresource"], what["namespace"])
+            return {"allowed": right in self.rights[spec["user"]]}
         what = spec["nonResourceAttributes"]
         assert what == {"path": "/metrics", "verb": "get"}
         return {"allowed": spec["user"] in self.readers}

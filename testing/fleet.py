@@ -14,7 +14,7 @@ from typing import Any
 
 from identtqueue.protocol import codec, commands, keys
 from identtqueue.protocol.answers import Ack
-from identtqueue.task import Attempt
+from identtqueue.task import Attempt, Failure
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
 from testing.api_server import ApiServer
@@ -79,6 +79,16 @@ class FleetWorker:
         done = [(a.task_id, a.number, codec.encode_value(None)) for a in self._attempts]
         self._attempts.clear()
         return await self._redis.run(commands.finish(self._queue, self.worker_id, done))
+
+    async def fail(self) -> None:
+        """Make a dead letter of every task that was begun."""
+        failure = codec.encode_failure(Failure("builtins.ValueError", "no such page", ""))
+        for attempt in self._attempts:
+            call = commands.bury(
+                self._queue, self.worker_id, attempt.task_id, attempt.number, failure
+            )
+            await self._redis.run(call)
+        self._attempts.clear()
 
     async def leave(self) -> None:
         """Give the leases back."""

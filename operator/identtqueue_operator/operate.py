@@ -1,7 +1,8 @@
 """The operator's process: start, wait to lead, work, stop in order.
 
-Stop order, on SIGTERM or SIGINT: 1 the reconcilers, each where it stands (a round can always be
-repeated); 2 the connections to Redis; 3 kopf's watches; 4 the Lease is given back; 5 the HTTP port.
+Stop order, on SIGTERM or SIGINT: 1 the gateway; 2 the reconcilers, each where it stands (a round
+can always be repeated); 3 the connections to Redis; 4 kopf's watches; 5 the Lease is given back;
+6 the HTTP port.
 Losing the Lease ends the process with an error, as does the end of any part of it: the next start
 begins from what is seen.
 """
@@ -20,6 +21,9 @@ import kopf
 from identtqueue_operator import handlers, logs
 from identtqueue_operator.collector import Collector
 from identtqueue_operator.controller import Controller
+from identtqueue_operator.gateway.callers import Callers
+from identtqueue_operator.gateway.directory import Directory
+from identtqueue_operator.gateway.server import Gateway
 from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import TASK_QUEUES, Kube
 from identtqueue_operator.kube.leader import Leader
@@ -92,6 +96,7 @@ class _Term:
         self.meter.leading.set(1)
         controller = Controller(self.settings, self.kube, self.meter)
         self.meter.watch(controller.snapshots, lambda: self.kube.writes)
+        gateway = await self._open_gateway(controller)
         loop = asyncio.get_running_loop()
         asked = loop.create_task(self.stop.wait(), name="wait for a signal")
         parts = [
@@ -105,6 +110,8 @@ class _Term:
         try:
             await asyncio.wait([asked, watching, *parts], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            if gateway is not None:
+                await gateway.close()
             await controller.close()
             self.watching_stops.set()
             for task in (asked, *parts):
@@ -114,6 +121,17 @@ class _Term:
         for result in results:
             if isinstance(result, Exception):
                 raise result
+
+    async def _open_gateway(self, controller: Controller) -> Gateway | None:
+        """Begin to answer `kubectl tq`, if that is wanted: only the leader knows the queues."""
+        port = self.settings.gateway_port
+        if port is None:
+            return None
+        callers = Callers(self.kube, time.monotonic)
+        gateway = Gateway(Directory(controller.reconcilers), callers, self.kube)
+        port = await gateway.start(port)
+        logger.info("the gateway for kubectl tq listens on port %d of the loopback address", port)
+        return gateway
 
     async def _watch(self, controller: Controller) -> None:
         """Run kopf until it has to stop."""

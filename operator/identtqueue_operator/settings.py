@@ -9,6 +9,7 @@
 | IDENTTQUEUE_LEADER_ELECTION | wait for the Lease before doing anything | true |
 | IDENTTQUEUE_HTTP_PORT | port of /livez, /readyz and /metrics; 0 picks a free one | 8080 |
 | IDENTTQUEUE_METRICS_ACCESS | `token`: /metrics is only for callers that may `get` it | none |
+| IDENTTQUEUE_GATEWAY_PORT | loopback port that `kubectl tq` reaches queues by; 0 picks one | none |
 | IDENTTQUEUE_TLS_CERT_FILE | certificate of the port; without it plain HTTP | |
 | IDENTTQUEUE_TLS_KEY_FILE | the certificate's key; both are read again when renewed | |
 | IDENTTQUEUE_LOG_LEVEL | debug, info, warning or error | info |
@@ -32,8 +33,8 @@ What the operator needs from the API server, in the namespaces it serves:
 | core | events | create, patch |
 | autoscaling | horizontalpodautoscalers | list, watch |
 | keda.sh | scaledobjects | list |
-| authentication.k8s.io | tokenreviews | create, with IDENTTQUEUE_METRICS_ACCESS=token |
-| authorization.k8s.io | subjectaccessreviews | create, with IDENTTQUEUE_METRICS_ACCESS=token |
+| authentication.k8s.io | tokenreviews | create, for a gateway or IDENTTQUEUE_METRICS_ACCESS=token |
+| authorization.k8s.io | subjectaccessreviews | create, as tokenreviews |
 | coordination.k8s.io | leases | get, create, update, patch, in its own namespace |
 
 Certificates and keys from Secrets are written below the temporary directory, for this user only.
@@ -84,6 +85,8 @@ class Settings:
     leader_election: bool = True
     http_port: int = 8080
     metrics_access: Literal["none", "token"] = "none"
+    gateway_port: int | None = None
+    """Port of the gateway, on the loopback address; None: there is no gateway."""
     certificate: tuple[Path, Path] | None = None
     """Files of the port's TLS certificate and its key; without them it is plain HTTP."""
     log_level: str = "info"
@@ -130,6 +133,7 @@ class Settings:
                 "Literal['none', 'token']",
                 _choice(environment, "IDENTTQUEUE_METRICS_ACCESS", _ACCESS, default="none"),
             ),
+            gateway_port=_optional_port(environment, "IDENTTQUEUE_GATEWAY_PORT"),
             certificate=_certificate(environment),
             log_level=_choice(environment, "IDENTTQUEUE_LOG_LEVEL", _LEVELS, default="info"),
             log_format=cast(
@@ -201,6 +205,10 @@ def _port(environment: Mapping[str, str], name: str, *, default: int) -> int:
     if value.isdecimal() and int(value) < 65_536:
         return int(value)
     raise SettingsError(f"{name} is {value!r}: use a port number")
+
+
+def _optional_port(environment: Mapping[str, str], name: str) -> int | None:
+    return _port(environment, name, default=0) if environment.get(name, "").strip() else None
 
 
 def _choice(

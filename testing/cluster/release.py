@@ -126,6 +126,8 @@ def helm(release: Release, verb: str, *words: str, chart: Path = CHART) -> str:
         *("helm", "-n", release.namespace, verb, RELEASE, chart),
         # Another release may have installed the CRD, which is a cluster-wide object.
         *("--take-ownership", "--force-conflicts", "--set", "image.tag=dev,redis.enabled=true"),
+        # For `kubectl tq`; charts of earlier releases have no such value.
+        *(("--set", "gateway.enabled=true") if newest else ()),
         *("--set", "redis.image.repository=identtqueue/redis,redis.image.tag=dev"),
         *("--set", "redis.persistence.enabled=false,redis.appendfsync=always"),
         *("--set", f"nodeSelector.{pin},redis.nodeSelector.{pin}"),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from chart import helm
+from identtqueue_operator.gateway.names import PORT_VARIABLE
 from identtqueue_operator.kube.leader import LEASE_NAME
 from identtqueue_operator.workload.kinds import WATCHED
 
@@ -27,11 +28,16 @@ ALLOWED = {
 everywhere = pytest.mark.parametrize("name", helm.case_names())
 
 
-# With metrics.auth=token: to ask who reads /metrics, and whether they may.
+# With metrics.auth=token or a gateway: to ask who a caller is, and what they may do.
 REVIEWS = {
     ("authentication.k8s.io", "tokenreviews"): {"create"},
     ("authorization.k8s.io", "subjectaccessreviews"): {"create"},
 }
+
+
+def is_for_users(binding: helm.Object) -> bool:
+    """Whether a binding is for the users of the gateway, and not for the operator."""
+    return binding["kind"] == "RoleBinding" and binding["metadata"]["name"].endswith("-gateway")
 
 
 def operator_rules(documents: list[helm.Object]) -> list[dict[str, Any]]:
@@ -43,7 +49,7 @@ def operator_rules(documents: list[helm.Object]) -> list[dict[str, Any]]:
             binding["roleRef"]["name"],
         )
         for binding in documents
-        if binding["kind"] in {"RoleBinding", "ClusterRoleBinding"}
+        if binding["kind"] in {"RoleBinding", "ClusterRoleBinding"} and not is_for_users(binding)
     }
     return [
         rule
@@ -70,6 +76,8 @@ def test_the_operator_gets_what_it_does_and_no_more(name: str) -> None:
             for resource in rule["resources"]:
                 granted.setdefault((group, resource), set()).update(rule["verbs"])
     allowed = ALLOWED
+    if name == "gateway":
+        allowed = ALLOWED | REVIEWS
     if name == "metrics":  # the case has no templates either
         allowed = ALLOWED | REVIEWS | {("apps", "deployments"): {"get", "list", "watch"}}
     assert set(granted) - {("", "secrets")} == set(allowed) - {("", "secrets")}
@@ -132,7 +140,7 @@ def test_no_secrets_at_all_by_default() -> None:
 @everywhere
 def test_cluster_roles_only_by_choice(name: str) -> None:
     kinds = {document["kind"] for document in helm.objects(*helm.case(name))}
-    chosen = name in ("cluster-wide", "metrics")
+    chosen = name in ("cluster-wide", "gateway", "metrics")
     assert ("ClusterRole" in kinds) == chosen
     assert ("ClusterRoleBinding" in kinds) == chosen
 
@@ -148,6 +156,8 @@ def test_every_binding_names_a_role_that_is_there_and_the_operator(name: str) ->
             continue
         role = binding["roleRef"]
         assert (role["kind"], binding["metadata"].get("namespace"), role["name"]) in roles
+        if is_for_users(binding):
+            continue
         assert binding["subjects"] == [
             {
                 "kind": "ServiceAccount",
@@ -206,3 +216,50 @@ def test_other_kinds_may_be_scaled_if_they_are_named() -> None:
     assert [(rule["resources"], rule["verbs"]) for rule in found] == [
         (["rollouts/scale"], ["get", "patch"])
     ]
+
+
+# --- the gateway ---
+
+
+def test_those_who_may_connect_get_a_tunnel_and_no_tasks() -> None:
+    documents = helm.objects(*helm.case("gateway"))
+    role = helm.of_kind(documents, "Role")["identtqueue-gateway"]
+    assert {(tuple(rule["resources"]), tuple(rule["verbs"])) for rule in role["rules"]} == {
+        (("leases",), ("get",)),
+        (("pods",), ("get",)),
+        (("pods/portforward",), ("create",)),
+    }
+    binding = helm.of_kind(documents, "RoleBinding")["identtqueue-gateway"]
+    assert [(each["kind"], each["name"]) for each in binding["subjects"]] == [
+        ("Group", "oidc:developers"),
+        ("ServiceAccount", "pipeline"),
+    ]
+    assert binding["subjects"][1]["namespace"] == "ci"
+
+
+def test_viewers_see_no_arguments_and_change_nothing() -> None:
+    roles = helm.of_kind(helm.objects(*helm.case("gateway")), "ClusterRole")
+    parts = ["taskqueues/tasks", "taskqueues/queues", "taskqueues/workers"]
+    view, edit = (roles[f"queues-identtqueue-{name}"]["rules"][1:] for name in ("view", "edit"))
+    assert [(rule["resources"], rule["verbs"]) for rule in view] == [(parts, ["get"])]
+    assert [(rule["resources"], rule["verbs"]) for rule in edit] == [
+        (["taskqueues/arguments"], ["get"]),
+        (parts, ["update"]),
+    ]
+
+
+def test_without_a_gateway_the_operator_has_none() -> None:
+    (deployment,) = helm.of_kind(helm.objects(*helm.case("defaults")), "Deployment").values()
+    names = [
+        variable["name"]
+        for variable in deployment["spec"]["template"]["spec"]["containers"][0]["env"]
+    ]
+    assert PORT_VARIABLE not in names
+    assert "-gateway" not in str(helm.objects(*helm.case("defaults")))
+
+
+def test_a_subject_must_be_one() -> None:
+    words = ("--set-json", 'gateway={"enabled":true,"subjects":[{"kind":"Pod","name":"x"}]}')
+    result = helm.run("template", "identtqueue", str(helm.CHART), *words)
+    assert result.returncode
+    assert "gateway" in result.stderr

@@ -30,6 +30,7 @@ def test_namespaces():
         ("IDENTTQUEUE_TEMPLATES", "some"),
         ("IDENTTQUEUE_HTTP_PORT", "http"),
         ("IDENTTQUEUE_HTTP_PORT", "70000"),
+        ("IDENTTQUEUE_GATEWAY_PORT", "yes"),
         ("IDENTTQUEUE_LOG_LEVEL", "loud"),
         ("IDENTTQUEUE_LOG_FORMAT", "xml"),
     ],
@@ -42,6 +43,13 @@ def test_a_value_that_means_nothing_is_named(name, value):
 def test_templates_can_be_switched_off():
     assert Settings.from_environment({}).templates
     assert not Settings.from_environment({"IDENTTQUEUE_TEMPLATES": "false"}).templates
+
+
+def test_a_gateway_is_there_if_it_has_a_port():
+    def of(text):
+        return Settings.from_environment({"IDENTTQUEUE_GATEWAY_PORT": text}).gateway_port
+
+    assert (of(""), of("8081"), of("0")) == (None, 8081, 0)
 
 
 def test_where_redis_may_be():

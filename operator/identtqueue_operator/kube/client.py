@@ -201,28 +201,57 @@ class Kube:
         async with self._reporting:
             await self._requests.call("PATCH", EVENTS.path(key), body)
 
-    async def review_token(self, token: str) -> Json | None:
-        """Find the user of a token, in the form of a SubjectAccessReview; None if it is invalid."""
-        body = {
-            "apiVersion": "authentication.k8s.io/v1",
-            "kind": "TokenReview",
-            "spec": {"token": token},
-        }
+    async def review_token(self, token: str, audience: str = "") -> Json | None:
+        """Find the user of a token, in the form of a SubjectAccessReview; None if it is invalid.
+
+        Args:
+            token: of a user or a ServiceAccount.
+            audience: for whom the token must have been made. Empty: for the API server.
+        """
+        spec: Json = {"token": token}
+        if audience:
+            spec["audiences"] = [audience]
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": spec}
         path = "/apis/authentication.k8s.io/v1/tokenreviews"
         answer = await self._requests.call("POST", path, body, changes=False)
         status = answer.get("status") or {}
         user = status.get("user") or {}
         if not status.get("authenticated") or not user.get("username"):
             return None
+        if audience and audience not in (status.get("audiences") or ()):
+            return None  # an authenticator that knows no audiences answers without them
         found = {"user": user["username"]}
         return found | {key: user[key] for key in ("uid", "groups", "extra") if user.get(key)}
 
     async def may_get(self, user: Json, path: str) -> bool:
         """Say whether a user may `get` a path that is none of the API server's (an RBAC rule)."""
+        return await self._may(user, {"nonResourceAttributes": {"path": path, "verb": "get"}})
+
+    async def may_use(self, user: Json, verb: str, part: str, key: Key) -> bool:
+        """Say whether a user may read (`get`) or change (`update`) a part of a TaskQueue.
+
+        Args:
+            user: from `review_token`.
+            verb: `get` or `update`.
+            part: the subresource that stands for it in RBAC rules, such as `tasks`.
+            key: of the TaskQueue.
+        """
+        attributes = {
+            "group": GROUP,
+            "version": VERSION,
+            "resource": PLURAL,
+            "subresource": part,
+            "namespace": key.namespace,
+            "name": key.name,
+            "verb": verb,
+        }
+        return await self._may(user, {"resourceAttributes": attributes})
+
+    async def _may(self, user: Json, attributes: Json) -> bool:
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SubjectAccessReview",
-            "spec": {**user, "nonResourceAttributes": {"path": path, "verb": "get"}},
+            "spec": {**user, **attributes},
         }
         review = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
         answer = await self._requests.call("POST", review, body, changes=False)

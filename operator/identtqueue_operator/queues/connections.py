@@ -163,6 +163,14 @@ class Connections:
             await self._endpoints.drop_if_idle(held.endpoint)
         return Connection(trigger.name, trigger.queue_names, owner, endpoint)
 
+    def current(self) -> list[Connection]:
+        """Return the connections as they were last found, without those that lack a Secret."""
+        return [
+            Connection(name, held.queues, self._owner(name), held.endpoint)
+            for name, held in self._held.items()
+            if held is not None
+        ]
+
     def _owner(self, name: str) -> str:
         return self._uid if name == MAIN_TRIGGER else f"{self._uid}#{name}"
 

@@ -8,7 +8,7 @@ TaskQueue is gone or the operator stops.
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any
 
@@ -18,7 +18,7 @@ from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.logs import about
 from identtqueue_operator.model import Cause, Decision, Key, Observed, Outcome, Problem
 from identtqueue_operator.policy.claims import Stance
-from identtqueue_operator.queues.connections import Connections
+from identtqueue_operator.queues.connections import Connection, Connections
 from identtqueue_operator.rounds.alarm import Alarm
 from identtqueue_operator.rounds.ownership import Ownership
 from identtqueue_operator.rounds.release import Release
@@ -99,6 +99,11 @@ class Reconciler:
     def decision(self) -> Decision | None:
         """The last decision, which rests on `seen`."""
         return self._scaler.decision
+
+    @property
+    def connections(self) -> Sequence[Connection]:
+        """The connections to the Redis of its triggers, as the last round found them."""
+        return self._connections.current()
 
     @property
     def verdict(self) -> tuple[bool, str] | None:

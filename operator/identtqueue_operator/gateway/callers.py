@@ -1,0 +1,165 @@
+"""The callers of the gateway: who they are and what they may do, as the API server knows it.
+
+A TokenReview says whose token it is. It may be a token for the API server, or one that was made for
+this gateway alone (`AUDIENCE`) and is worth nothing elsewhere. A SubjectAccessReview says what that
+user may do with a TaskQueue: `get` or `update` a subresource that exists only in RBAC rules.
+
+Tokens are not kept, only their digests. Answers are remembered for a short time, so that a list of
+many pages costs the API server little.
+"""
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Final, NamedTuple, TypeVar
+
+from identtqueue_operator.gateway.names import AUDIENCE
+from identtqueue_operator.gateway.refusals import Refused
+from identtqueue_operator.kube.api import ApiError, Json
+from identtqueue_operator.kube.client import Kube
+from identtqueue_operator.model import Key
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+K = TypeVar("K")
+V = TypeVar("V")
+
+REMEMBERED_SECONDS: Final = 10.0
+"""How long an answer of the API server counts. A right that is revoked ends after this time."""
+MOST_REMEMBERED: Final = 256
+"""Most answers that are remembered."""
+AT_ONCE: Final = 4
+"""How many questions the API server is asked at the same time."""
+LONGEST_TOKEN: Final = 16_384
+
+
+class Part(StrEnum):
+    """A part of a TaskQueue that rights are given for: a subresource in RBAC rules."""
+
+    TASKS = "tasks"
+    """Lists of tasks and their history; `update`: cancel, replay, discard, start now."""
+    ARGUMENTS = "arguments"
+    """What tasks were called with and what they returned. Only `get`."""
+    QUEUES = "queues"
+    """Depths of the queues; `update`: pause and resume."""
+    WORKERS = "workers"
+    """The workers; `update`: drain and call back."""
+
+
+class Right(NamedTuple):
+    """Something that a caller must be allowed to do."""
+
+    verb: str
+    part: Part
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Somebody whom the API server knows."""
+
+    name: str
+    review: Json = field(repr=False)
+    """The user in the form of a SubjectAccessReview."""
+    digest: bytes = field(repr=False)
+    """Digest of the token."""
+
+
+class Callers:
+    """Authenticates and authorizes the callers of the gateway.
+
+    Args:
+        kube: asks the API server.
+        clock: seconds, monotonic.
+    """
+
+    def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
+        self._kube = kube
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[float, Caller | None]] = OrderedDict()
+        self._rights: OrderedDict[tuple[bytes, Right, Key], tuple[float, bool]] = OrderedDict()
+        self._asking = asyncio.Semaphore(AT_ONCE)
+
+    async def identify(self, authorization: str) -> Caller:
+        """Find out whose token a request carries.
+
+        Args:
+            authorization: the header of that name.
+
+        Raises:
+            Refused: there is no valid token, or the API server can't be asked.
+        """
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:
+            raise _unknown("send the header `Authorization: Bearer <token>`")
+        digest = hashlib.sha256(token.encode()).digest()
+        at, caller = self._known.get(digest, (float("-inf"), None))
+        if self._clock() - at >= REMEMBERED_SECONDS:
+            caller = await self._ask(self._whose(token, digest))
+            _remember(self._known, digest, (self._clock(), caller))
+        if caller is None:
+            raise _unknown("the API server does not accept this token")
+        return caller
+
+    async def may(self, caller: Caller, right: Right, key: Key) -> bool:
+        """Return whether a caller has a right to a TaskQueue, which need not exist.
+
+        Raises:
+            Refused: the API server can't be asked.
+        """
+        what = (caller.digest, right, key)
+        at, allowed = self._rights.get(what, (float("-inf"), False))
+        if self._clock() - at >= REMEMBERED_SECONDS:
+            question = self._kube.may_use(caller.review, right.verb, right.part, key)
+            allowed = await self._ask(question)
+            _remember(self._rights, what, (self._clock(), allowed))
+        return allowed
+
+    async def check(self, caller: Caller, right: Right, key: Key) -> None:
+        """Make sure of a right.
+
+        Raises:
+            Refused: the caller lacks it, or the API server can't be asked.
+        """
+        if not await self.may(caller, right, key):
+            raise Refused(
+                HTTPStatus.FORBIDDEN,
+                "Forbidden",
+                f"{caller.name} may not {right.verb} taskqueues/{right.part} of {key.name} in "
+                f"namespace {key.namespace}",
+            )
+
+    async def _whose(self, token: str, digest: bytes) -> Caller | None:
+        found = await self._kube.review_token(token)
+        if found is None:
+            found = await self._kube.review_token(token, AUDIENCE)
+        return None if found is None else Caller(str(found["user"]), found, digest)
+
+    async def _ask(self, question: Awaitable[T]) -> T:
+        async with self._asking:
+            try:
+                return await question
+            except ApiError as error:
+                logger.warning("a caller of the gateway can't be checked: %s", error)
+                raise Refused(
+                    HTTPStatus.SERVICE_UNAVAILABLE,
+                    "CallerUnchecked",
+                    "the API server can't be asked who you are; try again",
+                ) from error
+
+
+def _unknown(message: str) -> Refused:
+    return Refused(HTTPStatus.UNAUTHORIZED, "Unauthorized", message)
+
+
+def _remember(known: OrderedDict[K, V], key: K, value: V) -> None:
+    known.pop(key, None)
+    known[key] = value
+    if len(known) > MOST_REMEMBERED:
+        known.popitem(last=False)

@@ -1,0 +1,1 @@
+"""The commands, a file for each thing that they are about. They do not know each other."""
