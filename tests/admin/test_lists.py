@@ -10,7 +10,7 @@ import pytest
 from identtqueue import InvalidInput, RateLimit, State
 from identtqueue.admin import Admin, Filter, Page, Place, TaskRow
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import acting, codec, commands
 from identtqueue.task import Failure, Task
 from protocol.bench import FAILURE, Bench
 
@@ -193,7 +193,7 @@ async def test_a_list_whose_anchor_vanishes_leaves_nothing_out(
         cursor = page.cursor
         if cursor is None:
             break
-        bench.run(commands.replay(page.rows[-1].task_id))
+        bench.run(acting.replay(bench.queue, [page.rows[-1].task_id]))
     assert sorted(set(seen)) == ids
 
 

@@ -245,7 +245,8 @@ CHANGERS = (
     *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "ring", "vacate"),
     *("admit", "serve_held", "put_back", "remove_tombstones", "make_room", "expire", "unblock"),
     *("serve_special", "take", "take_off", "promote", "withdraw", "plan", "count_claims"),
-    *("block_paused", "log_act", "set_options", "forget_past", "forget_entries"),
+    *("add_up", "block_paused", "cancel_task", "forget_entries", "forget_past", "log_act"),
+    *("set_options",),
 )
 """Functions of `lua/lib` that write."""
 WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CHANGERS)})\(")
@@ -323,6 +324,9 @@ EXAMPLES: dict[str, Any] = {
     "bool": True,
     "bytes": b"",
     "Failure": Failure("T", "m"),
+    "Mapping[str, int]": {"q:a": 1},
+    "Mapping[str, Mapping[str, bytes]]": {"q:a": {"payload": b""}},
+    "Sequence[str]": ["q:a"],
 }
 """Arguments from which an example of each call is made."""
 

@@ -12,7 +12,7 @@ from identtqueue.admin import Admin
 from identtqueue.client import Client
 from identtqueue.client.sync import SyncClient
 from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable, TaskFailed
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import acting, codec, commands
 from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Lease, Receipt
 from identtqueue.task import Result, State, TaskOptions
 from identtqueue.transport.connection import AsyncRedis
@@ -157,7 +157,7 @@ def test_retries_and_dead_letters(bench: Bench) -> None:
     (again,) = bench.claim("w")
     assert (again.number, again.failures) == (2, 1)
     assert bench.run(commands.bury(bench.queue, "w", attempt.task_id, 2, FAILURE)) is Ack.OK
-    bench.run(commands.replay(attempt.task_id))
+    bench.run(acting.replay(bench.queue, [attempt.task_id]))
     (again,) = bench.claim("w")
     assert (again.number, again.failures) == (3, 0)
 

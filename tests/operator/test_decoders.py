@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from redis import exceptions as redis_errors
 
 from identtqueue.errors import IdenttqueueError, RedisUnavailable
-from identtqueue.protocol import commands, replies
+from identtqueue.protocol import acting, commands, replies
 from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.server import check_server, own_name
@@ -62,8 +62,8 @@ CALLS = {
     "ring": commands.ring("q"),
     "dead letters": commands.dead_letters("q", 0, 10),
     "task info": commands.task_info("q:1"),
-    "replay": commands.replay("q:1"),
-    "hasten": commands.hasten("q:1"),
+    "replay": acting.replay("q", ["q:1"]),
+    "hasten": acting.reschedule("q", {"q:1": 0}),
     "scheduled tasks": commands.scheduled_tasks("q", 0, 10),
 }
 

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol import acting, codec, commands, replies
-from identtqueue.protocol.answers import Ack, Claim, Expiring, Hastened, Recovery
+from identtqueue.protocol.answers import Ack, Claim, Expiring, Recovery, Rescheduled
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.states import CALLERS
 from identtqueue.task import Failure, Result, State
@@ -523,20 +523,48 @@ class QueueMachine(RuleBasedStateMachine):
     def replay(self, name: str) -> None:
         version = self.model.version
         expected = self.model.replay(self.id(name))
-        assert self.call(commands.replay(self.id(name)), version) is expected
+        assert self.call(acting.replay(self.bench.queue, [self.id(name)]), version) == [expected]
+
+    @rule(names=st.lists(NAMES | FIRINGS, min_size=1, max_size=3), asks=st.booleans())
+    def revoke(self, names: list[str], asks: bool) -> None:
+        version = self.model.version
+        ids = list(map(self.id, names))
+        expected = [self.model.revoke(task_id, asks=asks) for task_id in ids]
+        why = Failure("Cancelled", "by an administrator")
+        assert self.call(acting.revoke(self.bench.queue, ids, why, asks=asks), version) == expected
+
+    @rule(
+        name=NAMES,
+        unique=UNIQUE,
+        origin=st.sampled_from(["x:a 1", "x:a 2"]),
+        expires=st.booleans(),
+    )
+    def receive(self, name: str, unique: str | None, origin: str, expires: bool) -> None:
+        job, task_id = JOBS[int(name[1:])], self.id(name)
+        fields = {"payload": self.bench.task(name, job).payload, "function": job.encode()}
+        fields |= {"enqueued_at": b"%d" % self.bench.now_ms(), "origin": origin.encode()}
+        if unique is not None:
+            fields |= {"unique": unique.encode(), "unique_ttl": b"%d" % LATER_MS}
+        if expires:
+            fields["expires_at"] = b"%d" % (self.bench.now_ms() + LATER_MS)
+        version = self.model.version
+        expected = self.model.receive(task_id, job, unique, origin)
+        assert self.call(acting.receive(self.bench.queue, {task_id: fields}), version) == [expected]
 
     @rule(name=NAMES)
     def discard(self, name: str) -> None:
         version = self.model.version
         expected = self.model.discard(self.id(name))
-        assert self.call(commands.discard(self.id(name)), version) is expected
+        assert self.call(acting.discard(self.bench.queue, [self.id(name)]), version) == [expected]
 
     @rule(name=NAMES)
     def hasten(self, name: str) -> None:
         version = self.model.version
         expected = self.model.hasten(self.id(name))
-        assert self.call(commands.hasten(self.id(name)), version) is expected
-        if expected is Hastened.OK:  # two within a millisecond would be due at the same time
+        assert self.call(acting.reschedule(self.bench.queue, {self.id(name): 0}), version) == [
+            expected
+        ]
+        if expected is Rescheduled.OK:  # two within a millisecond would be due at the same time
             self.note_due(self.id(name))
 
     @rule()

@@ -19,11 +19,13 @@ from identtqueue.protocol.answers import (
     Claim,
     CronPaused,
     Enqueued,
-    Hastened,
     JobPaused,
     Lease,
     Planned,
+    Received,
     Replayed,
+    Rescheduled,
+    Revoked,
 )
 from identtqueue.protocol.states import TRANSITIONS
 from identtqueue.task import State
@@ -64,6 +66,7 @@ class ModelTask:
     unique: str | None = None
     waiters: set[str] = field(default_factory=set)
     progress: tuple[int, int] | None = None  # attempt, number
+    origin: str | None = None  # who it was in the queue that it was moved from
 
 
 @dataclass(slots=True)
@@ -350,6 +353,38 @@ class QueueModel:
         self._move("cancel", task_id, State.CANCELLED)
         self.stats["cancelled"] += 1
         return Cancelled.OK
+
+    def revoke(self, task_id: str, *, asks: bool) -> Revoked:
+        task = self.tasks.get(task_id)
+        if task is None:
+            return Revoked.MISSING
+        assert task.state is not None
+        if task.state.ended:
+            return Revoked.ENDED
+        if task.state is State.RUNNING:
+            self.version += asks and not task.cancel_asked
+            task.cancel_asked = task.cancel_asked or asks
+            return Revoked.ASKED if asks else Revoked.RUNNING
+        self._cancel("revoke", task_id)
+        return Revoked.OK
+
+    def receive(self, task_id: str, job: str, unique: str | None, origin: str) -> Received:
+        old = self.tasks.get(task_id)
+        if old is not None and old.origin != origin:
+            return Received.EXISTS
+        if old is not None and old.state is not State.CANCELLED:
+            return Received.OK
+        if unique in self.unique:
+            return Received.UNIQUE
+        if old is not None:
+            self.tasks[task_id] = ModelTask(state=old.state, attempt=old.attempt)
+        task = self._move("receive", task_id, State.SCHEDULED)
+        task.job, task.origin = job, origin
+        if unique is not None:
+            task.unique = unique
+            self.unique[unique] = task_id
+        self.stats["enqueued"] += 1
+        return Received.OK
 
     def wait(self, task_id: str, channel: str) -> State | None:
         task = self.tasks.get(task_id)
@@ -693,15 +728,15 @@ class QueueModel:
             self._move("discard", task_id, None)
         return refusal or Replayed.OK
 
-    def hasten(self, task_id: str) -> Hastened:
+    def hasten(self, task_id: str) -> Rescheduled:
         if task_id not in self.tasks:
-            return Hastened.MISSING
+            return Rescheduled.MISSING
         if task_id not in self.scheduled:
-            return Hastened.NOT_SCHEDULED
+            return Rescheduled.NOT_SCHEDULED
         self.version += 1
         if task_id not in self.due:
             self.due.append(task_id)
-        return Hastened.OK
+        return Rescheduled.OK
 
     def _not_dead(self, task_id: str) -> Replayed | None:
         if task_id not in self.tasks:

@@ -83,7 +83,7 @@ def check_full_server(bench: Bench) -> None:
     assert bench.recover("lost").requeued == (task_id("orphan"),)
     bench.register("fresh")
     assert bench.run(commands.promote(q)).moved == 1
-    assert bench.run(commands.replay(task_id("dead"))) is Replayed.OK
+    assert bench.run(acting.replay(q, [task_id("dead")])) == [Replayed.OK]
     claimed = bench.run(commands.claim(q, "fresh", 9)).attempts
     assert bench.names(a.task_id for a in claimed) == ["orphan", "back", "next", "due", "dead"]
     finished = [(a.task_id, a.number, codec.encode_value(None)) for a in claimed]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import commands, replies
+from identtqueue.protocol import acting, commands, replies
 from identtqueue.protocol.answers import Cancelled, Expiring
 from identtqueue.protocol.call import Call
 from identtqueue.task import Result, State
@@ -101,7 +101,7 @@ def test_what_has_started_or_ended_does_not_expire(bench: Bench, how: str) -> No
         bench.run(commands.retry(bench.queue, "w", bench.id("a"), 1, LATER_MS, FAILURE))
     elif how == "bury, replay":
         bench.run(commands.bury(bench.queue, "w", bench.id("a"), 1, FAILURE))
-        bench.run(commands.replay(bench.id("a")))
+        bench.run(acting.replay(bench.queue, [bench.id("a")]))
     state = bench.field("a", "state")
     if bench.field("a", "expires_at"):
         bench.expire("a")

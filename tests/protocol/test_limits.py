@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import commands
+from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import Ack, Cancelled, Claim, LimitsInUse, Replayed
 from identtqueue.protocol.call import Call
 from identtqueue.task import Attempt, Result, State
@@ -288,7 +288,7 @@ def test_a_replayed_task_is_limited_as_any_other(bench: Bench) -> None:
     (attempt,) = bench.claim("w")
     bench.run(commands.bury(bench.queue, "w", attempt.task_id, 1, FAILURE))
     assert claim(bench) == ["b"]
-    assert bench.run(commands.replay(attempt.task_id)) is Replayed.OK
+    assert bench.run(acting.replay(bench.queue, [attempt.task_id])) == [Replayed.OK]
     assert claim(bench) == []
     finish(bench, "b")
     assert claim(bench) == ["a"]

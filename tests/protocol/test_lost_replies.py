@@ -8,11 +8,21 @@ from typing import Any
 import pytest
 
 from identtqueue.protocol import acting, commands
-from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Hastened, JobPaused, Replayed
+from identtqueue.protocol.answers import (
+    Ack,
+    Cancelled,
+    Enqueued,
+    JobPaused,
+    Replayed,
+    Rescheduled,
+    Revoked,
+)
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.submission import Submission, new_task
-from identtqueue.task import TaskOptions
+from identtqueue.task import Failure, TaskOptions
 from protocol.bench import FAILURE, Bench
+
+WHY = Failure("Cancelled", "by an administrator")
 
 PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
     "cancel": (lambda bench: commands.cancel(bench.id("pending")), Cancelled.OK),
@@ -20,11 +30,20 @@ PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
         lambda bench: commands.cancel(bench.id("running")),
         Cancelled.ASKED,
     ),
-    "replay": (lambda bench: commands.replay(bench.id("dead")), Replayed.OK),
-    "hasten": (lambda bench: commands.hasten(bench.id("later")), Hastened.OK),
-    "discard": (lambda bench: commands.discard(bench.id("dead")), Replayed.OK),
+    "replay": (lambda bench: acting.replay(bench.queue, [bench.id("dead")]), [Replayed.OK]),
+    "hasten": (
+        lambda bench: acting.reschedule(bench.queue, {bench.id("later"): 0}),
+        [Rescheduled.OK],
+    ),
+    "discard": (lambda bench: acting.discard(bench.queue, [bench.id("dead")]), [Replayed.OK]),
     "drain": (lambda bench: commands.drain(bench.queue, ["w"], stop=True), ["w"]),
     "pause": (lambda bench: commands.pause(bench.queue, stop=True), True),
+    "revoke": (
+        lambda bench: acting.revoke(
+            bench.queue, [bench.id("pending"), bench.id("never")], WHY, asks=True
+        ),
+        [Revoked.OK, Revoked.MISSING],
+    ),
     "pause_job": (lambda bench: acting.pause_job(bench.queue, "job", stop=True), JobPaused.OK),
 }
 

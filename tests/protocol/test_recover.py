@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol import commands
+from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import Lease, Recovery
 from identtqueue.task import Result, State
 from protocol.bench import MS, TIME, Bench
@@ -190,7 +190,7 @@ def test_a_replayed_dead_letter_starts_with_fresh_losses(bench: Bench) -> None:
     bench.register("w1")
     bench.claim("w1", idle=True)
     assert bench.recover("w1", limit=1).dead
-    bench.run(commands.replay(bench.id("a")))
+    bench.run(acting.replay(bench.queue, [bench.id("a")]))
     bench.register("w2")
     (attempt,) = bench.claim("w2")
     assert (attempt.number, attempt.losses, attempt.alone) == (3, 0, False)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import redis
 
-from identtqueue.protocol import codec, commands, replies
+from identtqueue.protocol import acting, codec, commands, replies
 from identtqueue.protocol.answers import (
     Announced,
     Cancelled,
     Enqueued,
-    Hastened,
     Replayed,
+    Rescheduled,
     Scheduled,
 )
 from identtqueue.task import Result, State
@@ -176,7 +176,7 @@ def test_everything_that_hasten_writes(bench: Bench) -> None:
     bench.enqueue("a", "b", delay=60_000)
     bench.take_token()
     before = bench.dump()
-    assert bench.run(commands.hasten(bench.id("b"))) is Hastened.OK
+    assert bench.run(acting.reschedule(bench.queue, {bench.id("b"): 0})) == [Rescheduled.OK]
     after = bench.dump()
     assert after.pop("wake") == ["1"]
     assert {**after, "scheduled": before["scheduled"]} == before
@@ -186,8 +186,12 @@ def test_everything_that_hasten_writes(bench: Bench) -> None:
 
 def test_only_scheduled_tasks_are_hastened(bench: Bench) -> None:
     bench.enqueue("pending")
-    assert bench.refuses(commands.hasten(bench.id("pending"))) is Hastened.NOT_SCHEDULED
-    assert bench.refuses(commands.hasten(bench.id("never"))) is Hastened.MISSING
+    assert bench.refuses(acting.reschedule(bench.queue, {bench.id("pending"): 0})) == [
+        Rescheduled.NOT_SCHEDULED
+    ]
+    assert bench.refuses(acting.reschedule(bench.queue, {bench.id("never"): 0})) == [
+        Rescheduled.MISSING
+    ]
 
 
 def test_scheduled_tasks_are_listed_by_their_time(bench: Bench) -> None:
@@ -208,7 +212,7 @@ def test_scheduled_tasks_are_listed_by_their_time(bench: Bench) -> None:
 def test_everything_that_a_replay_writes(bench: Bench) -> None:
     bury(bench, "a")
 
-    assert bench.run(commands.replay(bench.id("a"))) is Replayed.OK
+    assert bench.run(acting.replay(bench.queue, [bench.id("a")])) == [Replayed.OK]
 
     assert bench.dump() == {
         "pending": ["a"],
@@ -245,9 +249,9 @@ def test_a_replayed_task_takes_its_unique_key_back(bench: Bench) -> None:
     bench.run(commands.bury(bench.queue, "w", attempt.task_id, attempt.number, FAILURE))
 
     bench.enqueue("rival", **unique)
-    assert bench.refuses(commands.replay(attempt.task_id)) is Replayed.UNIQUE
+    assert bench.refuses(acting.replay(bench.queue, [attempt.task_id])) == [Replayed.UNIQUE]
     bench.run(commands.cancel(bench.id("rival")))
-    assert bench.run(commands.replay(attempt.task_id)) is Replayed.OK
+    assert bench.run(acting.replay(bench.queue, [attempt.task_id])) == [Replayed.OK]
 
     key = bench.keys.unique_prefix + "key"
     assert bench.raw.get(key) == attempt.task_id.encode()
@@ -260,7 +264,7 @@ def test_a_replayed_task_of_an_older_client_has_its_unique_key_for_a_day(bench: 
     (attempt,) = bench.running("w", "a", unique="key", unique_ttl=LATER_MS)
     bench.raw.hdel(bench.keys.task(attempt.task_id), "unique_ttl")
     bench.run(commands.bury(bench.queue, "w", attempt.task_id, attempt.number, FAILURE))
-    assert bench.run(commands.replay(attempt.task_id)) is Replayed.OK
+    assert bench.run(acting.replay(bench.queue, [attempt.task_id])) == [Replayed.OK]
     assert LATER_MS < bench.raw.pttl(bench.keys.unique_prefix + "key") <= 24 * LATER_MS
 
 
@@ -269,19 +273,19 @@ def test_a_replayed_task_neither_expires_nor_remembers_a_cancellation(bench: Ben
     bench.run(commands.cancel(attempt.task_id))
     bench.expire("a")
     bench.run(commands.bury(bench.queue, "w", attempt.task_id, 1, FAILURE))
-    bench.run(commands.replay(attempt.task_id))
+    bench.run(acting.replay(bench.queue, [attempt.task_id]))
     assert [again.number for again in bench.claim("w")] == [2]
 
 
 def test_everything_that_a_discard_writes(bench: Bench) -> None:
     bury(bench, "a", "b")
     before = bench.dump()
-    assert bench.run(commands.discard(bench.id("a"))) is Replayed.OK
+    assert bench.run(acting.discard(bench.queue, [bench.id("a")])) == [Replayed.OK]
     del before["task:a (expires)"], before["dead"]["a"]
     assert bench.dump() == before
 
 
-@pytest.mark.parametrize("command", [commands.replay, commands.discard])
+@pytest.mark.parametrize("command", [acting.replay, acting.discard])
 def test_only_dead_letters_are_replayed_or_discarded(bench: Bench, command: object) -> None:
     (attempt,) = bench.running("w", "done")
     bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
@@ -289,8 +293,8 @@ def test_only_dead_letters_are_replayed_or_discarded(bench: Bench, command: obje
     bench.enqueue("pending")
     bench.enqueue("scheduled", delay=LATER_MS)
     for name in ("done", "running", "pending", "scheduled"):
-        assert bench.refuses(command(bench.id(name))) is Replayed.NOT_DEAD
-    assert bench.refuses(command(bench.id("never"))) is Replayed.MISSING
+        assert bench.refuses(command(bench.queue, [bench.id(name)])) == [Replayed.NOT_DEAD]
+    assert bench.refuses(command(bench.queue, [bench.id("never")])) == [Replayed.MISSING]
 
 
 def test_dead_letters_are_listed_newest_first(bench: Bench) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import commands
+from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import Ack, Cancelled, Replayed
 from identtqueue.task import Attempt, Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
@@ -244,7 +244,7 @@ def test_a_replayed_one_begins_again(bench: Bench) -> None:
     declined(bench, "a")
     lapse(bench, "a")
     assert give_up(bench) == ["a"]
-    assert bench.run(commands.replay(bench.id("a"))) is Replayed.OK
+    assert bench.run(acting.replay(bench.queue, [bench.id("a")])) == [Replayed.OK]
     (attempt,) = bench.claim("old")
     assert decline(bench, "old", attempt) is Ack.OK
     assert give_up(bench) == []

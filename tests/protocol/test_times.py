@@ -136,9 +136,9 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(commands.enqueue(queue, new(BATCH_TASKS)), f"enqueue, a batch of {BATCH_TASKS}")
         run(commands.promote(queue), "promote, 100,000 due, old dead letters")
     stage.raw.delete(bench.keys.dead)
-    stage.fill("dead", 1_000)
+    stage.fill("dead", 3_000)
     now_ms = bench.now_ms()
-    stage.raw.zadd(bench.keys.dead, {f"{queue}:dead{i}": now_ms + i for i in range(1_000)})
+    stage.raw.zadd(bench.keys.dead, {f"{queue}:dead{i}": now_ms + i for i in range(3_000)})
     while stage.raw.zcard(bench.keys.scheduled) > 90_000:
         run(commands.promote(queue), "promote, 100,000 due")
     for i in range(20):
@@ -149,9 +149,9 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(commands.await_result(receipt.task_id, "channel"))
         run(commands.depth(queue))
         run(commands.wake(queue))
-        run(commands.replay(f"{queue}:dead{2 * i}"))
-        run(commands.hasten(f"{queue}:due{99_999 - i}"))
-        run(commands.discard(f"{queue}:dead{2 * i + 1}"))
+        run(acting.replay(queue, [f"{queue}:dead{2 * i}"]))
+        run(acting.reschedule(queue, {f"{queue}:due{99_999 - i}": 0}))
+        run(acting.discard(queue, [f"{queue}:dead{2 * i + 1}"]))
         taken = run(commands.claim(queue, "w", 6)).attempts
         one = taken[0].task_id, taken[0].number
         run(commands.progress("w", *one, 1, b"\xc0"))
@@ -179,6 +179,16 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(acting.pause_cron(queue, "cron", stop=False, note=note))
         run(acting.run_cron(queue, "cron", note=note))
         run(acting.schedules(queue))
+        ids = [f"{queue}:dead{200 + 100 * i + j}" for j in range(100)]
+        fields = {"payload": PAYLOAD, "function": b"job", "enqueued_at": b"1", "origin": b"x:a 1"}
+        tasks = {f"{queue}:moved{100 * i + j}": fields for j in range(100)}
+        run(acting.receive(queue, tasks, note=note), "receive, a batch of 100")
+        run(acting.reschedule(queue, dict.fromkeys(tasks, now_ms), note=note), "reschedule, 100")
+        some = [f"{queue}:pending{MILLION // 2 + 1_000 + 7 * (100 * i + j)}" for j in range(100)]
+        why = Failure("Cancelled", "by an administrator")
+        run(acting.revoke(queue, some, why, asks=True, note=note), "revoke, a batch of 100")
+        run(acting.replay(queue, ids[:50], note=note), "replay, a batch of 50")
+        run(acting.discard(queue, ids[50:], note=note), "discard, a batch of 50")
     for _ in range(8):
         many = run(commands.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
         done = [(*pair, b"\xc0") for pair in pairs(many)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from identtqueue.protocol import commands
+from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import Lease
 from protocol.bench import FAILURE, LEASE_MS, TIME, Bench
 
@@ -171,7 +171,7 @@ def test_whoever_makes_a_task_pending_leaves_a_token(bench: Bench) -> None:
     bench.claim("w")
     bench.run(commands.bury(bench.queue, "w", attempt.task_id, 3, FAILURE))
     assert not bench.token()
-    bench.run(commands.replay(attempt.task_id))
+    bench.run(acting.replay(bench.queue, [attempt.task_id]))
     assert bench.token()
 
 

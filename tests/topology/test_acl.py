@@ -23,6 +23,7 @@ from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import BridgeKeys
 from identtqueue.protocol.listing import Place
 from identtqueue.protocol.roles import Role, rules
+from identtqueue.task import Failure
 from identtqueue.transport import refusals
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.login import open_blocking
@@ -273,6 +274,21 @@ def operate(user: Account, bench: Bench) -> None:
     assert bench.raw.hget(bench.keys.task(bench.id("dead-too")), "state") == b"failed"
 
 
+def move_and_revoke(user: Account, bench: Bench) -> None:
+    """Do the steps of a move, and what two calls of one act do."""
+    q, run, note = bench.queue, user.run, acting.new_note("ada", "move", "what")
+    task_id, why = bench.id("to-move"), Failure("Moved", "moved")
+    bench.enqueue("to-move")
+    assert run(acting.payload_size(task_id)) > 0
+    task = run(acting.movable(task_id))
+    assert run(acting.due_time(task_id)) is None
+    fields = task.fields | {"unique": b"moved", "unique_ttl": b"60000", "expires_at": b"%d" % 2**50}
+    for _ in range(2):
+        run(acting.receive(q, {bench.id("moved"): fields}, note=note))
+        run(acting.revoke(q, [bench.id("moved")], why, asks=True, note=note))
+    run(acting.revoke(q, [task_id], why, asks=True, note=note))
+
+
 def administrate(user: Account, bench: Bench) -> None:
     q, run = bench.queue, user.run
     operate(user, bench)
@@ -287,6 +303,7 @@ def administrate(user: Account, bench: Bench) -> None:
     run(acting.run_cron(q, "cron", note=note))
     run(acting.schedules(q))
     run(acting.audit(q, 10))
+    move_and_revoke(user, bench)
     run(commands.dead_letters(q, 0, 10))
     run(commands.task_info(bench.id("dead-too")))
     run(listing.parts(q, Place.HELD))
@@ -295,8 +312,8 @@ def administrate(user: Account, bench: Bench) -> None:
     died_ms = bench.raw.zscore(bench.keys.dead, bench.id("dead-too"))
     stop = listing.Stop(f"{died_ms:.0f}", bench.id("dead-too"))
     run(listing.page(q, Place.DEAD, "dead", stop=stop))
-    run(commands.replay(bench.id("dead-too")))
-    run(commands.discard(bench.id("nothing")))
+    run(acting.replay(q, [bench.id("dead-too")]))
+    run(acting.discard(q, [bench.id("nothing")]))
 
 
 def bridge_both_ways(user: Account, bench: Bench) -> None:

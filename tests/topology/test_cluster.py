@@ -12,7 +12,7 @@ import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
 from identtqueue import Client, Context, SyncClient, Worker
-from identtqueue.admin import Admin
+from identtqueue.admin import Act, Admin, Place
 from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable
 from identtqueue.protocol import commands
 from identtqueue.protocol.call import NewTask
@@ -221,6 +221,23 @@ async def test_the_doorbell_of_every_queue_is_heard(cluster: RedisCluster, queue
         await asyncio.gather(*map(admin.ring, queues))
         await eventually(lambda: rung == set(queues), "all were rung")
         await doorbell.close()
+
+
+async def test_tasks_are_moved_to_a_queue_on_another_node(
+    cluster: RedisCluster, queue: str
+) -> None:
+    first, second, _ = a_queue_on_each(cluster, queue)
+    async with Admin(cluster.address) as admin, Client(cluster.address) as client:
+        ids = [await client.enqueue_job(first, "double", n) for n in range(150)]
+        steps = admin.act(Act.MOVE, first, Place.PENDING, to_queue=second)
+        assert [step.changed async for step in steps] == [100, 150]
+        for name in (first, second):
+            (entry,) = await admin.audit(name)
+            assert (entry.act, entry.changed) == ("move", 150)
+        async with serving(Worker({"double": double}, cluster.address, second)):
+            moved = [f"{second}:{task_id.partition(':')[2]}" for task_id in ids]
+            results = await client.wait_many(moved, 60)
+    assert sorted(result.value for result in results) == [2 * n for n in range(150)]
 
 
 # --- a queue moves to another node ---

@@ -8,6 +8,7 @@ reports when an empty queue gets tasks.
 
 from __future__ import annotations
 
+from identtqueue.admin.acts import Act, ActProgress
 from identtqueue.admin.admin import Admin, ServerInfo
 from identtqueue.admin.blocking import BlockingAdmin
 from identtqueue.admin.doorbell import Doorbell
@@ -27,6 +28,8 @@ from identtqueue.transport.reach import Reach
 from identtqueue.transport.settings import RedisSettings
 
 __all__ = [
+    "Act",
+    "ActProgress",
     "Admin",
     "AuditEntry",
     "BlockingAdmin",

@@ -7,11 +7,22 @@ import copy
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from identtqueue.admin import cron
+from identtqueue.admin.acts import (
+    Act,
+    ActProgress,
+    Order,
+    act_on,
+    act_on_all,
+    by_queue,
+    check_place,
+    describe,
+)
 from identtqueue.admin.audit import check_actor, default_actor
-from identtqueue.admin.dead_letters import change_each, check_page, read_page
+from identtqueue.admin.dead_letters import check_page, read_page
 from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import SCAN_LIMIT, Page, Reading
@@ -473,6 +484,109 @@ class Admin(AsyncConnected):
             async for info in page:
                 yield info
 
+    async def act(
+        self,
+        act: Act,
+        queue: str,
+        place: Place,
+        filter: Filter = Filter(),  # noqa: A002, B008 - the word of the users; it is frozen
+        *,
+        cursor: str | None = None,
+        at: datetime | None = None,
+        to_queue: str | None = None,
+    ) -> AsyncIterator[ActProgress]:
+        """Act on all tasks of a place that match a filter, step by step.
+
+        ::
+
+            failed = Filter(job="read_mrz", error="httpx.ReadTimeout")
+            async for step in admin.act(Act.REPLAY, "mrz", Place.DEAD, failed):
+                print(f"{step.changed} of {step.matched} replayed, {step.scanned}/{step.total}")
+
+        Each step looks at up to 500 entries and changes up to 100 tasks, so nobody waits long for
+        Redis. The act stops when the iteration is broken off. It may be begun again, from the
+        last `ActProgress.cursor` or from the start: no task is changed twice. Tasks that join the
+        place meanwhile are left alone. The audit list has one entry of the act, whose numbers grow
+        with each step.
+
+        Args:
+            act: what to do.
+            queue: name of the queue.
+            place: which tasks; not every act is for every place.
+            filter: conditions that they must meet; without any, all of the place.
+            cursor: where to go on; None: at the beginning.
+            at: for RESCHEDULE: when the tasks are due, as an aware datetime. A task that has
+                `expires_seconds` still expires at its time.
+            to_queue: for MOVE: the queue to put the tasks into. They keep the unique part of their
+                id, their arguments, options and tags, and begin there with their first attempt.
+                Clients that wait for a task that has not ended get TaskCancelled.
+
+        Raises:
+            InvalidInput: an argument breaks a rule, the act is not for this place, or the cursor is
+                of another list.
+        """
+        order = Order(act, at, to_queue)
+        check_place(act, place)
+        order.check_source(queue)
+        # Tasks that are changed must lie behind the cursor afterwards.
+        reading = Reading(queue, place, filter, newest_first=act is not Act.START_NOW)
+        note = self._note(act, describe(order, reading))
+        async with aclosing(act_on_all(self._redis, order, reading, note, cursor)) as steps:
+            async for step in steps:
+                yield step
+
+    async def act_on(
+        self,
+        act: Act,
+        task_ids: Iterable[str],
+        *,
+        at: datetime | None = None,
+        to_queue: str | None = None,
+    ) -> list[str]:
+        """Act on tasks by their ids, of any queues, up to 100 of a queue in one call.
+
+        Args:
+            act: what to do.
+            task_ids: the tasks.
+            at: see `act`.
+            to_queue: see `act`.
+
+        Returns:
+            The ids of those that were changed. A running task that is cancelled counts as soon as
+            its worker was asked.
+
+        Raises:
+            InvalidTaskId: an id is not `<queue>:<unique part>`.
+            InvalidInput: another argument breaks a rule.
+        """
+        order, ids = Order(act, at, to_queue), by_queue(task_ids)
+        notes = {
+            queue: self._note(act, order.words(queue) + " ".join(some))
+            for queue, some in ids.items()
+        }
+        return await act_on(self._redis, order, ids, notes)
+
+    async def purge(self, queue: str, place: Place) -> AsyncIterator[ActProgress]:
+        """Empty a place: delete dead letters, or cancel tasks, step by step as `act` does.
+
+        Clients that wait for a task that is cancelled get TaskCancelled at once. Workers are asked
+        to cancel running tasks.
+
+        Args:
+            queue: name of the queue.
+            place: which tasks; not ENDED, whose results expire by themselves.
+
+        Raises:
+            InvalidInput: the queue's name breaks the rule, or the place is ENDED.
+        """
+        act = Act.DISCARD if place is Place.DEAD else Act.CANCEL
+        check_place(act, place)
+        order, reading = Order(act), Reading(queue, place, Filter())
+        note = self._note("purge", describe(order, reading))
+        async with aclosing(act_on_all(self._redis, order, reading, note, None)) as steps:
+            async for step in steps:
+                yield step
+
     async def replay(self, task_ids: Iterable[str]) -> list[str]:
         """Put dead letters back into their queues, with their failures and losses reset to 0.
 
@@ -487,7 +601,7 @@ class Admin(AsyncConnected):
         Raises:
             InvalidTaskId: an id is not `<queue>:<unique part>`.
         """
-        return await change_each(self._redis, task_ids, commands.replay)
+        return await self.act_on(Act.REPLAY, task_ids)
 
     async def discard(self, task_ids: Iterable[str]) -> list[str]:
         """Delete dead letters.
@@ -501,7 +615,7 @@ class Admin(AsyncConnected):
         Raises:
             InvalidTaskId: an id is not `<queue>:<unique part>`.
         """
-        return await change_each(self._redis, task_ids, commands.discard)
+        return await self.act_on(Act.DISCARD, task_ids)
 
     async def scheduled(self, queue: str, *, offset: int = 0, limit: int = 100) -> list[Scheduled]:
         """List the scheduled tasks of a queue: delayed ones, and those that wait for a retry.
@@ -532,7 +646,7 @@ class Admin(AsyncConnected):
         Raises:
             InvalidTaskId: an id is not `<queue>:<unique part>`.
         """
-        return await change_each(self._redis, task_ids, commands.hasten)
+        return await self.act_on(Act.START_NOW, task_ids)
 
     async def ring(self, queue: str) -> None:
         """Ring the doorbell of a queue, as an enqueue into an empty queue does.

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from identtqueue.admin.acts import Act, ActProgress
 from identtqueue.admin.admin import Admin, ServerInfo
 from identtqueue.admin.audit import check_actor, default_actor
 from identtqueue.admin.filters import Filter
@@ -65,6 +67,11 @@ class BlockingAdmin:
         """Run a coroutine of the asyncio client in its thread, and return its result."""
         actor = self._actor
         return self._threads.here.running.run(lambda admin: work(admin.acting_as(actor)))
+
+    def _iterate(self, start: Callable[[Admin], AsyncIterator[T]]) -> Iterator[T]:
+        """Iterate over the values of an asynchronous generator of the asyncio client."""
+        actor = self._actor
+        return self._threads.here.running.iterate(lambda admin: start(admin.acting_as(actor)))
 
     def connect(self) -> None:
         """See `Admin.connect`."""
@@ -221,9 +228,40 @@ class BlockingAdmin:
 
     def dead_letters(self, queue: str, *, offset: int = 0, limit: int = 100) -> Iterator[TaskInfo]:
         """See `Admin.dead_letters`."""
-        return self._threads.here.running.iterate(
-            lambda admin: admin.dead_letters(queue, offset=offset, limit=limit)
+        return self._iterate(lambda admin: admin.dead_letters(queue, offset=offset, limit=limit))
+
+    def act(
+        self,
+        act: Act,
+        queue: str,
+        place: Place,
+        filter: Filter = Filter(),  # noqa: A002, B008 - as in `Admin`
+        *,
+        cursor: str | None = None,
+        at: datetime | None = None,
+        to_queue: str | None = None,
+    ) -> Iterator[ActProgress]:
+        """See `Admin.act`."""
+        return self._iterate(
+            lambda admin: admin.act(
+                act, queue, place, filter, cursor=cursor, at=at, to_queue=to_queue
+            )
         )
+
+    def act_on(
+        self,
+        act: Act,
+        task_ids: Iterable[str],
+        *,
+        at: datetime | None = None,
+        to_queue: str | None = None,
+    ) -> list[str]:
+        """See `Admin.act_on`."""
+        return self._run(lambda admin: admin.act_on(act, task_ids, at=at, to_queue=to_queue))
+
+    def purge(self, queue: str, place: Place) -> Iterator[ActProgress]:
+        """See `Admin.purge`."""
+        return self._iterate(lambda admin: admin.purge(queue, place))
 
     def replay(self, task_ids: Iterable[str]) -> list[str]:
         """See `Admin.replay`."""

@@ -1,14 +1,11 @@
-"""Tasks that are read in pages, and changed by their ids: dead letters, scheduled tasks."""
+"""Dead letters, read page by page."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterable
-from typing import Any
+from collections.abc import AsyncGenerator
 
 from identtqueue.errors import InvalidInput
 from identtqueue.protocol import commands
-from identtqueue.protocol.answers import Hastened, Replayed
-from identtqueue.protocol.call import Call
 from identtqueue.task import TaskInfo
 from identtqueue.transport.connection import AsyncRedis
 
@@ -34,22 +31,3 @@ def check_page(offset: int, limit: int) -> None:
         raise InvalidInput(
             f"offset={offset}, limit={limit}: offset must be 0 or more, limit 1 or more"
         )
-
-
-async def change_each(
-    redis: AsyncRedis,
-    task_ids: Iterable[str],
-    command: Callable[[str], Call[Replayed]] | Callable[[str], Call[Hastened]],
-) -> list[str]:
-    """Run a command for each task, and return the ids of those that it has changed.
-
-    Args:
-        redis: runs the calls.
-        task_ids: the tasks, of any queues.
-        command: makes the call for an id.
-    """
-    ids = list(task_ids)
-    calls: list[Call[Any]] = [command(task_id) for task_id in ids]
-    answers = await redis.run_all(calls)
-    done = (Replayed.OK, Hastened.OK)
-    return [t for t, answer in zip(ids, answers, strict=True) if answer in done]

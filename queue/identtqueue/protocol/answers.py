@@ -43,6 +43,37 @@ class Cancelled(enum.Enum):
     MISSING = b"missing"
 
 
+class Revoked(enum.Enum):
+    """The answer to the cancellation of a task by an administrator."""
+
+    OK = b"ok"
+    ASKED = b"asked"
+    RUNNING = b"running"  # and its worker was not to be asked
+    ENDED = b"ended"
+    MISSING = b"missing"
+
+
+class Received(enum.Enum):
+    """The answer of a queue to which a task is moved."""
+
+    OK = b"ok"  # now, or by an earlier call
+    EXISTS = b"exists"  # another task has its id
+    UNIQUE = b"unique"  # another unfinished task holds its unique key
+
+
+@dataclass(frozen=True, slots=True)
+class Movable:
+    """A task that may be moved to another queue.
+
+    Attributes:
+        dead: whether it is a dead letter; else it waits.
+        fields: the fields of its hash in its new queue.
+    """
+
+    dead: bool
+    fields: Mapping[str, bytes]
+
+
 class Replayed(enum.Enum):
     """The answer to a replay or a discard."""
 
@@ -52,8 +83,8 @@ class Replayed(enum.Enum):
     UNIQUE = b"unique"  # another unfinished task holds its unique key
 
 
-class Hastened(enum.Enum):
-    """The answer to the request to start a scheduled task now."""
+class Rescheduled(enum.Enum):
+    """The answer to the request to change when a scheduled task is due."""
 
     OK = b"ok"
     MISSING = b"missing"

@@ -20,7 +20,6 @@ from identtqueue.protocol.answers import (
     Cancelled,
     Claimed,
     Expiring,
-    Hastened,
     Lease,
     LimitsInUse,
     Planned,
@@ -28,7 +27,6 @@ from identtqueue.protocol.answers import (
     QueueDepth,
     Receipt,
     Recovery,
-    Replayed,
     Scheduled,
     WorkerRow,
 )
@@ -796,34 +794,6 @@ def pause(queue: str, *, stop: bool, note: bytes = b"") -> Call[bool]:
         (k.paused, k.pending, k.wake, k.blocked, k.suspects, k.audit, k.new_answer()),
         ("pause" if stop else "resume", k.doorbell, note),
         bool,
-    )
-
-
-def replay(task_id: str) -> Call[Replayed]:
-    """Put a dead letter back into its queue, with its unique key and no failures or losses."""
-    k = queue_keys(queue_of(task_id))
-    return Call(
-        "replay",
-        (k.dead, k.pending, k.wake, k.stats, k.tombstones, k.new_answer()),
-        (k.task_prefix, k.doorbell, task_id, k.unique_prefix),
-        Replayed,
-    )
-
-
-def discard(task_id: str) -> Call[Replayed]:
-    """Delete a dead letter."""
-    k = queue_keys(queue_of(task_id))
-    return Call("discard", (k.dead, k.new_answer()), (k.task_prefix, task_id), Replayed)
-
-
-def hasten(task_id: str) -> Call[Hastened]:
-    """Make a scheduled task due now."""
-    k = queue_keys(queue_of(task_id))
-    return Call(
-        "hasten",
-        (k.scheduled, k.wake, k.new_answer()),
-        (k.task_prefix, k.doorbell, task_id),
-        Hastened,
     )
 
 

@@ -55,7 +55,7 @@ _PLAIN: Final[dict[Role, tuple[str, ...]]] = {
     Role.PRODUCER: ("hmget",),
     Role.WORKER: ("blpop", "hmget", "lrange", "zrangebyscore", "pubsub|numsub"),
     Role.OPERATOR: ("zrangebyscore", "pubsub|numsub"),
-    Role.ADMIN: ("hmget", "lrange", "zrevrange", "zrangebyscore", "pubsub|numsub"),
+    Role.ADMIN: ("hmget", "hstrlen", "lrange", "zrevrange", "zrangebyscore", "pubsub|numsub"),
 }
 _PLAIN[Role.BRIDGE] = (*_PLAIN[Role.WORKER], "blmove", "zrange", "get", "lindex", "lpos")
 

@@ -148,6 +148,21 @@ TRANSITIONS: Final = (
     ),
     Transition("discard", (State.FAILED,), (NONE,), "is a dead letter", "admin"),
     Transition(
+        "revoke",
+        (State.SCHEDULED, State.PENDING),
+        (State.CANCELLED,),
+        "not started; for a running task, its worker is asked to cancel it if the caller says so",
+        "admin",
+    ),
+    Transition(
+        "receive",
+        (NONE, State.CANCELLED),
+        (State.SCHEDULED,),
+        "moved from another queue; id unused, or the task was received before and is cancelled; "
+        "unique key free",
+        "admin",
+    ),
+    Transition(
         "pause_cron",
         (State.SCHEDULED, NONE),
         (NONE, State.SCHEDULED),
@@ -181,7 +196,7 @@ SERVICES: Final = (
         "stores the progress of a running attempt, and publishes it to those who watch",
         "worker",
     ),
-    Service("hasten", "makes a scheduled task due now", "admin"),
+    Service("reschedule", "changes when scheduled tasks are due", "admin"),
     Service("wake", "wakes one idle worker when tasks may start", "worker"),
     Service(
         "depth",

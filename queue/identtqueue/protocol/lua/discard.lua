@@ -1,14 +1,26 @@
--- discard: failed -> (none)
--- KEYS  1 dead  2 answer:<call>
--- ARGV  1 task_prefix  2 id
--- Returns "ok" | "missing" | "not dead"
+-- discard: failed -> (none), for many tasks
+-- KEYS  1 dead  2 audit  3 answer:<call>
+-- ARGV  1 task_prefix  2 note: for the audit list, or empty  3.. ids
+-- Returns per task, in order: "ok" | "missing" | "not dead"
+-- include lib/now.lua
 -- include lib/once.lua
+-- include lib/add_up.lua
 local known = first_answer(answer)
 if known then return known end
-local key = task_prefix .. id
-local state = redis.call('HGET', key, 'state')
-if not state then return 'missing' end
-if state ~= 'failed' then return 'not dead' end
-redis.call('ZREM', dead, id)
-redis.call('DEL', key)
-return remember(answer, 'ok')
+local replies, changed = {}, 0
+
+local function discard(id)
+  local key = task_prefix .. id
+  local state = redis.call('HGET', key, 'state')
+  if not state then return 'missing' end
+  if state ~= 'failed' then return 'not dead' end
+  redis.call('ZREM', dead, id)
+  redis.call('DEL', key)
+  changed = changed + 1
+  return 'ok'
+end
+
+for i = LIST_START, #ARGV do replies[#replies + 1] = discard(ARGV[i]) end
+add_up(audit, note, #replies, changed, now_ms())
+if changed > 0 or note ~= '' then remember(answer, replies) end
+return replies

@@ -1,31 +1,45 @@
--- replay: failed -> pending; failures and losses start again at 0, attempts are counted on. The
--- task takes its unique key back. It stays a dead letter while another task holds that key
--- KEYS  1 dead  2 pending  3 wake  4 stats  5 tombstones  6 answer:<call>
--- ARGV  1 task_prefix  2 doorbell  3 id  4 unique_prefix
--- Returns "ok" | "missing" | "not dead" | "unique"
+-- replay: failed -> pending, for many tasks; failures and losses start again at 0, attempts are
+-- counted on. A task takes its unique key back. It stays a dead letter while another one holds that
+-- key
+-- KEYS  1 dead  2 pending  3 wake  4 stats  5 tombstones  6 audit  7 answer:<call>
+-- ARGV  1 task_prefix  2 doorbell  3 unique_prefix  4 note: for the audit list, or empty  5.. ids
+-- Returns per task, in order: "ok" | "missing" | "not dead" | "unique"
 -- include lib/now.lua
 -- include lib/pending.lua
 -- include lib/tombstones.lua
 -- include lib/once.lua
+-- include lib/add_up.lua
 local known = first_answer(answer)
 if known then return known end
-local key = task_prefix .. id
-local state, payload, unique, unique_ttl = unpack(
-  redis.call('HMGET', key, 'state', 'payload', 'unique', 'unique_ttl'))
-if not state then return 'missing' end
-if state ~= 'failed' or not payload then return 'not dead' end
-if unique then
-  if redis.call('SETNX', unique_prefix .. unique, id) == 0 then return 'unique' end
-  -- Older clients kept no time: a day.
-  redis.call('PEXPIRE', unique_prefix .. unique, unique_ttl or 86400000)
-end
+local now, replies, changed = now_ms(), {}, 0
 local before = living(pending, tombstones, task_prefix)
-redis.call('ZREM', dead, id)
-redis.call('PERSIST', key)
-redis.call('HDEL', key, 'error', 'finished_at', 'failures', 'losses', 'cancel', 'expires_at',
-  'suspect', 'declined', 'declined_since', 'declines', 'unstarted')
-redis.call('HSET', key, 'state', 'pending', 'pending_since', now_ms())
-redis.call('RPUSH', pending, id)
-redis.call('HINCRBY', stats, 'replayed', 1)
-ring(pending, wake, doorbell, before)
-return remember(answer, 'ok')
+
+local function replay(id)
+  local key = task_prefix .. id
+  local state, payload, unique, unique_ttl = unpack(
+    redis.call('HMGET', key, 'state', 'payload', 'unique', 'unique_ttl'))
+  if not state then return 'missing' end
+  if state ~= 'failed' or not payload then return 'not dead' end
+  if unique then
+    if redis.call('SETNX', unique_prefix .. unique, id) == 0 then return 'unique' end
+    -- Older clients kept no time: a day.
+    redis.call('PEXPIRE', unique_prefix .. unique, unique_ttl or 86400000)
+  end
+  redis.call('ZREM', dead, id)
+  redis.call('PERSIST', key)
+  redis.call('HDEL', key, 'error', 'finished_at', 'failures', 'losses', 'cancel', 'expires_at',
+    'suspect', 'declined', 'declined_since', 'declines', 'unstarted')
+  redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
+  redis.call('RPUSH', pending, id)
+  changed = changed + 1
+  return 'ok'
+end
+
+for i = LIST_START, #ARGV do replies[#replies + 1] = replay(ARGV[i]) end
+if changed > 0 then
+  redis.call('HINCRBY', stats, 'replayed', changed)
+  ring(pending, wake, doorbell, before)
+end
+add_up(audit, note, #replies, changed, now)
+if changed > 0 or note ~= '' then remember(answer, replies) end
+return replies
