@@ -6,8 +6,14 @@ puts the hash of the password from the user's Secret in the place of its name.
 
 from identtqueue.protocol.roles import Role, rules
 
-USERS = {"operator": Role.ADMIN, "worker": Role.WORKER, "producer": Role.PRODUCER}
-"""The users with their roles. The operator acts for people, where it has a gateway for them."""
+USERS = {
+    "operator": Role.ADMIN,
+    "worker": Role.WORKER,
+    "producer": Role.PRODUCER,
+    "admin": Role.ADMIN,
+}
+"""The users with their roles. The operator acts for people, where it has a gateway for them. The
+login of the administrator is that of the dashboard, which does not share the operator's."""
 
 
 def line(user: str) -> str:

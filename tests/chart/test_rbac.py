@@ -40,8 +40,10 @@ def is_for_users(binding: helm.Object) -> bool:
     return binding["kind"] == "RoleBinding" and binding["metadata"]["name"].endswith("-gateway")
 
 
-def operator_rules(documents: list[helm.Object]) -> list[dict[str, Any]]:
-    """The rules of the roles that are bound to the operator."""
+def operator_rules(
+    documents: list[helm.Object], *, of_dashboard: bool = False
+) -> list[dict[str, Any]]:
+    """The rules of the roles that are bound to the operator, or to the dashboard."""
     bound = {
         (
             binding["roleRef"]["kind"],
@@ -49,7 +51,9 @@ def operator_rules(documents: list[helm.Object]) -> list[dict[str, Any]]:
             binding["roleRef"]["name"],
         )
         for binding in documents
-        if binding["kind"] in {"RoleBinding", "ClusterRoleBinding"} and not is_for_users(binding)
+        if binding["kind"] in {"RoleBinding", "ClusterRoleBinding"}
+        and binding["subjects"][0]["name"].endswith("-dashboard") is of_dashboard
+        and not is_for_users(binding)
     }
     return [
         rule
@@ -83,6 +87,21 @@ def test_the_operator_gets_what_it_does_and_no_more(name: str) -> None:
     assert set(granted) - {("", "secrets")} == set(allowed) - {("", "secrets")}
     for what, verbs in granted.items():
         assert verbs == allowed[what], what
+
+
+@pytest.mark.parametrize("name", ["dashboard", "proxied-dashboard"])
+def test_the_dashboard_reads_taskqueues_and_events_and_nothing_else(name: str) -> None:
+    documents = helm.objects(*helm.case(name))
+    rules = operator_rules(documents, of_dashboard=True)
+    assert [(rule["resources"], rule["verbs"]) for rule in rules] == [
+        (["taskqueues"], ["get", "list"]),
+        (["events"], ["list"]),
+    ]
+    off = ("--set", "dashboard.taskQueues.enabled=false")
+    without = helm.objects(*helm.case(name), *off)
+    assert operator_rules(without, of_dashboard=True) == []
+    pod = helm.of_kind(without, "Deployment")["identtqueue-dashboard"]["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
 
 
 def test_without_templates_deployments_are_only_scaled() -> None:
@@ -140,7 +159,7 @@ def test_no_secrets_at_all_by_default() -> None:
 @everywhere
 def test_cluster_roles_only_by_choice(name: str) -> None:
     kinds = {document["kind"] for document in helm.objects(*helm.case(name))}
-    chosen = name in ("cluster-wide", "gateway", "metrics")
+    chosen = name in ("cluster-wide", "gateway", "metrics", "proxied-dashboard")
     assert ("ClusterRole" in kinds) == chosen
     assert ("ClusterRoleBinding" in kinds) == chosen
 
@@ -149,8 +168,7 @@ def test_cluster_roles_only_by_choice(name: str) -> None:
 def test_every_binding_names_a_role_that_is_there_and_the_operator(name: str) -> None:
     documents = helm.objects(*helm.case(name))
     roles = {(o["kind"], o["metadata"].get("namespace"), o["metadata"]["name"]) for o in documents}
-    account = helm.of_kind(documents, "Deployment")
-    (deployment,) = account.values()
+    deployments = helm.of_kind(documents, "Deployment")
     for binding in documents:
         if binding["kind"] not in {"RoleBinding", "ClusterRoleBinding"}:
             continue
@@ -158,10 +176,16 @@ def test_every_binding_names_a_role_that_is_there_and_the_operator(name: str) ->
         assert (role["kind"], binding["metadata"].get("namespace"), role["name"]) in roles
         if is_for_users(binding):
             continue
+        of_dashboard = role["name"].endswith("-dashboard")
+        (account,) = {
+            deployment["spec"]["template"]["spec"]["serviceAccountName"]
+            for each, deployment in deployments.items()
+            if each.endswith("-dashboard") is of_dashboard
+        }
         assert binding["subjects"] == [
             {
                 "kind": "ServiceAccount",
-                "name": deployment["spec"]["template"]["spec"]["serviceAccountName"],
+                "name": account,
                 "namespace": "queues",
             }
         ]

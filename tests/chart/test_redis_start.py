@@ -113,7 +113,7 @@ def test_what_was_acknowledged_is_there_after_a_kill(tmp_path: Path) -> None:
             assert client.lrange("idtq:{mrz}:pending", 0, -1) == [b"mrz:1", b"mrz:2"]
 
 
-ROLES = {"operator": "op s3cret&/", "worker": "w\\1#", "producer": "pröducer"}
+ROLES = {"operator": "op s3cret&/", "worker": "w\\1#", "producer": "pröducer", "admin": "ädmin &"}
 
 
 def test_the_roles_have_users_whose_passwords_are_nowhere_to_be_seen(tmp_path: Path) -> None:
@@ -149,6 +149,7 @@ async def test_each_role_does_its_work_with_its_own_login_and_no_other(tmp_path:
             "producer": ["BLPOP idtq:{mrz}:wake 1", "CONFIG GET *", "ACL LIST"],
             "worker": ["HGETALL idtq:{mrz}:stats", "CONFIG GET *", "ACL LIST", "FLUSHALL"],
             "operator": ["BLPOP idtq:{mrz}:wake 1", "GET elsewhere", "FLUSHALL"],
+            "admin": ["BLPOP idtq:{mrz}:wake 1", "GET elsewhere", "FLUSHALL"],
         }.items():
             with client_of(tmp_path, ROLES[role], role) as raw:
                 for command in others:

@@ -88,7 +88,7 @@ def test_the_password_is_in_its_secret_and_nowhere_else() -> None:
     )
     assert result.returncode == 0, result.stderr
     encoded = re.findall(r'^  password: "(.+)"$', result.stdout, re.MULTILINE)
-    assert len(set(encoded)) == len(encoded) == 4  # the default user's and those of three roles
+    assert len(set(encoded)) == len(encoded) == 5  # the default user's and those of four roles
     for each in encoded:
         password = base64.b64decode(each).decode()
         assert re.fullmatch("[A-Za-z0-9]{32}", password)
@@ -103,7 +103,9 @@ def test_secrets_reach_containers_by_reference(name: str) -> None:
             line = json.dumps([container.get("command"), container.get("args")])
             assert not re.search("pass|auth|secret", line, re.IGNORECASE), (pod, line)
             for variable in container.get("env", []):
-                if re.search("PASS|AUTH|SECRET|TOKEN", variable["name"]):
+                if variable["name"].endswith("_FILE"):
+                    assert variable["value"].startswith("/etc/identtqueue/"), (pod, variable)
+                elif re.search("PASS|AUTH|SECRET|TOKEN", variable["name"]):
                     assert set(variable["valueFrom"]) == {"secretKeyRef"}, (pod, variable["name"])
 
 
@@ -133,7 +135,7 @@ def test_an_existing_secret_is_used_and_none_is_made() -> None:
 def test_each_role_of_the_chart_s_redis_has_a_login_of_its_own() -> None:
     documents = helm.objects(*helm.case("trial"))
     logins = helm.of_kind(documents, "Secret")
-    for role in ("operator", "worker", "producer"):
+    for role in ("operator", "worker", "producer", "admin"):
         data = logins[f"identtqueue-redis-{role}"]["data"]
         assert base64.b64decode(data["username"]).decode() == role
     (task_queue,) = helm.of_kind(documents, "TaskQueue").values()

@@ -18,8 +18,9 @@ hash_of() {
     sed -e '/^#/d' \
       -e "s/@operator@/#$(hash_of "$OPERATOR_PASSWORD")/" \
       -e "s/@worker@/#$(hash_of "$WORKER_PASSWORD")/" \
-      -e "s/@producer@/#$(hash_of "$PRODUCER_PASSWORD")/" /etc/identtqueue/users.conf
+      -e "s/@producer@/#$(hash_of "$PRODUCER_PASSWORD")/" \
+      -e "s/@admin@/#$(hash_of "$ADMIN_PASSWORD")/" /etc/identtqueue/users.conf
   fi
 } >/tmp/redis.conf
-unset REDISCLI_AUTH OPERATOR_PASSWORD WORKER_PASSWORD PRODUCER_PASSWORD
+unset REDISCLI_AUTH OPERATOR_PASSWORD WORKER_PASSWORD PRODUCER_PASSWORD ADMIN_PASSWORD
 exec redis-server /tmp/redis.conf

@@ -93,7 +93,7 @@ None where the password is in a Secret of somebody else's, since this chart then
 */}}
 {{- define "identtqueue.redis.roles" -}}
 {{- if and .Values.redis.enabled (not .Values.redis.auth.existingSecret) -}}
-["operator","worker","producer"]
+["operator","worker","producer","admin"]
 {{- else -}}
 []
 {{- end }}
@@ -126,6 +126,25 @@ true
 {{- end }}
 {{- end }}
 
+{{/*
+Redis of the dashboard: as JSON, {} if there is none. Without `username` the default user logs in.
+*/}}
+{{- define "identtqueue.dashboard.redis" -}}
+{{- $given := .Values.dashboard.redis }}
+{{- if $given.address }}
+{{- dict "address" $given.address "secret" $given.secretName "username" $given.usernameKey "password" $given.passwordKey | toJson }}
+{{- else if .Values.redis.enabled }}
+{{- $secret := include "identtqueue.redis.secretName" . }}
+{{- if ne (include "identtqueue.redis.roles" .) "[]" }}
+{{- dict "address" (include "identtqueue.redis.address" .) "secret" (printf "%s-admin" $secret) "username" "username" "password" "password" | toJson }}
+{{- else }}
+{{- dict "address" (include "identtqueue.redis.address" .) "secret" $secret "password" .Values.redis.auth.key | toJson }}
+{{- end }}
+{{- else -}}
+{}
+{{- end }}
+{{- end }}
+
 {{/* Rules over several values, which the schema can only refuse with words nobody understands. */}}
 {{- define "identtqueue.validate" -}}
 {{- if and .Values.clusterWide .Values.watchNamespaces }}
@@ -139,6 +158,21 @@ true
 {{- end }}
 {{- if and (has "Deny" .Values.authorPolicy.actions) (has "Warn" .Values.authorPolicy.actions) }}
 {{- fail "authorPolicy.actions: Deny and Warn exclude each other, since a refusal says everything a warning would." }}
+{{- end }}
+{{- if .Values.dashboard.enabled }}
+{{- if eq (include "identtqueue.dashboard.redis" .) "{}" }}
+{{- fail "dashboard.enabled needs a Redis to look at: dashboard.redis.address, or redis.enabled." }}
+{{- end }}
+{{- $auth := .Values.dashboard.auth }}
+{{- if and (eq $auth.mode "basic") (not $auth.usersSecret) }}
+{{- fail "dashboard.auth.mode=basic needs dashboard.auth.usersSecret: a Secret with the key `users`, whose lines `identtqueue dashboard-user NAME` prints." }}
+{{- end }}
+{{- if and (eq $auth.mode "proxy") (not $auth.proxy.networks) }}
+{{- fail "dashboard.auth.mode=proxy needs dashboard.auth.proxy.networks: the header that names the user counts only from there." }}
+{{- end }}
+{{- if and .Values.dashboard.ingress.enabled (not .Values.dashboard.ingress.host) }}
+{{- fail "dashboard.ingress.enabled needs dashboard.ingress.host." }}
+{{- end }}
 {{- end }}
 {{- if and .Values.test.redis.secretName (not .Values.test.redis.address) }}
 {{- fail "test.redis.secretName needs test.redis.address." }}
