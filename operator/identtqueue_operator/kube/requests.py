@@ -24,9 +24,11 @@ from identtqueue_operator.kube.api import (
 )
 from identtqueue_operator.kube.parse import FIELD_MANAGER
 
-__all__ = ["ApiError", "Requests", "connect", "in_cluster", "parse_answer"]
+__all__ = ["ApiError", "Requests", "connect", "in_cluster", "own_namespace", "parse_answer"]
 
-_IN_CLUSTER = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_IN_CLUSTER = _ACCOUNT / "token"
+_OWN_NAMESPACE = _ACCOUNT / "namespace"
 TIMEOUT = aiohttp.ClientTimeout(total=10, connect=3)
 PAGE = 100
 """Objects of a list that are asked for, and in memory, at a time."""
@@ -50,6 +52,17 @@ MAX_RETRY_AFTER_SECONDS = 10.0
 def in_cluster() -> bool:
     """Return whether this process runs in a pod with a service account."""
     return _IN_CLUSTER.exists()
+
+
+def own_namespace() -> str | None:
+    """Return the pod's namespace, or that of the kubeconfig's current context; None: no cluster."""
+    if in_cluster():
+        return _OWN_NAMESPACE.read_text().strip()
+    try:
+        _, current = config.list_kube_config_contexts()  # type: ignore[no-untyped-call]
+    except (config.ConfigException, OSError):
+        return None
+    return str((current.get("context") or {}).get("namespace") or "default")
 
 
 async def connect(
