@@ -9,7 +9,7 @@ compile() {
     --no-emit-index-url --no-emit-find-links --custom-compile-command requirements/lock.sh "$@" pyproject.toml
 }
 compile --extra fast -o requirements/worker.txt
-compile --extra operator -o requirements/operator.txt
+compile --extra operator --extra dashboard -o requirements/operator.txt
 compile --extra fast --extra local --group demo -o requirements/demo.txt
 compile --extra embedded --extra fast --extra operator --group dev -o requirements/dev.txt
 uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \

@@ -26,13 +26,15 @@ def task_queue_source(namespaces: Sequence[str] = ()) -> "TaskQueueReader | str"
         namespaces: where to look; empty: the pod's own namespace, or that of the kubeconfig's
             context; `*`: everywhere.
     """
-    found = list(namespaces) or [own_namespace()]
-    if None in found:
+    found = list(namespaces)
+    if not found and (own := own_namespace()) is not None:
+        found = [own]
+    if not found:
         return (
             "This process runs in no pod, and there is no kubeconfig with a current context. So no "
             "cluster is known whose TaskQueues could be shown."
         )
-    return TaskQueueReader([str(namespace) for namespace in found])
+    return TaskQueueReader(found)
 
 
 class TaskQueueReader:

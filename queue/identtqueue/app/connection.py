@@ -85,6 +85,11 @@ class AppConnection(AsyncConnected):
         return self._client
 
     @property
+    def redis_settings(self) -> RedisSettings:
+        """Where the app connects, with the login from the environment."""
+        return self._settings()
+
+    @property
     def sync_client(self) -> SyncClient:
         """The blocking client: for Flask, Django, scripts, and threads of an asyncio program.
 

@@ -13,6 +13,7 @@ from identtqueue.cli import contributed
 from identtqueue.cli.commands import (
     acl,
     bridge,
+    dashboard,
     dead,
     enqueue,
     limits,
@@ -98,8 +99,8 @@ SECTIONS: Final[Mapping[str, tuple[click.Command, ...]]] = {
         workers.drain,
         workers.undrain,
     ),
-    "Run": (worker.worker, bridge.bridge),
-    "Set up": (acl.acl, selftest.selftest),
+    "Run": (worker.worker, dashboard.dashboard, bridge.bridge),
+    "Set up": (acl.acl, dashboard.dashboard_user, selftest.selftest),
 }
 """All commands of this package, in the order in which `identtqueue --help` shows them."""
 

@@ -1,0 +1,118 @@
+"""`identtqueue dashboard` and `identtqueue dashboard-user`, as real processes."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from click.testing import CliRunner
+
+from identtqueue.cli import main
+from identtqueue.dashboard.access.basic import parse_users
+from testing.processes import environment
+from testing.redis_server import RedisServer, free_port
+from testing.waiting import wait_until
+from web.serving import live_address
+
+
+@contextmanager
+def running(address: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run the command, and yield its process and address."""
+    port = free_port()
+    command = [sys.executable, "-m", "identtqueue", "dashboard", "--port", str(port), *options]
+    process = subprocess.Popen(command, env=environment(address), stderr=subprocess.PIPE, text=True)
+    base = f"http://127.0.0.1:{port}"
+    try:
+        wait_until(
+            "the dashboard answers",
+            lambda: process.poll() is not None or httpx.get(f"{base}/healthz").text == "ok\n",
+            ignore=httpx.HTTPError,
+        )
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        yield process, base
+    finally:
+        process.kill()
+        process.communicate(timeout=30)
+
+
+def test_it_serves_below_a_path_and_ends_at_once_although_somebody_looks(
+    redis_server: RedisServer, queue: str
+) -> None:
+    options = ("--queue", queue, "--root-path", "/ops", "--title", "staging")
+    with running(redis_server.address, *options) as (process, base):
+        assert httpx.get(f"{base}/").status_code == 404
+        assert httpx.get(f"{base}/ops").headers["location"] == "/ops/"
+        page = httpx.get(f"{base}/ops/").text
+        assert queue in page
+        assert "staging" in page
+        assert httpx.get(f"{base}/ops/", headers={"Host": "evil.example"}).status_code == 421
+        with httpx.stream("GET", base + live_address(page)) as stream:
+            lines = stream.iter_lines()
+            assert next(lines).startswith("retry:")
+            began = time.monotonic()
+            process.send_signal(signal.SIGTERM)
+            list(lines)  # until it ends
+            assert process.wait(timeout=30) == 0
+            assert time.monotonic() - began < 4  # less than the grace for requests
+
+
+def test_a_login_made_by_the_command_works(redis_server: RedisServer, tmp_path: Path) -> None:
+    result = CliRunner().invoke(
+        main,
+        ["dashboard-user", "otto", "--role=operator", "--password-stdin"],
+        input="long enough\n",
+    )
+    assert result.exit_code == 0, result.output
+    assert parse_users(result.output)["otto"].user.can_act
+    users = tmp_path / "users"
+    users.write_text(result.output)
+    with running(redis_server.address, "--host", "127.0.0.1", "--users", str(users)) as (_, base):
+        assert httpx.get(base).status_code == 401
+        assert httpx.get(base, auth=("otto", "long enough")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--host=0.0.0.0"], "say who may look|Say who may look"),
+        (["--open", "--proxy=10.0.0.0/8"], "exclude each other"),
+        (["--users=/nowhere/users"], "No such file"),
+        (["--proxy=nonsense"], "proxies"),
+        (["no_such_module:app"], "no_such_module"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(options: list[str], words: str) -> None:
+    result = CliRunner().invoke(main, ["dashboard", "--port=0", *options])
+    assert result.exit_code != 0
+    assert re.search(words, result.output), result.output
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(("name", "password"), [("a:b", "long enough"), ("otto", "short")])
+def test_a_bad_user_is_refused(name: str, password: str) -> None:
+    result = CliRunner().invoke(main, ["dashboard-user", name, "--password-stdin"], input=password)
+    assert result.exit_code != 0
+
+
+def test_help_loads_nothing_of_the_dashboard() -> None:
+    code = (
+        "import sys\nfrom click.testing import CliRunner\nfrom identtqueue.cli import main\n"
+        "CliRunner().invoke(main, ['--help'])\n"
+        "print([m for m in ('starlette', 'jinja2', 'uvicorn') if m in sys.modules])"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment("redis://127.0.0.1:1"),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout == "[]\n"
