@@ -303,3 +303,43 @@ async def test_a_model_in_a_process(
     finally:
         worker.terminate()
         await worker.communicate()
+
+
+@pytest.mark.slow
+async def test_mend_what_has_failed(
+    load: Load, client: Client, redis_server: RedisServer, queue: str
+) -> None:
+    """A registry is away; the tasks fail; it comes back."""
+    app, away = App(redis_server.address, default_queue=queue), True
+
+    @app.task(max_retries=0)
+    async def read_mrz(_ctx: Context, page: int) -> int:
+        if away:
+            raise ConnectionError("the registry is away")
+        return page
+
+    @app.task(max_retries=0)
+    async def other(_ctx: Context, page: int) -> int:
+        return page
+
+    mend = load("docs/howto/mend.md", "mend.py", "mrz")
+    async with app, serving(app.worker(concurrency=50)):
+        failed = [await read_mrz.enqueue(page) for page in range(150)]
+        await client.wait_many([handle.task_id for handle in failed], 60)
+        await asyncio.to_thread(mend.stop)
+        late = await read_mrz.enqueue(150)
+        assert await (await other.enqueue(1)).result(30) == 1, "other jobs go on"
+        assert await client.get_status(late.task_id) is State.PENDING
+        await asyncio.to_thread(mend.look)
+        away = False
+        tried = await asyncio.to_thread(mend.try_few)
+        assert len(tried) == 3
+        assert await late.result(30) == 150
+        await client.wait_many(tried, 30)
+        assert await asyncio.to_thread(mend.replay_all) == 147
+        results = await client.wait_many([handle.task_id for handle in failed], 60)
+        assert [result.value for result in results] == list(range(150))
+        await asyncio.to_thread(mend.report)
+    acts = [entry.act for entry in await asyncio.to_thread(mend.admin.audit, queue)]
+    assert acts == ["replay", "resume_job", "replay", "pause_job"]
+    await asyncio.to_thread(mend.admin.close)
