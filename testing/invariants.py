@@ -104,6 +104,11 @@ _KINDS: Final = {
     "shelves": "hash",
     "served": "hash",
     "isolating": "string",
+    "jobs": "hash",
+    "enqueued": "zset",
+    "minute": "hash",
+    "hour": "hash",
+    "counted": "hash",
     "running": "set",
     "v02:owed": "zset",
     "v02:refused": "list",
@@ -134,6 +139,7 @@ def check_invariants(server: redis.Redis, queue: str) -> Snapshot:
     _check_attempts(tasks, queue)
     _check_unique_keys(seen, tasks, queue)
     _check_limits(seen, tasks, queue)
+    _check_numbers(seen, queue)
     wake = _value(seen, queue_keys(queue).wake, [])
     assert len(wake) <= 1, f"{len(wake)} tokens in wake"
     return seen
@@ -181,6 +187,18 @@ def _check_keys(seen: Snapshot, queue: str) -> None:
         if match.group(1) == queue:
             expected = _KINDS.get(match.group(2))
             assert entry.kind == expected, f"{key}: a {entry.kind}, expected {expected}"
+
+
+def _check_numbers(seen: Snapshot, queue: str) -> None:
+    """Check that the numbers of minutes and hours expire, and that their fields are counted."""
+    k = queue_keys(queue)
+    for key, entry in seen.items():
+        if key.startswith((k.minute_prefix, k.hour_prefix)):
+            assert entry.expires, key
+            number = int(entry.value["jobs"])
+            assert number > 0
+            assert number == len(entry.value) - 1 or number > 2_000, key
+    assert set(_value(seen, k.counted, {})) <= set(_value(seen, k.workers, {}))
 
 
 def _check_containers(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from cronsim import CronSim, CronSimError
@@ -19,6 +19,28 @@ from cronsim import CronSim, CronSimError
 from identtqueue.checks import check_function_name
 from identtqueue.errors import InvalidInput
 from identtqueue.task import QUEUE_NAME, TaskOptions, check_queue_name
+
+CRON_MARK: Final = ":cron."
+"""Part of the task id of each firing of a schedule."""
+
+_FIRED: Final = "%Y%m%dT%H%M%SZ"
+
+
+def due_at_ms(task_id: str) -> int | None:
+    """Return when a firing of a schedule was due, in ms since 1970.
+
+    Args:
+        task_id: id of a task.
+
+    Returns:
+        None if the task is no firing of a schedule.
+    """
+    _, is_firing, name = task_id.partition(CRON_MARK)
+    try:
+        due = datetime.strptime(name.rpartition(".")[2], _FIRED).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+    return round(due.timestamp() * 1000) if is_firing else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,4 +181,4 @@ class Cron:
             fire_ms: time of the firing, in ms since 1970.
         """
         fired = datetime.fromtimestamp(fire_ms / 1000, UTC)
-        return f"{queue}:cron.{self.name}.{fired:%Y%m%dT%H%M%SZ}"
+        return f"{queue}{CRON_MARK}{self.name}.{fired:{_FIRED}}"

@@ -186,6 +186,11 @@ def argument_types(name: str, function: Callable[..., Any]) -> Mapping[str, Any]
     }
 
 
+def module_of(function: Callable[..., Any]) -> str:
+    """Return the name of the module that defines a function; empty: it is not known."""
+    return str(getattr(inspect.unwrap(_called(function)), "__module__", None) or "")
+
+
 def _called(function: Callable[..., Any]) -> Callable[..., Any]:
     """Find the function whose code runs, behind partials and callable objects."""
     while True:
@@ -269,6 +274,7 @@ class Parameters:
 
     Attributes:
         by_place: names of the parameters that can be given by position.
+        names: names of all parameters, in their order.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
@@ -281,6 +287,7 @@ class Parameters:
         kind = inspect.Parameter
         if parameters and parameters[0].kind is not kind.VAR_POSITIONAL:
             del parameters[0]  # the context
+        self.names = tuple(p.name for p in parameters)
         by_place = [p for p in parameters if p.kind <= kind.POSITIONAL_OR_KEYWORD]
         self.by_place = tuple(p.name for p in by_place)
         self._only_by_place = sum(p.kind is kind.POSITIONAL_ONLY for p in by_place)

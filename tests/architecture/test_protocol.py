@@ -17,7 +17,7 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol import acting, bridge, commands, listing, scripts
 from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call, NewTask
-from identtqueue.protocol.keys import BridgeKeys
+from identtqueue.protocol.keys import QUEUES, BridgeKeys
 from identtqueue.protocol.listing import Place
 from identtqueue.protocol.states import SERVICES, TRANSITIONS, Transition
 from identtqueue.task import Failure, State
@@ -247,6 +247,8 @@ CHANGERS = (
     *("serve_special", "take", "take_off", "promote", "withdraw", "plan", "count_claims"),
     *("add_up", "block_paused", "cancel_task", "forget_entries", "forget_past", "log_act"),
     *("set_options",),
+    *("keep_options", "declare", "forget_jobs", "forget_worker"),
+    *("count_enqueued", "count_fate", "count_plain", "count_work", "field_of", "roll_up"),
 )
 """Functions of `lua/lib` that write."""
 WRITE = re.compile(rf"redis\.call\('(?!(?:{'|'.join(READS)})')|\b(?:{'|'.join(CHANGERS)})\(")
@@ -308,6 +310,7 @@ EXAMPLES: dict[str, Any] = {
     "firings": {"q:a": 1},
     "names": ["GET"],
     "info": {},
+    "counts": {"job": b""},
     "done": [("q:a", 1, b"")],
     "attempts": [("q:a", 1)],
     "shelves": ["s:job"],
@@ -402,12 +405,17 @@ def test_a_transition_may_be_sent_twice(name: str) -> None:
     assert guarded or name in NATURALLY_REPEATABLE or not CALLS[name].repeatable
 
 
+def in_one_slot(call: Call[Any]) -> None:
+    """Check that all keys are in one slot of a cluster. The registry of queues has its own."""
+    assert call.keys == (QUEUES,) or all(key.startswith("idtq:{q}:") for key in call.keys)
+
+
 @pytest.mark.parametrize("name", PLAIN)
 def test_a_plain_command_finds_its_node(name: str) -> None:
     """Its keys name the node. In a cluster, any node may answer a command without keys."""
     call = PLAIN[name]
     assert not call.is_script
-    assert all(key.startswith("idtq:{q}:") for key in call.keys), "one slot of a cluster"
+    in_one_slot(call)
     assert not [word for word in call.args if str(word).startswith("idtq:{")], "keys among args"
 
 
@@ -418,10 +426,10 @@ def test_a_command_passes_the_keys_and_arguments_of_the_header(name: str) -> Non
     assert call.is_script
     assert wire.words(call)[2] == len(call.keys) == scripts.script(name).key_count
     assert call.repeatable == (name != "claim")
-    assert all(key.startswith("idtq:{q}:") for key in call.keys), "one slot of a cluster"
+    in_one_slot(call)
 
     keys = [re.sub(r"<.*>", "", word) for word in re.findall(r"\d+ ([^\s]+)", header(name)[1])]
-    given = [key.removeprefix("idtq:{q}:") for key in call.keys]
+    given = [key.removeprefix("idtq:{q}:").removeprefix("idtq:") for key in call.keys]
     for key, expected in zip(given, keys, strict=True):
         assert key.startswith(expected), f"{name}: KEYS are {given}, the header says {keys}"
 

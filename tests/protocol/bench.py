@@ -33,6 +33,8 @@ MS: Final = "ms"
 
 FAILURE: Final = codec.encode_failure(Failure("ValueError", "no", "trace"))
 
+_ELSEWHERE: Final = ("answer:", "minute:", "hour:", "enqueued", "counted", "jobs")
+
 _TIMES: Final = {"enqueued_at", "started_at", "finished_at", "pending_since", "expires_at"}
 _NUMBERS: Final = {"attempt", "failures", "losses", "ttl", "unique_ttl"}
 
@@ -173,14 +175,16 @@ class Bench:
     def dump(self) -> dict[str, Any]:
         """Dump the whole queue as plain values, without key prefix and queue name.
 
-        A key that expires is shown as `key (expires)`, and times and durations as TIME and MS.
+        Left out are answers that are kept for calls that are sent again, and the registry and the
+        numbers of the queue's jobs, which tests/protocol/test_counting.py checks. A key that
+        expires is shown as `key (expires)`, and times and durations as TIME and MS.
         """
         base = self.keys.pending.removesuffix("pending")
         shown = {}
         for key, entry in self.snapshot().items():
             short = self._short(key.removeprefix(base))
-            if short.startswith("answer:"):
-                continue  # for calls that are sent again
+            if short.startswith(_ELSEWHERE):
+                continue
             mark = " (expires)" if entry.expires else ""
             shown[short + mark] = self._show(short, entry.value)
         return shown

@@ -17,9 +17,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import acting, codec, commands, replies
+from identtqueue.protocol import acting, codec, commands, counting, replies
 from identtqueue.protocol.answers import Ack, Claim, Expiring, Recovery, Rescheduled
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.keys import QUEUES, ROOT
 from identtqueue.protocol.states import CALLERS
 from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
@@ -130,6 +131,26 @@ class QueueMachine(RuleBasedStateMachine):
         """Return the value that was seen under a key."""
         return self.seen[key].value if key in self.seen else nothing
 
+    def counted(self, kind: str) -> int:
+        """Add up the numbers of one kind of all minutes."""
+        return sum(int(n) for field, n in self.numbers("minute") if field.startswith(kind))
+
+    def worked(self) -> int:
+        """Add up the started attempts that workers have reported; minutes and hours must agree."""
+        sums = {
+            sum(
+                codec.decode_value(packed)[0][0] for f, packed in self.numbers(span) if f == "w:job"
+            )
+            for span in ("minute", "hour")
+        }
+        (number,) = sums
+        return number
+
+    def numbers(self, span: str) -> list[tuple[str, bytes]]:
+        prefix = f"{ROOT}:{{{self.bench.queue}}}:{span}:"
+        found = (entry.value.items() for key, entry in self.seen.items() if key.startswith(prefix))
+        return [field for fields in found for field in fields]
+
     def pick(self, items: list[Any], position: int) -> Any:
         return items[position % len(items)]
 
@@ -174,6 +195,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert held == model.unique
         stats = {name: int(n) for name, n in value(k.stats, {}).items() if not name.endswith("_ms")}
         assert stats == {name: n for name, n in model.stats.items() if n}
+        for kind, name in (("e:", "enqueued"), ("r:", "recovered")):
+            assert self.counted(kind) == model.stats[name], name
         # A sleeping worker is woken: there is a token, unless it was taken while the queue was
         # paused. (For suspects, upkeep pushes it again, as a busy worker may have taken it.)
         startable = model.pending or Due.NOW in model.blocked.values()
@@ -260,6 +283,22 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version
         self.model.register(worker, limits)
         self.call(commands.register(self.bench.queue, worker, LEASE_MS, {}, limits), version)
+
+    @rule()
+    def enlist(self) -> None:
+        assert self.call(commands.enlist([self.bench.queue]), self.model.version)
+        assert self.bench.raw.zrem(QUEUES, self.bench.queue) == 1
+
+    @precondition(lambda self: self.known_workers)
+    @rule(which=SOME, report=st.integers(1, 3), number=FEW)
+    def count(self, which: int, report: int, number: int) -> None:
+        worker = self.pick(self.known_workers, which)
+        version = self.model.version
+        expected = self.model.count(worker, report, number)
+        counts = {"job": counting.pack([number] * 52, {"ValueError": number})}
+        call = commands.count(self.bench.queue, worker, report, counts)
+        assert self.call(call, version) is expected
+        assert self.worked() == self.model.worked
 
     @precondition(lambda self: self.known_workers)
     @rule(which=SOME)

@@ -87,6 +87,7 @@ class ModelWorker:
     in_flight: list[str] = field(default_factory=list)
     lapsed: bool = False
     draining: bool = False
+    report: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,7 @@ class QueueModel:
         self.started: Counter[str] = Counter()  # per job, since its rate limit let all it can
         self.unique: dict[str, str] = {}
         self.stats: Counter[str] = Counter()
+        self.worked = 0  # started attempts that workers have reported
         self.paused = False
         self.paused_jobs: set[str] = set()
         self.version = 0
@@ -412,6 +414,17 @@ class QueueModel:
                 self.started[job] = 0
             if job in self.blocked:
                 self.blocked[job] = Due.NOW
+
+    def count(self, worker: str, report: int, number: int) -> Ack:
+        listed = self.workers.get(worker)
+        if listed is None:
+            return Ack.LOST
+        if listed.report == report:
+            return Ack.DONE
+        self.version += 1
+        listed.report = report
+        self.worked += number
+        return Ack.OK
 
     def extend(self, worker: str) -> Lease:
         listed = self.workers.get(worker)

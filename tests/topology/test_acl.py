@@ -17,7 +17,7 @@ from identtqueue.admin import Admin
 from identtqueue.cli import main
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import acting, bridge, commands, keys, listing, roles, scripts
+from identtqueue.protocol import acting, bridge, commands, counting, keys, listing, roles, scripts
 from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import BridgeKeys
@@ -85,6 +85,7 @@ def produce(user: Account, bench: Bench) -> None:
     run(commands.enqueue(q, [bench.task("again", **fresh), bench.task("later", delay=HOUR_MS)]))
     channel = keys.reply_channel("me")
     user.listen(channel)
+    run(commands.enlist([q]))
     run(commands.await_result(bench.id("a"), channel))
     run(commands.await_result(bench.id("later"), channel))
     run(commands.task_info(bench.id("a")))
@@ -110,6 +111,9 @@ def work(user: Account, bench: Bench) -> None:
     q, run = bench.queue, user.run
     user.listen(keys.control_channel("me"))
     run(commands.register(q, "me", LEASE_MS, {}))
+    run(commands.enlist([q]))
+    for report in (1, 2):
+        run(commands.count(q, "me", report, {"job": counting.pack([1] * 52, {})}))
     run(commands.extend(q, "me", LEASE_MS))
     run(commands.workers(q))
     run(commands.connected(["me"]))
@@ -304,6 +308,13 @@ def administrate(user: Account, bench: Bench) -> None:
     run(acting.schedules(q))
     run(acting.audit(q, 10))
     move_and_revoke(user, bench)
+    run(commands.queues_seen())
+    run(commands.jobs_declared(q))
+    run(commands.jobs_enqueued(q))
+    run(commands.numbers_of_minute(q, 1))
+    run(commands.numbers_of_hour(q, 1))
+    run(commands.rolled(q))
+    run(commands.server_time())
     run(commands.dead_letters(q, 0, 10))
     run(commands.task_info(bench.id("dead-too")))
     run(listing.parts(q, Place.HELD))
@@ -510,7 +521,7 @@ async def test_a_worker_that_lacks_something_says_so_at_the_start(
     lacks = r"lacks .*LPUSH, .*: `identtqueue acl worker --queue .*` prints what a worker needs"
     with server.client() as raw:
         if raw.info("server")["redis_version"].startswith("6."):  # can't be asked beforehand
-            lacks = r"Redis refused SISMEMBER in `workers` on .*docs/redis.md"
+            lacks = r"Redis refused HKEYS in `register` on .*docs/redis.md"
     with pytest.raises(RedisAuthFailed, match=lacks):
         await Worker({"job": print}, user.settings, bench.queue).serve()
     user.close()

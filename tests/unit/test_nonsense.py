@@ -109,6 +109,7 @@ SETTINGS: dict[Callable[..., Any], dict[str, list[Any]]] = {
         "grace_seconds": [*NO_NUMBER, math.inf, None],
         "http_port": [*NO_NUMBER, 1.5, 65_536],
         "max_payload_bytes": NO_COUNT,
+        "metrics_buckets": [5, "1,2", [], [2, 1], [1, 1], [0], [math.inf], [True], ["1"], None],
         "max_tasks_per_process": [n for n in NO_COUNT if n is not None],
         "max_abandoned_threads": [n for n in NO_COUNT if n is not None],
         "unrunnable_seconds": [*NO_NUMBER, math.inf, None],

@@ -11,7 +11,7 @@ import urllib.request
 import pytest
 import redis
 
-from identtqueue import Client, InvalidInput, State, TaskFailed, Worker
+from identtqueue import Client, InvalidInput, State, TaskFailed, TaskOptions, Worker
 from identtqueue.admin import Admin
 from testing.metrics_page import documented, served
 from testing.probes import ask
@@ -40,19 +40,24 @@ async def test_probes_and_metrics(client: Client, serve: Serve, queue: str) -> N
     assert await ask(port, "/livez") == (200, "ok\n")
     assert await ask(port, "/livez?verbose") == (200, "ok\n")
     assert (await ask(port, "/"))[0] == 404
-    for name in ("fine", "fine", "bad"):
-        task_id = await client.enqueue_job(queue, name)
+    firing = TaskOptions(task_id="cron.nightly.20200101T030000Z")
+    for name, options in (("fine", None), ("fine", firing), ("bad", None)):
+        task_id = await client.enqueue_job(queue, name, task_options=options)
         with pytest.raises(TaskFailed) if name == "bad" else contextlib.nullcontext():
             await client.wait_for_result(task_id, 30)
     status, text = await ask(port, "/metrics")
     assert status == 200
     assert served(text) == documented("Of a worker")
     found = metrics(text)
-    outcome = 'identtqueue_attempts_total{outcome="%s",queue="%s"}'
-    assert found[outcome % ("succeeded", queue)] == 2
-    assert found[outcome % ("failed", queue)] == 1
-    assert found[f'identtqueue_run_seconds_count{{queue="{queue}"}}'] == 3
-    assert found[f'identtqueue_wait_seconds_bucket{{le="+Inf",queue="{queue}"}}'] == 3
+    outcome = 'identtqueue_attempts_total{job="%s",outcome="%s",queue="%s"}'
+    assert found[outcome % ("fine", "succeeded", queue)] == 2
+    assert found[outcome % ("bad", "failed", queue)] == 1
+    assert found[f'identtqueue_failures_total{{error="ValueError",job="bad",queue="{queue}"}}'] == 1
+    assert found[f'identtqueue_run_seconds_count{{job="fine",queue="{queue}"}}'] == 2
+    assert found[f'identtqueue_wait_seconds_bucket{{job="bad",le="+Inf",queue="{queue}"}}'] == 1
+    assert found[f'identtqueue_claim_seconds_count{{queue="{queue}"}}'] > 0
+    late = f'identtqueue_cron_lateness_seconds_sum{{job="fine",queue="{queue}"}}'
+    assert found[late] > 86_400, "that firing was due years ago"
     assert found["identtqueue_concurrency"] == 7
     assert found["identtqueue_running"] == 0
     assert found["identtqueue_draining"] == 0

@@ -14,14 +14,18 @@ from identtqueue.admin.blocking import BlockingAdmin
 from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import Page
+from identtqueue.admin.series import Point, Series
 from identtqueue.admin.workers import WorkerInfo
 from identtqueue.protocol.answers import (
     AuditEntry,
     CronInfo,
+    JobInfo,
     LimitsInUse,
     QueueDepth,
+    QueueInfo,
     Recovery,
 )
+from identtqueue.protocol.counting import Counts, Histogram
 from identtqueue.protocol.listing import Place, TaskRow
 from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.reach import Reach
@@ -33,17 +37,23 @@ __all__ = [
     "Admin",
     "AuditEntry",
     "BlockingAdmin",
+    "Counts",
     "CronInfo",
     "Doorbell",
     "Filter",
+    "Histogram",
+    "JobInfo",
     "LimitsInUse",
     "Page",
     "Place",
+    "Point",
     "QueueDepth",
+    "QueueInfo",
     "Reach",
     "Recovery",
     "RedisSettings",
     "ReplyBudget",
+    "Series",
     "ServerInfo",
     "TaskRow",
     "WorkerInfo",

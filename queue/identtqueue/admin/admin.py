@@ -27,6 +27,8 @@ from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import SCAN_LIMIT, Page, Reading
 from identtqueue.admin.listing import read_page as read_list
+from identtqueue.admin.registry import list_jobs, list_queues
+from identtqueue.admin.series import Series, StepName, read_series
 from identtqueue.admin.workers import WorkerInfo, list_workers, recover, recover_expired
 from identtqueue.checks import check_count, check_function_name, check_patience
 from identtqueue.errors import InvalidInput, TaskNotFound
@@ -34,9 +36,11 @@ from identtqueue.protocol import acting, codec, commands, replies
 from identtqueue.protocol.answers import (
     AuditEntry,
     CronInfo,
+    JobInfo,
     JobPaused,
     LimitsInUse,
     QueueDepth,
+    QueueInfo,
     Recovery,
     Scheduled,
 )
@@ -177,6 +181,62 @@ class Admin(AsyncConnected):
             self._redis.run_all([commands.depth(queue, within_ms) for queue in queues]),
         )
         return dict(zip(queues, found, strict=True))
+
+    async def queues(self) -> list[QueueInfo]:
+        """List the queues that were in use within 30 days, sorted by name.
+
+        Clients and workers note a queue in a registry when they use it, once a minute at most. It
+        holds the 10,000 queues that were used last.
+        """
+        return await list_queues(self._redis)
+
+    async def jobs(self, queue: str) -> list[JobInfo]:
+        """List the jobs of a queue, sorted by name.
+
+        They are the jobs that workers have declared when they registered, and those that were
+        enqueued, within 30 days.
+
+        Args:
+            queue: name of the queue.
+
+        Raises:
+            InvalidQueueName: the name breaks the rule.
+        """
+        return await list_jobs(self._redis, queue)
+
+    async def series(
+        self,
+        queue: str,
+        *,
+        job: str | None = None,
+        step: StepName = "minute",
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> Series:
+        """Read what happened on a queue in each minute of a day, or in each hour of 14 days.
+
+        Workers report what they have counted about once a second, so the newest second is missing,
+        and also the last one of a worker that was killed. What was counted during an outage of
+        Redis is in the minute after it. The exact sums are in `QueueDepth.counters`.
+
+        A step takes one small command in Redis, so read the steps that you show.
+
+        Args:
+            queue: name of the queue.
+            job: leave out all other jobs; None: all jobs. Of the jobs of one step, about 1,000 are
+                told apart. Further ones are counted together as the job "(other)".
+            step: `minute` or `hour`.
+            since_ms: leave out earlier steps, in ms since 1970; None: as far back as Redis keeps
+                them.
+            until_ms: leave out later steps; None: up to now.
+
+        Returns:
+            All steps from the first to the last one, also those in which nothing happened.
+
+        Raises:
+            InvalidInput: `step` is something else, or the queue's name breaks the rule.
+        """
+        return await read_series(self._redis, queue, job, step, since_ms, until_ms)
 
     async def limits(self, queue: str) -> list[LimitsInUse]:
         """Return the limits of the queue's jobs and how far they are used, sorted by job name.

@@ -13,13 +13,16 @@ from identtqueue.admin.admin import Admin, ServerInfo
 from identtqueue.admin.audit import check_actor, default_actor
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import SCAN_LIMIT, Page
+from identtqueue.admin.series import Series, StepName
 from identtqueue.admin.workers import WorkerInfo
 from identtqueue.checks import check_patience
 from identtqueue.protocol.answers import (
     AuditEntry,
     CronInfo,
+    JobInfo,
     LimitsInUse,
     QueueDepth,
+    QueueInfo,
     Recovery,
     Scheduled,
 )
@@ -119,6 +122,30 @@ class BlockingAdmin:
     ) -> dict[str, QueueDepth]:
         """See `Admin.depths`."""
         return self._run(lambda admin: admin.depths(queues, due_within_seconds=due_within_seconds))
+
+    def queues(self) -> list[QueueInfo]:
+        """See `Admin.queues`."""
+        return self._run(lambda admin: admin.queues())
+
+    def jobs(self, queue: str) -> list[JobInfo]:
+        """See `Admin.jobs`."""
+        return self._run(lambda admin: admin.jobs(queue))
+
+    def series(
+        self,
+        queue: str,
+        *,
+        job: str | None = None,
+        step: StepName = "minute",
+        since_ms: int | None = None,
+        until_ms: int | None = None,
+    ) -> Series:
+        """See `Admin.series`."""
+        return self._run(
+            lambda admin: admin.series(
+                queue, job=job, step=step, since_ms=since_ms, until_ms=until_ms
+            )
+        )
 
     def limits(self, queue: str) -> list[LimitsInUse]:
         """See `Admin.limits`."""

@@ -23,6 +23,7 @@ from identtqueue.protocol.submission import (
 )
 from identtqueue.task import Result, State, Task, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.connection import AsyncRedis
+from identtqueue.transport.enlistment import Enlistment
 from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
@@ -89,6 +90,7 @@ class Client(AsyncConnected):
         self._settings = RedisSettings.of(redis_address)
         self._retry_for = retry_for_seconds
         self._max_payload_bytes = max_payload_bytes
+        self._enlistment = Enlistment()
         self._home = Home(lambda: Connections(self._settings, self._retry_for), "Client")
 
     @property
@@ -171,7 +173,9 @@ class Client(AsyncConnected):
             ProtocolMismatch: see `enqueue_job`.
         """
         task = new_task(submission, self._max_payload_bytes)
-        (receipt,) = await self._redis.run(commands.enqueue(submission.queue_name, [task]))
+        redis = self._redis
+        self._enlistment.note(redis, submission.queue_name)
+        (receipt,) = await redis.run(commands.enqueue(submission.queue_name, [task]))
         if submission.options is not None:
             refuse_existing([submission], [receipt])
         return receipt
@@ -191,10 +195,12 @@ class Client(AsyncConnected):
         """
         items = list(submissions)
         prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
+        redis = self._redis
         receipts: list[Receipt | None] = [None] * len(prepared)
         for queue, positions in in_batches(prepared):
             batch: Sequence[NewTask] = [prepared[i][1] for i in positions]
-            taken = await self._redis.run(commands.enqueue(queue, batch))
+            self._enlistment.note(redis, queue)
+            taken = await redis.run(commands.enqueue(queue, batch))
             for i, receipt in zip(positions, taken, strict=True):
                 receipts[i] = receipt
         complete = [receipt for receipt in receipts if receipt is not None]

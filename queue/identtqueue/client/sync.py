@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, overload
 
 from identtqueue.client.client import Client, check_client_settings
 from identtqueue.client.many import NoResult
-from identtqueue.errors import TaskNotFound
+from identtqueue.errors import RedisError, TaskNotFound
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.answers import Announced, Cancelled, Receipt
 from identtqueue.protocol.submission import (
@@ -21,6 +21,7 @@ from identtqueue.protocol.submission import (
 from identtqueue.task import Result, State, Task, TaskInfo, TaskOptions, check_queue_name, queue_of
 from identtqueue.transport.background import Background, LazyBackground
 from identtqueue.transport.connect import blocking_redis
+from identtqueue.transport.enlistment import Enlistment
 from identtqueue.transport.fork_local import ForkLocal
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 
@@ -69,6 +70,7 @@ class SyncClient:
         settings = RedisSettings.of(redis_address)
         self._max_payload_bytes = max_payload_bytes
         self._connections = ForkLocal(lambda: _BlockingConnections(settings, retry_for_seconds))
+        self._enlistment = Enlistment()
 
     @property
     def _here(self) -> _BlockingConnections:
@@ -141,9 +143,19 @@ class SyncClient:
             batch = [prepared[i][1] for i in positions]
             taken = self._here.redis.run(commands.enqueue(queue, batch))
             receipts.update(zip(positions, taken, strict=True))
+            self._note(queue)
         complete = [receipts[i] for i in range(len(prepared))]
         refuse_existing(items, complete)
         return complete
+
+    def _note(self, queue: str) -> None:
+        """Note in the registry that a queue is in use, if that is due. An error does no harm."""
+        if (call := self._enlistment.due(queue)) is None:
+            return
+        try:
+            self._enlistment.answered(self._here.redis.run(call, retry_for_seconds=0))
+        except RedisError as error:
+            self._enlistment.answered(error)
 
     def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
         """See `Client.wait_for_result`."""

@@ -118,7 +118,16 @@ def pause_cron(queue: str, name: str, *, stop: bool, note: bytes = b"") -> Call[
     k = queue_keys(queue)
     return Call(
         "pause_cron",
-        (k.cron, k.scheduled, k.stats, k.wake, k.expiring, k.audit, k.new_answer()),
+        (
+            k.cron,
+            k.scheduled,
+            k.stats,
+            k.wake,
+            k.expiring,
+            k.audit,
+            k.enqueued,
+            k.new_answer(),
+        ),
         (
             k.task_prefix,
             k.unique_prefix,
@@ -126,6 +135,7 @@ def pause_cron(queue: str, name: str, *, stop: bool, note: bytes = b"") -> Call[
             name,
             "pause" if stop else "resume",
             note,
+            k.minute_prefix,
         ),
         CronPaused,
     )
@@ -154,9 +164,10 @@ def run_cron(queue: str, name: str, *, note: bytes = b"") -> Call[Receipt | None
             k.tombstones,
             k.expiring,
             k.audit,
+            k.enqueued,
             k.new_answer(),
         ),
-        (k.task_prefix, k.unique_prefix, k.doorbell, name, task_id, note),
+        (k.task_prefix, k.unique_prefix, k.doorbell, name, task_id, note, k.minute_prefix),
         lambda reply: _parse_run(task_id, reply),
     )
 
@@ -325,11 +336,21 @@ def receive(
     """
     k = queue_keys(queue)
     args: list[Word] = [k.task_prefix, k.unique_prefix, PROTOCOL_VERSION, MOVE_HOLD_MS, note]
+    args.append(k.minute_prefix)
     for task_id, fields in arriving.items():
         args += (task_id, *(fields.get(name, b"") for name in _RECEIVED))
     return Call(
         "receive",
-        (k.scheduled, k.dead, k.stats, k.meta, k.expiring, k.audit, k.new_answer()),
+        (
+            k.scheduled,
+            k.dead,
+            k.stats,
+            k.meta,
+            k.expiring,
+            k.audit,
+            k.enqueued,
+            k.new_answer(),
+        ),
         tuple(args),
         _parse_received,
     )

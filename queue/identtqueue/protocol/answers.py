@@ -383,6 +383,43 @@ class Planned(enum.Enum):
     SUSPENDED = b"suspended"  # the schedule is paused
 
 
+class QueueInfo(msgspec.Struct, frozen=True):
+    """A queue that is in use, as the registry knows it.
+
+    Attributes:
+        name: name of the queue.
+        last_activity_ms: when a client or a worker last used it (Redis time), to the minute.
+    """
+
+    name: str
+    last_activity_ms: int
+
+
+class JobInfo(msgspec.Struct, frozen=True):
+    """A job of a queue, as workers have declared it, or as it was enqueued.
+
+    Attributes:
+        name: name of the job.
+        declared_at_ms: when a worker that has it last registered; None: none has within 30 days.
+        last_enqueued_at_ms: when a task of it was last enqueued, to the minute; None: none was
+            within 30 days.
+        parameters: names of its parameters, without the context.
+        hidden: names of the parameters whose values are not shown.
+        module: the module that defines it; empty: not declared.
+        paused: whether the job is paused on this queue.
+        declared: all that was declared about it, as plain values.
+    """
+
+    name: str
+    declared_at_ms: int | None = None
+    last_enqueued_at_ms: int | None = None
+    parameters: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    module: str = ""
+    paused: bool = False
+    declared: Mapping[str, Any] = msgspec.field(default_factory=dict)
+
+
 class Adopted(enum.Enum):
     """The answer to the adoption of one request of 0.2."""
 

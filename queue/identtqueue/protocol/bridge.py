@@ -88,7 +88,7 @@ def adopt(
         queue was written by another major version.
     """
     k = queue_keys(queue)
-    args: list[Word] = [k.task_prefix, k.doorbell, PROTOCOL_VERSION, ttl_ms]
+    args: list[Word] = [k.task_prefix, k.doorbell, PROTOCOL_VERSION, ttl_ms, k.minute_prefix]
     for each in requests:
         args += (each.request, each.task_id, each.payload, each.function_name)
     return Call(
@@ -102,6 +102,7 @@ def adopt(
             k.tombstones,
             bridge.owed,
             bridge.refused,
+            k.enqueued,
         ),
         tuple(args),
         replies.parse_adopted,

@@ -31,6 +31,7 @@ from identtqueue.protocol.answers import (
     WorkerRow,
 )
 from identtqueue.protocol.call import PROTOCOL_VERSION, Call, NewTask, Word
+from identtqueue.protocol.counting import Counts
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Failure, Progress, Result, State, TaskInfo, queue_of
 
@@ -54,6 +55,12 @@ SHORTEST_BLOCK_SECONDS: Final = 0.002
 SCHEDULE_KEPT_MS: Final = 30_000
 """How long a definition of a schedule stays valid after the last worker that has it was seen. Then
 an older definition may replace it. Workers plan their schedules three times as often."""
+
+REMEMBERED_MS: Final = 30 * 86_400_000
+"""How long queues and jobs without any activity are remembered."""
+
+MOST_QUEUES: Final = 10_000
+"""Most queues that the registry remembers: those that were used last."""
 
 ANSWER_MS: Final = 120_000
 """How long Redis keeps the answer of a call, for the case that it is sent again
@@ -80,16 +87,32 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
     k = queue_keys(queue)
     answer = "" if all(map(_tells_a_repeat, tasks)) else k.new_answer()
     args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION, answer]
+    args.append(k.minute_prefix)
     for task in tasks:
         options = msgspec.msgpack.encode(task.options) if task.options else b""
         args += (task.task_id, task.payload, task.function_name, options)
 
     return Call(
         "enqueue",
-        (k.pending, k.wake, k.scheduled, k.stats, k.meta, k.dead, k.tombstones, k.expiring),
+        (
+            k.pending,
+            k.wake,
+            k.scheduled,
+            k.stats,
+            k.meta,
+            k.dead,
+            k.tombstones,
+            k.expiring,
+            k.enqueued,
+        ),
         tuple(args),
         lambda reply: replies.parse_receipts(tasks, reply),
     )
+
+
+def enlist(queues: Sequence[str]) -> Call[bool]:
+    """Note in the registry that queues are in use, and forget those that no longer are."""
+    return Call("enlist", (keys.QUEUES,), (REMEMBERED_MS, MOST_QUEUES, *queues), replies.parse_ok)
 
 
 def _tells_a_repeat(task: NewTask) -> bool:
@@ -211,8 +234,9 @@ def register(
     lease_ms: int,
     info: Mapping[str, Any],
     limits: Mapping[str, JobLimits] | None = None,
+    declared: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Call[int]:
-    """Take a worker's first lease, and declare the limits of its jobs.
+    """Take a worker's first lease, and declare its jobs.
 
     Args:
         queue: name of the queue.
@@ -220,6 +244,8 @@ def register(
         lease_ms: length of the lease.
         info: the worker's pod, host, concurrency and so on.
         limits: the limits of each job; empty limits remove those of an earlier registration.
+        declared: what is declared about each of these jobs, for those who look at the queue:
+            `parameters`, `hidden`, `module` (see `JobInfo`).
 
     Returns:
         A call that returns Redis' time. Its `parse` raises ProtocolMismatch if the queue was
@@ -227,11 +253,23 @@ def register(
     """
     k = queue_keys(queue)
     args: list[Word] = [worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION]
+    args.append(REMEMBERED_MS)
     for job, limit in (limits or {}).items():
-        args += (job, _pack_limits(limit))
+        declaration = (declared or {}).get(job, {})
+        args += (job, _pack_limits(limit), codec.encode_plain(dict(declaration)))
     return Call(
         "register",
-        (k.workers, k.info, k.meta, k.limits, k.blocked, k.rates, k.wake),
+        (
+            k.workers,
+            k.info,
+            k.meta,
+            k.limits,
+            k.blocked,
+            k.rates,
+            k.wake,
+            k.jobs,
+            k.enqueued,
+        ),
         tuple(args),
         replies.parse_registered,
     )
@@ -271,10 +309,30 @@ def leave(queue: str, worker: str) -> Call[bool]:
     k = queue_keys(queue)
     return Call(
         "leave",
-        (k.inflight(worker), k.workers, k.info, k.draining),
+        (k.inflight(worker), k.workers, k.info, k.draining, k.counted),
         (worker,),
         replies.parse_left,
     )
+
+
+def count(queue: str, worker: str, report: int, counts: Mapping[str, bytes]) -> Call[Ack]:
+    """Add what a worker has counted since its last report to the numbers of the queue.
+
+    Args:
+        queue: name of the queue.
+        worker: the worker incarnation.
+        report: number of the report, by which a repeat is recognized.
+        counts: what it has counted, by job (see `counting.pack`).
+
+    Returns:
+        A call that returns OK, DONE for a repeat, or LOST if the worker has no lease; then nothing
+        was added.
+    """
+    k = queue_keys(queue)
+    args: list[Word] = [worker, report, k.minute_prefix, k.hour_prefix]
+    for pair in counts.items():
+        args += pair
+    return Call("count", (k.workers, k.counted, k.meta), tuple(args), Ack)
 
 
 def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
@@ -551,7 +609,16 @@ def give_up(queue: str, shelves: Sequence[str], after_ms: int) -> Call[list[str]
     return Call(
         "give_up",
         (k.shelves, k.served, k.dead, k.stats),
-        (k.task_prefix, k.unique_prefix, k.shelf_prefix, after_ms, DEAD_LETTER_TTL_MS, *shelves),
+        (
+            k.task_prefix,
+            k.unique_prefix,
+            k.shelf_prefix,
+            after_ms,
+            DEAD_LETTER_TTL_MS,
+            k.minute_prefix,
+            k.hour_prefix,
+            *shelves,
+        ),
         replies.parse_names,
     )
 
@@ -623,11 +690,12 @@ def schedule(
     args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION]
     args += (name, definition, task.payload, task.function_name)
     args += (msgspec.msgpack.encode(task.options), SCHEDULE_KEPT_MS, expression, timezone)
+    args.append(k.minute_prefix)
     for task_id, fire_ms in firings.items():
         args += (task_id, fire_ms)
     return Call(
         "schedule",
-        (k.cron, k.scheduled, k.stats, k.meta, k.wake, k.expiring),
+        (k.cron, k.scheduled, k.stats, k.meta, k.wake, k.expiring, k.enqueued),
         tuple(args),
         replies.parse_planned,
     )
@@ -741,6 +809,7 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             k.blocked,
             k.tombstones,
             k.suspects,
+            k.counted,
         ),
         (
             k.task_prefix,
@@ -754,6 +823,8 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             DEAD_LETTER_TTL_MS,
             k.held_prefix,
             k.running_prefix,
+            k.minute_prefix,
+            k.hour_prefix,
         ),
         replies.parse_recovery,
     )
@@ -867,6 +938,66 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.shelf_prefix,
         ),
         replies.parse_depth,
+    )
+
+
+def queues_seen() -> Call[dict[str, int]]:
+    """List the queues of the registry, each with the time of its last activity."""
+    return Call(
+        "ZRANGEBYSCORE",
+        (keys.QUEUES,),
+        ("-inf", "+inf", "WITHSCORES"),
+        replies.parse_scores,
+        is_script=False,
+    )
+
+
+def jobs_declared(queue: str) -> Call[dict[str, dict[str, Any]]]:
+    """Read what workers have declared about the jobs of a queue, by job."""
+    return Call(
+        "HGETALL", (queue_keys(queue).jobs,), (), replies.parse_declarations, is_script=False
+    )
+
+
+def jobs_enqueued(queue: str) -> Call[dict[str, int]]:
+    """List the jobs of a queue of which tasks were enqueued, with the time of the last one."""
+    return Call(
+        "ZRANGEBYSCORE",
+        (queue_keys(queue).enqueued,),
+        ("-inf", "+inf", "WITHSCORES"),
+        replies.parse_scores,
+        is_script=False,
+    )
+
+
+def numbers_of_minute(queue: str, minute: int) -> Call[dict[str, Counts]]:
+    """Read the numbers of a minute, by job.
+
+    Args:
+        queue: name of the queue.
+        minute: minutes since 1970.
+    """
+    key = queue_keys(queue).minute_prefix + str(minute)
+    return Call("HGETALL", (key,), (), replies.parse_numbers, is_script=False)
+
+
+def numbers_of_hour(queue: str, hour: int) -> Call[dict[str, Counts]]:
+    """Read the numbers of an hour, by job.
+
+    The tasks that were enqueued since the minute of `rolled` are not in it yet.
+
+    Args:
+        queue: name of the queue.
+        hour: hours since 1970.
+    """
+    key = queue_keys(queue).hour_prefix + str(hour)
+    return Call("HGETALL", (key,), (), replies.parse_numbers, is_script=False)
+
+
+def rolled(queue: str) -> Call[int]:
+    """Read the last minute whose enqueued tasks are in the numbers of its hour; 0: none is."""
+    return Call(
+        "HMGET", (queue_keys(queue).meta,), ("rolled",), replies.parse_rolled, is_script=False
     )
 
 

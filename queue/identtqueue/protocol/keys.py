@@ -62,18 +62,23 @@ class QueueKeys:
         "audit",
         "base",
         "blocked",
+        "counted",
         "cron",
         "dead",
         "doorbell",
         "draining",
         "ended",
+        "enqueued",
         "expiring",
         "held_prefix",
+        "hour_prefix",
         "inflight_prefix",
         "info",
         "isolating",
+        "jobs",
         "limits",
         "meta",
+        "minute_prefix",
         "paused",
         "paused_jobs",
         "pending",
@@ -110,7 +115,8 @@ class QueueKeys:
         self.expiring = base + "expiring"  # ZSET id that has not started -> when it expires (ms)
         self.paused = base + "paused"  # STRING: since when (ms); while it exists, no claims
         self.paused_jobs = base + "paused_jobs"  # HASH job whose tasks are held -> since when (ms)
-        self.meta = base + "meta"  # HASH protocol -> major version
+        # HASH protocol -> major version; rolled -> last minute whose enqueues are in its hour
+        self.meta = base + "meta"
         self.stats = base + "stats"  # HASH of monotone counters
         self.task_prefix = base + "task:"  # HASH per id
         self.inflight_prefix = base + "inflight:"  # LIST per incarnation: the ids it owns
@@ -130,6 +136,12 @@ class QueueKeys:
         # and options of its tasks (msgpack); last:<schedule> -> when it has fired last (ms)
         self.cron = base + "cron"
         self.audit = base + "audit"  # LIST of what administrators did (msgpack), newest first
+        self.jobs = base + "jobs"  # HASH job -> what workers have declared about it (msgpack)
+        self.enqueued = base + "enqueued"  # ZSET job -> last enqueue (ms), to the minute
+        # HASH per minute and per hour since 1970, with a TTL: see `protocol/counting.py`
+        self.minute_prefix = base + "minute:"
+        self.hour_prefix = base + "hour:"
+        self.counted = base + "counted"  # HASH worker incarnation -> number of its last report
         self.doorbell = Channel(base + "doorbell")  # rings when `pending` is no longer empty
 
     def task(self, task_id: str) -> str:
@@ -207,9 +219,18 @@ def old_patterns(queues: Sequence[str]) -> list[str]:
     return [*queues, old_status("*"), old_result("*")] if queues else ["*"]
 
 
+QUEUES: Final = f"{ROOT}:queues"
+"""ZSET queue -> last activity (ms): the registry of queues. No other key belongs to no queue."""
+
+
 def absent(key: str) -> str:
-    """Return a key of the same queue that never exists; `wire.words` says what it is for."""
-    return key[: key.index("}:") + 2] + "absent"
+    """Return a key of the same queue that never exists; `wire.words` says what it is for.
+
+    The registry of queues belongs to no queue, and its scripts use no other key: for it, the
+    answer is empty.
+    """
+    queue, end, _ = key.partition("}:")
+    return f"{queue}{end}absent" if end else ""
 
 
 CONTROL_PREFIX: Final = f"{ROOT}:control:"

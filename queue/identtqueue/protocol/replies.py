@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from identtqueue.errors import PayloadUndecodable, ProtocolMismatch
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import codec
+from identtqueue.protocol import codec, counting
 from identtqueue.protocol.answers import (
     Ack,
     Adopted,
@@ -101,6 +101,41 @@ def parse_scheduled(reply: list[Any]) -> list[Scheduled]:
         Scheduled(task_id.decode(), int(float(due)))
         for task_id, due in zip(flat[::2], flat[1::2], strict=True)
     ]
+
+
+def parse_scores(reply: list[Any]) -> dict[str, int]:
+    """Parse the members of a ZSET with their times in ms: in pairs by RESP2, else as lists."""
+    return {item.task_id: item.due_ms for item in parse_scheduled(reply)}
+
+
+def parse_declarations(reply: list[Any] | Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
+    """Parse what workers have declared about jobs. What is no map is left out."""
+    found = {}
+    for name, packed in _fields(reply):
+        try:
+            declared = codec.decode_value(packed)
+        except PayloadUndecodable:
+            continue
+        if isinstance(declared, dict):
+            found[name.decode(errors="replace")] = declared
+    return found
+
+
+def parse_numbers(reply: list[Any] | Mapping[bytes, bytes]) -> dict[str, counting.Counts]:
+    """Parse the numbers of a minute or an hour, by job."""
+    return counting.parse_numbers(_fields(reply))
+
+
+def _fields(reply: list[Any] | Mapping[bytes, bytes]) -> list[tuple[bytes, bytes]]:
+    """Return names and values of a HASH: in pairs by RESP2, as a map by RESP3."""
+    if isinstance(reply, Mapping):
+        return list(reply.items())
+    return list(zip(reply[::2], reply[1::2], strict=True))
+
+
+def parse_rolled(reply: list[bytes | None]) -> int:
+    """Parse the last minute whose enqueued tasks are in the numbers of its hour; 0: none is."""
+    return int(reply[0] or 0)
 
 
 def parse_all(reply: list[bytes]) -> list[bytes]:

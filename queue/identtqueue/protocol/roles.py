@@ -55,7 +55,10 @@ _PLAIN: Final[dict[Role, tuple[str, ...]]] = {
     Role.PRODUCER: ("hmget",),
     Role.WORKER: ("blpop", "hmget", "lrange", "zrangebyscore", "pubsub|numsub"),
     Role.OPERATOR: ("zrangebyscore", "pubsub|numsub"),
-    Role.ADMIN: ("hmget", "hstrlen", "lrange", "zrevrange", "zrangebyscore", "pubsub|numsub"),
+    Role.ADMIN: (
+        *("hgetall", "hmget", "hstrlen", "lrange", "time", "zrevrange", "zrangebyscore"),
+        "pubsub|numsub",
+    ),
 }
 _PLAIN[Role.BRIDGE] = (*_PLAIN[Role.WORKER], "blmove", "zrange", "get", "lindex", "lpos")
 
@@ -85,11 +88,13 @@ def rules(role: Role, queues: Sequence[str] = ()) -> list[str]:
     inside = (command.lower() for command in script_commands(role))
     commands = {*_CONNECTION, *_LISTENING, *_TOPOLOGY, *_PLAIN[role], *inside}
     channels = [f"{keys.ROOT}:{place}*" for place in places]
+    registry = [f"~{keys.QUEUES}"] if queues and role is not Role.OPERATOR else []
     if queues:
         channels += [keys.CONTROL_PREFIX + "*", keys.REPLY_PREFIX + "*"]
     return [
         "resetkeys",
         *(f"~{keys.ROOT}:{place}*" for place in places),
+        *registry,
         *(f"~{pattern}" for pattern in old_keys),
         "resetchannels",
         *(f"&{channel}" for channel in channels),

@@ -180,11 +180,17 @@ TRANSITIONS: Final = (
 
 SERVICES: Final = (
     Service(
+        "enlist",
+        "notes in the registry that queues are in use, and forgets those that no longer are",
+        "client, worker",
+    ),
+    Service(
         "register",
-        "a worker incarnation takes its first lease and declares its jobs' limits; checks the "
-        "protocol version",
+        "a worker incarnation takes its first lease and declares its jobs; checks the protocol "
+        "version",
         "worker",
     ),
+    Service("count", "adds what a worker has counted to the numbers of the queue", "worker"),
     Service("extend", "renews the lease of a worker that still has one", "worker"),
     Service("leave", "gives the lease back when nothing is in flight", "worker"),
     Service("drain", "asks workers to stop fetching, or calls them back", "operator"),

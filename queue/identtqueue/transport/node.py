@@ -98,7 +98,9 @@ class Node:
 
     async def open(self) -> AbstractConnection:
         """Connect and log in: see `Owner.open`."""
-        return await open_connection(self._settings, self._client_name, self.server)
+        connection = await open_connection(self._settings, self._client_name, self.server)
+        self._outage.opened(f"{self._client_name} {self.server}")
+        return connection
 
     async def send(self, link: Link, batch: list[Waiting]) -> list[Any]:
         """Send a batch, with ASKING before each call that needs it: see `Owner.send`."""

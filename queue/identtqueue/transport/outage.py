@@ -35,8 +35,11 @@ class Outage:
         self._since = 0.0
         self._quiet_until = float("-inf")
         self._logged = False
+        self._opened: set[str] = set()
         self.calm_since = float("-inf")
         """Monotonic time since which no reporter fails; infinity while one does."""
+        self.reconnects = 0
+        """How many connections were opened again, after they had been lost."""
 
     @property
     def refusal(self) -> str:
@@ -81,6 +84,16 @@ class Outage:
                 return
             seconds = self._clock() - self._since
         logger.warning("Redis works again, after %.1f s", seconds)
+
+    def opened(self, connection: str) -> None:
+        """Note that a connection is open.
+
+        Args:
+            connection: its name, the same each time that it is opened.
+        """
+        with self._lock:
+            self.reconnects += connection in self._opened
+            self._opened.add(connection)
 
     def gave_up(self, who: str) -> None:
         """Note that a reporter does not try again, because its caller gets the error."""

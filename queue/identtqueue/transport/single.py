@@ -72,7 +72,9 @@ class SingleServer:
 
     async def open(self) -> AbstractConnection:
         """Connect and log in: see `Owner.open`."""
-        return await open_connection(self._settings, self._client_name)
+        connection = await open_connection(self._settings, self._client_name)
+        self._outage.opened(self._client_name)
+        return connection
 
     async def send(self, link: Link, batch: list[Waiting]) -> list[Any]:
         """Send a batch: see `Owner.send`."""

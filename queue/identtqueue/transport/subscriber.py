@@ -155,6 +155,7 @@ class Subscriber:
         while True:
             try:
                 self._connection = await open_connection(self._settings, self._client_name)
+                self._outage.opened(self._client_name)
                 link = Link(self._connection, self._settings.response_timeout_seconds)
                 if self._channels:
                     await self._send("SUBSCRIBE", *self._names(self._channels))

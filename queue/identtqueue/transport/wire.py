@@ -60,8 +60,7 @@ def words(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> tu
     loaded = script(call.name)
     if len(call.keys) != loaded.key_count:
         raise ValueError(f"{call.name} takes {loaded.key_count} keys, got {len(call.keys)}")
-    if in_cluster:
-        guard = keys.absent(call.keys[0])
+    if in_cluster and (guard := keys.absent(call.keys[0])):
         return ("EVALSHA", loaded.sha, loaded.key_count + 1, *call.keys, guard, *call.args)
     return ("EVALSHA", loaded.sha, loaded.key_count, *call.keys, *call.args)
 

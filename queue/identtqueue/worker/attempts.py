@@ -16,13 +16,14 @@ from collections.abc import Callable, KeysView
 from typing import Final, Protocol
 
 from identtqueue.errors import TimedOut
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt
 from identtqueue.worker import contain
 from identtqueue.worker.attempt_log import log_about, log_end, log_refusal
+from identtqueue.worker.counts import Counters
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.leftovers import Leftovers
-from identtqueue.worker.metrics import Counters
 from identtqueue.worker.outcome import Aborted, Outcome, Succeeded
 from identtqueue.worker.running import Running
 from identtqueue.worker.slots import Slots
@@ -245,11 +246,14 @@ class Attempts:
             text = "was cancelled %s, but its job caught the CancelledError and returned: the "
             text += "returned value is its result"
             log_about(logger, logging.WARNING, entry.attempt, text, entry.cut_off_why)
-        waited, ran = entry.attempt.waited_ms / 1000, time.monotonic() - entry.started
-        self._counters.ended_one(entry.attempt.queue, outcome.name, waited, ran)
-        log_end(entry.attempt, outcome, waited, ran)
+        attempt, ran = entry.attempt, time.monotonic() - entry.started
+        counts = entry.counts
+        if counts is None:  # its task was not decoded
+            counts = self._counters.start(attempt.queue, codec.function_name_of(attempt.payload))
+        counts.end(outcome, attempt.waited_ms, ran)
+        log_end(attempt, outcome, attempt.waited_ms / 1000, ran)
         assert self._reports is not None
-        self._reports.put(entry.attempt, outcome)
+        self._reports.put(attempt, outcome)
 
     # --- cancelling ---
 

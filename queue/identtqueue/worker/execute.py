@@ -18,13 +18,14 @@ from identtqueue.bounds import is_number
 from identtqueue.errors import BadArguments, InvalidInput, TimedOut, UnknownJob
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy, asked_seconds, is_one_of
-from identtqueue.task import Failure, Task
+from identtqueue.schedule import CRON_MARK, due_at_ms
+from identtqueue.task import Attempt, Failure, Task
 from identtqueue.worker import observers
 from identtqueue.worker.attempt_log import log_about
 from identtqueue.worker.context import Context
+from identtqueue.worker.counts import Counters
 from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
 from identtqueue.worker.hooks import Hooks
-from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
 from identtqueue.worker.outcome import Declined, Failed, Outcome, Released, Retried, Succeeded
 from identtqueue.worker.processes.pool import Processes
@@ -61,7 +62,7 @@ class Executor:
         max_payload_bytes: largest encoded result; a larger one fails the task.
         processes: run the jobs that need a process.
         hooks: called around each attempt.
-        counters: count the errors of hooks.
+        counters: count the attempts that start, and the errors of hooks.
         most_abandoned_threads: with this many abandoned threads the worker takes no more tasks.
         obstacles: notified when a thread or a process cannot be started.
         declines: whether tasks that cannot run here are left to other workers, instead of failed.
@@ -144,7 +145,11 @@ class Executor:
         return outcome
 
     async def _call(self, running: Running) -> bytes:
-        task = running.task = codec.decode_task(running.attempt.payload)
+        attempt = running.attempt
+        task = running.task = codec.decode_task(attempt.payload)
+        running.counts = self._counters.start(attempt.queue, task.function_name)
+        if CRON_MARK in attempt.task_id:
+            self._note_lateness(attempt, task)
         job = running.job = self._registry.resolve(task.function_name)
         if job.run_in == "process":
             return await self._in_process(running, task, job)
@@ -164,6 +169,13 @@ class Executor:
         value = await self._in_time(running, task, job, start)
         running.stage = Stage.AFTER
         return codec.encode_value(value, self._max_payload_bytes)
+
+    def _note_lateness(self, attempt: Attempt, task: Task) -> None:
+        """Count how late a firing of a schedule starts, at its first attempt."""
+        due_ms = due_at_ms(attempt.task_id)
+        if due_ms is not None and attempt.number == 1:
+            late_seconds = max(0.0, (attempt.started_at_ms - due_ms) / 1000)
+            self._counters.fire(attempt.queue, task.function_name, late_seconds)
 
     async def _in_process(self, running: Running, task: Task, job: Job) -> bytes:
         payload = running.attempt.payload

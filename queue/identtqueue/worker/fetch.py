@@ -57,6 +57,8 @@ class Fetcher:
         outage: logs trouble with Redis.
         draining: while it is true, nothing is claimed.
         on_refused: called when a claim was refused, because the lease is lost or the worker drains.
+        on_claim: called with the queue of each claim that Redis has answered, and how many seconds
+            that took.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Fetcher:
         outage: Outage,
         draining: Draining,
         on_refused: Callable[[Claim], None],
+        on_claim: Callable[[str, float], None],
     ) -> None:
         self._redis = redis
         self._worker_id = worker_id
@@ -86,6 +89,7 @@ class Fetcher:
         self._start = start
         self._outage = outage
         self._on_refused = on_refused
+        self._on_claim = on_claim
         self._loop = asyncio.get_running_loop()
         self._next_due: dict[str, float] = {}  # queue -> loop time of its next scheduled task
         self._bells = Bells(redis.settings, on_late=self._late)
@@ -257,8 +261,10 @@ class Fetcher:
             queue, self._worker_id, limit, idle=idle, shelves=self._shelves.of(queue)
         )
         self._slots.reserve(limit)
+        asked_at = self._loop.time()
         try:
             claimed = await self._redis.run(call, retry_for_seconds=self._claim_patience)
+            self._on_claim(queue, self._loop.time() - asked_at)
             if claimed.status in (Claim.LOST, Claim.DRAINING):
                 return claimed.status
             self._note(queue, claimed)

@@ -30,7 +30,7 @@ from identtqueue.errors import InvalidInput
 from identtqueue.signature import check_hook
 from identtqueue.worker.attempt_log import fields_of_context
 from identtqueue.worker.context import Context
-from identtqueue.worker.metrics import Counters
+from identtqueue.worker.counts import Counters
 from identtqueue.worker.outcome import Outcome
 from identtqueue.worker_state import S
 

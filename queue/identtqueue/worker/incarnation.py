@@ -25,13 +25,14 @@ from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker.attempts import Attempts
 from identtqueue.worker.control import Control
+from identtqueue.worker.count_reports import CountReports
+from identtqueue.worker.counts import Counters
 from identtqueue.worker.draining import Draining
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.fetch import Fetcher
 from identtqueue.worker.finish import Finisher
 from identtqueue.worker.handback import hand_back
 from identtqueue.worker.leftovers import Leftovers
-from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.order import FairOrder, QueueOrder, StrictOrder
 from identtqueue.worker.outcome import Disowned, Released
@@ -89,6 +90,7 @@ class Incarnation:
         self._redis = redis
         self._settings = settings
         self._registration = registration
+        self._counters = counters
         self._outage = outage
         self._loop = asyncio.get_running_loop()
         self._owner: asyncio.Task[Any] | None = None  # its cancellation ends this incarnation
@@ -115,6 +117,7 @@ class Incarnation:
         )
         self._attempts.report_to(self._finisher)
         self._upkeep = self._new_upkeep()
+        self._count_reports = CountReports(redis, self.worker_id, settings.queues, counters)
         self._control = Control(
             redis, self.worker_id, self._attempts, on_drain=self._set_draining, outage=outage
         )
@@ -133,6 +136,7 @@ class Incarnation:
             outage=self._outage,
             draining=self._draining,
             on_refused=self._on_refused,
+            on_claim=self._counters.claim,
         )
 
     def _new_upkeep(self) -> Upkeep:
@@ -273,6 +277,7 @@ class Incarnation:
                 ("finish", self._finisher.run()),
                 ("upkeep", self._upkeep.run()),
                 ("overdue attempts", self._attempts.look_after()),
+                ("counts", self._count_reports.run()),
             )
         ]
 
@@ -314,9 +319,15 @@ class Incarnation:
         # owned by this worker.
         if loops and loops[1].done():  # cancelled, with all tasks of the event loop
             loops.append(self._loop.create_task(self._finisher.run(), name="finish"))
-        await bounded("recording the last outcomes", self._finisher.flushed(), FLUSH_SECONDS)
+        await bounded("recording the last outcomes", self._record_last(), FLUSH_SECONDS)
         # 5. Stop the heartbeat. 6. Give the lease back.
         await self._registration.end()
+
+    async def _record_last(self) -> None:
+        """Wait until all outcomes are recorded, and report what was counted at last."""
+        await self._finisher.flushed()
+        if self._registration.has_begun and self._outage.calm_since < math.inf:
+            await self._count_reports.report()
 
     async def _wait_for_attempts(self, loops: list[asyncio.Task[None]], seconds: float) -> None:
         waits = [

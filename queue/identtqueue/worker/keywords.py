@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, Generic, TypedDict
 
 from identtqueue.retry import RetryPolicy
@@ -27,6 +27,7 @@ class SettingKeywords(TypedDict, total=False):
     grace_seconds: float
     max_loop_block_seconds: float
     http_port: int | None
+    metrics_buckets: Sequence[float]
     max_payload_bytes: int
     max_tasks_per_process: int | None
     max_abandoned_threads: int | None

@@ -1,60 +1,26 @@
-"""Metrics of a worker: plain numbers on the hot path, converted when Prometheus asks."""
+"""Metrics of a worker, converted from its plain numbers (`counts`) when Prometheus asks."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib import metadata
 from typing import TYPE_CHECKING, Final
+
+from identtqueue.protocol.counting import OTHER, Number
+from identtqueue.worker.counts import Counters, Durations, JobCounts
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
-"""Upper bounds of the histograms in seconds, from a no-op to a job that reads a long document."""
+MOST_LABELLED: Final = 200
+"""How many pairs of queue and job get series of their own in Prometheus: those that ran first. The
+others are added up under the job "(other)"."""
 
-
-@dataclass(slots=True)
-class Histogram:
-    """Counts per bucket, and the sum of all values."""
-
-    counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
-    total: float = 0.0
-
-    def observe(self, seconds: float) -> None:
-        """Count one duration."""
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
-        self.total += seconds
-
-    def cumulative(self) -> list[tuple[str, float]]:
-        """Return cumulative counts by upper bound, as Prometheus expects them."""
-        rows, running = [], 0
-        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
-            running += count
-            rows.append((bound, float(running)))
-        return rows
-
-
-@dataclass(slots=True)
-class Counters:
-    """Counters of one worker, over all its incarnations. They only grow."""
-
-    ended: dict[tuple[str, str], int] = field(default_factory=dict)  # (queue, outcome) -> number
-    waited: dict[str, Histogram] = field(default_factory=dict)
-    ran: dict[str, Histogram] = field(default_factory=dict)
-    left_attempts: int = 0
-    hook_errors: int = 0
-    killed_processes: int = 0
-    died_processes: int = 0
-
-    def ended_one(self, queue: str, outcome: str, waited: float, ran: float) -> None:
-        """Count one attempt that has ended."""
-        key = (queue, outcome)
-        self.ended[key] = self.ended.get(key, 0) + 1
-        if queue not in self.ran:
-            self.waited[queue], self.ran[queue] = Histogram(), Histogram()
-        self.waited[queue].observe(waited)
-        self.ran[queue].observe(ran)
+_OUTCOMES: Final = {
+    place: place.name.lower() for place in Number if Number.STARTED < place < Number.WAITED_US
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +34,7 @@ class Gauges:
         abandoned_attempts: attempts left behind that still run in the event loop.
         processes: processes for jobs.
         draining: whether the worker drains.
+        reconnects: connections to Redis that were opened again, since the worker was made.
     """
 
     running: int
@@ -76,6 +43,7 @@ class Gauges:
     abandoned_attempts: int
     processes: int
     draining: bool
+    reconnects: int = 0
 
 
 class Metrics:
@@ -92,23 +60,88 @@ class Metrics:
 
     def collect(self) -> Iterator[Metric]:
         """Convert the numbers to Prometheus metrics."""
-        yield from _counts(self._counters)
-        yield from _durations(self._counters)
-        yield from _levels(self._gauges())
+        gauges = self._gauges()
+        jobs = _labelled(self._counters)
+        yield from _attempts(jobs)
+        yield from _events(self._counters, gauges)
+        yield from _durations(self._counters, jobs)
+        yield from _levels(gauges)
+        yield build_info()
+
+
+def build_info() -> Metric:
+    """Return the metric that says which version of the library runs on which Python."""
+    from prometheus_client.core import GaugeMetricFamily  # noqa: PLC0415
+
+    family = GaugeMetricFamily(
+        "identtqueue_build_info",
+        "1; the labels name the versions of identtqueue and of Python.",
+        labels=["version", "python"],
+    )
+    try:
+        version = metadata.version("identtqueue")
+    except metadata.PackageNotFoundError:  # it runs from a checkout that is not installed
+        version = "unknown"
+    family.add_metric([version, platform.python_version()], 1)
+    return family
+
+
+def _labelled(counters: Counters) -> Mapping[tuple[str, str], JobCounts]:
+    """Return the numbers by the labels under which they are shown."""
+    found: dict[tuple[str, str], JobCounts] = {}
+    for number, ((queue, job), counts) in enumerate(list(counters.by_job.items())):
+        if number < MOST_LABELLED:
+            found[queue, job] = counts
+        else:
+            others = found.get((queue, OTHER))
+            sum_of = JobCounts(counters.bounds) if others is None else others
+            found[queue, OTHER] = _added(sum_of, counts, counters)
+    return found
+
+
+def _added(first: JobCounts, second: JobCounts, counters: Counters) -> JobCounts:
+    """Add the numbers of two jobs."""
+    added = JobCounts(counters.bounds)
+    added.numbers = [a + b for a, b in zip(first.numbers, second.numbers, strict=True)]
+    for errors in (first.errors, second.errors):
+        for kind, number in list(errors.items()):
+            added.errors[kind] = added.errors.get(kind, 0) + number
+    return added
 
 
 # `prometheus_client` takes 8 MB, so it is imported only where /metrics needs it.
 
 
-def _counts(counters: Counters) -> Iterator[Metric]:
+def _attempts(jobs: Mapping[tuple[str, str], JobCounts]) -> Iterator[Metric]:
     from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415
 
-    ended = CounterMetricFamily(
-        "identtqueue_attempts", "Attempts that have ended.", labels=["queue", "outcome"]
+    of_job = ["queue", "job"]
+    started = CounterMetricFamily(
+        "identtqueue_attempts_started", "Attempts that were started.", labels=of_job
     )
-    for (queue, outcome), number in list(counters.ended.items()):
-        ended.add_metric([queue, outcome], number)
+    ended = CounterMetricFamily(
+        "identtqueue_attempts", "Attempts that have ended.", labels=[*of_job, "outcome"]
+    )
+    failures = CounterMetricFamily(
+        "identtqueue_failures",
+        "Attempts that have failed, by the type of their error.",
+        labels=[*of_job, "error"],
+    )
+    for labels, counts in jobs.items():
+        started.add_metric(labels, counts.numbers[Number.STARTED])
+        for place, outcome in _OUTCOMES.items():
+            if counts.numbers[place]:
+                ended.add_metric([*labels, outcome], counts.numbers[place])
+        for kind, number in list(counts.errors.items()):
+            failures.add_metric([*labels, kind], number)
+    yield started
     yield ended
+    yield failures
+
+
+def _events(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
+    from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415
+
     yield CounterMetricFamily(
         "identtqueue_hook_errors", "Errors of after_task hooks.", value=counters.hook_errors
     )
@@ -123,19 +156,53 @@ def _counts(counters: Counters) -> Iterator[Metric]:
     ends.add_metric(["killed"], counters.killed_processes)
     ends.add_metric(["died"], counters.died_processes)
     yield ends
+    yield CounterMetricFamily(
+        "identtqueue_reconnects",
+        "Connections to Redis that were opened again after they had been lost.",
+        value=gauges.reconnects,
+    )
 
 
-def _durations(counters: Counters) -> Iterator[Metric]:
+def _durations(counters: Counters, jobs: Mapping[tuple[str, str], JobCounts]) -> Iterator[Metric]:
     from prometheus_client.core import HistogramMetricFamily  # noqa: PLC0415
 
-    for name, text, histograms in (
-        ("identtqueue_wait_seconds", "Time pending before the attempt.", counters.waited),
-        ("identtqueue_run_seconds", "Time that the attempt ran.", counters.ran),
-    ):
-        family = HistogramMetricFamily(name, text, labels=["queue"])
-        for queue, histogram in list(histograms.items()):
-            family.add_metric([queue], histogram.cumulative(), histogram.total)
-        yield family
+    of_job = ["queue", "job"]
+    waits = HistogramMetricFamily(
+        "identtqueue_wait_seconds", "Time pending before the attempt.", labels=of_job
+    )
+    runs = HistogramMetricFamily(
+        "identtqueue_run_seconds", "Time that the attempt ran.", labels=of_job
+    )
+    for labels, counts in jobs.items():
+        numbers = counts.numbers
+        waits.add_metric(labels, counters.cumulative(counts.waits), numbers[Number.WAITED_US] / 1e6)
+        runs.add_metric(labels, counters.cumulative(counts.runs), numbers[Number.RAN_US] / 1e6)
+    yield waits
+    yield runs
+    claims = HistogramMetricFamily(
+        "identtqueue_claim_seconds",
+        "Time from the request for tasks to the answer of Redis.",
+        labels=["queue"],
+    )
+    for queue, durations in list(counters.claimed.items()):
+        claims.add_metric([queue], _cumulative(durations), durations.total)
+    yield claims
+    late = HistogramMetricFamily(
+        "identtqueue_cron_lateness_seconds",
+        "Time from when a schedule was due to the start of its task.",
+        labels=of_job,
+    )
+    for labels, durations in list(counters.cron_late.items()):
+        late.add_metric(labels, _cumulative(durations), durations.total)
+    yield late
+
+
+def _cumulative(durations: Durations) -> list[tuple[str, float]]:
+    rows, running = [], 0
+    for bound, count in zip((*map(str, durations.bounds), "+Inf"), durations.counts, strict=True):
+        running += count
+        rows.append((bound, float(running)))
+    return rows
 
 
 def _levels(gauges: Gauges) -> Iterator[Metric]:

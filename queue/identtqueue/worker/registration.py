@@ -39,6 +39,7 @@ class Registration:
         settings: the worker's settings.
         identity: where the worker runs: host, pod, container and process.
         limits: limits of the jobs by name, which are declared to each queue.
+        declarations: what else is declared about these jobs (see `JobInfo`).
         outage: logs trouble with Redis.
         may_renew: called in the heartbeat's thread. While it returns False, the leases are not
             renewed.
@@ -56,6 +57,7 @@ class Registration:
         settings: WorkerSettings,
         identity: Identity,
         limits: Mapping[str, JobLimits],
+        declarations: Mapping[str, Mapping[str, Any]],
         outage: Outage,
         *,
         may_renew: Callable[[], bool],
@@ -66,6 +68,7 @@ class Registration:
         self._redis = redis
         self._settings = settings
         self._limits = limits
+        self._declarations = declarations
         self._outage = outage
         self._loop = asyncio.get_running_loop()
         self._on_answer: Callable[[Lease], None] = lambda _: None
@@ -143,7 +146,9 @@ class Registration:
         lease_ms, info = self._settings.lease_ms, self._info(await self._clock_ahead_ms())
         await self._redis.run_all(
             [
-                commands.register(queue, self.worker_id, lease_ms, info, self._limits)
+                commands.register(
+                    queue, self.worker_id, lease_ms, info, self._limits, self._declarations
+                )
                 for queue in self._settings.queues
             ]
         )

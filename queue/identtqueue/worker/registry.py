@@ -10,7 +10,7 @@ from identtqueue.errors import BadArguments, InvalidInput, NotSerializable, Unkn
 from identtqueue.job_options import JobOptions
 from identtqueue.limits import JobLimits
 from identtqueue.protocol.conversion import Conversion, conversions
-from identtqueue.signature import Parameters, is_async, place
+from identtqueue.signature import Parameters, is_async, module_of, place
 from identtqueue.worker.context import JobFunction
 from identtqueue.worker.job_hash import signature_hash
 from identtqueue.worker.reference import reference_to
@@ -51,6 +51,15 @@ class Job(JobOptions):
         if run_in == "process":
             reference = reference_to(f"job {self.name}", self.function)
             object.__setattr__(self, "reference", reference)
+
+    @property
+    def declaration(self) -> Mapping[str, Any]:
+        """What is declared about the job in Redis: see `JobInfo`."""
+        return {
+            "parameters": Parameters(self.name, self.function).names,
+            "hidden": [],
+            "module": module_of(self.function),
+        }
 
     def takes(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:
         """Check arguments: return why the function can't be called with them; None: it can."""
@@ -135,6 +144,11 @@ class Registry:
     def limits(self) -> Mapping[str, JobLimits]:
         """Limits of each job by name. Jobs without limits are included: they may have had some."""
         return {name: job.limits for name, job in self._jobs.items()}
+
+    @property
+    def declarations(self) -> Mapping[str, Mapping[str, Any]]:
+        """What this worker declares about each of its jobs, for those who look at its queues."""
+        return {name: job.declaration for name, job in self._jobs.items()}
 
     def signature(self, name: str) -> str:
         """Return the signature of a job here. In other workers the job may take other arguments."""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from identtqueue.task import Attempt, Task
 from identtqueue.worker.context import Context
+from identtqueue.worker.counts import JobCounts
 from identtqueue.worker.outcome import Outcome, Released
 from identtqueue.worker.registry import Job
 
@@ -39,6 +40,7 @@ class Running:
         stage: how far it has come.
         task: the task, decoded from the payload; None: not decoded yet.
         job: the job that the task names; None: not found yet.
+        counts: the numbers of that job; None: the task is not decoded yet.
         context: the context that its job is handed; None: not made yet.
         send_progress: takes encoded progress of the job. May be called in any thread.
         ended: whether its outcome was handed to the finisher.
@@ -56,6 +58,7 @@ class Running:
     stage = Stage.BEFORE
     task: Task | None = None
     job: Job | None = None
+    counts: JobCounts | None = None
     context: Context | None = None
     send_progress: Callable[[bytes], None]
     begun = ended = left = False

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Final, Literal
 
 from identtqueue.bounds import is_number
@@ -13,6 +14,7 @@ from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.task import check_queue_name
+from identtqueue.worker.counts import DEFAULT_BUCKETS
 from identtqueue.worker.hooks import Hooks
 
 QueueOrderName = Literal["fair", "strict"]
@@ -21,6 +23,9 @@ HEAVIEST: Final = 1_000
 """Largest weight of a queue. The TaskQueue resource has the same limit."""
 
 HIGHEST_PORT: Final = 65_535
+
+MOST_BUCKETS: Final = 50
+"""Most buckets of a histogram. Prometheus keeps a series for each, per queue and job."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +62,8 @@ class WorkerSettings:
         max_abandoned_threads: number of threads left behind by cut-off jobs at which the worker
             stops taking tasks, until some of them have ended; None: as many as `concurrency`, at
             least 10.
+        metrics_buckets: upper bounds of the histograms in /metrics in seconds, ascending, at most
+            50. The counters that Redis keeps have bounds of their own.
         max_payload_bytes: largest encoded result; a larger one fails the task.
         max_tasks_per_process: attempts after which a process for jobs is replaced, against code
             that leaks memory; None: never.
@@ -79,6 +86,7 @@ class WorkerSettings:
     grace_seconds: float = 25.0
     max_loop_block_seconds: float = 30.0
     http_port: int | None = None
+    metrics_buckets: Sequence[float] = DEFAULT_BUCKETS
     max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES
     max_tasks_per_process: int | None = None
     max_abandoned_threads: int | None = None
@@ -98,6 +106,7 @@ class WorkerSettings:
             raise InvalidInput(f"retry={self.retry!r}: give RetryPolicy(max_retries=3)")
         if not all(isinstance(entry, Cron) for entry in self.cron):
             raise InvalidInput(f"cron={self.cron!r}: give a list of Cron(…)")
+        self._check_buckets()
         names = [(cron.queue or self.queues[0], cron.name) for cron in self.cron]
         if len(set(names)) < len(names):
             raise InvalidInput("two cron entries of one queue have the same name")
@@ -119,6 +128,21 @@ class WorkerSettings:
         port = self.http_port
         if not (port is None or (is_number(port, int) and port <= HIGHEST_PORT)):
             raise InvalidInput(f"http_port={port!r}: must be 0 to {HIGHEST_PORT}")
+
+    def _check_buckets(self) -> None:
+        buckets = self.metrics_buckets
+        rising = (
+            isinstance(buckets, Sequence)
+            and not isinstance(buckets, str)
+            and 1 <= len(buckets) <= MOST_BUCKETS
+            and all(is_number(bound) and bound > 0 for bound in buckets)
+            and all(a < b for a, b in pairwise(buckets))
+        )
+        if not rising:
+            raise InvalidInput(
+                f"metrics_buckets={buckets!r}: give 1 to {MOST_BUCKETS} seconds in ascending "
+                "order, as in (0.1, 1, 10)"
+            )
 
     def _check_order(self) -> None:
         if self.queue_order not in ("fair", "strict"):

@@ -19,6 +19,7 @@ from identtqueue.protocol.commands import SCHEDULE_KEPT_MS
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.schedule import Cron
 from identtqueue.transport.connection import AsyncRedis
+from identtqueue.transport.enlistment import Enlistment
 from identtqueue.transport.outage import Outage
 from identtqueue.worker import identity
 from identtqueue.worker.identity import Identity
@@ -89,6 +90,7 @@ class Upkeep:
         self._unrunnable_ms = round(unrunnable_seconds * 1000)
         self._outage = outage
         self._schedules = [_Schedule(entry, entry.queue or queues[0]) for entry in cron]
+        self._enlistment = Enlistment()
 
     async def run(self) -> None:
         """Maintain the queues until cancelled."""
@@ -122,6 +124,8 @@ class Upkeep:
                     await self._recover(queue, worker_id, waive_lease=True)
 
     async def _round(self) -> None:
+        for queue in {*self._queues, *(schedule.queue for schedule in self._schedules)}:
+            self._enlistment.note(self._redis, queue)
         now_ms, shelves = await self._promote()
         await self._tidy_up()
         for queue, names in shelves.items():
@@ -249,7 +253,7 @@ class _Schedule:
 
     def __init__(self, entry: Cron, queue: str) -> None:
         self._entry = entry
-        self._queue = queue
+        self.queue = queue
         self._task = new_task(
             Submission(queue, entry.function_name, entry.args, entry.kwargs, entry.options),
             codec.DEFAULT_MAX_PAYLOAD_BYTES,
@@ -264,10 +268,10 @@ class _Schedule:
         ahead = self._ahead(now_ms)
         if ahead == self._sent and now_ms < self._sent_at_ms + SCHEDULE_KEPT_MS / 3:
             return
-        firings = {self._entry.task_id(self._queue, fire_ms): fire_ms for fire_ms in ahead}
+        firings = {self._entry.task_id(self.queue, fire_ms): fire_ms for fire_ms in ahead}
         planned = await redis.run(
             commands.schedule(
-                self._queue,
+                self.queue,
                 self._entry.name,
                 self._definition,
                 self._task,

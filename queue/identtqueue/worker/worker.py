@@ -23,6 +23,7 @@ from identtqueue.transport.settings import RedisSettings
 from identtqueue.worker import leftovers, program, threads
 from identtqueue.worker.contain import exits_contained
 from identtqueue.worker.context import JobFunction
+from identtqueue.worker.counts import Counters
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.health import HealthServer
 from identtqueue.worker.hooks import (
@@ -36,7 +37,7 @@ from identtqueue.worker.identity import Identity
 from identtqueue.worker.incarnation import WIND_DOWN_SECONDS, End, Incarnation
 from identtqueue.worker.keywords import SETTING_NAMES, WORKER_NAMES, SettingKeywords
 from identtqueue.worker.leftovers import Leftovers
-from identtqueue.worker.metrics import Counters, Gauges, Metrics
+from identtqueue.worker.metrics import Gauges, Metrics
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.processes.child import is_child
 from identtqueue.worker.processes.pool import Processes
@@ -135,7 +136,7 @@ class Worker:
         self.redis_settings = RedisSettings.of(redis_address)
         self._make_state = check_state(state)
         self.state: Any = self._make_state()
-        self.counters = Counters()
+        self.counters = Counters(self.settings.metrics_buckets)
         self._registry = jobs if isinstance(jobs, Registry) else Registry(jobs)
         if not self._registry.limits:
             raise InvalidInput("a worker needs a job: jobs is empty")
@@ -275,6 +276,7 @@ class Worker:
             abandoned_attempts=len(self._leftovers),
             processes=len(self._pool) if self._pool is not None else 0,
             draining=life.draining if life else False,
+            reconnects=self._outage.reconnects,
         )
 
     @property
@@ -419,6 +421,7 @@ class Worker:
             self.settings,
             identity,
             self._registry.limits,
+            self._registry.declarations,
             self._outage,
             may_renew=self._watchdog.may_renew,
         )

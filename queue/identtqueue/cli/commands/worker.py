@@ -13,6 +13,7 @@ from click.core import ParameterSource
 from identtqueue import logs
 from identtqueue.cli import launch
 from identtqueue.cli.exits import errors_in_one_line
+from identtqueue.worker.counts import DEFAULT_BUCKETS
 from identtqueue.worker.settings import weighted_queues
 
 
@@ -118,6 +119,16 @@ from identtqueue.worker.settings import weighted_queues
     help="Serve /livez, /readyz and /metrics on this port. Default: do not serve them.",
 )
 @click.option(
+    "--metrics-buckets",
+    "metrics_buckets",
+    envvar="IDENTTQUEUE_METRICS_BUCKETS",
+    show_envvar=True,
+    metavar="SECONDS,…",
+    callback=lambda _context, _option, value: buckets(value),
+    help="Upper bounds of the histograms in /metrics, in seconds and in ascending order, as in "
+    "0.1,1,10. Default: 0.005 to 300, in twelve steps.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     default="INFO",
@@ -161,6 +172,20 @@ def worker(
     # The worker ended in order. A late signal must not make the process look killed.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+
+
+def buckets(text: str | None) -> tuple[float, ...]:
+    """Parse the value of `--metrics-buckets`; `WorkerSettings` checks the numbers.
+
+    Raises:
+        BadParameter: a part of it is not a number.
+    """
+    if text is None:
+        return DEFAULT_BUCKETS
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r}: give numbers, as in 0.1,1,10") from None
 
 
 def queue_words(given: Sequence[str]) -> Sequence[str]:

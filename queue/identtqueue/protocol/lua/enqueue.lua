@@ -1,10 +1,11 @@
 -- enqueue: (none) / succeeded / failed / cancelled -> pending / scheduled, for a batch
 -- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta  6 dead  7 tombstones
---       8 expiring
+--       8 expiring  9 enqueued
 -- ARGV  1 task_prefix  2 unique_prefix  3 doorbell  4 version: of the protocol
 --       5 answer: key under which the answer is kept, so that a repeated call does nothing; or
 --         empty
---       6.. per task: id, payload, function name, options (msgpack map, or empty)
+--       6 minute_prefix
+--       7.. per task: id, payload, function name, options (msgpack map, or empty)
 -- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); replace (the task replaces an
 --          ended one of the same id)
 -- Returns per task, in order: "ok" | "exists" | "unique" .. the id that holds the key;
@@ -18,6 +19,7 @@ local known = answer ~= '' and first_answer(answer)
 if known then return known end
 local now = now_ms()
 local length, queued, accepted, earliest = 0, 0, 0, false
+local by_job = {}  -- number of accepted tasks
 local before = false  -- number of pending tasks; false: the length of the list
 if redis.call('EXISTS', tombstones) == 1 then
   -- include lib/tombstones.lua
@@ -54,21 +56,19 @@ for i = LIST_START, #ARGV, 4 do
       redis.call('ZADD', scheduled, due, id)
       earliest = earliest or redis.call('ZRANK', scheduled, id) == 0
     end
-    if options.ttl then redis.call('HSET', key, 'ttl', options.ttl) end
-    if options.expires then
-      redis.call('HSET', key, 'expires_at', now + options.expires)
-      redis.call('ZADD', expiring, now + options.expires, id)
-    end
-    if options.unique then
-      redis.call('HSET', key, 'unique', options.unique, 'unique_ttl', options.unique_ttl)
-      redis.call('SET', unique_prefix .. options.unique, id, 'PX', options.unique_ttl)
+    if packed ~= '' then
+      -- include lib/keep_options.lua
+      keep_options(key, id, options, now, expiring, unique_prefix)
     end
     accepted = accepted + 1
+    by_job[name] = (by_job[name] or 0) + 1
     replies[#replies + 1] = 'ok'
   end
 end
 if accepted > 0 then
+  -- include lib/count_enqueued.lua
   redis.call('HINCRBY', stats, 'enqueued', accepted)
+  count_enqueued(minute_prefix, enqueued, by_job, now)
   if not protocol then redis.call('HSET', meta, 'protocol', version) end
 end
 if queued > 0 then ring(pending, wake, doorbell, before or length - queued)

@@ -1,8 +1,9 @@
 -- pause_cron: scheduled / (none) -> (none) / scheduled, for the firings of a cron entry that lie
 -- ahead. They are withdrawn, and no worker plans any until the entry is resumed
--- KEYS  1 cron  2 scheduled  3 stats  4 wake  5 expiring  6 audit  7 answer:<call>
+-- KEYS  1 cron  2 scheduled  3 stats  4 wake  5 expiring  6 audit  7 enqueued
+--       8 answer:<call>
 -- ARGV  1 task_prefix  2 unique_prefix  3 doorbell  4 name  5 order: "pause" | "resume"
---       6 note: for the audit list, or empty
+--       6 note: for the audit list, or empty  7 minute_prefix
 -- Returns "ok" | "as before" | "missing"
 -- include lib/now.lua
 -- include lib/pending.lua
@@ -33,7 +34,9 @@ else
 end
 redis.call('HSET', cron, name, cmsgpack.pack(entry))
 if new > 0 then
+  -- include lib/count_enqueued.lua
   redis.call('HINCRBY', stats, 'enqueued', new)
+  count_enqueued(minute_prefix, enqueued, {[entry.job] = new}, now)
   ring_for_schedule(wake, doorbell)
 end
 log_act(audit, note, 1, 1, now)

@@ -1,10 +1,11 @@
 -- receive: (none) / cancelled -> scheduled, for tasks that are moved here from another queue. They
 -- are due only after `hold_ms`. The mover removes them there in the meantime, and then lets them
 -- start: so a task is never in both queues and able to start in both
--- KEYS  1 scheduled  2 dead  3 stats  4 meta  5 expiring  6 audit  7 answer:<call>
+-- KEYS  1 scheduled  2 dead  3 stats  4 meta  5 expiring  6 audit  7 enqueued
+--       8 answer:<call>
 -- ARGV  1 task_prefix  2 unique_prefix  3 version: of the protocol  4 hold_ms
---       5 note: for the audit list, or empty
---       6.. per task: id, then the fields of its hash, in the order of FIELDS below; empty: none.
+--       5 note: for the audit list, or empty  6 minute_prefix
+--       7.. per task: id, then the fields of its hash, in the order of FIELDS below; empty: none.
 --       `origin` says which task it was
 -- Returns per task, in order: "ok" (also if it was received before) | "exists" (it is another one)
 --         | "unique"; or {"protocol", the version found}
@@ -16,7 +17,7 @@ local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
 local known = first_answer(answer)
 if known then return known end
-local now, replies, new = now_ms(), {}, 0
+local now, replies, new, by_job = now_ms(), {}, 0, {}
 local FIELDS = {'origin', 'payload', 'function', 'enqueued_at', 'expires_at', 'ttl', 'unique',
   'unique_ttl', 'tags'}
 
@@ -37,7 +38,8 @@ local function receive(id, fields)
   if fields.unique then
     redis.call('SET', unique_prefix .. fields.unique, id, 'PX', fields.unique_ttl or 86400000)
   end
-  new = new + 1
+  local job = fields['function']
+  new, by_job[job] = new + 1, (by_job[job] or 0) + 1
   return 'ok'
 end
 
@@ -49,7 +51,9 @@ for i = LIST_START, #ARGV, #FIELDS + 1 do
   replies[#replies + 1] = receive(ARGV[i], fields)
 end
 if new > 0 then
+  -- include lib/count_enqueued.lua
   redis.call('HINCRBY', stats, 'enqueued', new)
+  count_enqueued(minute_prefix, enqueued, by_job, now)
   if not protocol then redis.call('HSET', meta, 'protocol', version) end
 end
 add_up(audit, note, #replies, new, now)

@@ -3,12 +3,12 @@
 -- than the limit if that is fewer, becomes a suspect. Only a task that ran alone is buried: of
 -- several it would not be certain which one is to blame
 -- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining  5 pending  6 wake  7 dead  8 stats
---       9 blocked  10 tombstones  11 suspects
+--       9 blocked  10 tombstones  11 suspects  12 counted
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 doorbell
 --       5 evidence: "waive" (its death is certain) or "expired" (its lease must have run out)
 --       6 most_losses: allowed before a task is buried  7 failure: encoded, of a buried task
 --       8 cancelled_error  9 dead_ttl_ms: how long dead letters are kept  10 held_prefix
---       11 running_prefix
+--       11 running_prefix  12 minute_prefix  13 hour_prefix
 -- Returns {"unknown"} | {"alive"} | {"ok" | "more" (call again for the rest), then pairs: id,
 --         "pending" | "suspect" (which is pending, too) | "failed" | "cancelled"}
 -- include lib/now.lua
@@ -18,6 +18,8 @@
 -- include lib/end_task.lua
 -- include lib/end_cancelled.lua
 -- include lib/tombstones.lua
+-- include lib/count_fate.lua
+-- include lib/forget_worker.lua
 local now = now_ms()
 local lease = redis.call('ZSCORE', workers, worker)
 if not lease then return {'unknown'} end
@@ -35,8 +37,7 @@ if length > part then
   reply[1] = 'more'
   redis.call('ZADD', workers, 0, worker)
 else
-  redis.call('HDEL', info, worker)
-  redis.call('SREM', draining, worker)
+  forget_worker(info, draining, counted, worker)
 end
 
 local new_suspects = {}
@@ -55,6 +56,7 @@ local function fate(id, key)
     redis.call('ZADD', dead, now, id)
     end_task(key, id, 'failed', 'error', failure, now, dead_ttl_ms, unique_prefix)
     redis.call('HINCRBY', stats, 'failed', 1)
+    count_fate(minute_prefix, hour_prefix, 'd:', job or '', now)
     return 'failed'
   end
   if suspect then
@@ -66,6 +68,7 @@ local function fate(id, key)
   redis.call('HSET', key, 'state', 'pending', 'pending_since', now)
   redis.call('HDEL', key, 'owner')  -- so that the worker's late release gets `lost`, not `done`
   requeued = requeued + 1
+  count_fate(minute_prefix, hour_prefix, 'r:', job or '', now)
   return suspect and 'suspect' or 'pending'
 end
 

@@ -1,11 +1,14 @@
--- register: takes the first lease of a worker incarnation, and stores the limits of its jobs; those
--- of the newest registration are valid
--- KEYS  1 workers  2 info  3 meta  4 limits  5 blocked  6 rates  7 wake
+-- register: takes the first lease of a worker incarnation, and stores the limits of its jobs and
+-- what it declares about them; those of the newest registration are valid. Jobs that were neither
+-- declared nor enqueued for long are forgotten
+-- KEYS  1 workers  2 info  3 meta  4 limits  5 blocked  6 rates  7 wake  8 jobs  9 enqueued
 -- ARGV  1 worker  2 lease_ms  3 packed_info: msgpack  4 version: of the protocol
---       5.. pairs: job, its limits (msgpack, or empty: none)
+--       5 kept_ms: how long jobs are remembered
+--       6.. per job: its name, its limits (msgpack, or empty: none), its declaration (msgpack map)
 -- Returns {"ok", Redis time in ms} | {"protocol", the version found}
 -- include lib/now.lua
 -- include lib/pending.lua
+-- include lib/jobs.lua
 local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
 local now = now_ms()
@@ -15,8 +18,9 @@ redis.call('ZREM', workers, worker)
 redis.call('ZADD', workers, now + tonumber(lease_ms), worker)
 redis.call('HSET', info, worker, packed_info)
 redis.call('HSET', meta, 'protocol', version)
-for i = LIST_START, #ARGV, 2 do
+for i = LIST_START, #ARGV, 3 do
   local job, packed = ARGV[i], ARGV[i + 1]
+  declare(jobs, job, ARGV[i + 2], now)
   if (redis.call('HGET', limits, job) or '') ~= packed then
     if packed ~= '' then
       redis.call('HSET', limits, job, packed)
@@ -30,4 +34,5 @@ for i = LIST_START, #ARGV, 2 do
     end
   end
 end
+forget_jobs(jobs, enqueued, now - tonumber(kept_ms), now)
 return {'ok', now}

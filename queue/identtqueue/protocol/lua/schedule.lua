@@ -2,11 +2,11 @@
 -- ahead. An entry has one definition at a time. A new definition replaces the firings of the old
 -- one. A replaced definition comes back only when no worker has had the newer one for a while. A
 -- paused entry fires not at all
--- KEYS  1 cron  2 scheduled  3 stats  4 meta  5 wake  6 expiring
+-- KEYS  1 cron  2 scheduled  3 stats  4 meta  5 wake  6 expiring  7 enqueued
 -- ARGV  1 task_prefix  2 unique_prefix  3 doorbell  4 version: of the protocol  5 name
 --       6 definition: a hash  7 payload  8 job: function name  9 packed_options: msgpack map
---       10 kept_ms: length of that while  11 expression  12 timezone
---       13.. pairs: id, when it fires (ms)
+--       10 kept_ms: length of that while  11 expression  12 timezone  13 minute_prefix
+--       14.. pairs: id, when it fires (ms)
 -- Options  expires (from the firing on), ttl, unique_ttl (ms); unique (key)
 -- Returns {"protocol", the version found} | {"replaced"}
 --         | {"ok" | "suspended" (the entry is paused), how many firings are new}
@@ -46,7 +46,9 @@ if at.changed or entry.seen + 5000 < now then
   redis.call('HSET', cron, name, cmsgpack.pack(entry))
 end
 if new > 0 then
+  -- include lib/count_enqueued.lua
   redis.call('HINCRBY', stats, 'enqueued', new)
+  count_enqueued(minute_prefix, enqueued, {[job] = new}, now)
   if not protocol then redis.call('HSET', meta, 'protocol', version) end
   ring_for_schedule(wake, doorbell)
 end

@@ -18,8 +18,8 @@ from typing import Any
 
 from identtqueue.errors import ProcessDied, ProcessNotStarted
 from identtqueue.transport.inherited import Inheritance
+from identtqueue.worker.counts import Counters
 from identtqueue.worker.failure import RaisedElsewhere
-from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart, Obstacles
 from identtqueue.worker.processes import messages
 from identtqueue.worker.processes.process import JobProcess

@@ -14,8 +14,8 @@ from identtqueue.errors import PayloadUndecodable, ProcessDied, ProcessNotStarte
 from identtqueue.protocol import codec
 from identtqueue.retry import Kinds
 from identtqueue.worker.context import Context
+from identtqueue.worker.counts import Counters
 from identtqueue.worker.failure import RaisedElsewhere, describe
-from identtqueue.worker.metrics import Counters
 from identtqueue.worker.obstacles import CannotStart
 from identtqueue.worker.processes import messages
 from identtqueue.worker.processes.scope import TIDY_SECONDS

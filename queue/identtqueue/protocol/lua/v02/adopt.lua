@@ -1,7 +1,9 @@
 -- adopt: (none) -> pending, for requests that clients of 0.2 have pushed
 -- KEYS  1 requests  2 pending  3 wake  4 stats  5 meta  6 tombstones  7 owed  8 refused
+--       9 enqueued
 -- ARGV  1 task_prefix  2 doorbell  3 version: of the protocol  4 ttl: of the result
---       5.. per request, in the order of the list: its bytes, id, payload, function name. Of a
+--       5 minute_prefix
+--       6.. per request, in the order of the list: its bytes, id, payload, function name. Of a
 --         request that can't be read, the payload is empty, and the id too if it is not known
 -- Returns per request, in order: "ok" | "refused" | "gone": somebody else has taken it;
 --         or {"protocol", the version found}
@@ -10,6 +12,7 @@
 local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
 local now, length, queued = now_ms(), 0, 0
+local by_job = {}  -- number of adopted requests
 local before = false  -- number of pending tasks; false: the length of the list
 if redis.call('EXISTS', tombstones) == 1 then
   -- include lib/tombstones.lua
@@ -32,6 +35,7 @@ for i = LIST_START, #ARGV, 4 do
         'enqueued_at', now, 'ttl', ttl)
       length = redis.call('RPUSH', pending, id)
       queued = queued + 1
+      by_job[name] = (by_job[name] or 0) + 1
     end
     if id ~= '' then redis.call('ZADD', owed, now, id) end
     redis.call('LPOP', requests)
@@ -40,7 +44,9 @@ for i = LIST_START, #ARGV, 4 do
   answers[#answers + 1] = answer
 end
 if queued > 0 then
+  -- include lib/count_enqueued.lua
   redis.call('HINCRBY', stats, 'enqueued', queued)
+  count_enqueued(minute_prefix, enqueued, by_job, now)
   if not protocol then redis.call('HSET', meta, 'protocol', version) end
   ring(pending, wake, doorbell, before or length - queued)
 end
