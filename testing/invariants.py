@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import redis
 
-from identtqueue.protocol.keys import ROOT, queue_keys
+from identtqueue.protocol.keys import QUEUES, ROOT, queue_keys
 from identtqueue.task import State
 
 _READ_ALL: Final = """
@@ -182,6 +182,8 @@ def _tasks(seen: Snapshot, queue: str) -> dict[str, Entry]:
 
 def _check_keys(seen: Snapshot, queue: str) -> None:
     for key, entry in seen.items():
+        if key == QUEUES:
+            continue
         match = _KEY.fullmatch(key)
         assert match is not None, f"{key}: no key of the protocol, or no hash tag"
         if match.group(1) == queue:

@@ -80,6 +80,7 @@ async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
             outage=Outage(),
             draining=Draining(),
             on_refused=lambda claim: pytest.fail(f"refused: {claim}"),
+            on_claim=lambda _queue, _seconds: None,
         )
         proxy.hold()
         loop = asyncio.create_task(fetcher.run())
