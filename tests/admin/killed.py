@@ -1,6 +1,7 @@
 """Program that acts on all dead letters of a queue, until it is killed.
 
-`killed.py ADDRESS QUEUE ACT [TO_QUEUE]` prints a line for each step: how many it has changed.
+`killed.py ADDRESS QUEUE ACT [TO_QUEUE]` prints a line for each step: how many it has changed, and
+the cursor.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ async def main() -> None:
     async with Admin(address, actor="killed") as admin:
         steps = admin.act(Act(act), queue, Place.DEAD, to_queue=next(iter(to_queue), None))
         async for step in steps:
-            print(step.changed, flush=True)
+            print(step.changed, step.cursor, flush=True)
 
 
 asyncio.run(main())

@@ -114,6 +114,7 @@ async def test_tasks_that_wait_are_cancelled_wherever_they_wait(admin: Admin, be
         while message is None:
             message = listener.get_message(timeout=30)
     assert message["data"] == f"cancel {bench.id('a')} 1".encode()
+    assert await admin.act_on(Act.CANCEL, ids(bench, "a")) == [], "it was asked before"
     check_invariants(bench.raw, bench.queue)
 
 
@@ -407,17 +408,18 @@ async def test_a_move_that_was_broken_off_is_repeated(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("act", [Act.REPLAY, Act.DISCARD])
-async def test_an_act_that_is_killed_begins_again_from_the_start(
-    redis_server: RedisServer, admin: Admin, bench: Bench, act: Act
+@pytest.mark.parametrize("by_cursor", [False, True], ids=["from the start", "by its cursor"])
+async def test_an_act_that_is_killed_begins_again(
+    redis_server: RedisServer, admin: Admin, bench: Bench, act: Act, by_cursor: bool
 ) -> None:
     bury_many(bench, 10_000)
-    await kill_in_the_middle(redis_server, bench.queue, act)
+    cursor = await kill_in_the_middle(redis_server, bench.queue, act)
     left = bench.raw.zcard(bench.keys.dead)
     assert 0 < left < 10_000
     (entry,) = await admin.audit(bench.queue)
     assert (entry.who, entry.act, entry.changed) == ("killed", act, 10_000 - left)
-    steps = await all_steps(admin.act(act, bench.queue, Place.DEAD))
-    assert steps[-1].changed == left
+    again = admin.act(act, bench.queue, Place.DEAD, cursor=cursor if by_cursor else None)
+    assert (await all_steps(again))[-1].changed == left
     assert not bench.raw.exists(bench.keys.dead)
     replayed = 10_000 if act is Act.REPLAY else 0
     assert bench.raw.llen(bench.keys.pending) == replayed
@@ -445,8 +447,8 @@ async def test_a_move_that_is_killed_loses_nothing_and_doubles_nothing(
     assert [entry.changed for entry in entries] == [left, 10_000 - left]
 
 
-async def kill_in_the_middle(server: RedisServer, queue: str, act: Act, *more: str) -> None:
-    """Let a process act, and kill it with SIGKILL after some of its steps."""
+async def kill_in_the_middle(server: RedisServer, queue: str, act: Act, *more: str) -> str:
+    """Let a process act, and kill it after some of its steps. Return the last cursor it told."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, str(Path(__file__).with_name("killed.py"))),
         *(server.address, queue, act, *more),
@@ -454,8 +456,11 @@ async def kill_in_the_middle(server: RedisServer, queue: str, act: Act, *more: s
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
+    changed, cursor = 0, b""
     async with asyncio.timeout(60):
-        while int(await process.stdout.readline()) < 2_000:
-            pass
+        while changed < 2_000:
+            number, cursor = (await process.stdout.readline()).split()
+            changed = int(number)
     process.send_signal(signal.SIGKILL)
     assert await process.wait() == -signal.SIGKILL
+    return cursor.decode()

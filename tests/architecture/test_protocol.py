@@ -30,7 +30,7 @@ STATE = re.compile("|".join([*(rf"\b{state}\b" for state in State), re.escape(NO
 
 SERVICE_SCRIPTS = [row.script for row in SERVICES]
 AFTER_A_WRITE = {
-    *("ok", "done", "asked", "more"),
+    *("ok", "done", "asked", "asked before", "more"),
     *("pending", "suspect", "failed", "cancelled", "succeeded"),
     "unique",  # after a SETNX that has written nothing
     "taken",  # after an LREM that has removed nothing

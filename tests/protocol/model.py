@@ -364,9 +364,11 @@ class QueueModel:
         if task.state.ended:
             return Revoked.ENDED
         if task.state is State.RUNNING:
-            self.version += asks and not task.cancel_asked
-            task.cancel_asked = task.cancel_asked or asks
-            return Revoked.ASKED if asks else Revoked.RUNNING
+            if not asks:
+                return Revoked.RUNNING
+            asked_before, task.cancel_asked = task.cancel_asked, True
+            self.version += not asked_before
+            return Revoked.ASKED_BEFORE if asked_before else Revoked.ASKED
         self._cancel("revoke", task_id)
         return Revoked.OK
 

@@ -612,8 +612,8 @@ class Admin(AsyncConnected):
             to_queue: see `act`.
 
         Returns:
-            The ids of those that were changed. A running task that is cancelled counts as soon as
-            its worker was asked.
+            The ids of those that were changed. A running task that is cancelled counts when its
+            worker is asked for the first time.
 
         Raises:
             InvalidTaskId: an id is not `<queue>:<unique part>`.

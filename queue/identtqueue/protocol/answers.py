@@ -48,6 +48,7 @@ class Revoked(enum.Enum):
 
     OK = b"ok"
     ASKED = b"asked"
+    ASKED_BEFORE = b"asked before"
     RUNNING = b"running"  # and its worker was not to be asked
     ENDED = b"ended"
     MISSING = b"missing"

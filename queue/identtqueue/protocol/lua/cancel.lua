@@ -15,5 +15,6 @@ local at = {pending = pending, scheduled = scheduled, stats = stats, blocked = b
   reason = reason, control_prefix = control_prefix, held_prefix = held_prefix,
   running_prefix = running_prefix, shelf_prefix = shelf_prefix}
 local done = cancel_task(at, id, true, now_ms())
+if done == 'asked before' then done = 'asked' end
 if done == 'ok' or done == 'asked' then remember(answer, done) end
 return done

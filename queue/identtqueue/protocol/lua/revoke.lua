@@ -5,7 +5,7 @@
 -- ARGV  1 task_prefix  2 unique_prefix  3 reason: encoded  4 control_prefix  5 held_prefix
 --       6 running_prefix  7 shelf_prefix  8 asks: whether owners are asked: 0|1
 --       9 note: for the audit list, or empty  10.. ids
--- Returns per task, in order: "missing" | "ended" | "running" | "asked" | "ok"
+-- Returns per task, in order: "missing" | "ended" | "running" | "asked" | "asked before" | "ok"
 -- include lib/now.lua
 -- include lib/once.lua
 -- include lib/cancel_task.lua

@@ -3,13 +3,13 @@
 -- include lib/slots.lua
 -- include lib/shelves.lua
 -- Cancels a task that waits: scheduled / pending -> cancelled. If `asks`, the owner of a running
--- task is asked to cancel it. Returns 'ok', 'asked', 'running', 'ended' or 'missing'. `at` names the
--- keys and prefixes, and the reason.
+-- task is asked to cancel it. Returns 'ok', 'asked', 'asked before', 'running', 'ended', 'missing'.
+-- `at` names the keys and prefixes, and the reason.
 local function cancel_task(at, id, asks, now)
   local key = at.task_prefix .. id
-  local state, owner, attempt, ttl, held, suspect, slot, expires_at, shelf = unpack(
+  local state, owner, attempt, ttl, held, suspect, slot, expires_at, shelf, cancel = unpack(
     redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl', 'held', 'suspect', 'slot',
-      'expires_at', 'shelf'))
+      'expires_at', 'shelf', 'cancel'))
   if not state then return 'missing' end
   if state == 'succeeded' or state == 'failed' or state == 'cancelled' then return 'ended' end
   if state == 'running' then
@@ -17,7 +17,7 @@ local function cancel_task(at, id, asks, now)
     redis.call('HDEL', key, 'cancel')  -- first: it is allowed at maxmemory
     redis.call('HSET', key, 'cancel', '1')
     redis.call('PUBLISH', at.control_prefix .. owner, 'cancel ' .. id .. ' ' .. attempt)
-    return 'asked'
+    return cancel and 'asked before' or 'asked'  -- the message may have been lost
   end
   if expires_at then redis.call('ZREM', at.expiring, id) end
   end_cancelled(key, id, at.reason, now, ttl, at.unique_prefix, at.stats)
