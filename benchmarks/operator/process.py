@@ -133,7 +133,7 @@ class Operator:
 
     async def api_writes(self) -> float:
         """Requests to the API server that change something, since it started."""
-        name = "identtqueue_operator_api_writes "
+        name = "identtqueue_operator_api_writes_total "
         lines = (await self.metrics()).splitlines()
         return next(float(line.removeprefix(name)) for line in lines if line.startswith(name))
 

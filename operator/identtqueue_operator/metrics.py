@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from identtqueue_operator.model import Decision, Depth, Key, Observed, Outcome
 
@@ -173,6 +173,18 @@ def _family(name: str, text: str, values: Iterable[tuple[Key, float]]) -> GaugeM
     return family
 
 
+class _ApiWrites:
+    """A prometheus_client collector over a number that its owner counts."""
+
+    def __init__(self, number: Callable[[], float]) -> None:
+        self._number = number
+
+    def collect(self) -> Iterable[Metric]:
+        yield CounterMetricFamily(
+            PREFIX + "api_writes", "Writes to the API server.", value=self._number()
+        )
+
+
 class Meter:
     """Counts what the operator does."""
 
@@ -213,10 +225,7 @@ class Meter:
     ) -> None:
         """Include the numbers of the TaskQueues, and of requests that change something."""
         self._registry.register(_PerTaskQueue(snapshots))
-        writes = Gauge(
-            PREFIX + "api_writes", "Writes to the API server so far.", registry=self._registry
-        )
-        writes.set_function(api_writes)
+        self._registry.register(_ApiWrites(api_writes))
 
     def round_done(self, decision: Decision, outcome: Outcome, seconds: float) -> None:
         """Count a round that came to its end, whether or not it could be reported."""

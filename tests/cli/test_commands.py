@@ -99,7 +99,7 @@ def test_whatever_shows_rows_has_json() -> None:
     assert without == {
         *{(), ("dead",), ("scheduled",)},  # groups
         *{("worker",), ("bridge",), ("acl",)},
-        *{("dashboard",), ("dashboard-user",)},
+        *{("dashboard",), ("dashboard-user",), ("exporter",)},
         *{("pause",), ("resume",), ("drain",), ("undrain",)},
         *{("dead", "replay"), ("dead", "discard"), ("scheduled", "start"), ("scheduled", "list")},
     }

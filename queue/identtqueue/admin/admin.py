@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import SCAN_LIMIT, Page, Reading
 from identtqueue.admin.listing import read_page as read_list
 from identtqueue.admin.registry import list_jobs, list_queues
-from identtqueue.admin.series import Series, StepName, read_series
+from identtqueue.admin.series import Series, StepName, read_last_minute, read_series
 from identtqueue.admin.workers import WorkerInfo, list_workers, recover, recover_expired
 from identtqueue.checks import check_count, check_function_name, check_patience
 from identtqueue.errors import InvalidInput, TaskNotFound
@@ -44,6 +44,7 @@ from identtqueue.protocol.answers import (
     Recovery,
     Scheduled,
 )
+from identtqueue.protocol.counting import Counts
 from identtqueue.protocol.listing import Place
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.connect import async_redis
@@ -158,13 +159,15 @@ class Admin(AsyncConnected):
         return ServerInfo(version, replies.uptime_seconds(info), name, replies.server_time_ms(info))
 
     async def depths(
-        self, queues: Sequence[str], *, due_within_seconds: float = 0
+        self, queues: Sequence[str], *, due_within_seconds: float = 0, promote: bool = True
     ) -> dict[str, QueueDepth]:
         """Promote the tasks that are due, then count what is in the queues, in one round trip.
 
         Args:
             queues: names of the queues.
             due_within_seconds: how far ahead `QueueDepth.due_soon` looks for scheduled tasks.
+            promote: False to change nothing: tasks that are due, but that no worker has promoted
+                yet, count as scheduled.
 
         Returns:
             The depth of each queue, by queue name.
@@ -177,7 +180,7 @@ class Admin(AsyncConnected):
         within_ms = int(due_within_seconds * 1000)
         # Started together, so that both leave in one batch, promotions first.
         _, found = await asyncio.gather(
-            self._redis.run_all([commands.promote(queue) for queue in queues]),
+            self._redis.run_all([commands.promote(queue) for queue in queues if promote]),
             self._redis.run_all([commands.depth(queue, within_ms) for queue in queues]),
         )
         return dict(zip(queues, found, strict=True))
@@ -237,6 +240,17 @@ class Admin(AsyncConnected):
             InvalidInput: `step` is something else, or the queue's name breaks the rule.
         """
         return await read_series(self._redis, queue, job, step, since_ms, until_ms)
+
+    async def last_minute(self, queue: str) -> Mapping[str, Counts]:
+        """Return what happened on a queue in the last complete minute, by job.
+
+        Args:
+            queue: name of the queue.
+
+        Raises:
+            InvalidQueueName: the name breaks the rule.
+        """
+        return await read_last_minute(self._redis, queue)
 
     async def limits(self, queue: str) -> list[LimitsInUse]:
         """Return the limits of the queue's jobs and how far they are used, sorted by job name.

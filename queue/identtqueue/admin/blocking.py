@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -26,6 +34,7 @@ from identtqueue.protocol.answers import (
     Recovery,
     Scheduled,
 )
+from identtqueue.protocol.counting import Counts
 from identtqueue.protocol.listing import Place
 from identtqueue.task import Task, TaskInfo
 from identtqueue.transport.background import LazyBackground
@@ -118,10 +127,14 @@ class BlockingAdmin:
         return self._run(lambda admin: admin.server())
 
     def depths(
-        self, queues: Sequence[str], *, due_within_seconds: float = 0
+        self, queues: Sequence[str], *, due_within_seconds: float = 0, promote: bool = True
     ) -> dict[str, QueueDepth]:
         """See `Admin.depths`."""
-        return self._run(lambda admin: admin.depths(queues, due_within_seconds=due_within_seconds))
+        return self._run(
+            lambda admin: admin.depths(
+                queues, due_within_seconds=due_within_seconds, promote=promote
+            )
+        )
 
     def queues(self) -> list[QueueInfo]:
         """See `Admin.queues`."""
@@ -146,6 +159,10 @@ class BlockingAdmin:
                 queue, job=job, step=step, since_ms=since_ms, until_ms=until_ms
             )
         )
+
+    def last_minute(self, queue: str) -> Mapping[str, Counts]:
+        """See `Admin.last_minute`."""
+        return self._run(lambda admin: admin.last_minute(queue))
 
     def limits(self, queue: str) -> list[LimitsInUse]:
         """See `Admin.limits`."""

@@ -110,6 +110,13 @@ async def read_series(
     return Series(length.ms // 1000, points)
 
 
+async def read_last_minute(redis: AsyncRedis, queue: str) -> Mapping[str, Counts]:
+    """Read the last complete minute: see `Admin.last_minute`."""
+    check_queue_name(queue)
+    now_ms = int(await redis.run(commands.server_time()) * 1000)
+    return await redis.run(commands.numbers_of_minute(queue, now_ms // counting.MINUTE_MS - 1))
+
+
 async def _read_hours(
     redis: AsyncRedis, queue: str, hours: range, this_minute: int
 ) -> list[dict[str, Counts]]:

@@ -60,7 +60,7 @@ class HealthServer:
                 """Log nothing: probes come every few seconds."""
 
         try:
-            self._server = _listen(port, Handler)
+            self._server = listen(port, Handler)
         except (OSError, OverflowError) as error:
             why = getattr(error, "strerror", None) or error
             raise InvalidInput(f"http_port={port}: {why}") from error
@@ -108,11 +108,24 @@ class _DualStack(_HttpServer):
         super().server_bind()
 
 
-def _listen(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+def listen(port: int, handler: type[BaseHTTPRequestHandler], host: str = "") -> ThreadingHTTPServer:
+    """Open a port for HTTP.
+
+    Args:
+        port: the port; 0: any free one.
+        handler: answers the requests.
+        host: the address to listen on; empty: all, of IPv6 and IPv4.
+
+    Raises:
+        OSError: the port is in use or not allowed, or there is no such address.
+        OverflowError: it is no port number.
+    """
+    if host and ":" not in host:
+        return _HttpServer((host, port), handler)
     try:
-        return _DualStack(("", port), handler)
+        return _DualStack((host, port), handler)
     except OSError:  # there is no IPv6 here, or the error will occur with IPv4 too
-        return _HttpServer(("", port), handler)
+        return _HttpServer((host, port), handler)
 
 
 def _answer(problem: str | None) -> tuple[int, bytes]:

@@ -16,6 +16,7 @@ from identtqueue.cli.commands import (
     dashboard,
     dead,
     enqueue,
+    exporter,
     limits,
     queues,
     result,
@@ -99,7 +100,7 @@ SECTIONS: Final[Mapping[str, tuple[click.Command, ...]]] = {
         workers.drain,
         workers.undrain,
     ),
-    "Run": (worker.worker, dashboard.dashboard, bridge.bridge),
+    "Run": (worker.worker, dashboard.dashboard, exporter.exporter, bridge.bridge),
     "Set up": (acl.acl, dashboard.dashboard_user, selftest.selftest),
 }
 """All commands of this package, in the order in which `identtqueue --help` shows them."""
