@@ -82,7 +82,7 @@ class FleetWorker:
 
     async def fail(self) -> None:
         """Make a dead letter of every task that was begun."""
-        failure = codec.encode_failure(Failure("builtins.ValueError", "no such page", ""))
+        failure = codec.encode_failure(Failure("ValueError", "no such page", ""))
         for attempt in self._attempts:
             call = commands.bury(
                 self._queue, self.worker_id, attempt.task_id, attempt.number, failure

@@ -38,3 +38,11 @@ def stubborn(ctx: Context, first: float, then: float) -> int:
     """
     time.sleep(first if ctx.attempt == 1 else then)
     return ctx.attempt
+
+
+@app.task(max_retries=0)
+async def read_page(ctx: Context, page: str, mended_at: float) -> int:
+    """Fail until that time (seconds since the epoch), as code does before it is mended."""
+    if time.time() < mended_at:
+        raise ValueError(f"no text on {page}")
+    return ctx.attempt

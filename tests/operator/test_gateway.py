@@ -8,6 +8,7 @@ import aiohttp
 import pytest
 
 from identtqueue import State
+from identtqueue.admin import Admin
 from identtqueue_operator.gateway.callers import REMEMBERED_SECONDS, Callers
 from identtqueue_operator.gateway.directory import Directory
 from identtqueue_operator.gateway.names import AUDIENCE
@@ -85,6 +86,14 @@ async def running(setup):
     return worker, ids
 
 
+@pytest.fixture
+async def dead(running):
+    """The first task of it, as a dead letter."""
+    worker, (first, _) = running
+    await worker.fail()
+    return first
+
+
 # --- who may ---
 
 
@@ -106,6 +115,7 @@ async def test_a_token_for_the_gateway_alone_is_taken(ask, running, api):
 @pytest.mark.parametrize(
     ("what", "body", "part"),
     [
+        ("act", {"act": "replay"}, "tasks"),
         ("pause", {"paused": True}, "queues"),
         ("drain", {"pod": "p", "drain": True}, "workers"),
     ],
@@ -199,6 +209,9 @@ async def test_queues_that_the_taskqueue_does_not_name_are_out_of_reach(ask, cli
     foreign = await client.enqueue_job("foreign-queue", "job")
     for token in "ve":
         assert (await ask(token, "tasks", queue="foreign-queue"))[0] == 404
+    for body in ({"ids": [foreign]}, {"ids": [foreign], "queue": "foreign-queue"}):
+        status, _ = await ask("e", "act", {"act": "cancel", **body})
+        assert status in (400, 404)
     info = await client.get_task(foreign)
     assert info.state is State.PENDING
 
@@ -212,6 +225,24 @@ async def test_a_redis_that_is_away_is_named_and_not_quoted(ask, setup, running,
 
 
 # --- what is done ---
+
+
+async def test_dead_letters_run_again_in_the_callers_name(ask, setup, dead, redis_server):
+    status, done = await ask("e", "act", {"act": "replay", "state": "dead"})
+    assert (status, done["changed"], done["done"]) == (200, 1, True)
+    info = await setup.client.get_task(dead)
+    assert info.state is State.PENDING
+    async with Admin(redis_server.address) as admin:
+        entry, *_ = await admin.audit(setup.queue)
+    assert (entry.who, entry.act, entry.changed) == ("kubectl:editor", "replay", 1)
+
+
+async def test_named_tasks_are_cancelled(ask, setup, running):
+    _, (_, waiting) = running
+    _, done = await ask("e", "act", {"act": "cancel", "ids": [waiting]})
+    assert done["changed_ids"] == [waiting]
+    info = await setup.client.get_task(waiting)
+    assert info.state is State.CANCELLED
 
 
 async def test_a_queue_is_paused_and_resumed(ask, setup, running):
@@ -249,6 +280,9 @@ async def test_a_pod_stays_drained_until_it_is_called_back(ask, setup, operator,
 @pytest.mark.parametrize(
     ("what", "body"),
     [
+        ("act", {"act": "move"}),
+        ("act", {"act": "replay", "ids": "mrz:1"}),
+        ("act", {"act": "replay", "filter": ["job"]}),
         ("pause", {}),
         ("drain", {"pod": "p"}),
     ],

@@ -1,8 +1,13 @@
-"""What callers may change: pauses and drains. Everything is done in the caller's name."""
+"""What callers may change: tasks, pauses, drains. Everything is done in the caller's name."""
 
+import asyncio
 import logging
+from collections.abc import AsyncIterator
+from contextlib import aclosing
 
+from identtqueue.admin import Act
 from identtqueue_operator.gateway.directory import Place
+from identtqueue_operator.gateway.reading import filter_of, plain, state_of
 from identtqueue_operator.gateway.refusals import bad_request
 from identtqueue_operator.gateway.request import Asked, Json
 from identtqueue_operator.kube.client import Kube
@@ -10,6 +15,42 @@ from identtqueue_operator.kube.parse import DRAIN_BY_HAND
 from identtqueue_operator.logs import about
 
 logger = logging.getLogger(__name__)
+
+MOST_IDS = 1_000
+"""Most tasks that one request names."""
+ACT_SECONDS = 300.0
+"""Time after which an act on many tasks stops; its cursor says where to go on."""
+ACTS = (Act.CANCEL, Act.REPLAY, Act.DISCARD, Act.START_NOW)
+"""What may be done with tasks. To move them elsewhere takes access to the other queue."""
+
+
+async def act(asked: Asked) -> AsyncIterator[Json]:
+    """Act on the named tasks, or on all of one queue and state that match; yield the progress."""
+    name = asked.text("act")
+    if name not in set(ACTS):
+        raise bad_request(f"act {name!r} is none of {', '.join(ACTS)}")
+    place = asked.directory.place(asked.key, asked.text("queue"), asked.text("trigger"))
+    admin = place.admin.acting_as(actor(asked), audited=True)
+    ids = asked.texts("ids", MOST_IDS)
+    foreign = next((each for each in ids if each.partition(":")[0] != place.queue), None)
+    if foreign is not None:
+        raise bad_request(f"{foreign} is no task of queue {place.queue}")
+    if ids:
+        changed = await admin.act_on(Act(name), ids)
+        _log(asked, f"{name} of {len(changed)} tasks of queue {place.queue} by their ids")
+        yield {"changed_ids": changed, "changed": len(changed), "done": True}
+        return
+    wanted = await filter_of(asked, asked.filter_words())
+    until = asyncio.get_running_loop().time() + ACT_SECONDS
+    state, cursor, done = state_of(asked), asked.text("cursor") or None, None
+    steps = admin.act(Act(name), place.queue, state, wanted, cursor=cursor)
+    async with aclosing(steps):  # type: ignore[type-var]  # it is a generator
+        async for done in steps:
+            yield plain(done)
+            if asyncio.get_running_loop().time() > until:
+                break
+    changed_count = done.changed if done else 0
+    _log(asked, f"{name} of {changed_count} {state} tasks of queue {place.queue}: {wanted}")
 
 
 async def pause(asked: Asked) -> Json:
@@ -20,7 +61,7 @@ async def pause(asked: Asked) -> Json:
     places = _named(asked)
     changed = []
     for place in places:
-        admin = place.admin.acting_as(actor(asked))
+        admin = place.admin.acting_as(actor(asked), audited=True)
         if job:
             done = await (admin.pause_job if stop else admin.resume_job)(place.queue, job)
         else:

@@ -13,6 +13,8 @@ from identtqueue_operator.gateway.request import Asked, Json
 
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
+MOST_COUNTED_PAGES = 20
+"""Most pages that are read to count the tasks that match."""
 SCAN_LIMIT = 5_000
 """Most entries that are looked at for a page; the caller asks for the next one."""
 
@@ -71,6 +73,23 @@ async def tasks(asked: Asked) -> Json:
         "scanned": page.scanned,
         "total": page.total,
     }
+
+
+async def count(asked: Asked) -> Json:
+    """Return how many tasks of one queue, in one state, match."""
+    place = asked.directory.place(asked.key, asked.text("queue"), asked.text("trigger"))
+    names = {"queue", "trigger", "state"}
+    conditions = {str(k): str(v) for k, v in asked.words.items() if k not in names}
+    state, wanted = state_of(asked), await filter_of(asked, conditions)
+    found, cursor = 0, None
+    for _ in range(MOST_COUNTED_PAGES):
+        page = await place.admin.tasks(place.queue, state, wanted, limit=1_000, cursor=cursor)
+        found, cursor = found + len(page.rows), page.cursor
+        if not wanted:
+            return {"queue": place.queue, "count": page.total, "exact": True}
+        if cursor is None:
+            break
+    return {"queue": place.queue, "count": found, "exact": cursor is None}
 
 
 def state_of(asked: Asked) -> State:

@@ -177,6 +177,8 @@ def _routes(kube: Kube) -> list[Route]:
         Route("GET", "/queues", Right("get", Part.QUEUES), reading.queues),
         Route("GET", "/workers", Right("get", Part.WORKERS), reading.workers),
         Route("GET", "/tasks", Right("get", Part.TASKS), reading.tasks),
+        Route("GET", "/count", Right("get", Part.TASKS), reading.count),
+        Route("POST", "/act", Right("update", Part.TASKS), stream=acting.act),
         Route("POST", "/pause", Right("update", Part.QUEUES), acting.pause),
         Route("POST", "/drain", Right("update", Part.WORKERS), drain),
     ]

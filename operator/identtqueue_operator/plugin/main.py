@@ -2,7 +2,7 @@
 
 import click
 
-from identtqueue_operator.plugin.commands import history, overview, pauses, tasks, workers
+from identtqueue_operator.plugin.commands import acts, history, overview, pauses, tasks, workers
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,6 +24,7 @@ for _command in (
     pauses.resume,
     workers.drain,
     workers.undrain,
+    *acts.COMMANDS,
     history.events,
     history.logs,
 ):

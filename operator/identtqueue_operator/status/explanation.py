@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from identtqueue_operator.model import Limit
+from identtqueue_operator.status.round import count_of
 from identtqueue_operator.times import timestamp
 
 Body = Mapping[str, Any]
@@ -199,7 +200,7 @@ class Explanation:
         if not self.replicas:
             return "the operator has not looked yet"
         seen = self.replicas
-        words = f"{seen['current']} replicas, {seen['ready']} ready"
+        words = f"{count_of(seen['current'], 'replica')}, {seen['ready']} ready"
         if seen["desired"] != seen["current"]:
             words += f", {seen['desired']} wanted"
         return f"{words}, {seen['draining']} draining" if seen.get("draining") else words

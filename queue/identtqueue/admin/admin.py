@@ -119,7 +119,7 @@ class Admin(AsyncConnected):
             self._actor = default_actor()
         return self._actor
 
-    def acting_as(self, actor: str) -> Self:
+    def acting_as(self, actor: str, *, audited: bool | None = None) -> Self:
         """Return an Admin on the same connection that acts in another name.
 
         A service whose users act, such as a dashboard, needs one connection and a name for each
@@ -127,12 +127,14 @@ class Admin(AsyncConnected):
 
         Args:
             actor: who acts, for the audit list.
+            audited: whether these acts are recorded in it; None: as those of this Admin.
 
         Raises:
             InvalidInput: the name is empty, too long, or not on one line.
         """
         other = copy.copy(self)
-        vars(other)["_actor"] = check_actor(actor)
+        recorded = self._audited if audited is None else audited
+        vars(other).update(_actor=check_actor(actor), _audited=recorded)
         return other
 
     def _note(self, act: str, what: str = "") -> bytes:

@@ -69,21 +69,24 @@ class BlockingAdmin:
         check_patience("retry_for_seconds", retry_for_seconds)
         settings = RedisSettings.of(redis)
         self._actor = default_actor() if actor is None else check_actor(actor)
+        self._audited = audited
         self._threads: ForkLocal[LazyBackground[Admin]] = ForkLocal(
-            lambda: LazyBackground(
-                lambda: Admin(settings, retry_for_seconds=retry_for_seconds, audited=audited)
-            )
+            lambda: LazyBackground(lambda: Admin(settings, retry_for_seconds=retry_for_seconds))
         )
 
     def _run(self, work: Callable[[Admin], Coroutine[Any, Any, T]]) -> T:
         """Run a coroutine of the asyncio client in its thread, and return its result."""
-        actor = self._actor
-        return self._threads.here.running.run(lambda admin: work(admin.acting_as(actor)))
+        actor, audited = self._actor, self._audited
+        return self._threads.here.running.run(
+            lambda admin: work(admin.acting_as(actor, audited=audited))
+        )
 
     def _iterate(self, start: Callable[[Admin], AsyncIterator[T]]) -> Iterator[T]:
         """Iterate over the values of an asynchronous generator of the asyncio client."""
-        actor = self._actor
-        return self._threads.here.running.iterate(lambda admin: start(admin.acting_as(actor)))
+        actor, audited = self._actor, self._audited
+        return self._threads.here.running.iterate(
+            lambda admin: start(admin.acting_as(actor, audited=audited))
+        )
 
     def connect(self) -> None:
         """See `Admin.connect`."""
@@ -114,10 +117,11 @@ class BlockingAdmin:
         """See `Admin.actor`."""
         return self._actor
 
-    def acting_as(self, actor: str) -> Self:
+    def acting_as(self, actor: str, *, audited: bool | None = None) -> Self:
         """See `Admin.acting_as`."""
         other = copy.copy(self)
-        vars(other)["_actor"] = check_actor(actor)
+        recorded = self._audited if audited is None else audited
+        vars(other).update(_actor=check_actor(actor), _audited=recorded)
         return other
 
     # --- queues and workers ---

@@ -2,9 +2,64 @@
 
 import pytest
 
+from identtqueue import State
 from identtqueue.cli.exits import Exit
 from identtqueue_operator.kube.parse import DRAIN_BY_HAND
 from testing.waiting import eventually
+
+
+async def state(setup, task_id):
+    return (await setup.client.get_task(task_id)).state
+
+
+@pytest.fixture
+async def dead(setup, running):
+    """Three dead letters, and the worker that made them."""
+    worker, ids = running
+    await worker.claim(10)
+    await worker.fail()
+    return ids
+
+
+async def test_all_that_match_are_replayed_after_a_question(plugin, setup, dead):
+    result = await plugin("replay", "--error", "ValueError")
+    assert result.exit_code == Exit.USAGE
+    assert f"Replay 3 dead tasks of {setup.name}? There is no terminal" in result.stderr
+    text = await plugin.says("replay", "--error", "ValueError", "--yes")
+    assert text == f"queue {setup.queue}: 3 tasks replayed\n"
+    assert {await state(setup, task_id) for task_id in dead} == {State.PENDING}
+
+
+async def test_named_tasks_are_replayed_without_a_question(plugin, setup, dead):
+    (row,) = await plugin.rows("replay", *dead[:2])
+    assert row == {"queue": setup.queue, "act": "replay", "changed": 2}
+    assert [await state(setup, task_id) for task_id in dead] == [
+        State.PENDING,
+        State.PENDING,
+        State.FAILED,
+    ]
+
+
+async def test_where_nothing_matches_the_exit_code_says_so(plugin, setup, dead):
+    code, _ = await plugin.fails("replay", "--job", "other", "--yes")
+    assert code == Exit.NOTHING
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("replay",), ("replay", "q:1", "--all"), ("discard", "one", "two", "--all")],
+)
+async def test_which_tasks_must_be_said(plugin, running, words):
+    assert (await plugin.fails(*words))[0] == Exit.USAGE
+
+
+async def test_tasks_are_cancelled_and_dead_letters_discarded(plugin, setup, running):
+    worker, (first, *waiting) = running
+    assert "2 tasks cancelled" in await plugin.says("cancel", "--all", "--yes")
+    assert {await state(setup, task_id) for task_id in waiting} == {State.CANCELLED}
+    await worker.fail()
+    assert "1 task deleted" in await plugin.says("discard", first)
+    assert await setup.client.get_task(first) is None
 
 
 async def test_queues_are_paused_and_resumed(plugin, setup, running, raw):
@@ -46,6 +101,14 @@ async def test_a_pod_is_drained_and_called_back(plugin, setup, running):
     assert DRAIN_BY_HAND not in annotations
     code, said = await plugin.fails("drain", "operator")
     assert (code, "belongs to the workload of no TaskQueue" in said) == (Exit.NOTHING, True)
+
+
+async def test_without_the_right_nothing_is_done(plugin, setup, dead):
+    plugin.log_in({"token": "v"})
+    code, said = await plugin.fails("replay", *dead)
+    assert code == Exit.REFUSED
+    assert f"viewer may not update taskqueues/tasks of {setup.name} in namespace ns" in said
+    assert {await state(setup, task_id) for task_id in dead} == {State.FAILED}
 
 
 # --- the way to the operator ---

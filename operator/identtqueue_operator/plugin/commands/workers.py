@@ -97,7 +97,7 @@ def _drain_options(command: Callable[..., Any]) -> Callable[..., Any]:
 @click.command()
 @click.option("--wait/--no-wait", default=True, help="Wait until the pods hold no task.")
 @click.option(
-    "--timeout", default=600.0, show_default=True, metavar="SECONDS", help="Longest time to wait."
+    "--timeout", default=600, show_default=True, metavar="SECONDS", help="Longest time to wait."
 )
 @click.option("--delete", is_flag=True, help="Then delete them, so that new pods replace them.")
 @_drain_options
@@ -106,7 +106,7 @@ def drain(
     pods: tuple[str, ...],
     *,
     wait: bool,
-    timeout: float,
+    timeout: int,
     delete: bool,
     as_json: bool,
     service_account: str,
@@ -177,7 +177,7 @@ def _task_queue_of(kubectl: Kubectl, pod: str) -> Json:
     raise CommandFailed(text, Exit.NOTHING)
 
 
-def _until_idle(asked: GatewayClient, name: str, pod: str, timeout: float, *, quiet: bool) -> None:
+def _until_idle(asked: GatewayClient, name: str, pod: str, timeout: int, *, quiet: bool) -> None:
     """Wait until the workers in a pod drain and hold no task.
 
     Raises:
@@ -196,6 +196,6 @@ def _until_idle(asked: GatewayClient, name: str, pod: str, timeout: float, *, qu
             click.echo(f"pod {pod} still holds {held} task{'' if held == 1 else 's'}", err=True)
             told = held
         if time.monotonic() > until:
-            text = f"pod {pod} still holds {held} tasks after {timeout:.0f} s; it goes on draining"
+            text = f"pod {pod} still holds {held} tasks after {timeout} s; it goes on draining"
             raise CommandFailed(text, Exit.LATE)
         time.sleep(POLL_SECONDS)
