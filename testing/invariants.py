@@ -105,6 +105,7 @@ _KINDS: Final = {
     "served": "hash",
     "isolating": "string",
     "jobs": "hash",
+    "releases": "zset",
     "enqueued": "zset",
     "minute": "hash",
     "hour": "hash",

@@ -254,6 +254,21 @@ class Admin(AsyncConnected):
         """
         return await read_last_minute(self._redis, queue)
 
+    async def releases(self, queue: str) -> dict[str, int]:
+        """List the last 20 releases of applications whose workers have registered on the queue.
+
+        A worker tells its release by `IDENTTQUEUE_RELEASE`; in a pod of a Deployment, the template
+        of the pod is one.
+
+        Args:
+            queue: name of the queue.
+
+        Returns:
+            When a worker of each release first registered, in ms since 1970, in order. It is
+            forgotten if no worker registers for 30 days.
+        """
+        return await self._redis.run(commands.releases(queue))
+
     async def limits(self, queue: str) -> list[LimitsInUse]:
         """Return the limits of the queue's jobs and how far they are used, sorted by job name.
 

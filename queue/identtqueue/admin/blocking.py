@@ -168,6 +168,10 @@ class BlockingAdmin:
         """See `Admin.last_minute`."""
         return self._run(lambda admin: admin.last_minute(queue))
 
+    def releases(self, queue: str) -> dict[str, int]:
+        """See `Admin.releases`."""
+        return self._run(lambda admin: admin.releases(queue))
+
     def limits(self, queue: str) -> list[LimitsInUse]:
         """See `Admin.limits`."""
         return self._run(lambda admin: admin.limits(queue))

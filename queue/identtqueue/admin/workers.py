@@ -35,6 +35,9 @@ class WorkerInfo:
             if it was behind, None if the worker has not said so.
         timeout_ms: how long an attempt may run there, unless its job or task sets a timeout; None:
             without end.
+        node: node that the pod runs on; None if the worker was not told.
+        release: release of the application; None if it is not known.
+        rss_bytes: memory of the worker's process in RAM, to the minute; None if it is not known.
         flaw: names the parts of the entry in Redis that can't be read and are left out here; empty
             if all can be read. Something other than a worker wrote those parts. If `worker_id` is
             empty, nothing can be done about the entry.
@@ -55,6 +58,9 @@ class WorkerInfo:
     version: str = ""
     clock_ahead_ms: int | None = None
     timeout_ms: int | None = None
+    node: str | None = None
+    release: str | None = None
+    rss_bytes: int | None = None
 
 
 async def list_workers(redis: AsyncRedis, queue: str) -> list[WorkerInfo]:
@@ -82,6 +88,9 @@ async def list_workers(redis: AsyncRedis, queue: str) -> list[WorkerInfo]:
             version=row.info.get("version", ""),
             clock_ahead_ms=row.info.get("clock_ahead_ms"),
             timeout_ms=row.info.get("timeout_ms"),
+            node=row.info.get("node"),
+            release=row.info.get("release"),
+            rss_bytes=row.info.get("rss_bytes"),
         )
         for row in rows
     ]

@@ -253,7 +253,7 @@ def register(
     """
     k = queue_keys(queue)
     args: list[Word] = [worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION]
-    args.append(REMEMBERED_MS)
+    args += (REMEMBERED_MS, info.get("release") or "")
     for job, limit in (limits or {}).items():
         declaration = (declared or {}).get(job, {})
         args += (job, _pack_limits(limit), codec.encode_plain(dict(declaration)))
@@ -269,6 +269,7 @@ def register(
             k.wake,
             k.jobs,
             k.enqueued,
+            k.releases,
         ),
         tuple(args),
         replies.parse_registered,
@@ -950,6 +951,30 @@ def queues_seen() -> Call[dict[str, int]]:
         replies.parse_scores,
         is_script=False,
     )
+
+
+def releases(queue: str) -> Call[dict[str, int]]:
+    """List the releases of applications, each with the time when a worker of it first came."""
+    return Call(
+        "ZRANGEBYSCORE",
+        (queue_keys(queue).releases,),
+        ("-inf", "+inf", "WITHSCORES"),
+        replies.parse_scores,
+        is_script=False,
+    )
+
+
+def describe(queue: str, worker: str, info: Mapping[str, Any]) -> Call[bool]:
+    """Renew what a worker says about itself, if it is registered.
+
+    Args:
+        queue: name of the queue.
+        worker: the worker incarnation.
+        info: see `register`.
+    """
+    k = queue_keys(queue)
+    args = (worker, codec.encode_plain(dict(info)))
+    return Call("describe", (k.workers, k.info), args, replies.parse_ok)
 
 
 def jobs_declared(queue: str) -> Call[dict[str, dict[str, Any]]]:

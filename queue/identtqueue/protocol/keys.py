@@ -84,6 +84,7 @@ class QueueKeys:
         "pending",
         "progress_prefix",
         "rates",
+        "releases",
         "running_prefix",
         "scheduled",
         "served",
@@ -136,6 +137,7 @@ class QueueKeys:
         # and options of its tasks (msgpack); last:<schedule> -> when it has fired last (ms)
         self.cron = base + "cron"
         self.audit = base + "audit"  # LIST of what administrators did (msgpack), newest first
+        self.releases = base + "releases"  # ZSET release of an application -> first worker (ms)
         self.jobs = base + "jobs"  # HASH job -> what workers have declared about it (msgpack)
         self.enqueued = base + "enqueued"  # ZSET job -> last enqueue (ms), to the minute
         # HASH per minute and per hour since 1970, with a TTL: see `protocol/counting.py`

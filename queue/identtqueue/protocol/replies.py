@@ -450,9 +450,11 @@ _INFO_TEXTS: Final = (
     "domain",
     "process",
     "version",
+    "node",
+    "release",
 )
 
-_INFO_NUMBERS: Final = ("concurrency", "registered_at_ms", "timeout_ms")
+_INFO_NUMBERS: Final = ("concurrency", "registered_at_ms", "timeout_ms", "rss_bytes")
 
 _INFO_SIGNED: Final = ("clock_ahead_ms",)
 """Numbers that may be negative."""

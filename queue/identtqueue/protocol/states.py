@@ -191,6 +191,7 @@ SERVICES: Final = (
         "worker",
     ),
     Service("count", "adds what a worker has counted to the numbers of the queue", "worker"),
+    Service("describe", "renews what a worker says about itself", "worker"),
     Service("extend", "renews the lease of a worker that still has one", "worker"),
     Service("leave", "gives the lease back when nothing is in flight", "worker"),
     Service("drain", "asks workers to stop fetching, or calls them back", "operator"),

@@ -6,12 +6,18 @@ Only Linux has this information. On other systems nothing is known, and nothing 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 PROC: Final = Path("/proc")
+
+_SAFE: Final = "[bcdf-hj-np-tv-z2456789]"
+_OF_DEPLOYMENT: Final = re.compile(f"-({_SAFE}{{6,10}})-{_SAFE}{{5}}$")
+"""End of the name of a Deployment's pod: the hash of the template, and a random part. Kubernetes
+uses only these characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +30,10 @@ class Identity:
             UIDs do not.
         pod_name: `IDENTTQUEUE_POD_NAME`; None outside a pod.
         container: `IDENTTQUEUE_CONTAINER`; None outside a pod.
+        node: `IDENTTQUEUE_NODE_NAME` (spec.nodeName); None if it is not set.
+        release: `IDENTTQUEUE_RELEASE`, which tells releases of the application apart. Default: the
+            part of the pod's name that changes with the template of its Deployment; None outside a
+            pod of a Deployment.
         boot: when the container's first process started, which tells one start of the container
             from the next; None: not known.
         domain: scope in which `process` is unique (see `domain()` below); None: not known.
@@ -34,6 +44,8 @@ class Identity:
     pod_uid: str | None = None
     pod_name: str | None = None
     container: str | None = None
+    node: str | None = None
+    release: str | None = None
     boot: str | None = None
     domain: str | None = None
     process: str | None = None
@@ -41,10 +53,13 @@ class Identity:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> Identity:
         """Read the identity from the Downward API's environment variables and from the kernel."""
+        pod_name = environment.get("IDENTTQUEUE_POD_NAME") or None
         return cls(
             host=os.uname().nodename,
             pod_uid=environment.get("IDENTTQUEUE_POD_UID") or None,
-            pod_name=environment.get("IDENTTQUEUE_POD_NAME") or None,
+            pod_name=pod_name,
+            node=environment.get("IDENTTQUEUE_NODE_NAME") or None,
+            release=environment.get("IDENTTQUEUE_RELEASE", "")[:100] or _template_hash(pod_name),
             container=environment.get("IDENTTQUEUE_CONTAINER") or None,
             boot=started(1),
             domain=domain(),
@@ -54,6 +69,19 @@ class Identity:
     def worker_id(self, nonce: str) -> str:
         """Make the id of one incarnation: `<pod UID or host>.<nonce>`."""
         return f"{self.pod_uid or self.host}.{nonce}"
+
+
+def _template_hash(pod_name: str | None) -> str | None:
+    found = _OF_DEPLOYMENT.search(pod_name or "")
+    return None if found is None else found[1]
+
+
+def memory_bytes() -> int | None:
+    """Return how much memory this process has in RAM; None: not known."""
+    try:
+        return int((PROC / "self/statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def started(pid: int) -> str | None:

@@ -353,6 +353,7 @@ class Incarnation:
         """Repair what a lost reply or a lost message has left behind."""
         await self._fetcher.give_back_unknown()
         await self._control.repeat()
+        await self._registration.describe_if_due()
 
     def _on_refused(self, claim: Claim) -> None:
         if claim is Claim.LOST:

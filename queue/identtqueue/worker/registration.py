@@ -19,12 +19,15 @@ from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
 from identtqueue.worker.heartbeat import Heartbeat
-from identtqueue.worker.identity import Identity
+from identtqueue.worker.identity import Identity, memory_bytes
 from identtqueue.worker.settings import WorkerSettings
 from identtqueue.worker.stopping import FLUSH_SECONDS, bounded
 
 HEARTBEAT_SECONDS: Final = 1.0
 """How long the heartbeat's thread may take to end. It may be stuck in a dead connection."""
+
+DESCRIBE_SECONDS: Final = 60.0
+"""How often a worker renews what it says about itself, such as its memory."""
 
 START_OVER_SECONDS: Final = 60.0
 """How long a worker that has lost its lease may take to get a new one while Redis answers. After
@@ -73,6 +76,8 @@ class Registration:
         self._loop = asyncio.get_running_loop()
         self._on_answer: Callable[[Lease], None] = lambda _: None
         self.has_begun = False
+        self._said: dict[str, Any] = {}
+        self._said_at = 0.0  # monotonic time
         self._heartbeat = Heartbeat(
             redis.settings,
             self.worker_id,
@@ -153,9 +158,19 @@ class Registration:
             ]
         )
 
+        self._said, self._said_at = info, time.monotonic()
         self._on_answer = on_answer
         self._heartbeat.start()
         self.has_begun = True
+
+    async def describe_if_due(self) -> None:
+        """Renew what the worker says about itself: once a minute, beside the leases."""
+        if time.monotonic() - self._said_at < DESCRIBE_SECONDS:
+            return
+        self._said_at = time.monotonic()
+        self._said["rss_bytes"] = memory_bytes()
+        calls = [commands.describe(q, self.worker_id, self._said) for q in self._settings.queues]
+        await self._redis.run_all(calls)
 
     async def end(self) -> None:
         """Stop the heartbeat and give the leases back, each in a limited time.
@@ -193,6 +208,9 @@ class Registration:
             "pod_uid": self.identity.pod_uid,
             "pod_name": self.identity.pod_name,
             "container": self.identity.container,
+            "node": self.identity.node,
+            "release": self.identity.release,
+            "rss_bytes": memory_bytes(),
             "boot": self.identity.boot,
             "domain": self.identity.domain,
             "process": self.identity.process,

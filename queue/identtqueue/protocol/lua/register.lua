@@ -1,14 +1,17 @@
 -- register: takes the first lease of a worker incarnation, and stores the limits of its jobs and
 -- what it declares about them; those of the newest registration are valid. Jobs that were neither
--- declared nor enqueued for long are forgotten
+-- declared nor enqueued for long are forgotten. Notes when a release first registered
 -- KEYS  1 workers  2 info  3 meta  4 limits  5 blocked  6 rates  7 wake  8 jobs  9 enqueued
+--       10 releases
 -- ARGV  1 worker  2 lease_ms  3 packed_info: msgpack  4 version: of the protocol
 --       5 kept_ms: how long jobs are remembered
---       6.. per job: its name, its limits (msgpack, or empty: none), its declaration (msgpack map)
+--       6 release: of the application, or empty
+--       7.. per job: its name, its limits (msgpack, or empty: none), its declaration (msgpack map)
 -- Returns {"ok", Redis time in ms} | {"protocol", the version found}
 -- include lib/now.lua
 -- include lib/pending.lua
 -- include lib/jobs.lua
+-- include lib/note_release.lua
 local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
 local now = now_ms()
@@ -34,5 +37,6 @@ for i = LIST_START, #ARGV, 3 do
     end
   end
 end
+note_release(releases, release, kept_ms, now)
 forget_jobs(jobs, enqueued, now - tonumber(kept_ms), now)
 return {'ok', now}
