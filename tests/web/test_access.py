@@ -9,15 +9,19 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.routing import Route
 
-from identtqueue.dashboard import BasicAuth, create_dashboard
+from identtqueue.admin import Admin
+from identtqueue.client import Client
+from identtqueue.dashboard import BasicAuth, ProxyAuth, create_dashboard
 from identtqueue.dashboard.access.attempts import MOST_FAILURES, WINDOW_SECONDS, FailedLogins
 from identtqueue.dashboard.access.basic import parse_users
 from identtqueue.dashboard.access.passwords import PasswordHash
+from identtqueue.dashboard.application import Dashboard
 from identtqueue.dashboard.guard import HEADERS
 from identtqueue.errors import InvalidInput
 from testing.redis_server import RedisServer
-from web.serving import OPERATOR, VIEWER, line, served, users_file
+from web.serving import OPERATOR, VIEWER, line, served, token, users_file
 
 
 async def test_nobody_looks_without_a_login(base: str) -> None:
@@ -97,6 +101,127 @@ def test_a_password_is_hashed_with_a_salt_of_its_own() -> None:
     assert not PasswordHash.parse(str(one)).matches("correct horse ")
 
 
+async def test_every_act_needs_an_operator_and_a_form_of_ours(
+    dashboard: Dashboard, base: str, queue: str, admin: Admin
+) -> None:
+    """Each route that changes something refuses all that is not an operator's own form."""
+    acts = [r for r in dashboard.routes if isinstance(r, Route) and "POST" in (r.methods or ())]
+    assert len(acts) > 3
+    own = {"Origin": base, "Content-Type": "application/x-www-form-urlencoded"}
+    async with httpx.AsyncClient(base_url=base) as client:
+        page = await client.get(f"/queues/{queue}", auth=OPERATOR)
+        good = token(page.text)
+        stolen = await client.get("/", auth=VIEWER)
+        assert 'name="csrf"' not in stolen.text  # who may not act gets no token
+        for route in acts:
+            path = _filled(route.path, queue)
+            for who, headers, form in (
+                (VIEWER, own, {"csrf": good}),
+                (OPERATOR, own, {}),
+                (OPERATOR, own, {"csrf": "0" * 64}),
+                (OPERATOR, {**own, "Origin": "https://evil.example"}, {"csrf": good}),
+                (OPERATOR, {**own, "Origin": "null"}, {"csrf": good}),
+                (OPERATOR, {**own, "Sec-Fetch-Site": "same-site"}, {"csrf": good}),
+                (OPERATOR, {"Content-Type": own["Content-Type"]}, {"csrf": good}),
+                (None, own, {"csrf": good}),
+            ):
+                answer = await client.post(path, auth=who, headers=headers, data=form)
+                assert answer.status_code in (401, 403), (path, headers, form)
+            text = await client.post(
+                path, auth=OPERATOR, headers={**own, "Content-Type": "text/plain"}, content="x"
+            )
+            assert text.status_code == 415
+            huge = await client.post(path, auth=OPERATOR, headers=own, data={"a": "b" * 300_000})
+            assert huge.status_code == 413
+        client.cookies.clear()
+        answer = await client.post(
+            f"/queues/{queue}/pause", auth=OPERATOR, headers=own, data={"csrf": good}
+        )
+        assert answer.status_code == 403  # the token without its cookie
+        assert not (await admin.depths([queue]))[queue].paused
+        assert await admin.audit(queue) == []
+
+
+def _filled(path: str, queue: str) -> str:
+    return path.replace("{queue}", queue).replace("{what}", "run").replace("{task_id:path}", "q:1")
+
+
+async def test_an_operator_acts_under_their_name(
+    otto: httpx.AsyncClient, base: str, queue: str, admin: Admin, client: Client
+) -> None:
+    await client.enqueue_job(queue, "resize")
+    page = await otto.get(f"/queues/{queue}")
+    form = {"csrf": token(page.text)}
+    own = {"Origin": base}
+    answer = await otto.post(f"/queues/{queue}/pause", data=form, headers=own)
+    assert answer.status_code == 303
+    assert (await admin.depths([queue]))[queue].paused
+    then = await otto.get(answer.headers["location"])
+    assert f"The queue {queue} is paused; running tasks go on." in then.text
+    again = await otto.get(answer.headers["location"])
+    assert "running tasks go on." not in again.text.split("<main")[0]  # it is said once
+    both = await otto.post(
+        f"/queues/{queue}/resume", data=form, headers={"Sec-Fetch-Site": "same-origin"}
+    )
+    assert both.status_code == 303
+    job = await otto.post(f"/queues/{queue}/pause", data={**form, "job": "resize"}, headers=own)
+    assert job.status_code == 303
+    assert (await admin.depths([queue]))[queue].held == 1
+    entries = await admin.audit(queue)
+    assert [(each.who, each.act) for each in entries] == [
+        ("otto", "pause_job"),
+        ("otto", "resume"),
+        ("otto", "pause"),
+    ]
+
+
+async def test_a_dashboard_without_logins_is_read_only(
+    redis_server: RedisServer, queue: str
+) -> None:
+    async with (
+        served(create_dashboard(redis_server.address)) as base,
+        httpx.AsyncClient(base_url=base) as client,
+    ):
+        page = await client.get(f"/queues/{queue}")
+        assert page.status_code == 200
+        assert "formaction" not in page.text
+        answer = await client.post(f"/queues/{queue}/pause", headers={"Origin": base}, data={})
+        assert answer.status_code == 403
+        assert "read-only" in answer.text
+
+
+async def test_a_proxy_is_believed_only_where_it_is(redis_server: RedisServer) -> None:
+    def headers(name: str, groups: str = "") -> dict[str, str]:
+        return {"X-Forwarded-User": name, "X-Forwarded-Groups": groups}
+
+    trusting = ProxyAuth(["127.0.0.0/8"], operators=["otto"], operator_groups=["on-call"])
+    async with (
+        served(create_dashboard(redis_server.address, auth=trusting)) as base,
+        httpx.AsyncClient(base_url=base) as client,
+    ):
+        for given, acts in (
+            (headers("vera", "staff"), False),
+            (headers("otto"), True),
+            (headers("olga", "staff, on-call"), True),
+        ):
+            page = await client.get("/queues/any", headers=given)
+            assert page.status_code == 200
+            assert ("formaction" in page.text) is acts
+        assert (await client.get("/")).status_code == 401
+        twice = httpx.Headers([("X-Forwarded-User", "vera"), ("X-Forwarded-User", "otto")])
+        assert (await client.get("/", headers=twice)).status_code == 401
+    elsewhere = ProxyAuth(["10.0.0.0/8", "fd00::/8"], operators=["otto"])
+    async with (
+        served(create_dashboard(redis_server.address, auth=elsewhere)) as base,
+        httpx.AsyncClient(base_url=base) as client,
+    ):
+        answer = await client.get("/", headers=headers("otto"))
+        assert answer.status_code == 403
+    for proxies in ([], ["example.com"]):
+        with pytest.raises(InvalidInput, match="proxies"):
+            ProxyAuth(proxies)
+
+
 async def test_every_answer_tells_the_browser_what_it_must_not_do(
     base: str, otto: httpx.AsyncClient
 ) -> None:
@@ -106,6 +231,7 @@ async def test_every_answer_tells_the_browser_what_it_must_not_do(
         answers = [
             page,
             await otto.get("/nothing"),
+            await otto.get("/series.json"),
             await stranger.get("/"),
             await stranger.get(file),
         ]

@@ -51,7 +51,7 @@ def test_it_serves_below_a_path_and_ends_at_once_although_somebody_looks(
         assert httpx.get(f"{base}/").status_code == 404
         assert httpx.get(f"{base}/ops").headers["location"] == "/ops/"
         page = httpx.get(f"{base}/ops/").text
-        assert queue in page
+        assert f'href="/ops/queues/{queue}"' in page
         assert "staging" in page
         assert httpx.get(f"{base}/ops/", headers={"Host": "evil.example"}).status_code == 421
         with httpx.stream("GET", base + live_address(page)) as stream:

@@ -46,6 +46,10 @@ class Links:
         }
         return f"{self.root}{path}" + (f"?{urlencode(query, doseq=True)}" if query else "")
 
+    def has(self, name: str) -> bool:
+        """Return whether there is a page of this name."""
+        return name in self._paths
+
     def static(self, file: str) -> str:
         """Return the address of a static file, which changes whenever any of them does."""
         return self._static + file

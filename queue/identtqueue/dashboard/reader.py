@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from identtqueue.admin import (
     Admin,
     CronInfo,
+    JobInfo,
     LimitsInUse,
     Place,
     QueueDepth,
+    Series,
     TaskRow,
     WorkerInfo,
 )
+from identtqueue.dashboard.history import Course, History
 
 T = TypeVar("T")
 
 FRESH_SECONDS: Final = 1.0
 """How long an answer is good: however many browsers load pages, Redis is asked once a second."""
+QUEUES_FRESH_SECONDS: Final = 5.0
+COURSE_FRESH_SECONDS: Final = 5.0
+RELEASES_FRESH_SECONDS: Final = 20.0
 MOST_RUNNING: Final = 500
 """Running tasks of one queue that the page of workers shows."""
 MOST_ANSWERS: Final = 1_000
@@ -37,6 +43,7 @@ class Reader:
     def __init__(self, admin: Admin, queues: Sequence[str] = ()) -> None:
         self.admin = admin
         self._queues = tuple(queues)
+        self._history = History(admin)
         self._answers: dict[Hashable, tuple[float, asyncio.Future[Any]]] = {}
 
     async def once(
@@ -65,7 +72,33 @@ class Reader:
 
     async def queues(self) -> dict[str, int | None]:
         """Return the names of all queues, and when each was last used (ms); None: unknown."""
-        return dict.fromkeys(self._queues)
+        found = await self.once("queues", self.admin.queues, fresh_seconds=QUEUES_FRESH_SECONDS)
+        named: dict[str, int | None] = dict.fromkeys(self._queues)
+        return named | {queue.name: queue.last_activity_ms for queue in found}
+
+    async def jobs(self, queue: str) -> list[JobInfo]:
+        """Return the jobs of a queue."""
+        key = ("jobs", queue)
+        return await self.once(
+            key, lambda: self.admin.jobs(queue), fresh_seconds=QUEUES_FRESH_SECONDS
+        )
+
+    async def course(self, queue: str, job: str | None = None, *, hours: int = 24) -> Course:
+        """Return what happened to a queue, or to one of its jobs, in the last hours."""
+        return await self.once(
+            ("course", queue, job, hours),
+            lambda: self._history.course(queue, job, hours=hours),
+            fresh_seconds=COURSE_FRESH_SECONDS,
+        )
+
+    async def hour(self, queue: str) -> Series:
+        """Return what happened to each job of a queue, minute by minute, in the last hour."""
+        since_ms = round((time.time() - 3_600) * 1000)
+        return await self.once(
+            ("hour", queue),
+            lambda: self.admin.series(queue, step="minute", since_ms=since_ms),
+            fresh_seconds=COURSE_FRESH_SECONDS,
+        )
 
     async def depths(self, queues: Sequence[str]) -> dict[str, QueueDepth]:
         """Return the depth of each queue."""
@@ -95,6 +128,26 @@ class Reader:
             lambda: self.admin.tasks(queue, Place.RUNNING, newest_first=False, limit=MOST_RUNNING),
         )
         return page.rows
+
+    async def releases(self, queues: Iterable[str]) -> list[tuple[int, str]]:
+        """Return when workers of each release first registered on one of the queues, in order.
+
+        Returns:
+            The time (ms since 1970) and the name of each release.
+        """
+        lists = await asyncio.gather(*(self._releases(queue) for queue in queues))
+        first: dict[str, int] = {}
+        for found in lists:
+            for name, at_ms in found.items():
+                first[name] = min(at_ms, first.get(name, at_ms))
+        return sorted((at_ms, name) for name, at_ms in first.items())
+
+    async def _releases(self, queue: str) -> dict[str, int]:
+        return await self.once(
+            ("releases", queue),
+            lambda: self.admin.releases(queue),
+            fresh_seconds=RELEASES_FRESH_SECONDS,
+        )
 
     def _forget(self, now: float) -> None:
         if len(self._answers) < MOST_ANSWERS:

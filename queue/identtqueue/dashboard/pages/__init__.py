@@ -30,11 +30,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from identtqueue.dashboard.pages import overview, task_queues, workers
+from identtqueue.dashboard.pages import overview, queue, series, task_queues, workers
 from identtqueue.dashboard.pages.noun import Pages
 
 ALL: Final[tuple[Pages, ...]] = (
     overview.PAGES,
+    queue.PAGES,
+    series.PAGES,
     workers.PAGES,
     task_queues.PAGES,
 )

@@ -9,10 +9,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from identtqueue.dashboard.board import Board, MenuEntry
+from identtqueue.dashboard.history import STEP_MINUTES
 from identtqueue.dashboard.live.view import View, Visit
 from identtqueue.dashboard.pages.noun import Pages
+from identtqueue.dashboard.pages.series import of_queue
 from identtqueue.dashboard.task_queues import Json, TaskQueueSource
 
 FRESH_SECONDS: Final = 5.0
@@ -174,6 +179,42 @@ def _newest(events: Sequence[Json]) -> list[dict[str, Any]]:
     return found[:MOST_EVENTS]
 
 
+async def series(request: Request) -> Response:
+    """Answer with the replicas in the last 24 hours, over the depth of the first queue."""
+    board = Board.of(request)
+    namespace, name = request.path_params["namespace"], request.path_params["name"]
+    row, _ = await _find(board, namespace, name)
+    known = await board.reader.queues()
+    here = [queue for queue in row.queues if queue in known]
+    if not here:
+        return JSONResponse({"at": []})
+    columns = await of_queue(board, here[0])
+    columns["replicas"] = _replicas_at(row, columns["at"])
+    return JSONResponse(columns, headers={"Cache-Control": "no-store"})
+
+
+def _replicas_at(row: TaskQueueRow, times: Sequence[int]) -> list[int | None]:
+    """Return how many replicas were wanted at each time, as far as the decisions go back.
+
+    Args:
+        row: the TaskQueue.
+        times: in s since 1970, in order.
+    """
+    changes = [
+        (at_ms / 1000, each.get("from"), each.get("to"))
+        for each in reversed(row.history)
+        if (at_ms := moment_ms(each.get("time"))) is not None
+    ]
+    if not changes:
+        now = row.replicas.get("current")
+        return [now for _ in times]
+    found: list[int | None] = []
+    for at in times:
+        before = [to for changed_at, _, to in changes if changed_at <= at + STEP_MINUTES * 60]
+        found.append(before[-1] if before else changes[0][1])
+    return found
+
+
 PAGES: Final = Pages(
     views=(
         View("task_queues", "/taskqueues", "task_queues.html", read_all, live=("rows",)),
@@ -185,5 +226,6 @@ PAGES: Final = Pages(
             live=("head", "decisions", "conditions", "events"),
         ),
     ),
+    routes=(Route("/taskqueues/{namespace}/{name}/series.json", series, name="task_queue.series"),),
     navigation=(MenuEntry("task_queues", "TaskQueues", covers=("task_queue",)),),
 )
