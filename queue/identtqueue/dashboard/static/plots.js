@@ -47,6 +47,7 @@ function marksPlugin(marks) {
         ctx.strokeStyle = color("--mark");
         ctx.fillStyle = color("--muted");
         ctx.lineWidth = devicePixelRatio;
+        ctx.textAlign = "left";
         ctx.font = `${11 * devicePixelRatio}px system-ui, sans-serif`;
         ctx.setLineDash([2 * devicePixelRatio, 3 * devicePixelRatio]);
         let free = -Infinity;
