@@ -98,7 +98,7 @@ def test_whatever_shows_rows_has_json() -> None:
     without = {words for words, command in all_commands() if "as_json" not in names_of(command)}
     assert without == {
         *{(), ("dead",), ("scheduled",)},  # groups
-        *{("worker",), ("bridge",), ("acl",)},
+        *{("worker",), ("bridge",), ("acl",), ("completion",), ("top",)},
         *{("dashboard",), ("dashboard-user",), ("exporter",)},
         *{("pause",), ("resume",), ("drain",), ("undrain",)},
         *{("dead", "replay"), ("dead", "discard"), ("scheduled", "start"), ("scheduled", "list")},

@@ -119,6 +119,7 @@ async def test_each_command_prints_what_the_page_says(
         "task": [("task", task_id) for task_id in full_queue.values()],
         "dead-list": [("dead", "list", queue)],
         "result": [("result", good), ("result", bad)],
+        "doctor": [("doctor", "--queue", queue)],
         "selftest": [("selftest", "--queue", queue)],
         "enqueue": [("enqueue", queue, "read", "--arg", "x")],
     }

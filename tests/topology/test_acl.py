@@ -17,7 +17,17 @@ from identtqueue.admin import Admin
 from identtqueue.cli import main
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import acting, bridge, commands, counting, keys, listing, roles, scripts
+from identtqueue.protocol import (
+    acting,
+    bridge,
+    checkup,
+    commands,
+    counting,
+    keys,
+    listing,
+    roles,
+    scripts,
+)
 from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import BridgeKeys
@@ -299,6 +309,13 @@ def administrate(user: Account, bench: Bench) -> None:
     run(commands.pause(q, stop=True))
     run(commands.pause(q, stop=False))
     run(commands.limits(q))
+    for of_queue in (checkup.protocol_version, checkup.paused_at, checkup.paused_jobs):
+        run(of_queue(q))
+    run(checkup.suspects(q))
+    run(checkup.shelves(q))
+    run(checkup.dead_since(q, 0))
+    run(checkup.about())
+    run(checkup.ping())
     note = acting.new_note("ada", "act", "what")
     for stop in (True, False):
         run(commands.pause(q, stop=stop, note=note))

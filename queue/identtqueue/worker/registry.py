@@ -55,10 +55,12 @@ class Job(JobOptions):
     @property
     def declaration(self) -> Mapping[str, Any]:
         """What is declared about the job in Redis: see `JobInfo`."""
+        timeout = self.timeout_seconds
         return {
             "parameters": Parameters(self.name, self.function).names,
             "hidden": [],
             "module": module_of(self.function),
+            "timeout_ms": None if timeout is None else round(timeout * 1000),
         }
 
     def takes(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str | None:

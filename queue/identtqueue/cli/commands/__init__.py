@@ -13,8 +13,10 @@ from identtqueue.cli import contributed
 from identtqueue.cli.commands import (
     acl,
     bridge,
+    completion,
     dashboard,
     dead,
+    doctor,
     enqueue,
     exporter,
     limits,
@@ -23,9 +25,11 @@ from identtqueue.cli.commands import (
     scheduled,
     selftest,
     tasks,
+    top,
     worker,
     workers,
 )
+from identtqueue.cli.completing import complete_names
 
 
 class Commands(click.Group):
@@ -85,6 +89,7 @@ def main(context: click.Context, redis_address: str, log_format: logs.LogFormat)
 
 SECTIONS: Final[Mapping[str, tuple[click.Command, ...]]] = {
     "Look": (
+        top.top,
         queues.queues,
         workers.workers,
         limits.limits,
@@ -101,9 +106,16 @@ SECTIONS: Final[Mapping[str, tuple[click.Command, ...]]] = {
         workers.undrain,
     ),
     "Run": (worker.worker, dashboard.dashboard, exporter.exporter, bridge.bridge),
-    "Set up": (acl.acl, dashboard.dashboard_user, selftest.selftest),
+    "Set up": (
+        doctor.doctor,
+        selftest.selftest,
+        acl.acl,
+        dashboard.dashboard_user,
+        completion.completion,
+    ),
 }
 """All commands of this package, in the order in which `identtqueue --help` shows them."""
 
 for command in (command for section in SECTIONS.values() for command in section):
     main.add_command(command)
+complete_names(main)

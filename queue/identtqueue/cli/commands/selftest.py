@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
-from identtqueue.admin import Admin
 from identtqueue.cli.display.times import duration
 from identtqueue.cli.display.values import show_json
 from identtqueue.cli.exits import CommandFailed, Exit
 from identtqueue.cli.session import run
 from identtqueue.errors import ResultTimeout
+
+if TYPE_CHECKING:
+    from identtqueue.admin import Admin
 
 WORD: Final = "hello"
 """What is sent, and has to come back."""
@@ -38,7 +40,9 @@ def selftest(address: str, queue: str, timeout_seconds: float, as_json: bool) ->
 
 
 async def _prove(address: str, queue: str, timeout_seconds: float, *, as_json: bool) -> None:
-    from identtqueue.client.client import Client  # noqa: PLC0415 - the other commands don't need it
+    # Redis is loaded only by commands that ask it.
+    from identtqueue.admin import Admin  # noqa: PLC0415
+    from identtqueue.client.client import Client  # noqa: PLC0415
 
     steps = _Steps(as_json=as_json)
     async with Admin(address) as admin, Client(address) as client:
