@@ -42,9 +42,11 @@ class TaskQueueReader:
 
     Args:
         namespaces: where to look; `*`: everywhere.
+        kubeconfig: file that says how to connect. Default: as the pod may, or `$KUBECONFIG`.
     """
 
-    def __init__(self, namespaces: Sequence[str]) -> None:
+    def __init__(self, namespaces: Sequence[str], kubeconfig: str | None = None) -> None:
+        self._kubeconfig = kubeconfig
         self._namespaces = [None] if ALL in namespaces else list(dict.fromkeys(namespaces))
         self._requests: Requests | None = None
         self._connecting = asyncio.Lock()
@@ -85,5 +87,5 @@ class TaskQueueReader:
     async def _connected(self) -> Requests:
         async with self._connecting:
             if self._requests is None:
-                self._requests = Requests(await connect(connections=CONNECTIONS))
+                self._requests = Requests(await connect(self._kubeconfig, CONNECTIONS))
             return self._requests

@@ -214,3 +214,30 @@ def test_blocking_gives_the_queue_that_rang(bench: Bench) -> None:
     bench.enqueue("a")
     assert bench.run(commands.block_for_work([other, bench.queue], 30)) == bench.queue
     assert bench.run(commands.block_for_work([other, bench.queue], 0.001)) is None
+
+
+# --- what a worker says about itself ---
+
+
+def test_a_worker_renews_what_it_says_while_it_is_registered(bench: Bench) -> None:
+    bench.register("w", "w")
+    before = bench.dump()
+    assert bench.run(commands.describe(bench.queue, "w", {"host": "h", "rss_bytes": 5}))
+    assert bench.dump() == before | {"info": {"w": {"host": "h", "rss_bytes": 5}}}
+    (row,) = bench.run(commands.workers(bench.queue))
+    assert row.info["rss_bytes"] == 5
+    bench.run(commands.leave(bench.queue, "w"))
+    left = bench.dump()
+    assert not bench.run(commands.describe(bench.queue, "w", {"host": "h"}))
+    assert bench.dump() == left
+
+
+def test_the_last_releases_are_noted_with_their_first_worker(bench: Bench) -> None:
+    for number in range(25):
+        bench.run(commands.register(bench.queue, "w", LEASE_MS, {"release": f"v{number:02}"}))
+    found = bench.run(commands.releases(bench.queue))
+    assert list(found) == [f"v{number:02}" for number in range(5, 25)]
+    first = found["v24"]
+    bench.run(commands.register(bench.queue, "w", LEASE_MS, {"release": "v24"}))
+    assert bench.run(commands.releases(bench.queue))["v24"] == first
+    assert 0 < bench.raw.pttl(bench.keys.releases) <= 30 * 86_400_000
