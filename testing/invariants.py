@@ -82,6 +82,7 @@ _KINDS: Final = {
     "scheduled": "zset",
     "expiring": "zset",
     "dead": "zset",
+    "ended": "list",
     "workers": "zset",
     "info": "hash",
     "meta": "hash",
@@ -135,6 +136,7 @@ def check_invariants(server: redis.Redis, queue: str) -> Snapshot:
     _check_keys(seen, queue)
     _check_containers(seen, tasks, queue)
     _check_ends(tasks)
+    _check_recent(seen, tasks, queue)
     _check_expiring(seen, tasks, queue)
     _check_workers(seen, queue)
     _check_attempts(tasks, queue)
@@ -278,7 +280,20 @@ def _check_ends(tasks: dict[str, Entry]) -> None:
         assert "finished_at" in fields
         assert "waiters" not in fields, f"{task_id}: {state}, somebody still waits"
         assert ("result" if state is State.SUCCEEDED else "error") in fields
-        assert ("payload" in fields) == (state is State.FAILED), f"{task_id}: {state}, payload"
+        assert "payload" in fields or state is not State.FAILED, f"{task_id}: no payload"
+
+
+def _check_recent(seen: Snapshot, tasks: dict[str, Entry], queue: str) -> None:
+    """Check that every task that has ended is among the recent ends, as all of them are kept."""
+    k = queue_keys(queue)
+    if "keeping" in _value(seen, k.meta, {}):
+        return  # a test that keeps fewer
+    ends = Counter(_value(seen, k.ended, []))
+    for task_id, entry in tasks.items():
+        fields = entry.value
+        if State(fields["state"].decode()).ended:
+            end = f"{fields['finished_at'].decode()} {task_id}"
+            assert ends[end] >= 1, f"{task_id} is not among the recent ends"
 
 
 def _check_workers(seen: Snapshot, queue: str) -> None:

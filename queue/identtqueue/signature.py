@@ -186,6 +186,22 @@ def argument_types(name: str, function: Callable[..., Any]) -> Mapping[str, Any]
     }
 
 
+def known_types(name: str, function: Callable[..., Any]) -> Mapping[str, Any]:
+    """Read the declared types of a function's arguments as far as that is possible.
+
+    Args:
+        name: name of the job.
+        function: the job's function, `f(ctx, …)`.
+
+    Returns:
+        The types by argument name; empty if they can't be read.
+    """
+    try:
+        return argument_types(name, function)
+    except (InvalidInput, ValueError):  # a type for type checkers only; no signature
+        return {}
+
+
 def module_of(function: Callable[..., Any]) -> str:
     """Return the name of the module that defines a function; empty: it is not known."""
     return str(getattr(inspect.unwrap(_called(function)), "__module__", None) or "")

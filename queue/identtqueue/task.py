@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
@@ -34,6 +34,9 @@ UNIQUE_PART: Final = re.compile(
     rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{{1,{LONGEST_UNIQUE_PART}}}"
 )
 """The unique part of a task id: any text on one line that can be encoded as UTF-8."""
+
+MOST_TAGS: Final = 10
+LONGEST_TAG: Final = 64
 
 OnExisting = Literal["keep", "replace", "raise"]
 
@@ -114,6 +117,7 @@ class TaskOptionKeywords(TypedDict, total=False):
     unique_key: str | None
     unique_seconds: float
     result_ttl_seconds: float
+    tags: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +140,8 @@ class TaskOptions:
             returns the id of the first task.
         unique_seconds: how long `unique_key` is held at most. Default: 24 h.
         result_ttl_seconds: how long the result can be read. Default: 1 h.
+        tags: words by which the task is found in lists, such as `tenant:42`: at most 10, each of at
+            most 64 characters on one line.
 
     Raises:
         InvalidInput: an option breaks a rule.
@@ -151,9 +157,12 @@ class TaskOptions:
     unique_key: str | None = None
     unique_seconds: float = 86_400
     result_ttl_seconds: float = 3_600
+    tags: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         self._check_words()
+        if self.tags:
+            self._check_tags()
         if self.delay_seconds is not None and self.at is not None:
             raise InvalidInput("give delay_seconds or at, not both")
         if not (self.at is None or _is_aware(self.at)):
@@ -169,6 +178,15 @@ class TaskOptions:
                 check_duration(name, value)
         for name in ("unique_seconds", "result_ttl_seconds"):
             check_duration(name, getattr(self, name))
+
+    def _check_tags(self) -> None:
+        listed = isinstance(self.tags, Sequence) and not isinstance(self.tags, str | bytes)
+        if not (listed and len(self.tags) <= MOST_TAGS and all(map(_is_tag, self.tags))):
+            raise InvalidInput(
+                f"tags={self.tags!r}: give a list of at most {MOST_TAGS} texts, each of 1 to "
+                f"{LONGEST_TAG} characters without control characters and line breaks"
+            )
+        object.__setattr__(self, "tags", tuple(dict.fromkeys(self.tags)))
 
     def _check_words(self) -> None:
         if not (self.task_id is None or isinstance(self.task_id, str)):
@@ -187,6 +205,10 @@ OPTION_NAMES: Final = frozenset(entry.name for entry in fields(TaskOptions))
 
 def _is_aware(value: object) -> bool:
     return isinstance(value, datetime) and value.utcoffset() is not None
+
+
+def _is_tag(value: object) -> bool:
+    return _is_unique_part(value) and len(str(value)) <= LONGEST_TAG
 
 
 def _is_unique_part(value: object) -> bool:

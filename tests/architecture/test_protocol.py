@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import acting, bridge, commands, listing, scripts
+from identtqueue.protocol import acting, bridge, commands, listing, record, scripts
 from identtqueue.protocol.bridge import Adoptee
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.keys import QUEUES, BridgeKeys
@@ -238,11 +238,13 @@ def test_every_fragment_is_included_somewhere() -> None:
 
 READS = {
     *("EXISTS", "GET", "HEXISTS", "HGET", "HGETALL", "HKEYS", "HMGET", "LINDEX", "LLEN", "LPOS"),
-    *("HLEN", "LRANGE", "SCARD", "SISMEMBER", "SRANDMEMBER", "TIME", "ZCARD", "ZCOUNT", "ZRANGE"),
+    *("HLEN", "HSTRLEN", "LRANGE", "PTTL", "SCARD", "SISMEMBER", "SRANDMEMBER", "TIME", "ZCARD"),
+    *("ZCOUNT", "ZRANGE"),
     *("ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
 }
 CHANGERS = (
     *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "ring", "vacate"),
+    *("add_attempt", "end_one", "forget_ends", "note_ends"),
     *("admit", "serve_held", "put_back", "remove_tombstones", "make_room", "expire", "unblock"),
     *("serve_special", "take", "take_off", "promote", "withdraw", "plan", "count_claims"),
     *("add_up", "block_paused", "cancel_task", "forget_entries", "forget_past", "log_act"),
@@ -278,7 +280,10 @@ def test_all_guards_come_before_the_first_write(name: str) -> None:
         assert not set(returned) & refusals, f"{returned} after the first write:\n{after}"
 
 
-LOOKING = ("depth", "workers", "permitted", "limits", "page", "parts", "schedules")
+LOOKING = (
+    *("depth", "workers", "permitted", "limits", "schedules"),
+    *("page", "tally", "parts", "record"),
+)
 
 
 @pytest.mark.parametrize("name", LOOKING)
@@ -320,6 +325,8 @@ EXAMPLES: dict[str, Any] = {
     "bridge": BridgeKeys("old", "q"),
     "place": Place.HELD,
     "part": "held:job",
+    "parent": "q:a",
+    "task_ids": ["q:b"],
     # by its type:
     "str": "x",
     "int": 1,
@@ -346,7 +353,7 @@ def example(function: Callable[..., Call[Any]]) -> Call[Any]:
     return function(**arguments)
 
 
-WITH_CALLS = (commands, acting, listing)
+WITH_CALLS = (commands, acting, listing, record)
 """The modules with the functions that make calls."""
 
 MADE = {

@@ -123,7 +123,7 @@ def test_replies_are_parsed_in_one_place() -> None:
     """
     making = {name(path) for path in sources(".py") if calls_of(path, "Call")}
     others = {"transport/wire.py", "worker/finish.py"}  # scripts to load; one answer as a list
-    others |= {"protocol/listing.py", "protocol/acting.py"}
+    others |= {"protocol/listing.py", "protocol/record.py", "protocol/acting.py"}
     known = {COMMANDS, BRIDGE, CHECKUP, TEST_DATABASES, *(LIBRARY / other for other in others)}
     assert making == set(map(name, known))
     for node in (node for path in (COMMANDS, BRIDGE, CHECKUP) for node in ast.walk(parsed(path))):

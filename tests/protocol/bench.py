@@ -195,6 +195,8 @@ class Bench:
     def _show(self, key: str, value: Any) -> Any:
         if key in ("scheduled", "dead", "workers", "expiring"):
             return {self._short(member): TIME for member in value}
+        if key == "ended":
+            return [self._short(item.split(" ", 1)[1]) for item in value]
         if key == "blocked":
             return {job: due if due in (0, float("inf")) else TIME for job, due in value.items()}
         if key in ("limits", "rates"):
@@ -231,6 +233,8 @@ class Bench:
             return codec.decode_task(data).args[0]
         if field == "result":
             return codec.decode_value(data)
+        if field == "history":
+            return [past[6] for past in codec.decode_value(data)]
         if field == "error":
             return codec.decode_failure(data).type
         return data.decode()

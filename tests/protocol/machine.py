@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -17,10 +18,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import acting, codec, commands, counting, replies
+from identtqueue.protocol import acting, codec, commands, counting, listing, record, replies
 from identtqueue.protocol.answers import Ack, Claim, Expiring, Recovery, Rescheduled
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import QUEUES, ROOT
+from identtqueue.protocol.listing import Place
 from identtqueue.protocol.states import CALLERS
 from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
@@ -64,6 +66,13 @@ UNIQUE = st.sampled_from([None, None, None, "red", "blue"])
 SOME = st.integers(0, 63)
 FEW = st.integers(0, 5)
 SEVERAL = st.lists(FEW, min_size=1, max_size=3)
+_PLACES = {
+    "pending": Place.PENDING,
+    "scheduled": Place.SCHEDULED,
+    "inflight": Place.RUNNING,
+    "dead": Place.DEAD,
+    "ended": Place.ENDED,
+}
 REPORTS = ("finish", "retry", "bury", "abort", "release")
 
 EXAMPLES, STEPS = (2_000, 80) if os.environ.get("HYPOTHESIS_PROFILE") == "thorough" else (200, 50)
@@ -178,6 +187,8 @@ class QueueMachine(RuleBasedStateMachine):
         assert set(value(k.paused_jobs, {})) == model.paused_jobs
         for worker, listed in model.workers.items():
             assert value(k.inflight(worker), []) == listed.in_flight
+        ends = [entry.split(" ", 1)[1] for entry in value(k.ended, [])]
+        assert Counter(ends) == Counter(model.ended), "each end is listed once"
         hashes = {key for key in seen if key.startswith(k.task_prefix)}
         assert hashes == set(map(k.task, model.tasks))
         for task_id, task in model.tasks.items():
@@ -185,6 +196,8 @@ class QueueMachine(RuleBasedStateMachine):
             shown = [fields["state"].decode()]
             shown += [int(fields.get(name, 0)) for name in ("attempt", "failures", "losses")]
             assert shown == [task.state, task.attempt, task.failures, task.losses], task_id
+            past = codec.decode_value(fields["history"]) if "history" in fields else []
+            assert [(entry[0], entry[6]) for entry in past] == task.history, task_id
             said = replies.parse_progress(fields["progress"]) if "progress" in fields else None
             assert task.progress == (said and (said.attempt, said.number)), task_id
         held = {
@@ -634,10 +647,75 @@ class QueueMachine(RuleBasedStateMachine):
         assert (depth.workers, depth.paused) == (len(model.workers), model.paused)
         rows = self.call(commands.workers(self.bench.queue), version)
         assert {row.worker_id: row.in_flight for row in rows} == in_flight
+        self.look_at_lists()
         lacking = self.call(commands.permitted(self.bench.queue, ["HSET", "TIME"]), version)
         assert lacking == []
         expired = self.call(commands.expired(self.bench.queue, self.bench.now_ms(), 99), version)
         assert set(expired) == {w for w, listed in model.workers.items() if listed.lapsed}
+
+    def look_at_lists(self) -> None:
+        """Read all lists in both orders, in small pages, and compare them with the model."""
+        model = self.model
+        lists = {"pending": model.pending, "suspects": model.suspects}
+        lists |= {f"held:{job}": ids for job, ids in model.held.items()}
+        lists |= {f"shelf:{shelf}": ids for shelf, ids in model.shelves.items()}
+        lists |= {f"inflight:{w}": listed.in_flight for w, listed in model.workers.items()}
+        for name, ids in lists.items():
+            alive = [task_id for task_id in ids if not model.has_expired(task_id)]
+            for expected, newest_first in ((alive, False), (alive[::-1], True)):
+                found = self.read_list(name, newest_first=newest_first)
+                once = list(
+                    dict.fromkeys(found)
+                )  # an id that was enqueued again may lie there twice
+                assert sorted(once) == sorted(expected), name
+                assert len(once) < len(found) or found == expected, name
+        due = [task_id for task_id in model.scheduled if not model.has_expired(task_id)]
+        assert sorted(self.read_list("scheduled")) == sorted(due)
+        assert sorted(self.read_list("dead")) == sorted(model.dead)
+        ended = {t for t in model.ended if t in model.tasks and model.tasks[t].state.ended}
+        assert set(self.read_list("ended")) == ended
+        parts: list[listing.Part] = []
+        for place in (Place.HELD, Place.RUNNING):
+            parts += self.call(listing.parts(self.bench.queue, place), model.version)
+        assert {part.name: part.number for part in parts} == {
+            name: len(ids) for name, ids in lists.items() if ids and name != "pending"
+        }
+        tally = self.call(listing.tally(self.bench.queue, "dead"), model.version)
+        assert sum(group.number for group in tally.groups) == len(model.dead)
+
+    def read_list(self, part: str, *, newest_first: bool = True) -> list[str]:
+        """Read all pages of a container."""
+        place, found, stop = _PLACES.get(part.partition(":")[0], Place.HELD), [], None
+        while True:
+            call = listing.page(
+                *(self.bench.queue, place, part),
+                newest_first=newest_first,
+                stop=stop,
+                most=2,
+                most_scanned=3,
+            )
+            read = self.call(call, self.model.version)
+            found += [row.task_id for row in read.rows]
+            stop = read.stop
+            if stop is None:
+                return found
+
+    @rule(name=NAMES, children=st.lists(NAMES, min_size=1, max_size=3, unique=True))
+    def note_children(self, name: str, children: list[str]) -> None:
+        """Note which tasks the job of a task has enqueued, and read the task whole."""
+        ids, parent = [self.id(child) for child in children], self.id(name)
+        known = parent in self.model.tasks
+        self.model.version += known
+        version = self.model.version - known
+        assert self.call(commands.children(parent, ids), version) is known
+        stored = self.call(record.record(parent), self.model.version)
+        assert (stored is not None) == known
+        if stored is not None:
+            task = self.model.tasks[parent]
+            assert set(ids) <= set(stored.children)
+            assert stored.children_count == len(stored.children)
+            assert (stored.info.state, stored.info.attempt) == (task.state, task.attempt)
+            assert stored.payload is not None
 
     # --- time, and what happens to Redis ---
 

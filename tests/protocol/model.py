@@ -67,6 +67,13 @@ class ModelTask:
     waiters: set[str] = field(default_factory=set)
     progress: tuple[int, int] | None = None  # attempt, number
     origin: str | None = None  # who it was in the queue that it was moved from
+    history: list[tuple[int, str]] = field(default_factory=list)  # number, outcome
+
+    def note(self, outcome: str) -> None:
+        """Note that its attempt has ended without success. The first and the last 20 are kept."""
+        self.history.append((self.attempt, outcome))
+        if len(self.history) > 21:
+            del self.history[1]
 
 
 @dataclass(slots=True)
@@ -116,6 +123,7 @@ class QueueModel:
         self.scheduled: list[str] = []
         self.due: list[str] = []  # those of `scheduled` whose time has come, in that order
         self.dead: set[str] = set()
+        self.ended: list[str] = []  # an id for each time that the task has ended
         self.limits: dict[str, JobLimits] = {}
         self.held: dict[str, list[str]] = {}
         self.blocked: dict[str, Due] = {}
@@ -162,6 +170,7 @@ class QueueModel:
         elif target is State.SCHEDULED:
             self.scheduled.append(task_id)
         if target is not None and target.ended:
+            self.ended.append(task_id)
             task.waiters.clear()
             if task.unique is not None and self.unique.get(task.unique) == task_id:
                 del self.unique[task.unique]
@@ -199,6 +208,7 @@ class QueueModel:
             self.stats["cancelled"] += 1
             return Ack.OK
         task.suspect = False  # it has its losses, and becomes one again
+        task.note("declined")
         self._move("decline", task_id, State.PENDING)
         task.declined.add(signature)
         shelf = ",".join(sorted(task.declined)) + ":" + task.job
@@ -643,6 +653,8 @@ class QueueModel:
         if task.cancel_asked and State.CANCELLED in targets:
             self._cancel(script, task_id)
             return Ack.OK
+        if script in _NOTED:
+            task.note(_NOTED[script])
         if target is State.PENDING:
             self._to_pending(script, task_id, head=True)
         else:
@@ -679,6 +691,7 @@ class QueueModel:
         for task_id in reversed(list(listed.in_flight)):
             task = self.tasks[task_id]
             task.losses += 1
+            task.note("lost")
             if task.cancel_asked:
                 self._move("recover", task_id, State.CANCELLED)
                 self.stats["cancelled"] += 1
@@ -765,6 +778,9 @@ class QueueModel:
         self.dead.discard(task_id)
         del self.tasks[task_id]
 
+
+_NOTED: Final = {"retry": "failed", "bury": "failed", "release": "released"}
+"""The reports that add the attempt to the history of the task, and the outcome in it."""
 
 _REPORTS: Final = {
     "finish": (State.SUCCEEDED, "succeeded"),

@@ -152,6 +152,7 @@ def test_an_expired_task_is_cancelled_and_the_next_one_is_taken(bench: Bench) ->
     assert attempt.task_id == bench.id("new")
     assert bench.dump()["task:old (expires)"] == {
         "state": "cancelled",
+        "payload": "old",
         "error": "Expired",
         "function": "job",
         "enqueued_at": TIME,

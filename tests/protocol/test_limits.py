@@ -392,7 +392,9 @@ def test_a_task_that_an_older_version_buried_is_struck_off(bench: Bench) -> None
     recovered_by_an_older_version(bench, "a", buried=True)
     bench.redis.run(commands.promote(bench.queue))
     assert bench.token()
-    bench.raw.hdel(bench.keys.task(bench.id("a")), "slot")  # for the invariants
+    bench.raw.hdel(bench.keys.task(bench.id("a")), "slot")  # for the invariants, as the next
+    died_ms = bench.field("a", "finished_at")
+    bench.raw.rpush(bench.keys.ended, f"{died_ms} {bench.id('a')}")
     assert claim(bench) == ["b"]
 
 
@@ -404,6 +406,7 @@ def test_a_held_task_that_an_older_client_cancelled_is_passed_over(bench: Bench)
     bench.raw.hset(key, mapping={"state": "cancelled", "error": FAILURE, "finished_at": 1})
     bench.raw.hdel(key, "payload")
     bench.raw.pexpire(key, LATER_MS)
+    bench.raw.rpush(bench.keys.ended, f"1 {bench.id('b')}")  # for the invariants
     bench.redis.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     assert claim(bench) == ["c"]
 

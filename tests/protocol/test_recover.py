@@ -28,6 +28,7 @@ def test_everything_that_a_recovery_writes(bench: Bench) -> None:
         "pending_since": TIME,
         "attempt": 1,
         "losses": 1,
+        "history": ["lost"],
     }
     assert bench.dump() == {
         "pending": ["a", "b"],
@@ -125,6 +126,7 @@ def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: Bench) -> No
 
     assert bench.dump() == {
         "dead": {"poison": TIME},
+        "ended": ["poison"],
         "stats": {"enqueued": 1, "claimed": 3, "wait_ms": MS, "recovered": 2, "failed": 1},
         "meta": {"protocol": "1"},
         "task:poison (expires)": {
@@ -140,6 +142,7 @@ def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: Bench) -> No
             "attempt": 3,
             "losses": 3,
             "suspect": "1",
+            "history": ["lost", "lost", "lost"],
             "unique": "key",
             "unique_ttl": LATER_MS,
         },
@@ -216,4 +219,4 @@ def test_a_task_whose_cancellation_was_asked_for_does_not_run_again(bench: Bench
     result = bench.run(commands.await_result(bench.id("a")))
     assert isinstance(result, Result)
     assert result.state is State.CANCELLED
-    assert "payload" not in bench.dump()["task:a (expires)"]
+    assert bench.dump()["task:a (expires)"]["history"] == ["lost"]

@@ -53,9 +53,7 @@ STARTED = {
     "owner": "w",
     "attempt": 1,
 }
-ENDED = {field: value for field, value in STARTED.items() if field != "payload"} | {
-    "finished_at": TIME
-}
+ENDED = STARTED | {"finished_at": TIME}
 WORKER = {"workers": {"w": TIME}, "info": {"w": {"host": "w"}}, "meta": {"protocol": "1"}}
 CLAIMED = {"enqueued": 1, "claimed": 1, "wait_ms": MS}
 
@@ -69,6 +67,7 @@ def report_on_a(bench: Bench, report: Report) -> dict[str, Any]:
 def test_everything_that_finish_writes(bench: Bench) -> None:
     assert report_on_a(bench, REPORTS["finish"]) == WORKER | {
         "stats": CLAIMED | {"succeeded": 1, "run_ms": MS},
+        "ended": ["a"],
         "task:a (expires)": ENDED | {"state": "succeeded", "result": "result"},
     }
 
@@ -80,7 +79,7 @@ def test_everything_that_retry_writes(bench: Bench) -> None:
         "stats": CLAIMED | {"retried": 1, "run_ms": MS},
         "task:a": STARTED
         | {"state": "scheduled", "failures": 1, "error": "ValueError"}
-        | {"retried": "1"},
+        | {"retried": "1", "history": ["failed"]},
     }
 
 
@@ -89,7 +88,9 @@ def test_everything_that_bury_writes(bench: Bench) -> None:
         "dead": {"a": TIME},
         "stats": CLAIMED | {"failed": 1, "run_ms": MS},
         "task:a (expires)": STARTED
-        | {"state": "failed", "failures": 1, "error": "ValueError", "finished_at": TIME},
+        | {"state": "failed", "failures": 1, "error": "ValueError", "finished_at": TIME}
+        | {"history": ["failed"]},
+        "ended": ["a"],
     }
 
 
@@ -111,6 +112,7 @@ def test_counters_never_fall_when_the_clock_of_redis_steps_back(bench: Bench, na
 def test_everything_that_abort_writes(bench: Bench) -> None:
     assert report_on_a(bench, REPORTS["abort"]) == WORKER | {
         "stats": CLAIMED | {"cancelled": 1},
+        "ended": ["a"],
         "task:a (expires)": ENDED | {"state": "cancelled", "error": "Cancelled"},
     }
 
@@ -120,7 +122,7 @@ def test_everything_that_release_writes(bench: Bench) -> None:
         "pending": ["a"],
         "wake": ["1"],
         "stats": CLAIMED | {"released": 1},
-        "task:a": STARTED | {"state": "pending", "pending_since": TIME},
+        "task:a": STARTED | {"state": "pending", "pending_since": TIME, "history": ["released"]},
     }
 
 

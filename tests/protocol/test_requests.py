@@ -38,8 +38,10 @@ def test_everything_that_a_cancel_writes(bench: Bench, options: dict[str, int]) 
         "wake": ["1"],
         "stats": {"enqueued": 1, "cancelled": 1},
         "meta": {"protocol": "1"},
+        "ended": ["a"],
         "task:a (expires)": {
             "state": "cancelled",
+            "payload": "a",
             "error": "Cancelled",
             "function": "job",
             "enqueued_at": TIME,
@@ -228,9 +230,11 @@ def test_everything_that_a_replay_writes(bench: Bench) -> None:
             "run_ms": MS,
         },
         "meta": {"protocol": "1"},
+        "ended": ["a"],
         "task:a": {
             "state": "pending",
             "payload": "a",
+            "history": ["failed"],
             "function": "job",
             "enqueued_at": TIME,
             "started_at": TIME,

@@ -56,6 +56,7 @@ def test_everything_that_a_decline_writes(bench: Bench) -> None:
         "declined": "unknown",
         "declines": "\n- old (unknown): UnknownJob: no such job",
         "unstarted": "1",
+        "history": ["declined"],
         "error": "UnknownJob",
     }
     assert dump == {

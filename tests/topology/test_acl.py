@@ -25,6 +25,7 @@ from identtqueue.protocol import (
     counting,
     keys,
     listing,
+    record,
     roles,
     scripts,
 )
@@ -301,6 +302,11 @@ def move_and_revoke(user: Account, bench: Bench) -> None:
         run(acting.receive(q, {bench.id("moved"): fields}, note=note))
         run(acting.revoke(q, [bench.id("moved")], why, asks=True, note=note))
     run(acting.revoke(q, [task_id], why, asks=True, note=note))
+    bench.enqueue("culprit")
+    bench.raw.rpop(bench.keys.pending)
+    bench.raw.rpush(bench.keys.suspects, bench.id("culprit"))
+    bench.raw.hset(bench.keys.task(bench.id("culprit")), "suspect", 1)
+    run(acting.revoke(q, [bench.id("culprit")], why, asks=False, note=note))
 
 
 def administrate(user: Account, bench: Bench) -> None:
@@ -340,6 +346,7 @@ def administrate(user: Account, bench: Bench) -> None:
     died_ms = bench.raw.zscore(bench.keys.dead, bench.id("dead-too"))
     stop = listing.Stop(f"{died_ms:.0f}", bench.id("dead-too"))
     run(listing.page(q, Place.DEAD, "dead", stop=stop))
+    run(record.record(bench.id("dead-too")))
     run(acting.replay(q, [bench.id("dead-too")]))
     run(acting.discard(q, [bench.id("nothing")]))
 

@@ -14,7 +14,9 @@ from identtqueue.admin.blocking import BlockingAdmin
 from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import Page
+from identtqueue.admin.record import AttemptRecord, RecordOptions, TaskRecord
 from identtqueue.admin.series import Point, Series
+from identtqueue.admin.tallies import Count, DeadGroups
 from identtqueue.admin.workers import WorkerInfo
 from identtqueue.protocol.answers import (
     AuditEntry,
@@ -26,7 +28,7 @@ from identtqueue.protocol.answers import (
     Recovery,
 )
 from identtqueue.protocol.counting import Counts, Histogram
-from identtqueue.protocol.listing import Place, TaskRow
+from identtqueue.protocol.listing import Place, TaskGroup, TaskRow
 from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.reach import Reach
 from identtqueue.transport.settings import RedisSettings
@@ -35,10 +37,13 @@ __all__ = [
     "Act",
     "ActProgress",
     "Admin",
+    "AttemptRecord",
     "AuditEntry",
     "BlockingAdmin",
+    "Count",
     "Counts",
     "CronInfo",
+    "DeadGroups",
     "Doorbell",
     "Filter",
     "Histogram",
@@ -50,11 +55,14 @@ __all__ = [
     "QueueDepth",
     "QueueInfo",
     "Reach",
+    "RecordOptions",
     "Recovery",
     "RedisSettings",
     "ReplyBudget",
     "Series",
     "ServerInfo",
+    "TaskGroup",
+    "TaskRecord",
     "TaskRow",
     "WorkerInfo",
 ]

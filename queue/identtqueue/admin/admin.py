@@ -27,8 +27,10 @@ from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import SCAN_LIMIT, Page, Reading
 from identtqueue.admin.listing import read_page as read_list
+from identtqueue.admin.record import TaskRecord, read_record
 from identtqueue.admin.registry import list_jobs, list_queues
 from identtqueue.admin.series import Series, StepName, read_last_minute, read_series
+from identtqueue.admin.tallies import COUNT_LIMIT, Count, DeadGroups, count, dead_groups
 from identtqueue.admin.workers import WorkerInfo, list_workers, recover, recover_expired
 from identtqueue.checks import check_count, check_function_name, check_patience
 from identtqueue.errors import InvalidInput, TaskNotFound
@@ -46,6 +48,7 @@ from identtqueue.protocol.answers import (
 )
 from identtqueue.protocol.counting import Counts
 from identtqueue.protocol.listing import Place
+from identtqueue.redaction import Redact, check_redact
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
@@ -84,6 +87,8 @@ class Admin(AsyncConnected):
         actor: who acts, for the audit list (`audit`). Default: `user@host` of this process.
         audited: whether acts are recorded in the audit list. The operator records its own as
             events instead.
+        redact: names of arguments and fields that `record` does not show, besides those that the
+            workers have declared; or the function that the application has given as `redact`.
 
     Raises:
         InvalidInput: the address, the environment or a setting breaks a rule.
@@ -96,7 +101,9 @@ class Admin(AsyncConnected):
         retry_for_seconds: float = 0,
         actor: str | None = None,
         audited: bool = True,
+        redact: Redact | None = None,
     ) -> None:
+        self._redact = check_redact(redact)
         check_patience("retry_for_seconds", retry_for_seconds)
         self._actor = None if actor is None else check_actor(actor)
         self._audited = audited
@@ -526,6 +533,58 @@ class Admin(AsyncConnected):
             scan_limit=scan_limit,
         )
 
+    async def count(
+        self,
+        queue: str,
+        place: Place,
+        filter: Filter = Filter(),  # noqa: A002, B008 - the word of the users; it is frozen
+        *,
+        scan_limit: int = COUNT_LIMIT,
+    ) -> Count:
+        """Count the tasks in one state that match a filter, for a confirmation, say.
+
+        Without a condition in the filter, Redis knows the number.
+
+        Args:
+            queue: name of the queue.
+            place: which tasks.
+            filter: conditions that they must meet.
+            scan_limit: maximum number of entries to look at.
+
+        Returns:
+            The number. If its `exact` is False, there may be more.
+
+        Raises:
+            InvalidInput: an argument breaks a rule.
+        """
+        return await count(self._redis, Reading(queue, place, filter), scan_limit)
+
+    async def dead_groups(self, queue: str, *, scan_limit: int = SCAN_LIMIT) -> DeadGroups:
+        """Group the dead letters of a queue by job and type of error, the largest group first.
+
+        Args:
+            queue: name of the queue.
+            scan_limit: how many of the newest dead letters to look at.
+
+        Raises:
+            InvalidInput: an argument breaks a rule.
+        """
+        return await dead_groups(self._redis, queue, scan_limit)
+
+    async def record(self, task_id: str) -> TaskRecord:
+        """Return a task whole: with its arguments, its result and all its attempts.
+
+        What the job hides (`App(redact=…)`, secret types) is replaced by `•••`.
+
+        Args:
+            task_id: the task, in any state.
+
+        Raises:
+            TaskNotFound: it was never enqueued, or its result has expired.
+            InvalidTaskId: the id is not `<queue>:<unique part>`.
+        """
+        return await read_record(self._redis, task_id, self._redact)
+
     async def task(self, task_id: str) -> TaskInfo:
         """Return all that is known of a task.
 
@@ -548,8 +607,8 @@ class Admin(AsyncConnected):
             task_id: the task, in any state.
 
         Returns:
-            None if the arguments are no longer kept, because the task has succeeded or was
-            cancelled, or if the task is unknown.
+            None if the arguments are no longer kept, because the task has ended
+            (`App(keep_arguments=False)`, or more than 16 KiB), or if the task is unknown.
 
         Raises:
             PayloadUndecodable: the stored bytes can't be read.

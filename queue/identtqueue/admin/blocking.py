@@ -21,7 +21,9 @@ from identtqueue.admin.admin import Admin, ServerInfo
 from identtqueue.admin.audit import check_actor, default_actor
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import SCAN_LIMIT, Page
+from identtqueue.admin.record import TaskRecord
 from identtqueue.admin.series import Series, StepName
+from identtqueue.admin.tallies import COUNT_LIMIT, Count, DeadGroups
 from identtqueue.admin.workers import WorkerInfo
 from identtqueue.checks import check_patience
 from identtqueue.protocol.answers import (
@@ -36,6 +38,7 @@ from identtqueue.protocol.answers import (
 )
 from identtqueue.protocol.counting import Counts
 from identtqueue.protocol.listing import Place
+from identtqueue.redaction import Redact, check_redact
 from identtqueue.task import Task, TaskInfo
 from identtqueue.transport.background import LazyBackground
 from identtqueue.transport.fork_local import ForkLocal
@@ -52,7 +55,7 @@ class BlockingAdmin:
     `Admin.doorbell` alone is missing here, since it calls back from an event loop.
 
     Args:
-        redis, retry_for_seconds, actor, audited: see `Admin`.
+        redis, retry_for_seconds, actor, audited, redact: see `Admin`.
 
     Raises:
         InvalidInput: the address, the environment or a setting breaks a rule.
@@ -65,13 +68,17 @@ class BlockingAdmin:
         retry_for_seconds: float = 0,
         actor: str | None = None,
         audited: bool = True,
+        redact: Redact | None = None,
     ) -> None:
         check_patience("retry_for_seconds", retry_for_seconds)
+        check_redact(redact)
         settings = RedisSettings.of(redis)
         self._actor = default_actor() if actor is None else check_actor(actor)
         self._audited = audited
         self._threads: ForkLocal[LazyBackground[Admin]] = ForkLocal(
-            lambda: LazyBackground(lambda: Admin(settings, retry_for_seconds=retry_for_seconds))
+            lambda: LazyBackground(
+                lambda: Admin(settings, retry_for_seconds=retry_for_seconds, redact=redact)
+            )
         )
 
     def _run(self, work: Callable[[Admin], Coroutine[Any, Any, T]]) -> T:
@@ -269,6 +276,25 @@ class BlockingAdmin:
                 scan_limit=scan_limit,
             )
         )
+
+    def count(
+        self,
+        queue: str,
+        place: Place,
+        filter: Filter = Filter(),  # noqa: A002, B008 - the word of the users; it is frozen
+        *,
+        scan_limit: int = COUNT_LIMIT,
+    ) -> Count:
+        """See `Admin.count`."""
+        return self._run(lambda admin: admin.count(queue, place, filter, scan_limit=scan_limit))
+
+    def dead_groups(self, queue: str, *, scan_limit: int = SCAN_LIMIT) -> DeadGroups:
+        """See `Admin.dead_groups`."""
+        return self._run(lambda admin: admin.dead_groups(queue, scan_limit=scan_limit))
+
+    def record(self, task_id: str) -> TaskRecord:
+        """See `Admin.record`."""
+        return self._run(lambda admin: admin.record(task_id))
 
     def task(self, task_id: str) -> TaskInfo:
         """See `Admin.task`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +15,7 @@ from identtqueue.admin.filters import Filter
 from identtqueue.bounds import is_number
 from identtqueue.errors import InvalidInput
 from identtqueue.protocol import commands, listing
-from identtqueue.protocol.listing import MOST_SCANNED, Part, Place, Stop, TaskRow
+from identtqueue.protocol.listing import MOST_SCANNED, Place, Stop, TaskRow
 from identtqueue.task import check_queue_name
 from identtqueue.transport.connection import AsyncRedis
 
@@ -79,13 +80,10 @@ async def read_page(
     """Read the next page of a list: see `Admin.tasks`."""
     if not (is_number(limit, int) and 1 <= limit <= LARGEST_PAGE):
         raise InvalidInput(f"limit={limit!r}: must be a whole number, 1 to {LARGEST_PAGE}")
-    if not (is_number(scan_limit, int) and scan_limit >= 1):
-        raise InvalidInput(f"scan_limit={scan_limit!r}: must be a whole number, 1 or more")
+    check_scan_limit(scan_limit)
     first, stop = _open_cursor(reading, cursor) if cursor is not None else (None, None)
-    conditions = await _conditions(redis, reading)
-    parts = await _parts(redis, reading)
-    total = sum(part.number for part in parts)
-    left = [part.name for part in _matching(parts, reading, conditions)]
+    conditions = await write_conditions(redis, reading)
+    left, total = await find_parts(redis, reading, conditions)
     if first is not None:  # it may have vanished meanwhile
         stop = stop if first in left else None
         left = [name for name in left if name >= first]
@@ -116,6 +114,16 @@ async def read_page(
     return Page(_in_order(list(rows.values()), reading), following, scanned, total)
 
 
+def check_scan_limit(scan_limit: int) -> None:
+    """Check how many entries may be looked at.
+
+    Raises:
+        InvalidInput: it is not a whole number, or less than 1.
+    """
+    if not (is_number(scan_limit, int) and scan_limit >= 1):
+        raise InvalidInput(f"scan_limit={scan_limit!r}: must be a whole number, 1 or more")
+
+
 def _in_order(rows: list[TaskRow], reading: Reading) -> list[TaskRow]:
     """Sort the rows of a page, if they come from several containers."""
     if reading.place.is_divided:
@@ -123,24 +131,31 @@ def _in_order(rows: list[TaskRow], reading: Reading) -> list[TaskRow]:
     return rows
 
 
-async def _parts(redis: AsyncRedis, reading: Reading) -> list[Part]:
-    """List the containers of a place, by name."""
+async def find_parts(
+    redis: AsyncRedis, reading: Reading, conditions: Mapping[str, Any]
+) -> tuple[list[str], int]:
+    """Find the containers in which tasks of a place may match.
+
+    Args:
+        redis: runs the calls.
+        reading: the place and the filter.
+        conditions: the filter, from `write_conditions`.
+
+    Returns:
+        The names of the containers, sorted, and how many tasks the place has in all its containers;
+        0 if it has only one, because reading it tells that.
+    """
     if not reading.place.is_divided:
-        return [Part(reading.place.value, 0)]
+        return [reading.place.value], 0
     found = await redis.run(listing.parts(reading.queue, reading.place))
-    return sorted(found, key=lambda part: part.name)
-
-
-def _matching(parts: list[Part], reading: Reading, conditions: dict[str, Any]) -> list[Part]:
-    """Leave out the containers in which no task can match."""
+    names = {part.name for part in found}
     job, workers = reading.filter.job, conditions.get("workers")
     if reading.place is Place.RUNNING and workers is not None:
-        mine = {f"inflight:{worker}" for worker in workers}
-        return [p for p in parts if p.name in mine]
-    if reading.place is Place.HELD and job is not None:
+        names &= {f"inflight:{worker}" for worker in workers}
+    elif reading.place is Place.HELD and job is not None:
         kept = {"suspects", f"held:{job}"}
-        return [p for p in parts if p.name in kept or _shelf_is_of(p.name, job)]
-    return parts
+        names = {name for name in names if name in kept or _shelf_is_of(name, job)}
+    return sorted(names), sum(part.number for part in found)
 
 
 def _shelf_is_of(name: str, job: str) -> bool:
@@ -148,7 +163,7 @@ def _shelf_is_of(name: str, job: str) -> bool:
     return kind == "shelf" and shelf.partition(":")[2] == job
 
 
-async def _conditions(redis: AsyncRedis, reading: Reading) -> dict[str, Any]:
+async def write_conditions(redis: AsyncRedis, reading: Reading) -> dict[str, Any]:
     """Write the filter in the form that the script reads."""
     wanted, queue = reading.filter, reading.queue
     found: dict[str, Any] = {

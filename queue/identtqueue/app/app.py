@@ -14,6 +14,7 @@ from identtqueue.app.kinds import AsyncJob, PlainJob
 from identtqueue.checks import check_names
 from identtqueue.client.client import ClientKeywords
 from identtqueue.errors import InvalidInput
+from identtqueue.redaction import Redact, check_redact
 from identtqueue.schedule import Cron
 from identtqueue.transport.inherited import inheritance
 from identtqueue.transport.settings import RedisSettings
@@ -29,7 +30,10 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 _SETTINGS = frozenset(
-    [*ClientKeywords.__optional_keys__, "default_queue", "state", "on_startup", "on_shutdown"]
+    [
+        *ClientKeywords.__optional_keys__,
+        *("default_queue", "state", "on_startup", "on_shutdown", "redact", "keep_arguments"),
+    ]
 )
 
 
@@ -58,11 +62,21 @@ class App(Declarations[S]):
             declare `Context[Services]`. Default: a dict.
         on_startup, on_shutdown: hooks of the app's workers. They can also be declared by the
             decorators of the same names.
+        redact: what lists, the command line and dashboards must not show of arguments, results and
+            progress: names of arguments and fields, as in `{"password", "iban"}`, which count at
+            any depth and in any case. Or a function `(job, args, kwargs) -> (args, kwargs)`, which
+            only a viewer with this app can call; others see no arguments at all. Arguments and
+            fields of the types `SecretStr` and `SecretBytes` are hidden anyway.
+        keep_arguments: whether the arguments of a task are kept after its end as long as its
+            result, up to 16 KiB. False: they are deleted, except those of dead letters, which a
+            replay needs.
         **client_settings: other settings of its clients; see `Client`.
 
     Attributes:
         jobs: the jobs by name, also those of included apps.
         crons: the schedules, also those of included apps.
+        redact: the names to hide, in lower case, or the function; for `Admin(redact=…)`.
+        keep_arguments: as given.
 
     Raises:
         UnknownOption: there is no setting of that name.
@@ -77,10 +91,16 @@ class App(Declarations[S]):
         state: Callable[[], S] | None = None,
         on_startup: StateHook[S] | None = None,
         on_shutdown: StateHook[S] | None = None,
+        redact: Redact | None = None,
+        keep_arguments: bool = True,
         **client_settings: Unpack[ClientKeywords],
     ) -> None:
         check_names("App", client_settings, _SETTINGS)
         super().__init__(redis_address, client_settings, default_queue, state)
+        self.redact = check_redact(redact)
+        if not isinstance(keep_arguments, bool):
+            raise InvalidInput(f"keep_arguments={keep_arguments!r}: must be True or False")
+        self.keep_arguments = keep_arguments
         if on_startup is not None:
             self.on_startup(on_startup)
         if on_shutdown is not None:
@@ -270,7 +290,7 @@ class App(Declarations[S]):
         names = list(dict.fromkeys(queues or [job.queue for job in self.jobs.values()]))
         redis = self._settings(redis_address)
         served = None if redis_address is None else redis
-        given: dict[str, Any] = {**self._worker_hooks(), **settings}
+        given: dict[str, Any] = {**self._worker_hooks(), **self._privacy(), **settings}
         # Between these two hooks, jobs and hooks may enqueue without `connect`: see `client`.
         hooks = Hooks.of(**{k: given.get(k) for k in ("on_startup", "on_shutdown")})
         given["on_startup"] = (lambda _state: self._begin_service(served), *hooks.on_startup)

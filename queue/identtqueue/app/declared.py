@@ -13,6 +13,7 @@ from identtqueue.app.kinds import AsyncJob, PlainJob
 from identtqueue.client.client import ClientKeywords
 from identtqueue.errors import InvalidInput
 from identtqueue.job_options import JobKeywords, JobOptions
+from identtqueue.redaction import RedactFunction
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.signature import is_async
@@ -52,6 +53,8 @@ class Declarations(AppConnection, AppHooks[S]):
         self.crons: list[Cron] = []
         self._state = state
         check_state(state)
+        self.redact: frozenset[str] | RedactFunction = frozenset()
+        self.keep_arguments = True
         self._includes: list[Declarations[Any]] = []
         self._included_by: list[Declarations[Any]] = []
 
@@ -83,6 +86,11 @@ class Declarations(AppConnection, AppHooks[S]):
             return
         if any(app is self for app in other._apps_below()):
             raise InvalidInput("include: an app can't include itself, directly or through another")
+        if callable(other.redact) and other.redact is not self.redact:
+            raise InvalidInput(
+                "include: the included app's redact is a function: give it to the app that "
+                "includes it"
+            )
         if other._state not in (None, self._state):
             raise InvalidInput(
                 f"include: the included app's state is {other._state!r}, the other's is "
@@ -146,6 +154,16 @@ class Declarations(AppConnection, AppHooks[S]):
         """Register a schedule here and in the apps that include this one."""
         for app in self._apps_above():
             app._adopt([], [entry])
+
+    def _privacy(self) -> dict[str, Any]:
+        """Join what this app and the included ones say about redaction and kept arguments."""
+        apps = self._apps_below()
+        own = self.redact
+        named = [app.redact for app in apps if not callable(app.redact)]
+        return {
+            "redact": own if callable(own) else frozenset().union(*named),
+            "keep_arguments": all(app.keep_arguments for app in apps),
+        }
 
     def _worker_hooks(self) -> dict[str, list[Any]]:
         """Collect the hooks of a worker by kind, this app's and those of the included apps."""

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Literal, TypedDict, overload
+from typing import Any, Literal, TypedDict, cast, overload
 
 from identtqueue.checks import check_count, check_patience
 from identtqueue.client.connections import Connections
 from identtqueue.client.many import NoResult, gather_results, iterate_results
+from identtqueue.current import current_task
 from identtqueue.errors import ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.answers import Cancelled, Receipt
-from identtqueue.protocol.call import NewTask
+from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.submission import (
     Submission,
     in_batches,
@@ -173,9 +174,12 @@ class Client(AsyncConnected):
             ProtocolMismatch: see `enqueue_job`.
         """
         task = new_task(submission, self._max_payload_bytes)
-        redis = self._redis
+        redis, parent = self._redis, current_task.get()
         self._enlistment.note(redis, submission.queue_name)
-        (receipt,) = await redis.run(commands.enqueue(submission.queue_name, [task]))
+        call = commands.enqueue(submission.queue_name, [task])
+        (receipt,) = await (
+            redis.run(call) if parent is None else self._enqueue_from_job(parent, call, [task])
+        )
         if submission.options is not None:
             refuse_existing([submission], [receipt])
         return receipt
@@ -197,15 +201,30 @@ class Client(AsyncConnected):
         prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
         redis = self._redis
         receipts: list[Receipt | None] = [None] * len(prepared)
+        parent = current_task.get()
         for queue, positions in in_batches(prepared):
             batch: Sequence[NewTask] = [prepared[i][1] for i in positions]
             self._enlistment.note(redis, queue)
-            taken = await redis.run(commands.enqueue(queue, batch))
+            call = commands.enqueue(queue, batch)
+            taken = await (
+                redis.run(call) if parent is None else self._enqueue_from_job(parent, call, batch)
+            )
             for i, receipt in zip(positions, taken, strict=True):
                 receipts[i] = receipt
         complete = [receipt for receipt in receipts if receipt is not None]
         refuse_existing(items, complete)
         return complete
+
+    async def _enqueue_from_job(
+        self, parent: str, call: Call[list[Receipt]], batch: Sequence[NewTask]
+    ) -> list[Receipt]:
+        """Enqueue tasks for the job of a task, and note them in that task, in one round trip."""
+        note = commands.children(parent, [task.task_id for task in batch])
+        calls: list[Call[Any]] = [call, note]
+        receipts, _ = await self._redis.run_each(calls)  # the note may fail: an ACL, say
+        if isinstance(receipts, Exception):
+            raise receipts
+        return cast("list[Receipt]", receipts)
 
     async def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
         """Wait for the task's result, without polling, and return it.
@@ -383,8 +402,8 @@ class Client(AsyncConnected):
             task_id: the task, in any state.
 
         Returns:
-            None if the arguments are no longer kept, because the task has succeeded or was
-            cancelled, or if there is no such task.
+            None if the arguments are no longer kept, because the task has ended
+            (`App(keep_arguments=False)`, or more than 16 KiB), or if there is no such task.
 
         Raises:
             PayloadUndecodable: the stored bytes can't be read.

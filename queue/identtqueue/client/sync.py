@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from identtqueue.client.client import Client, check_client_settings
 from identtqueue.client.many import NoResult
+from identtqueue.current import current_task
 from identtqueue.errors import RedisError, TaskNotFound
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.answers import Announced, Cancelled, Receipt
@@ -142,6 +144,7 @@ class SyncClient:
         for queue, positions in in_batches(prepared):
             batch = [prepared[i][1] for i in positions]
             taken = self._here.redis.run(commands.enqueue(queue, batch))
+            self._note_children([task.task_id for task in batch])
             receipts.update(zip(positions, taken, strict=True))
             self._note(queue)
         complete = [receipts[i] for i in range(len(prepared))]
@@ -156,6 +159,12 @@ class SyncClient:
             self._enlistment.answered(self._here.redis.run(call, retry_for_seconds=0))
         except RedisError as error:
             self._enlistment.answered(error)
+
+    def _note_children(self, task_ids: Sequence[str]) -> None:
+        """If a job has enqueued these tasks, note that in its own task."""
+        if (parent := current_task.get()) is not None:
+            with contextlib.suppress(RedisError):  # the tasks are enqueued all the same
+                self._here.redis.run(commands.children(parent, task_ids))
 
     def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
         """See `Client.wait_for_result`."""

@@ -201,6 +201,8 @@ def revoke(
             k.expiring,
             k.shelves,
             k.served,
+            k.ended,
+            k.meta,
             k.audit,
             k.new_answer(),
         ),

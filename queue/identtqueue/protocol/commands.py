@@ -30,7 +30,7 @@ from identtqueue.protocol.answers import (
     Scheduled,
     WorkerRow,
 )
-from identtqueue.protocol.call import PROTOCOL_VERSION, Call, NewTask, Word
+from identtqueue.protocol.call import KEPT, PROTOCOL_VERSION, Call, Keeping, NewTask, Word
 from identtqueue.protocol.counting import Counts
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Failure, Progress, Result, State, TaskInfo, queue_of
@@ -147,7 +147,17 @@ def await_result(
     most_bytes = MOST_INLINE_BYTES if size_bytes is None else -1
     return Call(
         "await",
-        (k.task(task_id), k.pending, k.scheduled, k.stats, k.blocked, k.tombstones, k.expiring),
+        (
+            k.task(task_id),
+            k.pending,
+            k.scheduled,
+            k.stats,
+            k.blocked,
+            k.tombstones,
+            k.expiring,
+            k.ended,
+            k.meta,
+        ),
         (
             reply_channel,
             most_bytes,
@@ -160,6 +170,17 @@ def await_result(
         lambda reply: replies.parse_awaited(task_id, reply),
         reply_bytes=size_bytes or 0,
     )
+
+
+def children(parent: str, task_ids: Sequence[str]) -> Call[bool]:
+    """Note in a task which tasks its job has enqueued. Nothing happens if the task is gone.
+
+    Args:
+        parent: the task whose job has enqueued them.
+        task_ids: the tasks.
+    """
+    k = queue_keys(queue_of(parent))
+    return Call("children", (k.task(parent), k.new_answer()), tuple(task_ids), bool)
 
 
 def cancel(task_id: str) -> Call[Cancelled]:
@@ -178,6 +199,8 @@ def cancel(task_id: str) -> Call[Cancelled]:
             k.expiring,
             k.shelves,
             k.served,
+            k.ended,
+            k.meta,
             k.new_answer(),
         ),
         (
@@ -235,6 +258,8 @@ def register(
     info: Mapping[str, Any],
     limits: Mapping[str, JobLimits] | None = None,
     declared: Mapping[str, Mapping[str, Any]] | None = None,
+    *,
+    keeping: Keeping = KEPT,
 ) -> Call[int]:
     """Take a worker's first lease, and declare its jobs.
 
@@ -246,6 +271,7 @@ def register(
         limits: the limits of each job; empty limits remove those of an earlier registration.
         declared: what is declared about each of these jobs, for those who look at the queue:
             `parameters`, `hidden`, `module` (see `JobInfo`).
+        keeping: what is kept of tasks that have ended.
 
     Returns:
         A call that returns Redis' time. Its `parse` raises ProtocolMismatch if the queue was
@@ -254,6 +280,7 @@ def register(
     k = queue_keys(queue)
     args: list[Word] = [worker, lease_ms, codec.encode_plain(dict(info)), PROTOCOL_VERSION]
     args += (REMEMBERED_MS, info.get("release") or "")
+    args.append("" if keeping == KEPT else keeping.words())
     for job, limit in (limits or {}).items():
         declaration = (declared or {}).get(job, {})
         args += (job, _pack_limits(limit), codec.encode_plain(dict(declaration)))
@@ -394,6 +421,8 @@ def claim(
             k.served,
             k.cron,
             k.paused_jobs,
+            k.ended,
+            k.meta,
         ),
         (
             k.task_prefix,
@@ -425,23 +454,37 @@ def in_flight(queue: str, worker: str) -> Call[list[str]]:
     )
 
 
-def finish(queue: str, worker: str, done: Sequence[tuple[str, int, bytes]]) -> Call[list[Ack]]:
+def finish(
+    queue: str,
+    worker: str,
+    done: Sequence[tuple[str, int, bytes]],
+    *,
+    keeping: Keeping = KEPT,
+    dropped: Sequence[str] = (),
+) -> Call[list[Ack]]:
     """Record results, each exactly once.
 
     Args:
         queue: the queue of the tasks.
         worker: the worker that owns them.
         done: id, attempt number and encoded value of each.
+        keeping: what is kept of tasks that have ended.
+        dropped: ids of those whose arguments are not kept, because they are too large.
 
     Returns:
         A call that returns one answer per result, in order.
     """
     k = queue_keys(queue)
+    names: Word = msgspec.msgpack.encode(dropped) if dropped else b""
     args: list[Word] = [k.task_prefix, k.unique_prefix, worker, k.running_prefix]
+    args += (keeping.recent_ends, names if keeping.arguments else b"*")
     for triple in done:
         args += triple
     return Call(
-        "finish", (k.inflight(worker), k.stats, k.blocked, k.wake), tuple(args), replies.parse_acks
+        "finish",
+        (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended),
+        tuple(args),
+        replies.parse_acks,
     )
 
 
@@ -461,7 +504,16 @@ def retry(
     k = queue_keys(queue)
     return Call(
         "retry",
-        (k.inflight(worker), k.scheduled, k.stats, k.wake, k.blocked),
+        (
+            k.inflight(worker),
+            k.scheduled,
+            k.stats,
+            k.wake,
+            k.blocked,
+            k.ended,
+            k.meta,
+            k.info,
+        ),
         (
             k.task_prefix,
             worker,
@@ -490,7 +542,7 @@ def bury(queue: str, worker: str, task_id: str, attempt: int, failure: bytes) ->
     k = queue_keys(queue)
     return Call(
         "bury",
-        (k.inflight(worker), k.dead, k.stats, k.blocked, k.wake),
+        (k.inflight(worker), k.dead, k.stats, k.blocked, k.wake, k.ended, k.meta, k.info),
         (
             k.task_prefix,
             k.unique_prefix,
@@ -517,7 +569,7 @@ def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
     k = queue_keys(queue)
     return Call(
         "abort",
-        (k.inflight(worker), k.stats, k.blocked, k.wake),
+        (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended, k.meta),
         (k.task_prefix, k.unique_prefix, worker, task_id, attempt, CANCELLED, k.running_prefix),
         Ack,
     )
@@ -551,6 +603,9 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
             k.blocked,
             k.tombstones,
             k.suspects,
+            k.ended,
+            k.meta,
+            k.info,
         ),
         tuple(args),
         replies.parse_acks,
@@ -577,7 +632,17 @@ def decline(
     line = f"- {worker} ({signature}): {failure.type}: {' '.join(failure.message[:500].split())}"
     return Call(
         "decline",
-        (k.inflight(worker), k.stats, k.blocked, k.wake, k.shelves, k.expiring),
+        (
+            k.inflight(worker),
+            k.stats,
+            k.blocked,
+            k.wake,
+            k.shelves,
+            k.expiring,
+            k.ended,
+            k.meta,
+            k.info,
+        ),
         (
             k.task_prefix,
             k.unique_prefix,
@@ -609,7 +674,7 @@ def give_up(queue: str, shelves: Sequence[str], after_ms: int) -> Call[list[str]
     k = queue_keys(queue)
     return Call(
         "give_up",
-        (k.shelves, k.served, k.dead, k.stats),
+        (k.shelves, k.served, k.dead, k.stats, k.ended, k.meta),
         (
             k.task_prefix,
             k.unique_prefix,
@@ -734,6 +799,8 @@ def promote(
             k.served,
             k.cron,
             k.paused_jobs,
+            k.ended,
+            k.meta,
         ),
         (
             k.task_prefix,
@@ -811,6 +878,8 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             k.tombstones,
             k.suspects,
             k.counted,
+            k.ended,
+            k.meta,
         ),
         (
             k.task_prefix,

@@ -116,7 +116,8 @@ class QueueKeys:
         self.expiring = base + "expiring"  # ZSET id that has not started -> when it expires (ms)
         self.paused = base + "paused"  # STRING: since when (ms); while it exists, no claims
         self.paused_jobs = base + "paused_jobs"  # HASH job whose tasks are held -> since when (ms)
-        # HASH protocol -> major version; rolled -> last minute whose enqueues are in its hour
+        # HASH protocol -> major version; rolled -> last minute whose enqueues are in its hour;
+        # keeping -> what is kept of ended tasks, see `Keeping`
         self.meta = base + "meta"
         self.stats = base + "stats"  # HASH of monotone counters
         self.task_prefix = base + "task:"  # HASH per id

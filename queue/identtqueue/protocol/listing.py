@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgspec
@@ -90,6 +90,38 @@ class TaskRow:
     tags: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class TaskGroup:
+    """Tasks of one job that failed with the same type of error.
+
+    Attributes:
+        job: name of the job.
+        error_type: type of their last failure; empty: they have not failed.
+        number: how many they are.
+        newest_id: the one of them that came last.
+        newest_ms: its time (`TaskRow.since_ms`).
+        oldest_ms: the time of the one that came first.
+        sample: type and first line of the failure of the newest one, at most 200 characters.
+    """
+
+    job: str
+    error_type: str
+    number: int
+    newest_id: str
+    newest_ms: int
+    oldest_ms: int
+    sample: str
+
+    def __add__(self, other: TaskGroup) -> TaskGroup:
+        """Join what two calls have counted of the same job and error."""
+        newest = max(self, other, key=lambda group: group.newest_ms)
+        return replace(
+            newest,
+            number=self.number + other.number,
+            oldest_ms=min(self.oldest_ms, other.oldest_ms),
+        )
+
+
 class Part(msgspec.Struct, frozen=True):
     """One container of a place.
 
@@ -130,6 +162,15 @@ class Slice(msgspec.Struct, frozen=True):
     total: int
     stop: Stop | None
     now_ms: int
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """The tasks that one call has counted in one container: see `Slice`."""
+
+    groups: list[TaskGroup]
+    scanned: int
+    total: int
+    stop: Stop | None
 
 
 def parts(queue: str, place: Place) -> Call[list[Part]]:
@@ -175,7 +216,7 @@ def page(
     stop = stop or Stop()
     return Call(
         "page",
-        (k.tombstones,),
+        (k.tombstones, k.jobs),
         (
             k.task_prefix,
             k.base,
@@ -183,11 +224,47 @@ def page(
             int(newest_first),
             stop.position,
             stop.anchor,
-            most,
-            min(most_scanned, MOST_SCANNED),
             msgspec.msgpack.encode(conditions) if conditions else b"",
+            min(most_scanned, MOST_SCANNED),
+            most,
         ),
         lambda reply: _parse_slice(place, reply),
+    )
+
+
+def tally(
+    queue: str,
+    part: str,
+    conditions: Mapping[str, Any] | None = None,
+    *,
+    stop: Stop | None = None,
+    most_scanned: int = MOST_SCANNED,
+) -> Call[Tally]:
+    """Count the next tasks of a container that match a filter, the newest first.
+
+    Args:
+        queue: name of the queue.
+        part: name of the container.
+        conditions: see `page`.
+        stop: where the last call has ended; None: at the beginning.
+        most_scanned: maximum number of entries to look at.
+    """
+    k = queue_keys(queue)
+    stop = stop or Stop()
+    return Call(
+        "tally",
+        (k.tombstones, k.jobs),
+        (
+            k.task_prefix,
+            k.base,
+            part,
+            1,
+            stop.position,
+            stop.anchor,
+            msgspec.msgpack.encode(conditions) if conditions else b"",
+            min(most_scanned, MOST_SCANNED),
+        ),
+        _parse_tally,
     )
 
 
@@ -196,13 +273,30 @@ def _parse_parts(reply: list[Any]) -> list[Part]:
 
 
 def _parse_slice(place: Place, reply: list[Any]) -> Slice:
-    scanned, total, position, anchor, more, now_ms = reply[0]
-    return Slice(
-        [_row(place, fields) for fields in reply[1:]],
-        scanned,
-        total,
-        Stop(position.decode(), anchor.decode()) if more else None,
-        now_ms,
+    scanned, total, stop, now_ms = _parse_head(reply[0])
+    return Slice([_row(place, fields) for fields in reply[1:]], scanned, total, stop, now_ms)
+
+
+def _parse_tally(reply: list[Any]) -> Tally:
+    scanned, total, stop, _ = _parse_head(reply[0])
+    return Tally([_group(fields) for fields in reply[1:]], scanned, total, stop)
+
+
+def _parse_head(head: list[Any]) -> tuple[int, int, Stop | None, int]:
+    scanned, total, position, anchor, more, now_ms = head
+    return scanned, total, Stop(position.decode(), anchor.decode()) if more else None, now_ms
+
+
+def _group(fields: list[Any]) -> TaskGroup:
+    job, kind, number, newest_id, newest, oldest, line = fields
+    return TaskGroup(
+        job=job.decode(),
+        error_type=kind.decode(errors="replace"),
+        number=number,
+        newest_id=newest_id.decode(),
+        newest_ms=newest,
+        oldest_ms=oldest,
+        sample=_error(kind, line),
     )
 
 

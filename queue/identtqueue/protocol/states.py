@@ -221,8 +221,15 @@ SERVICES: Final = (
     Service(
         "limits", "lists the limits of jobs and how far they are used; writes nothing", "admin"
     ),
+    Service("children", "notes which tasks a running task has enqueued", "client"),
+    Service("record", "reads all that is kept of a task; writes nothing", "admin"),
     Service(
         "page", "reads the tasks of one container that match a filter; writes nothing", "admin"
+    ),
+    Service(
+        "tally",
+        "counts the tasks of one container that match a filter, by job and error; writes nothing",
+        "admin",
     ),
     Service(
         "parts", "lists the containers in which running or held tasks lie; writes nothing", "admin"

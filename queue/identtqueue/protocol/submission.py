@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from identtqueue.checks import check_function_name
+from identtqueue.current import current_task
 from identtqueue.errors import InvalidInput, TaskExists
 from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Receipt
@@ -74,6 +75,8 @@ def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
         max_payload_bytes,
     )
     wire = {} if options is _DEFAULT else _wire_options(options)
+    if (parent := current_task.get()) is not None:
+        wire["parent"] = parent
     return NewTask(
         _task_id(queue, options.task_id), payload, name, wire, random_id=options.task_id is None
     )
@@ -165,6 +168,8 @@ def _wire_options(options: TaskOptions) -> dict[str, int | str | bool]:
     if options.unique_key is not None:
         wire["unique"] = options.unique_key
         wire["unique_ttl"] = _ms(options.unique_seconds)
+    if options.tags:
+        wire["tags"] = "\n".join(options.tags)
     return wire
 
 

@@ -15,6 +15,7 @@ from types import CoroutineType
 from typing import Any, Final, TypeVar
 
 from identtqueue.bounds import is_number
+from identtqueue.current import current_task
 from identtqueue.errors import BadArguments, InvalidInput, TimedOut, UnknownJob
 from identtqueue.protocol import codec
 from identtqueue.retry import RetryPolicy, asked_seconds, is_one_of
@@ -195,6 +196,7 @@ class Executor:
     ) -> T:
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
         context = running.context = self._context(running, job, seconds)
+        current_task.set(context.task_id)  # of this attempt alone: it runs in a task of its own
         running.stage = Stage.JOB  # an error of a `before_task` hook counts as the job's
         if self._hooks.before_task:
             start = self._hooked(start)

@@ -15,7 +15,7 @@ import msgspec
 from identtqueue.errors import RedisError
 from identtqueue.protocol import codec, commands
 from identtqueue.protocol.answers import Ack
-from identtqueue.protocol.call import Call
+from identtqueue.protocol.call import MOST_KEPT_BYTES, Call, Keeping
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.backoff import backoff_seconds
@@ -71,6 +71,7 @@ class Finisher:
     Args:
         redis: connection for reports, shared with the fetcher.
         worker_id: id of this incarnation.
+        keeping: what is kept of the tasks that have ended.
         on_ack: called with each attempt and Redis' answer to its report.
         outage: logs trouble with Redis.
         obstacles: gets an obstacle while too much is not recorded yet.
@@ -81,12 +82,14 @@ class Finisher:
         redis: AsyncRedis,
         worker_id: str,
         *,
+        keeping: Keeping,
         on_ack: Callable[[Attempt, Ack], None],
         outage: Outage,
         obstacles: Obstacles,
     ) -> None:
         self._redis = redis
         self._worker_id = worker_id
+        self._keeping = keeping
         self._on_ack = on_ack
         self._outage = outage
         self._obstacles = obstacles
@@ -199,7 +202,10 @@ class Finisher:
         for (queue, is_big), group in results.items():
             for part, size in _parts(group, wire.BATCH_BYTES if is_big else wire.SMALL_BYTES):
                 done = [(attempt.task_id, attempt.number, end.data) for attempt, end, _ in part]
-                call = commands.finish(queue, self._worker_id, done)
+                large = [a.task_id for a, _, _ in part if len(a.payload) > MOST_KEPT_BYTES]
+                call = commands.finish(
+                    queue, self._worker_id, done, keeping=self._keeping, dropped=large
+                )
                 batches.append(_Batch(call, part, size, is_big))
         for queue, back in released.items():
             pairs = [(attempt.task_id, attempt.number) for attempt, _, _ in back]

@@ -111,6 +111,7 @@ class Incarnation:
         self._finisher = Finisher(
             redis,
             self.worker_id,
+            keeping=settings.keeping,
             on_ack=self._attempts.answered,
             outage=outage,
             obstacles=executor.obstacles,

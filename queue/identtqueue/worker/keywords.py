@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Final, Generic, TypedDict
 
+from identtqueue.redaction import Redact
 from identtqueue.retry import RetryPolicy
 from identtqueue.worker.hooks import AfterTasks, BeforeTasks, StateHooks
 from identtqueue.worker.settings import QueueOrderName
@@ -28,6 +29,10 @@ class SettingKeywords(TypedDict, total=False):
     max_loop_block_seconds: float
     http_port: int | None
     metrics_buckets: Sequence[float]
+    keep_arguments: bool
+    recent_ends: int
+    recent_ends_seconds: float
+    redact: Redact | None
     max_payload_bytes: int
     max_tasks_per_process: int | None
     max_abandoned_threads: int | None

@@ -149,10 +149,17 @@ class Registration:
             ProtocolMismatch: a queue belongs to another protocol version.
         """
         lease_ms, info = self._settings.lease_ms, self._info(await self._clock_ahead_ms())
+        keeping = self._settings.keeping
         await self._redis.run_all(
             [
                 commands.register(
-                    queue, self.worker_id, lease_ms, info, self._limits, self._declarations
+                    queue,
+                    self.worker_id,
+                    lease_ms,
+                    info,
+                    self._limits,
+                    self._declarations,
+                    keeping=keeping,
                 )
                 for queue in self._settings.queues
             ]

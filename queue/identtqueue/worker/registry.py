@@ -10,7 +10,8 @@ from identtqueue.errors import BadArguments, InvalidInput, NotSerializable, Unkn
 from identtqueue.job_options import JobOptions
 from identtqueue.limits import JobLimits
 from identtqueue.protocol.conversion import Conversion, conversions
-from identtqueue.signature import Parameters, is_async, module_of, place
+from identtqueue.redaction import RedactFunction, hidden_names
+from identtqueue.signature import Parameters, is_async, known_types, module_of, place
 from identtqueue.worker.context import JobFunction
 from identtqueue.worker.job_hash import signature_hash
 from identtqueue.worker.reference import reference_to
@@ -52,13 +53,16 @@ class Job(JobOptions):
             reference = reference_to(f"job {self.name}", self.function)
             object.__setattr__(self, "reference", reference)
 
-    @property
-    def declaration(self) -> Mapping[str, Any]:
-        """What is declared about the job in Redis: see `JobInfo`."""
+    def declaration(self, redact: frozenset[str] | RedactFunction) -> Mapping[str, Any]:
+        """Describe what is declared about the job in Redis: see `JobInfo`.
+
+        Args:
+            redact: what the application hides, from `check_redact`.
+        """
         timeout = self.timeout_seconds
         return {
             "parameters": Parameters(self.name, self.function).names,
-            "hidden": [],
+            "hidden": hidden_names(redact, self.types or known_types(self.name, self.function)),
             "module": module_of(self.function),
             "timeout_ms": None if timeout is None else round(timeout * 1000),
         }
@@ -147,10 +151,15 @@ class Registry:
         """Limits of each job by name. Jobs without limits are included: they may have had some."""
         return {name: job.limits for name, job in self._jobs.items()}
 
-    @property
-    def declarations(self) -> Mapping[str, Mapping[str, Any]]:
-        """What this worker declares about each of its jobs, for those who look at its queues."""
-        return {name: job.declaration for name, job in self._jobs.items()}
+    def declarations(
+        self, redact: frozenset[str] | RedactFunction
+    ) -> Mapping[str, Mapping[str, Any]]:
+        """Describe what this worker declares about its jobs, for those who look at its queues.
+
+        Args:
+            redact: what the application hides, from `check_redact`.
+        """
+        return {name: job.declaration(redact) for name, job in self._jobs.items()}
 
     def signature(self, name: str) -> str:
         """Return the signature of a job here. In other workers the job may take other arguments."""

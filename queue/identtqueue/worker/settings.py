@@ -11,6 +11,8 @@ from identtqueue.bounds import is_number
 from identtqueue.checks import check_duration
 from identtqueue.errors import InvalidInput
 from identtqueue.protocol import codec
+from identtqueue.protocol.call import KEPT, Keeping
+from identtqueue.redaction import Redact, check_redact
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.task import check_queue_name
@@ -23,6 +25,9 @@ HEAVIEST: Final = 1_000
 """Largest weight of a queue. The TaskQueue resource has the same limit."""
 
 HIGHEST_PORT: Final = 65_535
+
+MOST_RECENT_ENDS: Final = 1_000_000
+"""Most ends that a queue may list. Each takes about 60 bytes in Redis."""
 
 MOST_BUCKETS: Final = 50
 """Most buckets of a histogram. Prometheus keeps a series for each, per queue and job."""
@@ -65,6 +70,15 @@ class WorkerSettings:
         metrics_buckets: upper bounds of the histograms in /metrics in seconds, ascending, at most
             50. The counters that Redis keeps have bounds of their own.
         max_payload_bytes: largest encoded result; a larger one fails the task.
+        keep_arguments: whether the arguments of a task are kept after its end as long as its
+            result, up to 16 KiB. False: they are deleted, except those of dead letters, which a
+            replay needs.
+        recent_ends: how many of the tasks that have ended last each queue lists, at most a
+            million; 0: none. Of several workers of a queue, the settings of the one that has
+            started last are valid.
+        recent_ends_seconds: how long a task that has ended is listed at most, if it exists so long.
+        redact: what lists and dashboards must not show of arguments and results: names of arguments
+            and fields, or a function `(job, args, kwargs) -> (args, kwargs)`.
         max_tasks_per_process: attempts after which a process for jobs is replaced, against code
             that leaks memory; None: never.
         hooks: functions called at start-up and shutdown, and around each attempt.
@@ -88,6 +102,10 @@ class WorkerSettings:
     http_port: int | None = None
     metrics_buckets: Sequence[float] = DEFAULT_BUCKETS
     max_payload_bytes: int = codec.DEFAULT_MAX_PAYLOAD_BYTES
+    keep_arguments: bool = True
+    recent_ends: int = KEPT.recent_ends
+    recent_ends_seconds: float = KEPT.recent_ends_ms / 1000
+    redact: Redact | None = None
     max_tasks_per_process: int | None = None
     max_abandoned_threads: int | None = None
     hooks: Hooks = field(default_factory=Hooks)
@@ -125,9 +143,27 @@ class WorkerSettings:
         _at_least("max_loop_block_seconds", self.max_loop_block_seconds, 1, float)
         if self.timeout_seconds is not None:
             check_duration("timeout_seconds", self.timeout_seconds)
+        self._check_keeping()
         port = self.http_port
         if not (port is None or (is_number(port, int) and port <= HIGHEST_PORT)):
             raise InvalidInput(f"http_port={port!r}: must be 0 to {HIGHEST_PORT}")
+
+    def _check_keeping(self) -> None:
+        if not isinstance(self.keep_arguments, bool):
+            raise InvalidInput(f"keep_arguments={self.keep_arguments!r}: must be True or False")
+        if not (is_number(self.recent_ends, int) and self.recent_ends <= MOST_RECENT_ENDS):
+            raise InvalidInput(
+                f"recent_ends={self.recent_ends!r}: must be a whole number, "
+                f"0 to {MOST_RECENT_ENDS:,}"
+            )
+        check_duration("recent_ends_seconds", self.recent_ends_seconds)
+        check_redact(self.redact)
+
+    @property
+    def keeping(self) -> Keeping:
+        """What the queues keep of tasks that have ended."""
+        ms = round(self.recent_ends_seconds * 1000)
+        return Keeping(self.recent_ends, ms, self.keep_arguments)
 
     def _check_buckets(self) -> None:
         buckets = self.metrics_buckets

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, Unpack
 from identtqueue import logs
 from identtqueue.checks import check_names
 from identtqueue.errors import InvalidInput
+from identtqueue.redaction import check_redact
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron
 from identtqueue.transport.connect import async_redis
@@ -421,7 +422,7 @@ class Worker:
             self.settings,
             identity,
             self._registry.limits,
-            self._registry.declarations,
+            self._registry.declarations(check_redact(self.settings.redact)),
             self._outage,
             may_renew=self._watchdog.may_renew,
         )

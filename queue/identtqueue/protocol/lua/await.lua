@@ -1,6 +1,7 @@
 -- await: reads how a task ended, or registers a client that waits for it. scheduled / pending ->
 -- cancelled, for a task that expired before it ever started
 -- KEYS  1 task:<id>  2 pending  3 scheduled  4 stats  5 blocked  6 tombstones  7 expiring
+--       8 ended  9 meta
 -- ARGV  1 channel: the client's reply channel, or empty: only look
 --       2 most_bytes: largest result to send, or -1: no bound
 --       3 task_prefix  4 unique_prefix  5 held_prefix  6 id  7 expired_error
@@ -24,7 +25,8 @@ if expires_at and state ~= 'running' then
   local now = now_ms()
   local at = {task_prefix = task_prefix, unique_prefix = unique_prefix, held_prefix = held_prefix,
     pending = pending, scheduled = scheduled, stats = stats, blocked = blocked,
-    tombstones = tombstones, expiring = expiring, reason = expired_error}
+    tombstones = tombstones, expiring = expiring, ended = ended, meta = meta,
+    reason = expired_error}
   if has_expired(task, expires_at, attempt, now) then
     expire(at, id, now)
     return {'cancelled', expired_error}

@@ -4,7 +4,7 @@
 -- it comes before the tasks in pending
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
---       15 expiring  16 shelves  17 served  18 cron  19 paused_jobs
+--       15 expiring  16 shelves  17 served  18 cron  19 paused_jobs  20 ended  21 meta
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 number: of tasks  5 doorbell  6 expired_error
 --       7 cancelled_error  8 held_prefix  9 running_prefix
 --       10 idle: whether the worker runs nothing, in any queue: 0|1  11 shelf_prefix
@@ -35,8 +35,8 @@ local due = redis.call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, 100)
 if #due > 0 then
   -- include lib/promote.lua
   promote({pending = pending, scheduled = scheduled, tombstones = tombstones, wake = wake,
-    cron = cron, stats = stats, expiring = expiring, task_prefix = task_prefix,
-    unique_prefix = unique_prefix, doorbell = doorbell}, due, now)
+    cron = cron, stats = stats, expiring = expiring, ended = ended, meta = meta,
+    task_prefix = task_prefix, unique_prefix = unique_prefix, doorbell = doorbell}, due, now)
 end
 local next_due, left, on_shelves = next_due_ms(scheduled, now), 0, 0
 local so_far = {inflight = inflight, looked = 0, claimed = 0, waited = 0, bytes = 0, news = {}}
@@ -62,7 +62,8 @@ local function start(list, ids, i, dead)  -- false: the task does not start, or 
     -- include lib/end_cancelled.lua
     local reason = expired and expired_error or cancelled_error
     if expires_at then redis.call('ZREM', expiring, id) end
-    end_cancelled(key, id, reason, now, ttl, unique_prefix, stats)
+    end_cancelled({unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta},
+      key, id, reason, now, ttl)
     return false
   end
   if has and not has.admit(at, key, id, job, now) then return false end
@@ -71,10 +72,10 @@ local function start(list, ids, i, dead)  -- false: the task does not start, or 
   if held then redis.call('HDEL', key, 'held') end
   -- A hash that was written by hand may lack its times. An error here would lose the popped ids.
   enqueued_at, payload = enqueued_at or now, payload or ''
-  local wait = math.max(0, now - tonumber(since or enqueued_at))  -- Redis' clock may step back
+  -- Redis' clock may step back.
+  local n, wait = #reply, math.max(0, now - tonumber(since or enqueued_at))
   so_far.claimed, so_far.waited = so_far.claimed + 1, so_far.waited + wait
   so_far.bytes = so_far.bytes + #payload
-  local n = #reply
   reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, this, failures or 0, losses or 0
   reply[n + 5], reply[n + 6], reply[n + 7] = enqueued_at, wait, payload
   return true

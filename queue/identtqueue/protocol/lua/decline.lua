@@ -2,6 +2,7 @@
 -- its job takes other arguments. This counts neither as a failure nor as a loss. The task goes to a
 -- shelf, for workers that have not declined it yet. -> cancelled, if that was asked for meanwhile
 -- KEYS  1 inflight:<worker>  2 stats  3 blocked  4 wake  5 shelves  6 expiring
+--       7 ended  8 meta  9 info
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 id  5 attempt
 --       6 signature: the one that declines it  7 failure: encoded
 --       8 line: the same for people, in one line  9 running_prefix  10 shelf_prefix
@@ -11,6 +12,7 @@
 -- include lib/owned.lua
 -- include lib/slots.lua
 -- include lib/end_cancelled.lua
+-- include lib/history.lua
 local key = task_prefix .. id
 local ack, task = owned(key, worker, attempt, 'pending', true)
 if ack ~= 'ok' then return ack end
@@ -21,9 +23,11 @@ local job, cancel, declined, since, lines, unstarted, token, expires_at = unpack
   redis.call('HMGET', key, 'function', 'cancel', 'declined', 'declined_since', 'declines',
     'unstarted', 'fence', 'expires_at'))
 if cancel then
-  end_cancelled(key, id, cancelled_error, now, task.ttl, unique_prefix, stats)
+  local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta}
+  end_cancelled(at, key, id, cancelled_error, now, task.ttl)
   return ack
 end
+add_attempt(key, worker, pod_of(info, worker), 'declined', now, failure)
 local signatures, known = {signature}, false
 for other in string.gmatch(declined or '', '[^,]+') do
   if other == signature then known = true else signatures[#signatures + 1] = other end

@@ -7,7 +7,7 @@
 --       6 minute_prefix
 --       7.. per task: id, payload, function name, options (msgpack map, or empty)
 -- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); replace (the task replaces an
---          ended one of the same id)
+--          ended one of the same id); tags (one a line); parent (id)
 -- Returns per task, in order: "ok" | "exists" | "unique" .. the id that holds the key;
 --         or {"protocol", the version found}
 -- include lib/now.lua

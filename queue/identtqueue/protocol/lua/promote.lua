@@ -1,9 +1,10 @@
 -- promote: scheduled / pending -> pending, for tasks that are due; -> cancelled, for those that
--- expired before they ever started. It also removes dead letters that have expired, and checks that
--- held tasks can still start. Each call does a bounded part of that
+-- expired before they ever started. It also removes dead letters that have expired and recent ends
+-- that are too old, and checks that held tasks can still start. Each call does a bounded part of
+-- that
 -- KEYS  1 scheduled  2 pending  3 wake  4 dead  5 blocked  6 limits  7 rates
 --       8 tombstones  9 suspects  10 expiring  11 stats  12 shelves  13 served
---       14 cron  15 paused_jobs
+--       14 cron  15 paused_jobs  16 ended  17 meta
 -- ARGV  1 task_prefix  2 doorbell  3 number: of tasks, at most
 --       4 dead_ttl_ms: how long dead letters are kept  5 running_prefix  6 unique_prefix
 --       7 held_prefix  8 expired_error  9 shelf_prefix
@@ -18,10 +19,12 @@
 -- include lib/shelf_names.lua
 -- include lib/sweep.lua
 -- include lib/expire.lua
+-- include lib/recent.lua
 local now, most = now_ms(), tonumber(number)
 local at = {pending = pending, scheduled = scheduled, wake = wake, blocked = blocked,
   limits = limits, rates = rates, tombstones = tombstones, expiring = expiring, stats = stats,
-  shelves = shelves, served = served, cron = cron, paused_jobs = paused_jobs,
+  shelves = shelves, served = served, cron = cron, paused_jobs = paused_jobs, ended = ended,
+  meta = meta,
   task_prefix = task_prefix, doorbell = doorbell,
   running_prefix = running_prefix, unique_prefix = unique_prefix, held_prefix = held_prefix,
   shelf_prefix = shelf_prefix, reason = expired_error}
@@ -38,6 +41,7 @@ sweep(pending, tombstones, task_prefix, 400)
 local old = redis.call('ZRANGEBYSCORE', dead, '-inf', now - tonumber(dead_ttl_ms), 'LIMIT', 0, 500)
 if #old > 0 then redis.call('ZREM', dead, unpack(old)) end
 block_paused(at, now)
+forget_ends(ended, meta, now)
 unblock(at, now)
 if redis.call('EXISTS', suspects) == 1 or due_held(blocked, now) > 0 then wake_one(wake) end
 for i = LIST_START, #ARGV do

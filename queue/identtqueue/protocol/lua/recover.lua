@@ -3,7 +3,7 @@
 -- than the limit if that is fewer, becomes a suspect. Only a task that ran alone is buried: of
 -- several it would not be certain which one is to blame
 -- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining  5 pending  6 wake  7 dead  8 stats
---       9 blocked  10 tombstones  11 suspects  12 counted
+--       9 blocked  10 tombstones  11 suspects  12 counted  13 ended  14 meta
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 doorbell
 --       5 evidence: "waive" (its death is certain) or "expired" (its lease must have run out)
 --       6 most_losses: allowed before a task is buried  7 failure: encoded, of a buried task
@@ -15,13 +15,13 @@
 -- include lib/pending.lua
 -- include lib/slots.lua
 -- include lib/put_back.lua
--- include lib/end_task.lua
+-- include lib/end_one.lua
 -- include lib/end_cancelled.lua
+-- include lib/history.lua
 -- include lib/tombstones.lua
 -- include lib/count_fate.lua
 -- include lib/forget_worker.lua
-local now = now_ms()
-local lease = redis.call('ZSCORE', workers, worker)
+local now, lease = now_ms(), redis.call('ZSCORE', workers, worker)
 if not lease then return {'unknown'} end
 if evidence ~= 'waive' and tonumber(lease) > now then return {'alive'} end
 
@@ -29,7 +29,7 @@ if evidence ~= 'waive' and tonumber(lease) > now then return {'alive'} end
 -- worker gets the answer `lost` from then on.
 local length, part = redis.call('LLEN', inflight), 100
 local alone, most = length == 1 and tonumber(lease) > 0, tonumber(most_losses)
-local ids = redis.call('LRANGE', inflight, -part, -1)
+local ids, pod = redis.call('LRANGE', inflight, -part, -1), pod_of(info, worker)
 local before, requeued, reply = living(pending, tombstones, task_prefix), 0, {'ok'}
 redis.call('LTRIM', inflight, 0, -part - 1)
 redis.call('ZREM', workers, worker)
@@ -41,20 +41,22 @@ else
 end
 
 local new_suspects = {}
+local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta}
 local function fate(id, key)
   local losses = redis.call('HINCRBY', key, 'losses', 1)
   local cancel, ttl, slot, job, suspect = unpack(
     redis.call('HMGET', key, 'cancel', 'ttl', 'slot', 'function', 'suspect'))
+  add_attempt(key, worker, pod, 'lost', now)
   local guilty = alone and suspect and losses >= most
   suspect = not cancel and not guilty and (suspect or losses >= math.min(2, most - 1))
   if slot and not suspect then vacate(running_prefix, blocked, wake, key, id, slot) end
   if cancel then
-    end_cancelled(key, id, cancelled_error, now, ttl, unique_prefix, stats)
+    end_cancelled(at, key, id, cancelled_error, now, ttl)
     return 'cancelled'
   end
   if guilty then
     redis.call('ZADD', dead, now, id)
-    end_task(key, id, 'failed', 'error', failure, now, dead_ttl_ms, unique_prefix)
+    end_one(at, key, id, 'failed', 'error', failure, now, dead_ttl_ms)
     redis.call('HINCRBY', stats, 'failed', 1)
     count_fate(minute_prefix, hour_prefix, 'd:', job or '', now)
     return 'failed'
@@ -75,8 +77,7 @@ end
 for i = #ids, 1, -1 do  -- from the last, so that LPUSH keeps their order
   local key = task_prefix .. ids[i]
   if redis.call('HGET', key, 'state') == 'running' then
-    reply[#reply + 1] = ids[i]
-    reply[#reply + 1] = fate(ids[i], key)
+    reply[#reply + 1], reply[#reply + 2] = ids[i], fate(ids[i], key)
   end
 end
 for _, id in ipairs(new_suspects) do redis.call('RPUSH', suspects, id) end

@@ -6,7 +6,8 @@
 -- ARGV  1 worker  2 lease_ms  3 packed_info: msgpack  4 version: of the protocol
 --       5 kept_ms: how long jobs are remembered
 --       6 release: of the application, or empty
---       7.. per job: its name, its limits (msgpack, or empty: none), its declaration (msgpack map)
+--       7 kept: what is kept of ended tasks (see lib/recent.lua), or empty: the default
+--       8.. per job: its name, its limits (msgpack, or empty: none), its declaration (msgpack map)
 -- Returns {"ok", Redis time in ms} | {"protocol", the version found}
 -- include lib/now.lua
 -- include lib/pending.lua
@@ -21,6 +22,8 @@ redis.call('ZREM', workers, worker)
 redis.call('ZADD', workers, now + tonumber(lease_ms), worker)
 redis.call('HSET', info, worker, packed_info)
 redis.call('HSET', meta, 'protocol', version)
+if kept == '' then redis.call('HDEL', meta, 'keeping')
+else redis.call('HSET', meta, 'keeping', kept) end
 for i = LIST_START, #ARGV, 3 do
   local job, packed = ARGV[i], ARGV[i + 1]
   declare(jobs, job, ARGV[i + 2], now)

@@ -7,7 +7,7 @@
 --       6 definition: a hash  7 payload  8 job: function name  9 packed_options: msgpack map
 --       10 kept_ms: length of that while  11 expression  12 timezone  13 minute_prefix
 --       14.. pairs: id, when it fires (ms)
--- Options  expires (from the firing on), ttl, unique_ttl (ms); unique (key)
+-- Options  expires (from the firing on), ttl, unique_ttl (ms); unique (key); tags (one a line)
 -- Returns {"protocol", the version found} | {"replaced"}
 --         | {"ok" | "suspended" (the entry is paused), how many firings are new}
 -- include lib/now.lua

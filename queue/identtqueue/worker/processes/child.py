@@ -24,6 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from identtqueue import logs
+from identtqueue.current import current_task
 from identtqueue.protocol import codec
 from identtqueue.retry import Kinds, asked_seconds
 from identtqueue.signature import argument_types
@@ -220,6 +221,7 @@ class Process:
             send_progress=lambda data: self.send(messages.Progressed(data, run.number)),
             fencing_token=run.fencing_token,
         )
+        scope.context.run(current_task.set, run.task_id)
         value = self._loop.run(scope, partial(job.function, context, *args, **kwargs))
         self._hopeless = True
         return messages.Done(codec.encode_value(value, self._max_payload_bytes))

@@ -20,7 +20,7 @@ local function cancel_task(at, id, asks, now)
     return cancel and 'asked before' or 'asked'  -- the message may have been lost
   end
   if expires_at then redis.call('ZREM', at.expiring, id) end
-  end_cancelled(key, id, at.reason, now, ttl, at.unique_prefix, at.stats)
+  end_cancelled(at, key, id, at.reason, now, ttl)
   -- A suspect keeps its slot of max_running while it waits.
   if slot then vacate(at.running_prefix, at.blocked, at.wake, key, id, slot) end
   if shelf then

@@ -12,7 +12,7 @@ local function expire(at, id, now)
   redis.call('ZREM', at.expiring, id)
   if state ~= 'pending' and state ~= 'scheduled' then return false end
   if not has_expired(key, expires_at, attempt, now) then return false end
-  end_cancelled(key, id, at.reason, now, ttl, at.unique_prefix, at.stats)
+  end_cancelled(at, key, id, at.reason, now, ttl)
   if state == 'scheduled' then redis.call('ZREM', at.scheduled, id)
   elseif shelf then
     redis.call('HDEL', key, 'shelf')

@@ -30,5 +30,5 @@ local function leave_out(at, id, why, now)
   local key = at.task_prefix .. id
   local ttl = redis.call('HGET', key, 'ttl')
   redis.call('ZREM', at.expiring, id)
-  end_cancelled(key, id, cmsgpack.pack(why), now, ttl, at.unique_prefix, at.stats)
+  end_cancelled(at, key, id, cmsgpack.pack(why), now, ttl)
 end

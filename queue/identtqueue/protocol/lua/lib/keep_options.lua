@@ -1,6 +1,8 @@
 -- Stores the options of a task that differ from the default, and takes its unique key.
 local function keep_options(key, id, options, now, expiring, unique_prefix)
   if options.ttl then redis.call('HSET', key, 'ttl', options.ttl) end
+  if options.tags then redis.call('HSET', key, 'tags', options.tags) end
+  if options.parent then redis.call('HSET', key, 'parent', options.parent) end
   if options.expires then
     redis.call('HSET', key, 'expires_at', now + options.expires)
     redis.call('ZADD', expiring, now + options.expires, id)

@@ -52,12 +52,19 @@ local function was_run_by(key, workers, pods)
   return false
 end
 
-local function has_text(key, text, hidden)
-  local job, payload = unpack(redis.call('HMGET', key, 'function', 'payload'))
-  for _, other in ipairs(hidden or {}) do
-    if other == job then return false end
+-- Returns whether a job has declared that it hides some of its arguments.
+local function hides_some(at, job)
+  if at.hiding[job] == nil then
+    local packed = redis.call('HGET', at.jobs, job)
+    local hidden = packed and cmsgpack.unpack(packed).hidden
+    at.hiding[job] = hidden and #hidden > 0 or false
   end
-  return payload and string.find(payload, text, 1, true)
+  return at.hiding[job]
+end
+
+local function has_text(at, key, text)
+  local job, payload = unpack(redis.call('HMGET', key, 'function', 'payload'))
+  return payload and not hides_some(at, job or '') and string.find(payload, text, 1, true)
 end
 
 local function matches(at, key, id, time)
@@ -80,6 +87,6 @@ local function matches(at, key, id, time)
       return false
     end
   end
-  if filter.text and not has_text(key, filter.text, filter.hidden) then return false end
+  if filter.text and not has_text(at, key, filter.text) then return false end
   return is_here(at, key, time)
 end

@@ -2,6 +2,7 @@
 -- expires that much later. Its unique key is taken by the caller. `at` names `expiring`.
 local function set_options(at, id, key, options, from)
   if options.ttl then redis.call('HSET', key, 'ttl', options.ttl) end
+  if options.tags then redis.call('HSET', key, 'tags', options.tags) end
   if options.expires then
     redis.call('HSET', key, 'expires_at', from + options.expires)
     redis.call('ZADD', at.expiring, from + options.expires, id)
