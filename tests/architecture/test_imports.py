@@ -115,6 +115,12 @@ def test_the_administration_loads_neither_client_nor_worker() -> None:
     assert loaded(code, "identtqueue.client", "identtqueue.worker", "identtqueue.app") == []
 
 
+def test_the_command_line_loads_redis_only_when_a_command_asks() -> None:
+    """So `--help` and the completion of a shell are quick."""
+    code = "import identtqueue.cli.commands"
+    assert loaded(code, "identtqueue.admin", "identtqueue.app", tops={"redis", "rich"}) == []
+
+
 # --- the public API ---
 
 

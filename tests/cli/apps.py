@@ -10,6 +10,7 @@ app = App()
 named = App()
 fixed = App("redis://127.0.0.1:1")
 no_jobs = App()
+discreet = App(redact=lambda _job, args, _kwargs: (args[:1], {"pin": "•••"}))
 no_app = 5
 
 
@@ -25,3 +26,9 @@ async def hello(_ctx: Context, name: str) -> str:
 async def count(_ctx: Context, number: int, at: date | None = None) -> int:
     """Have arguments of types that JSON lacks."""
     return number if at is None else at.year
+
+
+@discreet.task
+async def log_in(_ctx: Context, user: str, *, pin: str) -> str:
+    """Have an argument that the application hides."""
+    return user

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from testing.processes import environment
 
@@ -25,6 +27,11 @@ class Said:
     def rows(self) -> list[list[str]]:
         """The words of each row of a table, without the titles of its columns."""
         return [line.split() for line in self.out.splitlines()[1:]]
+
+    @property
+    def json(self) -> list[dict[str, Any]]:
+        """The lines of JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
 
 
 Run = Callable[..., Awaitable[Said]]

@@ -135,33 +135,6 @@ async def test_drain_and_undrain(
 # --- dead letters, pause ----------------------------------------------------------------------
 
 
-async def test_dead_letters(client: Client, run: Run, queue: str, dead_letter: str) -> None:
-    said = await run("dead", "list", queue)
-    assert said.out == (await run("task", dead_letter)).out
-    assert "arguments  's3://bucket/a.jpg'" in said.out
-    assert "Traceback" in said.out
-    (row,) = (await run("dead", "list", queue, "--json")).out.splitlines()
-    assert json.loads(row)["task_id"] == dead_letter
-    assert (await run("dead", "list", queue, "--offset", "1")).out == ""
-
-    other = f"{queue}:never"
-    said = await run("dead", "replay", dead_letter, other)
-    assert said.out.splitlines() == [
-        f"{dead_letter}  replayed",
-        f"{other}  is not a dead letter, or another task has its unique key",
-    ]
-    assert await client.get_status(dead_letter) is State.PENDING
-    assert (await run("dead", "list", queue)).out == ""
-
-
-async def test_discard(client: Client, run: Run, dead_letter: str) -> None:
-    said = await run("dead", "discard", dead_letter)
-    assert said.out == f"{dead_letter}  discarded\n"
-    assert await client.get_status(dead_letter) is None
-    said = await run("dead", "discard", dead_letter)
-    assert said.out == f"{dead_letter}  is not a dead letter\n"
-
-
 async def test_pause_and_resume(run: Run, raw: redis.Redis, queue: str) -> None:
     assert (await run("pause", queue)).out == "paused\n"
     assert raw.exists(f"idtq:{{{queue}}}:paused")

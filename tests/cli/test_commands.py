@@ -97,11 +97,11 @@ def test_whatever_shows_rows_has_json() -> None:
     """An act that says one word has none: its exit code tells as much."""
     without = {words for words, command in all_commands() if "as_json" not in names_of(command)}
     assert without == {
-        *{(), ("dead",), ("scheduled",)},  # groups
+        *{(), ("dead",), ("cron",)},  # groups
         *{("worker",), ("bridge",), ("acl",), ("completion",), ("top",)},
         *{("dashboard",), ("dashboard-user",), ("exporter",)},
         *{("pause",), ("resume",), ("drain",), ("undrain",)},
-        *{("dead", "replay"), ("dead", "discard"), ("scheduled", "start"), ("scheduled", "list")},
+        *{("cron", "run"), ("cron", "pause"), ("cron", "resume")},
     }
 
 

@@ -136,8 +136,8 @@ def test_a_page_has_its_tables_where_they_were_added(capsys: pytest.CaptureFixtu
         "q:1",
         "N",
         "1",
-        "  arguments   one",
-        "              two",
+        "  arguments  one",
+        "             two",
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +11,12 @@ import click
 import pytest
 
 from cli.terminal import Run
-from identtqueue import Client, Job, RateLimit, TaskFailed, TaskOptions, Worker
+from identtqueue import Client, Cron, Job, RateLimit, TaskFailed, TaskOptions, Worker
+from identtqueue.admin import Admin
 from identtqueue.cli import main
 from testing.redis_server import RedisServer
 from testing.serving import serving
+from testing.waiting import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json.md"
 KINDS: dict[str, Any] = {
@@ -27,6 +28,8 @@ KINDS: dict[str, Any] = {
     "object": dict,
     "any": object,
 }
+
+BY_ID, BY_FILTER = "acts-by-id", "acts-by-filter"
 
 Fields = dict[str, str]
 
@@ -96,7 +99,8 @@ async def full_queue(client: Client, redis_server: RedisServer, queue: str) -> A
         Job(name="echo", function=echo),
         Job(name="limited", function=read, max_running=1, rate_limit=RateLimit(1, 3600)),
     ]
-    async with serving(Worker(jobs, redis_server.address, queue)):
+    cron = [Cron(name="nightly", function_name="read", expression="0 3 * * *", args=("x",))]
+    async with serving(Worker(jobs, redis_server.address, queue, cron=cron)):
         good = await client.enqueue_job(queue, "read", "good", b"\0", page=3)
         bad = await client.enqueue_job(queue, "read", "bad")
         later = await client.enqueue_job(
@@ -105,33 +109,68 @@ async def full_queue(client: Client, redis_server: RedisServer, queue: str) -> A
         await client.wait_for_result(good, 30)
         with pytest.raises(TaskFailed):
             await client.wait_for_result(bad, 30)
+        for _ in range(3):
+            await client.enqueue_job(queue, "limited", "good")
+        async with Admin(redis_server.address) as admin:
+            await eventually(lambda: _is_counted(admin, queue), "the worker has reported")
         yield {"good": good, "bad": bad, "later": later}
+
+
+async def _is_counted(admin: Admin, queue: str) -> bool:
+    """Return whether the worker has reported what it ran, and what it holds back."""
+    series = await admin.series(queue, step="minute")
+    held = (await admin.depths([queue]))[queue].held
+    return sum(point.total.failed for point in series.points) > 0 and held > 0
 
 
 async def test_each_command_prints_what_the_page_says(
     run: Run, queue: str, full_queue: dict[str, str]
 ) -> None:
     good, bad = full_queue["good"], full_queue["bad"]
+    later = full_queue["later"]
     calls = {
         "queues": [("queues", queue)],
+        "jobs": [("jobs", queue)],
+        "tasks": [("tasks", queue)],
+        "task": [("task", task_id) for task_id in full_queue.values()],
+        "result": [("result", good), ("result", bad)],
         "workers": [("workers", queue)],
         "limits": [("limits", queue)],
-        "task": [("task", task_id) for task_id in full_queue.values()],
+        "cron-list": [("cron", "list", queue)],
+        "cron-next": [("cron", "next", queue)],
         "dead-list": [("dead", "list", queue)],
-        "result": [("result", good), ("result", bad)],
+        "dead-groups": [("dead", "groups", queue)],
+        "stats": [("stats", queue), ("stats", queue, "--points")],
         "doctor": [("doctor", "--queue", queue)],
         "selftest": [("selftest", "--queue", queue)],
         "enqueue": [("enqueue", queue, "read", "--arg", "x")],
+        "reschedule": [("reschedule", later, "--at", "2100-01-01T00:00Z")],
+        "cancel": [("cancel", later), ("cancel", queue, "--job", "limited", "--yes")],
+        "dead-move": [("dead", "move", f"{queue}:no", "--to", f"{queue}-b")],
+        "dead-replay": [("dead", "replay", bad)],
+        "dead-discard": [("dead", "discard", queue, "--all", "--yes")],
+        "purge": [("purge", queue, "--yes")],
+        "audit": [("audit", queue)],
     }
     assert set(calls) == set(commands_with_json())
     for name, each in calls.items():
-        fields = TABLES[name] or TABLES["task"]  # "as `task` prints it"
         for words in each:
             said = await run(*words, "--json")
-            rows = [json.loads(line) for line in said.out.splitlines()]
-            assert rows, (words, said.err)
-            found = [misfit for row in rows for misfit in misfits_of_row(name, row, fields)]
-            assert found == [], words
+            assert said.json, (words, said.err)
+            for row in said.json:
+                assert list(misfits_of_row(name, row, fields_of(name, row))) == [], words
+
+
+def fields_of(name: str, row: dict[str, Any]) -> Fields:
+    """Return the fields that the page gives a line of a command."""
+    if name == "dead-list":
+        return TABLES["task"]
+    if name == "stats" and "job" not in row:
+        left = {
+            key: kind for key, kind in TABLES["stats"].items() if key not in ("job", "since_ms")
+        }
+        return {**left, "at_ms": "integer"}
+    return TABLES[name] if name in TABLES else TABLES[BY_ID if "task_id" in row else BY_FILTER]
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ import json
 import os
 import re
 from collections.abc import Awaitable
-from datetime import UTC, datetime
 
 import pytest
 import redis
 
+from cli.apps import discreet
 from cli.terminal import Run
-from identtqueue import Client, Job, RateLimit, State, TaskFailed, TaskOptions, Worker
+from identtqueue import App, Client, Context, Job, RateLimit, TaskFailed, TaskOptions, Worker
 from testing.redis_server import RedisServer
 from testing.serving import serving
 from testing.waiting import eventually
@@ -27,8 +27,8 @@ async def test_queues(client: Client, run: Run, queue: str) -> None:
     title, first, second = said.out.splitlines()
     assert title.split()[:6] == ["QUEUE", "PENDING", "HELD", "RUNNING", "SCHEDULED", "DEAD"]
     assert first.split()[:6] == [queue, "1", "0", "0", "0", "0"]
-    assert re.search(r" \d+(\.\d+)? m?s +0  open$", first)
-    assert second.endswith("-        0  open")
+    assert re.search(r" \d+(\.\d+)? m?s +[\d.]+ +0 +0 +0  open$", first)
+    assert second.endswith("-       0         0           0        0  open")
     await run("pause", queue)
     assert (await run("queues", queue)).out.endswith("paused\n")
     row = json.loads((await run("queues", "--json", queue)).out)
@@ -57,7 +57,11 @@ async def test_limits(client: Client, redis_server: RedisServer, run: Run, queue
     assert re.fullmatch(r"both +0/2  1 per 3600 s, burst 1 +1  in (59 min( \d+ s)?|1 h)", both)
     assert one.split() == ["one", "0/1", "-", "0", "now"]
     said = await run("limits", f"{queue}-b")
-    assert (said.code, said.out, said.err) == (0, "", f"No job of {queue}-b has a limit.\n")
+    assert (said.code, said.out, said.err) == (
+        0,
+        "",
+        f"No job of {queue}-b has a limit, and none is paused.\n",
+    )
 
 
 async def _when_held(lines: Awaitable[list[str]]) -> list[str] | None:
@@ -88,20 +92,10 @@ async def test_workers(client: Client, redis_server: RedisServer, run: Run, queu
 # --- tasks ------------------------------------------------------------------------------------
 
 
-async def test_scheduled(client: Client, run: Run, queue: str) -> None:
-    at = datetime(2100, 1, 1, tzinfo=UTC)
-    options = TaskOptions(at=at, task_id="1")
-    task_id = await client.enqueue_job(queue, "job", task_options=options)
-    listed = await run("scheduled", "list", queue)
-    assert listed.out == f"{task_id}  due 2100-01-01T00:00:00+00:00\n"
-    assert (await run("scheduled", "start", task_id)).out == f"{task_id}  due now\n"
-    assert (await run("scheduled", "start", f"{queue}:2")).out == f"{queue}:2  is not scheduled\n"
-    assert await client.get_status(task_id) is State.SCHEDULED  # until a worker claims it
-
-
 async def test_task(client: Client, run: Run, queue: str, dead_letter: str) -> None:
     said = await run("task", dead_letter)
-    first, *rows = said.out.splitlines()
+    page, _, attempts = said.out.partition("\n\n")
+    first, *rows = page.splitlines()
     assert first == dead_letter
     shown = {row[2:12].rstrip(): row[13:] for row in rows if row[2] != " "}
     assert shown["job"] == "read"
@@ -115,7 +109,11 @@ async def test_task(client: Client, run: Run, queue: str, dead_letter: str) -> N
     below = said.out.partition("ValueError: too dark\n")[2]
     assert below.startswith("    Traceback (most recent call last):\n")
     assert "in read" in below
-    assert below.endswith("    ValueError: too dark\n")
+    assert below.partition("\n\n")[0].endswith("    ValueError: too dark")
+    title, attempt = attempts.splitlines()
+    assert title.split() == ["ATTEMPT", "STARTED", "WAITED", "RAN", "OUTCOME", "WORKER", "ERROR"]
+    assert attempt.split()[0] == "1"
+    assert re.search(r" failed +\S+ +ValueError: too dark$", attempt)
 
 
 async def test_task_as_json(run: Run, queue: str, dead_letter: str) -> None:
@@ -126,6 +124,46 @@ async def test_task_as_json(run: Run, queue: str, dead_letter: str) -> None:
     assert row["enqueued_at_ms"] <= row["started_at_ms"] <= row["finished_at_ms"]
     assert row["failure"]["type"] == "ValueError"
     assert "in read" in row["failure"]["traceback"]
+
+
+async def test_what_the_application_hides(
+    client: Client, redis_server: RedisServer, run: Run, queue: str
+) -> None:
+    async with serving(discreet.worker([queue], redis_address=redis_server.address)):
+        task_id = await client.enqueue_job(queue, "log_in", "ada", pin="0815")
+        await client.wait_for_result(task_id, 30)
+    said = await run("task", task_id)
+    assert "  arguments  (hidden by the application)\n" in said.out
+    said = await run("task", task_id, "--app", "apps:discreet")
+    assert "  arguments  'ada', pin='•••'  (some values are hidden)\n" in said.out
+    row = json.loads((await run("task", task_id, "--app", "apps:discreet", "--json")).out)
+    assert (row["args"], row["kwargs"]) == (["ada"], {"pin": "•••"})
+    assert "0815" not in (await run("tasks", queue, "--json")).out
+
+
+async def test_tags_parent_and_children(
+    client: Client, redis_server: RedisServer, run: Run, queue: str
+) -> None:
+    app = App(redis_server.address, default_queue=queue)
+
+    @app.task
+    async def part(_ctx: Context) -> None:
+        return None
+
+    @app.task
+    async def whole(_ctx: Context) -> None:
+        await part.enqueue()
+
+    async with serving(app.worker()):
+        options = TaskOptions(tags=("tenant:42", "urgent"), unique_key="k")
+        task_id = await client.enqueue_job(queue, "whole", task_options=options)
+        await client.wait_for_result(task_id, 30)
+    row = json.loads((await run("task", task_id, "--json")).out)
+    (child,) = row["children"]
+    said = await run("task", task_id)
+    assert "  tags       tenant:42 urgent\n  unique key k\n" in said.out
+    assert f"  children   {child}\n" in said.out
+    assert f"  parent     {task_id}\n" in (await run("task", child)).out
 
 
 async def test_a_task_that_waits(client: Client, run: Run, queue: str) -> None:
@@ -163,7 +201,7 @@ async def test_arguments_that_can_not_be_read(
     assert "arguments  (the payload (1 bytes) is not a task envelope" in said.out
     row = json.loads((await run("task", "--json", task_id)).out)
     assert row["args"] is None
-    assert "not a task envelope" in row["payload_error"]
+    assert "not a task envelope" in row["call_note"]
 
 
 async def test_huge_arguments_are_cut_for_people_only(client: Client, run: Run, queue: str) -> None:
@@ -184,5 +222,5 @@ async def test_progress(client: Client, redis_server: RedisServer, run: Run, que
         await client.wait_for_result(task_id, 30)
     said = await run("task", task_id)
     assert "  progress   {'page': 3}\n" in said.out
-    assert "  arguments  (deleted: " in said.out
+    assert "  arguments  (none)\n  result     None\n" in said.out
     assert json.loads((await run("task", "--json", task_id)).out)["progress"] == {"page": 3}

@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from identtqueue import logs
-from identtqueue.cli import launch
 from identtqueue.cli.exits import errors_in_one_line
 from identtqueue.errors import InvalidInput
-from identtqueue.transport.settings import RedisSettings
 
 if TYPE_CHECKING:
     from identtqueue.dashboard import Auth
+    from identtqueue.transport.settings import RedisSettings
 
 logger = logging.getLogger(__name__)
 
@@ -210,7 +209,9 @@ def _redis(target: str | None, modules: Sequence[str]) -> str | RedisSettings:
     address: str = click.get_current_context().obj
     if target is None:
         return address
-    app = launch.load_app(target, modules)
+    from identtqueue.cli.launch import load_app  # noqa: PLC0415 - as in `session.with_admin`
+
+    app = load_app(target, modules)
     return address if app is None else app.redis_settings
 
 

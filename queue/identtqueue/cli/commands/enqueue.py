@@ -10,13 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 import msgspec
 
-from identtqueue.cli import launch
 from identtqueue.cli.awaiting import show_result
 from identtqueue.cli.display.values import show_json
 from identtqueue.cli.options import json_option, moment, wait_options
 from identtqueue.cli.session import with_client
 from identtqueue.errors import InvalidInput, UnknownJob
-from identtqueue.protocol.conversion import conversions
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import TaskOptions
 
@@ -58,6 +56,7 @@ ARGUMENT: Final = re.compile(r"([A-Za-z_]\w*)?(:?=)(.*)", re.DOTALL)
 @click.option("--unique-key", help="At most one unfinished task of the queue holds this key.")
 @click.option("--unique-seconds", type=float, help="How long the key is held. Default: 24 h.")
 @click.option("--result-ttl-seconds", type=float, help="How long the result is kept. Default: 1 h.")
+@click.option("--tag", "tags", multiple=True, help="A tag to find it by. Repeatable.")
 @wait_options
 @json_option("with the id, and whether the task is new")
 @with_client
@@ -136,7 +135,10 @@ def _checked(submission: Submission, target: str) -> Submission:
         InvalidInput: the arguments do not fit.
         UnknownJob: the app has no such job.
     """
-    app = launch.load_app(target)
+    from identtqueue.cli.launch import load_app  # noqa: PLC0415 - only `--app` needs these
+    from identtqueue.protocol.conversion import conversions  # noqa: PLC0415
+
+    app = load_app(target)
     job = app.jobs.get(submission.function_name)
     if job is None:
         raise UnknownJob(submission.function_name, list(app.jobs))

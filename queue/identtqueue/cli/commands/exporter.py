@@ -11,7 +11,6 @@ from typing import Any, Final
 import click
 
 from identtqueue import logs
-from identtqueue.admin import Admin
 from identtqueue.cli.session import run
 from identtqueue.task import check_queue_name
 
@@ -104,6 +103,8 @@ async def _serve(
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    from identtqueue.admin import Admin  # noqa: PLC0415 - as in `session.with_admin`
+
     async with Admin(address) as admin:
         log = _Trouble()
 

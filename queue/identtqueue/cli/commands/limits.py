@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
-from identtqueue.admin import Admin, LimitsInUse
 from identtqueue.cli.display.table import Column, Styled, Table
 from identtqueue.cli.display.times import duration
 from identtqueue.cli.display.values import show_json
 from identtqueue.cli.options import json_option
 from identtqueue.cli.session import nothing, with_admin
+
+if TYPE_CHECKING:
+    from identtqueue.admin import Admin, LimitsInUse
 
 
 @click.command()
@@ -17,7 +21,7 @@ from identtqueue.cli.session import nothing, with_admin
 @json_option("per job")
 @with_admin
 async def limits(admin: Admin, queue: str, as_json: bool) -> None:
-    """Show the limits of a queue's jobs and how far they are used."""
+    """Show what holds jobs of a queue back: limits and how far they are used, and pauses."""
     jobs = await admin.limits(queue)
     if as_json:
         for job in jobs:
@@ -41,7 +45,7 @@ async def limits(admin: Admin, queue: str, as_json: bool) -> None:
         )
     table.show()
     if not jobs:
-        nothing(f"No job of {queue} has a limit.")
+        nothing(f"No job of {queue} has a limit, and none is paused.")
 
 
 def _rate(job: LimitsInUse) -> str | None:
@@ -51,7 +55,9 @@ def _rate(job: LimitsInUse) -> str | None:
     return f"{rate.count} per {rate.per_seconds:g} s, burst {rate.burst_size}"
 
 
-def _next_start(job: LimitsInUse) -> str:
+def _next_start(job: LimitsInUse) -> str | Styled:
+    if job.paused:
+        return Styled("when it is resumed", "warn")
     if job.next_start_in_ms is None:
         return "when one ends"
     return f"in {duration(job.next_start_in_ms)}" if job.next_start_in_ms else "now"
@@ -68,5 +74,6 @@ def _row(queue: str, job: LimitsInUse) -> dict[str, object]:
         "rate_per_seconds": rate and rate.per_seconds,
         "rate_burst": rate and rate.burst_size,
         "held": job.held,
+        "paused": job.paused,
         "next_start_in_ms": job.next_start_in_ms,
     }

@@ -11,10 +11,8 @@ import click
 from click.core import ParameterSource
 
 from identtqueue import logs
-from identtqueue.cli import launch
 from identtqueue.cli.exits import errors_in_one_line
 from identtqueue.worker.counts import DEFAULT_BUCKETS
-from identtqueue.worker.settings import weighted_queues
 
 
 @click.command()
@@ -158,6 +156,9 @@ def worker(
     Running tasks then have --grace-seconds to end. Those that do not are cut off and go back to
     their queues. A second signal cuts them off at once.
     """
+    from identtqueue.cli import launch  # noqa: PLC0415 - the other commands need no worker
+    from identtqueue.worker.settings import weighted_queues  # noqa: PLC0415
+
     context = click.get_current_context()
     root = context.find_root()
     if root.get_parameter_source("redis_address") is ParameterSource.COMMANDLINE:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import click
 
-from identtqueue.admin import Admin, WorkerInfo
 from identtqueue.cli.display.table import Column, Styled, Table
 from identtqueue.cli.display.times import duration
 from identtqueue.cli.display.values import show_json
 from identtqueue.cli.exits import CommandFailed, Exit
 from identtqueue.cli.options import json_option, utc_option
-from identtqueue.cli.session import clock, nothing, with_admin
+from identtqueue.cli.session import clock, nothing, queue_names, with_admin
+
+if TYPE_CHECKING:
+    from identtqueue.admin import Admin, WorkerInfo
 
 
 @dataclass(slots=True)
@@ -49,13 +52,13 @@ async def _found(admin: Admin, queues: Sequence[str]) -> list[_Registered]:
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="QUEUES...")
+@click.argument("names", nargs=-1, metavar="[QUEUES]...")
 @json_option("per worker")
 @utc_option
 @with_admin
 async def workers(admin: Admin, names: tuple[str, ...], as_json: bool, utc: bool) -> None:
-    """Show the workers of queues."""
-    found = await _found(admin, list(dict.fromkeys(names)))
+    """Show the workers of the queues that are named, or of all queues."""
+    found = await _found(admin, await queue_names(admin, names))
     if as_json:
         for each in found:
             show_json(_row(each))
@@ -110,7 +113,7 @@ def _row(each: _Registered) -> dict[str, object]:
 
 _names = click.argument("names", nargs=-1, required=True, metavar="{WORKER|POD|HOST}...")
 _queues = click.option(
-    "--queue", "queues", multiple=True, required=True, help="In this queue. Repeatable."
+    "--queue", "queues", multiple=True, help="Only in this queue. Repeatable. Default: all queues."
 )
 
 
@@ -137,7 +140,7 @@ async def undrain(admin: Admin, names: tuple[str, ...], queues: tuple[str, ...])
 
 async def _change(admin: Admin, names: Sequence[str], queues: Sequence[str], *, stop: bool) -> None:
     known: set[str] = set()
-    for queue in list(dict.fromkeys(queues)):
+    for queue in await queue_names(admin, queues):
         chosen = {}
         for info in await admin.workers(queue):
             called = {info.worker_id, info.pod_name, info.pod_uid, info.host} & set(names)

@@ -12,7 +12,7 @@ from identtqueue.cli.display.terminal import console, is_terminal
 from identtqueue.cli.display.text import printable
 
 INDENT: Final = 2
-NAME: Final = 11
+NAME: Final = 10
 """Width of the names of values."""
 
 Part = str | Styled

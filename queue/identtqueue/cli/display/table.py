@@ -121,16 +121,11 @@ class Table:
         ]
         excess = sum(widths) + GAP * (len(widths) - 1) - most
         shrinking = [i for i, column in enumerate(self._columns) if column.shrinks]
-        while (
-            excess > 0
-            and (wide := max(shrinking, key=widths.__getitem__, default=None)) is not None
-        ):
-            cut = min(excess, widths[wide] - NARROWEST)
-            if cut <= 0:
+        for _ in range(excess):
+            widest = max(shrinking, key=widths.__getitem__, default=None)
+            if widest is None or widths[widest] <= NARROWEST:
                 break
-            widths[wide] -= cut
-            excess -= cut
-            shrinking.remove(wide)
+            widths[widest] -= 1
         return widths
 
 

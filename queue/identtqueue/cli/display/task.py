@@ -1,91 +1,77 @@
-"""One task whole: as lines for people, and as one line of JSON."""
+"""One task whole: as a page for people, and as one line of JSON."""
 
 from __future__ import annotations
 
-import json
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import click
-
-from identtqueue.admin import Admin
-from identtqueue.cli.display.text import printable
-from identtqueue.cli.display.times import exact
-from identtqueue.cli.display.values import plain
-from identtqueue.errors import PayloadUndecodable
+from identtqueue.cli.display.sheet import Sheet
+from identtqueue.cli.display.states import styled_state
+from identtqueue.cli.display.table import Column, Styled, Table
+from identtqueue.cli.display.times import Clock, duration, exact
 from identtqueue.task import Failure, State, Task, TaskInfo
 
-LONGEST_ARGUMENTS: Final = 4_000
-"""Upper bound for the characters of arguments in the text form. JSON shows them all."""
+if TYPE_CHECKING:
+    from identtqueue.admin import AttemptRecord, TaskRecord
 
-GONE: Final = "(deleted: arguments are kept until a task has succeeded or was cancelled)"
-
-Called = Task | PayloadUndecodable | None
-"""The call of a task: its job and arguments, or why they can't be read, or None if they are no
-longer kept."""
-
-
-async def show_task(admin: Admin, info: TaskInfo, *, as_json: bool) -> None:
-    """Print a task with its arguments.
-
-    Args:
-        admin: reads the arguments.
-        info: the task.
-        as_json: print one line of JSON instead of text.
-    """
-    called: Called
-    try:
-        called = await admin.arguments(info.task_id)
-    except PayloadUndecodable as error:
-        called = error
-    click.echo(task_json(info, called) if as_json else "\n".join(task_lines(info, called)))
+LONGEST_VALUE: Final = 4_000
+"""Upper bound for the characters of arguments and results in the text form. JSON shows them all."""
+MOST_CHILDREN: Final = 10
+"""How many children the text form names."""
 
 
-def task_lines(info: TaskInfo, called: Called) -> list[str]:
+def task_page(record: TaskRecord, clock: Clock) -> Sheet:
     """Describe a task for people: its id, then one line for each thing that is known.
 
     Args:
-        info: the task.
-        called: the job and arguments of the task, from `Admin.arguments`.
-
-    Returns:
-        Lines of printable text.
+        record: the task.
+        clock: writes how long ago something was.
     """
-    rows: dict[str, str | None] = {
-        "job": info.function_name,
-        "state": "failed (a dead letter)" if info.state is State.FAILED else str(info.state),
-        "arguments": _arguments(called),
-        "attempts": f"{info.attempt}  (failures {info.failures}, losses {info.losses})",
-        "enqueued": exact(info.enqueued_at_ms),
-        "started": _started(info),
-        "ended": _ended(info),
-        "worker": info.owner,
-        "progress": None if info.progress is None else _short(repr(info.progress)),
-        "failure": f"{info.failure.type}: {info.failure.message}" if info.failure else None,
-    }
-    lines = [info.task_id]
-    for name, value in rows.items():
-        if value is not None:
-            first, *more = printable(value).splitlines() or [""]
-            lines += [f"  {name:<10} {first}".rstrip(), *(f"{'':13}{line}" for line in more)]
-    if info.failure is not None and info.failure.traceback:
-        lines += [f"    {line}" for line in printable(info.failure.traceback).splitlines()]
-    return lines
+    info = record.info
+    page = Sheet()
+    page.line(Styled(info.task_id, "name"))
+    page.field("job", info.function_name)
+    page.field("state", _state(record))
+    page.field("arguments", _arguments(record))
+    if info.state is State.SUCCEEDED:
+        note = record.result_note
+        page.field("result", f"({note})" if note else _short(repr(record.result)))
+    page.field("tags", " ".join(record.tags) or None)
+    page.field("unique key", record.options.unique_key)
+    page.field("schedule", record.options.schedule)
+    page.field("attempts", f"{info.attempt}  (failures {info.failures}, losses {info.losses})")
+    page.field("enqueued", _time(info.enqueued_at_ms, clock))
+    page.field("due", _time(record.options.due_at_ms, clock))
+    page.field("expires", _time(record.options.expires_at_ms, clock))
+    page.field("started", _started(info, clock))
+    page.field("ended", _ended(info, clock))
+    page.field("worker", info.owner)
+    page.field("progress", None if info.progress is None else _short(repr(info.progress)))
+    page.field("parent", record.parent)
+    page.field("children", _children(record))
+    if info.failure is not None:
+        page.field("failure", Styled(f"{info.failure.type}: {info.failure.message}", "bad"))
+        page.block(info.failure.traceback)
+    if record.attempts:
+        page.line("")
+        page.table(_attempts(record.attempts, clock))
+    return page
 
 
-def task_json(info: TaskInfo, called: Called) -> str:
-    """Describe a task in one line of JSON. Times are ms since 1970, bytes are base64.
-
-    Args:
-        info: the task.
-        called: the job and arguments of the task, from `Admin.arguments`.
-    """
-    row: dict[str, Any] = {
+def task_json(record: TaskRecord) -> dict[str, Any]:
+    """Describe a task in values for JSON. Times are ms since 1970."""
+    info, call = record.info, record.call
+    return {
         "task_id": info.task_id,
         "queue": info.queue,
         "job": info.function_name,
-        "state": str(info.state),
-        "args": None,
-        "kwargs": None,
+        "state": info.state,
+        "place": record.place,
+        "args": None if call is None else call.args,
+        "kwargs": None if call is None else call.kwargs,
+        "call_note": record.call_note,
+        "result": record.result,
+        "result_note": record.result_note,
+        "tags": record.tags,
         "attempt": info.attempt,
         "failures": info.failures,
         "losses": info.losses,
@@ -95,12 +81,12 @@ def task_json(info: TaskInfo, called: Called) -> str:
         "worker": info.owner,
         "progress": info.progress,
         "failure": _failure(info.failure),
+        "options": record.options,
+        "attempts": [_attempt(each) for each in record.attempts],
+        "parent": record.parent,
+        "children": record.children,
+        "children_count": record.children_count,
     }
-    if isinstance(called, Task):
-        row |= {"args": called.args, "kwargs": called.kwargs}
-    elif called is not None:
-        row["payload_error"] = str(called)
-    return json.dumps(plain(row))
 
 
 def _failure(failure: Failure | None) -> dict[str, str] | None:
@@ -109,33 +95,93 @@ def _failure(failure: Failure | None) -> dict[str, str] | None:
     return {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
 
 
-def _arguments(called: Called) -> str:
-    if called is None:
-        return GONE
-    if isinstance(called, PayloadUndecodable):
-        return f"({called})"
-    words = [repr(value) for value in called.args]
-    words += [f"{name}={value!r}" for name, value in called.kwargs.items()]
+def _attempt(each: AttemptRecord) -> dict[str, Any]:
+    return {
+        "number": each.number,
+        "worker": each.worker,
+        "pod": each.pod,
+        "started_at_ms": each.started_at_ms,
+        "waited_ms": each.waited_ms,
+        "ran_ms": each.ran_ms,
+        "outcome": each.outcome,
+        "error": _failure(each.error),
+    }
+
+
+def _state(record: TaskRecord) -> Styled:
+    state = styled_state(record.info.state)
+    if record.info.state is State.FAILED:
+        return Styled("failed (a dead letter)", state.style)
+    place = record.place
+    return state if place is None or record.info.state.ended else styled_state(place)
+
+
+def _arguments(record: TaskRecord) -> str:
+    note = f"({record.call_note})" if record.call_note else ""
+    if record.call is None:
+        return note
+    return "  ".join(word for word in (_called(record.call), note) if word)
+
+
+def _called(call: Task) -> str:
+    words = [repr(value) for value in call.args]
+    words += [f"{name}={value!r}" for name, value in call.kwargs.items()]
     return _short(", ".join(words)) or "(none)"
 
 
 def _short(text: str) -> str:
-    if len(text) <= LONGEST_ARGUMENTS:
+    if len(text) <= LONGEST_VALUE:
         return text
-    return f"{text[:LONGEST_ARGUMENTS]}… ({len(text)} characters; --json shows all)"
+    return f"{text[:LONGEST_VALUE]}… ({len(text)} characters; --json shows all)"
 
 
-def _started(info: TaskInfo) -> str | None:
+def _time(ms: int | None, clock: Clock) -> str | None:
+    return None if ms is None else f"{exact(ms)}  ({clock.ago(ms)})"
+
+
+def _started(info: TaskInfo, clock: Clock) -> str | None:
     if info.started_at_ms is None:
         return None
     which = "" if info.attempt < 2 else f"  (attempt {info.attempt})"
-    return f"{exact(info.started_at_ms)}{which}"
+    return f"{_time(info.started_at_ms, clock)}{which}"
 
 
-def _ended(info: TaskInfo) -> str | None:
+def _ended(info: TaskInfo, clock: Clock) -> str | None:
     if info.finished_at_ms is None:
         return None
     if info.started_at_ms is None:
-        return exact(info.finished_at_ms)
-    ran = (info.finished_at_ms - info.started_at_ms) / 1000
-    return f"{exact(info.finished_at_ms)}  ({ran:.3f} s after the last start)"
+        return _time(info.finished_at_ms, clock)
+    ran = duration(info.finished_at_ms - info.started_at_ms)
+    return f"{_time(info.finished_at_ms, clock)}  ({ran} after the last start)"
+
+
+def _children(record: TaskRecord) -> str | None:
+    if not record.children_count:
+        return None
+    shown = record.children[:MOST_CHILDREN]
+    left = record.children_count - len(shown)
+    return "\n".join([*shown, *([f"and {left:,} more"] if left else [])])
+
+
+def _attempts(attempts: list[AttemptRecord], clock: Clock) -> Table:
+    table = Table(
+        Column("attempt", right=True),
+        "started",
+        Column("waited", right=True),
+        Column("ran", right=True),
+        "outcome",
+        Column("worker", shrinks=True),
+        Column("error", shrinks=True),
+    )
+    for each in attempts:
+        error = each.error
+        table.add(
+            each.number,
+            clock.moment(each.started_at_ms),
+            duration(each.waited_ms),
+            None if each.ran_ms is None else duration(each.ran_ms),
+            styled_state(each.outcome),
+            each.pod or each.worker,
+            None if error is None else Styled(f"{error.type}: {error.message}", "bad"),
+        )
+    return table
