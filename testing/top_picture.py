@@ -39,6 +39,9 @@ NAMES: Final = {"brown": "yellow"}
 
 _UNIQUE_ID: Final = re.compile(r"terminal-\d+")
 
+_FONTS: Final = re.compile(r"@font-face \{.*?\}\s*|<!-- .*? -->\s*", re.DOTALL)
+"""Fonts that would be loaded from elsewhere, and an advertisement."""
+
 
 async def job(_ctx: Any, seconds: float, fails: bool = False) -> None:
     """Take a while."""
@@ -112,7 +115,8 @@ def _svg(screen: TerminalProgram) -> str:
     console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="standard")
     for row in range(ROWS):
         console.print(_line(screen, row), end="\n", no_wrap=True, overflow="ignore", crop=False)
-    return _UNIQUE_ID.sub("top", console.export_svg(title="identtqueue top"))
+    svg = _UNIQUE_ID.sub("top", console.export_svg(title="identtqueue top"))
+    return _FONTS.sub("", svg)
 
 
 def _line(screen: TerminalProgram, row: int) -> Text:

@@ -67,7 +67,7 @@ async def test_a_command_that_is_cut_off_does_not_report_success() -> None:
     async with await asyncio.start_server(silence, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "identtqueue", "depth", "q"),
+            *(sys.executable, "-m", "identtqueue", "queues", "q"),
             env=environment(f"redis://127.0.0.1:{port}"),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
