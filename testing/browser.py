@@ -86,7 +86,7 @@ class Visitor:
     Attributes:
         page: the page, for everything else that Playwright can do.
         trouble: what must not happen and did.
-        received: bytes of the bodies that the browser got.
+        received: bytes of the bodies that the browser got, without files that it keeps.
     """
 
     def __init__(self, page: Page, base: str) -> None:
@@ -113,8 +113,8 @@ class Visitor:
             self.trouble.append(f"request: {request.url[:200]}")
 
     async def _on_finished(self, request: Request) -> None:
-        sizes = await request.sizes()
-        self.received += sizes["responseBodySize"]
+        if "/static/" not in request.url:
+            self.received += (await request.sizes())["responseBodySize"]
 
     async def open(self, path: str) -> None:
         """Open a page of the dashboard, and wait until it is loaded."""

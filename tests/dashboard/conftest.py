@@ -1,4 +1,4 @@
-"""Fixtures of the dashboard's tests: a real browser.
+"""Fixtures of the dashboard's tests: a real Redis, a real worker, a real uvicorn, a real Chromium.
 
 The browser lives as long as the session, and so does its event loop. Tests and fixtures that use it
 are marked with `loop_scope="session"`.
@@ -6,12 +6,23 @@ are marked with `loop_scope="session"`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
+import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from identtqueue import Client
+from identtqueue.admin import Admin
 from testing import browser as browsers
+from testing.business import Business, playing
+from testing.dashboard_server import OPERATOR, DashboardServer
+from testing.redis_server import RedisServer
+
+Visit = Callable[..., AbstractAsyncContextManager[browsers.Visitor]]
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -19,3 +30,79 @@ async def chromium() -> AsyncIterator[Browser]:
     """Run the browser."""
     async with browsers.chromium() as browser:
         yield browser
+
+
+@dataclass
+class Stage:
+    """A dashboard, and clients of its Redis in the loop of the tests.
+
+    Attributes:
+        server: serves the dashboard.
+        redis: its Redis.
+        client: enqueues tasks.
+        admin: asks Redis, beside the dashboard.
+    """
+
+    server: DashboardServer
+    redis: RedisServer
+    client: Client
+    admin: Admin
+
+    @property
+    def base(self) -> str:
+        """Address of the dashboard."""
+        return self.server.base
+
+
+@pytest.fixture(scope="session")
+def stage_redis() -> Iterator[RedisServer]:
+    """Start a Redis for the dashboard: its pages show all queues that there are."""
+    server = RedisServer()
+    try:
+        yield server.start()
+    finally:
+        server.destroy()
+
+
+@pytest.fixture(scope="session")
+def dashboard_server(
+    stage_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DashboardServer]:
+    """Serve the dashboard to all tests."""
+    server = DashboardServer(stage_redis.address, tmp_path_factory.mktemp("dashboard"))
+    try:
+        yield server.start()
+    finally:
+        server.stop()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def stage(
+    dashboard_server: DashboardServer, stage_redis: RedisServer
+) -> AsyncIterator[Stage]:
+    """Connect to the Redis of the dashboard."""
+    async with Client(stage_redis.address) as client, Admin(stage_redis.address) as admin:
+        yield Stage(dashboard_server, stage_redis, client, admin)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def business(stage: Stage) -> AsyncIterator[Business]:
+    """Play a small business: tasks in each place, and a worker that has run some of them."""
+    async with playing(stage.redis.address, stage.admin) as played:
+        yield played
+
+
+@pytest.fixture
+def visit(chromium: Browser, stage: Stage) -> Visit:
+    """Provide `async with visit(scheme="dark") as visitor`, which checks at its end that nothing
+    has happened that must not.
+    """
+
+    @asynccontextmanager
+    async def visiting(**words: Any) -> AsyncIterator[browsers.Visitor]:
+        words.setdefault("login", OPERATOR)
+        async with browsers.visiting(chromium, stage.base, **words) as visitor:
+            yield visitor
+            await visitor.check()
+
+    return visiting

@@ -109,13 +109,12 @@ class Board:
         """Answer with a live page."""
         visit = view.visit(request, can_act=self.user(request).can_act)
         context = await view.read(self, visit)
-        live = self.links(visit.root).to(
-            f"{view.name}.live", **dict(visit.path), **dict(visit.query)
-        )
+        words = dict(visit.path) | dict(visit.query)
+        live = self.links(visit.root).to(f"{view.name}.live", **words) if view.live else ""
         return self.page(
             request,
             view.template,
-            {**context, "visit": visit, "live": live if view.live else ""},
+            {**context, "visit": visit, "live": live},
             name=view.name,
         )
 

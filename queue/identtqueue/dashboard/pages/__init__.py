@@ -30,13 +30,29 @@ from __future__ import annotations
 
 from typing import Final
 
-from identtqueue.dashboard.pages import overview, queue, series, task_queues, workers
+from identtqueue.dashboard.pages import (
+    acts,
+    audit,
+    dead,
+    overview,
+    queue,
+    series,
+    task,
+    task_queues,
+    tasks,
+    workers,
+)
 from identtqueue.dashboard.pages.noun import Pages
 
 ALL: Final[tuple[Pages, ...]] = (
     overview.PAGES,
     queue.PAGES,
     series.PAGES,
+    tasks.PAGES,
+    task.PAGES,
+    dead.PAGES,
     workers.PAGES,
     task_queues.PAGES,
+    audit.PAGES,
+    acts.PAGES,
 )
