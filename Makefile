@@ -19,7 +19,7 @@ CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 
-.PHONY: help setup fast check test test-all lint types imports docs docs-serve demo demo-cluster tesseract bench bench-acts bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
+.PHONY: help setup fast check test test-all lint types imports docs docs-serve screens demo demo-cluster tesseract bench bench-acts bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ docs: $(VENV)/.ready ## the documentation site, in build/site; fails on a warnin
 
 docs-serve: $(VENV)/.ready ## the same, served on port 8000 and built anew as you write
 	$(PY) -m docsite serve
+
+screens: setup ## pictures of the dashboard, in build/screens (SCREENS=--write: also those of the documentation)
+	PYTHONPATH=queue:operator $(PY) -m testing.screens $(SCREENS)
 
 cluster-up: ## a real three-node cluster (an existing one if KUBECONFIG is set)
 	$(CLUSTER)/up.sh

@@ -78,7 +78,7 @@ def _beginning(plan: Plan) -> dict[str, Any]:
 async def perform(act: acting.ActRequest) -> Response:
     """Run an act for a while, and answer how far it has come."""
     plan = Plan.of(act.path["queue"], act.form, final=True)
-    run = Run(act.admin, plan, _Sums.of(act))
+    run = ActRun(act.admin, plan, _Sums.of(act))
     if LINES in act.request.headers.get("accept", ""):
         return StreamingResponse(
             run.lines(),
@@ -122,7 +122,7 @@ class _Sums:
         )
 
 
-class Run:
+class ActRun:
     """One request's share of an act.
 
     The steps run in a task of their own. So a browser that goes away does not cut off a step, and

@@ -37,7 +37,7 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
+class ProgressShare:
     """Progress that can be drawn: a part of a whole."""
 
     value: float
@@ -91,15 +91,15 @@ def _traceback(text: str) -> Written:
     return Written(text[:LONGEST_TRACEBACK], is_cut=len(text) > LONGEST_TRACEBACK)
 
 
-def _share(value: Any) -> Share | None:
+def _share(value: Any) -> ProgressShare | None:
     """Read progress as a share: a number from 0 to 1, or `done` of `total`."""
     if _is_number(value) and 0 <= value <= 1:
-        return Share(value, 1)
+        return ProgressShare(value, 1)
     if isinstance(value, Mapping):
         for total in ("total", "of"):
             part, whole = value.get("done"), value.get(total)
             if _is_number(part) and _is_number(whole) and 0 <= part <= whole > 0:
-                return Share(part, whole)
+                return ProgressShare(part, whole)
     return None
 
 
