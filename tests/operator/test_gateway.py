@@ -205,9 +205,24 @@ async def test_a_question_that_means_nothing_is_answered_in_words(ask, running, 
     assert name in answer["error"]["message"]
 
 
+async def test_arguments_take_a_right_of_their_own(ask, client, setup, running):
+    task_id = await client.enqueue_job(setup.queue, "job", "secret stuff", key=7)
+    status, answer = await ask("v", f"tasks/{task_id}")
+    assert (status, answer["task"]["call"], answer["task"]["result"]) == (200, None, None)
+    assert "taskqueues/arguments" in answer["task"]["call_note"]
+    assert "secret" not in str(answer)
+    _, answer = await ask("e", f"tasks/{task_id}")
+    assert answer["task"]["call"]["args"] == ["secret stuff"]
+    assert answer["task"]["call"]["kwargs"] == {"key": 7}
+    assert (await ask("v", "tasks", text="secret"))[0] == 403
+    _, page = await ask("e", "tasks", text="secret")
+    assert [row["task_id"] for row in page["tasks"]] == [task_id]
+
+
 async def test_queues_that_the_taskqueue_does_not_name_are_out_of_reach(ask, client, running):
     foreign = await client.enqueue_job("foreign-queue", "job")
     for token in "ve":
+        assert (await ask(token, f"tasks/{foreign}"))[0] == 404
         assert (await ask(token, "tasks", queue="foreign-queue"))[0] == 404
     for body in ({"ids": [foreign]}, {"ids": [foreign], "queue": "foreign-queue"}):
         status, _ = await ask("e", "act", {"act": "cancel", **body})

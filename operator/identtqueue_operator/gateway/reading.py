@@ -13,10 +13,12 @@ from identtqueue_operator.gateway.request import Asked, Json
 
 LARGEST_PAGE = 200
 DEFAULT_PAGE = 50
-MOST_COUNTED_PAGES = 20
-"""Most pages that are read to count the tasks that match."""
 SCAN_LIMIT = 5_000
 """Most entries that are looked at for a page; the caller asks for the next one."""
+LARGEST_VALUE = 256 * 1024
+"""Longest JSON of arguments, a result or a progress value that is shown, in bytes."""
+
+HIDDEN = "not shown: it takes the right to get taskqueues/arguments"
 
 
 async def queues(asked: Asked) -> Json:
@@ -75,21 +77,30 @@ async def tasks(asked: Asked) -> Json:
     }
 
 
+async def task(asked: Asked) -> Json:
+    """Return a task whole. Arguments, result and progress take a right of their own."""
+    queue = asked.task_id.partition(":")[0]
+    place = asked.directory.place(asked.key, queue, asked.text("trigger"))
+    record = plain(await place.admin.record(asked.task_id))
+    if await asked.may("get", Part.ARGUMENTS):
+        record["call"] = _bounded(record["call"])
+        record["result"] = _bounded(record["result"])
+        record["info"]["progress"] = _bounded(record["info"]["progress"])
+    else:
+        record |= {"call": None, "call_note": HIDDEN, "result": None, "result_note": HIDDEN}
+        record["info"]["progress"] = None
+    return {"task": record}
+
+
 async def count(asked: Asked) -> Json:
     """Return how many tasks of one queue, in one state, match."""
     place = asked.directory.place(asked.key, asked.text("queue"), asked.text("trigger"))
     names = {"queue", "trigger", "state"}
     conditions = {str(k): str(v) for k, v in asked.words.items() if k not in names}
-    state, wanted = state_of(asked), await filter_of(asked, conditions)
-    found, cursor = 0, None
-    for _ in range(MOST_COUNTED_PAGES):
-        page = await place.admin.tasks(place.queue, state, wanted, limit=1_000, cursor=cursor)
-        found, cursor = found + len(page.rows), page.cursor
-        if not wanted:
-            return {"queue": place.queue, "count": page.total, "exact": True}
-        if cursor is None:
-            break
-    return {"queue": place.queue, "count": found, "exact": cursor is None}
+    found = await place.admin.count(
+        place.queue, state_of(asked), await filter_of(asked, conditions)
+    )
+    return {"queue": place.queue, "count": int(found), "exact": found.exact}
 
 
 def state_of(asked: Asked) -> State:
@@ -128,3 +139,9 @@ def plain(value: Any) -> Any:
 def encode(value: Json) -> bytes:
     """Write a line of JSON."""
     return msgspec.json.encode(value) + b"\n"
+
+
+def _bounded(value: Any) -> Any:
+    """Return a value, or in words how large it is."""
+    size = len(msgspec.json.encode(value))
+    return value if size <= LARGEST_VALUE else f"not shown: {size:,} bytes of JSON"

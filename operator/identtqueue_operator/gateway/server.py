@@ -177,6 +177,7 @@ def _routes(kube: Kube) -> list[Route]:
         Route("GET", "/queues", Right("get", Part.QUEUES), reading.queues),
         Route("GET", "/workers", Right("get", Part.WORKERS), reading.workers),
         Route("GET", "/tasks", Right("get", Part.TASKS), reading.tasks),
+        Route("GET", "/tasks/{id:.+}", Right("get", Part.TASKS), reading.task),
         Route("GET", "/count", Right("get", Part.TASKS), reading.count),
         Route("POST", "/act", Right("update", Part.TASKS), stream=acting.act),
         Route("POST", "/pause", Right("update", Part.QUEUES), acting.pause),

@@ -20,6 +20,7 @@ for _command in (
     overview.explain,
     workers.workers,
     tasks.tasks,
+    tasks.task,
     pauses.pause,
     pauses.resume,
     workers.drain,

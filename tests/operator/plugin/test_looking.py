@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from identtqueue.cli.exits import Exit
 
 
@@ -70,6 +72,40 @@ async def test_tasks_are_listed_by_state(plugin, setup, running):
     text = await plugin.says("tasks", "--job", "other")
     assert text == f"queue {setup.queue}: none of 2 pending tasks match\n"
     assert "no dead tasks match" in await plugin.says("tasks", "--state", "dead")
+
+
+async def test_a_task_is_shown_whole(plugin, client, setup, running):
+    task_id = await client.enqueue_job(setup.queue, "job", "page\x1b[2J", number=7)
+    text = await plugin.says("task", task_id)
+    assert text.startswith(f"{task_id}\n")
+    assert 'arguments   "page\\u001b[2J", number=7' in text
+    (row,) = await plugin.rows("task", task_id)
+    assert row["call"]["kwargs"] == {"number": 7}
+    plugin.log_in({"token": "v"})
+    assert "it takes the right to get taskqueues/arguments" in await plugin.says("task", task_id)
+
+
+async def test_a_dead_letter_has_its_error_and_attempts(plugin, running):
+    worker, (first, *_) = running
+    await worker.fail()
+    text = await plugin.says("task", first)
+    assert "ValueError: no such page" in text
+    lines = (await plugin.says("tasks", "--state", "dead", "--error", "ValueError")).splitlines()
+    assert lines[1].startswith(first)
+    assert "ValueError: no such page" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("task_id", "code", "words"),
+    [
+        ("no-id", Exit.USAGE, "has no ':'"),
+        ("foreign:1", Exit.NOTHING, "no TaskQueue of namespace ns has the queue foreign"),
+    ],
+)
+async def test_a_task_that_is_not_there(plugin, running, task_id, code, words):
+    found, said = await plugin.fails("task", task_id)
+    assert found == code
+    assert words in said
 
 
 async def test_events_are_shown(plugin, setup, running):

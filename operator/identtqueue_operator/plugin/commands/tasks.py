@@ -1,13 +1,15 @@
 """`kubectl tq tasks` and `kubectl tq task`: lists of tasks, and one task whole."""
 
+import json
 import time
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import click
 
+from identtqueue.cli.display.sheet import Sheet
 from identtqueue.cli.display.table import Column, Styled, Table
-from identtqueue.cli.display.times import Clock
+from identtqueue.cli.display.times import Clock, duration
 from identtqueue.cli.display.values import show_json
 from identtqueue_operator.plugin.filtering import STATES, filter_options
 from identtqueue_operator.plugin.gateway_client import GatewayClient, gateway
@@ -16,6 +18,7 @@ from identtqueue_operator.plugin.options import account_option, cluster_options,
 from identtqueue_operator.plugin.task_queues import (
     NamedQueue,
     chosen_queues,
+    find_by_task,
     find_one,
     name_of,
 )
@@ -121,3 +124,101 @@ def _show(rows: list[Json], listed: _Listed, state: str) -> None:
     table.show()
     if listed.more:
         click.echo(f"{where}: {len(rows):,} of {listed.total:,} {state} tasks; --limit shows more")
+
+
+# --- one task ---
+
+
+@click.command()
+@click.argument("task_id", metavar="ID")
+@click.option("--taskqueue", help="The TaskQueue, if several have the queue of the task.")
+@json_option
+@account_option
+@cluster_options()
+def task(
+    kubectl: Kubectl, task_id: str, *, taskqueue: str | None, as_json: bool, service_account: str
+) -> None:
+    """Show all that is known of a task: arguments, result, error, and every attempt."""
+    body = find_by_task(kubectl, task_id, taskqueue)
+    with gateway(kubectl, body, service_account) as asked:
+        record = asked.get(name_of(body), f"tasks/{task_id}")["task"]
+    if as_json:
+        show_json(record)
+    else:
+        _sheet(record).show()
+
+
+def _sheet(record: Json) -> Sheet:
+    info, clock = record["info"], Clock(int(time.time() * 1000))
+    sheet = Sheet()
+    sheet.line(Styled(info["task_id"], "name"))
+    sheet.field("job", info["function_name"])
+    sheet.field("state", info["state"])
+    sheet.field("arguments", _arguments(record))
+    sheet.field("tags", ", ".join(record.get("tags") or ()) or None)
+    sheet.field("enqueued", clock.moment(info["enqueued_at_ms"]))
+    sheet.field("started", clock.moment(info["started_at_ms"]))
+    sheet.field("ended", clock.moment(info["finished_at_ms"]))
+    sheet.field("worker", info["owner"])
+    if info["progress"] is not None:
+        sheet.field("progress", _json(info["progress"]))
+    if info["state"] == "succeeded":
+        note = record.get("result_note")
+        sheet.field("result", f"({note})" if note else _json(record["result"]))
+    sheet.field("from", record.get("parent"))
+    if count := record.get("children_count"):
+        sheet.field("led to", f"{count} tasks: {', '.join(record['children'])}")
+    failure = info.get("failure")
+    if failure:
+        sheet.field("failure", Styled(f"{failure['type']}: {failure['message']}", "bad"))
+        sheet.block(failure.get("traceback") or "")
+    if record.get("attempts"):
+        sheet.line()
+        sheet.table(_attempts(record["attempts"], clock))
+    return sheet
+
+
+def _arguments(record: Json) -> str:
+    call, note = record.get("call"), record.get("call_note") or ""
+    if call is None:
+        return f"({note})" if note else "(no longer kept)"
+    if isinstance(call, str):
+        return f"({call})"
+    words = [_json(value) for value in call.get("args") or ()]
+    words += [f"{name}={_json(value)}" for name, value in (call.get("kwargs") or {}).items()]
+    return f"{', '.join(words) or '(none)'}{f'  ({note})' if note else ''}"
+
+
+def _json(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if len(text) <= LONGEST_VALUE:
+        return text
+    return f"{text[:LONGEST_VALUE]}… ({len(text):,} characters; -o json shows all)"
+
+
+def _attempts(attempts: list[Json], clock: Clock) -> Table:
+    table = Table(
+        Column("attempt", right=True),
+        "pod",
+        "started",
+        Column("waited", right=True),
+        Column("ran", right=True),
+        "outcome",
+        Column("error", shrinks=True),
+    )
+    for each in attempts:
+        error = each.get("error")
+        table.add(
+            each["number"],
+            each.get("pod") or each.get("worker"),
+            clock.moment(each.get("started_at_ms")),
+            _duration(each.get("waited_ms")),
+            _duration(each.get("ran_ms")),
+            each["outcome"],
+            f"{error['type']}: {error['message']}" if error else None,
+        )
+    return table
+
+
+def _duration(ms: float | None) -> str | None:
+    return None if ms is None else duration(ms)
