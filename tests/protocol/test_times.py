@@ -12,8 +12,9 @@ from typing import Any, Final
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import acting, codec, commands
+from identtqueue.protocol import acting, codec, commands, counting, listing, record
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.listing import Place
 from identtqueue.protocol.states import CALLERS
 from identtqueue.protocol.submission import BATCH_TASKS
 from identtqueue.task import Attempt, Failure, Task
@@ -169,6 +170,26 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(commands.workers(queue))
         run(commands.limits(queue))
         run(commands.permitted(queue, ["GET"]))
+        run(commands.enlist([queue]))
+        run(commands.describe(queue, "w", {}))
+        run(commands.count(queue, "w", i + 1, {"job": counting.pack([1] * 52, {})}))
+        run(listing.parts(queue, Place.RUNNING))
+        nobody = {"text": "nothing", "error": "Nothing", "job": "job", "tag": "blue"}
+        gone = listing.Stop(str(MILLION // 2), "an entry that is gone")
+        for newest_first in (True, False):
+            how = {"newest_first": newest_first}
+            run(listing.page(queue, Place.PENDING, "pending", **how), "page, 50 pending")
+            run(
+                listing.page(queue, Place.PENDING, "pending", stop=gone, **how),
+                "page, in the middle",
+            )
+            for name, value in nobody.items():
+                most = 50 if name == "job" else 1
+                call = listing.page(queue, Place.DEAD, "dead", {name: value}, most=most, **how)
+                run(call, f"page, 200 dead letters by {name}")
+        run(listing.tally(queue, "dead"), "tally, 100 dead letters")
+        run(record.record(one[0]))
+        run(commands.children(one[0], [f"{queue}:child{j}" for j in range(200)]), "children, 200")
         run(commands.drain(queue, ["v"], stop=True))
         run(commands.leave(queue, "v"))
         run(commands.pause(queue, stop=True))

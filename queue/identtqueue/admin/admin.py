@@ -502,7 +502,7 @@ class Admin(AsyncConnected):
     ) -> Page:
         """Return one page of the tasks in one state, as far as they match a filter.
 
-        Redis looks at the entries of the list one by one, at most 500 in a call, so a page costs it
+        Redis looks at the entries of the list one by one, at most 200 in a call, so a page costs it
         time in proportion to `Page.scanned`.
 
         The list may change between two pages. Then a later page may repeat a task, but it leaves

@@ -19,7 +19,11 @@ from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import State, queue_of
 
 MOST_SCANNED: Final = 500
-"""Upper bound for the entries that one call looks at. Redis does nothing else meanwhile."""
+"""Upper bound for the entries that one step of a list or of an act looks at."""
+
+MOST_PER_PAGE: Final = 200
+MOST_PER_TALLY: Final = 100
+"""Upper bounds for the entries that one call looks at. Redis does nothing else meanwhile."""
 
 
 class Place(enum.StrEnum):
@@ -198,7 +202,7 @@ def page(
     newest_first: bool = True,
     stop: Stop | None = None,
     most: int = 50,
-    most_scanned: int = MOST_SCANNED,
+    most_scanned: int = MOST_PER_PAGE,
 ) -> Call[Slice]:
     """Read the next tasks of a container that match a filter.
 
@@ -225,7 +229,7 @@ def page(
             stop.position,
             stop.anchor,
             msgspec.msgpack.encode(conditions) if conditions else b"",
-            min(most_scanned, MOST_SCANNED),
+            min(most_scanned, MOST_PER_PAGE),
             most,
         ),
         lambda reply: _parse_slice(place, reply),
@@ -238,7 +242,7 @@ def tally(
     conditions: Mapping[str, Any] | None = None,
     *,
     stop: Stop | None = None,
-    most_scanned: int = MOST_SCANNED,
+    most_scanned: int = MOST_PER_TALLY,
 ) -> Call[Tally]:
     """Count the next tasks of a container that match a filter, the newest first.
 
@@ -262,7 +266,7 @@ def tally(
             stop.position,
             stop.anchor,
             msgspec.msgpack.encode(conditions) if conditions else b"",
-            min(most_scanned, MOST_SCANNED),
+            min(most_scanned, MOST_PER_TALLY),
         ),
         _parse_tally,
     )
