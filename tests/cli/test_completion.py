@@ -119,6 +119,7 @@ def test_the_script(shell: str, tmp_path: Path) -> None:
         subprocess.run([program, "-n", file], check=True)
 
 
+@pytest.mark.slow
 def test_bash_completes_a_command(tmp_path: Path) -> None:
     """The script, in a real bash, completes the words of a command line."""
     script = (

@@ -278,6 +278,7 @@ def test_the_lag_of_replicas_is_read() -> None:
 # --- the way to it ---
 
 
+@pytest.mark.slow
 async def test_a_slow_way(server: RedisServer, findings: Ask) -> None:
     async with Proxy(server.port) as proxy:
         proxy.delay_replies(0.025)
@@ -285,6 +286,7 @@ async def test_a_slow_way(server: RedisServer, findings: Ask) -> None:
     only(found, Level.WARNING, "median", "run workers close to Redis")
 
 
+@pytest.mark.slow
 async def test_clocks_that_disagree(server: RedisServer, bench: Bench, tmp_path: Path) -> None:
     """The doctor and a worker run on a host whose clock is ahead."""
     clock = HostClock(tmp_path / "clock")

@@ -29,6 +29,8 @@ from testing.waiting import eventually
 
 __all__ = ["serve"]
 
+pytestmark = pytest.mark.slow  # each starts the command in a process
+
 FAST = ("--interval-seconds", "0.5")
 ENTER, ESCAPE, UP, DOWN = "\r", "\x1b", "\x1b[A", "\x1b[B"
 
@@ -82,7 +84,6 @@ async def test_queues_and_their_numbers(top: Top, client: Client, queues: tuple[
     await client.close()
 
 
-@pytest.mark.slow
 async def test_workers_and_what_they_run(
     top: Top, client: Client, serve: Serve, queue: str
 ) -> None:
@@ -171,7 +172,6 @@ async def test_pausing_asks_first(top: Top, client: Client, raw: redis.Redis, qu
         assert not raw.exists(paused)
 
 
-@pytest.mark.slow
 async def test_a_restart_of_redis(
     top: Top, new_redis_server: Callable[..., RedisServer], queue: str
 ) -> None:
@@ -273,7 +273,6 @@ async def test_another_size_and_sigterm(top: Top, client: Client, queue: str) ->
 # --- a slow link ---
 
 
-@pytest.mark.slow
 async def test_only_differences_are_sent(top: Top, client: Client, queue: str) -> None:
     """A busy queue changes a few numbers; the first screen was the expensive one."""
     await later(client, queue)
