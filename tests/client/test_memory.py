@@ -22,7 +22,7 @@ def used(raw: redis.Redis) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "pending", "result"),
-    [(1_000, 1_000 + 500, 1_000 + 800), (20, 270, 360)],
+    [(1_000, 1_000 + 500, 2_000 + 1_150), (20, 270, 450)],
     ids=["more than 64 bytes", "small"],
 )
 async def test_memory_of_a_task(
