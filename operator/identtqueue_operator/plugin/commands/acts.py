@@ -1,10 +1,11 @@
 """`kubectl tq replay`, `discard`, `cancel`: acts on named tasks, or on all that match."""
 
-import sys
 from typing import Any, Final, NamedTuple
 
 import click
 
+from identtqueue.cli.confirm import confirm
+from identtqueue.cli.display.progress import progress_bar
 from identtqueue.cli.display.values import show_json
 from identtqueue.cli.exits import CommandFailed, Exit
 from identtqueue_operator.plugin.filtering import STATES, filter_options
@@ -123,7 +124,7 @@ def _carry_out(
         return [{"queue": q.name, "act": wanted.act.name, "changed": 0} for q in queues]
     least = "" if all(count["exact"] for count in counts) else "at least "
     tasks = f"{least}{total:,} {wanted.state} task{'' if total == 1 else 's'} of {name}"
-    _confirm(f"{wanted.act.name.capitalize()} {tasks}?", yes=yes)
+    confirm(f"{wanted.act.name.capitalize()} {tasks}?", yes=yes)
     rows = [_act(asked, name, queue, wanted) for queue in queues]
     for row in rows:
         _say(wanted, row, quiet=quiet)
@@ -145,37 +146,19 @@ def _act(asked: GatewayClient, name: str, queue: NamedQueue, wanted: _Wanted) ->
         "filter": wanted.words,
         "cursor": "",
     }
-    changed = 0
-    while True:
-        last: Json = {}
-        for last in asked.stream(name, "act", request):
-            _tell(f"{changed + last['changed']:,} {wanted.act.done}")
-        changed += last.get("changed", 0)
-        if last.get("done", True) or not last.get("cursor"):
-            break
-        request["cursor"] = last["cursor"]
+    changed = scanned = 0
+    with progress_bar(wanted.act.name) as advance:
+        while True:
+            last: Json = {}
+            for last in asked.stream(name, "act", request):
+                text = f"{changed + last['changed']:,} {wanted.act.done}"
+                advance(scanned + last["scanned"], scanned + last["total"], text)
+            changed += last.get("changed", 0)
+            scanned += last.get("scanned", 0)
+            if last.get("done", True) or not last.get("cursor"):
+                break
+            request["cursor"] = last["cursor"]
     return {"queue": queue.name, "act": wanted.act.name, "changed": changed}
-
-
-def _confirm(question: str, *, yes: bool) -> None:
-    """Ask a person on the terminal; return if the answer is yes.
-
-    Raises:
-        CommandFailed: there is no terminal to ask on, and `--yes` was not given.
-        Abort: the answer is no.
-    """
-    if yes:
-        return
-    if not sys.stdin.isatty():
-        text = f"{question} There is no terminal to ask on: give --yes if you want it."
-        raise CommandFailed(text, Exit.USAGE)
-    click.confirm(question, abort=True, err=True)
-
-
-def _tell(progress: str) -> None:
-    """Show how far it has come, in a line of the terminal that is written anew."""
-    if sys.stderr.isatty():
-        click.echo(f"\r{progress}", err=True, nl=False)
 
 
 def _say(wanted: _Wanted, row: Json, *, quiet: bool) -> None:
