@@ -323,6 +323,15 @@ class QueueMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.known_workers)
     @rule(which=SOME)
+    def describe(self, which: int) -> None:
+        worker = self.pick(self.known_workers, which)
+        known = worker in self.model.workers
+        assert (
+            self.call(commands.describe(self.bench.queue, worker, {}), self.model.version) is known
+        )
+
+    @precondition(lambda self: self.known_workers)
+    @rule(which=SOME)
     def leave(self, which: int) -> None:
         worker = self.pick(self.known_workers, which)
         version = self.model.version

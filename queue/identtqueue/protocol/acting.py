@@ -31,7 +31,7 @@ from identtqueue.protocol.call import PROTOCOL_VERSION, Call, Word
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Failure, queue_of
 
-MOST_AT_ONCE: Final = 100
+MOST_AT_ONCE: Final = 50
 """Most tasks that one call changes. Redis does nothing else meanwhile."""
 
 MOVE_HOLD_MS: Final = 600_000
