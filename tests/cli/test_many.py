@@ -253,7 +253,7 @@ async def test_a_person_is_asked(
 async def test_ctrl_c_stops_between_two_steps_and_says_where_to_go_on(
     new_redis_server: Callable[..., RedisServer],
 ) -> None:
-    server, number = new_redis_server(), 5_000
+    server, number = new_redis_server(), 10_000
     later = TaskOptions(delay_seconds=3_600)
     async with Client(server.address) as client, Admin(server.address) as admin:
         await client.submit_many(Submission("q", "read", options=later) for _ in range(number))

@@ -78,6 +78,7 @@ def test_the_way_of_a_task(bench: Bench) -> None:
         "meta": {"protocol": "1"},
         "task:a (expires)": {
             "state": "succeeded",
+            "payload": "a",
             "result": "r",
             "function": "job",
             "attempt": 1,
@@ -90,6 +91,7 @@ def test_the_way_of_a_task(bench: Bench) -> None:
             "finished_at": TIME,
             "expires_at": TIME,
         },
+        "ended": ["a"],
     }
 
 

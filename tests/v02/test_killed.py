@@ -155,5 +155,5 @@ async def test_a_forwarded_task_survives_its_bridge_and_is_pushed_once(
 
 def test_the_command_says_what_is_wrong(launch: Callable[..., BridgeProcess]) -> None:
     bridge = launch("MRZ")
-    assert bridge.process.wait(timeout=LONG_SECONDS) == 1
+    assert bridge.process.wait(timeout=LONG_SECONDS) == 2
     assert bridge.log.startswith("Error: queue name 'MRZ' is not valid")

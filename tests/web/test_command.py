@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,8 +44,9 @@ def running(address: str, *options: str) -> Iterator[tuple[subprocess.Popen[str]
 
 
 def test_it_serves_below_a_path_and_ends_at_once_although_somebody_looks(
-    redis_server: RedisServer, queue: str
+    new_redis_server: Callable[..., RedisServer], queue: str
 ) -> None:
+    redis_server = new_redis_server()  # without the queues of other tests, of which 200 are shown
     options = ("--queue", queue, "--root-path", "/ops", "--title", "staging")
     with running(redis_server.address, *options) as (process, base):
         assert httpx.get(f"{base}/").status_code == 404

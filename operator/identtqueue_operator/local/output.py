@@ -44,7 +44,7 @@ class Output:
     def close(self) -> None:
         """Write what is left, but not for long."""
         try:
-            self._lines.put_nowait(None)
+            self._lines.put(None, timeout=CLOSE_SECONDS)
         except queue.Full:
             return
         self._thread.join(CLOSE_SECONDS)

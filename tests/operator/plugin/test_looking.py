@@ -78,7 +78,7 @@ async def test_a_task_is_shown_whole(plugin, client, setup, running):
     task_id = await client.enqueue_job(setup.queue, "job", "page\x1b[2J", number=7)
     text = await plugin.says("task", task_id)
     assert text.startswith(f"{task_id}\n")
-    assert 'arguments   "page\\u001b[2J", number=7' in text
+    assert 'arguments  "page\\u001b[2J", number=7' in text
     (row,) = await plugin.rows("task", task_id)
     assert row["call"]["kwargs"] == {"number": 7}
     plugin.log_in({"token": "v"})
