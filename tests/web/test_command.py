@@ -15,6 +15,7 @@ import httpx
 import pytest
 from click.testing import CliRunner
 
+from identtqueue import SyncClient
 from identtqueue.cli import main
 from identtqueue.dashboard.access.basic import parse_users
 from testing.processes import environment
@@ -24,11 +25,15 @@ from web.serving import live_address
 
 
 @contextmanager
-def running(address: str, *options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def running(
+    address: str, *options: str, folder: Path | None = None
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Run the command, and yield its process and address."""
     port = free_port()
     command = [sys.executable, "-m", "identtqueue", "dashboard", "--port", str(port), *options]
-    process = subprocess.Popen(command, env=environment(address), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=folder, env=environment(address), stderr=subprocess.PIPE, text=True
+    )
     base = f"http://127.0.0.1:{port}"
     try:
         wait_until(
@@ -117,3 +122,28 @@ def test_help_loads_nothing_of_the_dashboard() -> None:
         check=True,
     )
     assert found.stdout == "[]\n"
+
+
+SHOP = """
+from identtqueue import App, Context
+
+def hide(job, args, kwargs):
+    return args, kwargs | {"card": "hidden by the shop"}
+
+app = App("%s", redact=hide)
+
+@app.task(queue="%s")
+async def charge(ctx: Context, *, card: str, cents: int) -> None: ...
+"""
+
+
+def test_it_hides_what_the_function_of_the_app_hides(
+    redis_server: RedisServer, queue: str, tmp_path: Path
+) -> None:
+    (tmp_path / "shop.py").write_text(SHOP % (redis_server.address, queue))
+    with SyncClient(redis_server.address) as client:
+        task_id = client.enqueue_job(queue, "charge", card="4111-1111", cents=5)
+    with running(redis_server.address, "shop:app", folder=tmp_path) as (_, base):
+        page = httpx.get(f"{base}/task", params={"task_id": task_id}).text
+        assert "hidden by the shop" in page
+        assert "4111" not in page

@@ -28,6 +28,7 @@ from identtqueue.dashboard.live.view import View
 from identtqueue.dashboard.reader import Reader
 from identtqueue.dashboard.task_queues import TaskQueueSource
 from identtqueue.errors import IdenttqueueError, InvalidInput, RedisError, TaskNotFound
+from identtqueue.redaction import Redact
 
 SHORTEST_INTERVAL_SECONDS: Final = 0.2
 
@@ -70,6 +71,7 @@ def create_dashboard(
     origins: Iterable[str] = (),
     hosts: Iterable[str] | None = None,
     task_queues: TaskQueueSource | str = "This dashboard was made without a source of TaskQueues.",
+    redact: Redact | None = None,
     interval_seconds: float = 2.0,
 ) -> Dashboard:
     """Make the dashboard, to be run by itself or mounted under any path.
@@ -95,16 +97,18 @@ def create_dashboard(
             tell only the origin, and where a proxy does not pass the host on.
         hosts: names that it may be called by, without port. Default: any.
         task_queues: source of the TaskQueues of a cluster, or why there are none.
+        redact: what hides arguments besides what workers have declared: `app.redact`. An `Admin`
+            has its own.
         interval_seconds: time between two looks at what somebody looks at.
 
     Raises:
-        InvalidInput: the address, the secret or the interval breaks a rule.
+        InvalidInput: the address, the secret, `redact` or the interval breaks a rule.
     """
     if not interval_seconds >= SHORTEST_INTERVAL_SECONDS:
         raise InvalidInput(
             f"interval_seconds={interval_seconds!r}: must be {SHORTEST_INTERVAL_SECONDS} or more"
         )
-    admin = redis if isinstance(redis, Admin) else Admin(redis)
+    admin = redis if isinstance(redis, Admin) else Admin(redis, redact=redact)
     board = Board(
         admin,
         auth or OpenToRead(),

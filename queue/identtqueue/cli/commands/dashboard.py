@@ -17,8 +17,8 @@ from identtqueue.cli.exits import errors_in_one_line
 from identtqueue.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from identtqueue.app import App
     from identtqueue.dashboard import Auth
-    from identtqueue.transport.settings import RedisSettings
 
 logger = logging.getLogger(__name__)
 
@@ -173,8 +173,9 @@ def _serve(target: str | None, **options: Any) -> None:
 
     host, port = options["host"], options["port"]
     auth = _auth(host, options)
+    app = _app(target, options["modules"])
     made = create_dashboard(
-        _redis(target, options["modules"]),
+        click.get_current_context().obj if app is None else app.redis_settings,
         auth=auth,
         title=options["title"],
         queues=options["queues"],
@@ -182,6 +183,7 @@ def _serve(target: str | None, **options: Any) -> None:
         origins=options["origins"],
         hosts=_hosts(host, options["hosts"]),
         task_queues=find_source(options["namespaces"]),
+        redact=None if app is None else app.redact,
     )
     shown = f"[{host}]" if ":" in host else host
     scheme = "https" if options["tls_cert"] else "http"
@@ -205,14 +207,12 @@ def _check_packages() -> None:
         )
 
 
-def _redis(target: str | None, modules: Sequence[str]) -> str | RedisSettings:
-    address: str = click.get_current_context().obj
+def _app(target: str | None, modules: Sequence[str]) -> App | None:
     if target is None:
-        return address
+        return None
     from identtqueue.cli.launch import load_app  # noqa: PLC0415 - as in `session.with_admin`
 
-    app = load_app(target, modules)
-    return address if app is None else app.redis_settings
+    return load_app(target, modules)
 
 
 def _auth(host: str, options: dict[str, Any]) -> Auth:
