@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pytest
@@ -30,6 +31,16 @@ class Second:
         lines = self.release.kubectl("logs", f"deployment/{NAME}", "--tail=-1").splitlines()
         return [json.loads(line) for line in lines if line.startswith("{")]
 
+    @contextmanager
+    def away(self) -> Iterator[None]:
+        """Have no pod of its operator meanwhile."""
+        scale = ("scale", f"deployment/{NAME}")
+        self.release.kubectl(*scale, "--replicas=0")
+        selector = ("-l", self.release.operator_selector)
+        self.release.kubectl("wait", "--for=delete", "pod", *selector, "--timeout=60s")
+        yield
+        self.release.kubectl(*scale, "--replicas=1")
+
 
 @pytest.fixture(scope="module")
 def second(release: Release) -> Iterator[Second]:
@@ -52,7 +63,9 @@ def second(release: Release) -> Iterator[Second]:
 @pytest.mark.timeout(240, func_only=True)
 async def test_a_second_release_leaves_the_taskqueue_to_the_first(release, second, scene, watch):
     name = scene.name
-    scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
+    with second.away():  # who sees a TaskQueue first manages it
+        scene.kubectl.apply(deployment(release, name, name), task_queue(release, name, name))
+        await scene.until_looked_after()
 
     def told() -> bool:
         found = scene.kubectl.condition(name, "OperatorsOverlap")
