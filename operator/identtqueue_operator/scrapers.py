@@ -6,12 +6,12 @@ A flood of wrong tokens costs it a few requests at a time; other unknown callers
 """
 
 import asyncio
-import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 
+from identtqueue_operator.bearer import digest_of, token_of
 from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import Kube
 
@@ -49,11 +49,10 @@ class Scrapers:
 
     async def check(self, authorization: str) -> HTTPStatus:
         """Return the status for a request with this header: 200, or that of the refusal."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
+        token = token_of(authorization)
+        if not token:
             return HTTPStatus.UNAUTHORIZED
-        token = token.strip()
-        key = hashlib.sha256(token.encode()).digest()
+        key = digest_of(token)
         oldest = self._clock() - REMEMBERED_SECONDS
         allowed_at = self._allowed.get(key)
         if allowed_at is not None and allowed_at > oldest:

@@ -9,7 +9,6 @@ many pages costs the API server little.
 """
 
 import asyncio
-import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -18,6 +17,7 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Final, NamedTuple, TypeVar
 
+from identtqueue_operator.bearer import digest_of, token_of
 from identtqueue_operator.gateway.names import AUDIENCE
 from identtqueue_operator.gateway.refusals import Refused
 from identtqueue_operator.kube.api import ApiError, Json
@@ -94,11 +94,10 @@ class Callers:
         Raises:
             Refused: there is no valid token, or the API server can't be asked.
         """
-        scheme, _, token = authorization.partition(" ")
-        token = token.strip()
-        if scheme.lower() != "bearer" or not token or len(token) > LONGEST_TOKEN:
+        token = token_of(authorization)
+        if not token or len(token) > LONGEST_TOKEN:
             raise _unknown("send the header `Authorization: Bearer <token>`")
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = digest_of(token)
         at, caller = self._known.get(digest, (float("-inf"), None))
         if self._clock() - at >= REMEMBERED_SECONDS:
             caller = await self._ask(self._whose(token, digest))
