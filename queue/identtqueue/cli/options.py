@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -21,6 +21,17 @@ def json_option(each: str) -> Callable[[F], F]:
     """
     text = f"Print one line of JSON {each}."
     return click.option("--json", "as_json", is_flag=True, help=text)
+
+
+def states_option(places: Iterable[str], text: str) -> Callable[[F], F]:
+    """Make `--state` of a command that acts on tasks.
+
+    Args:
+        places: the states that it takes.
+        text: its help.
+    """
+    kind = click.Choice([str(place) for place in places])
+    return click.option("--state", "states", type=kind, multiple=True, help=text)
 
 
 utc_option: Final = click.option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from identtqueue.cli.acting import Deed, carry_out
-from identtqueue.cli.options import acting_options, moment
+from identtqueue.cli.options import acting_options, moment, states_option
 from identtqueue.cli.selection import chosen
 from identtqueue.cli.session import clock, with_admin
 from identtqueue.errors import InvalidInput
@@ -32,12 +32,8 @@ RESCHEDULE: Final = Deed("reschedule", "rescheduled", _NOT_SCHEDULED, (Place.SCH
 
 
 @click.command()
-@click.option(
-    "--state",
-    "states",
-    type=click.Choice([str(place) for place in CANCEL.places]),
-    multiple=True,
-    help="With a QUEUE: only tasks in this state. Repeatable. Default: all four.",
+@states_option(
+    CANCEL.places, "With a QUEUE: only tasks in this state. Repeatable. Default: all four."
 )
 @acting_options("with what was done; with ids, one per task")
 @with_admin

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from identtqueue.cli.acting import Deed, carry_out
-from identtqueue.cli.options import json_option, yes_option
+from identtqueue.cli.options import json_option, states_option, yes_option
 from identtqueue.cli.selection import all_of
 from identtqueue.cli.session import with_admin
 from identtqueue.protocol.listing import Place
@@ -28,13 +28,7 @@ PURGE: Final = Deed(
 
 @click.command()
 @click.argument("queue")
-@click.option(
-    "--state",
-    "states",
-    type=click.Choice([str(place) for place in PURGE.places]),
-    multiple=True,
-    help="Only tasks in this state. Repeatable. Default: all four.",
-)
+@states_option(PURGE.places, "Only tasks in this state. Repeatable. Default: all four.")
 @yes_option
 @json_option("with what was done")
 @with_admin
