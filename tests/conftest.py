@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
 import pytest
@@ -16,6 +18,7 @@ from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
 from testing.redis_server import RedisServer
+from testing.waiting import LONG_SECONDS
 
 pytest_plugins = ["pytester"]  # for tests/testing_plugin
 
@@ -38,6 +41,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile
 NO_SKIPS = "IDENTTQUEUE_NO_SKIPS"
 """Environment variable that makes skipped tests fail, as in CI, where nothing may be missing."""
 
+OUR_THREADS = ("identtqueue", "dashboard")
+"""How the names of threads begin that the library and the tests start."""
+
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -46,6 +52,21 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
         report.outcome = "failed"
         report.longrepr = f"{NO_SKIPS} is set: {report.longrepr}"
     return report
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_thread_outlives_its_file() -> Iterator[None]:
+    """Check that no worker, client or server goes on in a thread while other files are tested.
+
+    It would share their process: Hypothesis, for one, refuses data while a thread uses `random`.
+    """
+    before = set(threading.enumerate())
+    yield
+    deadline = time.monotonic() + LONG_SECONDS
+    for thread in set(threading.enumerate()) - before:
+        if thread.name.startswith(OUR_THREADS):
+            thread.join(max(0.0, deadline - time.monotonic()))
+            assert not thread.is_alive(), f"{thread.name} outlives its tests"
 
 
 @pytest.fixture(scope="session")

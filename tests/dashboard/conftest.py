@@ -1,7 +1,8 @@
 """Fixtures of the dashboard's tests: a real Redis, a real worker, a real uvicorn, a real Chromium.
 
-The browser lives as long as the session, and so does its event loop. Tests and fixtures that use it
-are marked with `loop_scope="session"`.
+The browser and the workers live as long as a file of tests, and so does their event loop: none of
+their threads runs beside the tests of other files. Tests and fixtures that use them are marked with
+`loop_scope="module"`.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from testing.redis_server import RedisServer
 Visit = Callable[..., AbstractAsyncContextManager[browsers.Visitor]]
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def chromium() -> AsyncIterator[Browser]:
     """Run the browser."""
     async with browsers.chromium() as browser:
@@ -54,7 +55,7 @@ class Stage:
         return self.server.base
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage_redis() -> Iterator[RedisServer]:
     """Start a Redis for the dashboard: its pages show all queues that there are."""
     server = RedisServer()
@@ -64,7 +65,7 @@ def stage_redis() -> Iterator[RedisServer]:
         server.destroy()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def dashboard_server(
     stage_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DashboardServer]:
@@ -76,7 +77,7 @@ def dashboard_server(
         server.stop()
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def stage(
     dashboard_server: DashboardServer, stage_redis: RedisServer
 ) -> AsyncIterator[Stage]:
@@ -85,7 +86,7 @@ async def stage(
         yield Stage(dashboard_server, stage_redis, client, admin)
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def business(stage: Stage) -> AsyncIterator[Business]:
     """Play a small business: tasks in each place, and a worker that has run some of them."""
     async with playing(stage.redis.address, stage.admin) as played:

@@ -18,7 +18,7 @@ from testing.dashboard_server import OPERATOR
 from testing.serving import serving
 from testing.waiting import eventually
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 async def fail(_ctx: object, kind: str) -> None:

@@ -13,7 +13,7 @@ from playwright.async_api import Browser
 
 from testing import browser as browsers
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 POLICY = "default-src 'self'"
 PAGE = "<!doctype html><html lang=en><title>t</title><main><h1>t</h1>{}</main>"

@@ -18,7 +18,7 @@ from testing.dashboard_server import OPERATOR
 from testing.serving import serving
 from testing.waiting import eventually
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 SCRIPT = "<img src=x onerror=alert(1)><script>alert(2)</script></script><svg onload=alert(3)>"
 QUOTES = "\" autofocus onfocus=alert(4) x='\" onmouseover='alert(5)"
@@ -53,7 +53,7 @@ async def answer(_ctx: object, *args: Any) -> Any:
     return list(args)
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="module")
 async def hostile(
     stage: Stage, queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[dict[str, str]]:

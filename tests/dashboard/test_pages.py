@@ -11,7 +11,7 @@ from testing.business import ADDRESSES, DAMAGED, PASSWORD, REFUSED, Business
 
 TIMES = "\N{MULTIPLICATION SIGN}"
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 async def overview(page: Page, _business: Business) -> None:

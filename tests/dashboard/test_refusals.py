@@ -15,20 +15,20 @@ from identtqueue.dashboard import create_dashboard
 from identtqueue.task import State
 from testing.dashboard_server import OPERATOR, VIEWER
 
-pytestmark = pytest.mark.asyncio(loop_scope="session")
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Headers = dict[str, str]
 OWN = {"Sec-Fetch-Site": "same-origin"}
 """What a browser says of a form of the page itself."""
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="module")
 async def web(stage: Stage) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(base_url=stage.base) as client:
         yield client
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="module")
 async def waiting(stage: Stage, queue: str) -> str:
     """Enqueue a task that waits, since its queue has no worker."""
     return await stage.client.enqueue_job(queue, "job")

@@ -17,7 +17,7 @@ from testing.business import DAMAGED, PASSWORD, REFUSED, Business
 from testing.dashboard_server import OPERATOR
 from testing.serving import serving
 
-pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.slow]
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize(
