@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from identtqueue.protocol import codec, commands, keys
+from identtqueue.protocol import codec, keys
 from identtqueue.protocol.answers import Ack
+from identtqueue.protocol.calls import claiming, leasing, reporting
 from identtqueue.task import Attempt, Failure
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
@@ -63,13 +64,13 @@ class FleetWorker:
         }
         lease_ms = int(lease_seconds * 1000)
         for queue in self._queues:
-            await self._redis.run(commands.register(queue, self.worker_id, lease_ms, info))
+            await self._redis.run(leasing.register(queue, self.worker_id, lease_ms, info))
         return self
 
     async def claim(self, limit: int = 1) -> list[str]:
         """Claim tasks and begin them."""
         idle = not self._attempts
-        call = commands.claim(self._queue, self.worker_id, limit, idle=idle)
+        call = claiming.claim(self._queue, self.worker_id, limit, idle=idle)
         claimed = await self._redis.run(call)
         self._attempts += claimed.attempts
         return [attempt.task_id for attempt in claimed.attempts]
@@ -78,13 +79,13 @@ class FleetWorker:
         """Record a result for every task that was begun."""
         done = [(a.task_id, a.number, codec.encode_value(None)) for a in self._attempts]
         self._attempts.clear()
-        return await self._redis.run(commands.finish(self._queue, self.worker_id, done))
+        return await self._redis.run(reporting.finish(self._queue, self.worker_id, done))
 
     async def fail(self) -> None:
         """Make a dead letter of every task that was begun."""
         failure = codec.encode_failure(Failure("ValueError", "no such page", ""))
         for attempt in self._attempts:
-            call = commands.bury(
+            call = reporting.bury(
                 self._queue, self.worker_id, attempt.task_id, attempt.number, failure
             )
             await self._redis.run(call)
@@ -93,7 +94,7 @@ class FleetWorker:
     async def leave(self) -> None:
         """Give the leases back."""
         for queue in self._queues:
-            await self._redis.run(commands.leave(queue, self.worker_id))
+            await self._redis.run(leasing.leave(queue, self.worker_id))
 
     async def die(self) -> None:
         """End the process without a word: its kernel only closes the connection."""

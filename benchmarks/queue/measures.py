@@ -15,7 +15,7 @@ from benchmarks.harness.cases import Case
 from benchmarks.harness.processes import cpu_seconds, rss_bytes
 from benchmarks.harness.tally import jobs_in, span
 from benchmarks.queue.bench import Bench
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import acting, inspecting
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
 
@@ -44,14 +44,14 @@ def scaling(bench: Bench, case: Case, number: int) -> Numbers:
     client = blocking_redis(
         RedisSettings(address=bench.server.address), client_name="bench", retry_for_seconds=0
     )
-    client.run(commands.pause(QUEUE, stop=True))
+    client.run(acting.pause(QUEUE, stop=True))
     with bench.workers(case, tally) as pids:
         end = time.monotonic() + START_SECONDS
-        while len(client.run(commands.workers(QUEUE))) < case.processes:
+        while len(client.run(inspecting.workers(QUEUE))) < case.processes:
             if time.monotonic() > end:
                 raise RuntimeError(f"not all of {case.processes} workers registered")
             time.sleep(0.05)
-        client.run(commands.pause(QUEUE, stop=False))
+        client.run(acting.pause(QUEUE, stop=False))
         client.close()
         return _observe(bench, pids, tally, number)
 

@@ -13,7 +13,8 @@ import pytest
 from identtqueue import Client, InvalidInput, State, TaskCancelled, TaskOptions
 from identtqueue.admin import Act, ActProgress, Admin, BlockingAdmin, Filter, Place
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import acting, codec, commands
+from identtqueue.protocol import codec
+from identtqueue.protocol.calls import claiming, enqueueing, moving, reporting, scheduling
 from identtqueue.task import Failure, Task
 from protocol.bench import FAILURE, Bench
 from testing.invariants import check_containers, check_invariants
@@ -47,9 +48,9 @@ def bury(bench: Bench, job: str, *names: str, failure: bytes = FAILURE) -> None:
     """Make dead letters of a job."""
     worker = f"w-{job}"
     bench.register(worker)
-    bench.run(commands.enqueue(bench.queue, [bench.task(name, job) for name in names]))
+    bench.run(enqueueing.enqueue(bench.queue, [bench.task(name, job) for name in names]))
     for attempt in bench.claim(worker):
-        call = commands.bury(bench.queue, worker, attempt.task_id, attempt.number, failure)
+        call = reporting.bury(bench.queue, worker, attempt.task_id, attempt.number, failure)
         bench.run(call)
 
 
@@ -97,7 +98,7 @@ async def test_dead_letters_are_discarded(admin: Admin, bench: Bench) -> None:
 async def test_tasks_that_wait_are_cancelled_wherever_they_wait(admin: Admin, bench: Bench) -> None:
     bench.register("w", capped=JobLimits(max_running=1))
     capped = [bench.task(name, "capped") for name in ("a", "b", "c")]
-    bench.run(commands.enqueue(bench.queue, capped))
+    bench.run(enqueueing.enqueue(bench.queue, capped))
     assert len(bench.claim("w")) == 1
     bench.enqueue("d", "e")
     bench.enqueue("later", delay=HOUR_MS)
@@ -133,7 +134,7 @@ async def test_scheduled_tasks_are_put_off_and_started(admin: Admin, bench: Benc
     assert steps[-1].changed == 3
     steps = await all_steps(admin.act(Act.START_NOW, bench.queue, Place.SCHEDULED))
     assert steps[-1].changed == 3
-    assert bench.run(commands.promote(bench.queue)).moved == 3
+    assert bench.run(scheduling.promote(bench.queue)).moved == 3
     assert sorted(bench.pending()) == ["a", "b", "c"]
 
 
@@ -252,13 +253,13 @@ async def test_pending_tasks_in_the_middle_are_cancelled_while_others_come_and_g
     """What was there from the beginning is found, and what joins the queue is left alone."""
     for first in range(0, 2_000, 200):
         names = [f"{'x' if i % 3 else 'y'}{i}" for i in range(first, first + 200)]
-        bench.redis.run(commands.enqueue(bench.queue, [bench.task(n, n[0]) for n in names]))
+        bench.redis.run(enqueueing.enqueue(bench.queue, [bench.task(n, n[0]) for n in names]))
     bench.register("w")
     taken, number = [], 0
     async for _ in admin.act(Act.CANCEL, bench.queue, Place.PENDING, Filter(job="x")):
         number += 1
-        taken += bench.redis.run(commands.claim(bench.queue, "w", 20)).attempts
-        bench.redis.run(commands.enqueue(bench.queue, [bench.task(f"new{number}", "x")]))
+        taken += bench.redis.run(claiming.claim(bench.queue, "w", 20)).attempts
+        bench.redis.run(enqueueing.enqueue(bench.queue, [bench.task(f"new{number}", "x")]))
     started = {attempt.task_id.split(":")[1] for attempt in taken}
     for i in range(2_000):
         name = f"{'x' if i % 3 else 'y'}{i}"
@@ -348,7 +349,7 @@ async def test_tasks_that_wait_are_moved_with_their_options(
         f"moved to queue {target.queue}"
     )
     assert target.raw.zscore(target.keys.scheduled, target.id("later")) == due
-    target.run(commands.promote(target.queue))
+    target.run(scheduling.promote(target.queue))
     assert target.pending() == ["a"]
     shown = [target.field("a", field) for field in ("unique", "ttl", "expires_at", "function")]
     assert shown == ["key", "5000", expires, "job"]
@@ -377,8 +378,8 @@ async def test_a_task_that_starts_in_the_middle_of_its_move_stays(
     """The steps of a move, with a claim between the first and the second."""
     bench.register("w")
     bench.enqueue("a")
-    task = bench.run(acting.movable(bench.id("a")))
-    target.run(acting.receive(target.queue, {target.id("a"): task.fields}))
+    task = bench.run(moving.movable(bench.id("a")))
+    target.run(moving.receive(target.queue, {target.id("a"): task.fields}))
     assert len(bench.claim("w")) == 1
     assert await admin.act_on(Act.MOVE, ids(bench, "a"), to_queue=target.queue) == []
     assert state(bench, "a") == "running"
@@ -391,12 +392,12 @@ async def test_a_move_that_was_broken_off_is_repeated(
     """After the first of its steps, and even after the task has run in its new queue."""
     bury(bench, "job", "a", "b")
     for name in ("a", "b"):
-        task = bench.run(acting.movable(bench.id(name)))
-        target.run(acting.receive(target.queue, {target.id(name): task.fields}))
+        task = bench.run(moving.movable(bench.id(name)))
+        target.run(moving.receive(target.queue, {target.id(name): task.fields}))
     target.register("w")
     target.fall_due("b")
     (attempt,) = target.claim("w")
-    target.run(commands.finish(target.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
+    target.run(reporting.finish(target.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
     steps = await all_steps(admin.act(Act.MOVE, bench.queue, Place.DEAD, to_queue=target.queue))
     assert steps[-1].changed == 2
     assert (state(target, "a"), state(target, "b")) == ("scheduled", "succeeded")
@@ -446,7 +447,7 @@ async def test_a_move_that_is_killed_loses_nothing_and_doubles_nothing(
     assert list(bench.raw.scan_iter(bench.keys.task_prefix + "*")) == []
     assert target.raw.zcard(target.keys.scheduled) == 5_000, "each once"
     most = target.raw.zrange(target.keys.scheduled, -1, -1, withscores=True)[0][1]
-    assert most <= target.now_ms() + acting.MOVE_HOLD_MS, "and none waits longer than the hold"
+    assert most <= target.now_ms() + moving.MOVE_HOLD_MS, "and none waits longer than the hold"
     entries = await admin.audit(bench.queue)
     assert [entry.changed for entry in entries] == [left, 5_000 - left]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 
 from identtqueue.admin import Admin, Count, Filter, Place
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import one_task
 from protocol.bench import Bench
 
 
@@ -32,7 +32,7 @@ async def test_running_and_held_tasks_are_counted_over_their_containers(
 
 async def test_cancelled_tasks_are_not_counted(admin: Admin, bench: Bench) -> None:
     bench.enqueue("a", "b", "c")
-    bench.run(commands.cancel(bench.id("b")))
+    bench.run(one_task.cancel(bench.id("b")))
     assert await admin.count(bench.queue, Place.PENDING) == 2
 
 

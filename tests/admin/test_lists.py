@@ -10,7 +10,8 @@ import pytest
 from identtqueue import InvalidInput, RateLimit, State
 from identtqueue.admin import Admin, Filter, Page, Place, TaskRow
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import acting, codec, commands
+from identtqueue.protocol import codec
+from identtqueue.protocol.calls import acting, enqueueing, leasing, one_task, reporting
 from identtqueue.task import Failure, Task
 from protocol.bench import FAILURE, Bench
 
@@ -39,7 +40,7 @@ def fail(bench: Bench, worker: str, name: str, failure: Failure, **options: Any)
     """Make a task a dead letter."""
     (attempt,) = bench.running(worker, name, **options)
     data = codec.encode_failure(failure)
-    bench.run(commands.bury(bench.queue, worker, attempt.task_id, attempt.number, data))
+    bench.run(reporting.bury(bench.queue, worker, attempt.task_id, attempt.number, data))
 
 
 # --- places ---
@@ -89,7 +90,7 @@ async def test_a_task_that_waits_for_a_retry_shows_when_it_is_due_and_why(
 ) -> None:
     (attempt,) = bench.running("w", "a")
     why = codec.encode_failure(Failure("httpx.ReadTimeout", "no answer\nfrom them", "trace"))
-    bench.run(commands.retry(bench.queue, "w", attempt.task_id, 1, LATER_MS, why))
+    bench.run(reporting.retry(bench.queue, "w", attempt.task_id, 1, LATER_MS, why))
     bench.enqueue("b", delay=2 * LATER_MS)
     first, second = (await admin.tasks(bench.queue, Place.SCHEDULED, newest_first=False)).rows
     assert first.error == "httpx.ReadTimeout: no answer"
@@ -120,11 +121,11 @@ async def test_held_tasks_are_those_of_limits_shelves_and_suspects(
     admin: Admin, bench: Bench
 ) -> None:
     bench.register("w", capped=JobLimits(max_running=1))
-    bench.run(commands.enqueue(bench.queue, [bench.task(f"c{i}", "capped") for i in range(3)]))
+    bench.run(enqueueing.enqueue(bench.queue, [bench.task(f"c{i}", "capped") for i in range(3)]))
     assert len(bench.claim("w")) == 1
     (declined,) = bench.running("v", "d")
     why = Failure("UnknownJob", "none")
-    bench.run(commands.decline(bench.queue, "v", declined.task_id, 1, "sig", why))
+    bench.run(reporting.decline(bench.queue, "v", declined.task_id, 1, "sig", why))
     bench.running("x", "s")
     bench.recover("x")
     bench.register("y")
@@ -167,7 +168,7 @@ async def test_an_error_is_cut_between_characters(admin: Admin, bench: Bench) ->
 async def test_dead_letters_of_one_moment_are_all_listed(admin: Admin, bench: Bench) -> None:
     bench.running("w", *(f"t{i}" for i in range(9)))
     for i in range(9):
-        bench.run(commands.bury(bench.queue, "w", bench.id(f"t{i}"), 1, FAILURE))
+        bench.run(reporting.bury(bench.queue, "w", bench.id(f"t{i}"), 1, FAILURE))
     bench.raw.zadd(bench.keys.dead, {bench.id(f"t{i}"): 5 for i in range(9)})
     for order in (True, False):
         found = await names(admin, bench, Place.DEAD, limit=2, newest_first=order)
@@ -182,7 +183,7 @@ async def test_a_list_whose_anchor_vanishes_leaves_nothing_out(
     ids = [f"t{i}" for i in range(9)]
     bench.running("w", *ids)
     for name in ids:
-        bench.run(commands.bury(bench.queue, "w", bench.id(name), 1, FAILURE))
+        bench.run(reporting.bury(bench.queue, "w", bench.id(name), 1, FAILURE))
     seen: list[str] = []
     cursor = None
     for _ in range(100):
@@ -266,7 +267,7 @@ async def test_nothing_is_left_out_while_what_was_read_is_cancelled(
         page = await admin.tasks(bench.queue, Place.PENDING, limit=3, cursor=cursor)
         seen += bench.names(row.task_id for row in page.rows)
         for row in page.rows:
-            bench.run(commands.cancel(row.task_id))
+            bench.run(one_task.cancel(row.task_id))
         cursor = page.cursor
         if cursor is None:
             break
@@ -276,7 +277,7 @@ async def test_nothing_is_left_out_while_what_was_read_is_cancelled(
 async def test_cancelled_and_expired_tasks_are_not_listed(admin: Admin, bench: Bench) -> None:
     bench.enqueue("a", "b", "c", "d")
     bench.enqueue("e", expires=LATER_MS)
-    bench.run(commands.cancel(bench.id("b")))
+    bench.run(one_task.cancel(bench.id("b")))
     bench.expire("e")
     page = await admin.tasks(bench.queue, Place.PENDING)
     assert bench.names(row.task_id for row in page.rows) == ["d", "c", "a"]
@@ -287,7 +288,7 @@ async def test_an_id_that_was_cancelled_and_enqueued_again_is_listed_once(
     admin: Admin, bench: Bench
 ) -> None:
     bench.enqueue("x", "a", "b")
-    bench.run(commands.cancel(bench.id("a")))
+    bench.run(one_task.cancel(bench.id("a")))
     bench.enqueue("a", replace=True)
     assert await names(admin, bench, Place.PENDING) == ["a", "b", "x"]
 
@@ -301,7 +302,7 @@ async def test_filters_by_job_id_and_text(admin: Admin, bench: Bench) -> None:
         bench.task("order-2", "read"),
         bench.task("user-1", "send"),
     ]
-    bench.run(commands.enqueue(bench.queue, tasks))
+    bench.run(enqueueing.enqueue(bench.queue, tasks))
 
     async def found(**conditions: Any) -> list[str]:
         return sorted(await names(admin, bench, Place.PENDING, Filter(**conditions)))
@@ -331,7 +332,7 @@ async def test_filters_by_error(admin: Admin, bench: Bench) -> None:
 async def test_filters_by_age_count_from_the_time_of_the_place(admin: Admin, bench: Bench) -> None:
     bench.running("w", "a", "b", "c")
     for i, name in enumerate("abc"):
-        bench.run(commands.bury(bench.queue, "w", bench.id(name), 1, FAILURE))
+        bench.run(reporting.bury(bench.queue, "w", bench.id(name), 1, FAILURE))
         bench.raw.zadd(bench.keys.dead, {bench.id(name): bench.now_ms() - i * LATER_MS - 10_000})
     bench.enqueue("p", "q")
     bench.wait_long([bench.id("p")])
@@ -356,7 +357,7 @@ async def test_filters_by_age_count_from_the_time_of_the_place(admin: Admin, ben
 
 async def test_a_filter_by_worker_knows_incarnation_and_pod(admin: Admin, bench: Bench) -> None:
     info = {"host": "node-7", "pod_name": "reader-abc", "pod_uid": "uid"}
-    bench.run(commands.register(bench.queue, "uid.1", 60_000, info))
+    bench.run(leasing.register(bench.queue, "uid.1", 60_000, info))
     bench.enqueue("a", "b")
     bench.claim("uid.1", 1)
     for word in ("uid.1", "reader-abc", "uid", "node-7"):
@@ -378,7 +379,7 @@ async def test_a_list_of_thousands_is_read_in_several_calls(admin: Admin, bench:
     payload = codec.encode_task(Task("job", ("x",)))
     for first in range(0, 1_200, 200):
         tasks = [bench.task(f"t{i:04}", "job") for i in range(first, first + 200)]
-        bench.redis.run(commands.enqueue(bench.queue, tasks))
+        bench.redis.run(enqueueing.enqueue(bench.queue, tasks))
     assert payload
     page = await admin.tasks(bench.queue, Place.PENDING, Filter(id_prefix="t0"), limit=1_000)
     assert (len(page.rows), page.scanned, page.cursor) == (1_000, 1_200, page.cursor)

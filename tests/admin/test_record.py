@@ -9,8 +9,17 @@ import pytest
 from identtqueue import State, TaskNotFound
 from identtqueue.admin import Admin, AttemptRecord, Place
 from identtqueue.errors import InvalidTaskId
-from identtqueue.protocol import acting, codec, commands
-from identtqueue.protocol.call import Keeping
+from identtqueue.protocol import codec
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    leasing,
+    one_task,
+    reporting,
+    scheduling,
+)
+from identtqueue.protocol.ends import Keeping
 from identtqueue.task import Failure, Task
 from protocol.bench import FAILURE, Bench
 
@@ -26,7 +35,7 @@ async def test_a_task_that_waits_has_a_call_and_no_attempts(admin: Admin, bench:
     options = {"unique": "k", "unique_ttl": LATER_MS, "ttl": 60_000, "expires": LATER_MS}
     task = bench.task("a", "send", tags="tenant:42\nblue", **options)
     task = type(task)(task.task_id, payload, "send", task.options)
-    bench.run(commands.enqueue(bench.queue, [task]))
+    bench.run(enqueueing.enqueue(bench.queue, [task]))
     record = await admin.record(bench.id("a"))
     assert record.info == await admin.task(bench.id("a"))
     assert record.place is Place.PENDING
@@ -44,7 +53,7 @@ async def test_a_task_that_waits_has_a_call_and_no_attempts(admin: Admin, bench:
 
 async def test_a_task_that_succeeds_at_once_has_one_attempt(admin: Admin, bench: Bench) -> None:
     info = {"host": "node-7", "pod_name": "reader-abc"}
-    bench.run(commands.register(bench.queue, "w", 60_000, info))
+    bench.run(leasing.register(bench.queue, "w", 60_000, info))
     bench.enqueue("a")
     (attempt,) = bench.claim("w")
     running = await admin.record(attempt.task_id)
@@ -52,7 +61,7 @@ async def test_a_task_that_succeeds_at_once_has_one_attempt(admin: Admin, bench:
     assert running.attempts[0].ran_ms is None
     assert running.place is Place.RUNNING
     result = codec.encode_value({"pages": 3})
-    bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, result)]))
+    bench.run(reporting.finish(bench.queue, "w", [(attempt.task_id, 1, result)]))
     record = await admin.record(attempt.task_id)
     (only,) = record.attempts
     assert (only.number, only.worker, only.pod, only.outcome) == (1, "w", "reader-abc", "succeeded")
@@ -68,25 +77,25 @@ async def test_a_task_that_succeeds_at_once_has_one_attempt(admin: Admin, bench:
 
 
 async def test_the_history_tells_how_each_attempt_ended(admin: Admin, bench: Bench) -> None:
-    bench.run(commands.register(bench.queue, "w", 60_000, {"host": "n", "pod_name": "first-pod"}))
+    bench.run(leasing.register(bench.queue, "w", 60_000, {"host": "n", "pod_name": "first-pod"}))
     bench.enqueue("a")
     task_id = bench.id("a")
     bench.claim("w")
     why = codec.encode_failure(Failure("httpx.ReadTimeout", "no answer\nmore", "the trace"))
-    bench.run(commands.retry(bench.queue, "w", task_id, 1, 1, why))
+    bench.run(reporting.retry(bench.queue, "w", task_id, 1, 1, why))
     bench.fall_due("a")
     bench.claim("w")
-    bench.run(commands.release(bench.queue, "w", [(task_id, 2)]))
+    bench.run(reporting.release(bench.queue, "w", [(task_id, 2)]))
     bench.claim("w")
     bench.recover("w")
     bench.register("v")
     bench.claim("v")
-    bench.run(commands.decline(bench.queue, "v", task_id, 4, "sig", Failure("UnknownJob", "no")))
+    bench.run(reporting.decline(bench.queue, "v", task_id, 4, "sig", Failure("UnknownJob", "no")))
     bench.register("x")
     shelf = "sig:job"
-    bench.run(commands.claim(bench.queue, "x", 1, shelves=[shelf]))
+    bench.run(claiming.claim(bench.queue, "x", 1, shelves=[shelf]))
     last = codec.encode_failure(Failure("ValueError", "bad", "last trace"))
-    bench.run(commands.bury(bench.queue, "x", task_id, 5, last))
+    bench.run(reporting.bury(bench.queue, "x", task_id, 5, last))
     record = await admin.record(task_id)
     assert outcomes(record.attempts) == [
         (1, "failed"),
@@ -102,7 +111,7 @@ async def test_the_history_tells_how_each_attempt_ended(admin: Admin, bench: Ben
     assert all(attempt.ran_ms is not None for attempt in record.attempts)
     bench.run(acting.replay(bench.queue, [task_id]))
     bench.claim("x")
-    bench.run(commands.finish(bench.queue, "x", [(task_id, 6, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "x", [(task_id, 6, b"\xc0")]))
     again = await admin.record(task_id)
     assert outcomes(again.attempts)[-2:] == [(5, "failed"), (6, "succeeded")]
 
@@ -114,7 +123,7 @@ async def test_of_a_long_history_the_first_and_the_last_are_kept(
     bench.enqueue("a")
     for number in range(1, 31):
         bench.claim("w")
-        bench.redis.run(commands.retry(bench.queue, "w", bench.id("a"), number, 1, FAILURE))
+        bench.redis.run(reporting.retry(bench.queue, "w", bench.id("a"), number, 1, FAILURE))
         bench.fall_due("a")
     record = await admin.record(bench.id("a"))
     assert [attempt.number for attempt in record.attempts] == [1, *range(11, 31)]
@@ -123,8 +132,8 @@ async def test_of_a_long_history_the_first_and_the_last_are_kept(
 
 async def test_a_cancelled_attempt_is_told(admin: Admin, bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    bench.run(commands.cancel(attempt.task_id))
-    bench.run(commands.abort(bench.queue, "w", attempt.task_id, 1))
+    bench.run(one_task.cancel(attempt.task_id))
+    bench.run(reporting.abort(bench.queue, "w", attempt.task_id, 1))
     record = await admin.record(attempt.task_id)
     assert outcomes(record.attempts) == [(1, "cancelled")]
     assert record.attempts[0].error == Failure("Cancelled", "cancelled on request")
@@ -134,7 +143,7 @@ async def test_a_task_that_was_cancelled_before_it_started_has_no_attempt(
     admin: Admin, bench: Bench
 ) -> None:
     bench.enqueue("a")
-    bench.run(commands.cancel(bench.id("a")))
+    bench.run(one_task.cancel(bench.id("a")))
     record = await admin.record(bench.id("a"))
     assert record.attempts == []
     assert record.place is Place.ENDED
@@ -143,7 +152,7 @@ async def test_a_task_that_was_cancelled_before_it_started_has_no_attempt(
 
 async def test_where_a_waiting_task_is(admin: Admin, bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    bench.run(commands.decline(bench.queue, "w", attempt.task_id, 1, "sig", Failure("X", "no")))
+    bench.run(reporting.decline(bench.queue, "w", attempt.task_id, 1, "sig", Failure("X", "no")))
     bench.enqueue("b", delay=LATER_MS)
     assert (await admin.record(bench.id("a"))).place is Place.HELD
     scheduled = await admin.record(bench.id("b"))
@@ -168,15 +177,15 @@ async def test_small_arguments_are_kept_as_long_as_the_result(
     payload = codec.encode_task(Task("job", ("x" * size,)))
     for name in ("a", "b", "c"):
         task = type(bench.task(name))(bench.id(name), payload, "job")
-        bench.run(commands.enqueue(bench.queue, [task]))
+        bench.run(enqueueing.enqueue(bench.queue, [task]))
     bench.register("w")
     bench.claim("w", 2)
     large = [] if kept else [bench.id("a")]
     done = [(bench.id("a"), 1, b"\xc0")]
-    bench.run(commands.finish(bench.queue, "w", done, dropped=large))
-    bench.run(commands.cancel(bench.id("b")))
-    bench.run(commands.abort(bench.queue, "w", bench.id("b"), 1))
-    bench.run(commands.cancel(bench.id("c")))
+    bench.run(reporting.finish(bench.queue, "w", done, dropped=large))
+    bench.run(one_task.cancel(bench.id("b")))
+    bench.run(reporting.abort(bench.queue, "w", bench.id("b"), 1))
+    bench.run(one_task.cancel(bench.id("c")))
     for name in ("a", "b", "c"):
         record = await admin.record(bench.id(name))
         assert (record.call is not None) == kept, name
@@ -186,30 +195,32 @@ async def test_small_arguments_are_kept_as_long_as_the_result(
 
 async def test_no_arguments_are_kept_if_the_workers_say_so(admin: Admin, bench: Bench) -> None:
     keeping = Keeping(arguments=False)
-    bench.run(commands.register(bench.queue, "w", 60_000, {}, keeping=keeping))
+    bench.run(leasing.register(bench.queue, "w", 60_000, {}, keeping=keeping))
     bench.enqueue("a", "b", "c", "d")
     bench.claim("w", 3)
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")], keeping=keeping))
-    bench.run(commands.bury(bench.queue, "w", bench.id("b"), 1, FAILURE))
-    bench.run(commands.cancel(bench.id("c")))
-    bench.run(commands.abort(bench.queue, "w", bench.id("c"), 1))
-    bench.run(commands.cancel(bench.id("d")))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")], keeping=keeping))
+    bench.run(reporting.bury(bench.queue, "w", bench.id("b"), 1, FAILURE))
+    bench.run(one_task.cancel(bench.id("c")))
+    bench.run(reporting.abort(bench.queue, "w", bench.id("c"), 1))
+    bench.run(one_task.cancel(bench.id("d")))
     kept = {name: (await admin.record(bench.id(name))).call is not None for name in "abcd"}
     assert kept == {"a": False, "b": True, "c": False, "d": False}, "a replay needs b's"
-    bench.run(commands.register(bench.queue, "v", 60_000, {}))
+    bench.run(leasing.register(bench.queue, "v", 60_000, {}))
     assert bench.raw.hget(bench.keys.meta, "keeping") is None, "the newest registration is valid"
 
 
 async def test_what_is_too_large_to_show_is_left_out(admin: Admin, bench: Bench) -> None:
     payload = codec.encode_task(Task("job", ("x" * 1_100_000,)), 2_000_000)
-    bench.run(commands.enqueue(bench.queue, [type(bench.task("a"))(bench.id("a"), payload, "job")]))
+    bench.run(
+        enqueueing.enqueue(bench.queue, [type(bench.task("a"))(bench.id("a"), payload, "job")])
+    )
     record = await admin.record(bench.id("a"))
     assert record.call is None
     assert record.call_note.startswith("too large to show: 1,1")
     bench.register("w")
     bench.claim("w")
     result = codec.encode_value("y" * 1_200_000, 2_000_000)
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, result)]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, result)]))
     record = await admin.record(bench.id("a"))
     assert record.result is None
     assert record.result_note.startswith("too large to show: 1,2")
@@ -225,14 +236,14 @@ async def ended(admin: Admin, bench: Bench, **how: Any) -> list[str]:
 
 async def test_all_ends_are_listed_the_newest_first(admin: Admin, bench: Bench) -> None:
     bench.running("w", "done", "dead", "aborted")
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("done"), 1, b"\xc0")]))
-    bench.run(commands.bury(bench.queue, "w", bench.id("dead"), 1, FAILURE))
-    bench.run(commands.cancel(bench.id("aborted")))
-    bench.run(commands.abort(bench.queue, "w", bench.id("aborted"), 1))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("done"), 1, b"\xc0")]))
+    bench.run(reporting.bury(bench.queue, "w", bench.id("dead"), 1, FAILURE))
+    bench.run(one_task.cancel(bench.id("aborted")))
+    bench.run(reporting.abort(bench.queue, "w", bench.id("aborted"), 1))
     bench.enqueue("cancelled", "expired", expires=LATER_MS)
-    bench.run(commands.cancel(bench.id("cancelled")))
+    bench.run(one_task.cancel(bench.id("cancelled")))
     bench.expire("expired")
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     order = ["expired", "cancelled", "aborted", "dead", "done"]
     assert await ended(admin, bench) == order
     assert await ended(admin, bench, newest_first=False) == order[::-1]
@@ -249,12 +260,12 @@ async def test_all_ends_are_listed_the_newest_first(admin: Admin, bench: Bench) 
 
 async def test_a_task_is_listed_for_its_last_end_only(admin: Admin, bench: Bench) -> None:
     bench.running("w", "a", "b")
-    bench.run(commands.bury(bench.queue, "w", bench.id("a"), 1, FAILURE))
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("b"), 1, b"\xc0")]))
+    bench.run(reporting.bury(bench.queue, "w", bench.id("a"), 1, FAILURE))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("b"), 1, b"\xc0")]))
     bench.run(acting.replay(bench.queue, [bench.id("a")]))
     assert await ended(admin, bench) == ["b"]
     bench.claim("w")
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 2, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 2, b"\xc0")]))
     assert await ended(admin, bench) == ["a", "b"]
     bench.raw.delete(bench.keys.task(bench.id("b")))
     assert await ended(admin, bench) == ["a"]
@@ -262,44 +273,44 @@ async def test_a_task_is_listed_for_its_last_end_only(admin: Admin, bench: Bench
 
 async def test_the_list_of_ends_is_bounded_in_number(admin: Admin, bench: Bench) -> None:
     keeping = Keeping(recent_ends=10)
-    bench.run(commands.register(bench.queue, "w", 60_000, {}, keeping=keeping))
+    bench.run(leasing.register(bench.queue, "w", 60_000, {}, keeping=keeping))
     for first in range(0, 400, 100):
         ids = [f"t{i}" for i in range(first, first + 100)]
         tasks = [bench.task(name) for name in ids]
-        bench.redis.run(commands.enqueue(bench.queue, tasks))
-        claimed = bench.redis.run(commands.claim(bench.queue, "w", 100)).attempts
+        bench.redis.run(enqueueing.enqueue(bench.queue, tasks))
+        claimed = bench.redis.run(claiming.claim(bench.queue, "w", 100)).attempts
         done = [(attempt.task_id, 1, b"\xc0") for attempt in claimed]
-        bench.redis.run(commands.finish(bench.queue, "w", done, keeping=keeping))
+        bench.redis.run(reporting.finish(bench.queue, "w", done, keeping=keeping))
     assert bench.raw.llen(bench.keys.ended) <= 10 * 1.1 + 100
     assert (await ended(admin, bench))[:3] == ["t399", "t398", "t397"]
     bench.enqueue("c")
-    bench.run(commands.cancel(bench.id("c")))
+    bench.run(one_task.cancel(bench.id("c")))
     assert bench.raw.llen(bench.keys.ended) <= 10 * 1.1 + 101
 
 
 async def test_old_ends_are_forgotten(admin: Admin, bench: Bench) -> None:
     bench.running("w", "a")
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     old = [f"{i} q:t{i}" for i in range(1, 1_500)]
     for entry in old:
         bench.raw.lpush(bench.keys.ended, entry)
-    bench.redis.run(commands.promote(bench.queue))
+    bench.redis.run(scheduling.promote(bench.queue))
     assert bench.raw.llen(bench.keys.ended) == 500
-    bench.redis.run(commands.promote(bench.queue))
+    bench.redis.run(scheduling.promote(bench.queue))
     assert bench.raw.llen(bench.keys.ended) == 1
     assert await ended(admin, bench) == ["a"]
 
 
 async def test_no_ends_are_listed_if_the_workers_say_so(admin: Admin, bench: Bench) -> None:
     bench.running("v", "old")
-    bench.run(commands.finish(bench.queue, "v", [(bench.id("old"), 1, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "v", [(bench.id("old"), 1, b"\xc0")]))
     keeping = Keeping(recent_ends=0)
-    bench.run(commands.register(bench.queue, "w", 60_000, {}, keeping=keeping))
+    bench.run(leasing.register(bench.queue, "w", 60_000, {}, keeping=keeping))
     bench.enqueue("a", "b")
     bench.claim("w", 1)
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")], keeping=keeping))
-    bench.run(commands.cancel(bench.id("b")))
-    bench.run(commands.promote(bench.queue))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")], keeping=keeping))
+    bench.run(one_task.cancel(bench.id("b")))
+    bench.run(scheduling.promote(bench.queue))
     assert bench.raw.exists(bench.keys.ended) == 0
     assert await ended(admin, bench) == []
 
@@ -314,13 +325,13 @@ async def test_the_first_hundred_children_are_kept_and_all_are_counted(
     parent = bench.id("parent")
     for first in range(0, 150, 50):
         ids = [bench.id(f"c{i}") for i in range(first, first + 50)]
-        assert bench.run(commands.children(parent, ids))
+        assert bench.run(enqueueing.children(parent, ids))
     record = await admin.record(parent)
     assert record.children == [bench.id(f"c{i}") for i in range(100)]
     assert record.children_count == 150
-    assert bench.run(commands.children(parent, [bench.id("c0")]))
+    assert bench.run(enqueueing.children(parent, [bench.id("c0")]))
     assert (await admin.record(parent)).children_count == 150, "it was enqueued by a retry, say"
-    assert not bench.run(commands.children(bench.id("none"), [bench.id("c0")]))
+    assert not bench.run(enqueueing.children(bench.id("none"), [bench.id("c0")]))
     assert bench.raw.exists(bench.keys.task(bench.id("none"))) == 0
 
 
@@ -330,13 +341,13 @@ async def test_the_first_hundred_children_are_kept_and_all_are_counted(
 async def test_dead_letters_are_grouped_by_job_and_error(admin: Admin, bench: Bench) -> None:
     tasks = [bench.task(f"s{i}", "send") for i in range(4)]
     tasks += [bench.task(f"r{i}", "read") for i in range(2)]
-    bench.run(commands.enqueue(bench.queue, tasks))
+    bench.run(enqueueing.enqueue(bench.queue, tasks))
     bench.register("w")
     for attempt in bench.claim("w"):
         name = bench.names([attempt.task_id])[0]
         kind = "ValueError" if name in ("s0", "s1", "s2") else "httpx.ReadTimeout"
         data = codec.encode_failure(Failure(kind, f"of {name}", "trace"))
-        bench.run(commands.bury(bench.queue, "w", attempt.task_id, 1, data))
+        bench.run(reporting.bury(bench.queue, "w", attempt.task_id, 1, data))
     found = await admin.dead_groups(bench.queue)
     assert (found.scanned, found.total) == (6, 6)
     assert [(g.job, g.error_type, g.number) for g in found.groups] == [

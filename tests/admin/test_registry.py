@@ -12,7 +12,8 @@ from identtqueue import Client, Cron, SyncClient, Worker
 from identtqueue.admin import Admin, JobInfo
 from identtqueue.errors import InvalidQueueName
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import codec, commands, keys
+from identtqueue.protocol import codec, keys
+from identtqueue.protocol.calls import leasing, registry
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
@@ -91,7 +92,7 @@ async def test_queues_are_forgotten(admin: Admin, calls: AsyncRedis, raw: redis.
     now_ms = int(raw.time()[0]) * 1000
     raw.zadd(keys.QUEUES, {old: now_ms - 31 * DAY_MS, new: now_ms - 29 * DAY_MS})
     assert {old, new} & await names(admin) == {new}, "before anybody has removed it"
-    await calls.run(commands.enlist(["any"]))
+    await calls.run(registry.enlist(["any"]))
     assert raw.zscore(keys.QUEUES, old) is None
     assert raw.zscore(keys.QUEUES, new) is not None
     raw.zrem(keys.QUEUES, new, "any")
@@ -99,7 +100,7 @@ async def test_queues_are_forgotten(admin: Admin, calls: AsyncRedis, raw: redis.
 
 async def test_the_registry_is_bounded(new_redis_server, monkeypatch: pytest.MonkeyPatch) -> None:
     server = new_redis_server()
-    monkeypatch.setattr(commands, "MOST_QUEUES", 3)
+    monkeypatch.setattr(registry, "MOST_QUEUES", 3)
     async with Admin(server.address) as admin:
         with server.client() as raw:
             raw.zadd(keys.QUEUES, {f"q{i}": int(raw.time()[0]) * 1000 - i for i in range(5)})
@@ -182,7 +183,7 @@ async def test_jobs_are_forgotten_that_are_neither_declared_nor_enqueued(
         at = now_ms - (29 if name == "new" else 31) * DAY_MS
         raw.hset(k.jobs, name, codec.encode_plain({"declared_at": at}))
     raw.zadd(k.enqueued, {"in use": now_ms, "long ago": now_ms - 31 * DAY_MS})
-    await calls.run(commands.register(queue, "w", 60_000, {}, {"n": JobLimits()}, {"n": {}}))
+    await calls.run(leasing.register(queue, "w", 60_000, {}, {"n": JobLimits()}, {"n": {}}))
     assert set(await jobs(admin, queue)) == {"in use", "new", "n"}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 import re
 import subprocess
 import sys
@@ -14,11 +16,12 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import acting, bridge, commands, listing, record, scripts
-from identtqueue.protocol.bridge import Adoptee
+from identtqueue.protocol import calls, scripts
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.calls import bridge
+from identtqueue.protocol.calls.bridge import Adoptee
+from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.keys import QUEUES, BridgeKeys
-from identtqueue.protocol.listing import Place
 from identtqueue.protocol.states import SERVICES, TRANSITIONS, Transition
 from identtqueue.task import Failure, State
 from identtqueue.transport import wire
@@ -353,12 +356,16 @@ def example(function: Callable[..., Call[Any]]) -> Call[Any]:
     return function(**arguments)
 
 
-WITH_CALLS = (commands, acting, listing, record)
+WITH_CALLS = [
+    importlib.import_module(f"{calls.__name__}.{module.name}")
+    for module in pkgutil.iter_modules(calls.__path__)
+]
 """The modules with the functions that make calls."""
 
 MADE = {
     name: example(function)
     for module in WITH_CALLS
+    if module is not bridge
     for name, function in vars(module).items()
     if inspect.isfunction(function)
     and str(function.__annotations__.get("return")).startswith("Call[")

@@ -18,9 +18,7 @@ from identtqueue_operator.workload.kinds import WATCHED
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "queue/identtqueue"
 KEYS = LIBRARY / "protocol/keys.py"
-COMMANDS = LIBRARY / "protocol/commands.py"
-BRIDGE = LIBRARY / "protocol/bridge.py"
-CHECKUP = LIBRARY / "protocol/checkup.py"
+CALLS = LIBRARY / "protocol/calls"
 OPERATOR = ROOT / "operator/identtqueue_operator"
 TEST_DATABASES = LIBRARY / "testing/databases.py"
 """Empties the databases of tests, and notes which process has which. It changes no task."""
@@ -104,7 +102,7 @@ def test_only_lua_writes_to_redis(raw: redis.Redis) -> None:
         for text in strings(path)
         if text in writing
     }
-    assert found == {(name(COMMANDS), "BLPOP"), (name(BRIDGE), "BLMOVE")}
+    assert found == {(name(CALLS / "claiming.py"), "BLPOP"), (name(CALLS / "bridge.py"), "BLMOVE")}
 
 
 def calls_of(path: Path, name: str) -> list[ast.Call]:
@@ -116,22 +114,23 @@ def calls_of(path: Path, name: str) -> list[ast.Call]:
     ]
 
 
-def test_replies_are_parsed_in_one_place() -> None:
-    """Only modules of the protocol make calls.
-
-    Those about one noun parse its replies themselves. The others leave that to replies.py.
-    """
+def test_only_the_protocol_makes_calls_and_parses_their_replies() -> None:
+    """The module that makes a call parses its reply too, in a function of its own."""
     making = {name(path) for path in sources(".py") if calls_of(path, "Call")}
     others = {"transport/wire.py", "worker/finish.py"}  # scripts to load; one answer as a list
-    others |= {"protocol/listing.py", "protocol/record.py", "protocol/acting.py"}
-    known = {COMMANDS, BRIDGE, CHECKUP, TEST_DATABASES, *(LIBRARY / other for other in others)}
+    known = {TEST_DATABASES, *(LIBRARY / other for other in others)}
+    known |= {path for path in CALLS.glob("*.py") if path.name != "__init__.py"}
     assert making == set(map(name, known))
-    for node in (node for path in (COMMANDS, BRIDGE, CHECKUP) for node in ast.walk(parsed(path))):
-        if isinstance(node, ast.Lambda):
-            assert ast.unparse(node.body).startswith("replies."), ast.unparse(node)
-        assert not (isinstance(node, ast.Attribute) and node.attr == "decode"), node.lineno
-        inner = node.body if isinstance(node, ast.FunctionDef) else []
-        assert not [part for part in inner if isinstance(part, ast.FunctionDef)], node
+    for function in (node for path in CALLS.glob("*.py") for node in ast.walk(parsed(path))):
+        if isinstance(function, ast.FunctionDef) and is_maker(function):
+            for node in (inner for line in function.body for inner in ast.walk(line)):
+                assert not isinstance(node, ast.FunctionDef), f"{function.name}: {node.name}"
+                assert getattr(node, "attr", "") != "decode", function.name
+
+
+def is_maker(function: ast.FunctionDef) -> bool:
+    """Return whether a function makes a call, and so leaves the reply to another function."""
+    return function.returns is not None and ast.unparse(function.returns).startswith("Call[")
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -25,7 +25,7 @@ from identtqueue.cli.doctor.facts import Facts
 from identtqueue.cli.doctor.finding import Finding, Level
 from identtqueue.cli.doctor.server import lags, pubsub_limit, topology
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import acting, leasing, reporting
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.release import release
@@ -293,7 +293,7 @@ async def test_clocks_that_disagree(server: RedisServer, bench: Bench, tmp_path:
     clock.jump(95)
     environ = environment(server.address, **clock.environ)
     info = {"host": "h", "clock_ahead_ms": -5_000}
-    bench.run(commands.register(bench.queue, "w", LEASE_MS, info))
+    bench.run(leasing.register(bench.queue, "w", LEASE_MS, info))
     command = (sys.executable, "-m", "identtqueue", "doctor", "--json", "--queue", bench.queue)
     doctor = await asyncio.create_subprocess_exec(
         *command, env=environ, stdout=asyncio.subprocess.PIPE
@@ -430,7 +430,7 @@ async def test_tasks_that_may_have_killed_their_workers(bench: Bench, findings: 
 
 async def test_dead_letters_that_are_new(bench: Bench, findings: Ask) -> None:
     for attempt in bench.running("w", "a", "b"):
-        bench.run(commands.bury(bench.queue, "w", attempt.task_id, attempt.number, FAILURE))
+        bench.run(reporting.bury(bench.queue, "w", attempt.task_id, attempt.number, FAILURE))
     bench.raw.zadd(bench.keys.dead, {bench.id("a"): bench.now_ms() - 2 * HOUR_MS})
     only(
         await findings("dead letters"),
@@ -444,7 +444,7 @@ async def test_dead_letters_that_are_new(bench: Bench, findings: Ask) -> None:
 
 async def test_a_pause_that_was_forgotten(bench: Bench, findings: Ask) -> None:
     bench.enqueue("a")
-    bench.run(commands.pause(bench.queue, stop=True))
+    bench.run(acting.pause(bench.queue, stop=True))
     only(await findings("pauses"), Level.OK, "1 paused within a day")
     bench.raw.set(bench.keys.paused, bench.now_ms() - 3 * DAY_MS)
     found = only(await findings("pauses"), Level.WARNING, "paused, for 3 d; waiting: 1")
@@ -485,7 +485,7 @@ async def test_a_worker_that_is_stuck(
         info["timeout_ms"] = 30_000 if where == "worker" else 1
     jobs = {"read": {"timeout_ms": 30_000}} if where == "job" else {}
     limits = dict.fromkeys(jobs, JobLimits())
-    bench.run(commands.register(bench.queue, "w", LEASE_MS, info, limits, jobs))
+    bench.run(leasing.register(bench.queue, "w", LEASE_MS, info, limits, jobs))
     options = TaskOptions(timeout_seconds=30 if where == "task" else None)
     async with Client(server.address) as client:
         task_id = await client.enqueue_job(bench.queue, "read", task_options=options)
@@ -507,7 +507,7 @@ async def test_an_attempt_without_end(bench: Bench, findings: Ask) -> None:
 async def test_workers_of_different_releases(bench: Bench, findings: Ask) -> None:
     for worker, version in (("v", "1.0.0"), ("w", "1.1.0"), ("x", "1.1.0")):
         info = {"host": "h", "version": version}
-        bench.run(commands.register(bench.queue, worker, LEASE_MS, info))
+        bench.run(leasing.register(bench.queue, worker, LEASE_MS, info))
     only(await findings("releases"), Level.WARNING, "1 with 1.0.0, 2 with 1.1.0")
 
 

@@ -14,7 +14,8 @@ import redis
 
 from identtqueue import Client, ResultTimeout, SyncClient, TaskNotFound
 from identtqueue.client import results as results_module
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
+from identtqueue.protocol.calls import claiming, leasing, reporting
 from identtqueue.task import Result
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
@@ -74,16 +75,16 @@ async def test_the_end_of_a_big_result_is_announced_while_the_wait_is_asking(
     worker = blocking_redis(
         RedisSettings(address=redis_server.address), client_name="tests", retry_for_seconds=10
     )
-    worker.run(commands.register(queue, "w", 60_000, {}))
+    worker.run(leasing.register(queue, "w", 60_000, {}))
     for _ in range(20):
         task_id = await client.enqueue_job(queue, "big")
         key = f"idtq:{{{queue}}}:task:{task_id}"
-        attempts = worker.run(commands.claim(queue, "w", 10)).attempts
+        attempts = worker.run(claiming.claim(queue, "w", 10)).attempts
         waiting = asyncio.create_task(client.wait(task_id))
         while not raw.hexists(key, "waiters"):  # noqa: ASYNC110 - as few turns as possible
             await asyncio.sleep(0)
         done = [(a.task_id, a.number, codec.encode_value(b"x" * 100_000)) for a in attempts]
-        worker.run(commands.finish(queue, "w", done))
+        worker.run(reporting.finish(queue, "w", done))
         async with asyncio.timeout(LONG_SECONDS):
             assert (await waiting).value == b"x" * 100_000
     worker.close()

@@ -22,7 +22,7 @@ from identtqueue import (
     TaskOptions,
 )
 from identtqueue.errors import PayloadUndecodable, RedisUnavailable
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import claiming, leasing, reporting
 from identtqueue.protocol.submission import Submission
 from identtqueue.transport.connect import blocking_redis
 from testing.redis_server import RedisServer
@@ -225,10 +225,10 @@ async def test_a_result_that_cannot_be_read_does_not_silence_the_others(
     await eventually(lambda: _registered(raw, [broken, fine]), "the waits are registered")
     settings = RedisSettings(address=redis_server.address)
     worker = blocking_redis(settings, client_name="another", retry_for_seconds=0)
-    worker.run(commands.register(queue, "another", 60_000, {}))
-    (attempt,) = worker.run(commands.claim(queue, "another", 1)).attempts
+    worker.run(leasing.register(queue, "another", 60_000, {}))
+    (attempt,) = worker.run(claiming.claim(queue, "another", 1)).attempts
     result = msgspec.msgpack.encode({Corner(1): 2})
-    worker.run(commands.finish(queue, "another", [(broken, attempt.number, result)]))
+    worker.run(reporting.finish(queue, "another", [(broken, attempt.number, result)]))
     worker.close()
     await serve({"echo": echo})
     assert await waits[1] == 7

@@ -12,8 +12,18 @@ from identtqueue.admin import Admin
 from identtqueue.client import Client
 from identtqueue.client.sync import SyncClient
 from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable, TaskFailed
-from identtqueue.protocol import acting, codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack, Cancelled, Enqueued, Lease, Receipt
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    inspecting,
+    leasing,
+    one_task,
+    reporting,
+    scheduling,
+)
 from identtqueue.task import Result, State, TaskOptions
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.worker.worker import Worker
@@ -64,15 +74,15 @@ def test_the_way_of_a_task(bench: Bench) -> None:
     bench.enqueue("a", expires=LATER_MS, unique="key", unique_ttl=LATER_MS, ttl=LATER_MS)
     (attempt,) = bench.claim("w")
     assert codec.decode_task(attempt.payload).args == ("a",)
-    assert bench.run(commands.extend(bench.queue, "w", LATER_MS)) is Lease.OK
-    assert bench.run(commands.await_result(attempt.task_id, "channel")) is State.RUNNING
-    done = commands.finish(bench.queue, "w", [(attempt.task_id, 1, codec.encode_value("r"))])
+    assert bench.run(leasing.extend(bench.queue, "w", LATER_MS)) is Lease.OK
+    assert bench.run(one_task.await_result(attempt.task_id, "channel")) is State.RUNNING
+    done = reporting.finish(bench.queue, "w", [(attempt.task_id, 1, codec.encode_value("r"))])
     assert bench.run(done) == [Ack.OK]
     assert bench.refuses(done) == [Ack.DONE]
-    assert bench.run(commands.await_result(attempt.task_id)) == Result(
+    assert bench.run(one_task.await_result(attempt.task_id)) == Result(
         attempt.task_id, State.SUCCEEDED, "r"
     )
-    assert bench.run(commands.leave(bench.queue, "w")) is True
+    assert bench.run(leasing.leave(bench.queue, "w")) is True
     assert bench.dump() == {
         "stats": {"enqueued": 1, "claimed": 1, "succeeded": 1, "wait_ms": MS, "run_ms": MS},
         "meta": {"protocol": "1"},
@@ -103,28 +113,28 @@ def test_batches_times_and_unique_keys(bench: Bench) -> None:
         bench.task("later", at=at, unique="key", unique_ttl=LATER_MS),
         bench.task("rival", unique="key", unique_ttl=LATER_MS),
     ]
-    receipts = bench.run(commands.enqueue(bench.queue, batch))
+    receipts = bench.run(enqueueing.enqueue(bench.queue, batch))
     statuses = [Enqueued.OK, Enqueued.EXISTS, Enqueued.OK, Enqueued.UNIQUE]
     assert [receipt.status for receipt in receipts] == statuses
     assert receipts[3] == Receipt(bench.id("later"), Enqueued.UNIQUE)
     assert bench.raw.zscore(bench.keys.scheduled, bench.id("later")) == at
     bench.fall_due("later")
-    assert bench.run(commands.promote(bench.queue)).moved == 1
+    assert bench.run(scheduling.promote(bench.queue)).moved == 1
     assert bench.pending() == ["now", "later"]
-    depth = bench.refuses(commands.depth(bench.queue))
+    depth = bench.refuses(inspecting.depth(bench.queue))
     assert (depth.queued, depth.next_due_in_ms, depth.counters) == (2, None, {"enqueued": 2})
 
 
 def test_recovery(bench: Bench) -> None:
     attempts = bench.running("w", "a", "b", "c")
-    bench.run(commands.cancel(bench.id("b")))
+    bench.run(one_task.cancel(bench.id("b")))
     assert bench.refuses(bench.recovery("w", waive=False)).lost is False
     bench.lapse("w")
     recovery = bench.recover("w", waive=False)
     assert bench.names(recovery.requeued) == ["c", "a"]
     assert bench.names(recovery.cancelled) == ["b"]
     assert bench.pending() == ["a", "c"]
-    ghost = commands.finish(bench.queue, "w", [(attempts[0].task_id, 1, b"\xc0")])
+    ghost = reporting.finish(bench.queue, "w", [(attempts[0].task_id, 1, b"\xc0")])
     assert bench.refuses(ghost) == [Ack.LOST]
     bench.register("w2")
     bench.claim("w2")
@@ -139,26 +149,26 @@ def test_recovery(bench: Bench) -> None:
 @pytest.mark.parametrize("seconds", [0.0, 0.0004, 0.001, 0.0011, 0.01])
 def test_no_block_is_for_ever(bench: Bench, seconds: float) -> None:
     """A timeout of 0 would be for ever, and Redis 6.2 cuts 1 ms to that."""
-    assert bench.redis.run(commands.block_for_work([bench.queue], seconds)) is None
+    assert bench.redis.run(claiming.block_for_work([bench.queue], seconds)) is None
 
 
 def test_cancellation(bench: Bench) -> None:
     bench.enqueue("pending")
     bench.enqueue("scheduled", delay=LATER_MS)
     for name in ("pending", "scheduled"):
-        assert bench.run(commands.cancel(bench.id(name))) is Cancelled.OK
-        assert bench.refuses(commands.cancel(bench.id(name))) is Cancelled.ENDED
+        assert bench.run(one_task.cancel(bench.id(name))) is Cancelled.OK
+        assert bench.refuses(one_task.cancel(bench.id(name))) is Cancelled.ENDED
     (attempt,) = bench.running("w", "running")
-    assert bench.run(commands.cancel(attempt.task_id)) is Cancelled.ASKED
-    assert bench.run(commands.abort(bench.queue, "w", attempt.task_id, 1)) is Ack.OK
+    assert bench.run(one_task.cancel(attempt.task_id)) is Cancelled.ASKED
+    assert bench.run(reporting.abort(bench.queue, "w", attempt.task_id, 1)) is Ack.OK
 
 
 def test_retries_and_dead_letters(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    assert bench.run(commands.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE)) is Ack.OK
+    assert bench.run(reporting.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE)) is Ack.OK
     (again,) = bench.claim("w")
     assert (again.number, again.failures) == (2, 1)
-    assert bench.run(commands.bury(bench.queue, "w", attempt.task_id, 2, FAILURE)) is Ack.OK
+    assert bench.run(reporting.bury(bench.queue, "w", attempt.task_id, 2, FAILURE)) is Ack.OK
     bench.run(acting.replay(bench.queue, [attempt.task_id]))
     (again,) = bench.claim("w")
     assert (again.number, again.failures) == (3, 0)
@@ -189,7 +199,7 @@ def test_a_replica_counts_as_unavailable(
     bench = Bench(new_redis_server(), queue)
     bench.raw.replicaof("127.0.0.1", str(free_port()))
     with pytest.raises(RedisUnavailable):
-        bench.redis.run(commands.enqueue(queue, [bench.task("a")]))
+        bench.redis.run(enqueueing.enqueue(queue, [bench.task("a")]))
     bench.raw.replicaof("NO", "ONE")
     bench.enqueue("a")
     bench.close()
@@ -197,7 +207,7 @@ def test_a_replica_counts_as_unavailable(
 
 async def test_forgotten_scripts(calls: AsyncRedis, bench: Bench) -> None:
     bench.raw.script_flush()
-    assert (await calls.run(commands.depth(bench.queue))).queued == 0
+    assert (await calls.run(inspecting.depth(bench.queue))).queued == 0
     bench.raw.script_flush()
     bench.enqueue("a")
 

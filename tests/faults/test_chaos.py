@@ -10,9 +10,10 @@ from dataclasses import replace
 
 import pytest
 
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Claimed
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import claiming, leasing, one_task, reporting
 from identtqueue.task import Failure
 from protocol.bench import LEASE_MS, Bench
 from testing.faults import books
@@ -131,17 +132,17 @@ class Story:
         ]
         self.lines: list[Line] = []
         bench.enqueue("done", "unwanted", "dead")
-        bench.run(commands.cancel(unwanted))
-        bench.run(commands.register(bench.queue, "w", LEASE_MS, {}))
-        self._run("end", commands.claim(bench.queue, "w", 1))
+        bench.run(one_task.cancel(unwanted))
+        bench.run(leasing.register(bench.queue, "w", LEASE_MS, {}))
+        self._run("end", claiming.claim(bench.queue, "w", 1))
         result = codec.encode_value(1)
-        bench.run(commands.finish(bench.queue, "w", [(done, 1, result)]))
+        bench.run(reporting.finish(bench.queue, "w", [(done, 1, result)]))
         failure = codec.encode_failure(Failure("ValueError", "always"))
-        self._run("fail", commands.claim(bench.queue, "w", 1))
-        bench.run(commands.retry(bench.queue, "w", dead, 1, 0, failure))
-        self._run("fail", commands.claim(bench.queue, "w", 1))
-        bench.run(commands.bury(bench.queue, "w", dead, 2, failure))
-        bench.run(commands.leave(bench.queue, "w"))
+        self._run("fail", claiming.claim(bench.queue, "w", 1))
+        bench.run(reporting.retry(bench.queue, "w", dead, 1, 0, failure))
+        self._run("fail", claiming.claim(bench.queue, "w", 1))
+        bench.run(reporting.bury(bench.queue, "w", dead, 2, failure))
+        bench.run(leasing.leave(bench.queue, "w"))
         bench.raw.delete(bench.keys.wake)
 
     def _run(self, end: str, claim: Call[Claimed]) -> None:

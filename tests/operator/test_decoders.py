@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from redis import exceptions as redis_errors
 
 from identtqueue.errors import IdenttqueueError, RedisUnavailable
-from identtqueue.protocol import acting, commands, replies
+from identtqueue.protocol.calls import (
+    acting,
+    inspecting,
+    listing,
+    one_task,
+    recovering,
+    scheduling,
+    server_facts,
+)
 from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.server import check_server, own_name
@@ -46,25 +54,25 @@ JSON = st.recursive(
 )
 
 CALLS = {
-    "depth": commands.depth("q"),
-    "workers": commands.workers("q"),
-    "connected": commands.connected(["w.1", "w.2"]),
-    "server info": commands.server_info(),
-    "memory info": commands.memory_info(),
-    "cluster slots": commands.cluster_slots(),
-    "role": commands.role(),
-    "promote": commands.promote("q"),
-    "expired": commands.expired("q", 1),
-    "recover": commands.recover("q", "w.1", waive_lease=True, max_deliveries=5),
-    "drain": commands.drain("q", ["w.1"], stop=True),
-    "pause": commands.pause("q", stop=True),
-    "limits": commands.limits("q"),
-    "ring": commands.ring("q"),
-    "dead letters": commands.dead_letters("q", 0, 10),
-    "task info": commands.task_info("q:1"),
+    "depth": inspecting.depth("q"),
+    "workers": inspecting.workers("q"),
+    "connected": recovering.connected(["w.1", "w.2"]),
+    "server info": server_facts.server_info(),
+    "memory info": server_facts.memory_info(),
+    "cluster slots": server_facts.cluster_slots(),
+    "role": server_facts.role(),
+    "promote": scheduling.promote("q"),
+    "expired": recovering.expired("q", 1),
+    "recover": recovering.recover("q", "w.1", waive_lease=True, max_deliveries=5),
+    "drain": acting.drain("q", ["w.1"], stop=True),
+    "pause": acting.pause("q", stop=True),
+    "limits": inspecting.limits("q"),
+    "ring": scheduling.ring("q"),
+    "dead letters": listing.dead_letters("q", 0, 10),
+    "task info": one_task.task_info("q:1"),
     "replay": acting.replay("q", ["q:1"]),
     "hasten": acting.reschedule("q", {"q:1": 0}),
-    "scheduled tasks": commands.scheduled_tasks("q", 0, 10),
+    "scheduled tasks": listing.scheduled_tasks("q", 0, 10),
 }
 
 
@@ -111,7 +119,7 @@ def test_a_map_of_slots_is_one_or_none(reply):
 )
 def test_what_a_server_says_of_itself(info):
     own_name(info)
-    assert 0 <= replies.uptime_seconds(info) < 10**12
+    assert 0 <= server_facts.uptime_seconds(info) < 10**12
     with contextlib.suppress(IdenttqueueError):
         check_server(info, Topology.STANDALONE)
 

@@ -10,7 +10,8 @@ import pytest
 
 from identtqueue import Client
 from identtqueue.admin import RedisSettings
-from identtqueue.protocol import commands, roles
+from identtqueue.protocol import roles
+from identtqueue.protocol.calls import claiming, leasing
 from identtqueue.protocol.roles import Role
 from identtqueue.transport.connect import async_redis
 from identtqueue_operator.kube.cache import Cluster
@@ -194,8 +195,8 @@ async def test_what_came_back_is_known_though_a_later_queue_failed(kube, queue, 
     everything = async_redis(
         RedisSettings(address=server.address), client_name="tests", retry_for_seconds=10
     )
-    await everything.run(commands.register(mine, "dead", 60_000, {}))
-    await everything.run(commands.claim(mine, "dead", 1))
+    await everything.run(leasing.register(mine, "dead", 60_000, {}))
+    await everything.run(claiming.claim(mine, "dead", 1))
     await everything.close()
     of_both = replace(worker(a_pod("p0"), worker_id="dead"), queues=(mine, other))
     seen = observed(1, in_flight=1)

@@ -12,9 +12,10 @@ from typing import Any, Final, TypeVar
 import redis
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Enqueued, Recovery
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.calls import claiming, enqueueing, leasing, recovering
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Task
 from identtqueue.transport.connect import blocking_redis
@@ -82,17 +83,17 @@ class Bench:
 
     def enqueue(self, *names: str, **options: Any) -> None:
         receipts = self.run(
-            commands.enqueue(self.queue, [self.task(name, **options) for name in names])
+            enqueueing.enqueue(self.queue, [self.task(name, **options) for name in names])
         )
         assert [receipt.status for receipt in receipts] == [Enqueued.OK] * len(names)
 
     def register(self, *workers: str, **limits: JobLimits) -> None:
         for worker in workers:
-            self.run(commands.register(self.queue, worker, LEASE_MS, {"host": worker}, limits))
+            self.run(leasing.register(self.queue, worker, LEASE_MS, {"host": worker}, limits))
 
     def claim(self, worker: str, limit: int = 10, *, idle: bool = False) -> list[Attempt]:
         """Claim tasks. With `idle` the worker may take a suspect."""
-        return list(self.run(commands.claim(self.queue, worker, limit, idle=idle)).attempts)
+        return list(self.run(claiming.claim(self.queue, worker, limit, idle=idle)).attempts)
 
     def running(self, worker: str, *names: str, **options: Any) -> list[Attempt]:
         """Enqueue tasks, and have a new worker claim them."""
@@ -108,7 +109,7 @@ class Bench:
         return self.run(self.recovery(worker, waive=waive, limit=limit))
 
     def recovery(self, worker: str, *, waive: bool = True, limit: int = 5) -> Call[Recovery]:
-        return commands.recover(self.queue, worker, waive_lease=waive, max_deliveries=limit)
+        return recovering.recover(self.queue, worker, waive_lease=waive, max_deliveries=limit)
 
     # --- time ---
 

@@ -18,11 +18,26 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import acting, codec, commands, counting, listing, record, replies
+from identtqueue.protocol import codec, counting, replies
 from identtqueue.protocol.answers import Ack, Claim, Expiring, Recovery, Rescheduled
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    inspecting,
+    leasing,
+    listing,
+    moving,
+    one_task,
+    record,
+    recovering,
+    registry,
+    reporting,
+    scheduling,
+)
+from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.keys import QUEUES, ROOT
-from identtqueue.protocol.listing import Place
 from identtqueue.protocol.states import CALLERS
 from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, LEASE_MS, Bench
@@ -258,7 +273,7 @@ class QueueMachine(RuleBasedStateMachine):
             )
         version = self.model.version
         expected = self.model.enqueue(submitted)
-        receipts = self.call(commands.enqueue(self.bench.queue, tasks), version)
+        receipts = self.call(enqueueing.enqueue(self.bench.queue, tasks), version)
         assert [(receipt.task_id, receipt.status) for receipt in receipts] == expected
 
     @rule(
@@ -270,20 +285,20 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version
         expected = self.model.schedule(definition, list(fires))
         task = self.bench.task("c0")
-        call = commands.schedule(self.bench.queue, "tick", definition, task, fires)
+        call = scheduling.schedule(self.bench.queue, "tick", definition, task, fires)
         assert self.call(call, version) is expected
 
     @rule(name=NAMES | FIRINGS)
     def cancel(self, name: str) -> None:
         version = self.model.version
         expected = self.model.cancel(self.id(name))
-        assert self.call(commands.cancel(self.id(name)), version) is expected
+        assert self.call(one_task.cancel(self.id(name)), version) is expected
 
     @rule(name=NAMES, channel=st.sampled_from(["x-channel", "y-channel"]))
     def wait(self, name: str, channel: str) -> None:
         version = self.model.version
         expected = self.model.wait(self.id(name), channel)
-        found = self.call(commands.await_result(self.id(name), channel), version)
+        found = self.call(one_task.await_result(self.id(name), channel), version)
         assert (found.state if isinstance(found, Result | Expiring) else found) is expected
 
     # --- worker ---
@@ -295,11 +310,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.known_workers.append(worker)
         version = self.model.version
         self.model.register(worker, limits)
-        self.call(commands.register(self.bench.queue, worker, LEASE_MS, {}, limits), version)
+        self.call(leasing.register(self.bench.queue, worker, LEASE_MS, {}, limits), version)
 
     @rule()
     def enlist(self) -> None:
-        assert self.call(commands.enlist([self.bench.queue]), self.model.version)
+        assert self.call(registry.enlist([self.bench.queue]), self.model.version)
         assert self.bench.raw.zrem(QUEUES, self.bench.queue) == 1
 
     @precondition(lambda self: self.known_workers)
@@ -309,7 +324,7 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version
         expected = self.model.count(worker, report, number)
         counts = {"job": counting.pack([number] * 52, {"ValueError": number})}
-        call = commands.count(self.bench.queue, worker, report, counts)
+        call = reporting.count(self.bench.queue, worker, report, counts)
         assert self.call(call, version) is expected
         assert self.worked() == self.model.worked
 
@@ -319,7 +334,7 @@ class QueueMachine(RuleBasedStateMachine):
         worker = self.pick(self.known_workers, which)
         version = self.model.version
         expected = self.model.extend(worker)
-        assert self.call(commands.extend(self.bench.queue, worker, LEASE_MS), version) is expected
+        assert self.call(leasing.extend(self.bench.queue, worker, LEASE_MS), version) is expected
 
     @precondition(lambda self: self.known_workers)
     @rule(which=SOME)
@@ -327,7 +342,7 @@ class QueueMachine(RuleBasedStateMachine):
         worker = self.pick(self.known_workers, which)
         known = worker in self.model.workers
         assert (
-            self.call(commands.describe(self.bench.queue, worker, {}), self.model.version) is known
+            self.call(leasing.describe(self.bench.queue, worker, {}), self.model.version) is known
         )
 
     @precondition(lambda self: self.known_workers)
@@ -336,7 +351,7 @@ class QueueMachine(RuleBasedStateMachine):
         worker = self.pick(self.known_workers, which)
         version = self.model.version
         expected = self.model.leave(worker)
-        assert self.call(commands.leave(self.bench.queue, worker), version) is expected
+        assert self.call(leasing.leave(self.bench.queue, worker), version) is expected
 
     @precondition(lambda self: self.known_workers)
     @rule(which=SOME, limit=st.integers(0, 4), idle=st.booleans(), asks=st.booleans())
@@ -362,7 +377,7 @@ class QueueMachine(RuleBasedStateMachine):
         if status is Claim.OK and not left and self.bench.keys.wake in self.seen:
             self.model.version += 1  # a token with nothing behind it (cancelled) is taken away
         claimed = self.call(
-            commands.claim(self.bench.queue, worker, limit, idle=idle, shelves=shelves), version
+            claiming.claim(self.bench.queue, worker, limit, idle=idle, shelves=shelves), version
         )
         assert claimed.status is status
         assert [(a.task_id, a.number) for a in claimed.attempts] == expected
@@ -403,7 +418,7 @@ class QueueMachine(RuleBasedStateMachine):
 
     @rule()
     def pass_on(self) -> None:
-        startable = self.call(commands.wake(self.bench.queue), version=-1)
+        startable = self.call(claiming.wake(self.bench.queue), version=-1)
         model = self.model
         expected = len(model.pending) + len(model.suspects) + len(model.startable_jobs())
         assert startable == expected
@@ -428,7 +443,7 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version
         expected = self.model.decline(*said)
         why = Failure("UnknownJob", "no such job")
-        answer = self.call(commands.decline(self.bench.queue, *said, why), version)
+        answer = self.call(reporting.decline(self.bench.queue, *said, why), version)
         assert answer is expected
 
     @precondition(lambda self: self.model.shelves)
@@ -442,7 +457,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.seen = self.bench.snapshot()
         version = self.model.version
         expected = self.model.give_up(shelf)
-        answer = self.call(commands.give_up(self.bench.queue, [shelf], LATER_MS), version)
+        answer = self.call(recovering.give_up(self.bench.queue, [shelf], LATER_MS), version)
         assert answer == expected
 
     @precondition(lambda self: self.reports)
@@ -478,7 +493,7 @@ class QueueMachine(RuleBasedStateMachine):
         said = (worker, task_id, attempt + offset, self.times_reported)
         version = self.model.version
         expected = self.model.progress(*said)
-        answer = self.call(commands.progress(*said, codec.encode_progress("half")), version)
+        answer = self.call(reporting.progress(*said, codec.encode_progress("half")), version)
         assert answer is expected
 
     def _report(self, script: str, attempts: list[tuple[str, str, int]]) -> None:
@@ -500,14 +515,14 @@ class QueueMachine(RuleBasedStateMachine):
     ) -> Call[Ack] | Call[list[Ack]]:
         queue, one = self.bench.queue, pairs[0]
         if script == "finish":
-            return commands.finish(queue, worker, [(*pair, b"\xc0") for pair in pairs])
+            return reporting.finish(queue, worker, [(*pair, b"\xc0") for pair in pairs])
         if script == "release":
-            return commands.release(queue, worker, pairs)
+            return reporting.release(queue, worker, pairs)
         if script == "retry":
-            return commands.retry(queue, worker, *one, LATER_MS, FAILURE)
+            return reporting.retry(queue, worker, *one, LATER_MS, FAILURE)
         if script == "bury":
-            return commands.bury(queue, worker, *one, FAILURE)
-        return commands.abort(queue, worker, *one)
+            return reporting.bury(queue, worker, *one, FAILURE)
+        return reporting.abort(queue, worker, *one)
 
     # --- upkeep and administration ---
 
@@ -518,7 +533,7 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version - len(shelves)
         expected = self.model.promote(limit)
         self.model.served |= set(shelves) & set(self.model.shelves)
-        call = commands.promote(self.bench.queue, limit, serves=shelves)
+        call = scheduling.promote(self.bench.queue, limit, serves=shelves)
         promoted = self.call(call, version)
         assert promoted.moved == expected
         assert (promoted.next_due_ms is None) == (not self.model.scheduled)
@@ -549,13 +564,13 @@ class QueueMachine(RuleBasedStateMachine):
         workers = list(dict.fromkeys(self.pick(self.known_workers, w) for w in which))
         version = self.model.version
         expected = self.model.drain(workers, stop=stop)
-        assert self.call(commands.drain(self.bench.queue, workers, stop=stop), version) == expected
+        assert self.call(acting.drain(self.bench.queue, workers, stop=stop), version) == expected
 
     @rule(stop=st.sampled_from([True, False, False]))
     def pause(self, stop: bool) -> None:
         version = self.model.version
         expected = self.model.pause(stop=stop)
-        assert self.call(commands.pause(self.bench.queue, stop=stop), version) is expected
+        assert self.call(acting.pause(self.bench.queue, stop=stop), version) is expected
 
     @rule(job=st.sampled_from(sorted(set(JOBS))), stop=st.sampled_from([True, False, False]))
     def pause_job(self, job: str, stop: bool) -> None:
@@ -567,13 +582,13 @@ class QueueMachine(RuleBasedStateMachine):
     def pause_cron(self, stop: bool) -> None:
         version = self.model.version
         expected = self.model.pause_cron(stop=stop)
-        call = acting.pause_cron(self.bench.queue, "tick", stop=stop)
+        call = scheduling.pause_cron(self.bench.queue, "tick", stop=stop)
         assert self.call(call, version) is expected
 
     @rule()
     def run_cron(self) -> None:
         version = self.model.version
-        call = acting.run_cron(self.bench.queue, "tick")
+        call = scheduling.run_cron(self.bench.queue, "tick")
         task_id = str(call.args[4])
         expected = self.model.run_cron(task_id)
         receipt = self.call(call, version)
@@ -610,7 +625,7 @@ class QueueMachine(RuleBasedStateMachine):
             fields["expires_at"] = b"%d" % (self.bench.now_ms() + LATER_MS)
         version = self.model.version
         expected = self.model.receive(task_id, job, unique, origin)
-        assert self.call(acting.receive(self.bench.queue, {task_id: fields}), version) == [expected]
+        assert self.call(moving.receive(self.bench.queue, {task_id: fields}), version) == [expected]
 
     @rule(name=NAMES)
     def discard(self, name: str) -> None:
@@ -631,7 +646,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def look(self) -> None:
         model, version = self.model, self.model.version
-        depth = self.call(commands.depth(self.bench.queue), version)
+        depth = self.call(inspecting.depth(self.bench.queue), version)
         in_flight = {worker: len(listed.in_flight) for worker, listed in model.workers.items()}
         lists = [model.pending, *model.held.values(), *model.shelves.values()]
         waiting = [task_id for ids in lists for task_id in ids]
@@ -642,24 +657,24 @@ class QueueMachine(RuleBasedStateMachine):
         blocked = set(model.blocked.values())
         assert (depth.next_held_in_ms is None) == (not blocked - {Due.SLOT})
         assert (depth.next_held_in_ms == 0) == bool(model.startable_jobs())
-        shown = {job.job: job for job in self.call(commands.limits(self.bench.queue), version)}
+        shown = {job.job: job for job in self.call(inspecting.limits(self.bench.queue), version)}
         assert {job: row.limits for job, row in shown.items() if row.limits} == model.limits
         assert {job: row.held for job, row in shown.items() if row.held} == {
             job: len(ids) for job, ids in model.held.items()
         }
         assert {job for job, row in shown.items() if row.paused} == model.paused_jobs
         assert depth.in_flight == sum(in_flight.values())
-        (entry,) = self.call(acting.schedules(self.bench.queue), version) or [None]
+        (entry,) = self.call(scheduling.schedules(self.bench.queue), version) or [None]
         assert (entry is None) == (model.cron.definition is None)
         assert entry is None or entry.paused == model.cron.paused
         assert (depth.scheduled, depth.dead) == (len(model.scheduled), len(model.dead))
         assert (depth.workers, depth.paused) == (len(model.workers), model.paused)
-        rows = self.call(commands.workers(self.bench.queue), version)
+        rows = self.call(inspecting.workers(self.bench.queue), version)
         assert {row.worker_id: row.in_flight for row in rows} == in_flight
         self.look_at_lists()
-        lacking = self.call(commands.permitted(self.bench.queue, ["HSET", "TIME"]), version)
+        lacking = self.call(leasing.permitted(self.bench.queue, ["HSET", "TIME"]), version)
         assert lacking == []
-        expired = self.call(commands.expired(self.bench.queue, self.bench.now_ms(), 99), version)
+        expired = self.call(recovering.expired(self.bench.queue, self.bench.now_ms(), 99), version)
         assert set(expired) == {w for w, listed in model.workers.items() if listed.lapsed}
 
     def look_at_lists(self) -> None:
@@ -716,7 +731,7 @@ class QueueMachine(RuleBasedStateMachine):
         known = parent in self.model.tasks
         self.model.version += known
         version = self.model.version - known
-        assert self.call(commands.children(parent, ids), version) is known
+        assert self.call(enqueueing.children(parent, ids), version) is known
         stored = self.call(record.record(parent), self.model.version)
         assert (stored is not None) == known
         if stored is not None:
@@ -786,7 +801,7 @@ class QueueMachine(RuleBasedStateMachine):
             self.bench.raw.zadd(self.bench.keys.dead, {self.id(name): 1})
         self.model.forget(self.id(name))
         self.model.promote(1)
-        self.call(commands.promote(self.bench.queue, 1), version=-1)  # which sweeps
+        self.call(scheduling.promote(self.bench.queue, 1), version=-1)  # which sweeps
 
     @precondition(lambda self: self.model.unique)
     @rule(which=SOME)

@@ -14,8 +14,17 @@ import pytest
 import redis
 
 from identtqueue.errors import RedisFull
-from identtqueue.protocol import acting, codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack, Cancelled, JobPaused, Lease, Replayed
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    leasing,
+    one_task,
+    reporting,
+    scheduling,
+)
 from identtqueue.task import State
 from protocol.bench import FAILURE, LEASE_MS, Bench
 
@@ -53,42 +62,42 @@ def check_full_server(bench: Bench) -> None:
     for options in ({}, {"delay": LATER_MS}, {"unique": "key", "unique_ttl": LATER_MS}):
         before = bench.snapshot()
         with pytest.raises(RedisFull, match="Redis is full, nothing was written"):
-            bench.redis.run(commands.enqueue(q, [bench.task("new", **options)]))
+            bench.redis.run(enqueueing.enqueue(q, [bench.task("new", **options)]))
         assert bench.snapshot() == before
     # Not even behind one that needs no memory.
     with pytest.raises(RedisFull):
-        bench.redis.run(commands.enqueue(q, [bench.task("next"), bench.task("new")]))
+        bench.redis.run(enqueueing.enqueue(q, [bench.task("next"), bench.task("new")]))
     assert bench.snapshot() == before
 
-    assert bench.run(commands.extend(q, "w", LEASE_MS)) is Lease.OK
-    assert bench.run(commands.await_result(task_id("done"), "channel")) is State.RUNNING
-    assert bench.run(commands.cancel(task_id("stopped"))) is Cancelled.ASKED
-    assert bench.run(commands.cancel(task_id("unwanted"))) is Cancelled.OK
-    assert bench.run(commands.drain(q, ["lost"], stop=True)) == ["lost"]
-    assert bench.run(commands.pause(q, stop=True)) is True
-    assert bench.run(commands.pause(q, stop=False)) is True
+    assert bench.run(leasing.extend(q, "w", LEASE_MS)) is Lease.OK
+    assert bench.run(one_task.await_result(task_id("done"), "channel")) is State.RUNNING
+    assert bench.run(one_task.cancel(task_id("stopped"))) is Cancelled.ASKED
+    assert bench.run(one_task.cancel(task_id("unwanted"))) is Cancelled.OK
+    assert bench.run(acting.drain(q, ["lost"], stop=True)) == ["lost"]
+    assert bench.run(acting.pause(q, stop=True)) is True
+    assert bench.run(acting.pause(q, stop=False)) is True
     note = acting.new_note("ada", "pause_job", "other")
     for stop in (True, False):
         call = acting.pause_job(q, "other", stop=stop, note=note)
         assert bench.run(call) is JobPaused.OK
     done = [(task_id("done"), attempts["done"], codec.encode_value("x" * 50_000))]
-    assert bench.run(commands.finish(q, "w", done)) == [Ack.OK]
+    assert bench.run(reporting.finish(q, "w", done)) == [Ack.OK]
     again = (task_id("again"), attempts["again"])
-    assert bench.run(commands.retry(q, "w", *again, LATER_MS, FAILURE)) is Ack.OK
+    assert bench.run(reporting.retry(q, "w", *again, LATER_MS, FAILURE)) is Ack.OK
     dead = (task_id("dead"), attempts["dead"])
-    assert bench.run(commands.bury(q, "w", *dead, FAILURE)) is Ack.OK
-    assert bench.run(commands.abort(q, "w", task_id("stopped"), attempts["stopped"])) is Ack.OK
+    assert bench.run(reporting.bury(q, "w", *dead, FAILURE)) is Ack.OK
+    assert bench.run(reporting.abort(q, "w", task_id("stopped"), attempts["stopped"])) is Ack.OK
     back = [(task_id("back"), attempts["back"])]
-    assert bench.run(commands.release(q, "w", back)) == [Ack.OK]
+    assert bench.run(reporting.release(q, "w", back)) == [Ack.OK]
     assert bench.recover("lost").requeued == (task_id("orphan"),)
     bench.register("fresh")
-    assert bench.run(commands.promote(q)).moved == 1
+    assert bench.run(scheduling.promote(q)).moved == 1
     assert bench.run(acting.replay(q, [task_id("dead")])) == [Replayed.OK]
-    claimed = bench.run(commands.claim(q, "fresh", 9)).attempts
+    claimed = bench.run(claiming.claim(q, "fresh", 9)).attempts
     assert bench.names(a.task_id for a in claimed) == ["orphan", "back", "next", "due", "dead"]
     finished = [(a.task_id, a.number, codec.encode_value(None)) for a in claimed]
-    assert bench.run(commands.finish(q, "fresh", finished)) == [Ack.OK] * 5
-    assert bench.run(commands.leave(q, "fresh")) is True
+    assert bench.run(reporting.finish(q, "fresh", finished)) == [Ack.OK] * 5
+    assert bench.run(leasing.leave(q, "fresh")) is True
 
 
 def old_redis() -> str:

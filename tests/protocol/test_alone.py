@@ -11,8 +11,8 @@ import pytest
 import redis
 
 from identtqueue.errors import InvalidInput, ReplyUnreadable
-from identtqueue.protocol import commands
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import inspecting
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
@@ -39,7 +39,7 @@ UNREADABLE = Call("ECHO", (), ("x",), parse=_raise, is_script=False)
 async def test_a_call_that_can_not_be_encoded(
     calls: AsyncRedis, queue: str, bad: Call[bytes]
 ) -> None:
-    good = commands.depth(queue)
+    good = inspecting.depth(queue)
     answers = await asyncio.gather(
         *(calls.run(call) for call in (good, bad, good)), return_exceptions=True
     )
@@ -59,7 +59,7 @@ def test_a_call_of_a_thread_that_can_not_be_encoded(
     shared = blocking_redis(
         RedisSettings(address=redis_server.address), client_name="tests", retry_for_seconds=0
     )
-    good = commands.depth(queue)
+    good = inspecting.depth(queue)
     together = threading.Barrier(16)
 
     def run(number: int) -> None:
@@ -78,7 +78,7 @@ def test_a_call_of_a_thread_that_can_not_be_encoded(
 
 
 async def test_a_reply_that_can_not_be_read(calls: AsyncRedis, queue: str) -> None:
-    good = commands.depth(queue)
+    good = inspecting.depth(queue)
     answers = await calls.run_each([good, UNREADABLE, good])
     assert isinstance(answers[1], ReplyUnreadable)
     assert answers[0] == answers[2]
@@ -97,10 +97,10 @@ async def test_a_caller_whose_answer_raises(
         told.append(answer)
         raise ValueError("a bad callback")
 
-    calls.send(commands.depth(queue), fails)
-    calls.send(commands.depth(queue), told.append)
+    calls.send(inspecting.depth(queue), fails)
+    calls.send(inspecting.depth(queue), told.append)
     await eventually(lambda: len(told) == 2, "both are told")
-    assert (await calls.run(commands.depth(queue))).queued == 0
+    assert (await calls.run(inspecting.depth(queue))).queued == 0
     assert "handling the reply to depth failed" in caplog.text
 
 

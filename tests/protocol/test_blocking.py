@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from identtqueue.errors import RedisError, RedisUnavailable
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Enqueued
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.calls import claiming, enqueueing, inspecting, one_task
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
@@ -35,7 +35,7 @@ def new_redis(server: RedisServer, retry_for: float = 0, **settings: Any) -> Syn
 
 def test_replies_come_in_order(bench: Bench) -> None:
     bench.enqueue(*(f"t{i}" for i in range(50)))
-    infos = bench.redis.run_all([commands.task_info(bench.id(f"t{i}")) for i in range(50)])
+    infos = bench.redis.run_all([one_task.task_info(bench.id(f"t{i}")) for i in range(50)])
     assert [info.task_id for info in infos if info] == [bench.id(f"t{i}") for i in range(50)]
 
 
@@ -43,7 +43,7 @@ def test_threads_share_it(bench: Bench) -> None:
     with ThreadPoolExecutor(8) as pool:
         receipts = list(
             pool.map(
-                lambda i: bench.redis.run(commands.enqueue(bench.queue, [bench.task(f"t{i}")])),
+                lambda i: bench.redis.run(enqueueing.enqueue(bench.queue, [bench.task(f"t{i}")])),
                 range(200),
             )
         )
@@ -53,7 +53,7 @@ def test_threads_share_it(bench: Bench) -> None:
 
 def test_an_error_in_the_middle_of_a_batch_leaves_the_connection_in_step(bench: Bench) -> None:
     bench.raw.set(bench.keys.paused + ":text", "no list")
-    good = commands.depth(bench.queue)
+    good = inspecting.depth(bench.queue)
     bad: Call[Any] = Call("LLEN", (), (bench.keys.paused + ":text",), parse=int, is_script=False)
     with pytest.raises(RedisError, match="wrong kind of value"):
         bench.redis.run_all([good, bad, good])
@@ -71,9 +71,9 @@ def test_calls_outlast_a_restart(new_redis_server: NewServer, queue: str) -> Non
 
     redis = new_redis(server, retry_for=60, pause=restart)
     task = NewTask(f"{queue}:1", b"", "job")
-    assert redis.run(commands.enqueue(queue, [task]))[0].status is Enqueued.OK
+    assert redis.run(enqueueing.enqueue(queue, [task]))[0].status is Enqueued.OK
     server.kill()
-    assert redis.run(commands.enqueue(queue, [task]))[0].status is Enqueued.EXISTS
+    assert redis.run(enqueueing.enqueue(queue, [task]))[0].status is Enqueued.EXISTS
     assert pauses
     redis.close()
 
@@ -81,22 +81,22 @@ def test_calls_outlast_a_restart(new_redis_server: NewServer, queue: str) -> Non
 def test_a_batch_with_a_claim_is_not_repeated(new_redis_server: NewServer, queue: str) -> None:
     server = new_redis_server()
     redis = new_redis(server, retry_for=60)
-    redis.run(commands.depth(queue))
+    redis.run(inspecting.depth(queue))
     server.kill()
     with pytest.raises(RedisUnavailable):
-        redis.run_all([commands.depth(queue), commands.claim(queue, "w", 1)])
+        redis.run_all([inspecting.depth(queue), claiming.claim(queue, "w", 1)])
     redis.close()
 
 
 def test_a_half_open_connection_is_given_up(new_redis_server: NewServer, queue: str) -> None:
     server = new_redis_server()
     redis = new_redis(server, response_timeout_seconds=0.2)
-    redis.run(commands.depth(queue))
+    redis.run(inspecting.depth(queue))
     server.pause()
     with pytest.raises(RedisUnavailable):
-        redis.run(commands.depth(queue))
+        redis.run(inspecting.depth(queue))
     server.resume()
-    assert redis.run(commands.depth(queue)).queued == 0
+    assert redis.run(inspecting.depth(queue)).queued == 0
     redis.close()
 
 
@@ -113,22 +113,22 @@ def test_after_an_interruption_no_call_gets_anothers_reply(
 
     server = new_redis_server()
     redis = new_redis(server)
-    redis.run(commands.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")]))
+    redis.run(enqueueing.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")]))
     server.pause()
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         with pytest.raises(Interrupted):
-            redis.run(commands.task_info(f"{queue}:a"))
+            redis.run(one_task.task_info(f"{queue}:a"))
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
         server.resume()
-    assert redis.run(commands.in_flight(queue, "w")) == []
+    assert redis.run(claiming.in_flight(queue, "w")) == []
     redis.close()
 
 
 def test_it_opens_again_after_close(bench: Bench) -> None:
     bench.redis.close()
     bench.redis.close()
-    assert bench.redis.run(commands.depth(bench.queue)).queued == 0
+    assert bench.redis.run(inspecting.depth(bench.queue)).queued == 0

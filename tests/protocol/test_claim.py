@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack, Cancelled, Claim, Claimed
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import acting, claiming, leasing, one_task, reporting, scheduling
 from identtqueue.task import Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 
@@ -20,7 +21,7 @@ def test_everything_that_a_claim_writes(bench: Bench) -> None:
     bench.register("w")
     bench.enqueue("a", "b", "c")
 
-    claimed = bench.run(commands.claim(bench.queue, "w", 2))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 2))
 
     assert (claimed.status, claimed.next_due_ms, claimed.pending) == (Claim.OK, None, 1)
     first, second = claimed.attempts
@@ -62,15 +63,15 @@ def test_a_claim_of_big_payloads_stops_at_a_megabyte(bench: Bench, held: bool) -
         bench.raw.hset(bench.keys.task(bench.id(name)), "payload", b"x" * 400_000)
     if held:
         limits = {"job": JobLimits(max_running=1)}
-        bench.run(commands.register(bench.queue, "w", 60_000, {}, limits))
+        bench.run(leasing.register(bench.queue, "w", 60_000, {}, limits))
         (first,) = bench.claim("w", 8)
         unlimited = {"job": JobLimits(max_running=100)}
-        bench.run(commands.register(bench.queue, "w", 60_000, {}, unlimited))
-        bench.run(commands.finish(bench.queue, "w", [(first.task_id, 1, b"")]))
+        bench.run(leasing.register(bench.queue, "w", 60_000, {}, unlimited))
+        bench.run(reporting.finish(bench.queue, "w", [(first.task_id, 1, b"")]))
         names.remove("a")
     taken: list[list[str]] = []
     while not taken or taken[-1]:
-        claimed = bench.run(commands.claim(bench.queue, "w", 100))
+        claimed = bench.run(claiming.claim(bench.queue, "w", 100))
         taken.append(bench.names(attempt.task_id for attempt in claimed.attempts))
         assert (claimed.pending > 0) is (sum(map(len, taken)) < len(names))
     assert [name for part in taken for name in part] == names
@@ -87,7 +88,7 @@ def test_a_payload_of_more_than_a_megabyte_is_claimed_alone(bench: Bench) -> Non
 
 def test_a_worker_without_a_lease_gets_nothing(bench: Bench) -> None:
     bench.enqueue("a")
-    assert bench.refuses(commands.claim(bench.queue, "w", 1)) == Claimed(Claim.LOST)
+    assert bench.refuses(claiming.claim(bench.queue, "w", 1)) == Claimed(Claim.LOST)
 
 
 def test_a_lease_that_ran_out_but_was_not_recovered_still_counts(bench: Bench) -> None:
@@ -100,24 +101,24 @@ def test_a_lease_that_ran_out_but_was_not_recovered_still_counts(bench: Bench) -
 def test_a_draining_worker_gets_nothing_until_it_is_called_back(bench: Bench) -> None:
     bench.register("w")
     bench.enqueue("a")
-    bench.run(commands.drain(bench.queue, ["w"], stop=True))
-    assert bench.refuses(commands.claim(bench.queue, "w", 1)) == Claimed(Claim.DRAINING)
-    bench.run(commands.drain(bench.queue, ["w"], stop=False))
+    bench.run(acting.drain(bench.queue, ["w"], stop=True))
+    assert bench.refuses(claiming.claim(bench.queue, "w", 1)) == Claimed(Claim.DRAINING)
+    bench.run(acting.drain(bench.queue, ["w"], stop=False))
     assert len(bench.claim("w")) == 1
 
 
 def test_a_paused_queue_gives_nothing_until_it_is_resumed(bench: Bench) -> None:
     bench.register("w")
     bench.enqueue("a")
-    bench.run(commands.pause(bench.queue, stop=True))
-    assert bench.refuses(commands.claim(bench.queue, "w", 1)) == Claimed(Claim.PAUSED)
-    bench.run(commands.pause(bench.queue, stop=False))
+    bench.run(acting.pause(bench.queue, stop=True))
+    assert bench.refuses(claiming.claim(bench.queue, "w", 1)) == Claimed(Claim.PAUSED)
+    bench.run(acting.pause(bench.queue, stop=False))
     assert len(bench.claim("w")) == 1
 
 
 def test_a_claim_of_an_empty_queue_writes_nothing(bench: Bench) -> None:
     bench.register("w")
-    assert bench.refuses(commands.claim(bench.queue, "w", 1)) == Claimed(Claim.OK)
+    assert bench.refuses(claiming.claim(bench.queue, "w", 1)) == Claimed(Claim.OK)
 
 
 def test_every_claim_of_a_task_has_a_higher_number(bench: Bench) -> None:
@@ -135,7 +136,7 @@ def test_every_claim_of_a_task_has_a_higher_number(bench: Bench) -> None:
 def test_the_wait_after_a_release_counts_from_the_release(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
     bench.raw.hset(bench.keys.task(attempt.task_id), "enqueued_at", 1)
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
     (again,) = bench.claim("w")
     assert again.enqueued_at_ms == 1
     assert again.waited_ms < LATER_MS
@@ -181,10 +182,10 @@ def test_a_task_that_has_started_in_time_does_not_expire(bench: Bench, how: str)
     (attempt,) = bench.running("w", "a", expires=LATER_MS)
     where = (bench.queue, "w", attempt.task_id, attempt.number)
     if how == "retry":
-        bench.run(commands.retry(*where, LATER_MS, FAILURE))
+        bench.run(reporting.retry(*where, LATER_MS, FAILURE))
         bench.fall_due("a")
     elif how == "release":
-        bench.run(commands.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
+        bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
     else:
         bench.recover("w")
         bench.register("w")
@@ -199,12 +200,12 @@ def test_a_task_that_was_cancelled_while_it_ran_ends_with_its_attempt(
     """Its owner had failed, stopped, declined or died before it received the cancellation."""
     (attempt,) = bench.running("w", "a", unique="key", unique_ttl=LATER_MS)
     where = (bench.queue, "w", attempt.task_id, attempt.number)
-    assert bench.run(commands.cancel(attempt.task_id)) is Cancelled.ASKED
-    bench.run(commands.await_result(attempt.task_id, "channel"))
+    assert bench.run(one_task.cancel(attempt.task_id)) is Cancelled.ASKED
+    bench.run(one_task.await_result(attempt.task_id, "channel"))
     calls: dict[str, Call[Any]] = {
-        "retry": commands.retry(*where, LATER_MS, FAILURE),
-        "release": commands.release(bench.queue, "w", [(attempt.task_id, attempt.number)]),
-        "decline": commands.decline(*where, "none", Failure("UnknownJob", "job")),
+        "retry": reporting.retry(*where, LATER_MS, FAILURE),
+        "release": reporting.release(bench.queue, "w", [(attempt.task_id, attempt.number)]),
+        "decline": reporting.decline(*where, "none", Failure("UnknownJob", "job")),
         "recover": bench.recovery("w"),
     }
     with bench.raw.pubsub(ignore_subscribe_messages=True) as waiting:
@@ -217,7 +218,7 @@ def test_a_task_that_was_cancelled_while_it_ran_ends_with_its_attempt(
 
     if how != "recover":  # `lost` would be logged as a lost lease
         assert bench.refuses(calls[how]) in (Ack.DONE, [Ack.DONE])
-    result = bench.run(commands.await_result(attempt.task_id))
+    result = bench.run(one_task.await_result(attempt.task_id))
     assert isinstance(result, Result)
     assert result.state is State.CANCELLED
     assert result.failure is not None
@@ -231,7 +232,7 @@ def test_a_cancelled_task_that_an_older_version_has_put_back_does_not_run_again(
     bench: Bench,
 ) -> None:
     (attempt,) = bench.running("w", "a")
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
     bench.raw.hset(bench.keys.task(attempt.task_id), "cancel", 1)
     assert bench.claim("w") == []
     assert bench.field("a", "state") == "cancelled"
@@ -254,7 +255,7 @@ def test_a_claim_takes_what_has_fallen_due_and_tells_when_the_next_will(bench: B
     bench.enqueue("later", delay=LATER_MS)
     bench.fall_due("due")
 
-    claimed = bench.run(commands.claim(bench.queue, "w", 5))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 5))
 
     assert bench.names(a.task_id for a in claimed.attempts) == ["now", "due"]
     assert claimed.next_due_ms is not None
@@ -266,7 +267,7 @@ def test_everything_that_a_promotion_writes(bench: Bench) -> None:
     bench.take_token()
     bench.fall_due("a")
 
-    promoted = bench.run(commands.promote(bench.queue))
+    promoted = bench.run(scheduling.promote(bench.queue))
 
     assert (promoted.moved, promoted.next_due_ms) == (1, None)
     assert abs(promoted.now_ms - bench.now_ms()) < LATER_MS
@@ -286,9 +287,9 @@ def test_everything_that_a_promotion_writes(bench: Bench) -> None:
 
 
 def test_nothing_due_is_nothing_written(bench: Bench) -> None:
-    assert bench.refuses(commands.promote(bench.queue)).next_due_ms is None
+    assert bench.refuses(scheduling.promote(bench.queue)).next_due_ms is None
     bench.enqueue("a", delay=LATER_MS)
-    promoted = bench.refuses(commands.promote(bench.queue))
+    promoted = bench.refuses(scheduling.promote(bench.queue))
     assert promoted.moved == 0
     assert promoted.next_due_ms is not None
     assert 0 < promoted.next_due_ms <= LATER_MS
@@ -300,10 +301,10 @@ def test_a_promotion_is_limited_and_goes_by_due_time(bench: Bench) -> None:
     for position, name in enumerate(reversed(names)):
         bench.raw.zadd(bench.keys.scheduled, {bench.id(name): 1 + position})
 
-    promoted = bench.run(commands.promote(bench.queue, limit=3))
+    promoted = bench.run(scheduling.promote(bench.queue, limit=3))
     assert (promoted.moved, promoted.next_due_ms) == (3, 0)
     assert bench.pending() == ["t4", "t3", "t2"]
-    assert bench.run(commands.promote(bench.queue, limit=3)).moved == 2
+    assert bench.run(scheduling.promote(bench.queue, limit=3)).moved == 2
     assert bench.pending() == list(reversed(names))
 
 
@@ -311,7 +312,7 @@ def test_promoted_tasks_queue_up_behind_pending_ones(bench: Bench) -> None:
     bench.enqueue("later", delay=LATER_MS)
     bench.enqueue("a", "b")
     bench.fall_due("later")
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     assert bench.pending() == ["a", "b", "later"]
 
 
@@ -322,7 +323,7 @@ def test_a_claim_of_nothing_looks(bench: Bench) -> None:
     bench.enqueue("due", delay=3_600_000)
     bench.fall_due("due")
     bench.take_token()
-    claimed = bench.run(commands.claim(bench.queue, "w", 0))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 0))
     assert (claimed.attempts, claimed.pending) == ((), 3)
     assert bench.pending() == ["a", "b", "due"]
     assert bench.token(), "others may take what this one has no slot for"

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from identtqueue.protocol import commands, counting
+from identtqueue.protocol import counting
 from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import NewTask
+from identtqueue.protocol.calls import enqueueing, inspecting, leasing, reporting, scheduling
 from identtqueue.protocol.counting import BUCKETS, OTHER, Counts, Histogram, Number
 from protocol.bench import Bench
 
@@ -26,7 +27,7 @@ def worked(bucket: int = 0, **numbers: int) -> bytes:
 
 
 def minute(bench: Bench, ago: int = 0) -> dict[str, Counts]:
-    return bench.run(commands.numbers_of_minute(bench.queue, bench.now_ms() // MINUTE_MS - ago))
+    return bench.run(inspecting.numbers_of_minute(bench.queue, bench.now_ms() // MINUTE_MS - ago))
 
 
 def today(bench: Bench) -> dict[str, Counts]:
@@ -34,7 +35,7 @@ def today(bench: Bench) -> dict[str, Counts]:
     now = bench.now_ms() // HOUR_MS
     found: dict[str, Counts] = {}
     for hour in (now - 1, now):
-        for job, counts in bench.run(commands.numbers_of_hour(bench.queue, hour)).items():
+        for job, counts in bench.run(inspecting.numbers_of_hour(bench.queue, hour)).items():
             found[job] = found.get(job, Counts()) + counts
     return found
 
@@ -50,20 +51,20 @@ def lately(bench: Bench) -> dict[str, Counts]:
 def test_an_enqueue_counts_by_job(bench: Bench) -> None:
     bench.enqueue("a", "b")
     bench.enqueue("c", delay=HOUR_MS)
-    bench.run(commands.enqueue(bench.queue, [bench.task("d", "other"), bench.task("e")]))
+    bench.run(enqueueing.enqueue(bench.queue, [bench.task("d", "other"), bench.task("e")]))
     assert lately(bench) == {"job": Counts(enqueued=4), "other": Counts(enqueued=1)}
 
 
 def test_a_task_that_is_not_accepted_is_not_counted(bench: Bench) -> None:
     bench.enqueue("a")
-    bench.run(commands.enqueue(bench.queue, [bench.task("a"), bench.task("b")]))
+    bench.run(enqueueing.enqueue(bench.queue, [bench.task("a"), bench.task("b")]))
     assert lately(bench)["job"].enqueued == 2
 
 
 def test_the_firings_of_a_schedule_count_once(bench: Bench) -> None:
     firings = {bench.id("c1"): bench.now_ms() + HOUR_MS, bench.id("c2"): bench.now_ms() + 9_000}
     for _ in range(2):
-        call = commands.schedule(bench.queue, "tick", "v1", bench.task("c"), firings)
+        call = scheduling.schedule(bench.queue, "tick", "v1", bench.task("c"), firings)
         bench.run(call)
     assert lately(bench)["job"].enqueued == 2
 
@@ -87,8 +88,8 @@ def test_a_task_that_killed_its_workers_counts_as_failed(bench: Bench) -> None:
 
 def test_a_report_adds_to_minute_and_hour(bench: Bench) -> None:
     bench.register("w")
-    bench.run(commands.count(bench.queue, "w", 1, {"job": worked(started=3, succeeded=2)}))
-    bench.run(commands.count(bench.queue, "w", 2, {"job": worked(started=1, failed=1)}))
+    bench.run(reporting.count(bench.queue, "w", 1, {"job": worked(started=3, succeeded=2)}))
+    bench.run(reporting.count(bench.queue, "w", 2, {"job": worked(started=1, failed=1)}))
     for found in (lately(bench)["job"], today(bench)["job"]):
         assert (found.started, found.succeeded, found.failed, found.ended) == (4, 2, 1, 3)
         assert found.ran.mean == 1
@@ -101,7 +102,7 @@ def test_errors_are_added_by_type_and_bounded(bench: Bench) -> None:
     for report in (1, 2):
         kinds = {f"Error{i}": 1 for i in range(15 * (report - 1), 15 * report)}
         packed = counting.pack(numbers, {"ValueError": 2, **kinds})
-        bench.run(commands.count(bench.queue, "w", report, {"job": packed}))
+        bench.run(reporting.count(bench.queue, "w", report, {"job": packed}))
     errors = lately(bench)["job"].errors
     assert errors["ValueError"] == 4
     assert sum(errors.values()) == 34
@@ -111,7 +112,7 @@ def test_errors_are_added_by_type_and_bounded(bench: Bench) -> None:
 
 def test_a_report_counts_once(bench: Bench) -> None:
     bench.register("w")
-    call = commands.count(bench.queue, "w", 1, {"job": worked(started=1)})
+    call = reporting.count(bench.queue, "w", 1, {"job": worked(started=1)})
     assert bench.run(call) is Ack.OK
     assert bench.refuses(call) is Ack.DONE
     assert lately(bench)["job"].started == 1
@@ -122,17 +123,17 @@ def test_only_a_registered_worker_reports(bench: Bench, ended: str) -> None:
     """What it has counted is reported by its next incarnation. And nothing is left of it."""
     if ended != "never was":
         bench.register("w")
-        bench.run(commands.count(bench.queue, "w", 1, {"job": worked(started=1)}))
-        bench.run(commands.leave(bench.queue, "w")) if ended == "leaves" else bench.recover("w")
+        bench.run(reporting.count(bench.queue, "w", 1, {"job": worked(started=1)}))
+        bench.run(leasing.leave(bench.queue, "w")) if ended == "leaves" else bench.recover("w")
     assert not bench.raw.exists(bench.keys.counted)
-    call = commands.count(bench.queue, "w", 2, {"job": worked(started=1)})
+    call = reporting.count(bench.queue, "w", 2, {"job": worked(started=1)})
     assert bench.refuses(call) is Ack.LOST
 
 
 def test_enqueued_tasks_of_past_minutes_reach_their_hour_once(bench: Bench) -> None:
     bench.register("w")
     now = bench.now_ms() // MINUTE_MS
-    bench.run(commands.count(bench.queue, "w", 1, {}))  # far back: 60 minutes a call
+    bench.run(reporting.count(bench.queue, "w", 1, {}))  # far back: 60 minutes a call
     bench.raw.hset(bench.keys.meta, "rolled", now - 3)
     for ago in (2, 1):
         key = f"{bench.keys.minute_prefix}{now - ago}"
@@ -140,17 +141,17 @@ def test_enqueued_tasks_of_past_minutes_reach_their_hour_once(bench: Bench) -> N
         bench.raw.pexpire(key, HOUR_MS)
     bench.enqueue("a")
     for report in (2, 3):
-        bench.run(commands.count(bench.queue, "w", report, {}))
+        bench.run(reporting.count(bench.queue, "w", report, {}))
     assert today(bench)["job"].enqueued in (10, 11), "and 11 if this minute has ended"
-    assert bench.run(commands.rolled(bench.queue)) >= now - 1
+    assert bench.run(inspecting.rolled(bench.queue)) >= now - 1
 
 
 def test_a_day_without_workers_is_added_in_bounded_steps(bench: Bench) -> None:
     bench.register("w")
     now = bench.now_ms() // MINUTE_MS
     for report in range(1, 40):
-        bench.run(commands.count(bench.queue, "w", report, {}))
-        if bench.run(commands.rolled(bench.queue)) >= now - 1:
+        bench.run(reporting.count(bench.queue, "w", report, {}))
+        if bench.run(inspecting.rolled(bench.queue)) >= now - 1:
             break
     assert 24 <= report <= 26
 
@@ -159,14 +160,14 @@ def test_jobs_are_told_apart_up_to_a_bound(bench: Bench) -> None:
     """Clients may enqueue jobs of any name."""
     tasks = [NewTask(bench.id(f"t{i}"), b"", f"job{i}") for i in range(2_300)]
     for first in range(0, len(tasks), 100):
-        bench.redis.run(commands.enqueue(bench.queue, tasks[first : first + 100]))
+        bench.redis.run(enqueueing.enqueue(bench.queue, tasks[first : first + 100]))
     found = lately(bench)
     assert sum(counts.enqueued for counts in found.values()) == 2_300
     assert len(found) <= 4_002
     assert len(minute(bench)) <= 2_001
     assert bench.raw.zcard(bench.keys.enqueued) == 1_000
     bench.register("w")
-    bench.run(commands.count(bench.queue, "w", 1, {"new": worked(started=1)}))
+    bench.run(reporting.count(bench.queue, "w", 1, {"new": worked(started=1)}))
     if OTHER in minute(bench):  # else a minute has ended in between
         assert minute(bench)[OTHER].started == 1
 
@@ -174,7 +175,7 @@ def test_jobs_are_told_apart_up_to_a_bound(bench: Bench) -> None:
 def test_minutes_and_hours_expire(bench: Bench) -> None:
     bench.register("w")
     bench.enqueue("a")
-    bench.run(commands.count(bench.queue, "w", 1, {"job": worked(started=1)}))
+    bench.run(reporting.count(bench.queue, "w", 1, {"job": worked(started=1)}))
     for prefix, kept_ms in ((bench.keys.minute_prefix, 86_400_000), (bench.keys.hour_prefix, 0)):
         keys = bench.raw.keys(prefix.replace("{", "[{]") + "*")
         assert keys

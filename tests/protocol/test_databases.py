@@ -8,7 +8,8 @@ import pytest
 
 from identtqueue import Client
 from identtqueue.admin import Admin
-from identtqueue.protocol import codec, commands, keys
+from identtqueue.protocol import codec, keys
+from identtqueue.protocol.calls import claiming, leasing, reporting, scheduling
 from identtqueue.task import TaskOptions
 from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.connection import AsyncRedis
@@ -69,10 +70,10 @@ async def test_a_watch_hears_the_task_of_its_database_only(
         seen.extend([value async for value in client.watch(task_id, timeout_seconds=60)])
 
     async def run(redis: AsyncRedis, number: int, said: str) -> None:
-        await redis.run(commands.register(queue, "w", 60_000, {}))
-        await redis.run(commands.claim(queue, "w", 1))
+        await redis.run(leasing.register(queue, "w", 60_000, {}))
+        await redis.run(claiming.claim(queue, "w", 1))
         data = codec.encode_progress(said)
-        await redis.run(commands.progress("w", task_id, 1, number, data))
+        await redis.run(reporting.progress("w", task_id, 1, number, data))
 
     redis = [
         async_redis(settings_of(redis_server, number), client_name="w", retry_for_seconds=0)
@@ -85,7 +86,7 @@ async def test_a_watch_hears_the_task_of_its_database_only(
         await eventually(lambda: raw.pubsub_numsub(channel)[0][1] == 1)
         await run(redis[1], 9, "theirs")
         await run(redis[0], 1, "ours")
-        await redis[0].run(commands.finish(queue, "w", [(task_id, 1, b"\xc0")]))
+        await redis[0].run(reporting.finish(queue, "w", [(task_id, 1, b"\xc0")]))
         await watching
         assert seen == ["ours"]
     for each_redis in redis:
@@ -105,7 +106,7 @@ def test_blocking_connections_use_the_channels_of_their_database(
         redis = blocking_redis(
             settings_of(redis_server, 3), client_name="tests", retry_for_seconds=0
         )
-        redis.run(commands.ring(queue))
+        redis.run(scheduling.ring(queue))
         redis.close()
         message = listener.get_message(timeout=5)
     raw.close()

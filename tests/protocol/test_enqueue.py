@@ -6,8 +6,8 @@ import pytest
 import redis
 
 from identtqueue.errors import ProtocolMismatch, RedisFull
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Enqueued, Receipt
+from identtqueue.protocol.calls import enqueueing, leasing, reporting, scheduling
 from protocol.bench import FAILURE, TIME, Bench
 from protocol.servers import fill
 
@@ -71,24 +71,24 @@ def test_a_time_in_the_past_is_pending_at_once(bench: Bench) -> None:
 @pytest.mark.parametrize("options", [{}, {"delay": LATER_MS}])
 def test_one_id_is_one_task(bench: Bench, options: dict[str, int]) -> None:
     bench.enqueue("a", **options)
-    receipts = bench.refuses(commands.enqueue(bench.queue, [bench.task("a")]))
+    receipts = bench.refuses(enqueueing.enqueue(bench.queue, [bench.task("a")]))
     assert receipts == [Receipt(bench.id("a"), Enqueued.EXISTS)]
 
 
 def test_an_id_that_is_running_or_has_ended_exists_too(bench: Bench) -> None:
     attempts = bench.running("w", "running", "done", "dead")
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("done"), attempts[1].number, b"\xc0")]))
-    bench.run(commands.bury(bench.queue, "w", bench.id("dead"), attempts[2].number, FAILURE))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("done"), attempts[1].number, b"\xc0")]))
+    bench.run(reporting.bury(bench.queue, "w", bench.id("dead"), attempts[2].number, FAILURE))
 
     tasks = [bench.task(name) for name in ("running", "done", "dead")]
-    receipts = bench.refuses(commands.enqueue(bench.queue, tasks))
+    receipts = bench.refuses(enqueueing.enqueue(bench.queue, tasks))
     assert {receipt.status for receipt in receipts} == {Enqueued.EXISTS}
 
 
 ENDS = {
-    "succeeded": lambda b, a: commands.finish(b.queue, "w", [(a.task_id, a.number, b"\xc0")]),
-    "failed": lambda b, a: commands.bury(b.queue, "w", a.task_id, a.number, FAILURE),
-    "cancelled": lambda b, a: commands.abort(b.queue, "w", a.task_id, a.number),
+    "succeeded": lambda b, a: reporting.finish(b.queue, "w", [(a.task_id, a.number, b"\xc0")]),
+    "failed": lambda b, a: reporting.bury(b.queue, "w", a.task_id, a.number, FAILURE),
+    "cancelled": lambda b, a: reporting.abort(b.queue, "w", a.task_id, a.number),
 }
 
 
@@ -99,10 +99,10 @@ def test_a_task_that_has_ended_can_be_replaced(
 ) -> None:
     """Only its attempt number stays, so that no report of the old task fits the new one."""
     (old,) = bench.running("w", "a", ttl=5_000, expires=LATER_MS, unique="k", unique_ttl=LATER_MS)
-    bench.run(commands.progress("w", old.task_id, old.number, 1, b"\xc0"))
+    bench.run(reporting.progress("w", old.task_id, old.number, 1, b"\xc0"))
     bench.run(ENDS[end](bench, old))
 
-    again = commands.enqueue(bench.queue, [bench.task("a", replace=True, **options)])
+    again = enqueueing.enqueue(bench.queue, [bench.task("a", replace=True, **options)])
     assert bench.run(again) == [Receipt(bench.id("a"), Enqueued.OK)]
     left = bench.dump()["task:a"]
     assert int(left.pop("fence")) >= old.fencing_token
@@ -117,7 +117,7 @@ def test_a_task_that_has_ended_can_be_replaced(
     bench.refuses(ENDS[end](bench, old))
     if options:
         bench.fall_due("a")
-        bench.run(commands.promote(bench.queue))
+        bench.run(scheduling.promote(bench.queue))
     (new,) = bench.claim("w")
     assert (new.number, new.failures, new.losses) == (old.number + 1, 0, 0)
     assert new.fencing_token > old.fencing_token
@@ -129,18 +129,18 @@ def test_a_task_that_has_not_ended_is_not_replaced(bench: Bench, state: str) -> 
         bench.running("w", "a")
     else:
         bench.enqueue("a", **({"delay": LATER_MS} if state == "scheduled" else {}))
-    again = commands.enqueue(bench.queue, [bench.task("a", replace=True)])
+    again = enqueueing.enqueue(bench.queue, [bench.task("a", replace=True)])
     assert bench.refuses(again) == [Receipt(bench.id("a"), Enqueued.EXISTS)]
 
 
 def test_a_full_redis_replaces_nothing(bench: Bench) -> None:
     (old,) = bench.running("w", "a")
-    bench.run(commands.finish(bench.queue, "w", [(old.task_id, old.number, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(old.task_id, old.number, b"\xc0")]))
     before = bench.snapshot()
     fill(bench.raw)
     try:
         with pytest.raises(RedisFull):
-            bench.redis.run(commands.enqueue(bench.queue, [bench.task("a", replace=True)]))
+            bench.redis.run(enqueueing.enqueue(bench.queue, [bench.task("a", replace=True)]))
     finally:
         bench.raw.config_set("maxmemory", 0)
     assert bench.snapshot() == before
@@ -151,7 +151,7 @@ def test_a_batch_may_be_mixed(bench: Bench) -> None:
     bench.enqueue("holder", unique="key", unique_ttl=LATER_MS)
 
     receipts = bench.run(
-        commands.enqueue(
+        enqueueing.enqueue(
             bench.queue,
             [
                 bench.task("old"),
@@ -175,12 +175,12 @@ def test_a_batch_may_be_mixed(bench: Bench) -> None:
 
 
 def test_an_empty_batch_does_nothing(bench: Bench) -> None:
-    assert bench.refuses(commands.enqueue(bench.queue, [])) == []
+    assert bench.refuses(enqueueing.enqueue(bench.queue, [])) == []
 
 
 def test_a_unique_key_is_one_unfinished_task(bench: Bench) -> None:
     bench.enqueue("a", unique="key", unique_ttl=LATER_MS)
-    rival = commands.enqueue(bench.queue, [bench.task("b", unique="key", unique_ttl=LATER_MS)])
+    rival = enqueueing.enqueue(bench.queue, [bench.task("b", unique="key", unique_ttl=LATER_MS)])
 
     assert bench.refuses(rival) == [Receipt(bench.id("a"), Enqueued.UNIQUE)]
     assert 0 < bench.raw.pttl(bench.keys.unique_prefix + "key") <= LATER_MS
@@ -189,7 +189,7 @@ def test_a_unique_key_is_one_unfinished_task(bench: Bench) -> None:
     (attempt,) = bench.claim("w")
     assert bench.refuses(rival) == [Receipt(bench.id("a"), Enqueued.UNIQUE)]
 
-    bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, attempt.number, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(attempt.task_id, attempt.number, b"\xc0")]))
     assert bench.run(rival) == [Receipt(bench.id("b"), Enqueued.OK)]
 
 
@@ -198,7 +198,7 @@ def test_a_unique_key_that_ran_out_is_not_taken_from_its_next_holder(bench: Benc
     bench.raw.delete(bench.keys.unique_prefix + "key")  # its TTL ran out
     bench.enqueue("second", unique="key", unique_ttl=LATER_MS)
 
-    bench.run(commands.finish(bench.queue, "w", [(first.task_id, first.number, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(first.task_id, first.number, b"\xc0")]))
     assert bench.dump()["unique:key (expires)"] == "second"
 
 
@@ -237,8 +237,8 @@ def test_another_protocol_version_is_refused(bench: Bench, version: str) -> None
     bench.raw.hset(bench.keys.meta, "protocol", version)
     before = bench.snapshot()
     for call in (
-        commands.enqueue(bench.queue, [bench.task("a")]),
-        commands.register(bench.queue, "w", 1000, {}),
+        enqueueing.enqueue(bench.queue, [bench.task("a")]),
+        leasing.register(bench.queue, "w", 1000, {}),
     ):
         with pytest.raises(ProtocolMismatch, match=f"protocol version {version}, .* speaks 1"):
             bench.redis.run(call)

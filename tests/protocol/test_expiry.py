@@ -8,18 +8,27 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import acting, commands, replies
+from identtqueue.protocol import replies
 from identtqueue.protocol.answers import Cancelled, Expiring
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    inspecting,
+    one_task,
+    reporting,
+    scheduling,
+)
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, Bench
 
 LATER_MS = 3_600_000
 
 LOOKS: dict[str, Callable[[Bench], Call[Any]]] = {
-    "promote": lambda bench: commands.promote(bench.queue),
-    "await": lambda bench: commands.await_result(bench.id("a")),
-    "claim": lambda bench: commands.claim(bench.queue, "w", 9),
+    "promote": lambda bench: scheduling.promote(bench.queue),
+    "await": lambda bench: one_task.await_result(bench.id("a")),
+    "claim": lambda bench: claiming.claim(bench.queue, "w", 9),
 }
 
 
@@ -30,20 +39,20 @@ def test_what_has_expired_ends_at_the_first_look(
 ) -> None:
     bench.register("w", one=JobLimits(max_running=1))
     if place == "held":
-        bench.run(commands.enqueue(bench.queue, [bench.task("runs", "one")]))
+        bench.run(enqueueing.enqueue(bench.queue, [bench.task("runs", "one")]))
     options = {"expires": LATER_MS, "unique": "key", "unique_ttl": LATER_MS}
     if place == "scheduled":
         options["delay"] = 2 * LATER_MS
-    bench.run(commands.enqueue(bench.queue, [bench.task("a", "one", **options)]))
+    bench.run(enqueueing.enqueue(bench.queue, [bench.task("a", "one", **options)]))
     if place == "held":
         bench.claim("w")
         assert bench.held("one") == ["a"]
-    waiting = bench.run(commands.await_result(bench.id("a"), bench.queue))
+    waiting = bench.run(one_task.await_result(bench.id("a"), bench.queue))
     assert isinstance(waiting, Expiring)
     assert 0 < waiting.expires_in_ms <= LATER_MS
     bench.expire("a")
     if place == "held":
-        bench.run(commands.finish(bench.queue, "w", [(bench.id("runs"), 1, b"\xc0")]))
+        bench.run(reporting.finish(bench.queue, "w", [(bench.id("runs"), 1, b"\xc0")]))
     if (look, place) == (LOOKS["claim"], "scheduled"):
         bench.fall_due("a")
     with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
@@ -68,23 +77,23 @@ def test_what_has_expired_is_in_no_depth(bench: Bench) -> None:
     bench.enqueue("d")
     for name in "ac":
         bench.expire(name)
-    depth = bench.run(commands.depth(bench.queue))
+    depth = bench.run(inspecting.depth(bench.queue))
     assert (depth.queued, depth.scheduled) == (2, 1)
-    bench.run(commands.promote(bench.queue))
-    depth = bench.run(commands.depth(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
+    depth = bench.run(inspecting.depth(bench.queue))
     assert (depth.queued, depth.scheduled) == (2, 0)
 
 
 def test_many_that_expire_at_once_are_counted_by_a_sample(bench: Bench) -> None:
     names = [f"t{i}" for i in range(1_000)]
     tasks = [bench.task(name, expires=LATER_MS) for name in names]
-    bench.redis.run(commands.enqueue(bench.queue, tasks))
-    bench.redis.run(commands.enqueue(bench.queue, [bench.task("last")]))
+    bench.redis.run(enqueueing.enqueue(bench.queue, tasks))
+    bench.redis.run(enqueueing.enqueue(bench.queue, [bench.task("last")]))
     for name in names:
         bench.expire(name)
-    assert bench.run(commands.depth(bench.queue)).queued == 1
-    while bench.redis.run(commands.promote(bench.queue)).more:
-        assert bench.redis.run(commands.depth(bench.queue)).queued == 1
+    assert bench.run(inspecting.depth(bench.queue)).queued == 1
+    while bench.redis.run(scheduling.promote(bench.queue)).more:
+        assert bench.redis.run(inspecting.depth(bench.queue)).queued == 1
     assert bench.pending() == ["last"]
 
 
@@ -93,27 +102,27 @@ def test_what_has_started_or_ended_does_not_expire(bench: Bench, how: str) -> No
     bench.register("w")
     bench.enqueue("a", expires=LATER_MS)
     if how == "cancel":
-        assert bench.run(commands.cancel(bench.id("a"))) is Cancelled.OK
+        assert bench.run(one_task.cancel(bench.id("a"))) is Cancelled.OK
     else:
         bench.claim("w")
     assert bench.raw.exists(bench.keys.expiring) == 0
     if how == "retry":
-        bench.run(commands.retry(bench.queue, "w", bench.id("a"), 1, LATER_MS, FAILURE))
+        bench.run(reporting.retry(bench.queue, "w", bench.id("a"), 1, LATER_MS, FAILURE))
     elif how == "bury, replay":
-        bench.run(commands.bury(bench.queue, "w", bench.id("a"), 1, FAILURE))
+        bench.run(reporting.bury(bench.queue, "w", bench.id("a"), 1, FAILURE))
         bench.run(acting.replay(bench.queue, [bench.id("a")]))
     state = bench.field("a", "state")
     if bench.field("a", "expires_at"):
         bench.expire("a")
-    bench.refuses(commands.promote(bench.queue))
-    bench.run(commands.await_result(bench.id("a")))
+    bench.refuses(scheduling.promote(bench.queue))
+    bench.run(one_task.await_result(bench.id("a")))
     assert bench.field("a", "state") == state
 
 
 def test_an_ended_id_that_is_enqueued_again_expires_anew(bench: Bench) -> None:
     """It keeps its number of attempts, but counts as not started."""
     bench.running("w", "a")
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     bench.enqueue("a", replace=True, expires=LATER_MS)
     bench.expire("a")
     assert bench.claim("w") == []
@@ -123,8 +132,8 @@ def test_an_ended_id_that_is_enqueued_again_expires_anew(bench: Bench) -> None:
 def test_a_version_that_keeps_no_index_leaves_nothing_behind(bench: Bench) -> None:
     """An older version starts and ends tasks, but leaves their ids in `expiring`."""
     bench.running("w", "a", "b", expires=LATER_MS)
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     bench.raw.zadd(bench.keys.expiring, {bench.id(name): 1 for name in "abc"})
-    bench.redis.run(commands.promote(bench.queue))
+    bench.redis.run(scheduling.promote(bench.queue))
     assert bench.raw.exists(bench.keys.expiring) == 0
     assert (bench.field("a", "state"), bench.field("b", "state")) == ("succeeded", "running")

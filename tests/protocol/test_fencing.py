@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import claiming, one_task, reporting
 from protocol.bench import Bench
 from testing.redis_server import RedisServer
 from testing.waiting import eventually
@@ -16,7 +16,7 @@ AHEAD_MS = 3_600_000
 
 def told(bench: Bench, name: str) -> int | None:
     """Return the token that `identtqueue task ID` and the like show."""
-    info = bench.run(commands.task_info(bench.id(name)))
+    info = bench.run(one_task.task_info(bench.id(name)))
     assert info is not None
     return info.fencing_token
 
@@ -34,8 +34,8 @@ def test_it_grows_within_one_millisecond(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
     tokens = [attempt.fencing_token]
     for number in range(1, 200):
-        bench.redis.run(commands.release(bench.queue, "w", [(attempt.task_id, number)]))
-        (again,) = bench.redis.run(commands.claim(bench.queue, "w", 1)).attempts
+        bench.redis.run(reporting.release(bench.queue, "w", [(attempt.task_id, number)]))
+        (again,) = bench.redis.run(claiming.claim(bench.queue, "w", 1)).attempts
         tokens.append(again.fencing_token)
     assert tokens == sorted(set(tokens))
     assert told(bench, "a") == tokens[-1]
@@ -49,13 +49,13 @@ def test_it_grows_although_the_clock_steps_back(bench: Bench) -> None:
     tokens = []
     for number in (1, 2):
         pairs = [(first.task_id, number), (other.task_id, number)]
-        bench.run(commands.release(bench.queue, "w", pairs))
+        bench.run(reporting.release(bench.queue, "w", pairs))
         again, plain = bench.claim("w")
         assert plain.fencing_token < future, "each task has its own"
         tokens.append(again.fencing_token)
         assert told(bench, "a") == again.fencing_token
     assert tokens == [future + 1, future + 2]
-    info = bench.run(commands.task_info(first.task_id))
+    info = bench.run(one_task.task_info(first.task_id))
     assert info is not None
     assert info.started_at_ms is not None
     assert info.started_at_ms < future, "times are told as they are"

@@ -9,9 +9,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import Ack, Cancelled, Claim, LimitsInUse, Replayed
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    inspecting,
+    leasing,
+    one_task,
+    reporting,
+    scheduling,
+)
 from identtqueue.task import Attempt, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 from protocol.servers import fill
@@ -26,7 +35,7 @@ INF = float("inf")
 
 
 def enqueue(bench: Bench, job: str, *names: str, **options: object) -> None:
-    bench.run(commands.enqueue(bench.queue, [bench.task(n, job, **options) for n in names]))
+    bench.run(enqueueing.enqueue(bench.queue, [bench.task(n, job, **options) for n in names]))
 
 
 def claim(bench: Bench, worker: str = "w", limit: int = 10) -> list[str]:
@@ -35,7 +44,7 @@ def claim(bench: Bench, worker: str = "w", limit: int = 10) -> list[str]:
 
 def finish(bench: Bench, *names: str, worker: str = "w", attempt: int = 1) -> None:
     done = [(bench.id(name), attempt, b"\xc0") for name in names]
-    assert bench.run(commands.finish(bench.queue, worker, done)) == [Ack.OK] * len(names)
+    assert bench.run(reporting.finish(bench.queue, worker, done)) == [Ack.OK] * len(names)
 
 
 # --- what is written ---
@@ -46,7 +55,7 @@ def test_everything_that_a_claim_at_its_limits_writes(bench: Bench) -> None:
     enqueue(bench, "one", "a", "b")
     enqueue(bench, "hourly", "c", "d")
 
-    claimed = bench.run(commands.claim(bench.queue, "w", 9))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 9))
 
     assert bench.names(a.task_id for a in claimed.attempts) == ["a", "c"]
     assert claimed.pending == 0
@@ -114,7 +123,7 @@ def test_one_claim_looks_at_a_bounded_number(bench: Bench) -> None:
     bench.enqueue("x")
     assert claim(bench, limit=1) == ["o0"]
     rounds = []
-    while not (attempts := bench.redis.run(commands.claim(bench.queue, "w", 1))).attempts:
+    while not (attempts := bench.redis.run(claiming.claim(bench.queue, "w", 1))).attempts:
         assert attempts.pending > 0
         rounds.append(len(bench.held("one")))
     assert bench.names(a.task_id for a in attempts.attempts) == ["x"]
@@ -188,7 +197,7 @@ def test_released_tasks_go_before_those_that_are_held(bench: Bench) -> None:
     bench.register("w", two=TWO)
     enqueue(bench, "two", *"abc")
     attempts = bench.claim("w")
-    bench.run(commands.release(bench.queue, "w", [(a.task_id, a.number) for a in attempts]))
+    bench.run(reporting.release(bench.queue, "w", [(a.task_id, a.number) for a in attempts]))
     assert bench.held("two") == ["a", "b", "c"]
     assert claim(bench) == ["a", "b"]
 
@@ -197,7 +206,7 @@ def test_a_retry_counts_when_it_runs_and_not_while_it_waits(bench: Bench) -> Non
     bench.register("w", one=ONE)
     enqueue(bench, "one", "a", "b")
     (attempt,) = bench.claim("w")
-    bench.run(commands.retry(bench.queue, "w", attempt.task_id, 1, LATER_MS, FAILURE))
+    bench.run(reporting.retry(bench.queue, "w", attempt.task_id, 1, LATER_MS, FAILURE))
     assert claim(bench) == ["b"]
     bench.fall_due("a")
     assert claim(bench) == []
@@ -215,13 +224,13 @@ def test_a_held_task_can_be_cancelled(bench: Bench) -> None:
     enqueue(bench, "one", "a", "b")
     enqueue(bench, "one", "c", unique="key", unique_ttl=LATER_MS)
     claim(bench)
-    assert bench.run(commands.cancel(bench.id("c"))) is Cancelled.OK
+    assert bench.run(one_task.cancel(bench.id("c"))) is Cancelled.OK
     assert bench.held("one") == ["b"]
     assert bench.field("c", "state") == State.CANCELLED
     assert "unique:key (expires)" not in bench.dump()
-    assert bench.run(commands.cancel(bench.id("b"))) is Cancelled.OK
+    assert bench.run(one_task.cancel(bench.id("b"))) is Cancelled.OK
     assert "blocked" not in bench.dump(), "the last one takes the job along"
-    assert bench.refuses(commands.cancel(bench.id("b"))) is Cancelled.ENDED
+    assert bench.refuses(one_task.cancel(bench.id("b"))) is Cancelled.ENDED
 
 
 def test_a_pending_task_of_a_job_with_held_ones_can_be_cancelled(bench: Bench) -> None:
@@ -229,7 +238,7 @@ def test_a_pending_task_of_a_job_with_held_ones_can_be_cancelled(bench: Bench) -
     enqueue(bench, "one", "a", "b")
     claim(bench)
     enqueue(bench, "one", "c")
-    assert bench.run(commands.cancel(bench.id("c"))) is Cancelled.OK
+    assert bench.run(one_task.cancel(bench.id("c"))) is Cancelled.OK
     assert (bench.pending(), bench.held("one")) == ([], ["b"])
 
 
@@ -239,7 +248,7 @@ def test_a_unique_key_is_held_too(bench: Bench) -> None:
     enqueue(bench, "one", "b", unique="key", unique_ttl=LATER_MS)
     claim(bench)
     rival = bench.task("c", "one", unique="key", unique_ttl=LATER_MS)
-    (receipt,) = bench.run(commands.enqueue(bench.queue, [rival]))
+    (receipt,) = bench.run(enqueueing.enqueue(bench.queue, [rival]))
     assert receipt.task_id == bench.id("b")
 
 
@@ -253,18 +262,18 @@ def test_an_expired_task_takes_neither_a_slot_nor_a_start(bench: Bench) -> None:
     finish(bench, "a")
     assert claim(bench) == ["c"]
     assert bench.field("b", "state") == State.CANCELLED
-    assert isinstance(bench.run(commands.await_result(bench.id("b"))), Result)
+    assert isinstance(bench.run(one_task.await_result(bench.id("b"))), Result)
 
 
 def test_a_paused_queue_starts_no_held_task_until_it_is_resumed(bench: Bench) -> None:
     bench.register("w", one=ONE)
     enqueue(bench, "one", "a", "b")
     claim(bench)
-    bench.run(commands.pause(bench.queue, stop=True))
+    bench.run(acting.pause(bench.queue, stop=True))
     finish(bench, "a")
     bench.take_token()
-    assert bench.refuses(commands.claim(bench.queue, "w", 1)).status is Claim.PAUSED
-    bench.run(commands.pause(bench.queue, stop=False))
+    assert bench.refuses(claiming.claim(bench.queue, "w", 1)).status is Claim.PAUSED
+    bench.run(acting.pause(bench.queue, stop=False))
     assert bench.token()
     assert claim(bench) == ["b"]
 
@@ -273,11 +282,11 @@ def test_a_draining_worker_leaves_them_to_others_and_passes_the_token_on(bench: 
     bench.register("v", "w", one=ONE)
     enqueue(bench, "one", "a", "b")
     assert claim(bench, "v") == ["a"]
-    bench.run(commands.drain(bench.queue, ["v"], stop=True))
+    bench.run(acting.drain(bench.queue, ["v"], stop=True))
     finish(bench, "a", worker="v")
     bench.take_token()
-    assert bench.refuses(commands.claim(bench.queue, "v", 1)).status is Claim.DRAINING
-    assert bench.run(commands.wake(bench.queue)) == 1
+    assert bench.refuses(claiming.claim(bench.queue, "v", 1)).status is Claim.DRAINING
+    assert bench.run(claiming.wake(bench.queue)) == 1
     assert bench.token()
     assert claim(bench, "w") == ["b"]
 
@@ -286,7 +295,7 @@ def test_a_replayed_task_is_limited_as_any_other(bench: Bench) -> None:
     bench.register("w", one=ONE)
     enqueue(bench, "one", "a", "b")
     (attempt,) = bench.claim("w")
-    bench.run(commands.bury(bench.queue, "w", attempt.task_id, 1, FAILURE))
+    bench.run(reporting.bury(bench.queue, "w", attempt.task_id, 1, FAILURE))
     assert claim(bench) == ["b"]
     assert bench.run(acting.replay(bench.queue, [attempt.task_id])) == [Replayed.OK]
     assert claim(bench) == []
@@ -299,7 +308,7 @@ def test_an_id_whose_hash_was_removed_by_hand_holds_up_nobody(bench: Bench) -> N
     enqueue(bench, "one", "a", "b", "c")
     claim(bench)
     bench.raw.delete(bench.keys.task(bench.id("b")))
-    bench.redis.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
+    bench.redis.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     assert claim(bench) == ["c"]
 
 
@@ -333,7 +342,7 @@ def test_a_worker_that_has_the_job_without_limits_takes_them_away(bench: Bench) 
     assert sorted(claim(bench, limit=2) + claim(bench)) == ["b", "c", "e"]
     for name in "abcde":
         finish(bench, name)
-    bench.run(commands.leave(bench.queue, "w"))
+    bench.run(leasing.leave(bench.queue, "w"))
     assert not {"limits", "rates", "blocked", "running:one"} & set(bench.dump())
 
 
@@ -352,7 +361,7 @@ def test_limits_removed_by_hand_hold_nobody_for_ever(bench: Bench) -> None:
     enqueue(bench, "one", *"abc")
     assert claim(bench) == ["a"]
     bench.raw.delete(bench.keys.limits)
-    assert bench.run(commands.promote(bench.queue)).moved == 0
+    assert bench.run(scheduling.promote(bench.queue)).moved == 0
     assert bench.token()
     assert claim(bench) == ["b", "c"]
 
@@ -390,7 +399,7 @@ def test_a_task_that_an_older_version_buried_is_struck_off(bench: Bench) -> None
     enqueue(bench, "one", "a", "b")
     assert claim(bench) == ["a"]
     recovered_by_an_older_version(bench, "a", buried=True)
-    bench.redis.run(commands.promote(bench.queue))
+    bench.redis.run(scheduling.promote(bench.queue))
     assert bench.token()
     bench.raw.hdel(bench.keys.task(bench.id("a")), "slot")  # for the invariants, as the next
     died_ms = bench.field("a", "finished_at")
@@ -407,7 +416,7 @@ def test_a_held_task_that_an_older_client_cancelled_is_passed_over(bench: Bench)
     bench.raw.hdel(key, "payload")
     bench.raw.pexpire(key, LATER_MS)
     bench.raw.rpush(bench.keys.ended, f"1 {bench.id('b')}")  # for the invariants
-    bench.redis.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
+    bench.redis.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     assert claim(bench) == ["c"]
 
 
@@ -421,7 +430,7 @@ def started_at(attempts: list[Attempt]) -> list[int]:
 def test_a_burst_starts_at_once_and_then_nobody(bench: Bench) -> None:
     bench.register("w", slow=JobLimits(rate_limit=RateLimit(10, 36_000, burst=3)))
     enqueue(bench, "slow", *"abcde")
-    claimed = bench.run(commands.claim(bench.queue, "w", 9))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 9))
     assert bench.names(a.task_id for a in claimed.attempts) == ["a", "b", "c"]
     assert claimed.next_due_ms == pytest.approx(3_600_000, abs=10_000)
     assert bench.claim("w") == []
@@ -431,7 +440,7 @@ def test_a_repeated_attempt_is_a_start_too(bench: Bench) -> None:
     bench.register("w", hourly=HOURLY)
     enqueue(bench, "hourly", "a")
     (attempt,) = bench.claim("w")
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, 1)]))
     assert bench.claim("w") == []
     bench.pass_time("hourly")
     assert claim(bench) == ["a"]
@@ -448,7 +457,7 @@ def test_no_window_has_more_starts_than_the_limit_says(bench: Bench, rate: RateL
     due, claims = 0, 0
     while len(attempts) < 60:
         before, claims = bench.now_ms(), claims + 1
-        claimed = bench.redis.run(commands.claim(bench.queue, "w", 7))
+        claimed = bench.redis.run(claiming.claim(bench.queue, "w", 7))
         if claimed.attempts:
             assert claimed.attempts[0].started_at_ms >= due
             attempts += claimed.attempts
@@ -506,7 +515,7 @@ def test_a_changed_limit_does_not_wait_for_the_old_one(bench: Bench) -> None:
     enqueue(bench, "paced", "a", "b")
     assert claim(bench) == ["a"]
     bench.register("v", paced=JobLimits(rate_limit=RateLimit(1000, 1, burst=2)))
-    claimed = bench.run(commands.claim(bench.queue, "w", 1))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 1))
     assert claimed.attempts or claimed.next_due_ms <= 2
 
 
@@ -515,10 +524,10 @@ def test_a_promotion_rings_for_a_held_task_whose_time_has_come(bench: Bench) -> 
     bench.register("w", hourly=HOURLY)
     enqueue(bench, "hourly", "a", "b")
     assert claim(bench) == ["a"]
-    assert bench.run(commands.promote(bench.queue)).moved == 0
+    assert bench.run(scheduling.promote(bench.queue)).moved == 0
     assert not bench.token()
     bench.pass_time("hourly")
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     assert bench.token()
     assert claim(bench) == ["b"]
 
@@ -531,16 +540,16 @@ def test_the_depth_counts_what_may_not_start(bench: Bench) -> None:
     enqueue(bench, "two", *"abcde")
     enqueue(bench, "hourly", *"fgh")
     bench.enqueue("x")
-    depth = bench.refuses(commands.depth(bench.queue))
+    depth = bench.refuses(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held, depth.next_held_in_ms) == (9, 5, None), "nobody has looked"
     assert claim(bench) == ["a", "b", "f", "x"]
-    depth = bench.refuses(commands.depth(bench.queue))
+    depth = bench.refuses(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held, depth.in_flight) == (5, 5, 4)
     assert depth.oldest_wait_ms is None, "nobody waits for a worker"
     assert depth.next_held_in_ms == pytest.approx(3_600_000, abs=10_000)
     finish(bench, "a")
     bench.pass_time("hourly")
-    depth = bench.refuses(commands.depth(bench.queue))
+    depth = bench.refuses(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held, depth.next_held_in_ms) == (5, 3, 0)
     assert depth.oldest_wait_ms is not None
 
@@ -551,7 +560,7 @@ def test_the_depth_of_many_is_told_from_the_first(bench: Bench) -> None:
     for i in range(0, 1_000, 4):
         enqueue(bench, "two", *(f"t{i + n}" for n in range(3)))
         bench.enqueue(f"t{i + 3}")
-    depth = bench.refuses(commands.depth(bench.queue))
+    depth = bench.refuses(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held) == (1_000, 748)
 
 
@@ -561,7 +570,7 @@ def test_the_depth_of_many_jobs_adds_up(bench: Bench) -> None:
     bench.register("w", two=TWO)
     for i in range(206):
         enqueue(bench, f"job-{i % 20}", f"t{i}")
-    depth = bench.refuses(commands.depth(bench.queue))
+    depth = bench.refuses(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held) == (206, 0)
 
 
@@ -571,7 +580,7 @@ def test_limits_are_shown_with_their_use(bench: Bench) -> None:
     enqueue(bench, "two", *"abcd")
     enqueue(bench, "both", *"ef")
     claim(bench)
-    shown = bench.refuses(commands.limits(bench.queue))
+    shown = bench.refuses(inspecting.limits(bench.queue))
     both_row = shown.pop(0)
     assert (both_row.job, both_row.limits, both_row.running, both_row.held) == ("both", both, 1, 1)
     assert both_row.next_start_in_ms == pytest.approx(120_000_000, abs=10_000)
@@ -583,7 +592,7 @@ def test_limits_are_shown_with_their_use(bench: Bench) -> None:
 
 
 def test_limits_of_an_unknown_queue(bench: Bench) -> None:
-    assert bench.refuses(commands.limits(bench.queue)) == []
+    assert bench.refuses(inspecting.limits(bench.queue)) == []
 
 
 # --- a full server ---
@@ -601,18 +610,18 @@ def test_a_full_server_can_be_drained_of_limited_tasks(
     bench.register("v", one=TWO)
     assert claim(bench, "v") == ["b"]
     finish(bench, "a")
-    assert bench.run(commands.cancel(bench.id("d"))) is Cancelled.OK
+    assert bench.run(one_task.cancel(bench.id("d"))) is Cancelled.OK
     assert claim(bench) == ["c"]
     bench.recover("v")
     bench.raw.config_set("maxmemory", 0)
     bench.pass_time("hourly")
     fill(bench.raw)
-    bench.run(commands.promote(queue))
+    bench.run(scheduling.promote(queue))
     assert claim(bench) == ["f", "b"]
     for report in ("c", "e", "f"):
         finish(bench, report)
     finish(bench, "b", attempt=2)
-    assert bench.run(commands.depth(queue)).queued == 0
+    assert bench.run(inspecting.depth(queue)).queued == 0
     bench.close()
 
 
@@ -621,9 +630,9 @@ def test_queues_without_limits_are_not_asked_for_them(bench: Bench) -> None:
     bench.register("w")
     bench.enqueue(*"abcd")
     bench.raw.config_resetstat()
-    attempts = bench.redis.run(commands.claim(bench.queue, "w", 9)).attempts
+    attempts = bench.redis.run(claiming.claim(bench.queue, "w", 9)).attempts
     done = [(attempt.task_id, attempt.number, b"\xc0") for attempt in attempts]
-    bench.redis.run(commands.finish(bench.queue, "w", done))
+    bench.redis.run(reporting.finish(bench.queue, "w", done))
     stats = bench.raw.info("commandstats")
     calls = {name.removeprefix("cmdstat_"): entry["calls"] for name, entry in stats.items()}
     assert not {"zcount", "scard", "hget", "sadd", "srem"} & set(calls)

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import (
     Ack,
     Cancelled,
@@ -18,6 +17,7 @@ from identtqueue.protocol.answers import (
     Revoked,
 )
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.calls import acting, enqueueing, one_task, reporting, scheduling
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.task import Failure, TaskOptions
 from protocol.bench import FAILURE, Bench
@@ -25,9 +25,9 @@ from protocol.bench import FAILURE, Bench
 WHY = Failure("Cancelled", "by an administrator")
 
 PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
-    "cancel": (lambda bench: commands.cancel(bench.id("pending")), Cancelled.OK),
+    "cancel": (lambda bench: one_task.cancel(bench.id("pending")), Cancelled.OK),
     "cancel of a running task": (
-        lambda bench: commands.cancel(bench.id("running")),
+        lambda bench: one_task.cancel(bench.id("running")),
         Cancelled.ASKED,
     ),
     "replay": (lambda bench: acting.replay(bench.queue, [bench.id("dead")]), [Replayed.OK]),
@@ -36,8 +36,8 @@ PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
         [Rescheduled.OK],
     ),
     "discard": (lambda bench: acting.discard(bench.queue, [bench.id("dead")]), [Replayed.OK]),
-    "drain": (lambda bench: commands.drain(bench.queue, ["w"], stop=True), ["w"]),
-    "pause": (lambda bench: commands.pause(bench.queue, stop=True), True),
+    "drain": (lambda bench: acting.drain(bench.queue, ["w"], stop=True), ["w"]),
+    "pause": (lambda bench: acting.pause(bench.queue, stop=True), True),
     "revoke": (
         lambda bench: acting.revoke(
             bench.queue, [bench.id("pending"), bench.id("never")], WHY, asks=True
@@ -52,33 +52,33 @@ PREPARED: dict[str, tuple[Callable[[Bench], Call[Any]], Any]] = {
 def test_a_call_that_is_sent_again_gets_its_first_answer(bench: Bench, name: str) -> None:
     make, expected = PREPARED[name]
     bench.running("w", "dead", "running")
-    bench.run(commands.bury(bench.queue, "w", bench.id("dead"), 1, FAILURE))
+    bench.run(reporting.bury(bench.queue, "w", bench.id("dead"), 1, FAILURE))
     bench.enqueue("pending")
     bench.enqueue("later", delay=60_000)
     call = make(bench)
     assert bench.run(call) == expected
     if name == "cancel of a running task":
-        bench.run(commands.abort(bench.queue, "w", bench.id("running"), 1))
+        bench.run(reporting.abort(bench.queue, "w", bench.id("running"), 1))
     if name == "hasten":
-        bench.run(commands.promote(bench.queue))
+        bench.run(scheduling.promote(bench.queue))
     assert bench.refuses(call) == expected
     assert bench.run(make(bench)) != expected, "another call has an answer of its own"
 
 
 def test_a_call_that_resumes_a_queue_says_so_twice(bench: Bench) -> None:
-    bench.run(commands.pause(bench.queue, stop=True))
-    call = commands.pause(bench.queue, stop=False)
+    bench.run(acting.pause(bench.queue, stop=True))
+    call = acting.pause(bench.queue, stop=False)
     assert bench.run(call) is True
     assert bench.refuses(call) is True
 
 
 def test_a_task_with_a_random_id_is_new_however_often_it_is_sent(bench: Bench) -> None:
     task = NewTask(bench.id("random"), b"", "job", random_id=True)
-    call = commands.enqueue(bench.queue, [task])
+    call = enqueueing.enqueue(bench.queue, [task])
     assert bench.redis.run(call)[0].created
     assert bench.redis.run(call)[0].created
     own = NewTask(bench.id("random"), b"", "job")
-    (receipt,) = bench.redis.run(commands.enqueue(bench.queue, [own]))
+    (receipt,) = bench.redis.run(enqueueing.enqueue(bench.queue, [own]))
     assert receipt.status is Enqueued.EXISTS
 
 
@@ -102,13 +102,13 @@ def test_an_enqueue_that_is_sent_again_created_its_task_and_runs_it_once(
 ) -> None:
     options = dict(ENQUEUES[name])
     task = NewTask(bench.id("a"), b"", "job", random_id=options.pop("random_id"), options=options)
-    call = commands.enqueue(bench.queue, [task])
+    call = enqueueing.enqueue(bench.queue, [task])
     (receipt,) = bench.run(call)
     assert receipt.created
     if ended:
         bench.register("w")
         (attempt,) = bench.claim("w")
-        bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
+        bench.run(reporting.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
         bench.raw.delete(bench.keys.task(attempt.task_id))  # its time to live is over
     assert bench.refuses(call) == [receipt]
 
@@ -116,47 +116,47 @@ def test_an_enqueue_that_is_sent_again_created_its_task_and_runs_it_once(
 def test_a_batch_that_is_sent_again_has_the_same_answers(bench: Bench) -> None:
     bench.enqueue("old")
     tasks = [bench.task("new"), bench.task("old"), bench.task("new")]
-    call = commands.enqueue(bench.queue, tasks)
+    call = enqueueing.enqueue(bench.queue, tasks)
     receipts = bench.run(call)
     assert [receipt.created for receipt in receipts] == [True, False, False]
     assert bench.refuses(call) == receipts
-    (again,) = bench.run(commands.enqueue(bench.queue, tasks[:1]))
+    (again,) = bench.run(enqueueing.enqueue(bench.queue, tasks[:1]))
     assert not again.created, "another call has an answer of its own"
 
 
 def test_tasks_with_random_ids_leave_no_answers(bench: Bench) -> None:
     """The plain path has no extra cost."""
     task = NewTask(bench.id("random"), b"", "job", random_id=True)
-    bench.run(commands.enqueue(bench.queue, [task]))
+    bench.run(enqueueing.enqueue(bench.queue, [task]))
     assert not bench.raw.keys(bench.keys.answer_prefix + "*")
 
 
 def test_answers_are_forgotten_by_themselves(bench: Bench) -> None:
     bench.enqueue("a")
-    bench.run(commands.cancel(bench.id("a")))
+    bench.run(one_task.cancel(bench.id("a")))
     found = bench.raw.keys(bench.keys.answer_prefix + "*")
     assert len(found) == 2
     for key in found:
-        assert 0 < bench.raw.pttl(key) <= commands.ANSWER_MS
+        assert 0 < bench.raw.pttl(key) <= enqueueing.ANSWER_MS
 
 
 def test_a_task_with_a_random_id_does_not_replace_itself(bench: Bench) -> None:
     submission = Submission(bench.queue, "job", options=TaskOptions(on_existing="replace"))
-    call = commands.enqueue(bench.queue, [new_task(submission, 1000)])
+    call = enqueueing.enqueue(bench.queue, [new_task(submission, 1000)])
     first = bench.run(call)
     bench.register("w")
     (attempt,) = bench.claim("w")
-    bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
     assert bench.refuses(call) == first
 
 
 def test_a_retry_that_is_sent_again_is_done_though_the_task_runs_elsewhere(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    call = commands.retry(bench.queue, "w", attempt.task_id, 1, 60_000, FAILURE)
+    call = reporting.retry(bench.queue, "w", attempt.task_id, 1, 60_000, FAILURE)
     assert bench.run(call) is Ack.OK
     bench.fall_due("a")
     bench.register("v")
     assert [again.number for again in bench.claim("v")] == [2]
     assert bench.refuses(call) is Ack.DONE
-    lost = commands.retry(bench.queue, "v", attempt.task_id, 3, 60_000, FAILURE)
+    lost = reporting.retry(bench.queue, "v", attempt.task_id, 3, 60_000, FAILURE)
     assert bench.refuses(lost) is Ack.LOST

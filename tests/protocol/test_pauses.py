@@ -5,8 +5,17 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import Ack, Cancelled, JobPaused
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    inspecting,
+    leasing,
+    one_task,
+    reporting,
+    scheduling,
+)
 from identtqueue.task import Failure
 from protocol.bench import LEASE_MS, TIME, Bench
 
@@ -28,13 +37,13 @@ def claimed(bench: Bench, worker: str = "w", limit: int = 10) -> list[str]:
 
 
 def enqueue(bench: Bench, job: str, *names: str) -> None:
-    bench.run(commands.enqueue(bench.queue, [bench.task(name, job) for name in names]))
+    bench.run(enqueueing.enqueue(bench.queue, [bench.task(name, job) for name in names]))
 
 
 def startable(bench: Bench) -> int:
     """Return what the operator asks for workers for, as it does: after a promotion."""
-    bench.run(commands.promote(bench.queue))
-    depth = bench.run(commands.depth(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
+    depth = bench.run(inspecting.depth(bench.queue))
     return depth.queued - depth.held
 
 
@@ -63,10 +72,10 @@ def test_the_tasks_of_a_paused_job_are_held_and_others_pass_them(bench: Bench) -
     assert claimed(bench) == ["x", "y"]
     assert bench.held("paused") == ["a", "b"]
     assert bench.dump()["blocked"] == {"paused": INF}
-    depth = bench.run(commands.depth(bench.queue))
+    depth = bench.run(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held, depth.oldest_wait_ms) == (2, 2, None)
     assert depth.next_held_in_ms is None
-    (row,) = bench.run(commands.limits(bench.queue))
+    (row,) = bench.run(inspecting.limits(bench.queue))
     assert (row.job, row.paused, row.held, row.next_start_in_ms) == ("paused", True, 2, None)
     assert not row.limits
 
@@ -75,12 +84,12 @@ def test_the_tasks_of_a_paused_job_are_held_and_others_pass_them(bench: Bench) -
     enqueue(bench, "free", "z")
     assert startable(bench) == 3
     assert claimed(bench) == ["a", "b", "z"], "those that were held come first"
-    assert bench.run(commands.limits(bench.queue)) == []
+    assert bench.run(inspecting.limits(bench.queue)) == []
 
 
 def test_a_paused_job_without_tasks_is_listed(bench: Bench) -> None:
     pause(bench, "later")
-    (row,) = bench.run(commands.limits(bench.queue))
+    (row,) = bench.run(inspecting.limits(bench.queue))
     assert (row.job, row.paused, row.held, row.running) == ("later", True, 0, 0)
 
 
@@ -89,8 +98,8 @@ def test_running_tasks_go_on_and_come_back_to_the_held_ones(bench: Bench) -> Non
     bench.enqueue("c")
     pause(bench)
     assert claimed(bench) == []
-    assert bench.run(commands.finish(bench.queue, "w", [(a.task_id, 1, b"\xc0")])) == [Ack.OK]
-    assert bench.run(commands.release(bench.queue, "w", [(b.task_id, 1)])) == [Ack.OK]
+    assert bench.run(reporting.finish(bench.queue, "w", [(a.task_id, 1, b"\xc0")])) == [Ack.OK]
+    assert bench.run(reporting.release(bench.queue, "w", [(b.task_id, 1)])) == [Ack.OK]
     assert bench.held("job") == ["b", "c"]
     assert claimed(bench) == []
     assert startable(bench) == 0
@@ -103,9 +112,9 @@ def test_a_slot_that_is_given_back_starts_no_task_of_a_paused_job(bench: Bench) 
     enqueue(bench, "one", "a", "b")
     assert claimed(bench) == ["a"]
     pause(bench, "one")
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     assert startable(bench) == 0
-    assert bench.run(commands.depth(bench.queue)).next_held_in_ms is None, "until it is resumed"
+    assert bench.run(inspecting.depth(bench.queue)).next_held_in_ms is None, "until it is resumed"
     assert bench.dump()["blocked"] == {"one": INF}
     assert claimed(bench) == []
     resume(bench, "one")
@@ -141,13 +150,13 @@ def test_suspects_and_shelves_of_a_paused_job_ask_for_no_worker(bench: Bench) ->
     assert bench.names(bench.snapshot()[bench.keys.suspects].value) == ["a"]
     (attempt,) = bench.running("w", "b")
     why = Failure("UnknownJob", "no such job")
-    said = commands.decline(bench.queue, "w", attempt.task_id, 1, "old", why)
+    said = reporting.decline(bench.queue, "w", attempt.task_id, 1, "old", why)
     assert bench.run(said) is Ack.OK
-    bench.run(commands.promote(bench.queue, serves=["old:job"]))
+    bench.run(scheduling.promote(bench.queue, serves=["old:job"]))
     assert startable(bench) == 2
     pause(bench)
     assert startable(bench) == 0
-    call = commands.claim(bench.queue, "w", 9, idle=True, shelves=["old:job"])
+    call = claiming.claim(bench.queue, "w", 9, idle=True, shelves=["old:job"])
     assert bench.run(call).attempts == ()
     resume(bench)
     (suspect,) = bench.run(call).attempts
@@ -160,9 +169,9 @@ def test_a_held_task_of_a_paused_job_can_be_cancelled_and_expires(bench: Bench) 
     bench.enqueue("late", expires=LATER_MS)
     pause(bench)
     assert claimed(bench) == []
-    assert bench.run(commands.cancel(bench.id("a"))) is Cancelled.OK
+    assert bench.run(one_task.cancel(bench.id("a"))) is Cancelled.OK
     bench.expire("late")
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     assert bench.field("late", "state") == "cancelled"
     resume(bench)
     assert claimed(bench) == ["b"]
@@ -186,6 +195,6 @@ def test_a_bounded_number_of_jobs_is_paused(bench: Bench) -> None:
     bench.redis.run_all([acting.pause_job(bench.queue, job, stop=True) for job in jobs])
     one_more = acting.pause_job(bench.queue, "one-more", stop=True)
     assert bench.refuses(one_more) is JobPaused.TOO_MANY
-    bench.redis.run(commands.register(bench.queue, "w", LEASE_MS, {}))
+    bench.redis.run(leasing.register(bench.queue, "w", LEASE_MS, {}))
     assert resume(bench, "job-7") is JobPaused.OK
     assert pause(bench, "one-more") is JobPaused.OK

@@ -8,9 +8,9 @@ from collections.abc import Callable
 import pytest
 
 from identtqueue.errors import RedisError, RedisUnavailable
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Enqueued, Receipt
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.calls import claiming, enqueueing, inspecting, one_task
 from identtqueue.protocol.scripts import script
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
@@ -53,19 +53,19 @@ def loaded(redis_server: RedisServer) -> None:
 
 async def test_replies_come_in_order(calls: AsyncRedis, queue: str) -> None:
     await calls.run(
-        commands.enqueue(queue, [NewTask(f"{queue}:{i}", b"", f"f{i}") for i in range(50)])
+        enqueueing.enqueue(queue, [NewTask(f"{queue}:{i}", b"", f"f{i}") for i in range(50)])
     )
-    infos = await calls.run_all([commands.task_info(f"{queue}:{i}") for i in range(50)])
+    infos = await calls.run_all([one_task.task_info(f"{queue}:{i}") for i in range(50)])
     assert [info.function_name for info in infos if info] == [f"f{i}" for i in range(50)]
 
 
 async def test_more_calls_than_fit_into_a_batch(calls: AsyncRedis, queue: str) -> None:
     number = 2 * BATCH_CALLS + 7
     receipts = await calls.run_all(
-        [commands.enqueue(queue, [NewTask(f"{queue}:{i}", b"", "job")]) for i in range(number)]
+        [enqueueing.enqueue(queue, [NewTask(f"{queue}:{i}", b"", "job")]) for i in range(number)]
     )
     assert [receipt.task_id for (receipt,) in receipts] == [f"{queue}:{i}" for i in range(number)]
-    assert (await calls.run(commands.depth(queue))).queued == number
+    assert (await calls.run(inspecting.depth(queue))).queued == number
 
 
 async def test_any_number_of_coroutines_share_a_connection(
@@ -74,7 +74,7 @@ async def test_any_number_of_coroutines_share_a_connection(
     redis = new_redis(redis_server.address)
     with redis_server.client() as raw:
         before = raw.info("stats")["total_connections_received"]
-        depths = await asyncio.gather(*(redis.run(commands.depth(queue)) for _ in range(500)))
+        depths = await asyncio.gather(*(redis.run(inspecting.depth(queue)) for _ in range(500)))
         after = raw.info("stats")["total_connections_received"]
     await redis.close()
     assert len(depths) == 500
@@ -88,7 +88,7 @@ async def test_no_calls_are_no_trouble(calls: AsyncRedis) -> None:
 async def test_an_error_in_the_middle_of_a_batch_is_its_own_callers(
     calls: AsyncRedis, bench: Bench
 ) -> None:
-    good, bad = commands.depth(bench.queue), broken(bench)
+    good, bad = inspecting.depth(bench.queue), broken(bench)
     replies = await asyncio.gather(
         *(calls.run(call) for call in (good, bad, good)), return_exceptions=True
     )
@@ -103,7 +103,7 @@ async def test_an_error_in_the_middle_of_a_batch_is_its_own_callers(
 async def test_a_call_that_can_not_be_sent_does_not_end_the_traffic(
     calls: AsyncRedis, queue: str
 ) -> None:
-    good = commands.depth(queue)
+    good = inspecting.depth(queue)
     bad = Call("ECHO", (), (None,), parse=lambda reply: reply, is_script=False)  # type: ignore[arg-type]
     replies = await asyncio.gather(calls.run(bad), return_exceptions=True)
     assert isinstance(replies[0], Exception)
@@ -117,10 +117,10 @@ async def test_calls_outlast_a_restart(new_redis_server: NewServer, queue: str) 
     server = new_redis_server(aof=True)
     redis = new_redis(server.address)
     task = NewTask(f"{queue}:1", b"", "job")
-    assert (await redis.run(commands.enqueue(queue, [task])))[0].status is Enqueued.OK
+    assert (await redis.run(enqueueing.enqueue(queue, [task])))[0].status is Enqueued.OK
     server.kill()
-    again = commands.enqueue(queue, [task])
-    second = commands.enqueue(queue, [NewTask(f"{queue}:2", b"", "job")])
+    again = enqueueing.enqueue(queue, [task])
+    second = enqueueing.enqueue(queue, [NewTask(f"{queue}:2", b"", "job")])
     waiting = asyncio.ensure_future(redis.run_all([second, again]))
     await asyncio.sleep(0)
     server.start()
@@ -135,7 +135,7 @@ async def test_a_repeated_enqueue_is_one_task_when_the_reply_was_lost(
     redis = new_redis(proxy.address)
     await redis.connect()
     proxy.hold_replies()
-    waiting = asyncio.ensure_future(redis.run(commands.enqueue(bench.queue, [bench.task("a")])))
+    waiting = asyncio.ensure_future(redis.run(enqueueing.enqueue(bench.queue, [bench.task("a")])))
     await eventually(lambda: bench.pending() == ["a"], "the task arrives")
     proxy.cut()
     proxy.release_replies()
@@ -152,13 +152,13 @@ async def test_a_claim_is_not_repeated(proxy: Proxy, bench: Bench) -> None:
     redis = new_redis(proxy.address)
     await redis.connect()
     proxy.hold_replies()
-    waiting = asyncio.ensure_future(redis.run(commands.claim(bench.queue, "w", 1)))
+    waiting = asyncio.ensure_future(redis.run(claiming.claim(bench.queue, "w", 1)))
     await eventually(lambda: bench.pending() == ["b"], "the claim arrives")
     proxy.cut()
     proxy.release_replies()
     with pytest.raises(RedisUnavailable):
         await waiting
-    assert await redis.run(commands.in_flight(bench.queue, "w")) == [bench.id("a")]
+    assert await redis.run(claiming.in_flight(bench.queue, "w")) == [bench.id("a")]
     await redis.close()
 
 
@@ -168,9 +168,9 @@ async def test_calls_wait_no_longer_than_asked(new_redis_server: NewServer, queu
     await redis.connect()
     server.kill()
     with pytest.raises(RedisUnavailable):
-        await redis.run(commands.depth(queue))
+        await redis.run(inspecting.depth(queue))
     server.start()
-    assert (await redis.run(commands.depth(queue))).queued == 0
+    assert (await redis.run(inspecting.depth(queue))).queued == 0
     await redis.close()
 
 
@@ -185,11 +185,11 @@ async def test_refused_calls_after_a_login_are_tried_less_and_less_often(
     with server.client() as raw:
         before = raw.info("stats")["total_connections_received"]
         with pytest.raises(RedisUnavailable, match="NOREPLICAS"):
-            await redis.run(commands.enqueue(queue, [task]))
+            await redis.run(enqueueing.enqueue(queue, [task]))
         logins = raw.info("stats")["total_connections_received"] - before
         assert 2 <= logins <= 8, "at most 7 pauses that double fit into 2 s"
         raw.config_set("min-replicas-to-write", 0)
-    assert (await redis.run(commands.enqueue(queue, [task])))[0].created
+    assert (await redis.run(enqueueing.enqueue(queue, [task])))[0].created
     await redis.close()
 
 
@@ -199,7 +199,7 @@ async def test_a_half_open_connection_is_given_up(new_redis_server: NewServer, q
     await redis.connect()
     server.pause()
     with pytest.raises(RedisUnavailable):
-        await redis.run(commands.depth(queue))
+        await redis.run(inspecting.depth(queue))
     server.resume()
     await redis.close()
 
@@ -214,10 +214,10 @@ async def test_a_call_behind_a_lost_one_fails_with_it(
         )
         await redis.connect()
         proxy.hold_replies()
-        sent = asyncio.ensure_future(redis.run(commands.depth(queue)))
+        sent = asyncio.ensure_future(redis.run(inspecting.depth(queue)))
         await eventually(lambda: proxy.holding, "its batch has left without the others")
-        behind = asyncio.ensure_future(redis.run(commands.depth(queue)))
-        patient = asyncio.ensure_future(redis.run(commands.depth(queue), retry_for_seconds=LONG))
+        behind = asyncio.ensure_future(redis.run(inspecting.depth(queue)))
+        patient = asyncio.ensure_future(redis.run(inspecting.depth(queue), retry_for_seconds=LONG))
         for call in (sent, behind):
             with pytest.raises(RedisUnavailable):
                 await asyncio.wait_for(call, LONG / 2)
@@ -233,7 +233,7 @@ async def test_a_server_that_hangs_at_the_login_is_given_up(
     server.pause()
     redis = new_redis(server.address, retry_for=0, connect_timeout_seconds=0.2)
     with pytest.raises(RedisUnavailable):
-        await redis.run(commands.depth(queue))
+        await redis.run(inspecting.depth(queue))
     server.resume()
     await redis.close()
 
@@ -247,11 +247,11 @@ async def test_a_caller_that_goes_away_does_not_disturb_the_others(
     redis = new_redis(proxy.address)
     await redis.connect()
     proxy.hold_replies()
-    gone = asyncio.ensure_future(redis.run(commands.enqueue(bench.queue, [bench.task("gone")])))
+    gone = asyncio.ensure_future(redis.run(enqueueing.enqueue(bench.queue, [bench.task("gone")])))
     await eventually(lambda: bench.pending() == ["gone"], "the call is on its way")
-    stays = asyncio.ensure_future(redis.run(commands.enqueue(bench.queue, [bench.task("stays")])))
+    stays = asyncio.ensure_future(redis.run(enqueueing.enqueue(bench.queue, [bench.task("stays")])))
     never_sent = asyncio.ensure_future(
-        redis.run(commands.enqueue(bench.queue, [bench.task("never")]))
+        redis.run(enqueueing.enqueue(bench.queue, [bench.task("never")]))
     )
     await asyncio.sleep(0)
     gone.cancel()
@@ -268,16 +268,16 @@ async def test_closing_fails_what_is_on_its_way(proxy: Proxy, bench: Bench) -> N
     redis = new_redis(proxy.address)
     await redis.connect()
     proxy.hold_replies()
-    sent = asyncio.ensure_future(redis.run(commands.enqueue(bench.queue, [bench.task("a")])))
+    sent = asyncio.ensure_future(redis.run(enqueueing.enqueue(bench.queue, [bench.task("a")])))
     await eventually(lambda: bench.pending() == ["a"], "the call is on its way")
-    waits = asyncio.ensure_future(redis.run(commands.depth(bench.queue)))
+    waits = asyncio.ensure_future(redis.run(inspecting.depth(bench.queue)))
     await asyncio.sleep(0)
     await redis.close()
     for call in (sent, waits):
         with pytest.raises(RedisUnavailable, match="closed"):
             await call
     with pytest.raises(RedisUnavailable, match="closed"):
-        await redis.run(commands.depth(bench.queue))
+        await redis.run(inspecting.depth(bench.queue))
 
 
 async def test_closing_during_an_outage(new_redis_server: NewServer, queue: str) -> None:
@@ -285,7 +285,7 @@ async def test_closing_during_an_outage(new_redis_server: NewServer, queue: str)
     redis = new_redis(server.address)
     await redis.connect()
     server.kill()
-    waits = asyncio.ensure_future(redis.run(commands.depth(queue)))
+    waits = asyncio.ensure_future(redis.run(inspecting.depth(queue)))
     await asyncio.sleep(0)
     await redis.close()
     with pytest.raises(RedisUnavailable, match="closed"):

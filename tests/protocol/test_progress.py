@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.errors import RedisFull
-from identtqueue.protocol import codec, commands, replies
+from identtqueue.protocol import codec, replies
 from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import one_task, reporting
 from identtqueue.task import Progress
 from protocol.bench import FAILURE, Bench
 from protocol.servers import fill
@@ -15,13 +16,13 @@ from protocol.servers import fill
 
 def said(bench: Bench, worker: str, attempt: int, value: object, number: int = 1) -> Call[Ack]:
     data = codec.encode_progress(value)
-    return commands.progress(worker, bench.id("a"), attempt, number, data)
+    return reporting.progress(worker, bench.id("a"), attempt, number, data)
 
 
 def stored(bench: Bench) -> object:
     """Return the progress that a client reads, in both ways."""
-    found = bench.refuses(commands.last_progress(bench.id("a")))
-    info = bench.refuses(commands.task_info(bench.id("a")))
+    found = bench.refuses(one_task.last_progress(bench.id("a")))
+    info = bench.refuses(one_task.task_info(bench.id("a")))
     assert info is not None
     assert info.progress == (found.value if found else None)
     return info.progress
@@ -58,7 +59,7 @@ def test_only_the_owners_running_attempt_is_heard(bench: Bench) -> None:
     for worker, attempt in (("thief", 1), ("w", 0), ("w", 2)):
         assert bench.refuses(said(bench, worker, attempt, "x")) is Ack.LOST
     bench.run(said(bench, "w", 1, "half"))
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, codec.encode_value(1))]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, codec.encode_value(1))]))
     assert bench.refuses(said(bench, "w", 1, "late")) is Ack.LOST
     assert stored(bench) == "half", "it is kept with the result"
 
@@ -79,7 +80,7 @@ def test_a_ghost_is_refused(bench: Bench) -> None:
 def test_a_repeated_task_starts_over(bench: Bench) -> None:
     bench.running("w", "a")
     bench.run(said(bench, "w", 1, "almost"))
-    bench.run(commands.retry(bench.queue, "w", bench.id("a"), 1, 0, FAILURE))
+    bench.run(reporting.retry(bench.queue, "w", bench.id("a"), 1, 0, FAILURE))
     assert stored(bench) == "almost", "how far the failed attempt had got"
     bench.claim("w")
     assert stored(bench) is None
@@ -88,7 +89,7 @@ def test_a_repeated_task_starts_over(bench: Bench) -> None:
 def test_a_dead_letter_keeps_it(bench: Bench) -> None:
     bench.running("w", "a")
     bench.run(said(bench, "w", 1, "page 7"))
-    bench.run(commands.bury(bench.queue, "w", bench.id("a"), 1, FAILURE))
+    bench.run(reporting.bury(bench.queue, "w", bench.id("a"), 1, FAILURE))
     assert stored(bench) == "page 7"
 
 
@@ -99,7 +100,7 @@ def test_a_full_server_takes_none_and_the_task_can_still_end(new_redis_server, q
     with pytest.raises(RedisFull):
         bench.refuses(said(bench, "w", 1, "half"))
     done = [(attempt.task_id, 1, codec.encode_value(1))]
-    assert bench.run(commands.finish(queue, "w", done)) == [Ack.OK]
+    assert bench.run(reporting.finish(queue, "w", done)) == [Ack.OK]
     bench.close()
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import Lease, Recovery
+from identtqueue.protocol.calls import acting, claiming, leasing, one_task, recovering, reporting
 from identtqueue.task import Result, State
 from protocol.bench import MS, TIME, Bench
 
@@ -15,7 +15,7 @@ LATER_MS = 3_600_000
 
 def test_everything_that_a_recovery_writes(bench: Bench) -> None:
     bench.running("w", "a", "b")
-    bench.run(commands.drain(bench.queue, ["w"], stop=True))
+    bench.run(acting.drain(bench.queue, ["w"], stop=True))
 
     recovery = bench.recover("w")
 
@@ -64,8 +64,8 @@ def test_a_lease_that_was_renewed_meanwhile_is_seen(bench: Bench) -> None:
     """`expired` and `recover` are two calls, and the second checks the lease again."""
     bench.running("w", "a")
     bench.lapse("w")
-    assert bench.refuses(commands.expired(bench.queue, bench.now_ms())) == ["w"]
-    assert bench.run(commands.extend(bench.queue, "w", LATER_MS)) is Lease.OK
+    assert bench.refuses(recovering.expired(bench.queue, bench.now_ms())) == ["w"]
+    assert bench.run(leasing.extend(bench.queue, "w", LATER_MS)) is Lease.OK
     assert bench.refuses(bench.recovery("w", waive=False)) == Recovery(lost=False)
 
 
@@ -95,8 +95,8 @@ def test_a_lost_worker_without_tasks_is_only_forgotten(bench: Bench) -> None:
 def test_a_recovered_worker_may_not_go_on(bench: Bench) -> None:
     bench.running("w", "a")
     bench.recover("w")
-    assert bench.refuses(commands.extend(bench.queue, "w", LATER_MS)) is Lease.LOST
-    assert bench.refuses(commands.claim(bench.queue, "w", 1)).status.name == "LOST"
+    assert bench.refuses(leasing.extend(bench.queue, "w", LATER_MS)) is Lease.LOST
+    assert bench.refuses(claiming.claim(bench.queue, "w", 1)).status.name == "LOST"
 
 
 def test_expired_leases_are_listed_oldest_first_and_limited(bench: Bench) -> None:
@@ -104,8 +104,8 @@ def test_expired_leases_are_listed_oldest_first_and_limited(bench: Bench) -> Non
     bench.lapse("v")
     bench.raw.zadd(bench.keys.workers, {"u": 2})
     now_ms = bench.now_ms()
-    assert bench.refuses(commands.expired(bench.queue, now_ms)) == ["v", "u"]
-    assert bench.refuses(commands.expired(bench.queue, now_ms, limit=1)) == ["v"]
+    assert bench.refuses(recovering.expired(bench.queue, now_ms)) == ["v", "u"]
+    assert bench.refuses(recovering.expired(bench.queue, now_ms, limit=1)) == ["v"]
 
 
 # --- the limit of deliveries (see test_suspects) ---
@@ -147,7 +147,7 @@ def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: Bench) -> No
             "unique_ttl": LATER_MS,
         },
     }
-    result = bench.run(commands.await_result(bench.id("poison")))
+    result = bench.run(one_task.await_result(bench.id("poison")))
     assert isinstance(result, Result)
     assert result.failure is not None
     assert result.failure.message == (
@@ -179,9 +179,9 @@ def test_each_task_is_judged_by_its_own_losses(bench: Bench) -> None:
 
 def test_releases_and_failures_are_no_losses(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, 1)]))
     bench.claim("w")
-    bench.run(commands.retry(bench.queue, "w", attempt.task_id, 2, 0, b"\x93\xa1x\xa1y\xa0"))
+    bench.run(reporting.retry(bench.queue, "w", attempt.task_id, 2, 0, b"\x93\xa1x\xa1y\xa0"))
     bench.claim("w")
     recovery = bench.recover("w", limit=3)
     assert (recovery.requeued, recovery.isolated) == ((attempt.task_id,), ())
@@ -211,12 +211,12 @@ def test_a_limit_below_one_is_refused(bench: Bench, limit: int) -> None:
 
 def test_a_task_whose_cancellation_was_asked_for_does_not_run_again(bench: Bench) -> None:
     bench.running("w", "a", "b")
-    bench.run(commands.cancel(bench.id("a")))
+    bench.run(one_task.cancel(bench.id("a")))
 
     recovery = bench.recover("w")
 
     assert recovery == Recovery(lost=True, requeued=(bench.id("b"),), cancelled=(bench.id("a"),))
-    result = bench.run(commands.await_result(bench.id("a")))
+    result = bench.run(one_task.await_result(bench.id("a")))
     assert isinstance(result, Result)
     assert result.state is State.CANCELLED
     assert bench.dump()["task:a (expires)"]["history"] == ["lost"]

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import inspecting, one_task, reporting, scheduling
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
@@ -20,19 +21,19 @@ DAY_MS = 86_400_000
 Report = Callable[[Bench, str, str, int], Call[Any]]
 
 REPORTS: dict[str, Report] = {
-    "finish": lambda bench, worker, task_id, attempt: commands.finish(
+    "finish": lambda bench, worker, task_id, attempt: reporting.finish(
         bench.queue, worker, [(task_id, attempt, codec.encode_value("result"))]
     ),
-    "retry": lambda bench, worker, task_id, attempt: commands.retry(
+    "retry": lambda bench, worker, task_id, attempt: reporting.retry(
         bench.queue, worker, task_id, attempt, LATER_MS, FAILURE
     ),
-    "bury": lambda bench, worker, task_id, attempt: commands.bury(
+    "bury": lambda bench, worker, task_id, attempt: reporting.bury(
         bench.queue, worker, task_id, attempt, FAILURE
     ),
-    "abort": lambda bench, worker, task_id, attempt: commands.abort(
+    "abort": lambda bench, worker, task_id, attempt: reporting.abort(
         bench.queue, worker, task_id, attempt
     ),
-    "release": lambda bench, worker, task_id, attempt: commands.release(
+    "release": lambda bench, worker, task_id, attempt: reporting.release(
         bench.queue, worker, [(task_id, attempt)]
     ),
 }
@@ -105,7 +106,7 @@ def test_counters_never_fall_when_the_clock_of_redis_steps_back(bench: Bench, na
     assert attempt.waited_ms == 0
     bench.raw.hset(key, "started_at", later)
     assert ack_of(bench.run(REPORTS[name](bench, "w", attempt.task_id, 1))) is Ack.OK
-    counters = bench.run(commands.depth(bench.queue)).counters
+    counters = bench.run(inspecting.depth(bench.queue)).counters
     assert (counters["wait_ms"], counters["run_ms"]) == (0, 0)
 
 
@@ -173,7 +174,7 @@ def test_a_report_after_the_recovery_is_refused_however_late(
         assert attempt.number == ghost.number + 1
         if stage == "ended elsewhere":
             done = [(attempt.task_id, attempt.number, codec.encode_value("theirs"))]
-            bench.run(commands.finish(bench.queue, "w", done))
+            bench.run(reporting.finish(bench.queue, "w", done))
 
     answer = ack_of(bench.refuses(report(bench, "ghost", ghost.task_id, ghost.number)))
 
@@ -194,7 +195,7 @@ def test_only_the_first_report_counts(bench: Bench, first: str, report: Report) 
 def test_the_same_worker_with_an_older_attempt_is_refused(bench: Bench, report: Report) -> None:
     """The worker has released the task and claimed it again."""
     (old,) = bench.running("w", "a")
-    bench.run(commands.release(bench.queue, "w", [(old.task_id, old.number)]))
+    bench.run(reporting.release(bench.queue, "w", [(old.task_id, old.number)]))
     bench.claim("w")
     call = report(bench, "w", old.task_id, old.number)
     assert ack_of(bench.refuses(call)) is Ack.LOST
@@ -205,12 +206,12 @@ def test_the_same_worker_with_an_older_attempt_is_refused(bench: Bench, report: 
 
 def test_a_batch_of_results_is_answered_one_by_one(bench: Bench) -> None:
     attempts = bench.running("w", "a", "b", "c")
-    bench.run(commands.release(bench.queue, "w", [(attempts[1].task_id, 1)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempts[1].task_id, 1)]))
     batch = [(a.task_id, a.number, codec.encode_value(a.task_id)) for a in attempts]
     batch.append((bench.id("never"), 1, b"\xc0"))
     batch.append(batch[0])
 
-    acks = bench.run(commands.finish(bench.queue, "w", batch))
+    acks = bench.run(reporting.finish(bench.queue, "w", batch))
 
     assert acks == [Ack.OK, Ack.LOST, Ack.OK, Ack.MISSING, Ack.DONE]
     assert bench.dump()["stats"]["succeeded"] == 2
@@ -223,7 +224,7 @@ def test_released_tasks_keep_their_order_at_the_head(bench: Bench) -> None:
     pairs = [(a.task_id, a.number) for a in attempts]
     pairs.insert(1, (bench.id("never"), 1))
 
-    acks = bench.run(commands.release(bench.queue, "w", pairs))
+    acks = bench.run(reporting.release(bench.queue, "w", pairs))
 
     assert acks == [Ack.OK, Ack.MISSING, Ack.OK, Ack.OK]
     assert bench.pending() == ["a", "b", "c", "d"]
@@ -231,7 +232,7 @@ def test_released_tasks_keep_their_order_at_the_head(bench: Bench) -> None:
 
 def test_a_release_charges_nothing(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, 1)]))
     (again,) = bench.claim("w")
     assert (again.number, again.failures, again.losses) == (2, 0, 0)
 
@@ -250,14 +251,14 @@ def end(bench: Bench, attempt: Attempt, how: str) -> None:
 def test_the_end_can_be_read(bench: Bench, how: str, state: State) -> None:
     (attempt,) = bench.running("w", "a")
     end(bench, attempt, how)
-    result = bench.refuses(commands.await_result(attempt.task_id))
+    result = bench.refuses(one_task.await_result(attempt.task_id))
     failures = {
         State.FAILED: Failure("ValueError", "no", "trace"),
         State.CANCELLED: Failure("Cancelled", "cancelled on request"),
     }
     value = "result" if state is State.SUCCEEDED else None
     assert result == Result(attempt.task_id, state, value, failures.get(state))
-    info = bench.refuses(commands.task_info(attempt.task_id))
+    info = bench.refuses(one_task.task_info(attempt.task_id))
     assert info is not None
     assert (info.state, info.attempt, info.owner) == (state, 1, "w")
     assert info.started_at_ms is not None
@@ -288,7 +289,7 @@ def test_dead_letters_that_have_expired_are_forgotten(bench: Bench) -> None:
     end(bench, new, "bury")
     bench.raw.delete(bench.keys.task(old.task_id))  # the week is over
     bench.raw.zadd(bench.keys.dead, {old.task_id: bench.now_ms() - 7 * DAY_MS})
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     assert bench.dump()["dead"] == {"new": TIME}
 
 
@@ -326,21 +327,21 @@ def test_a_retry_that_is_reported_again_is_recognised_however_late(bench: Bench)
     call = REPORTS["retry"](bench, "w", attempt.task_id, 1)
     assert bench.run(call) is Ack.OK
     bench.fall_due("a")
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     assert bench.refuses(call) is Ack.DONE
     bench.claim("w")
     assert bench.refuses(call) is Ack.DONE
-    bench.run(commands.finish(bench.queue, "w", [(attempt.task_id, 2, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(attempt.task_id, 2, b"\xc0")]))
     assert bench.refuses(call) is Ack.DONE
 
 
 def test_a_retry_that_was_not_reported_before_is_not(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, 1)]))
     assert bench.refuses(REPORTS["retry"](bench, "w", attempt.task_id, 1)) is Ack.LOST
 
 
 def test_a_retry_without_delay_runs_again_at_once(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    bench.run(commands.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE))
+    bench.run(reporting.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE))
     assert [again.number for again in bench.claim("w")] == [2]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from identtqueue.protocol import acting, commands, replies
+from identtqueue.protocol import replies
 from identtqueue.protocol.answers import Ack, Cancelled, CronInfo, CronPaused, Enqueued, Planned
+from identtqueue.protocol.calls import acting, inspecting, one_task, reporting, scheduling
 from identtqueue.task import Result, State
 from protocol.bench import FAILURE, Bench
 
@@ -17,7 +18,7 @@ def plan(
 ) -> Planned:
     fires = {bench.id(name): bench.now_ms() + LATER_MS for name in names}
     task = bench.task(definition, **options)
-    return bench.run(commands.schedule(bench.queue, entry, definition, task, fires))
+    return bench.run(scheduling.schedule(bench.queue, entry, definition, task, fires))
 
 
 def scheduled(bench: Bench) -> set[str]:
@@ -40,7 +41,7 @@ def test_a_firing_is_planned_once(bench: Bench) -> None:
     assert plan(bench, "v1", "a", "b") is Planned.OK
     assert plan(bench, "v1", "b", "c") is Planned.OK
     assert scheduled(bench) == {"a", "b", "c"}
-    assert bench.run(commands.depth(bench.queue)).counters["enqueued"] == 3
+    assert bench.run(inspecting.depth(bench.queue)).counters["enqueued"] == 3
 
 
 def test_a_new_definition_replaces_what_is_planned(bench: Bench) -> None:
@@ -59,7 +60,7 @@ def test_an_old_definition_does_not_come_back_while_the_new_one_is_kept(bench: B
     """Old and new workers run side by side during a rollout, and old ones may restart."""
     plan(bench, "v1", "a")
     plan(bench, "v2", "b")
-    old = commands.schedule(bench.queue, "tick", "v1", bench.task("v1"), {bench.id("a"): 2**50})
+    old = scheduling.schedule(bench.queue, "tick", "v1", bench.task("v1"), {bench.id("a"): 2**50})
     assert bench.refuses(old) is Planned.REPLACED
     assert scheduled(bench) == {"b"}
 
@@ -86,7 +87,7 @@ def forget(bench: Bench) -> None:
 def test_a_cancelled_firing_stays_cancelled(bench: Bench) -> None:
     """It stays cancelled after its hash has expired, and under another definition."""
     plan(bench, "v1", "a")
-    assert bench.run(commands.cancel(bench.id("a"))) is Cancelled.OK
+    assert bench.run(one_task.cancel(bench.id("a"))) is Cancelled.OK
     plan(bench, "v1", "a")
     assert state(bench, "a") == "cancelled"
     bench.raw.delete(bench.keys.task(bench.id("a")))
@@ -99,7 +100,7 @@ def test_who_waits_for_a_replaced_firing_is_told(bench: Bench) -> None:
     plan(bench, "v1", "a")
     with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(bench.queue)
-        bench.run(commands.await_result(bench.id("a"), bench.queue))
+        bench.run(one_task.await_result(bench.id("a"), bench.queue))
         plan(bench, "v2", "b")
         message = None
         while message is None:
@@ -117,7 +118,7 @@ def test_firings_that_were_missed_run_once(bench: Bench) -> None:
     bench.register("w")
     ran = bench.names(attempt.task_id for attempt in bench.claim("w"))
     assert ran == ["other", "c"]
-    result = bench.run(commands.await_result(bench.id("a")))
+    result = bench.run(one_task.await_result(bench.id("a")))
     assert isinstance(result, Result)
     assert result.failure is not None
     assert result.failure.type == "Missed"
@@ -127,7 +128,7 @@ def test_firings_that_are_hardly_late_all_run(bench: Bench) -> None:
     """All workers may be busy for the time between two rounds of upkeep."""
     plan(bench, "v1", "a", "b")
     due(bench, "a", "b", late_ms=0)
-    assert bench.run(commands.promote(bench.queue)).moved == 2
+    assert bench.run(scheduling.promote(bench.queue)).moved == 2
     assert bench.pending() == ["a", "b"]
 
 
@@ -136,7 +137,7 @@ def test_a_retry_is_no_firing(bench: Bench) -> None:
     due(bench, "a")
     bench.register("w")
     (attempt,) = bench.claim("w")
-    bench.run(commands.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE))
+    bench.run(reporting.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE))
     due(bench, "a", "b")
     assert bench.names(attempt.task_id for attempt in bench.claim("w")) == ["a", "b"]
 
@@ -151,7 +152,7 @@ def test_a_unique_key_is_taken_when_it_fires(bench: Bench) -> None:
     assert bench.claim("w") == []
     assert state(bench, "b") == "cancelled"
     assert bench.run(
-        commands.finish(bench.queue, "w", [(attempt.task_id, attempt.number, b"\xc0")])
+        reporting.finish(bench.queue, "w", [(attempt.task_id, attempt.number, b"\xc0")])
     ) == [Ack.OK]
     due(bench, "c")
     assert bench.names(attempt.task_id for attempt in bench.claim("w")) == ["c"]
@@ -168,7 +169,7 @@ def test_a_missed_firing_runs_only_until_it_expires(bench: Bench) -> None:
     fires = bench.now_ms() + 250
     for name, expires in (("useful", 60_000), ("too-late", 1)):
         task = bench.task(name, expires=expires)
-        bench.run(commands.schedule(bench.queue, name, "v1", task, {bench.id(name): fires}))
+        bench.run(scheduling.schedule(bench.queue, name, "v1", task, {bench.id(name): fires}))
     while bench.now_ms() <= fires + 1:
         pass
     bench.register("w")
@@ -178,7 +179,7 @@ def test_a_missed_firing_runs_only_until_it_expires(bench: Bench) -> None:
 
 
 def test_a_time_that_has_passed_is_not_planned(bench: Bench) -> None:
-    past = commands.schedule(bench.queue, "tick", "v1", bench.task("v1"), {bench.id("a"): 1})
+    past = scheduling.schedule(bench.queue, "tick", "v1", bench.task("v1"), {bench.id("a"): 1})
     assert bench.run(past) is Planned.OK
     assert scheduled(bench) == set()
 
@@ -187,15 +188,15 @@ def test_a_time_that_has_passed_is_not_planned(bench: Bench) -> None:
 
 
 def pause(bench: Bench, note: bytes = b"") -> CronPaused:
-    return bench.run(acting.pause_cron(bench.queue, "tick", stop=True, note=note))
+    return bench.run(scheduling.pause_cron(bench.queue, "tick", stop=True, note=note))
 
 
 def resume(bench: Bench) -> CronPaused:
-    return bench.run(acting.pause_cron(bench.queue, "tick", stop=False))
+    return bench.run(scheduling.pause_cron(bench.queue, "tick", stop=False))
 
 
 def entry(bench: Bench) -> CronInfo:
-    (found,) = bench.run(acting.schedules(bench.queue))
+    (found,) = bench.run(scheduling.schedules(bench.queue))
     return found
 
 
@@ -207,7 +208,7 @@ def test_a_pause_withdraws_what_is_planned_and_lets_nothing_be_planned(bench: Be
     assert bench.field("a", "state") is None
     assert plan(bench, "v1", "b", "c") is Planned.SUSPENDED
     assert scheduled(bench) == {"other"}
-    again = acting.pause_cron(bench.queue, "tick", stop=True)
+    again = scheduling.pause_cron(bench.queue, "tick", stop=True)
     assert bench.refuses(again) is CronPaused.AS_BEFORE
     (audited,) = bench.run(acting.audit(bench.queue, 10))
     assert (audited.who, audited.act, audited.what) == ("ada", "pause_cron", "tick")
@@ -225,7 +226,7 @@ def test_a_resume_plans_at_once_what_the_workers_would_have_planned(bench: Bench
     assert bench.field("b", "expires_at") == str(fires + 1000)
     assert bench.token()
     assert plan(bench, "v1", "a", "b") is Planned.OK
-    back = acting.pause_cron(bench.queue, "tick", stop=False)
+    back = scheduling.pause_cron(bench.queue, "tick", stop=False)
     assert bench.refuses(back) is CronPaused.AS_BEFORE
 
 
@@ -246,7 +247,7 @@ def test_a_pause_outlives_a_new_definition(bench: Bench) -> None:
 
 def test_a_firing_that_was_cancelled_is_not_planned_by_a_resume(bench: Bench) -> None:
     plan(bench, "v1", "a", "b")
-    bench.run(commands.cancel(bench.id("a")))
+    bench.run(one_task.cancel(bench.id("a")))
     pause(bench)
     resume(bench)
     assert scheduled(bench) == {"b"}
@@ -256,7 +257,7 @@ def test_who_waits_for_a_firing_of_a_paused_schedule_is_told(bench: Bench) -> No
     plan(bench, "v1", "a")
     with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe(bench.queue)
-        bench.run(commands.await_result(bench.id("a"), bench.queue))
+        bench.run(one_task.await_result(bench.id("a"), bench.queue))
         pause(bench)
         message = None
         while message is None:
@@ -268,9 +269,9 @@ def test_who_waits_for_a_firing_of_a_paused_schedule_is_told(bench: Bench) -> No
 
 
 def test_what_is_listed_of_a_schedule(bench: Bench) -> None:
-    assert bench.run(acting.schedules(bench.queue)) == []
+    assert bench.run(scheduling.schedules(bench.queue)) == []
     fires = bench.now_ms() + LATER_MS
-    call = commands.schedule(
+    call = scheduling.schedule(
         bench.queue,
         "tick",
         "v1",
@@ -284,11 +285,11 @@ def test_what_is_listed_of_a_schedule(bench: Bench) -> None:
     assert (found.name, found.job, found.expression) == ("tick", "report", "*/5 * * * *")
     assert (found.zone, found.next_ms, found.last_ms) == ("Europe/Berlin", fires, None)
     assert (found.paused, abs(found.declared_ms - bench.now_ms()) < 60_000) == (False, True)
-    bench.run(commands.cancel(bench.id("a")))
+    bench.run(one_task.cancel(bench.id("a")))
     assert entry(bench).next_ms == fires + 1, "the next one that fires"
     due(bench, "b", late_ms=0)
     late = int(bench.raw.zscore(bench.keys.scheduled, bench.id("b")) or 0)
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     assert (entry(bench).next_ms, entry(bench).last_ms) == (None, late)
 
 
@@ -304,7 +305,7 @@ def test_the_last_of_the_missed_firings_is_the_last_one(bench: Bench) -> None:
 def test_a_schedule_that_no_worker_declares_is_forgotten(bench: Bench) -> None:
     plan(bench, "v1", "a")
     forget(bench)
-    assert bench.run(acting.schedules(bench.queue)) == []
+    assert bench.run(scheduling.schedules(bench.queue)) == []
     plan(bench, "v1", "other", entry="other")
     assert set(bench.raw.hkeys(bench.keys.cron)) == {b"other", b"call:other"}
 
@@ -312,7 +313,7 @@ def test_a_schedule_that_no_worker_declares_is_forgotten(bench: Bench) -> None:
 def test_a_schedule_runs_now(bench: Bench) -> None:
     plan(bench, "v1", "a", ttl=5000, expires=60_000)
     pause(bench)
-    call = acting.run_cron(bench.queue, "tick", note=acting.new_note("ada", "run_cron", "tick"))
+    call = scheduling.run_cron(bench.queue, "tick", note=acting.new_note("ada", "run_cron", "tick"))
     receipt = bench.run(call)
     assert receipt is not None
     assert receipt.created
@@ -325,20 +326,20 @@ def test_a_schedule_runs_now(bench: Bench) -> None:
     bench.register("w")
     (attempt,) = bench.claim("w")
     assert b"v1" in attempt.payload
-    assert bench.run(commands.depth(bench.queue)).counters["enqueued"] == 2
+    assert bench.run(inspecting.depth(bench.queue)).counters["enqueued"] == 2
 
 
 def test_a_schedule_runs_now_unless_its_unique_key_is_held(bench: Bench) -> None:
     plan(bench, "v1", "a", unique="key", unique_ttl=LATER_MS)
-    first = bench.run(acting.run_cron(bench.queue, "tick"))
+    first = bench.run(scheduling.run_cron(bench.queue, "tick"))
     assert first is not None
-    second = bench.refuses(acting.run_cron(bench.queue, "tick"))
+    second = bench.refuses(scheduling.run_cron(bench.queue, "tick"))
     assert second is not None
     assert (second.task_id, second.status) == (first.task_id, Enqueued.UNIQUE)
 
 
 def test_an_unknown_schedule(bench: Bench) -> None:
-    assert bench.refuses(acting.run_cron(bench.queue, "tick")) is None
+    assert bench.refuses(scheduling.run_cron(bench.queue, "tick")) is None
     for stop in (True, False):
-        call = acting.pause_cron(bench.queue, "tick", stop=stop)
+        call = scheduling.pause_cron(bench.queue, "tick", stop=stop)
         assert bench.refuses(call) is CronPaused.MISSING

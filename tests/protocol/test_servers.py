@@ -17,9 +17,17 @@ from identtqueue.errors import (
     RedisTooOld,
     RedisUnavailable,
 )
-from identtqueue.protocol import commands, scripts
+from identtqueue.protocol import scripts
 from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.calls import (
+    claiming,
+    enqueueing,
+    inspecting,
+    one_task,
+    reporting,
+    scheduling,
+)
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.connection import AsyncRedis
@@ -39,12 +47,12 @@ async def error_of(settings: RedisSettings, how: str) -> RedisError:
     if how == "blocking":
         blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
         with pytest.raises(RedisError) as caught:
-            blocking.run(commands.depth("q"))
+            blocking.run(inspecting.depth("q"))
         blocking.close()
         return caught.value
     asyncio_ = async_redis(settings, client_name="tests", retry_for_seconds=0)
     with pytest.raises(RedisError) as caught:
-        await (asyncio_.connect() if how == "connect" else asyncio_.run(commands.depth("q")))
+        await (asyncio_.connect() if how == "connect" else asyncio_.run(inspecting.depth("q")))
     await asyncio_.close()
     return caught.value
 
@@ -70,7 +78,7 @@ def test_a_full_server_can_load_the_scripts(new_redis_server: NewServer, queue: 
     fill(bench.raw)
     bench.raw.script_flush()
     done = [(attempt.task_id, attempt.number, b"\xc0")]
-    assert bench.run(commands.finish(bench.queue, "w", done)) == [Ack.OK]
+    assert bench.run(reporting.finish(bench.queue, "w", done)) == [Ack.OK]
     bench.close()
 
 
@@ -171,7 +179,7 @@ async def test_a_user_that_may_not_run_scripts(locked_server: RedisServer, how: 
 def test_the_right_password(locked_server: RedisServer, queue: str) -> None:
     settings = RedisSettings(address=locked_server.address, password="open")
     redis = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
-    assert redis.run(commands.depth(queue)).queued == 0
+    assert redis.run(inspecting.depth(queue)).queued == 0
     redis.close()
 
 
@@ -201,7 +209,7 @@ async def test_a_replica_counts_as_unavailable(
 ) -> None:
     server = new_redis_server()
     settings = RedisSettings(address=server.address)
-    call = commands.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")])
+    call = enqueueing.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")])
     with server.client() as raw:
         raw.replicaof("127.0.0.1", str(free_port()))
         if how == "blocking":
@@ -233,7 +241,7 @@ async def test_a_call_outlasts_a_failover(new_redis_server: NewServer, queue: st
             retry_for_seconds=60,
             pause=promote_the_replica,
         )
-        redis.run(commands.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")]))
+        redis.run(enqueueing.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")]))
         redis.close()
     assert len(pauses) == 1
 
@@ -255,7 +263,7 @@ def test_each_script_is_loaded_again(bench: Bench, name: str) -> None:
 async def test_a_flush_in_the_middle_of_traffic(
     calls: AsyncRedis, bench: Bench, queue: str
 ) -> None:
-    batch = [commands.depth(queue), commands.promote(queue), commands.wake(queue)]
+    batch = [inspecting.depth(queue), scheduling.promote(queue), claiming.wake(queue)]
     for _ in range(3):
         bench.raw.script_flush()
         await calls.run_all(batch)
@@ -263,9 +271,9 @@ async def test_a_flush_in_the_middle_of_traffic(
         bench.redis.run_all(batch)
     bench.raw.script_flush()
     mixed = [
-        commands.task_info(f"{queue}:a"),
-        commands.depth(queue),
-        commands.task_info(f"{queue}:b"),
+        one_task.task_info(f"{queue}:a"),
+        inspecting.depth(queue),
+        one_task.task_info(f"{queue}:b"),
     ]
     replies = await calls.run_all(mixed)
     assert replies[0] is replies[2] is None

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import redis
 
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import inspecting
 from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from testing.proxy import Proxy
@@ -47,7 +47,7 @@ async def test_a_connection_to_a_loading_redis_is_kept(
             for _ in range(CLIENTS)
         ]
         shared = blocking_redis(settings, client_name="tests", retry_for_seconds=LONG_SECONDS)
-        call = commands.depth("q")
+        call = inspecting.depth("q")
         with ThreadPoolExecutor(THREADS) as pool:
             threads = [pool.submit(shared.run, call) for _ in range(THREADS)]
             depths = await asyncio.gather(*(client.run(call) for client in clients))
@@ -78,7 +78,7 @@ async def test_threads_that_share_a_client_reconnect_together() -> None:
     settings = RedisSettings(address=f"redis://127.0.0.1:{nobody.port}")
     shared = blocking_redis(settings, client_name="tests", retry_for_seconds=2)
     with ThreadPoolExecutor(THREADS) as pool:
-        threads = [pool.submit(shared.run, commands.depth("q")) for _ in range(THREADS)]
+        threads = [pool.submit(shared.run, inspecting.depth("q")) for _ in range(THREADS)]
         errors = await asyncio.gather(
             *(asyncio.wrap_future(thread) for thread in threads), return_exceptions=True
         )

@@ -5,8 +5,18 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack, Cancelled, Recovery
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    inspecting,
+    listing,
+    one_task,
+    reporting,
+    scheduling,
+)
 from protocol.bench import FAILURE, Bench
 
 
@@ -48,13 +58,13 @@ def test_only_the_culprits_are_buried(
             bench.recover(worker, limit=max_deliveries)
         elif attempts:
             done = [(attempt.task_id, attempt.number, b"\xc0") for attempt in attempts]
-            assert set(bench.run(commands.finish(bench.queue, worker, done))) == {Ack.OK}
+            assert set(bench.run(reporting.finish(bench.queue, worker, done))) == {Ack.OK}
         else:
             break
-    depth = bench.run(commands.depth(bench.queue))
+    depth = bench.run(inspecting.depth(bench.queue))
     assert (depth.dead, depth.queued) == (poisons, 0)
     assert depth.counters.get("succeeded", 0) == innocents
-    assert set(bench.names(bench.run(commands.dead_letters(bench.queue, 0, 99)))) == culprits
+    assert set(bench.names(bench.run(listing.dead_letters(bench.queue, 0, 99)))) == culprits
     if poisons == 1:
         assert crashes <= max_deliveries + 1
     assert crashes <= poisons * max_deliveries + min(2, max_deliveries)
@@ -97,7 +107,7 @@ def test_an_idle_worker_gets_one_suspect_and_nothing_else(bench: Bench) -> None:
     make_suspects(bench, "a", "b")
     bench.enqueue("other")
     bench.register("w")
-    claimed = bench.run(commands.claim(bench.queue, "w", 10, idle=True))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 10, idle=True))
     (attempt,) = claimed.attempts
     assert attempt.alone
     assert claimed.suspects == 1
@@ -109,7 +119,7 @@ def test_a_busy_worker_gets_the_others(bench: Bench) -> None:
     make_suspects(bench, "a")
     bench.enqueue("other")
     bench.register("w")
-    claimed = bench.run(commands.claim(bench.queue, "w", 10))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 10))
     assert bench.names(attempt.task_id for attempt in claimed.attempts) == ["other"]
     assert (claimed.suspects, claimed.pending, claimed.hold_ms) == (1, 0, None)
 
@@ -119,18 +129,18 @@ def test_one_worker_at_a_time_becomes_idle_for_a_suspect_that_waits(bench: Bench
     bench.enqueue("other")
     bench.wait_long([bench.id("a")])
     bench.register("v", "w")
-    first = bench.run(commands.claim(bench.queue, "v", 10))
+    first = bench.run(claiming.claim(bench.queue, "v", 10))
     assert first.attempts == ()
     assert first.hold_ms is not None
     assert 0 < first.hold_ms <= 3_600_000
-    second = bench.run(commands.claim(bench.queue, "w", 10))
+    second = bench.run(claiming.claim(bench.queue, "w", 10))
     assert bench.names(attempt.task_id for attempt in second.attempts) == ["other"]
-    again = bench.run(commands.claim(bench.queue, "v", 0))
+    again = bench.run(claiming.claim(bench.queue, "v", 0))
     assert again.hold_ms is not None, "until it is idle, or its time is over"
     (attempt,) = bench.claim("v", idle=True)
     assert attempt.alone
-    bench.run(commands.finish(bench.queue, "v", [(attempt.task_id, attempt.number, b"\xc0")]))
-    assert bench.run(commands.claim(bench.queue, "v", 0)).hold_ms is None
+    bench.run(reporting.finish(bench.queue, "v", [(attempt.task_id, attempt.number, b"\xc0")]))
+    assert bench.run(claiming.claim(bench.queue, "v", 0)).hold_ms is None
 
 
 @pytest.mark.parametrize("gone", ["lost", "draining"])
@@ -138,13 +148,13 @@ def test_another_one_becomes_idle_in_the_place_of_one_that_can_not(bench: Bench,
     make_suspects(bench, "a")
     bench.wait_long([bench.id("a")])
     bench.register("v", "w")
-    assert bench.run(commands.claim(bench.queue, "v", 10)).hold_ms
-    assert bench.run(commands.claim(bench.queue, "w", 10)).hold_ms is None
+    assert bench.run(claiming.claim(bench.queue, "v", 10)).hold_ms
+    assert bench.run(claiming.claim(bench.queue, "w", 10)).hold_ms is None
     if gone == "lost":
         bench.recover("v")
     else:
-        bench.run(commands.drain(bench.queue, ["v"], stop=True))
-    assert bench.run(commands.claim(bench.queue, "w", 10)).hold_ms
+        bench.run(acting.drain(bench.queue, ["v"], stop=True))
+    assert bench.run(claiming.claim(bench.queue, "w", 10)).hold_ms
 
 
 def test_how_long_one_holds_back_grows_with_the_wait(bench: Bench) -> None:
@@ -155,7 +165,7 @@ def test_how_long_one_holds_back_grows_with_the_wait(bench: Bench) -> None:
     for waited_ms in (4_000, 60_000):
         since = bench.now_ms() - waited_ms
         bench.raw.hset(bench.keys.task(bench.id("a")), "pending_since", since)
-        holds.append(bench.run(commands.claim(bench.queue, "w", 1)).hold_ms)
+        holds.append(bench.run(claiming.claim(bench.queue, "w", 1)).hold_ms)
         bench.raw.delete(bench.keys.isolating)
     assert holds[0] == 5_000
     assert holds[1] is not None
@@ -166,7 +176,7 @@ def test_a_suspect_that_fails_is_none_any_more(bench: Bench) -> None:
     make_suspects(bench, "a")
     bench.register("w")
     (attempt,) = bench.claim("w", idle=True)
-    bench.run(commands.retry(bench.queue, "w", attempt.task_id, attempt.number, 0, FAILURE))
+    bench.run(reporting.retry(bench.queue, "w", attempt.task_id, attempt.number, 0, FAILURE))
     (again,) = bench.claim("w")
     assert (again.alone, again.losses) == (False, 0)
 
@@ -175,7 +185,7 @@ def test_a_suspect_that_is_released_stays_one(bench: Bench) -> None:
     make_suspects(bench, "a", "b")
     bench.register("w")
     (attempt,) = bench.claim("w", idle=True)
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
     (again,) = bench.claim("w", idle=True)
     assert (again.task_id, again.alone) == (attempt.task_id, True), "and comes first"
 
@@ -183,11 +193,11 @@ def test_a_suspect_that_is_released_stays_one(bench: Bench) -> None:
 def test_suspects_are_cancelled_and_counted_as_any(bench: Bench) -> None:
     make_suspects(bench, "a", "b")
     bench.wait_long([bench.id("a"), bench.id("b")])
-    depth = bench.run(commands.depth(bench.queue))
+    depth = bench.run(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held) == (2, 0)
     assert depth.oldest_wait_ms is not None
     assert depth.oldest_wait_ms >= 3_600_000
-    assert bench.run(commands.cancel(bench.id("a"))) is Cancelled.OK
+    assert bench.run(one_task.cancel(bench.id("a"))) is Cancelled.OK
     assert suspects(bench) == ["b"]
     bench.register("w")
     (attempt,) = bench.claim("w", idle=True)
@@ -198,12 +208,12 @@ def test_a_token_is_pushed_for_suspects(bench: Bench) -> None:
     """Recovery and upkeep both push a token: a busy worker may have taken the first one."""
     make_suspects(bench, "a")
     bench.take_token()
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     bench.take_token()
-    assert bench.run(commands.wake(bench.queue)) == 1
+    assert bench.run(claiming.wake(bench.queue)) == 1
     bench.take_token()
-    bench.run(commands.pause(bench.queue, stop=True))
-    bench.run(commands.pause(bench.queue, stop=False))
+    bench.run(acting.pause(bench.queue, stop=True))
+    bench.run(acting.pause(bench.queue, stop=False))
     assert bench.token()
 
 
@@ -223,7 +233,7 @@ def test_a_suspect_keeps_its_slot(bench: Bench) -> None:
     (attempt,) = bench.claim("w", idle=True)
     assert (attempt.task_id, bench.counted("job")) == (bench.id("a"), {"a"})
     done = [(attempt.task_id, attempt.number, codec.encode_value(None))]
-    bench.run(commands.finish(bench.queue, "w", done))
+    bench.run(reporting.finish(bench.queue, "w", done))
     (attempt,) = bench.claim("w")
     assert attempt.task_id == bench.id("b")
 
@@ -233,7 +243,7 @@ def test_a_cancelled_suspect_gives_its_slot_back(bench: Bench) -> None:
     bench.enqueue("a", "b")
     bench.claim("v")
     bench.recover("v", limit=1)
-    assert bench.run(commands.cancel(bench.id("a"))) is Cancelled.OK
+    assert bench.run(one_task.cancel(bench.id("a"))) is Cancelled.OK
     bench.register("w")
     (attempt,) = bench.claim("w")
     assert attempt.task_id == bench.id("b")
@@ -244,7 +254,7 @@ def test_upkeep_leaves_a_suspects_slot_alone(bench: Bench) -> None:
     bench.enqueue("a", "b")
     bench.claim("v")
     bench.recover("v", limit=1)
-    bench.run(commands.promote(bench.queue))
+    bench.run(scheduling.promote(bench.queue))
     assert bench.counted("job") == {"a"}
 
 
@@ -253,16 +263,16 @@ def test_a_rate_limit_holds_for_suspects_too(bench: Bench) -> None:
     paced = JobLimits(rate_limit=RateLimit(1, per_seconds=1000, burst=1))
     bench.register("v", paced=paced)
     tasks = [bench.task("a", "paced"), bench.task("b")]
-    bench.redis.run(commands.enqueue(bench.queue, tasks))
+    bench.redis.run(enqueueing.enqueue(bench.queue, tasks))
     bench.claim("v")
     bench.recover("v", limit=1)
     bench.wait_long([bench.id("a")])
     bench.register("w")
-    bench.run(commands.release(bench.queue, "w", []))
+    bench.run(reporting.release(bench.queue, "w", []))
     (first,) = bench.claim("w", idle=True)
     assert first.task_id == bench.id("b")
-    bench.run(commands.finish(bench.queue, "w", [(first.task_id, first.number, b"\xc0")]))
-    claimed = bench.run(commands.claim(bench.queue, "w", 1, idle=True))
+    bench.run(reporting.finish(bench.queue, "w", [(first.task_id, first.number, b"\xc0")]))
+    claimed = bench.run(claiming.claim(bench.queue, "w", 1, idle=True))
     assert (claimed.attempts, claimed.suspects, claimed.hold_ms) == ((), 1, None)
     assert claimed.next_due_ms is not None
     assert claimed.next_due_ms <= 1_000_000

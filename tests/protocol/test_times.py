@@ -12,9 +12,24 @@ from typing import Any, Final
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import acting, codec, commands, counting, listing, record
+from identtqueue.protocol import codec, counting
 from identtqueue.protocol.call import Call, NewTask
-from identtqueue.protocol.listing import Place
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    enqueueing,
+    inspecting,
+    leasing,
+    listing,
+    moving,
+    one_task,
+    record,
+    recovering,
+    registry,
+    reporting,
+    scheduling,
+)
+from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.states import CALLERS
 from identtqueue.protocol.submission import BATCH_TASKS
 from identtqueue.task import Attempt, Failure, Task
@@ -109,7 +124,7 @@ def stage(new_redis_server: Callable[..., RedisServer], queue: str) -> Iterator[
     stage.bench.register("w")
     for i in range(8):
         tasks = [stage.bench.task(f"reference{i}-{j}") for j in range(400)]
-        stage.run(commands.enqueue(queue, tasks), REFERENCE)
+        stage.run(enqueueing.enqueue(queue, tasks), REFERENCE)
         stage.raw.delete(stage.bench.keys.pending)
     yield stage
     stage.close()
@@ -134,45 +149,45 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         return [(a.task_id, a.number) for a in attempts]
 
     for _ in range(3):
-        run(commands.enqueue(queue, new(BATCH_TASKS)), f"enqueue, a batch of {BATCH_TASKS}")
-        run(commands.promote(queue), "promote, 100,000 due, old dead letters")
+        run(enqueueing.enqueue(queue, new(BATCH_TASKS)), f"enqueue, a batch of {BATCH_TASKS}")
+        run(scheduling.promote(queue), "promote, 100,000 due, old dead letters")
     stage.raw.delete(bench.keys.dead)
     stage.fill("dead", 3_000)
     now_ms = bench.now_ms()
     stage.raw.zadd(bench.keys.dead, {f"{queue}:dead{i}": now_ms + i for i in range(3_000)})
     while stage.raw.zcard(bench.keys.scheduled) > 90_000:
-        run(commands.promote(queue), "promote, 100,000 due")
+        run(scheduling.promote(queue), "promote, 100,000 due")
     for i in range(20):
         middle, last = MILLION // 2 + i, MILLION - 1 - i
         for position in (i, middle, last):
-            run(commands.cancel(f"{queue}:pending{position}"))
-        (receipt,) = run(commands.enqueue(queue, new(1, expires=LATER_MS)))
-        run(commands.await_result(receipt.task_id, "channel"))
-        run(commands.depth(queue))
-        run(commands.wake(queue))
+            run(one_task.cancel(f"{queue}:pending{position}"))
+        (receipt,) = run(enqueueing.enqueue(queue, new(1, expires=LATER_MS)))
+        run(one_task.await_result(receipt.task_id, "channel"))
+        run(inspecting.depth(queue))
+        run(claiming.wake(queue))
         run(acting.replay(queue, [f"{queue}:dead{2 * i}"]))
         run(acting.reschedule(queue, {f"{queue}:due{99_999 - i}": 0}))
         run(acting.discard(queue, [f"{queue}:dead{2 * i + 1}"]))
-        taken = run(commands.claim(queue, "w", 6)).attempts
+        taken = run(claiming.claim(queue, "w", 6)).attempts
         one = taken[0].task_id, taken[0].number
-        run(commands.progress("w", *one, 1, b"\xc0"))
-        run(commands.retry(queue, "w", *one, 0, FAILURE))
-        run(commands.bury(queue, "w", *pairs(taken)[1], FAILURE))
-        run(commands.abort(queue, "w", *pairs(taken)[2]))
-        run(commands.release(queue, "w", pairs(taken)[3:4]))
-        run(commands.finish(queue, "w", [(*pairs(taken)[4], b"\xc0")]))
-        run(commands.decline(queue, "w", *pairs(taken)[5], "none", Failure("UnknownJob", "job")))
-        run(commands.give_up(queue, ["none:job"], LATER_MS))
+        run(reporting.progress("w", *one, 1, b"\xc0"))
+        run(reporting.retry(queue, "w", *one, 0, FAILURE))
+        run(reporting.bury(queue, "w", *pairs(taken)[1], FAILURE))
+        run(reporting.abort(queue, "w", *pairs(taken)[2]))
+        run(reporting.release(queue, "w", pairs(taken)[3:4]))
+        run(reporting.finish(queue, "w", [(*pairs(taken)[4], b"\xc0")]))
+        run(reporting.decline(queue, "w", *pairs(taken)[5], "none", Failure("UnknownJob", "job")))
+        run(recovering.give_up(queue, ["none:job"], LATER_MS))
         firing = NewTask(f"{queue}:firing{i}", PAYLOAD, "job")
-        run(commands.schedule(queue, "cron", "d", firing, {firing.task_id: now_ms + LATER_MS}))
-        run(commands.register(queue, "v", LEASE_MS, {}))
-        run(commands.extend(queue, "v", LEASE_MS))
-        run(commands.workers(queue))
-        run(commands.limits(queue))
-        run(commands.permitted(queue, ["GET"]))
-        run(commands.enlist([queue]))
-        run(commands.describe(queue, "w", {}))
-        run(commands.count(queue, "w", i + 1, {"job": counting.pack([1] * 52, {})}))
+        run(scheduling.schedule(queue, "cron", "d", firing, {firing.task_id: now_ms + LATER_MS}))
+        run(leasing.register(queue, "v", LEASE_MS, {}))
+        run(leasing.extend(queue, "v", LEASE_MS))
+        run(inspecting.workers(queue))
+        run(inspecting.limits(queue))
+        run(leasing.permitted(queue, ["GET"]))
+        run(registry.enlist([queue]))
+        run(leasing.describe(queue, "w", {}))
+        run(reporting.count(queue, "w", i + 1, {"job": counting.pack([1] * 52, {})}))
         run(listing.parts(queue, Place.RUNNING))
         nobody = {"text": "nothing", "error": "Nothing", "job": "job", "tag": "blue"}
         gone = listing.Stop(str(MILLION // 2), "an entry that is gone")
@@ -189,21 +204,21 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
                 run(call, f"page, 200 dead letters by {name}")
         run(listing.tally(queue, "dead"), "tally, 100 dead letters")
         run(record.record(one[0]))
-        run(commands.children(one[0], [f"{queue}:child{j}" for j in range(200)]), "children, 200")
-        run(commands.drain(queue, ["v"], stop=True))
-        run(commands.leave(queue, "v"))
-        run(commands.pause(queue, stop=True))
-        run(commands.pause(queue, stop=False))
+        run(enqueueing.children(one[0], [f"{queue}:child{j}" for j in range(200)]), "children, 200")
+        run(acting.drain(queue, ["v"], stop=True))
+        run(leasing.leave(queue, "v"))
+        run(acting.pause(queue, stop=True))
+        run(acting.pause(queue, stop=False))
         run(acting.pause_job(queue, "other", stop=True, note=note))
         run(acting.pause_job(queue, "other", stop=False, note=note))
-        run(acting.pause_cron(queue, "cron", stop=True, note=note))
-        run(acting.pause_cron(queue, "cron", stop=False, note=note))
-        run(acting.run_cron(queue, "cron", note=note))
-        run(acting.schedules(queue))
+        run(scheduling.pause_cron(queue, "cron", stop=True, note=note))
+        run(scheduling.pause_cron(queue, "cron", stop=False, note=note))
+        run(scheduling.run_cron(queue, "cron", note=note))
+        run(scheduling.schedules(queue))
         ids = [f"{queue}:dead{200 + 100 * i + j}" for j in range(100)]
         fields = {"payload": PAYLOAD, "function": b"job", "enqueued_at": b"1", "origin": b"x:a 1"}
         tasks = {f"{queue}:moved{100 * i + j}": fields for j in range(100)}
-        run(acting.receive(queue, tasks, note=note), "receive, a batch of 100")
+        run(moving.receive(queue, tasks, note=note), "receive, a batch of 100")
         run(acting.reschedule(queue, dict.fromkeys(tasks, now_ms), note=note), "reschedule, 100")
         few = range(acting.MOST_AT_ONCE)
         some = [f"{queue}:pending{MILLION // 2 + 1_000 + 7 * (100 * i + j)}" for j in few]
@@ -212,15 +227,15 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         run(acting.replay(queue, ids[:50], note=note), "replay, a batch of 50")
         run(acting.discard(queue, ids[50:], note=note), "discard, a batch of 50")
     for _ in range(8):
-        many = run(commands.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
+        many = run(claiming.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
         done = [(*pair, b"\xc0") for pair in pairs(many)]
-        run(commands.finish(queue, "w", done), "finish, a batch of 128")
-        many = run(commands.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
-        run(commands.release(queue, "w", pairs(many)), "release, a batch of 128")
-    bench.redis.run(commands.register(queue, "big", LEASE_MS, {}))
+        run(reporting.finish(queue, "w", done), "finish, a batch of 128")
+        many = run(claiming.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
+        run(reporting.release(queue, "w", pairs(many)), "release, a batch of 128")
+    bench.redis.run(leasing.register(queue, "big", LEASE_MS, {}))
     for _ in range(8):
-        stage.bench.redis.run(commands.claim(queue, "big", 1_000))
-    recovery = commands.recover(queue, "big", waive_lease=True, max_deliveries=5)
+        stage.bench.redis.run(claiming.claim(queue, "big", 1_000))
+    recovery = recovering.recover(queue, "big", waive_lease=True, max_deliveries=5)
     while run(recovery, "recover, 1,024 in flight").more:
         pass
     run(recovery)
@@ -241,14 +256,14 @@ def test_what_was_cancelled_or_expired_by_the_hundred_thousand_is_passed_in_part
     for i in range(100_000 - 1):
         if i % 1_000 == 0:
             batch = [
-                commands.cancel(f"{queue}:pending{j}") for j in range(i + 1, min(i + 1_001, 99_999))
+                one_task.cancel(f"{queue}:pending{j}") for j in range(i + 1, min(i + 1_001, 99_999))
             ]
             stage.bench.redis.run_all(batch)
-    stage.run(commands.depth(queue))
-    while stage.run(commands.promote(queue), "promote, 20,000 expired").more:
-        stage.run(commands.depth(queue))
+    stage.run(inspecting.depth(queue))
+    while stage.run(scheduling.promote(queue), "promote, 20,000 expired").more:
+        stage.run(inspecting.depth(queue))
     started: list[str] = []
-    while (claimed := stage.run(commands.claim(queue, "w", 10), "claim, 100,000 dead")).pending:
+    while (claimed := stage.run(claiming.claim(queue, "w", 10), "claim, 100,000 dead")).pending:
         started += bench.names(a.task_id for a in claimed.attempts)
     started += bench.names(a.task_id for a in claimed.attempts)
     assert started == ["pending0", "pending99999"]
@@ -261,30 +276,30 @@ def test_what_was_cancelled_or_expired_by_the_hundred_thousand_is_passed_in_part
 def test_crowds_of_workers_jobs_and_waiting_clients_are_bounded(stage: Stage) -> None:
     bench, run, queue = stage.bench, stage.run, stage.queue
     jobs = {f"job{i}": JobLimits(max_running=1) for i in range(300)}
-    bench.redis.run(commands.register(queue, "w", LEASE_MS, {}, jobs))
+    bench.redis.run(leasing.register(queue, "w", LEASE_MS, {}, jobs))
     tasks = [bench.task(f"{job}-{i}", job) for job in jobs for i in range(4)]
     for start in range(0, len(tasks), 400):
-        bench.redis.run(commands.enqueue(queue, tasks[start : start + 400]))
+        bench.redis.run(enqueueing.enqueue(queue, tasks[start : start + 400]))
     attempts: list[Attempt] = []
-    while (claimed := run(commands.claim(queue, "w", 500), "claim, 300 jobs")).pending:
+    while (claimed := run(claiming.claim(queue, "w", 500), "claim, 300 jobs")).pending:
         attempts += claimed.attempts
     for _ in range(5):
-        run(commands.depth(queue), "depth, 300 jobs")
-        run(commands.limits(queue), "limits, 300 jobs")
-        run(commands.promote(queue), "promote, 300 jobs")
+        run(inspecting.depth(queue), "depth, 300 jobs")
+        run(inspecting.limits(queue), "limits, 300 jobs")
+        run(scheduling.promote(queue), "promote, 300 jobs")
     for i in range(1_000):
-        bench.redis.run(commands.register(queue, f"w{i}", LEASE_MS, {"host": "h"}))
+        bench.redis.run(leasing.register(queue, f"w{i}", LEASE_MS, {"host": "h"}))
     for _ in range(5):
-        run(commands.workers(queue), "workers, 1,000")
-        run(commands.depth(queue), "depth, 1,000 workers")
+        run(inspecting.workers(queue), "workers, 1,000")
+        run(inspecting.depth(queue), "depth, 1,000 workers")
     task_id = bench.id("waited-for")
-    bench.redis.run(commands.enqueue(queue, [bench.task("waited-for", delay=LATER_MS)]))
+    bench.redis.run(enqueueing.enqueue(queue, [bench.task("waited-for", delay=LATER_MS)]))
     for i in range(8_000):
-        run(commands.await_result(task_id, f"idtq:reply:{i:016x}"), "await, 8,000 clients")
+        run(one_task.await_result(task_id, f"idtq:reply:{i:016x}"), "await, 8,000 clients")
     waiters = bench.field("waited-for", "waiters")
     assert waiters is not None
     assert len(waiters) <= 32_768
     assert waiters.endswith(f"{7_999:016x}"), "the oldest are dropped"
-    run(commands.cancel(task_id), "cancel, 8,000 clients")
+    run(one_task.cancel(task_id), "cancel, 8,000 clients")
     for name in stage.times_ms:
         stage.check(name)

@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Cancelled
+from identtqueue.protocol.calls import (
+    claiming,
+    enqueueing,
+    inspecting,
+    one_task,
+    reporting,
+    scheduling,
+)
 from protocol.bench import Bench
 
 LATER_MS = 3_600_000
@@ -14,7 +21,7 @@ LATER_MS = 3_600_000
 
 def cancel(bench: Bench, *names: str) -> None:
     for name in names:
-        assert bench.run(commands.cancel(bench.id(name))) is Cancelled.OK
+        assert bench.run(one_task.cancel(bench.id(name))) is Cancelled.OK
 
 
 def claim(bench: Bench, limit: int = 10, worker: str = "w") -> list[str]:
@@ -28,7 +35,7 @@ def forget(bench: Bench, *names: str) -> None:
 
 
 def depth(bench: Bench) -> int:
-    return bench.run(commands.depth(bench.queue)).queued
+    return bench.run(inspecting.depth(bench.queue)).queued
 
 
 def test_a_cancelled_task_is_in_its_list_and_in_no_answer(bench: Bench) -> None:
@@ -37,8 +44,8 @@ def test_a_cancelled_task_is_in_its_list_and_in_no_answer(bench: Bench) -> None:
     cancel(bench, "b", "d")
     assert bench.raw.llen(bench.keys.pending) == 5
     assert bench.dump()["tombstones"] == {"": 2, "b": 1, "d": 1}
-    assert depth(bench) == bench.run(commands.wake(bench.queue)) == 3
-    claimed = bench.run(commands.claim(bench.queue, "w", 2))
+    assert depth(bench) == bench.run(claiming.wake(bench.queue)) == 3
+    claimed = bench.run(claiming.claim(bench.queue, "w", 2))
     assert bench.names(a.task_id for a in claimed.attempts) == ["a", "c"]
     assert claimed.pending == depth(bench) == 1
     assert claim(bench) == ["e"]
@@ -50,12 +57,12 @@ def test_a_queue_whose_tasks_are_all_cancelled_is_empty(bench: Bench) -> None:
     bench.register("w")
     bench.enqueue(*"abc")
     cancel(bench, "b", "c")  # from the middle: not swept from the head
-    bench.run(commands.claim(bench.queue, "w", 1))
+    bench.run(claiming.claim(bench.queue, "w", 1))
     assert not bench.token()
     bench.enqueue(*(f"x{i}" for i in range(40)))
     cancel(bench, *(f"x{i}" for i in range(39, -1, -1)))
     assert depth(bench) == 0
-    assert bench.run(commands.wake(bench.queue)) == 0
+    assert bench.run(claiming.wake(bench.queue)) == 0
     with bench.raw.pubsub(ignore_subscribe_messages=True) as doorbell:
         doorbell.subscribe(bench.keys.doorbell)
         assert doorbell.get_message(timeout=5) is None  # the subscription itself
@@ -71,7 +78,7 @@ def test_cancelling_everything_leaves_nothing(bench: Bench) -> None:
     for order in (names, names[::-1], names[::2] + names[1::2]):
         bench.enqueue(*names)
         cancel(bench, *order)
-        bench.run(commands.promote(bench.queue))
+        bench.run(scheduling.promote(bench.queue))
         assert bench.raw.exists(bench.keys.pending, bench.keys.tombstones) == 0
         forget(bench, *names)
 
@@ -98,18 +105,18 @@ def test_a_held_task_that_is_enqueued_again_has_its_new_place(bench: Bench) -> N
     one = JobLimits(max_running=1)
     bench.register("w", one=one)
     for name in "abc":
-        bench.run(commands.enqueue(bench.queue, [bench.task(name, "one")]))
+        bench.run(enqueueing.enqueue(bench.queue, [bench.task(name, "one")]))
     assert claim(bench) == ["a"]
     cancel(bench, "b")
     forget(bench, "b")
-    bench.run(commands.enqueue(bench.queue, [bench.task("b", "one")]))
+    bench.run(enqueueing.enqueue(bench.queue, [bench.task("b", "one")]))
     assert (bench.held("one"), bench.pending()) == (["c"], ["b"])
-    (row,) = bench.run(commands.limits(bench.queue))
+    (row,) = bench.run(inspecting.limits(bench.queue))
     assert (row.held, depth(bench)) == (1, 2)
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     assert claim(bench) == ["c"]
     assert bench.held("one") == ["b"]
-    bench.run(commands.finish(bench.queue, "w", [(bench.id("c"), 1, b"\xc0")]))
+    bench.run(reporting.finish(bench.queue, "w", [(bench.id("c"), 1, b"\xc0")]))
     assert claim(bench) == ["b"]
 
 
@@ -121,16 +128,16 @@ def test_a_worker_that_knows_no_tombstones_loses_nothing(bench: Bench, again: bo
     cancel(bench, "c")
     assert claim(bench, 1) == ["a"]
     assert bench.raw.lpop(bench.keys.pending).decode() == bench.id("c")
-    bench.redis.run(commands.enqueue(bench.queue, [bench.task("e")]))
+    bench.redis.run(enqueueing.enqueue(bench.queue, [bench.task("e")]))
     names = ["d", "e"]
     if again:
         forget(bench, "c")
-        assert bench.redis.run(commands.enqueue(bench.queue, [bench.task("c")]))[0].created
+        assert bench.redis.run(enqueueing.enqueue(bench.queue, [bench.task("c")]))[0].created
         names.append("c")
-    seen = bench.redis.run(commands.depth(bench.queue))
+    seen = bench.redis.run(inspecting.depth(bench.queue))
     assert 0 < seen.queued <= len(names), "never taken for empty"
     started: list[str] = []
-    while (claimed := bench.redis.run(commands.claim(bench.queue, "w", 1))).attempts:
+    while (claimed := bench.redis.run(claiming.claim(bench.queue, "w", 1))).attempts:
         started += bench.names(a.task_id for a in claimed.attempts)
         assert bool(claimed.pending) == (len(started) < len(names))
     assert started == names
@@ -144,11 +151,11 @@ def test_a_claim_passes_over_a_bounded_number(bench: Bench) -> None:
     names = [f"t{i}" for i in range(5_000)]
     for i in range(0, 5_000, 1_000):
         tasks = [bench.task(name) for name in ["first", *names[i : i + 1_000]]]
-        bench.redis.run(commands.enqueue(bench.queue, tasks))
-    bench.redis.run_all([commands.cancel(bench.id(name)) for name in names[:-1]])
+        bench.redis.run(enqueueing.enqueue(bench.queue, tasks))
+    bench.redis.run_all([one_task.cancel(bench.id(name)) for name in names[:-1]])
     assert claim(bench, 1) == ["first"]
     rounds = 0
-    while not (claimed := bench.redis.run(commands.claim(bench.queue, "w", 1))).attempts:
+    while not (claimed := bench.redis.run(claiming.claim(bench.queue, "w", 1))).attempts:
         assert claimed.pending == 1, "so it claims again"
         rounds += 1
     assert bench.names(a.task_id for a in claimed.attempts) == [names[-1]]

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from identtqueue.protocol import acting, commands
 from identtqueue.protocol.answers import Lease
+from identtqueue.protocol.calls import (
+    acting,
+    claiming,
+    inspecting,
+    leasing,
+    recovering,
+    registry,
+    reporting,
+)
 from protocol.bench import FAILURE, LEASE_MS, TIME, Bench
 
 LATER_MS = 3_600_000
@@ -14,7 +22,7 @@ LATER_MS = 3_600_000
 
 def test_everything_that_a_registration_writes(bench: Bench) -> None:
     before = bench.now_ms()
-    now_ms = bench.run(commands.register(bench.queue, "w", LEASE_MS, {"host": "h", "boot": None}))
+    now_ms = bench.run(leasing.register(bench.queue, "w", LEASE_MS, {"host": "h", "boot": None}))
     assert before <= now_ms <= bench.now_ms()
     assert bench.raw.zscore(bench.keys.workers, "w") == now_ms + LEASE_MS
     assert bench.dump() == {
@@ -33,45 +41,45 @@ def test_an_extension_moves_the_lease_and_nothing_else(bench: Bench) -> None:
     bench.running("w", "a")
     bench.lapse("w")
     before = bench.dump()
-    assert bench.run(commands.extend(bench.queue, "w", LEASE_MS)) is Lease.OK
+    assert bench.run(leasing.extend(bench.queue, "w", LEASE_MS)) is Lease.OK
     assert bench.raw.zscore(bench.keys.workers, "w") > bench.now_ms()
     assert bench.dump() == before
 
 
 def test_an_extension_tells_who_drains(bench: Bench) -> None:
     bench.register("w")
-    bench.run(commands.drain(bench.queue, ["w"], stop=True))
-    assert bench.run(commands.extend(bench.queue, "w", LEASE_MS)) is Lease.DRAINING
-    bench.run(commands.drain(bench.queue, ["w"], stop=False))
-    assert bench.run(commands.extend(bench.queue, "w", LEASE_MS)) is Lease.OK
+    bench.run(acting.drain(bench.queue, ["w"], stop=True))
+    assert bench.run(leasing.extend(bench.queue, "w", LEASE_MS)) is Lease.DRAINING
+    bench.run(acting.drain(bench.queue, ["w"], stop=False))
+    assert bench.run(leasing.extend(bench.queue, "w", LEASE_MS)) is Lease.OK
 
 
 def test_a_lease_that_nobody_holds_is_lost(bench: Bench) -> None:
-    assert bench.refuses(commands.extend(bench.queue, "w", LEASE_MS)) is Lease.LOST
+    assert bench.refuses(leasing.extend(bench.queue, "w", LEASE_MS)) is Lease.LOST
 
 
 def test_a_worker_leaves_no_trace(bench: Bench) -> None:
     bench.register("w")
-    bench.run(commands.drain(bench.queue, ["w"], stop=True))
-    assert bench.run(commands.leave(bench.queue, "w")) is True
+    bench.run(acting.drain(bench.queue, ["w"], stop=True))
+    assert bench.run(leasing.leave(bench.queue, "w")) is True
     assert bench.dump() == {"meta": {"protocol": "1"}}
-    assert bench.refuses(commands.leave(bench.queue, "w")) is True
+    assert bench.refuses(leasing.leave(bench.queue, "w")) is True
 
 
 def test_a_worker_that_owns_tasks_may_not_leave(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    assert bench.refuses(commands.leave(bench.queue, "w")) is False
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
-    assert bench.run(commands.leave(bench.queue, "w")) is True
+    assert bench.refuses(leasing.leave(bench.queue, "w")) is False
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    assert bench.run(leasing.leave(bench.queue, "w")) is True
 
 
 def test_workers_are_listed_by_lease(bench: Bench) -> None:
     bench.running("v", "a", "b")
     bench.register("w")
-    bench.run(commands.drain(bench.queue, ["w"], stop=True))
+    bench.run(acting.drain(bench.queue, ["w"], stop=True))
     bench.lapse("w")
 
-    rows = bench.refuses(commands.workers(bench.queue))
+    rows = bench.refuses(inspecting.workers(bench.queue))
 
     assert [(row.worker_id, row.in_flight, row.draining) for row in rows] == [
         ("w", 0, True),
@@ -82,13 +90,13 @@ def test_workers_are_listed_by_lease(bench: Bench) -> None:
 
 
 def test_nobody_works_on_an_unknown_queue(bench: Bench) -> None:
-    assert bench.refuses(commands.workers(bench.queue)) == []
+    assert bench.refuses(inspecting.workers(bench.queue)) == []
 
 
 def test_what_a_worker_owns_can_be_asked_for(bench: Bench) -> None:
     bench.running("w", "a", "b")
-    assert bench.names(bench.refuses(commands.in_flight(bench.queue, "w"))) == ["a", "b"]
-    assert bench.refuses(commands.in_flight(bench.queue, "nobody")) == []
+    assert bench.names(bench.refuses(claiming.in_flight(bench.queue, "w"))) == ["a", "b"]
+    assert bench.refuses(claiming.in_flight(bench.queue, "nobody")) == []
 
 
 def test_redis_tells_whose_process_is_connected(bench: Bench) -> None:
@@ -96,7 +104,7 @@ def test_redis_tells_whose_process_is_connected(bench: Bench) -> None:
     with bench.raw.pubsub() as listener:
         listener.subscribe(f"idtq:control:{here}")
         listener.get_message(timeout=30)
-        assert bench.run(commands.connected([gone, here])) == [False, True]
+        assert bench.run(recovering.connected([gone, here])) == [False, True]
 
 
 # --- drain and pause ---
@@ -105,19 +113,19 @@ def test_redis_tells_whose_process_is_connected(bench: Bench) -> None:
 def test_draining_tells_what_changed_and_only_listed_workers_drain(bench: Bench) -> None:
     bench.register("v", "w")
     some, more = ["v", "nobody"], ["v", "w", "nobody"]
-    assert bench.run(commands.drain(bench.queue, some, stop=True)) == ["v"]
+    assert bench.run(acting.drain(bench.queue, some, stop=True)) == ["v"]
     assert bench.dump()["draining"] == {"v"}
-    assert bench.refuses(commands.drain(bench.queue, some, stop=True)) == []
-    assert bench.run(commands.drain(bench.queue, more, stop=False)) == ["v"]
-    assert bench.refuses(commands.drain(bench.queue, more, stop=False)) == []
+    assert bench.refuses(acting.drain(bench.queue, some, stop=True)) == []
+    assert bench.run(acting.drain(bench.queue, more, stop=False)) == ["v"]
+    assert bench.refuses(acting.drain(bench.queue, more, stop=False)) == []
 
 
 def test_a_draining_worker_is_told(bench: Bench) -> None:
     bench.register("w")
     with bench.raw.pubsub(ignore_subscribe_messages=True) as listener:
         listener.subscribe("idtq:control:w")
-        bench.run(commands.drain(bench.queue, ["w"], stop=True))
-        bench.run(commands.drain(bench.queue, ["w"], stop=False))
+        bench.run(acting.drain(bench.queue, ["w"], stop=True))
+        bench.run(acting.drain(bench.queue, ["w"], stop=False))
         heard: list[bytes] = []
         while len(heard) < 2:
             message = listener.get_message(timeout=30)
@@ -127,12 +135,12 @@ def test_a_draining_worker_is_told(bench: Bench) -> None:
 
 def test_pausing_and_resuming_tell_whether_they_changed_anything(bench: Bench) -> None:
     before = bench.now_ms()
-    assert bench.refuses(commands.pause(bench.queue, stop=False)) is False
-    assert bench.run(commands.pause(bench.queue, stop=True)) is True
+    assert bench.refuses(acting.pause(bench.queue, stop=False)) is False
+    assert bench.run(acting.pause(bench.queue, stop=True)) is True
     assert bench.dump().keys() == {"paused"}
     assert before <= int(bench.raw.get(bench.keys.paused)) <= bench.now_ms()
-    assert bench.refuses(commands.pause(bench.queue, stop=True)) is False
-    assert bench.run(commands.pause(bench.queue, stop=False)) is True
+    assert bench.refuses(acting.pause(bench.queue, stop=True)) is False
+    assert bench.run(acting.pause(bench.queue, stop=False)) is True
     assert bench.dump() == {}
 
 
@@ -162,14 +170,14 @@ def test_a_claim_that_takes_the_last_task_takes_the_token_too(bench: Bench) -> N
 def test_whoever_makes_a_task_pending_leaves_a_token(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
     assert not bench.token()
-    bench.run(commands.release(bench.queue, "w", [(attempt.task_id, 1)]))
+    bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, 1)]))
     assert bench.token()
     bench.claim("w")
     bench.recover("w", limit=9)
     assert bench.token()
     bench.register("w")
     bench.claim("w")
-    bench.run(commands.bury(bench.queue, "w", attempt.task_id, 3, FAILURE))
+    bench.run(reporting.bury(bench.queue, "w", attempt.task_id, 3, FAILURE))
     assert not bench.token()
     bench.run(acting.replay(bench.queue, [attempt.task_id]))
     assert bench.token()
@@ -186,34 +194,34 @@ def test_a_scheduled_task_that_is_the_next_rings_so_that_the_block_is_cut(bench:
 
 def test_a_retry_that_is_the_next_rings(bench: Bench) -> None:
     first, second = bench.running("w", "a", "b")
-    bench.run(commands.retry(bench.queue, "w", first.task_id, 1, LATER_MS, FAILURE))
+    bench.run(reporting.retry(bench.queue, "w", first.task_id, 1, LATER_MS, FAILURE))
     bench.take_token()
-    bench.run(commands.retry(bench.queue, "w", second.task_id, 1, 2 * LATER_MS, FAILURE))
+    bench.run(reporting.retry(bench.queue, "w", second.task_id, 1, 2 * LATER_MS, FAILURE))
     assert not bench.token()
 
 
 def test_wake_rings_only_for_pending_tasks_and_only_once(bench: Bench) -> None:
-    assert bench.refuses(commands.wake(bench.queue)) == 0
+    assert bench.refuses(claiming.wake(bench.queue)) == 0
     bench.enqueue("a", "b")
-    assert bench.refuses(commands.wake(bench.queue)) == 2
+    assert bench.refuses(claiming.wake(bench.queue)) == 2
     bench.take_token()
-    assert bench.run(commands.wake(bench.queue)) == 2
+    assert bench.run(claiming.wake(bench.queue)) == 2
     assert bench.token()
 
 
 def test_resuming_rings_if_tasks_wait(bench: Bench) -> None:
-    bench.run(commands.pause(bench.queue, stop=True))
+    bench.run(acting.pause(bench.queue, stop=True))
     bench.enqueue("a")
     bench.take_token()  # by a worker that was refused
-    bench.run(commands.pause(bench.queue, stop=False))
+    bench.run(acting.pause(bench.queue, stop=False))
     assert bench.token()
 
 
 def test_blocking_gives_the_queue_that_rang(bench: Bench) -> None:
     other = f"{bench.queue}-other"
     bench.enqueue("a")
-    assert bench.run(commands.block_for_work([other, bench.queue], 30)) == bench.queue
-    assert bench.run(commands.block_for_work([other, bench.queue], 0.001)) is None
+    assert bench.run(claiming.block_for_work([other, bench.queue], 30)) == bench.queue
+    assert bench.run(claiming.block_for_work([other, bench.queue], 0.001)) is None
 
 
 # --- what a worker says about itself ---
@@ -222,22 +230,22 @@ def test_blocking_gives_the_queue_that_rang(bench: Bench) -> None:
 def test_a_worker_renews_what_it_says_while_it_is_registered(bench: Bench) -> None:
     bench.register("w", "w")
     before = bench.dump()
-    assert bench.run(commands.describe(bench.queue, "w", {"host": "h", "rss_bytes": 5}))
+    assert bench.run(leasing.describe(bench.queue, "w", {"host": "h", "rss_bytes": 5}))
     assert bench.dump() == before | {"info": {"w": {"host": "h", "rss_bytes": 5}}}
-    (row,) = bench.run(commands.workers(bench.queue))
+    (row,) = bench.run(inspecting.workers(bench.queue))
     assert row.info["rss_bytes"] == 5
-    bench.run(commands.leave(bench.queue, "w"))
+    bench.run(leasing.leave(bench.queue, "w"))
     left = bench.dump()
-    assert not bench.run(commands.describe(bench.queue, "w", {"host": "h"}))
+    assert not bench.run(leasing.describe(bench.queue, "w", {"host": "h"}))
     assert bench.dump() == left
 
 
 def test_the_last_releases_are_noted_with_their_first_worker(bench: Bench) -> None:
     for number in range(25):
-        bench.run(commands.register(bench.queue, "w", LEASE_MS, {"release": f"v{number:02}"}))
-    found = bench.run(commands.releases(bench.queue))
+        bench.run(leasing.register(bench.queue, "w", LEASE_MS, {"release": f"v{number:02}"}))
+    found = bench.run(registry.releases(bench.queue))
     assert list(found) == [f"v{number:02}" for number in range(5, 25)]
     first = found["v24"]
-    bench.run(commands.register(bench.queue, "w", LEASE_MS, {"release": "v24"}))
-    assert bench.run(commands.releases(bench.queue))["v24"] == first
+    bench.run(leasing.register(bench.queue, "w", LEASE_MS, {"release": "v24"}))
+    assert bench.run(registry.releases(bench.queue))["v24"] == first
     assert 0 < bench.raw.pttl(bench.keys.releases) <= 30 * 86_400_000

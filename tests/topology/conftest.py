@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from identtqueue.errors import RedisError
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import inspecting
 from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.settings import RedisSettings
 from testing import servers
@@ -24,12 +24,12 @@ async def first_error(settings: RedisSettings, how: str) -> RedisError:
     if how == "blocking":
         blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
         with pytest.raises(RedisError) as caught:
-            blocking.run(commands.depth("q"))
+            blocking.run(inspecting.depth("q"))
         blocking.close()
         return caught.value
     asyncio_ = async_redis(settings, client_name="tests", retry_for_seconds=0)
     with pytest.raises(RedisError) as caught:
-        await asyncio_.run(commands.depth("q"))
+        await asyncio_.run(inspecting.depth("q"))
     await asyncio_.close()
     return caught.value
 

@@ -17,22 +17,29 @@ from identtqueue.admin import Admin
 from identtqueue.cli import main
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits, RateLimit
-from identtqueue.protocol import (
+from identtqueue.protocol import counting, keys, roles, scripts
+from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import (
     acting,
     bridge,
     checkup,
-    commands,
-    counting,
-    keys,
+    claiming,
+    enqueueing,
+    inspecting,
+    leasing,
     listing,
+    moving,
+    one_task,
     record,
-    roles,
-    scripts,
+    recovering,
+    registry,
+    reporting,
+    scheduling,
+    server_facts,
 )
-from identtqueue.protocol.bridge import Adoptee
-from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls.bridge import Adoptee
+from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.keys import BridgeKeys
-from identtqueue.protocol.listing import Place
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.task import Failure
 from identtqueue.transport import refusals
@@ -92,49 +99,49 @@ def produce(user: Account, bench: Bench) -> None:
     q, run = bench.queue, user.run
     bench.raw.delete(bench.keys.meta)  # as on a queue that nobody has used
     fresh = {"unique": "key", "unique_ttl": HOUR_MS}
-    run(commands.enqueue(q, [bench.task("a", **fresh), bench.task("b"), bench.task("a")]))
-    run(commands.enqueue(q, [bench.task("again", **fresh), bench.task("later", delay=HOUR_MS)]))
+    run(enqueueing.enqueue(q, [bench.task("a", **fresh), bench.task("b"), bench.task("a")]))
+    run(enqueueing.enqueue(q, [bench.task("again", **fresh), bench.task("later", delay=HOUR_MS)]))
     channel = keys.reply_channel("me")
     user.listen(channel)
-    run(commands.enlist([q]))
-    run(commands.await_result(bench.id("a"), channel))
-    run(commands.await_result(bench.id("later"), channel))
-    run(commands.task_info(bench.id("a")))
-    run(commands.cancel(bench.id("a")))
-    run(commands.cancel(bench.id("later")))
+    run(registry.enlist([q]))
+    run(one_task.await_result(bench.id("a"), channel))
+    run(one_task.await_result(bench.id("later"), channel))
+    run(one_task.task_info(bench.id("a")))
+    run(one_task.cancel(bench.id("a")))
+    run(one_task.cancel(bench.id("later")))
     bench.enqueue("dead", "last")
     for name in ("dead", "b", "last"):  # with those before it and behind it the list is empty
-        run(commands.cancel(bench.id(name)))
+        run(one_task.cancel(bench.id(name)))
     assert not bench.raw.exists(bench.keys.pending)
     bench.register("w")
     bench.enqueue("running")
     bench.claim("w")
-    run(commands.cancel(bench.id("running")))
+    run(one_task.cancel(bench.id("running")))
     limited(bench)
     bench.enqueue("unseen")
-    run(commands.depth(q))
-    run(commands.cancel(bench.id("held")))
+    run(inspecting.depth(q))
+    run(one_task.cancel(bench.id("held")))
     suspected(bench, "taken")
-    run(commands.cancel(bench.id("taken")))
+    run(one_task.cancel(bench.id("taken")))
 
 
 def work(user: Account, bench: Bench) -> None:
     q, run = bench.queue, user.run
     user.listen(keys.control_channel("me"))
-    run(commands.register(q, "me", LEASE_MS, {}))
-    run(commands.enlist([q]))
+    run(leasing.register(q, "me", LEASE_MS, {}))
+    run(registry.enlist([q]))
     for report in (1, 2):
-        run(commands.count(q, "me", report, {"job": counting.pack([1] * 52, {})}))
-    run(commands.extend(q, "me", LEASE_MS))
-    run(commands.workers(q))
-    run(commands.connected(["me"]))
-    run(commands.block_for_work([q], 0.001))
+        run(reporting.count(q, "me", report, {"job": counting.pack([1] * 52, {})}))
+    run(leasing.extend(q, "me", LEASE_MS))
+    run(inspecting.workers(q))
+    run(recovering.connected(["me"]))
+    run(claiming.block_for_work([q], 0.001))
     firing = bench.task("firing")
     fires = {firing.task_id: bench.now_ms() + HOUR_MS}
-    run(commands.schedule(q, "cron", "new", firing, fires))
+    run(scheduling.schedule(q, "cron", "new", firing, fires))
     unique = {"unique": "key", "unique_ttl": HOUR_MS}
-    run(commands.enqueue(q, [bench.task("unique", **unique)]))
-    run(commands.enqueue(q, [bench.task("unique-too", **unique)]))
+    run(enqueueing.enqueue(q, [bench.task("unique", **unique)]))
+    run(enqueueing.enqueue(q, [bench.task("unique-too", **unique)]))
     names = ("done", "again", "dead", "stopped", "back", "expired")
     bench.enqueue(*names[:-1])
     bench.enqueue("expired", expires=HOUR_MS)
@@ -142,44 +149,44 @@ def work(user: Account, bench: Bench) -> None:
     bench.fall_due("due")
     bench.expire("expired")
     for name in ("unique", *names):
-        bench.run(commands.await_result(bench.id(name), keys.reply_channel("somebody")))
-    claimed = {a.task_id: a.number for a in run(commands.claim(q, "me", 10)).attempts}
-    run(commands.in_flight(q, "me"))
-    run(commands.task_info(bench.id("done")))
-    run(commands.cancel_asked(bench.id("done")))
-    run(commands.progress("me", bench.id("done"), claimed[bench.id("done")], 1, b"\xc0"))
+        bench.run(one_task.await_result(bench.id(name), keys.reply_channel("somebody")))
+    claimed = {a.task_id: a.number for a in run(claiming.claim(q, "me", 10)).attempts}
+    run(claiming.in_flight(q, "me"))
+    run(one_task.task_info(bench.id("done")))
+    run(one_task.cancel_asked(bench.id("done")))
+    run(reporting.progress("me", bench.id("done"), claimed[bench.id("done")], 1, b"\xc0"))
 
     def one(name: str) -> tuple[str, int]:
         return bench.id(name), claimed[bench.id(name)]
 
-    run(commands.finish(q, "me", [(*one("unique"), b"\xc0"), (*one("done"), b"\xc0")]))
-    run(commands.retry(q, "me", *one("again"), 1, FAILURE))
-    run(commands.bury(q, "me", *one("dead"), FAILURE))
-    run(commands.abort(q, "me", *one("stopped")))
-    run(commands.release(q, "me", [one("back"), one("due")]))
-    run(commands.wake(q))
-    run(commands.promote(q))
+    run(reporting.finish(q, "me", [(*one("unique"), b"\xc0"), (*one("done"), b"\xc0")]))
+    run(reporting.retry(q, "me", *one("again"), 1, FAILURE))
+    run(reporting.bury(q, "me", *one("dead"), FAILURE))
+    run(reporting.abort(q, "me", *one("stopped")))
+    run(reporting.release(q, "me", [one("back"), one("due")]))
+    run(claiming.wake(q))
+    run(scheduling.promote(q))
     orphans(bench, "lost", "orphan", "orphan-too")
     bench.lapse("lost")
-    run(commands.expired(q, bench.now_ms()))
-    run(commands.recover(q, "lost", waive_lease=False, max_deliveries=5))
-    run(commands.leave(q, "me"))
-    run(commands.register(q, "me", LEASE_MS, {}, LIMITS))
+    run(recovering.expired(q, bench.now_ms()))
+    run(recovering.recover(q, "lost", waive_lease=False, max_deliveries=5))
+    run(leasing.leave(q, "me"))
+    run(leasing.register(q, "me", LEASE_MS, {}, LIMITS))
     limited(bench)
-    run(commands.promote(q))
+    run(scheduling.promote(q))
     bench.enqueue("free")
-    bench.run(commands.enqueue(q, [bench.task("paced", "both")]))
-    bench.run(commands.cancel(bench.id("held")))
+    bench.run(enqueueing.enqueue(q, [bench.task("paced", "both")]))
+    bench.run(one_task.cancel(bench.id("held")))
     assert bench.recover("limited").lost
-    assert run(commands.claim(q, "me", 50)).attempts
+    assert run(claiming.claim(q, "me", 50)).attempts
     leave_a_dead_id(bench)
     bench.raw.delete(bench.keys.task(bench.id("dead-id")))
     bench.enqueue("dead-id")
-    assert run(commands.claim(q, "me", 1)).attempts
-    run(commands.claim(q, "me", 50))
+    assert run(claiming.claim(q, "me", 1)).attempts
+    run(claiming.claim(q, "me", 50))
     bench.enqueue("too-late", expires=HOUR_MS)
     bench.expire("too-late")
-    run(commands.promote(q))
+    run(scheduling.promote(q))
     hold_back(user, bench)
 
 
@@ -195,7 +202,7 @@ def hold_back(user: Account, bench: Bench) -> None:
     for task_id in suspects:
         bench.raw.hset(bench.keys.task(task_id.decode()), "pending_since", 1)
     for _ in range(2):
-        user.run(commands.claim(bench.queue, "me", 10))
+        user.run(claiming.claim(bench.queue, "me", 10))
 
 
 LIMITS: Final = {"both": JobLimits(max_running=1, rate_limit=RateLimit(9, 3600, burst=9))}
@@ -205,7 +212,7 @@ def limited(bench: Bench) -> None:
     """Make a job at its limit with a held task."""
     bench.register("limited", **LIMITS)
     bench.run(
-        commands.enqueue(bench.queue, [bench.task(name, "both") for name in ("taken", "held")])
+        enqueueing.enqueue(bench.queue, [bench.task(name, "both") for name in ("taken", "held")])
     )
     bench.claim("limited", 50)
     assert bench.held("both") == ["held"]
@@ -225,7 +232,7 @@ def leave_a_dead_id(bench: Bench) -> None:
     bench.register("first")
     bench.enqueue("first-id", "dead-id", "last-id")
     for name in ("dead-id", "last-id"):
-        bench.run(commands.cancel(bench.id(name)))
+        bench.run(one_task.cancel(bench.id(name)))
     assert bench.names(a.task_id for a in bench.claim("first", 1)) == ["first-id"]
 
 
@@ -233,7 +240,7 @@ def unique_firing(bench: Bench) -> None:
     """Make a firing that is due and takes its unique key when it is promoted."""
     firing = bench.task("firing", unique="firing", unique_ttl=HOUR_MS)
     fires = {firing.task_id: bench.now_ms() + HOUR_MS}
-    bench.run(commands.schedule(bench.queue, "cron", "definition", firing, fires))
+    bench.run(scheduling.schedule(bench.queue, "cron", "definition", firing, fires))
     bench.fall_due("firing")
 
 
@@ -248,44 +255,44 @@ def orphans(bench: Bench, worker: str, *names: str) -> None:
 def look_after(user: Account, bench: Bench) -> None:
     """Do what operators and administrators have in common."""
     q, run = bench.queue, user.run
-    run(commands.depth(q))  # before anybody else has loaded the scripts
+    run(inspecting.depth(q))  # before anybody else has loaded the scripts
     leave_a_dead_id(bench)
-    run(commands.promote(q))
+    run(scheduling.promote(q))
     bench.enqueue("too-late", expires=HOUR_MS)
     bench.expire("too-late")
     unique_firing(bench)
-    run(commands.promote(q))
+    run(scheduling.promote(q))
     bench.enqueue("due", delay=HOUR_MS)
     bench.fall_due("due")
     bench.raw.script_flush()  # whoever finds one missing loads them all
-    run(commands.server_info())
+    run(server_facts.server_info())
     user.listen(bench.keys.doorbell)
     limited(bench)
     bench.enqueue("unseen")
-    run(commands.promote(q))
-    run(commands.depth(q))
+    run(scheduling.promote(q))
+    run(inspecting.depth(q))
     orphans(bench, "lost", "cancelled", "back")
-    run(commands.recover(q, "limited", waive_lease=True, max_deliveries=5))
-    run(commands.workers(q))
-    run(commands.connected(["lost"]))
-    run(commands.drain(q, ["lost"], stop=True))
-    run(commands.drain(q, ["lost"], stop=False))
-    run(commands.expired(q, bench.now_ms()))
-    bench.run(commands.await_result(bench.id("cancelled"), keys.reply_channel("somebody")))
-    bench.run(commands.cancel(bench.id("cancelled")))
-    run(commands.recover(q, "lost", waive_lease=True, max_deliveries=5))
+    run(recovering.recover(q, "limited", waive_lease=True, max_deliveries=5))
+    run(inspecting.workers(q))
+    run(recovering.connected(["lost"]))
+    run(acting.drain(q, ["lost"], stop=True))
+    run(acting.drain(q, ["lost"], stop=False))
+    run(recovering.expired(q, bench.now_ms()))
+    bench.run(one_task.await_result(bench.id("cancelled"), keys.reply_channel("somebody")))
+    bench.run(one_task.cancel(bench.id("cancelled")))
+    run(recovering.recover(q, "lost", waive_lease=True, max_deliveries=5))
 
 
 def operate(user: Account, bench: Bench) -> None:
     look_after(user, bench)
     orphans(bench, "lost-too", "dead-too")
-    user.run(commands.recover(bench.queue, "lost-too", waive_lease=True, max_deliveries=1))
+    user.run(recovering.recover(bench.queue, "lost-too", waive_lease=True, max_deliveries=1))
     for number in range(20):  # suspects run alone, one after the other
         bench.register(f"alone-{number}")
         if not bench.claim(f"alone-{number}", idle=True):
             break
         worker = f"alone-{number}"
-        user.run(commands.recover(bench.queue, worker, waive_lease=True, max_deliveries=1))
+        user.run(recovering.recover(bench.queue, worker, waive_lease=True, max_deliveries=1))
     assert bench.raw.hget(bench.keys.task(bench.id("dead-too")), "state") == b"failed"
 
 
@@ -294,12 +301,12 @@ def move_and_revoke(user: Account, bench: Bench) -> None:
     q, run, note = bench.queue, user.run, acting.new_note("ada", "move", "what")
     task_id, why = bench.id("to-move"), Failure("Moved", "moved")
     bench.enqueue("to-move")
-    assert run(acting.payload_size(task_id)) > 0
-    task = run(acting.movable(task_id))
-    assert run(acting.due_time(task_id)) is None
+    assert run(moving.payload_size(task_id)) > 0
+    task = run(moving.movable(task_id))
+    assert run(moving.due_time(task_id)) is None
     fields = task.fields | {"unique": b"moved", "unique_ttl": b"60000", "expires_at": b"%d" % 2**50}
     for _ in range(2):
-        run(acting.receive(q, {bench.id("moved"): fields}, note=note))
+        run(moving.receive(q, {bench.id("moved"): fields}, note=note))
         run(acting.revoke(q, [bench.id("moved")], why, asks=True, note=note))
     run(acting.revoke(q, [task_id], why, asks=True, note=note))
     bench.enqueue("culprit")
@@ -312,9 +319,9 @@ def move_and_revoke(user: Account, bench: Bench) -> None:
 def administrate(user: Account, bench: Bench) -> None:
     q, run = bench.queue, user.run
     operate(user, bench)
-    run(commands.pause(q, stop=True))
-    run(commands.pause(q, stop=False))
-    run(commands.limits(q))
+    run(acting.pause(q, stop=True))
+    run(acting.pause(q, stop=False))
+    run(inspecting.limits(q))
     for of_queue in (checkup.protocol_version, checkup.paused_at, checkup.paused_jobs):
         run(of_queue(q))
     run(checkup.suspects(q))
@@ -324,22 +331,22 @@ def administrate(user: Account, bench: Bench) -> None:
     run(checkup.ping())
     note = acting.new_note("ada", "act", "what")
     for stop in (True, False):
-        run(commands.pause(q, stop=stop, note=note))
+        run(acting.pause(q, stop=stop, note=note))
         run(acting.pause_job(q, "job", stop=stop, note=note))
-        run(acting.pause_cron(q, "cron", stop=stop, note=note))
-    run(acting.run_cron(q, "cron", note=note))
-    run(acting.schedules(q))
+        run(scheduling.pause_cron(q, "cron", stop=stop, note=note))
+    run(scheduling.run_cron(q, "cron", note=note))
+    run(scheduling.schedules(q))
     run(acting.audit(q, 10))
     move_and_revoke(user, bench)
-    run(commands.queues_seen())
-    run(commands.jobs_declared(q))
-    run(commands.jobs_enqueued(q))
-    run(commands.numbers_of_minute(q, 1))
-    run(commands.numbers_of_hour(q, 1))
-    run(commands.rolled(q))
-    run(commands.server_time())
-    run(commands.dead_letters(q, 0, 10))
-    run(commands.task_info(bench.id("dead-too")))
+    run(registry.queues_seen())
+    run(registry.jobs_declared(q))
+    run(registry.jobs_enqueued(q))
+    run(inspecting.numbers_of_minute(q, 1))
+    run(inspecting.numbers_of_hour(q, 1))
+    run(inspecting.rolled(q))
+    run(server_facts.server_time())
+    run(listing.dead_letters(q, 0, 10))
+    run(one_task.task_info(bench.id("dead-too")))
     run(listing.parts(q, Place.HELD))
     gone = listing.Stop("1", "an entry that is gone")
     run(listing.page(q, Place.PENDING, "pending", newest_first=False, stop=gone))
@@ -364,8 +371,8 @@ def bridge_both_ways(user: Account, bench: Bench) -> None:
     assert run(bridge.peek(k, 9)) == []
     (task_id,) = run(bridge.owed(k, 9))
     user.listen(keys.reply_channel("me"))
-    run(commands.await_result(task_id, keys.reply_channel("me")))
-    run(commands.task_info(task_id))
+    run(one_task.await_result(task_id, keys.reply_channel("me")))
+    run(one_task.task_info(task_id))
     assert run(bridge.mirror(k, task_id, f"{q}-1", b"s", HOUR_MS))
     assert run(bridge.repay(k, task_id, f"{q}-1", b"s", b"r", HOUR_MS))
     assert run(bridge.deliveries(k, "name")) == 0
@@ -375,7 +382,7 @@ def bridge_both_ways(user: Account, bench: Bench) -> None:
     assert run(bridge.is_waiting(k, b"again"))
     assert run(bridge.withdraw(k, "name", f"{q}-2", b"again"))
     run(bridge.tidy(k, "name", f"{q}-1", 0))
-    bench.run(commands.cancel(task_id))
+    bench.run(one_task.cancel(task_id))
     work(user, bench)
 
 
@@ -477,12 +484,12 @@ def test_a_producer_can_not_claim_and_sees_its_own_queue_only(
     user = Account(bench, server.address, rules(Role.PRODUCER, [bench.queue]))
     before = bench.snapshot(), other.snapshot()
     for call in (
-        commands.claim(bench.queue, "w", 1),
-        commands.depth(other.queue),
-        commands.enqueue(other.queue, [other.task("b")]),
-        commands.task_info(other.id("secret")),
-        commands.await_result(other.id("secret"), keys.reply_channel("me")),
-        commands.cancel(other.id("secret")),
+        claiming.claim(bench.queue, "w", 1),
+        inspecting.depth(other.queue),
+        enqueueing.enqueue(other.queue, [other.task("b")]),
+        one_task.task_info(other.id("secret")),
+        one_task.await_result(other.id("secret"), keys.reply_channel("me")),
+        one_task.cancel(other.id("secret")),
     ):
         refused(user, call)
     with pytest.raises(RedisAuthFailed):
@@ -497,8 +504,8 @@ def test_nobody_but_an_administrator_pauses_or_replays(
 ) -> None:
     bench = new_bench()
     user = Account(bench, server.address, rules(role))
-    refused(user, commands.pause(bench.queue, stop=True))
-    refused(user, commands.dead_letters(bench.queue, 0, 1))
+    refused(user, acting.pause(bench.queue, stop=True))
+    refused(user, listing.dead_letters(bench.queue, 0, 1))
     user.close()
 
 
@@ -510,11 +517,11 @@ def test_what_is_missing_is_said(server: RedisServer, new_bench: Callable[[], Be
     bench.enqueue("a")
     bench.register("w")
     user = Account(bench, server.address, rules(Role.PRODUCER))
-    text = refused(user, commands.claim(bench.queue, "w", 1))
+    text = refused(user, claiming.claim(bench.queue, "w", 1))
     assert f"Redis refused SISMEMBER in `claim` on {bench.keys.pending}" in text
     assert "docs/redis.md lists what each role needs" in text
     other = Account(bench, server.address, rules(Role.PRODUCER, ["elsewhere"]))
-    assert f"in `depth` on {bench.keys.pending}" in refused(other, commands.depth(bench.queue))
+    assert f"in `depth` on {bench.keys.pending}" in refused(other, inspecting.depth(bench.queue))
     user.close()
     other.close()
 

@@ -14,8 +14,8 @@ from hypothesis.stateful import run_state_machine_as_test
 from identtqueue import Client, Context, SyncClient, Worker
 from identtqueue.admin import Act, Admin, Place
 from identtqueue.errors import RedisTopologyMismatch, RedisUnavailable
-from identtqueue.protocol import commands
 from identtqueue.protocol.call import NewTask
+from identtqueue.protocol.calls import enqueueing, inspecting, one_task, recovering
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.connect import async_redis, blocking_redis
 from identtqueue.transport.settings import RedisSettings
@@ -256,32 +256,32 @@ async def test_a_queue_that_moves(
     redis = async_redis(settings, client_name="tests", retry_for_seconds=60)
     blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=60)
     first = [NewTask(f"{name}:{i}", b"", "job") for i in range(5)]
-    await redis.run(commands.enqueue(name, first))
-    assert blocking.run(commands.depth(name)).queued == 5
+    await redis.run(enqueueing.enqueue(name, first))
+    assert blocking.run(inspecting.depth(name)).queued == 5
 
     source = cluster.begin_to_move(name, target)
     if some_keys_first:
         cluster.move_keys(name, source, target, 2)
         impatient = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
         with pytest.raises(RedisUnavailable):
-            impatient.run(commands.enqueue(name, [task]))
+            impatient.run(enqueueing.enqueue(name, [task]))
         impatient.close()
         for i in range(5):  # a single key is found wherever it is
-            assert (await redis.run(commands.task_info(f"{name}:{i}"))) is not None
-            assert blocking.run(commands.task_info(f"{name}:{i}")) is not None
+            assert (await redis.run(one_task.task_info(f"{name}:{i}"))) is not None
+            assert blocking.run(one_task.task_info(f"{name}:{i}")) is not None
     if how == "asyncio":
-        late = asyncio.ensure_future(redis.run(commands.enqueue(name, [task])))
+        late = asyncio.ensure_future(redis.run(enqueueing.enqueue(name, [task])))
     else:
         late = asyncio.ensure_future(
-            asyncio.to_thread(blocking.run, commands.enqueue(name, [task]))
+            asyncio.to_thread(blocking.run, enqueueing.enqueue(name, [task]))
         )
     while await asyncio.to_thread(cluster.move_keys, name, source, target, 3):
         pass
     cluster.end_move(name, target)
     await late
     assert cluster.primary_of(name) is target
-    assert (await redis.run(commands.depth(name))).queued == 6
-    assert blocking.run(commands.depth(name)).queued == 6
+    assert (await redis.run(inspecting.depth(name))).queued == 6
+    assert blocking.run(inspecting.depth(name)).queued == 6
     await redis.close()
     blocking.close()
 
@@ -372,16 +372,18 @@ async def test_a_call_to_a_primary_that_hangs_goes_to_its_replica(
         address=cluster.address, connect_timeout_seconds=1, response_timeout_seconds=600
     )
     redis = async_redis(settings, client_name="tests", retry_for_seconds=600)
-    assert (await redis.run(commands.depth(name))).queued == 0
+    assert (await redis.run(inspecting.depth(name))).queued == 0
     tasks = [NewTask(f"{moving}:{i}", b"", "job") for i in range(5)]
-    await redis.run(commands.enqueue(moving, tasks))
+    await redis.run(enqueueing.enqueue(moving, tasks))
     cluster.begin_to_move(moving, target)
     cluster.move_keys(moving, source, target, 2)
 
     victim.pause()
-    sent = asyncio.ensure_future(redis.run(commands.enqueue(name, [NewTask(f"{name}:1", b"", "")])))
+    sent = asyncio.ensure_future(
+        redis.run(enqueueing.enqueue(name, [NewTask(f"{name}:1", b"", "")]))
+    )
     # This one can't be answered yet, so the client looks at the slots again and again.
-    waits = asyncio.ensure_future(redis.run(commands.depth(moving)))
+    waits = asyncio.ensure_future(redis.run(inspecting.depth(moving)))
     (receipt,) = await asyncio.wait_for(sent, LONG_SECONDS)
     assert receipt.created
     await redis.close()
@@ -417,13 +419,13 @@ async def test_what_is_asked_of_all_nodes_waits_for_a_primary_that_is_away(
     victim = cluster.nodes[2]
     settings = RedisSettings(address=cluster.address)
     redis = async_redis(settings, client_name="tests", retry_for_seconds=600)
-    assert await redis.run(commands.connected(["w"])) == [False]
+    assert await redis.run(recovering.connected(["w"])) == [False]
     victim.kill()
     with pytest.raises(RedisUnavailable):
-        await redis.run(commands.connected(["w"]), retry_for_seconds=0.1)
-    waits = asyncio.ensure_future(redis.run(commands.connected(["w"])))
+        await redis.run(recovering.connected(["w"]), retry_for_seconds=0.1)
+    waits = asyncio.ensure_future(redis.run(recovering.connected(["w"])))
     closed = async_redis(settings, client_name="tests", retry_for_seconds=600)
-    gone = asyncio.ensure_future(closed.run(commands.connected(["w"])))
+    gone = asyncio.ensure_future(closed.run(recovering.connected(["w"])))
     await asyncio.sleep(0)
     await closed.close()
     with pytest.raises(RedisUnavailable, match="the client was closed"):

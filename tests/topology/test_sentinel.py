@@ -19,8 +19,8 @@ from identtqueue.errors import (
     RedisTopologyMismatch,
     RedisUnavailable,
 )
-from identtqueue.protocol import commands
 from identtqueue.protocol.call import NewTask
+from identtqueue.protocol.calls import enqueueing
 from identtqueue.protocol.roles import Role, rules
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.settings import RedisSettings
@@ -108,14 +108,14 @@ async def test_a_demoted_master_is_left(new_group: Callable[..., Sentinels], que
         settings, client_name="tests", on_message=lambda _, data: heard.append(data)
     )
     await subscriber.add("idtq:tests")
-    await redis.run(commands.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")]))
+    await redis.run(enqueueing.enqueue(queue, [NewTask(f"{queue}:a", b"", "job")]))
     assert blocking.queue_length(queue) == 1
     with group.replica.client() as raw:
         await eventually(lambda: raw.exists(f"idtq:{{{queue}}}:pending"), "it is replicated")
     with group.master.client() as raw:
         raw.execute_command("FAILOVER", "TO", "127.0.0.1", str(group.replica.port))
         await eventually(lambda: raw.role()[0] == b"slave", "it is demoted")
-    await redis.run(commands.enqueue(queue, [NewTask(f"{queue}:b", b"", "job")]))
+    await redis.run(enqueueing.enqueue(queue, [NewTask(f"{queue}:b", b"", "job")]))
     assert blocking.enqueue_job(queue, "job")
     assert blocking.queue_length(queue) == 3
     with group.replica.client() as raw:

@@ -12,7 +12,7 @@ import pytest
 
 from identtqueue import Client, SyncClient, Worker
 from identtqueue.errors import RedisError, RedisTlsFailed, RedisUnavailable
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import inspecting
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.settings import RedisSettings
 from testing.proxy import Proxy
@@ -160,11 +160,11 @@ async def test_renewed_certificates_are_read_at_the_next_connection(
             tls_key_file=str(key),
         )
         redis = async_redis(settings, client_name="renewal", retry_for_seconds=30)
-        await redis.run(commands.depth("q"))
+        await redis.run(inspecting.depth("q"))
         install(certificates.expired_client)
         accepted = proxy.accepted
         proxy.cut()
-        call = asyncio.create_task(redis.run(commands.depth("q")))
+        call = asyncio.create_task(redis.run(inspecting.depth("q")))
         await eventually(lambda: proxy.accepted >= accepted + 2, "it was refused and tries again")
         install(certificates.client)
         assert (await call).queued == 0

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from identtqueue.protocol import commands
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import claiming
 from identtqueue.protocol.scripts import script
 from identtqueue.transport import wire
 
 
 def test_a_plain_command_is_sent_as_it_is() -> None:
-    assert wire.words(commands.in_flight("q", "w")) == ("LRANGE", "idtq:{q}:inflight:w", 0, -1)
+    assert wire.words(claiming.in_flight("q", "w")) == ("LRANGE", "idtq:{q}:inflight:w", 0, -1)
 
 
 def test_a_script_with_the_wrong_keys_is_not_sent() -> None:

@@ -8,9 +8,10 @@ import pytest
 import redis
 
 from identtqueue import Client, Context, InvalidInput, State
-from identtqueue.protocol import bridge, codec
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Adopted
-from identtqueue.protocol.bridge import Adoptee
+from identtqueue.protocol.calls import bridge
+from identtqueue.protocol.calls.bridge import Adoptee
 from identtqueue.task import Task
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.v02.bridge import Bridge, WrongDirection

@@ -13,8 +13,8 @@ import redis
 
 import identtqueue.worker
 from identtqueue import Client, RetryPolicy, TaskCancelled, TaskFailed, TaskOptions, Worker
-from identtqueue.protocol import commands
 from identtqueue.protocol.call import NewTask
+from identtqueue.protocol.calls import claiming, enqueueing, leasing, recovering
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport.connection import AsyncRedis
 from testing import process_jobs
@@ -143,7 +143,7 @@ async def test_all_records_about_an_attempt_have_the_same_fields(
             await client.wait_for_result(cancelled, 30)
         stolen = await enqueue("wait", timeout_seconds=60)
         owner = await taken(stolen)
-        await calls.run(commands.recover(queue, owner, waive_lease=True, max_deliveries=1))
+        await calls.run(recovering.recover(queue, owner, waive_lease=True, max_deliveries=1))
         # It may have caused the loss of its worker, so it runs alone. It is released at the end.
         await eventually(lambda: any("alone" in r.getMessage() for r in about(caplog, stolen)))
     for task_id, name in expected.items():
@@ -179,7 +179,7 @@ async def test_a_payload_that_can_not_be_read_is_logged_too(
 ) -> None:
     await serve({"deep": deep})
     task_id = f"{queue}:odd"
-    await calls.run(commands.enqueue(queue, [NewTask(task_id, b"\xc1", "odd", {})]))
+    await calls.run(enqueueing.enqueue(queue, [NewTask(task_id, b"\xc1", "odd", {})]))
     await dies(client, task_id)
     (record,) = about(caplog, task_id)
     assert (record.levelname, record.task_id, record.job) == ("ERROR", task_id, "")
@@ -243,11 +243,11 @@ async def test_dead_letters_of_a_lost_worker_are_an_error(
     raw: redis.Redis,
 ) -> None:
     task_id = await client.enqueue_job(queue, "fine")
-    await calls.run(commands.register(queue, "before", 60_000, {}))
-    await calls.run(commands.claim(queue, "before", 1))
-    await calls.run(commands.recover(queue, "before", waive_lease=True, max_deliveries=1))
-    await calls.run(commands.register(queue, "lost", 60_000, {}))
-    await calls.run(commands.claim(queue, "lost", 1, idle=True))  # alone, so it is to blame
+    await calls.run(leasing.register(queue, "before", 60_000, {}))
+    await calls.run(claiming.claim(queue, "before", 1))
+    await calls.run(recovering.recover(queue, "before", waive_lease=True, max_deliveries=1))
+    await calls.run(leasing.register(queue, "lost", 60_000, {}))
+    await calls.run(claiming.claim(queue, "lost", 1, idle=True))  # alone, so it is to blame
     raw.zadd(queue_keys(queue).workers, {"lost": 1}, xx=True)  # its lease ran out long ago
     worker = Worker(
         {"fine": lambda _ctx: 1}, redis_server.address, queue, max_deliveries=1, lease_seconds=5

@@ -10,7 +10,7 @@ import redis
 
 from identtqueue import Client, State, TaskCancelled, TaskOptions, Worker
 from identtqueue.admin import Admin
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import one_task
 from identtqueue.protocol.scripts import script
 from testing.accounts import left_over
 from testing.invariants import check_invariants
@@ -154,7 +154,7 @@ async def test_a_request_while_the_control_channel_reconnects(
     await serve({"job": job})
     task_id = await client.enqueue_job(queue, "job")
     await started.wait()
-    call = commands.cancel(task_id)
+    call = one_task.cancel(task_id)
     cancel = script("cancel")
     raw.script_load(cancel.source)
     (control,) = [c["id"] for c in raw.client_list() if c["name"] == "identtqueue-control"]

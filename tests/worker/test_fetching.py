@@ -11,7 +11,7 @@ import redis
 
 from identtqueue import Client, InvalidInput, Job, State, TaskOptions, Worker
 from identtqueue.admin import Admin
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import leasing, reporting
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import Attempt
 from identtqueue.transport.connect import async_redis
@@ -59,7 +59,7 @@ async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
     client: Client, calls: AsyncRedis, redis_server: RedisServer, queue: str
 ) -> None:
     """The fetch loop and upkeep (because of a shelf) claim at once, and the replies are slow."""
-    await calls.run(commands.register(queue, "w", 60_000, {}))
+    await calls.run(leasing.register(queue, "w", 60_000, {}))
     await client.submit_many(Submission(queue, "job") for _ in range(9))
     started: dict[str, Attempt] = {}
     slots = Slots(3, started)
@@ -93,7 +93,7 @@ async def test_two_claims_at_once_ask_for_no_more_than_there_are_slots(
         assert slots.free == 0
         for _ in range(2):
             ended = started.popitem()[1]
-            await calls.run(commands.finish(queue, "w", [(ended.task_id, ended.number, b"\xc0")]))
+            await calls.run(reporting.finish(queue, "w", [(ended.task_id, ended.number, b"\xc0")]))
             slots.freed()
         await eventually(lambda: len(started) == 3, "freed slots are filled")
         assert slots.free == 0

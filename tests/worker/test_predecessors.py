@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from identtqueue import Client, State
-from identtqueue.protocol import codec, commands, keys
+from identtqueue.protocol import codec, keys
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.calls import claiming, enqueueing, inspecting, leasing
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.subscriber import Subscriber
@@ -33,9 +34,9 @@ async def held_by(
 ) -> str:
     """Have a worker with a long lease claim a task; return the task's id."""
     task: NewTask = new_task(Submission(queue, "job"), 10_000)
-    await calls.run(commands.register(queue, worker_id, HOUR_MS, info))
-    await calls.run(commands.enqueue(queue, [task]))
-    claimed = await calls.run(commands.claim(queue, worker_id, 1))
+    await calls.run(leasing.register(queue, worker_id, HOUR_MS, info))
+    await calls.run(enqueueing.enqueue(queue, [task]))
+    claimed = await calls.run(claiming.claim(queue, worker_id, 1))
     assert [a.task_id for a in claimed.attempts] == [task.task_id]
     return task.task_id
 
@@ -57,7 +58,7 @@ async def test_its_tasks_run_again_at_once(
     info = await client.get_task(task_id)
     assert (info.attempt, info.losses) == (2, 1)
     assert info.owner.startswith("pod-1.")
-    rows = await calls.run(commands.workers(queue))
+    rows = await calls.run(inspecting.workers(queue))
     assert [row.worker_id for row in rows] == [info.owner]
 
 
@@ -68,7 +69,7 @@ async def test_every_registered_field_is_read_back(
     """Every field that a worker registers is known to the reader, which drops unknown ones."""
     await serve({"job": job})
     await client.wait_for_result(await client.enqueue_job(queue, "job"), 30)  # it has registered
-    (row,) = await calls.run(commands.workers(queue))
+    (row,) = await calls.run(inspecting.workers(queue))
     info = keys.queue_keys(queue).info
     written = await calls.run(
         Call("HGET", (info,), (row.worker_id,), codec.decode_value, is_script=False)

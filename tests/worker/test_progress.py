@@ -22,7 +22,7 @@ from identtqueue import (
     TaskNotFound,
     Worker,
 )
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import claiming, leasing, recovering, reporting
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.worker.progress import INTERVAL_SECONDS
@@ -407,12 +407,12 @@ async def test_progress_of_a_lost_attempt_is_dropped(
         steps.report("mine")
         await until(client, task_id, "mine")
         owner = (await client.get_task(task_id)).owner
-        await calls.run(commands.recover(queue, owner, waive_lease=True, max_deliveries=5))
-        await calls.run(commands.register(queue, "thief", 60_000, {}))
-        await calls.run(commands.claim(queue, "thief", 1))
+        await calls.run(recovering.recover(queue, owner, waive_lease=True, max_deliveries=5))
+        await calls.run(leasing.register(queue, "thief", 60_000, {}))
+        await calls.run(claiming.claim(queue, "thief", 1))
         steps.report("still mine")
         steps.report(None)
         await eventually(lambda: "the report was refused" in caplog.text, "it is told")
         assert await client.get_progress(task_id) is None
-        await calls.run(commands.finish(queue, "thief", [(task_id, 2, b"\xc0")]))
-        await calls.run(commands.leave(queue, "thief"))
+        await calls.run(reporting.finish(queue, "thief", [(task_id, 2, b"\xc0")]))
+        await calls.run(leasing.leave(queue, "thief"))

@@ -17,8 +17,8 @@ import redis
 
 from identtqueue import Client, InvalidInput, Job, State, TaskFailed, Worker
 from identtqueue.admin import Admin
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Ack
+from identtqueue.protocol.calls import claiming, enqueueing, leasing, reporting
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.task import Failure
@@ -137,15 +137,15 @@ async def test_tasks_that_are_declined_later_do_not_wait_for_the_next_block(
 ) -> None:
     """The new worker knows the shelf, has emptied it and sleeps. Nobody rings for a shelf."""
     monkeypatch.setattr(fetch, "BLOCK_SECONDS", 3600.0)
-    await calls.run(commands.register(queue, "old", 60_000, {}))
+    await calls.run(leasing.register(queue, "old", 60_000, {}))
     tasks = [new_task(Submission(queue, "job", ("a",)), 1024) for _ in range(3)]
-    await calls.run(commands.enqueue(queue, tasks))
-    claimed = await calls.run(commands.claim(queue, "old", len(tasks)))
+    await calls.run(enqueueing.enqueue(queue, tasks))
+    claimed = await calls.run(claiming.claim(queue, "old", len(tasks)))
     await serve(job(text, page=str))
     for attempt in claimed.attempts:
         why = Failure("UnknownJob", "no such job")
         where = (queue, "old", attempt.task_id, attempt.number)
-        assert await calls.run(commands.decline(*where, UNKNOWN_JOB, why)) is Ack.OK
+        assert await calls.run(reporting.decline(*where, UNKNOWN_JOB, why)) is Ack.OK
         assert await client.wait_for_result(attempt.task_id, 30) == "a"
 
 

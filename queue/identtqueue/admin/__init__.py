@@ -27,8 +27,8 @@ from identtqueue.protocol.answers import (
     QueueInfo,
     Recovery,
 )
+from identtqueue.protocol.calls.listing import Place, TaskGroup, TaskRow
 from identtqueue.protocol.counting import Counts, Histogram
-from identtqueue.protocol.listing import Place, TaskGroup, TaskRow
 from identtqueue.transport.budget import ReplyBudget
 from identtqueue.transport.reach import Reach
 from identtqueue.transport.settings import RedisSettings

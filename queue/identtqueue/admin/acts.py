@@ -12,11 +12,11 @@ from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import Reading, read_page
 from identtqueue.admin.moving import move
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol import acting
-from identtqueue.protocol.acting import MOST_AT_ONCE
 from identtqueue.protocol.answers import Replayed, Rescheduled, Revoked
 from identtqueue.protocol.call import Call
-from identtqueue.protocol.listing import MOST_SCANNED, Place
+from identtqueue.protocol.calls import acting
+from identtqueue.protocol.calls.acting import MOST_AT_ONCE
+from identtqueue.protocol.calls.listing import MOST_SCANNED, Place
 from identtqueue.task import Failure, check_queue_name, queue_of
 from identtqueue.transport.connection import AsyncRedis
 

@@ -34,7 +34,7 @@ from identtqueue.admin.tallies import COUNT_LIMIT, Count, DeadGroups, count, dea
 from identtqueue.admin.workers import WorkerInfo, list_workers, recover, recover_expired
 from identtqueue.checks import check_count, check_function_name, check_patience
 from identtqueue.errors import InvalidInput, TaskNotFound
-from identtqueue.protocol import acting, codec, commands, replies
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import (
     AuditEntry,
     CronInfo,
@@ -46,8 +46,17 @@ from identtqueue.protocol.answers import (
     Recovery,
     Scheduled,
 )
+from identtqueue.protocol.calls import (
+    acting,
+    inspecting,
+    listing,
+    one_task,
+    registry,
+    scheduling,
+    server_facts,
+)
+from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.counting import Counts
-from identtqueue.protocol.listing import Place
 from identtqueue.redaction import Redact, check_redact
 from identtqueue.task import Task, TaskInfo, check_queue_name
 from identtqueue.transport.connect import async_redis
@@ -163,9 +172,11 @@ class Admin(AsyncConnected):
 
     async def server(self) -> ServerInfo:
         """Return the name, version, uptime and time of the server."""
-        info = await self._redis.run(commands.server_info())
+        info = await self._redis.run(server_facts.server_info())
         name, version = own_name(info)
-        return ServerInfo(version, replies.uptime_seconds(info), name, replies.server_time_ms(info))
+        return ServerInfo(
+            version, server_facts.uptime_seconds(info), name, server_facts.server_time_ms(info)
+        )
 
     async def depths(
         self, queues: Sequence[str], *, due_within_seconds: float = 0, promote: bool = True
@@ -189,8 +200,8 @@ class Admin(AsyncConnected):
         within_ms = int(due_within_seconds * 1000)
         # Started together, so that both leave in one batch, promotions first.
         _, found = await asyncio.gather(
-            self._redis.run_all([commands.promote(queue) for queue in queues if promote]),
-            self._redis.run_all([commands.depth(queue, within_ms) for queue in queues]),
+            self._redis.run_all([scheduling.promote(queue) for queue in queues if promote]),
+            self._redis.run_all([inspecting.depth(queue, within_ms) for queue in queues]),
         )
         return dict(zip(queues, found, strict=True))
 
@@ -274,7 +285,7 @@ class Admin(AsyncConnected):
             When a worker of each release first registered, in ms since 1970, in order. It is
             forgotten if no worker registers for 30 days.
         """
-        return await self._redis.run(commands.releases(queue))
+        return await self._redis.run(registry.releases(queue))
 
     async def limits(self, queue: str) -> list[LimitsInUse]:
         """Return the limits of the queue's jobs and how far they are used, sorted by job name.
@@ -282,7 +293,7 @@ class Admin(AsyncConnected):
         Args:
             queue: name of the queue.
         """
-        return await self._redis.run(commands.limits(queue))
+        return await self._redis.run(inspecting.limits(queue))
 
     async def workers(self, queue: str) -> list[WorkerInfo]:
         """List the workers that are registered on the queue, the oldest lease first.
@@ -334,7 +345,7 @@ class Admin(AsyncConnected):
             The workers that were not draining before.
         """
         note = self._note("drain", " ".join(worker_ids))
-        return await self._redis.run(commands.drain(queue, worker_ids, stop=True, note=note))
+        return await self._redis.run(acting.drain(queue, worker_ids, stop=True, note=note))
 
     async def undrain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
         """Call draining workers back, so that they fetch from the queue again.
@@ -347,7 +358,7 @@ class Admin(AsyncConnected):
             The workers that were draining.
         """
         note = self._note("undrain", " ".join(worker_ids))
-        return await self._redis.run(commands.drain(queue, worker_ids, stop=False, note=note))
+        return await self._redis.run(acting.drain(queue, worker_ids, stop=False, note=note))
 
     async def pause(self, queue: str) -> bool:
         """Stop all claims from the queue. Running tasks go on.
@@ -358,7 +369,7 @@ class Admin(AsyncConnected):
         Returns:
             False if the queue was paused already.
         """
-        return await self._redis.run(commands.pause(queue, stop=True, note=self._note("pause")))
+        return await self._redis.run(acting.pause(queue, stop=True, note=self._note("pause")))
 
     async def resume(self, queue: str) -> bool:
         """Allow claims from the queue again.
@@ -369,7 +380,7 @@ class Admin(AsyncConnected):
         Returns:
             False if the queue was not paused.
         """
-        return await self._redis.run(commands.pause(queue, stop=False, note=self._note("resume")))
+        return await self._redis.run(acting.pause(queue, stop=False, note=self._note("resume")))
 
     async def pause_job(self, queue: str, job: str) -> bool:
         """Stop all claims of one job's tasks in the queue. Running tasks go on.
@@ -420,7 +431,7 @@ class Admin(AsyncConnected):
         Args:
             queue: name of the queue.
         """
-        return await self._redis.run(acting.schedules(queue))
+        return await self._redis.run(scheduling.schedules(queue))
 
     async def run_cron_now(self, queue: str, name: str) -> str:
         """Enqueue a task of a schedule at once, beside its firings, also if it is paused.
@@ -595,7 +606,7 @@ class Admin(AsyncConnected):
             TaskNotFound: it was never enqueued, or its result has expired.
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
-        info = await self._redis.run(commands.task_info(task_id))
+        info = await self._redis.run(one_task.task_info(task_id))
         if info is None:
             raise TaskNotFound(task_id)
         return info
@@ -614,7 +625,7 @@ class Admin(AsyncConnected):
             PayloadUndecodable: the stored bytes can't be read.
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
-        payload = await self._redis.run(commands.task_payload(task_id))
+        payload = await self._redis.run(one_task.task_payload(task_id))
         return None if payload is None else codec.decode_task(payload)
 
     async def dead_letters(
@@ -782,7 +793,7 @@ class Admin(AsyncConnected):
             InvalidInput: `offset` or `limit` is too small, or the queue's name breaks the rule.
         """
         check_page(offset, limit)
-        return await self._redis.run(commands.scheduled_tasks(queue, offset, limit))
+        return await self._redis.run(listing.scheduled_tasks(queue, offset, limit))
 
     async def start_now(self, task_ids: Iterable[str]) -> list[str]:
         """Make scheduled tasks due now. They get behind the tasks that are pending already.
@@ -808,7 +819,7 @@ class Admin(AsyncConnected):
             RedisAuthFailed: the ACL does not allow this user the doorbell's channel; then
                 `doorbell` can't listen to it either.
         """
-        await self._redis.run(commands.ring(queue))
+        await self._redis.run(scheduling.ring(queue))
 
     def doorbell(
         self,

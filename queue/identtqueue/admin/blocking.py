@@ -36,8 +36,8 @@ from identtqueue.protocol.answers import (
     Recovery,
     Scheduled,
 )
+from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.counting import Counts
-from identtqueue.protocol.listing import Place
 from identtqueue.redaction import Redact, check_redact
 from identtqueue.task import Task, TaskInfo
 from identtqueue.transport.background import LazyBackground

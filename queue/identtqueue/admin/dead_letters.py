@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import listing, one_task
 from identtqueue.task import TaskInfo
 from identtqueue.transport.connection import AsyncRedis
 
@@ -15,8 +15,8 @@ async def read_page(
 ) -> AsyncGenerator[TaskInfo, None]:
     """Iterate over dead letters, the newest first: see `Admin.dead_letters`."""
     check_page(offset, limit)
-    ids = await redis.run(commands.dead_letters(queue, offset, limit))
-    for info in await redis.run_all([commands.task_info(task_id) for task_id in ids]):
+    ids = await redis.run(listing.dead_letters(queue, offset, limit))
+    for info in await redis.run_all([one_task.task_info(task_id) for task_id in ids]):
         if info is not None:
             yield info
 

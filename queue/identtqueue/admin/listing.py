@@ -14,8 +14,8 @@ import msgspec
 from identtqueue.admin.filters import Filter
 from identtqueue.bounds import is_number
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol import commands, listing
-from identtqueue.protocol.listing import MOST_SCANNED, Place, Stop, TaskRow
+from identtqueue.protocol.calls import inspecting, listing
+from identtqueue.protocol.calls.listing import MOST_SCANNED, Place, Stop, TaskRow
 from identtqueue.task import check_queue_name
 from identtqueue.transport.connection import AsyncRedis
 
@@ -186,7 +186,7 @@ async def write_conditions(redis: AsyncRedis, reading: Reading) -> dict[str, Any
 
 async def _incarnations(redis: AsyncRedis, queue: str, name: str) -> list[str]:
     """List the workers of the queue in a pod or on a host of this name."""
-    rows = await redis.run(commands.workers(queue))
+    rows = await redis.run(inspecting.workers(queue))
     return [
         row.worker_id
         for row in rows

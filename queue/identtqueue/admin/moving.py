@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from identtqueue.protocol import acting
 from identtqueue.protocol.answers import Movable, Received, Replayed, Revoked
+from identtqueue.protocol.calls import acting, moving
 from identtqueue.protocol.submission import BATCH_BYTES
 from identtqueue.task import Failure
 from identtqueue.transport.connection import AsyncRedis
@@ -40,7 +40,7 @@ async def move(
     if not task_ids:
         await redis.run(acting.discard(source, [], note=note))
         return []
-    sizes = await redis.run_all([acting.payload_size(task_id) for task_id in task_ids])
+    sizes = await redis.run_all([moving.payload_size(task_id) for task_id in task_ids])
     moved: list[str] = []
     for batch in _batches(task_ids, sizes):
         moved += await _move_batch(redis, source, target, batch, note)
@@ -63,13 +63,13 @@ def _batches(task_ids: Sequence[str], sizes: Sequence[int]) -> Iterator[list[str
 async def _move_batch(
     redis: AsyncRedis, source: str, target: str, task_ids: Sequence[str], note: bytes
 ) -> list[str]:
-    found = await redis.run_all([acting.movable(task_id) for task_id in task_ids])
-    due_ms = await redis.run_all([acting.due_time(task_id) for task_id in task_ids])
+    found = await redis.run_all([moving.movable(task_id) for task_id in task_ids])
+    due_ms = await redis.run_all([moving.due_time(task_id) for task_id in task_ids])
     tasks = {t: task for t, task in zip(task_ids, found, strict=True) if task is not None}
     due = {_moved(t, target): ms or 0 for t, ms in zip(task_ids, due_ms, strict=True)}
 
     arriving = {_moved(task_id, target): task.fields for task_id, task in tasks.items()}
-    answers = await redis.run(acting.receive(target, arriving, note=note))
+    answers = await redis.run(moving.receive(target, arriving, note=note))
     taken = [t for t, answer in zip(tasks, answers, strict=True) if answer is Received.OK]
     gone = await _give_up(redis, source, target, {t: tasks[t] for t in taken}, note)
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from identtqueue.errors import PayloadUndecodable, TaskNotFound
 from identtqueue.protocol import codec
-from identtqueue.protocol.listing import Place
-from identtqueue.protocol.record import KeptTask, PastAttempt, record
+from identtqueue.protocol.calls.listing import Place
+from identtqueue.protocol.calls.record import KeptTask, PastAttempt, record
 from identtqueue.redaction import (
     ALL,
     HIDDEN,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from identtqueue.protocol import checkup, commands
 from identtqueue.protocol.answers import JobInfo, QueueInfo
+from identtqueue.protocol.call import REMEMBERED_MS
+from identtqueue.protocol.calls import checkup, registry, server_facts
 from identtqueue.task import check_queue_name
 from identtqueue.transport.connection import AsyncRedis
 
@@ -14,9 +15,9 @@ from identtqueue.transport.connection import AsyncRedis
 async def list_queues(redis: AsyncRedis) -> list[QueueInfo]:
     """List the queues of a Redis: see `Admin.queues`."""
     seen, now = await asyncio.gather(
-        redis.run(commands.queues_seen()), redis.run(commands.server_time())
+        redis.run(registry.queues_seen()), redis.run(server_facts.server_time())
     )
-    oldest = now * 1000 - commands.REMEMBERED_MS
+    oldest = now * 1000 - REMEMBERED_MS
     return [QueueInfo(name, seen[name]) for name in sorted(seen) if seen[name] > oldest]
 
 
@@ -24,8 +25,8 @@ async def list_jobs(redis: AsyncRedis, queue: str) -> list[JobInfo]:
     """List the jobs of a queue: see `Admin.jobs`."""
     check_queue_name(queue)
     declared, enqueued, paused = await asyncio.gather(
-        redis.run(commands.jobs_declared(queue)),
-        redis.run(commands.jobs_enqueued(queue)),
+        redis.run(registry.jobs_declared(queue)),
+        redis.run(registry.jobs_enqueued(queue)),
         redis.run(checkup.paused_jobs(queue)),
     )
     return [

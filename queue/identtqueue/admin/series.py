@@ -9,8 +9,9 @@ from operator import add
 from typing import Final, Literal, NamedTuple
 
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol import commands, counting
+from identtqueue.protocol import counting
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import inspecting, server_facts
 from identtqueue.protocol.counting import Counts
 from identtqueue.task import check_queue_name
 from identtqueue.transport.connection import AsyncRedis
@@ -95,12 +96,12 @@ async def read_series(
     if step not in _STEPS:
         raise InvalidInput(f"step={step!r}: must be 'minute' or 'hour'")
     length = _STEPS[step]
-    now_ms = int(await redis.run(commands.server_time()) * 1000)
+    now_ms = int(await redis.run(server_facts.server_time()) * 1000)
     newest = min(until_ms or now_ms, now_ms) // length.ms
     oldest = max(since_ms or 0, now_ms - (length.kept - 1) * length.ms) // length.ms
     steps = range(oldest, newest + 1)
     if step == "minute":
-        found = await _read(redis, [commands.numbers_of_minute(queue, n) for n in steps])
+        found = await _read(redis, [inspecting.numbers_of_minute(queue, n) for n in steps])
     else:
         found = await _read_hours(redis, queue, steps, now_ms // counting.MINUTE_MS)
     points = [
@@ -113,21 +114,21 @@ async def read_series(
 async def read_last_minute(redis: AsyncRedis, queue: str) -> Mapping[str, Counts]:
     """Read the last complete minute: see `Admin.last_minute`."""
     check_queue_name(queue)
-    now_ms = int(await redis.run(commands.server_time()) * 1000)
-    return await redis.run(commands.numbers_of_minute(queue, now_ms // counting.MINUTE_MS - 1))
+    now_ms = int(await redis.run(server_facts.server_time()) * 1000)
+    return await redis.run(inspecting.numbers_of_minute(queue, now_ms // counting.MINUTE_MS - 1))
 
 
 async def _read_hours(
     redis: AsyncRedis, queue: str, hours: range, this_minute: int
 ) -> list[dict[str, Counts]]:
     """Read hours, with the tasks that were enqueued in minutes that are not in their hours yet."""
-    rolled = await redis.run(commands.rolled(queue))
+    rolled = await redis.run(inspecting.rolled(queue))
     while True:
-        found = await _read(redis, [commands.numbers_of_hour(queue, hour) for hour in hours])
+        found = await _read(redis, [inspecting.numbers_of_hour(queue, hour) for hour in hours])
         first = max(rolled + 1, this_minute - counting.MINUTES_KEPT)
         minutes = [m for m in range(first, this_minute + 1) if m // 60 in hours]
-        late = await _read(redis, [commands.numbers_of_minute(queue, m) for m in minutes])
-        before, rolled = rolled, await redis.run(commands.rolled(queue))
+        late = await _read(redis, [inspecting.numbers_of_minute(queue, m) for m in minutes])
+        before, rolled = rolled, await redis.run(inspecting.rolled(queue))
         if rolled == before:  # else a minute was added meanwhile, and may be counted twice
             break
     for minute, by_job in zip(minutes, late, strict=True):

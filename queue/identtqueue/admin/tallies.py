@@ -7,8 +7,8 @@ from typing import Any, Final, Self
 
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import Reading, check_scan_limit, find_parts, write_conditions
-from identtqueue.protocol import listing
-from identtqueue.protocol.listing import MOST_SCANNED, Place, TaskGroup
+from identtqueue.protocol.calls import listing
+from identtqueue.protocol.calls.listing import MOST_SCANNED, Place, TaskGroup
 from identtqueue.transport.connection import AsyncRedis
 
 COUNT_LIMIT: Final = 100_000

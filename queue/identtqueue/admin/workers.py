@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Recovery
+from identtqueue.protocol.calls import inspecting, recovering, scheduling
 from identtqueue.transport.connection import AsyncRedis
 
 RECOVERY_ROUNDS: Final = 1_000
@@ -65,11 +65,11 @@ class WorkerInfo:
 
 async def list_workers(redis: AsyncRedis, queue: str) -> list[WorkerInfo]:
     """List the workers of a queue: see `Admin.workers`."""
-    rows = await redis.run(commands.workers(queue))
+    rows = await redis.run(inspecting.workers(queue))
     if not rows:
         return []
     ids = [row.worker_id for row in rows if row.worker_id]
-    connected = await redis.run(commands.connected(ids))
+    connected = await redis.run(recovering.connected(ids))
     alive = dict(zip(ids, connected, strict=True))
     return [
         WorkerInfo(
@@ -100,7 +100,7 @@ async def recover(
     redis: AsyncRedis, queue: str, worker_id: str, *, waive_lease: bool, max_deliveries: int
 ) -> Recovery:
     """Take all tasks of one worker back into the queue: see `Admin.recover`."""
-    call = commands.recover(
+    call = recovering.recover(
         queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
     )
     recovery = await redis.run(call)
@@ -111,12 +111,12 @@ async def recover(
 
 async def recover_expired(redis: AsyncRedis, queue: str, *, max_deliveries: int) -> Recovery:
     """Take back the tasks of all workers whose lease has expired: see `Admin.recover_expired`."""
-    now_ms = (await redis.run(commands.promote(queue))).now_ms
+    now_ms = (await redis.run(scheduling.promote(queue))).now_ms
     recovered = Recovery(lost=False)
     # Each round removes the workers that it has recovered. More leases may expire meanwhile, so the
     # number of rounds is bounded.
     for _ in range(RECOVERY_ROUNDS):
-        expired = await redis.run(commands.expired(queue, now_ms))
+        expired = await redis.run(recovering.expired(queue, now_ms))
         for worker_id in expired:
             recovered += await recover(
                 redis, queue, worker_id, waive_lease=False, max_deliveries=max_deliveries

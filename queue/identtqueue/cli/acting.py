@@ -16,7 +16,7 @@ from identtqueue.cli.exits import CommandFailed, Exit
 from identtqueue.cli.selection import Chosen
 from identtqueue.cli.session import nothing
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol.listing import Place
+from identtqueue.protocol.calls.listing import Place
 
 if TYPE_CHECKING:
     from identtqueue.admin import Act, ActProgress, Admin

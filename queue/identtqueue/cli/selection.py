@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from identtqueue.cli.options import FILTER_NAMES
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol.listing import Place, TaskRow
+from identtqueue.protocol.calls.listing import Place, TaskRow
 from identtqueue.task import State, check_queue_name, queue_of
 
 if TYPE_CHECKING:

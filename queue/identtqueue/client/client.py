@@ -12,9 +12,10 @@ from identtqueue.client.connections import Connections
 from identtqueue.client.many import NoResult, gather_results, iterate_results
 from identtqueue.current import current_task
 from identtqueue.errors import ResultTimeout, TaskNotFound
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Cancelled, Receipt
 from identtqueue.protocol.call import Call, NewTask
+from identtqueue.protocol.calls import enqueueing, inspecting, one_task
 from identtqueue.protocol.submission import (
     Submission,
     in_batches,
@@ -176,7 +177,7 @@ class Client(AsyncConnected):
         task = new_task(submission, self._max_payload_bytes)
         redis, parent = self._redis, current_task.get()
         self._enlistment.note(redis, submission.queue_name)
-        call = commands.enqueue(submission.queue_name, [task])
+        call = enqueueing.enqueue(submission.queue_name, [task])
         (receipt,) = await (
             redis.run(call) if parent is None else self._enqueue_from_job(parent, call, [task])
         )
@@ -205,7 +206,7 @@ class Client(AsyncConnected):
         for queue, positions in in_batches(prepared):
             batch: Sequence[NewTask] = [prepared[i][1] for i in positions]
             self._enlistment.note(redis, queue)
-            call = commands.enqueue(queue, batch)
+            call = enqueueing.enqueue(queue, batch)
             taken = await (
                 redis.run(call) if parent is None else self._enqueue_from_job(parent, call, batch)
             )
@@ -219,7 +220,7 @@ class Client(AsyncConnected):
         self, parent: str, call: Call[list[Receipt]], batch: Sequence[NewTask]
     ) -> list[Receipt]:
         """Enqueue tasks for the job of a task, and note them in that task, in one round trip."""
-        note = commands.children(parent, [task.task_id for task in batch])
+        note = enqueueing.children(parent, [task.task_id for task in batch])
         calls: list[Call[Any]] = [call, note]
         receipts, _ = await self._redis.run_each(calls)  # the note may fail: an ACL, say
         if isinstance(receipts, Exception):
@@ -393,7 +394,7 @@ class Client(AsyncConnected):
         Raises:
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
-        return await self._redis.run(commands.task_info(task_id))
+        return await self._redis.run(one_task.task_info(task_id))
 
     async def get_arguments(self, task_id: str) -> Task | None:
         """Return what the task was called with: its job, arguments and options, as plain values.
@@ -409,7 +410,7 @@ class Client(AsyncConnected):
             PayloadUndecodable: the stored bytes can't be read.
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
-        payload = await self._redis.run(commands.task_payload(task_id))
+        payload = await self._redis.run(one_task.task_payload(task_id))
         return None if payload is None else codec.decode_task(payload)
 
     async def get_progress(self, task_id: str) -> Any | None:
@@ -424,7 +425,7 @@ class Client(AsyncConnected):
         Raises:
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
-        found = await self._redis.run(commands.last_progress(task_id))
+        found = await self._redis.run(one_task.last_progress(task_id))
         return found.value if found else None
 
     async def watch(self, task_id: str, timeout_seconds: float | None = None) -> AsyncIterator[Any]:
@@ -468,7 +469,7 @@ class Client(AsyncConnected):
             TaskNotFound: there is no such task, or its result has expired.
             InvalidTaskId: the id is not `<queue>:<unique part>`.
         """
-        answer = await self._redis.run(commands.cancel(task_id))
+        answer = await self._redis.run(one_task.cancel(task_id))
         if answer is Cancelled.MISSING:
             raise TaskNotFound(task_id)
         return answer is not Cancelled.ENDED
@@ -482,4 +483,4 @@ class Client(AsyncConnected):
         Raises:
             InvalidQueueName: the name breaks the rule.
         """
-        return (await self._redis.run(commands.depth(check_queue_name(queue_name)))).queued
+        return (await self._redis.run(inspecting.depth(check_queue_name(queue_name)))).queued

@@ -9,7 +9,8 @@ from typing import Any
 
 from identtqueue.client.results import LOOK_TASKS, Results, cancel_all
 from identtqueue.errors import RedisAuthFailed, RedisError, ResultTimeout
-from identtqueue.protocol import commands, replies
+from identtqueue.protocol import replies
+from identtqueue.protocol.calls import one_task
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Progress, queue_of
 from identtqueue.transport.connection import AsyncRedis
@@ -116,7 +117,7 @@ class Watches:
         for start in range(0, len(watches), LOOK_TASKS):
             part = watches[start : start + LOOK_TASKS]
             answers = await self._redis.run_each(
-                [commands.last_progress(watch.task_id) for watch in part]
+                [one_task.last_progress(watch.task_id) for watch in part]
             )
             for watch, answer in zip(part, answers, strict=True):
                 if not isinstance(answer, Exception):  # else the wait for the result raises it
@@ -124,7 +125,7 @@ class Watches:
 
     async def _look_once(self, task_id: str, timeout_seconds: float) -> AsyncIterator[Any]:
         found = await self._results.look(task_id)
-        progress = await self._redis.run(commands.last_progress(task_id))
+        progress = await self._redis.run(one_task.last_progress(task_id))
         if progress is not None:
             yield progress.value
         if found is None:
@@ -149,6 +150,6 @@ class Watches:
     async def _look(self, watch: _Watch) -> None:
         """Read the stored value. An error is ignored here: the wait for the result raises it."""
         try:
-            watch.hear(await self._redis.run(commands.last_progress(watch.task_id)))
+            watch.hear(await self._redis.run(one_task.last_progress(watch.task_id)))
         except RedisError:
             return

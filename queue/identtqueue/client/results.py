@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from identtqueue.errors import RedisUnavailable, TaskNotFound
-from identtqueue.protocol import commands, replies
+from identtqueue.protocol import replies
 from identtqueue.protocol.answers import Announced, Expiring
+from identtqueue.protocol.calls import one_task
 from identtqueue.task import Result, State
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.home import detached
@@ -139,10 +140,10 @@ class Results:
             The result, or the state of a task that has not ended (`Expiring` if it will be
             cancelled unless it starts), or None if there is no such task.
         """
-        call = commands.await_result(task_id, channel)
+        call = one_task.await_result(task_id, channel)
         found = await self._redis.run(call, retry_for_seconds=patience_seconds)
         if isinstance(found, Announced):
-            call = commands.await_result(task_id, size_bytes=found.size_bytes)
+            call = one_task.await_result(task_id, size_bytes=found.size_bytes)
             found = await self._redis.run(call, retry_for_seconds=patience_seconds)
         assert not isinstance(found, Announced)
         return found
@@ -270,7 +271,7 @@ class Results:
                 if self._waits.get(task_id) is entry and not entry.asking
             ]
             answers = await self._redis.run_each(
-                [commands.await_result(task_id, self.channel) for task_id, _ in asked],
+                [one_task.await_result(task_id, self.channel) for task_id, _ in asked],
                 retry_for_seconds=self._patience,
             )
             for (task_id, entry), answer in zip(asked, answers, strict=True):

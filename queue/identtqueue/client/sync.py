@@ -11,8 +11,9 @@ from identtqueue.client.client import Client, check_client_settings
 from identtqueue.client.many import NoResult
 from identtqueue.current import current_task
 from identtqueue.errors import RedisError, TaskNotFound
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Announced, Cancelled, Receipt
+from identtqueue.protocol.calls import enqueueing, inspecting, one_task, server_facts
 from identtqueue.protocol.submission import (
     Submission,
     in_batches,
@@ -86,7 +87,7 @@ class SyncClient:
             RedisUnavailable, RedisAuthFailed, RedisTlsFailed, RedisTopologyMismatch, RedisTooOld:
                 Redis cannot be reached or refuses the connection.
         """
-        self._here.redis.run(commands.server_info())
+        self._here.redis.run(server_facts.server_info())
 
     def close(self) -> None:
         """Close the connections; the next call opens them again. Open waits raise an error."""
@@ -143,7 +144,7 @@ class SyncClient:
         receipts: dict[int, Receipt] = {}
         for queue, positions in in_batches(prepared):
             batch = [prepared[i][1] for i in positions]
-            taken = self._here.redis.run(commands.enqueue(queue, batch))
+            taken = self._here.redis.run(enqueueing.enqueue(queue, batch))
             self._note_children([task.task_id for task in batch])
             receipts.update(zip(positions, taken, strict=True))
             self._note(queue)
@@ -164,7 +165,7 @@ class SyncClient:
         """If a job has enqueued these tasks, note that in its own task."""
         if (parent := current_task.get()) is not None:
             with contextlib.suppress(RedisError):  # the tasks are enqueued all the same
-                self._here.redis.run(commands.children(parent, task_ids))
+                self._here.redis.run(enqueueing.children(parent, task_ids))
 
     def wait_for_result(self, task_id: str, timeout_seconds: float | None = None) -> Any:
         """See `Client.wait_for_result`."""
@@ -251,9 +252,9 @@ class SyncClient:
     def get_result(self, task_id: str) -> Any | None:
         """See `Client.get_result`."""
         redis = self._here.redis
-        found = redis.run(commands.await_result(task_id))
+        found = redis.run(one_task.await_result(task_id))
         if isinstance(found, Announced):
-            found = redis.run(commands.await_result(task_id, size_bytes=found.size_bytes))
+            found = redis.run(one_task.await_result(task_id, size_bytes=found.size_bytes))
         return found.unwrap() if isinstance(found, Result) else None
 
     def get_status(self, task_id: str) -> State | None:
@@ -263,25 +264,25 @@ class SyncClient:
 
     def get_task(self, task_id: str) -> TaskInfo | None:
         """See `Client.get_task`."""
-        return self._here.redis.run(commands.task_info(task_id))
+        return self._here.redis.run(one_task.task_info(task_id))
 
     def get_arguments(self, task_id: str) -> Task | None:
         """See `Client.get_arguments`."""
-        payload = self._here.redis.run(commands.task_payload(task_id))
+        payload = self._here.redis.run(one_task.task_payload(task_id))
         return None if payload is None else codec.decode_task(payload)
 
     def get_progress(self, task_id: str) -> Any | None:
         """See `Client.get_progress`."""
-        found = self._here.redis.run(commands.last_progress(task_id))
+        found = self._here.redis.run(one_task.last_progress(task_id))
         return found.value if found else None
 
     def cancel(self, task_id: str) -> bool:
         """See `Client.cancel`."""
-        answer = self._here.redis.run(commands.cancel(task_id))
+        answer = self._here.redis.run(one_task.cancel(task_id))
         if answer is Cancelled.MISSING:
             raise TaskNotFound(task_id)
         return answer is not Cancelled.ENDED
 
     def queue_length(self, queue_name: str) -> int:
         """See `Client.queue_length`."""
-        return self._here.redis.run(commands.depth(check_queue_name(queue_name))).queued
+        return self._here.redis.run(inspecting.depth(check_queue_name(queue_name))).queued

@@ -2,7 +2,7 @@
 
 - `keys`, `states`, `lua/`: the names of keys, the transitions of a task, the scripts behind them.
 - `scripts` loads them; `roles` derives the Redis ACL from them.
-- `commands` makes a `call`. `replies` parses what Redis sends into `answers`.
+- `calls` has one function for each `call`. It parses what Redis sends into `answers`.
 - `submission` checks a task that is enqueued. `codec` writes and reads its values, with the help of
   `foreign`, `sameness` and `conversion`.
 """

@@ -14,6 +14,9 @@ PROTOCOL_VERSION: Final = "1"
 """Major version of keys and scripts. It is stored in `meta` of each queue, and a queue of another
 version is refused."""
 
+REMEMBERED_MS: Final = 30 * 86_400_000
+"""How long queues and jobs without any activity are remembered."""
+
 T = TypeVar("T")
 
 Word = str | bytes | int | float
@@ -43,31 +46,6 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     repeatable: bool = True
     merge: Callable[[Sequence[T]], T] | None = None
     reply_bytes: int = 0
-
-
-class Keeping(msgspec.Struct, frozen=True):
-    """What a queue keeps of tasks that have ended, besides the result.
-
-    Attributes:
-        recent_ends: how many ends are listed; 0: none.
-        recent_ends_ms: how long an end is listed.
-        arguments: whether the arguments are kept as long as the result, unless they are large.
-    """
-
-    recent_ends: int = 10_000
-    recent_ends_ms: int = 86_400_000
-    arguments: bool = True
-
-    def words(self) -> str:
-        """Return it in the form that `lua/lib/recent.lua` reads."""
-        return f"{self.recent_ends} {self.recent_ends_ms} {int(self.arguments)}"
-
-
-KEPT: Final = Keeping()
-"""The default, which `lua/lib/recent.lua` knows as well."""
-
-MOST_KEPT_BYTES: Final = 16 * 1024
-"""Largest arguments that are kept after the end of their task. `lua/lib/end_one.lua` knows it."""
 
 
 class NewTask(msgspec.Struct, frozen=True):

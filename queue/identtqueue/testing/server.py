@@ -16,7 +16,7 @@ from typing import Final, Self
 from identtqueue.embedded import Durability, EmbeddedServer
 from identtqueue.embedded.program import find_server
 from identtqueue.errors import EmbeddedServerFailed, InvalidInput, RedisUnavailable
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import server_facts
 from identtqueue.testing.databases import Databases, OwnDatabases, SharedDatabases
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
@@ -194,7 +194,7 @@ class _Program:
         redis = blocking_redis(
             RedisSettings(address=address), client_name="tests", retry_for_seconds=START_SECONDS
         )
-        redis.run(commands.server_info())
+        redis.run(server_facts.server_info())
         redis.close()
         return address
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Enqueued, Receipt
 from identtqueue.protocol.call import NewTask
-from identtqueue.protocol.commands import CANCELLED, EXPIRED
+from identtqueue.protocol.ends import CANCELLED, EXPIRED
 from identtqueue.task import Attempt, Failure, Progress, Result, State, TaskInfo
 
 

@@ -16,8 +16,8 @@ from typing import Any, Final, TypeVar
 from redis import exceptions as redis_errors
 
 from identtqueue.errors import RedisError, RedisUnavailable
-from identtqueue.protocol import commands
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import server_facts
 from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server
 from identtqueue.transport.backoff import backoff_seconds
@@ -108,7 +108,7 @@ class Cluster:
 
     async def _see_nodes(self) -> SlotMap:
         """Find the nodes over an open connection if one answers, else like `_find_nodes`."""
-        call = commands.cluster_slots()
+        call = server_facts.cluster_slots()
         node = next((node for node in self._nodes.values() if node.is_open), None)
         if node is not None:
             try:

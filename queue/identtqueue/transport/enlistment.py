@@ -11,8 +11,8 @@ import time
 from typing import Final
 
 from identtqueue.errors import RedisAuthFailed, RedisError
-from identtqueue.protocol import commands
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import registry
 from identtqueue.transport.connection import AsyncRedis
 
 logger = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ class Enlistment:
         if len(known) > MOST_KNOWN:
             known.clear()
         known[queue] = now + INTERVAL_SECONDS
-        return commands.enlist([queue])
+        return registry.enlist([queue])
 
     def answered(self, answer: bool | Exception) -> None:
         """Take the answer to a note.

@@ -22,8 +22,8 @@ from identtqueue.errors import (
     RedisUnavailable,
     ReplyUnreadable,
 )
-from identtqueue.protocol import commands
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import server_facts
 from identtqueue.transport import refusals, slot_map, wire
 from identtqueue.transport.address import Server, Topology
 from identtqueue.transport.dial import (
@@ -76,7 +76,7 @@ async def open_connection(
     """
     if settings.topology is Topology.CLUSTER and server is None:
         found = await fetch_slots(settings)
-        server = found.of(commands.server_info()) if key is None else found.of_key(key)
+        server = found.of(server_facts.server_info()) if key is None else found.of_key(key)
     async with settings.gate.passage() if settings.gate else contextlib.nullcontext():
         return await _log_in(settings, client_name, server)
 
@@ -91,13 +91,13 @@ async def _log_in(
                 server = await find_master(settings)
             connection = await _new_connection(settings, client_name, server)
             await connection.connect()
-            info = await _ask(connection, commands.server_info())
+            info = await _ask(connection, server_facts.server_info())
             check_server(info, settings.topology)
             if is_new(info):
-                memory = await _ask(connection, commands.memory_info())
+                memory = await _ask(connection, server_facts.memory_info())
                 introduce(info, memory, settings, server)
             if settings.topology is Topology.SENTINEL and server is not None:
-                check_master(await _ask(connection, commands.role()), server)
+                check_master(await _ask(connection, server_facts.role()), server)
             note_login(settings)
     except BaseException as error:
         if connection is not None:
@@ -127,7 +127,7 @@ async def fetch_slots(settings: RedisSettings) -> SlotMap:
         try:
             async with asyncio.timeout(settings.response_timeout_seconds):
                 return slot_map.learn(
-                    settings, await _ask(connection, commands.cluster_slots()), server
+                    settings, await _ask(connection, server_facts.cluster_slots()), server
                 )
         except (RedisUnavailable, *refusals.CONNECTION_LOST) as error:
             reason = refusals.translate(error)
@@ -226,13 +226,13 @@ def open_blocking(
             server = find_master_blocking(settings)
         connection = _new_blocking(settings, client_name, server)
         connection.connect()
-        info = _ask_blocking(connection, commands.server_info())
+        info = _ask_blocking(connection, server_facts.server_info())
         check_server(info, settings.topology)
         if is_new(info):
-            memory = _ask_blocking(connection, commands.memory_info())
+            memory = _ask_blocking(connection, server_facts.memory_info())
             introduce(info, memory, settings, server)
         if settings.topology is Topology.SENTINEL and server is not None:
-            check_master(_ask_blocking(connection, commands.role()), server)
+            check_master(_ask_blocking(connection, server_facts.role()), server)
         note_login(settings)
     except Exception as error:
         if connection is not None:
@@ -258,7 +258,7 @@ def fetch_slots_blocking(settings: RedisSettings) -> SlotMap:
             reason = error
             continue
         try:
-            reply = _ask_blocking(connection, commands.cluster_slots())
+            reply = _ask_blocking(connection, server_facts.cluster_slots())
             return slot_map.learn(settings, reply, server)
         except (RedisUnavailable, *refusals.CONNECTION_LOST) as error:
             reason = refusals.translate(error)

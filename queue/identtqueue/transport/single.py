@@ -13,7 +13,7 @@ from typing import Any
 from redis.asyncio.connection import AbstractConnection
 
 from identtqueue.errors import RedisError, RedisUnavailable
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import server_facts
 from identtqueue.transport import refusals, wire
 from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.lanes import Waiting, fail, new_waiting
@@ -56,7 +56,7 @@ class SingleServer:
 
     async def connect(self, retry_for_seconds: float) -> None:
         """Connect now: see `Route.connect`."""
-        call = commands.server_info()
+        call = server_facts.server_info()
         await self.ask_all(new_waiting(call, wire.pack(call), retry_for_seconds))
 
     async def ask_all(self, item: Waiting) -> list[Any]:

@@ -16,9 +16,10 @@ from typing import Any, Final
 from identtqueue.checks import check_function_name
 from identtqueue.client.client import Client
 from identtqueue.errors import InvalidInput, PayloadUndecodable, RedisError, TaskNotFound
-from identtqueue.protocol import bridge, codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Adopted
-from identtqueue.protocol.bridge import Adoptee
+from identtqueue.protocol.calls import bridge, claiming, inspecting, one_task
+from identtqueue.protocol.calls.bridge import Adoptee
 from identtqueue.task import Result, State, Task, TaskInfo, queue_of
 from identtqueue.transport.blocked import BlockedConnection
 from identtqueue.transport.connection import AsyncRedis
@@ -130,7 +131,7 @@ class Adoption:
             RedisError: Redis cannot be reached or refuses a call.
         """
         running = await self._running()
-        infos = await self._redis.run_all(commands.task_info(task_id) for task_id in running)
+        infos = await self._redis.run_all(one_task.task_info(task_id) for task_id in running)
         for info in infos:
             if info is not None and info.state is State.RUNNING:
                 await self._show(info)
@@ -243,9 +244,9 @@ class Adoption:
         if not self._open:
             return []
         queue = self._queue.name
-        rows = await self._redis.run(commands.workers(queue))
+        rows = await self._redis.run(inspecting.workers(queue))
         busy = [row.worker_id for row in rows if row.in_flight]
-        lists = await self._redis.run_all(commands.in_flight(queue, worker) for worker in busy)
+        lists = await self._redis.run_all(claiming.in_flight(queue, worker) for worker in busy)
         return [task_id for ids in lists for task_id in ids if task_id in self._open]
 
 

@@ -20,7 +20,7 @@ from typing import Final
 from identtqueue.checks import check_count, check_duration
 from identtqueue.client.client import Client
 from identtqueue.errors import InvalidInput, RedisError, RedisFull
-from identtqueue.protocol import bridge
+from identtqueue.protocol.calls import bridge
 from identtqueue.transport.address import Topology
 from identtqueue.transport.blocked import BlockedConnection
 from identtqueue.transport.connect import async_redis

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 
 from identtqueue.client import client as today
 from identtqueue.errors import InvalidInput, ResultTimeout, TaskNotFound, TimedOut
-from identtqueue.protocol import bridge, commands
+from identtqueue.protocol.calls import bridge, server_facts
 from identtqueue.protocol.submission import Submission
 from identtqueue.retry import class_name
 from identtqueue.task import Result, State, TaskOptions
@@ -165,7 +165,7 @@ class Client:
     async def get_time(self) -> float:
         """Return Redis' time, in seconds since 1970. Today: `TaskInfo` has the times of a task."""
         replaced("Client.get_time", "the times of identtqueue.Client.get_task")
-        return await self._calls.run(commands.server_time())
+        return await self._calls.run(server_facts.server_time())
 
     async def _taken(self, result: Result, *, remove: bool) -> Any:
         if remove:

@@ -25,8 +25,8 @@ from functools import cached_property
 from typing import Any, Final, TypeVar
 
 from identtqueue.errors import IdenttqueueError, InvalidInput, TimedOut
-from identtqueue.protocol import bridge
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import bridge
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.v02 import wire
 from identtqueue.v02.job import JobRequest, JobResult, JobResultType, JobStatus, JobStatusType

@@ -11,7 +11,7 @@ from typing import Any, Final
 from redis.asyncio import Redis
 
 from identtqueue.errors import RedisError
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import server_facts
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.v02.client import NO_SERIALIZER, Serializer, raw_redis
@@ -146,7 +146,7 @@ class Worker:
         replaced("Worker.check_health", "identtqueue.Worker.ready_problem")
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
-                await self._calls.run(commands.server_time())
+                await self._calls.run(server_facts.server_time())
         except (RedisError, TimeoutError):
             return False
         return True

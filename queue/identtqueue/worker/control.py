@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from identtqueue.protocol import commands, keys
+from identtqueue.protocol import keys
+from identtqueue.protocol.calls import one_task
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.subscriber import Subscriber
@@ -58,7 +59,7 @@ class Control:
         reconnects, or while the reply to the task's claim is still in transit.
         """
         running = self._attempts.cancellable
-        asked = await self._redis.run_all([commands.cancel_asked(i) for i in running])
+        asked = await self._redis.run_all([one_task.cancel_asked(i) for i in running])
         for task_id, number in zip(running, asked, strict=True):
             if number is not None:
                 self._attempts.cancel(task_id, number)

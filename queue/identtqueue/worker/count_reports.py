@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Final
 
 from identtqueue.errors import RedisError
-from identtqueue.protocol import commands, counting
+from identtqueue.protocol import counting
 from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import reporting
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.worker.counts import Counters, JobCounts
 
@@ -116,7 +117,7 @@ class CountReports:
             if changed or now >= self._reported_at[queue] + IDLE_SECONDS:
                 self._number += 1
                 packed = {job: difference.packed for job, difference in changed.items()}
-                call = commands.count(queue, self._worker_id, self._number, packed)
+                call = reporting.count(queue, self._worker_id, self._number, packed)
                 self._under_way[queue] = _Report(call, changed)
 
     def _changed(self, queue: str) -> dict[str, _Difference]:

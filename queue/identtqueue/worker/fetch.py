@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from identtqueue.errors import RedisError
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Claim, Claimed
+from identtqueue.protocol.calls import claiming, one_task, reporting
 from identtqueue.task import Attempt
 from identtqueue.transport.address import Topology
 from identtqueue.transport.backoff import backoff_seconds
@@ -186,7 +186,7 @@ class Fetcher:
 
     async def pass_on(self) -> None:
         """Wake another worker, because this one may have taken a token and will not act on it."""
-        await self._redis.run_all([commands.wake(queue) for queue in self._queues])
+        await self._redis.run_all([claiming.wake(queue) for queue in self._queues])
 
     async def hand_on(self) -> None:
         """Leave nothing behind after the loop: release unknown tasks, and pass the token on."""
@@ -202,9 +202,9 @@ class Fetcher:
         reply is still in transit, because the claim was answered earlier on the same connection.
         """
         for queue in self._queues:
-            ids = await self._redis.run(commands.in_flight(queue, self._worker_id))
+            ids = await self._redis.run(claiming.in_flight(queue, self._worker_id))
             unknown = [task_id for task_id in ids if task_id not in self._owned]
-            infos = await self._redis.run_all([commands.task_info(task_id) for task_id in unknown])
+            infos = await self._redis.run_all([one_task.task_info(task_id) for task_id in unknown])
             pairs = [
                 (info.task_id, info.attempt)
                 for info in infos
@@ -214,7 +214,7 @@ class Fetcher:
                 logger.warning(
                     "%s: releasing %d tasks of a claim with a lost reply", queue, len(pairs)
                 )
-                await self._redis.run(commands.release(queue, self._worker_id, pairs))
+                await self._redis.run(reporting.release(queue, self._worker_id, pairs))
 
     async def _guarded(self, step: Any) -> None:
         """Run one step of the loop. An error of Redis does not end the loop: it backs off."""
@@ -257,7 +257,7 @@ class Fetcher:
         The slots are reserved before the call, as the loop and upkeep may claim at the same time.
         """
         limit = min(limit, self._slots.free)
-        call = commands.claim(
+        call = claiming.claim(
             queue, self._worker_id, limit, idle=idle, shelves=self._shelves.of(queue)
         )
         self._slots.reserve(limit)
@@ -298,11 +298,11 @@ class Fetcher:
         if self._can_start:
             self._order.look_everywhere()
         elif not self._redis.closed:
-            self._redis.send(commands.wake(queue), lambda _: None)
+            self._redis.send(claiming.wake(queue), lambda _: None)
 
     def _block_seconds(self) -> float:
         longest = ASK_SECONDS if self._isolation.any_known else BLOCK_SECONDS
         if not self._next_due:
             return longest
         left = min(self._next_due.values()) - self._loop.time()
-        return min(longest, max(commands.SHORTEST_BLOCK_SECONDS, left))
+        return min(longest, max(claiming.SHORTEST_BLOCK_SECONDS, left))

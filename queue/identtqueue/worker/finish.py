@@ -13,9 +13,11 @@ from typing import Any, Final
 import msgspec
 
 from identtqueue.errors import RedisError
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack
-from identtqueue.protocol.call import MOST_KEPT_BYTES, Call, Keeping
+from identtqueue.protocol.call import Call
+from identtqueue.protocol.calls import reporting
+from identtqueue.protocol.ends import MOST_KEPT_BYTES, Keeping
 from identtqueue.task import Attempt
 from identtqueue.transport import wire
 from identtqueue.transport.backoff import backoff_seconds
@@ -203,13 +205,13 @@ class Finisher:
             for part, size in _parts(group, wire.BATCH_BYTES if is_big else wire.SMALL_BYTES):
                 done = [(attempt.task_id, attempt.number, end.data) for attempt, end, _ in part]
                 large = [a.task_id for a, _, _ in part if len(a.payload) > MOST_KEPT_BYTES]
-                call = commands.finish(
+                call = reporting.finish(
                     queue, self._worker_id, done, keeping=self._keeping, dropped=large
                 )
                 batches.append(_Batch(call, part, size, is_big))
         for queue, back in released.items():
             pairs = [(attempt.task_id, attempt.number) for attempt, _, _ in back]
-            call = commands.release(queue, self._worker_id, pairs)
+            call = reporting.release(queue, self._worker_id, pairs)
             batches.append(_Batch(call, back, sum(size for _, _, size in back)))
         return batches
 
@@ -218,14 +220,14 @@ class Finisher:
         where = (attempt.queue, self._worker_id, attempt.task_id, attempt.number)
         match outcome:
             case Aborted():
-                return _as_list(commands.abort(*where))
+                return _as_list(reporting.abort(*where))
             case Declined(failure, signature):
-                return _as_list(commands.decline(*where, signature, failure))
+                return _as_list(reporting.decline(*where, signature, failure))
             case Failed(failure):
-                return _as_list(commands.bury(*where, codec.encode_failure(failure)))
+                return _as_list(reporting.bury(*where, codec.encode_failure(failure)))
             case Retried(failure, seconds):
                 data = codec.encode_failure(failure)
-                return _as_list(commands.retry(*where, round(seconds * 1000), data))
+                return _as_list(reporting.retry(*where, round(seconds * 1000), data))
         raise TypeError(f"{outcome!r} can't be recorded")
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from identtqueue.errors import RedisError
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import reporting
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
 
@@ -40,7 +40,7 @@ def hand_back(
     number = 0
     try:
         for queue, pairs in attempts.items():
-            redis.run(commands.release(queue, worker_id, pairs))
+            redis.run(reporting.release(queue, worker_id, pairs))
             number += len(pairs)
     except RedisError as error:
         logger.debug("attempts were not released: %s", error)

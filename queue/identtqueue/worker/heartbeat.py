@@ -20,8 +20,8 @@ from dataclasses import replace
 from typing import Final
 
 from identtqueue.errors import RedisError
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Lease
+from identtqueue.protocol.calls import leasing
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
@@ -68,7 +68,7 @@ class Heartbeat:
         self._lease_seconds = lease_seconds
         self._interval = lease_seconds / BEATS_PER_LEASE
         lease_ms = round(lease_seconds * 1000)
-        self._calls = [commands.extend(queue, worker_id, lease_ms) for queue in queues]
+        self._calls = [leasing.extend(queue, worker_id, lease_ms) for queue in queues]
         self._may_renew = may_renew
         self._on_beat = on_beat
         self._outage = outage

@@ -13,8 +13,8 @@ import logging
 from typing import Final
 
 from identtqueue.errors import RedisUnavailable
-from identtqueue.protocol import commands
 from identtqueue.protocol.answers import Ack
+from identtqueue.protocol.calls import reporting
 from identtqueue.task import Attempt
 from identtqueue.transport.connection import AsyncRedis
 
@@ -104,7 +104,7 @@ class AttemptProgress:
         self._under_way = True
         self._not_before = self._sender.loop.time() + INTERVAL_SECONDS
         attempt = self._attempt
-        call = commands.progress(
+        call = reporting.progress(
             self._sender.worker_id, attempt.task_id, attempt.number, self._number, data
         )
         try:

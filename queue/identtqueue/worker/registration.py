@@ -11,8 +11,9 @@ from typing import Any, Final
 
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import commands, roles
+from identtqueue.protocol import roles
 from identtqueue.protocol.answers import Lease
+from identtqueue.protocol.calls import leasing, server_facts
 from identtqueue.protocol.roles import Role
 from identtqueue.release import release
 from identtqueue.transport.connection import AsyncRedis
@@ -131,7 +132,7 @@ class Registration:
         """
         needed = roles.script_commands(Role.WORKER)
         queues = self._settings.queues
-        found = await self._redis.run_all([commands.permitted(q, needed) for q in queues])
+        found = await self._redis.run_all([leasing.permitted(q, needed) for q in queues])
         for queue, refused in zip(queues, found, strict=True):
             if refused:
                 raise RedisAuthFailed(
@@ -152,7 +153,7 @@ class Registration:
         keeping = self._settings.keeping
         await self._redis.run_all(
             [
-                commands.register(
+                leasing.register(
                     queue,
                     self.worker_id,
                     lease_ms,
@@ -176,7 +177,7 @@ class Registration:
             return
         self._said_at = time.monotonic()
         self._said["rss_bytes"] = memory_bytes()
-        calls = [commands.describe(q, self.worker_id, self._said) for q in self._settings.queues]
+        calls = [leasing.describe(q, self.worker_id, self._said) for q in self._settings.queues]
         await self._redis.run_all(calls)
 
     async def end(self) -> None:
@@ -188,7 +189,7 @@ class Registration:
         self._heartbeat.stop()
         ending = offload(self._heartbeat.join, HEARTBEAT_SECONDS)
         await bounded("ending the heartbeat", ending, 2 * HEARTBEAT_SECONDS)
-        calls = [commands.leave(queue, self.worker_id) for queue in self._settings.queues]
+        calls = [leasing.leave(queue, self.worker_id) for queue in self._settings.queues]
         await bounded("giving the lease back", self._redis.run_all(calls), FLUSH_SECONDS)
 
     def over(self) -> None:
@@ -205,7 +206,7 @@ class Registration:
     async def _clock_ahead_ms(self) -> int:
         """Measure how far this host's clock is ahead of Redis', to half of a round trip."""
         asked = time.time()
-        redis_time = await self._redis.run(commands.server_time())
+        redis_time = await self._redis.run(server_facts.server_time())
         return round(((asked + time.time()) / 2 - redis_time) * 1000)
 
     def _info(self, clock_ahead_ms: int) -> dict[str, Any]:

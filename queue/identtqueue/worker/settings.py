@@ -11,7 +11,7 @@ from identtqueue.bounds import is_number
 from identtqueue.checks import check_duration
 from identtqueue.errors import InvalidInput
 from identtqueue.protocol import codec
-from identtqueue.protocol.call import KEPT, Keeping
+from identtqueue.protocol.ends import KEPT, Keeping
 from identtqueue.redaction import Redact, check_redact
 from identtqueue.retry import RetryPolicy
 from identtqueue.schedule import Cron

@@ -13,9 +13,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from identtqueue.errors import RedisError
-from identtqueue.protocol import codec, commands
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Planned, Recovery, WorkerRow
-from identtqueue.protocol.commands import SCHEDULE_KEPT_MS
+from identtqueue.protocol.calls import inspecting, recovering, scheduling
+from identtqueue.protocol.calls.scheduling import SCHEDULE_KEPT_MS
 from identtqueue.protocol.submission import Submission, new_task
 from identtqueue.schedule import Cron
 from identtqueue.transport.connection import AsyncRedis
@@ -114,11 +115,11 @@ class Upkeep:
             me: identity of this worker.
         """
         for queue in self._queues:
-            rows = await self._redis.run(commands.workers(queue))
+            rows = await self._redis.run(inspecting.workers(queue))
             earlier = [row.worker_id for row in rows if _is_predecessor(row, me)]
             if not earlier:
                 continue
-            alive = await self._redis.run(commands.connected(earlier))
+            alive = await self._redis.run(recovering.connected(earlier))
             for worker_id, connected in zip(earlier, alive, strict=True):
                 if not connected:
                     await self._recover(queue, worker_id, waive_lease=True)
@@ -145,7 +146,7 @@ class Upkeep:
         shelves: dict[str, Sequence[str]] = {}
         for _ in range(PROMOTIONS):
             promoted = await self._redis.run_all(
-                [commands.promote(queue, serves=self._shelves.of(queue)) for queue in left]
+                [scheduling.promote(queue, serves=self._shelves.of(queue)) for queue in left]
             )
             now_ms = promoted[0].now_ms
             shelves |= {q: done.shelves for q, done in zip(left, promoted, strict=True)}
@@ -163,7 +164,7 @@ class Upkeep:
         hopeless = [name for name in names if not self._shelves.serves(name)]
         # Right after a start or an outage, workers that can run them may not be back yet.
         if hopeless and self._may_recover():
-            dead = await self._redis.run(commands.give_up(queue, hopeless, self._unrunnable_ms))
+            dead = await self._redis.run(recovering.give_up(queue, hopeless, self._unrunnable_ms))
             if dead:
                 logger.error(
                     "%s: no worker was able to run %d tasks for %g s: they are dead letters now%s",
@@ -176,7 +177,7 @@ class Upkeep:
     async def _recover_expired(self, queue: str, now_ms: int) -> None:
         """Recover the tasks of all peers whose lease has run out, a batch of peers at a time."""
         for _ in range(RECOVERY_ROUNDS):
-            expired = await self._redis.run(commands.expired(queue, now_ms))
+            expired = await self._redis.run(recovering.expired(queue, now_ms))
             found = [
                 await self._recover(queue, worker_id, waive_lease=False)
                 for worker_id in expired
@@ -201,7 +202,7 @@ class Upkeep:
             raise refusal
 
     async def _recover(self, queue: str, worker_id: str, *, waive_lease: bool) -> Recovery:
-        call = commands.recover(
+        call = recovering.recover(
             queue, worker_id, waive_lease=waive_lease, max_deliveries=self._max_deliveries
         )
         recovery = await self._redis.run(call)
@@ -270,7 +271,7 @@ class _Schedule:
             return
         firings = {self._entry.task_id(self.queue, fire_ms): fire_ms for fire_ms in ahead}
         planned = await redis.run(
-            commands.schedule(
+            scheduling.schedule(
                 self.queue,
                 self._entry.name,
                 self._definition,

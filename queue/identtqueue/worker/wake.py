@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import claiming
 from identtqueue.transport.address import Topology
 from identtqueue.transport.blocked import BlockedConnection
 from identtqueue.transport.settings import RedisSettings
@@ -106,7 +106,7 @@ class _Bell:
 
     async def ring(self, queues: Sequence[str], seconds: float) -> str | None:
         """Wait for a token; return its queue, or None when the time is over."""
-        return await self._connection.run(commands.block_for_work(queues, seconds), seconds)
+        return await self._connection.run(claiming.block_for_work(queues, seconds), seconds)
 
     async def drop(self) -> None:
         """Close the connection. A token in transit is lost, which delays a task by one block."""

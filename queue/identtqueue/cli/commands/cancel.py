@@ -14,7 +14,7 @@ from identtqueue.cli.options import acting_options, moment, states_option
 from identtqueue.cli.selection import chosen
 from identtqueue.cli.session import clock, with_admin
 from identtqueue.errors import InvalidInput
-from identtqueue.protocol.listing import Place
+from identtqueue.protocol.calls.listing import Place
 
 if TYPE_CHECKING:
     from identtqueue.admin import Admin

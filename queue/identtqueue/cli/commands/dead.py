@@ -24,12 +24,12 @@ from identtqueue.cli.options import (
 from identtqueue.cli.selection import chosen, filter_of, find
 from identtqueue.cli.session import clock, nothing, with_admin
 from identtqueue.errors import TaskNotFound
-from identtqueue.protocol.listing import Place
+from identtqueue.protocol.calls.listing import Place
 from identtqueue.task import check_queue_name
 
 if TYPE_CHECKING:
     from identtqueue.admin import Admin
-    from identtqueue.protocol.listing import TaskGroup
+    from identtqueue.protocol.calls.listing import TaskGroup
 
 _NOT_DEAD: Final = "is not a dead letter"
 _PLACES: Final = (Place.DEAD,)

@@ -12,7 +12,7 @@ from identtqueue.cli.acting import Deed, carry_out
 from identtqueue.cli.options import json_option, states_option, yes_option
 from identtqueue.cli.selection import all_of
 from identtqueue.cli.session import with_admin
-from identtqueue.protocol.listing import Place
+from identtqueue.protocol.calls.listing import Place
 
 if TYPE_CHECKING:
     from identtqueue.admin import Admin

@@ -8,7 +8,7 @@ from typing import Any
 from identtqueue.cli.display.states import styled_state
 from identtqueue.cli.display.table import Column, Styled, Table
 from identtqueue.cli.display.times import Clock
-from identtqueue.protocol.listing import Place, TaskRow
+from identtqueue.protocol.calls.listing import Place, TaskRow
 
 
 def task_table(rows: Sequence[TaskRow], clock: Clock) -> Table:

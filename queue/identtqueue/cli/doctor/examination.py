@@ -22,7 +22,8 @@ from identtqueue.errors import (
     RedisTooOld,
     RedisTopologyMismatch,
 )
-from identtqueue.protocol import checkup, commands, roles
+from identtqueue.protocol import roles
+from identtqueue.protocol.calls import checkup, leasing, server_facts
 from identtqueue.protocol.roles import Role
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
@@ -94,7 +95,7 @@ async def examine(address: str | RedisSettings, names: Sequence[str], role: Role
 async def _read(redis: AsyncRedis, admin: Admin, names: Sequence[str], role: Role) -> Facts:
     servers = await _servers(redis)
     asked = time.time()
-    redis_time = await redis.run(commands.server_time())
+    redis_time = await redis.run(server_facts.server_time())
     ahead_ms = round(((asked + time.time()) / 2 - redis_time) * 1000)
     facts = Facts(
         settings=redis.settings,
@@ -156,5 +157,5 @@ async def _with_rights(redis: AsyncRedis, queue: QueueFacts, facts: Facts) -> Qu
     if any(server.info.get("redis_version", "").startswith("6.") for server in facts.servers):
         return queue
     names = {*roles.script_commands(facts.role), *roles.plain_commands(facts.role)}
-    refused = await redis.run(commands.permitted(queue.name, sorted(names)))
+    refused = await redis.run(leasing.permitted(queue.name, sorted(names)))
     return replace(queue, refused=refused)

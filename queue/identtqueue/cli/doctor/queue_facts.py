@@ -9,7 +9,8 @@ from typing import Final
 from identtqueue.admin import Admin, JobInfo, WorkerInfo
 from identtqueue.cli.doctor.facts import QueueFacts, RunningFacts
 from identtqueue.errors import PayloadUndecodable
-from identtqueue.protocol import checkup, codec, commands
+from identtqueue.protocol import codec
+from identtqueue.protocol.calls import checkup, claiming, inspecting, one_task
 from identtqueue.task import TaskInfo
 from identtqueue.transport.connection import AsyncRedis
 
@@ -35,7 +36,7 @@ async def read_queue(redis: AsyncRedis, admin: Admin, queue: str, now_ms: int) -
         InvalidQueueName: the name breaks the rule.
     """
     depth, protocol, paused_at_ms, paused_jobs = await asyncio.gather(
-        redis.run(commands.depth(queue)),
+        redis.run(inspecting.depth(queue)),
         redis.run(checkup.protocol_version(queue)),
         redis.run(checkup.paused_at(queue)),
         redis.run(checkup.paused_jobs(queue)),
@@ -73,9 +74,9 @@ async def _running(
 ) -> list[RunningFacts]:
     """Read the attempts that have run longest, and how long they may run."""
     owners = [worker for worker in workers if worker.worker_id]
-    owned = await redis.run_all([commands.in_flight(queue, w.worker_id) for w in owners])
+    owned = await redis.run_all([claiming.in_flight(queue, w.worker_id) for w in owners])
     ids = [task_id for each in owned for task_id in each]
-    infos = await redis.run_all([commands.task_info(task_id) for task_id in ids])
+    infos = await redis.run_all([one_task.task_info(task_id) for task_id in ids])
     old = [
         info
         for info in infos
@@ -83,7 +84,7 @@ async def _running(
     ]
     old.sort(key=lambda info: info.started_at_ms or 0)
     old = old[:MOST_RUNNING]
-    payloads = await redis.run_all([commands.task_payload(info.task_id) for info in old])
+    payloads = await redis.run_all([one_task.task_payload(info.task_id) for info in old])
     of_worker = {worker.worker_id: worker.timeout_ms for worker in owners}
     of_job = {job.name: job.declared.get("timeout_ms") for job in jobs}
     return [

@@ -11,7 +11,7 @@ from typing import Final
 from identtqueue.admin import Admin, Counts, Place, QueueDepth, Series, TaskRow, WorkerInfo
 from identtqueue.cli.top.rates import Rates
 from identtqueue.cli.top.snapshot import JobLine, QueueLine, TopSnapshot, WorkerLine
-from identtqueue.protocol import checkup, commands
+from identtqueue.protocol.calls import checkup, inspecting, server_facts
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.server import own_name
 
@@ -57,9 +57,9 @@ class TopReader:
         """
         names = self._names or [queue.name for queue in await self._admin.queues()]
         shown = names[:MOST_QUEUES]
-        now_ms = round(await self._redis.run(commands.server_time()) * 1000)
+        now_ms = round(await self._redis.run(server_facts.server_time()) * 1000)
         await self._read_server()
-        depths = await self._redis.run_all([commands.depth(name) for name in shown])
+        depths = await self._redis.run_all([inspecting.depth(name) for name in shown])
         lines = [self._line(name, depth, now_ms) for name, depth in zip(shown, depths, strict=True)]
         self._rates.forget_all_but(set(shown))
         busiest = sorted(lines, key=_business, reverse=True)[:MOST_CLOSELY]

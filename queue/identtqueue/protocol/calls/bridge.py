@@ -47,7 +47,7 @@ def peek(bridge: BridgeKeys, number: int) -> Call[list[bytes]]:
         bridge: keys of the queue.
         number: maximum number of requests.
     """
-    return Call("LRANGE", (bridge.requests,), (0, number - 1), replies.parse_all, is_script=False)
+    return Call("LRANGE", (bridge.requests,), (0, number - 1), _parse_all, is_script=False)
 
 
 def block_for_requests(bridge: BridgeKeys, seconds: float) -> Call[bool]:
@@ -65,7 +65,7 @@ def block_for_requests(bridge: BridgeKeys, seconds: float) -> Call[bool]:
         "BLMOVE",
         (here, here),
         ("LEFT", "LEFT", seconds),
-        replies.parse_present,
+        _parse_present,
         is_script=False,
     )
 
@@ -105,7 +105,7 @@ def adopt(
             k.enqueued,
         ),
         tuple(args),
-        replies.parse_adopted,
+        _parse_adopted,
     )
 
 
@@ -171,7 +171,7 @@ def deliveries(bridge: BridgeKeys, name: str) -> Call[int]:
         bridge: keys of the queue.
         name: of the request; see `forward`.
     """
-    return Call("GET", (bridge.sent_prefix + name,), (), replies.parse_number, is_script=False)
+    return Call("GET", (bridge.sent_prefix + name,), (), _parse_number, is_script=False)
 
 
 def forward(
@@ -207,17 +207,17 @@ def forward(
 
 def old_status(old_id: str) -> Call[bytes | None]:
     """Read the encoded status of a task of 0.2."""
-    return Call("GET", (keys.old_status(old_id),), (), replies.parse_raw, is_script=False)
+    return Call("GET", (keys.old_status(old_id),), (), _parse_raw, is_script=False)
 
 
 def old_result(old_id: str) -> Call[bytes | None]:
     """Read the encoded result of a task of 0.2, and leave it where it is."""
-    return Call("LINDEX", (keys.old_result(old_id),), (0,), replies.parse_raw, is_script=False)
+    return Call("LINDEX", (keys.old_result(old_id),), (0,), _parse_raw, is_script=False)
 
 
 def is_waiting(bridge: BridgeKeys, request: bytes) -> Call[bool]:
     """Return whether a request is still in its list: no worker of 0.2 has taken it."""
-    return Call("LPOS", (bridge.requests,), (request,), replies.parse_present, is_script=False)
+    return Call("LPOS", (bridge.requests,), (request,), _parse_present, is_script=False)
 
 
 def withdraw(bridge: BridgeKeys, name: str, old_id: str, request: bytes) -> Call[bool]:
@@ -268,9 +268,7 @@ def hold(bridge: BridgeKeys, direction: str, lease_ms: int) -> Call[str]:
     Returns:
         A call that returns "ok", or the word of the direction that other bridges keep.
     """
-    return Call(
-        scripts.BRIDGE + "hold", (bridge.direction,), (direction, lease_ms), replies.parse_text
-    )
+    return Call(scripts.BRIDGE + "hold", (bridge.direction,), (direction, lease_ms), _parse_text)
 
 
 def remove(task_id: str) -> Call[bool]:
@@ -284,3 +282,34 @@ def remove(task_id: str) -> Call[bool]:
     """
     key = queue_keys(queue_of(task_id)).task(task_id)
     return Call(scripts.BRIDGE + "remove", (key,), (REMOVABLE,), replies.parse_ok)
+
+
+def _parse_all(reply: list[bytes]) -> list[bytes]:
+    """Take the elements of a list as they are."""
+    return list(reply)
+
+
+def _parse_raw(reply: bytes | None) -> bytes | None:
+    """Take a value as it is."""
+    return reply
+
+
+def _parse_text(reply: bytes) -> str:
+    """Parse an answer that is a word or a name."""
+    return reply.decode()
+
+
+def _parse_number(reply: bytes | None) -> int:
+    """Parse a number that is stored as text; 0: it is not stored."""
+    return int(reply or 0)
+
+
+def _parse_present(reply: object) -> bool:
+    """Return whether anything was found."""
+    return reply is not None
+
+
+def _parse_adopted(reply: list[bytes]) -> list[Adopted]:
+    """Parse the answers to an adoption, one for each request."""
+    replies.check_protocol(reply)
+    return [Adopted(answer) for answer in reply]

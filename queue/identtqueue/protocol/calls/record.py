@@ -11,7 +11,6 @@ from identtqueue.errors import PayloadUndecodable
 from identtqueue.protocol import codec, replies
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import queue_keys
-from identtqueue.protocol.listing import parse_tags
 from identtqueue.task import TaskInfo, queue_of
 
 MOST_SHOWN_BYTES: Final = 1024 * 1024
@@ -145,7 +144,7 @@ def _parse(task_id: str, reply: list[Any]) -> KeptTask | None:
         result_ttl_ms=_number(ttl),
         unique_key=_text(unique),
         schedule=_text(cron),
-        tags=parse_tags(tags),
+        tags=replies.parse_tags(tags),
         parent=_text(parent),
         children=tuple(children.decode().split("\n")) if children else (),
         children_count=_number(children_count) or 0,

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
+from identtqueue.protocol import replies
+from identtqueue.protocol.answers import Scheduled
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import State, queue_of
@@ -272,6 +274,40 @@ def tally(
     )
 
 
+def scheduled_tasks(queue: str, offset: int, limit: int) -> Call[list[Scheduled]]:
+    """List scheduled tasks with the times when they are due, the next one first.
+
+    Args:
+        queue: name of the queue.
+        offset: how many to skip.
+        limit: how many to return at most.
+    """
+    return Call(
+        "ZRANGEBYSCORE",
+        (queue_keys(queue).scheduled,),
+        ("-inf", "+inf", "WITHSCORES", "LIMIT", offset, limit),
+        replies.parse_scheduled,
+        is_script=False,
+    )
+
+
+def dead_letters(queue: str, offset: int, limit: int) -> Call[list[str]]:
+    """List the ids of dead letters, the newest first.
+
+    Args:
+        queue: name of the queue.
+        offset: how many to skip.
+        limit: maximum number of ids.
+    """
+    return Call(
+        "ZREVRANGE",
+        (queue_keys(queue).dead,),
+        (offset, offset + limit - 1),
+        replies.parse_names,
+        is_script=False,
+    )
+
+
 def _parse_parts(reply: list[Any]) -> list[Part]:
     return [Part(reply[i].decode(), reply[i + 1]) for i in range(0, len(reply), 2)]
 
@@ -324,13 +360,8 @@ def _row(place: Place, fields: list[Any]) -> TaskRow:
         finished_at_ms=_time(finished),
         worker=owner.decode() if owner else None,
         error=_error(kind, line) if kind is not None else None,
-        tags=parse_tags(tags),
+        tags=replies.parse_tags(tags),
     )
-
-
-def parse_tags(stored: bytes | None) -> tuple[str, ...]:
-    """Parse the tags of a task, which are stored one a line."""
-    return tuple(stored.decode().split("\n")) if stored else ()
 
 
 def _time(stored: bytes | int | None) -> int | None:

@@ -1,0 +1,168 @@
+"""Calls by which a worker waits for tasks and takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from identtqueue.protocol import replies
+from identtqueue.protocol.answers import Claim, Claimed
+from identtqueue.protocol.call import Call
+from identtqueue.protocol.ends import CANCELLED, EXPIRED
+from identtqueue.protocol.keys import queue_keys
+from identtqueue.task import Attempt
+
+SHORTEST_BLOCK_SECONDS: Final = 0.002
+"""Shortest time to block for work. 0 would block for ever, and Redis 6.2 rounds 1 ms down to 0."""
+
+
+def block_for_work(queues: Sequence[str], seconds: float) -> Call[str | None]:
+    """Block until a wake token arrives on one of the queues.
+
+    Args:
+        queues: names of the queues.
+        seconds: how long to block. A time below `SHORTEST_BLOCK_SECONDS` is raised to it.
+
+    Returns:
+        A call that returns the name of the queue, or None after `seconds`.
+    """
+    wakes = {queue_keys(queue).wake: queue for queue in queues}
+    return Call(
+        "BLPOP",
+        tuple(wakes),
+        (max(SHORTEST_BLOCK_SECONDS, seconds),),
+        lambda reply: _parse_wake(wakes, reply),
+        is_script=False,
+        repeatable=False,
+    )
+
+
+def claim(
+    queue: str, worker: str, limit: int, *, idle: bool = False, shelves: Sequence[str] = ()
+) -> Call[Claimed]:
+    """Take up to `limit` pending tasks.
+
+    Args:
+        queue: the queue of the tasks.
+        worker: the worker that will run them.
+        limit: maximum number of tasks.
+        idle: whether the worker runs nothing, in any queue, and makes no other claim at the same
+            time. Then it may get a suspect (an attempt that is `alone`), and must run nothing
+            beside it.
+        shelves: names of the shelves whose tasks it may run.
+    """
+    k = queue_keys(queue)
+    return Call(
+        "claim",
+        (
+            k.pending,
+            k.inflight(worker),
+            k.workers,
+            k.scheduled,
+            k.stats,
+            k.paused,
+            k.draining,
+            k.wake,
+            k.limits,
+            k.blocked,
+            k.rates,
+            k.tombstones,
+            k.suspects,
+            k.isolating,
+            k.expiring,
+            k.shelves,
+            k.served,
+            k.cron,
+            k.paused_jobs,
+            k.ended,
+            k.meta,
+        ),
+        (
+            k.task_prefix,
+            k.unique_prefix,
+            worker,
+            limit,
+            k.doorbell,
+            EXPIRED,
+            CANCELLED,
+            k.held_prefix,
+            k.running_prefix,
+            int(idle),
+            k.shelf_prefix,
+            *shelves,
+        ),
+        lambda reply: _parse_claim(queue, reply),
+        repeatable=False,
+    )
+
+
+def in_flight(queue: str, worker: str) -> Call[list[str]]:
+    """List the ids of the tasks that a worker owns."""
+    return Call(
+        "LRANGE",
+        (queue_keys(queue).inflight(worker),),
+        (0, -1),
+        replies.parse_names,
+        is_script=False,
+    )
+
+
+def wake(queue: str) -> Call[int]:
+    """Wake another idle worker if tasks may start; the call returns their number.
+
+    They are counted as in `Claimed.pending`.
+    """
+    k = queue_keys(queue)
+    return Call(
+        "wake",
+        (k.pending, k.wake, k.blocked, k.tombstones, k.suspects),
+        (k.task_prefix,),
+        int,
+    )
+
+
+_NO_NEWS: Final[Mapping[bytes, Any]] = {}
+
+
+def _parse_wake(queues: Mapping[str, str], reply: list[bytes] | None) -> str | None:
+    """Return the queue whose wake token was taken; None: none has come.
+
+    Args:
+        queues: the queues by the names of their `wake` lists.
+        reply: the list and the token.
+    """
+    return queues[reply[0].decode()] if reply else None
+
+
+def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
+    """Parse the answer to a claim."""
+    status = Claim(reply[0])
+    if status is not Claim.OK:
+        return Claimed(status)
+    now, pairs = reply[2], reply[4]
+    news = dict(zip(pairs[::2], pairs[1::2], strict=True)) if pairs else _NO_NEWS
+    attempts = tuple(
+        Attempt(
+            task_id=reply[i].decode(),
+            queue=queue,
+            number=reply[i + 1],
+            failures=int(reply[i + 2]),
+            losses=int(reply[i + 3]),
+            enqueued_at_ms=int(reply[i + 4]),
+            started_at_ms=now,
+            waited_ms=reply[i + 5],
+            payload=reply[i + 6],
+            fencing_token=news.get(b"fence " + reply[i], now) if news else now,
+            alone=b"alone" in news,
+        )
+        for i in range(5, len(reply), 7)
+    )
+    return Claimed(
+        status,
+        attempts,
+        replies.maybe(reply[1]),
+        reply[3],
+        suspects=news.get(b"suspects", 0),
+        hold_ms=news.get(b"hold"),
+        shelves=tuple(name.decode() for name in news.get(b"shelves", ())),
+    )
