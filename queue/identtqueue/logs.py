@@ -14,12 +14,16 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
+from types import FunctionType
 from typing import Any, Final, Literal
 
 import msgspec
+
+from identtqueue.log_stream import LineStream
 
 LogFormat = Literal["text", "json", "logfmt"]
 FORMATS: Final[tuple[LogFormat, ...]] = ("text", "json", "logfmt")
@@ -73,7 +77,24 @@ class LineFormatter(logging.Formatter):
 
     def __init__(self, line: str = LINE) -> None:
         super().__init__(line)
+        self.is_default = line == LINE
         self._second: tuple[int, str] = (-1, "")
+
+    def line(self, level: str, name: str, message: str) -> str:
+        """Return the default line of a record of now, with its line break.
+
+        It is what `format` makes of a record without traceback. Making the record would cost more
+        than the line.
+        """
+        now = time.time()
+        second, text = self._second  # one value: threads may format at the same time
+        if int(now) != second:
+            second = int(now)
+            text = time.strftime(self.default_time_format, self.converter(second))
+            self._second = (second, text)
+        if not message.isprintable() or len(message) > MOST_CHARACTERS:
+            message = clean(message)
+        return f"{text},{int((now - second) * 1000):03d} {level} {name}: {message}\n"
 
     def formatTime(  # noqa: N802 - the name that `logging` calls
         self, record: logging.LogRecord, datefmt: str | None = None
@@ -267,7 +288,57 @@ def set_up(level: str | int, log_format: LogFormat = "text") -> bool:
     """
     if is_configured():
         return False
-    handler = logging.StreamHandler()
+    handler = LineStream()
     handler.setFormatter(formatter(log_format))
     logging.basicConfig(level=level, handlers=[handler])
     return True
+
+
+def only_stream(logger: logging.Logger, level: int) -> LineStream | None:
+    """Return the default handler, if nothing else would see or change a record of this logger.
+
+    Then a line may go there without a record. As soon as the application adds a handler, a filter
+    or a record factory, or a tool replaces what calls the handlers (Sentry does), it may not.
+
+    Args:
+        logger: the logger, which is enabled for the level.
+        level: level of the record.
+    """
+    root = logging.root
+    if len(root.handlers) != 1:
+        return None
+    stream = root.handlers[0]
+    if type(stream) is not LineStream or stream.filters or stream.level > level:
+        return None
+    if logging.getLogRecordFactory() is not logging.LogRecord:
+        return None
+    call = logging.Logger.callHandlers
+    if type(call) is not FunctionType or call.__code__.co_filename != _CALLERS_FILE:
+        return None
+    place: logging.Logger | None = logger
+    while place is not None and place is not root:
+        if place.handlers or place.filters or not place.propagate:
+            return None
+        place = place.parent
+    return stream
+
+
+def default_formatter(stream: LineStream) -> LineFormatter | None:
+    """Return the handler's formatter, if it writes the default line of the format `text`."""
+    found = stream.formatter
+    return found if type(found) is LineFormatter and found.is_default else None
+
+
+_CALLERS_FILE: Final = logging.Logger.handle.__code__.co_filename
+"""The file of the standard library that calls the handlers."""
+
+
+def write_waiting() -> None:
+    """Write the lines that wait in the default handler, unless another thread is writing."""
+    for handler in logging.root.handlers:
+        if isinstance(handler, LineStream):
+            handler.flush_unless_busy()
+
+
+if hasattr(os, "register_at_fork"):  # else the child would write the lines once more
+    os.register_at_fork(before=write_waiting)

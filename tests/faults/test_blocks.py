@@ -107,3 +107,18 @@ async def test_a_job_that_stops_the_loop_does_not_end_the_worker(stage: Stage) -
     assert "SystemExit in a callback of the event loop: ignored" in worker.log
     await stage.settled()
     assert worker.process.returncode == 0
+
+
+@scenario()
+async def test_a_blocked_loop_does_not_keep_the_lines_of_attempts_that_have_ended(
+    stage: Stage,
+) -> None:
+    """They wait for the end of the loop's turn, which does not come. The watchdog writes them."""
+    cure = str(stage.folder / "cure")
+    for number in range(3):
+        await stage.enqueue("echo", number)
+    await stage.enqueue("block_the_loop", cure)
+    worker = await stage.worker(concurrency=4).started()
+    await eventually(lambda: worker.log.count("attempt 1 succeeded") == 3, "they are in the log")
+    stage.touch(cure)
+    await stage.settled()

@@ -6,10 +6,12 @@ can be searched by field. The names of the fields are part of the interface: see
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any, Final
 
 from identtqueue import logs
+from identtqueue.log_stream import LineStream
 from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack
 from identtqueue.task import Attempt, Failure
@@ -81,11 +83,23 @@ def log_about(
 
 
 def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_seconds: float) -> None:
-    """Log how an attempt ended: INFO, or WARNING if it may run again, or ERROR if it is dead."""
+    """Log how an attempt ended: INFO, or WARNING if it may run again, or ERROR if it is dead.
+
+    This is called once per attempt, in the event loop. With the default log, the line joins the
+    others of this turn of the loop, and no record is made. Any other set-up gets a record.
+    """
     level = outcome.log_level
     if not logger.isEnabledFor(level):
         return  # building the record costs as much as a short job
     failure = outcome.failure
+    text = (
+        f"{attempt.task_id} attempt {attempt.number} {outcome.name}: "
+        f"waited {waited_seconds:.3f} s, ran {ran_seconds:.3f} s"
+    )
+    stream = logs.only_stream(logger, level) if failure is None else None
+    if stream is not None and (formatter := logs.default_formatter(stream)) is not None:
+        _put(stream, formatter.line(logging.getLevelName(level), logger.name, text))
+        return
     fields = fields_of(attempt) | {
         "outcome": outcome.name,
         "waited_seconds": round(waited_seconds, 3),
@@ -93,12 +107,7 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
     }
     if failure is not None:
         fields["error"] = failure.type
-    _log(
-        level,
-        f"{attempt.task_id} attempt {attempt.number} {outcome.name}: "
-        f"waited {waited_seconds:.3f} s, ran {ran_seconds:.3f} s{_reason(failure)}",
-        fields,
-    )
+    _log(level, text + _reason(failure), fields)
 
 
 def log_refusal(attempt: Attempt, ack: Ack) -> None:
@@ -136,14 +145,28 @@ def _reason(failure: Failure | None) -> str:
     return f"{line}\n{text}" if text else line
 
 
+def _put(stream: LineStream, line: str) -> None:
+    """Let a line wait for the others of this turn of the event loop.
+
+    The flush comes before the finisher wakes up and sends the reports of these attempts.
+    """
+    if stream.put(line):
+        asyncio.get_running_loop().call_soon(stream.flush)
+
+
 def _log(level: int, text: str, fields: dict[str, Any]) -> None:
     """Log a record, and survive an error in the application's logging.
 
     A filter or a record factory of the application may raise. The attempt must still be reported.
     """
     try:
-        if logger.isEnabledFor(level):
-            logger.handle(_record(level, text, fields))
+        if not logger.isEnabledFor(level):
+            return
+        record, stream = _record(level, text, fields), logs.only_stream(logger, level)
+        if stream is None:
+            logger.handle(record)
+        else:
+            _put(stream, stream.format(record) + stream.terminator)
     except Exception as error:  # noqa: BLE001 - see above
         if logging.lastResort is not None:
             broken = f"logging is broken ({type(error).__name__}): {text}"

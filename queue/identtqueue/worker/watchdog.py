@@ -31,6 +31,8 @@ import traceback
 from collections.abc import Callable
 from typing import Any, Final, NoReturn, Protocol
 
+from identtqueue import logs
+
 logger = logging.getLogger(__name__)
 
 TICK_SECONDS: Final = 1.0
@@ -201,6 +203,8 @@ class Watchdog:
 
     def _judge(self, now: float) -> None:
         """Act on a blocked loop: log it, release the other attempts, or end the process."""
+        if self._asked and self.blocked_seconds:  # the loop can't write what waits in the log
+            _aside(logs.write_waiting)
         if self._signalled and self._asked and self._is_hopeless(now):
             self._end_the_process()
         if not self._patient.is_working():
