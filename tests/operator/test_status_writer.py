@@ -101,15 +101,23 @@ async def test_who_rings_while_the_status_hangs_is_served(operator, setup):
     await setup.reason("Idle")
     written = setup.api.held["/status"] = asyncio.Event()
     before = len(setup.api.writes("/status"))
-    await setup.enqueue(1)
-    await setup.replicas(1)
-    await setup.enqueue(1)
-    await setup.replicas(2)
+    for replicas in (1, 2, 3):
+        await setup.enqueue(1)
+        await setup.replicas(replicas)
     assert setup.events("ScaledUp") == [], "events follow the status"
     written.set()
-    await eventually(lambda: len(setup.events("ScaledUp")) == 2)
-    assert setup.status["lastDecision"]["to"] == 2
-    assert len(setup.api.writes("/status")) <= before + 2
+    await eventually(lambda: len(setup.events("ScaledUp")) == 3)
+    assert setup.status["lastDecision"]["to"] == 3
+    # On a busy machine, numbers of pods and tasks have the time to change, and are written too.
+    statuses = [body["status"] for body in setup.api.writes("/status")[before:]]
+    told = [
+        status["lastDecision"]["to"]
+        for status in statuses
+        if "to" in status.get("lastDecision", ())
+    ]
+    assert list(dict.fromkeys(told)) in ([1, 3], [2, 3], [3]), (
+        "one that hung, and one for all since then"
+    )
 
 
 # --- the reporter by itself -----------------------------------------------------------------------

@@ -15,6 +15,10 @@ from identtqueue import App
 from identtqueue.admin import Admin
 from identtqueue.client import Client
 from identtqueue.dashboard import create_dashboard
+from identtqueue.dashboard.pages.workers import MOST_QUEUES
+from identtqueue.protocol import commands
+from identtqueue.transport.connect import async_redis
+from identtqueue.transport.settings import RedisSettings
 from testing.redis_server import RedisServer
 from testing.serving import serving
 from testing.waiting import eventually
@@ -185,3 +189,33 @@ async def test_workers_tell_their_release_node_and_memory(
         assert list(await admin.releases(queue)) == ["5d8c6b7f9c", "v2.1"]
         marks = (await otto.get("/series.json", params={"queue": queue})).json()["marks"]
         assert [mark["text"] for mark in marks] == ["5d8c6b7f9c", "v2.1"]
+
+
+async def test_among_hundreds_of_queues_each_can_be_found(
+    new_redis_server: Callable[..., RedisServer],
+) -> None:
+    server = new_redis_server()
+    unused = [f"a-{number:03}" for number in range(MOST_QUEUES)]
+    *others, last = (f"b-{number:03}" for number in range(MOST_QUEUES + 1))
+    async with Admin(server.address) as admin:
+        await admin.pause(last)
+    calls = async_redis(
+        RedisSettings(address=server.address), client_name="tests", retry_for_seconds=10
+    )
+    await calls.run(commands.enlist([*unused, *others]))
+    await calls.run(commands.enlist([last]))
+    await calls.run_all(
+        [commands.register(queue, f"{queue}.1", 60_000, {}) for queue in [*others, last]]
+    )
+    await calls.close()
+    dashboard = create_dashboard(server.address)
+    async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as browser:
+        page = (await browser.get("/workers")).text
+        assert page.count('<tr id="worker-') == len(others)
+        assert "The workers of 1 other queue are left out." in text_of(page)
+        found = (await browser.get("/workers", params={"q": last})).text
+        assert last in row_of(found, f"worker-{last}.1")
+        acts = text_of((await browser.get("/audit")).text)
+        assert last in acts
+        assert f"{len(unused) + 1} queues that were not used lately are left out." in acts
+    await dashboard.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,35 +14,42 @@ from identtqueue.dashboard import pictures, words
 FOLDER: Final = Path(__file__).parent / "templates"
 
 
+@cache
+def _environment() -> jinja2.Environment:
+    """Make the environment once for each process: to compile a template takes tens of ms."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(FOLDER),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=words.plain,
+        auto_reload=False,
+    )
+    environment.filters |= {
+        "duration": words.duration,
+        "fold": words.fold,
+        "moment": words.moment,
+        "number": words.number,
+        "plural": words.plural,
+        "seconds": words.seconds,
+        "size": words.size,
+    }
+    environment.globals |= {
+        "NOTHING": words.NOTHING,
+        "shares": pictures.shares,
+        "spark": pictures.spark,
+    }
+    # Not imported by the templates: a block that is made by itself has no imports.
+    environment.globals["ui"] = environment.get_template("parts.html").module
+    return environment
+
+
 class Rendering:
     """The templates, and what they can use: see `words` and `pictures`."""
 
     def __init__(self) -> None:
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader(FOLDER),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            finalize=words.plain,
-            auto_reload=False,
-        )
-        self._environment.filters |= {
-            "duration": words.duration,
-            "fold": words.fold,
-            "moment": words.moment,
-            "number": words.number,
-            "plural": words.plural,
-            "seconds": words.seconds,
-            "size": words.size,
-        }
-        self._environment.globals |= {
-            "NOTHING": words.NOTHING,
-            "shares": pictures.shares,
-            "spark": pictures.spark,
-        }
-        # Not imported by the templates: a block that is made by itself has no imports.
-        self._environment.globals["ui"] = self._environment.get_template("parts.html").module
+        self._environment = _environment()
 
     def page(self, template: str, context: Mapping[str, Any]) -> bytes:
         """Make a whole page."""

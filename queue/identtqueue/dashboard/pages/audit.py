@@ -15,14 +15,15 @@ from identtqueue.task import check_queue_name
 MOST_ENTRIES: Final = 200
 """Entries on the page, the newest of all queues together."""
 MOST_QUEUES: Final = 200
-"""Queues whose audit lists are read, if none is chosen."""
+"""Queues whose audit lists are read, if none is chosen: those that were used last."""
 
 
 async def read(board: Board, visit: Visit) -> Mapping[str, Any]:
     """Read the newest entries of one queue, or of all."""
     chosen = visit["queue"]
-    known = sorted(await board.reader.queues())
-    queues = [check_queue_name(chosen)] if chosen else known[:MOST_QUEUES]
+    seen = await board.reader.queues()
+    by_use = sorted(seen, key=lambda queue: -(seen[queue] or 0))
+    queues = [check_queue_name(chosen)] if chosen else by_use[:MOST_QUEUES]
     lists = await asyncio.gather(*(_entries(board, queue) for queue in queues))
     entries = [(queue, one) for queue, found in zip(queues, lists, strict=True) for one in found]
     entries.sort(key=lambda pair: -pair[1].at_ms)
@@ -31,7 +32,8 @@ async def read(board: Board, visit: Visit) -> Mapping[str, Any]:
         "is_cut": len(entries) > MOST_ENTRIES,
         "most": MOST_ENTRIES,
         "chosen": chosen,
-        "queues": known,
+        "left_out": 0 if chosen else len(by_use[MOST_QUEUES:]),
+        "queues": sorted(seen),
     }
 
 

@@ -17,6 +17,7 @@ from identtqueue.dashboard.pages.noun import Pages
 
 MOST_WORKERS: Final = 200
 MOST_QUEUES: Final = 200
+"""Queues whose workers are read. If more queues have workers, a search for a queue finds them."""
 MOST_TASKS: Final = 20
 """Tasks that are listed for one worker."""
 
@@ -75,7 +76,8 @@ class WorkerCard:
 
 async def read(board: Board, visit: Visit) -> dict[str, Any]:
     """Read the workers of all queues and what they run."""
-    names = list(await board.reader.queues())[:MOST_QUEUES]
+    search = visit["q"].strip().lower()
+    names, left_out = await _queues(board, search)
     found = await asyncio.gather(*(board.reader.workers(queue) for queue in names))
     cards: dict[str, WorkerCard] = {}
     for queue, workers in zip(names, found, strict=True):
@@ -86,7 +88,6 @@ async def read(board: Board, visit: Visit) -> dict[str, Any]:
     for row in _joined(await asyncio.gather(*(board.reader.running(queue) for queue in busy))):
         if row.worker in cards and len(cards[row.worker].tasks) < MOST_TASKS:
             cards[row.worker].tasks.append(row)
-    search = visit["q"].strip().lower()
     kept = [card for card in cards.values() if _matches(card, search)]
     kept.sort(key=lambda card: (card.trouble, card.name, card.info.worker_id))
     versions = {card.info.version for card in cards.values() if card.info.version}
@@ -94,6 +95,7 @@ async def read(board: Board, visit: Visit) -> dict[str, Any]:
         "cards": kept[:MOST_WORKERS],
         "found": len(kept),
         "known": len(cards),
+        "left_out": left_out,
         "running": sum(card.in_flight for card in cards.values()),
         "slots": sum(card.info.concurrency for card in cards.values()),
         "draining": sum(card.draining for card in cards.values()),
@@ -101,6 +103,21 @@ async def read(board: Board, visit: Visit) -> dict[str, Any]:
         "search": visit["q"],
         "versions": sorted(versions),
     }
+
+
+async def _queues(board: Board, search: str) -> tuple[list[str], int]:
+    """Choose the queues whose workers are read: if there are too many, those of the search first.
+
+    Returns:
+        Their names, and how many other queues have workers.
+    """
+    names = list(await board.reader.queues())
+    if len(names) <= MOST_QUEUES:
+        return names, 0
+    depths = await board.reader.depths(names)
+    staffed = [name for name in names if depths[name].workers]
+    staffed.sort(key=lambda name: search not in name)
+    return staffed[:MOST_QUEUES], len(staffed[MOST_QUEUES:])
 
 
 def _joined(lists: Iterable[Sequence[TaskRow]]) -> list[TaskRow]:
