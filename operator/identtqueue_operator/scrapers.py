@@ -7,13 +7,13 @@ A flood of wrong tokens costs it a few requests at a time; other unknown callers
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 
 from identtqueue_operator.bearer import digest_of, token_of
 from identtqueue_operator.kube.api import ApiError
 from identtqueue_operator.kube.client import Kube
+from identtqueue_operator.remembered import Remembered
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +36,9 @@ class Scrapers:
 
     def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
         self._kube = kube
-        self._clock = clock
-        self._allowed: OrderedDict[bytes, float] = OrderedDict()
-        """Digest of a token -> when the API server was asked."""
-        self._refused: OrderedDict[bytes, tuple[float, HTTPStatus]] = OrderedDict()
+        self._allowed = _remembered(clock)
+        """By the digest of a token."""
+        self._refused = _remembered(clock)
         self._asking = asyncio.Semaphore(AT_ONCE)
 
     @property
@@ -53,14 +52,10 @@ class Scrapers:
         if not token:
             return HTTPStatus.UNAUTHORIZED
         key = digest_of(token)
-        oldest = self._clock() - REMEMBERED_SECONDS
-        allowed_at = self._allowed.get(key)
-        if allowed_at is not None and allowed_at > oldest:
-            return HTTPStatus.OK
-        refused = self._refused.get(key)
-        if refused is not None and refused[0] > oldest:
-            return refused[1]
-        if allowed_at is None and self._asking.locked():
+        for known in (self._allowed, self._refused):
+            if known.is_fresh(key):
+                return known[key]
+        if key not in self._allowed and self._asking.locked():
             return HTTPStatus.SERVICE_UNAVAILABLE
         async with self._asking:
             return await self._ask(key, token)
@@ -77,14 +72,11 @@ class Scrapers:
         except ApiError as error:
             logger.warning("a caller of %s can't be checked: %s", PATH, error)
             return HTTPStatus.SERVICE_UNAVAILABLE
-        self._allowed.pop(key, None)
-        self._refused.pop(key, None)
-        now = self._clock()
-        if status is HTTPStatus.OK:
-            self._allowed[key] = now
-        else:
-            self._refused[key] = now, status
-        for known in (self._allowed, self._refused):
-            if len(known) > MOST_REMEMBERED:
-                known.popitem(last=False)
+        is_allowed = status is HTTPStatus.OK
+        (self._refused if is_allowed else self._allowed).forget(key)
+        (self._allowed if is_allowed else self._refused).put(key, status)
         return status
+
+
+def _remembered(clock: Callable[[], float]) -> Remembered[bytes, HTTPStatus]:
+    return Remembered(clock, seconds=REMEMBERED_SECONDS, most=MOST_REMEMBERED)

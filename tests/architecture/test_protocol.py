@@ -368,6 +368,7 @@ MADE = {
     if module is not bridge
     for name, function in vars(module).items()
     if inspect.isfunction(function)
+    and not name.startswith("_")
     and str(function.__annotations__.get("return")).startswith("Call[")
 }
 CALLS = {call.name: call for call in MADE.values() if call.is_script}

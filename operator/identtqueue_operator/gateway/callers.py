@@ -10,12 +10,11 @@ many pages costs the API server little.
 
 import asyncio
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from http import HTTPStatus
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from identtqueue_operator.bearer import digest_of, token_of
 from identtqueue_operator.gateway.names import AUDIENCE
@@ -23,12 +22,11 @@ from identtqueue_operator.gateway.refusals import Refused
 from identtqueue_operator.kube.api import ApiError, Json
 from identtqueue_operator.kube.client import Kube
 from identtqueue_operator.model import Key
+from identtqueue_operator.remembered import Remembered
 
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-K = TypeVar("K")
-V = TypeVar("V")
 
 REMEMBERED_SECONDS: Final = 10.0
 """How long an answer of the API server counts. A right that is revoked ends after this time."""
@@ -80,9 +78,8 @@ class Callers:
 
     def __init__(self, kube: Kube, clock: Callable[[], float]) -> None:
         self._kube = kube
-        self._clock = clock
-        self._known: OrderedDict[bytes, tuple[float, Caller | None]] = OrderedDict()
-        self._rights: OrderedDict[tuple[bytes, Right, Key], tuple[float, bool]] = OrderedDict()
+        self._known: Remembered[bytes, Caller | None] = _remembered(clock)
+        self._rights: Remembered[tuple[bytes, Right, Key], bool] = _remembered(clock)
         self._asking = asyncio.Semaphore(AT_ONCE)
 
     async def identify(self, authorization: str) -> Caller:
@@ -98,10 +95,9 @@ class Callers:
         if not token or len(token) > LONGEST_TOKEN:
             raise _unknown("send the header `Authorization: Bearer <token>`")
         digest = digest_of(token)
-        at, caller = self._known.get(digest, (float("-inf"), None))
-        if self._clock() - at >= REMEMBERED_SECONDS:
-            caller = await self._ask(self._whose(token, digest))
-            _remember(self._known, digest, (self._clock(), caller))
+        if not self._known.is_fresh(digest):
+            self._known.put(digest, await self._ask(self._whose(token, digest)))
+        caller = self._known[digest]
         if caller is None:
             raise _unknown("the API server does not accept this token")
         return caller
@@ -113,12 +109,10 @@ class Callers:
             Refused: the API server can't be asked.
         """
         what = (caller.digest, right, key)
-        at, allowed = self._rights.get(what, (float("-inf"), False))
-        if self._clock() - at >= REMEMBERED_SECONDS:
+        if not self._rights.is_fresh(what):
             question = self._kube.may_use(caller.review, right.verb, right.part, key)
-            allowed = await self._ask(question)
-            _remember(self._rights, what, (self._clock(), allowed))
-        return allowed
+            self._rights.put(what, await self._ask(question))
+        return self._rights[what]
 
     async def check(self, caller: Caller, right: Right, key: Key) -> None:
         """Make sure of a right.
@@ -157,8 +151,5 @@ def _unknown(message: str) -> Refused:
     return Refused(HTTPStatus.UNAUTHORIZED, "Unauthorized", message)
 
 
-def _remember(known: OrderedDict[K, V], key: K, value: V) -> None:
-    known.pop(key, None)
-    known[key] = value
-    if len(known) > MOST_REMEMBERED:
-        known.popitem(last=False)
+def _remembered(clock: Callable[[], float]) -> Remembered[Any, Any]:
+    return Remembered(clock, seconds=REMEMBERED_SECONDS, most=MOST_REMEMBERED)

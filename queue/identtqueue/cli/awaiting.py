@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from identtqueue.cli.display.text import printable
-from identtqueue.cli.display.values import plain, show_json
+from identtqueue.cli.display.values import failure_row, plain, show_json
 from identtqueue.cli.exits import CommandFailed, Exit
 from identtqueue.errors import ResultTimeout
 from identtqueue.task import Result, State
@@ -59,11 +59,9 @@ def readable_json(value: object) -> str:
 
 
 def _row(result: Result) -> dict[str, object]:
-    failure = result.failure
     return {
         "task_id": result.task_id,
         "state": result.state,
         "value": result.value,
-        "failure": failure
-        and {"type": failure.type, "message": failure.message, "traceback": failure.traceback},
+        "failure": failure_row(result.failure),
     }

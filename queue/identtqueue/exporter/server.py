@@ -18,7 +18,7 @@ from typing import Any, Final
 from identtqueue.errors import InvalidInput
 from identtqueue.exporter.access import Access
 from identtqueue.exporter.numbers import Collected, Snapshot
-from identtqueue.worker.health import listen
+from identtqueue.http_port import HttpPort
 from identtqueue.worker.metrics import build_info
 
 logger = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ class Certificate:
         return self._context.wrap_socket(connection, server_side=True)
 
 
-class Exporter:
-    """The server. It listens from `start` on, in threads of its own.
+class Exporter(HttpPort):
+    """The server of the exporter.
 
     Args:
         port: port to listen on; 0: any free port.
@@ -98,33 +98,8 @@ class Exporter:
         self._read = read
         self._access = access
         self._reading = threading.Lock()
-        try:
-            self._server = listen(port, self._handler(certificate), host)
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise InvalidInput(f"http_port={port}: {why}") from error
-        self._server.daemon_threads = True
+        super().__init__(port, self._handler(certificate), host=host, name="identtqueue exporter")
         setattr(self._server, "handle_error", _note_error)  # noqa: B010 - it is a method
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": 0.5},
-            daemon=True,
-            name="identtqueue exporter",
-        )
-
-    @property
-    def port(self) -> int:
-        """Port that the server listens on."""
-        return int(self._server.server_address[1])
-
-    def start(self) -> None:
-        """Start answering requests."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop answering requests, and close the port."""
-        self._server.shutdown()
-        self._server.server_close()
 
     def answer(self, path: str, authorization: str) -> tuple[int, bytes]:
         """Return status and text of the answer to a request.

@@ -6,21 +6,18 @@ decided by `Worker.live_problem` and `Worker.ready_problem`.
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from socketserver import TCPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from identtqueue.errors import InvalidInput
+from identtqueue.http_port import HttpPort
 
 Check = Callable[[], str | None]
 """Returns None when all is well, or a description of the problem."""
 
 
-class HealthServer:
-    """A small HTTP server.
+class HealthServer(HttpPort):
+    """The HTTP server of a worker.
 
     Args:
         port: port to listen on, on all IPv6 and IPv4 addresses; 0: any free port.
@@ -59,73 +56,7 @@ class HealthServer:
             def log_message(self, *_: object) -> None:
                 """Log nothing: probes come every few seconds."""
 
-        try:
-            self._server = listen(port, Handler)
-        except (OSError, OverflowError) as error:
-            why = getattr(error, "strerror", None) or error
-            raise InvalidInput(f"http_port={port}: {why}") from error
-        self._server.daemon_threads = True
-        self._thread = threading.Thread(
-            target=self._server.serve_forever,
-            kwargs={"poll_interval": 0.5},
-            daemon=True,
-            name="identtqueue http",
-        )
-
-    @property
-    def port(self) -> int:
-        """Port that the server listens on."""
-        return int(self._server.server_address[1])
-
-    def start(self) -> None:
-        """Start answering requests."""
-        self._thread.start()
-
-    def close(self) -> None:
-        """Stop answering requests, and close the port."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _HttpServer(ThreadingHTTPServer):
-    """HTTP server on IPv4, without the standard library's look-up of the host's own name.
-
-    With a name server that does not answer, that look-up would block the worker's start.
-    """
-
-    def server_bind(self) -> None:
-        TCPServer.server_bind(self)
-        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
-
-
-class _DualStack(_HttpServer):
-    """HTTP server on IPv6, and on IPv4 through mapped addresses. A pod may have either or both."""
-
-    address_family = socket.AF_INET6
-
-    def server_bind(self) -> None:
-        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        super().server_bind()
-
-
-def listen(port: int, handler: type[BaseHTTPRequestHandler], host: str = "") -> ThreadingHTTPServer:
-    """Open a port for HTTP.
-
-    Args:
-        port: the port; 0: any free one.
-        handler: answers the requests.
-        host: the address to listen on; empty: all, of IPv6 and IPv4.
-
-    Raises:
-        OSError: the port is in use or not allowed, or there is no such address.
-        OverflowError: it is no port number.
-    """
-    if host and ":" not in host:
-        return _HttpServer((host, port), handler)
-    try:
-        return _DualStack((host, port), handler)
-    except OSError:  # there is no IPv6 here, or the error will occur with IPv4 too
-        return _HttpServer((host, port), handler)
+        super().__init__(port, Handler, name="identtqueue http")
 
 
 def _answer(problem: str | None) -> tuple[int, bytes]:

@@ -8,7 +8,8 @@ from identtqueue.cli.display.sheet import Sheet
 from identtqueue.cli.display.states import styled_state
 from identtqueue.cli.display.table import Column, Styled, Table
 from identtqueue.cli.display.times import Clock, duration, exact
-from identtqueue.task import Failure, State, Task, TaskInfo
+from identtqueue.cli.display.values import failure_row
+from identtqueue.task import State, Task, TaskInfo
 
 if TYPE_CHECKING:
     from identtqueue.admin import AttemptRecord, TaskRecord
@@ -80,19 +81,13 @@ def task_json(record: TaskRecord) -> dict[str, Any]:
         "finished_at_ms": info.finished_at_ms,
         "worker": info.owner,
         "progress": info.progress,
-        "failure": _failure(info.failure),
+        "failure": failure_row(info.failure),
         "options": record.options,
         "attempts": [_attempt(each) for each in record.attempts],
         "parent": record.parent,
         "children": record.children,
         "children_count": record.children_count,
     }
-
-
-def _failure(failure: Failure | None) -> dict[str, str] | None:
-    if failure is None:
-        return None
-    return {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
 
 
 def _attempt(each: AttemptRecord) -> dict[str, Any]:
@@ -104,7 +99,7 @@ def _attempt(each: AttemptRecord) -> dict[str, Any]:
         "waited_ms": each.waited_ms,
         "ran_ms": each.ran_ms,
         "outcome": each.outcome,
-        "error": _failure(each.error),
+        "error": failure_row(each.error),
     }
 
 

@@ -12,10 +12,19 @@ from typing import Any
 
 import click
 
+from identtqueue.task import Failure
+
 
 def show_json(row: Mapping[str, Any]) -> None:
     """Print one line of JSON on standard output. Characters beyond ASCII are escaped."""
     click.echo(json.dumps(plain(row)))
+
+
+def failure_row(failure: Failure | None) -> dict[str, str] | None:
+    """Return the values of a failure for JSON."""
+    if failure is None:
+        return None
+    return {"type": failure.type, "message": failure.message, "traceback": failure.traceback}
 
 
 def plain(value: Any) -> Any:

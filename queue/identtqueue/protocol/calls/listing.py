@@ -16,8 +16,8 @@ import msgspec
 
 from identtqueue.protocol import replies
 from identtqueue.protocol.answers import Scheduled
-from identtqueue.protocol.call import Call
-from identtqueue.protocol.keys import queue_keys
+from identtqueue.protocol.call import Call, Word
+from identtqueue.protocol.keys import QueueKeys, queue_keys
 from identtqueue.task import State, queue_of
 
 MOST_SCANNED: Final = 500
@@ -219,21 +219,12 @@ def page(
         most_scanned: maximum number of entries to look at.
     """
     k = queue_keys(queue)
-    stop = stop or Stop()
+    most_scanned = min(most_scanned, MOST_PER_PAGE)
+    scan = _scan(k, part, conditions, stop, most_scanned, newest_first=newest_first)
     return Call(
         "page",
         (k.tombstones, k.jobs),
-        (
-            k.task_prefix,
-            k.base,
-            part,
-            int(newest_first),
-            stop.position,
-            stop.anchor,
-            msgspec.msgpack.encode(conditions) if conditions else b"",
-            min(most_scanned, MOST_PER_PAGE),
-            most,
-        ),
+        (*scan, most),
         lambda reply: _parse_slice(place, reply),
     )
 
@@ -256,21 +247,29 @@ def tally(
         most_scanned: maximum number of entries to look at.
     """
     k = queue_keys(queue)
-    stop = stop or Stop()
     return Call(
         "tally",
         (k.tombstones, k.jobs),
-        (
-            k.task_prefix,
-            k.base,
-            part,
-            1,
-            stop.position,
-            stop.anchor,
-            msgspec.msgpack.encode(conditions) if conditions else b"",
-            min(most_scanned, MOST_PER_TALLY),
-        ),
+        _scan(k, part, conditions, stop, min(most_scanned, MOST_PER_TALLY), newest_first=True),
         _parse_tally,
+    )
+
+
+def _scan(
+    k: QueueKeys,
+    part: str,
+    conditions: Mapping[str, Any] | None,
+    stop: Stop | None,
+    most_scanned: int,
+    *,
+    newest_first: bool,
+) -> tuple[Word, ...]:
+    """Return the arguments by which `lua/lib/scan.lua` knows where to look, and for what."""
+    stop = stop or Stop()
+    filtered = msgspec.msgpack.encode(conditions) if conditions else b""
+    return (
+        *(k.task_prefix, k.base, part, int(newest_first), stop.position, stop.anchor),
+        *(filtered, most_scanned),
     )
 
 

@@ -21,13 +21,7 @@ def enlist(queues: Sequence[str]) -> Call[bool]:
 
 def queues_seen() -> Call[dict[str, int]]:
     """List the queues of the registry, each with the time of its last activity."""
-    return Call(
-        "ZRANGEBYSCORE",
-        (keys.QUEUES,),
-        ("-inf", "+inf", "WITHSCORES"),
-        replies.parse_scores,
-        is_script=False,
-    )
+    return _times(keys.QUEUES)
 
 
 def jobs_declared(queue: str) -> Call[dict[str, dict[str, Any]]]:
@@ -37,24 +31,18 @@ def jobs_declared(queue: str) -> Call[dict[str, dict[str, Any]]]:
 
 def jobs_enqueued(queue: str) -> Call[dict[str, int]]:
     """List the jobs of a queue of which tasks were enqueued, with the time of the last one."""
-    return Call(
-        "ZRANGEBYSCORE",
-        (queue_keys(queue).enqueued,),
-        ("-inf", "+inf", "WITHSCORES"),
-        replies.parse_scores,
-        is_script=False,
-    )
+    return _times(queue_keys(queue).enqueued)
 
 
 def releases(queue: str) -> Call[dict[str, int]]:
     """List the releases of applications, each with the time when a worker of it first came."""
-    return Call(
-        "ZRANGEBYSCORE",
-        (queue_keys(queue).releases,),
-        ("-inf", "+inf", "WITHSCORES"),
-        replies.parse_scores,
-        is_script=False,
-    )
+    return _times(queue_keys(queue).releases)
+
+
+def _times(key: str) -> Call[dict[str, int]]:
+    """Read a ZSET whose scores are times in ms."""
+    words = ("-inf", "+inf", "WITHSCORES")
+    return Call("ZRANGEBYSCORE", (key,), words, replies.parse_scores, is_script=False)
 
 
 def _parse_declarations(reply: list[Any] | Mapping[bytes, bytes]) -> dict[str, dict[str, Any]]:
