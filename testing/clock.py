@@ -1,6 +1,7 @@
-"""The clock of a host: libfaketime changes the time of day of its processes while they run.
+"""Clocks that a test sets: one that is given to a part, and the one of a host.
 
-Only CLOCK_REALTIME jumps. As on a real host, CLOCK_MONOTONIC does not.
+libfaketime changes the time of day of a host's processes while they run. Only CLOCK_REALTIME jumps.
+As on a real host, CLOCK_MONOTONIC does not.
 """
 
 from __future__ import annotations
@@ -15,6 +16,20 @@ def _library() -> Path | None:
 
 LIBRARY = _library()
 """Path of libfaketime from Debian's package `faketime`, which `make setup` installs; None: none."""
+
+
+class StoppedClock:
+    """Time in seconds, which goes on when the test says so.
+
+    Args:
+        now: the time at first.
+    """
+
+    def __init__(self, now: float = 1_000.0) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
 
 
 class HostClock:

@@ -16,6 +16,7 @@ from identtqueue_operator.settings import Settings
 from identtqueue_operator.timings import DEFAULTS, Timings
 from identtqueue_operator.workload.kinds import WATCHED
 from testing.api_server import ApiServer
+from testing.fleet import FleetWorker
 from testing.waiting import eventually
 
 WATCHED_PLURALS = {kind.plural: kind for kind in WATCHED}
@@ -162,6 +163,17 @@ class Setup:
             for key in other_database.scan_iter(f"*{{{self.queue}}}*"):
                 moves.move(key, 0)
             assert all(moves.execute())
+
+    async def with_a_busy_worker(self, tasks: int) -> tuple[FleetWorker, list[str]]:
+        """Create the TaskQueue with one worker, which runs the first of these tasks."""
+        self.fleet.create(1)
+        worker = await self.fleet.add_pod(60)
+        self.fleet.count()
+        ids = await self.enqueue(tasks)
+        await worker.claim()
+        self.create({"pollPeriodSeconds": 1, "maxReplicas": 1})
+        await self.reason("AtMaxReplicas")
+        return worker, ids
 
     async def is_heard(self, raw) -> None:
         """Wait until the operator has subscribed to the doorbell of the queue."""

@@ -27,6 +27,7 @@ from identtqueue_operator.rounds.act import act
 from identtqueue_operator.rounds.observe import observe
 from identtqueue_operator.workload.lookup import Workloads
 from testing.api_server import ApiServer
+from testing.clock import StoppedClock
 from testing.controllers import Controllers, Shape
 from testing.operating import WATCHED_PLURALS
 from testing.taskqueues import spec
@@ -54,15 +55,6 @@ class Story:
     """From when until when the Deployment is paused."""
     operator_restarts_at: int | None = None
     seed: int = 0
-
-
-class Clock:
-    """Simulated time."""
-
-    now = EPOCH
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class OperatorLoop:
@@ -128,7 +120,7 @@ class Play:
     operator: OperatorLoop
     client: Client
     queue: str
-    clock: Clock
+    clock: StoppedClock
     log: list[str] = field(default_factory=list)
 
     async def until_at_rest(self) -> None:
@@ -232,7 +224,7 @@ async def tell(story: Story, address: str) -> Play:
 
 
 async def _play(story, name, queue, api, kube, endpoint, redis, client) -> Play:
-    clock = Clock()
+    clock = StoppedClock(EPOCH)
     durations = iter(story.task_seconds * 1000)
     controllers = story.shape.controllers(
         api, name, redis, endpoint.admin, queue, story.shape, clock, lambda: next(durations)

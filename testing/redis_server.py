@@ -9,7 +9,10 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 import redis
 
@@ -81,6 +84,15 @@ class RedisServer:
         self._environment = os.environ | (environ or {})
         self._process: subprocess.Popen[bytes] | None = None
         self._log = self._folder / "log"
+
+    @contextmanager
+    def running(self) -> Iterator[Self]:
+        """Start it for a block of code, and destroy it afterwards."""
+        try:
+            self.start()
+            yield self
+        finally:
+            self.destroy()
 
     def start(self) -> RedisServer:
         """Start it and wait until it answers."""

@@ -72,11 +72,8 @@ def no_thread_outlives_its_file() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """Start one server for all tests that leave it alive. Each test uses its own queues."""
-    server = RedisServer()
-    try:
-        yield server.start()
-    finally:
-        server.destroy()
+    with RedisServer().running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -7,27 +7,18 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from identtqueue.admin import Admin
-from protocol.bench import Bench
+from protocol.bench import bench
 from testing.redis_server import RedisServer
 from testing.serving import serve
 
-__all__ = ["serve"]
+__all__ = ["bench", "serve"]
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """Start a server for these tests alone, so that a look at all keys is small."""
-    server = RedisServer().start()
-    yield server
-    server.destroy()
-
-
-@pytest.fixture
-def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
-    """Make a queue for the test alone."""
-    bench = Bench(redis_server, queue)
-    yield bench
-    bench.close()
+    with RedisServer().running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ import pytest
 
 from identtqueue import Client, InvalidInput, RedisUnavailable, TaskNotFound, TaskOptions
 from identtqueue.admin import Admin, BlockingAdmin
-from testing.processes import environment
+from testing import forking
 from testing.redis_server import RedisServer
 from testing.serving import Serve
 
@@ -128,15 +127,8 @@ def test_one_that_is_dropped_is_closed(redis_server: RedisServer) -> None:
 @pytest.mark.slow
 async def test_it_is_used_after_a_fork(redis_server: RedisServer, queue: str) -> None:
     """A process of its own forks for real, while calls are under way."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(Path(__file__).with_name("forking.py"))),
-        *(redis_server.address, queue),
-        env=environment(redis_server.address),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert out.decode().strip() == "children [0, 0, 0, 0] parent 22", err.decode()
+    said = await forking.run(Path(__file__).with_name("forking.py"), redis_server.address, queue)
+    assert said == "children [0, 0, 0, 0] parent 22"
 
 
 def test_nobody_there(new_redis_server: Callable[..., RedisServer]) -> None:

@@ -53,11 +53,8 @@ Ask = Callable[..., Awaitable[list[Finding]]]
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
     """Start a server as it should be."""
-    own = RedisServer(aof=True)
-    try:
-        yield own.start()
-    finally:
-        own.destroy()
+    with RedisServer(aof=True).running() as server:
+        yield server
 
 
 @pytest.fixture

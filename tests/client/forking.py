@@ -1,24 +1,22 @@
 """Program like a prefork server: a client that was used before the fork works after it.
 
-`forking.py ADDRESS QUEUE` prints how many answers each process has got.
+`forking.py ADDRESS QUEUE` prints the exit code of each child, and the answers of the parent.
 """
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
-import traceback
+from functools import partial
 
 from identtqueue import SyncClient
+from testing import forking
 
-CHILDREN = 4
 TASKS = 20
 
 
 def use(client: SyncClient, queue: str, who: str) -> int:
-    """Enqueue and wait, in two threads."""
+    """Enqueue and wait, in two threads; return how many answers were right."""
     answers: list[object] = []
 
     def few(part: int) -> None:
@@ -26,55 +24,30 @@ def use(client: SyncClient, queue: str, who: str) -> int:
             task_id = client.enqueue_job(queue, "echo", who, part, n)
             answers.append(client.wait_for_result(task_id, 60) == [[who, part, n], {}])
 
-    threads = [threading.Thread(target=few, args=(part,)) for part in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    forking.in_threads(partial(few, 0), partial(few, 1))
     return answers.count(True)
 
 
-def child(client: SyncClient, queue: str, number: int) -> None:
-    code = 1
-    try:
-        code = 0 if use(client, queue, f"child {number}") == TASKS else 1
-        client.close()
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        os._exit(code)
-
-
 def main() -> None:
-    signal.alarm(90)  # whatever hangs ends
     address, queue = sys.argv[1:]
     client = SyncClient(address)
     use(client, queue, "before the fork")
+
+    def child(number: int) -> bool:
+        is_right = use(client, queue, f"child {number}") == TASKS
+        client.close()
+        return is_right
+
     # Locks are held and waits are open at the moment of the fork.
-    stop = threading.Event()
-
-    def busy() -> None:
-        while not stop.is_set():
-            client.enqueue_job(queue, "echo")
-
     open_wait = client.enqueue_job(f"{queue}-idle", "echo")
-    threads = [threading.Thread(target=busy) for _ in range(3)]
-    threads.append(threading.Thread(target=client.wait_for_result, args=(open_wait, 60)))
-    for thread in threads:
-        thread.start()
-    children = []
-    for number in range(CHILDREN):
-        pid = os.fork()
-        if pid == 0:
-            signal.alarm(90)
-            child(client, queue, number)
-        children.append(pid)
-    mine = use(client, queue, "parent")
-    codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children]
-    stop.set()
+    waiting = threading.Thread(target=client.wait_for_result, args=(open_wait, 60))
+    waiting.start()
+    with forking.busy(lambda: client.enqueue_job(queue, "echo")):
+        children = forking.fork(child)
+        mine = use(client, queue, "parent")
+        codes = forking.exit_codes(children)
     client.enqueue_job(queue, "finish", open_wait)
-    for thread in threads:
-        thread.join()
+    waiting.join()
     client.close()
     print(f"children {codes} parent {mine}")
 

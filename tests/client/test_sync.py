@@ -8,7 +8,6 @@ import gc
 import os
 import resource
 import signal
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -33,7 +32,7 @@ from identtqueue import (
 )
 from identtqueue.errors import NotSerializable, RedisAuthFailed
 from identtqueue.protocol.submission import Submission
-from testing.processes import environment
+from testing import forking
 from testing.redis_server import RedisServer
 from testing.serving import Serve, serving
 from testing.waiting import LONG_SECONDS, eventually
@@ -231,15 +230,8 @@ async def test_it_is_used_after_a_fork(redis_server: RedisServer, serve: Serve, 
         await client.cancel(task_id)
 
     await serve({**JOBS, "finish": finish}, concurrency=50)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, str(Path(__file__).with_name("forking.py"))),
-        *(redis_server.address, queue),
-        env=environment(redis_server.address),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    assert out.decode().strip() == "children [0, 0, 0, 0] parent 20", err.decode()
+    said = await forking.run(Path(__file__).with_name("forking.py"), redis_server.address, queue)
+    assert said == "children [0, 0, 0, 0] parent 20"
     await client.close()
 
 

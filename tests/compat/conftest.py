@@ -8,9 +8,11 @@ from functools import partial
 
 import pytest
 
-from protocol.bench import Bench
+from protocol.bench import bench
 from testing import servers
 from testing.redis_server import RedisServer
+
+__all__ = ["bench"]
 
 CHOSEN = os.environ.get(servers.VARIABLE)
 
@@ -28,11 +30,8 @@ def executable(server_name: str) -> str:
 
 @pytest.fixture(scope="session")
 def redis_server(executable: str) -> Iterator[RedisServer]:
-    server = RedisServer(executable=executable)
-    try:
-        yield server.start()
-    finally:
-        server.destroy()
+    with RedisServer(executable=executable).running() as server:
+        yield server
 
 
 @pytest.fixture
@@ -41,11 +40,3 @@ def new_redis_server(
 ) -> Callable[..., RedisServer]:
     """Provide a function that starts a test's own servers of the same version."""
     return partial(new_redis_server, executable=executable)
-
-
-@pytest.fixture
-def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
-    """Make a queue for the test alone."""
-    bench = Bench(redis_server, queue)
-    yield bench
-    bench.close()

@@ -58,11 +58,8 @@ class Stage:
 @pytest.fixture(scope="module")
 def stage_redis() -> Iterator[RedisServer]:
     """Start a Redis for the dashboard: its pages show all queues that there are."""
-    server = RedisServer()
-    try:
-        yield server.start()
-    finally:
-        server.destroy()
+    with RedisServer().running() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")

@@ -100,9 +100,8 @@ async def fails(_ctx) -> None:
 @pytest.fixture(scope="module")
 def own_server():
     """A server for these tests: the registry of one that is shared has a thousand queues."""
-    server = RedisServer().start()
-    yield server
-    server.destroy()
+    with RedisServer().running() as server:
+        yield server
 
 
 async def test_what_it_serves(own_server: RedisServer, queue: str) -> None:

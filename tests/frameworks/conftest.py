@@ -25,11 +25,8 @@ def database() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def shop_redis() -> Iterator[RedisServer]:
     """Start a server for the tasks of the project, whose queues have fixed names."""
-    server = RedisServer()
-    try:
-        yield server.start()
-    finally:
-        server.destroy()
+    with RedisServer().running() as server:
+        yield server
 
 
 @pytest.fixture

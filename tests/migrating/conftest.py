@@ -13,11 +13,8 @@ from testing.redis_server import RedisServer
 @pytest.fixture(scope="session")
 def server() -> Iterator[RedisServer]:
     """Start a server for the applications alone: each has a database."""
-    server = RedisServer()
-    try:
-        yield server.start()
-    finally:
-        server.destroy()
+    with RedisServer().running() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

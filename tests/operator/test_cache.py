@@ -7,21 +7,15 @@ import pytest
 from identtqueue_operator.kube.cache import REMEMBER_GONE_SECONDS, Cluster
 from identtqueue_operator.model import Key, Selector, WorkloadKey
 from identtqueue_operator.workload.deployment import DEPLOYMENT
+from testing.clock import StoppedClock
 from testing.taskqueues import WORKLOAD, deployment, pod
 
 LABELS = {"app": "worker"}
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return StoppedClock()
 
 
 @pytest.fixture

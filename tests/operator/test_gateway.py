@@ -14,24 +14,16 @@ from identtqueue_operator.gateway.directory import Directory
 from identtqueue_operator.gateway.names import AUDIENCE
 from identtqueue_operator.gateway.server import MOST_REQUESTS, Gateway
 from identtqueue_operator.kube.parse import DRAIN_BY_HAND
+from testing.clock import StoppedClock
 from testing.waiting import eventually
 
 READ = {("get", part, "ns") for part in ("tasks", "queues", "workers")}
 WRITE = {("update", part, "ns") for part in ("tasks", "queues", "workers")}
 
 
-class Clock:
-    """Time that goes on when the test says so."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return StoppedClock()
 
 
 @pytest.fixture(autouse=True)
@@ -76,14 +68,7 @@ async def ask(port, setup):
 @pytest.fixture
 async def running(setup):
     """A TaskQueue with a worker that runs one of two tasks."""
-    setup.fleet.create(1)
-    worker = await setup.fleet.add_pod(60)
-    setup.fleet.count()
-    ids = await setup.enqueue(2)
-    await worker.claim()
-    setup.create({"pollPeriodSeconds": 1, "maxReplicas": 1})
-    await setup.reason("AtMaxReplicas")
-    return worker, ids
+    return await setup.with_a_busy_worker(tasks=2)
 
 
 @pytest.fixture

@@ -10,22 +10,14 @@ import pytest
 from identtqueue_operator.scrapers import AT_ONCE, MOST_REMEMBERED, REMEMBERED_SECONDS, Scrapers
 from identtqueue_operator.server import Server
 from identtqueue_operator.timings import Timings
+from testing.clock import StoppedClock
 from testing.tls import Certificates
 from testing.waiting import eventually
 
 
-class Clock:
-    """Time that goes on when the test says so."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def clock():
-    return Clock()
+    return StoppedClock()
 
 
 @pytest.fixture

@@ -6,9 +6,10 @@ Times in the past are written into Redis instead.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final, TypeVar
 
+import pytest
 import redis
 
 from identtqueue.limits import JobLimits
@@ -239,3 +240,11 @@ class Bench:
         if field == "error":
             return codec.decode_failure(data).type
         return data.decode()
+
+
+@pytest.fixture
+def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
+    """Make a queue for the test alone."""
+    bench = Bench(redis_server, queue)
+    yield bench
+    bench.close()

@@ -6,25 +6,18 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
-from protocol.bench import Bench
+from protocol.bench import bench
 from testing.proxy import Proxy
 from testing.redis_server import RedisServer
+
+__all__ = ["bench"]
 
 
 @pytest.fixture(scope="session")
 def redis_server() -> Iterator[RedisServer]:
     """Start the system's Redis. `tests/compat` runs the core of these tests on all versions."""
-    server = RedisServer().start()
-    yield server
-    server.destroy()
-
-
-@pytest.fixture
-def bench(redis_server: RedisServer, queue: str) -> Iterator[Bench]:
-    """Make a queue for the test alone."""
-    bench = Bench(redis_server, queue)
-    yield bench
-    bench.close()
+    with RedisServer().running() as server:
+        yield server
 
 
 @pytest.fixture

@@ -409,9 +409,8 @@ def act(role: Role, words: list[str], bench: Bench, address: str) -> None:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[RedisServer]:
-    server = RedisServer().start()
-    yield server
-    server.destroy()
+    with RedisServer().running() as server:
+        yield server
 
 
 @pytest.fixture

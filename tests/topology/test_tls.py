@@ -34,10 +34,8 @@ class TlsServer(RedisServer):
 
 @pytest.fixture(scope="module")
 def server(certificates: Certificates) -> Iterator[TlsServer]:
-    server = TlsServer(certificates)
-    server.start()
-    yield server
-    server.destroy()
+    with TlsServer(certificates).running() as server:
+        yield server
 
 
 def settings_for(server: TlsServer, certificates: Certificates, **changes: object) -> RedisSettings:

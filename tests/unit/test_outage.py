@@ -8,25 +8,18 @@ import pytest
 
 from identtqueue.errors import RedisUnavailable
 from identtqueue.transport.outage import Outage
+from testing.clock import StoppedClock
 
 AWAY = RedisUnavailable("Redis can't be reached: refused")
 
 
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
+@pytest.fixture
+def clock() -> StoppedClock:
+    return StoppedClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-def outage(clock: Clock) -> Outage:
+def outage(clock: StoppedClock) -> Outage:
     return Outage(clock)
 
 
@@ -37,7 +30,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def test_a_line_at_its_start_every_ten_seconds_and_at_its_end(
-    outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
+    outage: Outage, clock: StoppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for tick in range(250):  # 25 s, four who fail ten times a second
         for who in ("lease", "fetching", "upkeep", "results"):
@@ -57,7 +50,7 @@ def test_a_line_at_its_start_every_ten_seconds_and_at_its_end(
 
 
 def test_it_is_over_when_all_work_again(
-    outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
+    outage: Outage, clock: StoppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     outage.failed("lease", AWAY)
     outage.failed("fetching", AWAY)
@@ -71,7 +64,7 @@ def test_it_is_over_when_all_work_again(
 
 
 def test_flapping_is_no_flood(
-    outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
+    outage: Outage, clock: StoppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     for _ in range(100):
         outage.failed("fetching", AWAY)
@@ -84,7 +77,7 @@ def test_flapping_is_no_flood(
 
 
 def test_a_client_that_has_given_up_does_not_prolong_the_outage(
-    outage: Outage, clock: Clock, caplog: pytest.LogCaptureFixture
+    outage: Outage, clock: StoppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An idle client that gave up hours ago logs no outage of hours when it works again."""
     outage.failed("client", AWAY)

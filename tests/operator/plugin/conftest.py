@@ -90,11 +90,4 @@ async def plugin(tmp_path, monkeypatch, api, kube, operator) -> AsyncIterator[Pl
 @pytest.fixture
 async def running(setup):
     """A TaskQueue with a worker that runs one of three tasks."""
-    setup.fleet.create(1)
-    worker = await setup.fleet.add_pod(60)
-    setup.fleet.count()
-    ids = await setup.enqueue(3)
-    await worker.claim()
-    setup.create({"pollPeriodSeconds": 1, "maxReplicas": 1})
-    await setup.reason("AtMaxReplicas")
-    return worker, ids
+    return await setup.with_a_busy_worker(tasks=3)
