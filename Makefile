@@ -19,7 +19,7 @@ CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 
-.PHONY: help setup fast check test test-all lint types imports docs docs-serve screens demo demo-cluster tesseract bench bench-acts bench-faults bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
+.PHONY: help setup fast check test test-all lint types imports docs docs-serve screens demo demo-cluster tesseract bench bench-acts bench-faults bench-lists bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -100,6 +100,9 @@ bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 3 minutes)
 
 bench-acts: setup ## acts on a million pending tasks and 100,000 dead letters: their speed, the longest call
 	$(PY) -m benchmarks.acts $(BENCH)
+
+bench-lists: setup ## lists and searches of the same: Redis' time for a page, bytes to the browser
+	$(PY) -m benchmarks.lists $(BENCH)
 
 bench-operator: setup cluster-up ## the operator on a real API server, beside its targets
 	$(CLUSTER)/exec.sh $(PY) -m benchmarks.operator.run $(BENCH)

@@ -1,4 +1,4 @@
-"""What acts on many tasks cost: tasks per second, and how long a step keeps Redis from others.
+"""Cost of acts on many tasks: tasks per second, and how long a step keeps Redis from others.
 
     python -m benchmarks.acts [--dead 100000] [--pending 1000000]
 
@@ -18,45 +18,12 @@ from typing import Final
 
 import redis
 
+from benchmarks.crowd import fill
 from identtqueue.admin import Act, ActProgress, Admin, Filter, Place
-from identtqueue.protocol import codec
-from identtqueue.protocol.keys import queue_keys
-from identtqueue.task import Failure, Task
 from testing.redis_server import RedisServer
 
 QUEUE: Final = "acts"
 OTHER: Final = "acts-moved"
-
-_FILL: Final = """
-local kind, first, last = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
-for i = first, last do
-  local id = ARGV[2] .. kind .. i
-  local job = i % 3 == 0 and 'other' or 'job'
-  redis.call('HSET', ARGV[1] .. id, 'payload', ARGV[6], 'function', job, 'enqueued_at', i)
-  if kind == 'pending' then
-    redis.call('HSET', ARGV[1] .. id, 'state', 'pending')
-    redis.call('RPUSH', KEYS[1], id)
-  elseif kind == 'scheduled' then
-    redis.call('HSET', ARGV[1] .. id, 'state', 'scheduled')
-    redis.call('ZADD', KEYS[2], 4000000000000 + i, id)
-  else
-    redis.call('HSET', ARGV[1] .. id, 'state', 'failed', 'error', ARGV[7], 'started_at', i,
-      'finished_at', i, 'attempt', 1, 'failures', 1)
-    redis.call('ZADD', KEYS[3], 1700000000000 + i, id)
-  end
-end
-"""
-
-
-def fill(raw: redis.Redis, kind: str, number: int) -> None:
-    """Put tasks into the queue: two of three are of the job `job`, the others of `other`."""
-    k = queue_keys(QUEUE)
-    payload = codec.encode_task(Task("job", ("s3://documents/2026/01/31/0001.jpg",)))
-    failure = codec.encode_failure(Failure("ValueError", "the page is empty", "line\n" * 40))
-    for first in range(0, number, 5_000):
-        last = min(first + 5_000, number) - 1
-        arguments = (k.task_prefix, f"{QUEUE}:", kind, first, last, payload, failure)
-        raw.eval(_FILL, 3, k.pending, k.scheduled, k.dead, *arguments)
 
 
 def cpu_ms(raw: redis.Redis) -> float:
@@ -89,9 +56,9 @@ async def main(dead: int, pending: int) -> None:
     server = RedisServer().start()
     raw = server.client()
     try:
-        fill(raw, "pending", pending)
-        fill(raw, "dead", dead)
-        fill(raw, "scheduled", dead)
+        fill(raw, QUEUE, "pending", pending)
+        fill(raw, QUEUE, "dead", dead)
+        fill(raw, QUEUE, "scheduled", dead)
         print("| act | changed of seen | tasks/s | CPU of Redis: µs/task | ms/step | p99 | most |")
         print("|---|---|---|---|---|---|---|")
         async with Admin(server.address, actor="bench") as admin:
@@ -105,7 +72,7 @@ async def main(dead: int, pending: int) -> None:
                 ("purge", admin.purge(QUEUE, place.PENDING)),
             ):
                 await measure(raw, name, steps)
-            fill(raw, "dead", dead)
+            fill(raw, QUEUE, "dead", dead)
             await measure(raw, "discard", admin.act(Act.DISCARD, QUEUE, place.DEAD))
     finally:
         raw.close()

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Makes sure that tools exist and prints their paths, one a line: tools.sh [helm] [kubectl] [kind]
-# [promtool] (all four without an argument). A tool on PATH is taken if its version suits; otherwise it
-# is built from its Go module into the shared cache, which takes minutes the first time
-# (helm 95 s on two idle cores, promtool 130 s; kubectl comes with all of Kubernetes, 5 min) and none later.
+# [promtool] (all four without an argument). A tool on PATH is taken if its version suits. Otherwise
+# promtool is taken out of Debian's package (19 MB), and the others, or all of them elsewhere, are built
+# from their Go modules into the shared cache, which takes minutes the first time (helm 95 s on two idle
+# cores, promtool 130 s; kubectl comes with all of Kubernetes, 5 min) and none later.
 set -euo pipefail
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
@@ -32,7 +33,7 @@ suits() {
       [ "${have%%.*}" = 1 ] && ((minor >= -1 && minor <= 1))
       ;;
     kind) [ "${have%.*}" = "${pinned%.*}" ] ;;
-    promtool) at_least "$have" 3.0 ;; # the module is v0.313, the release 3.13
+    promtool) at_least "$have" 2.42 ;; # Debian 12 has 2.42; the module that is built is 3.13
   esac
 }
 
@@ -48,8 +49,11 @@ path_of() {
     printf '%s\n' "$found"
     return
   fi
-  # Not built here but taken out of the public node image by up.sh.
+  # Not built here but taken out of the public node image by up.sh, or out of Debian's package.
   found=$CACHE_DIR/bin/$tool
+  if [ "$tool" = promtool ] && command -v apt-get >/dev/null; then
+    with_lock promtool promtool_of_debian || say "without Debian's package promtool is built"
+  fi
   if [ -f "$found" ] && [ ! -L "$found" ] && have=$(version_of "$tool" "$found") && suits "$tool" "$have"; then
     printf '%s\n' "$found"
     return
@@ -59,6 +63,24 @@ path_of() {
   ln -sfn "$built/$tool" "$CACHE_DIR/bin/.$tool.$$"
   mv -fT "$CACHE_DIR/bin/.$tool.$$" "$CACHE_DIR/bin/$tool"
   printf '%s\n' "$CACHE_DIR/bin/$tool"
+}
+
+# Only the file: the package would bring a service. It needs nothing but the C library.
+promtool_of_debian() {
+  local folder=$CACHE_DIR/promtool.tmp file=$CACHE_DIR/bin/promtool
+  [ ! -f "$file" ] || [ -L "$file" ] || return 0
+  rm -rf "$folder"
+  mkdir -p "$folder" "$CACHE_DIR/bin"
+  quietly "promtool, from Debian's package" download_prometheus "$folder"
+  mv -fT "$folder/usr/bin/promtool" "$file"
+  rm -rf "$folder"
+}
+
+download_prometheus() {
+  cd "$1" || return
+  apt-get download -q prometheus ||
+    { apt-get update -q && apt-get download -q prometheus; } || return
+  dpkg-deb -x prometheus_*.deb .
 }
 
 [ $# -gt 0 ] || set -- helm kubectl kind promtool

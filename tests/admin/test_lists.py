@@ -256,6 +256,33 @@ async def test_nothing_is_left_out_when_the_last_entry_read_was_claimed(
     assert set(old) - set(claimed) <= set(seen)
 
 
+@pytest.mark.parametrize("newest_first", [True, False])
+@pytest.mark.parametrize("state", ["pending", "running", "succeeded", "failed", "forgotten"])
+async def test_nothing_is_left_out_when_the_list_has_moved_far(
+    admin: Admin, bench: Bench, state: str, newest_first: bool
+) -> None:
+    """More entries were claimed than a page looks at to find the last one that was read."""
+    old = [f"t{i:04}" for i in range(6_000)]
+    bench.enqueue(*old)
+    how: dict[str, Any] = {"newest_first": newest_first, "limit": 1_000}
+    pages = [await admin.tasks(bench.queue, Place.PENDING, **how)]
+    if not newest_first:
+        for _ in range(3):
+            pages.append(
+                await admin.tasks(bench.queue, Place.PENDING, cursor=pages[-1].cursor, **how)
+            )
+    anchor = pages[-1].rows[-1].task_id
+    bench.raw.lpop(bench.keys.pending, 3_000)  # as claims do
+    if state == "forgotten":
+        bench.raw.delete(bench.keys.task_prefix + anchor)
+    else:
+        bench.raw.hset(bench.keys.task_prefix + anchor, "state", state)
+    while (cursor := pages[-1].cursor) is not None:
+        pages.append(await admin.tasks(bench.queue, Place.PENDING, cursor=cursor, **how))
+    seen = {name for page in pages for name in bench.names(row.task_id for row in page.rows)}
+    assert set(old[3_000:]) - {bench.names([anchor])[0]} <= seen
+
+
 async def test_nothing_is_left_out_while_what_was_read_is_cancelled(
     admin: Admin, bench: Bench
 ) -> None:

@@ -1,20 +1,36 @@
 -- A container of tasks: a list, or a sorted set. It is read from either end, part by part, while
 -- others change it. `at` says what is read: `key`, `kind`, `newest` (from its end), the `anchor`.
 local SORTED = {scheduled = true, dead = true}
+local FOLLOWS = {ended = true, inflight = true}  -- tasks come here after they were claimed
 
--- Returns the index at which a list goes on. Claims take entries from its head, so an entry may lie
--- nearer to the head than when the last page was read; an enqueue moves nothing. If the anchor
--- itself has left the list, entries may be read again, but none is left out.
+local MOST_CLAIMED = 100000  -- between two pages
+local MOST_SOUGHT = 25000    -- entries at the head of a list
+
+-- Returns the index of an entry near an index, or false: claims take entries from the head, so it
+-- may lie nearer to the head than when the last page was read; an enqueue moves nothing.
+local function find_near(at, index, entry)
+  local first = math.max(0, index - 2500)
+  for i, other in ipairs(redis.call('LRANGE', at.key, first, math.max(0, index + 500))) do
+    if other == entry then return first + i - 1 end
+  end
+  return false
+end
+
+-- Returns the index at which a list goes on. If the anchor itself has left the list, entries may be
+-- read again, but none is left out. A task that was claimed is not looked for: all before it were
+-- claimed too, but for those that were put back at the head. One that is forgotten is looked for
+-- nearby only: its entry is there if it was cancelled.
 local function resume_list(at, index, length)
   local step = at.newest and 1 or -1  -- from the next entry to the anchor
   if redis.call('LINDEX', at.key, index + step) == at.anchor then return index end
-  local first = math.max(0, index - 2500)
-  for i, entry in ipairs(redis.call('LRANGE', at.key, first, math.max(0, index + 500))) do
-    if entry == at.anchor then return first + i - 1 - step end
-  end
+  local state = FOLLOWS[at.kind] or redis.call('HGET', at.task_prefix .. at.anchor, 'state')
+  local claimed = state == 'running' or state == 'succeeded'
+  local found = not claimed and find_near(at, index, at.anchor)
+  if found then return found - step end
   if at.newest then return math.min(index, length - 1) end
-  local found = redis.call('LPOS', at.key, at.anchor, 'MAXLEN', 100000)
-  return found and found + 1 or index < 100000 and 0 or 100000
+  if claimed then return 0 end
+  found = state and redis.call('LPOS', at.key, at.anchor, 'MAXLEN', MOST_SOUGHT)
+  return found and found + 1 or math.max(0, index - MOST_CLAIMED)
 end
 
 -- Returns the rank at which a sorted set goes on. If the anchor has left the set, or moved in it,
