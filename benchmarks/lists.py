@@ -249,17 +249,16 @@ async def main(dead: int, pending: int, times: int) -> None:
         fill(raw, QUEUE, "pending", pending)
         fill(raw, QUEUE, "dead", dead)
         raw.hset(f"{queue_keys(QUEUE).task_prefix}{QUEUE}:{CLAIMED}", "state", "running")
-        meter = Meter(raw, times)
         async with Admin(server.address) as admin, Client(server.address) as client:
             await client.enqueue_job(QUEUE, "job")  # so that the registry knows the queue
             connection = async_redis(
                 RedisSettings(address=server.address), client_name="bench", retry_for_seconds=0
             )
             try:
-                await lists(meter, admin, connection, pending)
+                await lists(Meter(raw, times), admin, connection, pending)
             finally:
                 await connection.close()
-        await pages(meter, server.address)
+        await pages(Meter(raw, max(3, times // 3)), server.address)
     finally:
         raw.close()
         server.destroy()
