@@ -1,9 +1,7 @@
-"""The dashboard under test: a real uvicorn, in a thread of its own, with two users."""
+"""The dashboard under test: a real uvicorn, in a thread of its own."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import threading
 import time
 from pathlib import Path
@@ -12,27 +10,11 @@ from typing import Any, Final
 import uvicorn
 
 from identtqueue.dashboard import BasicAuth, create_dashboard
+from testing.dashboard_users import users_file
 from testing.redis_server import free_port
 
-VIEWER: Final = ("vera", "may look")
-OPERATOR: Final = ("otto", "may act")
 _START_SECONDS: Final = 30.0
 _END_SECONDS: Final = 30.0
-
-
-def user_line(login: tuple[str, str], role: str) -> str:
-    """Make a line of a file of users. Its hash is quick to check, and so no good one."""
-    name, password = login
-    digest = hashlib.scrypt(password.encode(), salt=b"salt", n=2, r=8, p=1, dklen=32)
-    words = (base64.b64encode(part).decode().rstrip("=") for part in (b"salt", digest))
-    return f"{name}:{role}:scrypt$1$8$1${'$'.join(words)}\n"
-
-
-def users_file(folder: Path) -> Path:
-    """Write the file with the two users."""
-    path = folder / "users"
-    path.write_text(user_line(VIEWER, "viewer") + user_line(OPERATOR, "operator"))
-    return path
 
 
 class DashboardServer:

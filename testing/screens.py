@@ -18,7 +18,8 @@ from playwright.async_api import Browser
 from identtqueue.admin import Admin
 from testing import browser as browsers
 from testing.business import ADDRESSES, Business, playing
-from testing.dashboard_server import OPERATOR, DashboardServer
+from testing.dashboard_server import DashboardServer
+from testing.dashboard_users import OPERATOR
 from testing.redis_server import RedisServer
 
 FOLDER: Final = browsers.ROOT / "build" / "screens"

@@ -29,12 +29,14 @@ class Case:
         fires: minutes at which the alert must fire.
         silent: minutes at which it must not.
         value: `$value` as the alert's text shows it.
+        labels: labels of the alert, where it is not about the TaskQueue `shop/orders`.
     """
 
     series: Mapping[str, str]
     fires: tuple[int, ...] = ()
     silent: tuple[int, ...] = ()
     value: str = ""
+    labels: Mapping[str, str] | None = None
 
 
 def _of(metric: str, values: str, **labels: str) -> tuple[str, str]:
@@ -45,6 +47,34 @@ def _of(metric: str, values: str, **labels: str) -> tuple[str, str]:
     )
     inner = ",".join(f'{key}="{value}"' for key, value in (owner | every).items())
     return f"{_OPERATOR}{metric}{{{inner}}}", values
+
+
+def _measured(metric: str, values: str, labels: Mapping[str, str]) -> tuple[str, str]:
+    """A series of a worker or an exporter."""
+    inner = ",".join(f'{key}="{value}"' for key, value in labels.items())
+    return f"identtqueue_{metric}{{{inner}}}", values
+
+
+_JOB = {"namespace": NAMESPACE, "queue": QUEUE, "job": "read"}
+_WORKER = {"namespace": NAMESPACE, "pod": "worker-1", "instance": "10.0.0.7:8080"}
+_ONE_QUEUE = {"namespace": NAMESPACE, "queue": QUEUE}
+_EXPORTER = {"namespace": NAMESPACE, "instance": "10.0.0.9:9117"}
+
+
+def _ended(outcome: str, values: str, pod: str = "a") -> tuple[str, str]:
+    return _measured("attempts_total", values, _JOB | {"pod": pod, "outcome": outcome})
+
+
+def _late(by_seconds: Mapping[str, str], pod: str = "a") -> tuple[tuple[str, str], ...]:
+    """The buckets of the lateness of a schedule: values by upper bound."""
+    return tuple(
+        _measured("cron_lateness_seconds_bucket", values, _JOB | {"pod": pod, "le": bound})
+        for bound, values in by_seconds.items()
+    )
+
+
+def _queue(metric: str, values: str, instance: str = "e") -> tuple[str, str]:
+    return _measured(f"queue_{metric}", values, _ONE_QUEUE | {"instance": instance})
 
 
 def _case(*series: tuple[str, str], **more: Any) -> Case:
@@ -150,14 +180,153 @@ CASES: dict[str, dict[str, Case]] = {
     },
 }
 
+CASES |= {
+    "IdenttqueueJobFails": {
+        "half of the attempts fail, on two pods": _case(
+            _ended("succeeded", "0+5x60"),
+            _ended("failed", "0+4x60"),
+            _ended("retried", "0+1x60", pod="b"),
+            fires=(20, 60),
+            silent=(3,),
+            value="50%",
+            labels=_JOB,
+        ),
+        "one of ten": _case(
+            _ended("succeeded", "0+9x60"), _ended("failed", "0+1x60"), silent=(30,)
+        ),
+        "all, but these are few": _case(_ended("failed", "0x20 3x60"), silent=(25, 30)),
+        "cancelled ones are no failures": _case(
+            _ended("succeeded", "0+1x60"), _ended("cancelled", "0+9x60"), silent=(20, 60)
+        ),
+        "it was mended": _case(
+            _ended("succeeded", "0+5x90"),
+            _ended("failed", "0+5x20 100x70"),
+            fires=(20,),
+            silent=(50, 90),
+            value="50%",
+            labels=_JOB,
+        ),
+    },
+    "IdenttqueueCronLate": {
+        "a nightly schedule, the first firing of its worker": _case(
+            *_late({"10": "0x60", "60": "0x60", "300": "0x20 1x40", "+Inf": "0x20 1x40"}),
+            fires=(22, 30),
+            silent=(20, 40),
+            value="4m 48s",
+            labels=_JOB,
+        ),
+        "in time": _case(
+            *_late({"10": "0x20 1x40", "60": "0x20 1x40", "+Inf": "0x20 1x40"}), silent=(22, 30)
+        ),
+        "none fires": _case(*_late({"10": "0x60", "60": "0x60", "+Inf": "0x60"}), silent=(30,)),
+    },
+    "IdenttqueueWorkerReconnects": {
+        "each minute": _case(
+            _measured("reconnects_total", "0+1x60", _WORKER),
+            fires=(30, 60),
+            silent=(3,),
+            labels=_WORKER,
+        ),
+        "a failover": _case(_measured("reconnects_total", "0x20 4x60", _WORKER), silent=(25, 60)),
+        "a restart of Redis that took many attempts": _case(
+            _measured("reconnects_total", "2x20 3x60", _WORKER), silent=(25, 60)
+        ),
+    },
+    "IdenttqueueEventLoopBlocked": {
+        "a job that computes for half a minute": _case(
+            _measured("loop_blocked_seconds_total", "0x20 30x60", _WORKER),
+            fires=(21, 23),
+            silent=(20, 30),
+            labels=_WORKER,
+        ),
+        "a second now and then": _case(
+            _measured("loop_blocked_seconds_total", "0+1x60", _WORKER), silent=(30, 60)
+        ),
+    },
+    "IdenttqueueExporterRedisUnreachable": {
+        "away": _case(
+            _measured("exporter_redis_up", "1x10 0x60", _EXPORTER),
+            fires=(14, 60),
+            silent=(10, 12),
+            labels=_EXPORTER,
+        ),
+        "a failover": _case(
+            _measured("exporter_redis_up", "1x10 0 1x60", _EXPORTER), silent=(12, 30)
+        ),
+    },
+    "IdenttqueueQueueWithoutWorker": {
+        "tasks and no worker": _case(
+            _queue("tasks_queued", "0x9 7x60"),
+            _queue("workers", "0x70"),
+            _queue("paused", "0x70"),
+            fires=(16, 60),
+            silent=(8, 13),
+            value="7",
+            labels=_ONE_QUEUE,
+        ),
+        "the queue is paused": _case(
+            _queue("tasks_queued", "7x60"),
+            _queue("workers", "0x60"),
+            _queue("paused", "1x60"),
+            silent=(20, 60),
+        ),
+        "no task": _case(
+            _queue("tasks_queued", "0x60"),
+            _queue("workers", "0x60"),
+            _queue("paused", "0x60"),
+            silent=(20, 60),
+        ),
+        "a worker": _case(
+            _queue("tasks_queued", "7x60"),
+            _queue("workers", "1x60"),
+            _queue("paused", "0x60"),
+            silent=(20, 60),
+        ),
+        "scaled up from zero": _case(
+            _queue("tasks_queued", "7x60"),
+            _queue("workers", "0x3 1x60"),
+            _queue("paused", "0x60"),
+            silent=(4, 20),
+        ),
+    },
+    "IdenttqueueQueueWaitsLong": {
+        "a task waits on": _case(
+            _queue("oldest_wait_seconds", "0+60x60"),
+            _queue("paused", "0x60"),
+            fires=(17,),
+            silent=(10, 15),
+            value="17m 0s",
+            labels=_ONE_QUEUE,
+        ),
+        "the queue is paused": _case(
+            _queue("oldest_wait_seconds", "0+60x60"), _queue("paused", "1x60"), silent=(17, 60)
+        ),
+        "each waits a little": _case(_queue("oldest_wait_seconds", "600x60"), silent=(10, 60)),
+    },
+    "IdenttqueueQueueNewDeadLetters": {
+        "none": _case(_queue("tasks_dead", "0x90"), silent=(0, 5, 60)),
+        "one more": _case(
+            _queue("tasks_dead", "7x30 8x60"),
+            fires=(31, 45),
+            silent=(30, 47, 90),
+            labels=_ONE_QUEUE,
+        ),
+        "the same from an exporter that was started anew": _case(
+            _queue("tasks_dead", "9x30 stale", "e"),
+            _queue("tasks_dead", "_x32 9x60", "f"),
+            silent=(30, 31, 33, 47, 90),
+        ),
+    },
+}
+
 
 @cache
 def rules() -> dict[str, helm.Object]:
     """The alerts as the chart renders them, by name."""
     arguments = ("--set", "metrics.prometheusRule.enabled=true", "--set", "crds.enabled=false")
     (rule,) = helm.of_kind(helm.objects(*arguments), "PrometheusRule").values()
-    (group,) = rule["spec"]["groups"]
-    return {each["alert"]: each for each in group["rules"]}
+    groups = rule["spec"]["groups"]
+    return {each["alert"]: each for group in groups for each in group["rules"]}
 
 
 @cache
@@ -181,18 +350,17 @@ def check(folder: Path, test: dict[str, Any]) -> subprocess.CompletedProcess[str
     )
 
 
-def firing(name: str, value: str) -> dict[str, Any]:
+def firing(name: str, case: Case) -> dict[str, Any]:
     """The alert as it must be, its text filled in."""
     rule = rules()[name]
     own = {} if "namespace" in rule["labels"] else {"namespace": NAMESPACE, "taskqueue": QUEUE}
-    labels = rule["labels"] | own
+    labels = rule["labels"] | (own if case.labels is None else case.labels)
     words = {f"{{{{ $labels.{key} }}}}": text for key, text in labels.items()}
-    words["{{ $value | humanizeDuration }}"] = value
 
     def filled(text: str) -> str:
         for word, meaning in words.items():
             text = text.replace(word, meaning)
-        return text
+        return re.sub(r"\{\{ \$value[^}]*\}\}", case.value, text)
 
     annotations = {key: filled(text) for key, text in rule["annotations"].items()}
     return {"exp_labels": labels, "exp_annotations": annotations}
@@ -203,7 +371,7 @@ def firing(name: str, value: str) -> dict[str, Any]:
 )
 def test_an_alert_fires_when_it_must_and_only_then(tmp_path: Path, name: str, course: str) -> None:
     case = CASES[name][course]
-    expected = [(minute, [firing(name, case.value)]) for minute in case.fires]
+    expected = [(minute, [firing(name, case)]) for minute in case.fires]
     expected += [(minute, []) for minute in case.silent]
     test = {
         "interval": "1m",
@@ -231,7 +399,7 @@ def test_a_wrong_expectation_is_found(tmp_path: Path) -> None:
         "interval": "1m",
         "input_series": [],
         "alert_rule_test": [
-            {"eval_time": "20m", "alertname": name, "exp_alerts": [firing(name, "")]}
+            {"eval_time": "20m", "alertname": name, "exp_alerts": [firing(name, Case({}))]}
         ],
     }
     assert check(tmp_path, test).returncode != 0
@@ -244,8 +412,10 @@ def test_each_alert_says_where_and_how_grave_and_leads_to_its_runbook() -> None:
     }
     for name, rule in rules().items():
         assert rule["labels"]["severity"] in {"warning", "critical"}
-        by_task_queue = "by (namespace, taskqueue)" in rule["expr"]
-        assert by_task_queue or rule["labels"]["namespace"] == "queues", name
+        tells_namespace = re.search(
+            r"by \(namespace, (taskqueue|queue|pod|instance)\b", rule["expr"]
+        )
+        assert tells_namespace or rule["labels"]["namespace"] == "queues", name
         page, anchor = rule["annotations"]["runbook_url"].split("#")
         assert page == RUNBOOK.relative_to(helm.ROOT).as_posix()
         assert sections.pop(anchor) == name
@@ -258,7 +428,7 @@ def test_the_runbook_may_be_published_anywhere() -> None:
     (rule,) = helm.of_kind(
         helm.objects(*(word for value in arguments for word in ("--set", value))), "PrometheusRule"
     ).values()
-    for each in rule["spec"]["groups"][0]["rules"]:
+    for each in (each for group in rule["spec"]["groups"] for each in group["rules"]):
         assert each["annotations"]["runbook_url"] == f"{url}#{each['alert'].lower()}"
 
 
@@ -267,7 +437,12 @@ def test_each_metric_that_an_alert_or_a_page_names_is_there() -> None:
     real = documented("Of the operator") | documented("Of a worker") | documented("Of the exporter")
     assert {name: file for name, file in named().items() if name not in real} == {}
     for name, rule in rules().items():
-        used = re.findall(r"identtqueue_\w+", rule["expr"])
+        used = re.findall(r"identtqueue_\w+", rule["expr"].replace("_bucket", ""))
         assert used, name
+        assert set(used) <= set(real), name
+        from_target = {"namespace", "pod", "instance", "le"}
+        for labels in re.findall(r"by \(([^)]*)\)", rule["expr"]):
+            own = set(labels.split(", ")) - from_target
+            assert all(own <= real[metric] for metric in used), name
         if "by (namespace, taskqueue)" in rule["expr"]:
             assert all({"namespace", "taskqueue"} <= real[metric] for metric in used), name

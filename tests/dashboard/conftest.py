@@ -20,7 +20,8 @@ from identtqueue import Client
 from identtqueue.admin import Admin
 from testing import browser as browsers
 from testing.business import Business, playing
-from testing.dashboard_server import OPERATOR, DashboardServer
+from testing.dashboard_server import DashboardServer
+from testing.dashboard_users import OPERATOR
 from testing.redis_server import RedisServer
 
 Visit = Callable[..., AbstractAsyncContextManager[browsers.Visitor]]

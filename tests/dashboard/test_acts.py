@@ -14,7 +14,7 @@ from identtqueue import Job, TaskOptions, Worker
 from identtqueue.admin import Filter, Place
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import State
-from testing.dashboard_server import OPERATOR
+from testing.dashboard_users import OPERATOR
 from testing.serving import serving
 from testing.waiting import eventually
 

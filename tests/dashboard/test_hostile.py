@@ -14,7 +14,7 @@ from playwright.async_api import expect
 from dashboard.conftest import Stage, Visit
 from identtqueue import Client, Job, TaskOptions, Worker
 from testing.browser import PHONE, WIDE
-from testing.dashboard_server import OPERATOR
+from testing.dashboard_users import OPERATOR
 from testing.serving import serving
 from testing.waiting import eventually
 

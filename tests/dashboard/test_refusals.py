@@ -13,7 +13,7 @@ from starlette.routing import Route
 from dashboard.conftest import Stage
 from identtqueue.dashboard import create_dashboard
 from identtqueue.task import State
-from testing.dashboard_server import OPERATOR, VIEWER
+from testing.dashboard_users import OPERATOR, VIEWER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -14,7 +14,7 @@ from dashboard.conftest import Stage, Visit
 from identtqueue import Context, Job, Worker
 from identtqueue.protocol.submission import Submission
 from testing.business import DAMAGED, PASSWORD, REFUSED, Business
-from testing.dashboard_server import OPERATOR
+from testing.dashboard_users import OPERATOR
 from testing.serving import serving
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]

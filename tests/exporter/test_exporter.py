@@ -9,7 +9,7 @@ import ssl
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -17,8 +17,9 @@ import pytest
 import trustme
 
 from identtqueue import Client, InvalidInput, Job, Worker
-from identtqueue.admin import Admin
+from identtqueue.admin import Admin, Counts, Point
 from identtqueue.exporter.access import Access
+from identtqueue.exporter.totals import MOST_JOBS, JobTotals
 from identtqueue.protocol import counting, keys
 from testing.metrics_page import documented, served
 from testing.redis_server import RedisServer, free_port
@@ -152,14 +153,72 @@ async def test_the_last_minute_by_job(own_server: RedisServer, queue: str) -> No
     async with exporting(own_server.address, queue) as port:
         answer = ask(port)
     found, of = answer.numbers, f'job="read",quantile="0.5",queue="{queue}"'
-    events = "identtqueue_queue_minute_events"
-    assert found[f'{events}{{event="enqueued",job="read",queue="{queue}"}}'] == 9
-    assert found[f'{events}{{event="succeeded",job="read",queue="{queue}"}}'] == 4
     assert found[f"identtqueue_queue_minute_run_seconds{{{of}}}"] == 0.375
     real, names = documented("Of the exporter"), served(answer.text)
     for name in real:
         if "_minute_" in name:
             assert names[name] == real[name]
+
+
+async def test_counters_by_job_begin_at_0_and_count_each_event_once(
+    own_server: RedisServer, queue: str
+) -> None:
+    def events(numbers: Mapping[str, float], event: str, job: str = "nothing") -> float | None:
+        labels = f'event="{event}",job="{job}",queue="{queue}"'
+        return numbers.get(f"identtqueue_queue_job_events_total{{{labels}}}")
+
+    async with (
+        Client(own_server.address) as client,
+        serving(Worker([Job(name="nothing", function=nothing)], own_server.address, queue)),
+    ):
+        await client.wait(await client.enqueue_job(queue, "nothing"), 30)
+        async with Admin(own_server.address) as admin:
+            await eventually(lambda: _counted(admin, queue, 1), "the worker has reported")
+        async with exporting(own_server.address, queue) as port:
+            assert events(ask(port).numbers, "succeeded") in (None, 0), "from before its start"
+            ids = [await client.enqueue_job(queue, "nothing") for _ in range(3)]
+            await client.wait_many(ids, 30)
+            name = f'event="succeeded",job="nothing",queue="{queue}"'
+            numbers = await wait_for(port, f"identtqueue_queue_job_events_total{{{name}}}", 3)
+            assert events(numbers, "enqueued") == events(numbers, "started") == 3
+            assert events(numbers, "failed") == 0
+            assert events(ask(port).numbers, "succeeded") == 3
+
+
+async def _counted(admin: Admin, queue: str, number: int) -> bool:
+    series = await admin.series(queue, step="minute")
+    return series.total.succeeded == number
+
+
+def test_counters_follow_minutes_that_ended_and_never_fall() -> None:
+    def point(minute: int, **numbers: int) -> Point:
+        return Point(minute * counting.MINUTE_MS, {"job": Counts(**numbers)} if numbers else {})
+
+    totals = JobTotals()
+    assert totals.add([point(1, enqueued=9), point(2, enqueued=5)])["job"]["enqueued"] == 0
+    assert totals.add([point(1, enqueued=9), point(2, enqueued=7)])["job"]["enqueued"] == 2
+    three = [point(2, enqueued=8, failed=1), point(3), point(4, enqueued=4)]
+    found = totals.add([point(1, enqueued=9), *three])
+    assert (found["job"]["enqueued"], found["job"]["failed"]) == (7, 1)
+    older = totals.add([point(1, enqueued=9), point(2, enqueued=8)])
+    assert older == found, "an older answer that arrives late"
+    assert totals.add([]) == found, "Redis' clock was set back"
+    assert totals.add([*three, point(5, enqueued=1)])["job"]["enqueued"] == 8
+
+
+def test_jobs_beyond_a_number_are_added_up() -> None:
+    def point(minute: int, jobs: Iterable[str]) -> Point:
+        return Point(minute * counting.MINUTE_MS, {job: Counts(enqueued=1) for job in jobs})
+
+    totals, names = JobTotals(), [f"job{i}" for i in range(MOST_JOBS + 2)]
+    totals.add([point(1, ())])
+    totals.add([point(1, ()), point(2, names[:-1])])
+    found = totals.add([point(2, names[:-1]), point(3, names)])
+    assert (len(found), found["job0"]["enqueued"], found[counting.OTHER]["enqueued"]) == (
+        MOST_JOBS + 1,
+        2,
+        3,
+    )
 
 
 async def test_only_the_named_queues_and_nothing_is_changed(

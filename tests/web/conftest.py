@@ -12,8 +12,9 @@ from identtqueue.admin import Admin
 from identtqueue.client import Client
 from identtqueue.dashboard import BasicAuth, create_dashboard
 from identtqueue.dashboard.application import Dashboard
+from testing.dashboard_users import OPERATOR, users_file
 from testing.redis_server import RedisServer
-from web.serving import INTERVAL_SECONDS, OPERATOR, served, users_file
+from web.serving import INTERVAL_SECONDS, served
 
 
 @pytest.fixture

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any, Final
 
 import httpx
@@ -19,22 +16,6 @@ from starlette.types import ASGIApp
 from testing.waiting import LONG_SECONDS
 
 INTERVAL_SECONDS: Final = 0.2
-VIEWER: Final = ("vera", "may look")
-OPERATOR: Final = ("otto", "may act: also öäü")
-
-
-def line(login: tuple[str, str], role: str) -> str:
-    """Make a line of a file of users. Its hash is quick to check, and so no good one."""
-    name, password = login
-    digest = hashlib.scrypt(password.encode(), salt=b"salt", n=2, r=8, p=1, dklen=32)
-    words = (base64.b64encode(part).decode().rstrip("=") for part in (b"salt", digest))
-    return f"{name}:{role}:scrypt$1$8$1${'$'.join(words)}\n"
-
-
-def users_file(folder: Path) -> Path:
-    path = folder / "users"
-    path.write_text("# who may look\n\n" + line(VIEWER, "viewer") + line(OPERATOR, "operator"))
-    return path
 
 
 @asynccontextmanager

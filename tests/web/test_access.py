@@ -20,8 +20,9 @@ from identtqueue.dashboard.access.passwords import PasswordHash
 from identtqueue.dashboard.application import Dashboard
 from identtqueue.dashboard.guard import HEADERS
 from identtqueue.errors import InvalidInput
+from testing.dashboard_users import OPERATOR, VIEWER, user_line, users_file
 from testing.redis_server import RedisServer
-from web.serving import OPERATOR, VIEWER, line, served, token, users_file
+from web.serving import served, token
 
 
 async def test_nobody_looks_without_a_login(base: str) -> None:
@@ -72,7 +73,7 @@ async def test_a_changed_file_of_users_counts_at_once(
     dashboard = create_dashboard(redis_server.address, auth=BasicAuth(path))
     async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as client:
         assert (await client.get("/", auth=OPERATOR)).status_code == 200
-        path.write_text(line(("nora", "is new here"), "viewer"))
+        path.write_text(user_line(("nora", "is new here"), "viewer"))
         assert (await client.get("/", auth=OPERATOR)).status_code == 401
         assert (await client.get("/", auth=("nora", "is new here"))).status_code == 200
         path.write_text("nonsense")  # the users stay as they were
@@ -80,7 +81,7 @@ async def test_a_changed_file_of_users_counts_at_once(
 
 
 def test_a_file_of_users_is_checked_and_never_quoted() -> None:
-    good = line(VIEWER, "viewer")
+    good = user_line(VIEWER, "viewer")
     assert set(parse_users(f"# comment\n\n{good}")) == {"vera"}
     for text, words in (
         ("", "there is none"),
@@ -262,7 +263,8 @@ async def test_another_name_for_the_same_address_is_refused(redis_server: RedisS
 async def test_slow_checks_do_not_hold_others_up(redis_server: RedisServer, tmp_path: Path) -> None:
     """A password takes a quarter of a second to check, in a thread: pages of others go on."""
     path = tmp_path / "users"
-    path.write_text(f"slow:viewer:{PasswordHash.of('correct horse')}\n" + line(VIEWER, "viewer"))
+    slow = f"slow:viewer:{PasswordHash.of('correct horse')}\n"
+    path.write_text(slow + user_line(VIEWER, "viewer"))
     dashboard = create_dashboard(redis_server.address, auth=BasicAuth(path))
     async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as client:
         await client.get("/healthz")

@@ -9,11 +9,12 @@ import httpx
 import pytest
 
 from identtqueue import App
+from testing.dashboard_users import OPERATOR, users_file
 from testing.processes import ROOT
 from testing.redis_server import RedisServer
 from testing.serving import serving
 from testing.waiting import eventually
-from web.serving import OPERATOR, served, text_of, users_file
+from web.serving import served, text_of
 
 
 async def test_a_service_shows_its_queues_to_those_who_log_in(

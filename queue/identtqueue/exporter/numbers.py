@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from identtqueue.admin import Admin, Counts, LimitsInUse, QueueDepth, WorkerInfo
 from identtqueue.errors import RedisError
+from identtqueue.exporter.totals import MOST_JOBS, JobTotals
 from identtqueue.protocol.counting import OTHER
 
 if TYPE_CHECKING:
@@ -21,19 +22,10 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "identtqueue_queue_"
 
-MOST_JOBS: Final = 200
-"""How many jobs of a queue get series of their own. The others are added up."""
-
 AT_ONCE: Final = 20
 """How many queues are read at the same time."""
 
 QUANTILES: Final = (0.5, 0.95)
-
-EVENTS: Final = (
-    *("enqueued", "started", "succeeded", "failed", "retried", "released", "cancelled"),
-    *("declined", "recovered"),
-)
-"""What is counted per job: attributes of `Counts`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +37,14 @@ class QueueNumbers:
         workers: the registered workers.
         limits: the limits of jobs, and how far they are used.
         minute: what happened in the last complete minute, by job.
+        totals: events since the exporter was started, by job.
     """
 
     depth: QueueDepth
     workers: Sequence[WorkerInfo]
     limits: Sequence[LimitsInUse]
     minute: Mapping[str, Counts]
+    totals: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,34 +62,43 @@ class Snapshot:
     seconds: float = 0.0
 
 
-async def read(admin: Admin, names: Sequence[str]) -> Snapshot:
-    """Read the numbers of queues. Nothing is changed in Redis.
+class Reader:
+    """Reads the numbers of queues. Nothing is changed in Redis.
 
     Args:
         admin: asks Redis.
         names: the queues; empty: all of the registry.
     """
-    began = time.monotonic()
-    try:
-        queues = names or [queue.name for queue in await admin.queues()]
-        found: dict[str, QueueNumbers] = {}
-        for first in range(0, len(queues), AT_ONCE):
-            part = queues[first : first + AT_ONCE]
-            numbers = await asyncio.gather(*(_read_one(admin, queue) for queue in part))
-            found |= dict(zip(part, numbers, strict=True))
-    except RedisError as error:
-        return Snapshot(problem=str(error), seconds=time.monotonic() - began)
-    return Snapshot(found, seconds=time.monotonic() - began)
 
+    def __init__(self, admin: Admin, names: Sequence[str]) -> None:
+        self._admin = admin
+        self._names = names
+        self._totals: dict[str, JobTotals] = {}
 
-async def _read_one(admin: Admin, queue: str) -> QueueNumbers:
-    depths, workers, limits, minute = await asyncio.gather(
-        admin.depths([queue], promote=False),
-        admin.workers(queue),
-        admin.limits(queue),
-        admin.last_minute(queue),
-    )
-    return QueueNumbers(depths[queue], workers, limits, _bounded(minute))
+    async def read(self) -> Snapshot:
+        """Read the numbers of all queues now."""
+        began = time.monotonic()
+        try:
+            queues = self._names or [queue.name for queue in await self._admin.queues()]
+            self._totals = {queue: self._totals.get(queue, JobTotals()) for queue in queues}
+            found: dict[str, QueueNumbers] = {}
+            for first in range(0, len(queues), AT_ONCE):
+                part = queues[first : first + AT_ONCE]
+                numbers = await asyncio.gather(*(self._read_one(queue) for queue in part))
+                found |= dict(zip(part, numbers, strict=True))
+        except RedisError as error:
+            return Snapshot(problem=str(error), seconds=time.monotonic() - began)
+        return Snapshot(found, seconds=time.monotonic() - began)
+
+    async def _read_one(self, queue: str) -> QueueNumbers:
+        admin, totals = self._admin, self._totals.setdefault(queue, JobTotals())
+        depths, workers, limits, jobs = await asyncio.gather(
+            admin.depths([queue], promote=False),
+            admin.workers(queue),
+            admin.limits(queue),
+            totals.read(admin, queue),
+        )
+        return QueueNumbers(depths[queue], workers, limits, _bounded(jobs.minute), jobs.totals)
 
 
 def _bounded(by_job: Mapping[str, Counts]) -> Mapping[str, Counts]:
@@ -178,7 +181,7 @@ def _family(name: str, text: str, *labels: str) -> GaugeMetricFamily:
 
 
 def _counters(queues: Mapping[str, QueueNumbers]) -> Iterator[Metric]:
-    """Yield the exact counters of the queues, which only grow."""
+    """Yield the counters, which only grow."""
     from prometheus_client.core import CounterMetricFamily  # noqa: PLC0415
 
     events = CounterMetricFamily(
@@ -194,13 +197,22 @@ def _counters(queues: Mapping[str, QueueNumbers]) -> Iterator[Metric]:
             PREFIX + "ran_seconds", "Sum of all runs of attempts that have ended.", labels=["queue"]
         ),
     }
+    of_jobs = CounterMetricFamily(
+        PREFIX + "job_events",
+        "Events of tasks since the exporter was started, by job.",
+        labels=["queue", "job", "event"],
+    )
     for queue, numbers in queues.items():
+        for job, happened in numbers.totals.items():
+            for event, number in happened.items():
+                of_jobs.add_metric([queue, job, event], number)
         for event, number in numbers.depth.counters.items():
             if event in sums:
                 sums[event].add_metric([queue], number / 1000)
             else:
                 events.add_metric([queue, event], number)
     yield events
+    yield of_jobs
     yield from sums.values()
 
 
@@ -218,19 +230,14 @@ def _limits(queues: Mapping[str, QueueNumbers]) -> Iterator[Metric]:
 
 
 def _last_minute(queues: Mapping[str, QueueNumbers]) -> Iterator[Metric]:
-    """Yield what happened in the last complete minute."""
-    events = _family(
-        "minute_events", "Events of tasks in the last complete minute.", "job", "event"
-    )
+    """Yield the waits and runs of the last complete minute."""
     waits = _family("minute_wait_seconds", "Waits in the last complete minute.", "job", "quantile")
     runs = _family("minute_run_seconds", "Runs in the last complete minute.", "job", "quantile")
     for queue, numbers in queues.items():
         for job, counts in numbers.minute.items():
-            for event in EVENTS:
-                events.add_metric([queue, job, event], getattr(counts, event))
             for family, histogram in ((waits, counts.waited), (runs, counts.ran)):
                 for share in QUANTILES:
                     value = histogram.quantile(share)
                     if value is not None:
                         family.add_metric([queue, job, str(share)], value)
-    yield from (events, waits, runs)
+    yield from (waits, runs)

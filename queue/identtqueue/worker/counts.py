@@ -171,12 +171,16 @@ class Counters:
             durations = self.claimed[queue] = Durations(self.buckets)
         durations.observe(seconds)
 
-    def fire(self, queue: str, job: str, late_seconds: float) -> None:
-        """Count how late a firing of a schedule has started."""
+    def plan(self, queue: str, job: str) -> Durations:
+        """Return how late firings of a job were. Before the first one Prometheus should see a 0."""
         key = (queue, job)
         if key not in self.cron_late and len(self.cron_late) >= MOST_JOBS:
             key = (queue, OTHER)
-        self.cron_late.setdefault(key, Durations(self.buckets)).observe(late_seconds)
+        return self.cron_late.setdefault(key, Durations(self.buckets))
+
+    def fire(self, queue: str, job: str, late_seconds: float) -> None:
+        """Count how late a firing of a schedule has started."""
+        self.plan(queue, job).observe(late_seconds)
 
     @property
     def ended(self) -> int:

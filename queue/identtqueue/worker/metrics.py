@@ -35,6 +35,7 @@ class Gauges:
         processes: processes for jobs.
         draining: whether the worker drains.
         reconnects: connections to Redis that were opened again, since the worker was made.
+        loop_blocked_seconds: how long the event loop was blocked in all, since it was started.
     """
 
     running: int
@@ -44,6 +45,7 @@ class Gauges:
     processes: int
     draining: bool
     reconnects: int = 0
+    loop_blocked_seconds: float = 0.0
 
 
 class Metrics:
@@ -160,6 +162,11 @@ def _events(counters: Counters, gauges: Gauges) -> Iterator[Metric]:
         "identtqueue_reconnects",
         "Connections to Redis that were opened again after they had been lost.",
         value=gauges.reconnects,
+    )
+    yield CounterMetricFamily(
+        "identtqueue_loop_blocked_seconds",
+        "Time for which the event loop was blocked, without blocks of less than a second.",
+        value=gauges.loop_blocked_seconds,
     )
 
 

@@ -76,6 +76,7 @@ class Watchdog:
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self.blocked_seconds = 0.0
+        self.total_blocked_seconds = 0.0  # only grows
         self._asked = False  # the loop owes a sign of life
         self._logged = self._gave_back = False
         self._on_signal: Callable[[int], None] = lambda _: None
@@ -159,7 +160,9 @@ class Watchdog:
             if self._asked:
                 # Do not count time in which this thread stood still: the loop's thread may have
                 # stood still as well.
-                self.blocked_seconds += min(now - last, 2 * TICK_SECONDS)
+                blocked = min(now - last, 2 * TICK_SECONDS)
+                self.blocked_seconds += blocked
+                self.total_blocked_seconds += blocked
             else:
                 self._ask()
             last = now

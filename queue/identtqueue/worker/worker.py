@@ -149,6 +149,8 @@ class Worker:
             reference_to("state", self._make_state) if self._registry.in_processes() else ""
         )
         _check_cron(self.settings.cron, self._registry)
+        for entry in self.settings.cron:
+            self.counters.plan(entry.queue or self.settings.queues[0], entry.function_name)
         self._inheritance: Inheritance | None = None
         self._obstacles = Obstacles()
         self._leftovers = Leftovers(self.settings.concurrency, self._obstacles)
@@ -278,6 +280,7 @@ class Worker:
             processes=len(self._pool) if self._pool is not None else 0,
             draining=life.draining if life else False,
             reconnects=self._outage.reconnects,
+            loop_blocked_seconds=self._watchdog.total_blocked_seconds if self._watchdog else 0.0,
         )
 
     @property

@@ -106,12 +106,12 @@ async def _serve(
     from identtqueue.admin import Admin  # noqa: PLC0415 - as in `session.with_admin`
 
     async with Admin(address) as admin:
-        log = _Trouble()
+        log, reader = _Trouble(), numbers.Reader(admin, queues)
 
         async def read() -> numbers.Snapshot:
             try:
                 async with asyncio.timeout(READ_SECONDS):
-                    reading = await numbers.read(admin, queues)
+                    reading = await reader.read()
             except TimeoutError:
                 reading = numbers.Snapshot(problem=f"not read within {READ_SECONDS:g} s")
             log.note(reading.problem)
