@@ -148,6 +148,7 @@ def test_options_of_the_worker_have_the_defaults_of_its_settings(
             monkeypatch.delenv(option.envvar, raising=False)
     settings = {entry.name: entry.default for entry in fields(WorkerSettings)}
     parsed = main.commands["worker"].make_context("worker", ["apps:app"]).params
-    shared = settings.keys() & parsed.keys() - {"queues"}
+    assert parsed["keep_arguments"] is None, "as the app says"
+    shared = settings.keys() & parsed.keys() - {"queues", "keep_arguments"}
     assert len(shared) > 9
     assert {name: parsed[name] for name in shared} == {name: settings[name] for name in shared}

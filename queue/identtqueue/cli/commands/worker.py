@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from identtqueue import logs
 from identtqueue.cli.exits import errors_in_one_line
+from identtqueue.protocol.call import KEPT
 from identtqueue.worker.counts import DEFAULT_BUCKETS
 
 
@@ -127,6 +128,28 @@ from identtqueue.worker.counts import DEFAULT_BUCKETS
     "0.1,1,10. Default: 0.005 to 300, in twelve steps.",
 )
 @click.option(
+    "--recent-ends",
+    default=KEPT.recent_ends,
+    envvar="IDENTTQUEUE_RECENT_ENDS",
+    show_envvar=True,
+    help="How many of the tasks that have ended last each queue lists. 0: none.",
+)
+@click.option(
+    "--recent-ends-seconds",
+    default=KEPT.recent_ends_ms / 1000,
+    envvar="IDENTTQUEUE_RECENT_ENDS_SECONDS",
+    show_envvar=True,
+    help="How long a task that has ended is listed at most.",
+)
+@click.option(
+    "--keep-arguments/--no-keep-arguments",
+    default=None,
+    envvar="IDENTTQUEUE_KEEP_ARGUMENTS",
+    show_envvar=True,
+    help="Whether the arguments of a task are kept after its end, as long as its result. Default: "
+    "as the app says, which keeps them unless it says otherwise.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["DEBUG", "INFO", "WARNING", "ERROR"], case_sensitive=False),
     default="INFO",
@@ -149,6 +172,7 @@ def worker(
     modules: tuple[str, ...],
     log_level: str,  # noqa: ARG001 - `logging_options` reads both, and whether they were given
     log_format: str,  # noqa: ARG001
+    keep_arguments: bool | None,
     **settings: Any,
 ) -> None:
     """Run a worker until SIGTERM.
@@ -163,6 +187,8 @@ def worker(
     root = context.find_root()
     if root.get_parameter_source("redis_address") is ParameterSource.COMMANDLINE:
         settings["redis_address"] = root.obj  # else the app uses its own, or the environment's
+    if keep_arguments is not None:
+        settings["keep_arguments"] = keep_arguments
     with errors_in_one_line():
         names, weights = weighted_queues(queue_words(queues))
         app = launch.load_app(target, modules)
