@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.parse
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -12,10 +13,14 @@ from typing import Any
 import pytest
 
 from frameworks.gunicorn import Gunicorn
+from identtqueue.admin import BlockingAdmin
+from identtqueue.protocol import commands
+from protocol.bench import FAILURE, Bench
 from testing.processes import ROOT
 from testing.redis_server import RedisServer
 from testing.waiting import wait_until
 
+OFFICE = Path(__file__).parent / "office"
 Start = Callable[..., Gunicorn]
 
 
@@ -24,7 +29,7 @@ def start(tmp_path: Path, redis_server: RedisServer) -> Iterator[Start]:
     """Provide `start("flask", "service:service", option, …)`."""
     made: list[Gunicorn] = []
 
-    def one(example: str, service: str, *options: str) -> Gunicorn:
+    def one(example: str | Path, service: str, *options: str) -> Gunicorn:
         folder = ROOT / "examples" / example
         made.append(Gunicorn(folder, service, tmp_path, redis_server.address, *options))
         wait_until("it answers", lambda: made[0].ask("/none")[0] == 404, ignore=OSError)
@@ -84,3 +89,57 @@ def test_async_views_of_fastapi(start: Start) -> None:
         assert (status, found["state"]) == (200, "pending")
     assert server.end() == [0]
     assert "Traceback" not in server.said()
+
+
+@pytest.mark.slow
+def test_views_that_look_at_queues_and_act(
+    start: Start, redis_server: RedisServer, queue: str
+) -> None:
+    """One `BlockingAdmin`, made and used before the fork, in eight threads of each process."""
+    bench = Bench(redis_server, queue)
+    try:
+        ids = bury(bench, 60)
+        server = start(OFFICE, "office:office", "--threads=8")
+
+        def ask(words: str) -> dict[str, Any]:
+            status, answer = server.ask(words)
+            assert status == 200, server.said()
+            return answer
+
+        with ThreadPoolExecutor(16) as pool:
+            found = list(pool.map(ask, [f"/dead/{queue}"] * 32))
+            assert all(sorted(answer["dead"]) == sorted(ids) for answer in found)
+            assert len({answer["process"] for answer in found}) == 2, "both processes have worked"
+            assert len({answer["thread"] for answer in found}) > 2, "and several threads"
+            assert server.server.pid not in {answer["process"] for answer in found}
+            # Each id is asked for twice at the same time: one of the two replays it.
+            asked = [f"/replay/{queue}?who=ada&id={task_id}" for task_id in ids[:20] * 2]
+            replayed = [
+                task_id for answer in pool.map(ask, asked) for task_id in answer["replayed"]
+            ]
+        assert sorted(replayed) == sorted(ids[:20])
+        with ThreadPoolExecutor(2) as pool:
+            asked = [f"/replay-all/{queue}?who=bob&job=job"] * 2
+            assert sum(answer["changed"] for answer in pool.map(ask, asked)) == 40
+        assert ask(f"/dead/{queue}")["dead"] == []
+        assert ask(f"/task/{queue}?id={ids[0]}")["state"] == "pending"
+        assert server.ask(f"/task/{queue}?id={queue}:none")[0] == 404
+        with BlockingAdmin(redis_server.address) as admin:
+            entries = admin.audit(queue, limit=1_000)
+        changed = Counter[str]()
+        for entry in entries:
+            changed[entry.who] += entry.changed
+        assert changed == {"ada": 20, "bob": 40}
+        assert server.end() == [0]
+        assert "Traceback" not in server.said()
+    finally:
+        bench.close()
+
+
+def bury(bench: Bench, number: int) -> list[str]:
+    """Make dead letters; return their ids."""
+    names = [f"t{i}" for i in range(number)]
+    bench.running("w", *names)
+    for name in names:
+        bench.run(commands.bury(bench.queue, "w", bench.id(name), 1, FAILURE))
+    return [bench.id(name) for name in names]
