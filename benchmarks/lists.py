@@ -29,7 +29,7 @@ from identtqueue.admin import Admin, Filter, Place
 from identtqueue.client import Client
 from identtqueue.dashboard.access.open import OpenToRead
 from identtqueue.dashboard.reader import COURSE_FRESH_SECONDS
-from identtqueue.protocol import listing
+from identtqueue.protocol.calls import listing
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis

@@ -14,7 +14,7 @@ import pytest
 
 from frameworks.gunicorn import Gunicorn
 from identtqueue.admin import BlockingAdmin
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import reporting
 from protocol.bench import FAILURE, Bench
 from testing.processes import ROOT
 from testing.redis_server import RedisServer
@@ -141,5 +141,5 @@ def bury(bench: Bench, number: int) -> list[str]:
     names = [f"t{i}" for i in range(number)]
     bench.running("w", *names)
     for name in names:
-        bench.run(commands.bury(bench.queue, "w", bench.id(name), 1, FAILURE))
+        bench.run(reporting.bury(bench.queue, "w", bench.id(name), 1, FAILURE))
     return [bench.id(name) for name in names]

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from identtqueue import logs
 from identtqueue.cli.exits import errors_in_one_line
-from identtqueue.protocol.call import KEPT
+from identtqueue.protocol.ends import KEPT
 from identtqueue.worker.counts import DEFAULT_BUCKETS
 
 
