@@ -107,7 +107,11 @@ def _options(command: click.Command) -> dict[str, click.Option]:
     found = [each for each in command.params if isinstance(each, click.Option)]
     shown = command.get_help_option(click.Context(command))
     assert shown is not None
-    return {name: option for option in [*found, shown] for name in option.opts}
+    return {
+        name: option
+        for option in [*found, shown]
+        for name in (*option.opts, *option.secondary_opts)
+    }
 
 
 @pytest.mark.parametrize("block", of(*SHELL), ids=place)

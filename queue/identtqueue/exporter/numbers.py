@@ -62,7 +62,7 @@ class Snapshot:
     seconds: float = 0.0
 
 
-class Reader:
+class NumbersReader:
     """Reads the numbers of queues. Nothing is changed in Redis.
 
     Args:

@@ -106,7 +106,7 @@ async def _serve(
     from identtqueue.admin import Admin  # noqa: PLC0415 - as in `session.with_admin`
 
     async with Admin(address) as admin:
-        log, reader = _Trouble(), numbers.Reader(admin, queues)
+        log, reader = _Trouble(), numbers.NumbersReader(admin, queues)
 
         async def read() -> numbers.Snapshot:
             try:
