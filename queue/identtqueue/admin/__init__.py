@@ -1,15 +1,16 @@
 """Administration of queues, for operators, dashboards and the command line.
 
 `Admin` inspects queues, lists their tasks, recovers the tasks of lost workers, drains workers and
-replays dead letters. Its methods are the list of what can be done. Those that take more than one
-call to Redis are written out in a module for each noun, such as `workers` and `listing`. `Doorbell`
-reports when an empty queue gets tasks.
+replays dead letters. Its methods are the list of what can be done. They stand in a module for each
+noun: `queues`, `workers`, `cron`, `tasks` and `acts`, above what takes more than one call to Redis.
+`Doorbell` reports when an empty queue gets tasks.
 """
 
 from __future__ import annotations
 
 from identtqueue.admin.acts import Act, ActProgress
-from identtqueue.admin.admin import Admin, ServerInfo
+from identtqueue.admin.admin import Admin
+from identtqueue.admin.base import ServerInfo
 from identtqueue.admin.blocking import BlockingAdmin
 from identtqueue.admin.doorbell import Doorbell
 from identtqueue.admin.filters import Filter

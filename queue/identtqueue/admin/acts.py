@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from identtqueue.admin.base import AdminBase
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import Reading, read_page
 from identtqueue.admin.moving import move
@@ -234,3 +236,154 @@ async def apply(
 
 _CHANGED: Final = (Revoked.OK, Revoked.ASKED, Replayed.OK, Rescheduled.OK)
 """The answers that say that a task was changed."""
+
+
+class ActAdmin(AdminBase):
+    """The methods of `Admin` that act on tasks."""
+
+    async def act(
+        self,
+        act: Act,
+        queue: str,
+        place: Place,
+        filter: Filter = Filter(),  # noqa: A002, B008 - the word of the users; it is frozen
+        *,
+        cursor: str | None = None,
+        at: datetime | None = None,
+        to_queue: str | None = None,
+    ) -> AsyncIterator[ActProgress]:
+        """Act on all tasks of a place that match a filter, step by step.
+
+        ::
+
+            failed = Filter(job="read_mrz", error="httpx.ReadTimeout")
+            async for step in admin.act(Act.REPLAY, "mrz", Place.DEAD, failed):
+                print(f"{step.changed} of {step.matched} replayed, {step.scanned}/{step.total}")
+
+        Each step looks at up to 500 entries and changes up to 100 tasks, so nobody waits long for
+        Redis. The act stops when the iteration is broken off. It may be begun again, from the
+        last `ActProgress.cursor` or from the start: no task is changed twice. Tasks that join the
+        place meanwhile are left alone. The audit list has one entry of the act, whose numbers grow
+        with each step.
+
+        Args:
+            act: what to do.
+            queue: name of the queue.
+            place: which tasks; not every act is for every place.
+            filter: conditions that they must meet; without any, all of the place.
+            cursor: where to go on; None: at the beginning.
+            at: for RESCHEDULE: when the tasks are due, as an aware datetime. A task that has
+                `expires_seconds` still expires at its time.
+            to_queue: for MOVE: the queue to put the tasks into. They keep the unique part of their
+                id, their arguments, options and tags, and begin there with their first attempt.
+                Clients that wait for a task that has not ended get TaskCancelled.
+
+        Raises:
+            InvalidInput: an argument breaks a rule, the act is not for this place, or the cursor is
+                of another list.
+        """
+        order = Order(act, at, to_queue)
+        check_place(act, place)
+        order.check_source(queue)
+        # Tasks that are changed must lie behind the cursor afterwards.
+        reading = Reading(queue, place, filter, newest_first=act is not Act.START_NOW)
+        note = self._note(act, describe(order, reading))
+        async with aclosing(act_on_all(self._redis, order, reading, note, cursor)) as steps:
+            async for step in steps:
+                yield step
+
+    async def act_on(
+        self,
+        act: Act,
+        task_ids: Iterable[str],
+        *,
+        at: datetime | None = None,
+        to_queue: str | None = None,
+    ) -> list[str]:
+        """Act on tasks by their ids, of any queues, up to 100 of a queue in one call.
+
+        Args:
+            act: what to do.
+            task_ids: the tasks.
+            at: see `act`.
+            to_queue: see `act`.
+
+        Returns:
+            The ids of those that were changed. A running task that is cancelled counts when its
+            worker is asked for the first time.
+
+        Raises:
+            InvalidTaskId: an id is not `<queue>:<unique part>`.
+            InvalidInput: another argument breaks a rule.
+        """
+        order, ids = Order(act, at, to_queue), by_queue(task_ids)
+        notes = {
+            queue: self._note(act, order.words(queue) + " ".join(some))
+            for queue, some in ids.items()
+        }
+        return await act_on(self._redis, order, ids, notes)
+
+    async def purge(self, queue: str, place: Place) -> AsyncIterator[ActProgress]:
+        """Empty a place: delete dead letters, or cancel tasks, step by step as `act` does.
+
+        Clients that wait for a task that is cancelled get TaskCancelled at once. Workers are asked
+        to cancel running tasks.
+
+        Args:
+            queue: name of the queue.
+            place: which tasks; not ENDED, whose results expire by themselves.
+
+        Raises:
+            InvalidInput: the queue's name breaks the rule, or the place is ENDED.
+        """
+        act = Act.DISCARD if place is Place.DEAD else Act.CANCEL
+        check_place(act, place)
+        order, reading = Order(act), Reading(queue, place, Filter())
+        note = self._note("purge", describe(order, reading))
+        async with aclosing(act_on_all(self._redis, order, reading, note, None)) as steps:
+            async for step in steps:
+                yield step
+
+    async def replay(self, task_ids: Iterable[str]) -> list[str]:
+        """Put dead letters back into their queues, with their failures and losses reset to 0.
+
+        A dead letter stays where it is if another unfinished task holds its `unique_key`.
+
+        Args:
+            task_ids: dead letters, of any queues.
+
+        Returns:
+            The ids of those that run again.
+
+        Raises:
+            InvalidTaskId: an id is not `<queue>:<unique part>`.
+        """
+        return await self.act_on(Act.REPLAY, task_ids)
+
+    async def discard(self, task_ids: Iterable[str]) -> list[str]:
+        """Delete dead letters.
+
+        Args:
+            task_ids: dead letters, of any queues.
+
+        Returns:
+            The ids of those that were deleted.
+
+        Raises:
+            InvalidTaskId: an id is not `<queue>:<unique part>`.
+        """
+        return await self.act_on(Act.DISCARD, task_ids)
+
+    async def start_now(self, task_ids: Iterable[str]) -> list[str]:
+        """Make scheduled tasks due now. They get behind the tasks that are pending already.
+
+        Args:
+            task_ids: scheduled tasks, of any queues.
+
+        Returns:
+            The ids of those that are due now. The others are not scheduled (any more).
+
+        Raises:
+            InvalidTaskId: an id is not `<queue>:<unique part>`.
+        """
+        return await self.act_on(Act.START_NOW, task_ids)

@@ -17,8 +17,9 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from identtqueue.admin.acts import Act, ActProgress
-from identtqueue.admin.admin import Admin, ServerInfo
+from identtqueue.admin.admin import Admin
 from identtqueue.admin.audit import check_actor, default_actor
+from identtqueue.admin.base import ServerInfo
 from identtqueue.admin.filters import Filter
 from identtqueue.admin.listing import SCAN_LIMIT, Page
 from identtqueue.admin.record import TaskRecord

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from identtqueue.admin.base import AdminBase
 from identtqueue.protocol.answers import Recovery
-from identtqueue.protocol.calls import inspecting, recovering, scheduling
-from identtqueue.transport.connection import AsyncRedis
+from identtqueue.protocol.calls import acting, inspecting, recovering, scheduling
 
 RECOVERY_ROUNDS: Final = 1_000
 """Upper bound for the rounds of one `recover_expired`; each round recovers up to 16 workers."""
@@ -63,64 +64,114 @@ class WorkerInfo:
     rss_bytes: int | None = None
 
 
-async def list_workers(redis: AsyncRedis, queue: str) -> list[WorkerInfo]:
-    """List the workers of a queue: see `Admin.workers`."""
-    rows = await redis.run(inspecting.workers(queue))
-    if not rows:
-        return []
-    ids = [row.worker_id for row in rows if row.worker_id]
-    connected = await redis.run(recovering.connected(ids))
-    alive = dict(zip(ids, connected, strict=True))
-    return [
-        WorkerInfo(
-            worker_id=row.worker_id,
-            pod_uid=row.info.get("pod_uid"),
-            pod_name=row.info.get("pod_name"),
-            container=row.info.get("container"),
-            host=row.info.get("host", ""),
-            concurrency=row.info.get("concurrency", 0),
-            in_flight=row.in_flight,
-            draining=row.draining,
-            connected=alive.get(row.worker_id, False),
-            lease_expires_in_ms=row.lease_expires_in_ms,
-            registered_at_ms=row.info.get("registered_at_ms", 0),
-            flaw=row.flaw,
-            version=row.info.get("version", ""),
-            clock_ahead_ms=row.info.get("clock_ahead_ms"),
-            timeout_ms=row.info.get("timeout_ms"),
-            node=row.info.get("node"),
-            release=row.info.get("release"),
-            rss_bytes=row.info.get("rss_bytes"),
-        )
-        for row in rows
-    ]
+class WorkerAdmin(AdminBase):
+    """The methods of `Admin` about workers."""
 
+    async def workers(self, queue: str) -> list[WorkerInfo]:
+        """List the workers that are registered on the queue, the oldest lease first.
 
-async def recover(
-    redis: AsyncRedis, queue: str, worker_id: str, *, waive_lease: bool, max_deliveries: int
-) -> Recovery:
-    """Take all tasks of one worker back into the queue: see `Admin.recover`."""
-    call = recovering.recover(
-        queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
-    )
-    recovery = await redis.run(call)
-    while recovery.more:
-        recovery += await redis.run(call)
-    return recovery
-
-
-async def recover_expired(redis: AsyncRedis, queue: str, *, max_deliveries: int) -> Recovery:
-    """Take back the tasks of all workers whose lease has expired: see `Admin.recover_expired`."""
-    now_ms = (await redis.run(scheduling.promote(queue))).now_ms
-    recovered = Recovery(lost=False)
-    # Each round removes the workers that it has recovered. More leases may expire meanwhile, so the
-    # number of rounds is bounded.
-    for _ in range(RECOVERY_ROUNDS):
-        expired = await redis.run(recovering.expired(queue, now_ms))
-        for worker_id in expired:
-            recovered += await recover(
-                redis, queue, worker_id, waive_lease=False, max_deliveries=max_deliveries
+        Args:
+            queue: name of the queue.
+        """
+        rows = await self._redis.run(inspecting.workers(queue))
+        if not rows:
+            return []
+        ids = [row.worker_id for row in rows if row.worker_id]
+        connected = await self._redis.run(recovering.connected(ids))
+        alive = dict(zip(ids, connected, strict=True))
+        return [
+            WorkerInfo(
+                worker_id=row.worker_id,
+                pod_uid=row.info.get("pod_uid"),
+                pod_name=row.info.get("pod_name"),
+                container=row.info.get("container"),
+                host=row.info.get("host", ""),
+                concurrency=row.info.get("concurrency", 0),
+                in_flight=row.in_flight,
+                draining=row.draining,
+                connected=alive.get(row.worker_id, False),
+                lease_expires_in_ms=row.lease_expires_in_ms,
+                registered_at_ms=row.info.get("registered_at_ms", 0),
+                flaw=row.flaw,
+                version=row.info.get("version", ""),
+                clock_ahead_ms=row.info.get("clock_ahead_ms"),
+                timeout_ms=row.info.get("timeout_ms"),
+                node=row.info.get("node"),
+                release=row.info.get("release"),
+                rss_bytes=row.info.get("rss_bytes"),
             )
-        if not expired:
-            break
-    return recovered
+            for row in rows
+        ]
+
+    async def recover(
+        self, queue: str, worker_id: str, *, waive_lease: bool, max_deliveries: int
+    ) -> Recovery:
+        """Take all tasks of one worker back into the queue.
+
+        Args:
+            queue: name of the queue.
+            worker_id: the worker that was lost.
+            waive_lease: True if the worker is certainly dead. False: nothing happens until its
+                lease has expired.
+            max_deliveries: how many workers a task may lose before it becomes a dead letter.
+
+        Returns:
+            What became of the tasks; `lost` is False if the worker was unknown or alive.
+        """
+        call = recovering.recover(
+            queue, worker_id, waive_lease=waive_lease, max_deliveries=max_deliveries
+        )
+        recovery = await self._redis.run(call)
+        while recovery.more:
+            recovery += await self._redis.run(call)
+        return recovery
+
+    async def recover_expired(self, queue: str, *, max_deliveries: int) -> Recovery:
+        """Take back the tasks of all workers whose lease has expired.
+
+        Args:
+            queue: name of the queue.
+            max_deliveries: how many workers a task may lose before it becomes a dead letter.
+
+        Returns:
+            What became of the tasks of all these workers.
+        """
+        now_ms = (await self._redis.run(scheduling.promote(queue))).now_ms
+        recovered = Recovery(lost=False)
+        # Each round removes the workers that it has recovered. More leases may expire meanwhile, so
+        # the number of rounds is bounded.
+        for _ in range(RECOVERY_ROUNDS):
+            expired = await self._redis.run(recovering.expired(queue, now_ms))
+            for worker_id in expired:
+                recovered += await self.recover(
+                    queue, worker_id, waive_lease=False, max_deliveries=max_deliveries
+                )
+            if not expired:
+                break
+        return recovered
+
+    async def drain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
+        """Ask workers to stop fetching from the queue.
+
+        Args:
+            queue: name of the queue.
+            worker_ids: the worker incarnations; those that are not registered are ignored.
+
+        Returns:
+            The workers that were not draining before.
+        """
+        note = self._note("drain", " ".join(worker_ids))
+        return await self._redis.run(acting.drain(queue, worker_ids, stop=True, note=note))
+
+    async def undrain(self, queue: str, worker_ids: Sequence[str]) -> list[str]:
+        """Call draining workers back, so that they fetch from the queue again.
+
+        Args:
+            queue: name of the queue.
+            worker_ids: the worker incarnations.
+
+        Returns:
+            The workers that were draining.
+        """
+        note = self._note("undrain", " ".join(worker_ids))
+        return await self._redis.run(acting.drain(queue, worker_ids, stop=False, note=note))
