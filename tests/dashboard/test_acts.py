@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 
-import httpx
 import pytest
 from playwright.async_api import Page, expect
 
@@ -15,6 +14,7 @@ from identtqueue.admin import Filter, Place
 from identtqueue.protocol.submission import Submission
 from identtqueue.task import State
 from testing.dashboard_users import OPERATOR
+from testing.http import connected
 from testing.serving import serving
 from testing.waiting import eventually
 
@@ -48,7 +48,7 @@ async def numbers_of(stage: Stage, queue: str) -> tuple[int, int]:
 
 async def is_listed(stage: Stage, queue: str) -> bool:
     """Return whether the choice of queues has it: the dashboard asks for them now and then."""
-    async with httpx.AsyncClient(base_url=stage.base, auth=OPERATOR) as web:
+    async with connected(stage.base, auth=OPERATOR) as web:
         return f"<option>{queue}</option>" in (await web.get("/dead")).text
 
 
@@ -164,7 +164,7 @@ async def test_a_browser_that_goes_away_stops_the_act(stage: Stage, queue: str) 
     await bury(stage, queue, value=1_000)
     form = {"act": "replay", "place": "dead"}
     headers = {"Sec-Fetch-Site": "same-origin", "Accept": "application/x-ndjson"}
-    async with httpx.AsyncClient(base_url=stage.base, auth=OPERATOR) as web:
+    async with connected(stage.base, auth=OPERATOR) as web:
         page = await web.get(f"/queues/{queue}/act", params=form)
         found = re.search(r'name="csrf" value="(\w+)"', page.text)
         assert found

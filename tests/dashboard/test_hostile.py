@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 
-import httpx
 import pytest
 import pytest_asyncio
 from playwright.async_api import expect
@@ -15,6 +14,7 @@ from dashboard.conftest import Stage, Visit
 from identtqueue import Client, Job, TaskOptions, Worker
 from testing.browser import PHONE, WIDE
 from testing.dashboard_users import OPERATOR
+from testing.http import connected
 from testing.serving import serving
 from testing.waiting import eventually
 
@@ -150,7 +150,7 @@ async def test_a_long_value_is_folded_and_whole_elsewhere(
         await visitor.open(f"/task?task_id={quote(hostile['done'])}")
         assert visitor.received < 300_000
         await expect(visitor.page.get_by_role("link", name="Show the result whole")).to_be_visible()
-    async with httpx.AsyncClient(base_url=stage.base, auth=OPERATOR) as web:
+    async with connected(stage.base, auth=OPERATOR) as web:
         words = {"task_id": hostile["done"], "part": "result"}
         whole = await web.get("/task/value", params=words)
         assert LONG[:SHOWN_WHOLE] in whole.text

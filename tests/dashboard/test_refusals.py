@@ -14,6 +14,7 @@ from dashboard.conftest import Stage
 from identtqueue.dashboard import create_dashboard
 from identtqueue.task import State
 from testing.dashboard_users import OPERATOR, VIEWER
+from testing.http import connected
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -24,7 +25,7 @@ OWN = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def web(stage: Stage) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=stage.base) as client:
+    async with connected(stage.base) as client:
         yield client
 
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 from urllib.parse import parse_qs, urlsplit
 
-import httpx
 import pytest
 from playwright.async_api import expect
 
@@ -15,6 +14,7 @@ from identtqueue import Context, Job, Worker
 from identtqueue.protocol.submission import Submission
 from testing.business import DAMAGED, PASSWORD, REFUSED, Business
 from testing.dashboard_users import OPERATOR
+from testing.http import connected
 from testing.serving import serving
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
@@ -102,7 +102,7 @@ async def test_what_an_application_hides_is_hidden_everywhere(
     stage: Stage, business: Business
 ) -> None:
     task_id = business.tasks["mail"]
-    async with httpx.AsyncClient(base_url=stage.base, auth=OPERATOR) as web:
+    async with connected(stage.base, auth=OPERATOR) as web:
         page = (await web.get("/task", params={"task_id": task_id})).text
         assert "•••" in page
         assert "some values are hidden" in page

@@ -13,6 +13,7 @@ from identtqueue.client import Client
 from identtqueue.dashboard import BasicAuth, create_dashboard
 from identtqueue.dashboard.application import Dashboard
 from testing.dashboard_users import OPERATOR, users_file
+from testing.http import connected
 from testing.redis_server import RedisServer
 from web.serving import INTERVAL_SECONDS, served
 
@@ -52,5 +53,5 @@ async def base(dashboard: Dashboard) -> AsyncIterator[str]:
 @pytest.fixture
 async def otto(base: str) -> AsyncIterator[httpx.AsyncClient]:
     """Connect as the operator."""
-    async with httpx.AsyncClient(base_url=base, auth=OPERATOR) as made:
+    async with connected(base, auth=OPERATOR) as made:
         yield made

@@ -21,12 +21,13 @@ from identtqueue.dashboard.application import Dashboard
 from identtqueue.dashboard.guard import HEADERS
 from identtqueue.errors import InvalidInput
 from testing.dashboard_users import OPERATOR, VIEWER, user_line, users_file
+from testing.http import connected
 from testing.redis_server import RedisServer
 from web.serving import served, token
 
 
 async def test_nobody_looks_without_a_login(base: str) -> None:
-    async with httpx.AsyncClient(base_url=base) as stranger:
+    async with connected(base) as stranger:
         for path in ("/", "/workers", "/queues/any", "/live/", "/series.json", "/nothing"):
             answer = await stranger.get(path)
             assert answer.status_code == 401, path
@@ -41,7 +42,7 @@ async def test_nobody_looks_without_a_login(base: str) -> None:
 
 
 async def test_guessing_is_stopped_but_whoever_is_in_goes_on(base: str) -> None:
-    async with httpx.AsyncClient(base_url=base) as client:
+    async with connected(base) as client:
         assert (await client.get("/", auth=OPERATOR)).status_code == 200
         for _ in range(MOST_FAILURES):
             assert (await client.get("/", auth=(OPERATOR[0], "guess"))).status_code == 401
@@ -71,7 +72,7 @@ async def test_a_changed_file_of_users_counts_at_once(
 ) -> None:
     path = users_file(tmp_path)
     dashboard = create_dashboard(redis_server.address, auth=BasicAuth(path))
-    async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as client:
+    async with served(dashboard) as base, connected(base) as client:
         assert (await client.get("/", auth=OPERATOR)).status_code == 200
         path.write_text(user_line(("nora", "is new here"), "viewer"))
         assert (await client.get("/", auth=OPERATOR)).status_code == 401
@@ -109,7 +110,7 @@ async def test_every_act_needs_an_operator_and_a_form_of_ours(
     acts = [r for r in dashboard.routes if isinstance(r, Route) and "POST" in (r.methods or ())]
     assert len(acts) > 3
     own = {"Origin": base, "Content-Type": "application/x-www-form-urlencoded"}
-    async with httpx.AsyncClient(base_url=base) as client:
+    async with connected(base) as client:
         page = await client.get(f"/queues/{queue}", auth=OPERATOR)
         good = token(page.text)
         stolen = await client.get("/", auth=VIEWER)
@@ -181,7 +182,7 @@ async def test_a_dashboard_without_logins_is_read_only(
 ) -> None:
     async with (
         served(create_dashboard(redis_server.address)) as base,
-        httpx.AsyncClient(base_url=base) as client,
+        connected(base) as client,
     ):
         page = await client.get(f"/queues/{queue}")
         assert page.status_code == 200
@@ -198,7 +199,7 @@ async def test_a_proxy_is_believed_only_where_it_is(redis_server: RedisServer) -
     trusting = ProxyAuth(["127.0.0.0/8"], operators=["otto"], operator_groups=["on-call"])
     async with (
         served(create_dashboard(redis_server.address, auth=trusting)) as base,
-        httpx.AsyncClient(base_url=base) as client,
+        connected(base) as client,
     ):
         for given, acts in (
             (headers("vera", "staff"), False),
@@ -214,7 +215,7 @@ async def test_a_proxy_is_believed_only_where_it_is(redis_server: RedisServer) -
     elsewhere = ProxyAuth(["10.0.0.0/8", "fd00::/8"], operators=["otto"])
     async with (
         served(create_dashboard(redis_server.address, auth=elsewhere)) as base,
-        httpx.AsyncClient(base_url=base) as client,
+        connected(base) as client,
     ):
         answer = await client.get("/", headers=headers("otto"))
         assert answer.status_code == 403
@@ -228,7 +229,7 @@ async def test_every_answer_tells_the_browser_what_it_must_not_do(
 ) -> None:
     page = await otto.get("/")
     file = page.text.split('rel="stylesheet" href="')[1].split('"')[0]
-    async with httpx.AsyncClient(base_url=base) as stranger:
+    async with connected(base) as stranger:
         answers = [
             page,
             await otto.get("/nothing"),
@@ -254,7 +255,7 @@ async def test_every_answer_tells_the_browser_what_it_must_not_do(
 async def test_another_name_for_the_same_address_is_refused(redis_server: RedisServer) -> None:
     """A web page that calls this address by a name of its own would be of the same origin."""
     dashboard = create_dashboard(redis_server.address, hosts=["localhost", "[::1]", "127.0.0.1"])
-    async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as client:
+    async with served(dashboard) as base, connected(base) as client:
         assert (await client.get("/")).status_code == 200
         assert (await client.get("/", headers={"Host": "LocalHost:1"})).status_code == 200
         assert (await client.get("/", headers={"Host": "evil.example"})).status_code == 421
@@ -266,7 +267,7 @@ async def test_slow_checks_do_not_hold_others_up(redis_server: RedisServer, tmp_
     slow = f"slow:viewer:{PasswordHash.of('correct horse')}\n"
     path.write_text(slow + user_line(VIEWER, "viewer"))
     dashboard = create_dashboard(redis_server.address, auth=BasicAuth(path))
-    async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as client:
+    async with served(dashboard) as base, connected(base) as client:
         await client.get("/healthz")
         slow = asyncio.create_task(client.get("/", auth=("slow", "correct horse")))
         await asyncio.sleep(0)

@@ -18,9 +18,10 @@ from click.testing import CliRunner
 from identtqueue import SyncClient
 from identtqueue.cli import main
 from identtqueue.dashboard.access.basic import parse_users
+from testing.http import get
 from testing.processes import environment
 from testing.redis_server import RedisServer, free_port
-from testing.waiting import wait_until
+from testing.waiting import LONG_SECONDS, wait_until
 from web.serving import live_address
 
 
@@ -38,7 +39,7 @@ def running(
     try:
         wait_until(
             "the dashboard answers",
-            lambda: process.poll() is not None or httpx.get(f"{base}/healthz").text == "ok\n",
+            lambda: process.poll() is not None or get(f"{base}/healthz").text == "ok\n",
             ignore=httpx.HTTPError,
         )
         assert process.poll() is None, process.stderr and process.stderr.read()
@@ -54,13 +55,13 @@ def test_it_serves_below_a_path_and_ends_at_once_although_somebody_looks(
     redis_server = new_redis_server()  # without the queues of other tests, of which 200 are shown
     options = ("--queue", queue, "--root-path", "/ops", "--title", "staging")
     with running(redis_server.address, *options) as (process, base):
-        assert httpx.get(f"{base}/").status_code == 404
-        assert httpx.get(f"{base}/ops").headers["location"] == "/ops/"
-        page = httpx.get(f"{base}/ops/").text
+        assert get(f"{base}/").status_code == 404
+        assert get(f"{base}/ops").headers["location"] == "/ops/"
+        page = get(f"{base}/ops/").text
         assert f'href="/ops/queues/{queue}"' in page
         assert "staging" in page
-        assert httpx.get(f"{base}/ops/", headers={"Host": "evil.example"}).status_code == 421
-        with httpx.stream("GET", base + live_address(page)) as stream:
+        assert get(f"{base}/ops/", headers={"Host": "evil.example"}).status_code == 421
+        with httpx.stream("GET", base + live_address(page), timeout=LONG_SECONDS) as stream:
             lines = stream.iter_lines()
             assert next(lines).startswith("retry:")
             began = time.monotonic()
@@ -81,8 +82,8 @@ def test_a_login_made_by_the_command_works(redis_server: RedisServer, tmp_path: 
     users = tmp_path / "users"
     users.write_text(result.output)
     with running(redis_server.address, "--host", "127.0.0.1", "--users", str(users)) as (_, base):
-        assert httpx.get(base).status_code == 401
-        assert httpx.get(base, auth=("otto", "long enough")).status_code == 200
+        assert get(base).status_code == 401
+        assert get(base, auth=("otto", "long enough")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,6 @@ def test_it_hides_what_the_function_of_the_app_hides(
     with SyncClient(redis_server.address) as client:
         task_id = client.enqueue_job(queue, "charge", card="4111-1111", cents=5)
     with running(redis_server.address, "shop:app", folder=tmp_path) as (_, base):
-        page = httpx.get(f"{base}/task", params={"task_id": task_id}).text
+        page = get(f"{base}/task", params={"task_id": task_id}).text
         assert "hidden by the shop" in page
         assert "4111" not in page

@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-import httpx
 import pytest
 
 from identtqueue import App
 from testing.dashboard_users import OPERATOR, users_file
+from testing.http import connected
 from testing.processes import ROOT
 from testing.redis_server import RedisServer
 from testing.serving import serving
@@ -32,7 +32,7 @@ async def test_a_service_shows_its_queues_to_those_who_log_in(
     app: App = module.app
     async with (
         served(module.service) as base,
-        httpx.AsyncClient(base_url=base) as client,
+        connected(base) as client,
         serving(app.worker()),
     ):
         assert (await client.post("/mails/nobody")).status_code == 202

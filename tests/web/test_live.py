@@ -15,6 +15,7 @@ from identtqueue.dashboard.live import hub as hubs
 from identtqueue.dashboard.live.hub import Browser, Hub
 from identtqueue.dashboard.live.parts import Block, changes
 from identtqueue.dashboard.live.view import Visit
+from testing.http import connected
 from testing.waiting import eventually
 from web.serving import following, live_address, text_of
 
@@ -52,9 +53,7 @@ async def test_many_browsers_cost_redis_one_look(
     other = live_address((await otto.get("/workers")).text)
     async with AsyncExitStack() as stack:
         limits = httpx.Limits(max_connections=50)
-        many = await stack.enter_async_context(
-            httpx.AsyncClient(base_url=base, auth=otto.auth, limits=limits)
-        )
+        many = await stack.enter_async_context(connected(base, auth=otto.auth, limits=limits))
         tabs = [await stack.enter_async_context(following(many, path)) for _ in range(20)]
         await stack.enter_async_context(following(many, other))
         await eventually(lambda: all(tab.parts for tab in tabs))

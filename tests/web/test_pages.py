@@ -16,9 +16,10 @@ from identtqueue.admin import Admin
 from identtqueue.client import Client
 from identtqueue.dashboard import create_dashboard
 from identtqueue.dashboard.pages.workers import MOST_QUEUES
-from identtqueue.protocol import commands
+from identtqueue.protocol.calls import leasing, registry
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.settings import RedisSettings
+from testing.http import connected
 from testing.redis_server import RedisServer
 from testing.serving import serving
 from testing.waiting import eventually
@@ -117,7 +118,7 @@ async def test_mounted_anywhere_all_links_lead_into_it(
     def own() -> str:
         return "the application's own page"
 
-    async with served(outer) as base, httpx.AsyncClient(base_url=base) as browser:
+    async with served(outer) as base, connected(base) as browser:
         assert (await browser.get("/")).json() == "the application's own page"
         page = (await browser.get("/admin/queues/", params={"q": queue})).text
         addresses = re.findall(r'(?:href|src|action|data-live|data-source)="([^"]*)"', page)
@@ -150,7 +151,7 @@ async def test_without_redis_the_pages_say_so_and_come_back(
 ) -> None:
     server = new_redis_server()
     dashboard = create_dashboard(server.address, queues=["mrz"], interval_seconds=0.2)
-    async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as browser:
+    async with served(dashboard) as base, connected(base) as browser:
         page = (await browser.get("/queues/mrz")).text
         async with following(browser, live_address(page)) as tab:
             await eventually(lambda: tab.parts)
@@ -202,14 +203,14 @@ async def test_among_hundreds_of_queues_each_can_be_found(
     calls = async_redis(
         RedisSettings(address=server.address), client_name="tests", retry_for_seconds=10
     )
-    await calls.run(commands.enlist([*unused, *others]))
-    await calls.run(commands.enlist([last]))
+    await calls.run(registry.enlist([*unused, *others]))
+    await calls.run(registry.enlist([last]))
     await calls.run_all(
-        [commands.register(queue, f"{queue}.1", 60_000, {}) for queue in [*others, last]]
+        [leasing.register(queue, f"{queue}.1", 60_000, {}) for queue in [*others, last]]
     )
     await calls.close()
     dashboard = create_dashboard(server.address)
-    async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as browser:
+    async with served(dashboard) as base, connected(base) as browser:
         page = (await browser.get("/workers")).text
         assert page.count('<tr id="worker-') == len(others)
         assert "The workers of 1 other queue are left out." in text_of(page)

@@ -16,6 +16,7 @@ from identtqueue.dashboard import create_dashboard
 from identtqueue.dashboard.task_queues import GROUP, NAME
 from identtqueue_operator.dashboard import TaskQueueReader, task_queue_source
 from testing.api_server import ApiServer
+from testing.http import connected
 from testing.redis_server import RedisServer
 from testing.waiting import eventually
 from web.serving import following, live_address, served, text_of
@@ -83,7 +84,7 @@ async def browser(
     dashboard = create_dashboard(
         redis_server.address, queues=[queue], task_queues=source, interval_seconds=0.2
     )
-    async with served(dashboard) as base, httpx.AsyncClient(base_url=base) as made:
+    async with served(dashboard) as base, connected(base) as made:
         yield made
 
 
