@@ -7,8 +7,6 @@ import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.faults.report import Report, brief
@@ -19,6 +17,7 @@ from benchmarks.harness import command
 from benchmarks.harness.cases import Case
 from benchmarks.harness.libraries import ALL, Library
 from benchmarks.harness.machine import facts
+from benchmarks.harness.promises import promises
 from testing.redis_server import RedisServer
 
 PATIENCE_SECONDS = 660.0
@@ -77,13 +76,6 @@ def arguments() -> argparse.Namespace:
         help="keep the results of the command before, and play what it could not",
     )
     return parser.parse_args()
-
-
-def promises(libraries: tuple[Library, ...], redis: str) -> dict[str, Any]:
-    """What each library's documentation says; see `benchmarks.harness.adapters.base.Promise`."""
-    with TemporaryDirectory() as folder:
-        record = Path(folder) / "record"
-        return {item.name: Case(item).ask(redis, record, "promise") for item in libraries}
 
 
 def runs_of(

@@ -13,13 +13,16 @@ import inspect
 import json
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from typing import Any
 
 MARK = "bench-answer "
 COROUTINES = 32
+TEXT = "x" * 85
+"""The argument of the tasks whose memory is measured."""
+
 WATCH_SECONDS = 5.0
 
 
@@ -30,6 +33,9 @@ class Producer:
         self._inner = inner
         self.is_async = inspect.iscoroutinefunction(inner.enqueue)
         self.has_batches = hasattr(inner, "enqueue_many")
+
+    def has(self, name: str) -> bool:
+        return hasattr(self._inner, name)
 
     async def call(self, name: str, *args: Any) -> Any:
         found = getattr(self._inner, name)(*args)
@@ -43,20 +49,24 @@ class Producer:
 
     async def share(self, number: int, ways: int) -> None:
         """Enqueue one at a time, in so many coroutines, or threads where the library blocks."""
-        shares = [number // ways + (way < number % ways) for way in range(ways)]
+        await self.spread("enqueue", [range(way, number, ways) for way in range(ways)])
+
+    async def spread(self, name: str, shares: Sequence[Iterable[Any]]) -> None:
+        """Call a function for each value, in one coroutine or thread per share of them."""
+        call = getattr(self._inner, name)
         if self.is_async:
-            await asyncio.gather(*map(self._few, shares))
+            await asyncio.gather(*(self._few(call, values) for values in shares))
         else:
-            with ThreadPoolExecutor(ways) as pool:
-                list(pool.map(self._few_blocking, shares))
+            with ThreadPoolExecutor(len(shares)) as pool:
+                list(pool.map(lambda values: self._few_blocking(call, values), shares))
 
-    async def _few(self, number: int) -> None:
-        for value in range(number):
-            await self._inner.enqueue(value)
+    async def _few(self, call: Callable[[Any], Any], values: Iterable[Any]) -> None:
+        for value in values:
+            await call(value)
 
-    def _few_blocking(self, number: int) -> None:
-        for value in range(number):
-            self._inner.enqueue(value)
+    def _few_blocking(self, call: Callable[[Any], Any], values: Iterable[Any]) -> None:
+        for value in values:
+            call(value)
 
     async def batches(self, number: int, size: int) -> None:
         for start in range(0, number, size):
@@ -88,6 +98,31 @@ async def batched(producer: Producer, number: int, size: int = 1000) -> dict[str
         return {}
     await producer.batches(10, 10)
     return await timed(producer.batches(number, size))
+
+
+async def texts(producer: Producer, number: int) -> dict[str, float]:
+    """One at a time, with `TEXT` as the argument."""
+    name = "enqueue_text" if producer.has("enqueue_text") else "enqueue"
+    shares = [[TEXT] * (number // COROUTINES)] * COROUTINES
+    return await timed(producer.spread(name, shares))
+
+
+async def scheduled(producer: Producer, number: int, delay_ms: int, gap_ms: int) -> None:
+    """One at a time; they are due after the delay, with that gap between them."""
+    for value in range(number):
+        delay_seconds = (delay_ms + value * gap_ms) / 1000
+        await producer.call("enqueue_later", value, delay_seconds)
+
+
+async def leave(producer: Producer, number: int) -> list[str]:
+    """In batches, with their ids as the answer."""
+    return await producer.call("enqueue_ids", range(number))
+
+
+async def cancel(producer: Producer, *ids: str) -> dict[str, float]:
+    """Cancel these tasks, one at a time in each of several coroutines."""
+    shares = [ids[way::COROUTINES] for way in range(COROUTINES)]
+    return await timed(producer.spread("cancel", shares))
 
 
 async def latency(producer: Producer, seconds: int) -> dict[str, Any]:
@@ -145,6 +180,10 @@ ROLES: dict[str, Callable[..., Awaitable[Any]]] = {
     "single": single,
     "batched": batched,
     "latency": latency,
+    "texts": texts,
+    "scheduled": scheduled,
+    "leave": leave,
+    "cancel": cancel,
     "enqueue": enqueue,
     "watch": watch,
 }
@@ -154,10 +193,19 @@ async def act(inner: Any, role: str, words: list[str]) -> Any:
     producer = Producer(inner)
     await producer.call("open")
     try:
-        arguments = words if role in ("enqueue", "watch") else map(int, words)
+        arguments = words if role in ("enqueue", "watch", "cancel") else map(int, words)
         return await ROLES[role](producer, *arguments)
     finally:
         await producer.call("close")
+
+
+def command(module: Any) -> list[str]:
+    """Return the words that start a library's worker, without this program before it."""
+    if hasattr(module, "start_words"):
+        return list(module.start_words())
+    from benchmarks.harness.adapters.base import told
+
+    return told(module.work)
 
 
 def versions(names: list[str]) -> dict[str, str]:
@@ -177,6 +225,8 @@ def main() -> None:
         return module.work()
     if role == "promise":
         return _answer(asdict(module.promise))
+    if role == "command":
+        return _answer(command(module))
     blocking = role.startswith("blocking-")
     inner = module.BlockingProducer() if blocking else module.Producer()
     return _answer(asyncio.run(act(inner, role.removeprefix("blocking-"), words)))

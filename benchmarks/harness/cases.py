@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.agent import MARK
-from benchmarks.harness.environments import ROOT, python_of
+from benchmarks.harness.environments import ROOT, bytecode_folder, python_of
 from benchmarks.harness.libraries import Library
 
 ROLE_SECONDS = 180.0
@@ -19,7 +19,14 @@ ROLE_SECONDS = 180.0
 
 @dataclass(frozen=True)
 class Case:
-    """A library under one set of settings; see `harness.adapters.base.Setup`."""
+    """A library under one set of settings; see `harness.adapters.base.Setup`.
+
+    Attributes:
+        job: "async", a coroutine function; "thread", a plain one; "process", a plain one in a
+            process. Only ours: "limited", which may run few times at once, and any other place
+            that `run_in` names.
+        processes: of workers.
+    """
 
     library: Library
     style: str = "best"
@@ -28,12 +35,6 @@ class Case:
     queues: int = 1
     job: str = "async"
     processes: int = 1
-
-    @property
-    def label(self) -> str:
-        if self.style == "default":
-            return f"default c={self.concurrency}" if self.concurrency else "default"
-        return f"c={self.concurrency} {self.loop if self.library.loops else 'threads'}"
 
     def words(self, role: str, *rest: object) -> list[str]:
         """The command of a role: see `harness.agent`."""
@@ -47,10 +48,11 @@ class Case:
             redis: address of the server.
             record: where its jobs write that they ran.
         """
+        inherited = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         return {
-            **os.environ,
+            **inherited,
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "queue")]),
-            "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHONPYCACHEPREFIX": str(bytecode_folder()),
             "PYTHONSAFEPATH": "1",
             "BENCH_REDIS": redis,
             "BENCH_STYLE": self.style,
@@ -60,6 +62,11 @@ class Case:
             "BENCH_JOB": self.job,
             "BENCH_RECORD": str(record),
         }
+
+    def command(self, redis: str, record: Path) -> list[str]:
+        """The words that start a worker as its documentation does, with nothing before it."""
+        found: list[str] = self.ask(redis, record, "command")
+        return found
 
     def ask(self, redis: str, record: Path, role: str, *rest: object) -> Any:
         """Run a producer's role; gives its answer.
@@ -82,9 +89,14 @@ class Case:
         raise RuntimeError(f"{self.library.name}: {role} failed\n{done.stderr[-3000:]}")
 
 
+def at_best(library: Library, concurrency: int = 32, loop: str = "asyncio") -> Case:
+    """What a library's documentation offers for speed, with its fastest kind of job."""
+    return Case(library, concurrency=concurrency, loop=loop, job=library.job)
+
+
 def defaults(library: Library) -> Case:
     """As the library's own first example has it."""
-    return replace(Case(library), style="default", concurrency=None)
+    return Case(library, style="default", concurrency=None, job=library.job)
 
 
 def as_shown(library: Library) -> Case:

@@ -70,6 +70,15 @@ def _version_of(path: str) -> str | None:
     return done.stdout.strip()
 
 
+def bytecode_folder() -> Path:
+    """Where all processes of the benchmarks keep bytecode.
+
+    An installed package is compiled; the library of this tree would not be, and the tree is to stay
+    as it is. So everything is compiled into one place, once.
+    """
+    return cache_folder() / f"python{interpreter().version}" / "bytecode"
+
+
 def python_of(name: str) -> str:
     """The Python of a library's environment; installs it if its requirements have changed."""
     requirements = REQUIREMENTS / f"{name}.txt"

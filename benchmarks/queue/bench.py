@@ -13,8 +13,11 @@ from typing import Any
 
 from benchmarks.harness.cases import Case
 from benchmarks.harness.processes import Group
-from benchmarks.harness.tally import jobs_in
+from benchmarks.harness.tally import jobs_in, span
 from testing.redis_server import RedisServer
+
+SCRIPT_COMMANDS = ("eval", "evalsha", "fcall")
+QUIET_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,10 @@ class Bench:
         """An empty Redis, with nothing left from the run before; gives the next tally's path."""
         self.redis.flushall()
         self.redis.config_resetstat()
+        return self.next_tally()
+
+    def next_tally(self) -> Path:
+        """Where the jobs of the next run write that they ran; Redis stays as it is."""
         self._runs += 1
         return self._folder / f"tally-{self._runs}"
 
@@ -69,9 +76,36 @@ class Bench:
         seconds = cpu["used_cpu_user"] + cpu["used_cpu_sys"]
         return Load(seconds, commands, stats["total_reads_processed"])
 
-    def ask(self, case: Case, tally: Path, role: str, *numbers: int) -> dict[str, Any]:
+    def script_calls(self) -> int:
+        """Scripts that clients have called so far."""
+        stats = self.redis.info("commandstats")
+        return sum(stats.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in SCRIPT_COMMANDS)
+
+    def used_memory(self) -> int:
+        """Bytes that Redis uses, when nobody but this object is connected."""
+        end = time.monotonic() + QUIET_SECONDS
+        while self.redis.info("clients")["connected_clients"] > 1:
+            if time.monotonic() > end:
+                raise RuntimeError("others are still connected to Redis")
+            time.sleep(0.005)
+        return int(self.redis.info("memory")["used_memory"])
+
+    def ask(self, case: Case, tally: Path, role: str, *words: object) -> Any:
         """Run a producer's role; gives its answer."""
-        return case.ask(self.server.address, tally, role, *numbers)
+        return case.ask(self.server.address, tally, role, *words)
+
+    def seconds_to_first_job(self, case: Case, tally: Path, limit: float) -> float:
+        """Start a worker as its documentation does, for a task that waits; until that runs."""
+        words = case.command(self.server.address, tally)
+        log = self._folder / f"{case.library.name}-start.log"
+        began = time.monotonic_ns()
+        group = Group(words, case.environment(self.server.address, tally), log, self._folder)
+        self._groups = [group]
+        try:
+            self.wait_for_jobs(tally, 1, limit)
+            return (span(tally, 0, 1).first - began) / 1e9
+        finally:
+            group.kill()
 
     @contextmanager
     def workers(self, case: Case, tally: Path) -> Iterator[list[int]]:

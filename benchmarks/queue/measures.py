@@ -13,11 +13,9 @@ from typing import Any
 
 from benchmarks.harness.cases import Case
 from benchmarks.harness.processes import cpu_seconds, rss_bytes
-from benchmarks.harness.tally import jobs_in, span
+from benchmarks.harness.tally import span
 from benchmarks.queue.bench import Bench
-from identtqueue.protocol.calls import acting, inspecting
-from identtqueue.transport.connect import blocking_redis
-from identtqueue.transport.settings import RedisSettings
+from identtqueue.admin import BlockingAdmin
 
 START_SECONDS = 60.0
 """The longest that a worker may take to its first job."""
@@ -41,19 +39,25 @@ def scaling(bench: Bench, case: Case, number: int) -> Numbers:
     """As `work`, for idenTTqueue: nobody starts before all worker processes are there."""
     tally = bench.fresh()
     bench.ask(case, tally, "fill", number)
-    client = blocking_redis(
-        RedisSettings(address=bench.server.address), client_name="bench", retry_for_seconds=0
-    )
-    client.run(acting.pause(QUEUE, stop=True))
-    with bench.workers(case, tally) as pids:
-        end = time.monotonic() + START_SECONDS
-        while len(client.run(inspecting.workers(QUEUE))) < case.processes:
-            if time.monotonic() > end:
-                raise RuntimeError(f"not all of {case.processes} workers registered")
-            time.sleep(0.05)
-        client.run(acting.pause(QUEUE, stop=False))
-        client.close()
-        return _observe(bench, pids, tally, number)
+    with BlockingAdmin(bench.server.address, actor="bench") as admin:
+        admin.pause(QUEUE)
+        with bench.workers(case, tally) as pids:
+            wait_for_workers(admin, case.processes)
+            admin.resume(QUEUE)
+            return _observe(bench, pids, tally, number)
+
+
+def wait_for_workers(admin: BlockingAdmin, number: int) -> None:
+    """Wait until so many workers of idenTTqueue have registered.
+
+    Raises:
+        RuntimeError: not in time.
+    """
+    end = time.monotonic() + START_SECONDS
+    while len(admin.workers(QUEUE)) < number:
+        if time.monotonic() > end:
+            raise RuntimeError(f"not all of {number} workers registered")
+        time.sleep(0.05)
 
 
 def _observe(bench: Bench, pids: list[int], tally: Path, number: int) -> Numbers:
@@ -116,33 +120,4 @@ def latency(bench: Bench, case: Case, seconds: int) -> Numbers:
         "p99_ms": times[min(len(times) - 1, round(len(times) * 0.99))],
         "times": len(times),
         "idle_rss_mb": rss,
-    }
-
-
-def million(bench: Bench, case: Case, number: int, slice_: int) -> Numbers:
-    """A long queue against an empty one, and memory over many tasks.
-
-    `enqueue`, `work`: the rate over the last and the first `slice_` tasks, when the queue is full,
-    by that over the first and the last ones, when it is empty.
-    """
-    tally = bench.fresh()
-    rates = [
-        slice_ / bench.ask(case, tally, "fill", slice_)["seconds"] for _ in range(number // slice_)
-    ]
-    with bench.workers(case, tally) as pids:
-        bench.wait_for_jobs(tally, slice_, START_SECONDS)
-        rss_before = rss_bytes(pids) / 1e6
-        bench.wait_for_jobs(tally, number, 600)
-        time.sleep(1)
-        rss_after = rss_bytes(pids) / 1e6
-    full, empty = span(tally, 0, slice_).rate, span(tally, -slice_).rate
-    return {
-        "tasks": number,
-        "enqueue_empty": rates[0],
-        "enqueue_full": rates[-1],
-        "work_full": full,
-        "work_empty": empty,
-        "rss_first_mb": rss_before,
-        "rss_last_mb": rss_after,
-        "ran": jobs_in(tally),
     }

@@ -24,4 +24,10 @@ lock dramatiq 3.11 'dramatiq[redis]==2.2.1' hiredis
 lock celery 3.11 'celery[redis]==5.7.0' hiredis
 lock rq 3.11 'rq==3.0.0' hiredis
 lock huey 3.11 'huey==3.5.4' redis hiredis
+lock cauli 3.11 'cauli==0.1.0' hiredis uvloop
+lock mayu 3.13 'mayu==0.2.5'
+lock tarsk 3.11 'tarsk-redis==0.2.1'
+lock blitzq 3.12 'blitzq==1.1.0' hiredis uvloop
+lock toro 3.11 'toro-queue==1.1.0' hiredis uvloop
+lock pydocket 3.11 'pydocket==0.27.0' hiredis uvloop
 lock plot 3.11 matplotlib

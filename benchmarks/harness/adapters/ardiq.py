@@ -22,6 +22,7 @@ from benchmarks.harness.adapters.base import (
 )
 
 promise = Promise(
+    "at least once",
     "at least once; tasks of a dead worker are reclaimed after 60 s",
     "https://github.com/17tayyy/ardiq",
     {f"idle_timeout_ms={SILENCE_SECONDS * 1000}": "https://github.com/17tayyy/ardiq"},

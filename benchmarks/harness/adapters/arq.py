@@ -27,6 +27,7 @@ POLL_SECONDS = 0.01
 PAGE = "https://arq-docs.helpmanual.io/#arq.worker.Worker"
 
 promise = Promise(
+    "at least once",
     "at least once; again when `job_timeout` + 10 s are over (310 s)",
     "https://arq-docs.helpmanual.io/#usage",
     {

@@ -8,6 +8,9 @@ does both. `enqueue_hold` gives an id, `outcome` says of an id whether an end is
 SUCCEEDED, FAILED or None. All of these are coroutines or plain functions, as the library's own are;
 for plain ones the agent uses threads where it would use coroutines.
 
+A library's command replaces the agent's process (`run_command`). Where the documentation starts a
+worker from Python, `start_words` names what starts the program that would be written for it.
+
 Three styles. `default`: as the library's own first example has it, with its log. `best`: what its
 documentation offers for speed, and no log line per task. `reliable`: the defaults, and what its
 documentation offers for faults. Results are stored in all of them.
@@ -19,7 +22,7 @@ import asyncio
 import logging
 import os
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,6 +31,7 @@ from benchmarks.harness.ledger import Ledger
 from benchmarks.harness.tally import Tally
 
 SUCCEEDED, FAILED = "succeeded", "failed"
+TELL = "BENCH_TELL_COMMAND"
 
 SILENCE_SECONDS = 15
 """Style `reliable`: silence of a worker after which its tasks are taken over, where a library lets
@@ -45,14 +49,18 @@ class Promise:
     """What a library's documentation says.
 
     Attributes:
+        guarantee: delivery as these benchmarks run it, in three words.
         delivery: of a task whose worker dies.
         page: where it says so.
         settings: style `reliable`, each with the page that describes it.
+        fenced: a late result of an attempt that has lost its task is refused.
     """
 
+    guarantee: str
     delivery: str
     page: str
     settings: dict[str, str] = field(default_factory=dict)
+    fenced: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,8 +73,7 @@ class Setup:
         concurrency: tasks at the same time in one worker process; None: the library's default.
         uvloop: the event loop, in style `best`.
         queues: fetched from by one worker (where the library is measured with several).
-        job: what it runs in, where the library is measured with several: "async", "thread",
-            "process".
+        job: what it is: "async", "thread" (a plain function), "process"; see `Case`.
         record: file of the tally or of the ledger.
     """
 
@@ -130,7 +137,27 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
         runner.run(main())
 
 
+class CommandTold(Exception):
+    """The words of a command that was asked for, and not started: see `told`."""
+
+    def __init__(self, words: Sequence[str]) -> None:
+        super().__init__(words)
+        self.words = list(words)
+
+
+def told(work: Callable[[], None]) -> list[str]:
+    """Return the words of the command that a module's `work` would become."""
+    os.environ[TELL] = "1"
+    try:
+        work()
+    except CommandTold as command:
+        return command.words
+    raise RuntimeError("`work` started a worker instead of a command: it needs `start_words`")
+
+
 def run_command(name: str, *words: str) -> NoReturn:
     """Become a command of the library's own."""
     path = str(Path(sys.executable).with_name(name))
+    if TELL in os.environ:
+        raise CommandTold([path, *words])
     os.execv(path, [path, *words])

@@ -29,6 +29,7 @@ REDIS = "https://docs.celeryq.dev/en/stable/getting-started/backends-and-brokers
 WORKERS = "https://docs.celeryq.dev/en/stable/userguide/workers.html"
 
 promise = Promise(
+    "at most once",
     "acknowledged before it runs, so at most once, unless `task_acks_late` is set",
     "https://docs.celeryq.dev/en/stable/userguide/tasks.html#Task.acks_late",
     {

@@ -28,6 +28,7 @@ MAINTENANCE_CHANCE = 100_000
 """Of a million commands, those that look for messages of dead workers, too."""
 
 promise = Promise(
+    "at least once",
     "at least once; put back after 60 s, by one of 1,000 later commands",
     BROKER,
     {

@@ -22,6 +22,7 @@ from benchmarks.harness.adapters.base import (
 DEPLOYMENT = "https://huey.readthedocs.io/en/latest/deployment.html"
 
 promise = Promise(
+    "at most once",
     "at most once: a task interrupted by SIGKILL is lost",
     f"{DEPLOYMENT}#shutdown-signals",
     {

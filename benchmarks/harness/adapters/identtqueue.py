@@ -1,11 +1,14 @@
-"""idenTTqueue. Default and reliable: the typed `App` of its README, with its log, on asyncio's own
-loop, as without the extra `fast`. Best: `Worker` and `Client`, the level below, and no log line per
-task.
+"""idenTTqueue: the typed `App` of its README in all styles.
+
+Default and reliable: with its log, as the command `identtqueue worker` sets it up. On asyncio it
+runs as without the extra `fast`, on uvloop as with it. Best: the same without a log line per task
+(`--log-level WARNING`), and with a result that is awaited in the same way.
 """
 
 from __future__ import annotations
 
 import logging
+import sys
 from typing import Any
 
 from benchmarks.harness.adapters.base import (
@@ -13,19 +16,22 @@ from benchmarks.harness.adapters.base import (
     SUCCEEDED,
     Promise,
     ledger,
-    quiet,
     run,
     setup,
     tally,
 )
-from identtqueue import App, Client, Context, Job, State, SyncClient, Worker
-from identtqueue.protocol.submission import Submission
+from identtqueue import App, Context, State, logs
 
 QUEUE = "bench"
+LIMIT = 4
+"""Tasks of the job `limited` that may run at the same time."""
 
 promise = Promise(
-    "at least once; a result is recorded once; a dead letter after 5 lost workers",
-    "../docs/internals.md",
+    "at least once",
+    "again after `lease_seconds` (15 s), or at once if its connection is closed; a result is "
+    "recorded once; a dead letter after 5 lost workers",
+    "../docs/concepts/delivery.md",
+    fenced=True,
 )
 
 
@@ -36,10 +42,34 @@ def queue_names() -> list[str]:
 app = App(setup.redis, default_queue=QUEUE)
 
 
-@app.task
-async def noop(ctx: Context, value: int) -> int:
+async def async_noop(ctx: Context, value: int) -> int:
     tally.count()
     return value
+
+
+def plain_noop(ctx: Context, value: int) -> int:
+    tally.count()
+    return value
+
+
+def declared(queue: str) -> Any:
+    """The job `noop` of a queue, of the kind that is measured."""
+    names: dict[str, Any] = {"name": "noop" if queue == QUEUE else f"noop-{queue}", "queue": queue}
+    if setup.job == "async":
+        return app.task(**names)(async_noop)
+    if setup.job == "limited":
+        return app.task(**names, max_running=LIMIT)(async_noop)
+    names["run_in"] = setup.job
+    return app.task(**names)(plain_noop)
+
+
+jobs = [declared(queue) for queue in queue_names()]
+noop = jobs[0]
+
+
+@app.task
+async def keep(ctx: Context, text: str) -> str:
+    return text
 
 
 @app.task
@@ -47,29 +77,22 @@ async def hold(ctx: Context, label: str, seconds: float) -> str:
     return await ledger.hold(label, seconds)
 
 
-def plain_noop(ctx: Any, value: int) -> int:
-    tally.count()
-    return value
-
-
-def the_noop() -> Job:
-    if setup.job == "async":
-        return Job(name="noop", function=noop.function)
-    return Job(name="noop", function=plain_noop, run_in=setup.job)
+def level() -> int:
+    return logging.WARNING if setup.best else logging.INFO
 
 
 def work() -> None:
-    if not setup.best:
-        logging.basicConfig(level=logging.INFO)  # as the command does
-        run(app.worker(queue_names(), **setup.given("concurrency"))._run_with_signals)
-        return
-    quiet()
-    jobs = {"noop": the_noop(), "hold": hold.function}
-    worker = Worker(jobs, setup.redis, queue_names=queue_names(), **setup.given("concurrency"))
-    run(worker._run_with_signals)
+    logs.set_up(level(), "text")  # as the command does
+    run(app.worker(queue_names(), **setup.given("concurrency"))._run_with_signals)
 
 
-class TypedProducer:
+def start_words() -> list[str]:
+    target = "benchmarks.harness.adapters.identtqueue:app"
+    words = [sys.executable, "-m", "identtqueue", "worker", target, "--queue", QUEUE]
+    return [*words, *setup.option("--concurrency")]
+
+
+class Producer:
     """Follow the README's example."""
 
     async def open(self) -> None:
@@ -82,7 +105,20 @@ class TypedProducer:
         return await noop.enqueue(value)
 
     async def enqueue_many(self, values: range) -> None:
-        await app.enqueue_many([noop.call(value) for value in values])
+        await app.enqueue_many([jobs[value % len(jobs)].call(value) for value in values])
+
+    async def enqueue_text(self, text: str) -> Any:
+        return await keep.enqueue(text)
+
+    async def enqueue_later(self, value: int, delay_seconds: float) -> Any:
+        return await noop.options(delay_seconds=delay_seconds).enqueue(value)
+
+    async def enqueue_ids(self, values: range) -> list[str]:
+        handles = await app.enqueue_many([noop.call(value) for value in values])
+        return [handle.task_id for handle in handles]
+
+    async def cancel(self, task_id: str) -> None:
+        assert await noop.handle(task_id).cancel()
 
     async def result(self, task: Any) -> int:
         return await task.result(30)
@@ -94,40 +130,6 @@ class TypedProducer:
         return _outcome(await app.client.get_status(task_id))
 
 
-class LowLevelProducer:
-    """The level below, for many queues too."""
-
-    async def open(self) -> None:
-        quiet()
-        self.client = Client(setup.redis)
-        await self.client.connect()
-        self.queues = queue_names()
-
-    async def close(self) -> None:
-        await self.client.close()
-
-    async def enqueue(self, value: int) -> str:
-        return await self.client.enqueue_job(QUEUE, "noop", value)
-
-    async def enqueue_many(self, values: range) -> None:
-        queues = self.queues
-        await self.client.submit_many(
-            Submission(queues[value % len(queues)], "noop", (value,)) for value in values
-        )
-
-    async def result(self, task_id: str) -> int:
-        return await self.client.wait_for_result(task_id, 30)
-
-    async def enqueue_hold(self, label: str, seconds: float) -> str:
-        return await self.client.enqueue_job(QUEUE, "hold", label, seconds)
-
-    async def outcome(self, task_id: str) -> str | None:
-        return _outcome(await self.client.get_status(task_id))
-
-
-Producer = LowLevelProducer if setup.best else TypedProducer
-
-
 def _outcome(state: State | None) -> str | None:
     if state is None or not state.ended:
         return None
@@ -135,18 +137,16 @@ def _outcome(state: State | None) -> str | None:
 
 
 class BlockingProducer:
-    """The same with the blocking client."""
+    """The same from code without an event loop."""
 
     def open(self) -> None:
-        logging.disable(logging.INFO)
-        self.client = SyncClient(setup.redis)
-        self.client.connect()
+        pass
 
     def close(self) -> None:
-        self.client.close()
+        app.sync_client.close()
 
-    def enqueue(self, value: int) -> str:
-        return self.client.enqueue_job(QUEUE, "noop", value)
+    def enqueue(self, value: int) -> Any:
+        return noop.enqueue_sync(value)
 
-    def result(self, task_id: str) -> int:
-        return self.client.wait_for_result(task_id, 30)
+    def result(self, task: Any) -> int:
+        return task.result(30)

@@ -24,6 +24,7 @@ from benchmarks.harness.adapters.base import (
 )
 
 promise = Promise(
+    "at most once",
     "recorded as failed at the next maintenance, every 600 s, unless it has retries",
     "https://python-rq.org/docs/job_registries/",
     {

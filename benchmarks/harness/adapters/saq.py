@@ -26,6 +26,7 @@ POLL_SECONDS = 0.001
 API = "https://saq-py.readthedocs.io/en/latest/autoapi/saq"
 
 promise = Promise(
+    "at most once",
     "a job past its `timeout` (10 s) is swept, every 60 s: aborted, unless it has `retries` left",
     f"{API}/job/index.html",
     {

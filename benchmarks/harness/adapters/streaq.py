@@ -23,6 +23,7 @@ from benchmarks.harness.adapters.base import (
 PAGE = "https://streaq.readthedocs.io/en/latest/api/worker.html"
 
 promise = Promise(
+    "at least once",
     "at least once; tasks of a dead worker are enqueued again after 60 s",
     PAGE,
     {f"idle_timeout={SILENCE_SECONDS}": PAGE, f"grace_period={GRACE_SECONDS}": PAGE},

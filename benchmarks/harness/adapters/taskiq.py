@@ -31,6 +31,7 @@ CHECK_SECONDS = 0.01
 PAGE = "https://github.com/taskiq-python/taskiq-redis"
 
 promise = Promise(
+    "at least once",
     "at least once; claimed again by the next new message after 600 s",
     PAGE,
     {
