@@ -35,8 +35,15 @@ def work(bench: Bench, case: Case, number: int) -> Numbers:
     return numbers
 
 
-def scaling(bench: Bench, case: Case, number: int) -> Numbers:
-    """As `work`, for idenTTqueue: nobody starts before all worker processes are there."""
+def scaling(bench: Bench, case: Case, number: int, *, warm: int = 0) -> Numbers:
+    """As `work`, for idenTTqueue: nobody starts before all worker processes are there.
+
+    Args:
+        bench: the server.
+        case: how ours runs.
+        number: of tasks.
+        warm: so many of them run before the rate counts: where jobs have processes to start.
+    """
     tally = bench.fresh()
     bench.ask(case, tally, "fill", number)
     with BlockingAdmin(bench.server.address, actor="bench") as admin:
@@ -44,7 +51,8 @@ def scaling(bench: Bench, case: Case, number: int) -> Numbers:
         with bench.workers(case, tally) as pids:
             wait_for_workers(admin, case.processes)
             admin.resume(QUEUE)
-            return _observe(bench, pids, tally, number)
+            numbers = _observe(bench, pids, tally, number)
+    return numbers | {"per_second": span(tally, warm).rate}
 
 
 def wait_for_workers(admin: BlockingAdmin, number: int) -> None:

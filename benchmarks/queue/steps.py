@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, get_args
 
 from benchmarks.harness.cases import Case, as_shown, at_best, defaults
@@ -73,6 +75,12 @@ class Steps:
 
     def scaling(self, case: Case, name: str, number: int) -> Step:
         return Step(OURS.name, name, lambda: measures.scaling(self.bench, case, number))
+
+    def processes(self, case: Case, number: int) -> Step:
+        """Jobs in processes: two processes per CPU, since such jobs keep a CPU busy."""
+        case = replace(case, job="process", concurrency=2 * (os.cpu_count() or 1))
+        run = partial(measures.scaling, self.bench, case, number, warm=number // 4)
+        return Step(OURS.name, "process jobs", run)
 
     def callers(self, case: Case, role: str, ways: int, number: int) -> Step:
         name = f"{'blocking' if role.startswith('blocking') else 'asyncio'} callers {ways}"
@@ -162,7 +170,7 @@ def of_ours(bench: Bench, mode: Mode, rates: dict[str, Rates]) -> Iterator[Step]
             yield steps.scaling(replace(case, processes=count), f"processes {count}", number)
         for count in mode.queues:
             yield steps.scaling(replace(case, queues=count), f"queues {count}", number)
-        yield steps.scaling(replace(case, job="process"), "process jobs", number // 5)
+        yield steps.processes(case, number // 4)
         for ways in (1, 8):
             yield steps.callers(case, "single", ways, few)
             yield steps.callers(case, "blocking-single", ways, few)
