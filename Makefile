@@ -95,7 +95,7 @@ demo: ## the main job on this machine: documents in, text out, a worker killed o
 demo-cluster: setup cluster-up ## the same on a real cluster
 	@$(CLUSTER)/exec.sh $(PY) examples/document-ocr/demo.py --cluster
 
-bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 3 minutes)
+bench: setup ## idenTTqueue beside its peers (BENCH=--quick: below 4 minutes; BENCH=--targets: below 20)
 	$(PY) -m benchmarks.queue.run $(BENCH)
 
 bench-acts: setup ## acts on a million pending tasks and 100,000 dead letters: their speed, the longest call
