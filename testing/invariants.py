@@ -66,18 +66,20 @@ def _plain(kind: bytes, value: Any) -> Any:
 
 
 def without_dead(seen: Snapshot, queue: str) -> Snapshot:
-    """Leave out kept answers, and cancelled ids in lists, which any script may remove."""
+    """Leave out what expires by itself, and cancelled ids in lists, which any script may remove."""
     k = queue_keys(queue)
     lists = {k.held_prefix + job: ids for job, ids in held_tasks(seen, queue).items()}
     lists[k.pending] = pending_tasks(seen, queue)
     changed = {key: replace(seen[key], value=ids) for key, ids in lists.items() if ids}
-    dead = (k.tombstones, k.pending, k.held_prefix, k.answer_prefix)
+    dead = (k.tombstones, k.pending, k.held_prefix, k.answer_prefix, k.promoted)
     return {key: entry for key, entry in seen.items() if not key.startswith(dead)} | changed
 
 
 _KINDS: Final = {
     "pending": "list",
     "wake": "list",
+    "alarm": "string",
+    "promoted": "string",
     "inflight": "list",
     "scheduled": "zset",
     "expiring": "zset",

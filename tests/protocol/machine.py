@@ -118,6 +118,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.reports: list[tuple[str, str, int]] = []  # worker, id, attempt: all ever claimed
         self.times_due = 0
         self.times_reported = 0
+        self.missed = False
+        """Whether only upkeep or a claim notices now that nobody looks for the next due task."""
         self.seen = self.bench.snapshot()
         # In the middle of things, where all the scripts have something to do: one worker knows of
         # no limits, and of the tasks that the other one meets some are held.
@@ -229,6 +231,21 @@ class QueueMachine(RuleBasedStateMachine):
         # paused. (For suspects, upkeep pushes it again, as a busy worker may have taken it.)
         startable = model.pending or Due.NOW in model.blocked.values()
         assert k.wake in seen or not startable or model.paused
+
+    @invariant()
+    def somebody_looks_for_the_next_due_task(self) -> None:
+        """A worker has the alarm, or the token makes one look. Both may be lost, but not unseen."""
+        assert self.bench.keys.wake in self.seen or self.missed or not self.unattended()
+
+    def unattended(self) -> bool:
+        """Return whether no worker has promised to look in time for the next due task."""
+        value, k = self.value, self.bench.keys
+        scheduled, blocked = value(k.scheduled, {}), value(k.blocked, {})
+        due = min(
+            [*scheduled.values(), *(ms for ms in blocked.values() if ms != float("inf"))] or [0]
+        )
+        now = self.bench.now_ms()
+        return due > now and not now < int(value(k.alarm, 0)) <= due
 
     @invariant()
     def limits_are_as_the_model_has_them(self) -> None:
@@ -367,6 +384,7 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version
         due = sorted((score, job) for job, score in self.value(self.bench.keys.blocked, {}).items())
         waiting = bool(self.model.suspects) and self.model.next_suspect() is None
+        alarm_ms = int(self.value(self.bench.keys.alarm, 0))
         asked = set(self.model.shelves)
         startable = self.model.startable_jobs()
         jobs = [job for _, job in due if job in startable]
@@ -376,6 +394,7 @@ class QueueMachine(RuleBasedStateMachine):
             left += len(self.model.suspects)
         if status is Claim.OK and not left and self.bench.keys.wake in self.seen:
             self.model.version += 1  # a token with nothing behind it (cancelled) is taken away
+        self.model.version += status is Claim.OK  # it may get the alarm
         claimed = self.call(
             claiming.claim(self.bench.queue, worker, limit, idle=idle, shelves=shelves), version
         )
@@ -401,14 +420,22 @@ class QueueMachine(RuleBasedStateMachine):
             )
             timed = self.model.scheduled or Due.TIME in self.model.blocked.values()
             timed = timed or (waiting and self.model.next_suspect() is None)
-            assert (claimed.next_due_ms is None) == (not timed)
+            if claimed.next_due_ms is None:
+                assert not timed or alarm_ms
+            else:
+                assert timed
+                assert int(self.value(self.bench.keys.alarm, 0)) == claimed.alarm_ms
+        self.missed = status is not Claim.OK and (status is Claim.PAUSED or self.missed)
         self.reports += ((worker, task_id, number) for task_id, number in expected)
         return status
 
     @precondition(lambda self: self.known_workers)
     @rule(which=SOME, limit=st.integers(1, 4))
     def wake_up(self, which: int, limit: int) -> None:
-        """Have an idle worker take the token, and claim or pass it on."""
+        """Have an idle worker take the token, and claim or pass it on.
+
+        While the queue is paused, the token is gone, and so is an alarm whose time comes then.
+        """
         if self.bench.raw.lpop(self.bench.keys.wake) is None:
             return
         self.seen = self.bench.snapshot()
@@ -416,9 +443,13 @@ class QueueMachine(RuleBasedStateMachine):
         if status in (Claim.LOST, Claim.DRAINING):
             self.pass_on()
 
-    @rule()
-    def pass_on(self) -> None:
-        startable = self.call(claiming.wake(self.bench.queue), version=-1)
+    @rule(promised=st.booleans())
+    def pass_on(self, promised: bool = False) -> None:
+        """Wake another worker. One that has the alarm takes its promise back."""
+        alarm_ms = int(self.value(self.bench.keys.alarm, 0)) if promised else 0
+        startable = self.call(claiming.wake(self.bench.queue, alarm_ms), version=-1)
+        assert not promised or self.bench.keys.alarm not in self.seen
+        self.missed = False
         model = self.model
         expected = len(model.pending) + len(model.suspects) + len(model.startable_jobs())
         assert startable == expected
@@ -533,8 +564,11 @@ class QueueMachine(RuleBasedStateMachine):
         version = self.model.version - len(shelves)
         expected = self.model.promote(limit)
         self.model.served |= set(shelves) & set(self.model.shelves)
+        if self.bench.keys.wake not in self.seen:
+            version = -1  # it may push the token
         call = scheduling.promote(self.bench.queue, limit, serves=shelves)
         promoted = self.call(call, version)
+        self.missed = False
         assert promoted.moved == expected
         assert (promoted.next_due_ms is None) == (not self.model.scheduled)
 
@@ -625,6 +659,7 @@ class QueueMachine(RuleBasedStateMachine):
             fields["expires_at"] = b"%d" % (self.bench.now_ms() + LATER_MS)
         version = self.model.version
         expected = self.model.receive(task_id, job, unique, origin)
+        self.missed = True  # nobody is woken for a moved task before its mover lets it start
         assert self.call(moving.receive(self.bench.queue, {task_id: fields}), version) == [expected]
 
     @rule(name=NAMES)
@@ -756,12 +791,19 @@ class QueueMachine(RuleBasedStateMachine):
         self.model.due.append(task_id)
         self.times_due += 1
         self.bench.raw.zadd(self.bench.keys.scheduled, {task_id: self.times_due})
-        self.seen = self.bench.snapshot()
+        self.miss_the_alarm()
 
     @rule(job=st.sampled_from(["capped", "paced"]))
     def pass_time(self, job: str) -> None:
         self.bench.pass_time(job)
         self.model.pass_time(job)
+        self.miss_the_alarm()
+
+    @rule()
+    def miss_the_alarm(self) -> None:
+        """Let the time of the alarm pass without a look: its worker has died, or looks late."""
+        self.bench.raw.delete(self.bench.keys.alarm)
+        self.missed = True
         self.seen = self.bench.snapshot()
 
     @precondition(lambda self: self.model.suspects)

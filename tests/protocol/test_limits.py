@@ -64,6 +64,7 @@ def test_everything_that_a_claim_at_its_limits_writes(bench: Bench) -> None:
     running = {"state": "running", "enqueued_at": TIME, "started_at": TIME}
     running |= {"owner": "w", "attempt": 1}
     assert bench.dump() == {
+        "alarm (expires)": TIME,
         "inflight:w": ["a", "c"],
         "held:one": ["b"],
         "held:hourly": ["d"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from identtqueue.limits import JobLimits, RateLimit
 from identtqueue.protocol.answers import Lease
 from identtqueue.protocol.calls import (
     acting,
@@ -11,7 +12,9 @@ from identtqueue.protocol.calls import (
     recovering,
     registry,
     reporting,
+    scheduling,
 )
+from identtqueue.task import Failure
 from protocol.bench import FAILURE, LEASE_MS, TIME, Bench
 
 LATER_MS = 3_600_000
@@ -207,6 +210,97 @@ def test_wake_rings_only_for_pending_tasks_and_only_once(bench: Bench) -> None:
     bench.take_token()
     assert bench.run(claiming.wake(bench.queue)) == 2
     assert bench.token()
+
+
+# --- the alarm ---
+
+
+def alarm_of(bench: Bench, worker: str) -> int | None:
+    """Have a worker claim nothing, and return when it must look again."""
+    return bench.run(claiming.claim(bench.queue, worker, 0)).next_due_ms
+
+
+def test_only_one_worker_is_to_look_when_the_next_task_becomes_due(bench: Bench) -> None:
+    bench.register("w1", "w2")
+    bench.enqueue("a", delay=LATER_MS)
+    first = bench.run(claiming.claim(bench.queue, "w1", 1))
+    assert first.next_due_ms is not None
+    assert first.alarm_ms == bench.raw.zscore(bench.keys.scheduled, bench.id("a"))
+    assert alarm_of(bench, "w2") is None
+    assert alarm_of(bench, "w1") is None  # it knows
+
+
+def test_a_worker_that_learns_of_an_earlier_task_looks_as_well(bench: Bench) -> None:
+    bench.register("w1", "w2")
+    bench.enqueue("a", delay=LATER_MS)
+    assert alarm_of(bench, "w1")
+    bench.enqueue("later", delay=2 * LATER_MS)
+    assert alarm_of(bench, "w2") is None
+    bench.enqueue("sooner", delay=LATER_MS // 2)
+    assert (alarm_of(bench, "w2") or 0) <= LATER_MS // 2
+    assert alarm_of(bench, "w1") is None
+
+
+def test_a_look_comes_not_before_a_held_task_may_start(bench: Bench) -> None:
+    """The time of a rate limit is a fraction of a ms. A worker that is early would look twice."""
+    limit = RateLimit(3, 3600)
+    bench.register("w", job=JobLimits(rate_limit=limit))
+    bench.enqueue("a", "b")
+    claimed = bench.run(claiming.claim(bench.queue, "w", 2))
+    due = bench.raw.zscore(bench.keys.blocked, "job")
+    assert due <= claimed.alarm_ms < due + 1
+
+
+def test_who_takes_its_promise_back_wakes_another_worker(bench: Bench) -> None:
+    bench.register("w1", "w2")
+    bench.enqueue("a", delay=LATER_MS)
+    bench.take_token()
+    claimed = bench.run(claiming.claim(bench.queue, "w1", 1))
+    assert not bench.token()
+    bench.run(claiming.wake(bench.queue, claimed.alarm_ms - 1))  # of another time: not its own
+    assert not bench.token()
+    bench.run(claiming.wake(bench.queue, claimed.alarm_ms))
+    bench.take_token()
+    assert alarm_of(bench, "w2")
+
+
+def test_upkeep_finds_that_nobody_looks(bench: Bench) -> None:
+    bench.register("w1", "w2")
+    bench.enqueue("a", "b", delay=LATER_MS)
+    bench.take_token()
+    assert alarm_of(bench, "w1")
+    bench.run(scheduling.promote(bench.queue))
+    assert not bench.token()
+    bench.raw.set(bench.keys.alarm, bench.now_ms() - 1)  # that time has passed: w1 is dead
+    bench.run(scheduling.promote(bench.queue))
+    bench.take_token()
+    assert alarm_of(bench, "w2")
+    bench.fall_due("a")  # w2 dies, too
+    bench.run(scheduling.promote(bench.queue))
+    bench.take_token()
+
+
+def test_upkeep_replaces_a_token_whose_taker_has_died(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.take_token()
+    bench.run(scheduling.promote(bench.queue))
+    assert bench.token()
+
+
+def test_other_workers_see_that_upkeep_was_there(bench: Bench) -> None:
+    assert bench.run(scheduling.promoted_at(bench.queue)) == 0
+    now_ms = bench.run(scheduling.promote(bench.queue)).now_ms
+    assert bench.run(scheduling.promoted_at(bench.queue)) == now_ms
+    assert 0 < bench.raw.pttl(bench.keys.promoted) <= scheduling.PROMOTED_MS
+
+
+def test_each_worker_promotes_for_its_own_shelves(bench: Bench) -> None:
+    (attempt,) = bench.running("w", "a")
+    bench.run(scheduling.promote(bench.queue))
+    why = Failure("UnknownJob", "no such job")
+    bench.run(reporting.decline(bench.queue, "w", attempt.task_id, 1, "v1", why))
+    bench.run(scheduling.promote(bench.queue))
+    assert bench.run(scheduling.promoted_at(bench.queue)) == 0
 
 
 def test_resuming_rings_if_tasks_wait(bench: Bench) -> None:

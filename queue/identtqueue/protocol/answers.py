@@ -145,8 +145,10 @@ class Claimed(msgspec.Struct, frozen=True):
     Attributes:
         status: whether the worker may claim.
         attempts: the tasks that it got.
-        next_due_ms: time until the next scheduled task, or the next task held by a rate limit, may
-            start; None: there is none.
+        next_due_ms: time after which this worker must look again, because the next scheduled task,
+            or the next task held by a rate limit, may start then; None: there is none, or another
+            worker looks.
+        alarm_ms: Redis' time at that moment.
         pending: how many more tasks may start now (of held ones, one per job is counted).
         suspects: how many suspects wait for a worker that runs nothing else.
         hold_ms: the worker must start nothing for this time, or until it runs nothing and asks for
@@ -161,6 +163,7 @@ class Claimed(msgspec.Struct, frozen=True):
     suspects: int = 0
     hold_ms: int | None = None
     shelves: tuple[str, ...] = ()
+    alarm_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,6 +58,7 @@ class QueueKeys:
     """
 
     __slots__ = (
+        "alarm",
         "answer_prefix",
         "audit",
         "base",
@@ -83,6 +84,7 @@ class QueueKeys:
         "paused_jobs",
         "pending",
         "progress_prefix",
+        "promoted",
         "rates",
         "releases",
         "running_prefix",
@@ -107,7 +109,9 @@ class QueueKeys:
         # these. `tombstones:<job>` is the same for `held:<job>`
         self.tombstones = base + "tombstones"
         self.wake = base + "wake"  # LIST of at most one token; idle workers block on it
+        self.alarm = base + "alarm"  # STRING: when a worker looks for the next due task (ms)
         self.scheduled = base + "scheduled"  # ZSET id -> due time (ms)
+        self.promoted = base + "promoted"  # STRING: last promotion (ms), for 1.4 s
         self.dead = base + "dead"  # ZSET id -> time of death (ms)
         self.ended = base + "ended"  # LIST of `<ms> <id>`: recent ends, bounded, newest last
         self.workers = base + "workers"  # ZSET worker incarnation -> lease expiry (ms)

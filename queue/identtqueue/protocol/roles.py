@@ -53,14 +53,14 @@ SCRIPTS[Role.BRIDGE] = (*SCRIPTS[Role.WORKER], "await", *scripts.names(scripts.B
 
 _PLAIN: Final[dict[Role, tuple[str, ...]]] = {
     Role.PRODUCER: ("hmget",),
-    Role.WORKER: ("blpop", "hmget", "lrange", "zrangebyscore", "pubsub|numsub"),
+    Role.WORKER: ("blpop", "get", "hmget", "lrange", "zrangebyscore", "pubsub|numsub"),
     Role.OPERATOR: ("zrangebyscore", "pubsub|numsub"),
     Role.ADMIN: (
         *("hgetall", "hmget", "hstrlen", "lrange", "time", "zrevrange", "zrangebyscore"),
         "pubsub|numsub",
     ),
 }
-_PLAIN[Role.BRIDGE] = (*_PLAIN[Role.WORKER], "blmove", "zrange", "get", "lindex", "lpos")
+_PLAIN[Role.BRIDGE] = (*_PLAIN[Role.WORKER], "blmove", "zrange", "lindex", "lpos")
 
 
 def script_commands(role: Role) -> list[str]:

@@ -1,9 +1,11 @@
 """The fetch loop: waits for work, claims as many tasks as there are free slots, and starts them.
 
 An idle worker blocks in BLPOP on its queues' `wake` lists. A wake token only tells a worker to
-look; it is not a task. If one is lost (its worker dies right after taking it), no task is lost, and
-the delay is at most one block timeout. A worker never claims more than it can start, so
-LLEN(pending) is the true number of waiting tasks.
+look; it is not a task. If one is lost (its worker dies right after taking it), no task is lost: the
+next round of upkeep, of any worker, pushes another one. A worker never claims more than it can
+start, so LLEN(pending) is the true number of waiting tasks.
+
+One idle worker has an alarm for the next task that time lets start (`worker/alarms.py`).
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from identtqueue.transport.address import Topology
 from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
+from identtqueue.worker.alarms import Alarms
 from identtqueue.worker.draining import Draining
 from identtqueue.worker.isolation import ASK_SECONDS, Isolation
 from identtqueue.worker.obstacles import Obstacles
@@ -33,8 +36,7 @@ from identtqueue.worker.wake import Bells
 logger = logging.getLogger(__name__)
 
 BLOCK_SECONDS: Final = 5.0
-"""Longest time to block. It bounds how long a half-open connection or a lost token can go
-unnoticed."""
+"""Longest time to block. It bounds how long a half-open connection can go unnoticed."""
 
 FIRST_BACKOFF: Final = 3
 """Steps of the backoff that are skipped: an idle worker can wait half a second from the start."""
@@ -91,7 +93,8 @@ class Fetcher:
         self._on_refused = on_refused
         self._on_claim = on_claim
         self._loop = asyncio.get_running_loop()
-        self._next_due: dict[str, float] = {}  # queue -> loop time of its next scheduled task
+        self._alarms = Alarms(self._look_again)
+        self._blocked = False  # in BLPOP, with nothing to claim as far as is known
         self._bells = Bells(redis.settings, on_late=self._late)
         # In a cluster one node may be down while the others work. No claim waits for that node.
         in_cluster = redis.settings.topology is Topology.CLUSTER
@@ -128,6 +131,7 @@ class Fetcher:
                     if self._obstacles or self._draining:
                         await self._guarded(self.pass_on())
         finally:
+            await self._alarms.end()
             await self._bells.drop()
 
     async def _wait_out_drain(self) -> None:
@@ -185,8 +189,12 @@ class Fetcher:
         return not may_not and self._slots.free > 0
 
     async def pass_on(self) -> None:
-        """Wake another worker, because this one may have taken a token and will not act on it."""
-        await self._redis.run_all([claiming.wake(queue) for queue in self._queues])
+        """Wake another worker, because this one may have taken a token and will not act on it.
+
+        That worker also takes over the alarms of this one.
+        """
+        promised = [(queue, self._alarms.take_back(queue)) for queue in self._queues]
+        await self._redis.run_all([claiming.wake(*promise) for promise in promised])
 
     async def hand_on(self) -> None:
         """Leave nothing behind after the loop: release unknown tasks, and pass the token on."""
@@ -277,21 +285,37 @@ class Fetcher:
     def _note(self, queue: str, claimed: Claimed) -> None:
         """Note what a claim said of its queue."""
         now = self._loop.time()
-        if claimed.next_due_ms is None:
-            self._next_due.pop(queue, None)
-        else:
-            self._next_due[queue] = now + claimed.next_due_ms / 1000
+        if claimed.next_due_ms is not None:
+            self._alarms.set(queue, claimed.next_due_ms, claimed.alarm_ms)
         unasked = self._shelves.note(queue, claimed.shelves)  # new ones may have tasks to run here
         self._order.note(queue, len(claimed.attempts), claimed.pending + unasked)
         self._isolation.note(queue, claimed, now)
 
     async def _block(self) -> None:
-        """Sleep until a wake token arrives, a scheduled task falls due, or the time is over."""
-        rung = await self._bells.wait(self._order.to_block_on(), self._block_seconds())
+        """Sleep until a wake token arrives, or the time is over."""
+        seconds = ASK_SECONDS if self._isolation.any_known else BLOCK_SECONDS
+        self._blocked = True
+        try:
+            rung = await self._bells.wait(self._order.to_block_on(), seconds)
+        finally:
+            self._blocked = False
         if len(rung) == 1:
             self._order.rung(rung[0], self._loop.time())
-        else:
+        elif rung:
             self._order.look_everywhere()
+
+    async def _look_again(self, queue: str) -> None:
+        """Claim what has become due in a queue, or have another worker do it if this one is busy.
+
+        An error of Redis is no trouble: upkeep of any worker finds that nobody looks.
+        """
+        holding = self._isolation.holding(self._loop.time())
+        with contextlib.suppress(RedisError):
+            if not self._blocked or self._owned or holding or not self._can_start:
+                await self._redis.run(claiming.wake(queue))
+            elif refusal := await self._claim(queue, self._slots.free):
+                self._on_refused(refusal)
+                await self.pass_on()
 
     def _late(self, queue: str) -> None:
         """Handle a token that arrived while this worker was busy: look, or wake another worker."""
@@ -299,10 +323,3 @@ class Fetcher:
             self._order.look_everywhere()
         elif not self._redis.closed:
             self._redis.send(claiming.wake(queue), lambda _: None)
-
-    def _block_seconds(self) -> float:
-        longest = ASK_SECONDS if self._isolation.any_known else BLOCK_SECONDS
-        if not self._next_due:
-            return longest
-        left = min(self._next_due.values()) - self._loop.time()
-        return min(longest, max(claiming.SHORTEST_BLOCK_SECONDS, left))

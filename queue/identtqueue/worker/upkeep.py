@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS: Final = 2.0
 """Average time between rounds. Together with the lease it bounds how long the recovery of a lost
-worker's tasks takes. An idle fetcher promotes due tasks at once; upkeep does it when all workers
-are busy."""
+worker's tasks takes. An idle worker promotes due tasks at once; upkeep does it when all workers are
+busy, or when the one that was to do it has died."""
 
 RECOVERY_ROUNDS: Final = 100
 """How often one round of upkeep looks for lost workers in a queue, at most. Each look finds up to
@@ -139,20 +139,24 @@ class Upkeep:
     async def _promote(self) -> tuple[int, dict[str, Sequence[str]]]:
         """Promote due tasks in all queues, with several calls where many are due.
 
+        Queues in which another worker has just done so are left out.
+
         Returns:
-            The time of Redis in ms, and the shelves by queue.
+            The time of Redis in ms, at most `PROMOTED_MS` old; and the shelves by queue.
         """
-        now_ms, left = 0, list(self._queues)
+        done_ms = await self._redis.run_all(list(map(scheduling.promoted_at, self._queues)))
+        now_ms = max(done_ms)
+        left = [queue for queue, ms in zip(self._queues, done_ms, strict=True) if not ms]
         shelves: dict[str, Sequence[str]] = {}
         for _ in range(PROMOTIONS):
+            if not left:
+                break
             promoted = await self._redis.run_all(
                 [scheduling.promote(queue, serves=self._shelves.of(queue)) for queue in left]
             )
             now_ms = promoted[0].now_ms
             shelves |= {q: done.shelves for q, done in zip(left, promoted, strict=True)}
             left = [queue for queue, done in zip(left, promoted, strict=True) if done.more]
-            if not left:
-                break
         return now_ms, shelves
 
     async def _see_to_shelves(self, queue: str, names: Sequence[str]) -> None:

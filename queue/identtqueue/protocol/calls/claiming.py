@@ -76,6 +76,7 @@ def claim(
             k.paused_jobs,
             k.ended,
             k.meta,
+            k.alarm,
         ),
         (
             k.task_prefix,
@@ -107,16 +108,22 @@ def in_flight(queue: str, worker: str) -> Call[list[str]]:
     )
 
 
-def wake(queue: str) -> Call[int]:
-    """Wake another idle worker if tasks may start; the call returns their number.
+def wake(queue: str, promised_ms: int = 0) -> Call[int]:
+    """Wake another idle worker if tasks may start, or if none looks when the next one may.
 
-    They are counted as in `Claimed.pending`.
+    Args:
+        queue: name of the queue.
+        promised_ms: when the caller would have looked (`Claimed.alarm_ms`), and does not any more;
+            0: it has not promised to.
+
+    Returns:
+        A call that returns how many tasks may start, counted as in `Claimed.pending`.
     """
     k = queue_keys(queue)
     return Call(
         "wake",
-        (k.pending, k.wake, k.blocked, k.tombstones, k.suspects),
-        (k.task_prefix,),
+        (k.pending, k.wake, k.blocked, k.tombstones, k.suspects, k.scheduled, k.alarm),
+        (k.task_prefix, promised_ms),
         int,
     )
 
@@ -165,4 +172,5 @@ def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
         suspects=news.get(b"suspects", 0),
         hold_ms=news.get(b"hold"),
         shelves=tuple(name.decode() for name in news.get(b"shelves", ())),
+        alarm_ms=now + reply[1] if reply[1] >= 0 else 0,
     )

@@ -17,6 +17,10 @@ from identtqueue.protocol.keys import queue_keys
 PROMOTED_AT_ONCE: Final = 200
 """Upper bound for the due tasks that one call makes pending. Redis does nothing else meanwhile."""
 
+PROMOTED_MS: Final = 1_400
+"""How long after a promotion other workers need not promote. It is shorter than the shortest pause
+of one worker between two rounds of upkeep, so a worker on its own promotes in each."""
+
 SCHEDULE_KEPT_MS: Final = 30_000
 """How long a definition of a schedule stays valid after the last worker that has it was seen. Then
 an older definition may replace it. Workers plan their schedules three times as often."""
@@ -59,6 +63,8 @@ def promote(
             k.paused_jobs,
             k.ended,
             k.meta,
+            k.alarm,
+            k.promoted,
         ),
         (
             k.task_prefix,
@@ -70,9 +76,20 @@ def promote(
             k.held_prefix,
             EXPIRED,
             k.shelf_prefix,
+            PROMOTED_MS,
             *serves,
         ),
         _parse_promoted,
+    )
+
+
+def promoted_at(queue: str) -> Call[int]:
+    """Ask when `promote` ran last, in Redis' time; 0: longer than `PROMOTED_MS` ago.
+
+    It is also 0 while the queue has shelves, because each worker must promote for its own.
+    """
+    return Call(
+        "GET", (queue_keys(queue).promoted,), (), lambda reply: int(reply or 0), is_script=False
     )
 
 

@@ -4,13 +4,14 @@
 -- it comes before the tasks in pending
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
---       15 expiring  16 shelves  17 served  18 cron  19 paused_jobs  20 ended  21 meta
+--       15 expiring  16 shelves  17 served  18 cron  19 paused_jobs  20 ended  21 meta  22 alarm
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 number: of tasks  5 doorbell  6 expired_error
 --       7 cancelled_error  8 held_prefix  9 running_prefix
 --       10 idle: whether the worker runs nothing, in any queue: 0|1  11 shelf_prefix
 --       12.. shelves from which it may be given tasks
--- Returns {"lost" | "draining" | "paused"}, or {"ok", ms until the next scheduled or held task may
---         start or -1, Redis time, number left that may start (of held ones: one per job), news,
+-- Returns {"lost" | "draining" | "paused"}, or {"ok", ms after which the worker must look again,
+--         because a scheduled or held task may start then, or -1 (see lib/alarm.lua), Redis time,
+--         number left that may start (of held ones: one per job), news,
 --         then per attempt: id, number, failures, losses, enqueued at, ms waited, payload}
 -- News  pairs, seldom any: "fence <id>", the fencing token of a task if it is not the Redis time;
 --       "suspects", their number; "alone", 1: the task is a suspect, and this worker must run
@@ -22,6 +23,7 @@
 -- include lib/expiry.lua
 -- include lib/begin.lua
 -- include lib/take.lua
+-- include lib/alarm.lua
 if tonumber(redis.call('ZSCORE', workers, worker) or 0) == 0 then return {'lost'} end
 if redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
 -- Most queues have no pauses, no limits, no suspects, no shelves and no tombstones. For them a
@@ -92,5 +94,5 @@ if special then left, next_due = so_far.special.count_left(at, now, next_due, le
 else left = redis.call('LLEN', pending) end
 if left == 0 then redis.call('DEL', wake) else ring(pending, wake, doorbell, left) end
 -- No worker is woken for the tasks on shelves: it could be one that declines them.
-reply[2], reply[4] = next_due, left + on_shelves
+reply[2], reply[4] = attend(alarm, now, next_due), left + on_shelves
 return reply

@@ -4,11 +4,12 @@
 -- that
 -- KEYS  1 scheduled  2 pending  3 wake  4 dead  5 blocked  6 limits  7 rates
 --       8 tombstones  9 suspects  10 expiring  11 stats  12 shelves  13 served
---       14 cron  15 paused_jobs  16 ended  17 meta
+--       14 cron  15 paused_jobs  16 ended  17 meta  18 alarm  19 promoted
 -- ARGV  1 task_prefix  2 doorbell  3 number: of tasks, at most
 --       4 dead_ttl_ms: how long dead letters are kept  5 running_prefix  6 unique_prefix
 --       7 held_prefix  8 expired_error  9 shelf_prefix
---       10.. shelves from which the caller may run tasks
+--       10 promoted_ms: how long other workers need not do the same
+--       11.. shelves from which the caller may run tasks
 -- Returns {number moved, ms until the next is due or -1, Redis time in ms, 1 if due work is left,
 --         else 0, names of shelves}
 -- include lib/now.lua
@@ -20,6 +21,8 @@
 -- include lib/sweep.lua
 -- include lib/expire.lua
 -- include lib/recent.lua
+-- include lib/alarm.lua
+-- include lib/tombstones.lua
 local now, most = now_ms(), tonumber(number)
 local at = {pending = pending, scheduled = scheduled, wake = wake, blocked = blocked,
   limits = limits, rates = rates, tombstones = tombstones, expiring = expiring, stats = stats,
@@ -43,12 +46,17 @@ if #old > 0 then redis.call('ZREM', dead, unpack(old)) end
 block_paused(at, now)
 forget_ends(ended, meta, now)
 unblock(at, now)
-if redis.call('EXISTS', suspects) == 1 or due_held(blocked, now) > 0 then wake_one(wake) end
+-- A worker that has taken the token, or was to look when the next task is due, may have died.
+local startable, next_start = due_held(blocked, now, next_due,
+  living(pending, tombstones, task_prefix) + redis.call('LLEN', suspects))
+if startable > 0 or is_unattended(alarm, now, next_start) then wake_one(wake) end
 for i = LIST_START, #ARGV do
   redis.call('HDEL', served, ARGV[i])  -- first: it is allowed at maxmemory
   if redis.call('HEXISTS', shelves, ARGV[i]) == 1 then
     redis.call('HSET', served, ARGV[i], now)
   end
 end
+redis.call('DEL', promoted)  -- first: it is allowed at maxmemory
+if redis.call('EXISTS', shelves) == 0 then redis.call('SET', promoted, now, 'PX', promoted_ms) end
 local more = #due >= most or #expired == 100 or #old == 500
 return {#due, next_due, now, more and 1 or 0, shelf_names(shelves)}
