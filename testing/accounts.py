@@ -14,7 +14,7 @@ from testing.waiting import LONG_SECONDS
 
 KEPT = (
     *("stats", "meta", "dead", "task", "limits", "rates", "answer"),
-    *("jobs", "enqueued", "minute", "hour", "ended", "audit"),
+    *("jobs", "enqueued", "minute", "hour", "ended", "audit", "promoted"),
 )
 """Keys that a queue without tasks and workers may have. Kept answers serve repeated calls."""
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from identtqueue import TaskFailed
+from identtqueue import TaskFailed, TaskOptions
+from identtqueue.protocol.keys import queue_keys
 from testing.faults.stage import Stage, scenario
 from testing.memory import MemoryLimit, MemoryLimitUnavailable
 from testing.processes import LEASE_SECONDS, WorkerProcess
@@ -101,6 +102,22 @@ async def test_stopped_past_its_lease_while_it_is_idle(stage: Stage) -> None:
     zombie.send(signal.SIGCONT)
     await zombie.registered(times=2)
     await stage.enqueue_many(4, "journal")
+    await stage.settled(repeats=0)
+
+
+@scenario()
+async def test_killed_while_it_waits_for_the_next_due_task(stage: Stage) -> None:
+    """It alone was to look then. Upkeep of its peer finds that nobody does."""
+    victim = await stage.worker().started()
+    task_id = await stage.enqueue("journal", task_options=TaskOptions(delay_seconds=8))
+    alarm = queue_keys(stage.queue).alarm
+    with stage.server.client() as raw:
+        await eventually(lambda: raw.exists(alarm), "the victim has the alarm")
+        victim.send(signal.SIGSTOP)  # however long its peer takes to start
+        peer = await stage.worker().started()
+        await victim.kill()
+        await eventually(stage.recorded, "the peer has run it")
+    assert (await stage.admin.task(task_id)).owner == await peer.registered()
     await stage.settled(repeats=0)
 
 

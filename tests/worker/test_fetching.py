@@ -258,6 +258,64 @@ async def test_a_delayed_task_is_not_late(client: Client, serve: Serve, queue: s
         assert 0 <= late < 2500, "a block of the fetcher would be 5 s"
 
 
+async def test_one_of_many_idle_workers_looks_when_a_task_becomes_due(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    async def job(_ctx):
+        pass
+
+    workers = [await serve({"job": job}) for _ in range(10)]
+    options = [TaskOptions(delay_seconds=1 + number / 20) for number in range(10)]
+    receipts = await client.submit_many(
+        Submission(queue, "job", options=option) for option in options
+    )
+    await client.wait_many([receipt.task_id for receipt in receipts], 30)
+    claims = sum(sum(worker.counters.claimed[queue].counts) for worker in workers)
+    # Each worker claims once at its start. An alarm wakes one worker, or makes it wake another.
+    assert len(workers) < claims <= 2 * (len(receipts) + len(workers))
+
+
+async def test_a_busy_worker_has_another_one_claim_what_becomes_due(
+    client: Client, serve: Serve, raw: redis.Redis, queue: str
+) -> None:
+    """The first worker gets the alarm, and then a task that takes its only slot."""
+    go = asyncio.Event()
+
+    async def job(_ctx):
+        await go.wait()
+
+    await serve({"job": job}, concurrency=1)
+    options = TaskOptions(delay_seconds=1)
+    due = await client.enqueue_job(queue, "job", task_options=options)
+    await eventually(lambda: raw.exists(f"idtq:{{{queue}}}:alarm"), "it has the alarm")
+    first = await client.enqueue_job(queue, "job")
+    await eventually(lambda: _is(client, first, State.RUNNING), "its slot is taken")
+    await serve({"job": job}, concurrency=1)
+    await eventually(lambda: _is(client, due, State.RUNNING), "the other one runs it")
+    go.set()
+    await client.wait_many([first, due], 30)
+
+
+async def test_a_worker_that_stops_passes_its_alarm_on(
+    client: Client, raw: redis.Redis, redis_server: RedisServer, serve: Serve, queue: str
+) -> None:
+    async def job(_ctx):
+        pass
+
+    leaver = Worker({"job": job}, redis_server.address, queue)
+    serving = asyncio.create_task(leaver.serve())
+    options = TaskOptions(delay_seconds=3600)
+    task_id = await client.enqueue_job(queue, "job", task_options=options)
+    alarm = f"idtq:{{{queue}}}:alarm"
+    await eventually(lambda: raw.exists(alarm), "it has the alarm")
+    leaver.stop()
+    await serving
+    assert not raw.exists(alarm)
+    await serve({"job": job})
+    await eventually(lambda: raw.exists(alarm), "the next one has it")
+    await client.cancel(task_id)
+
+
 @pytest.mark.slow
 async def test_due_tasks_are_promoted_while_all_slots_are_taken(
     client: Client, serve: Serve, queue: str
