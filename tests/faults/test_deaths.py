@@ -118,6 +118,7 @@ async def test_killed_while_it_waits_for_the_next_due_task(stage: Stage) -> None
         await victim.kill()
         await eventually(stage.recorded, "the peer has run it")
     assert (await stage.admin.task(task_id)).owner == await peer.registered()
+    await eventually(lambda: _only(stage, peer), "the victim's lease has run out")
     await stage.settled(repeats=0)
 
 

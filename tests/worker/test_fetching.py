@@ -272,7 +272,7 @@ async def test_one_of_many_idle_workers_looks_when_a_task_becomes_due(
     await client.wait_many([receipt.task_id for receipt in receipts], 30)
     claims = sum(sum(worker.counters.claimed[queue].counts) for worker in workers)
     # Each worker claims once at its start. An alarm wakes one worker, or makes it wake another.
-    assert len(workers) < claims <= 2 * (len(receipts) + len(workers))
+    assert claims <= 2 * (len(receipts) + len(workers)), "all of them would be 100 and more"
 
 
 async def test_a_busy_worker_has_another_one_claim_what_becomes_due(
