@@ -246,10 +246,11 @@ READS = {
     *("ZRANGEBYSCORE", "ZRANK", "ZSCORE"),
 }
 CHANGERS = (
-    *("end_task", "end_cancelled", "unqueue", "sweep", "begin", "ring", "vacate"),
+    *("end_task", "end_cancelled", "unqueue", "sweep", "begin_again", "ring", "vacate"),
     *("add_attempt", "end_one", "forget_ends", "note_ends"),
     *("admit", "serve_held", "put_back", "remove_tombstones", "make_room", "expire", "unblock"),
     *("serve_special", "take", "take_off", "promote", "withdraw", "plan", "count_claims"),
+    *("let_go", "promote_due"),
     *("add_up", "block_paused", "cancel_task", "forget_entries", "forget_past", "log_act"),
     *("set_options",),
     *("keep_options", "declare", "forget_jobs", "forget_worker"),

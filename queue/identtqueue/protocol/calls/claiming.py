@@ -141,6 +141,10 @@ def _parse_wake(queues: Mapping[str, str], reply: list[bytes] | None) -> str | N
     return queues[reply[0].decode()] if reply else None
 
 
+_FIRST: Final = (1, 0, 0)
+"""Number, failures and losses of a task's first attempt, of which the reply says nothing."""
+
+
 def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
     """Parse the answer to a claim."""
     status = Claim(reply[0])
@@ -149,20 +153,7 @@ def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
     now, pairs = reply[2], reply[4]
     news = dict(zip(pairs[::2], pairs[1::2], strict=True)) if pairs else _NO_NEWS
     attempts = tuple(
-        Attempt(
-            task_id=reply[i].decode(),
-            queue=queue,
-            number=reply[i + 1],
-            failures=int(reply[i + 2]),
-            losses=int(reply[i + 3]),
-            enqueued_at_ms=int(reply[i + 4]),
-            started_at_ms=now,
-            waited_ms=reply[i + 5],
-            payload=reply[i + 6],
-            fencing_token=news.get(b"fence " + reply[i], now) if news else now,
-            alone=b"alone" in news,
-        )
-        for i in range(5, len(reply), 7)
+        _parse_attempt(queue, now, news, *reply[i : i + 5]) for i in range(5, len(reply), 5)
     )
     return Claimed(
         status,
@@ -173,4 +164,42 @@ def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
         hold_ms=news.get(b"hold"),
         shelves=tuple(name.decode() for name in news.get(b"shelves", ())),
         alarm_ms=now + reply[1] if reply[1] >= 0 else 0,
+    )
+
+
+def _parse_attempt(
+    queue: str,
+    now: int,
+    news: Mapping[bytes, Any],
+    task_id: bytes,
+    payload: bytes,
+    enqueued_at: bytes,
+    pending_since: bytes | None,
+    later: list[int | bytes] | None,
+) -> Attempt:
+    """Parse what the answer to a claim says of one attempt.
+
+    Args:
+        queue: name of the queue.
+        now: Redis' time.
+        news: of all attempts.
+        task_id: its task.
+        payload: the envelope of the task.
+        enqueued_at: when the task was enqueued.
+        pending_since: since when it is pending; None: since then.
+        later: number of the attempt, failures and losses; None: it is the first one.
+    """
+    number, failures, losses = later or _FIRST
+    return Attempt(
+        task_id=task_id.decode(),
+        queue=queue,
+        number=int(number),
+        failures=int(failures),
+        losses=int(losses),
+        enqueued_at_ms=int(enqueued_at),
+        started_at_ms=now,
+        waited_ms=max(0, now - int(pending_since or enqueued_at)),
+        payload=payload,
+        fencing_token=news.get(b"fence " + task_id, now) if news else now,
+        alone=b"alone" in news,
     )

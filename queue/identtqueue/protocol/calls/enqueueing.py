@@ -84,8 +84,11 @@ _FIXED_ANSWERS: Final = {b"ok": Enqueued.OK, b"exists": Enqueued.EXISTS}
 """The answers to an enqueue that are one word. The third one, UNIQUE, carries an id."""
 
 
-def _parse_receipts(tasks: Sequence[NewTask], reply: list[bytes]) -> list[Receipt]:
-    """Parse the answers to an enqueue, one for each task."""
+def _parse_receipts(tasks: Sequence[NewTask], reply: bytes | list[bytes]) -> list[Receipt]:
+    """Parse the answer to an enqueue: one word if all tasks were accepted, else one for each."""
+    if isinstance(reply, bytes):
+        status = _FIXED_ANSWERS[reply]
+        return [Receipt(task.task_id, status) for task in tasks]
     replies.check_protocol(reply)
     return [_receipt(task, answer) for task, answer in zip(tasks, reply, strict=True)]
 

@@ -45,7 +45,7 @@ def finish(
         "finish",
         (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended),
         tuple(args),
-        _parse_acks,
+        lambda reply: _parse_finished(len(done), reply),
     )
 
 
@@ -264,6 +264,11 @@ def count(queue: str, worker: str, report: int, counts: Mapping[str, bytes]) -> 
 _ACKS: Final = {ack.value: ack for ack in Ack}
 """The members by value. One is looked up for each task, and the class would take ten times as
 long."""
+
+
+def _parse_finished(number: int, reply: bytes | list[bytes]) -> list[Ack]:
+    """Parse the answer to a batch of results: one word if all were recorded, else one for each."""
+    return [_ACKS[reply]] * number if isinstance(reply, bytes) else _parse_acks(reply)
 
 
 def _parse_acks(reply: list[bytes]) -> list[Ack]:

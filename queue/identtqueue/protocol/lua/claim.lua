@@ -11,41 +11,38 @@
 --       12.. shelves from which it may be given tasks
 -- Returns {"lost" | "draining" | "paused"}, or {"ok", ms after which the worker must look again,
 --         because a scheduled or held task may start then, or -1 (see lib/alarm.lua), Redis time,
---         number left that may start (of held ones: one per job), news,
---         then per attempt: id, number, failures, losses, enqueued at, ms waited, payload}
+--         number left that may start (of held ones: one per job), news, then per attempt: id,
+--         payload, enqueued at, since when it is pending if that differs, and unless it is the
+--         task's first one: {its number, failures, losses}}
 -- News  pairs, seldom any: "fence <id>", the fencing token of a task if it is not the Redis time;
 --       "suspects", their number; "alone", 1: the task is a suspect, and this worker must run
 --       nothing beside it; "hold", ms for which the worker must start nothing, so that it becomes
 --       idle and can take a suspect; "shelves", their names
--- include lib/now.lua
--- include lib/next_due.lua
+-- include lib/now_text.lua
 -- include lib/pending.lua
 -- include lib/expiry.lua
--- include lib/begin.lua
 -- include lib/take.lua
+-- include lib/count_claims.lua
 -- include lib/alarm.lua
 if tonumber(redis.call('ZSCORE', workers, worker) or 0) == 0 then return {'lost'} end
-if redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
--- Most queues have no pauses, no limits, no suspects, no shelves and no tombstones. For them a
--- claim costs only this one EXISTS, and the functions that only the other queues need are not made.
-local special = redis.call('EXISTS', paused, limits, blocked, tombstones, suspects, shelves,
-  paused_jobs) > 0 or ARGV[LIST_START]
+-- Most queues have no pauses, no limits, no suspects, no shelves, no tombstones and no worker that
+-- drains. For them a claim costs only this one EXISTS, and the functions that only the other queues
+-- need are not made.
+local special = redis.call('EXISTS', draining, paused, limits, blocked, tombstones, suspects,
+  shelves, paused_jobs) > 0 or ARGV[LIST_START]
+if special and redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
 if special and redis.call('EXISTS', paused) == 1 then return {'paused'} end
-
-local now, most = now_ms(), math.min(tonumber(number), 128)  -- Redis does nothing else meanwhile
-local due = redis.call('ZRANGEBYSCORE', scheduled, '-inf', now, 'LIMIT', 0, 100)
-if #due > 0 then
-  -- include lib/promote.lua
-  promote({pending = pending, scheduled = scheduled, tombstones = tombstones, wake = wake,
-    cron = cron, stats = stats, expiring = expiring, ended = ended, meta = meta,
-    task_prefix = task_prefix, unique_prefix = unique_prefix, doorbell = doorbell}, due, now)
+local most = math.min(tonumber(number), 128)  -- Redis does nothing else meanwhile
+local time, next_due, left, on_shelves = now_text(), -1, 0, 0
+local now = tonumber(time)
+if redis.call('ZCARD', scheduled) > 0 then
+  -- include lib/promote_due.lua
+  next_due = promote_due({pending = pending, scheduled = scheduled, tombstones = tombstones,
+    wake = wake, cron = cron, stats = stats, expiring = expiring, ended = ended, meta = meta,
+    task_prefix = task_prefix, unique_prefix = unique_prefix, doorbell = doorbell}, now)
 end
-local next_due, left, on_shelves = next_due_ms(scheduled, now), 0, 0
 local so_far = {inflight = inflight, looked = 0, claimed = 0, waited = 0, bytes = 0, news = {}}
-local reply = {'ok', next_due, now, left, so_far.news}
-local fields = {'state', 'attempt', 'failures', 'losses', 'enqueued_at', 'pending_since', 'payload',
-  'expires_at', 'ttl', 'cancel'}
-if special then fields[11], fields[12], fields[13] = 'function', 'slot', 'held' end
+local reply, n = {'ok', next_due, now, left, so_far.news}, 5
 local at = special and {pending = pending, inflight = inflight, workers = workers, wake = wake,
   isolating = isolating, limits = limits, blocked = blocked, rates = rates, tombstones = tombstones,
   suspects = suspects, draining = draining, shelves = shelves, served = served, worker = worker,
@@ -53,33 +50,36 @@ local at = special and {pending = pending, inflight = inflight, workers = worker
   running_prefix = running_prefix, held_prefix = held_prefix, offered = {unpack(ARGV, LIST_START)}}
 
 local function start(list, ids, i, dead)  -- false: the task does not start, or not now
-  local id, key, has = ids[i], task_prefix .. ids[i], so_far.special
-  local state, attempt, failures, losses, enqueued_at, since, payload, expires_at, ttl, cancel, job,
-    slot, held = unpack(redis.call('HMGET', key, unpack(fields)))
-  if state ~= 'pending' then return false end  -- cancelled; or its hash was removed by hand
-  if dead and has.lies_elsewhere(at, list, job, ids, i) then return false end
-  if slot then has.vacate(at.running_prefix, at.blocked, at.wake, key, id, slot) end
+  local id, key, has, job, held, before = ids[i], task_prefix .. ids[i], so_far.special
+  local state, attempt, enqueued_at, since, payload, expires_at = unpack(redis.call('HMGET', key,
+    'state', 'attempt', 'enqueued_at', 'pending_since', 'payload', 'expires_at'))
+  local here = state == 'pending'  -- else it was cancelled, or its hash was removed by hand
+  if here and has then here, job, held = has.look_at(at, list, key, ids, i, dead) end
+  if not here then return false end
   local expired = expires_at and has_expired(key, expires_at, attempt, now)
-  if expired or cancel then
+  if expired or attempt and redis.call('HEXISTS', key, 'cancel') == 1 then
     -- include lib/end_cancelled.lua
-    local reason = expired and expired_error or cancelled_error
     if expires_at then redis.call('ZREM', expiring, id) end
-    end_cancelled({unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta},
-      key, id, reason, now, ttl)
+    end_cancelled({unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta}, key,
+      id, expired and expired_error or cancelled_error, now, redis.call('HGET', key, 'ttl'))
     return false
   end
   if has and not has.admit(at, key, id, job, now) then return false end
-  local this = begin(key, id, worker, attempt, now, so_far.news)
+  if attempt then  -- it has started before
+    -- include lib/begin_again.lua
+    before = begin_again(id, key, attempt, now, so_far.news)
+  end
+  redis.call('HSET', key, 'state', 'running', 'attempt', before and before[1] or '1', 'owner',
+    worker, 'started_at', time)
   if expires_at then redis.call('ZREM', expiring, id) end
   if held then redis.call('HDEL', key, 'held') end
   -- A hash that was written by hand may lack its times. An error here would lose the popped ids.
-  enqueued_at, payload = enqueued_at or now, payload or ''
+  enqueued_at, payload = enqueued_at or time, payload or ''
   -- Redis' clock may step back.
-  local n, wait = #reply, math.max(0, now - tonumber(since or enqueued_at))
-  so_far.claimed, so_far.waited = so_far.claimed + 1, so_far.waited + wait
-  so_far.bytes = so_far.bytes + #payload
-  reply[n + 1], reply[n + 2], reply[n + 3], reply[n + 4] = id, this, failures or 0, losses or 0
-  reply[n + 5], reply[n + 6], reply[n + 7] = enqueued_at, wait, payload
+  so_far.waited = so_far.waited + math.max(0, now - (since or enqueued_at))
+  so_far.claimed, so_far.bytes, n = so_far.claimed + 1, so_far.bytes + #payload, n + 5
+  reply[n - 4], reply[n - 3], reply[n - 2] = id, payload, enqueued_at
+  reply[n - 1], reply[n] = since, before or false
   return true
 end
 

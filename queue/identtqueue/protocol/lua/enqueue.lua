@@ -8,70 +8,75 @@
 --       7.. per task: id, payload, function name, options (msgpack map, or empty)
 -- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); replace (the task replaces an
 --          ended one of the same id); tags (one a line); parent (id)
--- Returns per task, in order: "ok" | "exists" | "unique" .. the id that holds the key;
---         or {"protocol", the version found}
--- include lib/now.lua
--- include lib/pending.lua
--- include lib/once.lua
+-- Returns "ok" if all are accepted; else per task, in order: "ok" | "exists" | "unique" .. the id
+--         that holds the key; or {"protocol", the version found}
+-- include lib/now_text.lua
 local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
-local known = answer ~= '' and first_answer(answer)
-if known then return known end
-local now = now_ms()
-local length, queued, accepted, earliest = 0, 0, 0, false
-local by_job = {}  -- number of accepted tasks
+if answer ~= '' then
+  -- include lib/once.lua
+  local known = first_answer(answer)
+  if known then return known end
+end
+-- Most ids are new, and most queues have no cancelled tasks. One EXISTS says so for all tasks.
+local keys, single = {tombstones, task_prefix .. ARGV[LIST_START]}, #ARGV < LIST_START + 4
+for i = LIST_START + 4, #ARGV, 4 do keys[#keys + 1] = task_prefix .. ARGV[i] end
+local some_exist = redis.call('EXISTS', unpack(keys)) > 0
 local before = false  -- number of pending tasks; false: the length of the list
-if redis.call('EXISTS', tombstones) == 1 then
+if some_exist and redis.call('EXISTS', tombstones) == 1 then
   -- include lib/tombstones.lua
   before = living(pending, tombstones, task_prefix)
 end
-local replies = {}
+local now, ids, earliest, replies, accepted = now_text(), {}, false, {}, 0
+local written, by_job = not single and {}, {}  -- ids of this batch; number of accepted tasks
 
 for i = LIST_START, #ARGV, 4 do
   local id, payload, name, packed = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local key = task_prefix .. id
-  local state = redis.call('HGET', key, 'state')
-  local options = packed ~= '' and cmsgpack.unpack(packed) or {}
+  local key, due = task_prefix .. id, nil
+  local state = (some_exist or written and written[id]) and redis.call('HGET', key, 'state')
+  local options = packed ~= '' and cmsgpack.unpack(packed)
   local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
-  local exists = state and not (options.replace and ended)
-  local holder = not exists and options.unique
+  local exists = state and not (ended and options and options.replace)
+  local holder = not exists and options and options.unique
     and redis.call('GET', unique_prefix .. options.unique)
-  if exists then
-    replies[#replies + 1] = 'exists'
-  elseif holder then
-    replies[#replies + 1] = 'unique' .. holder
+  if exists then replies[#replies + 1] = 'exists'
+  elseif holder then replies[#replies + 1] = 'unique' .. holder
   else
     if state then
       -- include lib/make_room.lua
       make_room(dead, id, key)
     end
-    local due = options.at or (options.delay and now + options.delay) or 0
-    local is_due = due <= now
-    redis.call('HSET', key, 'state', is_due and 'pending' or 'scheduled', 'payload', payload,
-      'function', name, 'enqueued_at', now)
-    if is_due then
-      length = redis.call('RPUSH', pending, id)
-      queued = queued + 1
+    if options then due = options.at or options.delay and now + options.delay end
+    local new_state = due and due > tonumber(now) and 'scheduled' or 'pending'
+    redis.call('HSET', key, 'state', new_state, 'payload', payload, 'function', name,
+      'enqueued_at', now)
+    if new_state == 'pending' then ids[#ids + 1] = id
     else
       redis.call('ZADD', scheduled, due, id)
       earliest = earliest or redis.call('ZRANK', scheduled, id) == 0
     end
-    if packed ~= '' then
+    if options then
       -- include lib/keep_options.lua
       keep_options(key, id, options, now, expiring, unique_prefix)
     end
-    accepted = accepted + 1
-    by_job[name] = (by_job[name] or 0) + 1
+    if written then written[id] = true end
+    accepted, by_job[name] = accepted + 1, (by_job[name] or 0) + 1
     replies[#replies + 1] = 'ok'
   end
 end
+local reply = accepted == #replies and 'ok' or replies
 if accepted > 0 then
   -- include lib/count_enqueued.lua
-  redis.call('HINCRBY', stats, 'enqueued', accepted)
+  -- include lib/pending.lua
+  redis.call('HINCRBY', stats, 'enqueued', accepted == 1 and '1' or accepted)
   count_enqueued(minute_prefix, enqueued, by_job, now)
   if not protocol then redis.call('HSET', meta, 'protocol', version) end
+  local length = #ids > 0 and redis.call('RPUSH', pending, unpack(ids))
+  if length then ring(pending, wake, doorbell, before or length - #ids)
+  elseif earliest then ring_for_schedule(wake, doorbell) end
+  if answer ~= '' then
+    -- include lib/once.lua
+    remember(answer, reply)
+  end
 end
-if queued > 0 then ring(pending, wake, doorbell, before or length - queued)
-elseif earliest then ring_for_schedule(wake, doorbell) end
-if accepted > 0 and answer ~= '' then remember(answer, replies) end
-return replies
+return reply

@@ -4,35 +4,45 @@
 --       5 most_ends: how many recent ends are kept
 --       6 dropped: the ids whose arguments are not kept (msgpack list), or empty, or "*": all
 --       7.. triples: id, attempt, encoded result
--- Returns per attempt, in order: "ok" | "done" (a repeat) | "lost" | "missing"
--- include lib/now.lua
+-- Returns "ok" if all are recorded; else per attempt, in order: "ok" | "done" (a repeat) | "lost"
+--         | "missing"
+-- include lib/now_text.lua
 -- include lib/owned.lua
--- include lib/slots.lua
+-- include lib/let_go.lua
 -- include lib/end_task.lua
 -- include lib/recent.lua
-local now, finished, run_ms, acks, ends, drops = now_ms(), 0, 0, {}, {}, {}
+local time, run_ms, acks, ends, drops = now_text(), 0, {}, {}, {}
+local now = tonumber(time)
+local tasks, ids = {}, {}  -- of the attempts to record, by id; their ids, in order
 if dropped ~= '' and dropped ~= '*' then
   for _, id in ipairs(cmsgpack.unpack(dropped)) do drops[id] = true end
 end
 for i = LIST_START, #ARGV, 3 do
-  local id, attempt, result = ARGV[i], ARGV[i + 1], ARGV[i + 2]
-  local key = task_prefix .. id
-  local ack, task = owned(key, worker, attempt, 'succeeded')
-  if ack == 'ok' then
-    -- LREM first: it frees memory, so a full Redis can still record results.
-    redis.call('LREM', inflight, 1, id)
-    if task.slot then vacate(running_prefix, blocked, wake, key, id, task.slot) end
-    local ttl = task.ttl or 3600000
-    local kept = not drops[id] and dropped ~= '*'
-    end_task(key, id, 'succeeded', 'result', result, now, ttl, unique_prefix, task, kept)
-    ends[#ends + 1] = now .. ' ' .. id
-    finished, run_ms = finished + 1, run_ms + math.max(0, now - task.started_at)
-  end
+  local id, attempt = ARGV[i], ARGV[i + 1]
+  local ack, task = 'done', nil
+  if not tasks[id] then ack, task = owned(task_prefix .. id, worker, attempt, 'succeeded') end
+  if task then tasks[id], ids[#ids + 1] = task, id end
   acks[#acks + 1] = ack
 end
-if finished > 0 then
-  redis.call('HINCRBY', stats, 'succeeded', finished)
-  redis.call('HINCRBY', stats, 'run_ms', run_ms)
-  note_ends(ended, tonumber(most_ends), ends)
+if #ids == 0 then return acks end
+-- This comes first: it frees memory, so a full Redis can still record results.
+let_go(inflight, ids, tasks)
+for i, ack in ipairs(acks) do
+  local id, result = ARGV[LIST_START + 3 * i - 3], ARGV[LIST_START + 3 * i - 1]
+  local key, task = task_prefix .. id, tasks[id]
+  if ack == 'ok' then
+    if task.slot then
+      -- include lib/slots.lua
+      vacate(running_prefix, blocked, wake, key, id, task.slot)
+    end
+    local kept = not drops[id] and dropped ~= '*'
+    local ttl = task.ttl or '3600000'
+    end_task(key, id, 'succeeded', 'result', result, time, ttl, unique_prefix, task, kept)
+    ends[#ends + 1] = time .. ' ' .. id
+    run_ms = run_ms + math.max(0, now - task.started_at)
+  end
 end
-return acks
+redis.call('HINCRBY', stats, 'succeeded', #ids)
+redis.call('HINCRBY', stats, 'run_ms', run_ms)
+note_ends(ended, tonumber(most_ends), ends)
+return #ids == #acks and 'ok' or acks

@@ -2,10 +2,10 @@
 -- `by_job` has their number by job. It is one command a job, except for the job's first tasks in a
 -- minute.
 local function count_enqueued(minute_prefix, enqueued, by_job, now)
-  local hash = minute_prefix .. math.floor(now / 60000)
+  local hash = minute_prefix .. string.format('%d', now / 60000)
   for job, number in pairs(by_job) do
     local field = 'e:' .. job
-    if redis.call('HINCRBY', hash, field, number) == number then
+    if redis.call('HINCRBY', hash, field, number == 1 and '1' or number) == number then
       if redis.call('HINCRBY', hash, 'jobs', 1) > 2000 then
         redis.call('HDEL', hash, field)
         redis.call('HINCRBY', hash, 'e:(other)', number)

@@ -17,9 +17,18 @@ local function count_left(at, now, next_due, left)
   return sum + living(at.pending, at.tombstones, at.task_prefix), ms
 end
 
+-- Looks at a task that was popped from a list: at position `i` of the `ids`, and `dead` if it has a
+-- tombstone. Returns whether it lies there, its job, and the job whose limits held it.
+local function look_at(at, list, key, ids, i, dead)
+  local job, slot, held = unpack(redis.call('HMGET', key, 'function', 'slot', 'held'))
+  if dead and lies_elsewhere(at, list, job, ids, i) then return false end
+  if slot then vacate(at.running_prefix, at.blocked, at.wake, key, ids[i], slot) end
+  return true, job, held
+end
+
 -- Functions for those that are defined above this include.
 local special_functions = {admit = admit, count_left = count_left, find_dead = find_dead,
-  lies_elsewhere = lies_elsewhere, remove_tombstones = remove_tombstones, vacate = vacate}
+  look_at = look_at, remove_tombstones = remove_tombstones}
 
 -- Starts suspects, tasks on shelves and held tasks, which come before the tasks in pending. Returns
 -- how many tasks the claim may start in all, the ms until something is due, and the number of tasks
