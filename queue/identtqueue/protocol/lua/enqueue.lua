@@ -19,7 +19,7 @@ if answer ~= '' then
   if known then return known end
 end
 -- Most ids are new, and most queues have no cancelled tasks. One EXISTS says so for all tasks.
-local keys, single = {tombstones, task_prefix .. ARGV[LIST_START]}, #ARGV < LIST_START + 4
+local keys, single = {tombstones, task_prefix .. (ARGV[LIST_START] or '')}, #ARGV < LIST_START + 4
 for i = LIST_START + 4, #ARGV, 4 do keys[#keys + 1] = task_prefix .. ARGV[i] end
 local some_exist = redis.call('EXISTS', unpack(keys)) > 0
 local before = false  -- number of pending tasks; false: the length of the list
