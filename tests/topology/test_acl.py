@@ -348,7 +348,7 @@ def administrate(user: Account, bench: Bench) -> None:
     run(listing.dead_letters(q, 0, 10))
     run(one_task.task_info(bench.id("dead-too")))
     run(listing.parts(q, Place.HELD))
-    gone = listing.Stop("1", "an entry that is gone")
+    gone = listing.Stop("1", bench.id("dead-too"))  # known, and not in this list: it is sought
     run(listing.page(q, Place.PENDING, "pending", newest_first=False, stop=gone))
     died_ms = bench.raw.zscore(bench.keys.dead, bench.id("dead-too"))
     stop = listing.Stop(f"{died_ms:.0f}", bench.id("dead-too"))
