@@ -10,14 +10,7 @@ from identtqueue.errors import PayloadUndecodable, TaskNotFound
 from identtqueue.protocol import codec
 from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.calls.record import KeptTask, PastAttempt, record
-from identtqueue.redaction import (
-    ALL,
-    HIDDEN,
-    RedactFunction,
-    ask_application,
-    hide,
-    hide_arguments,
-)
+from identtqueue.redaction import ALL, HIDDEN, RedactFunction, ask_application, hide, hide_arguments
 from identtqueue.task import Failure, State, Task, TaskInfo, TaskOptions
 from identtqueue.transport.connection import AsyncRedis
 
