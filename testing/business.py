@@ -15,6 +15,7 @@ from urllib.parse import quote
 from identtqueue import App, Context
 from identtqueue.admin import Admin
 from testing.serving import serving
+from testing.shown_cluster import NAMESPACE, SCALED
 from testing.waiting import eventually
 
 DAMAGED: Final = 12
@@ -50,6 +51,7 @@ ADDRESSES: Final = {
     "act": "/queues/documents/act?act=replay&place=dead&job=read_page&error=ValueError",
     "workers": "/workers",
     "taskqueues": "/taskqueues",
+    "taskqueue": f"/taskqueues/{NAMESPACE}/{SCALED}",
     "audit": "/audit",
 }
 """The pages of the dashboard, by name; in braces a task of `Business.tasks`."""

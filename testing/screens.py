@@ -7,6 +7,7 @@ Each page is taken in light, in dark and at the width of a phone, for a person t
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import tempfile
 from pathlib import Path
@@ -21,6 +22,7 @@ from testing.business import ADDRESSES, Business, playing
 from testing.dashboard_server import DashboardServer
 from testing.dashboard_users import OPERATOR
 from testing.redis_server import RedisServer
+from testing.shown_cluster import ShownCluster
 
 FOLDER: Final = browsers.ROOT / "build" / "screens"
 DOCUMENTED: Final = browsers.ROOT / "docs" / "pictures" / "dashboard"
@@ -35,21 +37,30 @@ KINDS: Final = {
 
 
 _ANONYMOUS: Final = """
-root => {
-  const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) {
-    walker.currentNode.data = walker.currentNode.data.replaceAll(root, "/app");
-  }
-}
+(() => {
+  const root = %s;
+  const clean = () => {
+    const walker = document.createTreeWalker(document, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+      const node = walker.currentNode;
+      if (node.data.includes(root)) node.data = node.data.replaceAll(root, "/app");
+    }
+  };
+  const what = { subtree: true, childList: true, characterData: true };
+  new MutationObserver(clean).observe(document, what);
+})();
 """
-"""Replaces the place of this clone in tracebacks, which is nobody's business."""
+"""Replaces the place of this clone in tracebacks, which is nobody's business, also in what is
+pushed after the page was loaded."""
 
 
 async def take(redis: str) -> None:
     """Take all pictures."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        server = DashboardServer(redis, Path(folder), title="production").start()
+        server = DashboardServer(
+            redis, Path(folder), title="production", task_queues=ShownCluster()
+        ).start()
         try:
             async with (
                 Admin(redis) as admin,
@@ -68,11 +79,12 @@ async def take_kind(browser: Browser, base: str, business: Business, kind: str) 
     async with browsers.visiting(
         browser, base, login=OPERATOR, scheme=scheme, size=size
     ) as visitor:
+        await visitor.page.add_init_script(_ANONYMOUS % json.dumps(str(browsers.ROOT)))
         for name in ADDRESSES:
             await visitor.open(business.address(name))
             await visitor.page.evaluate("() => document.fonts.ready")
-            await visitor.page.evaluate(_ANONYMOUS, str(browsers.ROOT))
             await visitor.page.wait_for_timeout(300)  # plots are drawn after the page is loaded
+            assert str(browsers.ROOT) not in await visitor.page.inner_text("body")
             await visitor.page.screenshot(path=FOLDER / f"{name}-{kind}.png", full_page=True)
 
 

@@ -11,78 +11,22 @@ import os
 import re
 import shlex
 import socket
-import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from identtqueue import Client, TaskOptions
+from identtqueue import Client
 from identtqueue.admin import Admin, Counts
 from identtqueue.cli import main
-from testing.processes import environment
+from testing.bad_release import FIRST, MENDED, enqueue, working
 from testing.redis_server import RedisServer
 from testing.waiting import eventually
 
 PAGE = Path(__file__).parents[2] / "docs" / "operations" / "a-task-failed.md"
 BLOCK = re.compile(r"```console\n(\$ identtqueue .+?)\n```", re.DOTALL)
-FIRST, MENDED = (
-    """\
-from identtqueue import App, Context
-
-app = App(default_queue="documents")
-
-
-@app.task
-async def read_mrz(_ctx: Context, path: str, lines: list[str]) -> str:
-    if len(lines) != 2:
-        raise ValueError(f"expected 2 lines, found {len(lines)}")
-    return lines[1][:9]
-
-
-@app.task
-async def archive(_ctx: Context, path: str) -> None:
-    return None
-""",
-    """\
-from identtqueue import App, Context
-
-app = App(default_queue="documents")
-
-
-@app.task
-async def read_mrz(_ctx: Context, path: str, lines: list[str]) -> str:
-    return lines[-1][:9]
-
-
-@app.task
-async def archive(_ctx: Context, path: str) -> None:
-    return None
-""",
-)
-PASSPORT = "L898902C36UTO7408122F1204159ZE184226B<<<<<10"
-CARD = "D231458907UTO7408122F1204159<<<<<<<6"
-
-
-@asynccontextmanager
-async def working(server: RedisServer, folder: Path, code: str, pod: str) -> AsyncIterator[None]:
-    """Run a worker of a release of the application, in a process of its own."""
-    (folder / "tasks.py").write_text(code)
-    environ = environment(server.address, IDENTTQUEUE_POD_UID=pod, IDENTTQUEUE_POD_NAME=pod)
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "identtqueue", "worker", "tasks:app", "--concurrency", "50"),
-        cwd=folder,
-        env=environ,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
-    try:
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 async def said(server: RedisServer, line: str) -> str:
@@ -136,16 +80,7 @@ async def test_the_walk(new_redis_server: Callable[..., RedisServer], tmp_path: 
     mended = next(i for i, block in enumerate(lines) if "dead replay" in block[0])
     async with Client(server.address) as client:
         async with working(server, tmp_path, FIRST, "documents-7c9d"):
-            for number in range(1, 301):
-                options = TaskOptions(task_id=f"page-{number}", max_retries=0)
-                path = f"s3://cards/{number}.jpg"
-                await client.enqueue_job(
-                    "documents", "read_mrz", path, [CARD], task_options=options
-                )
-            await client.wait_for_result(
-                await client.enqueue_job("documents", "read_mrz", "s3://a.jpg", ["P<", PASSPORT])
-            )
-            await client.enqueue_job("documents", "archive", "s3://a.jpg")
+            await enqueue(client)
             counted = partial(is_counted, server, failed=300, succeeded=2)
             await eventually(counted, "300 tasks have failed")
             await play(lines[:mended])

@@ -23,6 +23,7 @@ from testing.business import Business, playing
 from testing.dashboard_server import DashboardServer
 from testing.dashboard_users import OPERATOR
 from testing.redis_server import RedisServer
+from testing.shown_cluster import ShownCluster
 
 Visit = Callable[..., AbstractAsyncContextManager[browsers.Visitor]]
 
@@ -68,7 +69,8 @@ def dashboard_server(
     stage_redis: RedisServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[DashboardServer]:
     """Serve the dashboard to all tests."""
-    server = DashboardServer(stage_redis.address, tmp_path_factory.mktemp("dashboard"))
+    folder = tmp_path_factory.mktemp("dashboard")
+    server = DashboardServer(stage_redis.address, folder, task_queues=ShownCluster())
     try:
         yield server.start()
     finally:

@@ -55,7 +55,16 @@ async def workers(page: Page, _business: Business) -> None:
 
 
 async def task_queues(page: Page, _business: Business) -> None:
-    await expect(page.locator("main")).to_contain_text("TaskQueue")
+    await expect(page.locator("#live-rows tbody tr")).to_have_count(3)
+    await expect(page.locator("#live-rows")).to_contain_text("AtMaxReplicas")
+
+
+async def task_queue(page: Page, _business: Business) -> None:
+    await expect(page.locator(".plot[data-state=drawn] canvas")).to_be_visible()
+    await expect(page.locator(".decisions li")).to_have_count(4)
+    await expect(page.locator("#live-decisions")).to_contain_text("held back by MaxReplicas")
+    await expect(page.locator("#live-conditions tbody tr")).to_have_count(4)
+    await expect(page.locator("#live-events tbody tr")).to_have_count(4)
 
 
 async def audit(page: Page, _business: Business) -> None:
@@ -82,6 +91,7 @@ SHOWN = {
     "act": act,
     "workers": workers,
     "taskqueues": task_queues,
+    "taskqueue": task_queue,
     "audit": audit,
 }
 """What each page must show."""
@@ -102,3 +112,17 @@ async def test_a_page(name: str, scheme: str, visit: Visit, business: Business) 
         assert PASSWORD not in await visitor.page.content()
         await visitor.page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
         assert await visitor.overflow() == []
+
+
+async def test_plots_begin_where_there_is_something_to_see(
+    visit: Visit, business: Business
+) -> None:
+    """The queues of the business are some minutes old: their plots show an hour, not a day."""
+    async with visit() as visitor:
+        await visitor.open(business.address("overview"))
+        for plot in await visitor.page.locator(".plot[data-state=drawn]").all():
+            shown = "figure => Date.now() / 1000 - Number(figure.dataset.since)"
+            assert 3_000 < await plot.evaluate(shown) < 2 * 3_600
+            label = await plot.locator(".canvas").get_attribute("aria-label")
+            assert label is not None
+            assert ", since " in label

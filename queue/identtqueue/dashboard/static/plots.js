@@ -1,4 +1,5 @@
-// Plots of the last 24 hours, by uPlot. Their colours are those of the style sheet.
+// Plots of the last 24 hours, or of as many as there is something to see, by uPlot. Their colours are
+// those of the style sheet.
 
 const KINDS = {
   rates: [
@@ -19,6 +20,8 @@ const KINDS = {
 
 const drawn = new Map(); // figure → { plot, data }
 const REFRESH_MS = 30000;
+const SHORTEST_S = 3600;
+const WHOLE = [1, 2, 5].flatMap((each) => [1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6].map((power) => each * power)).sort((a, b) => a - b);
 
 function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -72,6 +75,11 @@ function marksPlugin(marks) {
   };
 }
 
+// A value without neighbours makes no line.
+function isSparse(values) {
+  return values.filter((value) => value !== null).length < 3;
+}
+
 function options(figure, lines, data, width) {
   const unit = lines[0].unit;
   const axis = { stroke: color("--muted"), grid: { stroke: color("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
@@ -80,7 +88,8 @@ function options(figure, lines, data, width) {
   const axes = [hours, { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => short(tick, unit)) }];
   if (lines.some((line) => line.scale === "replicas")) {
     scales.replicas = { range: (_, low, high) => [0, Math.max(high || 0, 1) + 1] };
-    axes.push({ ...axis, scale: "replicas", side: 1, size: 36, grid: { show: false }, incrs: [1, 2, 5, 10, 20, 50, 100, 500] });
+    axes.push({ ...axis, scale: "replicas", side: 1, size: 36, grid: { show: false }, incrs: WHOLE });
+    axes[1].incrs = WHOLE;
   }
   return {
     width,
@@ -99,13 +108,27 @@ function options(figure, lines, data, width) {
         width: 1.5,
         dash: line.dash,
         scale: line.scale ?? "y",
-        points: { show: false },
+        points: { show: isSparse(data[line.key] ?? []), size: 5 },
         paths: line.step ? uPlot.paths.stepped({ align: 1 }) : undefined,
         spanGaps: line.unit === "s",
         value: (_, value) => short(value, line.unit),
       })),
     ],
   };
+}
+
+// The part of the data that is drawn. A queue may be younger than a day: nothing changes before its
+// first task. The hour at the end is always there.
+function sinceSomethingHappened(data) {
+  const { at } = data;
+  if (!at?.length) return data;
+  const columns = Object.keys(data).filter((key) => !["at", "marks"].includes(key) && data[key].length === at.length);
+  const changed = at.findIndex((_, index) => columns.some((key) => data[key][index] !== data[key][0]));
+  if (changed < 0) return data;
+  const hour = at.findLastIndex((time) => time <= at.at(-1) - SHORTEST_S);
+  const first = Math.max(0, Math.min(changed - 1, hour));
+  const part = Object.fromEntries(columns.map((key) => [key, data[key].slice(first)]));
+  return { ...data, ...part, at: at.slice(first) };
 }
 
 function describe(figure, lines, data) {
@@ -115,19 +138,20 @@ function describe(figure, lines, data) {
     if (!values.length) return `${line.label}: nothing`;
     return `${line.label}: last ${short(values.at(-1), line.unit)}, highest ${short(Math.max(...values), line.unit)}`;
   });
-  figure.querySelector(".canvas").setAttribute("aria-label", `${title}, over 24 hours. ${said.join("; ")}.`);
+  figure.querySelector(".canvas").setAttribute("aria-label", `${title}, since ${clock(data.at[0])}. ${said.join("; ")}.`);
 }
 
 function draw(figure) {
   const state = drawn.get(figure);
   const place = figure.querySelector(".canvas");
   const lines = KINDS[figure.dataset.plot];
-  const { data } = state;
+  const data = sinceSomethingHappened(state.data);
   state.plot?.destroy();
   state.plot = null;
   if (!data.at?.length || !place.clientWidth) return;
   const columns = [data.at, ...lines.map((line) => data[line.key] ?? data.at.map(() => null))];
   state.plot = new uPlot(options(figure, lines, data, place.clientWidth), columns, place);
+  figure.dataset.since = data.at[0];
   describe(figure, lines, data);
 }
 
