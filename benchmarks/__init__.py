@@ -1,1 +1,1 @@
-"""What the library costs and survives, beside its peers; see README.md."""
+"""Costs of the library and the faults that it survives, beside its peers; see README.md."""

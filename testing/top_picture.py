@@ -35,7 +35,7 @@ SECONDS: Final = 12.0
 """How long queues are busy, and the bytes are counted, before the picture is taken."""
 
 NAMES: Final = {"brown": "yellow"}
-"""What rich calls colours of pyte."""
+"""The names in rich of colours of pyte."""
 
 _UNIQUE_ID: Final = re.compile(r"terminal-\d+")
 

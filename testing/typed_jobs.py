@@ -18,7 +18,7 @@ class Document:
 
 @dataclass
 class Seen:
-    """What the hooks and jobs of the app have seen."""
+    """The things that the hooks and jobs of the app have seen."""
 
     hooks: list[str] = field(default_factory=list)
     threads: set[int] = field(default_factory=set)

@@ -1,1 +1,1 @@
-"""What survives when a worker or Redis dies: `make bench-faults`."""
+"""The tasks that survive the death of a worker or of Redis: `make bench-faults`."""

@@ -1,4 +1,4 @@
-"""What idenTTqueue and its peers lose under faults: `make bench-faults`, or see `--help`."""
+"""Losses of idenTTqueue and its peers under faults: `make bench-faults`, or see `--help`."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class Stage:
         )
 
     def answers(self) -> list[Answer]:
-        """What was recorded, each time that it was looked at."""
+        """The records, each time that they were looked at."""
         return [Answer(*said) for said in _said(self._answers)]
 
     def _keep_watcher(self) -> None:

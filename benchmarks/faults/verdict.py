@@ -28,7 +28,7 @@ class Exit:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was recorded of each task, looked at from outside; see `Producer.outcome`."""
+    """The record of each task, looked at from outside; see `Producer.outcome`."""
 
     at: float
     outcomes: Mapping[str, str | None]

@@ -1,1 +1,1 @@
-"""What all benchmarks share: the libraries, how each is installed, started, asked and ended."""
+"""Common to all benchmarks: the libraries, how each is installed, started, asked and ended."""

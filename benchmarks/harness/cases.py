@@ -90,7 +90,7 @@ class Case:
 
 
 def at_best(library: Library, concurrency: int = 32, loop: str = "asyncio") -> Case:
-    """What a library's documentation offers for speed, with its fastest kind of job."""
+    """Return the settings that a library's documentation offers for speed, and its fastest job."""
     return Case(library, concurrency=concurrency, loop=loop, job=library.job)
 
 

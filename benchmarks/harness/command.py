@@ -1,4 +1,4 @@
-"""What the commands of all benchmarks have in common."""
+"""The common options of the commands of all benchmarks."""
 
 from __future__ import annotations
 

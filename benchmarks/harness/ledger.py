@@ -1,4 +1,4 @@
-"""What a job writes down itself, so that the driver knows what really ran: one line per event.
+"""The notes of a job itself, so that the driver knows which tasks really ran: one line per event.
 
 Each line is one `write` to a file opened for appending, so it is there whatever happens to the
 process or to Redis afterwards; the clock is the machine's monotonic one.
@@ -77,7 +77,7 @@ def parse(text: str) -> list[Line]:
 
 
 def read(path: Path) -> list[Line]:
-    """What a ledger says so far; nothing if no job has run."""
+    """Read a ledger so far; it is empty if no job has run."""
     return parse(path.read_text("utf-8")) if path.exists() else []
 
 

@@ -14,7 +14,7 @@ from benchmarks.host import host_facts
 
 
 def facts(redis: str, libraries: tuple[Library, ...], command: str) -> dict[str, Any]:
-    """What a reader needs to judge the numbers, and to make them again.
+    """Find the facts that a reader needs to judge the numbers, and to make them again.
 
     Args:
         redis: the server's version.

@@ -1,4 +1,4 @@
-"""What each library's documentation says about delivery: from its adapter."""
+"""The promises of each library's documentation about delivery: from its adapter."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], rule: str = "--:")
 
 
 def about(facts: dict[str, Any], missing: dict[str, str]) -> str:
-    """What `machine.facts` found, and what could not be measured."""
+    """Write the facts of `machine.facts`, and the measures that are missing."""
     versions = "; ".join(
         " ".join(f"{package} {number}" for package, number in found.items())
         for found in facts["versions"].values()

@@ -79,7 +79,7 @@ class Api:
         return await self._requests.call("GET", path, query=query)
 
     async def events(self, path: str, since: str) -> AsyncIterator[Json]:
-        """What a watch of a collection says, from a resource version on, until it ends."""
+        """Yield the events of a watch, from a resource version on, until it ends."""
         query = [("watch", "true"), ("resourceVersion", since)]
         request = await self._client.param_serialize(
             "GET",
@@ -175,7 +175,7 @@ class Step(NamedTuple):
 
 
 class Replicas(Watch):
-    """What the Deployments of a namespace ask for, and every change of it."""
+    """The replicas that the Deployments of a namespace ask for, and every change of them."""
 
     def __init__(self, api: Api, namespace: str) -> None:
         super().__init__(api, f"{APPS}/namespaces/{namespace}/deployments")

@@ -50,7 +50,7 @@ async def settle(stage: Stage, number: int) -> dict[str, list[float]]:
 
 
 async def idle(stage: Stage, seconds: float) -> dict[str, list[float]]:
-    """What the operator uses while nothing happens."""
+    """Measure the resources that the operator uses while nothing happens."""
     task_queues = Watch(stage.api, stage.path(OURS, "taskqueues"))
     events = Watch(stage.api, stage.path(CORE, "events"))
     async with task_queues, events:

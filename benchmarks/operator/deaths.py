@@ -139,7 +139,7 @@ class _Pod:
         return pod
 
     async def report(self, status: Json) -> None:
-        """What a kubelet would."""
+        """Do the part of a kubelet."""
         await self._api.patch(f"{self._path}/status", {"status": status})
 
     async def delete(self, *, grace_seconds: int) -> None:

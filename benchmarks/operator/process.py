@@ -84,7 +84,7 @@ class Operator:
             raise RuntimeError(f"the operator ended with {self._process.returncode}:\n{tail}")
 
     async def metrics(self) -> str:
-        """What /metrics says; nothing while its port is not open."""
+        """Return the numbers of /metrics; none while its port is not open."""
         try:
             async with (
                 aiohttp.ClientSession() as session,

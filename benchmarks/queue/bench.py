@@ -22,7 +22,7 @@ QUIET_SECONDS = 10.0
 
 @dataclass(frozen=True)
 class Load:
-    """What Redis has done up to a moment."""
+    """The work of Redis up to a moment."""
 
     cpu_seconds: float
     commands: int  # those that scripts call, too
@@ -70,7 +70,7 @@ class Bench:
         return str(self.redis.info("server")["redis_version"])
 
     def load(self) -> Load:
-        """What Redis has done so far."""
+        """Read the work of Redis so far."""
         cpu, stats = self.redis.info("cpu"), self.redis.info("stats")
         commands = sum(row["calls"] for row in self.redis.info("commandstats").values())
         seconds = cpu["used_cpu_user"] + cpu["used_cpu_sys"]

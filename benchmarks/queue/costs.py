@@ -1,4 +1,4 @@
-"""What tasks and workers cost before any work is done: memory in Redis, and the start."""
+"""Costs of tasks and workers before any work is done: memory in Redis, and the start."""
 
 from __future__ import annotations
 

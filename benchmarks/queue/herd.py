@@ -1,4 +1,4 @@
-"""What many idle workers cost Redis for each task: idenTTqueue only.
+"""Costs of many idle workers in Redis for each task: idenTTqueue only.
 
 Whatever calls a script for nothing, because another worker has been first, is counted here.
 """

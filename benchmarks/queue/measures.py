@@ -1,4 +1,4 @@
-"""What is measured. Each function makes one run and gives plain numbers.
+"""The measures. Each function makes one run and gives plain numbers.
 
 A run's size comes from a rate seen before, so that it takes about as long for each library; all
 waits are bounded.

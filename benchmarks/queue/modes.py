@@ -43,7 +43,7 @@ class Mode:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a library does per second, roughly; 0: not measured.
+    """The tasks per second of a library, roughly; 0: not measured.
 
     Attributes:
         work, enqueue: at its best settings.

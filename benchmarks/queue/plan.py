@@ -50,7 +50,7 @@ TARGETS = Mode(
 
 @dataclass
 class Results:
-    """What was measured: runs per library and measure, and what could not be."""
+    """The results: runs per library and measure, and the measures that are missing."""
 
     runs: dict[str, dict[str, list[dict[str, Any]]]] = field(default_factory=dict)
     missing: dict[str, str] = field(default_factory=dict)

@@ -150,7 +150,7 @@ def _more_work(steps: Steps, libraries: list[Library]) -> Iterator[Step]:
 
 
 def _once(steps: Steps, libraries: list[Library]) -> Iterator[Step]:
-    """What does not vary, and what is only to be seen once."""
+    """Yield the steps that do not vary, and those that are only to be seen once."""
     for library in libraries:
         yield steps.memory(library)
     if steps.mode.peers_as_shown:

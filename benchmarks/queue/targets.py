@@ -16,7 +16,7 @@ NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True)
 class Target:
-    """What was promised, what was measured, and whether that is enough (None: not measured)."""
+    """Something promised, its measure, and whether that is enough (None: not measured)."""
 
     text: str
     measured: str = NOT_MEASURED

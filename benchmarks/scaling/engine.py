@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Events:
-    """What is going to happen.
+    """The events that are going to happen.
 
     Moments are seconds since the start. Of two events at one moment, the one planned first comes
     first, so a run is repeatable to the last digit.

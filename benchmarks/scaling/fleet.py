@@ -29,7 +29,7 @@ REPLICASET_SECONDS = 0.05
 
 @dataclass(frozen=True)
 class Pods:
-    """What the pods of a Deployment are like."""
+    """The properties of the pods of a Deployment."""
 
     concurrency: int
     """Tasks that one runs at once."""
@@ -38,7 +38,7 @@ class Pods:
     grace_seconds: float = 30.0
     """`terminationGracePeriodSeconds`; Kubernetes' default. 0: a worker that ignores its end."""
     killed: Literal["lost", "rerun"] = "rerun"
-    """What becomes of a task whose pod is killed: gone, as with a plain list; or back to the head
+    """The fate of a task whose pod is killed: gone, as with a plain list; or back to the head
     of the queue at once, as with a queue that delivers at least once."""
 
 

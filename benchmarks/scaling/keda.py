@@ -89,7 +89,7 @@ TUNED_100_PODS = ScaledObject(
 
 @dataclass
 class Hpa:
-    """What one HorizontalPodAutoscaler remembers, and its calculation."""
+    """The memory of one HorizontalPodAutoscaler, and its calculation."""
 
     settings: ScaledObject
     _recommended: list[tuple[float, int]] = field(default_factory=list)

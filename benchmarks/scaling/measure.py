@@ -18,7 +18,7 @@ SAMPLE_SECONDS = 5.0
 
 @dataclass
 class Outcome:
-    """What one run of one scaler under one load cost and gave; runs can be added up."""
+    """Costs and results of one run of one scaler under one load; runs can be added up."""
 
     runs: int = 0
     waits: list[float] = field(default_factory=list)
@@ -28,10 +28,10 @@ class Outcome:
     kills: int = 0
     """Times that a running task's pod was killed."""
     wasted_seconds: float = 0.0
-    """What the killed attempts had run for."""
+    """The time for which the killed attempts had run."""
     pod_seconds: float = 0.0
     work_seconds: float = 0.0
-    """What the tasks needed, in pod-seconds of fully used pods: no scaler can do with less."""
+    """The need of the tasks, in pod-seconds of fully used pods: no scaler can do with less."""
     writes: int = 0
     """Changes of the Deployment's number: PATCHes."""
     decisions: int = 0

@@ -32,7 +32,7 @@ MANY_NAME = "many queues"
 
 @dataclass(frozen=True)
 class Job:
-    """What one process does in one go: runs of one contender."""
+    """The work of one process in one go: runs of one contender."""
 
     load: str
     contender: str

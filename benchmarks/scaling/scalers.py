@@ -12,7 +12,7 @@ from benchmarks.scaling.fleet import Fleet
 
 
 class Scaler(Protocol):
-    """What a run needs to know of a scaler once it is under way."""
+    """The interface of a scaler to a run that is under way."""
 
     decisions: int
 

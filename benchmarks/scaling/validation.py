@@ -141,7 +141,7 @@ CHECKS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What the model says to one check."""
+    """Ask the model about one check."""
 
     check: Check
     median: float

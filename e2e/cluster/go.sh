@@ -23,7 +23,7 @@ go_programs() {
   printf '%s\n' "$out"
 }
 
-# Into a folder beside the final one, then renamed: whoever is killed half-way leaves no
+# Into a folder beside the final one, then renamed: a build that is killed half-way leaves no
 # half-built folder that the next run would take for whole.
 go_build() {
   local name=$1 out=$2 go

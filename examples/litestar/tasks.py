@@ -10,7 +10,7 @@ app = App()  # its address: IDENTTQUEUE_REDIS_ADDRESS, else redis://localhost:63
 
 @dataclass
 class Count:
-    """What is counted in a text."""
+    """The numbers of a text."""
 
     words: int
     characters: int

@@ -11,7 +11,7 @@ from identtqueue import App, Context
 
 @dataclass
 class Services:
-    """What the jobs of a worker share."""
+    """The common state of the jobs of a worker."""
 
     countries: dict[str, str] = field(default_factory=dict)
 

@@ -66,7 +66,7 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True)
 class Settings:
-    """What the environment says; the module's table lists the variables."""
+    """The settings in the environment; the module's table lists the variables."""
 
     namespaces: tuple[str, ...]
     """Served namespaces; empty means the whole cluster."""

@@ -1,4 +1,4 @@
-"""What of a task is not shown: names of arguments and fields, and a function of the application.
+"""Hidden parts of tasks: names of arguments and fields, and a function of the application.
 
 A worker declares in Redis which names each of its jobs hides. So a command line or a dashboard
 without the application's code hides the same.
@@ -16,7 +16,7 @@ from identtqueue.errors import InvalidInput
 from identtqueue.task import Task
 
 HIDDEN: Final = "•••"
-"""What is shown instead of a hidden value."""
+"""The text in place of a hidden value."""
 
 ALL: Final = "*"
 """Declared in place of a name: only the application itself knows what may be shown."""

@@ -29,7 +29,7 @@ context. A class may live in a submodule, such as Python 3.13's `pathlib._local.
 
 
 _HOOK_ARGUMENTS: Final = {"before_task": ("ctx",), "after_task": ("ctx", "outcome")}
-"""What hooks are called with, by kind. All others get the state."""
+"""Arguments of hooks, by kind. All others get the state."""
 
 
 class UnknownType(InvalidInput):

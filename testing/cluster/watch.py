@@ -14,7 +14,7 @@ class DeploymentWatch:
     """A watch of a Deployment: `changes` are (time, replicas), one for each event.
 
     `generations` are the generations seen: the API server counts one up for each write that changes
-    the specification, whoever wrote.
+    the specification, by any writer.
     """
 
     def __init__(self, namespace: str, name: str) -> None:

@@ -208,7 +208,7 @@ async def termination_storm(system: System, fault: Fault) -> list[int]:
 async def job_exits(system: System, fault: Fault) -> list[int]:
     """A task that exits as an out-of-memory kill does, once or twice, then succeeds."""
     await _as_task(system, fault, "exits", (1 + round(fault.strength),))
-    return [-1]  # whoever gets it
+    return [-1]  # any of them
 
 
 @kind("a task kills every worker", 0.4)

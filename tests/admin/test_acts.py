@@ -250,7 +250,7 @@ async def test_a_filter_that_seldom_matches_is_scanned_in_parts(admin: Admin, be
 async def test_pending_tasks_in_the_middle_are_cancelled_while_others_come_and_go(
     admin: Admin, bench: Bench
 ) -> None:
-    """What was there from the beginning is found, and what joins the queue is left alone."""
+    """Tasks from the beginning are found, and those that join the queue are left alone."""
     for first in range(0, 2_000, 200):
         names = [f"{'x' if i % 3 else 'y'}{i}" for i in range(first, first + 200)]
         bench.redis.run(enqueueing.enqueue(bench.queue, [bench.task(n, n[0]) for n in names]))

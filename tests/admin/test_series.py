@@ -29,7 +29,7 @@ async def admin(redis_server: RedisServer):
 
 
 async def total(admin: Admin, queue: str, **options) -> Counts:
-    """What was counted in the last hours."""
+    """Read the numbers of the last hours."""
     return (await admin.series(queue, **options)).total
 
 
@@ -167,7 +167,7 @@ Worker({"works": works, "hangs": hangs}, sys.argv[1], sys.argv[2]).run()
 async def test_a_killed_worker_loses_a_second_at_most(
     admin: Admin, client: Client, redis_server: RedisServer, queue: str, tmp_path: Path
 ) -> None:
-    """What Redis counts is exact. Of what the worker counts, its last report is what is left."""
+    """Redis counts exactly. Of the worker's own numbers, those of its last report are left."""
     (tmp_path / "jobs.py").write_text(JOBS)
     process = await asyncio.create_subprocess_exec(
         sys.executable, str(tmp_path / "jobs.py"), redis_server.address, queue

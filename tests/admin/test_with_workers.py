@@ -1,4 +1,4 @@
-"""What real workers leave for those who look: parents, tags, kept arguments, declared secrets."""
+"""Traces of real workers for those who look: parents, tags, kept arguments, declared secrets."""
 
 from __future__ import annotations
 

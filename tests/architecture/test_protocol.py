@@ -158,7 +158,7 @@ DEFINED_IN = {
     if path.startswith("lib/")
     for name in re.findall(r"^local (?:function )?(\w+)", source, re.MULTILINE)
 }
-"""What a script or a fragment can include: the name of a function or value -> its file."""
+"""Everything that can be included: the name of a function or value -> its file."""
 
 
 @pytest.mark.parametrize("name", EVERY)

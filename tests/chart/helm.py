@@ -38,7 +38,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def template(*arguments: str, release: str = "identtqueue", namespace: str = "queues") -> str:
-    """What `helm template` prints."""
+    """Return the output of `helm template`."""
     result = run("template", release, str(CHART), "--namespace", namespace, *arguments)
     assert result.returncode == 0, result.stderr
     return result.stdout

@@ -17,7 +17,7 @@ everywhere = pytest.mark.parametrize("name", helm.case_names())
 
 
 def violations(spec: dict[str, Any]) -> list[str]:
-    """What the Pod Security Standard `restricted` has against a pod."""
+    """List the objections of the Pod Security Standard `restricted` to a pod."""
     found = [field for field in ("hostNetwork", "hostPID", "hostIPC") if spec.get(field)]
     for volume in spec.get("volumes", []):
         found += [f"volume {kind}" for kind in set(volume) - {"name"} - VOLUMES]

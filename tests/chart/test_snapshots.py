@@ -1,4 +1,4 @@
-"""What the chart renders, case by case, compared with files that a reviewer reads.
+"""Renderings of the chart, case by case, compared with files that a reviewer reads.
 
 After an intended change: `UPDATE_SNAPSHOTS=1 .venv/bin/pytest tests/chart -k snapshot`, then read
 the difference in git.

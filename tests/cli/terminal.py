@@ -1,4 +1,4 @@
-"""What the tests of the command line share: how a command is run, and what it said."""
+"""Common to the tests of the command line: how a command is run, and its output."""
 
 from __future__ import annotations
 

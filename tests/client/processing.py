@@ -13,7 +13,7 @@ QUEUE = os.environ.get("PROCESSING_QUEUE", "processing")
 
 
 class Services:
-    """What a process opens when it starts."""
+    """The things that a process opens when it starts."""
 
     pool: str = "closed"
 

@@ -1,4 +1,4 @@
-"""Tasks whose texts are meant to harm whoever looks at them: nothing runs, nothing breaks."""
+"""Tasks whose texts are meant to harm those who look at them: nothing runs, nothing breaks."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ SHOWN = {
     "taskqueue": task_queue,
     "audit": audit,
 }
-"""What each page must show."""
+"""The contents of each page."""
 
 
 async def test_each_page_is_shown() -> None:

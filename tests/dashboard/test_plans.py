@@ -1,4 +1,4 @@
-"""What a form wants done to which tasks: nothing is meant that it does not say."""
+"""Plans from forms: an act and its tasks. Nothing is meant that the form does not say."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 Headers = dict[str, str]
 OWN = {"Sec-Fetch-Site": "same-origin"}
-"""What a browser says of a form of the page itself."""
+"""Headers of a browser for a form of the page itself."""
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 class Steps:
-    """What was done, what was seen, and how long that took."""
+    """The steps: what was done, what was seen, and how long that took."""
 
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, float]] = []

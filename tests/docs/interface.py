@@ -26,7 +26,7 @@ KNOWN: dict[str, tuple[type, ...]] = {
     "client": (Client, SyncClient),
     "ctx": (Context,),
 }
-"""What an object of that name is on a page."""
+"""The object that a name means on a page."""
 
 
 def _keywords(function: Callable[..., Any]) -> set[str]:

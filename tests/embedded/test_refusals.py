@@ -1,4 +1,4 @@
-"""What an embedded server can't do, and what its users read then."""
+"""Things that an embedded server can't do, and the messages that its users read then."""
 
 from __future__ import annotations
 

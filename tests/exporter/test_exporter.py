@@ -28,7 +28,7 @@ from testing.waiting import eventually
 
 
 class Answer:
-    """What the exporter has answered."""
+    """An answer of the exporter."""
 
     def __init__(self, status: int, text: str, asks: list[str]) -> None:
         self.status, self.text, self.asks = status, text, asks

@@ -1,4 +1,4 @@
-"""What all applications need: a Redis of their own, and a register of lost passports."""
+"""Fixtures of all applications: a Redis of their own, and a register of lost passports."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class Process:
 
     @property
     def log(self) -> str:
-        """What it has printed."""
+        """Return its output."""
         return self._log.read_text(errors="replace")
 
 

@@ -28,7 +28,7 @@ NUMBERS = {GOOD: "X1000000A", GREY: "X1000000B", BUSY: "X1000000C", DOWN: "X1000
 
 @dataclass
 class Scene:
-    """What was seen of an application.
+    """The observations of an application.
 
     Attributes:
         waiting: the status of each passport before any worker was there.

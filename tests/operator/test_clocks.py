@@ -79,7 +79,7 @@ def test_that_nobody_works_stays_told(shift):
 @pytest.mark.slow
 @SHIFTS
 async def test_an_operator_whose_clock_was_set_shrinks_in_time(operator, setup, shift):
-    """What the operator before it wrote into the status may lie in the future."""
+    """Times that another operator wrote into the status may lie in the future."""
     await operator.stop()
     wall = operator.clock
     setup.fleet.create(1)

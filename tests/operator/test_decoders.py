@@ -36,7 +36,7 @@ from identtqueue_operator.workload.kinds import WATCHED
 SCALARS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.binary(max_size=30)
 ERRORS = st.text(max_size=30).map(redis_errors.ResponseError)
 REPLIES = st.recursive(SCALARS | ERRORS, lambda inner: st.lists(inner, max_size=14), max_leaves=40)
-"""What the protocol of Redis can carry."""
+"""The values that the protocol of Redis can carry."""
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
     lambda inner: (

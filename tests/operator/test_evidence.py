@@ -1,4 +1,4 @@
-"""What counts as the death of a worker, row by row of the table in the module."""
+"""Evidence of the death of a worker, row by row of the table in the module."""
 
 from dataclasses import replace
 

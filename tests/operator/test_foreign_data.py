@@ -1,4 +1,4 @@
-"""What the queues hold or Redis answers makes no sense: told, and nothing stands still for it."""
+"""Contents of queues and answers of Redis that make no sense are told, and stop nothing."""
 
 import pytest
 from msgspec import msgpack

@@ -121,7 +121,7 @@ async def test_a_redirect_is_held_to_it(api, guarded, inner, word):
 
 
 async def test_a_name_that_resolves_to_a_special_address_is_refused(api, kube, inner, monkeypatch):
-    """Also one that the list has: whoever owns the name may have it say anything."""
+    """Also one that the list has: the owner of the name may have it say anything."""
     real = socket.getaddrinfo
 
     def lookup(host, *arguments, **options):

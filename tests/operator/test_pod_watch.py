@@ -13,7 +13,7 @@ from testing.waiting import eventually
 
 
 class Seen:
-    """What a watch has brought."""
+    """The events of a watch."""
 
     def __init__(self) -> None:
         self.there: dict[str, str] = {}

@@ -41,7 +41,7 @@ class Process:
             )
 
     async def answer(self, path: str) -> tuple[int, str]:
-        """What its port says; (0, "") if it says nothing."""
+        """Return the answer of its port; (0, "") if there is none."""
         try:
             async with (
                 aiohttp.ClientSession() as session,

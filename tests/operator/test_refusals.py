@@ -1,4 +1,4 @@
-"""What Redis refuses of one queue is the trouble of the TaskQueues with it, and of no other."""
+"""Refusals for one queue are the trouble of the TaskQueues with it, and of no other."""
 
 import base64
 import secrets
@@ -49,7 +49,7 @@ def create(setup, login=LOGIN, **scaling):
 
 
 def source(operator, setup):
-    """What the TaskQueue's last round took in of Redis."""
+    """Return what the TaskQueue's last round took in of Redis."""
     return operator.controller.reconcilers["ns", setup.name].seen.source
 
 

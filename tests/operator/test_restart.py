@@ -36,7 +36,7 @@ class Crash:
         self._when = when
         self.happened = asyncio.Event()
         self.done: list[tuple[str, Any]] = []
-        """What took effect: path and answer; or the name of a command to Redis and its answer."""
+        """The calls that took effect: path and answer; or a command to Redis and its answer."""
 
     def _is_it(self) -> bool:
         self._left -= 1

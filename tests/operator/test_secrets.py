@@ -1,4 +1,4 @@
-"""What may be wrong with a Secret is told by its name and key, and what it held is not kept."""
+"""Troubles of a Secret are told by its name and key, and its contents are not kept."""
 
 import base64
 from pathlib import Path

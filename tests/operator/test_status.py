@@ -1,4 +1,4 @@
-"""What is told: one round as a status, and as events."""
+"""Reports: one round as a status, and as events."""
 
 import ast
 import re
@@ -143,7 +143,7 @@ def test_a_drain_is_told():
     assert "1 of 2 pods are draining and still hold 1 task;" in told.status["message"]
     assert reasons(told) == ["DrainStarted"]
     assert "finish their tasks first" in told.events[0].message
-    assert "p0" not in told.events[0].message, "so that drains are counted up, whoever drains"
+    assert "p0" not in told.events[0].message, "so that drains are counted up, of all pods alike"
     assert conditions(told)["Draining"]["message"] == "finishing their tasks: p0"
     assert told.status["replicas"]["draining"] == 1
     assert next(iter(sorted(told.status))) == "brief", "kubectl describe sorts by name"
@@ -331,7 +331,7 @@ def sources(room: str) -> Iterator[ast.AST]:
 
 
 def reasons_of_events() -> set[str]:
-    """What `status` sends by name, the troubles of Redis and workers, the problems of a round."""
+    """All that `status` sends by name, troubles of Redis and workers, problems of a round."""
     found = {str(word) for word in (*SourceTrouble, *WorkerTrouble, *Problem)}
     for node in sources("status"):
         if isinstance(node, ast.FunctionDef) and node.name.endswith("_events"):

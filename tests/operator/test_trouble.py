@@ -1,4 +1,4 @@
-"""What is wrong is told, nothing is lowered, and it goes on by itself when it is right again."""
+"""Troubles are told, nothing is lowered, and it goes on by itself when they are over."""
 
 import asyncio
 import base64

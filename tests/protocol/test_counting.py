@@ -120,7 +120,7 @@ def test_a_report_counts_once(bench: Bench) -> None:
 
 @pytest.mark.parametrize("ended", ["leaves", "is lost", "never was"])
 def test_only_a_registered_worker_reports(bench: Bench, ended: str) -> None:
-    """What it has counted is reported by its next incarnation. And nothing is left of it."""
+    """Its numbers are reported by its next incarnation. And nothing is left of it."""
     if ended != "never was":
         bench.register("w")
         bench.run(reporting.count(bench.queue, "w", 1, {"job": worked(started=1)}))

@@ -43,7 +43,7 @@ NewServer = Callable[..., RedisServer]
 
 
 async def error_of(settings: RedisSettings, how: str) -> RedisError:
-    """What a first call gives, by either transport."""
+    """Return the result of a first call, by either transport."""
     if how == "blocking":
         blocking = blocking_redis(settings, client_name="tests", retry_for_seconds=0)
         with pytest.raises(RedisError) as caught:

@@ -42,7 +42,7 @@ MOST_MS: Final = 5.0
 
 REFERENCE: Final = "enqueue, 400 into an empty queue"
 REFERENCE_MS: Final = 3.0
-"""What the bound is for: a machine that does this in so long, as the one of the published figures.
+"""Measure of the bound: a machine that does this in so long, as the one of the published figures.
 On a slower or busier one everything takes longer by the same factor."""
 
 _FILL: Final = """

@@ -91,7 +91,7 @@ def test_the_minimum_is_kept_and_the_idle_number_lies_below_it():
 
 
 def test_of_two_writes_at_once_the_second_is_refused():
-    """Poll and sync meet at every moment: zero stays zero, whoever read the number before."""
+    """Poll and sync meet at every moment: zero stays zero, whichever read it before."""
     those = Fleet(Events(), Random(3), [], [], Pods(1, service.constant(1.0)), 3)
     scaler = KedaScaler(those, ScaledObject(), Random(3))
     those.events.at(0.001, scaler.poll)  # wants 0

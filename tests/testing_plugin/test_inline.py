@@ -330,7 +330,7 @@ async def test_the_app_is_as_before_afterwards() -> None:
 
 @pytest.mark.parametrize(("real", "ours"), [(Client, InlineClient), (SyncClient, InlineSyncClient)])
 def test_no_method_of_a_client_asks_redis(real: type, ours: type) -> None:
-    """What inline mode does not replace is made of what it does replace."""
+    """Methods that inline mode does not replace are made of those that it does replace."""
     for name, method in vars(real).items():
         if inspect.isfunction(method) and not name.startswith("_") and name not in vars(ours):
             code = inspect.getsource(method)

@@ -264,7 +264,7 @@ def look_after(user: Account, bench: Bench) -> None:
     run(scheduling.promote(q))
     bench.enqueue("due", delay=HOUR_MS)
     bench.fall_due("due")
-    bench.raw.script_flush()  # whoever finds one missing loads them all
+    bench.raw.script_flush()  # a client that finds one missing loads them all
     run(server_facts.server_info())
     user.listen(bench.keys.doorbell)
     limited(bench)

@@ -203,7 +203,9 @@ async def test_progress_is_read_where_the_task_is(cluster: RedisCluster, queue: 
         ids = [await client.enqueue_job(name, "count", 5) for name in queues]
         for task_id in ids:
             assert [value async for value in client.watch(task_id, 60)][-1] == 4
-        often = 20 * ids  # whoever asks any node, and again where that sends it, fails at times
+        often = (
+            20 * ids
+        )  # a client that asks any node, and again where that sends it, fails at times
         async with Client(cluster.address, retry_for_seconds=0) as impatient:
             assert {await impatient.get_progress(task_id) for task_id in often} == {4}
         assert await asyncio.to_thread(read, often) == {4}

@@ -1,4 +1,4 @@
-"""What a server may answer: the meter agrees with the decoder, and stops what is too much."""
+"""Answers of a server: the meter agrees with the decoder, and stops those that are too large."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What redis-py's connections are asked for, whatever its version does by default."""
+"""Settings of redis-py's connections, whatever its version does by default."""
 
 from __future__ import annotations
 

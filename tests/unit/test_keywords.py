@@ -40,7 +40,7 @@ def test_settings_of_a_worker() -> None:
 
 
 def test_arguments_of_a_worker() -> None:
-    """What `App.worker` does not pass on is what it gives itself."""
+    """`App.worker` passes on all keywords but those that it gives itself."""
     arguments = own_arguments(Worker.__init__).keys() - {"queue_names", "cron", "state"}
     assert arguments == WorkerKeywords.__optional_keys__ - SettingKeywords.__optional_keys__
     hints = get_type_hints(Worker.__init__)

@@ -1,4 +1,4 @@
-"""What the log and the probes say of the reasons for which a worker takes no tasks."""
+"""The reasons for which a worker takes no tasks, in the log and in the probes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is hidden from those who look at tasks."""
+"""Values that are hidden from those who look at tasks."""
 
 from __future__ import annotations
 

@@ -158,7 +158,7 @@ TABLE: list[tuple[str, Any, Any, Any]] = [
         NotSerializable,
     ),
 ]
-"""What is passed; an example and its type; what an untyped job gets."""
+"""A value that is passed; an example and its type; the value that an untyped job gets."""
 
 
 def rows() -> list[str]:

@@ -1,4 +1,4 @@
-"""What type checkers refuse raises an error at run time too, where Python can see it.
+"""Usage that type checkers refuse raises an error at run time too, where Python can see it.
 
 The numbers are those of `tests/client/typing/bad.py` and of the page on typing.
 """

@@ -20,7 +20,7 @@ unpack = msgspec.msgpack.decode
 
 
 class OldClient:
-    """What a client of 0.2 does in Redis."""
+    """The steps of a client of 0.2 in Redis."""
 
     def __init__(self, port: int) -> None:
         self.redis = redis.asyncio.Redis(port=port)
@@ -50,7 +50,7 @@ class OldClient:
 
 
 class OldWorker:
-    """What a worker of 0.2 does in Redis, one step after the other."""
+    """The steps of a worker of 0.2 in Redis, one after the other."""
 
     def __init__(self, port: int, queue: str) -> None:
         self.redis = redis.asyncio.Redis(port=port)

@@ -1,4 +1,4 @@
-"""Streams: what has changed, to whoever looks; and nothing at all while nobody does."""
+"""Streams: what has changed, to all who look; and nothing at all while nobody does."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ ADDRESS = "redis://nowhere"
 
 
 class Services:
-    """What the jobs of a worker share."""
+    """The common state of the jobs of a worker."""
 
     def __init__(self) -> None:
         self.log: list[str] = []

@@ -1,4 +1,4 @@
-"""What the agent hands to a library's module, and what it expects there.
+"""The interface between the agent and a library's module.
 
 A module has two jobs, `noop` (count, and give the argument back) and `hold` (write start and end
 into the ledger); `promise`, what the library's documentation says about delivery; `work()` (run a
@@ -46,7 +46,7 @@ GRACE_SECONDS = 25
 
 @dataclass(frozen=True)
 class Promise:
-    """What a library's documentation says.
+    """The promise of a library's documentation.
 
     Attributes:
         guarantee: delivery as these benchmarks run it, in three words.

@@ -1,4 +1,4 @@
-"""What the chapters need of the place where they play: a cluster, or this machine."""
+"""The place where the chapters play: a cluster, or this machine."""
 
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager

@@ -22,7 +22,7 @@ class Scan(BaseModel):
 
 
 class Passport(BaseModel):
-    """What was read."""
+    """The data that was read."""
 
     number: str
     name: str

@@ -1,4 +1,4 @@
-"""What all tests share: a web client, and a stand-in for the text recognition of another team."""
+"""Common to all tests: a web client, and a stand-in for the text recognition of another team."""
 
 from __future__ import annotations
 

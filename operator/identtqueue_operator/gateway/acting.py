@@ -1,4 +1,4 @@
-"""What callers may change: tasks, pauses, drains. Everything is done in the caller's name."""
+"""Changes by callers: of tasks, pauses, drains. Everything is done in the caller's name."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ MOST_IDS = 1_000
 ACT_SECONDS = 300.0
 """Time after which an act on many tasks stops; its cursor says where to go on."""
 ACTS = (Act.CANCEL, Act.REPLAY, Act.DISCARD, Act.START_NOW)
-"""What may be done with tasks. To move them elsewhere takes access to the other queue."""
+"""Acts on tasks. To move them elsewhere takes access to the other queue."""
 
 
 async def act(asked: Asked) -> AsyncIterator[Json]:

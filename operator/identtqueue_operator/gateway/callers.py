@@ -43,7 +43,7 @@ class Part(StrEnum):
     TASKS = "tasks"
     """Lists of tasks and their history; `update`: cancel, replay, discard, start now."""
     ARGUMENTS = "arguments"
-    """What tasks were called with and what they returned. Only `get`."""
+    """The arguments and results of tasks. Only `get`."""
     QUEUES = "queues"
     """Depths of the queues; `update`: pause and resume."""
     WORKERS = "workers"

@@ -1,4 +1,4 @@
-"""What callers may read: queues, workers, tasks."""
+"""Questions that callers may ask: about queues, workers, tasks."""
 
 from typing import Any
 

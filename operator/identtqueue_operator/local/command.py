@@ -36,7 +36,7 @@ class NotRunnable(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class Surroundings:
-    """What a container's environment is made of, apart from its own specification."""
+    """The sources of a container's environment, apart from its own specification."""
 
     instance: str
     """Identifies this run of `identtqueue local`."""
@@ -52,7 +52,7 @@ class Surroundings:
 
 @dataclass(frozen=True)
 class Command:
-    """What to start."""
+    """The program to start."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]

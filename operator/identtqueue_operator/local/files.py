@@ -50,7 +50,7 @@ class Files:
         self._environment = environment
         self._memory = memory
         self._own: dict[tuple[str, Key], Json] = {}
-        """What the files said when they were last taken up."""
+        """The contents of the files when they were last taken up."""
         self._said: set[str] = set()
 
     def take_up(self, path: Path | None = None) -> list[str]:

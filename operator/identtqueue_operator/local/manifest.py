@@ -38,12 +38,12 @@ class BadManifest(Exception):
 
 @dataclass
 class Manifest:
-    """What a file declares."""
+    """The declarations in a file."""
 
     objects: dict[tuple[str, Key], Json] = field(default_factory=dict)
     """The objects, by plural and key."""
     notes: tuple[str, ...] = ()
-    """What of the file has no meaning here."""
+    """The parts of the file that have no meaning here."""
 
     def of(self, plural: str) -> Iterator[tuple[Key, Json]]:
         """List the objects of a kind."""

@@ -1,4 +1,4 @@
-"""What the next instance has to know, saved soon after each change."""
+"""The knowledge for the next instance, saved soon after each change."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What workers print, on standard output, each line with the name of its pod.
+"""The output of workers, on standard output, each line with the name of its pod.
 
 A thread writes it. So a terminal that is stopped, or a pipe that nobody reads, holds up neither the
 operator nor the workers: lines that find no room are dropped, and counted.

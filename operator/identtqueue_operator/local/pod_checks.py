@@ -17,7 +17,7 @@ _POD = frozenset({"containers", "terminationGracePeriodSeconds", "automountServi
 
 @dataclass
 class Findings:
-    """What is wrong with a pod, and what of it has no meaning here."""
+    """The faults of a pod, and the parts of it that have no meaning here."""
 
     problems: list[str] = field(default_factory=list)
     ignored: dict[str, set[str]] = field(default_factory=dict)

@@ -47,7 +47,7 @@ LEFTOVER_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line says."""
+    """The options of the command line."""
 
     files: Sequence[Path]
     state: Path

@@ -19,7 +19,7 @@ NAMES = {
     "deployments": ("deployments", "deployment", "deploy"),
     "events": ("events", "event", "ev"),
 }
-"""What may be asked for, with the words for it."""
+"""The kinds that may be asked for, with the words for them."""
 MISSING = "<none>"
 AGES = (
     (120, 1, 1, ("s", "")),

@@ -102,7 +102,7 @@ def examine(
 
 
 class _Finding(NamedTuple):
-    """What is the matter with one pod."""
+    """The trouble of one pod."""
 
     trouble: WorkerTrouble | None
     message: str

@@ -1,4 +1,4 @@
-"""What an error of Redis means: whose trouble it is, and how the status words it. Pure.
+"""The meaning of an error of Redis: whose trouble it is, and its words in the status. Pure.
 
 The status has one of a fixed set of sentences. Anybody who may write a TaskQueue can have the
 operator connect somewhere, and reads its status. So a status must not repeat what answered there:

@@ -1,4 +1,4 @@
-"""What is reported of a TaskQueue, and when: rounds go to the status writer, beside the loop.
+"""The reports about a TaskQueue, and their times: rounds go to the status writer, beside the loop.
 
 A round never waits for the API server to take its report. One task at a time writes what is due,
 and repeats a write that fails, after growing pauses.

@@ -62,12 +62,12 @@ class Resource:
 
     @property
     def workload(self) -> WorkloadKey:
-        """What is scaled: the one that the spec names, or the one made of the template."""
+        """The scaled workload: the one that the spec names, or the one made of the template."""
         return self.reference.key
 
     @property
     def reference(self) -> Reference:
-        """What is scaled, as the spec names it."""
+        """The scaled workload, as the spec names it."""
         given = self.spec.workload_ref if self.spec else None
         if given is None:
             return Reference(owned_key(self.key))

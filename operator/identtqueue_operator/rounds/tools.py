@@ -1,4 +1,4 @@
-"""What all reconcilers share: the API server, caches, clocks, and questions to the controller."""
+"""Tools of all reconcilers: the API server, caches, clocks, and questions to the controller."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence

@@ -79,7 +79,7 @@ MEANINGS: Final[Mapping[Limit, Meaning]] = {
         "", "somebody else changes the number, so the operator waits before it does"
     ),
 }
-"""What each limit in `limitedBy` means."""
+"""The meaning of each limit in `limitedBy`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ class Account:
 
     @property
     def meanings(self) -> list[tuple[str, Meaning]]:
-        """What its limits mean. One that this version does not know has no meaning."""
+        """The meaning of its limits. One that this version does not know has none."""
         known = {str(limit): meaning for limit, meaning in MEANINGS.items()}
         return [(name, known.get(name, Meaning("", ""))) for name in self.limits]
 

@@ -10,7 +10,7 @@ from identtqueue_operator.times import timestamp
 NOBODY_WORKS_SECONDS = 60.0
 """Time without any working pod, for a known reason, after which the TaskQueue is not Ready."""
 _SET_BY_HAND = (Limit.REPLICAS_CHANGED_BY_OTHERS, Limit.SCALE_UP_PAUSED, Limit.SCALE_DOWN_PAUSED)
-"""What a person has set, or can fix. It comes before what follows from the rules."""
+"""Reasons that a person has set, or can fix. They come before those that follow from the rules."""
 _HEADLINES = {
     Limit.MAX_REPLICAS: "AtMaxReplicas",
     Limit.IDLE_SECONDS: "CoolingDown",

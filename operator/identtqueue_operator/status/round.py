@@ -17,7 +17,7 @@ class Round:
     generation: int
     workload: WorkloadKey | None
     problem: Cause | None = None
-    """What is wrong with the resource or its workload."""
+    """The trouble with the resource or its workload."""
     pause: Cause | None = None
     """The part of scaling that is paused."""
     failing: bool = False

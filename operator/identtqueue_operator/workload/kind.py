@@ -94,7 +94,7 @@ class WatchedKind(Kind):
 
     @property
     def resource(self) -> ApiResource:
-        """What the API calls its objects."""
+        """The API's name for its objects."""
         return ApiResource(f"apis/{self.group}/{self.version}", self.plural)
 
     def key_of(self, body: Body) -> WorkloadKey:

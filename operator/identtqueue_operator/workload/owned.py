@@ -36,7 +36,7 @@ class Kept:
     """The result of one look."""
 
     problem: Cause | None = None
-    """What prevents the Deployment."""
+    """The obstacle to the Deployment."""
     warnings: tuple[str, ...] = ()
     """Warnings of the API server when the Deployment was written."""
     reverted: bool = False

@@ -24,7 +24,7 @@ FRESH_SECONDS = 1.0
 
 
 class _Found(NamedTuple):
-    """What discovery says of a kind."""
+    """The answer of discovery about a kind."""
 
     plural: str
     trouble: WorkloadTrouble | None

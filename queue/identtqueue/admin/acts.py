@@ -80,7 +80,7 @@ class ActProgress:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be done, with the arguments that it takes.
+    """An act to be done, with the arguments that it takes.
 
     Attributes:
         act: the act.

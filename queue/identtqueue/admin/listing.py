@@ -43,7 +43,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What is read: a list, its filter, its order.
+    """A list to be read, its filter, its order.
 
     Attributes:
         queue: name of the queue.

@@ -1,4 +1,4 @@
-"""What `Admin` sees and changes of queues and their jobs."""
+"""Questions of `Admin` about queues and their jobs, and changes of them."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class TaskRecord:
 
 @dataclass(frozen=True, slots=True)
 class Hiding:
-    """What is hidden of the tasks of a job, for those who look.
+    """The part of a job's tasks that is hidden from those who look.
 
     Attributes:
         names: names of arguments and fields, in lower case.

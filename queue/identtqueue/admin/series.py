@@ -39,7 +39,7 @@ _STEPS: Final[Mapping[str, _Step]] = {
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What happened in one minute or hour.
+    """The numbers of one minute or hour.
 
     Attributes:
         at_ms: its beginning, in ms since 1970 (Redis time).
@@ -51,13 +51,13 @@ class Point:
 
     @property
     def total(self) -> Counts:
-        """What was counted of all jobs together."""
+        """The numbers of all jobs together."""
         return reduce(add, self.by_job.values(), NOTHING)
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """What happened on a queue, in steps of equal length.
+    """The numbers of a queue, in steps of equal length.
 
     Attributes:
         step_seconds: length of a step.
@@ -70,12 +70,12 @@ class Series:
 
     @property
     def total(self) -> Counts:
-        """What was counted in all steps together."""
+        """The numbers of all steps together."""
         return reduce(add, (point.total for point in self.points), NOTHING)
 
     @property
     def by_job(self) -> Mapping[str, Counts]:
-        """What was counted in all steps together, by job."""
+        """The numbers of all steps together, by job."""
         found: dict[str, Counts] = {}
         for point in self.points:
             for job, counts in point.by_job.items():

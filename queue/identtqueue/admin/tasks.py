@@ -1,4 +1,4 @@
-"""What `Admin` sees of tasks."""
+"""Questions of `Admin` about tasks."""
 
 from __future__ import annotations
 

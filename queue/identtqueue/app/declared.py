@@ -1,4 +1,4 @@
-"""What an app declares, and what the apps that it includes declare: jobs, schedules and hooks."""
+"""The jobs, schedules and hooks that an app and the apps that it includes declare."""
 
 from __future__ import annotations
 

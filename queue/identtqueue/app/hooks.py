@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 H = TypeVar("H")
 Done = TypeVar("Done", bound=Awaitable[None] | None)
-"""What a hook returns: nothing, and if it is async, that is awaited."""
+"""Result of a hook: nothing, and if it is async, that is awaited."""
 
 
 class AppHooks(Generic[S]):

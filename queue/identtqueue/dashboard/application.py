@@ -38,7 +38,7 @@ class Dashboard(Starlette):
 
     @property
     def board(self) -> Board:
-        """What its pages share."""
+        """The common parts of its pages."""
         board: Board = self.state.board
         return board
 

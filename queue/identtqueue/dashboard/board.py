@@ -1,4 +1,4 @@
-"""What all pages share: the reader, the feeds, the links, the user who asks, and the templates."""
+"""The common parts of all pages: the reader, the feeds, the links, the user, and the templates."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def version_of_files(folder: Path = STATIC) -> str:
 
 
 class Board:
-    """What the pages of one dashboard share.
+    """The common parts of the pages of one dashboard.
 
     Args:
         admin: asks Redis, and acts.

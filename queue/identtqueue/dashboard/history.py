@@ -1,4 +1,4 @@
-"""What happened in the last day, in steps of five minutes.
+"""The numbers of the last day, in steps of five minutes.
 
 Steps that are over do not change. So each is read from Redis once, and a look at a queue costs the
 minutes of the last steps only.
@@ -48,7 +48,7 @@ class Course:
 
     @property
     def recent(self) -> Counts:
-        """What happened in the last ten to fifteen minutes."""
+        """The numbers of the last ten to fifteen minutes."""
         return sum((step.counts for step in self.steps[-_RECENT_STEPS:]), NOTHING_HAPPENED)
 
     @property

@@ -1,4 +1,4 @@
-"""What an operator wants to do to which tasks, as a form says it."""
+"""The plan of an operator: an act and its tasks, as a form says it."""
 
 from __future__ import annotations
 

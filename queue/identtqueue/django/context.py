@@ -1,4 +1,4 @@
-"""What a task with `takes_context=True` gets: Django's context, and the one of idenTTqueue."""
+"""The context of tasks with `takes_context=True`: Django's context, and the one of idenTTqueue."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ EVENTS: Final = (
     *("enqueued", "started", "succeeded", "failed", "retried", "released", "cancelled"),
     *("declined", "recovered"),
 )
-"""What is counted per job: attributes of `Counts`."""
+"""The events that are counted per job: attributes of `Counts`."""
 
 Events = dict[str, int]
 

@@ -130,7 +130,7 @@ _NOTHING: Final = Histogram()
 
 
 class Counts(msgspec.Struct, frozen=True, kw_only=True):
-    """What happened to the tasks of a job, or of several, in some time.
+    """Numbers of events of the tasks of a job, or of several, in some time.
 
     Attributes:
         enqueued: tasks that were enqueued, or planned by a schedule.

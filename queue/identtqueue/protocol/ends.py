@@ -1,4 +1,4 @@
-"""What remains of a task that has ended, and for how long."""
+"""The remains of a task that has ended, and for how long they are kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CANCELLED: Final = codec.encode_failure(Failure("Cancelled", "cancelled on reque
 
 
 class Keeping(msgspec.Struct, frozen=True):
-    """What a queue keeps of tasks that have ended, besides the result.
+    """The part of ended tasks that a queue keeps, besides the result.
 
     Attributes:
         recent_ends: how many ends are listed; 0: none.

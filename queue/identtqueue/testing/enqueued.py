@@ -1,4 +1,4 @@
-"""What an app has enqueued, and the assertions about it."""
+"""The calls that an app has enqueued, and the assertions about them."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 
 
 class LoopEnd:
-    """What is to be closed at the end of the running event loop, or earlier.
+    """Things to be closed at the end of the running event loop, or earlier.
 
     Args:
         close: closes it; called once, in the loop.

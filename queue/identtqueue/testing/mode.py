@@ -1,4 +1,4 @@
-"""What inline mode and the recorder have in common: an app without a server.
+"""The common part of inline mode and the recorder: an app without a server.
 
 A task is checked, converted and encoded as always. What is left out is Redis: the bytes are kept
 here.

@@ -1,4 +1,4 @@
-"""What ran: the attempts of a run, and the error that shows those that failed."""
+"""The attempts of a run, and the error that shows those that failed."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ PLAIN = tuple(
 
 
 class Inheritance(msgspec.Struct, array_like=True):
-    """What a worker passes on to its processes for jobs.
+    """The settings that a worker passes on to its processes for jobs.
 
     Attributes:
         app_address: the address that the worker's app was made with; None: none.
@@ -32,7 +32,7 @@ class Inheritance(msgspec.Struct, array_like=True):
 
 
 class _Here:
-    """What this process has inherited."""
+    """The inheritance of this process."""
 
     app_address: str | RedisSettings | None = None
     redis: RedisSettings | None = None

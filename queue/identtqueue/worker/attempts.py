@@ -50,7 +50,7 @@ class ProgressSink(Protocol):
 
 
 class Reports(Protocol):
-    """What records the outcomes of attempts. Then it calls `Attempts.answered`."""
+    """A recorder of the outcomes of attempts. Then it calls `Attempts.answered`."""
 
     def put(self, attempt: Attempt, outcome: Outcome) -> None:
         """Take an outcome to record. Returns at once."""

@@ -34,7 +34,7 @@ minutes to their hours."""
 
 @dataclass(frozen=True, slots=True)
 class _Difference:
-    """What was counted of one job since the last report, and what is reported with it."""
+    """The numbers of one job since the last report, and the totals that are reported with them."""
 
     counts: JobCounts
     packed: bytes

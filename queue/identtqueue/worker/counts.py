@@ -1,4 +1,4 @@
-"""What a worker counts: plain numbers in memory, per queue and job.
+"""The counters of a worker: plain numbers in memory, per queue and job.
 
 The same numbers are read by Prometheus (`metrics`) and reported to Redis (`count_reports`).
 """

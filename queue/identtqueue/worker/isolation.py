@@ -1,4 +1,4 @@
-"""What a fetcher knows of suspects, and what it does so that each runs alone. Pure.
+"""A fetcher's knowledge of suspects, and its steps to run each alone. Pure.
 
 A task that was running when several workers were lost may have killed them. It is a suspect. A
 worker that runs nothing else takes it (`protocol/lua/lib/suspects.lua`). If that worker is lost

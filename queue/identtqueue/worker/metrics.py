@@ -25,7 +25,9 @@ _OUTCOMES: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gauges:
-    """What a worker does at one moment. `Worker.gauges` asks each number of the part that owns it.
+    """The numbers of a worker at one moment.
+
+    `Worker.gauges` asks each number of the part that owns it.
 
     Attributes:
         running: attempts that run.

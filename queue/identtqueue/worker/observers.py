@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class Observer(Protocol):
-    """What an observer has to offer. Both methods are called in the worker's event loop."""
+    """The interface of an observer. Both methods are called in the worker's event loop."""
 
     def around(self, fields: dict[str, Any]) -> AbstractContextManager[Any]:
         """Return a context manager that encloses an attempt, in its own asyncio task.

@@ -1,4 +1,4 @@
-"""What `Worker.run` needs of its process: an event loop that no job can end, and the exit.
+"""The process around `Worker.run`: an event loop that no job can end, and the exit.
 
 The signals are handled by the watchdog, so that they work while the event loop is blocked.
 """

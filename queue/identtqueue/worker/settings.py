@@ -161,7 +161,7 @@ class WorkerSettings:
 
     @property
     def keeping(self) -> Keeping:
-        """What the queues keep of tasks that have ended."""
+        """The part of ended tasks that the queues keep."""
         ms = round(self.recent_ends_seconds * 1000)
         return Keeping(self.recent_ends, ms, self.keep_arguments)
 

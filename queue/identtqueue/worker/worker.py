@@ -270,7 +270,7 @@ class Worker:
 
     @property
     def gauges(self) -> Gauges:
-        """What the worker does now. May be read in any thread."""
+        """The numbers of the worker now. They may be read in any thread."""
         life = self._incarnation
         return Gauges(
             running=life.running if life else 0,

@@ -1,4 +1,4 @@
-"""What type checkers must refuse: every line that is marked, and no other."""
+"""Code that type checkers must refuse: every line that is marked, and no other."""
 
 from good import Services, app, connect, in_a_thread, read_mrz, typed, with_state
 

@@ -1,4 +1,4 @@
-"""What type checkers must accept, and which types they must find."""
+"""Code that type checkers must accept, and the types that they must find."""
 
 from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the web application calls while both queues are there."""
+"""The interface for the web application while both queues are there."""
 
 import os
 from typing import Self

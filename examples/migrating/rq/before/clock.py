@@ -1,4 +1,4 @@
-"""What `rq cron` enqueues, and how often."""
+"""The jobs that `rq cron` enqueues, and how often."""
 
 from jobs import forget_old_documents
 from rq import cron

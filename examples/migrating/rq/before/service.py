@@ -1,4 +1,4 @@
-"""What the web application calls: submit a passport, see how far it is, read the report."""
+"""The interface for the web application: submit a passport, see how far it is, read the report."""
 
 from jobs import check_mrz, look_up, measure_page, redis, write_report
 from passports import documents

@@ -1,1 +1,1 @@
-"""What the service does with a passport. It knows no task queue, so a move leaves it as it is."""
+"""The work of the service. It knows no task queue, so a move leaves it as it is."""

@@ -8,7 +8,7 @@ BLURRED = 5.0
 
 
 class Report(TypedDict):
-    """What a customer gets."""
+    """The answer to a customer."""
 
     document: str
     verdict: str

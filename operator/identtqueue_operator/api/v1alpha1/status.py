@@ -131,7 +131,7 @@ class OperatorName(ApiModel):
 
 
 class TaskQueueStatus(ApiModel):
-    """What the operator saw and did, and why."""
+    """The observations and acts of the operator, and their reasons."""
 
     brief: Sentence | None = None
     """Reason and message in one, where `kubectl describe` shows them before the conditions."""

@@ -29,7 +29,7 @@ class _Act(NamedTuple):
     state: str
     """Where the tasks are, unless the user says otherwise."""
     done: str
-    """What has become of them, in words."""
+    """The word for what has become of them."""
 
 
 _ACTS: Final = (
@@ -42,7 +42,7 @@ _ACTS: Final = (
 
 
 class _Wanted(NamedTuple):
-    """What the user wants done, and with which tasks."""
+    """The user's wish: an act, and its tasks."""
 
     act: _Act
     queue: str

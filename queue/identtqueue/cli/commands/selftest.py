@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from identtqueue.admin import Admin
 
 WORD: Final = "hello"
-"""What is sent, and has to come back."""
+"""The value that is sent, and has to come back."""
 
 
 @click.command()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 BARS: Final = 30
 """Width of the bars beside each job."""
 LONGEST_BY_MINUTE_SECONDS: Final = 86_400
-"""What is longer ago is read by the hour."""
+"""Times that are longer ago are read by the hour."""
 
 _NUMBERS: Final = ("enqueued", "started", "succeeded", "failed", "retried", "recovered")
 

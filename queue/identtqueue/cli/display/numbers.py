@@ -1,4 +1,4 @@
-"""What was counted: numbers, times and errors as text and as JSON."""
+"""Numbers, times and errors that were counted, as text and as JSON."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from identtqueue.cli.display.terminal import console, is_terminal
 
 
 class Advance(Protocol):
-    """What moves the bar on."""
+    """A function that moves the bar on."""
 
     def __call__(self, done: int, total: int, text: str, /) -> None:
         """Show that so much of the total is done, with a text behind the bar."""

@@ -14,7 +14,7 @@ from identtqueue.cli.display.text import one_line, width
 GAP: Final = 2
 """Blanks between two columns."""
 EMPTY: Final = "-"
-"""What a cell without a value shows, so that each row has as many words as columns."""
+"""The text of a cell without a value, so that each row has as many words as columns."""
 NARROWEST: Final = 12
 """Width to which a column that shrinks is cut at most."""
 
@@ -28,7 +28,7 @@ class Styled:
 
 
 Cell = str | int | Styled | None
-"""What stands in a row of a table; None: there is no value."""
+"""A cell in a row of a table; None: there is no value."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ STYLES: Final = {
     "name": "bold",
     "heading": "dim",
 }
-"""What each style of a cell looks like. A style never says what the text does not say too."""
+"""The looks of each style of a cell. A style never says what the text does not say too."""
 
 
 def is_terminal(stream: IO[Any] | None = None) -> bool:

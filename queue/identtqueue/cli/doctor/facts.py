@@ -1,4 +1,4 @@
-"""What the doctor knows when it judges: read from Redis at one time, and not changed after."""
+"""The facts that the doctor judges: read from Redis at one time, and not changed after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a check has found."""
+"""The findings of checks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Level(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check has found.
+    """One finding of a check.
 
     Attributes:
         check: name of the check.

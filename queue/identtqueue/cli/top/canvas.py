@@ -1,4 +1,4 @@
-"""What stands on a terminal, and the bytes that change it into something else.
+"""The cells of a terminal, and the bytes that change them into others.
 
 Over a slow link, a screen that is sent anew each time flickers and lags. So each character is
 compared with the one that stands there, and only those that differ are sent.

@@ -1,4 +1,4 @@
-"""What the screen shows: read from Redis at one time, and not changed after."""
+"""The contents of the screen: read from Redis at one time, and not changed after."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the user has chosen: which queue, sorted how, filtered by what. Keys change it."""
+"""The user's choices: which queue, sorted how, filtered by what. Keys change them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SORTS: Final[dict[str, Callable[[QueueLine], float]]] = {
 
 
 class Wish(enum.Enum):
-    """What a key asks for, beyond a change of the view."""
+    """The request of a key, beyond a change of the view."""
 
     QUIT = enum.auto()
     PAUSE = enum.auto()  # of the queue that is chosen, or resume it
@@ -38,7 +38,7 @@ class Wish(enum.Enum):
 
 
 class KeyMode(enum.Enum):
-    """What keys mean at the moment."""
+    """The meaning of keys at the moment."""
 
     LOOKING = enum.auto()
     TYPING = enum.auto()  # the filter
@@ -48,7 +48,7 @@ class KeyMode(enum.Enum):
 
 @dataclass
 class TopView:
-    """What the user has chosen.
+    """The choices of the user.
 
     Attributes:
         sort: one of `SORTS`.

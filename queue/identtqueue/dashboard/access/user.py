@@ -11,7 +11,7 @@ from starlette.requests import HTTPConnection
 
 
 class UserRole(enum.StrEnum):
-    """What a user may do."""
+    """The rights of a user."""
 
     VIEWER = "viewer"
     """See everything, change nothing."""

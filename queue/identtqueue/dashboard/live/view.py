@@ -14,7 +14,7 @@ Read: TypeAlias = Callable[[Any, "Visit"], Awaitable[Mapping[str, Any]]]
 
 @dataclass(frozen=True, slots=True)
 class Visit:
-    """The words in which a page is asked for. Equal ones show the same, to whoever asks.
+    """The words in which a page is asked for. Equal ones show the same to all who ask.
 
     Attributes:
         page: name of the page.

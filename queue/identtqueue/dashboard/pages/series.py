@@ -1,4 +1,4 @@
-"""What the plots show, as columns of numbers in JSON."""
+"""The data of the plots, as columns of numbers in JSON."""
 
 from __future__ import annotations
 

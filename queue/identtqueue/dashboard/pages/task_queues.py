@@ -47,7 +47,7 @@ class TaskQueueRow:
 
     @property
     def status(self) -> Json:
-        """What the operator reports."""
+        """The report of the operator."""
         found = self.body.get("status")
         return found if isinstance(found, Mapping) else {}
 

@@ -53,7 +53,7 @@ class WorkerCard:
 
     @property
     def flaw(self) -> str:
-        """What of its entries can't be read."""
+        """The parts of its entries that can't be read."""
         return next((each.flaw for each in self.queues.values() if each.flaw), "")
 
     @property
@@ -63,7 +63,7 @@ class WorkerCard:
 
     @property
     def name(self) -> str:
-        """What people call it."""
+        """The name by which people know it."""
         return self.info.pod_name or self.info.host or self.info.worker_id or "(without a name)"
 
     @property
