@@ -9,9 +9,11 @@ PY := $(VENV)/bin/python
 DEMO := build/demo-venv
 CLUSTER := e2e/cluster
 # Test files at the same time: most of their time is waiting, for leases and time-outs.
-SIDE_BY_SIDE := 3
-# Here no test waits for long, and a file more costs little memory.
-CHECK_SIDE_BY_SIDE := 5
+SIDE_BY_SIDE := 5
+# Here no test waits for long, and each process more collects all of them once more.
+CHECK_SIDE_BY_SIDE := 4
+# Tests in a cluster: each process installs a release of its own.
+E2E_SIDE_BY_SIDE := 4
 PYTEST := $(VENV)/bin/pytest --dist loadfile
 # The two lower rungs; CONTRIBUTING.md says which is for when.
 FAST_TESTS := tests/architecture tests/unit
@@ -19,7 +21,7 @@ CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 
-.PHONY: help setup fast check test test-all lint types imports docs docs-serve screens demo demo-cluster tesseract bench bench-acts bench-faults bench-lists bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
+.PHONY: help setup fast check before-tests test test-all lint types imports docs docs-serve screens demo demo-cluster tesseract bench bench-acts bench-faults bench-lists bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -72,9 +74,13 @@ cluster-up: ## a real three-node cluster (an existing one if KUBECONFIG is set)
 cluster-down: ## delete the cluster and end what was started for it
 	$(CLUSTER)/down.sh
 
+# Each takes one core, and the cluster mostly waits. Its lines begin with seconds in brackets.
+before-tests: setup
+	@$(MAKE) --no-print-directory --jobs 3 --output-sync=line cluster-up types lint imports docs
+
 test: export IDENTTQUEUE_NO_SKIPS := 1  # a test that lacks something here fails, and says what
-test: lint types imports docs test-all cluster-up ## rung 3, before a change lands, and in CI: everything, the cluster included
-	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m "not alone" -n $(SIDE_BY_SIDE) --dist worksteal
+test: before-tests test-all ## rung 3, before a change lands, and in CI: everything, the cluster included
+	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m "not alone" -n $(E2E_SIDE_BY_SIDE) --dist worksteal
 	$(CLUSTER)/exec.sh $(VENV)/bin/pytest e2e -m alone
 
 # Only what a user of `identtqueue[local]` has, and Pillow for the pages.

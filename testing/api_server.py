@@ -23,6 +23,7 @@ from aiohttp import web
 from kubernetes.aio import client as kubernetes_client
 
 from identtqueue_operator.kube.requests import Requests
+from testing.tls import some_authority
 
 Json = dict[str, Any]
 
@@ -127,7 +128,7 @@ class ApiServer:
 
     def connect(self) -> Requests:
         """Make a connection as the operator has it."""
-        configuration = kubernetes_client.Configuration(self.url)
+        configuration = kubernetes_client.Configuration(self.url, ca_cert_data=some_authority())
         return Requests(kubernetes_client.ApiClient(configuration))
 
     def kubeconfig(self) -> Json:

@@ -10,14 +10,17 @@ from typing import Any
 
 import httpx
 
+from testing.tls import unused_context
 from testing.waiting import LONG_SECONDS
 
 
 def connected(base: str, **settings: Any) -> httpx.AsyncClient:
     """Make a client of the server at an address."""
-    return httpx.AsyncClient(base_url=base, timeout=LONG_SECONDS, **settings)
+    settings = {"timeout": LONG_SECONDS, "verify": unused_context()} | settings
+    return httpx.AsyncClient(base_url=base, **settings)
 
 
 def get(url: str, **settings: Any) -> httpx.Response:
     """Ask once, from code that is not asynchronous."""
-    return httpx.get(url, timeout=LONG_SECONDS, **settings)
+    settings = {"timeout": LONG_SECONDS, "verify": unused_context()} | settings
+    return httpx.get(url, **settings)

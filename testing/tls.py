@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 import trustme
+
+
+@cache
+def some_authority() -> str:
+    """Make the certificate of an authority that has signed nothing, as PEM.
+
+    For HTTP clients that use no TLS in a test. Each makes a context all the same, and to read the
+    authorities of the system takes 40 ms.
+    """
+    return trustme.CA().cert_pem.bytes().decode()
+
+
+@cache
+def unused_context() -> ssl.SSLContext:
+    """Make a context that trusts this authority only."""
+    return ssl.create_default_context(cadata=some_authority())
 
 
 class Certificates:

@@ -6,7 +6,9 @@ import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -20,6 +22,7 @@ from identtqueue.transport.settings import RedisSettings
 from testing.redis_server import RedisServer
 from testing.waiting import LONG_SECONDS
 
+HERE = Path(__file__).parent
 pytest_plugins = ["pytester"]  # for tests/testing_plugin
 
 
@@ -34,7 +37,28 @@ class _ByFile(LoadFileScheduling):
         return "tests/faults" if file.startswith("tests/faults/") else file
 
 
+LONG = ("faults", "migrating", "frameworks", "topology", "v02", "dashboard", "embedded", "worker")
+"""Folders whose tests wait longest, and so are begun first by tests in parallel."""
+
+
+@pytest.hookimpl(trylast=True)  # when tests have been deselected
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let parallel tests begin with the files that take longest: no core shall idle at the end."""
+    if not hasattr(config, "workerinput"):
+        return
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    number = Counter(item.path for item in items)
+
+    def length(item: pytest.Item) -> tuple[bool, int, int]:
+        folder = item.path.relative_to(HERE).parts[0]
+        return folder not in LONG, -slow[item.path], -number[item.path]
+
+    items.sort(key=length)
+
+
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
+    # Else xdist sorts by number. Files that wait for long have few tests, and would come last.
+    config.option.loadscopereorder = False
     return _ByFile(config, log)
 
 

@@ -18,6 +18,7 @@ from cli.terminal import HERE, Run, ended, one_line, start
 from identtqueue import Client, State, Submission, TaskOptions, Worker
 from identtqueue.admin import Admin, Place
 from testing.processes import environment
+from testing.proxy import Proxy
 from testing.redis_server import RedisServer
 from testing.serving import serving
 from testing.waiting import eventually
@@ -255,10 +256,14 @@ async def test_ctrl_c_stops_between_two_steps_and_says_where_to_go_on(
 ) -> None:
     server, number = new_redis_server(), 10_000
     later = TaskOptions(delay_seconds=3_600)
-    async with Client(server.address) as client, Admin(server.address) as admin:
+    async with (
+        Client(server.address) as client,
+        Admin(server.address) as admin,
+        Proxy(server.port) as proxy,  # its steps pass here, so that none outruns the signal
+    ):
         await client.submit_many(Submission("q", "read", options=later) for _ in range(number))
         words = ("reschedule", "q", "--all", "--at", "2100-01-01T00:00Z")
-        process = await start(server.address, *words)
+        process = await start(proxy.address, *words)
 
         async def begun() -> bool:
             entries = await admin.audit("q")

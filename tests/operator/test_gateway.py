@@ -267,7 +267,7 @@ async def test_a_pod_stays_drained_until_it_is_called_back(ask, setup, operator,
     await eventually(draining)
     await operator.looks()
     assert await draining(), "the operator does not call it back"
-    assert setup.condition("Draining") == ("True", "DrainedByHand")
+    await eventually(lambda: setup.condition("Draining") == ("True", "DrainedByHand"))
     await ask("e", "drain", {"pod": worker.pod_name, "drain": False})
 
     async def working():

@@ -293,6 +293,7 @@ def marked(pod) -> bool:
 # --- pauses ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("timings", [Timings(numbers_seconds=0.5)])
 async def test_the_tasks_of_a_paused_job_start_nobody(operator, setup, raw):
     setup.fleet.create()
     setup.create({"pollPeriodSeconds": 1, "maxReplicas": 20})

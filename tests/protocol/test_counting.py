@@ -156,6 +156,7 @@ def test_a_day_without_workers_is_added_in_bounded_steps(bench: Bench) -> None:
     assert 24 <= report <= 26
 
 
+@pytest.mark.slow
 def test_jobs_are_told_apart_up_to_a_bound(bench: Bench) -> None:
     """Clients may enqueue jobs of any name."""
     tasks = [NewTask(bench.id(f"t{i}"), b"", f"job{i}") for i in range(2_300)]

@@ -38,6 +38,12 @@ def enqueue(bench: Bench, job: str, *names: str, **options: object) -> None:
     bench.run(enqueueing.enqueue(bench.queue, [bench.task(n, job, **options) for n in names]))
 
 
+def enqueue_mixed(bench: Bench, *jobs: str) -> None:
+    """Enqueue a task of each of these jobs, in their order."""
+    tasks = [bench.task(f"t{number}", job) for number, job in enumerate(jobs)]
+    bench.run(enqueueing.enqueue(bench.queue, tasks))
+
+
 def claim(bench: Bench, worker: str = "w", limit: int = 10) -> list[str]:
     return bench.names(attempt.task_id for attempt in bench.claim(worker, limit))
 
@@ -448,7 +454,12 @@ def test_a_repeated_attempt_is_a_start_too(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(
-    "rate", [RateLimit(100, 1), RateLimit(250, 1, burst=10), RateLimit(30, 0.1, burst=1)]
+    "rate",
+    [
+        pytest.param(RateLimit(100, 1), marks=pytest.mark.slow),
+        RateLimit(250, 1, burst=10),
+        RateLimit(30, 0.1, burst=1),
+    ],
 )
 def test_no_window_has_more_starts_than_the_limit_says(bench: Bench, rate: RateLimit) -> None:
     """Claim as fast as possible, and check starts and promised times by Redis' clock."""
@@ -555,22 +566,17 @@ def test_the_depth_counts_what_may_not_start(bench: Bench) -> None:
     assert depth.oldest_wait_ms is not None
 
 
-@pytest.mark.slow
 def test_the_depth_of_many_is_told_from_the_first(bench: Bench) -> None:
     bench.register("w", two=TWO)
-    for i in range(0, 1_000, 4):
-        enqueue(bench, "two", *(f"t{i + n}" for n in range(3)))
-        bench.enqueue(f"t{i + 3}")
+    enqueue_mixed(bench, *(["two", "two", "two", "job"] * 250))
     depth = bench.refuses(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held) == (1_000, 748)
 
 
-@pytest.mark.slow
 def test_the_depth_of_many_jobs_adds_up(bench: Bench) -> None:
     """Twentieths of 206 are no whole numbers, and as floats they add up to more than 206."""
     bench.register("w", two=TWO)
-    for i in range(206):
-        enqueue(bench, f"job-{i % 20}", f"t{i}")
+    enqueue_mixed(bench, *(f"job-{i % 20}" for i in range(206)))
     depth = bench.refuses(inspecting.depth(bench.queue))
     assert (depth.queued, depth.held) == (206, 0)
 

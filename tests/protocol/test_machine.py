@@ -13,7 +13,7 @@ from testing.redis_server import RedisServer
 
 
 @pytest.mark.parametrize(
-    "share", [0.1, pytest.param(1.0, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])]
+    "share", [0.04, pytest.param(1.0, marks=[pytest.mark.slow, pytest.mark.timeout(7200)])]
 )
 def test_random_histories_follow_the_table(redis_server: RedisServer, share: float) -> None:
     class Machine(QueueMachine):

@@ -21,6 +21,7 @@ async def dead(setup, running):
     return ids
 
 
+@pytest.mark.slow
 async def test_all_that_match_are_replayed_after_a_question(plugin, setup, dead):
     result = await plugin("replay", "--error", "ValueError")
     assert result.exit_code == Exit.USAGE
@@ -53,6 +54,7 @@ async def test_which_tasks_must_be_said(plugin, running, words):
     assert (await plugin.fails(*words))[0] == Exit.USAGE
 
 
+@pytest.mark.slow
 async def test_tasks_are_cancelled_and_dead_letters_discarded(plugin, setup, running):
     worker, (first, *waiting) = running
     assert "2 tasks cancelled" in await plugin.says("cancel", "--all", "--yes")
@@ -62,6 +64,7 @@ async def test_tasks_are_cancelled_and_dead_letters_discarded(plugin, setup, run
     assert await setup.client.get_task(first) is None
 
 
+@pytest.mark.slow
 async def test_queues_are_paused_and_resumed(plugin, setup, running, raw):
     assert await plugin.says("pause") == f"queue {setup.queue} is paused\n"
     assert await plugin.says("pause") == f"queue {setup.queue} is paused already\n"
@@ -71,6 +74,7 @@ async def test_queues_are_paused_and_resumed(plugin, setup, running, raw):
     assert (row["job"], row["changed"]) == ("mail", [setup.queue])
 
 
+@pytest.mark.slow
 async def test_scaling_is_paused_by_the_users_own_right(plugin, setup, running):
     assert await plugin.says("pause", "--scaling") == f"scaling of {setup.name} is paused\n"
     assert setup.api.get("taskqueues", setup.name)["spec"]["paused"] is True
@@ -79,6 +83,7 @@ async def test_scaling_is_paused_by_the_users_own_right(plugin, setup, running):
     assert "paused" not in setup.api.get("taskqueues", setup.name)["spec"]
 
 
+@pytest.mark.slow
 async def test_a_pod_is_drained_and_called_back(plugin, setup, running):
     worker, _ = running
     ids = [row["task_id"] for row in await plugin.rows("tasks", "--state", "running")]
@@ -171,6 +176,7 @@ async def test_an_operator_without_a_gateway(plugin, api, running):
     assert "set gateway.enabled" in said
 
 
+@pytest.mark.slow
 async def test_an_operator_without_a_lease_is_found_by_its_labels(plugin, api, running):
     api.remove("leases", "identtqueue-operator")
     code, said = await plugin.fails("tasks")

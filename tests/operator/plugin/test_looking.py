@@ -41,6 +41,7 @@ async def test_explain_takes_the_decisions_apart(plugin, setup, running):
     assert row["decision"]["limits"][0]["name"] == "MaxReplicas"
 
 
+@pytest.mark.slow
 async def test_where_there_is_nothing_it_says_so(plugin, setup):
     assert "there is no TaskQueue in namespace ns" in await plugin.says("status")
     assert "there is no TaskQueue in any namespace" in await plugin.says("explain", "-A")
@@ -52,6 +53,7 @@ async def test_where_there_is_nothing_it_says_so(plugin, setup):
     assert "(NotFound)" in said
 
 
+@pytest.mark.slow
 async def test_workers_are_shown_with_their_nodes(plugin, setup, running):
     worker, _ = running
     head, row = (await plugin.says("workers")).splitlines()
@@ -61,6 +63,7 @@ async def test_workers_are_shown_with_their_nodes(plugin, setup, running):
     assert (found["worker_id"], found["node"]) == (worker.worker_id, "node")
 
 
+@pytest.mark.slow
 async def test_tasks_are_listed_by_state(plugin, setup, running):
     _, (first, *waiting) = running
     lines = (await plugin.says("tasks", "--oldest")).splitlines()
@@ -74,6 +77,7 @@ async def test_tasks_are_listed_by_state(plugin, setup, running):
     assert "no dead tasks match" in await plugin.says("tasks", "--state", "dead")
 
 
+@pytest.mark.slow
 async def test_a_task_is_shown_whole(plugin, client, setup, running):
     task_id = await client.enqueue_job(setup.queue, "job", "page\x1b[2J", number=7)
     text = await plugin.says("task", task_id)
@@ -85,6 +89,7 @@ async def test_a_task_is_shown_whole(plugin, client, setup, running):
     assert "it takes the right to get taskqueues/arguments" in await plugin.says("task", task_id)
 
 
+@pytest.mark.slow
 async def test_a_dead_letter_has_its_error_and_attempts(plugin, running):
     worker, (first, *_) = running
     await worker.fail()
