@@ -164,7 +164,7 @@ class Process:
             "attempt": run.attempt,
         }
         answer = self._answer(run, scope)
-        left = self._loop.left(scope)
+        left = self._loop.left(scope, failed=isinstance(answer, messages.Raised))
         answer.tidy = not left
         self.send(answer)
         if left:

@@ -22,6 +22,7 @@ import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 from identtqueue.worker.failure import describe
@@ -69,10 +70,17 @@ class JobLoop:
         finally:
             scope.stop_timer()
 
-    def left(self, scope: Scope) -> list[str]:
-        """Name what the attempt has left running."""
-        if scope.ran_in_loop:
-            # Give the loop one turn, in which generators without references begin to close.
+    def left(self, scope: Scope, *, failed: bool) -> list[str]:
+        """Name what the attempt has left running, one turn of the loop after its end.
+
+        In that turn, generators without references begin to close. The run of a coroutine that has
+        returned includes it already.
+
+        Args:
+            scope: the scope of the attempt.
+            failed: whether it has raised an error, whose frames may have referred to generators.
+        """
+        if scope.ran_in_loop and (failed or not scope.had_last_turn):
             self._drive(asyncio.sleep(0), scope.context, blamed=False)
         return scope.left()
 
@@ -104,7 +112,8 @@ class JobLoop:
         scope = context.get(begun_by)
         if scope is not None:
             scope.ran_in_loop = True
-        return self._drive(value if inspect.iscoroutine(value) else _awaited(value), context)
+        coroutine = value if inspect.iscoroutine(value) else _awaited(value)
+        return self._drive(coroutine, context, ended=scope)
 
     def _drive(
         self,
@@ -112,6 +121,7 @@ class JobLoop:
         context: contextvars.Context,
         *,
         blamed: bool = True,
+        ended: Scope | None = None,
     ) -> Any:
         """Run the loop until the coroutine ends, whatever else in the loop raises.
 
@@ -119,10 +129,14 @@ class JobLoop:
         handler raises. If it comes from the coroutine's own attempt and `blamed` is true, the
         coroutine fails with it. Otherwise, as when it comes from a hook's task or an earlier
         attempt, it is only logged.
+
+        If `ended` is given, it is the scope of an attempt that ends with the coroutine. When the
+        coroutine has returned, the loop makes one more turn (see `left`). A run of its own for that
+        would cost more than the one for a quick coroutine.
         """
         loop = self._open()
         main = loop.create_task(coroutine, context=context)
-        main.add_done_callback(lambda _: loop.stop())
+        main.add_done_callback(partial(_stop, loop, ended))
         scope = context.get(begun_by)
         stray: BaseException | None = None
         try:
@@ -132,7 +146,8 @@ class JobLoop:
                     loop.run_forever()
                 except BaseException as error:  # noqa: BLE001 - see above
                     raised_in = _out_of_the_loop(error, otherwise=scope)
-                    if main.done():  # it was the coroutine itself that raised
+                    if main.done():
+                        _note_broken_turn(ended, error)
                         break
                     if not blamed or raised_in is not scope:
                         _log_stray(error)
@@ -171,6 +186,22 @@ def _make_task(
     loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any
 ) -> asyncio.Task[Any]:
     return asyncio.Task(coroutine, loop=loop, **options)
+
+
+def _stop(loop: asyncio.AbstractEventLoop, ended: Scope | None, main: asyncio.Task[Any]) -> None:
+    """Stop the loop after its main task; one turn later if an attempt has returned."""
+    if ended is None or main.cancelled() or main.exception() is not None:
+        loop.stop()
+    else:
+        ended.had_last_turn = True
+        loop.call_soon(loop.stop)
+
+
+def _note_broken_turn(ended: Scope | None, error: BaseException) -> None:
+    """Note what has left the loop after its main task, unless the main task itself raised it."""
+    if ended is not None and ended.had_last_turn:
+        ended.had_last_turn = False
+        _log_stray(error)
 
 
 def _note_generators() -> None:

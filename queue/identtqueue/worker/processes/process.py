@@ -18,6 +18,7 @@ from identtqueue.worker.counts import Counters
 from identtqueue.worker.failure import RaisedElsewhere, describe
 from identtqueue.worker.obstacles import CannotStart
 from identtqueue.worker.processes import messages
+from identtqueue.worker.processes.incoming import Incoming
 from identtqueue.worker.processes.scope import TIDY_SECONDS
 from identtqueue.worker.processes.spawned import Spawned
 from identtqueue.worker.registry import Job
@@ -180,33 +181,26 @@ class JobProcess:
     # --- messages of the process, and its end ---
 
     async def _watch(self) -> None:
-        listening, exit_code = self._loop.create_task(self._listen()), self._process.exit_code
-        first: list[asyncio.Future[Any]] = [listening, exit_code]
+        incoming, exit_code = (
+            Incoming(self._process.socket, self._hear_one),
+            self._process.exit_code,
+        )
+        first: list[asyncio.Future[Any]] = [incoming.ended, exit_code]
         await asyncio.wait(first, return_when=asyncio.FIRST_COMPLETED)
         if not exit_code.done():  # it has closed its end of the pipe, so it is about to exit
             await asyncio.wait([exit_code], timeout=END_SECONDS)
         if not exit_code.done():
             self._process.kill()
         code = await exit_code
-        await asyncio.wait([listening], timeout=END_SECONDS)  # read what it had sent before its end
-        listening.cancel()
-        await asyncio.wait([listening])
+        # Read what it had sent before its end.
+        await asyncio.wait([incoming.ended], timeout=END_SECONDS)
+        incoming.close()
         self._process.release()
         if not self._ending:
             self._counters.died_processes += 1
         if self._tidied is not None and not self._tidied.done():
             self._tidied.set_result(False)
         self._settle(ProcessDied(self._what, code))
-
-    async def _listen(self) -> None:
-        try:
-            while True:
-                (length,) = messages.LENGTH.unpack(await self._receive(messages.LENGTH.size))
-                self._hear_one(bytes(await self._receive(length)))
-        except (EOFError, ConnectionError):
-            return
-        except Exception:
-            logger.exception("listening to process %d failed by a bug", self.pid)
 
     def _hear_one(self, body: bytes) -> None:
         try:
@@ -250,16 +244,6 @@ class JobProcess:
             answer.set_exception(found)
         else:
             answer.set_result(found)
-
-    async def _receive(self, length: int) -> bytearray:
-        data = bytearray(length)
-        rest = memoryview(data)
-        while rest:
-            number = await self._loop.sock_recv_into(self._process.socket, rest)
-            if number == 0:
-                raise EOFError
-            rest = rest[number:]
-        return data
 
 
 def _pass_on(line: messages.Log) -> None:

@@ -35,6 +35,7 @@ class Scope:
     def __init__(self, context: contextvars.Context) -> None:
         self.context = context
         self.ran_in_loop = False
+        self.had_last_turn = False  # of the loop, after its coroutine had returned
         self._over = False
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._generators: weakref.WeakSet[AsyncGeneratorType[Any, Any]] = weakref.WeakSet()
