@@ -14,17 +14,17 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol.answers import Claim, Claimed
 from identtqueue.protocol.calls import claiming, one_task, reporting
 from identtqueue.task import Attempt
-from identtqueue.transport.address import Topology
 from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.outage import Outage
 from identtqueue.worker.alarms import Alarms
+from identtqueue.worker.claims import Claims
 from identtqueue.worker.draining import Draining
 from identtqueue.worker.isolation import ASK_SECONDS, Isolation
 from identtqueue.worker.obstacles import Obstacles
@@ -87,21 +87,28 @@ class Fetcher:
         self._slots = slots
         self._obstacles = obstacles
         self._owned = owned
-        self._shelves = shelves
-        self._start = start
         self._outage = outage
         self._on_refused = on_refused
-        self._on_claim = on_claim
         self._loop = asyncio.get_running_loop()
         self._alarms = Alarms(self._look_again)
         self._blocked = False  # in BLPOP, with nothing to claim as far as is known
         self._bells = Bells(redis.settings, on_late=self._late)
-        # In a cluster one node may be down while the others work. No claim waits for that node.
-        in_cluster = redis.settings.topology is Topology.CLUSTER
-        self._claim_patience = 0.0 if in_cluster else None
         self._failures = 0  # in a row
         self._draining = draining
         self._isolation = Isolation()
+        self._claims = Claims(
+            redis,
+            worker_id,
+            order=order,
+            slots=slots,
+            owned=owned,
+            shelves=shelves,
+            isolation=self._isolation,
+            start=start,
+            on_reply=self._note_due,
+            on_refused=self._refused,
+            on_claim=on_claim,
+        )
         self._idle = asyncio.Event()
 
     async def run(self) -> None:
@@ -110,29 +117,45 @@ class Fetcher:
             while True:
                 await self._wait_out_drain()
                 await self._wait_out_obstacles()
-                await self._slots.wait()
-                # Wait one turn of the loop, so that attempts that end together free their slots
-                # before the claim.
-                await asyncio.sleep(0)
-                # Meanwhile an attempt may have met an obstacle, or upkeep has taken all slots.
-                if self._obstacles or not self._slots.free:
-                    continue
-                if self._isolation.alone or self._isolation.holding(self._loop.time()):
-                    await self._guarded(self._isolate())
-                    continue
-                plan = self._order.plan(self._slots.free, self._loop.time())
-                if (queue := self._suspects_of(plan)) is not None:
-                    await self._guarded(self._claim_all({queue: self._slots.free}))
-                elif plan:
-                    await self._guarded(self._claim_all(plan))
-                else:
-                    await self._guarded(self._block())
-                    # If this worker may start nothing now, the token is needed elsewhere.
-                    if self._obstacles or self._draining:
-                        await self._guarded(self.pass_on())
+                if not await self._slots.wait(self._claims.slots_wanted):
+                    # They were free already. Wait one turn of the loop, so that attempts which
+                    # have just started, and end at once, free their slots before the claim.
+                    await asyncio.sleep(0)
+                try:
+                    await self._step()
+                except RedisError as error:
+                    await self._back_off(error)
         finally:
+            await self._claims.cancel()
             await self._alarms.end()
             await self._bells.drop()
+
+    async def _step(self) -> None:
+        """Do what comes next: claim, make room for a suspect, or wait for work."""
+        if self._claims.take_replies():
+            self._worked()
+        # Meanwhile an attempt may have met an obstacle, or upkeep has taken all slots.
+        if self._obstacles or self._slots.free < self._claims.slots_wanted:
+            return
+        now, share = self._loop.time(), self._claims.share
+        if self._claims.under_way:
+            self._claims.begin(self._order.plan(share, now))
+            return
+        if self._isolation.alone or self._isolation.holding(now):
+            await self._isolate()
+            self._worked()
+            return
+        plan = self._order.plan(share, now)
+        if (queue := self._suspects_of(plan)) is not None:
+            self._claims.begin({queue: self._slots.free})
+        elif plan:
+            self._claims.begin(plan)
+        else:
+            await self._block()
+            self._worked()
+            # If this worker may start nothing now, the token is needed elsewhere.
+            if self._obstacles or self._draining:
+                await self.pass_on()
 
     async def _wait_out_drain(self) -> None:
         if self._draining:
@@ -155,7 +178,7 @@ class Fetcher:
         token.
         """
         if self._can_start and not self._isolation.holding(self._loop.time()):
-            await self._claim(queue, self._slots.free)
+            await self._claims.ask(queue, self._slots.free)
 
     def _suspects_of(self, plan: Mapping[str, int]) -> str | None:
         """Choose the queue from which to claim a suspect now; None: no suspect comes next."""
@@ -180,7 +203,7 @@ class Fetcher:
             if not self._owned:
                 self._isolation.released()
         elif (queue := self._isolation.holding(self._loop.time())) is not None:
-            await self._claim_all({queue: 0 if self._owned else self._slots.free})
+            self._claims.begin({queue: 0 if self._owned else self._slots.free})
 
     @property
     def _can_start(self) -> bool:
@@ -224,72 +247,30 @@ class Fetcher:
                 )
                 await self._redis.run(reporting.release(queue, self._worker_id, pairs))
 
-    async def _guarded(self, step: Any) -> None:
-        """Run one step of the loop. An error of Redis does not end the loop: it backs off."""
-        try:
-            await step
-            self._failures = 0
-            self._outage.worked("fetching")
-        except RedisError as error:
-            self._failures += 1
-            self._outage.failed("fetching", error)
-            await self._bells.drop()
-            self._order.look_everywhere()
-            self._isolation.forget()
-            await asyncio.sleep(backoff_seconds(FIRST_BACKOFF + self._failures))
+    def _worked(self) -> None:
+        """Note that Redis has answered."""
+        self._failures = 0
+        self._outage.worked("fetching")
 
-    async def _claim_all(self, plan: Mapping[str, int]) -> None:
-        """Claim from several queues in one round trip.
+    async def _back_off(self, error: RedisError) -> None:
+        """Pause after an error of Redis, which does not end the loop."""
+        self._failures += 1
+        self._outage.failed("fetching", error)
+        await self._bells.drop()
+        self._order.look_everywhere()
+        self._claims.forget()
+        self._isolation.forget()
+        await asyncio.sleep(backoff_seconds(FIRST_BACKOFF + self._failures))
 
-        The answer of one queue is acted on even if the claims on the others fail.
-        """
-        if len(plan) == 1:
-            refusals: list[Claim | BaseException | None] = [
-                await self._claim(*item, idle=not self._owned) for item in plan.items()
-            ]
-        else:
-            refusals = await asyncio.gather(
-                *(self._claim(*item) for item in plan.items()), return_exceptions=True
-            )
-        refused = [refusal for refusal in refusals if isinstance(refusal, Claim)]
-        if refused:
-            self._on_refused(Claim.LOST if Claim.LOST in refused else refused[0])
-            await self.pass_on()
-        for refusal in refusals:
-            if isinstance(refusal, BaseException):
-                raise refusal
+    async def _refused(self, refusal: Claim) -> None:
+        """Pass on a refusal, and the wake token that this worker may have taken."""
+        self._on_refused(refusal)
+        await self.pass_on()
 
-    async def _claim(self, queue: str, limit: int, *, idle: bool = False) -> Claim | None:
-        """Claim tasks of one queue and start them at once; return the refusal, if it is refused.
-
-        The slots are reserved before the call, as the loop and upkeep may claim at the same time.
-        """
-        limit = min(limit, self._slots.free)
-        call = claiming.claim(
-            queue, self._worker_id, limit, idle=idle, shelves=self._shelves.of(queue)
-        )
-        self._slots.reserve(limit)
-        asked_at = self._loop.time()
-        try:
-            claimed = await self._redis.run(call, retry_for_seconds=self._claim_patience)
-            self._on_claim(queue, self._loop.time() - asked_at)
-            if claimed.status in (Claim.LOST, Claim.DRAINING):
-                return claimed.status
-            self._note(queue, claimed)
-            for attempt in claimed.attempts:
-                self._start(attempt)
-        finally:
-            self._slots.unreserve(limit)
-        return None
-
-    def _note(self, queue: str, claimed: Claimed) -> None:
-        """Note what a claim said of its queue."""
-        now = self._loop.time()
+    def _note_due(self, queue: str, claimed: Claimed) -> None:
+        """Set the alarm for the next scheduled task of a queue, if it is for this worker."""
         if claimed.next_due_ms is not None:
             self._alarms.set(queue, claimed.next_due_ms, claimed.alarm_ms)
-        unasked = self._shelves.note(queue, claimed.shelves)  # new ones may have tasks to run here
-        self._order.note(queue, len(claimed.attempts), claimed.pending + unasked)
-        self._isolation.note(queue, claimed, now)
 
     async def _block(self) -> None:
         """Sleep until a wake token arrives, or the time is over."""
@@ -313,9 +294,8 @@ class Fetcher:
         with contextlib.suppress(RedisError):
             if not self._blocked or self._owned or holding or not self._can_start:
                 await self._redis.run(claiming.wake(queue))
-            elif refusal := await self._claim(queue, self._slots.free):
-                self._on_refused(refusal)
-                await self.pass_on()
+            elif refusal := await self._claims.ask(queue, self._slots.free):
+                await self._refused(refusal)
 
     def _late(self, queue: str) -> None:
         """Handle a token that arrived while this worker was busy: look, or wake another worker."""

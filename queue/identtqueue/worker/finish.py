@@ -99,6 +99,7 @@ class Finisher:
         self._waiting: list[Ended] = []  # not sent yet
         self._under_way: dict[int, _Batch] = {}  # by `id`: sent but not answered yet
         self._some = asyncio.Event()  # set: outcomes wait to be sent
+        self._places = asyncio.Semaphore(2)  # see `run`
         self._idle = asyncio.Event()  # set: every outcome is recorded
         self._idle.set()
 
@@ -130,28 +131,39 @@ class Finisher:
         await self._idle.wait()
 
     async def run(self) -> None:
-        """Record outcomes until cancelled. A further run sends what was not recorded by then."""
+        """Record outcomes until cancelled. A further run sends what was not recorded by then.
+
+        Two batches of small results are on their way: one to Redis, and one that waits in the
+        connection for the reply, to leave together with the next claim. What ends after that
+        gathers for the next batch.
+        """
         try:
-            async with asyncio.TaskGroup() as big:
+            async with asyncio.TaskGroup() as sending:
                 while True:
                     await self._some.wait()
+                    await self._places.acquire()
                     self._some.clear()
                     ended, self._waiting = self._waiting, []
                     small: list[_Batch] = []
                     for batch in self._batches(ended):
                         self._under_way[id(batch)] = batch
                         if batch.is_big:
-                            big.create_task(self._record([batch]))
+                            sending.create_task(self._record([batch]))
                         else:
                             small.append(batch)
-                    await self._record(small)
+                    sending.create_task(self._record_small(small))
         except asyncio.CancelledError:
+            self._places = asyncio.Semaphore(2)
             sent = [ended for batch in self._under_way.values() for ended in batch.ended]
             self._under_way.clear()
             self._waiting[:0] = sent
             if self._waiting:
                 self._some.set()
             raise
+
+    async def _record_small(self, batches: list[_Batch]) -> None:
+        await self._record(batches)
+        self._places.release()
 
     async def _record(self, batches: list[_Batch]) -> None:
         """Send the batches until Redis has answered each. A report sent twice counts once."""

@@ -64,6 +64,11 @@ class Isolation:
         """Whether a queue is known to have suspects, which wait for an idle worker."""
         return bool(self._suspects)
 
+    @property
+    def is_needed(self) -> bool:
+        """Whether an attempt runs alone, or suspects are known, or a queue wants an idle worker."""
+        return self.alone or bool(self._suspects) or bool(self._held)
+
     def holding(self, now: float) -> str | None:
         """Find a queue that wants this worker to start nothing until it is idle; None: no queue."""
         self._held = {queue: until for queue, until in self._held.items() if until > now}

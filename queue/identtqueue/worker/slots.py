@@ -21,8 +21,8 @@ class Slots:
         self.total = total
         self._running = running
         self._reserved = 0
-        self._some = asyncio.Event()
-        self._some.set()
+        self._wanted = 1  # how many must be free for those who wait
+        self._changed = asyncio.Event()
 
     @property
     def free(self) -> int:
@@ -33,19 +33,33 @@ class Slots:
         """Reserve free slots for the tasks that a claim asks for."""
         assert number <= self.free
         self._reserved += number
-        if not self.free:
-            self._some.clear()
 
     def unreserve(self, number: int) -> None:
         """Give up a reservation, after the attempts of the claim have started."""
         self._reserved -= number
-        if self.free:
-            self._some.set()
+        self.freed()
 
     def freed(self) -> None:
-        """Wake those who wait for a free slot: an attempt has ended, so there is one."""
-        self._some.set()
+        """Note that an attempt has ended. If enough slots are free now, wake who waits for them."""
+        if self.free >= self._wanted:
+            self._changed.set()
 
-    async def wait(self) -> None:
-        """Wait until at least one slot is free."""
-        await self._some.wait()
+    def wake(self) -> None:
+        """Wake those who wait, because they may want another number of slots now."""
+        self._changed.set()
+
+    async def wait(self, wanted: int = 1) -> bool:
+        """Wait until so many slots are free, or until `wake`.
+
+        Args:
+            wanted: how many slots; more than there are: wait for `wake`.
+
+        Returns:
+            Whether it had to wait.
+        """
+        if self.free >= wanted:
+            return False
+        self._wanted = wanted
+        self._changed.clear()
+        await self._changed.wait()
+        return True
