@@ -557,6 +557,22 @@ class QueueMachine(RuleBasedStateMachine):
 
     # --- upkeep and administration ---
 
+    @precondition(lambda self: self.known_workers)
+    @rule(which=SOME, first=st.integers(1, 3), second=st.integers(1, 3))
+    def lose_the_replies_to_two_claims(self, which: int, first: int, second: int) -> None:
+        """Claim twice, as with a claim ahead, and give back what the worker does not know of."""
+        worker = self.pick(self.known_workers, which)
+        if worker not in self.model.workers:
+            return
+        known = set(self.model.workers[worker].in_flight)
+        for limit in (first, second):
+            self._claim(worker, limit)
+        found = self.bench.redis.run(claiming.in_flight(self.bench.queue, worker))
+        unknown = [task_id for task_id in found if task_id not in known]
+        if unknown:
+            numbers = {task_id: number for _, task_id, number in self.reports}
+            self._report("release", [(worker, task_id, numbers[task_id]) for task_id in unknown])
+
     @rule(limit=st.integers(1, 3), serves=st.booleans())
     def promote(self, limit: int, serves: bool) -> None:
         shelves = sorted(self.model.shelves) if serves else []
