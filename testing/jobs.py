@@ -133,6 +133,14 @@ async def block_the_loop(ctx: Context, cure: str, how: str = "lock") -> int:
     return ctx.attempt
 
 
+@app.task(run_in="inline")
+def block_inline(ctx: Context, cure: str) -> int:
+    """Block the event loop as a plain function that was declared not to."""
+    Ledger.of_this_process().write("start", ctx.task_id, ctx.attempt)
+    _block(Path(cure), "lock")
+    return ctx.attempt
+
+
 def _block(cure: Path, how: str) -> None:
     lock = threading.Lock()
     lock.acquire()

@@ -34,8 +34,9 @@ class JobOptions:
     Attributes:
         run_in: where the function runs. None: in the "loop" if it is async, otherwise in a
             "thread". A plain function can't run in the loop, because it would block it, unless it
-            wraps an async one. An async function can't run in a thread. Both can run in a
-            "process".
+            wraps an async one, or declares "inline": that it never blocks. Then it is called in the
+            loop, without the way to a thread and back. An async function can't run in a thread.
+            Both can run in a "process".
         timeout_seconds: longest run of one attempt; None: as set for the worker.
         retry: retry policy of the job; None: as set for the worker.
         max_running: how many tasks of the job may run at the same time, in each queue and over all

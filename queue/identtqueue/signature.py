@@ -17,8 +17,9 @@ import msgspec
 from identtqueue.errors import InvalidInput
 from identtqueue.task import OPTION_NAMES
 
-RunIn = Literal["loop", "thread", "process"]
-"""Place where a job runs: the event loop, a thread of the worker, or a process of its own."""
+RunIn = Literal["loop", "inline", "thread", "process"]
+"""Place where a job runs: the event loop (`inline`: a plain function that never blocks), a thread
+of the worker, or a process of its own."""
 
 _CONTEXT: Final = ("identtqueue.worker.context", "Context")
 """The class `Context` by name, so that programs that only enqueue need not load it."""
@@ -92,7 +93,7 @@ def place(name: str, function: Callable[..., Any], run_in: RunIn | None) -> RunI
     """Decide where a job's function runs.
 
     A plain function that wraps an async one (a decorator, say) may run in the loop or in a thread.
-    The coroutine that it returns is awaited in the loop.
+    The coroutine that it returns is awaited in the loop. One that never blocks may run inline.
 
     Args:
         name: name of the job, for the error.
@@ -105,12 +106,19 @@ def place(name: str, function: Callable[..., Any], run_in: RunIn | None) -> RunI
     """
     if run_in is None:
         return "loop" if is_async(function) else "thread"
-    if run_in not in ("loop", "thread", "process"):
-        raise InvalidInput(f"job {name}: run_in={run_in!r}: must be loop, thread or process")
+    if run_in not in get_args(RunIn):
+        raise InvalidInput(
+            f"job {name}: run_in={run_in!r}: must be loop, inline, thread or process"
+        )
     if run_in == "loop" and not is_async(inspect.unwrap(function)):
         raise InvalidInput(
             f"job {name}: a plain function would block the loop: run it in a thread or a "
-            "process, or make it async"
+            "process, make it async, or declare run_in='inline' if it never blocks"
+        )
+    if run_in == "inline" and is_async(inspect.unwrap(function)):
+        raise InvalidInput(
+            f"job {name}: run_in='inline' is for plain functions that never block: an async "
+            "function runs in the loop without it"
         )
     if run_in == "thread" and is_async(function):
         raise InvalidInput(

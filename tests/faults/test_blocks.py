@@ -122,3 +122,16 @@ async def test_a_blocked_loop_does_not_keep_the_lines_of_attempts_that_have_ende
     await eventually(lambda: worker.log.count("attempt 1 succeeded") == 3, "they are in the log")
     stage.touch(cure)
     await stage.settled()
+
+
+@scenario()
+async def test_an_inline_job_that_blocks_is_named(stage: Stage) -> None:
+    """It was declared never to block. The watchdog says which task does."""
+    cure = str(stage.folder / "cure")
+    worker = await stage.worker(max_loop_block_seconds=2).started()
+    culprit = await stage.enqueue("block_inline", cure)
+    await eventually(lambda: "the event loop has been blocked for" in worker.log, "it is told")
+    assert f"by task {culprit} attempt 1. Nothing else runs in it" in worker.log
+    assert "in block_inline" in worker.log, "the stack"
+    stage.touch(cure)
+    await stage.settled()

@@ -23,7 +23,7 @@ EXAMPLES: dict[str, Any] = {
 """A value of each option that is not its default."""
 
 BAD: dict[str, tuple[object, str]] = {
-    "run_in": ("fibre", "job work: run_in='fibre': must be loop, thread or process"),
+    "run_in": ("fibre", "job work: run_in='fibre': must be loop, inline, thread or process"),
     "timeout_seconds": (0, "job work: timeout_seconds=0: must be a number, more than 0"),
     "retry": (3, r"job work: retry=3: give RetryPolicy\(max_retries=3\)"),
     "max_running": (0, "max_running=0: must be a whole number, 1 or more"),

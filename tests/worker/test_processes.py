@@ -558,7 +558,7 @@ async def asynchronous(_ctx: object) -> None: ...
     [
         (print, "loop", "a plain function would block the loop"),
         (asynchronous, "thread", "runs in the loop or in a process, not in a thread"),
-        (print, "fork", "run_in='fork': must be loop, thread or process"),
+        (print, "fork", "run_in='fork': must be loop, inline, thread or process"),
     ],
 )
 def test_where_a_job_can_not_run(

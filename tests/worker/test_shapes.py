@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from identtqueue import Client, Job, TaskFailed
+from identtqueue import Client, InvalidInput, Job, TaskFailed
+from identtqueue.logs import attempt_fields
 from testing import shapes
 from testing.serving import Serve
 
@@ -36,6 +40,40 @@ async def test_every_shape_of_a_job_runs(client: Client, serve: Serve, queue: st
         attempt, in_main_thread, n = await client.wait_for_result(task_id, 60)
         assert (attempt, n) == (1, 7), name
         assert in_main_thread == (function is not shapes.made_plain), "awaited in the loop"
+
+
+async def test_a_plain_function_that_never_blocks_runs_inline(
+    client: Client, serve: Serve, queue: str
+) -> None:
+    def where(ctx):
+        assert asyncio.current_task() is not None
+        assert attempt_fields()["task_id"] == ctx.task_id
+        return threading.current_thread() is threading.main_thread()
+
+    def fails(_ctx):
+        raise LookupError("dark")
+
+    def returns_too_late(_ctx):  # no timeout can cut it off
+        time.sleep(0.05)
+        return "late"
+
+    await serve(
+        [
+            Job(name="where", function=where, run_in="inline"),
+            Job(name="fails", function=fails, run_in="inline"),
+            Job(name="late", function=returns_too_late, run_in="inline", timeout_seconds=0.01),
+        ]
+    )
+    assert await client.wait_for_result(await client.enqueue_job(queue, "where"), 30) is True
+    assert await client.wait_for_result(await client.enqueue_job(queue, "late"), 30) == "late"
+    with pytest.raises(TaskFailed, match="LookupError: dark"):
+        await client.wait_for_result(await client.enqueue_job(queue, "fails"), 30)
+
+
+def test_an_async_function_is_not_inline() -> None:
+    for function in (shapes.plain, shapes.wrapped):
+        with pytest.raises(InvalidInput, match="is for plain functions that never block"):
+            Job(name="job", function=function, run_in="inline")
 
 
 @pytest.mark.parametrize("run_in", [None, "loop", "process"])

@@ -78,7 +78,7 @@ class Conversion:
         Raises:
             NotSerializable: the value does not fit. The text gives the reason, but not the value.
         """
-        if type(value) in self.exact and type(value) in _AS_THEY_ARE:
+        if self.keeps(type(value)):
             return value
         try:
             if self._adapter is not None:
@@ -86,6 +86,10 @@ class Conversion:
             return msgspec.convert(value, self.target, strict=False, dec_hook=from_plain)
         except Exception as error:  # noqa: BLE001 - the user's own classes may raise anything
             raise NotSerializable(_reason(error)) from None
+
+    def keeps(self, kind: type) -> bool:
+        """Return whether `convert` returns all values of this class as they are."""
+        return kind in self.exact and kind in _AS_THEY_ARE
 
     def check(self, value: Any) -> None:
         """Refuse a value that would arrive in the job as another value.

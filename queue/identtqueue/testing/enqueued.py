@@ -134,7 +134,8 @@ class EnqueueLog:
             self._jobs[name] = Job(
                 name=name, function=declared.function, types=declared.argument_types()
             )
-        return self._jobs[name].bind(args, kwargs)
+        converted, by_name = self._jobs[name].bind(args, kwargs)
+        return converted, dict(by_name)
 
 
 _DEFAULT = TaskOptions()

@@ -169,7 +169,8 @@ class Claims:
         under_way = list(self._under_way)
         for task in under_way:
             task.cancel()
-        await asyncio.gather(*under_way, return_exceptions=True)
+        await asyncio.gather(*under_way, *self._ended, return_exceptions=True)
+        self._ended.clear()
 
     def _note_end(self, task: asyncio.Task[None]) -> None:
         del self._under_way[task]

@@ -43,13 +43,9 @@ AFTER_TASK_SECONDS: Final = 10.0
 """How long all `after_task` hooks of one attempt may take together."""
 
 
-async def _value(value: T) -> T:
-    return value
-
-
-def _awaitable(value: Any) -> Awaitable[Any]:
-    """Make what a job in the loop returned awaitable. An async job's return value is already."""
-    return value if inspect.isawaitable(value) else _value(value)
+def _is_awaitable(value: Any) -> bool:
+    """Return whether a job in the loop has to be awaited. It is nearly always a coroutine."""
+    return type(value) is CoroutineType or (value is not None and inspect.isawaitable(value))
 
 
 class Executor:
@@ -156,16 +152,14 @@ class Executor:
             return await self._in_process(running, task, job)
         args, kwargs = job.bind(task.args, task.kwargs)
         call = job.function
-        if job.run_in == "loop":
+        if job.run_in == "thread":
 
-            def start(context: Context) -> Awaitable[Any]:
-                value = call(context, *args, **kwargs)
-                # Nearly always a coroutine, and `isawaitable` takes ten times as long.
-                return value if type(value) is CoroutineType else _awaitable(value)
+            def start(context: Context) -> Any:
+                return self._in_thread(job.name, lambda: call(context, *args, **kwargs))
         else:
 
-            def start(context: Context) -> Awaitable[Any]:
-                return self._in_thread(job.name, lambda: call(context, *args, **kwargs))
+            def start(context: Context) -> Any:
+                return call(context, *args, **kwargs)
 
         value = await self._in_time(running, task, job, start)
         running.stage = Stage.AFTER
@@ -182,9 +176,10 @@ class Executor:
         payload = running.attempt.payload
         # The timeout of the attempt does not include the start of a new process.
         async with self._processes.lend() as process:
-            return await self._in_time(
+            data: bytes = await self._in_time(
                 running, task, job, lambda context: process.run(job, context, payload)
             )
+            return data
 
     async def _in_thread(self, name: str, call: Callable[[], Any]) -> Any:
         """Call a function in a thread. If it returns an awaitable, await it here, in the loop."""
@@ -192,8 +187,16 @@ class Executor:
         return await value if inspect.isawaitable(value) else value
 
     async def _in_time(
-        self, running: Running, task: Task, job: Job, start: Callable[[Context], Awaitable[T]]
-    ) -> T:
+        self, running: Running, task: Task, job: Job, start: Callable[[Context], Any]
+    ) -> Any:
+        """Make the context, start the job with it, and await what it returns, for a limited time.
+
+        Args:
+            running: the attempt.
+            task: its task.
+            job: its job.
+            start: starts the job. What it returns is awaited, or is the value itself.
+        """
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
         context = running.context = self._context(running, job, seconds)
         current_task.set(context.task_id)  # of this attempt alone: it runs in a task of its own
@@ -201,13 +204,16 @@ class Executor:
         if self._hooks.before_task:
             start = self._hooked(start)
         if seconds is None:
-            return await start(context)
+            value = start(context)
+            return await value if _is_awaitable(value) else value
         if running.end_by is None:  # otherwise it was cancelled already
             running.end_by = context.deadline
         limit = asyncio.timeout(seconds)
         try:
             async with limit:
-                value = await start(context)
+                value = start(context)
+                if _is_awaitable(value):
+                    value = await value
         except (TimeoutError, asyncio.CancelledError) as error:
             # After a second cancellation asyncio does not convert the CancelledError into a
             # TimeoutError, because it assumes that somebody else has cancelled the task.
@@ -220,12 +226,11 @@ class Executor:
             log_about(logger, logging.WARNING, running.attempt, text, seconds)
         return value
 
-    def _hooked(
-        self, start: Callable[[Context], Awaitable[T]]
-    ) -> Callable[[Context], Awaitable[T]]:
-        async def after_hooks(context: Context) -> T:
+    def _hooked(self, start: Callable[[Context], Any]) -> Callable[[Context], Any]:
+        async def after_hooks(context: Context) -> Any:
             await self._hooks.before(context)
-            return await start(context)
+            value = start(context)
+            return await value if _is_awaitable(value) else value
 
         return after_hooks
 

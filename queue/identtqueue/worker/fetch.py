@@ -143,7 +143,6 @@ class Fetcher:
             return
         if self._isolation.alone or self._isolation.holding(now):
             await self._isolate()
-            self._worked()
             return
         plan = self._order.plan(share, now)
         if (queue := self._suspects_of(plan)) is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from identtqueue.errors import BadArguments, InvalidInput, NotSerializable, UnknownJob
 from identtqueue.job_options import JobOptions
@@ -16,6 +16,10 @@ from identtqueue.worker.context import JobFunction
 from identtqueue.worker.job_hash import signature_hash
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.shelves import ENVELOPE_SIGNATURE, UNKNOWN_JOB
+
+MOST_SHAPES: Final = 256
+"""Upper bound for the shapes of calls that a job remembers: the classes of their arguments, and the
+names of those given by keyword."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +44,9 @@ class Job(JobOptions):
     reference: str | None = field(init=False, default=None)
     _parameters: Parameters = field(init=False, repr=False, compare=False)
     _conversions: Mapping[str, Conversion] = field(init=False, repr=False, compare=False)
+    _plain_shapes: set[tuple[object, ...]] = field(
+        init=False, repr=False, compare=False, default_factory=set
+    )
 
     def __post_init__(self) -> None:
         self.check(self.name, self.function)
@@ -77,8 +84,11 @@ class Job(JobOptions):
 
     def bind(
         self, args: tuple[Any, ...], kwargs: Mapping[str, Any]
-    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    ) -> tuple[tuple[Any, ...], Mapping[str, Any]]:
         """Convert arguments to the types that the job declares.
+
+        This is done for each attempt, and nearly always there is nothing to convert: the classes of
+        the arguments are those of a call that fitted before.
 
         Args:
             args: positional arguments of the task.
@@ -91,7 +101,10 @@ class Job(JobOptions):
             BadArguments: they don't fit the signature, or a value doesn't fit its declared type.
         """
         if not self.types:
-            return args, dict(kwargs)
+            return args, kwargs
+        shape = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        if shape in self._plain_shapes:
+            return args, kwargs
         try:
             self._parameters.check(args, kwargs)
             places = zip(args, self._parameters.by_place, strict=False)
@@ -99,7 +112,17 @@ class Job(JobOptions):
             by_name = {name: self._converted(name, value) for name, value in kwargs.items()}
         except InvalidInput as error:
             raise BadArguments(self.name, str(error).removeprefix(f"{self.name}: ")) from None
+        if len(self._plain_shapes) < MOST_SHAPES and self._are_plain(args, kwargs):
+            self._plain_shapes.add(shape)
         return (*converted, *args[len(converted) :]), by_name
+
+    def _are_plain(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+        """Return whether the classes of arguments show that none of them is to be converted."""
+        named = (*zip(self._parameters.by_place, args, strict=False), *kwargs.items())
+        found = ((self._conversions.get(name), value) for name, value in named)
+        return all(
+            conversion is None or conversion.keeps(type(value)) for conversion, value in found
+        )
 
     def _converted(self, name: str, value: Any) -> Any:
         conversion = self._conversions.get(name)
