@@ -22,6 +22,7 @@ class Mode:
         peers_as_shown: measure the peers as their READMEs have them too, in the first round.
         processes: numbers of worker processes on one queue.
         queues: numbers of queues on one worker.
+        herd: count what 40 idle workers cost.
         tasks_pending: in the long queue; 0: leave it out.
         drain: work the long queue off at the end.
     """
@@ -33,6 +34,7 @@ class Mode:
     peers_as_shown: bool = True
     processes: tuple[int, ...] = (1, 2, 4, 8)
     queues: tuple[int, ...] = (1, 4, 16)
+    herd: bool = True
     tasks_pending: int = 1_000_000
     drain: bool = True
 

@@ -30,16 +30,17 @@ FULL = Mode(ALL)
 QUICK = Mode(
     chosen(MAIN),
     rounds=1,
-    seconds=0.8,
+    seconds=0.6,
     most=20_000,
     peers_as_shown=False,
-    processes=(1, 8),
-    queues=(1, 16),
+    processes=(),
+    queues=(),
+    herd=False,
     tasks_pending=0,
 )
 TARGETS = Mode(
     chosen(NEAREST),
-    seconds=1.5,
+    seconds=1.2,
     most=50_000,
     peers_as_shown=False,
     processes=(),

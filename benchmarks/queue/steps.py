@@ -174,8 +174,9 @@ def of_ours(bench: Bench, mode: Mode, rates: dict[str, Rates]) -> Iterator[Step]
         for ways in (1, 8):
             yield steps.callers(case, "single", ways, few)
             yield steps.callers(case, "blocking-single", ways, few)
-        yield Step(OURS.name, "herd, scheduled", lambda: herd.scheduled(bench, case))
-        yield Step(OURS.name, "herd, limited", lambda: herd.limited(bench, case))
+        if mode.herd:
+            yield Step(OURS.name, "herd, scheduled", lambda: herd.scheduled(bench, case))
+            yield Step(OURS.name, "herd, limited", lambda: herd.limited(bench, case))
     if mode.tasks_pending:
         yield Step(
             OURS.name,
