@@ -37,8 +37,11 @@ class _ByFile(LoadFileScheduling):
         return "tests/faults" if file.startswith("tests/faults/") else file
 
 
-LONG = ("faults", "migrating", "frameworks", "topology", "v02", "dashboard", "embedded", "worker")
-"""Folders whose tests wait longest, and so are begun first by tests in parallel."""
+LONG = (
+    *("faults", "migrating", "worker", "operator", "dashboard", "topology", "protocol"),
+    *("client", "scaling", "testing_plugin", "v02", "frameworks", "embedded"),
+)
+"""Folders whose tests wait longest, and so are begun first, in this order, by parallel tests."""
 
 
 @pytest.hookimpl(trylast=True)  # when tests have been deselected
@@ -49,11 +52,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     number = Counter(item.path for item in items)
 
-    def length(item: pytest.Item) -> tuple[bool, int, int]:
-        folder = item.path.relative_to(HERE).parts[0]
-        return folder not in LONG, -slow[item.path], -number[item.path]
+    def rank(item: pytest.Item) -> tuple[int, int, int]:
+        places = (place for place, folder in enumerate(LONG) if HERE / folder in item.path.parents)
+        return next(places, len(LONG)), -slow[item.path], -number[item.path]
 
-    items.sort(key=length)
+    items.sort(key=rank)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
