@@ -1,4 +1,4 @@
-"""What the tests of values share: the way of a value from the caller to the job, and some types."""
+"""The way of a value from the caller to the job, and types of values: shared by several tests."""
 
 from __future__ import annotations
 
