@@ -10,11 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
-
-from cronsim import CronSim, CronSimError
 
 from identtqueue.checks import check_function_name
 from identtqueue.errors import InvalidInput
@@ -65,23 +62,23 @@ class CronExpression:
             if not isinstance(getattr(self, name), str):
                 raise InvalidInput(f"{name}={getattr(self, name)!r}: must be text")
         try:
-            ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError) as error:  # a folder, a long name
+            _zone(self.timezone)
+        except (LookupError, ValueError, OSError) as error:  # unknown, a folder, a long name
             raise InvalidInput(f"no timezone {self.timezone!r}") from error
         try:
-            CronSim(self.text, datetime.now(UTC))
-        except CronSimError as error:
+            _firings(self.text, datetime.now(UTC))
+        except ValueError as error:
             raise InvalidInput(f"{self.text!r}: {error}") from error
 
     def next_after(self, at: float) -> float | None:
         """Return the first firing after `at`, both in seconds since 1970; None if there is none."""
-        start = datetime.fromtimestamp(at, ZoneInfo(self.timezone))
+        start = datetime.fromtimestamp(at, _zone(self.timezone))
         return next((fire for fire in self._from(start) if fire > at), None)
 
     def last_until(self, at: float) -> float | None:
         """Return the last firing up to `at`, both in seconds since 1970; None if there is none."""
-        end = datetime.fromtimestamp(int(at) + 1, ZoneInfo(self.timezone))
-        before = next(CronSim(self.text, end, reverse=True), None)
+        end = datetime.fromtimestamp(int(at) + 1, _zone(self.timezone))
+        before = next(_firings(self.text, end, reverse=True), None)
         if before is None:
             return None
         last = before.timestamp()
@@ -97,7 +94,28 @@ class CronExpression:
         cronsim counts in local time: in the hour that a DST change repeats, it yields the firings
         of the first pass again. So callers must compare each firing with their moment.
         """
-        return (fire.timestamp() for fire in CronSim(self.text, start))
+        return (fire.timestamp() for fire in _firings(self.text, start))
+
+
+def _zone(name: str) -> tzinfo:
+    # Imported late, as cronsim: most workers have no schedule.
+    from zoneinfo import ZoneInfo  # noqa: PLC0415
+
+    return ZoneInfo(name)
+
+
+def _firings(text: str, start: datetime, *, reverse: bool = False) -> Iterator[datetime]:
+    """Iterate over the firings of a cron expression.
+
+    Raises:
+        ValueError: the expression can't be read.
+    """
+    from cronsim import CronSim, CronSimError  # noqa: PLC0415
+
+    try:
+        return CronSim(text, start, reverse=reverse)
+    except CronSimError as error:
+        raise ValueError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import calls, scripts
+from identtqueue.protocol import calls, roles, scripts
 from identtqueue.protocol.call import Call, NewTask
 from identtqueue.protocol.calls import bridge
 from identtqueue.protocol.calls.bridge import Adoptee
 from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.keys import QUEUES, BridgeKeys
+from identtqueue.protocol.needs import WORKER_COMMANDS
 from identtqueue.protocol.states import SERVICES, TRANSITIONS, Transition
 from identtqueue.task import Failure, State
 from identtqueue.transport import wire
@@ -454,3 +455,7 @@ def test_a_command_passes_the_keys_and_arguments_of_the_header(name: str) -> Non
         assert len(call.args) >= len(named)
     else:
         assert len(call.args) == len(named)
+
+
+def test_a_worker_checks_its_rights_to_all_commands_of_its_scripts() -> None:
+    assert WORKER_COMMANDS.split() == roles.script_commands(roles.Role.WORKER)

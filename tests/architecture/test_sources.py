@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from dataclasses import fields
 from functools import cache
@@ -12,6 +13,7 @@ from pathlib import Path
 import redis
 
 from identtqueue.protocol.keys import ROOT as KEY_ROOT
+from identtqueue.release import RELEASE
 from identtqueue_operator.timings import Timings
 from identtqueue_operator.workload.kinds import WATCHED
 
@@ -237,3 +239,9 @@ def test_every_timing_is_used() -> None:
     operator = ROOT / "operator/identtqueue_operator"
     code = "".join(p.read_text("utf-8") for p in operator.rglob("*.py") if p.stem != "timings")
     assert [each.name for each in fields(Timings) if f".{each.name}" not in code] == []
+
+
+def test_the_library_knows_its_version() -> None:
+    assert (
+        tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"] == RELEASE
+    )

@@ -28,7 +28,7 @@ from identtqueue.limits import JobLimits
 from identtqueue.protocol.calls import acting, leasing, reporting
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.protocol.roles import Role, rules
-from identtqueue.release import release
+from identtqueue.release import RELEASE
 from identtqueue.transport.settings import RedisSettings
 from protocol.bench import FAILURE, LEASE_MS, Bench
 from testing.clock import HostClock
@@ -140,7 +140,7 @@ async def test_a_healthy_installation(server: RedisServer, queue: str) -> None:
     assert said["version"].startswith(("Redis ", "Valkey "))
     assert said["persistence"] == "append-only file, fsync always"
     assert "100 PINGs" in said["latency"]
-    assert said["releases"] == f"all workers run {release()}"
+    assert said["releases"] == f"all workers run {RELEASE}"
 
 
 async def test_queues_are_found_in_the_registry(server: RedisServer, queue: str) -> None:

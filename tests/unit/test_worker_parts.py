@@ -15,8 +15,9 @@ from identtqueue.protocol.counting import BOUNDS_SECONDS, BUCKETS, FIRST_BUCKET
 from identtqueue.task import Attempt, Failure
 from identtqueue.worker.counts import DEFAULT_BUCKETS, MOST_ERRORS, MOST_JOBS, Counters
 from identtqueue.worker.draining import Draining
+from identtqueue.worker.gauges import Gauges
 from identtqueue.worker.leftovers import LEAST_MOST_LEFT, Leftovers
-from identtqueue.worker.metrics import MOST_LABELLED, Gauges, Metrics
+from identtqueue.worker.metrics import MOST_LABELLED, Metrics
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.outcome import Failed, Retried, Succeeded
 from identtqueue.worker.running import Running

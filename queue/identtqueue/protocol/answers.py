@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -62,8 +61,7 @@ class Received(enum.Enum):
     UNIQUE = b"unique"  # another unfinished task holds its unique key
 
 
-@dataclass(frozen=True, slots=True)
-class Movable:
+class Movable(msgspec.Struct, frozen=True):
     """A task that may be moved to another queue.
 
     Attributes:
@@ -166,8 +164,7 @@ class Claimed(msgspec.Struct, frozen=True):
     alarm_ms: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Promoted:
+class Promoted(msgspec.Struct, frozen=True):
     """The answer to a promotion.
 
     Attributes:
@@ -185,8 +182,7 @@ class Promoted:
     shelves: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery:
+class Recovery(msgspec.Struct, frozen=True):
     """The tasks that were taken from a lost worker.
 
     Attributes:
@@ -216,8 +212,7 @@ class Recovery:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
+class QueueDepth(msgspec.Struct, frozen=True):
     """The number of tasks in a queue, by state, at one moment.
 
     Attributes:
@@ -265,8 +260,7 @@ class Scheduled(msgspec.Struct, frozen=True):
     due_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsInUse:
+class LimitsInUse(msgspec.Struct, frozen=True):
     """The limits of one job of a queue, and how far they are used.
 
     Attributes:
@@ -304,8 +298,7 @@ class CronPaused(enum.Enum):
     MISSING = b"missing"
 
 
-@dataclass(frozen=True, slots=True)
-class CronInfo:
+class CronInfo(msgspec.Struct, frozen=True):
     """A schedule of a queue, as its workers have declared it. Times are in ms since 1970.
 
     Attributes:
@@ -329,8 +322,7 @@ class CronInfo:
     declared_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
+class AuditEntry(msgspec.Struct, frozen=True):
     """An act of an administrator.
 
     Attributes:
@@ -350,8 +342,7 @@ class AuditEntry:
     changed: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerRow:
+class WorkerRow(msgspec.Struct, frozen=True):
     """One worker incarnation, as it is stored in its queue."""
 
     worker_id: str
@@ -364,8 +355,7 @@ class WorkerRow:
     """Names of the parts that can't be read. If `worker_id` is empty, that is one of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Shelf:
+class Shelf(msgspec.Struct, frozen=True):
     """The declined tasks of one job, see `worker/shelves.py`.
 
     Attributes:

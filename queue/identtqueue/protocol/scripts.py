@@ -24,11 +24,12 @@ Redis.
 from __future__ import annotations
 
 import hashlib
+import pkgutil
 import re
-from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from typing import Final
+
+import msgspec
 
 _INCLUDES: Final = re.compile(
     r"^( *)-- include lib/[a-z_]+\.lua\n(?:\1-- include lib/[a-z_]+\.lua\n)*", re.MULTILINE
@@ -42,8 +43,7 @@ LIST_START: Final = "LIST_START"
 """Name of the local variable that says where the list at the end of ARGV begins."""
 
 
-@dataclass(frozen=True, slots=True)
-class Script:
+class Script(msgspec.Struct, frozen=True):
     """One script, ready to be sent.
 
     Attributes:
@@ -74,6 +74,9 @@ def names(prefix: str = "") -> list[str]:
     Args:
         prefix: empty, or `BRIDGE`.
     """
+    # Imported late: most processes never list the scripts, because Redis has them already.
+    from importlib import resources  # noqa: PLC0415
+
     folder = resources.files(__package__) / "lua" / prefix
     files = (file.name for file in folder.iterdir() if file.is_file())
     return sorted(prefix + file.removesuffix(".lua") for file in files)
@@ -148,4 +151,6 @@ def _resolve(text: str, seen: set[str]) -> str:
 
 
 def _read(path: str) -> str:
-    return (resources.files(__package__) / "lua" / path).read_text("utf-8")
+    data = pkgutil.get_data(__package__, f"lua/{path}")
+    assert data is not None, "the package is not in a place that can be read"
+    return data.decode()

@@ -7,9 +7,7 @@ from collections.abc import Callable
 
 from identtqueue.transport.address import Topology
 from identtqueue.transport.blocking import BlockingRoute, SyncRedis
-from identtqueue.transport.blocking_cluster import BlockingCluster
 from identtqueue.transport.blocking_single import BlockingServer
-from identtqueue.transport.cluster import Cluster
 from identtqueue.transport.connection import AsyncRedis, Route
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
@@ -36,6 +34,8 @@ def async_redis(
     """
     kind: Callable[..., Route] = SingleServer
     if settings.topology is Topology.CLUSTER:
+        from identtqueue.transport.cluster import Cluster  # noqa: PLC0415 - others don't need it
+
         kind = Cluster
     route = kind(settings, client_name=client_name, outage=outage or Outage(), on_change=on_change)
     return AsyncRedis(settings, route, retry_for_seconds=retry_for_seconds)
@@ -58,6 +58,8 @@ def blocking_redis(
     """
     kind: Callable[..., BlockingRoute] = BlockingServer
     if settings.topology is Topology.CLUSTER:
+        from identtqueue.transport.blocking_cluster import BlockingCluster  # noqa: PLC0415
+
         kind = BlockingCluster
     route = kind(settings, client_name)
     return SyncRedis(settings, route, retry_for_seconds=retry_for_seconds, pause=pause)

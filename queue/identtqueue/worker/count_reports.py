@@ -11,8 +11,9 @@ import logging
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol import counting
@@ -32,8 +33,7 @@ IDLE_SECONDS: Final = 60.0
 minutes to their hours."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Difference:
+class _Difference(msgspec.Struct, frozen=True):
     """The numbers of one job since the last report, and the totals that are reported with them."""
 
     counts: JobCounts
@@ -46,8 +46,7 @@ class _Difference:
         self.counts.reported, self.counts.reported_errors = self.numbers, self.errors
 
 
-@dataclass(frozen=True, slots=True)
-class _Report:
+class _Report(msgspec.Struct, frozen=True):
     """One call, and the differences that it reports, by job."""
 
     call: Call[Ack]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from importlib import metadata
 from typing import TYPE_CHECKING, Final
 
 from identtqueue.protocol.counting import OTHER, Number
 from identtqueue.worker.counts import Counters, Durations, JobCounts
+from identtqueue.worker.gauges import Gauges
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -21,33 +21,6 @@ others are added up under the job "(other)"."""
 _OUTCOMES: Final = {
     place: place.name.lower() for place in Number if Number.STARTED < place < Number.WAITED_US
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gauges:
-    """The numbers of a worker at one moment.
-
-    `Worker.gauges` asks each number of the part that owns it.
-
-    Attributes:
-        running: attempts that run.
-        concurrency: attempts that may run at the same time.
-        abandoned_threads: threads left behind by cut-off attempts that are still running.
-        abandoned_attempts: attempts left behind that still run in the event loop.
-        processes: processes for jobs.
-        draining: whether the worker drains.
-        reconnects: connections to Redis that were opened again, since the worker was made.
-        loop_blocked_seconds: how long the event loop was blocked in all, since it was started.
-    """
-
-    running: int
-    concurrency: int
-    abandoned_threads: int
-    abandoned_attempts: int
-    processes: int
-    draining: bool
-    reconnects: int = 0
-    loop_blocked_seconds: float = 0.0
 
 
 class Metrics:

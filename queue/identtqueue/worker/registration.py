@@ -11,11 +11,10 @@ from typing import Any, Final
 
 from identtqueue.errors import RedisAuthFailed
 from identtqueue.limits import JobLimits
-from identtqueue.protocol import roles
 from identtqueue.protocol.answers import Lease
 from identtqueue.protocol.calls import leasing, server_facts
-from identtqueue.protocol.roles import Role
-from identtqueue.release import release
+from identtqueue.protocol.needs import WORKER_COMMANDS
+from identtqueue.release import RELEASE
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.offload import offload
 from identtqueue.transport.outage import Outage
@@ -130,8 +129,7 @@ class Registration:
         Raises:
             RedisAuthFailed: the ACL of the Redis user lacks a command.
         """
-        needed = roles.script_commands(Role.WORKER)
-        queues = self._settings.queues
+        needed, queues = WORKER_COMMANDS.split(), self._settings.queues
         found = await self._redis.run_all([leasing.permitted(q, needed) for q in queues])
         for queue, refused in zip(queues, found, strict=True):
             if refused:
@@ -226,5 +224,5 @@ class Registration:
             "registered_at_ms": round(time.time() * 1000),
             "clock_ahead_ms": clock_ahead_ms,
             "timeout_ms": None if timeout_seconds is None else round(timeout_seconds * 1000),
-            "version": release(),
+            "version": RELEASE,
         }

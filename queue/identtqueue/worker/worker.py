@@ -7,7 +7,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypeVar, Unpack
 
 from identtqueue import logs
 from identtqueue.checks import check_names
@@ -26,7 +26,7 @@ from identtqueue.worker.contain import exits_contained
 from identtqueue.worker.context import JobFunction
 from identtqueue.worker.counts import Counters
 from identtqueue.worker.execute import Executor
-from identtqueue.worker.health import HealthServer
+from identtqueue.worker.gauges import Gauges
 from identtqueue.worker.hooks import (
     SHUTDOWN_SECONDS,
     AfterTasks,
@@ -38,7 +38,6 @@ from identtqueue.worker.identity import Identity
 from identtqueue.worker.incarnation import WIND_DOWN_SECONDS, End, Incarnation
 from identtqueue.worker.keywords import SETTING_NAMES, WORKER_NAMES, SettingKeywords
 from identtqueue.worker.leftovers import Leftovers
-from identtqueue.worker.metrics import Gauges, Metrics
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.processes.child import is_child
 from identtqueue.worker.processes.pool import Processes
@@ -49,6 +48,9 @@ from identtqueue.worker.settings import WorkerSettings
 from identtqueue.worker.stopping import CUT_OFF_SECONDS, StopRequest, bounded
 from identtqueue.worker.watchdog import Watchdog
 from identtqueue.worker_state import S, check_state
+
+if TYPE_CHECKING:
+    from identtqueue.worker.health import HealthServer
 
 logger = logging.getLogger(__name__)
 
@@ -433,6 +435,10 @@ class Worker:
     def _health_server(self) -> HealthServer | None:
         if self.settings.http_port is None:
             return None
+        # Imported late: an HTTP server and its metrics cost as much as a tenth of a start.
+        from identtqueue.worker.health import HealthServer  # noqa: PLC0415
+        from identtqueue.worker.metrics import Metrics  # noqa: PLC0415
+
         server = HealthServer(
             self.settings.http_port,
             live=self.live_problem,
