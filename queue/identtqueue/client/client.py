@@ -9,6 +9,7 @@ from typing import Any, Literal, TypedDict, cast, overload
 
 from identtqueue.checks import check_count, check_patience
 from identtqueue.client.connections import Connections
+from identtqueue.client.gathering import may_be_gathered
 from identtqueue.client.many import NoResult, gather_results, iterate_results
 from identtqueue.current import current_task
 from identtqueue.errors import ResultTimeout, TaskNotFound
@@ -175,11 +176,13 @@ class Client(AsyncConnected):
             ProtocolMismatch: see `enqueue_job`.
         """
         task = new_task(submission, self._max_payload_bytes)
-        redis, parent = self._redis, current_task.get()
-        self._enlistment.note(redis, submission.queue_name)
-        call = enqueueing.enqueue(submission.queue_name, [task])
+        queue, here, parent = submission.queue_name, self._home.here, current_task.get()
+        self._enlistment.note(here.redis, queue)
+        if parent is None and may_be_gathered(task):
+            return await here.gatherer.enqueue(queue, task)
+        call = enqueueing.enqueue(queue, [task])
         (receipt,) = await (
-            redis.run(call) if parent is None else self._enqueue_from_job(parent, call, [task])
+            here.redis.run(call) if parent is None else self._enqueue_from_job(parent, call, [task])
         )
         if submission.options is not None:
             refuse_existing([submission], [receipt])

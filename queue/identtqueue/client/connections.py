@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import secrets
 
+from identtqueue.client.gathering import Gatherer
 from identtqueue.client.progress import Watches
 from identtqueue.client.results import Results
 from identtqueue.errors import RedisError
@@ -31,6 +32,7 @@ class Connections:
 
     Attributes:
         redis: runs calls.
+        gatherer: runs enqueues of single tasks.
         subscriber: the one subscription for all waits and watches.
         results: the waits for results.
         watches: the watches of progress.
@@ -45,6 +47,7 @@ class Connections:
             outage=outage,
             on_change=self._on_change,
         )
+        self.gatherer = Gatherer(self.redis)
         self.subscriber = Subscriber(
             settings,
             client_name="identtqueue-results",

@@ -8,7 +8,7 @@ models. They arrive as plain values. A typed job (`@app.task`) gets them in the 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -97,10 +97,34 @@ def plain(value: Any) -> Any:
 
 
 def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> bytes:
-    """Encode a task as an envelope.
+    """Encode a task as an envelope: see `encode_call`."""
+    return encode_call(
+        task.function_name,
+        task.args,
+        task.kwargs,
+        timeout_seconds=task.timeout_seconds,
+        max_retries=task.max_retries,
+        limit_bytes=limit_bytes,
+    )
+
+
+def encode_call(
+    function_name: str,
+    args: Sequence[Any],
+    kwargs: Mapping[str, Any],
+    *,
+    timeout_seconds: float | None,
+    max_retries: int | None,
+    limit_bytes: int,
+) -> bytes:
+    """Encode the call of a job as an envelope.
 
     Args:
-        task: the task to encode.
+        function_name: name of the job.
+        args: its positional arguments.
+        kwargs: its keyword arguments.
+        timeout_seconds: see `Task`.
+        max_retries: see `Task`.
         limit_bytes: upper bound for the envelope.
 
     Raises:
@@ -109,15 +133,15 @@ def encode_task(task: Task, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> byt
     """
     envelope = _Envelope(
         ENVELOPE_VERSION,
-        task.function_name,
-        task.args,  # type: ignore[arg-type]  # it is only read, like the next
-        task.kwargs,  # type: ignore[arg-type]
-        task.timeout_seconds,
-        task.max_retries,
+        function_name,
+        args,  # type: ignore[arg-type]  # it is only read, like the next
+        kwargs,  # type: ignore[arg-type]
+        timeout_seconds,
+        max_retries,
     )
-    what = f"arguments of {task.function_name!r}"
+    what = f"arguments of {function_name!r}"
     data = _encode(what, envelope, limit_bytes)
-    if not _arrive_as_they_are(task.args, task.kwargs):
+    if not _arrive_as_they_are(args, kwargs):
         _check_readable(what, data, _envelope_decoder)
     return data
 

@@ -15,7 +15,6 @@ from identtqueue.protocol.answers import Receipt
 from identtqueue.protocol.call import NewTask
 from identtqueue.task import (
     OPTION_NAMES,
-    Task,
     TaskOptions,
     check_queue_name,
     new_task_id,
@@ -64,15 +63,13 @@ def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
     if not (submission.options is None or isinstance(submission.options, TaskOptions)):
         raise InvalidInput(f"options={submission.options!r}: give TaskOptions(…)")
     options = submission.options or _DEFAULT
-    payload = codec.encode_task(
-        Task(
-            name,
-            tuple(submission.args),
-            submission.kwargs,
-            options.timeout_seconds,
-            options.max_retries,
-        ),
-        max_payload_bytes,
+    payload = codec.encode_call(
+        name,
+        tuple(submission.args),
+        submission.kwargs,
+        timeout_seconds=options.timeout_seconds,
+        max_retries=options.max_retries,
+        limit_bytes=max_payload_bytes,
     )
     wire = {} if options is _DEFAULT else _wire_options(options)
     if (parent := current_task.get()) is not None:

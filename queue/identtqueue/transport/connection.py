@@ -132,7 +132,9 @@ class AsyncRedis:
         await asyncio.gather(*(item.future for item in items), return_exceptions=True)
         return [_answer(item.call, item.future) for item in items]
 
-    def send(self, call: Call[T], on_answer: Callable[[T | Exception], None]) -> None:
+    def send(
+        self, call: Call[T], on_answer: Callable[[T | Exception], None]
+    ) -> asyncio.Future[object]:
         """Send one call after those before it, without waiting for the reply.
 
         Args:
@@ -140,12 +142,18 @@ class AsyncRedis:
             on_answer: called with the parsed reply, or with the error that `run` would raise. If
                 it raises an error itself, that is logged.
 
+        Returns:
+            A future of the call. If it is cancelled before the call was sent, the call is not sent,
+            and nobody gets an answer.
+
         Raises:
             InvalidInput: the call can't be encoded.
             RedisUnavailable: the client was closed.
         """
 
         def answer(future: asyncio.Future[Any]) -> None:
+            if future.cancelled():
+                return
             try:
                 on_answer(_answer(call, future))
             except Exception:
@@ -154,6 +162,7 @@ class AsyncRedis:
         item = self._waiting(call, None)
         item.future.add_done_callback(answer)
         self._route.put(item)
+        return item.future
 
     @property
     def closed(self) -> bool:
