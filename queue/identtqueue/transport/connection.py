@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, TypeVar, cast
 
@@ -132,9 +133,7 @@ class AsyncRedis:
         await asyncio.gather(*(item.future for item in items), return_exceptions=True)
         return [_answer(item.call, item.future) for item in items]
 
-    def send(
-        self, call: Call[T], on_answer: Callable[[T | Exception], None]
-    ) -> asyncio.Future[object]:
+    def send(self, call: Call[T], on_answer: Callable[[T | Exception], None]) -> None:
         """Send one call after those before it, without waiting for the reply.
 
         Args:
@@ -142,18 +141,12 @@ class AsyncRedis:
             on_answer: called with the parsed reply, or with the error that `run` would raise. If
                 it raises an error itself, that is logged.
 
-        Returns:
-            A future of the call. If it is cancelled before the call was sent, the call is not sent,
-            and nobody gets an answer.
-
         Raises:
             InvalidInput: the call can't be encoded.
             RedisUnavailable: the client was closed.
         """
 
         def answer(future: asyncio.Future[Any]) -> None:
-            if future.cancelled():
-                return
             try:
                 on_answer(_answer(call, future))
             except Exception:
@@ -162,7 +155,38 @@ class AsyncRedis:
         item = self._waiting(call, None)
         item.future.add_done_callback(answer)
         self._route.put(item)
-        return item.future
+
+    def send_later(
+        self, place: Call[T], make: Callable[[], Call[T]], reply: asyncio.Future[Any]
+    ) -> None:
+        """Queue a call that is made only when it leaves, so that it can grow until then.
+
+        Args:
+            place: a call with the same keys, which say where it has to go.
+            make: makes the call. It must be small, and must be one that can be encoded.
+            reply: gets the raw reply, or an error. If it is done before, the call is not sent.
+
+        Raises:
+            RedisUnavailable: the client was closed.
+        """
+        if self._closed:
+            raise RedisUnavailable("the client was closed")
+
+        def fill(item: Waiting) -> None:
+            item.call = make()
+            item.data = wire.pack(item.call, in_cluster=self._in_cluster, database=self._database)
+
+        deadline = time.monotonic() + self._retry_for
+        self._route.put(Waiting(place, b"", reply, deadline, fill=fill))
+
+    @staticmethod
+    def parse(call: Call[T], reply: Any) -> T:
+        """Parse a raw reply that `send_later` has given.
+
+        Raises:
+            RedisError, ReplyUnreadable: see `run`.
+        """
+        return wire.parse(call, reply)
 
     @property
     def closed(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ class Waiting:
         future: gets the raw reply.
         deadline: monotonic time after which the call is not sent again.
         redirects: how often nodes of a cluster have redirected it.
+        fill: makes `call` and `data` when the call leaves; None: they are there.
         asking: whether ASKING must be sent before it, to a node that does not own the slot yet.
     """
 
@@ -32,6 +33,7 @@ class Waiting:
     deadline: float
     redirects: int = 0
     asking: bool = False
+    fill: Callable[[Waiting], None] | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -102,6 +104,9 @@ class Lanes:
         while small and room > 0 and places:
             item = small.popleft()
             if not item.future.done():
+                if item.fill is not None:
+                    item.fill(item)
+                    item.fill = None
                 batch.append(item)
                 room -= len(item.data) + item.call.reply_bytes
                 places -= 1
