@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -212,7 +213,8 @@ class Recovery(msgspec.Struct, frozen=True):
         )
 
 
-class QueueDepth(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class QueueDepth:
     """The number of tasks in a queue, by state, at one moment.
 
     Attributes:
@@ -260,7 +262,8 @@ class Scheduled(msgspec.Struct, frozen=True):
     due_ms: int
 
 
-class LimitsInUse(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class LimitsInUse:
     """The limits of one job of a queue, and how far they are used.
 
     Attributes:
@@ -298,7 +301,8 @@ class CronPaused(enum.Enum):
     MISSING = b"missing"
 
 
-class CronInfo(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class CronInfo:
     """A schedule of a queue, as its workers have declared it. Times are in ms since 1970.
 
     Attributes:
@@ -322,7 +326,8 @@ class CronInfo(msgspec.Struct, frozen=True):
     declared_ms: int
 
 
-class AuditEntry(msgspec.Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
     """An act of an administrator.
 
     Attributes:
