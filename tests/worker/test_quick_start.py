@@ -8,15 +8,18 @@ import sys
 from testing.redis_server import RedisServer
 
 NOT_FOR_A_START = {
-    *("redis", "pydantic", "prometheus_client", "opentelemetry", "click"),
-    *("http.server", "email", "importlib.metadata", "importlib.resources", "zoneinfo", "cronsim"),
+    *("pydantic", "prometheus_client", "click"),
+    *("http.server", "zoneinfo", "cronsim"),
     *("identtqueue.admin", "identtqueue.cli", "identtqueue.testing"),
-    *("identtqueue.protocol.roles", "identtqueue.protocol.states", "identtqueue.protocol.acting"),
+    *(
+        "identtqueue.protocol.roles",
+        "identtqueue.protocol.states",
+        "identtqueue.protocol.calls.acting",
+    ),
     *("identtqueue.transport.cluster", "identtqueue.transport.blocking_cluster"),
     *("identtqueue.worker.health", "identtqueue.worker.metrics"),
 }
-"""Others need these: commands, other kinds of Redis, a worker that serves HTTP or has a schedule.
-To load the scripts into Redis, `importlib.resources` is needed once."""
+"""Others need these: commands, other kinds of Redis, a worker that serves HTTP or has a schedule."""
 
 PROGRAM = """
 import sys
