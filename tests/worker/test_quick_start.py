@@ -19,7 +19,7 @@ NOT_FOR_A_START = {
     *("identtqueue.transport.cluster", "identtqueue.transport.blocking_cluster"),
     *("identtqueue.worker.health", "identtqueue.worker.metrics"),
 }
-"""Others need these: commands, other kinds of Redis, a worker that serves HTTP or has a schedule."""
+"""Others need these: commands, other kinds of Redis, workers that serve HTTP or have a schedule."""
 
 PROGRAM = """
 import sys
