@@ -25,12 +25,13 @@
 -- include lib/count_claims.lua
 -- include lib/alarm.lua
 if tonumber(redis.call('ZSCORE', workers, worker) or 0) == 0 then return {'lost'} end
--- Most queues have no pauses, no limits, no suspects, no shelves, no tombstones and no worker that
--- drains. For them a claim costs only this one EXISTS, and the functions that only the other queues
--- need are not made.
-local special = redis.call('EXISTS', draining, paused, limits, blocked, tombstones, suspects,
-  shelves, paused_jobs) > 0 or ARGV[LIST_START]
-if special and redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
+-- Of the commands before the first write, only SISMEMBER is not among the rights of a producer: it
+-- is what keeps a producer from claiming.
+if redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
+-- Most queues have no pauses, no limits, no suspects, no shelves and no tombstones. For them a claim
+-- costs only this one EXISTS, and the functions that only the other queues need are not made.
+local special = redis.call('EXISTS', paused, limits, blocked, tombstones, suspects, shelves,
+  paused_jobs) > 0 or ARGV[LIST_START]
 if special and redis.call('EXISTS', paused) == 1 then return {'paused'} end
 local most = math.min(tonumber(number), 128)  -- Redis does nothing else meanwhile
 local time, next_due, left, on_shelves = now_text(), -1, 0, 0
