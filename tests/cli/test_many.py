@@ -17,6 +17,7 @@ import pytest
 from cli.terminal import HERE, Run, ended, one_line, start
 from identtqueue import Client, State, Submission, TaskOptions, Worker
 from identtqueue.admin import Admin, Place
+from identtqueue.protocol.scripts import script
 from testing.processes import environment
 from testing.proxy import Proxy
 from testing.redis_server import RedisServer
@@ -259,18 +260,28 @@ async def test_ctrl_c_stops_between_two_steps_and_says_where_to_go_on(
     async with (
         Client(server.address) as client,
         Admin(server.address) as admin,
-        Proxy(server.port) as proxy,  # its steps pass here, so that none outruns the signal
+        Proxy(server.port) as proxy,  # holds the reply to a step, so that none outruns the signal
     ):
         await client.submit_many(Submission("q", "read", options=later) for _ in range(number))
         words = ("reschedule", "q", "--all", "--at", "2100-01-01T00:00Z")
+        step = script("reschedule").sha.encode()
+        proxy.hold_replies_to(step)
         process = await start(proxy.address, *words)
 
-        async def begun() -> bool:
+        async def changed() -> int:
             entries = await admin.audit("q")
-            return bool(entries) and entries[0].changed > 200
+            return entries[0].changed if entries else 0
 
-        await eventually(begun, "it has begun")
+        first = await eventually(changed, "the first step is done")
+        proxy.hold_replies_to(step)
+        proxy.release()
+
+        async def is_further() -> bool:
+            return await changed() > first
+
+        await eventually(is_further, "the second step is done")
         process.send_signal(signal.SIGINT)
+        proxy.release()
         said = await ended(process)
         assert said.code == 130, said
         stopped = re.search(r"stopped: ([\d,]+) tasks of scheduled rescheduled; to go on", said.err)

@@ -415,6 +415,7 @@ def test_options_that_a_worker_can_not_have() -> None:
         ({"queue": ["no-queue"]}, "no-queue: not among the QUEUES of the backend: default, emails"),
         ({"concurrency": "many"}, "'many' is not a valid integer"),
         ({"lease_seconds": 1}, "lease_seconds=1"),
+        ({"keep_arguments": "yes"}, "ignored explicit argument 'yes'"),
     ],
 )
 def test_a_wrong_option_of_the_command_is_named(options: Any, why: str) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from identtqueue.admin import BlockingAdmin
 from testing.processes import ROOT, environment
 from testing.redis_server import RedisServer
 from testing.waiting import wait_until
@@ -27,6 +28,7 @@ class Manage:
 
     def __init__(self, folder: Path, address: str) -> None:
         self.folder = folder
+        self.address = address
         self._environment = environment(
             address,
             DATABASE=str(folder / "shop.sqlite3"),
@@ -97,7 +99,8 @@ print("=", Client().get("/orders/1/").json()["confirmation"])
 @pytest.mark.slow
 def test_a_request_is_worked_off_by_a_worker(manage: Manage) -> None:
     manage.run("shell", "--no-imports", "-c", PLACE)
-    worker, log = manage.start("identtqueue_worker", "--grace-seconds=5", "--concurrency=2")
+    options = ("--grace-seconds=5", "--concurrency=2", "--no-keep-arguments")
+    worker, log = manage.start("identtqueue_worker", *options)
     wait_until("the order is confirmed", lambda: "order 1 is confirmed" in log(), SECONDS)
     wait_until("its end is logged", lambda: "attempt 1 succeeded" in log())
     worker.send_signal(signal.SIGTERM)
@@ -105,7 +108,10 @@ def test_a_request_is_worked_off_by_a_worker(manage: Manage) -> None:
     text = log()
     assert "starting with 2 jobs (orders.tasks.confirm, orders.tasks.count_orders)" in text
     assert "for queues default.high:100, emails.high:100, default:10, emails:10" in text
-    assert re.search(r"INFO orders\.tasks \[emails\.high:\w+\] order 1 is confirmed", text)
+    confirmed = re.search(r"INFO orders\.tasks \[(emails\.high:\w+)\] order 1 is confirmed", text)
+    assert confirmed
+    with BlockingAdmin(manage.address) as admin:
+        assert admin.record(confirmed[1]).call is None, "--no-keep-arguments"
     assert text.count("attempt 1 succeeded") == 1, "LOGGING has a handler, so there is no second"
     assert "Subject: Your order 1" in text
     assert "= SUCCESSFUL" in manage.run("shell", "--no-imports", "-c", LOOK).stdout

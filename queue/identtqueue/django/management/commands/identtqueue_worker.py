@@ -66,12 +66,15 @@ class Command(BaseCommand):
             help="Start anew when code changes. Default: the value of DEBUG.",
         )
         for option in _OPTIONS:
+            shown: dict[str, Any] = {"dest": option.name, "help": _help(option)}
+            if option.is_flag:
+                parser.add_argument(option.opts[0], action=BooleanOptionalAction, **shown)
+                continue
             parser.add_argument(
                 option.opts[0],
-                dest=option.name,
                 action="append" if option.multiple else "store",
                 metavar=option.metavar or _metavar(option.type),
-                help=_help(option),
+                **shown,
             )
 
     def handle(self, **given: Any) -> None:
@@ -114,6 +117,9 @@ def _parsed(given: Mapping[str, Any]) -> dict[str, Any]:
     words: list[str] = []
     for option in _OPTIONS:
         value = given.get(str(option.name))
+        if option.is_flag:
+            words += [] if value is None else (option.opts if value else option.secondary_opts)
+            continue
         values = value if isinstance(value, list | tuple) else [] if value is None else [value]
         words += [word for each in values for word in (option.opts[0], str(each))]
     command = click.Command("identtqueue_worker", params=list(_OPTIONS))
@@ -121,8 +127,10 @@ def _parsed(given: Mapping[str, Any]) -> dict[str, Any]:
         context = command.make_context("identtqueue_worker", words)
     except click.ClickException as error:
         raise CommandError(error.format_message()) from error
+    flags = {str(option.name) for option in _OPTIONS if option.is_flag}
+    said = {k: v for k, v in context.params.items() if v is not None or k not in flags}
     level, log_format = launch.logging_options(context)
-    return {**context.params, "log_level": level, "log_format": log_format}
+    return {**said, "log_level": level, "log_format": log_format}
 
 
 def _made(backend: IdenttqueueBackend, options: Mapping[str, Any]) -> Worker:
