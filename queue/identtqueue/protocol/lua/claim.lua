@@ -25,11 +25,10 @@
 -- include lib/count_claims.lua
 -- include lib/alarm.lua
 if tonumber(redis.call('ZSCORE', workers, worker) or 0) == 0 then return {'lost'} end
--- Of the commands before the first write, only SISMEMBER is not among the rights of a producer: it
--- is what keeps a producer from claiming.
+-- A producer has no right to SISMEMBER, so it can't claim.
 if redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
--- Most queues have no pauses, no limits, no suspects, no shelves and no tombstones. For them a claim
--- costs only this one EXISTS, and the functions that only the other queues need are not made.
+-- Most queues have no pauses, no limits, no suspects, no shelves and no tombstones. For them a
+-- claim costs only this one EXISTS, and the functions that only the other queues need are not made.
 local special = redis.call('EXISTS', paused, limits, blocked, tombstones, suspects, shelves,
   paused_jobs) > 0 or ARGV[LIST_START]
 if special and redis.call('EXISTS', paused) == 1 then return {'paused'} end
