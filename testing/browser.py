@@ -7,9 +7,10 @@ elsewhere.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -141,9 +142,20 @@ class Visitor:
         return found
 
     async def overflow(self) -> list[str]:
-        """Return the elements that are wider than the page: it must never scroll sideways."""
-        found: list[str] = await self.page.evaluate(_OVERFLOW)
+        """Return the elements that are wider than the page: it must never scroll sideways.
+
+        After a change of the width the plots follow in one of the next frames, so this looks again
+        until nothing is too wide, for some seconds.
+        """
+        found: list[str] = []
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAYOUT_SECONDS):
+                while found := await self.page.evaluate(_OVERFLOW):
+                    await self.page.evaluate("() => new Promise(requestAnimationFrame)")
         return found
+
+
+_LAYOUT_SECONDS: Final = 10.0
 
 
 @asynccontextmanager

@@ -266,7 +266,12 @@ async def test_ctrl_c_stops_between_two_steps_and_says_where_to_go_on(
         words = ("reschedule", "q", "--all", "--at", "2100-01-01T00:00Z")
         step = script("reschedule").sha.encode()
         proxy.hold_replies_to(step)
-        process = await start(proxy.address, *words)
+        # A background shell ignores Ctrl-C, and so would all that it starts.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        try:
+            process = await start(proxy.address, *words)
+        finally:
+            signal.signal(signal.SIGINT, before)
 
         async def changed() -> int:
             entries = await admin.audit("q")
