@@ -65,7 +65,9 @@ async def test_a_second_release_leaves_the_taskqueue_alone(operator, setup: Setu
         await setup.enqueue(2)
         await setup.replicas(2)
         assert owner(setup) == "ns/identtqueue-operator"
-        assert len(setup.api.writes("/scale")) == 1
+        # The two tasks may come in two rounds. The second operator would write a number once more.
+        numbers = [write["spec"]["replicas"] for write in setup.api.writes("/scale")]
+        assert numbers in ([2], [1, 2])
         assert not setup.events("ReplicasChangedByOthers")
     finally:
         await second.stop()
