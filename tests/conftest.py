@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import signal
 import threading
 import time
 from collections import Counter
@@ -101,6 +102,16 @@ def redis_server() -> Iterator[RedisServer]:
     """Start one server for all tests that leave it alive. Each test uses its own queues."""
     with RedisServer().running() as server:
         yield server
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt. A shell lets programs in the background ignore it, and
+    what they start.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -71,7 +71,7 @@ def _version_of(path: str) -> str | None:
 
 
 def bytecode_folder() -> Path:
-    """Where all processes of the benchmarks keep bytecode.
+    """Return the folder in which all processes of the benchmarks keep bytecode.
 
     An installed package is compiled; the library of this tree would not be, and the tree is to stay
     as it is. So everything is compiled into one place, once.

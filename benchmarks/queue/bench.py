@@ -61,7 +61,7 @@ class Bench:
         return self.next_tally()
 
     def next_tally(self) -> Path:
-        """Where the jobs of the next run write that they ran; Redis stays as it is."""
+        """Name the file in which the jobs of the next run note themselves. Redis is left alone."""
         self._runs += 1
         return self._folder / f"tally-{self._runs}"
 

@@ -13,7 +13,7 @@ TASKS_IN_MEMORY = 640 * COROUTINES
 """So many that what the first of them cost once (scripts, groups, indexes) no longer counts."""
 
 STARTS = 3
-"""Of a worker, one after the other; the median counts."""
+"""How many times a worker is started, one after the other; the median counts."""
 
 
 def memory(bench: Bench, case: Case) -> Numbers:

@@ -19,7 +19,7 @@ SHOWN = " as shown"
 """End of a measure's name: with everything as the library's README has it."""
 
 PLAIN = tuple(place for place in get_args(RunIn) if place not in ("loop", "process"))
-"""Where a plain function of ours can run, besides a process of its own."""
+"""Places in which a plain function of idenTTqueue can run, besides a process."""
 
 
 @dataclass(frozen=True)

@@ -252,6 +252,7 @@ async def test_a_person_is_asked(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("ctrl_c")
 async def test_ctrl_c_stops_between_two_steps_and_says_where_to_go_on(
     new_redis_server: Callable[..., RedisServer],
 ) -> None:
@@ -266,12 +267,7 @@ async def test_ctrl_c_stops_between_two_steps_and_says_where_to_go_on(
         words = ("reschedule", "q", "--all", "--at", "2100-01-01T00:00Z")
         step = script("reschedule").sha.encode()
         proxy.hold_replies_to(step)
-        # A background shell ignores Ctrl-C, and so would all that it starts.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            process = await start(proxy.address, *words)
-        finally:
-            signal.signal(signal.SIGINT, before)
+        process = await start(proxy.address, *words)
 
         async def changed() -> int:
             entries = await admin.audit("q")

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -406,14 +406,6 @@ def test_cron_of_an_unknown_job() -> None:
         Worker({"echo": echo}, "redis://nowhere", "q", cron=[entry])
     with pytest.raises(InvalidInput, match="two cron entries of one queue have the same name"):
         Worker({"known": echo}, "redis://nowhere", "q", cron=[entry, entry])
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt. A shell lets programs in the background ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.usefixtures("ctrl_c")

@@ -1,4 +1,4 @@
-"""What a worker does at one moment, in numbers."""
+"""Gauges: the numbers of a worker at one moment."""
 
 from __future__ import annotations
 
