@@ -20,6 +20,7 @@ from identtqueue.client import Client
 from identtqueue.transport.connect import async_redis
 from identtqueue.transport.connection import AsyncRedis
 from identtqueue.transport.settings import RedisSettings
+from testing.patches import process_wide
 from testing.redis_server import RedisServer
 from testing.waiting import LONG_SECONDS
 
@@ -95,6 +96,14 @@ def no_thread_outlives_its_file() -> Iterator[None]:
         if thread.name.startswith(OUR_THREADS):
             thread.join(max(0.0, deadline - time.monotonic()))
             assert not thread.is_alive(), f"{thread.name} outlives its tests"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_is_replaced_for_other_files() -> Iterator[None]:
+    """Check that no file leaves behind what it, or a tool it uses, has replaced in the process."""
+    before = process_wide()
+    yield
+    assert process_wide() == before
 
 
 @pytest.fixture(scope="session")

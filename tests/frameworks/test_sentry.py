@@ -16,6 +16,7 @@ from identtqueue import App, Client, Context, InvalidInput, Retry, RetryPolicy
 from identtqueue.sentry import IdenttqueueIntegration
 from identtqueue.worker.observers import OBSERVERS
 from testing import process_jobs
+from testing.patches import undone
 from testing.redis_server import RedisServer
 from testing.serving import Serve, serve, serving
 
@@ -35,6 +36,12 @@ class Kept(Transport):
         event = envelope.get_event()
         if event is not None:
             self.events.append(event)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def the_rest_of_the_process_is_left_alone() -> Iterator[None]:
+    with undone("sentry_sdk"):
+        yield
 
 
 @pytest.fixture
