@@ -210,8 +210,7 @@ async def test_threads_share_round_trips(new_redis_server: Callable[..., RedisSe
         server.pause()
         with ThreadPoolExecutor(20) as pool:
             calls = [pool.submit(client.enqueue_job, "q", "echo", n) for n in range(20)]
-            combiner = client._here.redis._combiner
-            await eventually(lambda: len(combiner._queue) == 19, "they gather")
+            await eventually(lambda: client._here.redis.waiting == 19, "they gather")
             server.resume()
             before = raw.info("stats")["total_reads_processed"]
             ids = {call.result(60) for call in calls}

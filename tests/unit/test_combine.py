@@ -36,7 +36,7 @@ class Work:
 
 
 def gathered(combiner: Combiner[int], number: int) -> bool:
-    return len(combiner._queue) >= number
+    return combiner.waiting >= number
 
 
 def until(condition: Callable[[], bool]) -> None:

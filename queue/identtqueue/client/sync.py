@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Literal, Self, overload
 
 from identtqueue.client.client import Client, check_client_settings
+from identtqueue.client.gathering import may_be_gathered
 from identtqueue.client.many import NoResult
 from identtqueue.current import current_task
 from identtqueue.errors import RedisError, TaskNotFound
@@ -27,6 +28,7 @@ from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.enlistment import Enlistment
 from identtqueue.transport.fork_local import ForkLocal
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
+from identtqueue.transport.shared_call import Part
 
 
 class _BlockingConnections:
@@ -135,7 +137,13 @@ class SyncClient:
 
     def submit(self, submission: Submission) -> Receipt:
         """See `Client.submit`."""
-        return self.submit_many([submission])[0]
+        task = new_task(submission, self._max_payload_bytes)
+        if current_task.get() is not None or not may_be_gathered(task):
+            return self.submit_many([submission])[0]
+        queue, redis = submission.queue_name, self._here.redis
+        receipt: Receipt = redis.run_part(Part(queue, task, len(task.payload), enqueueing.enqueue))
+        self._note(queue)
+        return receipt
 
     def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
         """See `Client.submit_many`."""

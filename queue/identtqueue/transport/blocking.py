@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
-from identtqueue.errors import RedisError, RedisUnavailable
+from identtqueue.errors import RedisUnavailable
 from identtqueue.protocol.call import Call
 from identtqueue.transport import wire
 from identtqueue.transport.address import Topology
 from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.combine import Combiner
 from identtqueue.transport.settings import RedisSettings
+from identtqueue.transport.shared_call import Part, share
 
 T = TypeVar("T")
 
@@ -78,7 +79,14 @@ class SyncRedis:
         self._route = route
         self._retry_for = retry_for_seconds
         self._pause = pause
-        self._combiner = Combiner(route.exchange, lambda item: item.size_bytes)
+        self._combiner: Combiner[Packed | Part] = Combiner(
+            self._exchange, lambda item: item.size_bytes
+        )
+
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for the batch that is on its way, to send theirs after it."""
+        return self._combiner.waiting
 
     def run(self, call: Call[T], *, retry_for_seconds: float | None = None) -> T:
         """Send one call and return its parsed reply.
@@ -102,24 +110,63 @@ class SyncRedis:
         Raises:
             InvalidInput, RedisUnavailable, RedisError: for the first call that failed; see `run`.
         """
-        patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
         packed = [Packed(call, self._pack(call)) for call in calls]
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                replies = self._combiner.run(packed)
-                _raise_first(replies)
-                break
-            except RedisUnavailable:
-                left = deadline - time.monotonic()
-                if left <= 0 or not all(call.repeatable for call in calls):
-                    raise
-                self._pause(min(left, backoff_seconds(max(1, self._route.failures))))
+        repeatable = all(call.repeatable for call in calls)
+        replies = self._persist(packed, retry_for_seconds, repeatable=repeatable)
         return [wire.parse(call, reply) for call, reply in zip(calls, replies, strict=True)]
+
+    def run_part(self, part: Part) -> Any:
+        """Send a part in one call with those of the threads that send at the same time.
+
+        Each thread retries its own part for as long as the connection's setting says.
+
+        Returns:
+            The answer to this part.
+
+        Raises:
+            RedisUnavailable, RedisError: see `run`.
+        """
+        return self._persist([part])[0]
 
     def close(self) -> None:
         """Close the connection; the next call opens it again."""
         self._combiner.alone(self._route.drop)
+
+    def _persist(
+        self,
+        items: Sequence[Packed | Part],
+        retry_for_seconds: float | None = None,
+        *,
+        repeatable: bool = True,
+    ) -> list[Any]:
+        """Send items with a batch, again if Redis can't be reached, and return their answers."""
+        patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                answers = self._combiner.run(items)
+                _raise_first(answers)
+            except RedisUnavailable:
+                left = deadline - time.monotonic()
+                if left <= 0 or not repeatable:
+                    raise
+                self._pause(min(left, backoff_seconds(max(1, self._route.failures))))
+            else:
+                return answers
+
+    def _exchange(self, batch: Sequence[Packed | Part]) -> list[Any]:
+        """Send a batch, and return the reply to each call and the answer to each part."""
+        whole = [(place, item) for place, item in enumerate(batch) if isinstance(item, Packed)]
+        shared = share((place, item) for place, item in enumerate(batch) if isinstance(item, Part))
+        calls = [item for _, item in whole]
+        calls += [Packed(call, self._pack(call)) for call in (one.make() for one in shared)]
+        replies = self._route.exchange(calls)
+        answers: list[Any] = [None] * len(batch)
+        for (place, _), reply in zip(whole, replies, strict=False):
+            answers[place] = reply
+        for one, reply in zip(shared, replies[len(whole) :], strict=True):
+            one.answer(reply, answers)
+        return answers
 
     def _pack(self, call: Call[Any]) -> bytes:
         return wire.pack(call, in_cluster=self._in_cluster, database=self._database)
@@ -127,5 +174,5 @@ class SyncRedis:
 
 def _raise_first(replies: Sequence[Any]) -> None:
     for reply in replies:
-        if isinstance(reply, RedisError):
+        if isinstance(reply, Exception):
             raise reply

@@ -56,6 +56,11 @@ class Combiner(Generic[Item]):
         self._queue: list[_Waiter[Item]] = []
         self._led = False
 
+    @property
+    def waiting(self) -> int:
+        """How many threads wait for a batch that has not left yet."""
+        return len(self._queue)
+
     def run(self, items: Sequence[Item]) -> list[Any]:
         """Run `work` on these items, perhaps in another thread, and return the answers in order.
 
