@@ -16,7 +16,7 @@ from identtqueue.protocol.calls import enqueueing, inspecting
 from identtqueue.transport.blocking import SyncRedis
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.transport.shared_call import MOST_BYTES, MOST_PARTS, Part, share
+from identtqueue.transport.shared_call import MOST_BYTES, MOST_PARTS, CallPart, share
 from testing.redis_server import RedisServer
 from testing.waiting import LONG_SECONDS, wait_until
 
@@ -34,9 +34,9 @@ def connect(server: RedisServer, retry_for: float = 0) -> SyncRedis:
     return redis
 
 
-def part(number: int, queue: str = "q") -> Part:
+def part(number: int, queue: str = "q") -> CallPart:
     task = NewTask(f"{queue}:{number}", b"x", f"job-{number}", random_id=True)
-    return Part(queue, task, len(task.payload), enqueueing.enqueue)
+    return CallPart(queue, task, len(task.payload), enqueueing.enqueue)
 
 
 @contextmanager
@@ -54,7 +54,7 @@ def gathered(
         first.exception(LONG_SECONDS)
 
 
-def put(redis: SyncRedis, *given: Part) -> list[Callable[[], Receipt]]:
+def put(redis: SyncRedis, *given: CallPart) -> list[Callable[[], Receipt]]:
     return [lambda one=one: redis.run_part(one) for one in given]  # type: ignore[misc]
 
 
@@ -147,8 +147,8 @@ def test_each_retries_its_own_part(server: RedisServer) -> None:
     redis.close()
 
 
-def sized(*sizes: int, group: str = "q") -> list[tuple[int, Part]]:
-    return [(n, Part(group, n, size, enqueueing.enqueue)) for n, size in enumerate(sizes)]
+def sized(*sizes: int, group: str = "q") -> list[tuple[int, CallPart]]:
+    return [(n, CallPart(group, n, size, enqueueing.enqueue)) for n, size in enumerate(sizes)]
 
 
 def test_a_call_is_bounded() -> None:

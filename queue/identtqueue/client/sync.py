@@ -28,7 +28,7 @@ from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.enlistment import Enlistment
 from identtqueue.transport.fork_local import ForkLocal
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
-from identtqueue.transport.shared_call import Part
+from identtqueue.transport.shared_call import CallPart
 
 
 class _BlockingConnections:
@@ -141,7 +141,9 @@ class SyncClient:
         if current_task.get() is not None or not may_be_gathered(task):
             return self.submit_many([submission])[0]
         queue, redis = submission.queue_name, self._here.redis
-        receipt: Receipt = redis.run_part(Part(queue, task, len(task.payload), enqueueing.enqueue))
+        receipt: Receipt = redis.run_part(
+            CallPart(queue, task, len(task.payload), enqueueing.enqueue)
+        )
         self._note(queue)
         return receipt
 

@@ -17,7 +17,7 @@ from identtqueue.transport.address import Topology
 from identtqueue.transport.backoff import backoff_seconds
 from identtqueue.transport.combine import Combiner
 from identtqueue.transport.settings import RedisSettings
-from identtqueue.transport.shared_call import Part, share
+from identtqueue.transport.shared_call import CallPart, share
 
 T = TypeVar("T")
 
@@ -79,7 +79,7 @@ class SyncRedis:
         self._route = route
         self._retry_for = retry_for_seconds
         self._pause = pause
-        self._combiner: Combiner[Packed | Part] = Combiner(
+        self._combiner: Combiner[Packed | CallPart] = Combiner(
             self._exchange, lambda item: item.size_bytes
         )
 
@@ -115,7 +115,7 @@ class SyncRedis:
         replies = self._persist(packed, retry_for_seconds, repeatable=repeatable)
         return [wire.parse(call, reply) for call, reply in zip(calls, replies, strict=True)]
 
-    def run_part(self, part: Part) -> Any:
+    def run_part(self, part: CallPart) -> Any:
         """Send a part in one call with those of the threads that send at the same time.
 
         Each thread retries its own part for as long as the connection's setting says.
@@ -134,7 +134,7 @@ class SyncRedis:
 
     def _persist(
         self,
-        items: Sequence[Packed | Part],
+        items: Sequence[Packed | CallPart],
         retry_for_seconds: float | None = None,
         *,
         repeatable: bool = True,
@@ -154,10 +154,12 @@ class SyncRedis:
             else:
                 return answers
 
-    def _exchange(self, batch: Sequence[Packed | Part]) -> list[Any]:
+    def _exchange(self, batch: Sequence[Packed | CallPart]) -> list[Any]:
         """Send a batch, and return the reply to each call and the answer to each part."""
         whole = [(place, item) for place, item in enumerate(batch) if isinstance(item, Packed)]
-        shared = share((place, item) for place, item in enumerate(batch) if isinstance(item, Part))
+        shared = share(
+            (place, item) for place, item in enumerate(batch) if isinstance(item, CallPart)
+        )
         calls = [item for _, item in whole]
         calls += [Packed(call, self._pack(call)) for call in (one.make() for one in shared)]
         replies = self._route.exchange(calls)

@@ -19,7 +19,7 @@ MOST_BYTES: Final = 32 * 1024
 """Upper bounds for the parts of one call, so that it stays a small one (`wire`)."""
 
 
-class Part(NamedTuple):
+class CallPart(NamedTuple):
     """What one caller puts into a call that it may share with others.
 
     Nothing of it may fail the call for the others, and the call must be one that may be sent again.
@@ -46,7 +46,7 @@ class SharedCall:
     """The call; `make` must have been called."""
 
     def __init__(self) -> None:
-        self._parts: list[Part] = []
+        self._parts: list[CallPart] = []
         self._places: list[int] = []
         self._bytes = 0
 
@@ -54,7 +54,7 @@ class SharedCall:
         """Return whether another part may join."""
         return len(self._parts) < MOST_PARTS and self._bytes < MOST_BYTES
 
-    def add(self, part: Part, place: int) -> None:
+    def add(self, part: CallPart, place: int) -> None:
         """Take a part, and note its place in the batch."""
         self._parts.append(part)
         self._places.append(place)
@@ -79,7 +79,7 @@ class SharedCall:
             answers[place] = answer
 
 
-def share(parts: Iterable[tuple[int, Part]]) -> list[SharedCall]:
+def share(parts: Iterable[tuple[int, CallPart]]) -> list[SharedCall]:
     """Put parts into as few calls as they fit in.
 
     Args:
