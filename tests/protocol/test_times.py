@@ -111,7 +111,6 @@ class Stage:
             for name, times in sorted(self.times_ms.items())
         ]
         print("\n".join(["", *rows]))
-        self.raw.flushall()  # a server of the test's own
         self.bench.raw.close()
         self.bench.redis.close()
 
