@@ -62,7 +62,7 @@ def _functions(package: str) -> Iterator[tuple[tuple[object, str], object]]:
         for name, value in list(getattr(module, "__dict__", {}).items()):
             if type(value) is FunctionType:
                 yield (module, name), value
-            elif issubclass(type(value), type) and value.__module__ == module_name:
+            elif issubclass(type(value), type) and vars(value).get("__module__") == module_name:
                 for part, function in list(vars(value).items()):
                     if type(function) is FunctionType:
                         yield (value, part), function
