@@ -9,7 +9,7 @@ import click
 
 from docsite.pages import DOCS
 from identtqueue.cli import main
-from identtqueue.cli.commands import SECTIONS
+from identtqueue.cli.commands import SECTIONS, name_of
 
 PAGE = DOCS / "reference" / "commands.md"
 JSON_PAGE = DOCS / "reference" / "json.md"
@@ -28,9 +28,9 @@ they find Redis, what they print, their exit codes.
 def render() -> str:
     """Make the page."""
     parts = [HEAD, "## identtqueue", "", *_body(("identtqueue",), main, None)]
-    for title, commands in SECTIONS.items():
+    for title, places in SECTIONS.items():
         parts += [f"## {title}", ""]
-        for command in commands:
+        for command in (main.commands[name_of(place)] for place in places):
             parts += _chapter(("identtqueue", str(command.name)), command, _context(main, None))
     return "\n".join(parts).rstrip() + "\n"
 

@@ -88,9 +88,11 @@ def usage(words: tuple[str, ...], command: click.Command) -> str:
 
 
 def test_help_lists_every_command_once_by_what_it_is_for() -> None:
-    listed = [command for section in commands.SECTIONS.values() for command in section]
-    assert len(set(map(id, listed))) == len(listed)
-    assert {command.name for command in listed} == set(main.commands)
+    listed = [place for section in commands.SECTIONS.values() for place in section]
+    assert len(set(listed)) == len(listed)
+    assert {name: command.name for name, command in main.commands.items()} == {
+        name: name for name in map(commands.name_of, listed)
+    }
 
 
 def test_whatever_shows_rows_has_json() -> None:

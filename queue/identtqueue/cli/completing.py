@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 import click
-from click.shell_completion import CompletionItem
 from click.types import StringParamType
 
 from identtqueue.errors import IdenttqueueError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from identtqueue.admin import Admin
 
 BUDGET_SECONDS: Final = 0.3
@@ -43,6 +44,8 @@ class NameOf(StringParamType):
         self, ctx: click.Context, _: click.Parameter, incomplete: str
     ) -> list[CompletionItem[str]]:
         """Return the names that begin so, if Redis says them in time."""
+        from click.shell_completion import CompletionItem  # noqa: PLC0415 - only to complete names
+
         names = {name for name in _asked(ctx, self._ask) if name.startswith(incomplete)}
         return [CompletionItem(name) for name in sorted(filter(str.isprintable, names))[:MOST]]
 
