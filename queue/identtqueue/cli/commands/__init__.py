@@ -13,7 +13,7 @@ from typing import Final
 import click
 
 from identtqueue import logs
-from identtqueue.beginning import undo_exit_on_sigterm
+from identtqueue.beginning import collect_as_usual, undo_exit_on_sigterm
 from identtqueue.cli.completing import complete_names
 
 SECTIONS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -155,5 +155,6 @@ def main(context: click.Context, redis_address: str, log_format: logs.LogFormat)
     context.obj = redis_address
     if context.invoked_subcommand != WORKER:
         undo_exit_on_sigterm()
+        collect_as_usual()
         if log_format != "text":  # else Python prints a warning without time and level
             logs.set_up("WARNING", log_format)

@@ -11,6 +11,7 @@ import click
 from click.core import ParameterSource
 
 from identtqueue import logs
+from identtqueue.beginning import collect_as_usual
 from identtqueue.cli.exits import errors_in_one_line
 from identtqueue.protocol.ends import KEPT
 from identtqueue.worker.counts import DEFAULT_BUCKETS
@@ -195,6 +196,7 @@ def worker(
         launch.set_up_logging(*launch.logging_options(context))
         made = app.worker(names or None, queue_weights=weights, **settings)
         launch.announce(((name, job.job_options.run_in) for name, job in app.jobs.items()), made)
+        collect_as_usual(freeze=True)
         made.run()
     # The worker ended in order. A late signal must not make the process look killed.
     for number in (signal.SIGTERM, signal.SIGINT):
