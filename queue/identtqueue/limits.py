@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from identtqueue.checks import check_duration
 from identtqueue.errors import InvalidInput
@@ -13,8 +14,7 @@ PACED_MS: Final = 10.0
 one by one. At higher rates a worker need not ask more than 100 times a second."""
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(msgspec.Struct, frozen=True):
     """A rate limit: how often tasks of a job may start, by GCRA (ITU-T I.371).
 
     The generic cell rate algorithm paces the starts: they are `per_seconds / count` apart, but
@@ -54,8 +54,7 @@ class RateLimit:
         return self.burst or max(1, round(PACED_MS / self.interval_ms))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobLimits:
+class JobLimits(msgspec.Struct, frozen=True, kw_only=True):
     """The limits of one job in one queue, for all workers together.
 
     Attributes:

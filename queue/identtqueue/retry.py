@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from asyncio import CancelledError
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -73,8 +72,7 @@ def asked_seconds(error: BaseException) -> Any:
     return max((seconds for seconds in asked if seconds is not None), default=None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """A retry policy: exponential back-off with full jitter.
 
     The n-th retry waits a random time in [0, min(max_delay, first_delay * 2**(n-1))]. Full jitter

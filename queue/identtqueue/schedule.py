@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final
+
+import msgspec
 
 from identtqueue.checks import check_function_name
 from identtqueue.errors import InvalidInput
@@ -40,8 +41,7 @@ def due_at_ms(task_id: str) -> int | None:
     return round(due.timestamp() * 1000) if is_firing else None
 
 
-@dataclass(frozen=True, slots=True)
-class CronExpression:
+class CronExpression(msgspec.Struct, frozen=True):
     """A cron expression in a time zone.
 
     Attributes:
@@ -118,8 +118,7 @@ def _firings(text: str, start: datetime, *, reverse: bool = False) -> Iterator[d
         raise ValueError(str(error)) from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cron:
+class Cron(msgspec.Struct, frozen=True, kw_only=True):
     """A schedule: a job that is enqueued at the times of a cron expression.
 
     Attributes:
@@ -141,7 +140,7 @@ class Cron:
     queue: str | None = None
     timezone: str = "UTC"
     args: tuple[Any, ...] = ()
-    kwargs: Mapping[str, Any] = field(default_factory=dict)
+    kwargs: Mapping[str, Any] = msgspec.field(default_factory=dict)
     options: TaskOptions | None = None
 
     def __post_init__(self) -> None:

@@ -10,7 +10,6 @@ import enum
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final, Literal, TypedDict
@@ -120,8 +119,7 @@ class TaskOptionKeywords(TypedDict, total=False):
     tags: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskOptions:
+class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
     """Options of one task.
 
     Attributes:
@@ -186,7 +184,7 @@ class TaskOptions:
                 f"tags={self.tags!r}: give a list of at most {MOST_TAGS} texts, each of 1 to "
                 f"{LONGEST_TAG} characters without control characters and line breaks"
             )
-        object.__setattr__(self, "tags", tuple(dict.fromkeys(self.tags)))
+        msgspec.structs.force_setattr(self, "tags", tuple(dict.fromkeys(self.tags)))
 
     def _check_words(self) -> None:
         if not (self.task_id is None or isinstance(self.task_id, str)):
@@ -200,7 +198,7 @@ class TaskOptions:
             )
 
 
-OPTION_NAMES: Final = frozenset(entry.name for entry in fields(TaskOptions))
+OPTION_NAMES: Final = frozenset(TaskOptions.__struct_fields__)
 
 
 def _is_aware(value: object) -> bool:
@@ -296,8 +294,7 @@ class Progress(msgspec.Struct, frozen=True):
         return other is None or (self.attempt, self.number) > (other.attempt, other.number)
 
 
-@dataclass(frozen=True, slots=True)
-class TaskInfo:
+class TaskInfo(msgspec.Struct, frozen=True):
     """All that is known of a task. Times are Redis time, in ms since 1970; None: not yet.
 
     Attributes:

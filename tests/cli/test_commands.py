@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import pkgutil
 import re
-from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 
 import click
 import pytest
+from msgspec import structs
 
 from identtqueue.cli import commands, main
 from identtqueue.worker.settings import WorkerSettings
@@ -148,7 +148,7 @@ def test_options_of_the_worker_have_the_defaults_of_its_settings(
     for option in main.commands["worker"].params:
         if option.envvar:
             monkeypatch.delenv(option.envvar, raising=False)
-    settings = {entry.name: entry.default for entry in fields(WorkerSettings)}
+    settings = {entry.name: entry.default for entry in structs.fields(WorkerSettings)}
     parsed = main.commands["worker"].make_context("worker", ["apps:app"]).params
     assert parsed["keep_arguments"] is None, "as the app says"
     shared = settings.keys() & parsed.keys() - {"queues", "keep_arguments"}

@@ -34,13 +34,13 @@ def _keywords(function: Callable[..., Any]) -> set[str]:
     return {p.name for p in inspect.signature(function).parameters.values() if p.kind in kinds}
 
 
-OF_A_WORKER = _keywords(Worker) | {each.name for each in fields(WorkerSettings)}
+OF_A_WORKER = _keywords(Worker) | set(WorkerSettings.__struct_fields__)
 OPEN: dict[str, set[str]] = {
     "app.task": set(TaskKeywords.__annotations__) | {each.name for each in fields(JobOptions)},
     "app.worker": OF_A_WORKER | _keywords(App.worker),
     "Worker": OF_A_WORKER,
     "App": _keywords(App) | _keywords(Client),
-    ".options": {each.name for each in fields(TaskOptions)},
+    ".options": set(TaskOptions.__struct_fields__),
 }
 """Keywords of what passes them on."""
 

@@ -65,6 +65,6 @@ def test_options_are_no_arguments() -> None:
     @app.task
     async def anything(_ctx: Context, **kwargs: int) -> None: ...
 
-    for name in TaskOptions.__dataclass_fields__:
+    for name in TaskOptions.__struct_fields__:
         with pytest.raises(InvalidInput, match=rf"give anything\.options\({name}=…\)"):
             anything.call(**{name: 5})

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from msgspec import structs
+
 from identtqueue.errors import PayloadUndecodable, TaskNotFound
 from identtqueue.protocol import codec
 from identtqueue.protocol.calls.listing import Place
@@ -188,7 +190,7 @@ async def read_record(
     call, call_note = hiding.call(stored.payload, stored.payload_bytes)
     result, result_note = _result(stored, hiding)
     return TaskRecord(
-        info=replace(stored.info, progress=hiding.value(stored.info.progress)),
+        info=structs.replace(stored.info, progress=hiding.value(stored.info.progress)),
         place=_place(stored),
         call=call,
         call_note=call_note,

@@ -12,8 +12,9 @@ import asyncio
 import math
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from identtqueue.errors import RedisUnavailable, TaskNotFound
 from identtqueue.protocol import replies
@@ -48,8 +49,7 @@ AFTER_EXPIRY_SECONDS: Final = 0.05
 Answer = Result | Expiring | State | None
 
 
-@dataclass(slots=True, eq=False)
-class _Wait:
+class _Wait(msgspec.Struct, eq=False):
     """The question about one task, shared by all callers that wait for it."""
 
     future: asyncio.Future[Result]

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from msgspec import structs
+
 from identtqueue.django.backend import IdenttqueueBackend
 from identtqueue.django.catalogue import CATALOGUE
 from identtqueue.django.jobs import DjangoJobs, ResultHasNoJson
@@ -94,4 +96,4 @@ def _merciful(job: Job) -> Job:
 
 def _lenient(policy: RetryPolicy) -> RetryPolicy:
     """Let a policy never retry a task whose return value can't be stored."""
-    return replace(policy, give_up_on=(*policy.give_up_on, ResultHasNoJson))
+    return structs.replace(policy, give_up_on=(*policy.give_up_on, ResultHasNoJson))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
@@ -213,8 +212,7 @@ class Recovery(msgspec.Struct, frozen=True):
         )
 
 
-@dataclass(frozen=True, slots=True)
-class QueueDepth:
+class QueueDepth(msgspec.Struct, frozen=True):
     """The number of tasks in a queue, by state, at one moment.
 
     Attributes:
@@ -262,8 +260,7 @@ class Scheduled(msgspec.Struct, frozen=True):
     due_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class LimitsInUse:
+class LimitsInUse(msgspec.Struct, frozen=True):
     """The limits of one job of a queue, and how far they are used.
 
     Attributes:
@@ -301,8 +298,7 @@ class CronPaused(enum.Enum):
     MISSING = b"missing"
 
 
-@dataclass(frozen=True, slots=True)
-class CronInfo:
+class CronInfo(msgspec.Struct, frozen=True):
     """A schedule of a queue, as its workers have declared it. Times are in ms since 1970.
 
     Attributes:
@@ -326,8 +322,7 @@ class CronInfo:
     declared_ms: int
 
 
-@dataclass(frozen=True, slots=True)
-class AuditEntry:
+class AuditEntry(msgspec.Struct, frozen=True):
     """An act of an administrator.
 
     Attributes:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from types import TracebackType
 from typing import Any, Final, Self, Unpack
+
+from msgspec import structs
 
 from identtqueue.admin import Admin
 from identtqueue.app import App
@@ -213,7 +214,7 @@ class BurstWorker(Assertions):
     def _worker(self, settings: Mapping[str, Any]) -> Worker:
         # Another worker that could run a task will not come.
         worker = self.app.worker(**{"unrunnable_seconds": 0, **self._worker_settings, **settings})
-        worker.settings = replace(worker.settings, cron=())
+        worker.settings = structs.replace(worker.settings, cron=())
         return worker
 
     async def _watch(self, admin: Admin, burst: BurstRun) -> None:

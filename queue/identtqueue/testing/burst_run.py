@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
 
 from identtqueue.protocol import codec
 from identtqueue.testing.ran import RanAttempt
@@ -28,7 +29,9 @@ class BurstRun:
     def __init__(self, worker: Worker, max_attempts: int | None) -> None:
         hooks = worker.settings.hooks
         after_task = (*hooks.after_task, self._note)
-        worker.settings = replace(worker.settings, hooks=replace(hooks, after_task=after_task))
+        worker.settings = structs.replace(
+            worker.settings, hooks=structs.replace(hooks, after_task=after_task)
+        )
         self.worker = worker
         self.ran: list[RanAttempt] = []
         self._most = max_attempts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ParamSpec
 
 from identtqueue.app import App, AppJob
@@ -209,7 +209,7 @@ class Assertions:
 
 def given(options: TaskOptions) -> dict[str, Any]:
     """Return the options that differ from the default."""
-    values = {entry.name: getattr(options, entry.name) for entry in fields(TaskOptions)}
+    values = {name: getattr(options, name) for name in TaskOptions.__struct_fields__}
     return {name: value for name, value in values.items() if value != getattr(_DEFAULT, name)}
 
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
 
+import msgspec
 from redis.connection import parse_url
 
 from identtqueue.errors import InvalidInput
@@ -37,8 +38,7 @@ class Topology(enum.Enum):
     CLUSTER = "cluster"
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(msgspec.Struct, frozen=True):
     """Host and port of one server, Sentinel or node of a cluster."""
 
     host: str

@@ -6,15 +6,15 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
+
+import msgspec
 
 from identtqueue.protocol.call import Call
 from identtqueue.transport import wire
 
 
-@dataclass(slots=True, eq=False)
-class Waiting:
+class Waiting(msgspec.Struct, eq=False):
     """A call that waits to be sent or for its reply.
 
     Attributes:

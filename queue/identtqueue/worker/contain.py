@@ -16,9 +16,10 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Generator, Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Final, NoReturn, cast
 from weakref import WeakKeyDictionary
+
+import msgspec
 
 from identtqueue.worker.running import Running
 
@@ -30,8 +31,7 @@ current: Final[ContextVar[Running | None]] = ContextVar("identtqueue attempt", d
 """The attempt whose code is running. Its tasks, callbacks and threads inherit the variable."""
 
 
-@dataclass
-class _Installed:
+class _Installed(msgspec.Struct):
     """The task factory that this module has installed in one event loop, and how many use it."""
 
     before: Factory | None

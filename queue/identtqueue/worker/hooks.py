@@ -23,8 +23,9 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+import msgspec
 
 from identtqueue.errors import InvalidInput
 from identtqueue.signature import check_hook
@@ -50,8 +51,7 @@ SHUTDOWN_SECONDS: Final = 10.0
 """How long each `on_shutdown` hook may take."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hooks:
+class Hooks(msgspec.Struct, frozen=True, kw_only=True):
     """The hooks of one worker, by the moment at which they are called."""
 
     on_startup: tuple[StateHook, ...] = ()

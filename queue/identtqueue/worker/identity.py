@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 PROC: Final = Path("/proc")
 
@@ -20,8 +21,7 @@ _OF_DEPLOYMENT: Final = re.compile(f"-({_SAFE}{{6,10}})-{_SAFE}{{5}}$")
 uses only these characters."""
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True):
     """Identity of a worker: its host, pod, container and process.
 
     Attributes:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Final, Literal
+
+import msgspec
 
 from identtqueue.bounds import is_number
 from identtqueue.checks import check_duration
@@ -33,8 +34,7 @@ MOST_BUCKETS: Final = 50
 """Most buckets of a histogram. Prometheus keeps a series for each, per queue and job."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerSettings:
+class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of a worker.
 
     Attributes:
@@ -90,10 +90,10 @@ class WorkerSettings:
 
     queues: tuple[str, ...]
     queue_order: QueueOrderName = "fair"
-    queue_weights: Mapping[str, int] = field(default_factory=dict)
+    queue_weights: Mapping[str, int] = msgspec.field(default_factory=dict)
     concurrency: int = 10
     timeout_seconds: float | None = None
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = msgspec.field(default_factory=RetryPolicy)
     max_deliveries: int = 5
     unrunnable_seconds: float = 600.0
     lease_seconds: float = 15.0
@@ -108,7 +108,7 @@ class WorkerSettings:
     redact: Redact | None = None
     max_tasks_per_process: int | None = None
     max_abandoned_threads: int | None = None
-    hooks: Hooks = field(default_factory=Hooks)
+    hooks: Hooks = msgspec.field(default_factory=Hooks)
     cron: tuple[Cron, ...] = ()
 
     def __post_init__(self) -> None:

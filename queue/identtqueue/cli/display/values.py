@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import click
+import msgspec
 
 from identtqueue.task import Failure
 
@@ -35,6 +36,8 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, msgspec.Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
     return _scalar(value)
 
 
