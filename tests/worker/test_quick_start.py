@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from identtqueue import SyncClient
+from testing.processes import environment
 from testing.redis_server import RedisServer
 
 NOT_FOR_A_START = {
-    *("pydantic", "prometheus_client", "click"),
+    *("pydantic", "prometheus_client", "rich"),
     *("http.server", "zoneinfo", "cronsim"),
-    *("identtqueue.admin", "identtqueue.cli", "identtqueue.testing"),
+    *("identtqueue.admin", "identtqueue.cli.session", "identtqueue.testing"),
+    *("identtqueue.cli.commands.queues", "identtqueue.cli.contributed"),
     *(
         "identtqueue.protocol.roles",
         "identtqueue.protocol.states",
@@ -21,36 +28,72 @@ NOT_FOR_A_START = {
 }
 """Others need these: commands, other kinds of Redis, workers that serve HTTP or have a schedule."""
 
-PROGRAM = """
+APP = """
+import gc
 import sys
+
 from identtqueue import App
 
-app = App(sys.argv[1], default_queue=sys.argv[2])
+app = App()
 
 @app.task
 async def first(ctx):
-    print(*sys.modules)
-    worker.stop()
-
-async def enqueue(state):
-    await first.enqueue()
-
-worker = app.worker(on_startup=enqueue)
-worker.run()
+    print(*gc.get_threshold(), gc.get_freeze_count(), *sys.modules, flush=True)
 """
 
 
-def start(redis_server: RedisServer, queue: str) -> set[str]:
-    """Run a worker until its first task; return the modules that were loaded then."""
-    command = [sys.executable, "-c", PROGRAM, redis_server.address, queue]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
-    return set(done.stdout.split())
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "app.py").write_text(APP)
+    return tmp_path
+
+
+def start(redis_server: RedisServer, queue: str, folder: Path) -> list[str]:
+    """Start a worker for a task that waits; return the words that the task prints."""
+    with SyncClient(redis_server.address) as client:
+        client.enqueue_job(queue, "first")
+    words = [sys.executable, "-m", "identtqueue", "worker", "app:app", "--queue", queue]
+    environ = environment(redis_server.address)
+    path = os.pathsep.join([str(folder), environ["PYTHONPATH"]])
+    with subprocess.Popen(
+        words,
+        env=environ | {"PYTHONPATH": path},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as worker:
+        assert worker.stdout is not None
+        try:
+            return worker.stdout.readline().split()
+        finally:
+            worker.terminate()
 
 
 def test_the_first_task_runs_without_what_it_does_not_need(
-    redis_server: RedisServer, queue: str
+    redis_server: RedisServer, queue: str, folder: Path
 ) -> None:
-    start(redis_server, queue)  # Redis has the scripts from now on
-    loaded = start(redis_server, queue)
+    start(redis_server, queue, folder)  # Redis has the scripts from now on
+    loaded = set(start(redis_server, queue, folder))
     assert "identtqueue.worker.execute" in loaded
     assert not loaded & NOT_FOR_A_START
+
+
+def test_python_looks_for_garbage_as_usual_when_tasks_run(
+    redis_server: RedisServer, queue: str, folder: Path
+) -> None:
+    """What the imports have made is left out of that."""
+    code = "import gc; print(*gc.get_threshold())"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    found = start(redis_server, queue, folder)
+    assert found[:3] == done.stdout.split()
+    assert int(found[3]) > 10_000
+
+
+def test_an_application_decides_for_itself_how_often_python_looks_for_garbage(
+    redis_server: RedisServer, queue: str, folder: Path
+) -> None:
+    with (folder / "app.py").open("a") as file:
+        file.write("\ngc.set_threshold(7_000, 20, 30)\n")
+    found = start(redis_server, queue, folder)
+    assert found[:4] == ["7000", "20", "30", "0"]
