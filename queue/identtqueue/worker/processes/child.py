@@ -12,6 +12,7 @@ import fcntl
 import logging
 import os
 import runpy
+import select
 import signal
 import socket
 import sys
@@ -103,6 +104,8 @@ class Process:
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._input = connection.makefile("rb")
+        self._readable = select.poll()
+        self._readable.register(connection, select.POLLIN)
         self._sending = threading.Lock()
         self._pid = os.getpid()
         self._state: Any = None
@@ -134,6 +137,14 @@ class Process:
                 self._connection.sendall(data)
 
     def _next(self) -> messages.Order | None:
+        """Wait for the next order; return None when the worker has closed the connection.
+
+        The worker sends an order only after the answer to the last one, so none is in the buffer.
+        `poll` wakes once for each order. A blocking read would wake a second time, for nothing:
+        when the worker takes an answer from the socket, the kernel wakes whoever waits to write
+        *or* sleeps in a read at this end.
+        """
+        self._readable.poll()
         head = self._input.read(messages.LENGTH.size)
         if len(head) < messages.LENGTH.size:
             return None
