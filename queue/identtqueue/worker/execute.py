@@ -175,11 +175,14 @@ class Executor:
     async def _in_process(self, running: Running, task: Task, job: Job) -> bytes:
         payload = running.attempt.payload
         # The timeout of the attempt does not include the start of a new process.
-        async with self._processes.lend() as process:
+        process = await self._processes.lend()
+        try:
             data: bytes = await self._in_time(
                 running, task, job, lambda context: process.run(job, context, payload)
             )
-            return data
+        finally:
+            await self._processes.take_back(process)
+        return data
 
     async def _in_thread(self, name: str, call: Callable[[], Any]) -> Any:
         """Call a function in a thread. If it returns an awaitable, await it here, in the loop."""

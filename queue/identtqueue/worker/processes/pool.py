@@ -12,8 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from identtqueue.errors import ProcessDied, ProcessNotStarted
@@ -86,29 +85,28 @@ class Processes:
         """
         self._idle.append(await self._ready())
 
-    @asynccontextmanager
-    async def lend(self) -> AsyncIterator[JobProcess]:
-        """Lend a process to one attempt.
+    async def lend(self) -> JobProcess:
+        """Lend a process to one attempt, until `take_back`.
 
         Raises:
             CannotStart: no process could be started. The job was not called, so the attempt is not
                 charged.
         """
         try:
-            process = await self._ready()
+            return await self._ready()
         except (ProcessDied, ProcessNotStarted, RaisedElsewhere) as error:
             raise CannotStart(_start_failed(error)) from error
-        try:
-            yield process
-        finally:
-            if process.tidies:
-                self._expect(self._tidied(process))
-            elif self._may_go_on(process):
-                self._idle.append(process)
-            elif process.usable:
-                self._in_background(process.end())
-            else:
-                await process.kill()
+
+    async def take_back(self, process: JobProcess) -> None:
+        """Take a process back from the attempt that it was lent to; kill it if that still runs."""
+        if process.tidies:
+            self._expect(self._tidied(process))
+        elif self._may_go_on(process):
+            self._idle.append(process)
+        elif process.usable:
+            self._in_background(process.end())
+        else:
+            await process.kill()
 
     async def close(self) -> None:
         """End all processes; kill those that do not end by themselves."""
@@ -126,7 +124,7 @@ class Processes:
         while True:
             while self._idle:
                 process = self._idle.pop()  # the one that was used last, whose caches are warm
-                if process.usable:
+                if process.usable and not process.has_ended():
                     return process
             coming = self._coming.pop() if self._coming else self._fresh()
             try:

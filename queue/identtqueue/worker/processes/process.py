@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from identtqueue.errors import PayloadUndecodable, ProcessDied, ProcessNotStarted
@@ -53,7 +54,7 @@ class JobProcess:
         self._counters = counters
         self._loop = asyncio.get_running_loop()
         self._what = "a process for jobs"
-        self._answer: asyncio.Future[messages.Answer] | None = None
+        self._answer: asyncio.Future[bytes] | None = None
         self._context: Context | None = None
         self._tidied: asyncio.Future[bool] | None = None  # None: the last attempt left nothing
         self._ending = False  # this side ends it, so its end is not counted as a death
@@ -68,14 +69,19 @@ class JobProcess:
 
     @property
     def usable(self) -> bool:
-        """Whether the process is ready for an attempt."""
-        is_tidy = self._tidied is None or (self._tidied.done() and self._tidied.result())
-        return self._answer is None and is_tidy and not self._process.has_ended()
+        """Whether the process is ready for an attempt, unless it has just ended: `has_ended`."""
+        if self._answer is not None or self._process.exit_code.done():
+            return False
+        return self._tidied is None or (self._tidied.done() and self._tidied.result())
 
     @property
     def tidies(self) -> bool:
         """Whether the process is tidying up after its last attempt."""
         return self._tidied is not None and not self._tidied.done()
+
+    def has_ended(self) -> bool:
+        """Ask the operating system whether the process has ended."""
+        return self._process.has_ended()
 
     async def start(self) -> None:
         """Wait until the process is ready. After an error it is ended.
@@ -95,7 +101,7 @@ class JobProcess:
             await self.end()
             raise
 
-    async def run(self, job: Job, context: Context, payload: bytes) -> bytes:
+    def run(self, job: Job, context: Context, payload: bytes) -> Coroutine[Any, Any, bytes]:
         """Run one attempt. If this is cancelled, the process is not usable any more.
 
         Args:
@@ -104,36 +110,35 @@ class JobProcess:
             payload: the encoded task.
 
         Returns:
-            The encoded result.
+            A coroutine that returns the encoded result.
 
         Raises:
             CannotStart: the process had ended already, so the job was not called.
             ProcessDied: the process ended before the job did.
             RaisedElsewhere: the job raised an error.
         """
-        if self._process.has_ended():  # it may have died while a hook ran
+        if self.has_ended():  # it may have died while a hook ran
             raise CannotStart(f"process {self.pid} has ended before its job was called")
         self.ran += 1
         self._context, self._tidied = context, None
         self._what = f"the process of job {job.name}"
         assert job.reference is not None
-        run = messages.Run(
-            number=self.ran,
-            job=job.name,
-            reference=job.reference,
-            typed=bool(job.types),
-            task_id=context.task_id,
-            queue=context.queue,
-            attempt=context.attempt,
-            failures=context.failures,
-            enqueued_at_ms=context.enqueued_at_ms,
-            deadline=context.deadline,
-            payload=payload,
-            fencing_token=context.fencing_token,
+        return self._ask(
+            messages.Run(
+                number=self.ran,
+                job=job.name,
+                reference=job.reference,
+                typed=bool(job.types),
+                task_id=context.task_id,
+                queue=context.queue,
+                attempt=context.attempt,
+                failures=context.failures,
+                enqueued_at_ms=context.enqueued_at_ms,
+                deadline=context.deadline,
+                payload=payload,
+                fencing_token=context.fencing_token,
+            )
         )
-        done = await self._ask(run)
-        assert isinstance(done, messages.Done)
-        return done.data
 
     async def tidied(self) -> None:
         """Wait until the process has tidied up after its last attempt. Kill it if it does not."""
@@ -158,25 +163,18 @@ class JobProcess:
             self._process.kill()
         await asyncio.wait([self.gone], timeout=END_SECONDS)
 
-    async def _ask(self, message: messages.Order) -> messages.Ready | messages.Done:
+    async def _ask(self, message: messages.Order) -> bytes:
+        """Send an order and wait for its answer; return the result in it."""
         if self._process.exit_code.done():
             raise ProcessDied(self._what, self._process.exit_code.result())
-        answer: asyncio.Future[messages.Answer] = self._loop.create_future()
+        answer: asyncio.Future[bytes] = self._loop.create_future()
         self._answer = answer
-        with contextlib.suppress(ConnectionError):  # it has died: the answer will be `ProcessDied`
-            await self._loop.sock_sendall(self._process.socket, messages.pack(message))
         try:
-            found = await answer
+            with contextlib.suppress(ConnectionError):  # it dies: the answer will be `ProcessDied`
+                await self._loop.sock_sendall(self._process.socket, messages.pack(message))
+            return await answer
         finally:
             del answer, message  # an exception refers to this frame: drop what the frame holds
-        if isinstance(found, messages.Raised):
-            raise RaisedElsewhere(
-                codec.decode_failure(found.failure),
-                found.kinds,
-                found.after_seconds,
-                hopeless=found.hopeless,
-            )
-        return found
 
     # --- messages of the process, and its end ---
 
@@ -213,17 +211,27 @@ class JobProcess:
             self._hear(message)
 
     def _hear(self, message: messages.Message) -> None:
-        if isinstance(message, messages.Log):
-            _pass_on(message)
-        elif isinstance(message, messages.Progressed):
-            if self._context is not None and message.number == self.ran:
-                self._context.send_progress(message.data)
-        elif isinstance(message, messages.Tidied):
-            self._hear_tidied(message.left)
-        else:
-            if not (isinstance(message, messages.Ready) or message.tidy):
-                self._tidied = self._loop.create_future()
-            self._settle(message)
+        match message:
+            case messages.Done():
+                self._expect_tidied(message)
+                self._settle(message.data)
+            case messages.Raised(failure, kinds, after_seconds, hopeless):
+                self._expect_tidied(message)
+                failed = codec.decode_failure(failure)
+                self._settle(RaisedElsewhere(failed, kinds, after_seconds, hopeless=hopeless))
+            case messages.Ready():
+                self._settle(b"")
+            case messages.Progressed(data, number):
+                if self._context is not None and number == self.ran:
+                    self._context.send_progress(data)
+            case messages.Tidied(left):
+                self._hear_tidied(left)
+            case messages.Log():
+                _pass_on(message)
+
+    def _expect_tidied(self, answer: messages.Done | messages.Raised) -> None:
+        if not answer.tidy:
+            self._tidied = self._loop.create_future()
 
     def _hear_tidied(self, left: list[str]) -> None:
         if left:
@@ -236,7 +244,7 @@ class JobProcess:
         if self._tidied is not None and not self._tidied.done():
             self._tidied.set_result(not left)
 
-    def _settle(self, found: messages.Answer | Exception) -> None:
+    def _settle(self, found: bytes | Exception) -> None:
         answer, self._answer, self._context = self._answer, None, None
         if answer is None or answer.done():
             return
