@@ -10,9 +10,11 @@ import signal
 import weakref
 from concurrent.futures import Future
 from types import AsyncGeneratorType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 TIDY_SECONDS: Final = 5.0
 """How long the leftovers of an attempt may take to end. After that the process is replaced."""
@@ -37,25 +39,26 @@ class Scope:
         self.ran_in_loop = False
         self.had_last_turn = False  # of the loop, after its coroutine had returned
         self._over = False
-        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
-        self._generators: weakref.WeakSet[AsyncGeneratorType[Any, Any]] = weakref.WeakSet()
-        self._calls: weakref.WeakSet[Future[Any]] = weakref.WeakSet()
+        # Made when needed: most attempts start nothing, and three such sets cost 6 µs.
+        self._tasks: weakref.WeakSet[asyncio.Task[Any]] | None = None
+        self._generators: weakref.WeakSet[AsyncGeneratorType[Any, Any]] | None = None
+        self._calls: weakref.WeakSet[Future[Any]] | None = None
         self._timer = signal.getitimer(signal.ITIMER_REAL)
         context.run(begun_by.set, self)
 
     def add_task(self, task: asyncio.Task[Any]) -> None:
         """Note a task. One that a timer starts after the attempt was tidied up is cancelled."""
-        self._tasks.add(task)
+        self._tasks = _with(task, self._tasks)
         if self._over:
             task.cancel()
 
     def add_call(self, call: Future[Any]) -> None:
         """Note a call in the default executor."""
-        self._calls.add(call)
+        self._calls = _with(call, self._calls)
 
     def add_generator(self, generator: AsyncGeneratorType[Any, Any]) -> None:
         """Note an async generator that is iterated for the first time."""
-        self._generators.add(generator)
+        self._generators = _with(generator, self._generators)
 
     def stop_timer(self) -> None:
         """Stop an alarm timer that the attempt has started: it would interrupt a later attempt."""
@@ -70,7 +73,7 @@ class Scope:
     def left(self) -> list[str]:
         """Name the tasks, calls and generators of the attempt that have not ended."""
         tasks = [f"task {task.get_name()} ({_code_of(task)})" for task in self._pending()]
-        calls = ["a call in the default executor" for call in self._calls if not call.done()]
+        calls = ["a call in the default executor" for call in self._calls or () if not call.done()]
         generators = [
             f"async generator {generator.__qualname__}" for generator in self._suspended()
         ]
@@ -84,9 +87,9 @@ class Scope:
         """
         loop = asyncio.get_running_loop()
         began = loop.time()
-        for call in self._calls:
+        for call in self._calls or ():
             call.cancel()  # so a call that still waits for a thread never starts
-        calls = [asyncio.wrap_future(call) for call in self._calls if not call.done()]
+        calls = [asyncio.wrap_future(call) for call in self._calls or () if not call.done()]
         last = began + TIDY_SECONDS
         for until in (began + TIDY_SECONDS / 2, last):
             for task in self._pending():
@@ -98,15 +101,22 @@ class Scope:
                 await asyncio.wait(rest, timeout=seconds)
         for generator in self._suspended():
             closing = loop.create_task(_close(generator))
-            self._tasks.discard(closing)
+            if self._tasks is not None:
+                self._tasks.discard(closing)
             await asyncio.wait([closing], timeout=last - loop.time())
             closing.cancel()
 
     def _pending(self) -> list[asyncio.Task[Any]]:
-        return [task for task in self._tasks if not task.done()]
+        return [task for task in self._tasks or () if not task.done()]
 
     def _suspended(self) -> list[AsyncGeneratorType[Any, Any]]:
-        return [generator for generator in self._generators if generator.ag_frame is not None]
+        return [generator for generator in self._generators or () if generator.ag_frame is not None]
+
+
+def _with(one: T, others: weakref.WeakSet[T] | None) -> weakref.WeakSet[T]:
+    members: weakref.WeakSet[T] = weakref.WeakSet() if others is None else others
+    members.add(one)
+    return members
 
 
 def _code_of(task: asyncio.Task[Any]) -> str:
