@@ -48,11 +48,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def start(redis_server: RedisServer, queue: str, folder: Path) -> list[str]:
+def start(redis_server: RedisServer, queue: str, folder: Path, *more: str) -> list[str]:
     """Start a worker for a task that waits; return the words that the task prints."""
     with SyncClient(redis_server.address) as client:
         client.enqueue_job(queue, "first")
-    words = [sys.executable, "-m", "identtqueue", "worker", "app:app", "--queue", queue]
+    words = [sys.executable, "-m", "identtqueue", "worker", "app:app", "--queue", queue, *more]
     environ = environment(redis_server.address)
     path = os.pathsep.join([str(folder), environ["PYTHONPATH"]])
     with subprocess.Popen(
@@ -77,6 +77,14 @@ def test_the_first_task_runs_without_what_it_does_not_need(
     loaded = set(start(redis_server, queue, folder))
     assert "identtqueue.worker.execute" in loaded
     assert not loaded & NOT_FOR_A_START
+
+
+def test_a_worker_of_a_pod_loads_the_metrics_when_they_are_asked_for(
+    redis_server: RedisServer, queue: str, folder: Path
+) -> None:
+    loaded = start(redis_server, queue, folder, "--http-port", "0")
+    assert "identtqueue.worker.health" in loaded
+    assert "prometheus_client" not in loaded
 
 
 def test_python_looks_for_garbage_as_usual_when_tasks_run(

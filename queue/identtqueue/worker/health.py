@@ -7,10 +7,14 @@ decided by `Worker.live_problem` and `Worker.ready_problem`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from identtqueue.http_port import HttpPort
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 Check = Callable[[], str | None]
 """Returns None when all is well, or a description of the problem."""
@@ -29,16 +33,26 @@ class HealthServer(HttpPort):
     """
 
     def __init__(self, port: int, *, live: Check, ready: Check, collector: Any) -> None:
-        from prometheus_client import CollectorRegistry, generate_latest  # noqa: PLC0415
-        from prometheus_client.process_collector import ProcessCollector  # noqa: PLC0415
+        @cache
+        def registry() -> CollectorRegistry:
+            # Made when somebody asks for the first time: a pod's first task does not wait for it.
+            from prometheus_client import CollectorRegistry  # noqa: PLC0415
+            from prometheus_client.process_collector import ProcessCollector  # noqa: PLC0415
 
-        registry = CollectorRegistry()
-        registry.register(collector)
-        ProcessCollector(registry=registry)
+            made = CollectorRegistry()
+            made.register(collector)
+            ProcessCollector(registry=made)
+            return made
+
+        def metrics() -> tuple[int, bytes]:
+            from prometheus_client import generate_latest  # noqa: PLC0415
+
+            return 200, generate_latest(registry())
+
         routes: dict[str, Callable[[], tuple[int, bytes]]] = {
             "/livez": lambda: _answer(live()),
             "/readyz": lambda: _answer(ready()),
-            "/metrics": lambda: (200, generate_latest(registry)),
+            "/metrics": metrics,
         }
 
         class Handler(BaseHTTPRequestHandler):
