@@ -90,6 +90,15 @@ ROWS = (
     Row("… operator restarted: all observed", "< 30 s", "restart", "observed_s", 30),
     Row("100 tasks of 60 s, up to 20 workers: last ended", "≤ 330 s", "drain", "ended_s", 330),
     Row("… tasks that ran twice", "0", "drain", "repeated", 0, unit=""),
+    Row(
+        "enqueue → first line of a job, from zero",
+        "< 800 ms",
+        "zero: image",
+        "all_ms",
+        800,
+        p99,
+        " ms",
+    ),
     Row("20 workers idle → 0", "< 5 s", "zero", "zero_s", 5),
     Row("… tasks that ran twice", "0", "zero", "repeated", 0, unit=""),
     Row("busy workers lost in {scale_downs} scale-downs", "0", "shrink", "repeated", 0, unit=""),
@@ -140,7 +149,35 @@ def markdown(saved: Mapping[str, Mapping[str, Any]]) -> str:
     rows = [cells for row in ROWS if (cells := row.cells(numbers))]
     downs = numbers.get("shrink", {}).get("scale_downs", [0])[0]
     text = table(("", "target", "measured", "met"), rows, rule="---")
-    return "\n\n".join([*_runs(saved), text.replace("{scale_downs}", f"{downs:.0f}")]) + "\n"
+    starts = _starts(numbers)
+    return (
+        "\n\n".join([*_runs(saved), text.replace("{scale_downs}", f"{downs:.0f}"), *starts]) + "\n"
+    )
+
+
+PARTS = (
+    ("enqueue → PATCH", "patch_ms"),
+    ("→ pod on a node", "placed_ms"),
+    ("→ its process", "process_ms"),
+    ("→ job runs", "job_ms"),
+)
+"""The parts of a start from zero, in their order."""
+
+
+def _starts(numbers: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
+    """A table of the starts from zero, by the pod's template; nothing if none was measured."""
+    rows = [
+        (
+            measure.removeprefix("zero: "),
+            *(f"{statistics.median(parts[part]):.0f}" for _, part in PARTS),
+            f"{statistics.median(parts['all_ms']):.0f}",
+            f"{p99(parts['all_ms']):.0f}",
+        )
+        for measure, parts in numbers.items()
+        if measure.startswith("zero: ")
+    ]
+    head = ("template, ms", *(title for title, _ in PARTS), "median in all", "p99")
+    return [table(head, rows)] if rows else []
 
 
 def _runs(saved: Mapping[str, Mapping[str, Any]]) -> list[str]:

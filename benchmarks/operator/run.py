@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from benchmarks.harness import command
 from benchmarks.host import host_facts
-from benchmarks.operator import crowd, deaths, outages, pods, push, strangers
+from benchmarks.operator import crowd, deaths, from_zero, outages, pods, push, strangers
 from benchmarks.operator.report import Numbers, markdown
 from benchmarks.operator.stage import definition, say, staged
 
@@ -34,12 +34,13 @@ class Repetitions:
     idle_seconds: float = 120
     steady_seconds: float = 20
     to_zero: int = 5
+    from_zero: int = 20
     scale_downs: int = 100
     foreign_seconds: float = 330  # longer than the period of a resync
     noisy_pushes: int = 20
 
 
-QUICK = Repetitions(40, 5, 5, 4, 2000, 20, 5, 1, 20, 20, 5)
+QUICK = Repetitions(40, 5, 5, 4, 2000, 20, 5, 1, 5, 20, 20, 5)
 
 
 async def measure_push(times: Repetitions) -> Numbers:
@@ -77,6 +78,11 @@ async def measure_zero(times: Repetitions) -> Numbers:
         return {"zero": await pods.to_zero(here, times.to_zero)}
 
 
+async def measure_start(times: Repetitions) -> Numbers:
+    async with pods.ward() as here:
+        return await from_zero.from_zero(here, times.from_zero)
+
+
 async def measure_node(_: Repetitions) -> Numbers:
     async with pods.ward() as here:
         return {"node": await pods.node_loss(here)}
@@ -105,6 +111,7 @@ PARTS: dict[str, Callable[[Repetitions], Awaitable[Numbers]]] = {
     "deaths": measure_deaths,
     "outages": measure_outages,
     "crowd": measure_crowd,
+    "start": measure_start,
     "zero": measure_zero,
     "node": measure_node,
     "drain": measure_drain,

@@ -1,7 +1,9 @@
 """The jobs of the end-to-end tests; mounted into worker pods as the module `e2e_jobs`."""
 
 import asyncio
+import os
 import time
+from pathlib import Path
 
 from identtqueue import App, Context
 
@@ -13,6 +15,14 @@ async def nap(ctx: Context, seconds: float) -> int:
     """Sleep; return the number of the attempt that finished."""
     await asyncio.sleep(seconds)
     return ctx.attempt
+
+
+@app.task(run_in="inline")
+def clocks(ctx: Context) -> list[float]:
+    """Return when this process began and when this job runs, by the machine's monotonic clock."""
+    now, booted = time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME)
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])
+    return [now - (booted - ticks / os.sysconf("SC_CLK_TCK")), now]
 
 
 @app.task
