@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 import pytest
 
 from identtqueue.errors import RedisUnavailable
-from identtqueue.transport.combine import BATCH_ITEMS, Combiner
+from identtqueue.transport.combine import BATCH_ITEMS, BATCH_SIZE, Combiner
 
 SECONDS = 60
 
@@ -155,6 +155,59 @@ def test_an_interrupted_waiting_thread_delays_no_other() -> None:
     finally:
         signal.signal(signal.SIGALRM, before)
     assert work.batches == [[1], [3]]
+
+
+def test_the_others_of_a_waiting_batch_go_on_if_one_is_interrupted() -> None:
+    """The main thread is interrupted, which came first and would have sent the batch."""
+    work = Work()
+    work.gate.clear()
+    combiner = Combiner(work)
+
+    def interrupt(*_: object) -> None:
+        raise Interrupt
+
+    def follow() -> list[int]:
+        until(lambda: gathered(combiner, 1))
+        return combiner.run([3])
+
+    def kill() -> None:
+        until(lambda: gathered(combiner, 2))
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with ThreadPoolExecutor(3) as pool:
+            first = pool.submit(combiner.run, [1])
+            assert work.begun.wait(SECONDS)
+            follower, killer = pool.submit(follow), pool.submit(kill)
+            with pytest.raises(Interrupt):
+                combiner.run([2])
+            killer.result(SECONDS)
+            work.gate.set()
+            assert (first.result(SECONDS), follower.result(SECONDS)) == ([2], [6])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert work.batches == [[1], [3]]
+    assert combiner.waiting == 0
+    assert combiner.run([4]) == [8], "no turn is lost"
+
+
+def test_big_ones_and_small_ones_take_turns() -> None:
+    """However many big ones have gathered, a small one waits for one of them at most."""
+    work = Work()
+    work.gate.clear()
+    combiner = Combiner(work, size_of=lambda item: BATCH_SIZE if item >= 100 else 1)
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(combiner.run, [0])
+        assert work.begun.wait(SECONDS)
+        big = [pool.submit(combiner.run, [100 + n]) for n in range(4)]
+        until(lambda: gathered(combiner, 4))
+        small = [pool.submit(combiner.run, [n]) for n in (1, 2)]
+        until(lambda: gathered(combiner, 6))
+        work.gate.set()
+        wait([first, *big, *small], SECONDS)
+    sizes = [[item >= 100 for item in batch] for batch in work.batches]
+    assert sizes == [[False], [True], [False, False], [True], [True], [True]]
 
 
 def test_alone_means_between_batches() -> None:

@@ -1,13 +1,24 @@
 """Batches for threads that share a connection: one thread sends the calls of all.
 
-This is flat combining (Hendler, Incze, Shavit and Tzafrir, SPAA 2010). While one thread waits for
-Redis, the others put their calls into a queue. Then one of them sends all of these together. So
-threads share round trips, as coroutines do on the asyncio connection, instead of taking one each.
+This is flat combining (Hendler, Incze, Shavit and Tzafrir, SPAA 2010). While one batch is on its
+way, threads join the next one. So threads share round trips, as coroutines do on the asyncio
+connection, instead of taking one each.
+
+A batch has one lock, its *turn*. The first of its threads to get the turn sends the batch. Then the
+turn goes from thread to thread, and each leaves with its answers. After the last one, the next
+batch has its turn.
+
+The threads leave one by one because waking a thread is what costs most here. If the sender woke all
+of them, each would wake twice: once to find that another thread runs Python code, and once to run.
+Meanwhile the sender would send its next call alone, before the others have joined it. This way each
+wakes once, and the batches are full. Who is next is left to the lock. So a thread that is
+interrupted while it waits holds up no other.
 """
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,21 +31,56 @@ BATCH_SIZE: Final = 1024 * 1024
 """Upper bound for one batch, unless a single caller has more. It bounds how long others wait."""
 
 SMALL_SIZE: Final = 64 * 1024
-"""Callers with at most this size go first."""
+"""Callers with more than this size have batches of their own, which take turns with the others."""
 
 
-class _Waiter(Generic[Item]):
-    """The items of one thread, and their answers or error."""
+class _BatchMember(Generic[Item]):
+    """The items of one thread, and their answers."""
 
-    __slots__ = ("answers", "error", "items", "leads", "size", "turn")
+    __slots__ = ("answers", "batch", "items", "size")
 
     def __init__(self, items: Sequence[Item], size: int = 0) -> None:
         self.items = items
         self.size = size
         self.answers: list[Any] | None = None
-        self.error: BaseException | None = None
-        self.leads = False
-        self.turn = threading.Lock()  # held until it is answered or has to lead
+        self.batch: _SharedBatch[Item] | None = None
+
+
+class _SharedBatch(Generic[Item]):
+    """The items of several threads, which one of them sends.
+
+    Attributes:
+        is_big: whether its members have more than `SMALL_SIZE` each.
+        is_open: whether threads may join it: it was not sent yet.
+        members: those that have not left, in the order in which they came.
+        turn: held until the batch before it is over, and then by one member after the other.
+        error: why it has no answers.
+    """
+
+    __slots__ = ("_number", "_size", "error", "is_big", "is_open", "members", "turn")
+
+    def __init__(self, is_big: bool) -> None:
+        self.is_big = is_big
+        self.is_open = True
+        self.members: dict[_BatchMember[Item], None] = {}
+        self.turn = threading.Lock()
+        self.error: Exception | None = None
+        self._number = self._size = 0
+
+    def has_room(self, member: _BatchMember[Item]) -> bool:
+        """Return whether a thread may join."""
+        return (
+            self.is_open
+            and self._number + len(member.items) <= BATCH_ITEMS
+            and self._size + member.size <= BATCH_SIZE
+        )
+
+    def add(self, member: _BatchMember[Item]) -> None:
+        """Let a thread join."""
+        self._number += len(member.items)
+        self._size += member.size
+        member.batch = self
+        self.members[member] = None
 
 
 class Combiner(Generic[Item]):
@@ -52,14 +98,16 @@ class Combiner(Generic[Item]):
     ) -> None:
         self._work = work
         self._size_of = size_of
-        self._mutex = threading.Lock()
-        self._queue: list[_Waiter[Item]] = []
-        self._led = False
+        self._mutex = threading.Lock()  # held for a few statements only
+        self._current: _SharedBatch[Item] | None = None  # the one that has its turn
+        self._small: deque[_SharedBatch[Item]] = deque()  # those that wait for theirs
+        self._big: deque[_SharedBatch[Item]] = deque()
 
     @property
     def waiting(self) -> int:
         """How many threads wait for a batch that has not left yet."""
-        return len(self._queue)
+        with self._mutex:
+            return sum(len(batch.members) for batch in (*self._small, *self._big))
 
     def run(self, items: Sequence[Item]) -> list[Any]:
         """Run `work` on these items, perhaps in another thread, and return the answers in order.
@@ -69,97 +117,87 @@ class Combiner(Generic[Item]):
             RedisUnavailable: the thread that sent them was interrupted (by Ctrl-C, say). They may
                 have arrived in Redis.
         """
-        waiter = _Waiter(items, sum(map(self._size_of, items)))
+        member = _BatchMember(items, sum(map(self._size_of, items)))
         try:
-            self._arrive(waiter)
-            if waiter.leads:
-                self._lead(waiter)
+            batch = self._join(member)
+            with batch.turn:
+                if batch.is_open:
+                    self._send(batch)
+            self._leave(member)
         except BaseException:
-            self._leave(waiter)
+            self._leave(member)
             raise
-        if waiter.error is not None:
-            raise waiter.error
-        assert waiter.answers is not None
-        return waiter.answers
+        if member.answers is None:
+            raise batch.error or RedisUnavailable("the thread that sent this was interrupted")
+        return member.answers
 
     def alone(self, act: Callable[[], None]) -> None:
         """Run a function between two batches."""
-        waiter = _Waiter[Item](())
+        member: _BatchMember[Item] = _BatchMember((), BATCH_SIZE + 1)  # nobody joins it
         try:
-            self._arrive(waiter)
-            while not waiter.leads:  # it was part of another thread's batch: try again
-                waiter = _Waiter[Item](())
-                self._arrive(waiter)
-            act()
+            with self._join(member).turn:
+                act()
         finally:
-            self._leave(waiter)
+            self._leave(member)
 
-    def _arrive(self, waiter: _Waiter[Item]) -> None:
-        """Queue a waiter; return when it is answered or has to lead."""
+    def _join(self, member: _BatchMember[Item]) -> _SharedBatch[Item]:
+        """Add a thread to the last batch of its kind, or to a new one."""
+        is_big = member.size > SMALL_SIZE
         with self._mutex:
-            if not self._led:
-                self._led = waiter.leads = True
-                return
-            waiter.turn.acquire()
-            self._queue.append(waiter)
-        waiter.turn.acquire()
-
-    def _lead(self, waiter: _Waiter[Item]) -> None:
-        """Run the work of a batch, wake its threads, and let the next thread lead."""
-        batch = [waiter, *self._take(waiter)]
-        try:
-            answers = self._work([item for one in batch for item in one.items])
-        except Exception as error:  # noqa: BLE001 - all threads of the batch raise it
-            for one in batch:
-                one.error = error
-        except BaseException:
-            for one in batch:
-                one.error = RedisUnavailable("the thread that sent this was interrupted")
-            raise
-        else:
-            position = 0
-            for one in batch:
-                one.answers = answers[position : position + len(one.items)]
-                position += len(one.items)
-        finally:
-            for one in batch[1:]:
-                one.turn.release()
-            # After waking them, so that their next items can be part of the next batch.
-            self._leave(waiter)
-
-    def _take(self, leader: _Waiter[Item]) -> list[_Waiter[Item]]:
-        """Choose the waiters for the leader's batch: small ones first, then big ones if they fit.
-
-        So a small call waits for only one bounded batch, however many big ones have gathered. Big
-        ones are not starved, since the leader is always the one that has waited longest.
-        """
-        with self._mutex:
-            number, room = BATCH_ITEMS - len(leader.items), BATCH_SIZE
-            taken: list[_Waiter[Item]] = []
-            for small in (True, False):
-                for one in self._queue:
-                    if (one.size <= SMALL_SIZE) is not small:
-                        continue
-                    if len(one.items) > number or one.size > room:
-                        break
-                    taken.append(one)
-                    number, room = number - len(one.items), room - one.size
-                room -= leader.size
-            gone = set(map(id, taken))
-            self._queue = [one for one in self._queue if id(one) not in gone]
-            return taken
-
-    def _leave(self, waiter: _Waiter[Item]) -> None:
-        """Remove a waiter. If it led, the next one leads. A second call does nothing."""
-        with self._mutex:
-            if waiter in self._queue:
-                self._queue.remove(waiter)
-            if not waiter.leads:
-                return
-            waiter.leads = False
-            if self._queue:
-                following = self._queue.pop(0)
-                following.leads = True
-                following.turn.release()
+            waiting = self._big if is_big else self._small
+            last = waiting[-1] if waiting else self._current
+            if last is not None and last.is_big is is_big and last.has_room(member):
+                last.add(member)
+                return last
+            batch: _SharedBatch[Item] = _SharedBatch(is_big)
+            batch.add(member)  # before others can see it: an interrupt here leaves nothing behind
+            if self._current is None:
+                self._current = batch
             else:
-                self._led = False
+                batch.turn.acquire()
+                waiting.append(batch)
+            return batch
+
+    def _send(self, batch: _SharedBatch[Item]) -> None:
+        """Run the work of a batch, and give its threads their answers."""
+        with self._mutex:
+            batch.is_open = False
+            members = list(batch.members)
+        try:
+            answers = self._work([item for one in members for item in one.items])
+        except Exception as error:  # noqa: BLE001 - all threads of the batch raise it
+            batch.error = error
+            return
+        position = 0
+        for one in members:
+            one.answers = answers[position : position + len(one.items)]
+            position += len(one.items)
+
+    def _leave(self, member: _BatchMember[Item]) -> None:
+        """Remove a thread from its batch. After the last one, the next batch has its turn.
+
+        A second call does nothing.
+        """
+        batch = member.batch
+        if batch is None:
+            return
+        with self._mutex:
+            batch.members.pop(member, None)
+            if batch.members:
+                return
+            if batch is self._current:
+                self._follow(batch)
+            elif batch in (waiting := self._big if batch.is_big else self._small):
+                waiting.remove(batch)  # all were interrupted while they waited
+
+    def _follow(self, batch: _SharedBatch[Item]) -> None:
+        """Give the next batch its turn: a small one after a big one and the other way, if it can.
+
+        So a small call waits for one big batch, however many have gathered, and big calls wait for
+        one batch of small ones, however many come.
+        """
+        first, second = (self._small, self._big) if batch.is_big else (self._big, self._small)
+        waiting = first or second
+        self._current = waiting.popleft() if waiting else None
+        if self._current is not None:
+            self._current.turn.release()
