@@ -90,6 +90,7 @@ _KINDS: Final = {
     "meta": "hash",
     "stats": "hash",
     "task": "hash",
+    "packed_tasks": "hash",
     "draining": "set",
     "paused": "string",
     "paused_jobs": "hash",

@@ -80,6 +80,7 @@ class QueueKeys:
         "limits",
         "meta",
         "minute_prefix",
+        "packed_tasks",
         "paused",
         "paused_jobs",
         "pending",
@@ -124,7 +125,8 @@ class QueueKeys:
         # keeping -> what is kept of ended tasks, see `Keeping`
         self.meta = base + "meta"
         self.stats = base + "stats"  # HASH of monotone counters
-        self.task_prefix = base + "task:"  # HASH per id
+        self.task_prefix = base + "task:"  # HASH per id, unless it stands in `packed_tasks`
+        self.packed_tasks = base + "packed_tasks"  # HASH id without its queue -> an ordinary task
         self.inflight_prefix = base + "inflight:"  # LIST per incarnation: the ids it owns
         self.unique_prefix = base + "unique:"  # STRING per unique key -> id, with a TTL
         self.progress_prefix = base + "progress:"  # channel per id: progress that its job reports
