@@ -16,6 +16,7 @@ import redis
 
 from identtqueue.protocol.keys import QUEUES, ROOT, queue_keys
 from identtqueue.task import State
+from testing.packing import fields_in
 
 _READ_ALL: Final = """
 local found = {}
@@ -35,22 +36,37 @@ return found
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One key: a LIST as a list, a ZSET and a HASH as a dict, a SET as a set, a STRING as bytes."""
+    """One key: a LIST as a list, a ZSET and a HASH as a dict, a SET as a set, a STRING as bytes.
+
+    A `packed` task is shown as the HASH that it would have.
+    """
 
     kind: str
     value: Any
     expires: bool
+    packed: bool = False
 
 
 Snapshot = dict[str, Entry]
 
 
 def snapshot(server: redis.Redis, queue: str) -> Snapshot:
-    """Read every key of the queue at one moment."""
-    return {
+    """Read every key of the queue at one moment. Packed tasks are shown like others."""
+    seen = {
         key.decode(): Entry(kind.decode(), _plain(kind, value), ttl_ms >= 0)
         for key, kind, value, ttl_ms in server.eval(_READ_ALL, 0, f"*{queue}*")
     }
+    for whole in [key for key in seen if key.endswith(":packed_tasks")]:
+        packed = seen.pop(whole)
+        assert packed.kind == "hash", f"{whole}: a {packed.kind}"
+        owner = _KEY.fullmatch(whole)
+        assert owner is not None, f"{whole}: no key of the protocol"
+        for short, text in packed.value.items():
+            key = queue_keys(owner.group(1)).task(f"{owner.group(1)}:{short}")
+            assert key not in seen, f"{key} is packed, and has a hash"
+            fields = fields_in(text)
+            seen[key] = Entry("hash", fields, expires="finished_at" in fields, packed=True)
+    return seen
 
 
 def _plain(kind: bytes, value: Any) -> Any:
@@ -85,12 +101,12 @@ _KINDS: Final = {
     "expiring": "zset",
     "dead": "zset",
     "ended": "list",
+    "finished": "list",
     "workers": "zset",
     "info": "hash",
     "meta": "hash",
     "stats": "hash",
     "task": "hash",
-    "packed_tasks": "hash",
     "draining": "set",
     "paused": "string",
     "paused_jobs": "hash",

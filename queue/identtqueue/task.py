@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -83,8 +84,11 @@ def _is_queue_name(name: str) -> bool:
 
 
 def new_task_id(queue: str) -> str:
-    """Make a new id, `<queue>:<unique part>`, with 96 random bits."""
-    return f"{queue}:{os.urandom(12).hex()}"
+    """Make a new id, `<queue>:<unique part>`, with 80 random bits in 14 characters.
+
+    Redis keeps the id of a packed task twice; with 14 characters it takes 16 bytes there, not 32.
+    """
+    return f"{queue}:{urlsafe_b64encode(os.urandom(10))[:14].decode()}"
 
 
 def queue_of(task_id: str) -> str:

@@ -21,6 +21,7 @@ from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Task
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
+from testing import packing
 from testing.invariants import Snapshot, check_invariants, held_tasks, pending_tasks, snapshot
 from testing.redis_server import RedisServer
 
@@ -134,7 +135,9 @@ class Bench:
     def wait_long(self, ids: Iterable[str]) -> None:
         """Pretend that these tasks have been pending for an hour."""
         for task_id in ids:
-            self.raw.hset(self.keys.task(task_id), "pending_since", self.now_ms() - 3_600_000)
+            self.raw.hset(
+                packing.unpack(self.raw, task_id), "pending_since", self.now_ms() - 3_600_000
+            )
 
     def lapse(self, worker: str) -> None:
         """Pretend that the worker's lease ran out long ago."""
@@ -145,6 +148,10 @@ class Bench:
         """Pretend that the task's `expires_seconds` ran out long ago."""
         assert self.raw.hset(self.keys.task(self.id(name)), "expires_at", 1) == 0
         self.raw.zadd(self.keys.expiring, {self.id(name): 1}, xx=True)
+
+    def change(self, name: str, **fields: Any) -> None:
+        """Write into a task by hand. It is unpacked for that."""
+        self.raw.hset(packing.unpack(self.raw, self.id(name)), mapping=fields)
 
     # --- looking ---
 
@@ -167,7 +174,7 @@ class Bench:
         return set(self.names(item.decode() for item in ids))
 
     def field(self, name: str, field: str) -> str | None:
-        value = self.raw.hget(self.keys.task(self.id(name)), field)
+        value = packing.field(self.raw, self.id(name), field)
         return None if value is None else value.decode()
 
     def token(self) -> bool:
@@ -182,8 +189,8 @@ class Bench:
 
         Left out are answers that are kept for calls that are sent again, the time of the last
         promotion, and the registry and the numbers of the queue's jobs, which
-        tests/protocol/test_counting.py checks. A key that expires is shown as `key (expires)`, and
-        times and durations as TIME and MS.
+        tests/protocol/test_counting.py checks. A key that expires is shown as `key (expires)`, a
+        packed task as `task:<id> (packed)`, and times and durations as TIME and MS.
         """
         base = self.keys.pending.removesuffix("pending")
         shown = {}
@@ -191,7 +198,7 @@ class Bench:
             short = self._short(key.removeprefix(base))
             if short.startswith(_ELSEWHERE):
                 continue
-            mark = " (expires)" if entry.expires else ""
+            mark = " (expires)" if entry.expires else " (packed)" if entry.packed else ""
             shown[short + mark] = self._show(short, entry.value)
         return shown
 

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-PROTOCOL_VERSION: Final = "1"
+PROTOCOL_VERSION: Final = "2"
 """Major version of keys and scripts. It is stored in `meta` of each queue, and a queue of another
 version is refused."""
 

@@ -150,6 +150,7 @@ def revoke(
             k.ended,
             k.meta,
             k.audit,
+            k.packed_tasks,
             k.new_answer(),
         ),
         (
@@ -182,7 +183,16 @@ def replay(queue: str, task_ids: Sequence[str], *, note: bytes = b"") -> Call[li
     k = queue_keys(queue)
     return Call(
         "replay",
-        (k.dead, k.pending, k.wake, k.stats, k.tombstones, k.audit, k.new_answer()),
+        (
+            k.dead,
+            k.pending,
+            k.wake,
+            k.stats,
+            k.tombstones,
+            k.audit,
+            k.packed_tasks,
+            k.new_answer(),
+        ),
         (k.task_prefix, k.doorbell, k.unique_prefix, note, *task_ids),
         lambda reply: [Replayed(answer) for answer in reply],
     )
@@ -202,7 +212,7 @@ def discard(queue: str, task_ids: Sequence[str], *, note: bytes = b"") -> Call[l
     k = queue_keys(queue)
     return Call(
         "discard",
-        (k.dead, k.audit, k.new_answer()),
+        (k.dead, k.audit, k.packed_tasks, k.new_answer()),
         (k.task_prefix, note, *task_ids),
         lambda reply: [Replayed(answer) for answer in reply],
     )
@@ -228,7 +238,7 @@ def reschedule(
         args += pair
     return Call(
         "reschedule",
-        (k.scheduled, k.wake, k.audit, k.new_answer()),
+        (k.scheduled, k.wake, k.audit, k.packed_tasks, k.new_answer()),
         tuple(args),
         lambda reply: [Rescheduled(answer) for answer in reply],
     )

@@ -103,6 +103,7 @@ def adopt(
             bridge.owed,
             bridge.refused,
             k.enqueued,
+            k.packed_tasks,
         ),
         tuple(args),
         _parse_adopted,
@@ -280,8 +281,9 @@ def remove(task_id: str) -> Call[bool]:
     Returns:
         A call that returns whether it was removed.
     """
-    key = queue_keys(queue_of(task_id)).task(task_id)
-    return Call(scripts.BRIDGE + "remove", (key,), (REMOVABLE,), replies.parse_ok)
+    k = queue_keys(queue_of(task_id))
+    args = (k.task_prefix, task_id, REMOVABLE)
+    return Call(scripts.BRIDGE + "remove", (k.packed_tasks,), args, replies.parse_ok)
 
 
 def _parse_all(reply: list[bytes]) -> list[bytes]:

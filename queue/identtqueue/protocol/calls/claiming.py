@@ -77,6 +77,7 @@ def claim(
             k.ended,
             k.meta,
             k.alarm,
+            k.packed_tasks,
         ),
         (
             k.task_prefix,

@@ -52,6 +52,7 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
             k.tombstones,
             k.expiring,
             k.enqueued,
+            k.packed_tasks,
         ),
         tuple(args),
         lambda reply: _parse_receipts(tasks, reply),
@@ -77,7 +78,8 @@ def children(parent: str, task_ids: Sequence[str]) -> Call[bool]:
         task_ids: the tasks.
     """
     k = queue_keys(queue_of(parent))
-    return Call("children", (k.task(parent), k.new_answer()), tuple(task_ids), bool)
+    args = (k.task_prefix, parent, *task_ids)
+    return Call("children", (k.packed_tasks, k.new_answer()), args, bool)
 
 
 _FIXED_ANSWERS: Final = {b"ok": Enqueued.OK, b"exists": Enqueued.EXISTS}

@@ -78,6 +78,7 @@ def receive(
             k.expiring,
             k.audit,
             k.enqueued,
+            k.packed_tasks,
             k.new_answer(),
         ),
         tuple(args),

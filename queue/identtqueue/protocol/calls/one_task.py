@@ -38,7 +38,6 @@ def await_result(
     return Call(
         "await",
         (
-            k.task(task_id),
             k.pending,
             k.scheduled,
             k.stats,
@@ -47,6 +46,7 @@ def await_result(
             k.expiring,
             k.ended,
             k.meta,
+            k.packed_tasks,
         ),
         (
             reply_channel,
@@ -80,6 +80,7 @@ def cancel(task_id: str) -> Call[Cancelled]:
             k.served,
             k.ended,
             k.meta,
+            k.packed_tasks,
             k.new_answer(),
         ),
         (

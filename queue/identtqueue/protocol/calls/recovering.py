@@ -83,6 +83,7 @@ def recover(queue: str, worker: str, *, waive_lease: bool, max_deliveries: int) 
             k.counted,
             k.ended,
             k.meta,
+            k.packed_tasks,
         ),
         (
             k.task_prefix,

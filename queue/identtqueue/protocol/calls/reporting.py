@@ -43,7 +43,7 @@ def finish(
         args += triple
     return Call(
         "finish",
-        (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended),
+        (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended, k.packed_tasks, k.finished),
         tuple(args),
         lambda reply: _parse_finished(len(done), reply),
     )
@@ -74,6 +74,7 @@ def retry(
             k.ended,
             k.meta,
             k.info,
+            k.packed_tasks,
         ),
         (
             k.task_prefix,
@@ -103,7 +104,17 @@ def bury(queue: str, worker: str, task_id: str, attempt: int, failure: bytes) ->
     k = queue_keys(queue)
     return Call(
         "bury",
-        (k.inflight(worker), k.dead, k.stats, k.blocked, k.wake, k.ended, k.meta, k.info),
+        (
+            k.inflight(worker),
+            k.dead,
+            k.stats,
+            k.blocked,
+            k.wake,
+            k.ended,
+            k.meta,
+            k.info,
+            k.packed_tasks,
+        ),
         (
             k.task_prefix,
             k.unique_prefix,
@@ -130,7 +141,7 @@ def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
     k = queue_keys(queue)
     return Call(
         "abort",
-        (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended, k.meta),
+        (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended, k.meta, k.packed_tasks),
         (k.task_prefix, k.unique_prefix, worker, task_id, attempt, CANCELLED, k.running_prefix),
         Ack,
     )
@@ -167,6 +178,7 @@ def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Cal
             k.ended,
             k.meta,
             k.info,
+            k.packed_tasks,
         ),
         tuple(args),
         _parse_acks,
@@ -203,6 +215,7 @@ def decline(
             k.ended,
             k.meta,
             k.info,
+            k.packed_tasks,
         ),
         (
             k.task_prefix,
@@ -235,8 +248,8 @@ def progress(worker: str, task_id: str, attempt: int, number: int, data: bytes) 
     message = b"%d %d %b" % (attempt, number, data)
     return Call(
         "progress",
-        (k.task(task_id),),
-        (worker, attempt, message, k.progress_channel(task_id)),
+        (k.packed_tasks,),
+        (k.task_prefix, task_id, worker, attempt, message, k.progress_channel(task_id)),
         Ack,
     )
 

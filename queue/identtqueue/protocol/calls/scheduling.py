@@ -65,6 +65,8 @@ def promote(
             k.meta,
             k.alarm,
             k.promoted,
+            k.packed_tasks,
+            k.finished,
         ),
         (
             k.task_prefix,
@@ -136,7 +138,16 @@ def schedule(
         args += (task_id, fire_ms)
     return Call(
         "schedule",
-        (k.cron, k.scheduled, k.stats, k.meta, k.wake, k.expiring, k.enqueued),
+        (
+            k.cron,
+            k.scheduled,
+            k.stats,
+            k.meta,
+            k.wake,
+            k.expiring,
+            k.enqueued,
+            k.packed_tasks,
+        ),
         tuple(args),
         _parse_planned,
     )
@@ -168,6 +179,7 @@ def pause_cron(queue: str, name: str, *, stop: bool, note: bytes = b"") -> Call[
             k.expiring,
             k.audit,
             k.enqueued,
+            k.packed_tasks,
             k.new_answer(),
         ),
         (

@@ -1,7 +1,7 @@
 -- await: reads how a task ended, or registers a client that waits for it. scheduled / pending ->
 -- cancelled, for a task that expired before it ever started
--- KEYS  1 task:<id>  2 pending  3 scheduled  4 stats  5 blocked  6 tombstones  7 expiring
---       8 ended  9 meta
+-- KEYS  1 pending  2 scheduled  3 stats  4 blocked  5 tombstones  6 expiring
+--       7 ended  8 meta  9 packed_tasks
 -- ARGV  1 channel: the client's reply channel, or empty: only look
 --       2 most_bytes: largest result to send, or -1: no bound
 --       3 task_prefix  4 unique_prefix  5 held_prefix  6 id  7 expired_error
@@ -11,12 +11,31 @@
 -- include lib/expire.lua
 -- include lib/expiry.lua
 -- include lib/waiters.lua
+-- include lib/packed.lua
+local task, most = task_prefix .. id, tonumber(most_bytes)
+local text = packed_text({packed_tasks = packed_tasks}, id)
+if text then
+  local fields = fields_in(text)
+  local waiters = fields.waiters or ''
+  if fields.result then
+    if most >= 0 and #fields.result > most then return {fields.state, false, #fields.result} end
+    return {fields.state, fields.result}
+  end
+  if must_add(waiters, channel) then
+    local short, head = short_id(id), string.sub(text, 1, 14)
+    if fields.owner then head = head .. fields.started_at .. fields.owner end
+    redis.call('HDEL', packed_tasks, short)  -- first: a first write must be allowed at maxmemory
+    redis.call('HSET', packed_tasks, short,
+      head .. ' ' .. with_waiter(waiters, channel) .. '\n' .. fields.payload)
+  end
+  return {fields.state, -1}
+end
 local state, result, failure, waiters, expires_at, attempt = unpack(
   redis.call('HMGET', task, 'state', 'result', 'error', 'waiters', 'expires_at', 'attempt'))
 local expires_in = -1
 if not state then return {'missing'} end
 if state == 'succeeded' or state == 'failed' or state == 'cancelled' then
-  local answer, most = failure or '', tonumber(most_bytes)
+  local answer = failure or ''
   if state == 'succeeded' then answer = result or '' end
   if most >= 0 and #answer > most then return {state, false, #answer} end
   return {state, answer}
@@ -33,9 +52,8 @@ if expires_at and state ~= 'running' then
   end
   expires_in = math.max(-1, tonumber(expires_at) - now)
 end
-local waits = waiters and string.find(waiters, channel, 1, true)
-if channel ~= '' and not (waits and #waiters < 16384) then
+if must_add(waiters or '', channel) then
   redis.call('HDEL', task, 'waiters')  -- first: a first write must be allowed at maxmemory
-  redis.call('HSET', task, 'waiters', waiters and with_waiter(waiters, channel) or channel)
+  redis.call('HSET', task, 'waiters', with_waiter(waiters or '', channel))
 end
 return {state, expires_in}

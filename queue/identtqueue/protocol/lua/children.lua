@@ -1,10 +1,12 @@
 -- children: notes which tasks a running task has enqueued, the first 100 and their number
--- KEYS  1 task:<parent>  2 answer:<call>
--- ARGV  1.. ids of the children
+-- KEYS  1 packed_tasks  2 answer:<call>
+-- ARGV  1 task_prefix  2 parent: its id  3.. ids of the children
 -- Returns 1, or 0 if the parent does not exist any more
 -- include lib/once.lua
+-- include lib/unpack_task.lua
 local known = first_answer(answer)
 if known then return known end
+local task = unpack_task({packed_tasks = packed_tasks, task_prefix = task_prefix}, parent)
 local noted, number = unpack(redis.call('HMGET', task, 'children', 'children_count'))
 number = tonumber(number or 0)
 if redis.call('EXISTS', task) == 0 then return 0 end

@@ -5,6 +5,7 @@
 -- KEYS  1 pending  2 inflight:<worker>  3 workers  4 scheduled  5 stats  6 paused  7 draining
 --       8 wake  9 limits  10 blocked  11 rates  12 tombstones  13 suspects  14 isolating
 --       15 expiring  16 shelves  17 served  18 cron  19 paused_jobs  20 ended  21 meta  22 alarm
+--       23 packed_tasks
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 number: of tasks  5 doorbell  6 expired_error
 --       7 cancelled_error  8 held_prefix  9 running_prefix
 --       10 idle: whether the worker runs nothing, in any queue: 0|1  11 shelf_prefix
@@ -20,6 +21,7 @@
 --       idle and can take a suspect; "shelves", their names
 -- include lib/now_text.lua
 -- include lib/pending.lua
+-- include lib/packed.lua
 -- include lib/expiry.lua
 -- include lib/take.lua
 -- include lib/count_claims.lua
@@ -41,16 +43,36 @@ if redis.call('ZCARD', scheduled) > 0 then
     wake = wake, cron = cron, stats = stats, expiring = expiring, ended = ended, meta = meta,
     task_prefix = task_prefix, unique_prefix = unique_prefix, doorbell = doorbell}, now)
 end
-local so_far = {inflight = inflight, looked = 0, claimed = 0, waited = 0, bytes = 0, news = {}}
+local so_far = {inflight = inflight, packed = packed_tasks, looked = 0, claimed = 0, waited = 0,
+  bytes = 0, news = {}}
 local reply, n = {'ok', next_due, now, left, so_far.news}, 5
+local begun = {}  -- the new texts of packed tasks that start, by their names
 local at = special and {pending = pending, inflight = inflight, workers = workers, wake = wake,
   isolating = isolating, limits = limits, blocked = blocked, rates = rates, tombstones = tombstones,
   suspects = suspects, draining = draining, shelves = shelves, served = served, worker = worker,
-  paused_jobs = paused_jobs, idle = idle, task_prefix = task_prefix, shelf_prefix = shelf_prefix,
+  paused_jobs = paused_jobs, packed_tasks = packed_tasks, idle = idle, task_prefix = task_prefix, shelf_prefix = shelf_prefix,
   running_prefix = running_prefix, held_prefix = held_prefix, offered = {unpack(ARGV, LIST_START)}}
 
-local function start(list, ids, i, dead)  -- false: the task does not start, or not now
+local function add(id, payload, enqueued_at, since, before)  -- a task that starts, to the reply
+  -- Redis' clock may step back.
+  so_far.waited = so_far.waited + math.max(0, now - (since or enqueued_at))
+  so_far.claimed, so_far.bytes, n = so_far.claimed + 1, so_far.bytes + #payload, n + 5
+  reply[n - 4], reply[n - 3], reply[n - 2] = id, payload, enqueued_at
+  reply[n - 1], reply[n] = since or false, before or false
+  return true
+end
+
+-- Starts a task, or returns false: it does not start, or not now. `text` is set if it is packed.
+local function start(list, ids, i, dead, text)
   local id, key, has, job, held, before = ids[i], task_prefix .. ids[i], so_far.special
+  local short = text and short_id(id)
+  if begun[short] then return false end
+  if text and (not has or has.keeps_packed(at, id, text, now)) then
+    if string.byte(text) ~= 112 then return false end  -- not p: it runs already
+    local enqueued_at, _, payload = string.sub(text, 2, 14), split_tail(text, 15)
+    begun[short] = 'r' .. enqueued_at .. time .. worker .. string.sub(text, 15)
+    return add(id, payload, enqueued_at)
+  end
   local state, attempt, enqueued_at, since, payload, expires_at = unpack(redis.call('HMGET', key,
     'state', 'attempt', 'enqueued_at', 'pending_since', 'payload', 'expires_at'))
   local here = state == 'pending'  -- else it was cancelled, or its hash was removed by hand
@@ -74,13 +96,7 @@ local function start(list, ids, i, dead)  -- false: the task does not start, or 
   if expires_at then redis.call('ZREM', expiring, id) end
   if held then redis.call('HDEL', key, 'held') end
   -- A hash that was written by hand may lack its times. An error here would lose the popped ids.
-  enqueued_at, payload = enqueued_at or time, payload or ''
-  -- Redis' clock may step back.
-  so_far.waited = so_far.waited + math.max(0, now - (since or enqueued_at))
-  so_far.claimed, so_far.bytes, n = so_far.claimed + 1, so_far.bytes + #payload, n + 5
-  reply[n - 4], reply[n - 3], reply[n - 2] = id, payload, enqueued_at
-  reply[n - 1], reply[n] = since, before or false
-  return true
+  return add(id, payload or '', enqueued_at or time, since, before)
 end
 
 if special then
@@ -88,6 +104,9 @@ if special then
   most, next_due, left, on_shelves = serve_special(at, so_far, most, next_due, now, start)
 end
 repeat until not take(so_far, pending, tombstones, most - so_far.claimed, start)
+local words = {}
+for short, text in pairs(begun) do words[#words + 1], words[#words + 2] = short, text end
+if #words > 0 then redis.call('HSET', packed_tasks, unpack(words)) end
 if so_far.claimed > 0 then count_claims(stats, so_far.claimed, so_far.waited) end
 -- Pass the wake token on: exactly one more worker wakes while tasks are left that may start.
 if special then left, next_due = so_far.special.count_left(at, now, next_due, left)

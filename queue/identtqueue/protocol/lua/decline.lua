@@ -2,7 +2,7 @@
 -- its job takes other arguments. This counts neither as a failure nor as a loss. The task goes to a
 -- shelf, for workers that have not declined it yet. -> cancelled, if that was asked for meanwhile
 -- KEYS  1 inflight:<worker>  2 stats  3 blocked  4 wake  5 shelves  6 expiring
---       7 ended  8 meta  9 info
+--       7 ended  8 meta  9 info  10 packed_tasks
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 id  5 attempt
 --       6 signature: the one that declines it  7 failure: encoded
 --       8 line: the same for people, in one line  9 running_prefix  10 shelf_prefix
@@ -13,7 +13,10 @@
 -- include lib/slots.lua
 -- include lib/end_cancelled.lua
 -- include lib/history.lua
-local key = task_prefix .. id
+-- include lib/unpack_task.lua
+local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta,
+  task_prefix = task_prefix, packed_tasks = packed_tasks}
+local key = unpack_task(at, id)
 local ack, task = owned(key, worker, attempt, 'pending', true)
 if ack ~= 'ok' then return ack end
 local now = now_ms()
@@ -23,7 +26,6 @@ local job, cancel, declined, since, lines, unstarted, token, expires_at = unpack
   redis.call('HMGET', key, 'function', 'cancel', 'declined', 'declined_since', 'declines',
     'unstarted', 'fence', 'expires_at'))
 if cancel then
-  local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta}
   end_cancelled(at, key, id, cancelled_error, now, task.ttl)
   return ack
 end

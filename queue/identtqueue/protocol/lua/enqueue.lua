@@ -1,6 +1,6 @@
 -- enqueue: (none) / succeeded / failed / cancelled -> pending / scheduled, for a batch
 -- KEYS  1 pending  2 wake  3 scheduled  4 stats  5 meta  6 dead  7 tombstones
---       8 expiring  9 enqueued
+--       8 expiring  9 enqueued  10 packed_tasks
 -- ARGV  1 task_prefix  2 unique_prefix  3 doorbell  4 version: of the protocol
 --       5 answer: key under which the answer is kept, so that a repeated call does nothing; or
 --         empty
@@ -11,6 +11,7 @@
 -- Returns "ok" if all are accepted; else per task, in order: "ok" | "exists" | "unique" .. the id
 --         that holds the key; or {"protocol", the version found}
 -- include lib/now_text.lua
+-- include lib/packed.lua
 local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
 if answer ~= '' then
@@ -18,52 +19,67 @@ if answer ~= '' then
   local known = first_answer(answer)
   if known then return known end
 end
--- Most ids are new, and most queues have no cancelled tasks. One EXISTS says so for all tasks.
-local keys, single = {tombstones, task_prefix .. (ARGV[LIST_START] or '')}, #ARGV < LIST_START + 4
-for i = LIST_START + 4, #ARGV, 4 do keys[#keys + 1] = task_prefix .. ARGV[i] end
+-- Most ids are new, and most queues have no cancelled tasks. Two commands say so for all tasks.
+local keys, shorts = {tombstones}, {}
+for i = LIST_START, #ARGV, 4 do
+  keys[#keys + 1], shorts[#shorts + 1] = task_prefix .. ARGV[i], short_id(ARGV[i])
+end
 local some_exist = redis.call('EXISTS', unpack(keys)) > 0
+local are_packed = #shorts > 0 and redis.call('HMGET', packed_tasks, unpack(shorts))
 local before = false  -- number of pending tasks; false: the length of the list
 if some_exist and redis.call('EXISTS', tombstones) == 1 then
   -- include lib/tombstones.lua
   before = living(pending, tombstones, task_prefix)
 end
 local now, ids, earliest, replies, accepted = now_text(), {}, false, {}, 0
-local written, by_job = not single and {}, {}  -- ids of this batch; number of accepted tasks
+local written, by_job, texts = {}, {}, {}  -- ids of this batch; number by job; what is packed
 
 for i = LIST_START, #ARGV, 4 do
   local id, payload, name, packed = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local key, due = task_prefix .. id, nil
-  local state = (some_exist or written and written[id]) and redis.call('HGET', key, 'state')
+  local n, key, due = #replies + 1, task_prefix .. id, nil
+  local text = are_packed[n]
+  local state = written[id] or text and state_in(text, now)
+    or some_exist and redis.call('HGET', key, 'state')
   local options = packed ~= '' and cmsgpack.unpack(packed)
   local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
   local exists = state and not (ended and options and options.replace)
   local holder = not exists and options and options.unique
     and redis.call('GET', unique_prefix .. options.unique)
-  if exists then replies[#replies + 1] = 'exists'
-  elseif holder then replies[#replies + 1] = 'unique' .. holder
+  if exists then replies[n] = 'exists'
+  elseif holder then replies[n] = 'unique' .. holder
   else
-    if state then
+    if text then
+      -- include lib/unpack_task.lua
+      redis.call('HSET', key, 'state', 'pending')  -- first: a full Redis refuses it
+      unpack_task({packed_tasks = packed_tasks, task_prefix = task_prefix}, id)
+    end
+    if state or text then
       -- include lib/make_room.lua
       make_room(dead, id, key)
     end
     if options then due = options.at or options.delay and now + options.delay end
-    local new_state = due and due > tonumber(now) and 'scheduled' or 'pending'
-    redis.call('HSET', key, 'state', new_state, 'payload', payload, 'function', name,
-      'enqueued_at', now)
-    if new_state == 'pending' then ids[#ids + 1] = id
+    if due and due <= tonumber(now) then due = nil end
+    local ordinary = not options and #payload <= MOST_PACKED and job_in(payload) == name
+    -- A task with a tombstone has a HASH, so that what handles tombstones reads no other form.
+    if ordinary and not (before and redis.call('HEXISTS', tombstones, id) == 1) then
+      texts[#texts + 1], texts[#texts + 2] = shorts[n], 'p' .. now .. '\n' .. payload
     else
+      redis.call('HSET', key, 'state', due and 'scheduled' or 'pending', 'payload', payload,
+        'function', name, 'enqueued_at', now)
+    end
+    if due then
       redis.call('ZADD', scheduled, due, id)
       earliest = earliest or redis.call('ZRANK', scheduled, id) == 0
-    end
+    else ids[#ids + 1] = id end
     if options then
       -- include lib/keep_options.lua
       keep_options(key, id, options, now, expiring, unique_prefix)
     end
-    if written then written[id] = true end
-    accepted, by_job[name] = accepted + 1, (by_job[name] or 0) + 1
-    replies[#replies + 1] = 'ok'
+    written[id], accepted, by_job[name] = 'pending', accepted + 1, (by_job[name] or 0) + 1
+    replies[n] = 'ok'
   end
 end
+if #texts > 0 then redis.call('HSET', packed_tasks, unpack(texts)) end
 local reply = accepted == #replies and 'ok' or replies
 if accepted > 0 then
   -- include lib/count_enqueued.lua

@@ -1,7 +1,7 @@
 -- pause_cron: scheduled / (none) -> (none) / scheduled, for the firings of a cron entry that lie
 -- ahead. They are withdrawn, and no worker plans any until the entry is resumed
 -- KEYS  1 cron  2 scheduled  3 stats  4 wake  5 expiring  6 audit  7 enqueued
---       8 answer:<call>
+--       8 packed_tasks  9 answer:<call>
 -- ARGV  1 task_prefix  2 unique_prefix  3 doorbell  4 name  5 order: "pause" | "resume"
 --       6 note: for the audit list, or empty  7 minute_prefix
 -- Returns "ok" | "as before" | "missing"
@@ -19,7 +19,8 @@ local stops = order == 'pause'
 if stops == (entry.paused ~= nil) then return 'as before' end
 
 local now, new, call = now_ms(), 0, cmsgpack.unpack(packed_call)
-local at = {task_prefix = task_prefix, scheduled = scheduled, stats = stats, expiring = expiring,
+local at = {packed_tasks = packed_tasks, task_prefix = task_prefix, scheduled = scheduled,
+  stats = stats, expiring = expiring,
   unique_prefix = unique_prefix, entry = entry, now = now}
 redis.call('HDEL', cron, name)  -- first: it is allowed at maxmemory
 forget_past(at)

@@ -2,7 +2,7 @@
 -- are due only after `hold_ms`. The mover removes them there in the meantime, and then lets them
 -- start: so a task is never in both queues and able to start in both
 -- KEYS  1 scheduled  2 dead  3 stats  4 meta  5 expiring  6 audit  7 enqueued
---       8 answer:<call>
+--       8 packed_tasks  9 answer:<call>
 -- ARGV  1 task_prefix  2 unique_prefix  3 version: of the protocol  4 hold_ms
 --       5 note: for the audit list, or empty  6 minute_prefix
 --       7.. per task: id, then the fields of its hash, in the order of FIELDS below; empty: none.
@@ -13,6 +13,7 @@
 -- include lib/once.lua
 -- include lib/make_room.lua
 -- include lib/add_up.lua
+-- include lib/unpack_task.lua
 local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
 local known = first_answer(answer)
@@ -22,7 +23,7 @@ local FIELDS = {'origin', 'payload', 'function', 'enqueued_at', 'expires_at', 't
   'unique_ttl', 'tags'}
 
 local function receive(id, fields)
-  local key = task_prefix .. id
+  local key = unpack_task({packed_tasks = packed_tasks, task_prefix = task_prefix}, id)
   local state, origin = unpack(redis.call('HMGET', key, 'state', 'origin'))
   local same = state and origin == fields.origin
   if same and state ~= 'cancelled' then return 'ok' end

@@ -4,6 +4,7 @@
 -- several it would not be certain which one is to blame
 -- KEYS  1 inflight:<worker>  2 workers  3 info  4 draining  5 pending  6 wake  7 dead  8 stats
 --       9 blocked  10 tombstones  11 suspects  12 counted  13 ended  14 meta
+--       15 packed_tasks
 -- ARGV  1 task_prefix  2 unique_prefix  3 worker  4 doorbell
 --       5 evidence: "waive" (its death is certain) or "expired" (its lease must have run out)
 --       6 most_losses: allowed before a task is buried  7 failure: encoded, of a buried task
@@ -21,6 +22,7 @@
 -- include lib/tombstones.lua
 -- include lib/count_fate.lua
 -- include lib/forget_worker.lua
+-- include lib/unpack_task.lua
 local now, lease = now_ms(), redis.call('ZSCORE', workers, worker)
 if not lease then return {'unknown'} end
 if evidence ~= 'waive' and tonumber(lease) > now then return {'alive'} end
@@ -41,7 +43,8 @@ else
 end
 
 local new_suspects = {}
-local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta}
+local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta,
+  task_prefix = task_prefix, packed_tasks = packed_tasks}
 local function fate(id, key)
   local losses = redis.call('HINCRBY', key, 'losses', 1)
   local cancel, ttl, slot, job, suspect = unpack(
@@ -75,7 +78,7 @@ local function fate(id, key)
 end
 
 for i = #ids, 1, -1 do  -- from the last, so that LPUSH keeps their order
-  local key = task_prefix .. ids[i]
+  local key = unpack_task(at, ids[i])
   if redis.call('HGET', key, 'state') == 'running' then
     reply[#reply + 1], reply[#reply + 2] = ids[i], fate(ids[i], key)
   end

@@ -1,6 +1,7 @@
 -- retry: running -> scheduled, after a failure; -> cancelled, if that was asked for. A suspect that
 -- fails has not killed its worker, so it is no longer a suspect and its losses are forgiven
 -- KEYS  1 inflight:<worker>  2 scheduled  3 stats  4 wake  5 blocked  6 ended  7 meta  8 info
+--       9 packed_tasks
 -- ARGV  1 task_prefix  2 worker  3 id  4 attempt  5 delay_ms  6 failure: encoded
 --       7 running_prefix  8 unique_prefix  9 cancelled_error
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
@@ -10,7 +11,10 @@
 -- include lib/slots.lua
 -- include lib/end_cancelled.lua
 -- include lib/history.lua
-local key = task_prefix .. id
+-- include lib/unpack_task.lua
+local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta,
+  task_prefix = task_prefix, packed_tasks = packed_tasks}
+local key = unpack_task(at, id)
 local ack, task = owned(key, worker, attempt, 'scheduled', true)
 if ack == 'lost' and redis.call('HGET', key, 'retried') == attempt then
   return 'done'  -- the task has been promoted since, and perhaps claimed
@@ -20,7 +24,6 @@ local now = now_ms()
 redis.call('LREM', inflight, 1, id)
 if task.slot then vacate(running_prefix, blocked, wake, key, id, task.slot) end
 if redis.call('HEXISTS', key, 'cancel') == 1 then
-  local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta}
   end_cancelled(at, key, id, cancelled_error, now, task.ttl)
   return ack
 end

@@ -2,7 +2,7 @@
 -- ahead. An entry has one definition at a time. A new definition replaces the firings of the old
 -- one. A replaced definition comes back only when no worker has had the newer one for a while. A
 -- paused entry fires not at all
--- KEYS  1 cron  2 scheduled  3 stats  4 meta  5 wake  6 expiring  7 enqueued
+-- KEYS  1 cron  2 scheduled  3 stats  4 meta  5 wake  6 expiring  7 enqueued  8 packed_tasks
 -- ARGV  1 task_prefix  2 unique_prefix  3 doorbell  4 version: of the protocol  5 name
 --       6 definition: a hash  7 payload  8 job: function name  9 packed_options: msgpack map
 --       10 kept_ms: length of that while  11 expression  12 timezone  13 minute_prefix
@@ -20,7 +20,8 @@ local entry = packed and cmsgpack.unpack(packed) or {seen = 0, replaced = {}, fi
 local other, kept = entry.definition ~= definition, entry.seen + tonumber(kept_ms) > now
 if other and kept and entry.replaced[definition] then return {'replaced'} end
 
-local at = {task_prefix = task_prefix, scheduled = scheduled, stats = stats, expiring = expiring,
+local at = {packed_tasks = packed_tasks, task_prefix = task_prefix, scheduled = scheduled,
+  stats = stats, expiring = expiring,
   unique_prefix = unique_prefix, entry = entry, now = now}
 if not packed then forget_entries(cron, now) end
 forget_past(at)

@@ -2,11 +2,12 @@
 -- include lib/unqueue.lua
 -- include lib/slots.lua
 -- include lib/shelves.lua
+-- include lib/unpack_task.lua
 -- Cancels a task that waits: scheduled / pending -> cancelled. If `asks`, the owner of a running
 -- task is asked to cancel it. Returns 'ok', 'asked', 'asked before', 'running', 'ended', 'missing'.
 -- `at` names the keys and prefixes, and the reason.
 local function cancel_task(at, id, asks, now)
-  local key = at.task_prefix .. id
+  local key = unpack_task(at, id)
   local state, owner, attempt, ttl, held, suspect, slot, expires_at, shelf, cancel = unpack(
     redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl', 'held', 'suspect', 'slot',
       'expires_at', 'shelf', 'cancel'))

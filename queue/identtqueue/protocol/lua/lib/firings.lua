@@ -1,5 +1,6 @@
 -- include lib/end_task.lua
 -- include lib/set_options.lua
+-- include lib/unpack_task.lua
 -- The firings of a cron entry that lie ahead. The entry in `cron` holds its `job`, `expression`,
 -- `timezone` and `definition`, when a worker with that definition was last `seen`, the definitions
 -- that it has `replaced`, and `firings`: id -> when it fires. A firing that was cancelled stays
@@ -38,8 +39,8 @@ end
 
 -- Plans a firing. Returns false if it was planned before, or if its time is over.
 local function plan(at, id, fires, name, payload, job, options)
-  local key = at.task_prefix .. id
   if fires <= at.now or at.entry.firings[id] then return false end
+  local key = unpack_task(at, id)
   at.entry.firings[id], at.changed = fires, true
   if redis.call('EXISTS', key) == 1 then return false end
   redis.call('HSET', key, 'state', 'scheduled', 'payload', payload, 'function', job,

@@ -1,3 +1,4 @@
+-- include lib/packed.lua
 -- The fence: checks that a task runs under this attempt number and that this worker owns it.
 -- Returns 'ok' (it does), 'done' (the same report arrived before: a repeat after a lost reply),
 -- 'lost' (recovered, perhaps running elsewhere) or 'missing'. With 'ok' it also returns what it has
@@ -19,4 +20,18 @@ local function owned(key, worker, attempt, done_state, or_cancelled)
     done = redis.call('HEXISTS', key, 'cancel') == 1
   end
   return done and owner == worker and 'done' or 'lost'
+end
+
+-- As `owned`, for a packed task. With 'ok' it returns `started_at`, and the `tail`: what follows the
+-- owner.
+local function owned_packed(text, worker, attempt, done_state)
+  local last = 27 + #worker
+  local mark = string.byte(text, last + 1)
+  if attempt == '1' and string.byte(text) == 114 and (mark == 10 or mark == 32)  -- r, newline, space
+    and string.sub(text, 28, last) == worker then
+    return 'ok', {started_at = string.sub(text, 15, 27), tail = string.sub(text, last + 1)}
+  end
+  local fields = fields_in(text)
+  local done = attempt == '1' and fields.state == done_state and fields.owner == worker
+  return done and 'done' or 'lost'
 end

@@ -7,6 +7,7 @@
 -- include lib/suspects.lua
 -- include lib/shelf_names.lua
 -- include lib/serve_shelf.lua
+-- include lib/unpack_task.lua
 -- What a claim needs only for a queue that is limited, or has suspects, shelves or cancelled tasks.
 -- `at` names the keys and prefixes, and what is known of the worker.
 
@@ -26,9 +27,16 @@ local function look_at(at, list, key, ids, i, dead)
   return true, job, held
 end
 
+-- Returns whether a packed task can start as if its queue had nothing special. Else it is unpacked.
+local function keeps_packed(at, id, text, now)
+  if not limit_of(at, fields_in(text)['function'], now) then return true end
+  unpack_task(at, id)
+  return false
+end
+
 -- Functions for those that are defined above this include.
 local special_functions = {admit = admit, count_left = count_left, find_dead = find_dead,
-  look_at = look_at, remove_tombstones = remove_tombstones}
+  keeps_packed = keeps_packed, look_at = look_at, remove_tombstones = remove_tombstones}
 
 -- Starts suspects, tasks on shelves and held tasks, which come before the tasks in pending. Returns
 -- how many tasks the claim may start in all, the ms until something is due, and the number of tasks

@@ -3,16 +3,18 @@
 local MOST_BYTES = 1048576
 
 -- Takes at most `number` ids from a list, and starts those that may start. `so_far` counts
--- what the claim has `looked` at and the `bytes` of its reply, and has the `inflight` list;
--- `so_far.special` has the functions for tombstones, if the queue may have some. Returns whether to
--- go on. The number of ids looked at is bounded, for the case that few of them start.
+-- what the claim has `looked` at and the `bytes` of its reply, and has the `inflight` list and the
+-- `packed` tasks; `so_far.special` has the functions for tombstones, if the queue may have some.
+-- Returns whether to go on. The number of ids looked at is bounded, for the case that few of them
+-- start.
 local function take(so_far, list, tombstones, number, start)
   local ids = number > 0 and so_far.looked < 200 and redis.call('LPOP', list, number) or {}
-  if #ids > 0 then
-    so_far.looked = so_far.looked + #ids
-    redis.call('RPUSH', so_far.inflight, unpack(ids))
-  end
-  local special, gone = so_far.special, {}
+  if #ids == 0 then return false end
+  so_far.looked = so_far.looked + #ids
+  redis.call('RPUSH', so_far.inflight, unpack(ids))
+  local special, gone, shorts = so_far.special, {}, {}
+  for i, id in ipairs(ids) do shorts[i] = short_id(id) end
+  local texts = redis.call('HMGET', so_far.packed, unpack(shorts))
   local dead = special and special.find_dead(tombstones, ids) or gone
   for i, id in ipairs(ids) do
     if so_far.bytes >= MOST_BYTES then
@@ -22,8 +24,8 @@ local function take(so_far, list, tombstones, number, start)
       break
     end
     if dead[i] then gone[#gone + 1] = id end
-    if not start(list, ids, i, dead[i]) then redis.call('LREM', so_far.inflight, -1, id) end
+    if not start(list, ids, i, dead[i], texts[i]) then redis.call('LREM', so_far.inflight, -1, id) end
   end
   if special then special.remove_tombstones(list, tombstones, gone) end
-  return #ids > 0
+  return true
 end
