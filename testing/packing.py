@@ -15,10 +15,7 @@ KEPT_MS: Final = 3_600_000
 """How long a packed task is kept after its end."""
 
 _TEXT: Final = re.compile(
-    rb"p(\d{13})(?: ([^\n]+))?\n(.*)"
-    rb"|r(\d{13})(\d{13})([^ \n]+)(?: ([^\n]+))?\n(.*)"
-    rb"|[st](\d{13})(\d{13})(\d{13})(..)([^ \n]+)\n(.*)",
-    re.DOTALL,
+    rb"(?:([st])(\d{13})(..))?(?:r(\d{13})([^ \n]+) )?p(\d{13})(?: ([^\n]+))?\n(.*)", re.DOTALL
 )
 
 
@@ -28,25 +25,22 @@ def fields_in(text: bytes) -> dict[str, bytes]:
     Raises:
         AssertionError: it breaks the format.
     """
+    result = None
+    if text[:1] in (b"s", b"t"):
+        end = 16 + int.from_bytes(text[14:16], "big")
+        result, text = text[16:end], text[:16] + text[end:]
     match = _TEXT.fullmatch(text)
     assert match is not None, f"no packed task: {text!r}"
-    fields: dict[str, bytes | None]
-    if text.startswith(b"p"):
-        names = ("enqueued_at", "waiters", "payload")
-        fields = dict(zip(names, match.groups()[:3], strict=True)) | {"state": b"pending"}
-    elif text.startswith(b"r"):
-        names = ("enqueued_at", "started_at", "owner", "waiters", "payload")
-        fields = dict(zip(names, match.groups()[3:8], strict=True))
-        fields |= {"state": b"running", "attempt": b"1"}
-    else:
-        *found, size, owner, rest = match.groups()[8:]
-        end = int.from_bytes(size, "big")
-        fields = dict(zip(("enqueued_at", "started_at", "finished_at"), found, strict=True))
-        fields |= {"state": b"succeeded", "attempt": b"1", "owner": owner, "result": rest[:end]}
-        fields["payload" if text.startswith(b"s") else "function"] = rest[end:]
-    if (payload := fields.get("payload")) is not None:
-        fields["function"] = function_name_of(payload).encode()
-    return {name: value for name, value in fields.items() if value is not None}
+    letter, finished_at, _, started_at, owner, enqueued_at, waiters, payload = match.groups()
+    found: dict[str, bytes | None] = {
+        "state": b"succeeded" if letter else b"running" if owner else b"pending",
+        "function": payload if letter == b"t" else function_name_of(payload).encode(),
+        "payload": None if letter == b"t" else payload,
+        "attempt": b"1" if owner else None,
+    }
+    found |= {"enqueued_at": enqueued_at, "started_at": started_at, "finished_at": finished_at}
+    found |= {"owner": owner, "waiters": waiters, "result": result}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def unpack(raw: redis.Redis, task_id: str) -> str:

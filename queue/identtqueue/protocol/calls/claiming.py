@@ -154,7 +154,7 @@ def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
     now, pairs = reply[2], reply[4]
     news = dict(zip(pairs[::2], pairs[1::2], strict=True)) if pairs else _NO_NEWS
     attempts = tuple(
-        _parse_attempt(queue, now, news, *reply[i : i + 5]) for i in range(5, len(reply), 5)
+        _parse_attempt(queue, now, news, reply[i], reply[i + 1]) for i in range(5, len(reply), 2)
     )
     return Claimed(
         status,
@@ -173,10 +173,7 @@ def _parse_attempt(
     now: int,
     news: Mapping[bytes, Any],
     task_id: bytes,
-    payload: bytes,
-    enqueued_at: bytes,
-    pending_since: bytes | None,
-    later: list[int | bytes] | None,
+    task: bytes | list[Any],
 ) -> Attempt:
     """Parse what the answer to a claim says of one attempt.
 
@@ -185,11 +182,15 @@ def _parse_attempt(
         now: Redis' time.
         news: of all attempts.
         task_id: its task.
-        payload: the envelope of the task.
-        enqueued_at: when the task was enqueued.
-        pending_since: since when it is pending; None: since then.
-        later: number of the attempt, failures and losses; None: it is the first one.
+        task: the text of a packed task (see `lua/lib/packed.lua`); or of another one its payload,
+            when it was enqueued, since when it is pending if that differs, and unless this is its
+            first attempt: number of the attempt, failures and losses.
     """
+    if isinstance(task, bytes):
+        enqueued_at, pending_since, later = task[1:14], None, None
+        payload = task[task.index(b"\n") + 1 :]
+    else:
+        payload, enqueued_at, pending_since, later = task
     number, failures, losses = later or _FIRST
     return Attempt(
         task_id=task_id.decode(),

@@ -22,8 +22,8 @@ if text then
     return {fields.state, fields.result}
   end
   if must_add(waiters, channel) then
-    local short, head = short_id(id), string.sub(text, 1, 14)
-    if fields.owner then head = head .. fields.started_at .. fields.owner end
+    local short, head = short_id(id), 'p' .. fields.enqueued_at
+    if fields.owner then head = 'r' .. fields.started_at .. fields.owner .. ' ' .. head end
     redis.call('HDEL', packed_tasks, short)  -- first: a first write must be allowed at maxmemory
     redis.call('HSET', packed_tasks, short,
       head .. ' ' .. with_waiter(waiters, channel) .. '\n' .. fields.payload)

@@ -13,8 +13,9 @@
 -- Returns {"lost" | "draining" | "paused"}, or {"ok", ms after which the worker must look again,
 --         because a scheduled or held task may start then, or -1 (see lib/alarm.lua), Redis time,
 --         number left that may start (of held ones: one per job), news, then per attempt: id,
---         payload, enqueued at, since when it is pending if that differs, and unless it is the
---         task's first one: {its number, failures, losses}}
+--         and the text of a packed task (see lib/packed.lua), or of another one {payload, enqueued
+--         at, since when it is pending if that differs, and unless it is the task's first one:
+--         {its number, failures, losses}}}
 -- News  pairs, seldom any: "fence <id>", the fencing token of a task if it is not the Redis time;
 --       "suspects", their number; "alone", 1: the task is a suspect, and this worker must run
 --       nothing beside it; "hold", ms for which the worker must start nothing, so that it becomes
@@ -53,12 +54,10 @@ local at = special and {pending = pending, inflight = inflight, workers = worker
   paused_jobs = paused_jobs, packed_tasks = packed_tasks, idle = idle, task_prefix = task_prefix, shelf_prefix = shelf_prefix,
   running_prefix = running_prefix, held_prefix = held_prefix, offered = {unpack(ARGV, LIST_START)}}
 
-local function add(id, payload, enqueued_at, since, before)  -- a task that starts, to the reply
-  -- Redis' clock may step back.
-  so_far.waited = so_far.waited + math.max(0, now - (since or enqueued_at))
-  so_far.claimed, so_far.bytes, n = so_far.claimed + 1, so_far.bytes + #payload, n + 5
-  reply[n - 4], reply[n - 3], reply[n - 2] = id, payload, enqueued_at
-  reply[n - 1], reply[n] = since or false, before or false
+local function add(id, task, size, since)  -- a task that starts, to the reply
+  if now > tonumber(since) then so_far.waited = so_far.waited + now - since end  -- clocks step back
+  so_far.claimed, so_far.bytes, n = so_far.claimed + 1, so_far.bytes + size, n + 2
+  reply[n - 1], reply[n] = id, task
   return true
 end
 
@@ -68,10 +67,9 @@ local function start(list, ids, i, dead, text)
   local short = text and short_id(id)
   if begun[short] then return false end
   if text and (not has or has.keeps_packed(at, id, text, now)) then
-    if string.byte(text) ~= 112 then return false end  -- not p: it runs already
-    local enqueued_at, _, payload = string.sub(text, 2, 14), split_tail(text, 15)
-    begun[short] = 'r' .. enqueued_at .. time .. worker .. string.sub(text, 15)
-    return add(id, payload, enqueued_at)
+    if byte(text) ~= P then return false end  -- it runs already
+    begun[short] = 'r' .. time .. worker .. ' ' .. text
+    return add(id, text, #text, sub(text, 2, 14))
   end
   local state, attempt, enqueued_at, since, payload, expires_at = unpack(redis.call('HMGET', key,
     'state', 'attempt', 'enqueued_at', 'pending_since', 'payload', 'expires_at'))
@@ -96,7 +94,8 @@ local function start(list, ids, i, dead, text)
   if expires_at then redis.call('ZREM', expiring, id) end
   if held then redis.call('HDEL', key, 'held') end
   -- A hash that was written by hand may lack its times. An error here would lose the popped ids.
-  return add(id, payload or '', enqueued_at or time, since, before)
+  enqueued_at, payload = enqueued_at or time, payload or ''
+  return add(id, {payload, enqueued_at, since, before or false}, #payload, since or enqueued_at)
 end
 
 if special then

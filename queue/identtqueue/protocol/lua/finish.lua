@@ -41,12 +41,14 @@ for i, ack in ipairs(acks) do
   local task, kept, the_end = tasks[id], not drops[id] and dropped ~= '*', time .. ' ' .. id
   if ack == 'ok' then
     ends[#ends + 1], run_ms = the_end, run_ms + math.max(0, now - task.started_at)
-    if task.tail and #result <= MOST_PACKED then
-      local waiters, payload = split_tail(task.tail, 1)
+    local waiters, start
+    if task.first then waiters, start = waiters_in(texts[i], task.first) end
+    if task.first and #result <= MOST_PACKED then
+      local before = texts[i]
+      if not kept then before = sub(before, 1, start - 1) .. job_in(sub(before, start)) end
       local size = string.char(math.floor(#result / 256), #result % 256)
       words[#words + 1] = shorts[i]
-      words[#words + 1] = (kept and 's' or 't') .. string.sub(texts[i], 2, 27) .. time .. size
-        .. worker .. '\n' .. result .. (kept and payload or job_in(payload))
+      words[#words + 1] = (kept and 's' or 't') .. time .. size .. result .. before
       packed_ends[#packed_ends + 1] = the_end
       if waiters then notify(waiters, id, 'succeeded', result) end
     else
@@ -56,7 +58,7 @@ for i, ack in ipairs(acks) do
         -- include lib/slots.lua
         vacate(running_prefix, blocked, wake, key, id, task.slot)
       end
-      if task.tail then task.waiters = split_tail(task.tail, 1) end
+      task.waiters = task.waiters or waiters
       local ttl = task.ttl or KEPT_MS
       end_task(key, id, 'succeeded', 'result', result, time, ttl, unique_prefix, task, kept)
     end

@@ -22,14 +22,13 @@ local function owned(key, worker, attempt, done_state, or_cancelled)
   return done and owner == worker and 'done' or 'lost'
 end
 
--- As `owned`, for a packed task. With 'ok' it returns `started_at`, and the `tail`: what follows the
--- owner.
+-- As `owned`, for a packed task. With 'ok' it returns `started_at`, and where the text begins that
+-- the task had while it was pending.
 local function owned_packed(text, worker, attempt, done_state)
-  local last = 27 + #worker
-  local mark = string.byte(text, last + 1)
-  if attempt == '1' and string.byte(text) == 114 and (mark == 10 or mark == 32)  -- r, newline, space
-    and string.sub(text, 28, last) == worker then
-    return 'ok', {started_at = string.sub(text, 15, 27), tail = string.sub(text, last + 1)}
+  local mark = 15 + #worker
+  if attempt == '1' and byte(text) == R and byte(text, mark) == SPACE
+    and sub(text, 15, mark - 1) == worker then
+    return 'ok', {started_at = sub(text, 2, 14), first = mark + 1}
   end
   local fields = fields_in(text)
   local done = attempt == '1' and fields.state == done_state and fields.owner == worker

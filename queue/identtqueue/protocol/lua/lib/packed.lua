@@ -1,71 +1,71 @@
 -- include lib/now.lua
 -- Packed tasks: an ordinary task, which is nothing but a call, waits, runs and succeeds as one text
 -- in the HASH `packed_tasks`. Any other task has a HASH of its own, `task:<id>`. No task has both.
--- The text is one of these (times have 13 digits):
---   p<enqueued at>[ <waiters>]<newline><payload>                                   pending
---   r<enqueued at><started at><owner>[ <waiters>]<newline><payload>                running
---   s<enqueued at><started at><finished at><size of the result: 2 bytes><owner><newline><result>
---     <payload>                                                                    succeeded
---   t<as above><job>                            the same, if its arguments are not kept
--- The job's name is in the payload. A later format takes other letters. LIST `finished` has
--- `<finished at> <id>` of those that have ended, by which they are removed when their time is over.
-local MOST_PACKED = 1024    -- bytes of a payload, and of a result. A look at a task reads both
-local KEPT_MS = 3600000     -- how long a task is kept after its end
+-- What happens to it is put before the text. Times have 13 digits.
+--   p<enqueued at>[ <waiters>]<newline><payload>              it is pending
+--   r<started at><owner> <the text before>                    it runs
+--   s<finished at><size: 2 bytes><result><the text before>    it has succeeded
+--   t<finished at><size: 2 bytes><result><the text before>    the same, but its payload is only the
+--                                                             job's name: arguments are not kept
+-- A later format takes other letters. The LIST `finished` has `<finished at> <id>` of those that
+-- have ended; they are removed by it when their time is over.
+local MOST_PACKED = 1024  -- bytes of a payload, and of a result: a look at a task reads both
+local KEPT_MS = 3600000   -- how long a task is kept after its end
+local sub, byte, find = string.sub, string.byte, string.find  -- read once, since used for each task
+local P, R, S, T, NEWLINE, SPACE = byte('prst\n ', 1, 6)
 
 -- Returns the name under which a task stands in `packed_tasks`: its id without the queue.
-local function short_id(id) return string.sub(id, (string.find(id, ':', 1, true) or 0) + 1) end
+local function short_id(id) return sub(id, (find(id, ':', 1, true) or 0) + 1) end
 
 -- Returns the job's name in a payload, or false if it can't be read: see _Envelope in codec.py.
 local function job_in(payload)
-  local _, _, kind, length = string.byte(payload, 1, 4)
+  local _, _, kind, length = byte(payload, 1, 4)
   if not length then return false end
-  if kind == 217 then return string.sub(payload, 5, 4 + length) end  -- 32 to 255 bytes
-  return kind > 160 and kind < 192 and string.sub(payload, 4, kind - 157)
+  if kind == 217 then return sub(payload, 5, 4 + length) end  -- 32 to 255 bytes
+  return kind > 160 and kind < 192 and sub(payload, 4, kind - 157)
 end
 
--- Splits what follows the times and the owner. Returns the waiters, or false, and the payload.
-local function split_tail(text, first)
-  local cut = string.find(text, '\n', first, true)
-  return cut > first and string.sub(text, first + 1, cut - 1), string.sub(text, cut + 1)
+-- Returns the waiters in the text of a pending task, which begins at `first`, or false; and where
+-- its payload begins.
+local function waiters_in(text, first)
+  if byte(text, first + 14) == NEWLINE then return false, first + 15 end
+  local cut = find(text, '\n', first + 14, true)
+  return sub(text, first + 15, cut - 1), cut + 1
 end
 
 -- Returns the fields of a packed task, named as in a HASH; what it lacks is false.
 local function fields_in(text)
-  local kind, fields = string.sub(text, 1, 1), {enqueued_at = string.sub(text, 2, 14)}
-  if kind == 'p' then
-    fields.state, fields.waiters, fields.payload = 'pending', split_tail(text, 15)
-    fields['function'] = job_in(fields.payload)
-    return fields
+  local kind, first, fields = byte(text), 1, {state = 'pending'}
+  local kept = kind ~= T
+  if kind == S or kind == T then
+    local high, low = byte(text, 15, 16)
+    first = 17 + 256 * high + low
+    fields.state, fields.finished_at = 'succeeded', sub(text, 2, 14)
+    fields.result = sub(text, 17, first - 1)
+  elseif kind == R then fields.state = 'running' end
+  if byte(text, first) == R then
+    fields.attempt, fields.started_at = '1', sub(text, first + 1, first + 13)
+    fields.owner = string.match(text, '^[^ ]+', first + 14)
+    first = first + 15 + #fields.owner
   end
-  fields.started_at, fields.attempt = string.sub(text, 15, 27), '1'
-  if kind == 'r' then
-    fields.state, fields.owner = 'running', string.match(text, '^[^ \n]+', 28)
-    fields.waiters, fields.payload = split_tail(text, 28 + #fields.owner)
-    fields['function'] = job_in(fields.payload)
-    return fields
-  end
-  local high, low = string.byte(text, 41, 42)
-  local cut = string.find(text, '\n', 43, true)
-  local last = cut + 256 * high + low
-  fields.state, fields.finished_at = 'succeeded', string.sub(text, 28, 40)
-  fields.owner, fields.result = string.sub(text, 43, cut - 1), string.sub(text, cut + 1, last)
-  local rest = string.sub(text, last + 1)
-  if kind == 's' then fields['function'], fields.payload = job_in(rest), rest
-  else fields['function'] = rest end
+  local waiters, start = waiters_in(text, first)
+  local payload = sub(text, start)
+  fields.enqueued_at, fields.waiters = sub(text, first + 1, first + 13), waiters
+  fields.payload, fields['function'] = kept and payload, kept and job_in(payload) or payload
   return fields
 end
 
 -- Returns when a packed task is forgotten, in ms; false if it has not ended.
 local function forgotten_at(text)
-  local kind = string.byte(text)
-  return (kind == 115 or kind == 116) and tonumber(string.sub(text, 28, 40)) + KEPT_MS  -- s, t
+  local kind = byte(text)
+  return (kind == S or kind == T) and tonumber(sub(text, 2, 14)) + KEPT_MS
 end
 
 -- Returns the state of a packed task; false if its time is over.
 local function state_in(text, now)
   local over = forgotten_at(text)
   if over then return over > tonumber(now) and 'succeeded' end
-  return string.byte(text) == 112 and 'pending' or 'running'  -- p
+  return byte(text) == R and 'running' or 'pending'
 end
 
 -- Returns the text of a task, or false: it is not packed, or its time is over.
