@@ -85,7 +85,7 @@ def test_the_way_of_a_task(bench: Bench) -> None:
     assert bench.run(leasing.leave(bench.queue, "w")) is True
     assert bench.dump() == {
         "stats": {"enqueued": 1, "claimed": 1, "succeeded": 1, "wait_ms": MS, "run_ms": MS},
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
         "task:a (expires)": {
             "state": "succeeded",
             "payload": "a",

@@ -135,9 +135,7 @@ class Bench:
     def wait_long(self, ids: Iterable[str]) -> None:
         """Pretend that these tasks have been pending for an hour."""
         for task_id in ids:
-            self.raw.hset(
-                packing.unpack(self.raw, task_id), "pending_since", self.now_ms() - 3_600_000
-            )
+            self.raw.hset(self.unpack(task_id), "pending_since", self.now_ms() - 3_600_000)
 
     def lapse(self, worker: str) -> None:
         """Pretend that the worker's lease ran out long ago."""
@@ -146,12 +144,12 @@ class Bench:
 
     def expire(self, name: str) -> None:
         """Pretend that the task's `expires_seconds` ran out long ago."""
-        assert self.raw.hset(self.keys.task(self.id(name)), "expires_at", 1) == 0
+        assert self.raw.hset(self.unpack(self.id(name)), "expires_at", 1) == 0
         self.raw.zadd(self.keys.expiring, {self.id(name): 1}, xx=True)
 
-    def change(self, name: str, **fields: Any) -> None:
-        """Write into a task by hand. It is unpacked for that."""
-        self.raw.hset(packing.unpack(self.raw, self.id(name)), mapping=fields)
+    def unpack(self, task_id: str) -> str:
+        """Give a task a HASH, if it is packed; return its key, for changes by hand."""
+        return packing.unpack(self.raw, task_id)
 
     # --- looking ---
 

@@ -483,7 +483,7 @@ class QueueMachine(RuleBasedStateMachine):
         shelf = self.pick(sorted(self.model.shelves), which)
         if long_ago:
             for task_id in self.model.shelves[shelf]:
-                self.bench.raw.hset(self.bench.keys.task(task_id), "declined_since", 1)
+                self.bench.raw.hset(self.bench.unpack(task_id), "declined_since", 1)
                 self.model.tasks[task_id].declined_long = True
             self.seen = self.bench.snapshot()
         version = self.model.version
@@ -854,7 +854,7 @@ class QueueMachine(RuleBasedStateMachine):
         task = self.model.tasks.get(self.id(name))
         if task is None or task.state is None or not task.state.ended:
             return
-        self.bench.raw.delete(self.bench.keys.task(self.id(name)))
+        self.bench.raw.delete(self.bench.unpack(self.id(name)))
         if task.state is State.FAILED:
             self.bench.raw.zadd(self.bench.keys.dead, {self.id(name): 1})
         self.model.forget(self.id(name))

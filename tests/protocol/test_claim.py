@@ -38,10 +38,10 @@ def test_everything_that_a_claim_writes(bench: Bench) -> None:
         "workers": {"w": TIME},
         "info": {"w": {"host": "w"}},
         "stats": {"enqueued": 3, "claimed": 2, "wait_ms": MS},
-        "meta": {"protocol": "1"},
-        "task:a": running | {"payload": "a", "owner": "w", "attempt": 1},
-        "task:b": running | {"payload": "b", "owner": "w", "attempt": 1},
-        "task:c": {"state": "pending", "payload": "c", "function": "job", "enqueued_at": TIME},
+        "meta": {"protocol": "2"},
+        "task:a (packed)": running | {"payload": "a", "owner": "w", "attempt": 1},
+        "task:b (packed)": running | {"payload": "b", "owner": "w", "attempt": 1},
+        "task:c (packed)": {"state": "pending", "payload": "c", "function": "job", "enqueued_at": TIME},
     }
 
 
@@ -60,7 +60,7 @@ def test_a_claim_of_big_payloads_stops_at_a_megabyte(bench: Bench, held: bool) -
     bench.register("w")
     bench.enqueue(*names)
     for name in names:
-        bench.raw.hset(bench.keys.task(bench.id(name)), "payload", b"x" * 400_000)
+        bench.raw.hset(bench.unpack(bench.id(name)), "payload", b"x" * 400_000)
     if held:
         limits = {"job": JobLimits(max_running=1)}
         bench.run(leasing.register(bench.queue, "w", 60_000, {}, limits))
@@ -81,7 +81,7 @@ def test_a_claim_of_big_payloads_stops_at_a_megabyte(bench: Bench, held: bool) -
 def test_a_payload_of_more_than_a_megabyte_is_claimed_alone(bench: Bench) -> None:
     bench.register("w")
     bench.enqueue("a", "b")
-    bench.raw.hset(bench.keys.task(bench.id("a")), "payload", b"x" * 2_000_000)
+    bench.raw.hset(bench.unpack(bench.id("a")), "payload", b"x" * 2_000_000)
     assert bench.names(a.task_id for a in bench.claim("w", 9)) == ["a"]
     assert bench.pending() == ["b"]
 
@@ -135,7 +135,7 @@ def test_every_claim_of_a_task_has_a_higher_number(bench: Bench) -> None:
 
 def test_the_wait_after_a_release_counts_from_the_release(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
-    bench.raw.hset(bench.keys.task(attempt.task_id), "enqueued_at", 1)
+    bench.raw.hset(bench.unpack(attempt.task_id), "enqueued_at", 1)
     bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
     (again,) = bench.claim("w")
     assert again.enqueued_at_ms == 1
@@ -233,7 +233,7 @@ def test_a_cancelled_task_that_an_older_version_has_put_back_does_not_run_again(
 ) -> None:
     (attempt,) = bench.running("w", "a")
     bench.run(reporting.release(bench.queue, "w", [(attempt.task_id, attempt.number)]))
-    bench.raw.hset(bench.keys.task(attempt.task_id), "cancel", 1)
+    bench.raw.hset(bench.unpack(attempt.task_id), "cancel", 1)
     assert bench.claim("w") == []
     assert bench.field("a", "state") == "cancelled"
 
@@ -241,7 +241,7 @@ def test_a_cancelled_task_that_an_older_version_has_put_back_does_not_run_again(
 def test_an_id_whose_hash_was_removed_by_hand_is_passed_over(bench: Bench) -> None:
     bench.register("w")
     bench.enqueue("gone", "a")
-    bench.raw.delete(bench.keys.task(bench.id("gone")))
+    bench.raw.delete(bench.unpack(bench.id("gone")))
     assert [attempt.task_id for attempt in bench.claim("w", 1)] == [bench.id("a")]
 
 
@@ -275,7 +275,7 @@ def test_everything_that_a_promotion_writes(bench: Bench) -> None:
         "pending": ["a"],
         "wake": ["1"],
         "stats": {"enqueued": 1},
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
         "task:a": {
             "state": "pending",
             "payload": "a",

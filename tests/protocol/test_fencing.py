@@ -45,7 +45,7 @@ def test_it_grows_although_the_clock_steps_back(bench: Bench) -> None:
     """Redis' clock steps back, so that the last start lies in the future."""
     (first, other) = bench.running("w", "a", "b")
     future = bench.now_ms() + AHEAD_MS
-    bench.raw.hset(bench.keys.task(first.task_id), "started_at", future)
+    bench.raw.hset(bench.unpack(first.task_id), "started_at", future)
     tokens = []
     for number in (1, 2):
         pairs = [(first.task_id, number), (other.task_id, number)]

@@ -84,7 +84,7 @@ def test_everything_that_a_claim_at_its_limits_writes(bench: Bench) -> None:
         "workers": {"w": TIME},
         "info": {"w": {"host": "w"}},
         "stats": {"enqueued": 4, "claimed": 2, "wait_ms": MS},
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
         "task:a": running | {"payload": "a", "function": "one", "slot": "one"},
         "task:b": held | {"payload": "b", "function": "one", "held": "one"},
         "task:c": running | {"payload": "c", "function": "hourly"},
@@ -314,7 +314,7 @@ def test_an_id_whose_hash_was_removed_by_hand_holds_up_nobody(bench: Bench) -> N
     bench.register("w", one=ONE)
     enqueue(bench, "one", "a", "b", "c")
     claim(bench)
-    bench.raw.delete(bench.keys.task(bench.id("b")))
+    bench.raw.delete(bench.unpack(bench.id("b")))
     bench.redis.run(reporting.finish(bench.queue, "w", [(bench.id("a"), 1, b"\xc0")]))
     assert claim(bench) == ["c"]
 
@@ -378,7 +378,7 @@ def test_limits_removed_by_hand_hold_nobody_for_ever(bench: Bench) -> None:
 
 def recovered_by_an_older_version(bench: Bench, name: str, *, buried: bool = False) -> None:
     """Recover a task as an older version does: it takes a slot, but is not running."""
-    task = bench.keys.task(bench.id(name))
+    task = bench.unpack(bench.id(name))
     bench.raw.lrem(bench.keys.inflight("w"), 1, bench.id(name))
     bench.raw.hdel(task, "owner")
     if buried:
@@ -408,7 +408,7 @@ def test_a_task_that_an_older_version_buried_is_struck_off(bench: Bench) -> None
     recovered_by_an_older_version(bench, "a", buried=True)
     bench.redis.run(scheduling.promote(bench.queue))
     assert bench.token()
-    bench.raw.hdel(bench.keys.task(bench.id("a")), "slot")  # for the invariants, as the next
+    bench.raw.hdel(bench.unpack(bench.id("a")), "slot")  # for the invariants, as the next
     died_ms = bench.field("a", "finished_at")
     bench.raw.rpush(bench.keys.ended, f"{died_ms} {bench.id('a')}")
     assert claim(bench) == ["b"]
@@ -418,7 +418,7 @@ def test_a_held_task_that_an_older_client_cancelled_is_passed_over(bench: Bench)
     bench.register("w", one=ONE)
     enqueue(bench, "one", "a", "b", "c")
     claim(bench)
-    key = bench.keys.task(bench.id("b"))
+    key = bench.unpack(bench.id("b"))
     bench.raw.hset(key, mapping={"state": "cancelled", "error": FAILURE, "finished_at": 1})
     bench.raw.hdel(key, "payload")
     bench.raw.pexpire(key, LATER_MS)

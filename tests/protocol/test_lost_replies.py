@@ -109,7 +109,7 @@ def test_an_enqueue_that_is_sent_again_created_its_task_and_runs_it_once(
         bench.register("w")
         (attempt,) = bench.claim("w")
         bench.run(reporting.finish(bench.queue, "w", [(attempt.task_id, 1, b"\xc0")]))
-        bench.raw.delete(bench.keys.task(attempt.task_id))  # its time to live is over
+        bench.raw.delete(bench.unpack(attempt.task_id))  # its time to live is over
     assert bench.refuses(call) == [receipt]
 
 

@@ -38,7 +38,7 @@ def test_everything_that_progress_writes(bench: Bench) -> None:
         assert bench.run(said(bench, "w", 1, {"page": 3})) is Ack.OK
         message = listener.get_message(timeout=30)
     assert replies.parse_progress(message["data"]) == Progress(1, 1, {"page": 3})
-    assert bench.raw.hdel(bench.keys.task(bench.id("a")), "progress") == 1
+    assert bench.raw.hdel(bench.unpack(bench.id("a")), "progress") == 1
     assert bench.snapshot() == before, "nothing else"
 
 

@@ -34,7 +34,7 @@ def test_everything_that_a_recovery_writes(bench: Bench) -> None:
         "pending": ["a", "b"],
         "wake": ["1"],
         "stats": {"enqueued": 2, "claimed": 2, "wait_ms": MS, "recovered": 2},
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
         "task:a": back | {"payload": "a"},
         "task:b": back | {"payload": "b"},
     }
@@ -89,7 +89,7 @@ def test_a_worker_that_nobody_knows_is_not_recovered(bench: Bench) -> None:
 def test_a_lost_worker_without_tasks_is_only_forgotten(bench: Bench) -> None:
     bench.register("w")
     assert bench.recover("w") == Recovery(lost=True)
-    assert bench.dump() == {"meta": {"protocol": "1"}}
+    assert bench.dump() == {"meta": {"protocol": "2"}}
 
 
 def test_a_recovered_worker_may_not_go_on(bench: Bench) -> None:
@@ -128,7 +128,7 @@ def test_a_task_that_kills_its_workers_becomes_a_dead_letter(bench: Bench) -> No
         "dead": {"poison": TIME},
         "ended": ["poison"],
         "stats": {"enqueued": 1, "claimed": 3, "wait_ms": MS, "recovered": 2, "failed": 1},
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
         "task:poison (expires)": {
             "state": "failed",
             "payload": "poison",

@@ -55,7 +55,7 @@ STARTED = {
     "attempt": 1,
 }
 ENDED = STARTED | {"finished_at": TIME}
-WORKER = {"workers": {"w": TIME}, "info": {"w": {"host": "w"}}, "meta": {"protocol": "1"}}
+WORKER = {"workers": {"w": TIME}, "info": {"w": {"host": "w"}}, "meta": {"protocol": "2"}}
 CLAIMED = {"enqueued": 1, "claimed": 1, "wait_ms": MS}
 
 
@@ -273,13 +273,13 @@ def test_a_result_is_kept_for_its_ttl(
 ) -> None:
     (attempt,) = bench.running("w", "a", **options)
     end(bench, attempt, how)
-    assert ttl_ms - 300_000 < bench.raw.pttl(bench.keys.task(attempt.task_id)) <= ttl_ms
+    assert ttl_ms - 300_000 < bench.raw.pttl(bench.unpack(attempt.task_id)) <= ttl_ms
 
 
 def test_a_dead_letter_is_kept_for_a_week(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a", ttl=1_000)
     end(bench, attempt, "bury")
-    assert 6 * DAY_MS < bench.raw.pttl(bench.keys.task(attempt.task_id)) <= 7 * DAY_MS
+    assert 6 * DAY_MS < bench.raw.pttl(bench.unpack(attempt.task_id)) <= 7 * DAY_MS
 
 
 def test_dead_letters_that_have_expired_are_forgotten(bench: Bench) -> None:
@@ -287,7 +287,7 @@ def test_dead_letters_that_have_expired_are_forgotten(bench: Bench) -> None:
     old, new = bench.running("w", "old", "new")
     end(bench, old, "bury")
     end(bench, new, "bury")
-    bench.raw.delete(bench.keys.task(old.task_id))  # the week is over
+    bench.raw.delete(bench.unpack(old.task_id))  # the week is over
     bench.raw.zadd(bench.keys.dead, {old.task_id: bench.now_ms() - 7 * DAY_MS})
     bench.run(scheduling.promote(bench.queue))
     assert bench.dump()["dead"] == {"new": TIME}

@@ -46,7 +46,7 @@ def test_everything_that_a_cancel_writes(bench: Bench, options: dict[str, int]) 
     assert bench.dump() == {
         "wake": ["1"],
         "stats": {"enqueued": 1, "cancelled": 1},
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
         "ended": ["a"],
         "task:a (expires)": {
             "state": "cancelled",
@@ -238,7 +238,7 @@ def test_everything_that_a_replay_writes(bench: Bench) -> None:
             "wait_ms": MS,
             "run_ms": MS,
         },
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
         "ended": ["a"],
         "task:a": {
             "state": "pending",
@@ -275,7 +275,7 @@ def test_a_replayed_task_takes_its_unique_key_back(bench: Bench) -> None:
 
 def test_a_replayed_task_of_an_older_client_has_its_unique_key_for_a_day(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a", unique="key", unique_ttl=LATER_MS)
-    bench.raw.hdel(bench.keys.task(attempt.task_id), "unique_ttl")
+    bench.raw.hdel(bench.unpack(attempt.task_id), "unique_ttl")
     bench.run(reporting.bury(bench.queue, "w", attempt.task_id, attempt.number, FAILURE))
     assert bench.run(acting.replay(bench.queue, [attempt.task_id])) == [Replayed.OK]
     assert LATER_MS < bench.raw.pttl(bench.keys.unique_prefix + "key") <= 24 * LATER_MS
@@ -337,7 +337,7 @@ def test_the_depth_of_a_queue(bench: Bench) -> None:
     bench.enqueue("a", "b", "c")
     bench.enqueue("later", delay=LATER_MS)
     bench.run(acting.pause(bench.queue, stop=True))
-    bench.raw.hset(bench.keys.task(bench.id("a")), "enqueued_at", bench.now_ms() - LATER_MS)
+    bench.raw.hset(bench.unpack(bench.id("a")), "enqueued_at", bench.now_ms() - LATER_MS)
 
     depth = bench.refuses(inspecting.depth(bench.queue))
 

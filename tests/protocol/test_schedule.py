@@ -90,7 +90,7 @@ def test_a_cancelled_firing_stays_cancelled(bench: Bench) -> None:
     assert bench.run(one_task.cancel(bench.id("a"))) is Cancelled.OK
     plan(bench, "v1", "a")
     assert state(bench, "a") == "cancelled"
-    bench.raw.delete(bench.keys.task(bench.id("a")))
+    bench.raw.delete(bench.unpack(bench.id("a")))
     plan(bench, "v1", "a")
     plan(bench, "v2", "a")
     assert scheduled(bench) == set()

@@ -44,7 +44,7 @@ def declined(bench: Bench, *names: str, worker: str = "old") -> None:
 def lapse(bench: Bench, *names: str) -> None:
     """They were declined long ago."""
     for name in names:
-        assert bench.raw.hset(bench.keys.task(bench.id(name)), "declined_since", 1) == 0
+        assert bench.raw.hset(bench.unpack(bench.id(name)), "declined_since", 1) == 0
 
 
 def test_everything_that_a_decline_writes(bench: Bench) -> None:
@@ -74,7 +74,7 @@ def test_everything_that_a_decline_writes(bench: Bench) -> None:
         "workers": {"old": TIME},
         "info": {"old": {"host": "old"}},
         "stats": {"enqueued": 1, "claimed": 1, "wait_ms": MS, "declined": 1},
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
     }, "nobody is rung: it may be one that declines it"
 
 

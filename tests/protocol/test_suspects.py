@@ -164,7 +164,7 @@ def test_how_long_one_holds_back_grows_with_the_wait(bench: Bench) -> None:
     holds = []
     for waited_ms in (4_000, 60_000):
         since = bench.now_ms() - waited_ms
-        bench.raw.hset(bench.keys.task(bench.id("a")), "pending_since", since)
+        bench.raw.hset(bench.unpack(bench.id("a")), "pending_since", since)
         holds.append(bench.run(claiming.claim(bench.queue, "w", 1)).hold_ms)
         bench.raw.delete(bench.keys.isolating)
     assert holds[0] == 5_000

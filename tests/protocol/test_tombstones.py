@@ -31,7 +31,7 @@ def claim(bench: Bench, limit: int = 10, worker: str = "w") -> list[str]:
 def forget(bench: Bench, *names: str) -> None:
     """Let the time to live of their results end."""
     for name in names:
-        assert bench.raw.delete(bench.keys.task(bench.id(name))) == 1
+        assert bench.raw.delete(bench.unpack(bench.id(name))) == 1
 
 
 def depth(bench: Bench) -> int:

@@ -31,7 +31,7 @@ def test_everything_that_a_registration_writes(bench: Bench) -> None:
     assert bench.dump() == {
         "workers": {"w": TIME},
         "info": {"w": {"host": "h", "boot": None}},
-        "meta": {"protocol": "1"},
+        "meta": {"protocol": "2"},
     }
 
 
@@ -65,7 +65,7 @@ def test_a_worker_leaves_no_trace(bench: Bench) -> None:
     bench.register("w")
     bench.run(acting.drain(bench.queue, ["w"], stop=True))
     assert bench.run(leasing.leave(bench.queue, "w")) is True
-    assert bench.dump() == {"meta": {"protocol": "1"}}
+    assert bench.dump() == {"meta": {"protocol": "2"}}
     assert bench.refuses(leasing.leave(bench.queue, "w")) is True
 
 

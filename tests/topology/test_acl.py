@@ -180,7 +180,7 @@ def work(user: Account, bench: Bench) -> None:
     assert bench.recover("limited").lost
     assert run(claiming.claim(q, "me", 50)).attempts
     leave_a_dead_id(bench)
-    bench.raw.delete(bench.keys.task(bench.id("dead-id")))
+    bench.raw.delete(bench.unpack(bench.id("dead-id")))
     bench.enqueue("dead-id")
     assert run(claiming.claim(q, "me", 1)).attempts
     run(claiming.claim(q, "me", 50))
@@ -200,7 +200,7 @@ def hold_back(user: Account, bench: Bench) -> None:
     suspects = bench.raw.lrange(bench.keys.suspects, 0, -1)
     assert suspects
     for task_id in suspects:
-        bench.raw.hset(bench.keys.task(task_id.decode()), "pending_since", 1)
+        bench.raw.hset(bench.unpack(task_id.decode()), "pending_since", 1)
     for _ in range(2):
         user.run(claiming.claim(bench.queue, "me", 10))
 
@@ -224,7 +224,7 @@ def suspected(bench: Bench, name: str) -> None:
     bench.register("limited-too", **LIMITS)
     bench.claim("limited-too", 50)
     bench.recover("limited-too")
-    assert bench.raw.hmget(bench.keys.task(bench.id(name)), "suspect", "slot") == [b"1", b"both"]
+    assert bench.raw.hmget(bench.unpack(bench.id(name)), "suspect", "slot") == [b"1", b"both"]
 
 
 def leave_a_dead_id(bench: Bench) -> None:
@@ -293,7 +293,7 @@ def operate(user: Account, bench: Bench) -> None:
             break
         worker = f"alone-{number}"
         user.run(recovering.recover(bench.queue, worker, waive_lease=True, max_deliveries=1))
-    assert bench.raw.hget(bench.keys.task(bench.id("dead-too")), "state") == b"failed"
+    assert bench.raw.hget(bench.unpack(bench.id("dead-too")), "state") == b"failed"
 
 
 def move_and_revoke(user: Account, bench: Bench) -> None:
@@ -312,7 +312,7 @@ def move_and_revoke(user: Account, bench: Bench) -> None:
     bench.enqueue("culprit")
     bench.raw.rpop(bench.keys.pending)
     bench.raw.rpush(bench.keys.suspects, bench.id("culprit"))
-    bench.raw.hset(bench.keys.task(bench.id("culprit")), "suspect", 1)
+    bench.raw.hset(bench.unpack(bench.id("culprit")), "suspect", 1)
     run(acting.revoke(q, [bench.id("culprit")], why, asks=False, note=note))
 
 

@@ -5,14 +5,13 @@
 --       7 running_prefix
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
--- include lib/owned.lua
+-- include lib/own.lua
 -- include lib/slots.lua
 -- include lib/end_cancelled.lua
--- include lib/unpack_task.lua
 local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta,
   task_prefix = task_prefix, packed_tasks = packed_tasks}
-local key = unpack_task(at, id)
-local ack, task = owned(key, worker, attempt, 'cancelled')
+local key = task_prefix .. id
+local ack, task = own(at, id, worker, attempt, 'cancelled')
 if ack ~= 'ok' then return ack end
 redis.call('LREM', inflight, 1, id)
 if task.slot then vacate(running_prefix, blocked, wake, key, id, task.slot) end

@@ -9,15 +9,14 @@
 --       11 cancelled_error
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
--- include lib/owned.lua
+-- include lib/own.lua
 -- include lib/slots.lua
 -- include lib/end_cancelled.lua
 -- include lib/history.lua
--- include lib/unpack_task.lua
 local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta,
   task_prefix = task_prefix, packed_tasks = packed_tasks}
-local key = unpack_task(at, id)
-local ack, task = owned(key, worker, attempt, 'pending', true)
+local key = task_prefix .. id
+local ack, task = own(at, id, worker, attempt, 'pending', true)
 if ack ~= 'ok' then return ack end
 local now = now_ms()
 redis.call('LREM', inflight, 1, id)

@@ -8,21 +8,20 @@
 -- Returns per attempt, in order: "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
 -- include lib/pending.lua
--- include lib/owned.lua
+-- include lib/own.lua
 -- include lib/slots.lua
 -- include lib/put_back.lua
 -- include lib/tombstones.lua
 -- include lib/end_cancelled.lua
 -- include lib/history.lua
--- include lib/unpack_task.lua
 local now, before = now_ms(), living(pending, tombstones, task_prefix)
 local acks, released, pod = {}, 0, pod_of(info, worker)
 local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta,
   task_prefix = task_prefix, packed_tasks = packed_tasks}
 for i = #ARGV - 1, LIST_START, -2 do
   local id, attempt = ARGV[i], ARGV[i + 1]
-  local key = unpack_task(at, id)
-  local ack, task = owned(key, worker, attempt, 'pending', true)
+  local key = task_prefix .. id
+  local ack, task = own(at, id, worker, attempt, 'pending', true)
   if ack == 'ok' then
     redis.call('LREM', inflight, 1, id)
     local job, suspect, cancel = unpack(

@@ -7,15 +7,14 @@
 -- Returns "ok" | "done" (a repeat) | "lost" | "missing"
 -- include lib/now.lua
 -- include lib/pending.lua
--- include lib/owned.lua
+-- include lib/own.lua
 -- include lib/slots.lua
 -- include lib/end_cancelled.lua
 -- include lib/history.lua
--- include lib/unpack_task.lua
 local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta,
   task_prefix = task_prefix, packed_tasks = packed_tasks}
-local key = unpack_task(at, id)
-local ack, task = owned(key, worker, attempt, 'scheduled', true)
+local key = task_prefix .. id
+local ack, task = own(at, id, worker, attempt, 'scheduled', true)
 if ack == 'lost' and redis.call('HGET', key, 'retried') == attempt then
   return 'done'  -- the task has been promoted since, and perhaps claimed
 end
