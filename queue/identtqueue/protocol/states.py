@@ -222,6 +222,7 @@ SERVICES: Final = (
         "limits", "lists the limits of jobs and how far they are used; writes nothing", "admin"
     ),
     Service("children", "notes which tasks a running task has enqueued", "client"),
+    Service("fields", "reads fields of a task; writes nothing", "client, worker, admin"),
     Service("record", "reads all that is kept of a task; writes nothing", "admin"),
     Service(
         "page", "reads the tasks of one container that match a filter; writes nothing", "admin"

@@ -61,6 +61,7 @@ def depth(queue: str, within_ms: int = 0) -> Call[QueueDepth]:
             k.shelves,
             k.served,
             k.paused_jobs,
+            k.packed_tasks,
         ),
         (
             k.task_prefix,

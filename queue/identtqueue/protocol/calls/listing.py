@@ -223,7 +223,7 @@ def page(
     scan = _scan(k, part, conditions, stop, most_scanned, newest_first=newest_first)
     return Call(
         "page",
-        (k.tombstones, k.jobs),
+        (k.tombstones, k.jobs, k.packed_tasks),
         (*scan, most),
         lambda reply: _parse_slice(place, reply),
     )
@@ -249,7 +249,7 @@ def tally(
     k = queue_keys(queue)
     return Call(
         "tally",
-        (k.tombstones, k.jobs),
+        (k.tombstones, k.jobs, k.packed_tasks),
         _scan(k, part, conditions, stop, min(most_scanned, MOST_PER_TALLY), newest_first=True),
         _parse_tally,
     )

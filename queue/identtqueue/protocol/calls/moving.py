@@ -26,20 +26,19 @@ _RECEIVED: Final = (
 
 
 def payload_size(task_id: str) -> Call[int]:
-    """Read the size of a task's envelope in bytes; 0: it has none."""
+    """Read the size of a task's envelope in bytes; 0: it has none, or is packed and so is small."""
     key = queue_keys(queue_of(task_id)).task(task_id)
     return Call("HSTRLEN", (key,), ("payload",), int, is_script=False)
 
 
 def movable(task_id: str) -> Call[Movable | None]:
     """Read what is moved of a task; None: it runs, has ended without failing, or is unknown."""
-    key = queue_keys(queue_of(task_id)).task(task_id)
+    k = queue_keys(queue_of(task_id))
     return Call(
-        "HMGET",
-        (key,),
-        ("state", "started_at", "expires_at", *_MOVED),
+        "fields",
+        (k.task(task_id), k.packed_tasks),
+        (task_id, "state", "started_at", "expires_at", *_MOVED),
         lambda reply: _parse_movable(task_id, reply),
-        is_script=False,
     )
 
 

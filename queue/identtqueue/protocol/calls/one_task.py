@@ -99,29 +99,35 @@ def cancel(task_id: str) -> Call[Cancelled]:
 
 def task_info(task_id: str) -> Call[TaskInfo | None]:
     """Read all that is known of a task; None if there is no such task."""
+    k = queue_keys(queue_of(task_id))
     return Call(
-        "HMGET",
-        (queue_keys(queue_of(task_id)).task(task_id),),
-        replies.INFO_FIELDS,
+        "fields",
+        (k.task(task_id), k.packed_tasks),
+        (task_id, *replies.INFO_FIELDS),
         lambda reply: replies.parse_task_info(task_id, reply),
-        is_script=False,
     )
 
 
 def task_payload(task_id: str) -> Call[bytes | None]:
     """Read the envelope of a task; None once the task has succeeded or was cancelled."""
-    key = queue_keys(queue_of(task_id)).task(task_id)
-    return Call("HMGET", (key,), ("payload",), _parse_first, is_script=False)
+    k = queue_keys(queue_of(task_id))
+    return Call("fields", (k.task(task_id), k.packed_tasks), (task_id, "payload"), _parse_first)
 
 
 def cancel_asked(task_id: str) -> Call[int | None]:
-    """Read the number of the attempt that a worker was asked to cancel; None: it was not asked."""
+    """Read the number of the attempt that a worker was asked to cancel; None: it was not asked.
+
+    A task whose worker was asked is not packed.
+    """
     key = queue_keys(queue_of(task_id)).task(task_id)
     return Call("HMGET", (key,), ("cancel", "attempt"), _parse_cancel_asked, is_script=False)
 
 
 def last_progress(task_id: str) -> Call[Progress | None]:
-    """Read the latest progress of a task's last attempt; None if it has reported nothing."""
+    """Read the latest progress of a task's last attempt; None if it has reported nothing.
+
+    A task that has reported progress is not packed.
+    """
     key = queue_keys(queue_of(task_id)).task(task_id)
     return Call("HMGET", (key,), ("attempt", "progress"), _parse_last_progress, is_script=False)
 

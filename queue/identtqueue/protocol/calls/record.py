@@ -107,7 +107,7 @@ def record(task_id: str, most_bytes: int = MOST_SHOWN_BYTES) -> Call[KeptTask | 
     k = queue_keys(queue_of(task_id))
     return Call(
         "record",
-        (k.task(task_id), k.info, k.scheduled, k.jobs),
+        (k.task(task_id), k.info, k.scheduled, k.jobs, k.packed_tasks),
         (task_id, most_bytes, *replies.INFO_FIELDS, *_MORE_FIELDS),
         lambda reply: _parse(task_id, reply),
     )

@@ -1,6 +1,7 @@
 -- depth: counts the tasks of a queue by state; writes nothing
 -- KEYS  1 pending  2 workers  3 scheduled  4 dead  5 stats  6 paused  7 limits  8 blocked  9 rates
 --       10 tombstones  11 suspects  12 expiring  13 shelves  14 served  15 paused_jobs
+--       16 packed_tasks
 -- ARGV  1 task_prefix  2 inflight_prefix  3 within_ms: how far to look ahead  4 held_prefix
 --       5 running_prefix  6 shelf_prefix
 -- Returns {pending, in flight, scheduled, dead, ms that the oldest task that may start has waited
@@ -16,7 +17,11 @@
 -- include lib/first_ids.lua
 -- include lib/count_expired.lua
 -- include lib/each_shelf.lua
+-- include lib/readers.lua
+-- include lib/fields_of.lua
 local now, in_flight = now_ms(), 0
+local at = {limits = limits, rates = rates, paused_jobs = paused_jobs,
+  running_prefix = running_prefix, task_prefix = task_prefix, packed_tasks = packed_tasks}
 local registered = redis.call('ZRANGE', workers, 0, -1)
 for _, worker in ipairs(registered) do
   in_flight = in_flight + redis.call('LLEN', inflight_prefix .. worker)
@@ -25,8 +30,7 @@ end
 local function waited(list, dead_ids)
   local head = first_ids(list, dead_ids, 1)[1] or first_ids(list, dead_ids, 1000)[1]
   if not head then return living(list, dead_ids, task_prefix) > 0 and 0 or -1 end
-  local since, enqueued_at = unpack(
-    redis.call('HMGET', task_prefix .. head, 'pending_since', 'enqueued_at'))
+  local since, enqueued_at = unpack(fields_of(at, head, 'pending_since', 'enqueued_at'))
   return math.max(0, now - tonumber(since or enqueued_at or now))
 end
 
@@ -34,8 +38,6 @@ local expired, expired_held = count_expired(expiring, task_prefix, now)
 local length = math.max(0, living(pending, tombstones, task_prefix) - expired)
 local oldest, queued, startable = waited(pending, tombstones), length, length
 
-local at = {limits = limits, rates = rates, paused_jobs = paused_jobs,
-  running_prefix = running_prefix}
 if redis.call('EXISTS', limits, blocked, paused_jobs) > 0 then
   local free = {}
   local function free_for(job)
@@ -53,8 +55,9 @@ if redis.call('EXISTS', limits, blocked, paused_jobs) > 0 then
   end
   -- Tasks that no claim has looked at yet: the shares of the first 200 are taken for all.
   local sample, found, shares = first_ids(pending, tombstones, 200), {}, 0
-  for _, id in ipairs(sample) do
-    local job = redis.call('HGET', task_prefix .. id, 'function') or ''
+  local texts = texts_of(packed_tasks, sample)
+  for i, id in ipairs(sample) do
+    local job = reader_of(task_prefix .. id, texts[i])('function') or ''
     found[job] = (found[job] or 0) + 1
   end
   for job, number in pairs(found) do

@@ -1,6 +1,6 @@
 -- tally: counts the tasks of one container that match a filter, by job and type of failure, a
 -- bounded number of entries at a time; writes nothing
--- KEYS  1 tombstones  2 jobs
+-- KEYS  1 tombstones  2 jobs  3 packed_tasks
 -- ARGV  1 task_prefix  2 base: prefix of the queue's keys  3 part: see page
 --       4 newest: see page  5 position: see page  6 anchor: see page  7 packed_filter: see page
 --       8 most_scanned: entries to look at
@@ -12,11 +12,12 @@
 -- include lib/failure.lua
 local now, rows, by_kind = now_ms(), {}, {}
 local at = {base = base, part = part, now = now, newest = newest == '1', anchor = anchor,
-  filter = packed_filter, task_prefix = task_prefix, jobs = jobs, hiding = {}}
+  filter = packed_filter, task_prefix = task_prefix, packed_tasks = packed_tasks, jobs = jobs,
+  hiding = {}}
 local looked, all, stop, last, more = scan(at, position, tombstones, tonumber(most_scanned),
-  function(key, id, time)
-    local job, packed = unpack(redis.call('HMGET', key, 'function', 'error'))
-    local since, kind, line = since_when(at, key, time), '', ''
+  function(read, id, time)
+    local job, packed = read('function', 'error')
+    local since, kind, line = since_when(at, read, time), '', ''
     if packed then kind, line = failure_of(packed) end
     local name = kind .. '\n' .. (job or '')
     local group = by_kind[name]

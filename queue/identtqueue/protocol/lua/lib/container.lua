@@ -1,6 +1,8 @@
+-- include lib/fields_of.lua
 -- A container of tasks: a list, or a sorted set. It is read from either end, part by part, while
 -- others change it. `at` says what is read: `key`, `kind`, `newest` (from its end), the `anchor`.
 local SORTED = {scheduled = true, dead = true}
+local PACKED = {pending = true, inflight = true}  -- some of these tasks may be packed
 local FOLLOWS = {ended = true, inflight = true}  -- tasks come here after they were claimed
 
 local MOST_CLAIMED = 100000  -- between two pages
@@ -23,7 +25,7 @@ end
 local function resume_list(at, index, length)
   local step = at.newest and 1 or -1  -- from the next entry to the anchor
   if redis.call('LINDEX', at.key, index + step) == at.anchor then return index end
-  local state = FOLLOWS[at.kind] or redis.call('HGET', at.task_prefix .. at.anchor, 'state')
+  local state = FOLLOWS[at.kind] or unpack(fields_of(at, at.anchor, 'state'))
   local claimed = state == 'running' or state == 'succeeded'
   local found = not claimed and find_near(at, index, at.anchor)
   if found then return found - step end

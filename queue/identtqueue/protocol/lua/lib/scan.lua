@@ -1,8 +1,9 @@
 -- include lib/container.lua
 -- include lib/matches.lua
+-- include lib/readers.lua
 -- Looks at the entries of a container, from where the last call has ended, and calls `visit` with
--- the key, id and time of each task that matches, until that returns false. `at` says what is read:
--- `base`, `part`, `newest` and `anchor`, the packed `filter`.
+-- a reader, the id and the time of each task that matches, until that returns false. `at` says what
+-- is read: `base`, `part`, `newest` and `anchor`, the packed `filter`.
 -- Returns the number of entries looked at, the number of all, position and anchor for the next
 -- call, and 1 if there are more, else 0.
 local function scan(at, position, tombstones, most_scanned, visit)
@@ -11,11 +12,13 @@ local function scan(at, position, tombstones, most_scanned, visit)
   local index, low, high, all = open_container(at, position, tombstones)
   local step, left = at.newest and -1 or 1, at.newest and index - low + 1 or high - index
   local entries = read_entries(at, index, math.max(0, math.min(left, most_scanned)))
-  local seen, looked = {}, 0
-  for _, entry in ipairs(entries) do
-    local id, key = entry.id, at.task_prefix .. entry.id
-    if not seen[id] and matches(at, key, id, entry.time) then
-      if not visit(key, id, entry.time) then break end
+  local seen, looked, ids = {}, 0, {}
+  for i, entry in ipairs(PACKED[at.kind] and entries or {}) do ids[i] = entry.id end
+  local texts = texts_of(at.packed_tasks, ids)
+  for i, entry in ipairs(entries) do
+    local id, read = entry.id, reader_of(at.task_prefix .. entry.id, texts[i])
+    if not seen[id] and matches(at, read, id, entry.time) then
+      if not visit(read, id, entry.time) then break end
       seen[id] = true
     end
     looked = looked + 1
