@@ -14,19 +14,22 @@ from identtqueue.task import Failure, Task
 _FILL: Final = """
 local kind, first, last = ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
 for i = first, last do
-  local id = ARGV[2] .. kind .. i
-  local job = i % 3 == 0 and 'other' or 'job'
-  redis.call('HSET', ARGV[1] .. id, 'payload', ARGV[6], 'function', job, 'enqueued_at', i)
-  if kind == 'pending' then
-    redis.call('HSET', ARGV[1] .. id, 'state', 'pending')
+  local id, is_other = ARGV[2] .. kind .. i, i % 3 == 0
+  local payload = is_other and ARGV[7] or ARGV[6]
+  if kind == 'pending' then  -- packed, as an ordinary task is: see lua/lib/packed.lua
+    redis.call('HSET', KEYS[4], kind .. i, '1' .. i .. '\\n' .. payload)
     redis.call('RPUSH', KEYS[1], id)
-  elseif kind == 'scheduled' then
+  else
+    redis.call('HSET', ARGV[1] .. id, 'payload', payload, 'function', is_other and 'other' or 'job',
+      'enqueued_at', i)
+  end
+  if kind == 'scheduled' then
     redis.call('HSET', ARGV[1] .. id, 'state', 'scheduled')
     redis.call('ZADD', KEYS[2], 4000000000000 + i, id)
-  else
-    redis.call('HSET', ARGV[1] .. id, 'state', 'failed', 'error', ARGV[7], 'started_at', i,
+  elseif kind == 'dead' then
+    redis.call('HSET', ARGV[1] .. id, 'state', 'failed', 'error', ARGV[8], 'started_at', i,
       'finished_at', i, 'attempt', 1, 'failures', 1)
-    redis.call('ZADD', KEYS[3], ARGV[8] + i, id)
+    redis.call('ZADD', KEYS[3], ARGV[9] + i, id)
   end
 end
 """
@@ -42,10 +45,11 @@ def fill(raw: redis.Redis, queue: str, kind: str, number: int) -> None:
         number: how many tasks.
     """
     k = queue_keys(queue)
-    payload = codec.encode_task(Task("job", ("s3://documents/2026/01/31/0001.jpg",)))
+    scan = ("s3://documents/2026/01/31/0001.jpg",)
+    payloads = [codec.encode_task(Task(job, scan)) for job in ("job", "other")]
     failure = codec.encode_failure(Failure("ValueError", "the page is empty", "line\n" * 40))
     died_ms = round(time.time() * 1_000) - number  # old ones would be deleted
     for first in range(0, number, 5_000):
         last = min(first + 5_000, number) - 1
-        arguments = (k.task_prefix, f"{queue}:", kind, first, last, payload, failure, died_ms)
-        raw.eval(_FILL, 3, k.pending, k.scheduled, k.dead, *arguments)
+        arguments = (k.task_prefix, f"{queue}:", kind, first, last, *payloads, failure, died_ms)
+        raw.eval(_FILL, 4, k.pending, k.scheduled, k.dead, k.packed_tasks, *arguments)

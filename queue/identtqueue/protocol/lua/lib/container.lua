@@ -2,7 +2,7 @@
 -- A container of tasks: a list, or a sorted set. It is read from either end, part by part, while
 -- others change it. `at` says what is read: `key`, `kind`, `newest` (from its end), the `anchor`.
 local SORTED = {scheduled = true, dead = true}
-local PACKED = {pending = true, inflight = true}  -- some of these tasks may be packed
+local SOME_PACKED = {pending = true, inflight = true}
 local FOLLOWS = {ended = true, inflight = true}  -- tasks come here after they were claimed
 
 local MOST_CLAIMED = 100000  -- between two pages

@@ -13,9 +13,10 @@ local function reader_of(key, text)
   if not text then return function(...) return unpack(redis.call('HMGET', key, ...)) end end
   local fields
   return function(...)
-    local found = {...}
     fields = fields or fields_in(text)
-    for i, name in ipairs(found) do found[i] = fields[name] or false end
+    if select('#', ...) == 1 then return fields[...] or false end
+    local found = {...}
+    for i = 1, #found do found[i] = fields[found[i]] or false end
     return unpack(found)
   end
 end
