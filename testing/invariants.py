@@ -64,8 +64,7 @@ def snapshot(server: redis.Redis, queue: str) -> Snapshot:
         for short, text in packed.value.items():
             key = queue_keys(owner.group(1)).task(f"{owner.group(1)}:{short}")
             assert key not in seen, f"{key} is packed, and has a hash"
-            fields = fields_in(text)
-            seen[key] = Entry("hash", fields, expires="finished_at" in fields, packed=True)
+            seen[key] = Entry("hash", fields_in(text), expires=False, packed=True)
     return seen
 
 
@@ -101,7 +100,6 @@ _KINDS: Final = {
     "expiring": "zset",
     "dead": "zset",
     "ended": "list",
-    "finished": "list",
     "workers": "zset",
     "info": "hash",
     "meta": "hash",

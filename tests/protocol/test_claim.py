@@ -22,6 +22,7 @@ def test_everything_that_a_claim_writes(bench: Bench) -> None:
     bench.enqueue("a", "b", "c")
 
     claimed = bench.run(claiming.claim(bench.queue, "w", 2))
+    pending = {"state": "pending", "function": "job", "enqueued_at": TIME}
 
     assert (claimed.status, claimed.next_due_ms, claimed.pending) == (Claim.OK, None, 1)
     first, second = claimed.attempts
@@ -41,7 +42,12 @@ def test_everything_that_a_claim_writes(bench: Bench) -> None:
         "meta": {"protocol": "2"},
         "task:a (packed)": running | {"payload": "a", "owner": "w", "attempt": 1},
         "task:b (packed)": running | {"payload": "b", "owner": "w", "attempt": 1},
-        "task:c (packed)": {"state": "pending", "payload": "c", "function": "job", "enqueued_at": TIME},
+        "task:c (packed)": {
+            "state": "pending",
+            "payload": "c",
+            "function": "job",
+            "enqueued_at": TIME,
+        },
     }
 
 

@@ -17,13 +17,24 @@ LATER_MS = 3_600_000
 def test_everything_that_a_plain_enqueue_writes(bench: Bench) -> None:
     bench.enqueue("a", "b")
 
+    pending = {"state": "pending", "function": "job", "enqueued_at": TIME}
     assert bench.dump() == {
         "pending": ["a", "b"],
         "wake": ["1"],
         "stats": {"enqueued": 2},
         "meta": {"protocol": "2"},
-        "task:a (packed)": {"state": "pending", "payload": "a", "function": "job", "enqueued_at": TIME},
-        "task:b (packed)": {"state": "pending", "payload": "b", "function": "job", "enqueued_at": TIME},
+        "task:a (packed)": {
+            "state": "pending",
+            "payload": "a",
+            "function": "job",
+            "enqueued_at": TIME,
+        },
+        "task:b (packed)": {
+            "state": "pending",
+            "payload": "b",
+            "function": "job",
+            "enqueued_at": TIME,
+        },
     }
 
 

@@ -11,7 +11,6 @@ from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Ack
 from identtqueue.protocol.call import Call
 from identtqueue.protocol.calls import inspecting, one_task, reporting, scheduling
-from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Attempt, Failure, Result, State
 from protocol.bench import FAILURE, MS, TIME, Bench
 
@@ -100,7 +99,7 @@ def test_counters_never_fall_when_the_clock_of_redis_steps_back(bench: Bench, na
     later = bench.now_ms() + DAY_MS
     bench.register("w")
     bench.enqueue("a")
-    key = queue_keys(bench.queue).task(bench.id("a"))
+    key = bench.unpack(bench.id("a"))
     bench.raw.hset(key, mapping={"enqueued_at": later, "pending_since": later})
     (attempt,) = bench.claim("w")
     assert attempt.waited_ms == 0

@@ -71,7 +71,6 @@ class QueueKeys:
         "ended",
         "enqueued",
         "expiring",
-        "finished",
         "held_prefix",
         "hour_prefix",
         "inflight_prefix",
@@ -128,7 +127,6 @@ class QueueKeys:
         self.stats = base + "stats"  # HASH of monotone counters
         self.task_prefix = base + "task:"  # HASH per id, unless it stands in `packed_tasks`
         self.packed_tasks = base + "packed_tasks"  # HASH id without its queue -> an ordinary task
-        self.finished = base + "finished"  # LIST of `<ms> <id>`: those of them that have ended
         self.inflight_prefix = base + "inflight:"  # LIST per incarnation: the ids it owns
         self.unique_prefix = base + "unique:"  # STRING per unique key -> id, with a TTL
         self.progress_prefix = base + "progress:"  # channel per id: progress that its job reports

@@ -43,7 +43,7 @@ def finish(
         args += triple
     return Call(
         "finish",
-        (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended, k.packed_tasks, k.finished),
+        (k.inflight(worker), k.stats, k.blocked, k.wake, k.ended, k.packed_tasks),
         tuple(args),
         lambda reply: _parse_finished(len(done), reply),
     )

@@ -65,8 +65,6 @@ def promote(
             k.meta,
             k.alarm,
             k.promoted,
-            k.packed_tasks,
-            k.finished,
         ),
         (
             k.task_prefix,

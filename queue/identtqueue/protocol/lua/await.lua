@@ -12,18 +12,13 @@
 -- include lib/expiry.lua
 -- include lib/waiters.lua
 -- include lib/packed.lua
-local task, most = task_prefix .. id, tonumber(most_bytes)
+local task = task_prefix .. id
 local text = packed_text({packed_tasks = packed_tasks}, id)
 if text then
-  local fields = fields_in(text)
-  local waiters = fields.waiters or ''
-  if fields.result then
-    if most >= 0 and #fields.result > most then return {fields.state, false, #fields.result} end
-    return {fields.state, fields.result}
-  end
+  local fields, short = fields_in(text), short_id(id)
+  local waiters, head = fields.waiters or '', 'p' .. fields.enqueued_at
+  if fields.owner then head = 'r' .. fields.started_at .. fields.owner .. ' ' .. head end
   if must_add(waiters, channel) then
-    local short, head = short_id(id), 'p' .. fields.enqueued_at
-    if fields.owner then head = 'r' .. fields.started_at .. fields.owner .. ' ' .. head end
     redis.call('HDEL', packed_tasks, short)  -- first: a first write must be allowed at maxmemory
     redis.call('HSET', packed_tasks, short,
       head .. ' ' .. with_waiter(waiters, channel) .. '\n' .. fields.payload)
@@ -35,7 +30,7 @@ local state, result, failure, waiters, expires_at, attempt = unpack(
 local expires_in = -1
 if not state then return {'missing'} end
 if state == 'succeeded' or state == 'failed' or state == 'cancelled' then
-  local answer = failure or ''
+  local answer, most = failure or '', tonumber(most_bytes)
   if state == 'succeeded' then answer = result or '' end
   if most >= 0 and #answer > most then return {state, false, #answer} end
   return {state, answer}

@@ -37,9 +37,7 @@ local written, by_job, texts = {}, {}, {}  -- ids of this batch; number by job; 
 for i = LIST_START, #ARGV, 4 do
   local id, payload, name, packed = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
   local n, key, due = #replies + 1, task_prefix .. id, nil
-  local text = are_packed[n]
-  local state = written[id] or text and state_in(text, now)
-    or some_exist and redis.call('HGET', key, 'state')
+  local state = are_packed[n] or written[id] or some_exist and redis.call('HGET', key, 'state')
   local options = packed ~= '' and cmsgpack.unpack(packed)
   local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
   local exists = state and not (ended and options and options.replace)
@@ -48,12 +46,7 @@ for i = LIST_START, #ARGV, 4 do
   if exists then replies[n] = 'exists'
   elseif holder then replies[n] = 'unique' .. holder
   else
-    if text then
-      -- include lib/unpack_task.lua
-      redis.call('HSET', key, 'state', 'pending')  -- first: a full Redis refuses it
-      unpack_task({packed_tasks = packed_tasks, task_prefix = task_prefix}, id)
-    end
-    if state or text then
+    if state then
       -- include lib/make_room.lua
       make_room(dead, id, key)
     end

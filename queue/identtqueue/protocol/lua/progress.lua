@@ -7,7 +7,7 @@
 -- include lib/unpack_task.lua
 local key, text = task_prefix .. id, redis.call('HGET', packed_tasks, short_id(id))
 local ack
-if text then ack = owned_packed(text, worker, attempt, 'running')
+if text then ack = owned_packed(text, worker, attempt)
 else ack = owned(key, worker, attempt, 'running') end
 if ack ~= 'ok' then return ack end
 -- Refused when Redis is full, on purpose: progress is expendable.

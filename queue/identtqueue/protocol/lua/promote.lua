@@ -5,7 +5,6 @@
 -- KEYS  1 scheduled  2 pending  3 wake  4 dead  5 blocked  6 limits  7 rates
 --       8 tombstones  9 suspects  10 expiring  11 stats  12 shelves  13 served
 --       14 cron  15 paused_jobs  16 ended  17 meta  18 alarm  19 promoted
---       20 packed_tasks  21 finished
 -- ARGV  1 task_prefix  2 doorbell  3 number: of tasks, at most
 --       4 dead_ttl_ms: how long dead letters are kept  5 running_prefix  6 unique_prefix
 --       7 held_prefix  8 expired_error  9 shelf_prefix
@@ -23,7 +22,6 @@
 -- include lib/expire.lua
 -- include lib/recent.lua
 -- include lib/alarm.lua
--- include lib/forget_finished.lua
 -- include lib/tombstones.lua
 local now, most = now_ms(), tonumber(number)
 local at = {pending = pending, scheduled = scheduled, wake = wake, blocked = blocked,
@@ -47,7 +45,6 @@ local old = redis.call('ZRANGEBYSCORE', dead, '-inf', now - tonumber(dead_ttl_ms
 if #old > 0 then redis.call('ZREM', dead, unpack(old)) end
 block_paused(at, now)
 forget_ends(ended, meta, now)
-forget_finished(packed_tasks, finished, now, 1000)
 unblock(at, now)
 -- A worker that has taken the token, or was to look when the next task is due, may have died.
 local startable, next_start = due_held(blocked, now, next_due,

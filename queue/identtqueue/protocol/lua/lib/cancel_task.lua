@@ -8,9 +8,7 @@
 -- `at` names the keys and prefixes, and the reason.
 local function cancel_task(at, id, asks, now)
   local text = packed_text(at, id)
-  local packed_state = text and state_in(text, now)
-  if packed_state == 'succeeded' then return 'ended' end
-  if packed_state == 'running' and not asks then return packed_state end
+  if text and byte(text) == R and not asks then return 'running' end
   local key = unpack_task(at, id)
   local state, owner, attempt, ttl, held, suspect, slot, expires_at, shelf, cancel = unpack(
     redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl', 'held', 'suspect', 'slot',

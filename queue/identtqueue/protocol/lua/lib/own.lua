@@ -4,7 +4,7 @@
 -- `packed_tasks` and `task_prefix`.
 local function own(at, id, worker, attempt, done_state, or_cancelled)
   local text = packed_text(at, id)
-  local ack = text and owned_packed(text, worker, attempt, done_state)
+  local ack = text and owned_packed(text, worker, attempt)
   if ack and ack ~= 'ok' then return ack end
   return owned(unpack_task(at, id), worker, attempt, done_state, or_cancelled)
 end

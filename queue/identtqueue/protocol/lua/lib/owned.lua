@@ -22,15 +22,11 @@ local function owned(key, worker, attempt, done_state, or_cancelled)
   return done and owner == worker and 'done' or 'lost'
 end
 
--- As `owned`, for a packed task. With 'ok' it returns `started_at`, and where the text begins that
--- the task had while it was pending.
-local function owned_packed(text, worker, attempt, done_state)
-  local mark = 15 + #worker
-  if attempt == '1' and byte(text) == R and byte(text, mark) == SPACE
-    and sub(text, 15, mark - 1) == worker then
-    return 'ok', {started_at = sub(text, 2, 14), first = mark + 1}
-  end
-  local fields = fields_in(text)
-  local done = attempt == '1' and fields.state == done_state and fields.owner == worker
-  return done and 'done' or 'lost'
+-- As `owned`, for a packed task. With 'ok' it returns when the task has started, and where the text
+-- begins that it had before.
+local function owned_packed(text, worker, attempt)
+  local last = 14 + #worker
+  local is_owner = byte(text, last + 1) == SPACE and sub(text, 15, last) == worker
+  if byte(text) ~= R or not is_owner or attempt ~= '1' then return 'lost' end
+  return 'ok', {started_at = sub(text, 2, 14), first = last + 2}
 end
