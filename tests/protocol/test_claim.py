@@ -22,7 +22,6 @@ def test_everything_that_a_claim_writes(bench: Bench) -> None:
     bench.enqueue("a", "b", "c")
 
     claimed = bench.run(claiming.claim(bench.queue, "w", 2))
-    pending = {"state": "pending", "function": "job", "enqueued_at": TIME}
 
     assert (claimed.status, claimed.next_due_ms, claimed.pending) == (Claim.OK, None, 1)
     first, second = claimed.attempts

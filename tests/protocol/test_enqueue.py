@@ -17,7 +17,6 @@ LATER_MS = 3_600_000
 def test_everything_that_a_plain_enqueue_writes(bench: Bench) -> None:
     bench.enqueue("a", "b")
 
-    pending = {"state": "pending", "function": "job", "enqueued_at": TIME}
     assert bench.dump() == {
         "pending": ["a", "b"],
         "wake": ["1"],
