@@ -17,7 +17,7 @@ for i = first, last do
   local id, is_other = ARGV[2] .. kind .. i, i % 3 == 0
   local payload = is_other and ARGV[7] or ARGV[6]
   if kind == 'pending' then  -- packed, as an ordinary task is: see lua/lib/packed.lua
-    redis.call('HSET', KEYS[4], kind .. i, '1' .. i .. '\\n' .. payload)
+    redis.call('HSET', KEYS[4], kind .. i, string.format('p%013d\\n', i) .. payload)
     redis.call('RPUSH', KEYS[1], id)
   else
     redis.call('HSET', ARGV[1] .. id, 'payload', payload, 'function', is_other and 'other' or 'job',

@@ -8,14 +8,23 @@ local function texts_of(packed_tasks, ids)
   return #names > 0 and redis.call('HMGET', packed_tasks, unpack(names)) or names
 end
 
+-- Returns the job's name in a text, without parsing the rest: many tasks are looked at for it.
+local function job_of(text)
+  local cut = string.find(text, '\n', 15, true)
+  return job_in(string.sub(text, cut + 1, cut + 260))
+end
+
+local NEVER_PACKED = {tags = true, error = true}  -- a task that has one of these has a HASH
+
 -- Returns a function that reads fields of a task: from its `text`, or without one from its HASH.
 local function reader_of(key, text)
   if not text then return function(...) return unpack(redis.call('HMGET', key, ...)) end end
   local fields
   return function(...)
-    fields = fields or fields_in(text)
-    if select('#', ...) == 1 then return fields[...] or false end
     local found = {...}
+    if #found == 1 and ... == 'function' then return job_of(text) end
+    if #found == 1 and NEVER_PACKED[...] then return false end
+    fields = fields or fields_in(text)
     for i = 1, #found do found[i] = fields[found[i]] or false end
     return unpack(found)
   end
