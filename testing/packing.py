@@ -49,3 +49,14 @@ def field(raw: redis.Redis, task_id: str, name: str) -> bytes | None:
         return fields_in(text).get(name)
     value: bytes | None = raw.hget(k.task(task_id), name)
     return value
+
+
+def is_awaited(raw: redis.Redis, task_id: str) -> bool:
+    """Return whether a client is registered that waits for a task."""
+    return field(raw, task_id, "waiters") is not None
+
+
+def remove(raw: redis.Redis, *task_ids: str) -> None:
+    """Remove all that is kept of tasks, as if they had been evicted."""
+    for task_id in task_ids:
+        raw.delete(unpack(raw, task_id))

@@ -12,8 +12,10 @@ from identtqueue.admin import Admin, Filter, Page, Place, TaskRow
 from identtqueue.limits import JobLimits
 from identtqueue.protocol import codec
 from identtqueue.protocol.calls import acting, enqueueing, leasing, one_task, reporting
+from identtqueue.protocol.submission import BATCH_TASKS
 from identtqueue.task import Failure, Task
 from protocol.bench import FAILURE, Bench
+from testing import packing
 
 LATER_MS = 3_600_000
 
@@ -263,7 +265,8 @@ async def test_nothing_is_left_out_when_the_list_has_moved_far(
 ) -> None:
     """More entries were claimed than a page looks at to find the last one that was read."""
     old = [f"t{i:04}" for i in range(6_000)]
-    bench.enqueue(*old)
+    for first in range(0, len(old), BATCH_TASKS):
+        bench.enqueue(*old[first : first + BATCH_TASKS])
     how: dict[str, Any] = {"newest_first": newest_first, "limit": 1_000}
     pages = [await admin.tasks(bench.queue, Place.PENDING, **how)]
     if not newest_first:
@@ -273,10 +276,11 @@ async def test_nothing_is_left_out_when_the_list_has_moved_far(
             )
     anchor = pages[-1].rows[-1].task_id
     bench.raw.lpop(bench.keys.pending, 3_000)  # as claims do
+    key = packing.unpack(bench.raw, anchor)
     if state == "forgotten":
-        bench.raw.delete(bench.keys.task_prefix + anchor)
+        bench.raw.delete(key)
     else:
-        bench.raw.hset(bench.keys.task_prefix + anchor, "state", state)
+        bench.raw.hset(key, "state", state)
     while (cursor := pages[-1].cursor) is not None:
         pages.append(await admin.tasks(bench.queue, Place.PENDING, cursor=cursor, **how))
     seen = {name for page in pages for name in bench.names(row.task_id for row in page.rows)}

@@ -32,6 +32,7 @@ from identtqueue.release import RELEASE
 from identtqueue.transport.settings import RedisSettings
 from protocol.bench import FAILURE, LEASE_MS, Bench
 from testing.clock import HostClock
+from testing.packing import unpack
 from testing.processes import environment
 from testing.proxy import Proxy
 from testing.redis_server import RedisServer
@@ -411,7 +412,7 @@ async def test_a_job_that_is_held_for_long(bench: Bench, findings: Ask) -> None:
     bench.enqueue("a", "b")
     bench.claim("w")
     only(await findings("limits"), Level.OK)
-    bench.raw.hset(bench.keys.task(bench.id("a")), "started_at", bench.now_ms() - 2 * HOUR_MS)
+    bench.raw.hset(unpack(bench.raw, bench.id("a")), "started_at", bench.now_ms() - 2 * HOUR_MS)
     only(await findings("limits"), Level.WARNING, "limit of 1", "for 2 h, and holds 1 task back")
 
 
@@ -487,7 +488,7 @@ async def test_a_worker_that_is_stuck(
     async with Client(server.address) as client:
         task_id = await client.enqueue_job(bench.queue, "read", task_options=options)
     bench.claim("w")
-    key = bench.keys.task(task_id)
+    key = unpack(bench.raw, task_id)
     bench.raw.hset(key, "started_at", bench.now_ms() - 80_000)
     only(await findings("stuck workers"), Level.OK)
     bench.raw.hset(key, "started_at", bench.now_ms() - 5 * 60_000)
@@ -497,7 +498,7 @@ async def test_a_worker_that_is_stuck(
 
 async def test_an_attempt_without_end(bench: Bench, findings: Ask) -> None:
     bench.running("w", "a")
-    bench.raw.hset(bench.keys.task(bench.id("a")), "started_at", bench.now_ms() - 2 * DAY_MS)
+    bench.raw.hset(unpack(bench.raw, bench.id("a")), "started_at", bench.now_ms() - 2 * DAY_MS)
     only(await findings("stuck workers"), Level.WARNING, "runs for 2 d", "has no timeout")
 
 

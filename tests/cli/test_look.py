@@ -13,6 +13,7 @@ import redis
 from cli.apps import discreet
 from cli.terminal import Run
 from identtqueue import App, Client, Context, Job, RateLimit, TaskFailed, TaskOptions, Worker
+from testing.packing import unpack
 from testing.redis_server import RedisServer
 from testing.serving import serving
 from testing.waiting import eventually
@@ -196,7 +197,7 @@ async def test_arguments_that_can_not_be_read(
     client: Client, run: Run, raw: redis.Redis, queue: str
 ) -> None:
     task_id = await client.enqueue_job(queue, "job")
-    raw.hset(f"idtq:{{{queue}}}:task:{task_id}", "payload", b"\xc1")
+    raw.hset(unpack(raw, task_id), "payload", b"\xc1")
     said = await run("task", task_id)
     assert "arguments  (the payload (1 bytes) is not a task envelope" in said.out
     row = json.loads((await run("task", "--json", task_id)).out)

@@ -19,6 +19,7 @@ from identtqueue.protocol.calls import claiming, leasing, reporting
 from identtqueue.task import Result
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.settings import RedisSettings
+from testing import packing
 from testing.redis_server import RedisServer
 from testing.serving import Serve
 from testing.waiting import LONG_SECONDS, eventually
@@ -43,14 +44,13 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def waiting(client: Client, queue: str) -> tuple[str, str]:
-    """Enqueue a task; return its id and its key."""
-    task_id = await client.enqueue_job(queue, "echo", 7)
-    return task_id, f"idtq:{{{queue}}}:task:{task_id}"
+async def waiting(client: Client, queue: str) -> str:
+    """Enqueue a task; return its id."""
+    return await client.enqueue_job(queue, "echo", 7)
 
 
-async def registered(raw: redis.Redis, key: str) -> None:
-    await eventually(lambda: raw.hexists(key, "waiters"), "the wait is registered")
+async def registered(raw: redis.Redis, task_id: str) -> None:
+    await eventually(lambda: packing.is_awaited(raw, task_id), "the wait is registered")
 
 
 def kill_main_connection(raw: redis.Redis) -> None:
@@ -78,10 +78,9 @@ async def test_the_end_of_a_big_result_is_announced_while_the_wait_is_asking(
     worker.run(leasing.register(queue, "w", 60_000, {}))
     for _ in range(20):
         task_id = await client.enqueue_job(queue, "big")
-        key = f"idtq:{{{queue}}}:task:{task_id}"
         attempts = worker.run(claiming.claim(queue, "w", 10)).attempts
         waiting = asyncio.create_task(client.wait(task_id))
-        while not raw.hexists(key, "waiters"):  # noqa: ASYNC110 - as few turns as possible
+        while not packing.is_awaited(raw, task_id):  # noqa: ASYNC110 - as few turns as possible
             await asyncio.sleep(0)
         done = [(a.task_id, a.number, codec.encode_value(b"x" * 100_000)) for a in attempts]
         worker.run(reporting.finish(queue, "w", done))
@@ -92,10 +91,10 @@ async def test_the_end_of_a_big_result_is_announced_while_the_wait_is_asking(
 
 @pytest.mark.parametrize("how", ["wait", "wait_many", "as_completed", "watch"])
 async def test_a_task_that_is_gone(
-    client: Client, raw: redis.Redis, waiting: tuple[str, str], soon: None, how: str
+    client: Client, raw: redis.Redis, waiting: str, soon: None, how: str
 ) -> None:
     """It was evicted, deleted or flushed, which nobody publishes."""
-    task_id, key = waiting
+    task_id = waiting
 
     async def wait() -> None:
         if how == "wait":
@@ -110,32 +109,32 @@ async def test_a_task_that_is_gone(
                 pass
 
     open_wait = asyncio.ensure_future(wait())
-    await registered(raw, key)
-    raw.delete(key)
+    await registered(raw, task_id)
+    packing.remove(raw, task_id)
     with pytest.raises(TaskNotFound):
         await asyncio.wait_for(open_wait, LONG_SECONDS)
 
 
 async def test_a_registration_that_was_lost(
-    client: Client, raw: redis.Redis, waiting: tuple[str, str], serve: Serve, soon: None
+    client: Client, raw: redis.Redis, waiting: str, serve: Serve, soon: None
 ) -> None:
     """After a failover to a lagging replica, say, the end is not published, but still noticed."""
-    task_id, key = waiting
+    task_id = waiting
     open_wait = asyncio.ensure_future(client.wait(task_id))
-    await registered(raw, key)
-    raw.hdel(key, "waiters")
-    await registered(raw, key)  # again
+    await registered(raw, task_id)
+    raw.hdel(packing.unpack(raw, task_id), "waiters")
+    await registered(raw, task_id)  # again
     await serve({"echo": echo})
     assert (await asyncio.wait_for(open_wait, LONG_SECONDS)).value == 7
 
 
 async def test_a_wait_that_joins_one_that_hangs_asks_for_itself(
-    client: Client, raw: redis.Redis, waiting: tuple[str, str], never: None
+    client: Client, raw: redis.Redis, waiting: str, never: None
 ) -> None:
-    task_id, key = waiting
+    task_id = waiting
     hangs = asyncio.ensure_future(client.wait(task_id))
-    await registered(raw, key)
-    raw.delete(key)
+    await registered(raw, task_id)
+    packing.remove(raw, task_id)
     for _ in range(2):
         with pytest.raises(TaskNotFound):
             await asyncio.wait_for(client.wait(task_id), LONG_SECONDS)
@@ -150,11 +149,10 @@ async def test_a_connection_that_changes_is_a_reason_to_look(
     server = new_redis_server()
     async with Client(server.address) as client:
         task_id = await client.enqueue_job("q", "echo")
-        key = f"idtq:{{q}}:task:{task_id}"
         open_wait = asyncio.ensure_future(client.wait(task_id))
         with server.client() as raw:
-            await registered(raw, key)
-            raw.delete(key)
+            await registered(raw, task_id)
+            packing.remove(raw, task_id)
             kill_main_connection(raw)
         with pytest.raises(TaskNotFound):
             await asyncio.wait_for(open_wait, LONG_SECONDS)
@@ -166,7 +164,7 @@ async def test_a_flush_of_all(new_redis_server: NewServer, soon: None) -> None:
         ids = [await client.enqueue_job("q", "echo", n) for n in range(3)]
         waits = [asyncio.ensure_future(client.wait(task_id)) for task_id in ids]
         with server.client() as raw:
-            await registered(raw, "idtq:{q}:task:" + ids[-1])
+            await registered(raw, ids[-1])
             raw.flushall()
         for wait in waits:
             with pytest.raises(TaskNotFound):
@@ -183,8 +181,8 @@ async def test_many_waits_are_asked_for_in_few_batches(
         waits = [asyncio.ensure_future(client.wait(task_id)) for task_id in ids]
         with server.client() as raw:
             for task_id in (ids[0], ids[-1]):
-                await registered(raw, f"idtq:{{{queue}}}:task:{task_id}")
-            raw.delete(*(f"idtq:{{{queue}}}:task:{task_id}" for task_id in ids[::2]))
+                await registered(raw, task_id)
+            packing.remove(raw, *ids[::2])
             kill_main_connection(raw)
         answers = await asyncio.gather(*waits[::2], return_exceptions=True)
         assert {type(answer) for answer in answers} == {TaskNotFound}

@@ -21,6 +21,7 @@ from identtqueue import (
 from identtqueue.errors import InvalidTaskId
 from identtqueue.protocol.answers import Enqueued
 from identtqueue.protocol.submission import Submission
+from testing.packing import is_awaited
 from testing.serving import Serve
 from testing.waiting import eventually
 
@@ -238,8 +239,7 @@ async def test_result_ttl(client: Client, raw: redis.Redis, serve: Serve, queue:
     options = TaskOptions(result_ttl_seconds=0.2)
     task_id = await client.enqueue_job(queue, "echo", 5, task_options=options)
     waiting = asyncio.create_task(client.wait_for_result(task_id, 30))
-    key = f"idtq:{{{queue}}}:task:{task_id}"
-    await eventually(lambda: raw.hexists(key, "waiters"), "the wait is registered")
+    await eventually(lambda: is_awaited(raw, task_id), "the wait is registered")
     await serve({"echo": echo})
     assert await waiting == 5
     await eventually(lambda: _forgotten(client, task_id), "the result has expired")

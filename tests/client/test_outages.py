@@ -21,6 +21,7 @@ from identtqueue import (
     TaskOptions,
 )
 from identtqueue.errors import RedisAuthFailed
+from testing.packing import field, is_awaited
 from testing.processes import environment
 from testing.proxy import Proxy
 from testing.redis_server import RedisServer
@@ -41,11 +42,12 @@ async def test_a_result_that_came_while_disconnected(
         task_id = await client.enqueue_job(queue, "echo", "meanwhile")
         wait = asyncio.create_task(client.wait_for_result(task_id, 60))
         with redis_server.client() as raw:
-            key = f"idtq:{{{queue}}}:task:{task_id}"
-            await eventually(lambda: raw.hexists(key, "waiters"), "the wait is registered")
+            await eventually(lambda: is_awaited(raw, task_id), "the wait is registered")
             proxy.refuse()
             await serve({"echo": echo})
-            await eventually(lambda: raw.hget(key, "state") == b"succeeded", "the task has ended")
+            await eventually(
+                lambda: field(raw, task_id, "state") == b"succeeded", "the task has ended"
+            )
         assert not wait.done()
         proxy.accept()
         assert await wait == "meanwhile"
@@ -104,8 +106,7 @@ async def test_waits_survive_a_restart(new_redis_server: NewServer) -> None:
         ids = [await client.enqueue_job("q", "echo", n) for n in range(30)]
         waits = [asyncio.create_task(client.wait_for_result(task_id, 60)) for task_id in ids]
         with server.client() as raw:
-            key = "idtq:{q}:task:" + ids[-1]
-            await eventually(lambda: raw.hexists(key, "waiters"), "the waits are registered")
+            await eventually(lambda: is_awaited(raw, ids[-1]), "the waits are registered")
         server.kill()
         server.start()
         from identtqueue import Worker
@@ -145,8 +146,7 @@ async def test_a_login_that_is_refused_midway_fails_the_waits(new_redis_server: 
         task_id = await client.enqueue_job("q", "echo")
         waits = [asyncio.create_task(client.wait_for_result(task_id)) for _ in range(2)]
         with server.client() as raw:
-            key = f"idtq:{{q}}:task:{task_id}"
-            await eventually(lambda: raw.hexists(key, "waiters"), "the waits are registered")
+            await eventually(lambda: is_awaited(raw, task_id), "the waits are registered")
             raw.config_set("requirepass", "changed")
             raw.client_kill_filter(_type="pubsub")
             for wait in waits:

@@ -25,6 +25,7 @@ from identtqueue.errors import PayloadUndecodable, RedisUnavailable
 from identtqueue.protocol.calls import claiming, leasing, reporting
 from identtqueue.protocol.submission import Submission
 from identtqueue.transport.connect import blocking_redis
+from testing.packing import field, is_awaited
 from testing.redis_server import RedisServer
 from testing.serving import Serve
 from testing.waiting import eventually
@@ -67,7 +68,7 @@ async def test_many_waits_share_one_connection(redis_server: RedisServer, queue:
         waits = [asyncio.create_task(client.wait_for_result(task_id, 60)) for task_id in ids]
         with redis_server.client() as raw:
             await eventually(lambda: _registered(raw, ids), "all waits are registered")
-            channel = raw.hget(f"idtq:{{{queues[0]}}}:task:{ids[0]}", "waiters").decode()
+            channel = (field(raw, ids[0], "waiters") or b"").decode()
             assert raw.pubsub_numsub(channel) == [(channel.encode(), 1)]
             names = [c["name"] for c in raw.client_list()]
             assert names.count("identtqueue-results") == 1
@@ -78,10 +79,7 @@ async def test_many_waits_share_one_connection(redis_server: RedisServer, queue:
 
 
 def _registered(raw: redis.Redis, ids: list[str]) -> bool:
-    pipe = raw.pipeline(transaction=False)
-    for task_id in ids:
-        pipe.hexists(f"idtq:{{{task_id.partition(':')[0]}}}:task:{task_id}", "waiters")
-    return all(pipe.execute())
+    return all(is_awaited(raw, task_id) for task_id in ids)
 
 
 async def test_two_clients_wait_for_the_same_task(
@@ -91,9 +89,9 @@ async def test_two_clients_wait_for_the_same_task(
         task_id = await one.enqueue_job(queue, "echo", "both")
         waits = [asyncio.create_task(c.wait_for_result(task_id, 30)) for c in (one, two)]
         with redis_server.client() as raw:
-            key = f"idtq:{{{queue}}}:task:{task_id}"
             await eventually(
-                lambda: len((raw.hget(key, "waiters") or b"").split()) == 2, "both are registered"
+                lambda: len((field(raw, task_id, "waiters") or b"").split()) == 2,
+                "both are registered",
             )
         await serve({"echo": echo})
         assert await asyncio.gather(*waits) == ["both", "both"]

@@ -33,6 +33,7 @@ from identtqueue import (
 from identtqueue.errors import NotSerializable, RedisAuthFailed
 from identtqueue.protocol.submission import Submission
 from testing import forking
+from testing.packing import is_awaited
 from testing.redis_server import RedisServer
 from testing.serving import Serve, serving
 from testing.waiting import LONG_SECONDS, eventually
@@ -380,8 +381,7 @@ async def test_a_wait_gives_up_when_redis_stays_away(
         task_id = client.enqueue_job("q", "echo")
         wait = asyncio.create_task(asyncio.to_thread(client.wait, task_id, 60))
         with server.client() as raw:
-            key = f"idtq:{{q}}:task:{task_id}"
-            await eventually(lambda: raw.hexists(key, "waiters"), "the wait is registered")
+            await eventually(lambda: is_awaited(raw, task_id), "the wait is registered")
         server.kill()
         with pytest.raises(RedisUnavailable, match=r"could not be reached for 0\.5 s"):
             await wait
