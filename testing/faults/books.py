@@ -21,6 +21,7 @@ from testing.accounts import left_over
 from testing.faults.orders import DOOMED_RETRIES, MAX_DELIVERIES, Order
 from testing.invariants import check_invariants
 from testing.ledger import Line
+from testing.packing import fields_in
 
 FIELDS = ("state", "attempt", "failures", "losses", "owner", "result", "error")
 ENDS = {
@@ -141,11 +142,15 @@ def _look_up(entries: Mapping[str, Entry], raw: redis.Redis) -> None:
     while batch := list(islice(names, 2000)):
         with raw.pipeline(transaction=False) as pipe:
             for task_id in batch:
-                key = queue_keys(entries[task_id].order.queue).task(task_id)
-                pipe.hmget(key, *FIELDS)
-            for task_id, values in zip(batch, pipe.execute(), strict=True):
-                pairs = zip(FIELDS, values, strict=True)
-                entries[task_id].found = {k: v for k, v in pairs if v is not None}
+                k = queue_keys(entries[task_id].order.queue)
+                pipe.hmget(k.task(task_id), *FIELDS)
+                pipe.hget(k.packed_tasks, task_id.partition(":")[2])
+            values = iter(pipe.execute())
+            for task_id, of_its_own, text in zip(batch, values, values, strict=True):
+                found = fields_in(text) if text else dict(zip(FIELDS, of_its_own, strict=True))
+                entries[task_id].found = {
+                    name: value for name, value in found.items() if value is not None
+                }
 
 
 def _check_end(books: Books, entry: Entry) -> None:

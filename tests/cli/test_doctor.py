@@ -385,8 +385,8 @@ async def test_a_queue_with_a_foreign_key(server: RedisServer, findings: Ask, qu
 
 
 async def test_a_queue_of_another_protocol(bench: Bench, findings: Ask) -> None:
-    bench.raw.hset(bench.keys.meta, "protocol", "2")
-    only(await findings("protocol"), Level.ERROR, "protocol version 2", "speaks 1")
+    bench.raw.hset(bench.keys.meta, "protocol", "1")
+    only(await findings("protocol"), Level.ERROR, "protocol version 1", "speaks 2")
 
 
 async def test_tasks_without_workers(bench: Bench, findings: Ask) -> None:

@@ -149,7 +149,7 @@ async def test_full_redis(new_redis_server: Callable[..., RedisServer]) -> None:
 
 async def test_another_protocol_version(client: Client, raw: redis.Redis, queue: str) -> None:
     raw.hset(f"idtq:{{{queue}}}:meta", "protocol", "9")
-    with pytest.raises(ProtocolMismatch, match="uses protocol version 9, this library speaks 1"):
+    with pytest.raises(ProtocolMismatch, match="uses protocol version 9, this library speaks 2"):
         await client.enqueue_job(queue, "echo")
     assert not raw.exists(f"idtq:{{{queue}}}:pending")
 

@@ -24,6 +24,7 @@ from testing.faults.report import Injected, at_their_starts, costs, markdown
 from testing.faults.run import unexpected_tracebacks
 from testing.faults.stage import Stage, scenario
 from testing.ledger import Line
+from testing.packing import remove
 from testing.processes import environment
 from testing.redis_server import RedisServer
 
@@ -177,9 +178,7 @@ def _set(story: Story, name: str, field: str, value: object) -> None:
 
 
 WRONGS: dict[str, Callable[[Story], object]] = {
-    "LOST: it was accepted": lambda s: s.bench.raw.delete(
-        f"{s.bench.keys.task_prefix}{s.bench.id('done')}"
-    ),
+    "LOST: it was accepted": lambda s: remove(s.bench.raw, s.bench.id("done")),
     "LOST: it ended as succeeded": lambda s: s.orders.__setitem__(
         0, replace(s.orders[0], kind="doomed")
     ),
