@@ -22,8 +22,8 @@ def used(raw: redis.Redis) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "pending", "result"),
-    [(1_000, 1_000 + 500, 2_000 + 1_150), (20, 270, 450)],
-    ids=["more than 64 bytes", "small"],
+    [(1_000, 1_000 + 360, 2_000 + 1_150), (85, 215, 1_130), (20, 145, 450)],
+    ids=["large", "more than 64 bytes", "small"],
 )
 async def test_memory_of_a_task(
     new_redis_server: Callable[..., RedisServer], size: int, pending: int, result: int
