@@ -300,7 +300,7 @@ def move_and_revoke(user: Account, bench: Bench) -> None:
     """Do the steps of a move, and what two calls of one act do."""
     q, run, note = bench.queue, user.run, acting.new_note("ada", "move", "what")
     task_id, why = bench.id("to-move"), Failure("Moved", "moved")
-    bench.enqueue("to-move")
+    bench.enqueue("to-move", ttl=HOUR_MS)  # so it is not packed, and its size is read
     assert run(moving.payload_size(task_id)) > 0
     task = run(moving.movable(task_id))
     assert run(moving.due_time(task_id)) is None
