@@ -12,9 +12,7 @@
 -- include lib/expiry.lua
 -- include lib/waiters.lua
 -- include lib/packed.lua
-local task = task_prefix .. id
-local text = packed_text({packed_tasks = packed_tasks}, id)
-if text then
+local function wait_for_packed(text)
   local fields, short = fields_in(text), short_id(id)
   local waiters, head = fields.waiters or '', 'p' .. fields.enqueued_at
   if fields.owner then head = 'r' .. fields.started_at .. fields.owner .. ' ' .. head end
@@ -25,6 +23,9 @@ if text then
   end
   return {fields.state, -1}
 end
+
+local task, text = task_prefix .. id, packed_text({packed_tasks = packed_tasks}, id)
+if text then return wait_for_packed(text) end
 local state, result, failure, waiters, expires_at, attempt = unpack(
   redis.call('HMGET', task, 'state', 'result', 'error', 'waiters', 'expires_at', 'attempt'))
 local expires_in = -1

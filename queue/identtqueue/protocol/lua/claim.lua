@@ -23,7 +23,6 @@
 -- include lib/now_text.lua
 -- include lib/pending.lua
 -- include lib/packed.lua
--- include lib/expiry.lua
 -- include lib/take.lua
 -- include lib/count_claims.lua
 -- include lib/alarm.lua
@@ -47,12 +46,13 @@ end
 local so_far = {inflight = inflight, packed = packed_tasks, looked = 0, claimed = 0, waited = 0,
   bytes = 0, news = {}}
 local reply, n = {'ok', next_due, now, left, so_far.news}, 5
-local begun = {}  -- the new texts of packed tasks that start, by their names
+local begun, unpacked = {}, nil  -- new texts of packed tasks, by their names; for other tasks
 local at = special and {pending = pending, inflight = inflight, workers = workers, wake = wake,
   isolating = isolating, limits = limits, blocked = blocked, rates = rates, tombstones = tombstones,
   suspects = suspects, draining = draining, shelves = shelves, served = served, worker = worker,
-  paused_jobs = paused_jobs, packed_tasks = packed_tasks, idle = idle, task_prefix = task_prefix, shelf_prefix = shelf_prefix,
-  running_prefix = running_prefix, held_prefix = held_prefix, offered = {unpack(ARGV, LIST_START)}}
+  paused_jobs = paused_jobs, packed_tasks = packed_tasks, idle = idle, task_prefix = task_prefix,
+  shelf_prefix = shelf_prefix, running_prefix = running_prefix, held_prefix = held_prefix,
+  offered = {unpack(ARGV, LIST_START)}}
 
 local function add(id, task, size, since)  -- a task that starts, to the reply
   if now > tonumber(since) then so_far.waited = so_far.waited + now - since end  -- clocks step back
@@ -63,39 +63,21 @@ end
 
 -- Starts a task, or returns false: it does not start, or not now. `text` is set if it is packed.
 local function start(list, ids, i, dead, text)
-  local id, key, has, job, held, before = ids[i], task_prefix .. ids[i], so_far.special
-  local short = text and short_id(id)
+  local id, has, short = ids[i], so_far.special, text and short_id(ids[i])
   if begun[short] then return false end
   if text and (not has or has.keeps_packed(at, id, text, now)) then
     if byte(text) ~= P then return false end  -- it runs already
     begun[short] = 'r' .. time .. worker .. ' ' .. text
     return add(id, text, #text, sub(text, 2, 14))
   end
-  local state, attempt, enqueued_at, since, payload, expires_at = unpack(redis.call('HMGET', key,
-    'state', 'attempt', 'enqueued_at', 'pending_since', 'payload', 'expires_at'))
-  local here = state == 'pending'  -- else it was cancelled, or its hash was removed by hand
-  if here and has then here, job, held = has.look_at(at, list, key, ids, i, dead) end
-  if not here then return false end
-  local expired = expires_at and has_expired(key, expires_at, attempt, now)
-  if expired or attempt and redis.call('HEXISTS', key, 'cancel') == 1 then
-    -- include lib/end_cancelled.lua
-    if expires_at then redis.call('ZREM', expiring, id) end
-    end_cancelled({unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta}, key,
-      id, expired and expired_error or cancelled_error, now, redis.call('HGET', key, 'ttl'))
-    return false
-  end
-  if has and not has.admit(at, key, id, job, now) then return false end
-  if attempt then  -- it has started before
-    -- include lib/begin_again.lua
-    before = begin_again(id, key, attempt, now, so_far.news)
-  end
-  redis.call('HSET', key, 'state', 'running', 'attempt', before and before[1] or '1', 'owner',
-    worker, 'started_at', time)
-  if expires_at then redis.call('ZREM', expiring, id) end
-  if held then redis.call('HDEL', key, 'held') end
-  -- A hash that was written by hand may lack its times. An error here would lose the popped ids.
-  enqueued_at, payload = enqueued_at or time, payload or ''
-  return add(id, {payload, enqueued_at, since, before or false}, #payload, since or enqueued_at)
+  -- include lib/start_unpacked.lua
+  unpacked = unpacked or {task_prefix = task_prefix, unique_prefix = unique_prefix, stats = stats,
+    ended = ended, meta = meta, expiring = expiring, worker = worker, now = now, time = time,
+    expired = expired_error, cancelled = cancelled_error}
+  local payload, enqueued_at, since, before = start_unpacked(unpacked, at, so_far, list, ids, i,
+    dead)
+  local task = payload and {payload, enqueued_at, since, before}
+  return task and add(id, task, #payload, since or enqueued_at)
 end
 
 if special then

@@ -36,7 +36,7 @@ local written, by_job, texts = {}, {}, {}  -- ids of this batch; number by job; 
 
 for i = LIST_START, #ARGV, 4 do
   local id, payload, name, packed = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local n, key, due = #replies + 1, task_prefix .. id, nil
+  local n, key, due, is_next = #replies + 1, task_prefix .. id, nil, nil
   local state = are_packed[n] or written[id] or some_exist and redis.call('HGET', key, 'state')
   local options = packed ~= '' and cmsgpack.unpack(packed)
   local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
@@ -50,24 +50,17 @@ for i = LIST_START, #ARGV, 4 do
       -- include lib/make_room.lua
       make_room(dead, id, key)
     end
-    if options then due = options.at or options.delay and now + options.delay end
-    if due and due <= tonumber(now) then due = nil end
     local ordinary = not options and #payload <= MOST_PACKED and job_in(payload) == name
     -- A task with a tombstone has a HASH, so that what handles tombstones reads no other form.
     if ordinary and not (before and redis.call('HEXISTS', tombstones, id) == 1) then
       texts[#texts + 1], texts[#texts + 2] = shorts[n], 'p' .. now .. '\n' .. payload
     else
-      redis.call('HSET', key, 'state', due and 'scheduled' or 'pending', 'payload', payload,
-        'function', name, 'enqueued_at', now)
+      -- include lib/store_task.lua
+      local at = {scheduled = scheduled, expiring = expiring, unique_prefix = unique_prefix}
+      due, is_next = store_task(at, key, id, payload, name, options, now)
+      earliest = earliest or is_next
     end
-    if due then
-      redis.call('ZADD', scheduled, due, id)
-      earliest = earliest or redis.call('ZRANK', scheduled, id) == 0
-    else ids[#ids + 1] = id end
-    if options then
-      -- include lib/keep_options.lua
-      keep_options(key, id, options, now, expiring, unique_prefix)
-    end
+    if not due then ids[#ids + 1] = id end
     written[id], accepted, by_job[name] = 'pending', accepted + 1, (by_job[name] or 0) + 1
     replies[n] = 'ok'
   end

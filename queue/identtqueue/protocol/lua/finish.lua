@@ -10,6 +10,8 @@
 -- include lib/owned.lua
 -- include lib/let_go.lua
 -- include lib/end_packed.lua
+-- include lib/end_task.lua
+-- include lib/packed.lua
 -- include lib/recent.lua
 local time, run_ms, acks, ends, drops = now_text(), 0, {}, {}, {}
 local now = tonumber(time)

@@ -5,6 +5,7 @@
 -- Returns "ok" | "lost" | "missing"
 -- include lib/owned.lua
 -- include lib/unpack_task.lua
+-- include lib/packed.lua
 local key, text = task_prefix .. id, redis.call('HGET', packed_tasks, short_id(id))
 local ack
 if text then ack = owned_packed(text, worker, attempt)

@@ -42,9 +42,8 @@ else
   forget_worker(info, draining, counted, worker)
 end
 
-local new_suspects = {}
-local at = {unique_prefix = unique_prefix, stats = stats, ended = ended, meta = meta,
-  task_prefix = task_prefix, packed_tasks = packed_tasks}
+local new_suspects, at = {}, {unique_prefix = unique_prefix, stats = stats, ended = ended,
+  meta = meta, task_prefix = task_prefix, packed_tasks = packed_tasks}
 local function fate(id, key)
   local losses = redis.call('HINCRBY', key, 'losses', 1)
   local cancel, ttl, slot, job, suspect = unpack(

@@ -15,9 +15,10 @@ local known = first_answer(answer)
 if known then return known end
 local at = {pending = pending, scheduled = scheduled, stats = stats, blocked = blocked,
   tombstones = tombstones, suspects = suspects, wake = wake, expiring = expiring,
-  shelves = shelves, served = served, packed_tasks = packed_tasks, task_prefix = task_prefix, unique_prefix = unique_prefix,
-  reason = reason, control_prefix = control_prefix, held_prefix = held_prefix,
-  running_prefix = running_prefix, shelf_prefix = shelf_prefix, ended = ended, meta = meta}
+  shelves = shelves, served = served, packed_tasks = packed_tasks, task_prefix = task_prefix,
+  unique_prefix = unique_prefix, reason = reason, control_prefix = control_prefix,
+  held_prefix = held_prefix, running_prefix = running_prefix, shelf_prefix = shelf_prefix,
+  ended = ended, meta = meta}
 local now, replies, changed = now_ms(), {}, 0
 for i = LIST_START, #ARGV do
   local done = cancel_task(at, ARGV[i], asks == '1', now)

@@ -3,6 +3,7 @@
 -- include lib/slots.lua
 -- include lib/shelves.lua
 -- include lib/unpack_task.lua
+-- include lib/packed.lua
 -- Cancels a task that waits: scheduled / pending -> cancelled. If `asks`, the owner of a running
 -- task is asked to cancel it. Returns 'ok', 'asked', 'asked before', 'running', 'ended', 'missing'.
 -- `at` names the keys and prefixes, and the reason.

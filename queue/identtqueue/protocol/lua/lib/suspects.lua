@@ -12,10 +12,10 @@ local function next_suspect(at, now)
     local job, slot, since = unpack(
       redis.call('HMGET', at.task_prefix .. id, 'function', 'slot', 'pending_since'))
     local limit = job and limit_of(at, job, now)
-    local own = limit and limit.max and slot == job and 1 or 0
-    if own > 0 then limit.running = limit.running - own end
+    local slots = limit and limit.max and slot == job and 1 or 0
+    if slots > 0 then limit.running = limit.running - slots end
     local free, again = allowance(limit, now)
-    if own > 0 then limit.running = limit.running + own end
+    if slots > 0 then limit.running = limit.running + slots end
     if free > 0 then return id, job, tonumber(since or now) end
     if again ~= '+inf' then sooner = math.min(sooner or again, again) end
   end

@@ -1,3 +1,4 @@
+-- include lib/packed.lua
 -- Upper bound for the payloads in a reply, unless a single one is larger: other replies wait for
 -- it.
 local MOST_BYTES = 1048576
@@ -24,7 +25,8 @@ local function take(so_far, list, tombstones, number, start)
       break
     end
     if dead[i] then gone[#gone + 1] = id end
-    if not start(list, ids, i, dead[i], texts[i]) then redis.call('LREM', so_far.inflight, -1, id) end
+    local starts = start(list, ids, i, dead[i], texts[i])
+    if not starts then redis.call('LREM', so_far.inflight, -1, id) end
   end
   if special then special.remove_tombstones(list, tombstones, gone) end
   return true

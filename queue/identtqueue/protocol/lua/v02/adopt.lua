@@ -32,8 +32,8 @@ for i = LIST_START, #ARGV, 4 do
       answer = 'refused'
       redis.call('RPUSH', refused, request)
     elseif not fields_of(at, id, 'state')[1] then
-      redis.call('HSET', task_prefix .. id, 'state', 'pending', 'payload', payload, 'function', name,
-        'enqueued_at', now, 'ttl', ttl)
+      redis.call('HSET', task_prefix .. id, 'state', 'pending', 'payload', payload, 'function',
+        name, 'enqueued_at', now, 'ttl', ttl)
       length = redis.call('RPUSH', pending, id)
       queued = queued + 1
       by_job[name] = (by_job[name] or 0) + 1
