@@ -13,7 +13,7 @@
 -- include lib/once.lua
 -- include lib/make_room.lua
 -- include lib/add_up.lua
--- include lib/unpack_task.lua
+-- include lib/packed.lua
 local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
 local known = first_answer(answer)
@@ -23,7 +23,8 @@ local FIELDS = {'origin', 'payload', 'function', 'enqueued_at', 'expires_at', 't
   'unique_ttl', 'tags'}
 
 local function receive(id, fields)
-  local key = unpack_task({packed_tasks = packed_tasks, task_prefix = task_prefix}, id)
+  local key = task_prefix .. id
+  if redis.call('HEXISTS', packed_tasks, short_id(id)) == 1 then return 'exists' end
   local state, origin = unpack(redis.call('HMGET', key, 'state', 'origin'))
   local same = state and origin == fields.origin
   if same and state ~= 'cancelled' then return 'ok' end
