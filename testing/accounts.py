@@ -44,7 +44,12 @@ async def balance(
 
 
 def left_over(raw: redis.Redis, queue: str) -> list[str]:
-    """List keys of the queue that should not be there once its workers have stopped."""
+    """List keys of the queue that should not be there once its workers have stopped.
+
+    The packed tasks are not listed if `pending` is: they wait there.
+    """
     prefix = f"idtq:{{{queue}}}:"
-    names = (key.decode() for key in raw.scan_iter(match=prefix + "*", count=1000))
+    names = {key.decode() for key in raw.scan_iter(match=prefix + "*", count=1000)}
+    if f"{prefix}pending" in names:
+        names.discard(f"{prefix}packed_tasks")
     return sorted(n for n in names if n.removeprefix(prefix).partition(":")[0] not in KEPT)
