@@ -12,6 +12,7 @@
 -- include lib/expiry.lua
 -- include lib/waiters.lua
 -- include lib/packed.lua
+-- include lib/packed_fields.lua
 local function wait_for_packed(text)
   local fields, short = fields_in(text), short_id(id)
   local waiters, head = fields.waiters or '', 'p' .. fields.enqueued_at

@@ -66,9 +66,9 @@ local function start(list, ids, i, dead, text)
   local id, has, short = ids[i], so_far.special, text and short_id(ids[i])
   if begun[short] then return false end
   if text and (not has or has.keeps_packed(at, id, text, now)) then
-    if byte(text) ~= P then return false end  -- it runs already
+    if string.byte(text) ~= P then return false end  -- it runs already
     begun[short] = 'r' .. time .. worker .. ' ' .. text
-    return add(id, text, #text, sub(text, 2, 14))
+    return add(id, text, #text, string.sub(text, 2, 14))
   end
   -- include lib/start_unpacked.lua
   unpacked = unpacked or {task_prefix = task_prefix, unique_prefix = unique_prefix, stats = stats,

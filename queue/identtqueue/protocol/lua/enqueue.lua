@@ -20,12 +20,13 @@ if answer ~= '' then
   if known then return known end
 end
 -- Most ids are new, and most queues have no cancelled tasks. Two commands say so for all tasks.
-local keys, shorts = {tombstones}, {}
-for i = LIST_START, #ARGV, 4 do
+local first = ARGV[LIST_START] or ''
+local keys, shorts = {tombstones, task_prefix .. first}, {short_id(first)}
+for i = LIST_START + 4, #ARGV, 4 do
   keys[#keys + 1], shorts[#shorts + 1] = task_prefix .. ARGV[i], short_id(ARGV[i])
 end
 local some_exist = redis.call('EXISTS', unpack(keys)) > 0
-local are_packed = #shorts > 0 and redis.call('HMGET', packed_tasks, unpack(shorts))
+local are_packed = redis.call('HMGET', packed_tasks, unpack(shorts))
 local before = false  -- number of pending tasks; false: the length of the list
 if some_exist and redis.call('EXISTS', tombstones) == 1 then
   -- include lib/tombstones.lua
@@ -36,7 +37,7 @@ local written, by_job, texts = {}, {}, {}  -- ids of this batch; number by job; 
 
 for i = LIST_START, #ARGV, 4 do
   local id, payload, name, packed = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local n, key, due, is_next = #replies + 1, task_prefix .. id, nil, nil
+  local n, key, due = #replies + 1, task_prefix .. id, nil
   local state = are_packed[n] or written[id] or some_exist and redis.call('HGET', key, 'state')
   local options = packed ~= '' and cmsgpack.unpack(packed)
   local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
@@ -57,12 +58,11 @@ for i = LIST_START, #ARGV, 4 do
     else
       -- include lib/store_task.lua
       local at = {scheduled = scheduled, expiring = expiring, unique_prefix = unique_prefix}
-      due, is_next = store_task(at, key, id, payload, name, options, now)
-      earliest = earliest or is_next
+      due, earliest = store_task(at, key, id, payload, name, options, now, earliest)
     end
     if not due then ids[#ids + 1] = id end
-    written[id], accepted, by_job[name] = 'pending', accepted + 1, (by_job[name] or 0) + 1
-    replies[n] = 'ok'
+    written[id], replies[n] = 'pending', 'ok'
+    accepted, by_job[name] = accepted + 1, (by_job[name] or 0) + 1
   end
 end
 if #texts > 0 then redis.call('HSET', packed_tasks, unpack(texts)) end

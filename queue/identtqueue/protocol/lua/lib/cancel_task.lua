@@ -4,12 +4,13 @@
 -- include lib/shelves.lua
 -- include lib/unpack_task.lua
 -- include lib/packed.lua
+-- include lib/packed_fields.lua
 -- Cancels a task that waits: scheduled / pending -> cancelled. If `asks`, the owner of a running
 -- task is asked to cancel it. Returns 'ok', 'asked', 'asked before', 'running', 'ended', 'missing'.
 -- `at` names the keys and prefixes, and the reason.
 local function cancel_task(at, id, asks, now)
   local text = packed_text(at, id)
-  if text and byte(text) == R and not asks then return 'running' end
+  if text and string.byte(text) == R and not asks then return 'running' end
   local key = unpack_task(at, id)
   local state, owner, attempt, ttl, held, suspect, slot, expires_at, shelf, cancel = unpack(
     redis.call('HMGET', key, 'state', 'owner', 'attempt', 'ttl', 'held', 'suspect', 'slot',

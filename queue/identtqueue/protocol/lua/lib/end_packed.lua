@@ -1,4 +1,5 @@
 -- include lib/packed.lua
+-- include lib/packed_parts.lua
 -- include lib/end_task.lua
 -- The ordinary end: a packed task has succeeded. Its HASH is made at once as `end_task` leaves that of
 -- another task. The caller has taken its text out of `packed_tasks`.

@@ -1,4 +1,4 @@
--- include lib/packed.lua
+-- include lib/packed_fields.lua
 -- Reads fields of a task, which may be packed. Returns what HMGET does: a list with false for what
 -- it lacks, and for all of a task that does not exist. `at` names `packed_tasks` and `task_prefix`.
 local function fields_of(at, id, ...)

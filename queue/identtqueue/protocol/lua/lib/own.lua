@@ -1,6 +1,6 @@
 -- include lib/owned.lua
 -- include lib/unpack_task.lua
--- include lib/packed.lua
+-- include lib/packed_fields.lua
 -- As `owned`, of a task that may be packed. With 'ok' it has a HASH of its own then. `at` names
 -- `packed_tasks` and `task_prefix`.
 local function own(at, id, worker, attempt, done_state, or_cancelled)

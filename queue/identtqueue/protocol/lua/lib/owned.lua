@@ -26,7 +26,7 @@ end
 -- begins that it had before.
 local function owned_packed(text, worker, attempt)
   local last = 14 + #worker
-  local is_owner = byte(text, last + 1) == SPACE and sub(text, 15, last) == worker
-  if byte(text) ~= R or not is_owner or attempt ~= '1' then return 'lost' end
-  return 'ok', {started_at = sub(text, 2, 14), first = last + 2}
+  local is_owner = string.byte(text, last + 1) == SPACE and string.sub(text, 15, last) == worker
+  if string.byte(text) ~= R or not is_owner or attempt ~= '1' then return 'lost' end
+  return 'ok', {started_at = string.sub(text, 2, 14), first = last + 2}
 end

@@ -1,4 +1,5 @@
 -- include lib/packed.lua
+-- include lib/packed_fields.lua
 -- For scripts that look at many tasks, some of which are packed.
 
 -- Returns the texts of the tasks that are packed, by position, with one command. Others are false.

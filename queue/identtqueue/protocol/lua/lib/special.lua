@@ -8,7 +8,7 @@
 -- include lib/shelf_names.lua
 -- include lib/serve_shelf.lua
 -- include lib/unpack_task.lua
--- include lib/packed.lua
+-- include lib/packed_fields.lua
 -- include lib/limits.lua
 -- What a claim needs only for a queue that is limited, or has suspects, shelves or cancelled tasks.
 -- `at` names the keys and prefixes, and what is known of the worker.

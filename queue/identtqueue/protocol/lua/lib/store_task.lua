@@ -1,6 +1,7 @@
 -- Writes a task that is not an ordinary one into a HASH of its own. Returns when it is due, or nil:
--- it is pending; and whether it is the next scheduled one. `at` names keys and prefixes.
-local function store_task(at, key, id, payload, name, options, now)
+-- it is pending; and whether it, or an `earlier` one of the batch, is the next scheduled one. `at`
+-- names keys and prefixes.
+local function store_task(at, key, id, payload, name, options, now, earlier)
   local due = options and (options.at or options.delay and now + options.delay)
   if not due or due <= tonumber(now) then due = nil end
   redis.call('HSET', key, 'state', due and 'scheduled' or 'pending', 'payload', payload, 'function',
@@ -10,5 +11,5 @@ local function store_task(at, key, id, payload, name, options, now)
     -- include lib/keep_options.lua
     keep_options(key, id, options, now, at.expiring, at.unique_prefix)
   end
-  return due, due and redis.call('ZRANK', at.scheduled, id) == 0
+  return due, earlier or due and redis.call('ZRANK', at.scheduled, id) == 0
 end

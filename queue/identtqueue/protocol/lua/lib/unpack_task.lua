@@ -1,4 +1,5 @@
 -- include lib/packed.lua
+-- include lib/packed_fields.lua
 -- Gives a task a HASH of its own, if it is packed. A script calls this before it changes a task.
 -- Returns the key of the HASH, which may not exist. `at` names `packed_tasks` and `task_prefix`.
 local function unpack_task(at, id)
