@@ -139,7 +139,7 @@ class SyncClient:
         """See `Client.submit`."""
         task = new_task(submission, self._max_payload_bytes)
         if current_task.get() is not None or not may_be_gathered(task):
-            return self.submit_many([submission])[0]
+            return self._submit_in_batches([submission])[0]
         queue, redis = submission.queue_name, self._here.redis
         receipt: Receipt = redis.run_part(
             CallPart(queue, task, len(task.payload), enqueueing.enqueue)
@@ -149,7 +149,9 @@ class SyncClient:
 
     def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
         """See `Client.submit_many`."""
-        items = list(submissions)
+        return self._submit_in_batches(list(submissions))
+
+    def _submit_in_batches(self, items: Sequence[Submission]) -> list[Receipt]:
         prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
         receipts: dict[int, Receipt] = {}
         for queue, positions in in_batches(prepared):

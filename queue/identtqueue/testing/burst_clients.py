@@ -94,6 +94,12 @@ class _NotingSyncClient(SyncClient):
         super().__init__(settings, **more)
         self._log = log
 
+    def submit(self, submission: Submission) -> Receipt:
+        """See `Client.submit`."""
+        receipt = super().submit(submission)
+        self._log.note(submission, receipt)
+        return receipt
+
     def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
         """See `Client.submit_many`."""
         items = list(submissions)

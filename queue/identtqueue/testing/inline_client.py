@@ -108,6 +108,11 @@ class InlineSyncClient(SyncClient):
     def close(self) -> None:
         """Do nothing: there is no connection."""
 
+    def submit(self, submission: Submission) -> Receipt:
+        """See `Client.submit`."""
+        (receipt,) = self.submit_many([submission])
+        return receipt
+
     def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
         """See `Client.submit_many`. In an event loop, the tasks run when the loop runs them."""
         receipts = self._mode.add(list(submissions))
