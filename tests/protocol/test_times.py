@@ -51,14 +51,20 @@ local first, number, kind = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5]
 for i = first, first + number - 1 do
   local id = ARGV[2] .. kind .. i
   local state = kind == 'dead' and 'failed' or kind == 'due' and 'scheduled' or 'pending'
-  redis.call('HSET', ARGV[1] .. id, 'state', state, 'payload', ARGV[6], 'function', 'job',
-    'enqueued_at', 1)
-  if kind == 'pending' then redis.call('RPUSH', KEYS[1], id)
-  elseif kind == 'expired' then
+  if kind == 'pending' then  -- packed, as an ordinary task is
+    redis.call('HSET', KEYS[5], kind .. i, 'p0000000000001\\n' .. ARGV[6])
+    redis.call('RPUSH', KEYS[1], id)
+  else
+    redis.call('HSET', ARGV[1] .. id, 'state', state, 'payload', ARGV[6], 'function', 'job',
+      'enqueued_at', 1)
+  end
+  if kind == 'expired' then
     redis.call('RPUSH', KEYS[1], id)
     redis.call('HSET', ARGV[1] .. id, 'expires_at', 1)
     redis.call('ZADD', KEYS[4], 1, id)
-  else redis.call('ZADD', kind == 'due' and KEYS[2] or KEYS[3], i, id) end
+  elseif kind ~= 'pending' then
+    redis.call('ZADD', kind == 'due' and KEYS[2] or KEYS[3], i, id)
+  end
 end
 """
 PAYLOAD: Final = codec.encode_task(Task("job", ("x",)))
@@ -78,7 +84,7 @@ class Stage:
         k = self.bench.keys
         for first in range(0, number, 5_000):
             self._fill(
-                [k.pending, k.scheduled, k.dead, k.expiring],
+                [k.pending, k.scheduled, k.dead, k.expiring, k.packed_tasks],
                 [
                     *(k.task_prefix, f"{self.queue}:", first, min(5_000, number - first)),
                     *(kind, PAYLOAD),
@@ -203,6 +209,7 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
                 run(call, f"page, 200 dead letters by {name}")
         run(listing.tally(queue, "dead"), "tally, 100 dead letters")
         run(record.record(one[0]))
+        run(one_task.task_info(f"{queue}:pending{i}"))
         run(enqueueing.children(one[0], [f"{queue}:child{j}" for j in range(200)]), "children, 200")
         run(acting.drain(queue, ["v"], stop=True))
         run(leasing.leave(queue, "v"))
