@@ -344,3 +344,13 @@ def test_a_retry_without_delay_runs_again_at_once(bench: Bench) -> None:
     (attempt,) = bench.running("w", "a")
     bench.run(reporting.retry(bench.queue, "w", attempt.task_id, 1, 0, FAILURE))
     assert [again.number for again in bench.claim("w")] == [2]
+
+
+def test_many_releases_keep_the_order(bench: Bench) -> None:
+    names = [f"t{i:03}" for i in range(2 * reporting.MOST_RELEASED + 5)]
+    attempts = [(attempt.task_id, 1) for attempt in bench.running("w", *names)]
+    parts = list(reporting.in_releases(attempts))
+    assert [len(part) for part in parts] == [64, 64, 5]
+    for part in parts:
+        assert bench.run(reporting.release(bench.queue, "w", part)) == [Ack.OK] * len(part)
+    assert bench.pending() == names

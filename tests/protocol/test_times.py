@@ -237,7 +237,8 @@ def test_no_script_grows_with_the_queue(stage: Stage) -> None:
         done = [(*pair, b"\xc0") for pair in pairs(many)]
         run(reporting.finish(queue, "w", done), "finish, a batch of 128")
         many = run(claiming.claim(queue, "w", 1_000), "claim, as many as it gives").attempts
-        run(reporting.release(queue, "w", pairs(many)), "release, a batch of 128")
+        for part in reporting.in_releases(pairs(many)):
+            run(reporting.release(queue, "w", part), "release, a batch of 64")
     bench.redis.run(leasing.register(queue, "big", LEASE_MS, {}))
     for _ in range(8):
         stage.bench.redis.run(claiming.claim(queue, "big", 1_000))

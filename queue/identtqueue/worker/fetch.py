@@ -244,7 +244,8 @@ class Fetcher:
                 logger.warning(
                     "%s: releasing %d tasks of a claim with a lost reply", queue, len(pairs)
                 )
-                await self._redis.run(reporting.release(queue, self._worker_id, pairs))
+                for part in reporting.in_releases(pairs):
+                    await self._redis.run(reporting.release(queue, self._worker_id, part))
 
     def _worked(self) -> None:
         """Note that Redis has answered."""

@@ -228,9 +228,10 @@ class Finisher:
                 )
                 batches.append(_Batch(call, part, size, is_big))
         for queue, back in released.items():
-            pairs = [(attempt.task_id, attempt.number) for attempt, _, _ in back]
-            call = reporting.release(queue, self._worker_id, pairs)
-            batches.append(_Batch(call, back, sum(size for _, _, size in back)))
+            for some in reporting.in_releases(back):
+                pairs = [(attempt.task_id, attempt.number) for attempt, _, _ in some]
+                call = reporting.release(queue, self._worker_id, pairs)
+                batches.append(_Batch(call, some, sum(size for _, _, size in some)))
         return batches
 
     def _single(self, attempt: Attempt, outcome: Outcome) -> Call[list[Ack]]:

@@ -40,8 +40,9 @@ def hand_back(
     number = 0
     try:
         for queue, pairs in attempts.items():
-            redis.run(reporting.release(queue, worker_id, pairs))
-            number += len(pairs)
+            for part in reporting.in_releases(pairs):
+                redis.run(reporting.release(queue, worker_id, part))
+                number += len(part)
     except RedisError as error:
         logger.debug("attempts were not released: %s", error)
     finally:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -13,6 +13,11 @@ from identtqueue.protocol.call import Call, Word
 from identtqueue.protocol.ends import CANCELLED, DEAD_LETTER_TTL_MS, KEPT, Keeping
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.task import Failure, queue_of
+
+T = TypeVar("T")
+
+MOST_RELEASED: Final = 64
+"""Upper bound for the attempts of one release. Redis does nothing else meanwhile."""
 
 
 def finish(
@@ -145,6 +150,15 @@ def abort(queue: str, worker: str, task_id: str, attempt: int) -> Call[Ack]:
         (k.task_prefix, k.unique_prefix, worker, task_id, attempt, CANCELLED, k.running_prefix),
         Ack,
     )
+
+
+def in_releases(attempts: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Split attempts into those of one release each, in the order in which they are sent.
+
+    The last ones come first, because each release puts its tasks before those that are there.
+    """
+    for end in range(len(attempts), 0, -MOST_RELEASED):
+        yield attempts[max(0, end - MOST_RELEASED) : end]
 
 
 def release(queue: str, worker: str, attempts: Sequence[tuple[str, int]]) -> Call[list[Ack]]:

@@ -29,7 +29,7 @@ if evidence ~= 'waive' and tonumber(lease) > now then return {'alive'} end
 
 -- A long list is taken part by part, from its end. The first part sets the lease to 0, so that the
 -- worker gets the answer `lost` from then on.
-local length, part = redis.call('LLEN', inflight), 100
+local length, part = redis.call('LLEN', inflight), 50
 local alone, most = length == 1 and tonumber(lease) > 0, tonumber(most_losses)
 local ids, pod = redis.call('LRANGE', inflight, -part, -1), pod_of(info, worker)
 local before, requeued, reply = living(pending, tombstones, task_prefix), 0, {'ok'}
