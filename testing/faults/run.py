@@ -233,11 +233,19 @@ class Run:
         for producer in made.producers:
             await producer.ended()
         await eventually(lambda: self._is_empty(made), seconds=DRAIN_SECONDS)
+        # Those that a fault has killed are listed until the upkeep of a living one notices.
+        await eventually(lambda: self._all_live(made), seconds=DRAIN_SECONDS)
 
     async def _is_empty(self, made: System) -> bool:
         with suppress(RedisError):
             await self._look(made)
             return not any(self._numbers[name] for name in ("queued", "in flight", "scheduled"))
+        return False
+
+    async def _all_live(self, made: System) -> bool:
+        with suppress(RedisError):
+            listed = [await made.admin.workers(queue) for queue in self.queues]
+            return all(worker.connected for worker in chain.from_iterable(listed))
         return False
 
     def _make_up(self, made: System) -> books.Books:
