@@ -775,6 +775,14 @@ class QueueMachine(RuleBasedStateMachine):
             if stop is None:
                 return found
 
+    @rule(name=NAMES)
+    def look_up(self, name: str) -> None:
+        """Read a task, in whichever form it is kept."""
+        task_id = self.id(name)
+        task = self.model.tasks.get(task_id)
+        found = self.call(one_task.task_info(task_id), self.model.version)
+        assert (found and (found.state, found.attempt)) == (task and (task.state, task.attempt))
+
     @rule(name=NAMES, children=st.lists(NAMES, min_size=1, max_size=3, unique=True))
     def note_children(self, name: str, children: list[str]) -> None:
         """Note which tasks the job of a task has enqueued, and read the task whole."""
