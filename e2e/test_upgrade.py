@@ -121,6 +121,11 @@ def conditions(kubectl: Kubectl, name: str) -> set[str]:
     return {each["type"] for each in status.get("conditions", [])}
 
 
+def operator_image(kubectl: Kubectl) -> str:
+    operators = kubectl.list("deployments", "app.kubernetes.io/component=operator")
+    return operators[0]["spec"]["template"]["spec"]["containers"][0]["image"]
+
+
 def replicas(kubectl: Kubectl, names: list[str]) -> list[int]:
     return [kubectl.get("deployment", name)["spec"]["replicas"] for name in names]
 
@@ -164,17 +169,19 @@ async def there_and_back(earlier: Release, names: list[str], port: int) -> None:
     async with Client(RedisSettings(address=f"redis://127.0.0.1:{port}")) as client:
         async with working(client, names) as work:
             await work.done_from_now(6)
-            assert "WorkersReady" not in conditions(kubectl, names[0]), "it is the earlier one"
+            assert operator_image(kubectl) == IMAGE
 
             await asyncio.to_thread(install, earlier, "upgrade", CHART, "dev")
+            assert operator_image(kubectl) != IMAGE
             await work.done_from_now(6)
             await asyncio.to_thread(
                 wait_until,
-                "this one tells more",
+                "it goes on from the other's status",
                 lambda: all("WorkersReady" in conditions(kubectl, name) for name in names),
             )
 
             await asyncio.to_thread(roll_back, earlier)
+            assert operator_image(kubectl) == IMAGE
             await work.done_from_now(6)
             await asyncio.to_thread(install, earlier, "upgrade", CHART, "dev")
             await work.done_from_now(6)

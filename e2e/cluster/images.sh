@@ -13,7 +13,7 @@ for part in lib docker base-image wheels cluster env; do
 done
 
 INPUTS_LABEL=identtqueue.dev/inputs
-FIRST_VERSION=0b9a586
+FIRST_VERSION=3aeff55  # of protocol 2: an earlier one refuses the queues of this one
 LOADED_LABEL=identtqueue.dev/image-id
 
 main() {
