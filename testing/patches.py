@@ -1,4 +1,4 @@
-"""What a test changes for its whole process, and the other tests there would meet."""
+"""Process-wide state that tests change, and a way to put it back."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ LIVES: dict[str, Callable[[Bench], object]] = {
     "running": claim,
     "running and awaited": claim_awaited,
 }
-"""What has happened to tasks that are still packed."""
+"""Histories of tasks that are still packed."""
 
 
 async def everything(admin: Admin, bench: Bench) -> dict[str, Any]:

@@ -90,7 +90,7 @@ def test_a_worker_of_a_pod_loads_the_metrics_when_they_are_asked_for(
 def test_python_looks_for_garbage_as_usual_when_tasks_run(
     redis_server: RedisServer, queue: str, folder: Path
 ) -> None:
-    """What the imports have made is left out of that."""
+    """The collector leaves out the objects that the imports have made."""
     code = "import gc; print(*gc.get_threshold())"
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     found = start(redis_server, queue, folder)

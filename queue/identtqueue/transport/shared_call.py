@@ -20,7 +20,7 @@ MOST_BYTES: Final = 32 * 1024
 
 
 class CallPart(NamedTuple):
-    """What one caller puts into a call that it may share with others.
+    """The part of one caller in a call that it may share with others.
 
     Nothing of it may fail the call for the others, and the call must be one that may be sent again.
 

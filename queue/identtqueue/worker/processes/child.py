@@ -154,8 +154,8 @@ class Process:
 
         The worker sends an order only after the answer to the last one, so none is in the buffer.
         `poll` wakes once for each order. A blocking read would wake a second time, for nothing:
-        when the worker takes an answer from the socket, the kernel wakes whoever waits to write
-        *or* sleeps in a read at this end.
+        when the worker takes an answer from the socket, the kernel wakes all threads that sleep at
+        this end, readers as well as writers.
         """
         self._readable.poll()
         head = self._input.read(messages.LENGTH.size)

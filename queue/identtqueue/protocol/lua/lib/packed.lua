@@ -5,7 +5,7 @@
 --   p<enqueued at>[ <waiters>]<newline><payload>    it is pending
 --   r<started at><owner> <the text before>          it runs, in its first attempt
 -- The name of its job is in the payload. A later format takes other letters.
-local MOST_PACKED = 1024  -- bytes of a payload, since whoever looks at a task reads it
+local MOST_PACKED = 1024  -- bytes of a payload, since each look at a task reads it whole
 local P, R, SPACE = 112, 114, 32  -- what string.byte returns for p, r and a space
 
 -- Returns the name under which a task stands in `packed_tasks`: its id without the queue.
