@@ -46,6 +46,12 @@ LONG = (
 """Folders whose tests wait longest, and so are begun first, in this order, by parallel tests."""
 
 
+def pytest_configure() -> None:
+    # A shell lets programs in the background ignore SIGINT, and what they start. Tests shall find
+    # the same faults there as in a terminal.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(trylast=True)  # when tests have been deselected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let parallel tests begin with the files that take longest: no core shall idle at the end."""
@@ -111,16 +117,6 @@ def redis_server() -> Iterator[RedisServer]:
     """Start one server for all tests that leave it alive. Each test uses its own queues."""
     with RedisServer().running() as server:
         yield server
-
-
-@pytest.fixture
-def ctrl_c() -> Iterator[None]:
-    """Let SIGINT raise KeyboardInterrupt. A shell lets programs in the background ignore it, and
-    what they start.
-    """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -252,7 +252,6 @@ async def test_a_person_is_asked(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("ctrl_c")
 async def test_ctrl_c_stops_between_two_steps_and_says_where_to_go_on(
     new_redis_server: Callable[..., RedisServer],
 ) -> None:

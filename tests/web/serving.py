@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import httpx
@@ -18,13 +18,21 @@ from testing.waiting import LONG_SECONDS
 INTERVAL_SECONDS: Final = 0.2
 
 
+class _TestServer(uvicorn.Server):
+    """A server that leaves signals alone: it would put back a handler of a loop that has ended."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
 @asynccontextmanager
 async def served(app: ASGIApp, **settings: Any) -> AsyncIterator[str]:
     """Serve an application on a free port, and yield its address."""
     config = uvicorn.Config(
         app, host="127.0.0.1", port=0, log_config=None, timeout_graceful_shutdown=1, **settings
     )
-    server = uvicorn.Server(config)
+    server = _TestServer(config)
     task = asyncio.create_task(server.serve())
     async with asyncio.timeout(LONG_SECONDS):
         while not server.started:

@@ -408,7 +408,6 @@ def test_cron_of_an_unknown_job() -> None:
         Worker({"known": echo}, "redis://nowhere", "q", cron=[entry, entry])
 
 
-@pytest.mark.usefixtures("ctrl_c")
 @pytest.mark.parametrize("how", ["returns", "raises", "ctrl-c"])
 def test_the_end_of_the_applications_loop_releases_what_runs(
     redis_server: RedisServer, raw: redis.Redis, queue: str, how: str
