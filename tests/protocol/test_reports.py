@@ -217,6 +217,17 @@ def test_a_batch_of_results_is_answered_one_by_one(bench: Bench) -> None:
     assert bench.pending() == ["b"]
 
 
+def test_an_earlier_attempt_is_lost_beside_the_recorded_one(bench: Bench) -> None:
+    (first,) = bench.running("w", "a")
+    bench.run(reporting.release(bench.queue, "w", [(first.task_id, first.number)]))
+    (again,) = bench.claim("w")
+    batch = [(a.task_id, a.number, b"\xc0") for a in (again, again, first)]
+
+    acks = bench.run(reporting.finish(bench.queue, "w", batch))
+
+    assert acks == [Ack.OK, Ack.DONE, Ack.LOST]
+
+
 def test_released_tasks_keep_their_order_at_the_head(bench: Bench) -> None:
     attempts = bench.running("w", "a", "b", "c")
     bench.enqueue("d")

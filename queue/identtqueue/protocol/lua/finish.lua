@@ -19,14 +19,24 @@ local tasks, ids = {}, {}  -- of the attempts to record, by id; their ids, in or
 if dropped ~= '' and dropped ~= '*' then
   for _, id in ipairs(cmsgpack.unpack(dropped)) do drops[id] = true end
 end
+-- A second report of a task in the batch: a repeat, or of an attempt before the recorded one.
+local function ack_again(id, attempt)
+  for k, ack in ipairs(acks) do
+    local place = LIST_START + 3 * k - 3
+    if ack == 'ok' and ARGV[place] == id then
+      return ARGV[place + 1] == attempt and 'done' or 'lost'
+    end
+  end
+end
 local shorts, texts, packed = {}, {}, {}  -- names in packed_tasks, texts there, names to remove
 for i = LIST_START, #ARGV, 3 do shorts[#shorts + 1] = short_id(ARGV[i]) end
 if #shorts > 0 then texts = redis.call('HMGET', packed_tasks, unpack(shorts)) end
 for i, text in ipairs(texts) do
   local id, attempt = ARGV[LIST_START + 3 * i - 3], ARGV[LIST_START + 3 * i - 2]
-  local ack, task = 'done', nil
-  if not tasks[id] and text then ack, task = owned_packed(text, worker, attempt)
-  elseif not tasks[id] then
+  local ack, task
+  if tasks[id] then ack = ack_again(id, attempt)
+  elseif text then ack, task = owned_packed(text, worker, attempt)
+  else
     ack, task = owned(task_prefix .. id, worker, attempt, 'succeeded')
   end
   if task then tasks[id], ids[#ids + 1] = task, id end
