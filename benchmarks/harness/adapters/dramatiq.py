@@ -9,6 +9,7 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 from dramatiq.results.errors import ResultFailure, ResultMissing
+from redis import Redis
 
 from benchmarks.harness.adapters.base import (
     FAILED,
@@ -45,7 +46,8 @@ if setup.reliable:
     options["heartbeat_timeout"] = SILENCE_SECONDS * 1000
     options["maintenance_chance"] = MAINTENANCE_CHANCE
 broker = RedisBroker(url=setup.redis, **options)
-backend = RedisBackend(url=setup.redis)
+# redis-py gives a read 5 s by itself, and a result may take longer.
+backend = RedisBackend(client=Redis.from_url(setup.redis, socket_timeout=60))
 broker.add_middleware(Results(backend=backend))
 dramatiq.set_broker(broker)
 

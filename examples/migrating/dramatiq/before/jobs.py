@@ -7,9 +7,12 @@ from dramatiq.brokers.redis import RedisBroker
 from dramatiq.results import Results
 from dramatiq.results.backends import RedisBackend
 from passports import documents, mrz, register
+from redis import Redis
 
 broker = RedisBroker(url=os.environ["REDIS_URL"])
-broker.add_middleware(Results(backend=RedisBackend(url=os.environ["REDIS_URL"])))
+# redis-py gives a read 5 s, and callers wait longer for a result.
+results = Redis.from_url(os.environ["REDIS_URL"], socket_timeout=60)
+broker.add_middleware(Results(backend=RedisBackend(client=results)))
 dramatiq.set_broker(broker)
 
 
