@@ -24,7 +24,7 @@ from identtqueue.protocol.calls.listing import Place
 from identtqueue.protocol.keys import QUEUES, BridgeKeys
 from identtqueue.protocol.needs import WORKER_COMMANDS
 from identtqueue.protocol.states import SERVICES, TRANSITIONS, Transition
-from identtqueue.task import Failure, State
+from identtqueue.task import Failure, State, TaskOptions
 from identtqueue.transport import wire
 
 ROOT = Path(__file__).parents[2]
@@ -311,6 +311,13 @@ def test_time_is_redis_time(name: str) -> None:
     assert "os.time" not in source
     assert "os.clock" not in source
     assert source.count("redis.call('TIME')") <= 1, "one moment per script"
+
+
+def test_defaults_that_redis_does_not_hold_are_those_of_the_options() -> None:
+    values = re.findall(r"'(\d+)'", (LUA / "lib/defaults.lua").read_text())
+    defaults = TaskOptions()
+    seconds = [defaults.result_ttl_seconds, defaults.unique_seconds]
+    assert [int(value) / 1000 for value in values] == seconds
 
 
 # --- who calls them ---

@@ -8,6 +8,7 @@
 --         | "missing"
 -- include lib/now_text.lua
 -- include lib/owned.lua
+-- include lib/defaults.lua
 -- include lib/let_go.lua
 -- include lib/end_packed.lua
 -- include lib/end_task.lua
@@ -57,7 +58,7 @@ for i, ack in ipairs(acks) do
         -- include lib/slots.lua
         vacate(running_prefix, blocked, wake, key, id, task.slot)
       end
-      local ttl = task.ttl or '3600000'
+      local ttl = task.ttl or DEFAULT_TTL
       end_task(key, id, 'succeeded', 'result', result, time, ttl, unique_prefix, task, kept)
     end
     ends[#ends + 1] = time .. ' ' .. id

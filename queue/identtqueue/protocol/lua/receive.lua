@@ -5,10 +5,11 @@
 --       8 packed_tasks  9 answer:<call>
 -- ARGV  1 task_prefix  2 unique_prefix  3 version: of the protocol  4 hold_ms
 --       5 note: for the audit list, or empty  6 minute_prefix
---       7.. per task: id, then the fields of its hash, in the order of FIELDS below; empty: none.
+--       7.. per task: id, then the fields of its hash, as in FIELDS below; empty: none.
 --       `origin` says which task it was
 -- Returns per task, in order: "ok" (also if it was received before) | "exists" (it is another one)
 --         | "unique"; or {"protocol", the version found}
+-- include lib/defaults.lua
 -- include lib/now.lua
 -- include lib/once.lua
 -- include lib/make_room.lua
@@ -38,7 +39,8 @@ local function receive(id, fields)
   redis.call('ZADD', scheduled, now + tonumber(hold_ms), id)
   if fields.expires_at then redis.call('ZADD', expiring, fields.expires_at, id) end
   if fields.unique then
-    redis.call('SET', unique_prefix .. fields.unique, id, 'PX', fields.unique_ttl or 86400000)
+    local ms = fields.unique_ttl or DEFAULT_UNIQUE_TTL
+    redis.call('SET', unique_prefix .. fields.unique, id, 'PX', ms)
   end
   local job = fields['function']
   new, by_job[job] = new + 1, (by_job[job] or 0) + 1

@@ -5,6 +5,7 @@
 --       7 packed_tasks  8 answer:<call>
 -- ARGV  1 task_prefix  2 doorbell  3 unique_prefix  4 note: for the audit list, or empty  5.. ids
 -- Returns per task, in order: "ok" | "missing" | "not dead" | "unique"
+-- include lib/defaults.lua
 -- include lib/now.lua
 -- include lib/pending.lua
 -- include lib/tombstones.lua
@@ -26,7 +27,7 @@ local function replay(id)
   if unique then
     if redis.call('SETNX', unique_prefix .. unique, id) == 0 then return 'unique' end
     -- Older clients kept no time: a day.
-    redis.call('PEXPIRE', unique_prefix .. unique, unique_ttl or 86400000)
+    redis.call('PEXPIRE', unique_prefix .. unique, unique_ttl or DEFAULT_UNIQUE_TTL)
   end
   redis.call('ZREM', dead, id)
   redis.call('PERSIST', key)
