@@ -36,6 +36,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
             it owns.
         merge: for a command that each node of a cluster answers for itself: joins the answers.
         reply_bytes: size of the reply, if it is large and known; else 0.
+        is_kept: whether the same object is sent again and again, so that its bytes are kept.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     repeatable: bool = True
     merge: Callable[[Sequence[T]], T] | None = None
     reply_bytes: int = 0
+    is_kept: bool = False
 
 
 class NewTask(msgspec.Struct, frozen=True):

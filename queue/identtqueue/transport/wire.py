@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 import hiredis
@@ -79,10 +80,19 @@ def pack(call: Call[Any], *, in_cluster: bool = False, database: int = 0) -> byt
     Raises:
         InvalidInput: an argument can't be encoded (text with a lone surrogate, say).
     """
+    if call.is_kept:
+        return _pack_once(call, in_cluster, database)
+    return _pack(call, in_cluster, database)
+
+
+def _pack(call: Call[Any], in_cluster: bool, database: int) -> bytes:
     try:
         return hiredis.pack_command(words(call, in_cluster=in_cluster, database=database))  # type: ignore[arg-type, no-any-return]  # its stub
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInput(f"`{call.name}` can't be sent to Redis: {error}") from error
+
+
+_pack_once: Final = lru_cache(maxsize=128)(_pack)
 
 
 def pack_words(*command: Word) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 from identtqueue.protocol import replies
@@ -51,6 +52,14 @@ def claim(
             beside it.
         shelves: names of the shelves whose tasks it may run.
     """
+    return _claim(queue, worker, limit, idle, tuple(shelves))
+
+
+@lru_cache(maxsize=128)
+def _claim(
+    queue: str, worker: str, limit: int, idle: bool, shelves: tuple[str, ...]
+) -> Call[Claimed]:
+    """Make a claim, once: a busy worker sends the same one hundreds of times per second."""
     k = queue_keys(queue)
     return Call(
         "claim",
@@ -95,6 +104,7 @@ def claim(
         ),
         lambda reply: _parse_claim(queue, reply),
         repeatable=False,
+        is_kept=True,
     )
 
 
