@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterable, Iterator
 from typing import Final, TextIO
 
 MOST_AT_ONCE: Final = 4096
@@ -62,16 +63,36 @@ class LineStream(logging.StreamHandler[TextIO]):
 
     def _write(self) -> None:
         """Write all lines that wait, in pieces of at most MOST_AT_ONCE bytes. The lock is held."""
-        while self._waiting:
-            piece: list[str] = []
-            size = 0
-            while self._waiting:
-                line = self._waiting[0]
-                size += len(line) if line.isascii() else 4 * len(line)
-                if piece and size > MOST_AT_ONCE:
-                    break
-                piece.append(self._waiting.popleft())
-            try:
-                self.stream.write("".join(piece))
-            except Exception:  # noqa: BLE001 - as `StreamHandler.emit` does
-                self.handleError(logging.makeLogRecord({"msg": "".join(piece)}))
+        while self._waiting:  # other threads may add lines meanwhile
+            lines = [self._waiting.popleft() for _ in range(len(self._waiting))]
+            text = "".join(lines)
+            if _most_bytes(text) <= MOST_AT_ONCE:  # nearly always
+                self._write_piece(text)
+            else:
+                for piece in _pieces(lines):
+                    self._write_piece(piece)
+
+    def _write_piece(self, text: str) -> None:
+        try:
+            self.stream.write(text)
+        except Exception:  # noqa: BLE001 - as `StreamHandler.emit` does
+            self.handleError(logging.makeLogRecord({"msg": text}))
+
+
+def _pieces(lines: Iterable[str]) -> Iterator[str]:
+    """Join lines to pieces of at most MOST_AT_ONCE bytes, unless a line is longer."""
+    piece: list[str] = []
+    size = 0
+    for line in lines:
+        more = _most_bytes(line)
+        if piece and size + more > MOST_AT_ONCE:
+            yield "".join(piece)
+            piece, size = [], 0
+        piece.append(line)
+        size += more
+    yield "".join(piece)
+
+
+def _most_bytes(text: str) -> int:
+    """Return how many bytes a text has at most."""
+    return len(text) if text.isascii() else 4 * len(text)

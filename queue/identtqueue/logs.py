@@ -80,11 +80,18 @@ class LineFormatter(logging.Formatter):
         self.is_default = line == LINE
         self._second: tuple[int, str] = (-1, "")
 
-    def line(self, level: str, name: str, message: str) -> str:
+    def line(self, level: str, name: str, message: str, foreign: str | None = None) -> str:
         """Return the default line of a record of now, with its line break.
 
         It is what `format` makes of a record without traceback. Making the record would cost more
         than the line.
+
+        Args:
+            level: name of the level.
+            name: name of the logger.
+            message: the message.
+            foreign: the part of the message that comes from outside, and so may have characters
+                that can't be printed; None: all of it.
         """
         now = time.time()
         second, text = self._second  # one value: threads may format at the same time
@@ -92,7 +99,8 @@ class LineFormatter(logging.Formatter):
             second = int(now)
             text = time.strftime(self.default_time_format, self.converter(second))
             self._second = (second, text)
-        if not message.isprintable() or len(message) > MOST_CHARACTERS:
+        doubtful = message if foreign is None else foreign
+        if not doubtful.isprintable() or len(message) > MOST_CHARACTERS:
             message = clean(message)
         return f"{text},{int((now - second) * 1000):03d} {level} {name}: {message}\n"
 

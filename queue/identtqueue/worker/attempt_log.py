@@ -98,7 +98,8 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
     )
     stream = logs.only_stream(logger, level) if failure is None else None
     if stream is not None and (formatter := logs.default_formatter(stream)) is not None:
-        _put(stream, formatter.line(logging.getLevelName(level), logger.name, text))
+        name = logging.getLevelName(level)
+        _put(stream, formatter.line(name, logger.name, text, foreign=attempt.task_id))
         return
     fields = fields_of(attempt) | {
         "outcome": outcome.name,
