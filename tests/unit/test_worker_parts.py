@@ -20,7 +20,7 @@ from identtqueue.worker.leftovers import LEAST_MOST_LEFT, Leftovers
 from identtqueue.worker.metrics import MOST_LABELLED, Metrics
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.outcome import Failed, Retried, Succeeded
-from identtqueue.worker.running import Running
+from identtqueue.worker.running import ProgressSink, Running
 from identtqueue.worker.slots import Slots
 
 # --- slots ---
@@ -107,11 +107,18 @@ def attempt(number: int) -> Attempt:
     return Attempt(f"q:{number}", "q", number, 0, 0, 0, 0, 0, b"", 0)
 
 
+def no_progress(_attempt: Attempt) -> ProgressSink:
+    raise AssertionError("its job reports none")
+
+
 async def test_attempts_left_behind_count_in_every_incarnation() -> None:
     """They outlive the incarnation that left them behind, and so does the obstacle."""
     obstacles = Obstacles()
     leftovers = Leftovers(LEAST_MOST_LEFT, obstacles)
-    entries = [Running(attempt(n), lambda: False, lambda *_: None) for n in range(LEAST_MOST_LEFT)]
+    entries = [
+        Running(attempt(n), lambda: False, lambda *_: None, no_progress)
+        for n in range(LEAST_MOST_LEFT)
+    ]
     for entry in entries:
         assert not obstacles
         leftovers.add(entry)

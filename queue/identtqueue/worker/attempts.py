@@ -25,7 +25,7 @@ from identtqueue.worker.counts import Counters
 from identtqueue.worker.execute import Executor
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.outcome import Aborted, Outcome, Succeeded
-from identtqueue.worker.running import Running
+from identtqueue.worker.running import ProgressSink, Running
 from identtqueue.worker.slots import Slots
 
 logger = logging.getLogger(__name__)
@@ -37,16 +37,6 @@ second cancellation."""
 
 LOOK_SECONDS: Final = 1.0
 """Interval at which overdue attempts are looked for."""
-
-
-class ProgressSink(Protocol):
-    """The progress of one attempt on its way to those who watch."""
-
-    def put(self, data: bytes) -> None:
-        """Take an encoded value. May be called in any thread."""
-
-    def end(self) -> None:
-        """Send what was not sent yet, and ignore all later values."""
 
 
 class Reports(Protocol):
@@ -149,7 +139,7 @@ class Attempts:
         if attempt.alone:
             text = "runs alone: its task was running when workers were lost, %d times"
             log_about(logger, logging.WARNING, attempt, text, attempt.losses)
-        entry = Running(attempt, self._torn_down, self._on_exit)
+        entry = Running(attempt, self._torn_down, self._on_exit, self._progress)
         self._owned[attempt.task_id] = entry
         if not self._running:
             self._none_runs.clear()
@@ -211,15 +201,13 @@ class Attempts:
     async def _run(self, entry: Running) -> None:
         entry.begun = True
         contain.current.set(entry)
-        progress = self._progress(entry.attempt)
-        entry.send_progress = progress.put
         outcome: Outcome | None = None
         try:
             outcome = entry.cut_off or await self._executor.run(entry)
         except BaseException as error:  # noqa: BLE001 - our own bug must not lose the attempt
             # It also comes here if it is cancelled while its hooks run.
             outcome = entry.outcome or entry.meaning or self._executor.judge(entry, error)
-        progress.end()
+        entry.end_progress()
         if entry.left:
             self._leftovers.discard(entry)
             entry.runner = None  # see below

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import threading
 import time
 from collections.abc import Callable
+from typing import Final, Protocol
 
 from identtqueue.task import Attempt, Task
 from identtqueue.worker.context import Context
@@ -25,6 +27,30 @@ class Stage(enum.Enum):
     """Its job has returned."""
 
 
+class ProgressSink(Protocol):
+    """The progress of one attempt on its way to those who watch."""
+
+    def put(self, data: bytes) -> None:
+        """Take an encoded value. May be called in any thread."""
+
+    def end(self) -> None:
+        """Send what was not sent yet, and ignore all later values."""
+
+
+class _Ignored:
+    """The progress that a job reports after the end of its attempt, and none before."""
+
+    def put(self, data: bytes) -> None:
+        """Do nothing."""
+
+    def end(self) -> None:
+        """Do nothing."""
+
+
+_IGNORED: Final = _Ignored()
+_MAKING: Final = threading.Lock()  # for all attempts: it is held for one statement
+
+
 class Running:
     """An attempt that is running, or whose report is not answered yet.
 
@@ -33,6 +59,7 @@ class Running:
         torn_down: tells whether all tasks of the event loop are being cancelled, including the
             worker's.
         exited: called when a task of the attempt has raised SystemExit or KeyboardInterrupt.
+        new_progress: makes what sends the progress of an attempt.
 
     Attributes:
         runner: the asyncio task that runs it.
@@ -42,7 +69,7 @@ class Running:
         job: the job that the task names; None: not found yet.
         counts: the numbers of that job; None: the task is not decoded yet.
         context: the context that its job is handed; None: not made yet.
-        send_progress: takes encoded progress of the job. May be called in any thread.
+        progress: sends the progress of its job; None: the job has reported none.
         ended: whether its outcome was handed to the finisher.
         left: whether it was left behind. Then its slot is already free.
         cut_off: the outcome that its cancellation from outside stands for; None: not cancelled.
@@ -60,7 +87,7 @@ class Running:
     job: Job | None = None
     counts: JobCounts | None = None
     context: Context | None = None
-    send_progress: Callable[[bytes], None]
+    progress: ProgressSink | None = None
     begun = ended = left = False
     cut_off: Outcome | None = None
     cut_off_why = ""
@@ -73,11 +100,30 @@ class Running:
         attempt: Attempt,
         torn_down: Callable[[], bool],
         exited: Callable[[Running, BaseException], None],
+        new_progress: Callable[[Attempt], ProgressSink],
     ) -> None:
         self.attempt = attempt
         self.torn_down = torn_down
         self.exited = exited
+        self._new_progress = new_progress
         self.started = time.monotonic()
+
+    def send_progress(self, data: bytes) -> None:
+        """Send encoded progress of the job. May be called in any thread.
+
+        Few attempts report any, so the sink is made for the first value.
+        """
+        with _MAKING:
+            if self.progress is None:
+                self.progress = self._new_progress(self.attempt)
+        self.progress.put(data)
+
+    def end_progress(self) -> None:
+        """Send the progress that was not sent yet, and ignore all later values."""
+        with _MAKING:
+            if self.progress is None:
+                self.progress = _IGNORED
+        self.progress.end()
 
     @property
     def meaning(self) -> Outcome | None:
