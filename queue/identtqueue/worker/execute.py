@@ -152,16 +152,21 @@ class Executor:
             return await self._in_process(running, task, job)
         args, kwargs = job.bind(task.args, task.kwargs)
         call = job.function
+        context, seconds = self._begin(running, task, job)
         if job.run_in == "thread":
 
             def start(context: Context) -> Any:
                 return self._in_thread(job.name, lambda: call(context, *args, **kwargs))
+
+            value = await self._in_time(running, job, context, seconds, start)
+        elif seconds is None and not self._hooks.before_task:  # the same as below, at less cost
+            value = call(context, *args, **kwargs)
+            if _is_awaitable(value):
+                value = await value
         else:
-
-            def start(context: Context) -> Any:
-                return call(context, *args, **kwargs)
-
-        value = await self._in_time(running, task, job, start)
+            value = await self._in_time(
+                running, job, context, seconds, lambda context: call(context, *args, **kwargs)
+            )
         running.stage = Stage.AFTER
         return codec.encode_value(value, self._max_payload_bytes)
 
@@ -177,8 +182,9 @@ class Executor:
         # The timeout of the attempt does not include the start of a new process.
         process = await self._processes.lend()
         try:
+            context, seconds = self._begin(running, task, job)
             data: bytes = await self._in_time(
-                running, task, job, lambda context: process.run(job, context, payload)
+                running, job, context, seconds, lambda context: process.run(job, context, payload)
             )
         finally:
             await self._processes.take_back(process)
@@ -189,21 +195,31 @@ class Executor:
         value = await self._threads.run(name, call)
         return await value if inspect.isawaitable(value) else value
 
-    async def _in_time(
-        self, running: Running, task: Task, job: Job, start: Callable[[Context], Any]
-    ) -> Any:
-        """Make the context, start the job with it, and await what it returns, for a limited time.
-
-        Args:
-            running: the attempt.
-            task: its task.
-            job: its job.
-            start: starts the job. What it returns is awaited, or is the value itself.
-        """
+    def _begin(self, running: Running, task: Task, job: Job) -> tuple[Context, float | None]:
+        """Make the context, since the job begins now. Return it, and how long the job may run."""
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
         context = running.context = self._context(running, job, seconds)
         current_task.set(context.task_id)  # of this attempt alone: it runs in a task of its own
         running.stage = Stage.JOB  # an error of a `before_task` hook counts as the job's
+        return context, seconds
+
+    async def _in_time(
+        self,
+        running: Running,
+        job: Job,
+        context: Context,
+        seconds: float | None,
+        start: Callable[[Context], Any],
+    ) -> Any:
+        """Start the job with the context, and await what it returns, for a limited time.
+
+        Args:
+            running: the attempt.
+            job: its job.
+            context: its context.
+            seconds: how long it may run; None: as long as it likes.
+            start: starts the job. What it returns is awaited, or is the value itself.
+        """
         if self._hooks.before_task:
             start = self._hooked(start)
         if seconds is None:
