@@ -54,6 +54,9 @@ _parts_decoder = msgspec.msgpack.Decoder(list[msgspec.Raw])
 _failure_decoder = msgspec.msgpack.Decoder(_FailureWire)
 _value_decoder = msgspec.msgpack.Decoder()
 
+_NONE: Final = _encoder.encode(None)
+"""The value that most jobs return."""
+
 _UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -211,6 +214,8 @@ def encode_value(value: Any, limit_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES) -> by
         NotSerializable: the value has no msgpack form, or could not be read again.
         PayloadTooLarge: the encoded value exceeds `limit_bytes`.
     """
+    if value is None:
+        return _NONE
     data = _encode("the result", value, limit_bytes)
     if type(value) not in _AS_THEY_ARE:
         _check_readable("the result", data, _value_decoder)

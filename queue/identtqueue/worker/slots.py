@@ -41,7 +41,8 @@ class Slots:
 
     def freed(self) -> None:
         """Note that an attempt has ended. If enough slots are free now, wake who waits for them."""
-        if self.free >= self._wanted:
+        # Once per task, so without the property `free`.
+        if self.total - self._reserved - len(self._running) >= self._wanted:
             self._changed.set()
 
     def wake(self) -> None:
