@@ -73,12 +73,13 @@ def _visible(found: re.Match[str]) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """A formatter that formats the time once per second, which saves a third of its work."""
+    """A formatter that keeps the text of the last time, which saves a third of its work."""
 
     def __init__(self, line: str = LINE) -> None:
         super().__init__(line)
         self.is_default = line == LINE
         self._second: tuple[int, str] = (-1, "")
+        self._ms: tuple[int, str] = (-1, "")
 
     def line(self, level: str, name: str, message: str, foreign: str | None = None) -> str:
         """Return the default line of a record of now, with its line break.
@@ -93,16 +94,24 @@ class LineFormatter(logging.Formatter):
             foreign: the part of the message that comes from outside, and so may have characters
                 that can't be printed; None: all of it.
         """
-        now = time.time()
-        second, text = self._second  # one value: threads may format at the same time
-        if int(now) != second:
-            second = int(now)
-            text = time.strftime(self.default_time_format, self.converter(second))
-            self._second = (second, text)
+        now_ms = int(time.time() * 1000)
+        ms, text = self._ms  # one value: threads may format at the same time
+        if now_ms != ms:
+            text = self._time(now_ms)
+            self._ms = (now_ms, text)
         doubtful = message if foreign is None else foreign
         if not doubtful.isprintable() or len(message) > MOST_CHARACTERS:
             message = clean(message)
-        return f"{text},{int((now - second) * 1000):03d} {level} {name}: {message}\n"
+        return f"{text} {level} {name}: {message}\n"
+
+    def _time(self, ms: int) -> str:
+        """Return a time in the default form of `logging`."""
+        seconds, rest = divmod(ms, 1000)
+        second, text = self._second
+        if seconds != second:
+            text = time.strftime(self.default_time_format, self.converter(seconds))
+            self._second = (seconds, text)
+        return f"{text},{rest:03d}"
 
     def formatTime(  # noqa: N802 - the name that `logging` calls
         self, record: logging.LogRecord, datefmt: str | None = None

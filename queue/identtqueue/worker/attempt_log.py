@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from functools import lru_cache
 from typing import Any, Final
 
 from identtqueue import logs
@@ -92,9 +93,9 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
     if not logger.isEnabledFor(level):
         return  # building the record costs as much as a short job
     failure = outcome.failure
+    waited, ran = _seconds(round(waited_seconds * 1000)), _seconds(round(ran_seconds * 1000))
     text = (
-        f"{attempt.task_id} attempt {attempt.number} {outcome.name}: "
-        f"waited {waited_seconds:.3f} s, ran {ran_seconds:.3f} s"
+        f"{attempt.task_id} attempt {attempt.number} {outcome.name}: waited {waited} s, ran {ran} s"
     )
     stream = logs.only_stream(logger, level) if failure is None else None
     if stream is not None and (formatter := logs.default_formatter(stream)) is not None:
@@ -109,6 +110,12 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
     if failure is not None:
         fields["error"] = failure.type
     _log(level, text + _reason(failure), fields)
+
+
+@lru_cache(maxsize=1024)
+def _seconds(ms: int) -> str:
+    """Return milliseconds as a number of seconds. Attempts of one turn often share it."""
+    return f"{ms / 1000:.3f}"
 
 
 def log_refusal(attempt: Attempt, ack: Ack) -> None:
