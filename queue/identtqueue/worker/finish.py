@@ -7,6 +7,7 @@ ones, so that over a slow link a small result does not wait for another task's m
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -207,32 +208,37 @@ class Finisher:
 
     def _batches(self, all_ended: Sequence[Ended]) -> list[_Batch]:
         """Build the calls that record these outcomes. Big and small results never share a call."""
-        results: dict[tuple[str, bool], list[_Result]] = {}
+        small: defaultdict[str, list[_Result]] = defaultdict(list)
+        big: defaultdict[str, list[_Result]] = defaultdict(list)
         released: dict[str, list[Ended]] = {}
         batches: list[_Batch] = []
         for ended in all_ended:
             attempt, outcome, size = ended
             if isinstance(outcome, Succeeded):
-                is_big = len(outcome.data) > wire.SMALL_BYTES
-                results.setdefault((attempt.queue, is_big), []).append((attempt, outcome, size))
+                results = big if len(outcome.data) > wire.SMALL_BYTES else small
+                results[attempt.queue].append((attempt, outcome, size))
             elif isinstance(outcome, Released | Disowned):
                 released.setdefault(attempt.queue, []).append(ended)
             else:
                 batches.append(_Batch(self._single(attempt, outcome), (ended,), size))
-        for (queue, is_big), group in results.items():
-            for part, size in _parts(group, wire.BATCH_BYTES if is_big else wire.SMALL_BYTES):
-                done = [(attempt.task_id, attempt.number, end.data) for attempt, end, _ in part]
-                large = [a.task_id for a, _, _ in part if len(a.payload) > MOST_KEPT_BYTES]
-                call = reporting.finish(
-                    queue, self._worker_id, done, keeping=self._keeping, dropped=large
-                )
-                batches.append(_Batch(call, part, size, is_big))
+        for queue, group in small.items():
+            for part, size in _parts(group, wire.SMALL_BYTES):
+                batches.append(_Batch(self._finish(queue, part), part, size))
+        for queue, group in big.items():
+            for part, size in _parts(group, wire.BATCH_BYTES):
+                batches.append(_Batch(self._finish(queue, part), part, size, is_big=True))
         for queue, back in released.items():
             for some in reporting.in_releases(back):
                 pairs = [(attempt.task_id, attempt.number) for attempt, _, _ in some]
                 call = reporting.release(queue, self._worker_id, pairs)
                 batches.append(_Batch(call, some, sum(size for _, _, size in some)))
         return batches
+
+    def _finish(self, queue: str, results: Sequence[_Result]) -> Call[list[Ack]]:
+        """Build the call that records these results."""
+        done = [(attempt.task_id, attempt.number, end.data) for attempt, end, _ in results]
+        large = [a.task_id for a, _, _ in results if len(a.payload) > MOST_KEPT_BYTES]
+        return reporting.finish(queue, self._worker_id, done, keeping=self._keeping, dropped=large)
 
     def _single(self, attempt: Attempt, outcome: Outcome) -> Call[list[Ack]]:
         """Build the call for an outcome that has a script of its own for one task."""
