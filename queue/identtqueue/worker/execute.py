@@ -43,6 +43,10 @@ AFTER_TASK_SECONDS: Final = 10.0
 """How long all `after_task` hooks of one attempt may take together."""
 
 
+# In Python 3.11, `Stage.JOB` calls a function. These are for the path of every task.
+_JOB, _AFTER = Stage.JOB, Stage.AFTER
+
+
 def _is_awaitable(value: Any) -> bool:
     """Return whether a job in the loop has to be awaited. It is nearly always a coroutine."""
     return type(value) is CoroutineType or (value is not None and inspect.isawaitable(value))
@@ -167,7 +171,7 @@ class Executor:
             value = await self._in_time(
                 running, job, context, seconds, lambda context: call(context, *args, **kwargs)
             )
-        running.stage = Stage.AFTER
+        running.stage = _AFTER
         return codec.encode_value(value, self._max_payload_bytes)
 
     def _note_lateness(self, attempt: Attempt, task: Task) -> None:
@@ -200,7 +204,7 @@ class Executor:
         seconds = task.timeout_seconds or job.timeout_seconds or self._timeout
         context = running.context = self._context(running, job, seconds)
         current_task.set(context.task_id)  # of this attempt alone: it runs in a task of its own
-        running.stage = Stage.JOB  # an error of a `before_task` hook counts as the job's
+        running.stage = _JOB  # an error of a `before_task` hook counts as the job's
         return context, seconds
 
     async def _in_time(
