@@ -35,6 +35,8 @@ AHEAD_SHARE: Final = 4
 """A second claim leaves when a quarter of the slots is free. A smaller one would cost more than it
 gains: Redis needs as long for a claim of none as for two tasks."""
 
+_REFUSED: Final = (Claim.LOST, Claim.DRAINING)
+
 
 class Claims:
     """The claims of one fetch loop.
@@ -210,7 +212,7 @@ class Claims:
             asked_at = self._loop.time()
             claimed = await self._redis.run(call, retry_for_seconds=self._patience)
             self._on_claim(queue, self._loop.time() - asked_at)
-            if claimed.status in (Claim.LOST, Claim.DRAINING):
+            if claimed.status in _REFUSED:
                 return claimed.status
             self._note(queue, claimed)
             for attempt in claimed.attempts:

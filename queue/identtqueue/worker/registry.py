@@ -102,7 +102,9 @@ class Job(JobOptions):
         """
         if not self.types:
             return args, kwargs
-        shape = (*map(type, args), *kwargs, *map(type, kwargs.values()))
+        shape: tuple[object, ...] = tuple(map(type, args))
+        if kwargs:
+            shape = (*shape, *kwargs, *map(type, kwargs.values()))
         if shape in self._plain_shapes:
             return args, kwargs
         try:

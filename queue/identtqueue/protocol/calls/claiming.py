@@ -156,10 +156,14 @@ _FIRST: Final = (1, 0, 0)
 """Number, failures and losses of a task's first attempt, of which the reply says nothing."""
 
 
+_CLAIMS: Final = {claim.value: claim for claim in Claim}
+_OK: Final = Claim.OK
+
+
 def _parse_claim(queue: str, reply: list[Any]) -> Claimed:
     """Parse the answer to a claim."""
-    status = Claim(reply[0])
-    if status is not Claim.OK:
+    status = _CLAIMS[reply[0]]
+    if status is not _OK:
         return Claimed(status)
     now, pairs = reply[2], reply[4]
     news = dict(zip(pairs[::2], pairs[1::2], strict=True)) if pairs else _NO_NEWS
