@@ -21,7 +21,7 @@ CHECK_TESTS := $(FAST_TESTS) tests/docs tests/protocol tests/client tests/worker
 # What measures times inside Redis runs by itself: beside others it would measure them too.
 TIMES := tests/protocol/test_times.py
 
-.PHONY: help setup fast check before-tests test test-all lint types imports docs docs-serve screens demo demo-cluster tesseract bench bench-acts bench-faults bench-lists bench-operator bench-scaling chaos matrix cluster-up cluster-down manifests lock clean
+.PHONY: help setup fast check before-tests test test-all lint types imports docs docs-serve screens demo demo-cluster tesseract bench bench-acts bench-faults bench-lists bench-operator bench-scaling bench-settings chaos matrix cluster-up cluster-down manifests lock clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -118,6 +118,9 @@ bench-faults: setup ## what idenTTqueue and its peers lose when a worker or Redi
 
 bench-scaling: $(VENV)/.ready ## the operator's decisions beside KEDA's, simulated (BENCH=--quick: about a minute)
 	$(PY) -m benchmarks.scaling.run $(BENCH)
+
+bench-settings: setup ## what Redis' settings cost a queue, each beside the default (15 minutes)
+	$(PY) -m benchmarks.settings $(BENCH)
 
 chaos: setup ## random faults on real processes, and books that must balance (CHAOS="--seed 7 …")
 	$(PY) -m testing.faults.chaos $(CHAOS)
