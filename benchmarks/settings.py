@@ -1,6 +1,7 @@
 """Effect of Redis' settings on a queue: CPU, memory, file and latency, each beside the default.
 
-    python -m benchmarks.settings [--rounds 5] [--tasks 20000] [--calls 500] [--only io-threads]
+    python -m benchmarks.settings [--rounds 5] [--tasks 20000] [--calls 500] [--clients 1]
+        [--only io-threads]
 
 Each run has a Redis of its own. All settings take turns in each round, and each is compared with a
 run of the default right before or behind it. The row `the same again` is the default once more:
@@ -56,6 +57,15 @@ class Setting:
     options: Options = ()
     link: str = "tcp"
     server: str = servers.SYSTEM
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a run does: so many tasks at once, and so many calls, by so many clients."""
+
+    tasks: int
+    calls: int
+    clients: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,14 +153,14 @@ async def read(_ctx: Context, text: str) -> str:
     return text
 
 
-async def measure(address: RedisSettings, raw: redis.Redis, tasks: int, calls: int) -> Cost:
+async def measure(address: RedisSettings, raw: redis.Redis, load: Load) -> Cost:
     """Enqueue and work off many tasks, rest, and then enqueue and await one after the other."""
     app = App(address, default_queue="settings")
     job = app.task(read)
     async with app:
         await (await job.enqueue(TEXT)).cancel()  # loads the scripts
         memory, cpu_ms, begun = _memory(raw), _cpu_ms(raw), time.perf_counter()
-        for _ in range(tasks // BATCH):
+        for _ in range(load.tasks // BATCH):
             handles = await app.enqueue_many(job.call(TEXT) for _ in range(BATCH))
         pending, seconds = _memory(raw) - memory, time.perf_counter() - begun
         begun = time.perf_counter()
@@ -162,22 +172,32 @@ async def measure(address: RedisSettings, raw: redis.Redis, tasks: int, calls: i
             cpu_ms = _cpu_ms(raw)
             await asyncio.sleep(IDLE_SECONDS)
             idle_ms = _cpu_ms(raw) - cpu_ms
-            cpu_ms, times = _cpu_ms(raw), []
-            for _ in range(calls):
-                begun = time.perf_counter()
-                await (await job.enqueue(TEXT)).result(timeout_seconds=RUN_SECONDS)
-                times.append(time.perf_counter() - begun)
+            cpu_ms, times = _cpu_ms(raw), list[float]()
+            async with asyncio.TaskGroup() as callers:
+                for _ in range(load.clients):
+                    callers.create_task(_call(address, load.calls // load.clients, times))
             single_ms = _cpu_ms(raw) - cpu_ms
     return Cost(
-        bulk_us=1_000 * bulk_ms / tasks,
-        single_us=1_000 * single_ms / calls,
+        bulk_us=1_000 * bulk_ms / load.tasks,
+        single_us=1_000 * single_ms / load.calls,
         latency_ms=1_000 * median(times),
         bulk_seconds=seconds,
-        pending_bytes=pending / tasks,
-        result_bytes=ended / tasks,
-        file_bytes=file / tasks,
+        pending_bytes=pending / load.tasks,
+        result_bytes=ended / load.tasks,
+        file_bytes=file / load.tasks,
         idle_ms=idle_ms / IDLE_SECONDS,
     )
+
+
+async def _call(address: RedisSettings, calls: int, times: list[float]) -> None:
+    """Enqueue and await one task after the other, on connections of its own."""
+    app = App(address, default_queue="settings")
+    job = app.task(read)
+    async with app:
+        for _ in range(calls):
+            begun = time.perf_counter()
+            await (await job.enqueue(TEXT)).result(timeout_seconds=RUN_SECONDS)
+            times.append(time.perf_counter() - begun)
 
 
 def _cpu_ms(raw: redis.Redis) -> float:
@@ -197,7 +217,7 @@ def _file_bytes(raw: redis.Redis) -> int:
     return int(raw.info("persistence").get("aof_current_size", 0))
 
 
-def run(setting: Setting, folder: Path, tasks: int, calls: int) -> Cost:
+def run(setting: Setting, folder: Path, load: Load) -> Cost:
     """Start a server with a setting, and measure it."""
     certificates, port, socket = Certificates(folder), free_port(), folder / "redis.sock"
     program = servers.executable(setting.server)
@@ -219,7 +239,7 @@ def run(setting: Setting, folder: Path, tasks: int, calls: int) -> Cost:
             ),
         }
         with server.client() as raw:
-            return asyncio.run(measure(links[setting.link], raw, tasks, calls))
+            return asyncio.run(measure(links[setting.link], raw, load))
 
 
 def base_of(setting: Setting) -> Setting:
@@ -270,7 +290,7 @@ def report(found: dict[Setting, Found]) -> Iterator[str]:
         yield f"| {setting.name} | {cells} |"
 
 
-def main(rounds: int, tasks: int, calls: int, only: list[str]) -> None:
+def main(rounds: int, load: Load, only: list[str]) -> None:
     """Run all settings in turn, and print the table."""
     settings = tuple(
         setting
@@ -286,10 +306,10 @@ def main(rounds: int, tasks: int, calls: int, only: list[str]) -> None:
         folder = Path(name)
         for number in range(rounds):
             for first, *second in in_turn(settings, number):
-                costs = [run(first, folder, tasks, calls)]
-                base = run(base_of(first), folder, tasks, calls)
+                costs = [run(first, folder, load)]
+                base = run(base_of(first), folder, load)
                 found[base_of(first)].costs.append(base)
-                costs += [run(setting, folder, tasks, calls) for setting in second]
+                costs += [run(setting, folder, load) for setting in second]
                 for setting, cost in zip((first, *second), costs, strict=True):
                     found[setting].costs.append(cost)
                     found[setting].bases.append(base)
@@ -302,6 +322,7 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tasks", type=int, default=20_000)
     parser.add_argument("--calls", type=int, default=500)
+    parser.add_argument("--clients", type=int, default=1)
     parser.add_argument("--only", nargs="+", default=[], metavar="PART", help="of settings' names")
     given = parser.parse_args()
-    main(given.rounds, given.tasks, given.calls, given.only)
+    main(given.rounds, Load(given.tasks, given.calls, given.clients), given.only)
