@@ -83,7 +83,7 @@ def log_about(
     )
 
 
-def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_seconds: float) -> None:
+def log_end(attempt: Attempt, outcome: Outcome, ran_seconds: float) -> None:
     """Log how an attempt ended: INFO, or WARNING if it may run again, or ERROR if it is dead.
 
     This is called once per attempt, in the event loop. With the default log, the line joins the
@@ -93,7 +93,7 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
     if not logger.isEnabledFor(level):
         return  # building the record costs as much as a short job
     failure = outcome.failure
-    waited, ran = _seconds(round(waited_seconds * 1000)), _seconds(round(ran_seconds * 1000))
+    waited, ran = _seconds(attempt.waited_ms), _seconds(round(ran_seconds * 1000))
     text = (
         f"{attempt.task_id} attempt {attempt.number} {outcome.name}: waited {waited} s, ran {ran} s"
     )
@@ -104,7 +104,7 @@ def log_end(attempt: Attempt, outcome: Outcome, waited_seconds: float, ran_secon
         return
     fields = fields_of(attempt) | {
         "outcome": outcome.name,
-        "waited_seconds": round(waited_seconds, 3),
+        "waited_seconds": attempt.waited_ms / 1000,
         "ran_seconds": round(ran_seconds, 3),
     }
     if failure is not None:

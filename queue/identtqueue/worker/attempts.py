@@ -239,7 +239,7 @@ class Attempts:
         if counts is None:  # its task was not decoded
             counts = self._counters.start(attempt.queue, codec.function_name_of(attempt.payload))
         counts.end(outcome, attempt.waited_ms, ran)
-        log_end(attempt, outcome, attempt.waited_ms / 1000, ran)
+        log_end(attempt, outcome, ran)
         assert self._reports is not None
         self._reports.put(attempt, outcome)
 

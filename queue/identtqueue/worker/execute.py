@@ -165,7 +165,7 @@ class Executor:
             value = await self._in_time(running, job, context, seconds, start)
         elif seconds is None and not self._hooks.before_task:  # the same as below, at less cost
             value = call(context, *args, **kwargs)
-            if _is_awaitable(value):
+            if type(value) is CoroutineType or _is_awaitable(value):
                 value = await value
         else:
             value = await self._in_time(
