@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from identtqueue.transport.address import Topology
-from identtqueue.transport.blocking import BlockingRoute, SyncRedis
-from identtqueue.transport.blocking_single import BlockingServer
 from identtqueue.transport.connection import AsyncRedis, Route
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
 from identtqueue.transport.single import SingleServer
+
+if TYPE_CHECKING:
+    from identtqueue.transport.blocking import BlockingRoute, SyncRedis
 
 
 def async_redis(
@@ -56,6 +58,10 @@ def blocking_redis(
         retry_for_seconds: see `SyncRedis`.
         pause: see `SyncRedis`.
     """
+    # Imported late: a worker opens none before its first task, and asyncio programs never do.
+    from identtqueue.transport.blocking import SyncRedis  # noqa: PLC0415
+    from identtqueue.transport.blocking_single import BlockingServer  # noqa: PLC0415
+
     kind: Callable[..., BlockingRoute] = BlockingServer
     if settings.topology is Topology.CLUSTER:
         from identtqueue.transport.blocking_cluster import BlockingCluster  # noqa: PLC0415

@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol.answers import Lease
@@ -25,6 +25,9 @@ from identtqueue.protocol.calls import leasing
 from identtqueue.transport.connect import blocking_redis
 from identtqueue.transport.outage import Outage
 from identtqueue.transport.settings import RedisSettings
+
+if TYPE_CHECKING:
+    from identtqueue.transport.blocking import SyncRedis
 
 logger = logging.getLogger(__name__)
 
@@ -74,16 +77,12 @@ class Heartbeat:
         self._outage = outage
         self._ended = threading.Event()
         answer_seconds = lease_seconds * ANSWER_PART
-        self._redis = blocking_redis(
-            replace(
-                settings,
-                connect_timeout_seconds=min(settings.connect_timeout_seconds, answer_seconds),
-                response_timeout_seconds=min(settings.response_timeout_seconds, answer_seconds),
-            ),
-            client_name="identtqueue-lease",
-            retry_for_seconds=0,
-            pause=self._ended.wait,
+        self._settings = replace(
+            settings,
+            connect_timeout_seconds=min(settings.connect_timeout_seconds, answer_seconds),
+            response_timeout_seconds=min(settings.response_timeout_seconds, answer_seconds),
         )
+        self._redis: SyncRedis | None = None
         self._failures = 0
         self._why_not = ""
         self._renewed_at = self._steady_since = time.monotonic()
@@ -133,10 +132,14 @@ class Heartbeat:
 
     def _run(self) -> None:
         try:
-            while not self._ended.is_set():
-                self._ended.wait(self.beat())
+            # The registration has just begun the leases. So the first renewal is due later, and
+            # its connection does not delay the first task.
+            pause = self._pause()
+            while not self._ended.wait(pause):
+                pause = self.beat()
         finally:
-            self._redis.close()
+            if self._redis is not None:
+                self._redis.close()
 
     def beat(self) -> float:
         """Renew once, as the thread does at each beat.
@@ -149,7 +152,7 @@ class Heartbeat:
             return self._interval * random.uniform(0.25, 0.5)
         started = time.monotonic()
         try:
-            answers = self._redis.run_all(self._calls)
+            answers = self._connection().run_all(self._calls)
         except Exception as error:
             if not isinstance(error, RedisError):  # our own bug must not cost the lease
                 logger.exception("the heartbeat failed by a bug; it tries again")
@@ -162,8 +165,25 @@ class Heartbeat:
         if worst is not Lease.LOST:
             self._failures, self._why_not, self._renewed_at = 0, "", started
         self._on_beat(worst)
-        # Jitter spreads out the renewals of workers that have reconnected together.
-        return max(0.0, self._interval * random.uniform(0.9, 1.0) - (ended - started))
+        return max(0.0, self._pause() - (ended - started))
+
+    def _pause(self) -> float:
+        """Return the seconds between two renewals.
+
+        Jitter spreads out the renewals of workers that have connected together.
+        """
+        return self._interval * random.uniform(0.9, 1.0)
+
+    def _connection(self) -> SyncRedis:
+        """Return the connection; it is made for the first renewal."""
+        if self._redis is None:
+            self._redis = blocking_redis(
+                self._settings,
+                client_name="identtqueue-lease",
+                retry_for_seconds=0,
+                pause=self._ended.wait,
+            )
+        return self._redis
 
     def _failed(self, error: Exception) -> float:
         """Note a failure; return the pause in seconds before the next try."""
