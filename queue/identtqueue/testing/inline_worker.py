@@ -110,4 +110,5 @@ class InlineWorker:
         if self._started is not None:
             await self._worker.settings.hooks.shut_down(self._worker.state)
         self._executor.close()
-        await self._processes.close()
+        if self._processes is not None:
+            await self._processes.close()

@@ -12,7 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import cache
 from types import CoroutineType
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from identtqueue.bounds import is_number
 from identtqueue.current import current_task
@@ -29,11 +29,13 @@ from identtqueue.worker.failure import HOPELESS, RaisedElsewhere, describe
 from identtqueue.worker.hooks import Hooks
 from identtqueue.worker.obstacles import CannotStart, Obstacles
 from identtqueue.worker.outcome import Declined, Failed, Outcome, Released, Retried, Succeeded
-from identtqueue.worker.processes.pool import Processes
 from identtqueue.worker.registry import Job, Registry
 from identtqueue.worker.running import Running, Stage
 from identtqueue.worker.shelves import ENVELOPE_SIGNATURE, UNKNOWN_JOB
 from identtqueue.worker.threads import Threads
+
+if TYPE_CHECKING:
+    from identtqueue.worker.processes.pool import Processes
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +63,7 @@ class Executor:
         retry: retry policy for jobs that set none.
         state: state that every job is handed.
         max_payload_bytes: largest encoded result; a larger one fails the task.
-        processes: run the jobs that need a process.
+        processes: run the jobs that need a process. None: no job does.
         hooks: called around each attempt.
         counters: count the attempts that start, and the errors of hooks.
         most_abandoned_threads: with this many abandoned threads the worker takes no more tasks.
@@ -77,7 +79,7 @@ class Executor:
         retry: RetryPolicy,
         state: Any,
         max_payload_bytes: int,
-        processes: Processes,
+        processes: Processes | None,
         hooks: Hooks,
         counters: Counters,
         most_abandoned_threads: int,
@@ -183,6 +185,7 @@ class Executor:
 
     async def _in_process(self, running: Running, task: Task, job: Job) -> bytes:
         payload = running.attempt.payload
+        assert self._processes is not None  # the worker has such a job
         # The timeout of the attempt does not include the start of a new process.
         process = await self._processes.lend()
         try:

@@ -39,8 +39,7 @@ from identtqueue.worker.incarnation import WIND_DOWN_SECONDS, End, Incarnation
 from identtqueue.worker.keywords import SETTING_NAMES, WORKER_NAMES, SettingKeywords
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.obstacles import Obstacles
-from identtqueue.worker.processes.child import is_child
-from identtqueue.worker.processes.pool import Processes
+from identtqueue.worker.processes.inside import is_child
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.registration import Registration
 from identtqueue.worker.registry import Job, Registry
@@ -51,6 +50,7 @@ from identtqueue.worker_state import S, check_state
 
 if TYPE_CHECKING:
     from identtqueue.worker.health import HealthServer
+    from identtqueue.worker.processes.pool import Processes
 
 logger = logging.getLogger(__name__)
 
@@ -236,7 +236,8 @@ class Worker:
                 finally:
                     await self.settings.hooks.shut_down(self.state)
         finally:
-            await bounded("ending the processes for jobs", processes.close(), PROCESSES_SECONDS)
+            if processes is not None:
+                await bounded("ending the processes for jobs", processes.close(), PROCESSES_SECONDS)
             await bounded("closing the connection", redis.close(), CUT_OFF_SECONDS)
             if health is not None:
                 closing = offload(health.close)
@@ -358,9 +359,18 @@ class Worker:
         await redis.connect()
         await self.settings.hooks.start_up(self.state)
 
-    def processes(self) -> Processes:
-        """Make the processes for this worker's jobs. None is started yet."""
+    def processes(self) -> Processes | None:
+        """Make the processes for this worker's jobs. None is started yet.
+
+        Returns:
+            The processes. None: no job needs one.
+        """
         references = [job.reference or "" for job in self._registry.in_processes()]
+        if not references:
+            return None
+        # Imported late: most workers have no such job, and this takes 2 % of a start.
+        from identtqueue.worker.processes.pool import Processes  # noqa: PLC0415
+
         return Processes(
             self._process_hooks,
             state=self._state_reference,
@@ -375,11 +385,11 @@ class Worker:
             obstacles=self._obstacles,
         )
 
-    def executor(self, processes: Processes) -> Executor:
+    def executor(self, processes: Processes | None) -> Executor:
         """Make what runs this worker's attempts. It needs no Redis.
 
         Args:
-            processes: run the jobs that need a process.
+            processes: run the jobs that need a process. None: no job does.
         """
         return Executor(
             self._registry,
@@ -395,11 +405,11 @@ class Worker:
             declines=self.settings.unrunnable_seconds > 0,
         )
 
-    async def _start_process(self, processes: Processes) -> None:
-        if self._registry.in_processes():
+    async def _start_process(self, processes: Processes | None) -> None:
+        if processes is not None:
             await processes.start()
 
-    async def _live(self, redis: AsyncRedis, processes: Processes) -> None:
+    async def _live(self, redis: AsyncRedis, processes: Processes | None) -> None:
         """Live one incarnation after the other, until one ends because of a stop."""
         executor = self._executor = self.executor(processes)
         identity = Identity.from_environment()

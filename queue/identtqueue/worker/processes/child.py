@@ -32,7 +32,7 @@ from identtqueue.signature import argument_types
 from identtqueue.transport.inherited import inherit
 from identtqueue.worker.context import Context
 from identtqueue.worker.failure import describe, printable
-from identtqueue.worker.processes import messages
+from identtqueue.worker.processes import inside, messages
 from identtqueue.worker.processes.job_loop import JobLoop
 from identtqueue.worker.processes.scope import Scope
 from identtqueue.worker.reference import find
@@ -53,17 +53,8 @@ for it."""
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
-_process: Process | None = None
-
-
-def is_child() -> bool:
-    """Return whether this process runs jobs for a worker."""
-    return _process is not None
-
-
 def main(pipe_descriptor: int, lifeline: int) -> None:
     """Serve the worker at the other end of the pipe, until it closes the pipe."""
-    global _process  # noqa: PLW0603 - one for each operating-system process
     _end_with_the_worker(lifeline)
     _yield_to_the_worker()
     # Only the worker decides when this process ends, even if a whole process group or cgroup is
@@ -72,8 +63,8 @@ def main(pipe_descriptor: int, lifeline: int) -> None:
         signal.signal(number, lambda *_: None)
     faulthandler.enable()  # prints the stack after a crash in native code
     with socket.socket(fileno=pipe_descriptor) as connection:
-        _process = Process(connection)
-        _process.serve()
+        inside.enter()
+        Process(connection).serve()
 
 
 def _end_with_the_worker(lifeline: int) -> None:
