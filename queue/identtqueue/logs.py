@@ -12,6 +12,7 @@ The names of the fields are part of the interface. docs/logs.md lists them.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
@@ -231,7 +232,7 @@ class JsonFormatter(StructuredFormatter):
         try:
             line = _encode(fields).decode()
         except (TypeError, ValueError, OverflowError, RecursionError):
-            line = _dumps({name: _plain(value) for name, value in fields.items()})
+            line = json.dumps({name: _plain(value) for name, value in fields.items()})
         # What is left stands in strings of the JSON text, so its escapes may stand there as well.
         return line if line.isprintable() else _CONTROLS.sub(_json_escape, line)
 
@@ -254,13 +255,6 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, int | float | bool | None) else str(value)
 
 
-def _dumps(value: Any, *, ensure_ascii: bool = True) -> str:
-    """Encode what msgspec refuses, or does not quote as wanted."""
-    import json  # noqa: PLC0415 - few lines need it, and no start should wait for it
-
-    return json.dumps(value, ensure_ascii=ensure_ascii)
-
-
 def _json_escape(found: re.Match[str]) -> str:
     return f"\\u{ord(found[0]):04x}"
 
@@ -275,7 +269,7 @@ def _logfmt(value: Any) -> str:
     text = value if isinstance(value, str) else str(value)
     if _BARE.fullmatch(text) and text.isprintable():
         return text
-    quoted = _dumps(text, ensure_ascii=False)
+    quoted = json.dumps(text, ensure_ascii=False)
     return quoted if quoted.isprintable() else _CONTROLS.sub(_json_escape, quoted)
 
 

@@ -9,6 +9,7 @@ refused if it differs. Error texts of this module never contain a value, since t
 from __future__ import annotations
 
 import collections
+import json
 import pathlib
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -140,8 +141,6 @@ def first_of(
     try:
         return validate(value)
     except ValueError:
-        import json  # noqa: PLC0415 - few values need it, and no start should wait for it
-
         try:
             text = json.dumps(value)
         except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Whether this process runs jobs for a worker. A worker asks, and need not load `child` for that."""
+"""Whether this process runs jobs for a worker. To ask that, a worker need not load `child`."""
 
 from __future__ import annotations
 
