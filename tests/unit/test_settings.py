@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -358,7 +357,8 @@ def test_the_environment() -> None:
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"], ids=repr)
 def test_a_line_break_at_the_end_is_no_part_of_a_variable(end: str, tmp_path: Path) -> None:
     """The same rule holds for variables and files, because a Secret made with `echo` has one."""
-    names = [field.name for field in fields(RedisSettings) if "str" in str(field.type)]
+    kinds = RedisSettings.__annotations__
+    names = [name for name in RedisSettings.__struct_fields__ if "str" in str(kinds[name])]
     values = {name: "redis://redis" if name == "address" else f" {name} " for name in names}
     for name in ("username", "password", "sentinel_username", "sentinel_password"):
         del values[f"{name}_file"]

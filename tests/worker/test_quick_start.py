@@ -24,9 +24,13 @@ NOT_FOR_A_START = {
         "identtqueue.protocol.calls.acting",
     ),
     *("identtqueue.transport.cluster", "identtqueue.transport.blocking_cluster"),
+    *("identtqueue.transport.blocking", "identtqueue.transport.blocking_single"),
+    *("identtqueue.worker.processes.pool", "identtqueue.worker.processes.child"),
+    "encodings.idna",
     *("identtqueue.worker.health", "identtqueue.worker.metrics"),
 }
-"""Others need these: commands, other kinds of Redis, workers that serve HTTP or have a schedule."""
+"""Others need these: commands, other kinds of Redis, workers that serve HTTP or have a schedule, jobs
+in processes, the heartbeat (its first renewal is due later), and host names beyond ASCII."""
 
 APP = """
 import gc

@@ -6,7 +6,8 @@ queues that have listeners, and survives what Redis refuses of single queues.
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from identtqueue.admin import Admin, Doorbell, RedisSettings
 from identtqueue.errors import IdenttqueueError

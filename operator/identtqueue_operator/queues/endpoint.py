@@ -12,7 +12,8 @@ Whenever a connection is made or lost, and when trouble begins or ends, all Task
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from identtqueue.admin import Admin, RedisSettings
 from identtqueue.errors import IdenttqueueError

@@ -10,9 +10,10 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from msgspec.structs import replace
 
 from identtqueue.errors import InvalidInput, RedisUnavailable
 from identtqueue.protocol import keys

@@ -5,7 +5,6 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -65,8 +64,7 @@ class Server(msgspec.Struct, frozen=True):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(msgspec.Struct, frozen=True):
     """The parts of an address.
 
     Attributes:
@@ -85,8 +83,13 @@ class Address:
     servers: tuple[Server, ...] = ()
     master_name: str = ""
     socket_file: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    options: Mapping[str, Any] = msgspec.field(default_factory=dict)
     embedded: ServerPlace | None = None
+
+    def __repr__(self) -> str:
+        """Leave out the options, since this may end up in logs, and they hold the password."""
+        shown = [name for name in self.__struct_fields__ if name != "options"]
+        return f"Address({', '.join(f'{name}={getattr(self, name)!r}' for name in shown)})"
 
 
 def complete(address: str) -> str:

@@ -6,17 +6,11 @@ Only a process for jobs inherits one. Its worker may connect elsewhere than the 
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import Any
 
 import msgspec
 
-from identtqueue.transport.settings import RedisSettings
-
-PLAIN = tuple(
-    f.name for f in fields(RedisSettings) if f.name not in ("reply_budget", "reach", "gate")
-)
-"""Names of the settings that are plain data. The others are objects of the worker's process."""
+from identtqueue.transport.settings import PLAIN_FIELDS, RedisSettings
 
 
 class Inheritance(msgspec.Struct, array_like=True):
@@ -50,7 +44,8 @@ def inheritance(
     Returns:
         None if the settings have rules that can't be passed on, such as `reach`.
     """
-    if any(getattr(redis, f.name) is not None for f in fields(redis) if f.name not in PLAIN):
+    rules = (name for name in redis.__struct_fields__ if name not in PLAIN_FIELDS)
+    if any(getattr(redis, name) is not None for name in rules):
         return None
     own = _plain(app_address) if isinstance(app_address, RedisSettings) else app_address
     return Inheritance(own, _plain(redis))
@@ -78,4 +73,4 @@ def redis_of(app_address: str | RedisSettings | None) -> RedisSettings | None:
 
 
 def _plain(settings: RedisSettings) -> dict[str, Any]:
-    return {name: getattr(settings, name) for name in PLAIN}
+    return {name: getattr(settings, name) for name in PLAIN_FIELDS}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 
 from identtqueue.checks import check_duration
 from identtqueue.errors import InvalidInput, RedisAuthFailed, RedisTlsFailed
@@ -24,8 +26,7 @@ _FROM_FILES: Final = ("username", "password", "sentinel_username", "sentinel_pas
 """Fields that can be read from a file instead."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RedisSettings:
+class RedisSettings(Struct, frozen=True, kw_only=True, eq=False):
     """Address, credentials and time-outs for one Redis.
 
     Attributes:
@@ -60,12 +61,12 @@ class RedisSettings:
 
     address: str = DEFAULT_ADDRESS
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = None
     username_file: str | None = None
     password_file: str | None = None
     sentinel_username: str | None = None
     sentinel_username_file: str | None = None
-    sentinel_password: str | None = field(default=None, repr=False)
+    sentinel_password: str | None = None
     sentinel_password_file: str | None = None
     tls_ca_file: str | None = None
     tls_cert_file: str | None = None
@@ -73,8 +74,8 @@ class RedisSettings:
     connect_timeout_seconds: float = 5.0
     response_timeout_seconds: float = 10.0
     reply_budget: ReplyBudget | None = None
-    reach: Reach | None = field(default=None, compare=False)
-    gate: Gate | None = field(default=None, compare=False)
+    reach: Reach | None = None
+    gate: Gate | None = None
 
     def __post_init__(self) -> None:
         for name in ("connect_timeout_seconds", "response_timeout_seconds"):
@@ -84,7 +85,7 @@ class RedisSettings:
                 raise InvalidInput(f"{name} must be text, not {type(getattr(self, name)).__name__}")
         if not isinstance(self.address, str):
             raise InvalidInput(f"redis_address must be text, not {type(self.address).__name__}")
-        object.__setattr__(self, "address", addresses.complete(self.address))
+        force_setattr(self, "address", addresses.complete(self.address))
         addresses.parse(self.address)
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise InvalidInput("give both tls_cert_file and tls_key_file, or neither")
@@ -95,6 +96,18 @@ class RedisSettings:
     def __repr__(self) -> str:
         """Show only the address without credentials, since this ends up in logs."""
         return f"RedisSettings({self.safe_address})"
+
+    def __eq__(self, other: object) -> bool:
+        """Compare all attributes but `reach` and `gate`."""
+        if not isinstance(other, RedisSettings):
+            return NotImplemented
+        return self._compared() == other._compared()
+
+    def __hash__(self) -> int:
+        return hash(self._compared())
+
+    def _compared(self) -> tuple[object, ...]:
+        return tuple(getattr(self, name) for name in (*PLAIN_FIELDS, "reply_budget"))
 
     @classmethod
     def of(cls, redis: str | RedisSettings | None) -> RedisSettings:
@@ -232,9 +245,14 @@ class RedisSettings:
         return {name: file for name, file in files.items() if file}
 
 
-_TEXT_FIELDS: Final = tuple(
-    entry.name for entry in fields(RedisSettings) if "str" in str(entry.type)
+PLAIN_FIELDS: Final = tuple(
+    name
+    for name in RedisSettings.__struct_fields__
+    if name not in ("reply_budget", "reach", "gate")
 )
+"""The fields that are plain data. The others are objects of the process."""
+
+_TEXT_FIELDS: Final = tuple(name for name in PLAIN_FIELDS if not name.endswith("_seconds"))
 
 
 def _content(file: str | None, name: str) -> str | None:

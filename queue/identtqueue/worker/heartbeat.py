@@ -16,8 +16,9 @@ import random
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
 
 from identtqueue.errors import RedisError
 from identtqueue.protocol.answers import Lease

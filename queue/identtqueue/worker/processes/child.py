@@ -53,6 +53,7 @@ for it."""
 
 _STANDARD: Final = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
 
+
 def main(pipe_descriptor: int, lifeline: int) -> None:
     """Serve the worker at the other end of the pipe, until it closes the pipe."""
     _end_with_the_worker(lifeline)
