@@ -29,8 +29,8 @@ NOT_FOR_A_START = {
     "encodings.idna",
     *("identtqueue.worker.health", "identtqueue.worker.metrics"),
 }
-"""Others need these: commands, other kinds of Redis, workers that serve HTTP or have a schedule, jobs
-in processes, the heartbeat (its first renewal is due later), and host names beyond ASCII."""
+"""Others need these: commands, other kinds of Redis, workers that serve HTTP or have a schedule or
+jobs in processes, the heartbeat (its first renewal is due later), names of hosts beyond ASCII."""
 
 APP = """
 import gc
