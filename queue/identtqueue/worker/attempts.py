@@ -210,15 +210,15 @@ class Attempts:
         entry.end_progress()
         if entry.left:
             self._leftovers.discard(entry)
-            entry.runner = None  # see below
+            entry.runner = entry.context = None  # see below
             text = "has ended, after it was left behind"
             log_about(logger, logging.WARNING, entry.attempt, text)
             return
         self._free(entry)
         self._ended(entry, outcome)
-        # The task's context refers to the attempt. Break the cycle, so that nothing waits for the
-        # garbage collector.
-        entry.runner = None
+        # Both refer to the attempt: the context of the asyncio task, and that of the job, which
+        # sends progress. Break the cycles, so that nothing waits for the garbage collector.
+        entry.runner = entry.context = None
 
     def _free(self, entry: Running) -> None:
         """Free the slot of an attempt."""
