@@ -262,7 +262,7 @@ async def test_the_tutorial(redis_server: RedisServer, queue: str, tmp_path: Pat
     work = ("-m", "identtqueue", "worker", "tasks:app", "--queue", queue)
     workers = [await terminal.start(*work)]
     try:
-        assert re.fullmatch(rf"{queue}:\w+\n6\n", await terminal.run("call.py"))
+        assert re.fullmatch(rf"{queue}:[\w-]+\n6\n", await terminal.run("call.py"))
         assert await terminal.run("fail.py") == "ValueError the text is empty\n"
         dead = await terminal.run("-m", "identtqueue", "dead", "list", queue)
         assert "the text is empty" in dead

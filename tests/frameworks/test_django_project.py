@@ -108,7 +108,8 @@ def test_a_request_is_worked_off_by_a_worker(manage: Manage) -> None:
     text = log()
     assert "starting with 2 jobs (orders.tasks.confirm, orders.tasks.count_orders)" in text
     assert "for queues default.high:100, emails.high:100, default:10, emails:10" in text
-    confirmed = re.search(r"INFO orders\.tasks \[(emails\.high:\w+)\] order 1 is confirmed", text)
+    line = r"INFO orders\.tasks \[(emails\.high:[\w-]+)\] order 1 is confirmed"
+    confirmed = re.search(line, text)
     assert confirmed
     with BlockingAdmin(manage.address) as admin:
         assert admin.record(confirmed[1]).call is None, "--no-keep-arguments"

@@ -85,9 +85,7 @@ def _look_up(host: str, port: int) -> Future[list[str]]:
 
     def call() -> None:
         try:
-            # For text, Python loads its codec for international names, which costs milliseconds.
-            name = host.encode() if host.isascii() else host
-            found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         except BaseException as error:  # noqa: BLE001 - all waiting callers get it
             _forget(host, port)
