@@ -11,6 +11,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.queue.medians import OURS, Medians, Row
 
@@ -53,6 +54,7 @@ def _bars(axis: Any, title: str, pairs: list[tuple[Row, float]]) -> None:
         fontsize=8,
     )
     axis.set_xscale("log")
+    axis.xaxis.set_minor_formatter(NullFormatter())  # each bar has its number
     axis.set_xlim(right=max(values, default=1) * 4)
     axis.set_title(title, fontsize=10, loc="left")
     axis.spines[["top", "right"]].set_visible(False)
