@@ -61,7 +61,13 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a run does: so many tasks at once, and so many calls, by so many clients."""
+    """The work of one run.
+
+    Attributes:
+        tasks: enqueued at once, and then worked off.
+        calls: enqueued one after the other, and awaited.
+        clients: share the calls.
+    """
 
     tasks: int
     calls: int
@@ -70,7 +76,7 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one run has measured.
+    """The costs that one run has measured.
 
     Attributes:
         bulk_us: Redis' CPU time per task that is enqueued and worked off among many.

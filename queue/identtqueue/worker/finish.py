@@ -221,12 +221,13 @@ class Finisher:
                 released.setdefault(attempt.queue, []).append(ended)
             else:
                 batches.append(_Batch(self._single(attempt, outcome), (ended,), size))
-        for queue, group in small.items():
-            for part, size in _parts(group, wire.SMALL_BYTES):
-                batches.append(_Batch(self._finish(queue, part), part, size))
-        for queue, group in big.items():
-            for part, size in _parts(group, wire.BATCH_BYTES):
-                batches.append(_Batch(self._finish(queue, part), part, size, is_big=True))
+        for results, most, is_big in (
+            (small, wire.SMALL_BYTES, False),
+            (big, wire.BATCH_BYTES, True),
+        ):
+            for queue, group in results.items():
+                for part, size in _parts(group, most):
+                    batches.append(_Batch(self._finish(queue, part), part, size, is_big))
         for queue, back in released.items():
             for some in reporting.in_releases(back):
                 pairs = [(attempt.task_id, attempt.number) for attempt, _, _ in some]
