@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
 from typing import Any, Literal, TypedDict, cast, overload
 
@@ -21,6 +21,7 @@ from identtqueue.protocol.submission import (
     Submission,
     in_batches,
     new_task,
+    new_tasks,
     refuse_existing,
     submission_of,
 )
@@ -189,7 +190,7 @@ class Client(AsyncConnected):
         return receipt
 
     async def submit_many(self, submissions: Iterable[Submission]) -> list[Receipt]:
-        """Enqueue many tasks, with one round trip per batch.
+        """Enqueue many tasks in batches, the next of which are made while Redis stores the first.
 
         Returns:
             One receipt per task, in the given order.
@@ -199,23 +200,31 @@ class Client(AsyncConnected):
             TaskExists: an id is taken. It is raised after all tasks were sent, so the new ones are
                 enqueued.
             RedisUnavailable, RedisFull, RedisAuthFailed, ProtocolMismatch: see `enqueue_job`.
-                Earlier batches are enqueued.
+                Earlier batches are enqueued, and of later ones those that were on their way.
         """
         items = list(submissions)
-        prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
+        tasks = new_tasks(items, self._max_payload_bytes)
+        prepared = [(item.queue_name, task) for item, task in zip(items, tasks, strict=True)]
         redis = self._redis
-        receipts: list[Receipt | None] = [None] * len(prepared)
+        batches = list(in_batches(prepared))
+
+        def calls() -> Iterator[Call[list[Receipt]]]:
+            for queue, positions in batches:
+                self._enlistment.note(redis, queue)
+                yield enqueueing.enqueue(queue, [prepared[i][1] for i in positions])
+
         parent = current_task.get()
-        for queue, positions in in_batches(prepared):
-            batch: Sequence[NewTask] = [prepared[i][1] for i in positions]
-            self._enlistment.note(redis, queue)
-            call = enqueueing.enqueue(queue, batch)
-            taken = await (
-                redis.run(call) if parent is None else self._enqueue_from_job(parent, call, batch)
-            )
-            for i, receipt in zip(positions, taken, strict=True):
-                receipts[i] = receipt
-        complete = [receipt for receipt in receipts if receipt is not None]
+        if parent is None:
+            answers = await redis.run_ahead(calls())
+        else:
+            answers = [
+                await self._enqueue_from_job(parent, call, [prepared[i][1] for i in positions])
+                for call, (_, positions) in zip(calls(), batches, strict=True)
+            ]
+        receipts: dict[int, Receipt] = {}
+        for (_, positions), taken in zip(batches, answers, strict=True):
+            receipts.update(zip(positions, taken, strict=True))
+        complete = [receipts[i] for i in range(len(items))]
         refuse_existing(items, complete)
         return complete
 

@@ -19,6 +19,7 @@ from identtqueue.protocol.submission import (
     Submission,
     in_batches,
     new_task,
+    new_tasks,
     refuse_existing,
     submission_of,
 )
@@ -152,7 +153,8 @@ class SyncClient:
         return self._submit_in_batches(list(submissions))
 
     def _submit_in_batches(self, items: Sequence[Submission]) -> list[Receipt]:
-        prepared = [(item.queue_name, new_task(item, self._max_payload_bytes)) for item in items]
+        tasks = new_tasks(items, self._max_payload_bytes)
+        prepared = [(item.queue_name, task) for item, task in zip(items, tasks, strict=True)]
         receipts: dict[int, Receipt] = {}
         for queue, positions in in_batches(prepared):
             batch = [prepared[i][1] for i in positions]

@@ -17,8 +17,8 @@ from identtqueue.task import (
     OPTION_NAMES,
     TaskOptions,
     check_queue_name,
-    new_task_id,
     queue_of,
+    unique_parts,
 )
 
 BATCH_TASKS: Final = 200
@@ -26,6 +26,7 @@ BATCH_BYTES: Final = 1024 * 1024
 """Upper bound for one batch. Redis runs a script to its end while all other clients wait."""
 
 _DEFAULT: Final = TaskOptions()
+_NO_OPTIONS: Final[Mapping[str, int | str | bool]] = {}
 
 _NAMES: Final = ("queue_name", "function_name")
 """The first two arguments of `enqueue_job`, which may be given by position or by name."""
@@ -49,39 +50,53 @@ class Submission(msgspec.Struct, frozen=True):
 
 
 def new_task(submission: Submission, max_payload_bytes: int) -> NewTask:
-    """Check and encode a submission.
+    """Check and encode a submission: see `new_tasks`."""
+    return new_tasks((submission,), max_payload_bytes)[0]
+
+
+def new_tasks(submissions: Sequence[Submission], max_payload_bytes: int) -> list[NewTask]:
+    """Check and encode submissions, in order.
 
     Args:
-        submission: the task to enqueue.
-        max_payload_bytes: upper bound for the encoded task.
+        submissions: the tasks to enqueue.
+        max_payload_bytes: upper bound for one encoded task.
 
     Raises:
         InvalidInput: a name, an id, an option or an argument breaks a rule.
     """
-    queue = check_queue_name(submission.queue_name)
-    name = check_function_name(submission.function_name)
-    if not (submission.options is None or isinstance(submission.options, TaskOptions)):
-        raise InvalidInput(f"options={submission.options!r}: give TaskOptions(…)")
-    options = submission.options or _DEFAULT
-    payload = codec.encode_call(
-        name,
-        tuple(submission.args),
-        submission.kwargs,
-        timeout_seconds=options.timeout_seconds,
-        max_retries=options.max_retries,
-        limit_bytes=max_payload_bytes,
-    )
-    wire = {} if options is _DEFAULT else _wire_options(options)
-    if (parent := current_task.get()) is not None:
-        wire["parent"] = parent
-    return NewTask(
-        _task_id(queue, options.task_id), payload, name, wire, random_id=options.task_id is None
-    )
+    tasks: list[NewTask] = []
+    queue: Any = None
+    name: Any = None
+    parent = current_task.get()
+    parts = unique_parts(len(submissions))
+    # This loop runs once per task of a batch, so it asks for what batches have in common only once.
+    for submission, part in zip(submissions, parts, strict=True):
+        if submission.queue_name is not queue or submission.function_name is not name:
+            queue = check_queue_name(submission.queue_name)
+            name = check_function_name(submission.function_name)
+        options = _DEFAULT if submission.options is None else submission.options
+        if not isinstance(options, TaskOptions):
+            raise InvalidInput(f"options={options!r}: give TaskOptions(…)")
+        payload = codec.encode_call(
+            name,
+            tuple(submission.args),
+            submission.kwargs,
+            timeout_seconds=options.timeout_seconds,
+            max_retries=options.max_retries,
+            limit_bytes=max_payload_bytes,
+        )
+        wire = _NO_OPTIONS if options is _DEFAULT else _wire_options(options)
+        if parent is not None:
+            wire = {**wire, "parent": parent}
+        is_random = options.task_id is None
+        task_id = f"{queue}:{part}" if is_random else _own_id(queue, options.task_id)
+        tasks.append(NewTask(task_id, payload, name, wire, is_random))
+    return tasks
 
 
-def _task_id(queue: str, given: str | None) -> str:
-    if given is None:
-        return new_task_id(queue)
+def _own_id(queue: str, given: str | None) -> str:
+    """Return the id of a task whose caller has given one."""
+    assert given is not None
     task_id = given if given.startswith(f"{queue}:") else f"{queue}:{given}"
     queue_of(task_id)
     return task_id

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from identtqueue.errors import RedisUnavailable
 from identtqueue.protocol.call import Call
@@ -22,6 +23,9 @@ from identtqueue.transport.settings import RedisSettings
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+MOST_AHEAD: Final = 4
+"""How many calls of one caller are on their way at the same time (`AsyncRedis.run_ahead`)."""
 
 
 class Route(Protocol):
@@ -110,6 +114,35 @@ class AsyncRedis:
             if isinstance(answer, Exception):
                 raise answer
         return cast("list[T]", answers)
+
+    async def run_ahead(self, calls: Iterable[Call[T]]) -> list[T]:
+        """Send calls in order, several ahead of their replies, and return the parsed replies.
+
+        Each call is made only when it is its turn. So the next ones are made while Redis runs the
+        first, and their bytes need not all be in memory.
+
+        Raises:
+            InvalidInput, RedisUnavailable, RedisError: for the first call that failed; see `run`.
+                Those that were sent after it may have been run; the rest is not sent.
+        """
+        answers: list[T] = []
+        ahead: deque[Waiting] = deque()
+        try:
+            for call in calls:
+                item = self._waiting(call, None)
+                # Big calls wait in a lane of their own, in which others could overtake them.
+                while ahead and (len(ahead) == MOST_AHEAD or ahead[0].is_big != item.is_big):
+                    await _first_of(ahead, answers)
+                self._route.put(item)
+                ahead.append(item)
+                await asyncio.sleep(0)  # the connection sends what it can, before the next is made
+            while ahead:
+                await _first_of(ahead, answers)
+        finally:
+            for item in ahead:
+                if not item.future.cancel() and not item.future.cancelled():
+                    item.future.exception()  # the first error is raised; asyncio would log others
+        return answers
 
     async def run_each(
         self, calls: Iterable[Call[T]], *, retry_for_seconds: float | None = None
@@ -204,6 +237,13 @@ class AsyncRedis:
             raise RedisUnavailable("the client was closed")
         patience = self._retry_for if retry_for_seconds is None else retry_for_seconds
         return new_waiting(call, data, patience)
+
+
+async def _first_of(ahead: deque[Waiting], answers: list[Any]) -> None:
+    """Wait for the reply to the first call, and move it to the answers."""
+    item = ahead[0]
+    answers.append(wire.parse(item.call, await item.future))
+    ahead.popleft()
 
 
 def _answer(call: Call[Any], future: asyncio.Future[Any]) -> Any:

@@ -40,6 +40,11 @@ class Waiting(msgspec.Struct, eq=False):
         """Bytes that it moves in both directions, as far as they are known beforehand."""
         return len(self.data) + self.call.reply_bytes
 
+    @property
+    def is_big(self) -> bool:
+        """Whether it takes the lane of the big calls."""
+        return self.size_bytes > wire.SMALL_BYTES
+
 
 def new_waiting(call: Call[Any], data: bytes, retry_for_seconds: float) -> Waiting:
     """Make a waiting call for the running loop.
@@ -87,7 +92,7 @@ class Lanes:
     def put_back(self, items: Iterable[Waiting]) -> None:
         """Return calls to the front of their lanes, in their order, after they were taken."""
         for item in reversed(list(items)):
-            (self._big if item.size_bytes > wire.SMALL_BYTES else self._small).appendleft(item)
+            (self._big if item.is_big else self._small).appendleft(item)
 
     def clear(self) -> list[Waiting]:
         """Remove all calls and return them."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
+from operator import attrgetter
 from typing import Final
 
 import msgspec
@@ -36,9 +38,11 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
     answer = "" if all(map(_tells_a_repeat, tasks)) else k.new_answer()
     args: list[Word] = [k.task_prefix, k.unique_prefix, k.doorbell, PROTOCOL_VERSION, answer]
     args.append(k.minute_prefix)
-    for task in tasks:
-        options = msgspec.msgpack.encode(task.options) if task.options else b""
-        args += (task.task_id, task.payload, task.function_name, options)
+    for (name, options), group in groupby(tasks, _alike):
+        run = list(group)
+        heads = [word for task in run for word in (task.task_id, len(task.payload))]
+        payloads = b"".join([task.payload for task in run])
+        args += (name, _encode(options) if options else b"", _encode(heads), payloads)
 
     return Call(
         "enqueue",
@@ -57,6 +61,10 @@ def enqueue(queue: str, tasks: Sequence[NewTask]) -> Call[list[Receipt]]:
         tuple(args),
         lambda reply: _parse_receipts(tasks, reply),
     )
+
+
+_alike: Final = attrgetter("function_name", "options")
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def _tells_a_repeat(task: NewTask) -> bool:

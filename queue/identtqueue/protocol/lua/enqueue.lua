@@ -5,13 +5,15 @@
 --       5 answer: key under which the answer is kept, so that a repeated call does nothing; or
 --         empty
 --       6 minute_prefix
---       7.. per task: id, payload, function name, options (msgpack map, or empty)
+--       7.. per run of tasks with the same job and options: function name, options (msgpack map, or
+--         empty), heads (msgpack array: id and length of the payload, by turns), payloads (joined)
 -- Options  delay, at, expires, ttl, unique_ttl (ms); unique (key); replace (the task replaces an
 --          ended one of the same id); tags (one a line); parent (id)
 -- Returns "ok" if all are accepted; else per task, in order: "ok" | "exists" | "unique" .. the id
 --         that holds the key; or {"protocol", the version found}
 -- include lib/now_text.lua
 -- include lib/packed.lua
+-- include lib/read_runs.lua
 local protocol = redis.call('HGET', meta, 'protocol')
 if protocol and protocol ~= version then return {'protocol', protocol} end
 if answer ~= '' then
@@ -20,61 +22,62 @@ if answer ~= '' then
   if known then return known end
 end
 -- Most ids are new, and most queues have no cancelled tasks. Two commands say so for all tasks.
-local first = ARGV[LIST_START] or ''
-local keys, shorts = {tombstones, task_prefix .. first}, {short_id(first)}
-for i = LIST_START + 4, #ARGV, 4 do
-  keys[#keys + 1], shorts[#shorts + 1] = task_prefix .. ARGV[i], short_id(ARGV[i])
-end
-local some_exist = redis.call('EXISTS', unpack(keys)) > 0
-local are_packed = redis.call('HMGET', packed_tasks, unpack(shorts))
+local runs, keys, shorts = read_runs(ARGV, LIST_START, task_prefix)
+local any_exist = redis.call('EXISTS', tombstones, unpack(keys)) > 0
+local are_packed = redis.call('HMGET', packed_tasks, shorts[1] or '', unpack(shorts, 2))
 local before = false  -- number of pending tasks; false: the length of the list
-if some_exist and redis.call('EXISTS', tombstones) == 1 then
+if any_exist and redis.call('EXISTS', tombstones) == 1 then
   -- include lib/tombstones.lua
   before = living(pending, tombstones, task_prefix)
 end
-local now, ids, earliest, replies, accepted = now_text(), {}, false, {}, 0
-local written, by_job, texts = {}, {}, {}  -- ids of this batch; number by job; what is packed
+local find, sub, now = string.find, string.sub, now_text()
+local start, earliest, written, by_job = 'p' .. now .. '\n', false, {}, {}
+-- Lists, and their lengths: `#` would search for the end. What is packed is in `texts`, in pairs.
+local replies, n, accepted, ids, waiting, texts, words = {}, 0, 0, {}, 0, {}, 0
 
 for i = LIST_START, #ARGV, 4 do
-  local id, payload, name, packed = ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]
-  local n, key, due = #replies + 1, task_prefix .. id, nil
-  local state = are_packed[n] or written[id] or some_exist and redis.call('HGET', key, 'state')
+  local name, packed, heads, payloads = ARGV[i], ARGV[i + 1], runs[i], ARGV[i + 3]
   local options = packed ~= '' and cmsgpack.unpack(packed)
-  local ended = state == 'succeeded' or state == 'failed' or state == 'cancelled'
-  local exists = state and not (ended and options and options.replace)
-  local holder = not exists and options and options.unique
-    and redis.call('GET', unique_prefix .. options.unique)
-  if exists then replies[n] = 'exists'
-  elseif holder then replies[n] = 'unique' .. holder
-  else
-    if state then
-      -- include lib/make_room.lua
-      make_room(dead, id, key)
+  local job, read, others = not options and job_word(name), 0, accepted
+  local unique, replaces = options and options.unique, options and options.replace
+  for j = 1, #heads, 2 do
+    local id, length, due = heads[j], heads[j + 1], nil
+    local payload = sub(payloads, read + 1, read + length)
+    read, n = read + length, n + 1
+    local state = are_packed[n] or written[id] or any_exist and redis.call('HGET', keys[n], 'state')
+    local exists = state and not (replaces and find('succeeded failed cancelled', state, 1, true))
+    local holder = unique and not exists and redis.call('GET', unique_prefix .. unique)
+    replies[n] = exists and 'exists' or holder and 'unique' .. holder or 'ok'
+    if replies[n] == 'ok' then
+      if state then
+        -- include lib/make_room.lua
+        make_room(dead, id, keys[n])
+      end
+      local ordinary = job and length <= MOST_PACKED and find(payload, job, 3, true) == 3
+      -- A task with a tombstone has a HASH, so that what handles tombstones reads no other form.
+      if ordinary and not (before and redis.call('HEXISTS', tombstones, id) == 1) then
+        words, texts[words + 1], texts[words + 2] = words + 2, shorts[n], start .. payload
+      else
+        -- include lib/store_task.lua
+        local at = {scheduled = scheduled, expiring = expiring, unique_prefix = unique_prefix}
+        due, earliest = store_task(at, keys[n], id, payload, name, options, now, earliest)
+      end
+      if not due then waiting, ids[waiting + 1] = waiting + 1, id end
+      accepted, written[id] = accepted + 1, 'pending'
     end
-    local ordinary = not options and #payload <= MOST_PACKED and job_in(payload) == name
-    -- A task with a tombstone has a HASH, so that what handles tombstones reads no other form.
-    if ordinary and not (before and redis.call('HEXISTS', tombstones, id) == 1) then
-      texts[#texts + 1], texts[#texts + 2] = shorts[n], 'p' .. now .. '\n' .. payload
-    else
-      -- include lib/store_task.lua
-      local at = {scheduled = scheduled, expiring = expiring, unique_prefix = unique_prefix}
-      due, earliest = store_task(at, key, id, payload, name, options, now, earliest)
-    end
-    if not due then ids[#ids + 1] = id end
-    written[id], replies[n] = 'pending', 'ok'
-    accepted, by_job[name] = accepted + 1, (by_job[name] or 0) + 1
   end
+  if accepted > others then by_job[name] = (by_job[name] or 0) + accepted - others end
 end
-if #texts > 0 then redis.call('HSET', packed_tasks, unpack(texts)) end
-local reply = accepted == #replies and 'ok' or replies
+if words > 0 then redis.call('HSET', packed_tasks, unpack(texts)) end
+local reply = accepted == n and 'ok' or replies
 if accepted > 0 then
   -- include lib/count_enqueued.lua
   -- include lib/pending.lua
   redis.call('HINCRBY', stats, 'enqueued', accepted == 1 and '1' or accepted)
   count_enqueued(minute_prefix, enqueued, by_job, now)
   if not protocol then redis.call('HSET', meta, 'protocol', version) end
-  local length = #ids > 0 and redis.call('RPUSH', pending, unpack(ids))
-  if length then ring(pending, wake, doorbell, before or length - #ids)
+  local length = waiting > 0 and redis.call('RPUSH', pending, unpack(ids))
+  if length then ring(pending, wake, doorbell, before or length - waiting)
   elseif earliest then ring_for_schedule(wake, doorbell) end
   if answer ~= '' then
     -- include lib/once.lua

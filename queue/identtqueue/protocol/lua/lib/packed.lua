@@ -9,7 +9,15 @@ local MOST_PACKED = 1024  -- bytes of a payload, since each look at a task reads
 local P, R, SPACE = 112, 114, 32  -- what string.byte returns for p, r and a space
 
 -- Returns the name under which a task stands in `packed_tasks`: its id without the queue.
-local function short_id(id) return string.sub(id, (string.find(id, ':', 1, true) or 0) + 1) end
+local function short_start(id) return (string.find(id, ':', 1, true) or 0) + 1 end
+local function short_id(id) return string.sub(id, short_start(id)) end
+
+-- Returns the bytes by which a payload names its job, from its third byte on; or false if `job_in`
+-- would not find them.
+local function job_word(name)
+  if #name > 255 or name == '' then return false end
+  return (#name < 32 and string.char(160 + #name) or '\217' .. string.char(#name)) .. name
+end
 
 -- Returns the job's name in a payload, or false if it can't be read: see _Envelope in codec.py.
 local function job_in(payload)
