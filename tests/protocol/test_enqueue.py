@@ -6,10 +6,14 @@ import pytest
 import redis
 
 from identtqueue.errors import ProtocolMismatch, RedisFull
+from identtqueue.protocol import codec
 from identtqueue.protocol.answers import Enqueued, Receipt
+from identtqueue.protocol.call import NewTask
 from identtqueue.protocol.calls import enqueueing, leasing, reporting, scheduling
+from identtqueue.task import Task
 from protocol.bench import FAILURE, TIME, Bench
 from protocol.servers import fill
+from testing import packing
 
 LATER_MS = 3_600_000
 
@@ -58,6 +62,46 @@ def test_everything_that_a_delayed_enqueue_writes(bench: Bench) -> None:
             "unique_ttl": LATER_MS,
         },
     }
+
+
+def test_tasks_of_several_jobs_and_options_in_one_call(bench: Bench) -> None:
+    """Each gets its own payload, job and options, and the order is the one that was given."""
+    long = "ü" * 250  # too long for a packed task, in bytes
+    tasks = [
+        bench.task("a", "one"),
+        bench.task("b", "two"),
+        bench.task("c", "two"),
+        bench.task("later", "two", delay=LATER_MS),
+        bench.task("tagged", "two", tags="x"),
+        NewTask(bench.id("empty"), b"", "one"),
+        bench.task("d", "one"),
+        bench.task("ü\U0001f989", "ü"),
+        bench.task("long", long),
+        NewTask(bench.id("odd"), codec.encode_task(Task("other", ("odd",))), "one"),
+        bench.task("b", "one"),
+        NewTask(bench.id("large"), codec.encode_task(Task("one", ("x" * 70_000,))), "one"),
+        bench.task("e", "one"),
+    ]
+    receipts = bench.run(enqueueing.enqueue(bench.queue, tasks))
+
+    twice = tasks.pop(10)
+    assert receipts.pop(10) == Receipt(twice.task_id, Enqueued.EXISTS)
+    assert receipts == [Receipt(task.task_id, Enqueued.OK) for task in tasks]
+    waiting = [task.task_id for task in tasks if "delay" not in task.options]
+    assert [bench.id(name) for name in bench.pending()] == waiting
+    for task in tasks:
+        assert packing.field(bench.raw, task.task_id, "payload") == task.payload
+        assert packing.field(bench.raw, task.task_id, "function") == task.function_name.encode()
+    assert packing.field(bench.raw, bench.id("tagged"), "tags") == b"x"
+    assert packing.field(bench.raw, bench.id("e"), "tags") is None
+    packed = {name.decode() for name in bench.raw.hkeys(bench.keys.packed_tasks)}
+    assert packed == {"a", "b", "c", "d", "ü\U0001f989", "e"}
+    minutes = [bench.raw.hgetall(key) for key in bench.raw.keys(f"{bench.keys.minute_prefix}*")]
+    counted = {
+        job: sum(int(minute.get(f"e:{job}".encode(), 0)) for minute in minutes)
+        for job in ("one", "two", "ü", long)
+    }
+    assert counted == {"one": 6, "two": 4, "ü": 1, long: 1}
 
 
 def test_a_delay_counts_from_redis_time(bench: Bench) -> None:

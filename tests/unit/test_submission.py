@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import Any
@@ -27,9 +28,17 @@ from identtqueue.protocol.submission import (
     Submission,
     in_batches,
     new_task,
+    new_tasks,
     submission_of,
 )
-from identtqueue.task import OPTION_NAMES, TaskOptions, check_queue_name, new_task_id, queue_of
+from identtqueue.task import (
+    OPTION_NAMES,
+    TaskOptions,
+    check_queue_name,
+    new_task_id,
+    queue_of,
+    unique_parts,
+)
 
 LIMIT = 1024 * 1024
 
@@ -104,6 +113,33 @@ def test_ids_that_callers_give(given_id: str, task_id: str) -> None:
 
 def test_fresh_ids_are_fresh() -> None:
     assert len({new_task_id("q") for _ in range(1_000)}) == 1_000
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 1_001])
+def test_fresh_ids_that_are_made_together(number: int) -> None:
+    parts = unique_parts(number)
+    assert len(set(parts)) == len(parts) == number
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{14}", part) for part in parts)
+
+
+def test_submissions_that_are_encoded_together() -> None:
+    """What they have in common is checked once; what they have not is checked for each."""
+    mixed = [
+        Submission("a", "one", (1,)),
+        Submission("a", "two", (2,), options=TaskOptions(task_id="own", delay_seconds=1)),
+        Submission("b", "two", (3,), {"k": 4}),
+        Submission("b", "two", (5,)),
+    ]
+    tasks = new_tasks(mixed, LIMIT)
+    assert [queue_of(task.task_id) for task in tasks] == ["a", "a", "b", "b"]
+    assert [task.function_name for task in tasks] == ["one", "two", "two", "two"]
+    assert [codec.decode_task(task.payload).args for task in tasks] == [(1,), (2,), (3,), (5,)]
+    assert [dict(task.options) for task in tasks] == [{}, {"delay": 1000}, {}, {}]
+    assert [task.random_id for task in tasks] == [True, False, True, True]
+    assert tasks[1].task_id == "a:own"
+    for bad in (Submission("A", "one"), Submission("a", ""), Submission("a", "one", (object(),))):
+        with pytest.raises(InvalidInput):
+            new_tasks([*mixed, bad], LIMIT)
 
 
 # --- bad input ---

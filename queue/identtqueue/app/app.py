@@ -203,7 +203,7 @@ class App(Declarations[S]):
         return entry
 
     async def enqueue_many(self, calls: Iterable[JobCall[R]]) -> list[TaskHandle[R]]:
-        """Enqueue many tasks in batches: one round trip for up to 200 tasks or 1 MiB of a queue.
+        """Enqueue many tasks in batches of up to 200 tasks or 1 MiB of a queue.
 
         Args:
             calls: made by `AppJob.call`, of any jobs of this app.

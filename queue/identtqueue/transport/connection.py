@@ -140,8 +140,7 @@ class AsyncRedis:
                 await _first_of(ahead, answers)
         finally:
             for item in ahead:
-                if not item.future.cancel() and not item.future.cancelled():
-                    item.future.exception()  # the first error is raised; asyncio would log others
+                item.future.cancel()  # one that has failed as well is not logged then
         return answers
 
     async def run_each(
