@@ -25,14 +25,18 @@
 -- include lib/packed.lua
 -- include lib/take.lua
 -- include lib/count_claims.lua
+-- include lib/count_living.lua
 -- include lib/alarm.lua
 if tonumber(redis.call('ZSCORE', workers, worker) or 0) == 0 then return {'lost'} end
 -- A producer has no right to SISMEMBER, so it can't claim.
 if redis.call('SISMEMBER', draining, worker) == 1 then return {'draining'} end
 -- Most queues have no pauses, no limits, no suspects, no shelves and no tombstones. For them a
 -- claim costs only this one EXISTS, and the functions that only the other queues need are not made.
-local special = redis.call('EXISTS', paused, limits, blocked, tombstones, suspects, shelves,
-  paused_jobs) > 0 or ARGV[LIST_START]
+-- Tombstones alone need few functions: lib/take.lua makes them.
+local exist = redis.call('EXISTS', paused, limits, blocked, tombstones, suspects, shelves,
+  paused_jobs)
+local dead_ids = exist > 0 and redis.call('EXISTS', tombstones) == 1 and tombstones
+local special = exist > (dead_ids and 1 or 0) or ARGV[LIST_START]
 if special and redis.call('EXISTS', paused) == 1 then return {'paused'} end
 local most = math.min(tonumber(number), 128)  -- Redis does nothing else meanwhile
 local time, next_due, left, on_shelves = now_text(), -1, 0, 0
@@ -43,8 +47,8 @@ if redis.call('ZCARD', scheduled) > 0 then
     wake = wake, cron = cron, stats = stats, expiring = expiring, ended = ended, meta = meta,
     task_prefix = task_prefix, unique_prefix = unique_prefix, doorbell = doorbell}, now)
 end
-local so_far = {inflight = inflight, packed = packed_tasks, looked = 0, claimed = 0, waited = 0,
-  bytes = 0, news = {}}
+local so_far = {inflight = inflight, packed = packed_tasks, task_prefix = task_prefix, looked = 0,
+  claimed = 0, waited = 0, bytes = 0, news = {}}
 local reply, n = {'ok', next_due, now, left, so_far.news}, 5
 local begun, unpacked = {}, nil  -- new texts of packed tasks, by their names; for other tasks
 local at = special and {pending = pending, inflight = inflight, workers = workers, wake = wake,
@@ -73,25 +77,25 @@ local function start(list, ids, i, dead, text)
   -- include lib/start_unpacked.lua
   unpacked = unpacked or {task_prefix = task_prefix, unique_prefix = unique_prefix, stats = stats,
     ended = ended, meta = meta, expiring = expiring, worker = worker, now = now, time = time,
-    expired = expired_error, cancelled = cancelled_error}
+    expired = expired_error, cancelled = cancelled_error, pending = pending,
+    held_prefix = held_prefix}
   local payload, enqueued_at, since, before = start_unpacked(unpacked, at, so_far, list, ids, i,
     dead)
-  local task = payload and {payload, enqueued_at, since, before}
-  return task and add(id, task, #payload, since or enqueued_at)
+  return payload and add(id, {payload, enqueued_at, since, before}, #payload, since or enqueued_at)
 end
 
 if special then
   -- include lib/special.lua
   most, next_due, left, on_shelves = serve_special(at, so_far, most, next_due, now, start)
 end
-repeat until not take(so_far, pending, tombstones, most - so_far.claimed, start)
+repeat until not take(so_far, pending, dead_ids, most - so_far.claimed, start)
 local words = {}
 for short, text in pairs(begun) do words[#words + 1], words[#words + 2] = short, text end
 if #words > 0 then redis.call('HSET', packed_tasks, unpack(words)) end
 if so_far.claimed > 0 then count_claims(stats, so_far.claimed, so_far.waited) end
 -- Pass the wake token on: exactly one more worker wakes while tasks are left that may start.
-if special then left, next_due = so_far.special.count_left(at, now, next_due, left)
-else left = redis.call('LLEN', pending) end
+if special then left, next_due = so_far.special.due_held(blocked, now, next_due, left) end
+left = left + count_living(pending, dead_ids, task_prefix)
 if left == 0 then redis.call('DEL', wake) else ring(pending, wake, doorbell, left) end
 -- No worker is woken for the tasks on shelves: it could be one that declines them.
 reply[2], reply[4] = attend(alarm, now, next_due), left + on_shelves

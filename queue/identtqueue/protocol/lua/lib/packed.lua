@@ -19,10 +19,12 @@ local function job_word(name)
   return (#name < 32 and string.char(160 + #name) or '\217' .. string.char(#name)) .. name
 end
 
--- Returns the job's name in a payload, or false if it can't be read: see _Envelope in codec.py.
-local function job_in(payload)
-  local _, _, kind, length = string.byte(payload, 1, 4)
+-- Returns the job's name in a payload, or false if it can't be read: see _Envelope in codec.py. The
+-- payload stands in `text` after so many bytes; nil: it is the text.
+local function job_in(text, after)
+  local from = after or 0
+  local _, _, kind, length = string.byte(text, from + 1, from + 4)
   if not length then return false end
-  if kind == 217 then return string.sub(payload, 5, 4 + length) end  -- 32 to 255 bytes
-  return kind > 160 and kind < 192 and string.sub(payload, 4, kind - 157)
+  if kind == 217 then return string.sub(text, from + 5, from + 4 + length) end  -- 32 to 255 bytes
+  return kind > 160 and kind < 192 and string.sub(text, from + 4, from + kind - 157)
 end

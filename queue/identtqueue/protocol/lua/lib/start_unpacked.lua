@@ -8,8 +8,12 @@ local function start_unpacked(by, at, so_far, list, ids, i, dead)
   local state, attempt, enqueued_at, since, payload, expires_at = unpack(redis.call('HMGET', key,
     'state', 'attempt', 'enqueued_at', 'pending_since', 'payload', 'expires_at'))
   local here = state == 'pending'  -- else it was cancelled, or its hash was removed by hand
-  if here and has then here, job, held = has.look_at(at, list, key, ids, i, dead) end
+  if here and dead then
+    -- include lib/lies_elsewhere.lua
+    here = not lies_elsewhere(by, list, key, ids, i)
+  end
   if not here then return false end
+  if has then job, held = has.look_at(at, key, id) end
   local expired = expires_at and has_expired(key, expires_at, attempt, by.now)
   if expired or attempt and redis.call('HEXISTS', key, 'cancel') == 1 then
     -- include lib/end_cancelled.lua

@@ -17,14 +17,22 @@ local function living(list, tombstones, task_prefix)
   return lives and 1 or 0
 end
 
--- Returns which of the ids have a tombstone, by position. An id that occurs twice needs two.
-local function find_dead(tombstones, ids)
-  local left, dead = {}, {}
-  if #ids == 0 then return dead end
-  for i, number in ipairs(redis.call('HMGET', tombstones, unpack(ids))) do
-    local id = ids[i]
-    left[id] = (left[id] or tonumber(number or 0)) - 1
-    dead[i] = left[id] >= 0
+-- Returns which of the ids have a tombstone, by position. An id that occurs twice needs two. `texts`
+-- has the packed tasks among them, by position. They have none, so Redis does not search for it.
+local function find_dead(tombstones, ids, texts)
+  local asked, left, dead = {}, {}, {}
+  for i, id in ipairs(ids) do
+    if not (texts and texts[i]) then asked[#asked + 1] = id end
+  end
+  if #asked == 0 then return dead end
+  for i, number in ipairs(redis.call('HMGET', tombstones, unpack(asked))) do
+    left[asked[i]] = tonumber(number or 0)
+  end
+  for i, id in ipairs(ids) do
+    if left[id] then
+      left[id] = left[id] - 1
+      dead[i] = left[id] >= 0
+    end
   end
   return dead
 end
