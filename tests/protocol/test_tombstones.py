@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 
 from identtqueue.limits import JobLimits
@@ -71,6 +73,46 @@ def test_a_queue_whose_tasks_are_all_cancelled_is_empty(bench: Bench) -> None:
         assert message is not None
         assert message["type"] == "message"
     assert claim(bench) == ["new"]
+
+
+def test_a_claim_of_ordinary_tasks_searches_for_no_tombstone(bench: Bench) -> None:
+    """Such a task has none. In a HASH that is a listpack, Redis would walk through all of them."""
+
+    def spent() -> Counter[str]:
+        stats = bench.raw.info("commandstats")
+        return Counter({name: row["calls"] for name, row in stats.items()})
+
+    def spent_for(*names: str) -> Counter[str]:
+        before = spent()
+        attempts = bench.redis.run(claiming.claim(bench.queue, "w", len(names))).attempts
+        after = spent()
+        assert bench.names(attempt.task_id for attempt in attempts) == [*names]
+        return after - before
+
+    bench.register("w")
+    bench.enqueue(*"abcdefgh")
+    claim(bench, 1)  # loads the script
+    without = spent_for("b", "c")
+    cancel(bench, "g")
+    assert spent_for("d", "e") - without == {"cmdstat_exists": 1, "cmdstat_hget": 1}
+    assert claim(bench) == ["f", "h"]
+
+
+def test_tasks_with_options_among_the_cancelled_start(bench: Bench) -> None:
+    """They are not packed, so the claim looks for tombstones of theirs; with limits or without."""
+    for limits in ({}, {"other": JobLimits(max_running=1)}):
+        bench.register("w", **limits)
+        bench.enqueue("a", "b")
+        bench.enqueue("c", "d", "e", "f", ttl=LATER_MS)
+        bench.enqueue("g", "h")
+        cancel(bench, "b", "d", "f", "g")
+        assert claim(bench, 2) == ["a", "c"]
+        cancel(bench, "e")
+        assert claim(bench) == ["h"]
+        assert bench.raw.exists(bench.keys.pending, bench.keys.tombstones) == 0
+        for name in "ach":
+            bench.run(reporting.finish(bench.queue, "w", [(bench.id(name), 1, b"\xc0")]))
+        forget(bench, *"abcdefgh")
 
 
 def test_cancelling_everything_leaves_nothing(bench: Bench) -> None:
