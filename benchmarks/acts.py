@@ -19,6 +19,7 @@ from typing import Final
 import redis
 
 from benchmarks.crowd import fill
+from benchmarks.host import redis_cpu_seconds
 from identtqueue.admin import Act, ActProgress, Admin, Filter, Place
 from testing.redis_server import RedisServer
 
@@ -26,22 +27,15 @@ QUEUE: Final = "acts"
 OTHER: Final = "acts-moved"
 
 
-def cpu_ms(raw: redis.Redis) -> float:
-    """Return the CPU time that the server has used so far."""
-    used = raw.info("cpu")
-    return 1_000 * float(used["used_cpu_sys"] + used["used_cpu_user"])
-
-
 async def measure(raw: redis.Redis, name: str, steps: AsyncIterator[ActProgress]) -> None:
     """Act to the end, and print a line about it."""
     seconds, spent_ms, changed, scanned = 0.0, [], 0, 0
-    before_ms, begun = cpu_ms(raw), time.perf_counter()
+    before, begun = redis_cpu_seconds(raw), time.perf_counter()
     async for step in steps:
         seconds += time.perf_counter() - begun
-        after_ms = cpu_ms(raw)
-        spent_ms.append(after_ms - before_ms)
+        spent_ms.append(1_000 * (redis_cpu_seconds(raw) - before))
         changed, scanned = step.changed, step.scanned
-        before_ms, begun = cpu_ms(raw), time.perf_counter()
+        before, begun = redis_cpu_seconds(raw), time.perf_counter()
     spent_ms.sort()
     print(
         f"| {name} | {changed:,} of {scanned:,} | {changed / seconds:,.0f} | "

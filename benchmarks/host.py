@@ -1,4 +1,4 @@
-"""The machine that a table was made on, in what a reader needs to judge its numbers."""
+"""The machine that a table was made on, and the CPU time of the Redis on it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import redis
 
 from testing.revision import commit
 
@@ -24,6 +26,13 @@ def host_facts(command: str) -> dict[str, Any]:
         "commit": commit(),
         "load": round(os.getloadavg()[0], 1),
     }
+
+
+def redis_cpu_seconds(raw: redis.Redis) -> float:
+    """Return the CPU time of a server so far: of its threads, and of children that have ended."""
+    used = raw.info("cpu")
+    parts = ("sys", "user", "sys_children", "user_children")
+    return sum(float(used[f"used_cpu_{part}"]) for part in parts)
 
 
 def _processor() -> str:

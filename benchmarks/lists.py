@@ -25,6 +25,7 @@ import httpx
 import redis
 
 from benchmarks.crowd import fill
+from benchmarks.host import redis_cpu_seconds
 from identtqueue.admin import Admin, Filter, Place
 from identtqueue.client import Client
 from identtqueue.dashboard.access.open import OpenToRead
@@ -103,8 +104,7 @@ class Meter:
 
     def _spent(self) -> Spent:
         scripts = self._raw.info("commandstats").get("cmdstat_evalsha", {"usec": 0, "calls": 0})
-        used = self._raw.info("cpu")
-        cpu_ms = 1_000 * float(used["used_cpu_sys"] + used["used_cpu_user"])
+        cpu_ms = 1_000 * redis_cpu_seconds(self._raw)
         return Spent(scripts["usec"] / 1_000, cpu_ms, scripts["calls"])
 
 

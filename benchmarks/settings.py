@@ -24,7 +24,7 @@ from typing import Final
 
 import redis
 
-from benchmarks.host import host_facts
+from benchmarks.host import host_facts, redis_cpu_seconds
 from identtqueue import App, Context, RedisSettings
 from testing import servers
 from testing.redis_server import RedisServer, free_port
@@ -165,7 +165,7 @@ async def measure(address: RedisSettings, raw: redis.Redis, load: Load) -> Cost:
     job = app.task(read)
     async with app:
         await (await job.enqueue(TEXT)).cancel()  # loads the scripts
-        memory, cpu_ms, begun = _memory(raw), _cpu_ms(raw), time.perf_counter()
+        memory, cpu, begun = _memory(raw), redis_cpu_seconds(raw), time.perf_counter()
         for _ in range(load.tasks // BATCH):
             handles = await app.enqueue_many(job.call(TEXT) for _ in range(BATCH))
         pending, seconds = _memory(raw) - memory, time.perf_counter() - begun
@@ -173,25 +173,25 @@ async def measure(address: RedisSettings, raw: redis.Redis, load: Load) -> Cost:
         async with serving(app.worker(concurrency=CONCURRENCY)):
             await handles[-1].result(timeout_seconds=RUN_SECONDS)
             seconds += time.perf_counter() - begun
-            bulk_ms = _cpu_ms(raw) - cpu_ms
+            bulk = redis_cpu_seconds(raw) - cpu
             ended, file = _memory(raw) - memory, _file_bytes(raw)
-            cpu_ms = _cpu_ms(raw)
+            cpu = redis_cpu_seconds(raw)
             await asyncio.sleep(IDLE_SECONDS)
-            idle_ms = _cpu_ms(raw) - cpu_ms
-            cpu_ms, times = _cpu_ms(raw), list[float]()
+            idle = redis_cpu_seconds(raw) - cpu
+            cpu, times = redis_cpu_seconds(raw), list[float]()
             async with asyncio.TaskGroup() as callers:
                 for _ in range(load.clients):
                     callers.create_task(_call(address, load.calls // load.clients, times))
-            single_ms = _cpu_ms(raw) - cpu_ms
+            single = redis_cpu_seconds(raw) - cpu
     return Cost(
-        bulk_us=1_000 * bulk_ms / load.tasks,
-        single_us=1_000 * single_ms / load.calls,
+        bulk_us=1e6 * bulk / load.tasks,
+        single_us=1e6 * single / load.calls,
         latency_ms=1_000 * median(times),
         bulk_seconds=seconds,
         pending_bytes=pending / load.tasks,
         result_bytes=ended / load.tasks,
         file_bytes=file / load.tasks,
-        idle_ms=idle_ms / IDLE_SECONDS,
+        idle_ms=1_000 * idle / IDLE_SECONDS,
     )
 
 
@@ -204,15 +204,6 @@ async def _call(address: RedisSettings, calls: int, times: list[float]) -> None:
             begun = time.perf_counter()
             await (await job.enqueue(TEXT)).result(timeout_seconds=RUN_SECONDS)
             times.append(time.perf_counter() - begun)
-
-
-def _cpu_ms(raw: redis.Redis) -> float:
-    """Return the CPU time of the server so far: of its threads, and of children that ended."""
-    return 1_000 * sum(float(value) for key, value in raw.info("cpu").items() if _counts(key))
-
-
-def _counts(key: str) -> bool:
-    return key.startswith("used_cpu_") and not key.endswith("_main_thread")
 
 
 def _memory(raw: redis.Redis) -> int:

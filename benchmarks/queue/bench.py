@@ -14,6 +14,7 @@ from typing import Any
 from benchmarks.harness.cases import Case
 from benchmarks.harness.processes import Group
 from benchmarks.harness.tally import jobs_in, span
+from benchmarks.host import redis_cpu_seconds
 from testing.redis_server import RedisServer
 
 SCRIPT_COMMANDS = ("eval", "evalsha", "fcall")
@@ -71,10 +72,9 @@ class Bench:
 
     def load(self) -> Load:
         """Read the work of Redis so far."""
-        cpu, stats = self.redis.info("cpu"), self.redis.info("stats")
+        stats = self.redis.info("stats")
         commands = sum(row["calls"] for row in self.redis.info("commandstats").values())
-        seconds = cpu["used_cpu_user"] + cpu["used_cpu_sys"]
-        return Load(seconds, commands, stats["total_reads_processed"])
+        return Load(redis_cpu_seconds(self.redis), commands, stats["total_reads_processed"])
 
     def script_calls(self) -> int:
         """Scripts that clients have called so far."""

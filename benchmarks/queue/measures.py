@@ -22,6 +22,9 @@ START_SECONDS = 60.0
 
 QUEUE = "bench"
 
+WARM = 320
+"""Tasks that run before those that count, where jobs have processes to start."""
+
 Numbers = dict[str, Any]
 
 
@@ -35,15 +38,8 @@ def work(bench: Bench, case: Case, number: int) -> Numbers:
     return numbers
 
 
-def scaling(bench: Bench, case: Case, number: int, *, warm: int = 0) -> Numbers:
-    """As `work`, for idenTTqueue: nobody starts before all worker processes are there.
-
-    Args:
-        bench: the server.
-        case: how ours runs.
-        number: of tasks.
-        warm: so many of them run before the rate counts: where jobs have processes to start.
-    """
+def scaling(bench: Bench, case: Case, number: int) -> Numbers:
+    """As `work`, for idenTTqueue: nobody starts before all worker processes are there."""
     tally = bench.fresh()
     bench.ask(case, tally, "fill", number)
     with BlockingAdmin(bench.server.address, actor="bench") as admin:
@@ -51,8 +47,26 @@ def scaling(bench: Bench, case: Case, number: int, *, warm: int = 0) -> Numbers:
         with bench.workers(case, tally) as pids:
             wait_for_workers(admin, case.processes)
             admin.resume(QUEUE)
-            numbers = _observe(bench, pids, tally, number)
-    return numbers | {"per_second": span(tally, warm).rate}
+            return _observe(bench, pids, tally, number)
+
+
+def process_jobs(bench: Bench, case: Case, number: int) -> Numbers:
+    """As `work`, for jobs in processes: `WARM` tasks run before, and start the processes.
+
+    Each of the first tasks waits for a process of its own. So all processes are there when the last
+    of these tasks has run.
+    """
+    tally = bench.fresh()
+    with (
+        BlockingAdmin(bench.server.address, actor="bench") as admin,
+        bench.workers(case, tally) as pids,
+    ):
+        bench.ask(case, tally, "fill", WARM)
+        bench.wait_for_jobs(tally, WARM, START_SECONDS)
+        admin.pause(QUEUE)
+        bench.ask(case, tally, "fill", number)
+        admin.resume(QUEUE)
+        return _observe(bench, pids, tally, number, warm=WARM)
 
 
 def wait_for_workers(admin: BlockingAdmin, number: int) -> None:
@@ -68,14 +82,15 @@ def wait_for_workers(admin: BlockingAdmin, number: int) -> None:
         time.sleep(0.05)
 
 
-def _observe(bench: Bench, pids: list[int], tally: Path, number: int) -> Numbers:
-    started = bench.wait_for_jobs(tally, 1, START_SECONDS)
+def _observe(bench: Bench, pids: list[int], tally: Path, number: int, *, warm: int = 0) -> Numbers:
+    """Wait until so many jobs have run, besides the `warm` ones that ran before."""
+    started = bench.wait_for_jobs(tally, warm + 1, START_SECONDS)
     cpu, load = cpu_seconds(pids), bench.load()
-    bench.wait_for_jobs(tally, number, 120)
+    bench.wait_for_jobs(tally, warm + number, 120)
     used_cpu, used = cpu_seconds(pids) - cpu, bench.load().since(load)
-    done = max(1, number - started)
+    done = max(1, warm + number - started)
     return {
-        "per_second": span(tally).rate,
+        "per_second": span(tally, warm).rate,
         "jobs": number,
         "worker_us": used_cpu / done * 1e6,
         "redis_us": used.cpu_seconds / done * 1e6,

@@ -11,6 +11,8 @@ OURS = "identtqueue"
 SHOWN = " as shown"
 """End of a measure's name; see `steps`, which needs more than is installed where plots are made."""
 
+PROCESS_JOBS = "process jobs, c=32"
+
 
 @dataclass(frozen=True)
 class Row:

@@ -14,7 +14,8 @@ from benchmarks.harness.cases import Case
 from benchmarks.harness.processes import rss_bytes
 from benchmarks.harness.tally import jobs_in, span
 from benchmarks.queue.bench import Bench, Load
-from benchmarks.queue.measures import START_SECONDS, Numbers
+from benchmarks.queue.measures import QUEUE, START_SECONDS, Numbers
+from identtqueue.protocol.keys import queue_keys
 
 PAIRS = 5
 """Runs on each of the two servers, of each part."""
@@ -31,7 +32,8 @@ def long_queue(bench: Bench, case: Case, number: int, *, drain: bool) -> Numbers
     """Rates and Redis CPU on the long queue by those on the empty one; medians of the pairs.
 
     `work`: a worker claims, runs and finishes tasks. `cancel`: half of the tasks stand in the
-    middle of the long queue, the others at its end.
+    middle of the long queue, the others at its end. `among`: as `work`, with these cancelled tasks
+    in the long queue, and none in the empty one. Its middle must not be reached before.
 
     Args:
         bench: the server of the long queue.
@@ -39,12 +41,18 @@ def long_queue(bench: Bench, case: Case, number: int, *, drain: bool) -> Numbers
         number: of tasks that are pending.
         drain: also work the queue off, and look at the worker's memory meanwhile.
     """
+    worked = min(WORKED, number // 50)
     middle: list[str] = []
     bench.fresh()
     for share in range(10):
         _enqueue_many(bench, case, number // 10)
         if share == 4:
             middle = bench.ask(case, bench.next_tally(), "leave", PAIRS * CANCELLED // 2)
+
+    def enqueue(where: Bench, tally: Path, _: bool) -> Numbers:
+        before = where.load()
+        answer = where.ask(case, tally, "single", ENQUEUED)
+        return _rate(where, before, answer["seconds"], ENQUEUED)
 
     def cancel(where: Bench, tally: Path, is_long: bool) -> Numbers:
         ids = [middle.pop() for _ in range(CANCELLED // 2)] if is_long else []
@@ -53,25 +61,23 @@ def long_queue(bench: Bench, case: Case, number: int, *, drain: bool) -> Numbers
         answer = where.ask(case, tally, "cancel", *ids)
         return _rate(where, before, answer["seconds"], CANCELLED)
 
-    def enqueue(where: Bench, tally: Path, _: bool) -> Numbers:
-        before = where.load()
-        answer = where.ask(case, tally, "single", ENQUEUED)
-        return _rate(where, before, answer["seconds"], ENQUEUED)
-
     def work(where: Bench, tally: Path, is_long: bool) -> Numbers:
         if not is_long:
-            _enqueue_many(where, case, WORKED)
+            _enqueue_many(where, case, worked)
         with where.workers(case, tally):
             started = where.wait_for_jobs(tally, 1, START_SECONDS)
             before = where.load()
-            done = where.wait_for_jobs(tally, WORKED * 9 // 10, START_SECONDS)
+            done = where.wait_for_jobs(tally, worked * 9 // 10, START_SECONDS)
             numbers = _rate(where, before, 1, done - started)
-        return numbers | {"per_second": span(tally, 0, WORKED * 9 // 10).rate}
+        return numbers | {"per_second": span(tally, 0, worked * 9 // 10).rate}
 
     found: Numbers = {"tasks": number}
-    for name, part in (("enqueue", enqueue), ("cancel", cancel), ("work", work)):
+    for name, part in (("enqueue", enqueue), ("work", work), ("cancel", cancel)):
         found |= _pairs(name, part, bench)
-    return found | (_drained(bench, case, number) if drain else {})
+    found["cancelled"] = int(bench.redis.hget(queue_keys(QUEUE).tombstones, "") or 0)
+    found |= _pairs("among", work, bench)
+    rest = number - PAIRS * (2 * worked + CANCELLED)
+    return found | (_drained(bench, case, rest) if drain else {})
 
 
 def _enqueue_many(bench: Bench, case: Case, number: int) -> None:
@@ -103,9 +109,8 @@ def _pairs(name: str, part: Part, long: Bench) -> Numbers:
 
 
 def _drained(bench: Bench, case: Case, number: int) -> Numbers:
-    """The memory of one worker that works most of the queue off."""
+    """The memory of one worker that works so many tasks off."""
     tally = bench.next_tally()
-    number -= PAIRS * (WORKED + CANCELLED)
     with bench.workers(case, tally) as pids:
         bench.wait_for_jobs(tally, number // 10, START_SECONDS)
         first = rss_bytes(pids) / 1e6

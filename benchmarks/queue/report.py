@@ -186,9 +186,12 @@ class Report:
     def _long_queue(self) -> str:
         if not (number := self._of_ours("long queue", "tasks")):
             return ""
+        dead = _count(self._of_ours("long queue", "cancelled"))
+        labels = {part: part for part in ("enqueue", "work", "cancel")}
+        labels["among"] = f"work, {dead} cancelled tasks in the queue"
         rows = [
             (
-                what,
+                label,
                 *(
                     _count(self._of_ours("long queue", f"{what}_{end}"))
                     for end in ("long", "empty")
@@ -198,7 +201,7 @@ class Report:
                     for end in ("ratio", "redis")
                 ),
             )
-            for what in ("enqueue", "work", "cancel")
+            for what, label in labels.items()
         ]
         head = ("part", "per second", "on an empty queue", "ratio", "ratio by Redis CPU")
         text = f"\n\nWith {_count(number)} tasks pending, two servers in turn:\n\n"

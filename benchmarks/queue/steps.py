@@ -12,6 +12,7 @@ from benchmarks.harness.cases import Case, as_shown, at_best, defaults
 from benchmarks.harness.libraries import OURS, Library
 from benchmarks.queue import costs, herd, measures, pending
 from benchmarks.queue.bench import Bench
+from benchmarks.queue.medians import PROCESS_JOBS
 from benchmarks.queue.modes import Mode, Rates
 from identtqueue.signature import RunIn
 
@@ -76,11 +77,16 @@ class Steps:
     def scaling(self, case: Case, name: str, number: int) -> Step:
         return Step(OURS.name, name, lambda: measures.scaling(self.bench, case, number))
 
-    def processes(self, case: Case, number: int) -> Step:
-        """Jobs in processes: two processes per CPU, since such jobs keep a CPU busy."""
-        case = replace(case, job="process", concurrency=2 * (os.cpu_count() or 1))
-        run = partial(measures.scaling, self.bench, case, number, warm=number // 4)
-        return Step(OURS.name, "process jobs", run)
+    def processes(self, case: Case, number: int) -> Iterator[Step]:
+        """Jobs in processes: at c=32 as all others, and with two slots per CPU.
+
+        Such jobs usually keep a CPU busy. Then more slots are of no use.
+        """
+        case = replace(case, job="process")
+        few = 2 * (os.cpu_count() or 1)
+        for name, slots in ((PROCESS_JOBS, case.concurrency), (f"process jobs, {few} slots", few)):
+            sized = replace(case, concurrency=slots)
+            yield Step(OURS.name, name, partial(measures.process_jobs, self.bench, sized, number))
 
     def callers(self, case: Case, role: str, ways: int, number: int) -> Step:
         name = f"{'blocking' if role.startswith('blocking') else 'asyncio'} callers {ways}"
@@ -170,7 +176,7 @@ def of_ours(bench: Bench, mode: Mode, rates: dict[str, Rates]) -> Iterator[Step]
             yield steps.scaling(replace(case, processes=count), f"processes {count}", number)
         for count in mode.queues:
             yield steps.scaling(replace(case, queues=count), f"queues {count}", number)
-        yield steps.processes(case, number // 4)
+        yield from steps.processes(case, number // 2)
         for ways in (1, 8):
             yield steps.callers(case, "single", ways, few)
             yield steps.callers(case, "blocking-single", ways, few)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks.harness.libraries import ALL, MAIN, NEAREST, OURS, PEERS
-from benchmarks.queue.medians import SHOWN, TYPED, Medians, Row
+from benchmarks.queue.medians import PROCESS_JOBS, SHOWN, TYPED, Medians, Row
 from benchmarks.queue.modes import Mode, Rates
 from benchmarks.queue.report import Report
 from benchmarks.queue.targets import NOT_MEASURED, Target, targets
@@ -145,6 +145,35 @@ def test_each_part_of_the_long_queue_is_a_target() -> None:
     found = [one.met for one in targets(Medians(saved(runs))) if "pending: " in one.text]
 
     assert found == [True, False, True]
+
+
+def test_process_jobs_are_measured_twice_and_the_target_is_at_c_32() -> None:
+    measured = {"process jobs, 4 slots": rates(3_000), PROCESS_JOBS: rates(6_000)}
+
+    text = Report(saved({"identtqueue": measured})).markdown()
+
+    assert "| process jobs, c=32: ≥ 5,000/s | 6,000/s | yes |" in text
+    assert "| process jobs, 4 slots | 3,000 |" in text
+    assert "| process jobs, c=32 | 6,000 |" in text
+
+
+def test_work_on_the_long_queue_is_shown_with_and_without_cancelled_tasks() -> None:
+    numbers = {"long": 9.0, "empty": 10.0, "ratio": 0.9, "redis": 0.8}
+    parts = ("enqueue", "work", "cancel", "among")
+    run = {f"{part}_{name}": value for part in parts for name, value in numbers.items()}
+    runs = {
+        "identtqueue": {
+            f"work{SHOWN}": rates(1),
+            "processes 1": rates(1),
+            "long queue": [run | {"tasks": 10**6, "cancelled": 9_995}],
+        }
+    }
+
+    text = Report(saved(runs)).markdown()
+
+    assert "| work | 9 | 10 | 0.90 | 0.80 |" in text
+    assert "| work, 9,995 cancelled tasks in the queue | 9 | 10 | 0.90 | 0.80 |" in text
+    assert text.count("1,000,000 pending: ") == 3, "targets"
 
 
 def test_nothing_measured_is_said_and_neither_met_nor_missed() -> None:
