@@ -23,12 +23,13 @@ if answer ~= '' then
 end
 -- Most ids are new, and most queues have no cancelled tasks. Two commands say so for all tasks.
 local runs, keys, shorts = read_runs(ARGV, LIST_START, task_prefix)
-local any_exist = redis.call('EXISTS', tombstones, unpack(keys)) > 0
+local exist = redis.call('EXISTS', tombstones, unpack(keys))
 local are_packed = redis.call('HMGET', packed_tasks, shorts[1] or '', unpack(shorts, 2))
 local before = false  -- number of pending tasks; false: the length of the list
-if any_exist and redis.call('EXISTS', tombstones) == 1 then
+if exist > 0 and redis.call('EXISTS', tombstones) == 1 then
   -- include lib/tombstones.lua
-  before = living(pending, tombstones, task_prefix)
+  -- The key `tombstones` has been counted among the tasks that exist.
+  exist, before = exist - 1, living(pending, tombstones, task_prefix)
 end
 local find, sub, now = string.find, string.sub, now_text()
 local start, earliest, written, by_job = 'p' .. now .. '\n', false, {}, {}
@@ -44,7 +45,7 @@ for i = LIST_START, #ARGV, 4 do
     local id, length, due = heads[j], heads[j + 1], nil
     local payload = sub(payloads, read + 1, read + length)
     read, n = read + length, n + 1
-    local state = are_packed[n] or written[id] or any_exist and redis.call('HGET', keys[n], 'state')
+    local state = are_packed[n] or written[id] or exist > 0 and redis.call('HGET', keys[n], 'state')
     local exists = state and not (replaces and find('succeeded failed cancelled', state, 1, true))
     local holder = unique and not exists and redis.call('GET', unique_prefix .. unique)
     replies[n] = exists and 'exists' or holder and 'unique' .. holder or 'ok'
