@@ -7,8 +7,9 @@ A new option is declared here and nowhere else: in `JobOptions`, which checks it
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
 from typing import Any, TypedDict, cast
+
+import msgspec
 
 from identtqueue.checks import check_duration, check_function_name
 from identtqueue.errors import InvalidInput
@@ -27,8 +28,7 @@ class JobKeywords(TypedDict, total=False):
     rate_limit: RateLimit | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobOptions:
+class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options of a job.
 
     Attributes:
@@ -82,5 +82,5 @@ class JobOptions:
 
     def as_keywords(self) -> JobKeywords:
         """Return the options as keyword arguments, for the signature of another declaration."""
-        named = {entry.name: getattr(self, entry.name) for entry in fields(JobOptions)}
+        named = {option: getattr(self, option) for option in JobOptions.__struct_fields__}
         return cast("JobKeywords", named)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import inspect
 from collections.abc import Callable, Iterator
-from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
@@ -36,7 +35,7 @@ def _keywords(function: Callable[..., Any]) -> set[str]:
 
 OF_A_WORKER = _keywords(Worker) | set(WorkerSettings.__struct_fields__)
 OPEN: dict[str, set[str]] = {
-    "app.task": set(TaskKeywords.__annotations__) | {each.name for each in fields(JobOptions)},
+    "app.task": set(TaskKeywords.__annotations__) | set(JobOptions.__struct_fields__),
     "app.worker": OF_A_WORKER | _keywords(App.worker),
     "Worker": OF_A_WORKER,
     "App": _keywords(App) | _keywords(Client),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import msgspec
 import pytest
+from msgspec.structs import fields
 
 from identtqueue import App, Context, InvalidInput, Job, RateLimit, RetryPolicy
 from identtqueue.errors import UnknownOption
@@ -55,7 +56,7 @@ def test_type_checkers_know_the_options_that_there_are() -> None:
 
 @pytest.mark.parametrize("option", fields(JobOptions), ids=lambda option: option.name)
 def test_every_option_has_a_default(option: Any) -> None:
-    assert option.default is not MISSING
+    assert option.default is not msgspec.NODEFAULT
     assert option.default != EXAMPLES[option.name]
 
 
@@ -79,5 +80,5 @@ def test_apps_and_workers_refuse_the_same(name: str) -> None:
 def test_an_option_that_does_not_exist() -> None:
     with pytest.raises(UnknownOption, match="'max_runing': did you mean max_running"):
         App("redis://localhost").task(max_runing=4)(work)
-    with pytest.raises(TypeError, match="unexpected keyword argument 'max_runing'"):
+    with pytest.raises(TypeError, match="Unexpected keyword argument 'max_runing'"):
         Job(name="work", function=work, max_runing=4)

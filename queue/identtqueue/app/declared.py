@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable
-from dataclasses import replace
 from typing import Any, Final, Unpack
+
+from msgspec import structs
 
 from identtqueue.app.connection import AppConnection
 from identtqueue.app.hooks import AppHooks
@@ -118,7 +119,7 @@ class Declarations(AppConnection, AppHooks[S]):
         if max_retries is not None:
             if options.retry is not None:
                 raise InvalidInput("give max_retries or retry, not both")
-            options = replace(options, retry=RetryPolicy(max_retries=max_retries))
+            options = structs.replace(options, retry=RetryPolicy(max_retries=max_retries))
         if isinstance(function, AppJob):  # a job of another app: use its function
             function = function.function
         if name is None:

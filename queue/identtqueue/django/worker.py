@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from msgspec import structs
@@ -91,7 +90,7 @@ def _spread(names: Sequence[str], weights: Mapping[str, int]) -> dict[str, int]:
 
 
 def _merciful(job: Job) -> Job:
-    return job if job.retry is None else replace(job, retry=_lenient(job.retry))
+    return job if job.retry is None else structs.replace(job, retry=_lenient(job.retry))
 
 
 def _lenient(policy: RetryPolicy) -> RetryPolicy:

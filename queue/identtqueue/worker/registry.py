@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Final
+
+import msgspec
+from msgspec import structs
 
 from identtqueue.errors import BadArguments, InvalidInput, NotSerializable, UnknownJob
 from identtqueue.job_options import JobOptions
@@ -22,8 +25,7 @@ MOST_SHAPES: Final = 256
 names of those given by keyword."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job(JobOptions):
+class Job(JobOptions, frozen=True, kw_only=True, dict=True):
     """A function that tasks call, with its options.
 
     Attributes:
@@ -31,34 +33,45 @@ class Job(JobOptions):
         function: `async def f(ctx, …)` or a plain `def`. If a plain function returns an awaitable
             (a decorator around an async function, a lambda), that is awaited.
         types: declared types of the arguments to convert, by name (typed jobs only).
-        is_async: whether a call of the function gives a coroutine.
-        reference: how a process finds the function; None: the job runs in no process.
 
-    The other attributes are those of `JobOptions`. `run_in` is never None here.
+    The other options are those of `JobOptions`. `run_in` is never None here.
     """
 
     name: str
     function: JobFunction
-    types: Mapping[str, Any] = field(default_factory=dict)
-    is_async: bool = field(init=False)
-    reference: str | None = field(init=False, default=None)
-    _parameters: Parameters = field(init=False, repr=False, compare=False)
-    _conversions: Mapping[str, Conversion] = field(init=False, repr=False, compare=False)
-    _plain_shapes: set[tuple[object, ...]] = field(
-        init=False, repr=False, compare=False, default_factory=set
-    )
+    types: Mapping[str, Any] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.check(self.name, self.function)
-        object.__setattr__(self, "is_async", is_async(self.function))
-        if self.types:
-            object.__setattr__(self, "_parameters", Parameters(self.name, self.function))
-            object.__setattr__(self, "_conversions", conversions(self.name, self.types))
         run_in = place(self.name, self.function, self.run_in)
-        object.__setattr__(self, "run_in", run_in)
-        if run_in == "process":
-            reference = reference_to(f"job {self.name}", self.function)
-            object.__setattr__(self, "reference", reference)
+        structs.force_setattr(self, "run_in", run_in)
+        if self.types:  # an error in the declaration is raised here, not by the first task
+            _ = self._parameters, self._conversions
+        _ = self.reference
+
+    @cached_property
+    def is_async(self) -> bool:
+        """Whether a call of the function gives a coroutine."""
+        return is_async(self.function)
+
+    @cached_property
+    def reference(self) -> str | None:
+        """How a process finds the function; None: the job runs in no process."""
+        if self.run_in != "process":
+            return None
+        return reference_to(f"job {self.name}", self.function)
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        return Parameters(self.name, self.function)
+
+    @cached_property
+    def _conversions(self) -> Mapping[str, Conversion]:
+        return conversions(self.name, self.types)
+
+    @cached_property
+    def _plain_shapes(self) -> set[tuple[object, ...]]:
+        return set()
 
     def declaration(self, redact: frozenset[str] | RedactFunction) -> Mapping[str, Any]:
         """Describe what is declared about the job in Redis: see `JobInfo`.
