@@ -41,7 +41,7 @@ LINE: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 MOST_CHARACTERS: Final = 16_384
 """Upper bound for a message; a traceback may be four times as long."""
-_CONTROLS: Final = re.compile(
+_CONTROLS: Final = (
     "[\x00-\x09\x0b-\x1f\x7f-\x9f"  # C0 without the line break, DEL, C1
     "\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff"  # separators and changes of text direction
     "\ud800-\udfff]"
@@ -60,7 +60,7 @@ def clean(text: str, most: int = MOST_CHARACTERS, line_break: str = "\n    ") ->
     if text.isprintable():
         return text
     lines = text.replace("\r\n", "\n").split("\n")
-    return _cut(line_break.join(_CONTROLS.sub(_visible, line) for line in lines), most)
+    return _cut(line_break.join(re.sub(_CONTROLS, _visible, line) for line in lines), most)
 
 
 def _cut(text: str, most: int) -> str:
@@ -234,7 +234,7 @@ class JsonFormatter(StructuredFormatter):
         except (TypeError, ValueError, OverflowError, RecursionError):
             line = json.dumps({name: _plain(value) for name, value in fields.items()})
         # What is left stands in strings of the JSON text, so its escapes may stand there as well.
-        return line if line.isprintable() else _CONTROLS.sub(_json_escape, line)
+        return line if line.isprintable() else re.sub(_CONTROLS, _json_escape, line)
 
 
 class LogfmtFormatter(StructuredFormatter):
@@ -270,7 +270,7 @@ def _logfmt(value: Any) -> str:
     if _BARE.fullmatch(text) and text.isprintable():
         return text
     quoted = json.dumps(text, ensure_ascii=False)
-    return quoted if quoted.isprintable() else _CONTROLS.sub(_json_escape, quoted)
+    return quoted if quoted.isprintable() else re.sub(_CONTROLS, _json_escape, quoted)
 
 
 def formatter(

@@ -30,10 +30,8 @@ from identtqueue.errors import (
 
 QUEUE_NAME: Final = re.compile(r"[a-z0-9._-]{1,63}")
 LONGEST_UNIQUE_PART: Final = 255
-UNIQUE_PART: Final = re.compile(
-    rf"[^\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]{{1,{LONGEST_UNIQUE_PART}}}"
-)
-"""The unique part of a task id: any text on one line that can be encoded as UTF-8."""
+_NOT_IN_AN_ID: Final = r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]"
+"""Controls, line breaks, and what UTF-8 can't encode."""
 
 NEW_PART: Final = 14
 """Characters in the unique part of a new id."""
@@ -114,7 +112,7 @@ def queue_of(task_id: str) -> str:
         raise InvalidTaskId(task_id, "it has no ':'")
     if not QUEUE_NAME.fullmatch(queue):
         raise InvalidTaskId(task_id, f"{queue!r} is not a queue name")
-    if not UNIQUE_PART.fullmatch(unique):
+    if not is_unique_part(unique):
         raise InvalidTaskId(task_id, "its unique part breaks the rule")
     return queue
 
@@ -207,7 +205,7 @@ class TaskOptions(msgspec.Struct, frozen=True, kw_only=True):
             raise InvalidTaskId(self.task_id, "it is not text")
         if self.on_existing not in ("keep", "replace", "raise"):
             raise InvalidInput(f"on_existing={self.on_existing!r}: must be keep, replace or raise")
-        if not (self.unique_key is None or _is_unique_part(self.unique_key)):
+        if not (self.unique_key is None or is_unique_part(self.unique_key)):
             raise InvalidInput(
                 f"unique_key={self.unique_key!r}: must be 1 to 255 characters without control "
                 "characters and line breaks"
@@ -222,11 +220,18 @@ def _is_aware(value: object) -> bool:
 
 
 def _is_tag(value: object) -> bool:
-    return _is_unique_part(value) and len(str(value)) <= LONGEST_TAG
+    return is_unique_part(value) and len(str(value)) <= LONGEST_TAG
 
 
-def _is_unique_part(value: object) -> bool:
-    return isinstance(value, str) and UNIQUE_PART.fullmatch(value) is not None
+def is_unique_part(value: object) -> bool:
+    """Return whether this can be the unique part of a task id.
+
+    That is any text of 1 to 255 characters on one line that can be encoded as UTF-8.
+    """
+    if not (isinstance(value, str) and 0 < len(value) <= LONGEST_UNIQUE_PART):
+        return False
+    # What is printable may be in an id; so the pattern is rarely needed, and compiled late.
+    return value.isprintable() or not re.search(_NOT_IN_AN_ID, value)
 
 
 class Failure(msgspec.Struct, frozen=True):

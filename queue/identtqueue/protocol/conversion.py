@@ -35,7 +35,7 @@ _SCALARS: Final = (
 )
 _RECORDS: Final = (types.DataclassType, types.StructType)
 """A record is a value with named fields: a dataclass, a struct, a model."""
-_PATH: Final = re.compile(r" - at (?:`key` in )?`\$[^`]*`$")
+_PATH: Final = r" - at (?:`key` in )?`\$[^`]*`$"
 _QUOTING: Final = ("Invalid enum value", "Invalid value")
 """Beginnings of msgspec's messages that quote the value."""
 
@@ -231,7 +231,7 @@ def _reason(error: Exception) -> str:
         return text
     if not isinstance(error, msgspec.ValidationError):
         return f"{type(error).__name__} in its validation"
-    place = _PATH.search(text)
+    place = re.search(_PATH, text)
     path = place.group() if place else ""
     if cause is not None and not isinstance(cause, Refused):  # the user's own class refused it
         return f"{type(cause).__name__} in its validation{path}"

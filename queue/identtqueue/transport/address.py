@@ -98,7 +98,7 @@ def complete(address: str) -> str:
     Raises:
         InvalidInput: the address of an embedded server can't be read.
     """
-    if _EMBEDDED.match(address):
+    if _is_embedded(address):
         return _place(address).address
     return address if "://" in address else f"redis://{address}"
 
@@ -119,11 +119,13 @@ def without_credentials(address: str) -> str:
     return f"{scheme}://{shown}"
 
 
+def _is_embedded(address: str) -> bool:
+    # A host of that name is `redis://embedded`.
+    return address == "embedded" or address.startswith("embedded://")
+
+
 _HOST: Final = re.compile(r"(\[[^\]]*\]?|[^:\[\]]*)(:\d+)?")
 """A name, an IPv4 or an IPv6 address, with or without a port."""
-
-_EMBEDDED: Final = re.compile(r"embedded(://|$)")
-"""The beginning of an embedded server's address. A host of that name is `redis://embedded`."""
 
 
 @lru_cache(maxsize=256)
@@ -133,7 +135,7 @@ def parse(address: str) -> Address:
     Raises:
         InvalidInput: it can't be read. The message names the valid forms, and no credentials.
     """
-    if _EMBEDDED.match(address):
+    if _is_embedded(address):
         place = _place(address)
         return Address(
             Topology.STANDALONE, uses_tls=False, options={"db": place.database}, embedded=place

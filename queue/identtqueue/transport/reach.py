@@ -35,7 +35,7 @@ PRIVILEGED: Final = _networks(
 NEVER: Final = _networks("224.0.0.0/4", "255.255.255.255/32", "ff00::/8")
 _NAT64: Final = _networks("64:ff9b::/96", "64:ff9b:1::/48")
 _COMPATIBLE: Final = _networks("::/96")
-_NAME: Final = re.compile(r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?")
+_NAME: Final = r"(\*\.)?[a-z0-9_]([a-z0-9_.-]{0,251}[a-z0-9_])?"
 
 
 class Reach:
@@ -61,7 +61,7 @@ class Reach:
                 self._networks.append(ipaddress.ip_network(entry.strip("[]")))
             except ValueError:
                 name = entry.lower().rstrip(".")
-                if not _NAME.fullmatch(name) or re.fullmatch("[0-9.]+", name):
+                if not re.fullmatch(_NAME, name) or re.fullmatch("[0-9.]+", name):
                     raise InvalidInput(
                         f"{entry!r} is not a network (10.0.0.0/8, without host bits), an address, "
                         "or a name (redis.example.com, *.example.com)"

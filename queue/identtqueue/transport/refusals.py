@@ -43,13 +43,13 @@ _PASSING: Final = (
     redis_errors.AskError,  # MOVED too; they come here only if they can't be followed
 )
 """Error replies that pass by themselves: the same call may succeed a moment later."""
-_PASSING_TEXT: Final = re.compile(
+_PASSING_TEXT: Final = (
     r"(BUSY|UNKILLABLE|UNBLOCKED|NOREPLICAS|MISCONF) |.* -(READONLY|NOREPLICAS|MISCONF) "
 )
 """Texts of passing errors for which redis-py has no class: a script runs for too long; a master was
 demoted during a blocked call; `min-replicas-to-write`; a disk is full. The second part matches
 Redis 6.2, which quotes an error that a command gets inside a script in a longer text."""
-_FORBIDDEN_TEXT: Final = re.compile(r"NOPERM|.*(ACL failure in script|executing the script can't)")
+_FORBIDDEN_TEXT: Final = r"NOPERM|.*(ACL failure in script|executing the script can't)"
 """Texts of errors for a missing permission. Inside a script, newer and older servers word it
 differently."""
 
@@ -84,7 +84,7 @@ def translate(error: BaseException, call: Call[Any] | None = None) -> RedisError
         return RedisProtocolError(f"the server is not Redis, or its reply is too large: {what}")
     if isinstance(error, redis_errors.OutOfMemoryError) or "OOM command not allowed" in text:
         return RedisFull(f"Redis is full, nothing was written: {text}")
-    if isinstance(error, (*CONNECTION_LOST, *_PASSING)) or _PASSING_TEXT.match(text):
+    if isinstance(error, (*CONNECTION_LOST, *_PASSING)) or re.match(_PASSING_TEXT, text):
         return RedisUnavailable(f"Redis can't be reached: {text or type(error).__name__}")
     return RedisError(text)
 
@@ -95,7 +95,7 @@ def _refusal(error: BaseException, call: Call[Any] | None) -> RedisError | None:
     for cause in _causes(error):  # redis-py wraps every error that occurs while it connects
         if isinstance(cause, RedisAddressRefused):
             return cause
-    if isinstance(error, redis_errors.NoPermissionError) or _FORBIDDEN_TEXT.match(text):
+    if isinstance(error, redis_errors.NoPermissionError) or re.match(_FORBIDDEN_TEXT, text):
         return RedisAuthFailed(_forbidden(text, call))
     if isinstance(error, redis_errors.AuthenticationError):
         return RedisAuthFailed(
@@ -107,18 +107,14 @@ def _refusal(error: BaseException, call: Call[Any] | None) -> RedisError | None:
     return None
 
 
-_SCRIPT_LINE: Final = re.compile(r"@user_script: ?(\d+)")
-_SCRIPT_COMMAND: Final = re.compile(r"redis\.call\('([A-Z]+)'")
-
-
 def _forbidden(text: str, call: Call[Any] | None) -> str:
     doing, command = "", "a command"
     if call is not None:
         doing = f" in `{call.name}`" + (f" on {call.keys[0]}" if call.keys else "")
-        line = _SCRIPT_LINE.search(text) if call.is_script else None
+        line = re.search(r"@user_script: ?(\d+)", text) if call.is_script else None
         if line is not None:  # before 7.2 the text does not name the command, only its line
             source = script(call.name).source.splitlines()[int(line[1]) - 1]
-            command = " or ".join(_SCRIPT_COMMAND.findall(source)) or command
+            command = " or ".join(re.findall(r"redis\.call\('([A-Z]+)'", source)) or command
     return (
         f"Redis refused {command}{doing}: {text}. Check user name, password and ACL: docs/redis.md "
         "lists what each role needs"

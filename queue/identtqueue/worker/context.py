@@ -12,7 +12,7 @@ import msgspec
 
 from identtqueue.errors import InvalidInput
 from identtqueue.protocol import codec
-from identtqueue.task import LONGEST_UNIQUE_PART, UNIQUE_PART
+from identtqueue.task import LONGEST_UNIQUE_PART, is_unique_part
 from identtqueue.worker_state import S_co
 
 
@@ -107,7 +107,7 @@ class Context(msgspec.Struct, Generic[S_co], frozen=True, kw_only=True):
         Raises:
             InvalidInput: the name contains characters that an id cannot, or is too long.
         """
-        if not (isinstance(name, str) and UNIQUE_PART.fullmatch(name)):
+        if not is_unique_part(name):
             raise InvalidInput(f"follow_up_id({name!r}): give 1 to 255 characters on one line")
         queue, _, unique = self.task_id.partition(":")
         # Neither a queue's name nor the escaped name of the follow-up contains a slash. So the

@@ -16,7 +16,7 @@ import msgspec
 PROC: Final = Path("/proc")
 
 _SAFE: Final = "[bcdf-hj-np-tv-z2456789]"
-_OF_DEPLOYMENT: Final = re.compile(f"-({_SAFE}{{6,10}})-{_SAFE}{{5}}$")
+_OF_DEPLOYMENT: Final = f"-({_SAFE}{{6,10}})-{_SAFE}{{5}}$"
 """End of the name of a Deployment's pod: the hash of the template, and a random part. Kubernetes
 uses only these characters."""
 
@@ -72,7 +72,7 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 def _template_hash(pod_name: str | None) -> str | None:
-    found = _OF_DEPLOYMENT.search(pod_name or "")
+    found = re.search(_OF_DEPLOYMENT, pod_name) if pod_name else None
     return None if found is None else found[1]
 
 
