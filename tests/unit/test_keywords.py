@@ -6,7 +6,7 @@ import inspect
 from typing import Any, get_type_hints
 
 from identtqueue import App, Client, SyncClient, TaskOptions, Worker
-from identtqueue.client.client import ClientKeywords
+from identtqueue.client.settings import ClientKeywords
 from identtqueue.task import TaskOptionKeywords
 from identtqueue.worker.keywords import SettingKeywords, WorkerKeywords
 from identtqueue.worker.settings import WorkerSettings

@@ -17,6 +17,7 @@ NOT_FOR_A_START = {
     *("pydantic", "prometheus_client", "rich"),
     *("http.server", "zoneinfo", "cronsim"),
     *("identtqueue.admin", "identtqueue.cli.session", "identtqueue.testing"),
+    *("identtqueue.client.client", "identtqueue.client.results", "identtqueue.client.sync"),
     *("identtqueue.cli.commands.queues", "identtqueue.cli.contributed"),
     *(
         "identtqueue.protocol.roles",
@@ -29,8 +30,9 @@ NOT_FOR_A_START = {
     "encodings.idna",
     *("identtqueue.worker.health", "identtqueue.worker.metrics"),
 }
-"""Others need these: commands, other kinds of Redis, workers that serve HTTP or have a schedule or
-jobs in processes, the heartbeat (its first renewal is due later), names of hosts beyond ASCII."""
+"""Others need these: commands, other kinds of Redis, jobs that enqueue, workers that serve HTTP or
+have a schedule or jobs in processes, the heartbeat (its first renewal is due later), names of hosts
+beyond ASCII."""
 
 APP = """
 import gc

@@ -12,7 +12,7 @@ from identtqueue.app.handles import SyncTaskHandle, TaskHandle
 from identtqueue.app.job import AppJob
 from identtqueue.app.kinds import AsyncJob, PlainJob
 from identtqueue.checks import check_names
-from identtqueue.client.client import ClientKeywords
+from identtqueue.client.settings import ClientKeywords
 from identtqueue.errors import InvalidInput
 from identtqueue.redaction import Redact, check_redact
 from identtqueue.schedule import Cron

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from identtqueue.client.client import Client, ClientKeywords, check_client_settings
+from identtqueue.client.settings import ClientKeywords, check_client_settings
 from identtqueue.errors import InvalidInput, NotConnected
 from identtqueue.transport import inherited
 from identtqueue.transport.lifecycle import AsyncConnected
@@ -18,6 +18,7 @@ from identtqueue.transport.offload import offload
 from identtqueue.transport.settings import RedisSettings
 
 if TYPE_CHECKING:
+    from identtqueue.client.client import Client
     from identtqueue.client.sync import SyncClient
 
 
@@ -80,7 +81,7 @@ class AppConnection(AsyncConnected):
         if self._client is None:
             if not self._served and self._inherited is None:
                 raise NotConnected
-            self._client = Client(self._settings(self._job_redis), **self._client_settings)
+            self._client = self._new_client(self._job_redis)
             self._made_for_jobs = True
         return self._client
 
@@ -125,7 +126,7 @@ class AppConnection(AsyncConnected):
         if self._lent is not None:
             await self._lent.client.connect()
         elif self._client is None:
-            client = Client(self._settings(), **self._client_settings)
+            client = self._new_client()
             await client.__aenter__()
             if self._client is None:
                 self._client = client
@@ -225,6 +226,12 @@ class AppConnection(AsyncConnected):
             await offload(self._sync_clients.pop(redis).close)
         if self._made_for_jobs and not self._served:
             await self.close()
+
+    def _new_client(self, redis: RedisSettings | None = None) -> Client:
+        # Imported late: a worker whose jobs enqueue nothing never needs it.
+        from identtqueue.client.client import Client  # noqa: PLC0415
+
+        return Client(self._settings(redis), **self._client_settings)
 
     def _settings(self, instead: str | RedisSettings | None = None) -> RedisSettings:
         if instead is None and self._lent is not None:

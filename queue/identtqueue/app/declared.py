@@ -11,7 +11,7 @@ from identtqueue.app.connection import AppConnection
 from identtqueue.app.hooks import AppHooks
 from identtqueue.app.job import AppJob
 from identtqueue.app.kinds import AsyncJob, PlainJob
-from identtqueue.client.client import ClientKeywords
+from identtqueue.client.settings import ClientKeywords
 from identtqueue.errors import InvalidInput
 from identtqueue.job_options import JobKeywords, JobOptions
 from identtqueue.redaction import RedactFunction

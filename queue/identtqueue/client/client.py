@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from typing import Any, Literal, TypedDict, cast, overload
+from typing import Any, Literal, cast, overload
 
-from identtqueue.checks import check_count, check_patience
 from identtqueue.client.connections import Connections
 from identtqueue.client.gathering import may_be_gathered
 from identtqueue.client.many import NoResult, gather_results, iterate_results
+from identtqueue.client.settings import check_client_settings
 from identtqueue.current import current_task
 from identtqueue.errors import ResultTimeout, TaskNotFound
 from identtqueue.protocol import codec
@@ -32,30 +32,6 @@ from identtqueue.transport.home import Home
 from identtqueue.transport.lifecycle import AsyncConnected
 from identtqueue.transport.settings import RETRY_FOR_SECONDS, RedisSettings
 from identtqueue.transport.subscriber import Subscriber
-
-
-class ClientKeywords(TypedDict, total=False):
-    """The settings of a client as keyword arguments of an `App` (PEP 692)."""
-
-    retry_for_seconds: float
-    max_payload_bytes: int
-
-
-def check_client_settings(
-    retry_for_seconds: object = RETRY_FOR_SECONDS,
-    max_payload_bytes: object = codec.DEFAULT_MAX_PAYLOAD_BYTES,
-) -> None:
-    """Check the settings of a client.
-
-    Args:
-        retry_for_seconds: see `Client`.
-        max_payload_bytes: see `Client`.
-
-    Raises:
-        InvalidInput: a setting breaks a rule.
-    """
-    check_patience("retry_for_seconds", retry_for_seconds)
-    check_count("max_payload_bytes", max_payload_bytes)
 
 
 class Client(AsyncConnected):

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Literal, Self, overload
 
-from identtqueue.client.client import Client, check_client_settings
+from identtqueue.client.client import Client
 from identtqueue.client.gathering import may_be_gathered
 from identtqueue.client.many import NoResult
+from identtqueue.client.settings import check_client_settings
 from identtqueue.current import current_task
 from identtqueue.errors import RedisError, TaskNotFound
 from identtqueue.protocol import codec

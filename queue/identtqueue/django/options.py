@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from identtqueue.checks import check_duration
-from identtqueue.client.client import check_client_settings
+from identtqueue.client.settings import check_client_settings
 from identtqueue.errors import InvalidInput
 from identtqueue.protocol.codec import DEFAULT_MAX_PAYLOAD_BYTES
 from identtqueue.retry import RetryPolicy
