@@ -9,7 +9,7 @@ from identtqueue import App, Client, SyncClient, TaskOptions, Worker
 from identtqueue.client.settings import ClientKeywords
 from identtqueue.task import TaskOptionKeywords
 from identtqueue.worker.keywords import SettingKeywords, WorkerKeywords
-from identtqueue.worker.settings import WorkerSettings
+from identtqueue.worker.settings import SETTING_NAMES, WORKER_NAMES, WorkerSettings
 
 MADE_BY_THE_WORKER = {"queues", "retry", "hooks", "cron"}
 """Settings that `Worker` makes of arguments of its own."""
@@ -37,13 +37,15 @@ def test_settings_of_a_worker() -> None:
     hints = get_type_hints(WorkerSettings)
     wanted = {name: kind for name, kind in hints.items() if name not in MADE_BY_THE_WORKER}
     assert get_type_hints(SettingKeywords) == wanted
+    assert SettingKeywords.__optional_keys__ == SETTING_NAMES
 
 
 def test_arguments_of_a_worker() -> None:
     """`App.worker` passes on all keywords but those that it gives itself."""
     arguments = own_arguments(Worker.__init__).keys() - {"queue_names", "cron", "state"}
     assert arguments == WorkerKeywords.__optional_keys__ - SettingKeywords.__optional_keys__
-    hints = get_type_hints(Worker.__init__)
+    assert WorkerKeywords.__optional_keys__ == WORKER_NAMES
+    hints = get_type_hints(Worker.__init__, localns={"SettingKeywords": SettingKeywords})
     known = get_type_hints(WorkerKeywords)
     assert {name: hints[name] for name in arguments} == {name: known[name] for name in arguments}
     assert own_arguments(App.worker).keys() == {"redis_address"}

@@ -265,8 +265,8 @@ class App(Declarations[S]):
         if isinstance(queues, str):
             raise InvalidInput(f"give a list: queues=[{queues!r}]")
         from identtqueue.worker.hooks import Hooks  # noqa: PLC0415 - clients never need it
-        from identtqueue.worker.keywords import WORKER_NAMES  # noqa: PLC0415
         from identtqueue.worker.registry import Job  # noqa: PLC0415 - clients never need it
+        from identtqueue.worker.settings import WORKER_NAMES  # noqa: PLC0415
         from identtqueue.worker.worker import Worker as RealWorker  # noqa: PLC0415
 
         check_names("App.worker", settings, WORKER_NAMES | {"queues", "redis_address"})

@@ -10,7 +10,7 @@ A client has two connections: one for calls, and one for its subscription. Four 
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from identtqueue.client.gathering import Gatherer
 from identtqueue.client.progress import Watches
@@ -56,7 +56,7 @@ class Connections:
             on_refused=self._on_refused,
             outage=outage,
         )
-        channel = keys.reply_channel(secrets.token_hex(8))
+        channel = keys.reply_channel(os.urandom(8).hex())
         self.results = Results(self.redis, self.subscriber, channel, retry_for_seconds)
         self.watches = Watches(self.redis, self.subscriber, self.results)
         self.results.on_look = self.watches.look_again

@@ -6,7 +6,7 @@ Cluster, and each script touches only one queue.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -162,7 +162,7 @@ class QueueKeys:
 
         It then finds its answer there (`lua/lib/once.lua`).
         """
-        return self.answer_prefix + secrets.token_hex(8)
+        return self.answer_prefix + os.urandom(8).hex()
 
     def progress_channel(self, task_id: str) -> Channel:
         """Return the channel on which the progress of one task is published."""

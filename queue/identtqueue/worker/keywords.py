@@ -1,12 +1,13 @@
 """The keyword arguments of `Worker` and `App.worker`, as type checkers and editors see them.
 
-`WorkerSettings` and `Worker` say what each of them does, and check the values.
+`WorkerSettings` and `Worker` say what each of them does, and check the values. A worker does not
+load this module: a TypedDict compiles each of its annotations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final, Generic, TypedDict
+from typing import Generic, TypedDict
 
 from identtqueue.redaction import Redact
 from identtqueue.retry import RetryPolicy
@@ -48,7 +49,3 @@ class WorkerKeywords(SettingKeywords, Generic[S], total=False):
     before_task: BeforeTasks[S]
     after_task: AfterTasks[S]
     on_process_startup: StateHooks[S]
-
-
-SETTING_NAMES: Final = frozenset(SettingKeywords.__optional_keys__)
-WORKER_NAMES: Final = frozenset(WorkerKeywords.__optional_keys__)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
@@ -65,7 +65,7 @@ class Registration:
         *,
         may_renew: Callable[[], bool],
     ) -> None:
-        self.worker_id = identity.worker_id(secrets.token_hex(6))
+        self.worker_id = identity.worker_id(os.urandom(6).hex())
         self.identity = identity
         self.lost_at: float | None = None
         self._redis = redis

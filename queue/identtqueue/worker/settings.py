@@ -220,6 +220,18 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
         return round(self.lease_seconds * 1000)
 
 
+SETTING_NAMES: Final = frozenset(WorkerSettings.__struct_fields__) - {
+    *("queues", "retry", "hooks", "cron")  # `Worker` makes these of other arguments
+}
+"""The settings that users give by keyword as they are, to `Worker` and `App.worker`."""
+
+WORKER_NAMES: Final = SETTING_NAMES | {
+    *("max_retries", "retry", "on_startup", "on_shutdown"),
+    *("before_task", "after_task", "on_process_startup"),
+}
+"""All keyword arguments that `Worker` and `App.worker` share; see `WorkerKeywords`."""
+
+
 def weighted_queues(words: Iterable[str]) -> tuple[list[str], dict[str, int]]:
     """Parse queue names and weights from words like `mrz` and `mrz:3`.
 

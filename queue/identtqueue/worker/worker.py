@@ -36,20 +36,20 @@ from identtqueue.worker.hooks import (
 )
 from identtqueue.worker.identity import Identity
 from identtqueue.worker.incarnation import WIND_DOWN_SECONDS, End, Incarnation
-from identtqueue.worker.keywords import SETTING_NAMES, WORKER_NAMES, SettingKeywords
 from identtqueue.worker.leftovers import Leftovers
 from identtqueue.worker.obstacles import Obstacles
 from identtqueue.worker.processes.inside import is_child
 from identtqueue.worker.reference import reference_to
 from identtqueue.worker.registration import Registration
 from identtqueue.worker.registry import Job, Registry
-from identtqueue.worker.settings import WorkerSettings
+from identtqueue.worker.settings import SETTING_NAMES, WORKER_NAMES, WorkerSettings
 from identtqueue.worker.stopping import CUT_OFF_SECONDS, StopRequest, bounded
 from identtqueue.worker.watchdog import Watchdog
 from identtqueue.worker_state import S, check_state
 
 if TYPE_CHECKING:
     from identtqueue.worker.health import HealthServer
+    from identtqueue.worker.keywords import SettingKeywords
     from identtqueue.worker.processes.pool import Processes
 
 logger = logging.getLogger(__name__)

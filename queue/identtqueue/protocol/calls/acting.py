@@ -6,7 +6,7 @@ together with the change.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -38,7 +38,7 @@ def new_note(who: str, act: str, what: str) -> bytes:
     """
     if len(what) > MOST_WORDS:
         what = what[: MOST_WORDS - 1] + "…"
-    words = {"mark": secrets.token_hex(8), "who": who, "act": act, "what": what}
+    words = {"mark": os.urandom(8).hex(), "who": who, "act": act, "what": what}
     return msgspec.msgpack.encode(words)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -205,7 +205,7 @@ def run_cron(queue: str, name: str, *, note: bytes = b"") -> Call[Receipt | None
         A call that returns None if the queue has no such schedule.
     """
     k = queue_keys(queue)
-    task_id = f"{queue}:cron.{name}.now-{secrets.token_hex(6)}"
+    task_id = f"{queue}:cron.{name}.now-{os.urandom(6).hex()}"
     return Call(
         "run_cron",
         (
