@@ -111,3 +111,11 @@ def test_an_application_decides_for_itself_how_often_python_looks_for_garbage(
         file.write("\ngc.set_threshold(7_000, 20, 30)\n")
     found = start(redis_server, queue, folder)
     assert found[:4] == ["7000", "20", "30", "0"]
+
+
+def test_redis_py_is_loaded_before_the_application(
+    redis_server: RedisServer, queue: str, folder: Path
+) -> None:
+    """From the depth of what `App` imports it would take more (ADR 55)."""
+    loaded = start(redis_server, queue, folder)
+    assert loaded.index("redis.asyncio.connection") < loaded.index("identtqueue.app")
