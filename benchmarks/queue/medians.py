@@ -63,7 +63,7 @@ class Medians:
         return self.of(row.library, measure, number) if found is None and row.end else found
 
     def plain(self, row: Row) -> float | None:
-        """Tasks per second of plain functions, in the fastest place that the row has for them."""
+        """Tasks per second of plain functions: the fastest place and loop that the row has."""
         begin = "plain"
         measures = self._runs.get(row.library, {})
         names = [name for name in measures if name.startswith(begin) and name.endswith(row.end)]

@@ -139,12 +139,15 @@ def of_round(
 def _more_work(steps: Steps, libraries: list[Library]) -> Iterator[Step]:
     """Plain functions, and 100 tasks at the same time."""
     for library in libraries:
-        if library is OURS:
-            for place in PLAIN:
-                case = replace(as_shown(OURS), job=place)
-                yield steps.work(case, f"plain {place}{SHOWN}", "shown")
-        if library.plain and library is not OURS:
-            yield steps.work(replace(at_best(library), job="thread"), "plain")
+        for loop in library.loops or ("asyncio",):
+            if library is OURS:
+                for place in PLAIN:
+                    case = replace(as_shown(OURS), job=place, loop=loop)
+                    yield steps.work(case, f"plain {place}, {loop}{SHOWN}", "shown")
+            elif library.plain:
+                yield steps.work(
+                    replace(at_best(library, loop=loop), job="thread"), f"plain {loop}"
+                )
     for library in libraries:
         if library.one_at_a_time:
             continue

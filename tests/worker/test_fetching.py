@@ -308,6 +308,7 @@ async def test_a_worker_that_stops_passes_its_alarm_on(
     task_id = await client.enqueue_job(queue, "job", task_options=options)
     alarm = f"idtq:{{{queue}}}:alarm"
     await eventually(lambda: raw.exists(alarm), "it has the alarm")
+    await client.wait_for_result(await client.enqueue_job(queue, "job"))  # so it knows of it
     leaver.stop()
     await serving
     assert not raw.exists(alarm)

@@ -97,10 +97,8 @@ def test_python_looks_for_garbage_as_usual_when_tasks_run(
     redis_server: RedisServer, queue: str, folder: Path
 ) -> None:
     """The collector leaves out the objects that the imports have made."""
-    code = "import gc; print(*gc.get_threshold())"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     found = start(redis_server, queue, folder)
-    assert found[:3] == done.stdout.split()
+    assert found[:3] == python_says("*gc.get_threshold()")
     assert int(found[3]) > 10_000
 
 
@@ -110,7 +108,15 @@ def test_an_application_decides_for_itself_how_often_python_looks_for_garbage(
     with (folder / "app.py").open("a") as file:
         file.write("\ngc.set_threshold(7_000, 20, 30)\n")
     found = start(redis_server, queue, folder)
-    assert found[:4] == ["7000", "20", "30", "0"]
+    # Python 3.12 has some frozen objects of its own.
+    assert found[:4] == ["7000", "20", "30", *python_says("gc.get_freeze_count()")]
+
+
+def python_says(values: str) -> list[str]:
+    """Return what Python's collector tells at the start of a program."""
+    words = [sys.executable, "-c", f"import gc; print({values})"]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return done.stdout.split()
 
 
 def test_redis_py_is_loaded_before_the_application(
