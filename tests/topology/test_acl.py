@@ -228,12 +228,19 @@ def suspected(bench: Bench, name: str) -> None:
 
 
 def leave_a_dead_id(bench: Bench) -> None:
-    """Leave a cancelled id at the head of a list, for others to remove."""
+    """Leave cancelled ids in a list, the last of them `dead-id`, for others to remove.
+
+    A cancellation removes ten of them at most, and a claim those at the head.
+    """
+    dead = [*(f"dead-{number}" for number in range(11)), "dead-id"]
     bench.register("first")
-    bench.enqueue("first-id", "dead-id", "last-id")
-    for name in ("dead-id", "last-id"):
+    bench.enqueue("first-id", *dead, "last-id")
+    for name in dead:
         bench.run(one_task.cancel(bench.id(name)))
     assert bench.names(a.task_id for a in bench.claim("first", 1)) == ["first-id"]
+    bench.run(one_task.cancel(bench.id("last-id")))
+    left = bench.raw.lrange(bench.keys.pending, 0, -1)
+    assert left == [bench.id(name).encode() for name in dead[-2:]]
 
 
 def unique_firing(bench: Bench) -> None:
