@@ -1,5 +1,6 @@
 -- include lib/packed.lua
 -- include lib/packed_fields.lua
+-- include lib/job_of.lua
 -- For scripts that look at many tasks, some of which are packed.
 
 -- Returns the texts of the tasks that are packed, by position, with one command. Others are false.
@@ -7,12 +8,6 @@ local function texts_of(packed_tasks, ids)
   local names = {}
   for i, id in ipairs(ids) do names[i] = short_id(id) end
   return #names > 0 and redis.call('HMGET', packed_tasks, unpack(names)) or names
-end
-
--- Returns the job's name in a text, without parsing the rest: many tasks are looked at for it.
-local function job_of(text)
-  local cut = string.find(text, '\n', 15, true)
-  return job_in(string.sub(text, cut + 1, cut + 260))
 end
 
 local NEVER_PACKED = {tags = true, error = true}  -- a task that has one of these has a HASH

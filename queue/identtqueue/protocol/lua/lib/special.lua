@@ -1,4 +1,4 @@
--- include lib/packed.lua
+-- include lib/job_of.lua
 -- include lib/held.lua
 -- include lib/due_held.lua
 -- include lib/slots.lua
@@ -6,7 +6,6 @@
 -- include lib/shelf_names.lua
 -- include lib/serve_shelf.lua
 -- include lib/unpack_task.lua
--- include lib/packed_fields.lua
 -- include lib/limits.lua
 -- What a claim needs only for a queue that is limited, or has suspects or shelves. `at` names the
 -- keys and prefixes, and what is known of the worker.
@@ -21,8 +20,7 @@ end
 
 -- Returns whether a packed task can start as if its queue had nothing special. Else it is unpacked.
 local function keeps_packed(at, id, text, now)
-  local job = job_in(text, (string.find(text, '\n', 1, true)))
-  if not limit_of(at, job, now) then return true end
+  if not limit_of(at, job_of(text), now) then return true end
   unpack_task(at, id)
   return false
 end
