@@ -63,7 +63,12 @@ class Script(msgspec.Struct, frozen=True):
     @property
     def commands(self) -> frozenset[str]:
         """The Redis commands that it may call."""
-        return frozenset(re.findall(r"redis\.call\('([A-Z]+)'", self.source))
+        return frozenset(commands_in(self.source))
+
+
+def commands_in(source: str) -> list[str]:
+    """Return the Redis commands that Lua calls, in the order of the text."""
+    return re.findall(r"redis\.call\('([A-Z]+)'", source)
 
 
 BRIDGE: Final = "v02/"

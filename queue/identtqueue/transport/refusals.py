@@ -24,7 +24,7 @@ from identtqueue.errors import (
     RedisUnavailable,
 )
 from identtqueue.protocol.call import Call
-from identtqueue.protocol.scripts import script
+from identtqueue.protocol.scripts import commands_in, script
 from identtqueue.transport.tls import describe_trouble
 
 CONNECTION_LOST: Final = (
@@ -114,7 +114,7 @@ def _forbidden(text: str, call: Call[Any] | None) -> str:
         line = re.search(r"@user_script: ?(\d+)", text) if call.is_script else None
         if line is not None:  # before 7.2 the text does not name the command, only its line
             source = script(call.name).source.splitlines()[int(line[1]) - 1]
-            command = " or ".join(re.findall(r"redis\.call\('([A-Z]+)'", source)) or command
+            command = " or ".join(commands_in(source)) or command
     return (
         f"Redis refused {command}{doing}: {text}. Check user name, password and ACL: docs/redis.md "
         "lists what each role needs"
