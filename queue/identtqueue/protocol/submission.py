@@ -88,15 +88,14 @@ def new_tasks(submissions: Sequence[Submission], max_payload_bytes: int) -> list
         wire = _NO_OPTIONS if options is _DEFAULT else _wire_options(options)
         if parent is not None:
             wire = {**wire, "parent": parent}
-        is_random = options.task_id is None
-        task_id = f"{queue}:{part}" if is_random else _own_id(queue, options.task_id)
-        tasks.append(NewTask(task_id, payload, name, wire, is_random))
+        given = options.task_id
+        task_id = f"{queue}:{part}" if given is None else _own_id(queue, given)
+        tasks.append(NewTask(task_id, payload, name, wire, random_id=given is None))
     return tasks
 
 
-def _own_id(queue: str, given: str | None) -> str:
+def _own_id(queue: str, given: str) -> str:
     """Return the id of a task whose caller has given one."""
-    assert given is not None
     task_id = given if given.startswith(f"{queue}:") else f"{queue}:{given}"
     queue_of(task_id)
     return task_id
