@@ -8,7 +8,7 @@ import gc
 import pytest
 import redis
 
-from identtqueue import Client, Submission
+from identtqueue import Client, Receipt, Submission
 from identtqueue.errors import RedisError
 from identtqueue.protocol.keys import queue_keys
 from identtqueue.protocol.submission import BATCH_TASKS
@@ -34,15 +34,24 @@ async def stored(raw: redis.Redis, queue: str, batches: int) -> None:
     await eventually(lambda: len(pending(raw, queue)) == number, f"{number} tasks are stored")
 
 
+async def begin(
+    proxy: Proxy, client: Client, raw: redis.Redis, items: list[Submission]
+) -> asyncio.Task[list[Receipt]]:
+    """Hold all replies, begin to submit tasks of one queue, and wait for the first batch there."""
+    queue = items[0].queue_name
+    await client.enqueue_job(queue, "first")  # loads the scripts
+    raw.delete(queue_keys(queue).pending)
+    proxy.hold_replies()
+    submitting = asyncio.create_task(client.submit_many(items))
+    await stored(raw, queue, 1)
+    return submitting
+
+
 async def test_batches_leave_before_the_replies_to_earlier_ones(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
     async with Proxy(redis_server.port) as proxy, Client(proxy.address) as client:
-        await client.enqueue_job(queue, "first")  # loads the scripts
-        raw.delete(queue_keys(queue).pending)
-        proxy.hold_replies()
-        submitting = asyncio.create_task(client.submit_many(tasks(queue, 2 * MOST_AHEAD)))
-        await stored(raw, queue, 1)
+        submitting = await begin(proxy, client, raw, tasks(queue, 2 * MOST_AHEAD))
         proxy.release_replies()
         proxy.hold_replies()
         await stored(raw, queue, MOST_AHEAD)  # without a further reply
@@ -58,12 +67,8 @@ async def test_small_batches_do_not_overtake_big_ones(
 ) -> None:
     big = SMALL_BYTES // BATCH_TASKS + 1
     async with Proxy(redis_server.port) as proxy, Client(proxy.address) as client:
-        await client.enqueue_job(queue, "first")
-        raw.delete(queue_keys(queue).pending)
-        proxy.hold_replies()
         mixed = [*tasks(queue, 1), *tasks(queue, 1, big), *tasks(queue, 1)]
-        submitting = asyncio.create_task(client.submit_many(mixed))
-        await stored(raw, queue, 1)
+        submitting = await begin(proxy, client, raw, mixed)
         proxy.release_replies()
         receipts = await submitting
     assert pending(raw, queue) == [receipt.task_id for receipt in receipts]
@@ -73,11 +78,7 @@ async def test_batches_of_a_cut_connection_are_sent_again_once_and_in_order(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
     async with Proxy(redis_server.port) as proxy, Client(proxy.address) as client:
-        await client.enqueue_job(queue, "first")
-        raw.delete(queue_keys(queue).pending)
-        proxy.hold_replies()
-        submitting = asyncio.create_task(client.submit_many(tasks(queue, MOST_AHEAD)))
-        await stored(raw, queue, 1)
+        submitting = await begin(proxy, client, raw, tasks(queue, MOST_AHEAD))
         proxy.release_replies()
         proxy.hold_replies()
         await stored(raw, queue, MOST_AHEAD)
@@ -92,11 +93,7 @@ async def test_a_cancelled_caller_sends_no_further_batch(
     redis_server: RedisServer, raw: redis.Redis, queue: str
 ) -> None:
     async with Proxy(redis_server.port) as proxy, Client(proxy.address) as client:
-        await client.enqueue_job(queue, "first")
-        raw.delete(queue_keys(queue).pending)
-        proxy.hold_replies()
-        submitting = asyncio.create_task(client.submit_many(tasks(queue, MOST_AHEAD)))
-        await stored(raw, queue, 1)
+        submitting = await begin(proxy, client, raw, tasks(queue, MOST_AHEAD))
         submitting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await submitting
