@@ -39,7 +39,7 @@ def work(bench: Bench, case: Case, number: int) -> Numbers:
 
 
 def scaling(bench: Bench, case: Case, number: int) -> Numbers:
-    """As `work`, for idenTTqueue: nobody starts before all worker processes are there."""
+    """Measure the work of several workers of idenTTqueue, which begin when all have registered."""
     tally = bench.fresh()
     bench.ask(case, tally, "fill", number)
     with BlockingAdmin(bench.server.address, actor="bench") as admin:
@@ -51,7 +51,7 @@ def scaling(bench: Bench, case: Case, number: int) -> Numbers:
 
 
 def process_jobs(bench: Bench, case: Case, number: int) -> Numbers:
-    """As `work`, for jobs in processes: `WARM` tasks run before, and start the processes.
+    """Measure the work of jobs in processes, which `WARM` tasks have started before.
 
     Each of the first tasks waits for a process of its own. So all processes are there when the last
     of these tasks has run.

@@ -123,7 +123,7 @@ def test_fresh_ids_that_are_made_together(number: int) -> None:
 
 
 def test_submissions_that_are_encoded_together() -> None:
-    """What they have in common is checked once; what they have not is checked for each."""
+    """Check names that repeat once, and all else for each submission."""
     mixed = [
         Submission("a", "one", (1,)),
         Submission("a", "two", (2,), options=TaskOptions(task_id="own", delay_seconds=1)),
